@@ -1,0 +1,1 @@
+"""The vocabulary every part shares: columns, tags, quality, ports, errors, clock, backoff."""

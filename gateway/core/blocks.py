@@ -1,0 +1,102 @@
+"""Columns: what moves between a source's decode and the encoder."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.quality import Quality
+
+TagIds = NDArray[np.uint32]
+Times = NDArray[np.int64]
+Values = NDArray[np.float64]
+Qualities = NDArray[np.uint8]
+Counts = NDArray[np.int64]
+Rows = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+
+
+def _freeze(block: object) -> None:
+    """Make every array field of a block read-only and check that all have one length."""
+    size = -1
+    for field in fields(block):  # type: ignore[arg-type]
+        column = getattr(block, field.name)
+        if isinstance(column, np.ndarray):
+            if column.ndim != 1 or (size >= 0 and column.size != size):
+                raise ValueError(f"{type(block).__name__}.{field.name}: expected one dimension of {size} rows")
+            size = column.size
+            column.flags.writeable = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleBlock:
+    """Samples as equal-length columns, read-only once made.
+
+    tag: uint32[n], row number in the `TagTable`. time: int64[n], ns since the epoch, UTC, never later than the real read.
+    value: float64[n], NaN where the quality is bad. quality: uint8[n], a `Quality` code.
+    Samples of one tag stand in the order in which they were taken.
+    """
+
+    tag: TagIds
+    time: Times
+    value: Values
+    quality: Qualities
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def __len__(self) -> int:
+        return self.tag.size
+
+    @classmethod
+    def bad(cls, tags: TagIds, time_ns: int, quality: Quality) -> "SampleBlock":
+        """One sample without a value per tag: a read was due at `time_ns` and failed for the reason in `quality`."""
+        count = tags.size
+        return cls(
+            tags,
+            np.full(count, time_ns, np.int64),
+            np.full(count, np.nan),
+            np.full(count, quality, np.uint8),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowBlock:
+    """Statistics of one window, one row per tag, read-only once made.
+
+    start, length: ns, UTC, shared by all rows. late: the rows hold only samples that came after the window was closed.
+    tag: uint32[n]. count: samples read, bad ones too. good: those with good quality. used: those the statistics rest on
+    (good and uncertain). min, max, mean, std (population), first, last: float64[n], NaN where `used` is 0, except `last`,
+    which then holds the value that is still in force, read at `last_time` (int64[n], ns; 0 = never).
+    quality: uint8[n]; with `count` 0 the quality of the value in force.
+    """
+
+    start: int
+    length: int
+    late: bool
+    tag: TagIds
+    count: Counts
+    good: Counts
+    used: Counts
+    min: Values
+    max: Values
+    mean: Values
+    std: Values
+    first: Values
+    last: Values
+    last_time: Times
+    quality: Qualities
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+
+    def __len__(self) -> int:
+        return self.tag.size
+
+    def take(self, rows: Rows | Mask) -> "WindowBlock":
+        """The same window with only the given rows (row numbers or a mask)."""
+        columns = {
+            f.name: getattr(self, f.name)[rows] if isinstance(getattr(self, f.name), np.ndarray) else getattr(self, f.name)
+            for f in fields(self)
+        }
+        return WindowBlock(**columns)

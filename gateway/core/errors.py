@@ -1,0 +1,45 @@
+"""The four error families. Everything else is a bug and ends the process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class GatewayError(Exception):
+    """Base of the errors that the gateway expects to meet."""
+
+
+class NotConnected(GatewayError):
+    """The peer is away. Whoever owns the connection closes it and opens it again with backoff, for ever."""
+
+
+class Retryable(GatewayError):
+    """This attempt failed and the same attempt may work later; the connection stays."""
+
+
+class Permanent(GatewayError):
+    """This item will never be accepted: count it, set it aside, go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault of a configuration. line is 1-based, 0 when the file as a whole is meant; key is a dotted path."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+    expected: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        key = f" {self.key}:" if self.key else ""
+        expected = f" (expected {self.expected})" if self.expected else ""
+        return f"{place}:{key} {self.message}{expected}"
+
+
+class ConfigError(GatewayError):
+    """The configuration cannot be used. Carries every problem found, not only the first."""
+
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        self.problems = (Problem("", 0, "", problems),) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,114 @@
+"""Field types of configuration models: durations, sizes and names as people write them.
+
+pydantic stands in `core` for this alone: the components' `config.py` may import nothing else of ours, and the notation
+must be one.
+"""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+
+_DURATION_NS = {
+    "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000, "m": 60_000_000_000,
+    "h": 3_600_000_000_000, "d": 86_400_000_000_000,
+}  # fmt: skip
+_SIZE_BYTES = {
+    "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+_LONGEST_NS = 100 * 365 * _DURATION_NS["d"]
+_LARGEST_BYTES = 2**50
+
+
+def _scaled(value: Any, units: dict[str, int], expected: str, most: int) -> int:
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None or match[2] not in units:
+        raise ValueError(f"{value!r} is not understood; expected {expected}")
+    amount = round(float(match[1]) * units[match[2]])
+    if amount > most:
+        raise ValueError(f"{value!r} is out of range; expected {expected}")
+    return amount
+
+
+def parse_duration_ns(value: Any) -> int:
+    """`250ms`, `1s`, `1.5h`, `7d` as nanoseconds. Raises ValueError for a number without a unit and anything else."""
+    return _scaled(value, _DURATION_NS, "a number with a unit such as 250ms, 1s, 10min, 7d", _LONGEST_NS)
+
+
+def parse_size_bytes(value: Any) -> int:
+    """`512MiB`, `1GB` as bytes. Raises ValueError for a number without a unit and anything else."""
+    return _scaled(value, _SIZE_BYTES, "a number with a unit such as 64KiB, 512MiB, 1GiB", _LARGEST_BYTES)
+
+
+def check_name(value: Any) -> str:
+    """A name that becomes one MQTT topic level (MQTT 5.0, 4.7): no `/`, `+`, `#`, control characters, not empty."""
+    if not isinstance(value, str):
+        hint = " (YAML reads it as another type: put it in quotes)" if value is not None else ""
+        raise ValueError(f"{value!r} is not text{hint}")
+    if not value or value != value.strip():
+        raise ValueError(f"{value!r} is not a name: it must not be empty or begin or end with a space")
+    bad = sorted({c for c in value if c in "/+#" or not c.isprintable()})
+    if bad:
+        raise ValueError(f"{value!r} becomes an MQTT topic level and must not contain {' '.join(map(repr, bad))}")
+    if value.startswith("$"):
+        raise ValueError(f"{value!r} must not begin with $, which MQTT keeps for the broker")
+    if len(value.encode()) > 128:
+        raise ValueError(f"{value!r} is longer than 128 bytes")
+    return value
+
+
+def duration_ns(at_least: str = "0s", at_most: str = "36500d") -> Any:
+    """A validator for durations within bounds, in nanoseconds."""
+    low, high = parse_duration_ns(at_least), parse_duration_ns(at_most)
+
+    def parse(value: Any) -> int:
+        amount = parse_duration_ns(value)
+        if not low <= amount <= high:
+            raise ValueError(f"{value!r} is out of range; expected {at_least} to {at_most}")
+        return amount
+
+    return BeforeValidator(parse)
+
+
+_DURATION_SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|min|h|d)\s*$", "examples": ["250ms", "1s", "7d"]}
+)
+_SIZE_SCHEMA = WithJsonSchema(
+    {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(B|[kMGT]B|[KMGT]iB)\s*$", "examples": ["64KiB", "512MiB"]}
+)
+
+DurationNs = Annotated[int, duration_ns(), _DURATION_SCHEMA]
+IntervalNs = Annotated[int, duration_ns("10ms", "7d"), _DURATION_SCHEMA]
+TimeoutNs = Annotated[int, duration_ns("10ms", "1h"), _DURATION_SCHEMA]
+SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes), _SIZE_SCHEMA]
+Name = Annotated[
+    str, BeforeValidator(check_name), WithJsonSchema({"type": "string", "pattern": r"^[^/+#$\s]([^/+#]*[^/+#\s])?$"})
+]
+
+
+class ConfigModel(BaseModel):
+    """Base of every configuration model: unknown keys are errors, values are frozen, docstrings become descriptions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+class TagModel(ConfigModel):
+    """What every tag has, whatever its protocol."""
+
+    name: Name
+    """Name of the tag: unique within its device, one level of a topic."""
+    unit: str = ""
+    """Engineering unit, for instance °C, bar, mm/s."""
+    description: str = ""
+    """What it measures, for people."""
+
+
+class DeviceModel(ConfigModel):
+    """What every device has, whatever its protocol. Tags and the tag file are read beside the model, one by one."""
+
+    name: Name
+    """Name of the device: unique, one level of a topic. Default: the file's name."""
+    enabled: bool = True
+    """False leaves the device out without deleting its file."""

@@ -1,0 +1,72 @@
+"""Small objects where there are few: events, device states, messages, losses."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal
+
+
+class Lane(IntEnum):
+    """What a message is worth: the order of sending, and (from the end) the order of dropping."""
+
+    EVENT = 0
+    SUMMARY = 1
+    WINDOW = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One encoded message on its way to the broker. (boot, topic, seq) names it for ever.
+
+    start_ms, end_ms: the time span it speaks of, UTC. payload: final but for the `hist` mark, which is false.
+    """
+
+    topic: str
+    boot: str
+    seq: int
+    lane: Lane
+    start_ms: int
+    end_ms: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Messages of one (boot, topic) that will never arrive. `count` of them, numbered within first_seq..last_seq.
+
+    cause: `max_bytes`, `max_age`, `disk_free`, `memory`, `damaged`, `refused`; detail: what a person should know.
+    """
+
+    topic: str
+    boot: str
+    first_seq: int
+    last_seq: int
+    count: int
+    start_ms: int
+    end_ms: int
+    cause: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """What the gateway knows of a device as a whole; `reason` is a sentence for people, empty when ok."""
+
+    device: int
+    state: Literal["ok", "degraded", "down"]
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth telling at once. device and tag are table rows, None where the gateway itself is meant.
+
+    kind: `alarm`, `anomaly`, `quality`, `device`, `loss`; for the gateway also `unclean_stop`, `clock_jump`,
+    `configuration`, `outbox`. detail: further fields of the payload, JSON-able, named as in the contract.
+    """
+
+    kind: str
+    time_ns: int
+    device: int | None = None
+    tag: int | None = None
+    detail: Mapping[str, object] = field(default_factory=dict)

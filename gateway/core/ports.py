@@ -1,0 +1,108 @@
+"""The seams between parts. Each docstring is the contract; `tests/contract` holds fake and real to it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.messages import DeviceState, Event, Message
+
+
+class Source(Protocol):
+    """One connection to the field, serving one or more devices. One supervisor task owns it; no call overlaps another.
+
+    A source never reconnects by itself. A tag, unit or node that fails costs its own samples (quality bad) and never
+    the connection; only a lost connection ends in `NotConnected`.
+    """
+
+    @property
+    def devices(self) -> Sequence[int]:
+        """Table rows of the devices it serves, constant."""
+        ...
+
+    async def open(self) -> None:
+        """Connect. Raises NotConnected (the supervisor backs off and calls again). Cancellable at once."""
+        ...
+
+    async def read(self) -> SampleBlock | DeviceState:
+        """Wait for what comes next: samples, or news of one device. Raises NotConnected. Cancellable at once."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything `open` took, within a few seconds, whatever state it is in. Never raises."""
+        ...
+
+
+class Intake(Protocol):
+    """Where sources and supervisor hand things on. Plain calls on the event loop, done when they return."""
+
+    def feed(self, block: SampleBlock) -> None:
+        """Take samples."""
+        ...
+
+    def device_state(self, state: DeviceState) -> None:
+        """Take news of a device. `down` makes all its tags unknown from now on."""
+        ...
+
+    def event(self, event: Event) -> None:
+        """Take an event for publishing at once."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """A message on loan from the outbox to the publisher. `live` is false for backlog, which is sent marked `hist`."""
+
+    id: int
+    message: Message
+    live: bool
+
+
+class MessageQueue(Protocol):
+    """The pipeline's side of the outbox."""
+
+    def put(self, message: Message) -> None:
+        """Take over a message: from one commit interval later it survives a crash, and it is delivered or accounted for."""
+        ...
+
+
+class Deliveries(Protocol):
+    """The publisher's side of the outbox. One publisher; every delivery taken ends in exactly one ack, refuse or release."""
+
+    async def take(self, limit: int) -> list[Delivery]:
+        """Up to `limit` messages in lane order, at least one: waits until there is one."""
+        ...
+
+    def ack(self, delivery: Delivery) -> None:
+        """The broker has it."""
+        ...
+
+    def refuse(self, delivery: Delivery, reason: str) -> None:
+        """The broker will never accept it: set it aside with a loss record."""
+        ...
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """The connection went before the ack: these become backlog."""
+        ...
+
+
+class Sink(Protocol):
+    """The connection upstream. One publisher owns it. It never reconnects by itself; each `open` starts afresh."""
+
+    async def open(self) -> None:
+        """Connect and be accepted. Raises NotConnected. Cancellable at once."""
+        ...
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> "asyncio.Future[None]":
+        """Send at QoS 1. The future ends on the PUBACK: with None, Permanent (refused for good), Retryable (refused for
+        now) or NotConnected."""
+        ...
+
+    async def lost(self) -> str:
+        """Return the reason once the connection is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect properly (the broker does not send the last will). Never raises."""
+        ...

@@ -1,0 +1,41 @@
+"""What a protocol folder tells the rest of the gateway about itself."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.core.clock import Clock
+from gateway.core.fields import DeviceModel, TagModel
+from gateway.core.ports import Source
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEntry:
+    """A device as configured and where it stands in the tag table.
+
+    number: its row among the table's devices; first_tag: the id of tags[0], the others follow without a gap.
+    """
+
+    number: int
+    config: Any
+    tags: Sequence[Any]
+    first_tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """One protocol, exported by its folder as `KIND`.
+
+    name: the value of `protocol:` in a device file. device_model, tag_model: its configuration models.
+    is_single(device, tag): the tag's values are float32. interval_ns(device, tag): how often a sample is due, 0 when the
+    device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
+    build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
+    """
+
+    name: str
+    device_model: type[DeviceModel]
+    tag_model: type[TagModel]
+    is_single: Callable[[Any, Any], bool]
+    interval_ns: Callable[[Any, Any], int]
+    plan: Callable[[Sequence[DeviceEntry]], list[str]]
+    build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]

@@ -1,0 +1,58 @@
+"""The tag table: who is meant by a tag id."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.core.blocks import TagIds
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One tag as the gateway knows it; `id` is its row in the table.
+
+    single: the source delivers float32, so numbers are published with float32's shortest digits.
+    interval_ns: how often a sample is due; 0 where the device decides (subscriptions).
+    """
+
+    id: int
+    device: int
+    name: str
+    unit: str = ""
+    single: bool = False
+    interval_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TagTable:
+    """All devices and tags of one configuration. A device's tags have consecutive ids; ids are dense from 0."""
+
+    devices: tuple[str, ...]
+    tags: tuple[Tag, ...]
+    _ranges: tuple[tuple[int, int], ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        bounds = [[0, 0] for _ in self.devices]
+        for expected, tag in enumerate(self.tags):
+            if tag.id != expected or (expected and self.tags[expected - 1].device > tag.device):
+                raise ValueError(f"tag {tag.name!r}: ids must be dense and grouped by device")
+            if bounds[tag.device][1] == 0:
+                bounds[tag.device] = [expected, expected]
+            bounds[tag.device][1] = expected + 1
+        object.__setattr__(self, "_ranges", tuple((a, b) for a, b in bounds))
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+    def range_of(self, device: int) -> tuple[int, int]:
+        """First tag id of a device and the id after its last; equal when it has no tags."""
+        return self._ranges[device]
+
+    def ids_of(self, device: int) -> TagIds:
+        """A device's tag ids, uint32, ascending."""
+        first, end = self._ranges[device]
+        return np.arange(first, end, dtype=np.uint32)
+
+    def label(self, tag: int) -> str:
+        """`device/tag`, as people and topics write it."""
+        return f"{self.devices[self.tags[tag].device]}/{self.tags[tag].name}"

@@ -1,0 +1,40 @@
+"""Fixtures that every kind of test may need."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.network import free_port
+
+NODE = Path(__file__).parent / "node"
+
+
+@pytest.fixture
+def port() -> int:
+    """A free TCP port on loopback."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """The folder with the foreign servers, installed by `make test`. Absent node: skipped at home, an error in CI."""
+    if shutil.which("node") and (NODE / "node_modules" / "node-opcua").is_dir():
+        return NODE
+    if os.environ.get("CI"):
+        pytest.fail("node and the packages of tests/node must be installed in CI (make test does it)")
+    pytest.skip("needs node and `npm ci` in tests/node (make test does it)")
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> str:
+    """Path of the real broker. Absent: skipped at home, an error in CI."""
+    path = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if path:
+        subprocess.run([path, "-h"], capture_output=True, check=False)
+        return path
+    if os.environ.get("CI"):
+        pytest.fail("mosquitto must be installed in CI (make test does it)")
+    pytest.skip("needs mosquitto (make test installs it where it can)")

@@ -1,0 +1,1 @@
+"""Real and fake counterparts for the tests."""
