@@ -7,7 +7,7 @@ must be one.
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 _DURATION_NS = {
     "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000, "m": 60_000_000_000,
@@ -86,6 +86,11 @@ SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes), _SIZE_SCHEMA]
 Name = Annotated[
     str, BeforeValidator(check_name), WithJsonSchema({"type": "string", "pattern": r"^[^/+#$\s]([^/+#]*[^/+#\s])?$"})
 ]
+
+
+def default(text: str) -> Any:
+    """A field's default in the notation of the file (`1s`, `1GiB`), as the schema and the reference page show it."""
+    return Field(default=text)
 
 
 class ConfigModel(BaseModel):

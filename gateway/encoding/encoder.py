@@ -1,0 +1,130 @@
+"""Blocks and events as messages: payloads, sequence numbers, the `hist` mark."""
+
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from gateway.core.blocks import WindowBlock
+from gateway.core.messages import DeviceState, Event, Lane, Loss, Message
+from gateway.core.tags import TagTable
+from gateway.encoding.columns import PIECES, RowText
+from gateway.encoding.topics import Topics
+
+_ROWS_PER_MESSAGE: Final = 800
+"""About 128 KiB of JSON: what brokers accept without being asked."""
+
+_LIVE: Final = b'"hist":false'
+_BACKLOG: Final = b'"hist":true'
+
+
+def mark_hist(payload: bytes) -> bytes:
+    """The payload as it is sent from backlog. Only fields of our own stand before the mark, so the first match is it."""
+    return payload.replace(_LIVE, _BACKLOG, 1)
+
+
+class Encoder:
+    """One per process and boot. `seq` counts from 1 per topic; every message it makes must go to the outbox."""
+
+    def __init__(self, topics: Topics, table: TagTable, boot: str) -> None:
+        self._topics = topics
+        self._table = table
+        self._boot = boot
+        self._rows = RowText(table)
+        self._last_seq: dict[str, int] = {}
+        self._window_topics = [topics.window(device) for device in range(len(table.devices))]
+        self._summary_topics = [topics.summary(device) for device in range(len(table.devices))]
+        self._first_ids = np.array([table.range_of(d)[0] for d in range(len(table.devices))], np.int64)
+
+    def windows(self, block: WindowBlock) -> list[Message]:
+        """One message per device with rows (more for very large devices), in lane WINDOW."""
+        return self._messages(block, self._window_topics, Lane.WINDOW)
+
+    def summaries(self, block: WindowBlock) -> list[Message]:
+        """The same for a block of summaries, in lane SUMMARY."""
+        return self._messages(block, self._summary_topics, Lane.SUMMARY)
+
+    def event(self, event: Event) -> Message:
+        """An event of a device or of the gateway; a number that JSON cannot carry becomes null."""
+        topic = self._topics.event(event.device)
+        stamp = event.time_ns // 1_000_000
+        fields: dict[str, Any] = {"kind": event.kind}
+        if event.tag is not None:
+            fields["tag"] = self._table.tags[event.tag].name
+        elif event.device is not None:
+            fields["device"] = self._table.devices[event.device]
+        return self._document(topic, Lane.EVENT, stamp, stamp, fields | _finite(event.detail))
+
+    def loss(self, loss: Loss, now_ns: int) -> Message:
+        """The record of messages that will never arrive, on the event topic of the device they belong to."""
+        device = loss.topic.removeprefix(self._topics.base + "/").rpartition("/")[0]
+        known = self._topics.devices.index(device) if device in self._topics.devices else None
+        fields = {
+            "kind": "loss",
+            "topic": loss.topic,
+            "of_boot": loss.boot,
+            "first_seq": loss.first_seq,
+            "last_seq": loss.last_seq,
+            "count": loss.count,
+            "start": loss.start_ms,
+            "end": loss.end_ms,
+            "cause": loss.cause,
+            "detail": loss.detail,
+        }
+        stamp = now_ns // 1_000_000
+        return self._document(self._topics.event(known), Lane.EVENT, stamp, stamp, fields)
+
+    def _seq(self, topic: str) -> int:
+        seq = self._last_seq[topic] = self._last_seq.get(topic, 0) + 1
+        return seq
+
+    def _document(self, topic: str, lane: Lane, start_ms: int, end_ms: int, fields: Mapping[str, object]) -> Message:
+        seq = self._seq(topic)
+        head = {"boot": self._boot, "seq": seq, "ts": start_ms, "hist": False}
+        return Message(topic, self._boot, seq, lane, start_ms, end_ms, orjson.dumps(head | fields))
+
+    def _messages(self, block: WindowBlock, topics: list[str], lane: Lane) -> list[Message]:
+        if not len(block):
+            return []
+        pieces = self._rows.row_pieces(block)
+        bounds = [*np.searchsorted(block.tag, self._first_ids).tolist(), len(block)]
+        start_ms, length_ms = block.start // 1_000_000, block.length // 1_000_000
+        late = b'"late":true,' if block.late else b""
+        messages = []
+        for device, (first, end) in enumerate(pairwise(bounds)):
+            for at in range(first, end, _ROWS_PER_MESSAGE):
+                rows = pieces[at * PIECES : min(end, at + _ROWS_PER_MESSAGE) * PIECES]
+                seq = self._seq(topics[device])
+                head = b'{"boot":"%b","seq":%d,"ts":%d,"dur":%d,"hist":false,%b"tags":{' % (
+                    self._boot.encode(), seq, start_ms, length_ms, late,
+                )  # fmt: skip
+                rows[0] = rows[0][1:]
+                payload = b"".join((head, *rows, b"}}"))
+                messages.append(Message(topics[device], self._boot, seq, lane, start_ms, start_ms + length_ms, payload))
+        return messages
+
+
+def _finite(detail: Mapping[str, object]) -> dict[str, object]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in detail.items()}
+
+
+class StatusText:
+    """Payloads of the retained status topic and of the last will."""
+
+    def __init__(self, boot: str, version: str, config: str, table: TagTable) -> None:
+        self._head = {"boot": boot, "version": version, "config": config}
+        self._table = table
+
+    def online(self, since_ms: int, devices: Mapping[int, DeviceState]) -> bytes:
+        """The birth: every device's state, `since` when the gateway started."""
+        states = {
+            self._table.devices[number]: {"state": state.state, "reason": state.reason} for number, state in devices.items()
+        }
+        return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states})
+
+    def offline(self, since_ms: int, reason: str) -> bytes:
+        """The last will (reason `connection lost`) or a proper goodbye; nothing is known of devices any more."""
+        return orjson.dumps({"state": "offline"} | self._head | {"since": since_ms, "reason": reason, "devices": {}})

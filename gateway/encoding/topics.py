@@ -1,0 +1,36 @@
+"""Where messages go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CONTRACT_VERSION = "v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """All topics of one gateway: `{root}/v1/{gateway}/...`."""
+
+    base: str
+    devices: tuple[str, ...]
+
+    @classmethod
+    def of(cls, root: str, gateway: str, devices: Sequence[str]) -> "Topics":
+        """Topics below `root` for a gateway and its devices, all of them already checked as topic levels."""
+        return cls(f"{root}/{CONTRACT_VERSION}/{gateway}", tuple(devices))
+
+    @property
+    def status(self) -> str:
+        """Retained state of the gateway and its devices; also the last will."""
+        return f"{self.base}/status"
+
+    def event(self, device: int | None) -> str:
+        """Events of a device, or of the gateway itself."""
+        return f"{self.base}/event" if device is None else f"{self.base}/{self.devices[device]}/event"
+
+    def window(self, device: int) -> str:
+        """Windows of a device."""
+        return f"{self.base}/{self.devices[device]}/window"
+
+    def summary(self, device: int) -> str:
+        """One-minute summaries of a device."""
+        return f"{self.base}/{self.devices[device]}/summary"

@@ -1,0 +1,139 @@
+"""What a user can say about windows, limits, detection and publishing."""
+
+import math
+import re
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, WithJsonSchema, model_validator
+
+from gateway.core.fields import ConfigModel, DurationNs, default, duration_ns
+
+_DURATION = WithJsonSchema({"type": "string", "examples": ["1s", "10s", "1min"]})
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
+
+
+def _finite(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a number (decimals are written with a point)")
+    return number
+
+
+def _band(value: Any) -> tuple[float, float]:
+    """An absolute band or a percentage as (absolute, fraction); one of the two is 0."""
+    if isinstance(value, tuple):
+        return value
+    if isinstance(value, str) and (match := _PERCENT.fullmatch(value)):
+        return 0.0, float(match[1]) / 100
+    try:
+        number = _finite(value)
+    except ValueError:
+        number = -1.0
+    if number < 0:
+        raise ValueError(f"{value!r} is not understood; expected a number from 0 or a percentage such as 1%")
+    return number, 0.0
+
+
+Band = Annotated[
+    tuple[float, float],
+    BeforeValidator(_band),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%?\s*$"}]}
+    ),
+]
+Number = Annotated[float, BeforeValidator(_finite), WithJsonSchema({"type": "number"})]
+
+
+def _threshold(value: Any) -> float:
+    if value is False or (isinstance(value, str) and value.strip().lower() in ("off", "no", "false")):
+        return math.inf
+    number = _finite(value) if not isinstance(value, float) or math.isfinite(value) else value
+    if number < 1:
+        raise ValueError(f"{value!r} is out of range; expected a z-score from 1 (5 is usual), or off")
+    return number
+
+
+Threshold = Annotated[
+    float,
+    BeforeValidator(_threshold),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 1}, {"enum": ["off", False]}]}),
+]
+
+
+class TagPolicy(ConfigModel):
+    """When a tag is reported and when it is in alarm. The same keys are columns of a tag file."""
+
+    deadband: Band = default("0")
+    """Change against the last value sent that is worth a message: in engineering units, or `1%` of the last value sent."""
+    max_silence: DurationNs = default("60s")
+    """Longest time without a message for this tag, even when nothing changes."""
+    hihi: Number | None = None
+    """Alarm when the value is at or above this, engineering units."""
+    hi: Number | None = None
+    """Alarm when the value is at or above this, engineering units."""
+    lo: Number | None = None
+    """Alarm when the value is at or below this, engineering units."""
+    lolo: Number | None = None
+    """Alarm when the value is at or below this, engineering units."""
+    hysteresis: Band = default("1%")
+    """How far the value must come back from a limit to clear its alarm: engineering units, or percent of the limit."""
+    anomaly: Threshold = default("off")
+    """z-score of a window's mean against its own recent past from which it counts as an anomaly; `off` for none."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        given = [(n, v) for n in ("lolo", "lo", "hi", "hihi") if (v := getattr(self, n)) is not None]
+        for (low_name, low), (high_name, high) in pairwise(given):
+            if low >= high:
+                raise ValueError(f"{low_name} ({low:g}) must lie below {high_name} ({high:g})")
+        return self
+
+
+class PolicyDefaults(ConfigModel):
+    """Values for tags that do not say otherwise."""
+
+    deadband: Band | None = None
+    """See the tag's key of this name."""
+    max_silence: DurationNs | None = None
+    """See the tag's key of this name."""
+    hysteresis: Band | None = None
+    """See the tag's key of this name."""
+    anomaly: Threshold | None = None
+    """See the tag's key of this name."""
+
+
+class WindowConfig(ConfigModel):
+    """How samples become windows."""
+
+    length: Annotated[int, duration_ns("1s", "60s"), _DURATION] = default("1s")
+    """Length of a window: whole seconds that divide a minute."""
+    grace: Annotated[int, duration_ns("0s", "60s"), _DURATION] = default("500ms")
+    """How long a window waits for samples that are on their way. Later ones are published as a supplement."""
+
+    @model_validator(mode="after")
+    def _divides_a_minute(self) -> Self:
+        if 60_000_000_000 % self.length or self.length % 1_000_000_000:
+            raise ValueError("length must be whole seconds that divide a minute: 1s, 2s, 3s, 4s, 5s, 6s, 10s, 12s, 15s ...")
+        return self
+
+
+class DetectionConfig(ConfigModel):
+    """The adaptive detector: exponentially weighted mean and variance of each tag's window means."""
+
+    memory: Annotated[int, duration_ns("10s", "7d"), _DURATION] = default("5min")
+    """Time constant of the moving mean and variance."""
+    warmup: Annotated[int, duration_ns("5s", "7d"), _DURATION] = default("60s")
+    """How long a tag is learned before it can be called anomalous."""
+
+
+class PublishConfig(ConfigModel):
+    """What is sent upstream."""
+
+    windows: Literal["changed", "all"] = "changed"
+    """`changed`: report by exception (deadband, quality change, max_silence). `all`: every window that has samples."""
+    summaries: bool = True
+    """One message a minute and device with the merged statistics of all its tags."""

@@ -1,0 +1,54 @@
+"""Report by exception: which rows of a window are worth sending."""
+
+import numpy as np
+
+from gateway.core.blocks import Mask, Times, Values, WindowBlock
+from gateway.core.quality import USABLE_FROM
+
+
+class ReportByException:
+    """A tag is sent when any sample of the window differs from the last value sent by more than its deadband.
+
+    So a subscriber who holds the last value is never further than the deadband from any real sample. The first window of
+    a tag, a change of quality and a silence of `max_silence` always pass; so does every supplement.
+    """
+
+    def __init__(self, absolute: Values, fraction: Values, max_silence_ns: Times, every: bool = False) -> None:
+        """absolute, fraction: float64[tags], the deadband in units and as a part of the last value sent.
+        max_silence_ns: int64[tags]. every: pass all windows that have samples."""
+        self._absolute = absolute
+        self._fraction = fraction
+        self._max_silence = max_silence_ns
+        self._every = every
+        tags = absolute.size
+        self._sent = np.full(tags, np.nan)
+        self._sent_at = np.zeros(tags, np.int64)
+        self._quality = np.zeros(tags, np.uint8)
+        self._known = np.zeros(tags, np.bool_)
+
+    def select(self, window: WindowBlock) -> WindowBlock:
+        """The rows to send. `window` has a row for every tag, in order, unless it is late."""
+        if window.late or len(window) < self._sent.size:
+            return window
+        rows = self._exceptions(window)
+        chosen = window.take(rows)
+        usable = chosen.quality >= USABLE_FROM
+        self._sent[rows] = np.where(usable, chosen.last, self._sent[rows])
+        self._sent_at[rows] = window.start
+        self._quality[rows] = chosen.quality
+        self._known |= rows
+        return chosen
+
+    def _exceptions(self, window: WindowBlock) -> Mask:
+        deadband = self._absolute + self._fraction * np.abs(self._sent)
+        has_value = window.quality >= USABLE_FROM
+        highest = np.where(window.used > 0, window.max, window.last)
+        lowest = np.where(window.used > 0, window.min, window.last)
+        changed = has_value & ((highest - self._sent > deadband) | (self._sent - lowest > deadband) | np.isnan(self._sent))
+        if self._every:
+            changed |= window.count > 0
+        silence = window.start - self._sent_at
+        # A step back of the clock makes the silence negative: its length is unknown, so it is over.
+        too_long = (silence >= self._max_silence) | (silence < 0)
+        selected: Mask = changed | too_long | ~self._known | (window.quality != self._quality)
+        return selected

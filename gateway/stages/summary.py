@@ -1,0 +1,47 @@
+"""One-minute summaries: windows merged exactly, before anything is filtered."""
+
+from gateway.core.blocks import WindowBlock
+from gateway.core.quality import USABLE_FROM
+from gateway.stages.statistics import Held, Statistics, of_window
+
+
+class Summary:
+    """Windows in, one block with a row for every tag out per `length_ns` of wall time."""
+
+    def __init__(self, tags: int, length_ns: int) -> None:
+        self._tags = tags
+        self._length = length_ns
+        self._start: int | None = None
+        self._statistics = Statistics(tags)
+        self._held = Held.unknown(tags)
+
+    def add(self, window: WindowBlock) -> list[WindowBlock]:
+        """Take one window; returns the summary that it completes or, for a late one, the supplement it makes."""
+        start = window.start - window.start % self._length
+        if window.late or window.start < (self._start or 0):
+            return self._add_late(window, start)
+        done = [] if self._start in (None, start) else self.flush()
+        self._start = start
+        self._merge(window)
+        self._held = Held(window.last, window.last_time, window.quality)
+        return done if start + self._length > window.start + window.length else done + self.flush()
+
+    def flush(self) -> list[WindowBlock]:
+        """What has been gathered so far, as the summary of its span; nothing if there is nothing."""
+        if self._start is None:
+            return []
+        block = self._statistics.window(self._start, self._length, False, self._held)
+        self._start, self._statistics = None, Statistics(self._tags)
+        return [block]
+
+    def _merge(self, window: WindowBlock) -> None:
+        self._statistics.merge(of_window(window), window.tag.astype("intp") if len(window) < self._tags else slice(None))
+        unknown = (window.count == 0) & (window.quality < USABLE_FROM)
+        self._statistics.gap[window.tag[unknown]] = True
+
+    def _add_late(self, window: WindowBlock, start: int) -> list[WindowBlock]:
+        if start == self._start:
+            self._merge(window)
+            return []
+        columns = {name: getattr(window, name) for name in WindowBlock.__slots__}
+        return [WindowBlock(**columns | {"start": start, "length": self._length, "late": True})]
