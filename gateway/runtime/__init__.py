@@ -1,0 +1,1 @@
+"""Loops written once: supervisor, pipeline, publisher, status, watchdog."""

@@ -1,0 +1,63 @@
+# Everything a user or developer types. Needs only Python 3.11+ (with venv), make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PREFIX ?= /opt/gateway
+ETC ?= /etc/gateway
+UNITS ?= /etc/systemd/system
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock install clean servers
+
+help: ## This list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## A simulated press line, a broker, the gateway and a subscriber (SECONDS=90 for a bounded run)
+	@$(BIN)/gateway demo $(if $(filter command environment,$(firstword $(origin SECONDS))),--seconds $(SECONDS))
+
+test: $(VENV)/.dev servers ## All tests (PYTEST="-k name" to choose)
+	$(BIN)/pytest $(PYTEST)
+
+check: $(VENV)/.dev ## Style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev servers ## Figures (ONLY=name for one); writes build/bench.json
+	$(BIN)/python -m tests.bench $(ONLY)
+
+servers: $(VENV)/.dev ## Foreign brokers and servers for the tests, where they can be installed
+	@sh tests/install-servers.sh
+
+COMPILE = $(BIN)/uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --upgrade
+lock: $(VENV)/.dev ## Pin all dependencies anew
+	$(COMPILE) --group build pyproject.toml -o requirements/run.txt
+	$(COMPILE) --group build --extra demo -c requirements/run.txt pyproject.toml -o requirements/demo.txt
+	$(COMPILE) --group build --group dev --extra demo -c requirements/demo.txt pyproject.toml -o requirements/dev.txt
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "The gateway needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.demo: $(BIN)/python requirements/demo.txt pyproject.toml
+	@echo "Installing into $(VENV) (once) ..."
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+install: ## As root: install the service (configuration in /etc/gateway is kept)
+	$(PYTHON) -m venv $(PREFIX)
+	$(PREFIX)/bin/pip install -q --require-hashes -r requirements/run.txt
+	$(PREFIX)/bin/pip install -q --no-deps --no-build-isolation --force-reinstall .
+	test -e $(ETC)/gateway.yaml || { mkdir -p $(ETC) && cp -r config/. $(ETC)/; }
+	sed 's|/opt/gateway|$(PREFIX)|' systemd/gateway.service > $(UNITS)/gateway.service
+	command -v systemctl >/dev/null && systemctl daemon-reload || true
+	@echo "Edit $(ETC), then: $(PREFIX)/bin/gateway check --config $(ETC) && systemctl enable --now gateway"
+
+clean: ## Remove what was built and installed here
+	rm -rf $(VENV) build dist tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,73 @@
+"""`gateway check`: the configuration, judged without touching a device."""
+
+from collections import defaultdict
+from math import isfinite
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.cli.problems import EXIT_CONFIG, print_problems
+from gateway.core.errors import ConfigError
+from gateway.core.sourcekind import DeviceEntry
+from gateway.encoding.topics import Topics
+from gateway.kinds import KINDS
+from gateway.settings import Settings, load
+
+
+def check_config(folder: Path) -> int:
+    """Print what would be read and published, or every problem; returns the exit code."""
+    try:
+        settings = load(folder)
+    except ConfigError as error:
+        print_problems(error, folder)
+        return EXIT_CONFIG
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"[bold green]{escape(str(folder))} can be used[/] (configuration {settings.hash})\n")
+    console.print(_devices(settings))
+    _print_reads(console, settings)
+    _print_publishes(console, settings)
+    for warning in settings.warnings:
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
+    return 0
+
+
+def _devices(settings: Settings) -> Table:
+    table = Table(title="Devices", title_justify="left", title_style="bold")
+    for heading in ("device", "protocol", "connection"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("tags", "with limits", "with detector"):
+        table.add_column(heading, justify="right")
+    for kind, entry in zip(settings.kinds, settings.entries, strict=True):
+        policies = settings.policies[entry.first_tag : entry.first_tag + len(entry.tags)]
+        limits = sum(any(v is not None for v in (p.hihi, p.hi, p.lo, p.lolo)) for p in policies)
+        detectors = sum(isfinite(p.anomaly) for p in policies)
+        name = escape(entry.config.name)
+        table.add_row(name, kind.name, escape(entry.config.url), *map(str, (len(entry.tags), limits, detectors)))
+    return table
+
+
+def _print_reads(console: Console, settings: Settings) -> None:
+    console.print("\n[bold]Would read[/]")
+    entries: dict[str, list[DeviceEntry]] = defaultdict(list)
+    for kind, entry in zip(settings.kinds, settings.entries, strict=True):
+        entries[kind.name].append(entry)
+    for name, of_kind in entries.items():
+        for line in KINDS[name].plan(of_kind):
+            console.print(f"  {escape(line)}")
+
+
+def _print_publishes(console: Console, settings: Settings) -> None:
+    root = settings.root
+    topics = Topics.of(root.mqtt.root, root.name, settings.table.devices)
+    length = f"{root.window.length / 1e9:g} s"
+    how = "when something changes" if root.publish.windows == "changed" else "always"
+    console.print(f"\n[bold]Would publish[/] to {escape(root.mqtt.url)}")
+    console.print(f"  {escape(topics.status)}  (retained)")
+    for device in range(len(settings.table.devices)):
+        console.print(f"  {escape(topics.window(device))}  (windows of {length}, {how})")
+        if root.publish.summaries:
+            console.print(f"  {escape(topics.summary(device))}  (every minute)")
+        console.print(f"  {escape(topics.event(device))}  (at once)")
+    console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)\n")

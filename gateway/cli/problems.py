@@ -1,0 +1,29 @@
+"""How configuration problems look."""
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from gateway.core.errors import ConfigError
+
+EXIT_CONFIG = 2
+"""Exit code for a configuration that cannot be used; systemd does not restart after it."""
+
+
+def print_problems(error: ConfigError, folder: Path) -> None:
+    """List every problem on standard error: place, key, what is wrong, what was expected."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    for problem in error.problems:
+        place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+        line = Text(place, style="bold")
+        if problem.key:
+            line.append(": " if place else "").append(problem.key, style="cyan")
+        line.append(": " if line.plain else "").append(problem.message, style="red")
+        if problem.expected:
+            line.append("; expected ").append(problem.expected, style="green")
+        console.print(line)
+    count = len(error.problems)
+    console.print(Text(f"{count} problem{'s' if count != 1 else ''}: {folder} cannot be used", style="bold red"))
+    sys.stderr.flush()

@@ -1,0 +1,39 @@
+"""`gateway run`."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gateway.cli import logs
+from gateway.cli.problems import EXIT_CONFIG, print_problems
+from gateway.core.errors import ConfigError
+from gateway.settings import load
+
+
+def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> int:
+    """Run until a signal ends it; returns the exit code. Bugs are loud: they leave as exceptions."""
+    logs.configure(level, style)
+    try:
+        settings = load(folder)
+        for warning in settings.warnings:
+            structlog.get_logger("settings").warning(warning)
+        from gateway.app import run
+
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run(settings))
+    except ConfigError as error:
+        print_problems(error, folder)
+        return EXIT_CONFIG
+    return 0
+
+
+def _loop_factory() -> Any:
+    """uvloop where there is a wheel for it (Linux), the standard loop elsewhere."""
+    if sys.platform == "linux":
+        import uvloop
+
+        return uvloop.new_event_loop
+    return None

@@ -1,0 +1,131 @@
+"""Where samples meet time: feeds the stages, closes windows, hands messages to the outbox."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.core.blocks import SampleBlock, TagIds, WindowBlock
+from gateway.core.clock import Clock
+from gateway.core.messages import DeviceState, Event, Message
+from gateway.core.ports import MessageQueue
+from gateway.core.quality import Quality
+from gateway.core.tags import TagTable
+from gateway.runtime.status import StatusBoard
+
+log = structlog.get_logger("pipeline")
+
+_JUMP_NS = 500_000_000
+_LONGEST_SLEEP_S = 1.0
+
+
+class _Closed(Protocol):
+    """What the end of windows brought."""
+
+    windows: list[WindowBlock]
+    summaries: list[WindowBlock]
+    events: list[Event]
+
+
+class Stages(Protocol):
+    """The stages as the pipeline sees them: pure, told the time."""
+
+    @property
+    def next_close_ns(self) -> int: ...
+    def feed(self, block: SampleBlock, now_ns: int) -> list[Event]: ...
+    def mark(self, tags: TagIds, quality: int, now_ns: int) -> None: ...
+    def close(self, now_ns: int) -> Any: ...
+    def flush(self, now_ns: int) -> Any: ...
+
+
+class Encoding(Protocol):
+    """The encoder as the pipeline sees it."""
+
+    def windows(self, block: WindowBlock) -> Sequence[Message]: ...
+    def summaries(self, block: WindowBlock) -> Sequence[Message]: ...
+    def event(self, event: Event) -> Message: ...
+
+
+class Pipeline:
+    """Implements `Intake`. Everything here runs on the event loop and returns at once; nothing is queued.
+
+    samples, windows, events: how many passed, for metrics. beat: monotonic time of the last turn of its loop.
+    """
+
+    def __init__(
+        self, stages: Stages, encoder: Encoding, outbox: MessageQueue, board: StatusBoard, table: TagTable, clock: Clock
+    ) -> None:
+        self._stages = stages
+        self._encoder = encoder
+        self._outbox = outbox
+        self._board = board
+        self._table = table
+        self._clock = clock
+        self._offset_ns = self._wall_minus_monotonic()
+        self.samples = 0
+        self.windows = 0
+        self.events = 0
+        self.beat = clock.monotonic()
+
+    def feed(self, block: SampleBlock) -> None:
+        """Take samples; alarms leave at once."""
+        self.samples += len(block)
+        for event in self._stages.feed(block, self._clock.now_ns()):
+            self.event(event)
+
+    def event(self, event: Event) -> None:
+        """Publish an event."""
+        self.events += 1
+        self._outbox.put(self._encoder.event(event))
+
+    def device_state(self, state: DeviceState) -> None:
+        """Take news of a device: status at once, an event when the state (not only the reason) changes, unknown tags."""
+        before = self._board.state_of(state.device)
+        changed = self._board.update(state)
+        now = self._clock.now_ns()
+        if state.state == "down":
+            self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now)
+        if changed and (before.state != state.state or before.reason == "starting"):
+            detail = {"state": state.state, "reason": state.reason, "severity": 1 if state.state == "ok" else 600}
+            self.event(Event("device", now, state.device, None, detail))
+
+    async def run(self) -> None:
+        """Close windows when they are due, for ever; notice when the wall clock jumps."""
+        while True:
+            due_s = (self._stages.next_close_ns - self._clock.now_ns()) / 1e9
+            # A wait of 0 would leave no room for anybody else after a stall.
+            await self._clock.sleep(min(max(due_s, 0.001), _LONGEST_SLEEP_S))
+            self.beat = self._clock.monotonic()
+            self._watch_clock()
+            self._publish(self._stages.close(self._clock.now_ns()))
+
+    def flush(self) -> None:
+        """Publish the window and the summary in progress: at a stop."""
+        self._publish(self._stages.flush(self._clock.now_ns()))
+
+    def _publish(self, closed: _Closed) -> None:
+        for event in closed.events:
+            self.event(event)
+        for block in closed.windows:
+            self.windows += len(block)
+            for message in self._encoder.windows(block):
+                self._outbox.put(message)
+        for block in closed.summaries:
+            for message in self._encoder.summaries(block):
+                self._outbox.put(message)
+
+    def _wall_minus_monotonic(self) -> int:
+        return self._clock.now_ns() - int(self._clock.monotonic() * 1e9)
+
+    def _watch_clock(self) -> None:
+        offset = self._wall_minus_monotonic()
+        jump = offset - self._offset_ns
+        if abs(jump) < _JUMP_NS:
+            # Slewing by NTP is followed silently: no reader could tell it from drift.
+            self._offset_ns = offset
+            return
+        now = self._clock.now_ns()
+        log.warning("clock jumped", by_s=jump / 1e9)
+        self._publish(self._stages.flush(now))
+        self._offset_ns = offset
+        self.event(Event("clock_jump", now, detail={"by_ms": jump // 1_000_000, "severity": 400}))

@@ -1,0 +1,74 @@
+"""The one place that connects to devices, again and again."""
+
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from gateway.core.backoff import full_jitter
+from gateway.core.blocks import SampleBlock
+from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
+from gateway.core.messages import DeviceState
+from gateway.core.ports import Intake, Source
+
+log = structlog.get_logger("supervisor")
+
+_STABLE_S = 30.0
+_REMIND_S = 300.0
+
+
+class Supervisor:
+    """Runs one source for ever: open, read until the connection is lost, tell, wait with full jitter, open again.
+
+    The delay starts small again once a connection has lasted 30 s, so a device that accepts and drops is not hammered.
+    """
+
+    def __init__(
+        self, source: Source, names: str, intake: Intake, clock: Clock, delays: Callable[[], Iterator[float]] = full_jitter
+    ) -> None:
+        self._source = source
+        self._intake = intake
+        self._clock = clock
+        self._delays = delays
+        self._log = log.bind(devices=names)
+        self._told = ("", 0.0)
+        self.connects = 0
+        self.losses = 0
+
+    async def run(self) -> None:
+        """Never returns; cancel it to stop. Errors that are not `NotConnected` are bugs and pass through."""
+        delays = self._delays()
+        while True:
+            opened_at = None
+            try:
+                await self._source.open()
+                opened_at = self._clock.monotonic()
+                self.connects += 1
+                self._told = ("", 0.0)
+                self._log.info("connected")
+                await self._read()
+            except NotConnected as error:
+                self.losses += 1
+                self._tell(str(error) or "connection lost")
+            finally:
+                await self._source.close()
+            if opened_at is not None and self._clock.monotonic() - opened_at > _STABLE_S:
+                delays = self._delays()
+            await self._clock.sleep(next(delays))
+
+    async def _read(self) -> None:
+        while True:
+            item = await self._source.read()
+            if isinstance(item, SampleBlock):
+                self._intake.feed(item)
+            else:
+                self._intake.device_state(item)
+
+    def _tell(self, reason: str) -> None:
+        for device in self._source.devices:
+            self._intake.device_state(DeviceState(device, "down", reason))
+        told, at = self._told
+        now = self._clock.monotonic()
+        if reason != told or now - at > _REMIND_S:
+            self._told = (reason, now)
+            self._log.warning("not connected", reason=reason)

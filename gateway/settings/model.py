@@ -1,0 +1,107 @@
+"""The root configuration model and what a loaded configuration is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, create_model
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.core.fields import Name
+from gateway.core.sourcekind import DeviceEntry, SourceKind
+from gateway.core.tags import TagTable
+from gateway.kinds import KINDS
+from gateway.outbox.config import OutboxConfig
+from gateway.sinks.mqtt.config import MqttConfig
+from gateway.stages.config import DetectionConfig, PolicyDefaults, PublishConfig, TagPolicy, WindowConfig
+
+ENV_PREFIX = "GATEWAY__"
+
+
+class Root(BaseSettings):
+    """`gateway.yaml`: who the gateway is, where it sends, how it stores, what it does with samples."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    name: Name
+    """Name of this gateway: one level of every topic, unique at the broker."""
+    mqtt: MqttConfig = MqttConfig()
+    """The broker upstream."""
+    outbox: OutboxConfig = OutboxConfig()
+    """The durable queue between the windows and the broker."""
+    window: WindowConfig = WindowConfig()
+    """Length and grace of the windows."""
+    detection: DetectionConfig = DetectionConfig()
+    """The adaptive detector; tags choose it with their key `anomaly`."""
+    publish: PublishConfig = PublishConfig()
+    """What is sent."""
+    defaults: PolicyDefaults = PolicyDefaults()
+    """Values for tags that do not say otherwise."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment variables win over the file."""
+        return env_settings, init_settings
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A configuration that has been checked as a whole.
+
+    entries: the enabled devices in table order, with the kind of each; policies: one per tag id; hash: names this content.
+    """
+
+    folder: Path
+    root: Root
+    kinds: tuple[SourceKind, ...]
+    entries: tuple[DeviceEntry, ...]
+    policies: tuple[TagPolicy, ...]
+    table: TagTable
+    hash: str
+    warnings: tuple[str, ...] = ()
+
+
+def tag_model(kind: SourceKind) -> Any:
+    """What a tag of this protocol may say: its own keys and those of the stages."""
+    return create_model(f"{kind.name.capitalize()}TagEntry", __base__=(kind.tag_model, TagPolicy))
+
+
+def device_model(kind: SourceKind) -> Any:
+    """What a device file of this protocol may say, as editors see it."""
+    tag: Any = tag_model(kind)
+    tags: Any = list[tag]
+    return create_model(
+        f"{kind.name.capitalize()}DeviceFile",
+        __base__=kind.device_model,
+        tags=(tags, Field([], description="The device's tags.")),
+        tag_file=(str | None, Field(None, description="A CSV file in config/tags/ with further tags, one a line.")),
+        defaults=(PolicyDefaults, Field({}, description="Values for this device's tags that do not say otherwise.")),
+    )
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of `gateway.yaml` and, under `$defs`, of device files: for editors and reviews."""
+    root = Root.model_json_schema()
+    definitions = root.pop("$defs", {})
+    devices = []
+    for kind in KINDS.values():
+        device = device_model(kind).model_json_schema()
+        definitions |= device.pop("$defs", {})
+        definitions[device["title"]] = device | {"required": sorted({*device.get("required", ()), "protocol"} - {"name"})}
+        devices.append({"$ref": f"#/$defs/{device['title']}"})
+    definitions["DeviceFile"] = {"anyOf": devices, "description": "One file in config/devices/."}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | root | {"$defs": definitions}

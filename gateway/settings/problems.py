@@ -1,0 +1,59 @@
+"""Validation errors in the words of the person who wrote the file."""
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.core.errors import Problem
+from gateway.settings.documents import Document, KeyPath
+
+_LONGEST_VALUE = 60
+
+
+def note_validation(
+    document: Document,
+    error: ValidationError,
+    model: type[BaseModel],
+    path: KeyPath = (),
+    extra_keys: tuple[str, ...] = (),
+    environment: Callable[[KeyPath], str | None] = lambda _: None,
+) -> None:
+    """Add each error to the document, at its own line, or to the environment variable that brought the value."""
+    for one in error.errors(include_url=False):
+        where = tuple(part for part in one["loc"] if isinstance(part, str | int))
+        message, expected = _words(one, model, where, extra_keys)
+        variable = environment(where)
+        if variable:
+            document.problems.append(Problem("environment", 0, variable, message, expected))
+        else:
+            document.add((*path, *where), message, expected)
+
+
+def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[str, ...]) -> tuple[str, str]:
+    kind, text, context = one["type"], one["msg"], one.get("ctx", {})
+    if kind == "extra_forbidden":
+        known = [*_fields_at(model, where[:-1]), *extra_keys]
+        close = difflib.get_close_matches(str(where[-1]), known, 1)
+        return "is not a known key", f"{close[0]}?" if close else f"one of {', '.join(known)}"
+    if kind == "missing":
+        return "is missing", ""
+    shown = repr(one["input"])
+    shown = shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "..."
+    if kind in ("value_error", "assertion_error"):
+        return text.removeprefix("Value error, ").removeprefix("Assertion failed, "), ""
+    if "expected" in context:
+        return f"{shown} is not allowed", str(context["expected"])
+    return f"{shown} is not allowed", text[:1].lower() + text[1:].replace("Input should be", "").strip()
+
+
+def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """The keys that are known at a path below a model."""
+    for part in path:
+        found = model.model_fields.get(str(part))
+        inner = found.annotation if found else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return list(model.model_fields) if found is None else []
+        model = inner
+    return list(model.model_fields)

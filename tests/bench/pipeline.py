@@ -1,0 +1,104 @@
+"""The pipeline alone: blocks of samples in, encoded messages out, no I/O, one core (CPU time of this process)."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.quality import Quality
+from gateway.core.tags import Tag, TagTable
+from gateway.encoding.encoder import Encoder
+from gateway.encoding.topics import Topics
+from gateway.stages.chain import Chain
+from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
+from tests.bench.figures import Bench, Figure
+
+_S = 1_000_000_000
+
+
+class _Plant:
+    """Tags in devices of 100, each with limits that are not crossed and a detector."""
+
+    def __init__(self, tags: int, deadband: str = "0") -> None:
+        devices = max(1, tags // 100)
+        self.per = tags // devices
+        self.table = TagTable(
+            tuple(f"device_{i}" for i in range(devices)),
+            tuple(Tag(i, i // self.per, f"tag_{i}", single=True) for i in range(tags)),
+        )
+        policy = TagPolicy(hi=1e6, hihi=2e6, lo=-1e6, anomaly=8.0, deadband=deadband)
+        self.chain = Chain.of(self.table, [policy] * tags, WindowConfig(), DetectionConfig(), PublishConfig(), 0)
+        self.encoder = Encoder(Topics.of("plant", "bench", self.table.devices), self.table, "bench")
+
+    def blocks(self, windows: int, per_window: int) -> list[list[SampleBlock]]:
+        """Per window the blocks of all devices in the order of time: float32 noise around 100."""
+        rng = np.random.default_rng(1)
+        tags, good = len(self.table), np.full(self.per, Quality.GOOD, np.uint8)
+        ids = [self.table.ids_of(device) for device in range(tags // self.per)]
+        result = []
+        for window in range(windows):
+            blocks = []
+            for k in range(per_window):
+                stamp = np.full(self.per, window * _S + k * _S // per_window, np.int64)
+                values = rng.normal(100, 1, tags).astype(np.float32).astype(float)
+                blocks += [
+                    SampleBlock(tag, stamp, values[d * self.per : (d + 1) * self.per], good) for d, tag in enumerate(ids)
+                ]
+            result.append(blocks)
+        return result
+
+    def close(self, window: int) -> int:
+        """End a window; returns the bytes of its messages."""
+        closed = self.chain.close((window + 1) * _S + _S // 2)
+        messages = [m for block in closed.windows for m in self.encoder.windows(block)]
+        messages += [m for block in closed.summaries for m in self.encoder.summaries(block)]
+        return sum(len(m.payload) for m in messages)
+
+
+def _cost(tags: int, per_window: int, windows: int, deadband: str = "0") -> tuple[float, float, float]:
+    """(CPU ns per sample, median ms to close a window, bytes per sample), everything included."""
+    plant = _Plant(tags, deadband)
+    batches = plant.blocks(windows + 1, per_window)
+    closes, sent, begin = [], 0, 0.0
+    for window, blocks in enumerate(batches):
+        if window == 1:  # the first window warms up caches and arrays
+            begin, closes, sent = time.process_time(), [], 0
+        for block in blocks:
+            plant.chain.feed(block, window * _S + _S - 1)
+        before = time.perf_counter()
+        sent += plant.close(window)
+        closes.append((time.perf_counter() - before) * 1e3)
+    samples = tags * per_window * windows
+    return (time.process_time() - begin) / samples * 1e9, float(np.median(closes)), sent / samples
+
+
+def _throughput() -> Iterator[Figure]:
+    for per_window, windows in ((10, 8), (100, 3)):
+        ns, _, size = _cost(10_000, per_window, windows)
+        on = f"10,000 float32 tags, {per_window} samples each a window, every window sent ({size:.1f} B/sample), limits, detector"
+        name = "pipeline_samples_per_s" if per_window == 100 else f"pipeline_samples_per_s_{per_window}_per_window"
+        yield Figure(name, 1e9 / ns, "samples/s", on, ">= 5,000,000")
+
+
+def _close() -> Iterator[Figure]:
+    _, ms, _ = _cost(10_000, 10, 12)
+    yield Figure("window_close_ms", ms, "ms", "10,000 tags x 10 samples: fold, close, filter, detect, encode every tag", "<= 20")
+
+
+def _scaling() -> Iterator[Figure]:
+    small = min(_cost(100, 10_000, 3)[0] for _ in range(2))
+    large = min(_cost(100_000, 10, 3)[0] for _ in range(2))
+    on = f"1,000,000 samples a window: 100,000 tags x 10 ({large:.0f} ns) against 100 tags x 10,000 ({small:.0f} ns), all sent"
+    yield Figure("pipeline_scaling_all_sent_ratio", large / small, "ratio", on)
+    small = min(_cost(100, 10_000, 3, "50")[0] for _ in range(2))
+    large = min(_cost(100_000, 10, 3, "50")[0] for _ in range(2))
+    on = f"the same within the deadband, nothing sent: {large:.0f} ns against {small:.0f} ns"
+    yield Figure("pipeline_scaling_ratio", large / small, "ratio", on, "about 1")
+
+
+BENCHES = (
+    Bench(("pipeline_samples_per_s",), _throughput),
+    Bench(("window_close_ms",), _close),
+    Bench(("pipeline_scaling_ratio",), _scaling),
+)

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Installs what the tests run against: mosquitto and node's packages. At home what cannot be installed is left out and the
+# tests that need it are skipped; in CI that is an error.
+set -u
+here=$(dirname "$0")
+say() { echo "tests: $*" >&2; }
+failed() { say "$*"; [ -z "${CI:-}" ] || exit 1; }
+
+as_root=""
+[ "$(id -u)" = 0 ] || { sudo -n true 2>/dev/null && as_root="sudo -n"; }
+can_apt() { command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || [ -n "$as_root" ]; }; }
+apt_install() {
+    can_apt || return 1
+    $as_root apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq "$@" >/dev/null
+}
+
+PATH=$PATH:/usr/sbin:/usr/local/sbin
+if ! command -v mosquitto >/dev/null; then
+    say "installing mosquitto"
+    if apt_install mosquitto; then
+        # Debian starts it at once on port 1883; the tests start their own.
+        command -v systemctl >/dev/null && $as_root systemctl disable --now mosquitto >/dev/null 2>&1
+        :
+    else
+        failed "mosquitto is missing: apt install mosquitto (its tests are skipped)"
+    fi
+fi
+
+if [ -n "${CI:-}" ]; then
+    command -v node >/dev/null && command -v npm >/dev/null || { say "installing node"; apt_install nodejs npm || failed "node is missing"; }
+    command -v systemd-analyze >/dev/null || apt_install systemd || failed "systemd-analyze is missing"
+fi
+if command -v npm >/dev/null && command -v node >/dev/null; then
+    if [ ! -e "$here/node/node_modules/.package-lock.json" ] || [ "$here/node/package-lock.json" -nt "$here/node/node_modules/.package-lock.json" ]; then
+        say "installing node packages"
+        (cd "$here/node" && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error) || failed "npm ci failed in tests/node"
+    fi
+else
+    say "node and npm are missing: tests against foreign servers are skipped"
+fi
+exit 0
