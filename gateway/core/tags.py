@@ -1,6 +1,7 @@
 """The tag table: who is meant by a tag id."""
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 
@@ -32,14 +33,13 @@ class TagTable:
     _ranges: tuple[tuple[int, int], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        bounds = [[0, 0] for _ in self.devices]
+        counts = [0] * len(self.devices)
         for expected, tag in enumerate(self.tags):
             if tag.id != expected or (expected and self.tags[expected - 1].device > tag.device):
                 raise ValueError(f"tag {tag.name!r}: ids must be dense and grouped by device")
-            if bounds[tag.device][1] == 0:
-                bounds[tag.device] = [expected, expected]
-            bounds[tag.device][1] = expected + 1
-        object.__setattr__(self, "_ranges", tuple((a, b) for a, b in bounds))
+            counts[tag.device] += 1
+        ends = list(accumulate(counts))
+        object.__setattr__(self, "_ranges", tuple((end - n, end) for end, n in zip(ends, counts, strict=True)))
 
     def __len__(self) -> int:
         return len(self.tags)

@@ -81,9 +81,9 @@ class Encoder:
         seq = self._last_seq[topic] = self._last_seq.get(topic, 0) + 1
         return seq
 
-    def _document(self, topic: str, lane: Lane, start_ms: int, end_ms: int, fields: Mapping[str, object]) -> Message:
+    def _document(self, topic: str, lane: Lane, start_ms: int, end_ms: int, fields: dict[str, Any]) -> Message:
         seq = self._seq(topic)
-        head = {"boot": self._boot, "seq": seq, "ts": start_ms, "hist": False}
+        head: dict[str, Any] = {"boot": self._boot, "seq": seq, "ts": start_ms, "hist": False}
         return Message(topic, self._boot, seq, lane, start_ms, end_ms, orjson.dumps(head | fields))
 
     def _messages(self, block: WindowBlock, topics: list[str], lane: Lane) -> list[Message]:

@@ -1,14 +1,22 @@
 """The stages in their order: what a block of samples and the end of a window lead to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gateway.core.blocks import SampleBlock, TagIds, WindowBlock
+import numpy as np
+
+from gateway.core.blocks import SampleBlock, TagIds, Times, Values, WindowBlock
 from gateway.core.messages import Event
+from gateway.core.tags import TagTable
+from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.detect import EwmaDetector
-from gateway.stages.limits import Limits
+from gateway.stages.limits import CONDITIONS, Limits
 from gateway.stages.report import ReportByException
 from gateway.stages.summary import Summary
 from gateway.stages.windows import Windows
+
+SUMMARY_NS = 60_000_000_000
+_MISSED_POLLS = 3
 
 
 @dataclass(slots=True)
@@ -29,6 +37,30 @@ class Chain:
     detector: EwmaDetector
     report: ReportByException
     summary: Summary | None
+
+    @classmethod
+    def of(
+        cls,
+        table: TagTable,
+        policies: Sequence[TagPolicy],
+        window: WindowConfig,
+        detection: DetectionConfig,
+        publish: PublishConfig,
+        now_ns: int,
+    ) -> "Chain":
+        """The stages for a configuration; `policies` has one entry per tag id."""
+        limits, hysteresis = _limits(policies)
+        deadband = np.array([p.deadband for p in policies]).reshape(-1, 2)
+        silence = np.array([p.max_silence for p in policies], np.int64)
+        threshold = np.array([p.anomaly for p in policies], float)
+        report = ReportByException(deadband[:, 0], deadband[:, 1], silence, every=publish.windows == "all")
+        return cls(
+            Limits(table, limits, hysteresis),
+            Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns),
+            EwmaDetector(table, threshold, window.length, detection.memory, detection.warmup),
+            report,
+            Summary(len(table), SUMMARY_NS) if publish.summaries else None,
+        )
 
     @property
     def next_close_ns(self) -> int:
@@ -65,3 +97,18 @@ class Chain:
             if self.summary is not None:
                 closed.summaries += self.summary.add(window)
         return closed
+
+
+def _limits(policies: Sequence[TagPolicy]) -> tuple[Values, Values]:
+    """Limits and hysteresis in engineering units, float64[4, tags] each, NaN where there is none."""
+    limits = np.array(
+        [[v if (v := getattr(policy, name)) is not None else np.nan for policy in policies] for name, _, _ in CONDITIONS]
+    )
+    band = np.array([policy.hysteresis for policy in policies]).reshape(-1, 2)
+    return limits, band[:, 0] + band[:, 1] * np.abs(limits)
+
+
+def _stale_after(table: TagTable, window: WindowConfig) -> Times:
+    """A polled tag is believed for three missed polls, and never for less than three windows."""
+    interval = np.array([tag.interval_ns for tag in table.tags], np.int64)
+    return np.where(interval > 0, _MISSED_POLLS * np.maximum(interval, window.length) + window.grace, 0)

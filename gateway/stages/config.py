@@ -16,7 +16,7 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 def _finite(value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number):
         raise ValueError(f"{value!r} is not a number (decimals are written with a point)")
@@ -27,7 +27,7 @@ def _band(value: Any) -> tuple[float, float]:
     """An absolute band or a percentage as (absolute, fraction); one of the two is 0."""
     if isinstance(value, tuple):
         return value
-    if isinstance(value, str) and (match := _PERCENT.fullmatch(value)):
+    if isinstance(value, str) and (match := _PERCENT.fullmatch(value)) and math.isfinite(float(match[1])):
         return 0.0, float(match[1]) / 100
     try:
         number = _finite(value)
@@ -51,7 +51,7 @@ Number = Annotated[float, BeforeValidator(_finite), WithJsonSchema({"type": "num
 def _threshold(value: Any) -> float:
     if value is False or (isinstance(value, str) and value.strip().lower() in ("off", "no", "false")):
         return math.inf
-    number = _finite(value) if not isinstance(value, float) or math.isfinite(value) else value
+    number = math.inf if value == math.inf else _finite(value)
     if number < 1:
         raise ValueError(f"{value!r} is out of range; expected a z-score from 1 (5 is usual), or off")
     return number

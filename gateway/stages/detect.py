@@ -12,6 +12,7 @@ from gateway.core.tags import TagTable
 _CLIP = 3.0
 _CLEAR_AT = 0.5
 _FLOOR = 1e-3
+_LARGEST = 1e150
 _SEVERITY = 400
 
 
@@ -19,8 +20,9 @@ class EwmaDetector:
     """Exponentially weighted mean and variance of window means, z-score, per tag (West 1979; Roberts 1959).
 
     Active from |z| >= threshold, cleared below half of it. Outliers are learned only as far as 3 sigma, so one spike does
-    not blind the detector and a new level is accepted in time. Sigma is never taken below a thousandth of the mean.
-    Windows without usable samples change nothing.
+    not blind the detector and a new level is accepted in time. Sigma is never taken below a thousandth of mean or value,
+    whichever is larger, so that a signal that was constant, even at 0, can change without a score beyond all measure.
+    Windows without usable samples, or beyond 1e150 where squares end, change nothing.
     """
 
     def __init__(self, table: TagTable, threshold: Values, window_ns: int, memory_ns: int, warmup_ns: int) -> None:
@@ -41,9 +43,10 @@ class EwmaDetector:
         if not self._tags.size or window.late:
             return []
         x = window.mean[self._tags]
-        here = (window.used[self._tags] > 0) & (window.quality[self._tags] >= USABLE_FROM) & np.isfinite(x)
+        here = (window.used[self._tags] > 0) & (window.quality[self._tags] >= USABLE_FROM) & (np.abs(x) <= _LARGEST)
         x = np.where(here, x, self._mean)
-        sigma = np.maximum(np.sqrt(self._var), np.maximum(_FLOOR * np.abs(self._mean), np.finfo(float).tiny))
+        floor = _FLOOR * np.maximum(np.maximum(np.abs(self._mean), np.abs(x)), np.finfo(float).tiny / _FLOOR)
+        sigma = np.maximum(np.sqrt(self._var), floor)
         warm = self._seen >= self._warmup
         z = np.where(warm & here, (x - self._mean) / sigma, 0.0)
         score = np.abs(z)
@@ -70,7 +73,7 @@ class EwmaDetector:
             "detector": "ewma",
             "severity": _SEVERITY,
             "value": value,
-            "score": round(z, 2) if math.isfinite(z) else None,
+            "score": round(z, 2),
             "expected": float(self._mean[row]),
         }
         return Event("anomaly", window.start + window.length, self._table.tags[tag].device, tag, detail)

@@ -15,7 +15,8 @@ _LATEST = np.iinfo(np.int64).max
 class Partial:
     """Statistics that are about to be merged, one row per distinct tag.
 
-    Arrays as in `Statistics`; rows with `used` 0 carry mean 0, m2 0, min +inf, max -inf and NaN for first and last.
+    Arrays as in `Statistics`; rows with `used` 0 carry mean 0, m2 0, min +inf, max -inf and NaN for first and last, rows
+    with `count` 0 the ending NO_FLAW.
     """
 
     count: Counts
@@ -30,6 +31,8 @@ class Partial:
     last: Values
     last_time: Times
     flaw: Qualities
+    ending: Qualities
+    ending_time: Times
 
 
 def of_samples(block: SampleBlock, tags: int) -> Partial:
@@ -40,10 +43,12 @@ def of_samples(block: SampleBlock, tags: int) -> Partial:
     row = block.tag.astype(np.intp)
     count = np.bincount(row, minlength=tags)
     flaw = np.full(tags, NO_FLAW, np.uint8)
+    ending = np.full(tags, NO_FLAW, np.uint8)
+    ending[row] = block.quality
     good, used_row, value, time, used = count, row, block.value, block.time, count
     if block.quality.size and block.quality.min() < GOOD_FROM:
         flawed = block.quality < GOOD_FROM
-        flaw[row[flawed]] = block.quality[flawed]
+        np.minimum.at(flaw, row[flawed], block.quality[flawed])
         good = np.bincount(row[~flawed], minlength=tags)
         usable = block.quality >= USABLE_FROM
         used_row, value, time = row[usable], value[usable], time[usable]
@@ -51,16 +56,25 @@ def of_samples(block: SampleBlock, tags: int) -> Partial:
     low, high = np.full(tags, np.inf), np.full(tags, -np.inf)
     np.minimum.at(low, used_row, value)
     np.maximum.at(high, used_row, value)
-    mean: Values = np.bincount(used_row, weights=value, minlength=tags) / np.maximum(used, 1)
+    mean = _sums(used_row, value, tags) / np.maximum(used, 1)
     # Rounding may carry the mean of equal values just outside them.
     np.clip(mean, low, high, out=mean, where=used > 0)
-    m2: Values = np.bincount(used_row, weights=np.square(value - mean[used_row]), minlength=tags)
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond 1e154: the spread is infinite, published as null
+        m2 = _sums(used_row, np.square(value - mean[used_row]), tags)
     first, last = np.full(tags, np.nan), np.full(tags, np.nan)
     first_time, last_time = np.full(tags, _LATEST), np.zeros(tags, np.int64)
     # Of several assignments to one row the last one stands, hence the reversal for the first sample.
     first[used_row[::-1]], first_time[used_row[::-1]] = value[::-1], time[::-1]
     last[used_row], last_time[used_row] = value, time
-    return Partial(count, good, used, mean, m2, low, high, first, first_time, last, last_time, flaw)
+    ending_time = last_time
+    if used is not count:
+        ending_time = np.zeros(tags, np.int64)
+        ending_time[row] = block.time
+    return Partial(count, good, used, mean, m2, low, high, first, first_time, last, last_time, flaw, ending, ending_time)
+
+
+def _sums(row: Rows, weight: Values, tags: int) -> Values:
+    return np.asarray(np.bincount(row, weights=weight, minlength=tags), np.float64)
 
 
 def of_window(window: WindowBlock) -> Partial:
@@ -81,13 +95,16 @@ def of_window(window: WindowBlock) -> Partial:
         np.where(none, np.nan, window.last),
         np.where(none, 0, window.last_time),
         np.where(partial_bad, window.quality, NO_FLAW).astype(np.uint8),
+        np.full(len(window), NO_FLAW, np.uint8),
+        np.zeros(len(window), np.int64),
     )
 
 
 class Statistics:
     """Running statistics of one span for tag ids 0..tags-1; merges are exact (Chan, Golub, LeVeque 1979).
 
-    gap[tag] says that the tag was unknown for a part of the span although it has samples.
+    gap[tag] says that the tag was unknown for a part of the span although it has samples. flaw: the worst quality below
+    good. ending: the quality that the span leaves behind, that of its newest sample unless `mark` came after it.
     """
 
     def __init__(self, tags: int) -> None:
@@ -103,16 +120,19 @@ class Statistics:
         self.last = np.full(tags, np.nan)
         self.last_time = np.zeros(tags, np.int64)
         self.flaw = np.full(tags, NO_FLAW, np.uint8)
+        self.ending = np.full(tags, NO_FLAW, np.uint8)
+        self.ending_time = np.zeros(tags, np.int64)
         self.gap = np.zeros(tags, np.bool_)
 
     def merge(self, more: Partial, rows: Rows | slice = slice(None)) -> None:
         """Take more statistics in; `rows` are the distinct tag ids of its rows (all tags by default)."""
         had, adds = self.used[rows], more.used
         total = np.maximum(had + adds, 1)
-        delta = more.mean - self.mean[rows]
-        # A side without samples must not pull the mean: its weight is 0 and its own mean 0.
-        self.mean[rows] += delta * (adds / total)
-        self.m2[rows] += more.m2 + np.square(delta) * (had * (adds / total))
+        with np.errstate(over="ignore", invalid="ignore"):
+            # A side without samples must not pull the mean, however large the other one is: its own mean is only a 0.
+            delta = np.where(adds > 0, more.mean - self.mean[rows], 0.0)
+            self.mean[rows] += delta * (adds / total)
+            self.m2[rows] += more.m2 + np.square(np.where(had > 0, delta, 0.0)) * (had * (adds / total))
         self.count[rows] += more.count
         self.good[rows] += more.good
         self.used[rows] += adds
@@ -124,7 +144,22 @@ class Statistics:
         later = (adds > 0) & (more.last_time >= self.last_time[rows])
         self.last[rows] = np.where(later, more.last, self.last[rows])
         self.last_time[rows] = np.where(later, more.last_time, self.last_time[rows])
-        self.flaw[rows] = np.where(more.flaw != NO_FLAW, more.flaw, self.flaw[rows])
+        self.flaw[rows] = np.minimum(self.flaw[rows], more.flaw)
+        ends = (more.count > 0) & (more.ending_time >= self.ending_time[rows])
+        self.ending[rows] = np.where(ends, more.ending, self.ending[rows])
+        self.ending_time[rows] = np.where(ends, more.ending_time, self.ending_time[rows])
+
+    def mark(self, tags: TagIds, quality: int) -> None:
+        """From here on these tags are unknown, for the reason in `quality`, until their next sample of whatever time."""
+        self.gap[tags] = True
+        self.ending[tags] = quality
+        self.ending_time[tags] = 0
+
+    def unmark(self, tags: TagIds, *, always: bool = False) -> None:
+        """What stands before this span tells how it ends, for tags that `mark` made unknown (`always`: any bad sample)."""
+        unknown = self.ending[tags] < USABLE_FROM
+        known_again = tags[unknown if always else unknown & (self.ending_time[tags] == 0)]
+        self.ending[known_again], self.ending_time[known_again] = NO_FLAW, 0
 
     def quality(self, in_force: Qualities) -> Qualities:
         """Quality of each tag's span, uint8[tags]; `in_force` counts where there is no sample.
@@ -176,17 +211,23 @@ class Held:
         """Nothing has been read yet."""
         return cls(np.full(tags, np.nan), np.zeros(tags, np.int64), np.full(tags, Quality.BAD_WAITING, np.uint8))
 
-    def update(self, block: SampleBlock) -> None:
-        """Take samples in time order; a sample older than a value in force changes nothing, an unknown tag takes any."""
-        newer = (block.time >= self.time[block.tag]) | (self.quality[block.tag] < USABLE_FROM)
-        usable = newer & (block.quality >= USABLE_FROM)
-        every = usable.all()
-        tag = block.tag if every else block.tag[usable]
-        self.value[tag] = block.value if every else block.value[usable]
-        self.time[tag] = block.time if every else block.time[usable]
-        all_newer = every or newer.all()
-        self.quality[block.tag if all_newer else block.tag[newer]] = block.quality if all_newer else block.quality[newer]
+    def advance(self, span: Statistics) -> None:
+        """Go on to the end of a span that follows; where it was unmarked, what came before it is newer than its values."""
+        has_value = (span.used > 0) & (span.ending != NO_FLAW)
+        self.value = np.where(has_value, span.last, self.value)
+        self.time = np.where(has_value, span.last_time, self.time)
+        self.quality = self.quality_after(span)
 
-    def mark(self, tags: TagIds, quality: int) -> None:
-        """From now on these tags are unknown, for the reason in `quality`."""
+    def quality_after(self, *spans: Statistics) -> Qualities:
+        """The quality at the end of the last of several spans that follow."""
+        quality = self.quality
+        for span in spans:
+            quality = np.where(span.ending != NO_FLAW, span.ending, quality)
+        return quality
+
+    def set(self, tags: TagIds, value: Values, time: Times, quality: Qualities) -> None:
+        """Take one newer sample of each of the tags; a bad one leaves value and time as they are."""
+        usable = quality >= USABLE_FROM
+        self.value[tags[usable]] = value[usable]
+        self.time[tags[usable]] = time[usable]
         self.quality[tags] = quality

@@ -6,12 +6,16 @@ from gateway.stages.statistics import Held, Statistics, of_window
 
 
 class Summary:
-    """Windows in, one block with a row for every tag out per `length_ns` of wall time."""
+    """Windows in, one block with a row for every tag out per `length_ns` of wall time.
+
+    As with windows, only the first block of a span is not late: after a flush the rest of the span is a supplement.
+    """
 
     def __init__(self, tags: int, length_ns: int) -> None:
         self._tags = tags
         self._length = length_ns
         self._start: int | None = None
+        self._begun: int | None = None
         self._statistics = Statistics(tags)
         self._held = Held.unknown(tags)
 
@@ -30,9 +34,12 @@ class Summary:
         """What has been gathered so far, as the summary of its span; nothing if there is nothing."""
         if self._start is None:
             return []
-        block = self._statistics.window(self._start, self._length, False, self._held)
-        self._start, self._statistics = None, Statistics(self._tags)
-        return [block]
+        late = self._start == self._begun
+        block = self._statistics.window(self._start, self._length, late, self._held)
+        self._begun, self._start, self._statistics = self._start, None, Statistics(self._tags)
+        if late:
+            block = block.take(block.count > 0)
+        return [block] if len(block) else []
 
     def _merge(self, window: WindowBlock) -> None:
         self._statistics.merge(of_window(window), window.tag.astype("intp") if len(window) < self._tags else slice(None))

@@ -17,7 +17,9 @@ class Windows:
     """Samples in, one `WindowBlock` with a row for every tag out per window; late samples as supplements.
 
     Blocks are only collected when they come and folded into statistics when a window closes or 262,144 samples wait, so
-    memory is bounded by tags and not by rates. All times are wall time in ns.
+    memory is bounded by tags and not by rates. All times are wall time in ns. The first block of a window is the only one
+    that is not late; merging it with all late ones gives the statistics of all samples. (Only a clock that steps back
+    by more than eight windows makes the same times begin anew.)
     """
 
     def __init__(self, tags: int, length_ns: int, grace_ns: int, stale_ns: Times, now_ns: int) -> None:
@@ -27,10 +29,14 @@ class Windows:
         self._grace = grace_ns
         self._stale = stale_ns
         self._held = Held.unknown(tags)
+        self._confirmed = np.zeros(tags, np.int64)
         self._open: dict[int, Statistics] = {}
+        self._begun: set[int] = set()
         self._aside: list[WindowBlock] = []
         self._waiting: list[SampleBlock] = []
         self._samples = 0
+        self._newest = 0
+        self._marked = -1
         self._start = self._floor(now_ns)
 
     def _floor(self, time_ns: int) -> int:
@@ -45,67 +51,84 @@ class Windows:
         """Take samples as they come."""
         self._waiting.append(block)
         self._samples += len(block)
+        self._newest = max(self._newest, self._floor(now_ns))
         if self._samples >= _FOLD_AT:
-            self._fold(now_ns)
+            self._fold()
 
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> None:
         """The tags are unknown from now on, for the reason in `quality` (a bad code), until their next sample."""
-        self._fold(now_ns)
-        self._held.mark(tags, quality)
-        for statistics in self._open.values():
-            statistics.gap[tags] = True
+        self._fold()
+        newest = max(self._start, self._floor(now_ns), *self._open)
+        self._statistics(newest).mark(tags, quality)
+        self._marked = max(self._marked, newest)
 
     def close(self, now_ns: int) -> list[WindowBlock]:
         """Every window whose grace is over, oldest first, then supplements. After a stall: those with samples."""
-        self._fold(now_ns)
+        self._fold()
         blocks = []
         if now_ns - self.next_close_ns > _DENSE_WINDOWS * self._length:
-            blocks += [self._emit(start) for start in sorted(self._open)]
-            self._start = max(self._start, self._floor(now_ns - self._grace))
+            oldest_not_due = self._floor(now_ns - self._grace)
+            blocks += [block for start in sorted(self._open) if start < oldest_not_due for block in self._emit(start)]
+            self._start = oldest_not_due
         while self.next_close_ns <= now_ns:
-            blocks.append(self._emit(self._start))
+            blocks += self._emit(self._start)
             self._start += self._length
         return blocks + self._supplements()
 
     def flush(self, now_ns: int) -> list[WindowBlock]:
         """Close everything at once, the window in progress too, and go on at `now_ns`: at a stop or a clock jump."""
-        self._fold(now_ns)
-        blocks = [self._emit(start) for start in sorted(self._open)] + self._supplements()
-        self._start = self._floor(now_ns)
-        # After a step back no value in force may seem to come from the future.
-        np.minimum(self._held.time, now_ns, out=self._held.time)
+        self._fold()
+        begun = sorted(self._open)
+        blocks = [block for start in begun for block in self._emit(start)] + self._supplements()
+        closed, self._start, self._marked = self._start, self._floor(now_ns), -1
+        if closed - self._start <= _DENSE_WINDOWS * self._length:
+            begun += range(self._start, closed, self._length)
+        self._begun = {start for start in (*begun, *self._begun) if start >= self._start}
+        # After a step back nothing in force may seem to come from the future.
+        self._held.time = np.minimum(self._held.time, now_ns)
+        self._confirmed = np.minimum(self._confirmed, now_ns)
         return blocks
 
     def _supplements(self) -> list[WindowBlock]:
         blocks, self._aside = self._aside, []
         return blocks
 
-    def _emit(self, start: int) -> WindowBlock:
+    def _emit(self, start: int) -> list[WindowBlock]:
+        """The block of a window; of one that a flush has published already, only what came since."""
         statistics = self._open.pop(start, None) or Statistics(self._tags)
-        end = start + self._length
-        stale = (self._stale > 0) & (end - self._held.time > self._stale) & (self._held.quality >= USABLE_FROM)
-        quality = np.where(stale, np.uint8(Quality.BAD_STALE), self._held.quality)
-        return statistics.window(start, self._length, False, Held(self._held.value, self._held.time, quality))
+        self._held.advance(statistics)
+        held, end = self._held, start + self._length
+        age = end - np.maximum(held.time, self._confirmed)
+        stale = (self._stale > 0) & (age > self._stale) & (held.quality >= USABLE_FROM)
+        quality = np.where(stale, np.uint8(Quality.BAD_STALE), held.quality)
+        late = start in self._begun
+        self._begun.discard(start)
+        block = statistics.window(start, self._length, late, Held(held.value, held.time, quality))
+        if not late:
+            return [block]
+        block = block.take(block.count > 0)
+        return [block] if len(block) else []
 
-    def _fold(self, now_ns: int) -> None:
+    def _fold(self) -> None:
         """Move the waiting samples into the statistics of their windows."""
         if not self._samples:
             return
         block = _in_time_order(_joined(self._waiting))
+        newest, self._newest = self._newest, 0
         self._waiting, self._samples = [], 0
-        newest = self._floor(now_ns)
-        oldest = max(self._start, newest - _DENSE_WINDOWS * self._length)
+        oldest = max(self._start, self._floor(newest - _DENSE_WINDOWS * self._length - self._grace))
         start = block.time - block.time % self._length
         if start[0] < oldest or start[-1] > newest:
             dense = (start >= oldest) & (start <= newest)
-            self._set_aside(_rows(block, ~dense))
+            self._set_aside(_rows(block, ~dense), newest)
             block, start = _rows(block, dense), start[dense]
-            if not len(block):
-                return
         for one, begin, end in _runs(start):
             part = _slice(block, begin, end)
             self._statistics(one).merge(of_samples(part, self._tags))
-        self._held.update(block)
+            if one < self._marked:
+                # A sample that comes after `mark` makes the tag known again, even if it is older.
+                for later in [statistics for after, statistics in self._open.items() if after > one]:
+                    later.unmark(part.tag)
 
     def _statistics(self, start: int) -> Statistics:
         statistics = self._open.get(start)
@@ -113,19 +136,27 @@ class Windows:
             statistics = self._open[start] = Statistics(self._tags)
         return statistics
 
-    def _set_aside(self, block: SampleBlock) -> None:
-        """Publish samples outside the open windows as supplements, but for those that tell an unknown tag's value.
+    def _set_aside(self, block: SampleBlock, newest: int) -> None:
+        """Publish samples outside the open windows as supplements, but for those that only tell the value in force.
 
         The first thing a new subscription says of a tag is the value in force with the time of its last change, often
-        long ago. It is no late sample: it becomes the value in force and is reported with its own time.
+        long ago; a polled server says it again and again. That is no late sample: it becomes the value in force and is
+        reported with its own time. Nor does a late bad sample of a tag that is unknown anyway count.
         """
-        newest_of_tag = np.zeros(len(block), np.bool_)
-        tag = block.tag[::-1]
-        _, first_from_end = np.unique(tag, return_index=True)
-        newest_of_tag[len(block) - 1 - first_from_end] = True
-        restores = newest_of_tag & (self._held.quality[block.tag] < USABLE_FROM) & (block.time < self._start)
-        late = _rows(block, ~restores)
-        self._held.update(_rows(block, newest_of_tag))
+        tag, held = block.tag, self._held
+        is_newest = np.zeros(len(block), np.bool_)
+        _, first_from_end = np.unique(tag[::-1], return_index=True)
+        is_newest[len(block) - 1 - first_from_end] = True
+        unknown = held.quality_after(*(self._open[start] for start in sorted(self._open)))[tag] < USABLE_FROM
+        repeated = _is_value(held, block)
+        news = is_newest & (unknown | (block.time >= held.time[tag]))
+        held.set(tag[news], block.value[news], block.time[news], block.quality[news])
+        says_nothing = is_newest | _is_value(held, block) | (block.quality < USABLE_FROM)
+        told = (repeated | (unknown & says_nothing)) & (block.time < self._start)
+        for statistics in self._open.values():
+            statistics.unmark(tag[told & unknown], always=True)
+        self._confirmed[tag[told]] = newest
+        late = _rows(block, ~told)
         start = late.time - late.time % self._length
         for one, begin, end in _runs(start):
             self._aside.append(self._supplement(_slice(late, begin, end), one))
@@ -135,9 +166,15 @@ class Windows:
         statistics = Statistics(tags.size)
         small = SampleBlock(compact.astype(np.uint32), part.time, part.value, part.quality)
         statistics.merge(of_samples(small, tags.size))
-        window = statistics.window(start, self._length, start < self._start, Held.unknown(tags.size))
+        window = statistics.window(start, self._length, True, Held.unknown(tags.size))
         columns = {name: getattr(window, name) for name in WindowBlock.__slots__}
         return WindowBlock(**columns | {"tag": tags})
+
+
+def _is_value(held: Held, block: SampleBlock) -> Mask:
+    """Which samples say the value in force once more: the same value with the same time."""
+    same: Mask = (block.time == held.time[block.tag]) & (block.value == held.value[block.tag])
+    return same
 
 
 def _joined(blocks: list[SampleBlock]) -> SampleBlock:
