@@ -1,0 +1,34 @@
+"""Modbus TCP: holding and input registers, coils and discrete inputs, polled."""
+
+from collections.abc import Sequence
+
+from gateway.core.clock import Clock
+from gateway.core.ports import Source
+from gateway.core.sourcekind import DeviceEntry, SourceKind
+from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.plan import interval_ns, plan_device
+
+
+def _is_single(_: ModbusDevice, tag: ModbusTag) -> bool:
+    return tag.value_type == "float32"
+
+
+def _plan(entries: Sequence[DeviceEntry]) -> list[str]:
+    return [
+        f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}, {request.table} "
+        f"{request.start}..{request.start + request.count - 1}, {len(request.spans)} tags, every {interval / 1e9:g}s"
+        for entry in entries
+        for interval, request in plan_device(entry.config, entry.tags)
+    ]
+
+
+def _build(entries: Sequence[DeviceEntry], clock: Clock) -> list[Source]:
+    from gateway.sources.modbus.source import ModbusSource
+
+    connections: dict[str, list[DeviceEntry]] = {}
+    for entry in entries:
+        connections.setdefault(entry.config.url, []).append(entry)
+    return [ModbusSource(group, clock) for group in connections.values()]
+
+
+KIND = SourceKind("modbus", ModbusDevice, ModbusTag, _is_single, interval_ns, _plan, _build)

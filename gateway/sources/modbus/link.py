@@ -1,0 +1,53 @@
+"""The seam to the wire: what the source wants of a connection. `client.py` is the real one, tests bring a fake."""
+
+from typing import Final, Protocol
+
+from gateway.core.errors import Retryable
+from gateway.sources.modbus.config import Table
+
+EXCEPTIONS: Final = {
+    1: "illegal function", 2: "illegal data address", 3: "illegal data value", 4: "server device failure",
+    5: "acknowledge", 6: "server device busy", 7: "negative acknowledge", 8: "memory parity error",
+    10: "gateway path unavailable", 11: "gateway target device failed to respond",
+}  # fmt: skip
+"""Exception codes by number: MODBUS Application Protocol 1.1b3, section 7."""
+
+
+class ExceptionReply(Retryable):
+    """The unit (or the gateway before it) answered with an exception. The connection is fine."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(f"exception {code}, {EXCEPTIONS.get(code, 'not in the standard')}")
+
+
+class NoReply(Retryable):
+    """No reply within the timeout. A reply that comes later is thrown away."""
+
+
+class BadReply(Retryable):
+    """A reply came that does not fit the request (length, unit, function)."""
+
+
+class Link(Protocol):
+    """One connection. One owner, one call at a time; every call may be cancelled and then ends at once."""
+
+    @property
+    def connected(self) -> bool:
+        """False before `open`, after `close`, and once the peer is known to be gone."""
+        ...
+
+    async def open(self, timeout_s: float) -> None:
+        """Connect. Raises NotConnected with the reason."""
+        ...
+
+    async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
+        """The payload of one read: 2 * count bytes of registers, or count bits packed into bytes.
+
+        Raises ExceptionReply, NoReply, BadReply, NotConnected.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the socket. Never raises; may be called twice."""
+        ...

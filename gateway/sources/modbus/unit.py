@@ -1,0 +1,151 @@
+"""What is known of one unit: its requests, which of them fail, whether it answers at all. Pure state, no I/O."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gateway.core.backoff import full_jitter
+from gateway.core.blocks import TagIds
+from gateway.core.messages import DeviceState
+from gateway.core.quality import Quality
+from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.modbus.config import ModbusDevice
+from gateway.sources.modbus.decode import Decoder
+from gateway.sources.modbus.plan import Request, plan_device, split
+
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a request is not sent at every turn: the quality of its samples meanwhile, and the reason for people."""
+
+    quality: Quality
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class Poll:
+    """One request of one unit, read at a fixed interval; its turns are kept by the `Schedule`.
+
+    origin: the planned request that it is, or is a part of. failures: turns failed in a row. fault: set while it is known
+    to fail; it is tried again from retry_ns (monotonic) on. suspect: part of a failed request, not served yet.
+    """
+
+    unit: "Unit"
+    request: Request
+    origin: Request
+    interval_ns: int
+    tags: TagIds
+    decode: Decoder
+    suspect: bool = False
+    failures: int = 0
+    fault: Fault | None = None
+    retry_ns: int = 0
+    retries: Iterator[float] = field(default_factory=full_jitter)
+    due_ns: int = 0
+    cycle: int = 0
+
+    def succeeded(self) -> None:
+        """It was answered with values."""
+        self.failures, self.suspect = 0, False
+        if self.fault is not None:
+            self.fault, self.retries = None, full_jitter()
+            self.unit.changed = True
+
+    def condemn(self, fault: Fault, retry_ns: int) -> None:
+        """It fails, and will be tried again from `retry_ns` on."""
+        self.fault, self.retry_ns, self.suspect = fault, retry_ns, False
+        self.unit.changed = True
+
+
+class Unit:
+    """One configured device: a unit id on a connection.
+
+    polls: its requests as they stand now. timeouts: unanswered requests in a row. down: why it counts as gone, empty while
+    it answers. silent: gone without any reply, not even of a gateway before it. changed: faults came or went since `news`.
+    """
+
+    def __init__(self, entry: DeviceEntry) -> None:
+        """entry.config: a `ModbusDevice`; entry.tags: `ModbusTag`s. Raises ConfigError for tags that cannot be planned."""
+        self.config: ModbusDevice = entry.config
+        self.device = entry.number
+        self.timeout_s = self.config.timeout / 1e9
+        self._tags = entry.tags
+        self._first_tag = entry.first_tag
+        self.polls = [self._poll(request, request, interval) for interval, request in plan_device(self.config, entry.tags)]
+        self.reset()
+
+    def reset(self) -> None:
+        """A new connection: what failed keeps its requests apart and is tried at once."""
+        self.timeouts = 0
+        self.down = ""
+        self.silent = False
+        self.changed = False
+        self.probe_delays = full_jitter()
+        self._turn = 0
+        self._told: DeviceState | None = None
+        for poll in self.polls:
+            poll.failures, poll.retry_ns = 0, 0
+
+    def _poll(self, request: Request, origin: Request, interval_ns: int) -> Poll:
+        tags = np.array(request.rows, np.uint32) + np.uint32(self._first_tag)
+        return Poll(self, request, origin, interval_ns, tags, Decoder(request, self._tags, self.config.byte_order))
+
+    def split(self, poll: Poll) -> list[Poll]:
+        """Replace a request by its halves, which are suspect until they were tried."""
+        halves = [self._poll(half, poll.origin, poll.interval_ns) for half in split(poll.request)]
+        for half in halves:
+            half.suspect, half.failures = True, poll.failures
+        self._replace([poll], halves)
+        return halves
+
+    def join(self, poll: Poll) -> tuple[list[Poll], Poll] | None:
+        """When every part of a planned request fails: replace the parts (first result) by the whole (second), failing too.
+
+        A controller that is stopped refuses everything for a while; afterwards it is read in few requests again.
+        """
+        parts = [part for part in self.polls if part.origin is poll.origin]
+        if len(parts) == 1 or any(part.fault is None for part in parts):
+            return None
+        whole = self._poll(poll.origin, poll.origin, poll.interval_ns)
+        whole.fault, whole.retry_ns = poll.fault, poll.retry_ns
+        self._replace(parts, [whole])
+        return parts, whole
+
+    def _replace(self, old: list[Poll], new: list[Poll]) -> None:
+        self.polls = [poll for poll in self.polls if poll not in old] + new
+
+    def probe(self) -> Poll:
+        """The request to try next while the unit is down: each in turn, those without a fault of their own first."""
+        candidates = [poll for poll in self.polls if poll.fault is None] or self.polls
+        self._turn += 1
+        return candidates[self._turn % len(candidates)]
+
+    def news(self, *, answered: bool) -> DeviceState | None:
+        """The unit's state when it is other than the last one told.
+
+        While requests are being split, news waits for the result, unless values were just `answered` for the first time.
+        """
+        first = answered and (self._told is None or self._told.state == "down")
+        settled = self.changed and not any(poll.suspect for poll in self.polls)
+        if not (first or settled or self.down):
+            return None
+        self.changed = False
+        state = self._state()
+        if state == self._told:
+            return None
+        self._told = state
+        return state
+
+    def _state(self) -> DeviceState:
+        if self.down:
+            return DeviceState(self.device, "down", self.down)
+        failing = sorted((row, poll.fault.reason) for poll in self.polls if poll.fault for row in poll.request.rows)
+        if not failing:
+            return DeviceState(self.device, "ok")
+        named = [f"{self._tags[row].name} ({reason})" for row, reason in failing[:_NAMES_SHOWN]]
+        more = f" and {len(failing) - _NAMES_SHOWN} more" if len(failing) > _NAMES_SHOWN else ""
+        reason = f"{len(failing)} of {len(self._tags)} tags cannot be read: {', '.join(named)}{more}"
+        return DeviceState(self.device, "degraded", reason)

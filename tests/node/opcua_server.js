@@ -1,0 +1,92 @@
+// A foreign OPC UA server for the tests: node-opcua's own stack, no security, nothing fetched or written outside its folder.
+//
+// node opcua_server.js PORT [JSON options]
+//   count      numeric variables ns=1;s=v0 ... (types in turn: Double, Float, Int32, UInt16, Boolean, Int64)
+//   period     ms between changes of all of them (0 = only on request)
+//   limit      operations per call that the server allows (0 = none stated)
+//   user       the one user that may log in, with the password "secret" ("" = anonymous)
+//   folder     where the certificate store may live
+// It prints one line "ready" once clients may connect, and ends when its standard input closes.
+//
+// Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable.
+"use strict";
+const fs = require("node:fs");
+const os = require("node:os");
+const path = require("node:path");
+const {
+    OPCUAServer, OPCUACertificateManager, Variant, DataType, VariantArrayType, StatusCodes, SecurityPolicy,
+    MessageSecurityMode, DataValue,
+} = require("node-opcua");
+
+const port = Number(process.argv[2]);
+const options = { count: 300, period: 100, limit: 0, user: "", folder: "", ...JSON.parse(process.argv[3] || "{}") };
+const types = [DataType.Double, DataType.Float, DataType.Int32, DataType.UInt16, DataType.Boolean, DataType.Int64];
+
+function variant(i, k) {
+    const dataType = types[i % types.length];
+    const n = k + i;
+    if (dataType === DataType.Boolean) return new Variant({ dataType, value: n % 2 === 1 });
+    if (dataType === DataType.UInt16) return new Variant({ dataType, value: n % 65536 });
+    if (dataType === DataType.Float) return new Variant({ dataType, value: n + 0.45 });
+    if (dataType === DataType.Int64) return new Variant({ dataType, arrayType: VariantArrayType.Scalar, value: [0, n] });
+    return new Variant({ dataType, value: n });
+}
+
+function addVariables(namespace, parent) {
+    const variables = [];
+    for (let i = 0; i < options.count; i++) {
+        const variable = namespace.addVariable({
+            componentOf: parent, browseName: `v${i}`, nodeId: `s=v${i}`, dataType: types[i % types.length],
+            minimumSamplingInterval: 10,
+        });
+        variable.setValueFromSource(variant(i, 0));
+        variables.push(variable);
+    }
+    const add = (name, dataType, value, extra) => namespace
+        .addVariable({ componentOf: parent, browseName: name, nodeId: `s=${name}`, dataType, ...extra })
+        .setValueFromSource(new Variant({ dataType, value, ...(extra || {}) }));
+    add("text", DataType.String, "running");
+    add("array", DataType.Double, new Float64Array([1, 2, 3]), { arrayType: VariantArrayType.Array, valueRank: 1 });
+    add("time", DataType.DateTime, new Date());
+    namespace.addVariable({ componentOf: parent, browseName: "broken", nodeId: "s=broken", dataType: DataType.Double })
+        .setValueFromSource(new Variant({ dataType: DataType.Double, value: 1 }), StatusCodes.BadSensorFailure);
+    return variables;
+}
+
+async function main() {
+    const folder = options.folder || fs.mkdtempSync(path.join(os.tmpdir(), "opcua-server-"));
+    const store = (name) => new OPCUACertificateManager({ rootFolder: path.join(folder, name), automaticallyAcceptUnknownCertificate: true });
+    const limit = options.limit || 0;
+    const server = new OPCUAServer({
+        port, host: "127.0.0.1", hostname: "127.0.0.1", resourcePath: "/test",
+        // With a user, a second policy: only then does the open endpoint offer to encrypt the password.
+        securityPolicies: [SecurityPolicy.None, ...(options.user ? [SecurityPolicy.Basic256Sha256] : [])],
+        securityModes: [MessageSecurityMode.None, ...(options.user ? [MessageSecurityMode.SignAndEncrypt] : [])],
+        allowAnonymous: options.user === "", disableDiscovery: true,
+        userManager: { isValidUser: (user, password) => user === options.user && password === "secret" },
+        serverCertificateManager: store("server"), userCertificateManager: store("user"),
+        serverCapabilities: limit ? { operationLimits: { maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit } } : {},
+    });
+    await server.initialize();
+    const namespace = server.engine.addressSpace.getOwnNamespace();
+    const parent = namespace.addObject({ organizedBy: server.engine.addressSpace.rootFolder.objects, browseName: "Line" });
+    const variables = addVariables(namespace, parent);
+    await server.start();
+    let k = 0;
+    const timer = options.period && setInterval(() => {
+        k += 1;
+        variables.forEach((variable, i) => variable.setValueFromSource(variant(i, k)));
+    }, options.period);
+    process.stdin.resume();
+    process.stdin.on("end", async () => {
+        clearInterval(timer);
+        await server.shutdown(0);
+        process.exit(0);
+    });
+    console.log("ready");
+}
+
+main().catch((error) => {
+    console.error(error);
+    process.exit(1);
+});

@@ -1,0 +1,92 @@
+"""A clock that only moves when slept on, and a Modbus link to units that live in dictionaries."""
+
+import asyncio
+import struct
+from dataclasses import dataclass, field
+
+from gateway.core.errors import NotConnected
+from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.modbus.config import ModbusDevice, ModbusTag, Table
+from gateway.sources.modbus.link import ExceptionReply, NoReply
+
+
+class TimeIsUp(Exception):
+    """The fake clock has reached the end that the test set."""
+
+
+class FakeClock:
+    """Monotonic time begins at 1000 s; wall time runs with it from a fixed day. A sleep past `end_s` raises TimeIsUp."""
+
+    def __init__(self) -> None:
+        self.time_s = 1000.0
+        self.end_s = float("inf")
+
+    def monotonic(self) -> float:
+        return self.time_s
+
+    def now_ns(self) -> int:
+        return 1_700_000_000_000_000_000 + round(self.time_s * 1e9)
+
+    async def sleep(self, delay_s: float) -> None:
+        woken_s = self.time_s + max(0.0, delay_s)
+        self.time_s = min(woken_s, self.end_s)
+        if woken_s >= self.end_s:
+            raise TimeIsUp
+        await asyncio.sleep(0)
+
+
+@dataclass
+class FakeUnit:
+    """A unit: registers by address (all tables alike), addresses it refuses with an exception code, silence, busy."""
+
+    registers: dict[int, int] = field(default_factory=dict)
+    refused: dict[int, int] = field(default_factory=dict)
+    mute: set[int] = field(default_factory=set)
+    silent: bool = False
+    code: int = 0
+
+
+@dataclass
+class FakeLink:
+    """A connection to fake units. Every request is kept in `requests`; a reply takes `latency_s` of the clock."""
+
+    clock: FakeClock
+    units: dict[int, FakeUnit]
+    latency_s: float = 0.01
+    connected: bool = False
+    refuse: bool = False
+    requests: list[tuple[int, Table, int, int]] = field(default_factory=list)
+
+    async def open(self, timeout_s: float) -> None:
+        if self.refuse:
+            raise NotConnected("refused")
+        self.connected = True
+
+    async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
+        if not self.connected:
+            raise NotConnected("not open")
+        self.requests.append((unit, table, start, count))
+        peer = self.units.get(unit)
+        places = range(start, start + count)
+        if peer is None or peer.silent or not peer.mute.isdisjoint(places):
+            await self.clock.sleep(timeout_s)
+            raise NoReply(f"no reply within {timeout_s:g} s")
+        await self.clock.sleep(self.latency_s)
+        code = peer.code or next((peer.refused[place] for place in places if place in peer.refused), 0)
+        if code:
+            raise ExceptionReply(code)
+        values = [peer.registers.get(place, place) for place in places]
+        if table in ("coil", "discrete"):
+            bits = sum((value & 1) << place for place, value in enumerate(values))
+            return bits.to_bytes((count + 7) // 8, "little")
+        return struct.pack(f">{count}H", *values)
+
+    def close(self) -> None:
+        self.connected = False
+
+
+def entry(tags: list[dict[str, object]], number: int = 0, first_tag: int = 0, **device: object) -> DeviceEntry:
+    """A device entry as the settings would make it."""
+    keys = {"name": f"device{number}", "url": "tcp://127.0.0.1"} | device
+    models = [ModbusTag.model_validate({"name": f"t{row}"} | tag) for row, tag in enumerate(tags)]
+    return DeviceEntry(number, ModbusDevice.model_validate(keys), models, first_tag)
