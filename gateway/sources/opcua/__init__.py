@@ -1,0 +1,31 @@
+"""OPC UA: one session per server, a subscription or polled reads.
+
+Float values (32 bits) leave the decoder as the shortest decimal that names the same float32 (23.45, not
+23.450000762939453), because the type of a node is known only at run time: `is_single` is therefore always false.
+"""
+
+from collections.abc import Sequence
+
+from gateway.core.clock import Clock
+from gateway.core.ports import Source
+from gateway.core.sourcekind import DeviceEntry, SourceKind
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.plan import plan
+
+
+def _is_single(device: OpcUaDevice, tag: OpcUaTag) -> bool:
+    return False
+
+
+def _interval_ns(device: OpcUaDevice, tag: OpcUaTag) -> int:
+    return device.interval if device.mode == "poll" else 0
+
+
+def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
+    from gateway.sources.opcua.client import connect
+    from gateway.sources.opcua.source import OpcUaSource
+
+    return [OpcUaSource(entry, clock, connect) for entry in entries]
+
+
+KIND = SourceKind("opcua", OpcUaDevice, OpcUaTag, _is_single, _interval_ns, plan, _build)

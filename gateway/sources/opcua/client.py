@@ -1,0 +1,346 @@
+"""The session with a server, on asyncua: the only file that knows the library.
+
+asyncua does channels, sessions and services. Its publish loop (one request in flight, errors logged and retried), its
+supervisor and its watchdog stay off: exactly one owner reconnects, and that is not the library.
+"""
+
+import asyncio
+import logging
+import struct
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.client.ua_session import UaSession
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.ua_binary import struct_from_binary
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError, UaStructParsingError
+
+from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
+from gateway.sources.opcua.batches import Batches, ServiceFault
+from gateway.sources.opcua.columns import Columns, missing_between, to_ns
+from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.connection import KIND_NOT_SCALAR, KIND_NULL, DataValues, Item
+from gateway.sources.opcua.nodeid import parse_node_id
+from gateway.sources.opcua.status import GONE, is_good, status_name
+
+log = logging.getLogger(__name__)
+
+SAFE_READ: Final = 100
+SAFE_CREATE: Final = 1000
+MOST_PER_CALL: Final = 1000
+PUBLISH_IN_FLIGHT: Final = 3
+NOTIFICATIONS_PER_PUBLISH: Final = 1000
+KEEPALIVES_PER_TIMEOUT: Final = 3
+CLOSE_S: Final = 2.0
+
+_MAX_NODES_PER_READ = Item(0, "i=11705", 0, 0)
+_MAX_ITEMS_PER_CALL = Item(1, "i=11714", 0, 0)
+_SERVER_STATE = Item(0, "i=2259", 0, 0)
+_NODE_TYPES: Final = {
+    "i": ua.NodeIdType.Numeric,
+    "s": ua.NodeIdType.String,
+    "g": ua.NodeIdType.Guid,
+    "b": ua.NodeIdType.ByteString,
+}
+_GARBAGE: Final = (UaError, struct.error, ValueError, LookupError, TypeError)
+"""What asyncua's decoder raises on bytes that it does not understand."""
+
+
+async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
+    """Open a session, and in subscribe mode its subscription, with a client object of its own (see `Connect`)."""
+    quiet_library()
+    connection = AsyncuaConnection(config, clock)
+    try:
+        await connection.open()
+    except ServiceFault as fault:
+        await connection.close()
+        hint = "; with mode: poll no subscription is needed" if connection.has_session else ""
+        raise NotConnected(f"{config.url} refuses: {fault}{hint}") from None
+    except NotConnected:
+        await connection.close()
+        raise
+    except BaseException:
+        connection.abort()
+        raise
+    return connection
+
+
+def quiet_library() -> None:
+    """Silence asyncua's client loggers unless somebody set a level: each failure reaches us as an exception anyway."""
+    for name in ("asyncua.client", "asyncua.common"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.CRITICAL + 1)
+
+
+class AsyncuaConnection:
+    """`Connection` on asyncua. Made by `connect`."""
+
+    def __init__(self, config: OpcUaDevice, clock: Clock) -> None:
+        self.keepalive_s = 0.0
+        self.has_session = False
+        self._config = config
+        self._clock = clock
+        self._timeout_s = config.timeout / 1e9
+        self._client = Client(config.url, timeout=self._timeout_s)
+        self._session = _Session(self._client.uaclient)
+        self._client.uaclient.session = self._session
+        self._channel_opened_s = 0.0
+        self._reads = Batches(SAFE_READ)
+        self._creations = Batches(SAFE_CREATE)
+        self._node_ids: dict[str, ua.NodeId] = {}
+        self._subscription = 0
+        self._item_ids: dict[int, int] = {}
+        self._most_row = -1
+        self._publishing: set[asyncio.Task[None]] = set()
+        self._in_flight = PUBLISH_IN_FLIGHT
+        self._acks: list[ua.SubscriptionAcknowledgement] = []
+        self._sequence = 0
+        self._arrived: deque[DataValues] = deque()
+        self._failure: BaseException | None = None
+
+    async def open(self) -> None:
+        """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
+        client, config = self._client, self._config
+        client.name = client.description = "gateway"
+        client.application_uri, client.product_uri = "urn:gateway:opcua:client", "urn:gateway"
+        client.session_timeout = config.session_timeout // 1_000_000
+        password = config.password.get_secret_value() if config.password else None
+        with _translated(f"cannot connect to {config.url}"):
+            await client.connect_socket()
+            await client.send_hello()
+            await client.open_secure_channel()
+            self._channel_opened_s = self._clock.monotonic()
+            await client.create_session()
+            await client.activate_session(username=config.username, password=password)
+        self.has_session = True
+        await self._learn_limits()
+        if config.mode == "subscribe":
+            await self._create_subscription()
+
+    async def _learn_limits(self) -> None:
+        """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default."""
+        stated = [value for block in await self.read([_MAX_NODES_PER_READ, _MAX_ITEMS_PER_CALL]) for value in block.value]
+        for batches, limit in zip((self._reads, self._creations), stated, strict=True):
+            if isinstance(limit, int) and limit > 0:
+                batches.size = min(limit, MOST_PER_CALL)
+
+    async def _create_subscription(self) -> None:
+        interval_s = self._config.interval / 1e9
+        keepalive = max(1, round(self._timeout_s / KEEPALIVES_PER_TIMEOUT / interval_s))
+        params = ua.CreateSubscriptionParameters()
+        params.RequestedPublishingInterval = interval_s * 1e3
+        params.RequestedMaxKeepAliveCount = keepalive
+        params.RequestedLifetimeCount = max(3 * keepalive, round(self._config.session_timeout / self._config.interval))
+        params.MaxNotificationsPerPublish = NOTIFICATIONS_PER_PUBLISH
+        params.PublishingEnabled = True
+        with _translated("cannot subscribe"):
+            result = await self._session.create_subscription(params, _unused)
+        self._subscription = result.SubscriptionId
+        self.keepalive_s = result.RevisedPublishingInterval / 1e3 * max(1, result.RevisedMaxKeepAliveCount)
+
+    async def add_items(self, items: Sequence[Item]) -> list[int]:
+        """See `Connection.add_items`."""
+        old = [self._item_ids.pop(item.row) for item in items if item.row in self._item_ids]
+        await self._creations.run(old, self._delete_items, lambda batch, status: None)
+        self._most_row = max([self._most_row, *(item.row for item in items)])
+        statuses = await self._creations.run(items, self._create_items, lambda batch, status: [status] * len(batch))
+        return [status for batch in statuses for status in batch]
+
+    async def _delete_items(self, ids: Sequence[int]) -> None:
+        params = ua.DeleteMonitoredItemsParameters(SubscriptionId=self._subscription, MonitoredItemIds=list(ids))
+        with _translated("cannot stop watching nodes"):
+            await self._session.delete_monitored_items(params)
+
+    async def _create_items(self, items: Sequence[Item]) -> list[int]:
+        params = ua.CreateMonitoredItemsParameters()
+        params.SubscriptionId = self._subscription
+        params.TimestampsToReturn = ua.TimestampsToReturn.Both
+        params.ItemsToCreate = [self._create_request(item) for item in items]
+        with _translated("cannot watch nodes"):
+            results = await self._session.create_monitored_items(params)
+        _expect(len(results), len(items))
+        for item, result in zip(items, results, strict=True):
+            if is_good(result.StatusCode.value):
+                self._item_ids[item.row] = result.MonitoredItemId
+        return [result.StatusCode.value for result in results]
+
+    def _create_request(self, item: Item) -> ua.MonitoredItemCreateRequest:
+        request = ua.MonitoredItemCreateRequest()
+        request.ItemToMonitor = self._read_value_id(item.node)
+        request.MonitoringMode = ua.MonitoringMode.Reporting
+        request.RequestedParameters.ClientHandle = item.row
+        request.RequestedParameters.SamplingInterval = item.sampling_ns / 1e6
+        request.RequestedParameters.QueueSize = item.queue_size
+        request.RequestedParameters.DiscardOldest = True
+        return request
+
+    def _read_value_id(self, text: str) -> ua.ReadValueId:
+        node = self._node_ids.get(text)
+        if node is None:
+            address = parse_node_id(text)
+            node = ua.NodeId(address.identifier, address.namespace, _NODE_TYPES[address.kind])  # type: ignore[arg-type]
+            self._node_ids[text] = node
+        return ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value)
+
+    async def next_values(self) -> DataValues:
+        """See `Connection.next_values`."""
+        while not self._arrived:
+            if self._failure is not None:
+                raise self._failure
+            while len(self._publishing) < self._in_flight:
+                self._publishing.add(asyncio.create_task(self._publish(), name=f"opcua publish {self._config.name}"))
+            done, self._publishing = await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
+            errors = [error for task in done if (error := task.exception())]
+            self._failure = errors[0] if errors else None
+        return self._arrived.popleft()
+
+    async def _publish(self) -> None:
+        """One publish request (Part 4, 5.13.5) with the acknowledgements that are due, and what comes back."""
+        acks, self._acks = self._acks, []
+        try:
+            with _translated("the subscription is lost"):
+                response = await self._publish_once(acks)
+        except ServiceFault as fault:
+            if fault.status == StatusCodes.BadTooManyPublishRequests and self._in_flight > 1:
+                self._in_flight -= 1
+            elif fault.status != StatusCodes.BadTimeout:
+                raise NotConnected(f"the subscription is lost: {fault}") from None
+            return
+        if response is not None:
+            self._take(response, self._clock.now_ns())
+
+    async def _publish_once(self, acks: list[ua.SubscriptionAcknowledgement]) -> ua.PublishResponse | None:
+        try:
+            return await self._session.publish(acks)
+        except UaStructParsingError as error:
+            # The next one shows the gap in the numbers, and the source tells it.
+            log.warning("%s: a notification cannot be decoded: %s", self._config.name, error.__cause__)
+            return None
+
+    def _take(self, response: ua.PublishResponse, received_ns: int) -> None:
+        message = response.Parameters.NotificationMessage
+        lost = 0
+        if message.NotificationData:
+            self._acks.append(ua.SubscriptionAcknowledgement(response.Parameters.SubscriptionId, message.SequenceNumber))
+            lost = missing_between(self._sequence, message.SequenceNumber)
+            self._sequence = message.SequenceNumber
+        columns = Columns()
+        for notification in message.NotificationData or ():
+            if isinstance(notification, ua.DataChangeNotification):
+                for item in notification.MonitoredItems:
+                    _add(columns, item.ClientHandle, item.Value)
+            elif isinstance(notification, ua.StatusChangeNotification):
+                raise NotConnected(f"the server ended the subscription: {status_name(notification.Status.value)}")
+        if columns.row and max(columns.row) > self._most_row:
+            raise NotConnected("the server sent a value for a client handle that it was never given")
+        server_ns = to_ns(response.ResponseHeader.Timestamp) or to_ns(message.PublishTime)
+        self._arrived.append(columns.done(received_ns, server_ns, lost))
+
+    async def read(self, items: Sequence[Item]) -> list[DataValues]:
+        """See `Connection.read`."""
+        return await self._reads.run(items, self._read_batch, self._refused_read)
+
+    async def _read_batch(self, items: Sequence[Item]) -> DataValues:
+        with _translated("cannot read"):
+            response = await self._session.read_values([self._read_value_id(item.node) for item in items])
+        received_ns = self._clock.now_ns()
+        _expect(len(response.Results), len(items))
+        columns = Columns()
+        for item, value in zip(items, response.Results, strict=True):
+            _add(columns, item.row, value)
+        return columns.done(received_ns, to_ns(response.ResponseHeader.Timestamp))
+
+    def _refused_read(self, items: Sequence[Item], status: int) -> DataValues:
+        rows, none = [item.row for item in items], [0] * len(items)
+        return DataValues(rows, [KIND_NULL] * len(items), none, [status] * len(items), none, none, self._clock.now_ns(), 0)
+
+    async def check(self) -> None:
+        """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""
+        await self.read([_SERVER_STATE])
+        if self._clock.monotonic() - self._channel_opened_s > self._client.secure_channel_timeout / 2e3:
+            with _translated("cannot renew the secure channel"):
+                await self._client.open_secure_channel(renew=True)
+                self._client.uaclient.revolve_security_token()
+            self._channel_opened_s = self._clock.monotonic()
+
+    async def close(self) -> None:
+        """See `Connection.close`."""
+        publishing, self._publishing = self._publishing, set()
+        for task in publishing:
+            task.cancel()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._client.uaclient.close_session(True)
+                await self._client.close_secure_channel()
+            self._client.disconnect_socket()
+        except (OSError, ServiceFault, *_GARBAGE) as error:
+            log.debug("%s: the session was not closed properly: %s", self._config.name, error)
+        finally:
+            self.abort()
+        await asyncio.gather(*publishing, return_exceptions=True)
+
+    def abort(self) -> None:
+        """Drop the socket, at once."""
+        protocol = self._client.uaclient.protocol
+        if protocol is not None and protocol.transport is not None:
+            protocol.transport.abort()
+        self._client.disconnect_socket()
+
+
+class _Session(UaSession):
+    """asyncua's session: without its publish loop, and with the server's clock in the answer of a read."""
+
+    def ensure_publish_loop(self) -> None:
+        """Not wanted: the connection keeps several publish requests in flight and hides no error."""
+
+    async def read_values(self, nodes: list[ua.ReadValueId]) -> ua.ReadResponse:
+        """Read with both timestamps; the answer as a whole."""
+        request = ua.ReadRequest()
+        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+        request.Parameters.NodesToRead = nodes
+        response: ua.ReadResponse = struct_from_binary(ua.ReadResponse, await self._send_request(request))
+        response.ResponseHeader.ServiceResult.check()
+        return response
+
+
+def _add(columns: Columns, row: int, data: ua.DataValue) -> None:
+    variant = data.Value
+    if variant is None:
+        kind, value = KIND_NULL, None
+    else:
+        kind, value = KIND_NOT_SCALAR if variant.is_array else variant.VariantType.value, variant.Value
+    status = 0 if data.StatusCode is None else data.StatusCode.value
+    columns.add(row, kind, value, status, data.SourceTimestamp, data.ServerTimestamp)
+
+
+def _expect(answers: int, operations: int) -> None:
+    if answers != operations:
+        raise NotConnected(f"the server answered {answers} of {operations} operations")
+
+
+def _unused(_: object) -> None:
+    """asyncua wants a callback for its publish loop, which is off."""
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives."""
+    try:
+        yield
+    except TimeoutError:
+        raise NotConnected(f"{what}: no answer in time") from None
+    except OSError as error:
+        raise NotConnected(f"{what}: {error or type(error).__name__}") from error
+    except UaStatusCodeError as error:
+        if error.code in GONE:
+            raise NotConnected(f"{what}: {status_name(error.code)}") from error
+        raise ServiceFault(error.code) from error
+    except _GARBAGE as error:
+        raise NotConnected(f"{what}: {error or type(error).__name__}") from error

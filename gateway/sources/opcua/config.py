@@ -1,0 +1,104 @@
+"""Configuration of an OPC UA device and its tags."""
+
+import math
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+
+from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs
+from gateway.sources.opcua.nodeid import parse_node_id
+
+_URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4840"
+
+
+def _endpoint_url(text: str) -> str:
+    """An endpoint URL with its port written out (4840 where none is given, OPC UA Part 6, 7.2)."""
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError as error:
+        raise ValueError(f"{text!r}: {error}; expected {_URL_EXPECTED}") from None
+    if url.scheme != "opc.tcp" or not host:
+        raise ValueError(f"{text!r} is not an OPC UA address; expected {_URL_EXPECTED}")
+    if "@" in url.netloc:
+        raise ValueError("credentials do not belong in the address; expected the keys username and password")
+    if any(c.isspace() for c in text):
+        raise ValueError(f"{text!r} contains a space; expected {_URL_EXPECTED}")
+    netloc = url.netloc if port is not None else f"{url.netloc.rstrip(':')}:4840"
+    return url._replace(netloc=netloc).geturl()
+
+
+def _node_text(text: object) -> str:
+    text = text.strip() if isinstance(text, str) else text
+    parse_node_id(text)
+    return str(text)
+
+
+def _factor(value: float) -> float:
+    if value == 0:
+        raise ValueError("0 would turn every value into the offset; expected a number other than 0")
+    return value
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NodeText = Annotated[str, BeforeValidator(_node_text)]
+
+
+class OpcUaDevice(DeviceModel):
+    """An OPC UA server."""
+
+    protocol: Literal["opcua"]
+    """The word opcua."""
+    url: Annotated[str, AfterValidator(_endpoint_url)]
+    """Endpoint address of the server, opc.tcp://HOST:PORT/PATH. The port defaults to 4840."""
+    mode: Literal["subscribe", "poll"] = "subscribe"
+    """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
+    interval: IntervalNs = Field("1s", validate_default=True)
+    """Publishing interval of the subscription, or time between two polls; with a unit."""
+    sampling: IntervalNs = Field("500ms", validate_default=True)
+    """How often the server looks at a node for changes (subscribe only); with a unit. A tag may say otherwise."""
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] = 10
+    """Samples that the server keeps per node between two publications (subscribe only)."""
+    timeout: TimeoutNs = Field("10s", validate_default=True)
+    """Longest wait for an answer, and about the longest silence before the connection counts as lost; with a unit."""
+    session_timeout: Annotated[TimeoutNs, Field(ge=1_000_000_000)] = Field("60s", validate_default=True)
+    """How long the server keeps the session of a gateway that has gone silent; with a unit, at least 1s."""
+    username: str | None = None
+    """User name; anonymous without it. With security none the password may travel in clear: see security."""
+    password: SecretStr | None = None
+    """Password of the user. Better given in the environment than in a file."""
+    security: Literal["none"] = "none"
+    """Only `none` for now: nothing is signed or encrypted and the server is not authenticated. Encryption comes later."""
+    clock_tolerance: DurationNs = Field("5s", validate_default=True)
+    """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _user_has_password(self) -> "OpcUaDevice":
+        if (self.username is None) != (self.password is None):
+            missing = "password" if self.password is None else "username"
+            raise ValueError(f"username and password belong together; expected {missing} as well (it may be empty text)")
+        return self
+
+
+class OpcUaTag(TagModel):
+    """A variable of an OPC UA server. value = number of the node x scale + offset."""
+
+    node: NodeText
+    """NodeId of the variable: ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64."""
+    scale: Annotated[Finite, AfterValidator(_factor)] = 1.0
+    """Factor from the node's number to the engineering unit. 0.1, 0.01 ... divide by 10, 100 ... exactly."""
+    offset: Finite = 0.0
+    """Added after scaling, in the engineering unit."""
+    sampling: IntervalNs | None = None
+    """How often the server looks at this node (subscribe only); with a unit. Default: the device's sampling."""
+
+
+def exact_divisor(scale: float) -> float:
+    """The whole number to divide by instead of multiplying by `scale`, or 0 when there is none.
+
+    234 x 0.1 is 23.400000000000002 and 234 / 10 is 23.4: a decimal scale means the division.
+    """
+    inverse = 1 / scale
+    whole = round(inverse) if math.isfinite(inverse) else 0
+    return float(whole) if 1 < abs(whole) <= 2**53 and abs(inverse - whole) <= 1e-12 * abs(inverse) else 0.0

@@ -1,0 +1,83 @@
+"""The seam between this source and its protocol library: columns of data values and five calls."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from gateway.core.clock import Clock
+from gateway.sources.opcua.config import OpcUaDevice
+
+KIND_NULL: Final = 0
+KIND_NOT_SCALAR: Final = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One node to watch or read. row: the tag's place within the device, sent to the server as client handle."""
+
+    row: int
+    node: str
+    sampling_ns: int
+    queue_size: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataValues:
+    """Data values (OPC UA Part 4, 7.11) of one answer or notification, as equal-length columns in the order received.
+
+    row: `Item.row`. kind: built-in type number (Part 6, 5.1.2) of a scalar, 0 for null, 255 for anything that is not a
+    scalar. value: the decoded Python object. status: status code, 32 bits. source_ns, server_ns: ns since the epoch,
+    UTC, 0 where missing. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time when
+    it answered, 0 where it does not say. lost: notifications that are missing before this one.
+    """
+
+    row: Sequence[int]
+    kind: Sequence[int]
+    value: Sequence[object]
+    status: Sequence[int]
+    source_ns: Sequence[int]
+    server_ns: Sequence[int]
+    received_ns: int
+    server_clock_ns: int
+    lost: int = 0
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+class Connection(Protocol):
+    """One session with one server, open from `Connect` to `close`. Calls may overlap, except with themselves.
+
+    Every call raises NotConnected once session, subscription or transport is gone or a request stays unanswered;
+    a service that the server refuses costs only the items it was asked for, as their status.
+    """
+
+    keepalive_s: float
+    """The subscription shows a sign of life at least this often (as revised by the server)."""
+
+    async def add_items(self, items: Sequence[Item]) -> list[int]:
+        """Watch nodes. Returns one status code per item, in order. An item added again replaces the earlier one."""
+        ...
+
+    async def next_values(self) -> DataValues:
+        """Wait for the next notification of the subscription, oldest first; a keep-alive is one without values.
+
+        Back-pressure: a server is asked for no more than a few notifications ahead of the calls. Cancellable.
+        """
+        ...
+
+    async def read(self, items: Sequence[Item]) -> list[DataValues]:
+        """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
+        ...
+
+    async def check(self) -> None:
+        """Prove that the server answers, and renew what expires. To be called at least every ten seconds or so."""
+        ...
+
+    async def close(self) -> None:
+        """End the session and free the socket, within about two seconds, whatever state they are in. Never raises."""
+        ...
+
+
+Connect = Callable[[OpcUaDevice, Clock], Awaitable[Connection]]
+"""Open a session (and in subscribe mode a subscription) with a server. Raises NotConnected; cancellable at once."""

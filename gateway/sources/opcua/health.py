@@ -1,0 +1,70 @@
+"""What a server's device state rests on: nodes it refuses, and samples lost on the way. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.core.messages import DeviceState
+from gateway.sources.opcua.config import OpcUaTag
+from gateway.sources.opcua.status import status_name
+
+FIRST_RETRY_S: Final = 60.0
+MOST_RETRY_S: Final = 1800.0
+SHOWN_S: Final = 60.0
+_NAMED: Final = 3
+
+
+@dataclass(slots=True)
+class _BadNode:
+    status: int
+    delay_s: float
+    due_s: float
+
+
+class Health:
+    """Refused nodes with their retry times, and complaints that fade. Times are monotonic seconds."""
+
+    def __init__(self, device: int, tags: Sequence[OpcUaTag]) -> None:
+        self._device = device
+        self._tags = tags
+        self._bad: dict[int, _BadNode] = {}
+        self._complaints: dict[str, float] = {}
+
+    @property
+    def bad_rows(self) -> frozenset[int]:
+        """Rows whose node is refused at present."""
+        return frozenset(self._bad)
+
+    def fail(self, row: int, status: int, now_s: float) -> bool:
+        """The node was refused: try again after 60 s, then twice as long each time up to 30 min. True when this is news."""
+        known = self._bad.get(row)
+        delay = min(known.delay_s * 2, MOST_RETRY_S) if known else FIRST_RETRY_S
+        self._bad[row] = _BadNode(status, delay, now_s + delay)
+        return known is None or known.status != status
+
+    def heal(self, rows: Iterable[int]) -> None:
+        """The nodes are accepted."""
+        for row in rows:
+            self._bad.pop(row, None)
+
+    def due(self, now_s: float) -> list[int]:
+        """Rows whose retry is due, ascending."""
+        return sorted(row for row, bad in self._bad.items() if bad.due_s <= now_s)
+
+    def complain(self, sentence: str, now_s: float) -> None:
+        """Something was lost; shown until a minute has passed without it."""
+        self._complaints[sentence] = now_s + SHOWN_S
+
+    def state(self, now_s: float) -> DeviceState:
+        """`ok`, or `degraded` with a sentence that names the first few nodes and counts the rest."""
+        self._complaints = {sentence: end for sentence, end in self._complaints.items() if end > now_s}
+        reasons = [self._refused()] if self._bad else []
+        reasons += sorted(self._complaints)
+        return DeviceState(self._device, "degraded", "; ".join(reasons)) if reasons else DeviceState(self._device, "ok")
+
+    def _refused(self) -> str:
+        rows = sorted(self._bad)
+        first = [(self._tags[row], status_name(self._bad[row].status)) for row in rows[:_NAMED]]
+        named = [f"{tag.name} ({tag.node}) {status}" for tag, status in first]
+        more = [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
+        return f"{len(rows)} of {len(self._tags)} nodes refused: " + ", ".join(named + more)

@@ -1,0 +1,65 @@
+"""The bounded queue between a source's tasks and its reader."""
+
+import asyncio
+
+import numpy as np
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.messages import DeviceState
+
+
+class Inbox:
+    """Samples and the latest device state on their way to one reader. Bounded: writers wait, nothing is dropped."""
+
+    def __init__(self, limit: int) -> None:
+        """limit: samples that may wait; a single larger block is let in when nothing else waits."""
+        self._limit = limit
+        self._held = 0
+        self._blocks: list[SampleBlock] = []
+        self._state: DeviceState | None = None
+        self._told: DeviceState | None = None
+        self._room = asyncio.Event()
+        self._news = asyncio.Event()
+
+    async def put(self, block: SampleBlock) -> None:
+        """Add samples, once there is room."""
+        while self._held and self._held + len(block) > self._limit:
+            self._room.clear()
+            await self._room.wait()
+        if len(block):
+            self._held += len(block)
+            self._blocks.append(block)
+            self._news.set()
+
+    def tell(self, state: DeviceState) -> None:
+        """Set the device state; told once, and only when it differs from the one told before."""
+        self._state = None if state == self._told else state
+        if self._state is not None:
+            self._news.set()
+
+    def wake(self) -> None:
+        """Let the reader look around."""
+        self._news.set()
+
+    def take(self) -> SampleBlock | DeviceState | None:
+        """The state if there is news, else everything that waits as one block, else None."""
+        if self._state is not None:
+            self._told, self._state = self._state, None
+            return self._told
+        if not self._blocks:
+            return None
+        blocks, self._blocks, self._held = self._blocks, [], 0
+        self._room.set()
+        if len(blocks) == 1:
+            return blocks[0]
+        return SampleBlock(
+            np.concatenate([block.tag for block in blocks]),
+            np.concatenate([block.time for block in blocks]),
+            np.concatenate([block.value for block in blocks]),
+            np.concatenate([block.quality for block in blocks]),
+        )
+
+    async def wait(self) -> None:
+        """Return when there may be something to take."""
+        await self._news.wait()
+        self._news.clear()

@@ -1,0 +1,199 @@
+"""One OPC UA server as a Source."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
+from gateway.core.messages import DeviceState
+from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item
+from gateway.sources.opcua.decode import TagColumns, decode
+from gateway.sources.opcua.health import Health
+from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of
+
+log = logging.getLogger(__name__)
+
+CHECK_S: Final = 10.0
+SILENT_KEEPALIVES: Final = 3
+WAITING_SAMPLES: Final = 100_000
+
+OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
+LOST: Final = "notifications were lost on the way"
+OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
+
+
+class OpcUaSource:
+    """A `Source` for one OPC UA server: a subscription, or polled reads with a fixed phase on the monotonic clock.
+
+    A node that the server refuses costs its own samples (BAD_ADDRESS, BAD_CONFIG ...) and is retried on its own timer.
+    Between two reads at most `WAITING_SAMPLES` samples (or four per tag) wait; then the server waits, whose queues tell
+    when they overflow. What was received before a connection was lost is still read.
+    """
+
+    def __init__(self, entry: DeviceEntry, clock: Clock, connect: Connect) -> None:
+        self._config: OpcUaDevice = entry.config
+        self._tags: Sequence[OpcUaTag] = entry.tags
+        self._number = entry.number
+        self._clock = clock
+        self._connect = connect
+        self._columns = TagColumns.of(entry.first_tag, entry.tags)
+        self._items = [
+            Item(row, tag.node, self._config.sampling if tag.sampling is None else tag.sampling, self._config.queue_size)
+            for row, tag in enumerate(entry.tags)
+        ]
+        self._connection: Connection | None = None
+        self._tasks: asyncio.Task[None] | None = None
+        self._lost = ""
+        self._waiting_since: float | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._health = Health(self._number, self._tags)
+        self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
+
+    @property
+    def devices(self) -> Sequence[int]:
+        """See `Source.devices`."""
+        return (self._number,)
+
+    async def open(self) -> None:
+        """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
+        self._reset()
+        self._connection = await self._connect(self._config, self._clock)
+        if self._config.mode == "subscribe":
+            await self._watch_nodes(self._connection, self._items)
+            self._tell()
+        name = f"opcua {self._config.name}"
+        self._tasks = asyncio.create_task(self._run(self._connection), name=name)
+        self._tasks.add_done_callback(lambda _: self._inbox.wake())
+
+    async def read(self) -> SampleBlock | DeviceState:
+        """See `Source.read`: everything that waits, merged."""
+        while True:
+            if (news := self._inbox.take()) is not None:
+                return news
+            if self._tasks is None:
+                raise NotConnected("not open")
+            if self._tasks.done():
+                self._tasks.result()
+                raise NotConnected(self._lost)
+            await self._inbox.wait()
+
+    async def close(self) -> None:
+        """See `Source.close`."""
+        tasks, self._tasks = self._tasks, None
+        connection, self._connection = self._connection, None
+        try:
+            if tasks is not None:
+                tasks.cancel()
+                await asyncio.wait([tasks])
+        finally:
+            if connection is not None:
+                await connection.close()
+
+    async def _run(self, connection: Connection) -> None:
+        subscribe = self._config.mode == "subscribe"
+        try:
+            async with asyncio.TaskGroup() as group:
+                work = self._receive(connection) if subscribe else self._poll(connection)
+                group.create_task(work, name=f"opcua values {self._config.name}")
+                group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
+                if subscribe:
+                    group.create_task(self._listen(connection), name=f"opcua silence {self._config.name}")
+        except* NotConnected as lost:
+            self._lost = str(lost.exceptions[0])
+
+    async def _receive(self, connection: Connection) -> None:
+        while True:
+            self._waiting_since = self._clock.monotonic()
+            values = await connection.next_values()
+            self._waiting_since = None
+            if values.lost:
+                self._complain(LOST, values.lost)
+            await self._accept(values)
+
+    async def _listen(self, connection: Connection) -> None:
+        """Fail when the server owes us a notification and is silent, keep-alives too (OPC UA Part 4, 5.13.1.1)."""
+        limit_s = SILENT_KEEPALIVES * connection.keepalive_s
+        while True:
+            since = self._waiting_since
+            silent_s = 0.0 if since is None else self._clock.monotonic() - since
+            if silent_s >= limit_s:
+                raise NotConnected(f"the subscription has been silent for {silent_s:.1f} s")
+            await self._clock.sleep(limit_s - silent_s)
+
+    async def _poll(self, connection: Connection) -> None:
+        interval_s = self._config.interval / 1e9
+        start, turn = self._clock.monotonic(), 0
+        while True:
+            for values in await connection.read(self._items):
+                await self._accept(values)
+            self._tell()
+            now = self._clock.monotonic()
+            due = int((now - start) / interval_s) + 1
+            if due - turn > 1:
+                self._complain(OVERRUN, due - turn - 1)
+            turn = due
+            await self._clock.sleep(start + turn * interval_s - now)
+
+    async def _tend(self, connection: Connection) -> None:
+        """Keep the session alive, retry refused nodes, let old complaints fade."""
+        while True:
+            await self._clock.sleep(min(CHECK_S, self._config.session_timeout / 3e9))
+            await connection.check()
+            due = self._health.due(self._clock.monotonic())
+            if due and self._config.mode == "subscribe":
+                await self._watch_nodes(connection, [self._items[row] for row in due])
+            self._tell()
+
+    async def _watch_nodes(self, connection: Connection, items: Sequence[Item]) -> None:
+        """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
+        statuses = await connection.add_items(items)
+        now_s = self._clock.monotonic()
+        refused = [(item.row, status) for item, status in zip(items, statuses, strict=True) if not is_good(status)]
+        self._health.heal({item.row for item in items} - {row for row, _ in refused})
+        news = [(row, status) for row, status in refused if self._health.fail(row, status, now_s)]
+        if news:
+            rows, codes = (np.array(column, np.uint32) for column in zip(*news, strict=True))
+            times, values = np.full(rows.size, self._clock.now_ns(), np.int64), np.full(rows.size, np.nan)
+            tags = rows + np.uint32(self._columns.first_tag)
+            await self._inbox.put(SampleBlock(tags, times, values, qualities_of(codes)))
+
+    async def _accept(self, values: DataValues) -> None:
+        if not len(values):
+            return
+        block = decode(values, self._columns, self._config.clock_tolerance)
+        overflows = count_overflows(np.asarray(values.status, np.uint32))
+        if overflows:
+            self._complain(OVERFLOWED, overflows)
+        self._judge_nodes(values, block)
+        await self._inbox.put(block)
+
+    def _judge_nodes(self, values: DataValues, block: SampleBlock) -> None:
+        """A node that vanishes or comes back while it is watched or polled."""
+        blamed = node_faults(block.quality)
+        bad_rows = self._health.bad_rows
+        if not bad_rows and not blamed.any():
+            return
+        now_s = self._clock.monotonic()
+        for i in np.flatnonzero(blamed).tolist():
+            if values.row[i] not in bad_rows:
+                self._health.fail(values.row[i], values.status[i], now_s)
+        self._health.heal(bad_rows.intersection(np.asarray(values.row)[~blamed].tolist()))
+        self._tell()
+
+    def _complain(self, sentence: str, count: int) -> None:
+        log.warning("%s: %s (%d)", self._config.name, sentence, count)
+        self._health.complain(sentence, self._clock.monotonic())
+        self._tell()
+
+    def _tell(self) -> None:
+        self._inbox.tell(self._health.state(self._clock.monotonic()))

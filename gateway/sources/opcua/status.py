@@ -1,0 +1,144 @@
+"""OPC UA status codes: names for people, and the nearest `Quality`.
+
+Codes: OPC UA Part 4, 7.39.2 and Part 6, A.2. The quality of data values follows the table that maps OPC DA quality to
+status codes in Part 8, A.4.3.2, read backwards. Only the top 16 bits say what happened; the rest are limits and information.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.blocks import Qualities
+from gateway.core.quality import Quality as Q
+
+_KNOWN: Final[dict[int, tuple[str, Q]]] = {
+    0x0000: ("Good", Q.GOOD),
+    0x0096: ("GoodLocalOverride", Q.GOOD_LOCAL_OVERRIDE),
+    0x4000: ("Uncertain", Q.UNCERTAIN),
+    0x408F: ("UncertainNoCommunicationLastUsableValue", Q.UNCERTAIN_LAST_USABLE),
+    0x4090: ("UncertainLastUsableValue", Q.UNCERTAIN_LAST_USABLE),
+    0x4091: ("UncertainSubstituteValue", Q.UNCERTAIN),
+    0x4092: ("UncertainInitialValue", Q.UNCERTAIN),
+    0x4093: ("UncertainSensorNotAccurate", Q.UNCERTAIN_SENSOR),
+    0x4094: ("UncertainEngineeringUnitsExceeded", Q.UNCERTAIN_RANGE),
+    0x4095: ("UncertainSubNormal", Q.UNCERTAIN_SUBNORMAL),
+    0x40A4: ("UncertainDataSubNormal", Q.UNCERTAIN_SUBNORMAL),
+    0x4208: ("UncertainTransducerInManual", Q.UNCERTAIN_SENSOR),
+    0x4209: ("UncertainSimulatedValue", Q.UNCERTAIN),
+    0x420A: ("UncertainSensorCalibration", Q.UNCERTAIN_SENSOR),
+    0x420F: ("UncertainConfigurationError", Q.UNCERTAIN),
+    0x8000: ("Bad", Q.BAD),
+    0x8001: ("BadUnexpectedError", Q.BAD),
+    0x8002: ("BadInternalError", Q.BAD),
+    0x8003: ("BadOutOfMemory", Q.BAD_DEVICE_FAILURE),
+    0x8004: ("BadResourceUnavailable", Q.BAD_DEVICE_FAILURE),
+    0x8005: ("BadCommunicationError", Q.BAD_COMM_FAILURE),
+    0x8006: ("BadEncodingError", Q.BAD),
+    0x8007: ("BadDecodingError", Q.BAD),
+    0x8008: ("BadEncodingLimitsExceeded", Q.BAD_CONFIG),
+    0x800A: ("BadTimeout", Q.BAD_TIMEOUT),
+    0x800B: ("BadServiceUnsupported", Q.BAD_CONFIG),
+    0x800C: ("BadShutdown", Q.BAD_OUT_OF_SERVICE),
+    0x800D: ("BadServerNotConnected", Q.BAD_NOT_CONNECTED),
+    0x800E: ("BadServerHalted", Q.BAD_OUT_OF_SERVICE),
+    0x8010: ("BadTooManyOperations", Q.BAD_CONFIG),
+    0x8013: ("BadSecurityChecksFailed", Q.BAD_CONFIG),
+    0x801F: ("BadUserAccessDenied", Q.BAD_CONFIG),
+    0x8020: ("BadIdentityTokenInvalid", Q.BAD_CONFIG),
+    0x8021: ("BadIdentityTokenRejected", Q.BAD_CONFIG),
+    0x8022: ("BadSecureChannelIdInvalid", Q.BAD_NOT_CONNECTED),
+    0x8025: ("BadSessionIdInvalid", Q.BAD_NOT_CONNECTED),
+    0x8026: ("BadSessionClosed", Q.BAD_NOT_CONNECTED),
+    0x8027: ("BadSessionNotActivated", Q.BAD_NOT_CONNECTED),
+    0x8028: ("BadSubscriptionIdInvalid", Q.BAD_NOT_CONNECTED),
+    0x8031: ("BadNoCommunication", Q.BAD_COMM_FAILURE),
+    0x8032: ("BadWaitingForInitialData", Q.BAD_WAITING),
+    0x8033: ("BadNodeIdInvalid", Q.BAD_ADDRESS),
+    0x8034: ("BadNodeIdUnknown", Q.BAD_ADDRESS),
+    0x8035: ("BadAttributeIdInvalid", Q.BAD_ADDRESS),
+    0x8036: ("BadIndexRangeInvalid", Q.BAD_ADDRESS),
+    0x8037: ("BadIndexRangeNoData", Q.BAD_ADDRESS),
+    0x803A: ("BadNotReadable", Q.BAD_CONFIG),
+    0x803C: ("BadOutOfRange", Q.BAD),
+    0x803D: ("BadNotSupported", Q.BAD_CONFIG),
+    0x803E: ("BadNotFound", Q.BAD_ADDRESS),
+    0x8041: ("BadMonitoringModeInvalid", Q.BAD_CONFIG),
+    0x8042: ("BadMonitoredItemIdInvalid", Q.BAD_CONFIG),
+    0x8043: ("BadMonitoredItemFilterInvalid", Q.BAD_CONFIG),
+    0x8056: ("BadTooManySessions", Q.BAD_NOT_CONNECTED),
+    0x8057: ("BadUserSignatureInvalid", Q.BAD_CONFIG),
+    0x8077: ("BadTooManySubscriptions", Q.BAD_CONFIG),
+    0x8078: ("BadTooManyPublishRequests", Q.BAD),
+    0x8079: ("BadNoSubscription", Q.BAD_NOT_CONNECTED),
+    0x8080: ("BadTcpMessageTooLarge", Q.BAD_CONFIG),
+    0x8085: ("BadRequestTimeout", Q.BAD_TIMEOUT),
+    0x8086: ("BadSecureChannelClosed", Q.BAD_NOT_CONNECTED),
+    0x8087: ("BadSecureChannelTokenUnknown", Q.BAD_NOT_CONNECTED),
+    0x8089: ("BadConfigurationError", Q.BAD_CONFIG),
+    0x808A: ("BadNotConnected", Q.BAD_NOT_CONNECTED),
+    0x808B: ("BadDeviceFailure", Q.BAD_DEVICE_FAILURE),
+    0x808C: ("BadSensorFailure", Q.BAD_SENSOR_FAILURE),
+    0x808D: ("BadOutOfService", Q.BAD_OUT_OF_SERVICE),
+    0x80AC: ("BadConnectionRejected", Q.BAD_NOT_CONNECTED),
+    0x80AE: ("BadConnectionClosed", Q.BAD_NOT_CONNECTED),
+    0x80B8: ("BadRequestTooLarge", Q.BAD_CONFIG),
+    0x80B9: ("BadResponseTooLarge", Q.BAD_CONFIG),
+    0x80DB: ("BadTooManyMonitoredItems", Q.BAD_CONFIG),
+    0x80EE: ("BadServerTooBusy", Q.BAD_TIMEOUT),
+}
+
+TOO_MUCH: Final = frozenset({0x80100000, 0x80080000, 0x80B80000, 0x80B90000, 0x80800000})
+"""Faults of a service call that a smaller call may not have: too many operations, encoding limits, message too large."""
+
+GONE: Final = frozenset(
+    code << 16
+    for code in (
+        *(0x8005, 0x800C, 0x800D, 0x800E, 0x8013),  # communication, shutdown, not connected, halted, security checks
+        *(0x8022, 0x8086, 0x8087, 0x807F),  # secure channel: id, closed, token, unknown to TCP
+        *(0x8025, 0x8026, 0x8027),  # session: id, closed, not activated
+        *(0x8028, 0x8079),  # subscription: id, none
+        0x80AE,  # connection closed
+    )
+)
+"""Faults after which nothing on this session can work again."""
+
+_CLASSES: Final = (Q.GOOD, Q.UNCERTAIN, Q.BAD, Q.BAD)
+_OVERFLOW: Final = np.uint32(0x0480)
+
+
+def status_name(status: int) -> str:
+    """The standard's symbol, or the number in hexadecimal where it is not in our table."""
+    known = _KNOWN.get(status >> 16)
+    return known[0] if known else f"{status:#010x}"
+
+
+def quality_of(status: int) -> Q:
+    """The nearest quality of one status code; the reserved severity 11 is read as bad."""
+    known = _KNOWN.get(status >> 16)
+    return known[1] if known else _CLASSES[status >> 30]
+
+
+def qualities_of(status: NDArray[np.uint32]) -> Qualities:
+    """`quality_of` for a column: uint32[n] to uint8[n]."""
+    codes = status >> np.uint32(16)
+    if not codes.any():
+        return np.full(status.size, Q.GOOD, np.uint8)
+    found, where = np.unique(codes, return_inverse=True)
+    return np.array([quality_of(int(code) << 16) for code in found], np.uint8)[where]
+
+
+def is_good(status: int) -> bool:
+    """Severity 00."""
+    return status >> 30 == 0
+
+
+def count_overflows(status: NDArray[np.uint32]) -> int:
+    """How many of these values follow a gap, because the server's queue for the node was full (Part 4, 7.39.1)."""
+    return int(np.count_nonzero((status & _OVERFLOW) == _OVERFLOW))
+
+
+def node_faults(quality: Qualities) -> NDArray[np.bool_]:
+    """Which qualities blame the node's address or configuration rather than its value."""
+    blamed: NDArray[np.bool_] = (quality == Q.BAD_ADDRESS) | (quality == Q.BAD_CONFIG)
+    return blamed

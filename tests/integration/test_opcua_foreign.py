@@ -1,0 +1,119 @@
+"""The OPC UA source against node-opcua, a server that shares no code with asyncua."""
+
+import pytest
+
+from gateway.core.clock import SystemClock
+from gateway.core.errors import NotConnected
+from gateway.core.quality import Quality
+from gateway.sources.opcua.client import connect
+from gateway.sources.opcua.connection import Item
+from tests.support.opcua_fake import entry
+from tests.support.opcua_reader import Stopwatch, make_source, reading
+from tests.support.opcua_server import NodeServer
+
+SESSION_COUNT = "i=2277"
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """Where node-opcua keeps its certificates, made once."""
+    return tmp_path_factory.mktemp("opcua-store")
+
+
+def nodes(count: int) -> list[str]:
+    return [f"ns=1;s=v{i}" for i in range(count)]
+
+
+def number(i: int, k: int) -> float:
+    """What variable i of the server holds after its k-th change."""
+    if i % 6 == 4:
+        return float((k + i) % 2)
+    return k + i + (0.45 if i % 6 == 1 else 0)
+
+
+async def test_every_change_of_every_type_arrives_in_order(node, port, store):
+    server = NodeServer(node, port, store, count=300, period=100)
+    async with server, reading(server.url, nodes(300), queue_size=20) as reader:
+        await reader.until(lambda: len(reader.values[299]) >= 12, 30)
+        first = round(reader.values[0][0])
+        assert [state.state for state in reader.states] == ["ok"]
+    for i in range(300):
+        got = reader.values[i]
+        begun = first if got[0] == number(i, first) else first + 1
+        assert got == [number(i, begun + k) for k in range(len(got))], f"v{i}"
+        assert set(reader.qualities[i]) == {Quality.GOOD}
+
+
+async def test_polled_values_land_on_their_tags(node, port, store):
+    names = [*nodes(60), "ns=1;s=text", "ns=1;s=array", "ns=1;s=time", "ns=1;s=broken", "ns=1;s=missing"]
+    server = NodeServer(node, port, store, count=60, period=0)
+    async with server, reading(server.url, names, mode="poll") as reader:
+        await reader.until(lambda: len(reader.values[0]) >= 3, 30)
+    assert [reader.values[i][0] for i in range(60)] == [number(i, 0) for i in range(60)]
+    reasons = [Quality(reader.qualities[i][0]) for i in range(60, 65)]
+    assert reasons == [Quality.BAD_NOT_NUMERIC] * 3 + [Quality.BAD_SENSOR_FAILURE, Quality.BAD_ADDRESS]
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+async def test_operation_limits_are_kept_and_values_land_on_their_tags(node, port, store, limit):
+    async with NodeServer(node, port, store, count=57, period=0, limit=limit) as server:
+        for mode in ("poll", "subscribe"):
+            async with reading(server.url, nodes(57), mode=mode) as reader:
+                await reader.until(lambda reader=reader: reader.seen(57), 30)
+                assert [reader.values[i][0] for i in range(57)] == [number(i, 0) for i in range(57)], mode
+                assert "refused" not in reader.states[-1].reason
+
+
+async def test_a_limit_below_the_stated_one_is_learnt(node, port, store):
+    async with NodeServer(node, port, store, count=50, period=0, limit=10) as server:
+        connection = await connect(entry(1, url=server.url).config, SystemClock())
+        try:
+            connection._reads.size = connection._creations.size = 50
+            items = [Item(i, name, 100_000_000, 5) for i, name in enumerate(nodes(50))]
+            blocks = await connection.read(items)
+            assert [(row, value) for b in blocks for row, value in zip(b.row, b.value, strict=True) if row % 6 == 0] == [
+                (i, number(i, 0)) for i in range(0, 50, 6)
+            ]
+            assert await connection.add_items(items) == [0] * 50
+            assert connection._reads.size == connection._creations.size == 6
+        finally:
+            await connection.close()
+
+
+async def test_a_wrong_password_is_told_and_leaves_no_session(node, port, store):
+    user = {"username": "me", "password": "secret"}
+    async with NodeServer(node, port, store, count=5, user="me") as server:
+        for _ in range(5):
+            source = make_source(server.url, nodes(5), username="me", password="hunter2")
+            with pytest.raises(NotConnected, match="refuses: Bad") as raised:
+                await source.open()
+            assert "hunter2" not in str(raised.value)
+            await source.close()
+        async with reading(server.url, [*nodes(5), SESSION_COUNT], mode="poll", **user) as reader:
+            await reader.until(lambda: reader.seen(6))
+            assert reader.values[5][0] == 1
+
+
+async def test_sessions_are_closed_and_not_leaked(node, port, store):
+    async with NodeServer(node, port, store, count=10) as server:
+        for _ in range(5):
+            async with reading(server.url, nodes(10)) as reader:
+                await reader.until(lambda reader=reader: reader.seen(10))
+        async with reading(server.url, [SESSION_COUNT], mode="poll") as reader:
+            await reader.until(lambda: reader.seen(1))
+            assert reader.values[0][0] == 1
+
+
+async def test_a_killed_server_is_noticed_closed_and_found_again(node, port, store):
+    async with NodeServer(node, port, store, count=10) as server, reading(server.url, nodes(10)) as reader:
+        await reader.until(lambda: reader.seen(10))
+        await server.kill()
+        with pytest.raises(NotConnected):
+            await reader.until(lambda: False, 10)
+        watch = Stopwatch()
+        await reader.source.close()
+        assert watch.elapsed_s < 3
+        await server.start()
+        await reader.source.open()
+        before = len(reader.values[0])
+        await reader.until(lambda: len(reader.values[0]) > before)

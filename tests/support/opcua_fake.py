@@ -1,0 +1,163 @@
+"""A clock that moves when told to, and an OPC UA connection without a server."""
+
+import asyncio
+import heapq
+from collections.abc import Sequence
+from itertools import count
+
+from gateway.core.clock import Clock
+from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.connection import DataValues, Item
+from gateway.sources.opcua.source import OpcUaSource
+
+DAY_NS = 1_700_000_000_000_000_000
+DOUBLE = 11
+BAD_NODE_ID_UNKNOWN = 0x80340000
+
+
+async def settle() -> None:
+    """Let every task that can run do so."""
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+class FakeClock:
+    """Monotonic time begins at 0 s and wall time at `DAY_NS`; both move with `advance` alone, sleepers wake in order."""
+
+    def __init__(self) -> None:
+        self.time_s = 0.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def monotonic(self) -> float:
+        return self.time_s
+
+    def now_ns(self) -> int:
+        return DAY_NS + round(self.time_s * 1e9)
+
+    async def sleep(self, delay_s: float) -> None:
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.time_s + max(0.0, delay_s), next(self._order), woken))
+        await woken
+
+    async def advance(self, by_s: float) -> None:
+        end_s = self.time_s + by_s
+        await settle()
+        while self._sleepers and self._sleepers[0][0] <= end_s:
+            self.time_s, _, woken = heapq.heappop(self._sleepers)
+            if not woken.done():
+                woken.set_result(None)
+            await settle()
+        self.time_s = end_s
+        await settle()
+
+
+class FakeConnection:
+    """`Connection` to a server that lives in this object.
+
+    refused: status by node for `add_items`. numbers: value by node for `read`. `publish` queues what `next_values` gives.
+    """
+
+    def __init__(self, clock: Clock, keepalive_s: float = 3.0) -> None:
+        self.clock = clock
+        self.keepalive_s = keepalive_s
+        self.refused: dict[str, int] = {}
+        self.numbers: dict[str, float] = {}
+        self.added: list[list[int]] = []
+        self.reads_s: list[float] = []
+        self.read_takes_s = 0.0
+        self.checks = 0
+        self.taken = 0
+        self.failure: Exception | None = None
+        self.closed = False
+        self._published: asyncio.Queue[DataValues | Exception] = asyncio.Queue()
+
+    async def connect(self, config: OpcUaDevice, clock: Clock) -> "FakeConnection":
+        """As `Connect`: this object is the connection."""
+        if self.failure:
+            raise self.failure
+        return self
+
+    def publish(self, what: DataValues | Exception) -> None:
+        """The server's next notification, or the way in which waiting for it fails."""
+        self._published.put_nowait(what)
+
+    async def add_items(self, items: Sequence[Item]) -> list[int]:
+        self.added.append([item.row for item in items])
+        return [self.refused.get(item.node, 0) for item in items]
+
+    async def next_values(self) -> DataValues:
+        what = await self._published.get()
+        if isinstance(what, Exception):
+            raise what
+        self.taken += 1
+        return what
+
+    async def read(self, items: Sequence[Item]) -> list[DataValues]:
+        self.reads_s.append(self.clock.monotonic())
+        if self.read_takes_s:
+            await self.clock.sleep(self.read_takes_s)
+        if self.failure:
+            raise self.failure
+        statuses = [self.refused.get(item.node, 0) for item in items]
+        return [
+            values(
+                [item.row for item in items],
+                [self.numbers.get(item.node, 0.0) for item in items],
+                status=statuses,
+                received_ns=self.clock.now_ns(),
+            )
+        ]
+
+    async def check(self) -> None:
+        self.checks += 1
+        if self.failure:
+            raise self.failure
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def values(
+    rows: Sequence[int],
+    numbers: Sequence[object],
+    *,
+    kind: Sequence[int] | int = DOUBLE,
+    status: Sequence[int] | int = 0,
+    source_ns: Sequence[int] | int | None = None,
+    server_ns: Sequence[int] | int = 0,
+    received_ns: int = DAY_NS,
+    server_clock_ns: int | None = None,
+    lost: int = 0,
+) -> DataValues:
+    """Data values with sensible columns: good doubles, taken and received at one time."""
+    count = len(rows)
+
+    def column(one: Sequence[int] | int) -> list[int]:
+        return [one] * count if isinstance(one, int) else list(one)
+
+    return DataValues(
+        list(rows),
+        column(kind),
+        list(numbers),
+        column(status),
+        column(received_ns if source_ns is None else source_ns),
+        column(server_ns),
+        received_ns,
+        received_ns if server_clock_ns is None else server_clock_ns,
+        lost,
+    )
+
+
+def entry(tags: int = 3, *, first_tag: int = 0, nodes: Sequence[str] = (), **device: object) -> DeviceEntry:
+    """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`)."""
+    config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", **device}
+    nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
+    configured = [OpcUaTag.model_validate({"name": f"t{i}", "node": node}) for i, node in enumerate(nodes)]
+    return DeviceEntry(0, OpcUaDevice.model_validate(config), configured, first_tag)
+
+
+def source(clock: FakeClock, connection: FakeConnection, tags: int = 3, **device: object) -> OpcUaSource:
+    """A source on the fake."""
+    return OpcUaSource(entry(tags, **device), clock, connection.connect)

@@ -1,0 +1,83 @@
+"""Drives an OPC UA source as its supervisor would, and remembers what came."""
+
+import asyncio
+import math
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.clock import Clock, SystemClock
+from gateway.core.messages import DeviceState
+from gateway.sources.opcua.client import connect
+from gateway.sources.opcua.source import OpcUaSource
+from tests.support.opcua_fake import entry
+
+
+class Reader:
+    """What a source delivered: values, qualities and times by tag id, and device states, in order."""
+
+    def __init__(self, source: OpcUaSource) -> None:
+        self.source = source
+        self.values: dict[int, list[float]] = defaultdict(list)
+        self.qualities: dict[int, list[int]] = defaultdict(list)
+        self.times: dict[int, list[int]] = defaultdict(list)
+        self.states: list[DeviceState] = []
+
+    async def once(self) -> None:
+        """One read."""
+        news = await self.source.read()
+        if isinstance(news, DeviceState):
+            self.states.append(news)
+        else:
+            self._remember(news)
+
+    async def until(self, condition: Callable[[], bool], deadline_s: float = 15.0) -> None:
+        """Read until the condition holds; TimeoutError after the deadline."""
+        async with asyncio.timeout(deadline_s):
+            while not condition():
+                await self.once()
+
+    def seen(self, count: int) -> bool:
+        """Every one of the first `count` tags has delivered."""
+        return all(self.values[tag] for tag in range(count))
+
+    def good(self, tag: int) -> list[float]:
+        """A tag's values without the bad ones."""
+        return [value for value in self.values[tag] if not math.isnan(value)]
+
+    def _remember(self, block: SampleBlock) -> None:
+        columns = (block.tag.tolist(), block.value.tolist(), block.quality.tolist(), block.time.tolist())
+        for tag, value, quality, taken in zip(*columns, strict=True):
+            self.values[tag].append(value)
+            self.qualities[tag].append(quality)
+            self.times[tag].append(taken)
+
+
+def make_source(url: str, nodes: list[str], clock: Clock | None = None, **device: object) -> OpcUaSource:
+    """A source on the real client."""
+    fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", **device}
+    return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect)
+
+
+@asynccontextmanager
+async def reading(url: str, nodes: list[str], **device: object) -> AsyncIterator[Reader]:
+    """An open source with a reader; closed at the end."""
+    source = make_source(url, nodes, **device)
+    try:
+        await source.open()
+        yield Reader(source)
+    finally:
+        await source.close()
+
+
+class Stopwatch:
+    """`elapsed_s` since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._start

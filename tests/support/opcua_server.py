@@ -1,0 +1,107 @@
+"""OPC UA servers to test against: asyncua's in this process, node-opcua's in its own."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from asyncua import Server, ua
+
+READY_S = 60.0
+
+
+class AsyncuaServer:
+    """asyncua's own server on loopback with doubles ns=2;s=v0, v1 ... `async with AsyncuaServer(port) as server`."""
+
+    def __init__(self, port: int, count: int = 5) -> None:
+        self._port = port
+        self._count = count
+        self._server: Server | None = None
+        self.url = f"opc.tcp://127.0.0.1:{port}"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start afresh: all variables are 0."""
+        server = Server()
+        await server.init()
+        server.set_endpoint(self.url)
+        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        index = await server.register_namespace("urn:gateway:test")
+        line = await server.nodes.objects.add_object(index, "Line")
+        for i in range(self._count):
+            await line.add_variable(ua.NodeId(f"v{i}", index), f"v{i}", 0.0)
+        await server.start()
+        self._server = server
+
+    async def stop(self) -> None:
+        """End; connections break."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
+
+    async def write(self, i: int, value: object, status: int = 0, time: datetime | None = None) -> None:
+        """Set variable v`i`."""
+        assert self._server is not None
+        node = self._server.get_node(ua.NodeId(f"v{i}", 2))
+        time = time or datetime.now(UTC)
+        await node.write_value(ua.DataValue(ua.Variant(value), ua.StatusCode(status), SourceTimestamp=time))
+
+    async def add(self, name: str, value: object = 0.0) -> None:
+        """Add a variable ns=2;s=`name`."""
+        assert self._server is not None
+        await self._server.nodes.objects.add_variable(ua.NodeId(name, 2), name, value)
+
+
+class NodeServer:
+    """node-opcua's server (tests/node/opcua_server.js) in a process of its own. `async with NodeServer(...) as server`."""
+
+    def __init__(self, node: Path, port: int, store: Path, **options: int | str) -> None:
+        self._command = (str(node / "opcua_server.js"), str(port), json.dumps({"folder": str(store), **options}))
+        self._process: asyncio.subprocess.Process | None = None
+        self.url = f"opc.tcp://127.0.0.1:{port}/test"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Return once clients may connect."""
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(
+            "node", *self._command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL
+        )
+        assert self._process.stdout is not None
+        async with asyncio.timeout(READY_S):
+            while (line := await self._process.stdout.readline()).strip() != b"ready":
+                if not line:
+                    raise RuntimeError(f"the server ended with {await self._process.wait()}")
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+    async def stop(self) -> None:
+        """End it in order if it still runs."""
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            async with asyncio.timeout(5):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()

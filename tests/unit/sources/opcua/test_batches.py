@@ -1,0 +1,64 @@
+"""Service calls split by what the server takes."""
+
+from gateway.sources.opcua.batches import Batches, ServiceFault
+
+TOO_MANY = 0x80100000
+TOO_BUSY = 0x80EE0000
+
+
+class Server:
+    """Takes `limit` items per call and doubles them; a call that contains `poison` is refused."""
+
+    def __init__(self, limit: int, poison: int = -1, fault: int = TOO_MANY) -> None:
+        self.limit, self.poison, self.fault = limit, poison, fault
+        self.calls: list[int] = []
+
+    async def call(self, items):
+        self.calls.append(len(items))
+        if len(items) > self.limit:
+            raise ServiceFault(self.fault)
+        if self.poison in items:
+            raise ServiceFault(TOO_BUSY)
+        return [2 * item for item in items]
+
+
+def refused(items, status):
+    return [status] * len(items)
+
+
+async def run(batches, server, count):
+    return [r for results in await batches.run(range(count), server.call, refused) for r in results]
+
+
+async def test_calls_are_split_and_results_keep_their_order():
+    server = Server(10)
+    assert await run(Batches(10), server, 25) == [2 * i for i in range(25)]
+    assert server.calls == [10, 10, 5]
+
+
+async def test_a_limit_that_was_not_stated_is_learnt_once():
+    server, batches = Server(7), Batches(100)
+    assert await run(batches, server, 40) == [2 * i for i in range(40)]
+    first = len(server.calls)
+    await run(batches, server, 40)
+    assert batches.size == 5
+    assert server.calls[first:] == [5] * 8
+
+
+async def test_a_server_that_takes_one_item_is_served_one_by_one():
+    assert await run(Batches(100), Server(1), 9) == [2 * i for i in range(9)]
+
+
+async def test_too_much_even_for_one_item_costs_that_item():
+    server = Server(0)
+    assert await run(Batches(4), server, 3) == [TOO_MANY] * 3
+
+
+async def test_another_fault_costs_its_own_call_alone():
+    assert await run(Batches(2), Server(10, poison=3), 6) == [0, 2, TOO_BUSY, TOO_BUSY, 8, 10]
+
+
+async def test_nothing_asked_nothing_called():
+    server = Server(10)
+    assert await run(Batches(10), server, 0) == []
+    assert server.calls == []

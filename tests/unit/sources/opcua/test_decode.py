@@ -1,0 +1,165 @@
+"""Data values to samples: cases, and a slow oracle over arbitrary mixes."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.quality import Quality as Q
+from gateway.sources.opcua.config import OpcUaTag
+from gateway.sources.opcua.decode import TagColumns, decode, shortest_decimals
+from gateway.sources.opcua.status import quality_of
+from tests.support.opcua_fake import DAY_NS, values
+
+S = 1_000_000_000
+TOLERANCE = 5 * S
+
+
+def columns(*scales: tuple[float, float], first_tag: int = 0) -> TagColumns:
+    tags = [OpcUaTag(name=f"t{i}", node="i=1", scale=scale, offset=offset) for i, (scale, offset) in enumerate(scales)]
+    return TagColumns.of(first_tag, tags)
+
+
+PLAIN = columns((1, 0), (1, 0), (1, 0))
+
+
+def one(value, kind=11, tags=PLAIN, **more):
+    block = decode(values([0], [value], kind=kind, **more), tags, TOLERANCE)
+    return float(block.value[0]), Q(int(block.quality[0])), int(block.time[0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "number", "quality"),
+    [
+        (1, True, 1.0, Q.GOOD),
+        (1, False, 0.0, Q.GOOD),
+        (2, -128, -128.0, Q.GOOD),
+        (7, 2**32 - 1, 2.0**32 - 1, Q.GOOD),
+        (8, -(2**53), -(2.0**53), Q.GOOD),
+        (8, -(2**63), -(2.0**63), Q.UNCERTAIN_ROUNDED),
+        (8, 2**53 + 1, 2.0**53, Q.UNCERTAIN_ROUNDED),
+        (9, 2**64 - 1, 2.0**64, Q.UNCERTAIN_ROUNDED),
+        (10, 23.450000762939453, 23.45, Q.GOOD),
+        (11, 23.450000762939453, 23.450000762939453, Q.GOOD),
+        (11, math.nan, math.nan, Q.BAD_NOT_A_NUMBER),
+        (10, math.inf, math.nan, Q.BAD_NOT_A_NUMBER),
+        (12, "7", math.nan, Q.BAD_NOT_NUMERIC),
+        (13, "a date", math.nan, Q.BAD_NOT_NUMERIC),
+        (255, [1.0, 2.0], math.nan, Q.BAD_NOT_NUMERIC),
+        (0, None, math.nan, Q.BAD),
+    ],
+)
+def test_types_become_numbers_or_a_reason(kind, value, number, quality):
+    assert one(value, kind)[:2] == (pytest.approx(number, nan_ok=True, abs=0, rel=0), quality)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "value", "quality"),
+    [
+        (0x808C0000, 11, 5.0, Q.BAD_SENSOR_FAILURE),
+        (0x80340000, 0, None, Q.BAD_ADDRESS),
+        (0x40900000, 11, 5.0, Q.UNCERTAIN_LAST_USABLE),
+        (0x40900000, 0, None, Q.BAD),
+        (0x00960000, 11, 5.0, Q.GOOD_LOCAL_OVERRIDE),
+    ],
+)
+def test_status_and_value_together(status, kind, value, quality):
+    number, got, _ = one(value, kind, status=status)
+    assert got is quality
+    assert math.isnan(number) == (quality < 0x40)
+
+
+def test_scaling_divides_where_the_scale_is_decimal():
+    tags = columns((0.1, 0), (2, 1), (-0.01, 0.5), first_tag=40)
+    block = decode(values([2, 0, 1], [250, 234, 7], kind=4), tags, TOLERANCE)
+    assert block.tag.tolist() == [42, 40, 41]
+    assert block.value.tolist() == [-2.0, 23.4, 15.0]
+
+
+def test_a_scaled_value_that_overflows_is_not_a_number():
+    assert one(1e308, tags=columns((1e10, 0)))[1] is Q.BAD_NOT_A_NUMBER
+
+
+@pytest.mark.parametrize(
+    ("source", "server", "clock_off", "time", "quality"),
+    [
+        (DAY_NS - S, 0, 0, DAY_NS - S, Q.GOOD),
+        (DAY_NS - 3600 * S, 0, 0, DAY_NS - 3600 * S, Q.GOOD),
+        (0, DAY_NS - 2 * S, 0, DAY_NS - 2 * S, Q.GOOD),
+        (0, 0, 0, DAY_NS, Q.GOOD),
+        (DAY_NS + S, 0, S, DAY_NS, Q.GOOD),
+        (DAY_NS + 6 * S, 0, 0, DAY_NS, Q.UNCERTAIN_CLOCK),
+        (DAY_NS - S, 0, 5 * S, DAY_NS - S, Q.GOOD),
+        (DAY_NS - S, 0, 5 * S + 1, DAY_NS, Q.UNCERTAIN_CLOCK),
+        (DAY_NS - 3600 * S, 0, -3600 * S, DAY_NS, Q.UNCERTAIN_CLOCK),
+        (DAY_NS - S, 0, -DAY_NS, DAY_NS - S, Q.GOOD),
+    ],
+)
+def test_source_times(source, server, clock_off, time, quality):
+    """The last row: a server that does not tell its time is believed."""
+    assert one(1.0, source_ns=source, server_ns=server, server_clock_ns=DAY_NS + clock_off)[1:] == (quality, time)
+
+
+@pytest.mark.parametrize(("status", "quality"), [(0x808C0000, Q.BAD_SENSOR_FAILURE), (0x40930000, Q.UNCERTAIN_SENSOR)])
+def test_a_wrong_clock_demotes_only_good_values(status, quality):
+    assert one(1.0, status=status, server_clock_ns=DAY_NS + 60 * S)[1:] == (quality, DAY_NS)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(width=32, allow_nan=False, allow_infinity=False),
+            st.floats(-1e5, 1e5).map(np.float32),
+            st.integers(-(10**9), 10**9).map(lambda n: np.float32(n / 1000)),
+        ),
+        max_size=50,
+    )
+)
+def test_shortest_decimals_name_the_same_float32(numbers):
+    single = np.array(numbers, np.float32)
+    assert shortest_decimals(single).tolist() == [float(str(number)) for number in single]
+
+
+def test_special_float32_stay_what_they_are():
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-45, 3.4028235e38], np.float32)
+    np.testing.assert_array_equal(shortest_decimals(special).astype(np.float32), special)
+
+
+VALUE = st.one_of(
+    st.tuples(st.just(1), st.booleans()),
+    st.tuples(st.just(6), st.integers(-(2**31), 2**31 - 1)),
+    st.tuples(st.just(8), st.integers(-(2**63), 2**63 - 1)),
+    st.tuples(st.just(9), st.integers(0, 2**64 - 1)),
+    st.tuples(st.just(11), st.floats()),
+    st.tuples(st.just(12), st.text(max_size=3)),
+    st.tuples(st.just(255), st.lists(st.integers(), max_size=2)),
+    st.tuples(st.just(0), st.none()),
+)
+STATUS = st.sampled_from([0, 0, 0, 0x480, 0x00960000, 0x40900000, 0x808C0000, 0x80340000])
+SCALED = columns((1, 0), (0.1, 5), (3, -1))
+
+
+def oracle(row, kind, value, status):
+    quality = quality_of(status)
+    if quality < 0x40:
+        return math.nan, quality
+    if kind in (0, 12, 255):
+        return math.nan, Q.BAD if kind == 0 else Q.BAD_NOT_NUMERIC
+    number = [float(value), float(value) / 10 + 5, float(value) * 3 - 1][row]
+    if not math.isfinite(number):
+        return math.nan, Q.BAD_NOT_A_NUMBER
+    rounded = kind in (8, 9) and abs(value) > 2**53
+    return number, min(quality, Q.UNCERTAIN_ROUNDED) if rounded else quality
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), VALUE, STATUS), min_size=1, max_size=30))
+def test_any_mix_equals_the_slow_way(mix):
+    rows, pairs, statuses = zip(*mix, strict=True)
+    data = values(rows, [value for _, value in pairs], kind=[kind for kind, _ in pairs], status=statuses)
+    block = decode(data, SCALED, TOLERANCE)
+    expected = [oracle(row, *pair, status) for row, pair, status in mix]
+    assert block.tag.tolist() == list(rows)
+    np.testing.assert_array_equal(block.value, [number for number, _ in expected])
+    assert block.quality.tolist() == [quality for _, quality in expected]

@@ -1,0 +1,59 @@
+"""Refused nodes, their retry times, and what people are told."""
+
+from gateway.core.messages import DeviceState
+from gateway.sources.opcua.health import Health
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, entry
+
+BAD_NOT_READABLE = 0x803A0000
+
+
+def health(tags: int = 10) -> Health:
+    return Health(0, entry(tags).tags)
+
+
+def test_nothing_wrong_is_ok():
+    assert health().state(0) == DeviceState(0, "ok")
+
+
+def test_the_first_nodes_are_named_and_the_rest_counted():
+    h = health()
+    for row in (7, 2, 5, 3, 1):
+        h.fail(row, BAD_NODE_ID_UNKNOWN, 0)
+    state = h.state(0)
+    assert state.state == "degraded"
+    assert state.reason == (
+        "5 of 10 nodes refused: t1 (ns=1;s=v1) BadNodeIdUnknown, t2 (ns=1;s=v2) BadNodeIdUnknown, "
+        "t3 (ns=1;s=v3) BadNodeIdUnknown, 2 more"
+    )
+
+
+def test_retries_double_from_a_minute_to_half_an_hour():
+    h, now, delays = health(), 0.0, []
+    for _ in range(8):
+        h.fail(4, BAD_NODE_ID_UNKNOWN, now)
+        delay = next(s for s in range(1, 4000) if h.due(now + s))
+        delays.append(delay)
+        now += delay
+    assert delays == [60, 120, 240, 480, 960, 1800, 1800, 1800]
+
+
+def test_only_a_new_fault_is_news():
+    h = health()
+    assert h.fail(1, BAD_NODE_ID_UNKNOWN, 0)
+    assert not h.fail(1, BAD_NODE_ID_UNKNOWN, 60)
+    assert h.fail(1, BAD_NOT_READABLE, 120)
+
+
+def test_a_healed_node_is_forgotten():
+    h = health()
+    h.fail(1, BAD_NODE_ID_UNKNOWN, 0)
+    h.heal([1, 2])
+    assert h.state(0).state == "ok"
+    assert h.due(1e9) == []
+
+
+def test_a_complaint_fades_after_a_minute():
+    h = health()
+    h.complain("samples were dropped", 10)
+    assert h.state(69.9) == DeviceState(0, "degraded", "samples were dropped")
+    assert h.state(70).state == "ok"

@@ -1,0 +1,36 @@
+"""What the folder tells the gateway about itself."""
+
+from gateway.core.clock import SystemClock
+from gateway.sources.opcua import KIND
+from tests.support.opcua_fake import entry
+
+
+def test_the_plan_of_a_subscription_is_readable():
+    assert KIND.plan([entry(2, sampling="100ms")]) == [
+        "plc: OPC UA opc.tcp://127.0.0.1:4840, anonymous, security none",
+        "  subscription: publishing every 1s, queue 10; items: 2 sampled every 100ms",
+        "  t0 <- ns=1;s=v0",
+        "  t1 <- ns=1;s=v1",
+    ]
+
+
+def test_the_plan_warns_where_the_queue_is_too_short():
+    lines = KIND.plan([entry(1, sampling="10ms")])
+    assert "  warning: a queue of 10 is too short, up to 100 samples come per publication" in lines
+
+
+def test_the_plan_of_a_poll_with_many_tags_is_short():
+    lines = KIND.plan([entry(5000, mode="poll", interval="250ms", username="me", password="x")])
+    assert lines[:2] == ["plc: OPC UA opc.tcp://127.0.0.1:4840, user me, security none", "  poll: 5000 nodes every 250ms"]
+    assert lines[-1] == "  and 4980 more"
+    assert len(lines) == 23
+
+
+def test_intervals_are_known_only_for_polls():
+    subscribed, polled = entry(1), entry(1, mode="poll")
+    assert KIND.interval_ns(subscribed.config, subscribed.tags[0]) == 0
+    assert KIND.interval_ns(polled.config, polled.tags[0]) == 1_000_000_000
+
+
+def test_one_source_per_device():
+    assert [source.devices for source in KIND.build([entry(1), entry(1)], SystemClock())] == [(0,), (0,)]

@@ -1,0 +1,252 @@
+"""The source on a fake connection and a fake clock."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.errors import NotConnected
+from gateway.core.messages import DeviceState
+from gateway.core.quality import Quality
+from gateway.sources.opcua import source as module
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
+
+OK = DeviceState(0, "ok")
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def server(clock):
+    return FakeConnection(clock)
+
+
+async def opened(clock, server, **device):
+    made = source(clock, server, **device)
+    await made.open()
+    await settle()
+    return made
+
+
+async def next_block(made) -> SampleBlock:
+    while isinstance(news := await asyncio.wait_for(made.read(), 5), DeviceState):
+        pass
+    return news
+
+
+async def test_all_items_are_created_and_the_state_comes_first(clock, server):
+    made = await opened(clock, server)
+    assert server.added == [[0, 1, 2]]
+    assert await made.read() == OK
+    await made.close()
+    assert server.closed
+
+
+async def test_notifications_that_wait_are_merged_in_order(clock, server):
+    made = await opened(clock, server, first_tag=10)
+    server.publish(values([0, 1], [1.0, 2.0]))
+    server.publish(values([0], [3.0]))
+    await settle()
+    block = await next_block(made)
+    assert (block.tag.tolist(), block.value.tolist()) == ([10, 11, 10], [1.0, 2.0, 3.0])
+    await made.close()
+
+
+async def test_a_refused_node_is_bad_at_once_and_the_others_live(clock, server):
+    server.refused["ns=1;s=v1"] = BAD_NODE_ID_UNKNOWN
+    made = await opened(clock, server)
+    state = await made.read()
+    assert state == DeviceState(0, "degraded", "1 of 3 nodes refused: t1 (ns=1;s=v1) BadNodeIdUnknown")
+    block = await next_block(made)
+    assert (block.tag.tolist(), block.quality.tolist()) == ([1], [Quality.BAD_ADDRESS])
+    assert np.isnan(block.value).all()
+    server.publish(values([0, 2], [1.0, 2.0]))
+    assert (await next_block(made)).tag.tolist() == [0, 2]
+    await made.close()
+
+
+async def test_a_refused_node_is_retried_until_it_heals(clock, server):
+    server.refused["ns=1;s=v1"] = BAD_NODE_ID_UNKNOWN
+    made = await opened(clock, server)
+    await next_block(made)
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(185)
+    assert server.added[1:] == [[1], [1]]
+    server.refused.clear()
+    await clock.advance(240)
+    assert server.added[3:] == [[1]]
+    assert await asyncio.wait_for(made.read(), 5) == OK
+    keep.cancel()
+    await made.close()
+
+
+async def keep_alive(server, clock):
+    while True:
+        await clock.sleep(1)
+        server.publish(values([], []))
+
+
+async def test_a_node_that_vanishes_is_told_and_retried(clock, server):
+    made = await opened(clock, server)
+    assert await made.read() == OK
+    server.publish(values([0, 2], [1.0, None], kind=[11, 0], status=[0, BAD_NODE_ID_UNKNOWN]))
+    await settle()
+    assert (await made.read()).state == "degraded"
+    assert (await next_block(made)).quality.tolist() == [Quality.GOOD, Quality.BAD_ADDRESS]
+    server.publish(values([2], [5.0]))
+    await settle()
+    assert await made.read() == OK
+    await made.close()
+
+
+async def test_silence_without_keepalives_is_a_lost_connection(clock, server):
+    made = await opened(clock, server)
+    assert await made.read() == OK
+    server.publish(values([], []))
+    await clock.advance(5)
+    server.publish(values([], []))
+    await clock.advance(8.9)
+    reader = asyncio.create_task(made.read())
+    await settle()
+    assert not reader.done()
+    await clock.advance(0.2)
+    with pytest.raises(NotConnected, match=r"silent for 9\.\d s"):
+        await reader
+    await made.close()
+
+
+async def test_a_server_that_no_longer_answers_reads_is_lost(clock, server):
+    made = await opened(clock, server, mode="poll", interval="1h", session_timeout="60s")
+    await next_block(made)
+    server.failure = NotConnected("the server does not answer: no answer in time")
+    await clock.advance(10.1)
+    with pytest.raises(NotConnected, match="does not answer"):
+        await made.read()
+    assert server.checks == 1
+    await made.close()
+
+
+async def test_what_was_received_before_the_loss_is_still_read(clock, server):
+    made = await opened(clock, server)
+    server.publish(values([0], [1.0]))
+    server.publish(NotConnected("the subscription is lost: BadSubscriptionIdInvalid"))
+    await settle()
+    assert (await next_block(made)).value.tolist() == [1.0]
+    with pytest.raises(NotConnected, match="BadSubscriptionIdInvalid"):
+        await made.read()
+    await made.close()
+
+
+async def test_it_opens_again_after_a_loss(clock, server):
+    made = await opened(clock, server)
+    server.publish(NotConnected("gone"))
+    await settle()
+    assert await made.read() == OK
+    with pytest.raises(NotConnected):
+        await made.read()
+    await made.close()
+    await made.open()
+    server.publish(values([1], [7.0]))
+    assert (await next_block(made)).value.tolist() == [7.0]
+    await made.close()
+
+
+async def test_a_slow_reader_holds_the_server_back(clock, server, monkeypatch):
+    monkeypatch.setattr(module, "WAITING_SAMPLES", 4)
+    made = await opened(clock, server, tags=1)
+    for i in range(10):
+        server.publish(values([0, 0], [float(i), float(i)]))
+    await settle()
+    assert server.taken == 3
+    await clock.advance(60)
+    got = []
+    while len(got) < 20:
+        got += (await next_block(made)).value.tolist()
+    assert got == [float(i) for i in range(10) for _ in range(2)]
+    await made.close()
+
+
+@pytest.mark.parametrize(
+    ("notification", "reason"),
+    [
+        (values([0], [1.0], status=0x480), module.OVERFLOWED),
+        (values([0], [1.0], lost=2), module.LOST),
+    ],
+)
+async def test_lost_samples_are_told_and_fade(clock, server, notification, reason):
+    made = await opened(clock, server)
+    assert await made.read() == OK
+    server.publish(notification)
+    await settle()
+    assert await made.read() == DeviceState(0, "degraded", reason)
+    await next_block(made)
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(71)
+    assert await made.read() == OK
+    keep.cancel()
+    await made.close()
+
+
+async def test_polls_keep_their_phase_and_skip_what_they_missed(clock, server):
+    server.read_takes_s = 0.3
+    made = await opened(clock, server, mode="poll", interval="1s")
+    await clock.advance(2.5)
+    server.read_takes_s = 2.4
+    await clock.advance(3)
+    server.read_takes_s = 0.1
+    await clock.advance(3.6)
+    assert server.reads_s == pytest.approx([0, 1, 2, 3, 6, 7, 8, 9])
+    assert await made.read() == DeviceState(0, "degraded", module.OVERRUN)
+    assert len(await next_block(made)) == 3 * len(server.reads_s)
+    await made.close()
+
+
+async def test_a_refused_node_is_bad_in_every_poll_and_heals_at_once(clock, server):
+    server.refused["ns=1;s=v1"] = BAD_NODE_ID_UNKNOWN
+    server.numbers = {"ns=1;s=v0": 5.0}
+    made = await opened(clock, server, mode="poll")
+    assert (await made.read()).state == "degraded"
+    block = await next_block(made)
+    assert block.quality.tolist() == [Quality.GOOD, Quality.BAD_ADDRESS, Quality.GOOD]
+    assert block.value[0] == 5.0
+    server.refused.clear()
+    await clock.advance(1)
+    assert await made.read() == OK
+    await made.close()
+
+
+async def test_a_failed_open_is_not_connected_and_close_is_safe(clock, server):
+    server.failure = NotConnected("cannot connect")
+    made = source(clock, server)
+    with pytest.raises(NotConnected, match="cannot connect"):
+        await made.open()
+    await made.close()
+    await made.close()
+
+
+async def test_a_bug_is_loud(clock, server):
+    made = await opened(clock, server)
+    server.publish(ZeroDivisionError("a bug"))
+    await settle()
+    assert await made.read() == OK
+    with pytest.raises(ExceptionGroup) as raised:
+        await made.read()
+    assert raised.group_contains(ZeroDivisionError)
+    await made.close()
+
+
+async def test_read_is_cancelled_at_once_and_loses_nothing(clock, server):
+    made = await opened(clock, server)
+    assert await made.read() == OK
+    reader = asyncio.create_task(made.read())
+    await settle()
+    reader.cancel()
+    server.publish(values([0], [1.0]))
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert (await next_block(made)).value.tolist() == [1.0]
+    await made.close()
