@@ -1,0 +1,58 @@
+"""One class of backlog: part of it in memory, the rest on disk, handed out by id."""
+
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+
+from gateway.outbox.records import Entry
+
+
+class Backlog:
+    """Waiting entries in id order, joined with rows that only the disk has.
+
+    Rows up to `loaded_to` are all in memory (or gone); no row after `top` is on disk alone. Pure.
+    """
+
+    def __init__(self) -> None:
+        self.loaded_to = 0
+        self.top = 0
+        self._heap: list[tuple[int, Entry]] = []
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for _, entry in self._heap)
+
+    @property
+    def on_disk(self) -> bool:
+        """There may be rows that have to be loaded."""
+        return self.loaded_to < self.top
+
+    def push(self, entry: Entry) -> None:
+        """Add a waiting entry."""
+        heappush(self._heap, (entry.id, entry))
+
+    def pop(self, in_order: bool) -> Entry | None:
+        """The oldest entry; with `in_order`, None also while an older one may be on disk."""
+        if not self._heap or (in_order and self.on_disk and self._heap[0][0] > self.loaded_to):
+            return None
+        return heappop(self._heap)[1]
+
+    def keep(self, wanted: Callable[[Entry], bool]) -> None:
+        """Let go of the entries that are not wanted."""
+        self._heap = [pair for pair in self._heap if wanted(pair[1])]
+        heapify(self._heap)
+
+    def left_to_disk(self, id: int) -> None:
+        """The row `id` is now on disk alone."""
+        self.loaded_to = min(self.loaded_to, id - 1)
+        self.top = max(self.top, id)
+
+    def disk_found(self, last_id: int) -> None:
+        """A database was opened whose highest id is `last_id`."""
+        self.loaded_to, self.top = 0, last_id
+
+    def disk_lost(self) -> None:
+        """What only the disk had is gone."""
+        self.loaded_to = self.top
+
+    def renumber(self, offset: int) -> None:
+        """The ids of all entries have grown by `offset`."""
+        self._heap = [(entry.id, entry) for entry in self]

@@ -1,0 +1,41 @@
+"""What SQLite's errors mean here (sqlite.org/rescode.html)."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from gateway.core.errors import GatewayError, Retryable
+
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNWRITABLE: Final = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+_REFUSED: Final = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL,
+}  # fmt: skip
+
+
+class DamagedError(GatewayError):
+    """The database file is broken. It is set aside, and a new one is started."""
+
+
+class UnwritableError(Retryable):
+    """The file may not be written or made."""
+
+
+@contextmanager
+def translated(*also_damaged: int) -> Iterator[None]:
+    """Raise SQLite's errors as ours; what is none of the disk's doing stays what it is: a bug."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        whole = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        code = whole & 0xFF
+        if code in _DAMAGED or code in also_damaged:
+            raise DamagedError(str(error)) from error
+        if whole == sqlite3.SQLITE_READONLY_DBMOVED:
+            raise DamagedError("the file was moved or deleted") from error
+        if code in _UNWRITABLE:
+            raise UnwritableError(str(error)) from error
+        if code in _REFUSED:
+            raise Retryable(str(error)) from error
+        raise

@@ -1,0 +1,98 @@
+"""The outbox's files: folder, lock, and what happens to a damaged database."""
+
+import errno
+import fcntl
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from gateway.core.errors import ConfigError
+
+KEPT_DAMAGED: Final = 3
+"""Damaged files that stay for people to look at; older ones go, or a failing disk would be filled by them."""
+
+_PARTS: Final = ("", "-wal", "-shm")
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of `path`. Raises ConfigError saying what to do."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"outbox.path: cannot make the folder {path.parent}: {error.strerror}; {_ADVICE}") from error
+    if path.is_dir():
+        raise ConfigError(f"outbox.path: {path} is a folder; name a file in it")
+
+
+_ADVICE: Final = "make it and give it to the user the gateway runs as, or set another outbox.path"
+
+
+class PathLock:
+    """One gateway per outbox: an advisory lock (flock) on `<path>.lock`, gone with the process whatever ends it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.with_name(path.name + ".lock")
+        self._fd = -1
+
+    def acquire(self) -> None:
+        """Raises ConfigError when another process (named by pid) has it or the file cannot be made."""
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o640)
+        except OSError as error:
+            raise ConfigError(f"outbox.path: cannot write {self._path}: {error.strerror}; {_ADVICE}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(fd)
+            raise ConfigError(
+                f"outbox.path: {self._path} is held by another gateway (pid {holder}); stop it, or set another outbox.path"
+            ) from error
+        self._fd = fd
+        self._sign()
+
+    def _sign(self) -> None:
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+                raise
+            # the pid is a courtesy: a full disk must not stop the gateway from starting
+
+    def release(self) -> None:
+        """Let the next one in. The file stays: removing it would let two hold locks of one name."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def set_aside(path: Path, now_ns: int) -> Path | None:
+    """Rename a damaged database and its log to `<name>.damaged-<UTC time>`; returns the new path, None if it was gone.
+
+    Raises OSError when the folder does not let it.
+    """
+    stamp = datetime.fromtimestamp(now_ns / 1e9, UTC).strftime("%Y%m%dT%H%M%SZ")
+    target = path.with_name(f"{path.name}.damaged-{stamp}")
+    count = 2
+    while target.exists():
+        target = path.with_name(f"{path.name}.damaged-{stamp}-{count}")
+        count += 1
+    moved = False
+    for part in _PARTS:
+        try:
+            path.with_name(path.name + part).rename(target.with_name(target.name + part))
+        except FileNotFoundError:
+            continue
+        moved = True
+    _forget_oldest(path)
+    return target if moved else None
+
+
+def _forget_oldest(path: Path) -> None:
+    damaged = [p for p in path.parent.glob(f"{path.name}.damaged-*") if not p.name.endswith(_PARTS[1:])]
+    damaged.sort(key=lambda p: p.stat().st_mtime_ns)
+    for old in damaged[:-KEPT_DAMAGED]:
+        for part in _PARTS:
+            old.with_name(old.name + part).unlink(missing_ok=True)

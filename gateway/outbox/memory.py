@@ -1,0 +1,276 @@
+"""What the outbox holds in memory: lanes, flights, and what is on its way to the disk. Pure: no I/O, no clock."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from gateway.core.messages import Lane, Message
+from gateway.core.ports import Delivery
+from gateway.outbox.backlog import Backlog
+from gateway.outbox.records import LOSS_LANE, Entry, Gone, Loaded, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit takes from memory to disk; ends in `Memory.committed` or `Memory.failed`."""
+
+    inserts: Sequence[Entry]
+    deletes: Sequence[Gone]
+
+
+class Memory:
+    """Every message between `put` and its end, but for backlog that only the disk has.
+
+    A message is in exactly one place: a live lane, the backlog, or in flight. Apart from that it is unwritten, in the
+    batch being written, or stored; an end that comes while it is being written takes effect when the write is over.
+    """
+
+    def __init__(self) -> None:
+        self.waiting_bytes = 0
+        self._next = 1
+        self._live: tuple[deque[Entry], ...] = tuple(deque() for _ in Lane)
+        self._events, self._rest = Backlog(), Backlog()
+        self._unstored: dict[int, Entry] = {}
+        self._stored: dict[int, Entry] = {}
+        self._deletes: dict[int, Gone] = {}
+        self._delete_since = 0.0
+        self._announced: list[Entry] = []
+
+    # -- what pipeline and publisher do
+
+    def put(self, message: Message, live: bool, now: float) -> None:
+        """Take a message in, for the live lanes or the backlog. now: monotonic seconds."""
+        entry = Entry(self._next, message, live, message.lane, now)
+        self._next += 1
+        self._unstored[entry.id] = entry
+        self._place(entry)
+
+    def hold(self, message: Message, now: float) -> None:
+        """Take a loss message in: it is handed out after the next commit, whether that succeeds or not.
+
+        Handed out before, it would be announced again after a crash.
+        """
+        entry = Entry(self._next, message, False, LOSS_LANE, now, held=True)
+        self._next += 1
+        self._unstored[entry.id] = entry
+        self._announced.append(entry)
+
+    def take(self, limit: int, in_order: bool) -> list[Delivery]:
+        """Up to `limit` messages that need no loading: live events, live windows, backlog events, other backlog.
+
+        in_order: wait for loading rather than hand out backlog before what may be older on disk.
+        """
+        taken: list[Delivery] = []
+        for lane in self._live:
+            while lane and len(taken) < limit:
+                taken.append(self._flight(lane.popleft()))
+        for backlog in (self._events, self._rest):
+            while len(taken) < limit and (entry := backlog.pop(in_order)) is not None:
+                taken.append(self._flight(entry))
+            if in_order and backlog.on_disk:
+                break
+        return taken
+
+    def end(self, delivery: Delivery, now: float) -> Entry:
+        """A flight is over for good (acknowledged or refused). Raises ValueError when it is not in flight."""
+        entry = _in_flight(delivery)
+        entry.in_flight, entry.done = False, True
+        if entry.stored:
+            del self._stored[entry.id]
+            self._delete(Gone(entry.id, entry.lane, len(entry.message.payload)), now)
+        elif not entry.writing:
+            del self._unstored[entry.id]
+        return entry
+
+    def release(self, deliveries: Iterable[Delivery]) -> None:
+        """These flights were broken off: backlog. Raises ValueError when one is not in flight."""
+        for delivery in deliveries:
+            entry = _in_flight(delivery)
+            entry.in_flight = entry.live = False
+            self._place(entry)
+
+    def disconnected(self) -> None:
+        """What waits in the live lanes becomes backlog."""
+        for lane in self._live:
+            while lane:
+                entry = lane.popleft()
+                entry.live = False
+                self._backlog_of(entry.lane).push(entry)
+
+    # -- commits
+
+    def due_since(self) -> float | None:
+        """When the oldest change that the disk lacks was made, monotonic seconds; None when it lacks nothing."""
+        oldest = next(iter(self._unstored.values()), None)
+        if oldest is None:
+            return self._delete_since if self._deletes else None
+        return min(oldest.put_at, self._delete_since) if self._deletes else oldest.put_at
+
+    @property
+    def deletes(self) -> int:
+        """Rows that wait for their deletion."""
+        return len(self._deletes)
+
+    def begin(self, most_bytes: int, most_deletes: int) -> Batch:
+        """What to write next: all that was held, then the oldest, to about `most_bytes` of payload."""
+        self._announced = [e for e in self._announced if not e.stored and not e.done]
+        inserts, size = list(self._announced), 0
+        for entry in self._unstored.values():
+            if size >= most_bytes:
+                break
+            if entry.lane != LOSS_LANE:
+                inserts.append(entry)
+                size += len(entry.message.payload)
+        for entry in inserts:
+            entry.writing = True
+        return Batch(inserts, list(islice(self._deletes.values(), most_deletes)))
+
+    def committed(self, batch: Batch, live: bool, now: float) -> None:
+        """The batch is on disk."""
+        for gone in batch.deletes:
+            del self._deletes[gone.id]
+        self._delete_since = now
+        for entry in batch.inserts:
+            entry.writing, entry.stored = False, True
+            del self._unstored[entry.id]
+            if entry.done:
+                self._delete(Gone(entry.id, entry.lane, len(entry.message.payload)), now)
+            else:
+                self._stored[entry.id] = entry
+                self._unhold(entry, live)
+
+    def failed(self, batch: Batch, live: bool) -> None:
+        """Nothing of the batch is on disk."""
+        for entry in batch.inserts:
+            entry.writing = False
+            if entry.done:
+                del self._unstored[entry.id]
+            else:
+                self._unhold(entry, live)
+
+    # -- the disk's share
+
+    def holds(self, id: int) -> bool:
+        """The row `id` is known here: waiting, in flight, or to be deleted."""
+        return id in self._stored or id in self._deletes
+
+    def disk_found(self, last_id: int) -> None:
+        """A database with rows up to `last_id` was opened; what is here and unwritten is younger and numbered so."""
+        oldest = next(iter(self._unstored), self._next)
+        offset = max(0, last_id + 1 - oldest)
+        self._next += offset
+        if offset and self._unstored:
+            for entry in self._unstored.values():
+                entry.id += offset
+            self._unstored = {entry.id: entry for entry in self._unstored.values()}
+        for backlog in (self._events, self._rest):
+            backlog.renumber(offset)
+            backlog.disk_found(last_id)
+
+    def disk_lost(self) -> int:
+        """The database is gone: everything here is unwritten again. Returns how many of its rows are still here."""
+        kept = len(self._stored) + len(self._deletes)
+        for entry in self._stored.values():
+            entry.stored = False
+        both = {**self._stored, **self._unstored}
+        self._unstored = {id: both[id] for id in sorted(both)}
+        self._announced = [entry for entry in self._unstored.values() if entry.lane == LOSS_LANE]
+        self._stored, self._deletes = {}, {}
+        for backlog in (self._events, self._rest):
+            backlog.disk_lost()
+        return kept
+
+    def wants(self) -> tuple[bool, int] | None:
+        """What to load next: events or not, and after which id; None when all backlog is here."""
+        for events, backlog in ((True, self._events), (False, self._rest)):
+            if backlog.on_disk:
+                return events, backlog.loaded_to
+        return None
+
+    def loaded(self, events: bool, after: int, batch: Loaded, now: float) -> Sequence[Row]:
+        """Take in what `wants` asked for. Returns the broken rows, from now on to be deleted."""
+        backlog = self._events if events else self._rest
+        if backlog.loaded_to != after:
+            return ()  # rows were left to the disk meanwhile: asked again from there
+        for id, lane, message in batch.found:
+            if not self.holds(id):
+                entry = Entry(id, message, False, lane, now, stored=True)
+                self._stored[id] = entry
+                self._place(entry)
+        broken = [row for row in batch.broken if not self.holds(row.id)]
+        for row in broken:
+            self._delete(Gone(row.id, row.lane, row.size), now)
+        backlog.loaded_to = backlog.top if batch.complete else batch.up_to
+        return broken
+
+    def spill(self, most_bytes: int) -> None:
+        """Leave stored messages to the disk, the last to be sent first, until at most `most_bytes` wait."""
+        stored = sorted((e for e in self._waiting() if e.stored), key=lambda e: (e.live, -e.lane, -e.id))
+        gone = self._remove(stored, most_bytes)
+        for entry in gone:
+            del self._stored[entry.id]
+            self._backlog_of(entry.lane).left_to_disk(entry.id)
+
+    def drop(self, most_bytes: int) -> list[Message]:
+        """Give up unwritten messages, least worth and oldest first, until at most `most_bytes` wait."""
+        unstored = (e for e in self._waiting() if not e.stored and not e.writing)
+        gone = self._remove(sorted(unstored, key=lambda e: (-e.lane, e.id)), most_bytes)
+        for entry in gone:
+            entry.done = True
+            del self._unstored[entry.id]
+        return [entry.message for entry in gone]
+
+    @property
+    def unwritten(self) -> tuple[int, int]:
+        """Messages that the disk lacks and the bytes of their payloads."""
+        return len(self._unstored), sum(len(entry.message.payload) for entry in self._unstored.values())
+
+    # -- inside
+
+    def _backlog_of(self, lane: int) -> Backlog:
+        return self._events if lane <= Lane.EVENT else self._rest
+
+    def _place(self, entry: Entry) -> None:
+        if entry.live:
+            self._live[entry.message.lane].append(entry)
+        else:
+            self._backlog_of(entry.lane).push(entry)
+        self.waiting_bytes += entry.cost
+
+    def _unhold(self, entry: Entry, live: bool) -> None:
+        if entry.held:
+            entry.held, entry.live = False, live
+            self._place(entry)
+
+    def _flight(self, entry: Entry) -> Entry:
+        entry.in_flight = True
+        self.waiting_bytes -= entry.cost
+        return entry
+
+    def _delete(self, gone: Gone, now: float) -> None:
+        if not self._deletes:
+            self._delete_since = now
+        self._deletes[gone.id] = gone
+
+    def _waiting(self) -> Iterator[Entry]:
+        return chain(*self._live, self._events, self._rest)
+
+    def _remove(self, candidates: Iterable[Entry], most_bytes: int) -> list[Entry]:
+        gone: dict[int, Entry] = {}
+        for entry in candidates:
+            if self.waiting_bytes <= most_bytes:
+                break
+            gone[entry.id] = entry
+            self.waiting_bytes -= entry.cost
+        if gone:
+            self._live = tuple(deque(e for e in lane if e.id not in gone) for lane in self._live)
+            for backlog in (self._events, self._rest):
+                backlog.keep(lambda e: e.id not in gone)
+        return list(gone.values())
+
+
+def _in_flight(delivery: Delivery) -> Entry:
+    if not isinstance(delivery, Entry) or not delivery.in_flight:
+        raise ValueError(f"delivery {delivery.id} of {delivery.message.topic} is not in flight")
+    return delivery

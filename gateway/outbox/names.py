@@ -1,0 +1,31 @@
+"""Topics and boots stand once in the database; rows refer to them by number. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+
+class Names:
+    """Numbers and names, both ways."""
+
+    def __init__(self, numbers: Mapping[str, int] | None = None) -> None:
+        self._numbers = dict(numbers or {})
+        self._names = {number: name for name, number in self._numbers.items()}
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._names
+
+    def name(self, number: int) -> str:
+        """The name of a known number."""
+        return self._names[number]
+
+    def number(self, name: str) -> int:
+        """The number of a known name."""
+        return self._numbers[name]
+
+    def with_new(self, names: Iterable[str]) -> tuple["Names", dict[str, int]]:
+        """These and the unknown ones of `names`, which are returned with their numbers-to-be; `self` stays as it is."""
+        following = max(self._names, default=0) + 1
+        unknown = dict.fromkeys(name for name in names if name not in self._numbers)
+        if not unknown:
+            return self, {}
+        new = {name: following + i for i, name in enumerate(unknown)}
+        return Names({**self._numbers, **new}), new

@@ -1,0 +1,180 @@
+"""The outbox: takes messages from the pipeline, lends them to the publisher, and keeps them until the broker has them."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gateway.core.clock import Clock
+from gateway.core.messages import Event, Loss, Message
+from gateway.core.ports import Delivery
+from gateway.outbox.config import OutboxConfig
+from gateway.outbox.files import PathLock, make_folder
+from gateway.outbox.losses import losses_of
+from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
+from gateway.outbox.writer import BATCH_DELETES, Writer
+
+_LEAD: Final = 0.8
+"""Share of the commit interval after which a commit begins, so that it ends within the interval."""
+
+
+class Outbox:
+    """Durable queue with write-behind (`MessageQueue` and `Deliveries`).
+
+    A message that the broker has within the commit interval never touches the disk; any other is on it by then, in one
+    transaction with all that is due. Order of use: `open`, then one task in `run` and the two ports, then, when `run` has
+    been cancelled, `close`.
+
+    boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT).
+    report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`), `reason`, and for `damaged`
+    `kept` (the file that was set aside) and `lost` (messages that only it had; None when not known).
+    """
+
+    def __init__(
+        self,
+        config: OutboxConfig,
+        boot: str,
+        clock: Clock,
+        encode_loss: Callable[[Loss], Message],
+        report: Callable[[Event], None],
+    ) -> None:
+        self.beat = 0
+        """Grows at least once per commit interval while the commit loop makes progress."""
+        self._config, self._clock = config, clock
+        self._lead_s = config.commit_interval / 1e9 * _LEAD
+        self._crowd_bytes = config.memory // 2
+        self._lock = PathLock(config.path)
+        self._writer = Writer(config, boot, clock, encode_loss, report)
+        self._memory = self._writer.memory
+        self._arrived = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    @property
+    def previous_unclean(self) -> PreviousBoot | None:
+        """The boot before this one, if it ended without `close`: up to one commit interval of its messages is missing."""
+        return self._writer.previous_unclean
+
+    @property
+    def stats(self) -> Stats:
+        """Numbers for health and status; cheap enough for once a second."""
+        writer, memory = self._writer, self._memory
+        unwritten, unwritten_bytes = memory.unwritten
+        totals = writer.store.totals
+        return Stats(
+            messages=sum(totals.messages.values()) - memory.deletes + unwritten,
+            payload_bytes=sum(totals.size.values()) + unwritten_bytes,
+            memory_bytes=memory.waiting_bytes,
+            disk_bytes=writer.store.disk_bytes,
+            lost=writer.ledger.lost,
+            refused=writer.refused,
+        )
+
+    async def open(self) -> None:
+        """Take the lock and open the database, or start a new one.
+
+        Raises ConfigError when the path cannot be written, is in use by another gateway, or belongs to another program or
+        a newer gateway.
+        """
+        make_folder(self._config.path)
+        self._lock.acquire()
+        try:
+            await self._writer.open()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    async def run(self) -> None:
+        """The commit loop, for ever. A disk that refuses is tried again once per interval."""
+        while True:
+            await self._pause()
+            self.beat += 1
+            self._writer.unreadable = False
+            await self._round()
+            self._arrived.set()
+
+    async def close(self) -> None:
+        """Commit all that is not delivered, in flight or not, note the clean stop, and let go of the path. Never raises."""
+        await self._writer.close()
+        self._lock.release()
+
+    def set_live(self, live: bool) -> None:
+        """The publisher has a connection, or has none. What waits for a connection that is gone becomes backlog."""
+        if live and not self._writer.live:
+            self._writer.ledger.reconnected()
+        if not live:
+            self._memory.disconnected()
+        self._writer.live = live
+
+    # -- MessageQueue
+
+    def put(self, message: Message) -> None:
+        """Take over a message. In memory only: a few microseconds, never waits."""
+        memory = self._memory
+        memory.put(message, self._writer.live, self._clock.monotonic())
+        self._arrived.set()
+        if memory.waiting_bytes > self._crowd_bytes:
+            if memory.waiting_bytes > self._config.memory:
+                self._writer.crowded()
+            self._urgent.set()
+
+    # -- Deliveries
+
+    async def take(self, limit: int) -> list[Delivery]:
+        """Up to `limit` messages: live events, live windows, backlog events, other backlog by age. Waits for one."""
+        writer = self._writer
+        while True:
+            if taken := self._memory.take(limit, in_order=not writer.unreadable):
+                return taken
+            if not writer.unreadable and self._memory.wants() is not None:
+                await writer.load()
+                continue
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def ack(self, delivery: Delivery) -> None:
+        """The broker has it. Raises ValueError when it is not in flight."""
+        self._memory.end(delivery, self._clock.monotonic())
+        if self._memory.deletes >= BATCH_DELETES:
+            self._urgent.set()
+
+    def refuse(self, delivery: Delivery, reason: str) -> None:
+        """The broker will never take it: lost, with a record. Raises ValueError when it is not in flight."""
+        entry = self._memory.end(delivery, self._clock.monotonic())
+        # a refused announcement is announced on the next connection: at once would go round in circles
+        self._writer.ledger.add(losses_of([entry.message], "refused", reason), parked=entry.lane == LOSS_LANE)
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """The connection went: backlog. Raises ValueError when one is not in flight."""
+        self._memory.release(deliveries)
+        self._arrived.set()
+
+    # -- the loop
+
+    async def _pause(self) -> None:
+        """Sleep until the oldest change is due, at most one lead; less when memory fills or deletions pile up."""
+        if self._writer.refused:
+            await self._clock.sleep(self._lead_s)
+            return
+        since, now = self._memory.due_since(), self._clock.monotonic()
+        delay_s = self._lead_s if since is None else min(self._lead_s, since + self._lead_s - now)
+        waits = {
+            asyncio.create_task(self._clock.sleep(delay_s), name="outbox: until due"),
+            asyncio.create_task(self._urgent.wait(), name="outbox: until urgent"),
+        }
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _round(self) -> None:
+        now, writer = self._clock.monotonic(), self._writer
+        since = self._memory.due_since()
+        due = since is not None and now >= since + self._lead_s
+        if not (due or self._urgent.is_set() or writer.refused or writer.wants_commit(now)):
+            return
+        self._urgent.clear()
+        while await writer.commit():
+            self.beat += 1
+            since = self._memory.due_since()
+            if since is None or since > now:
+                break

@@ -1,0 +1,141 @@
+"""What passes between memory, loop and store."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from gateway.core.messages import Lane, Loss, Message
+from gateway.core.ports import Delivery
+
+LOSS_LANE: Final = -1
+"""Where loss messages are filed: they travel with the events and are dropped after everything else."""
+
+LANES_BY_WORTH: Final = (Lane.WINDOW, Lane.SUMMARY, Lane.EVENT, LOSS_LANE)
+"""The order of dropping."""
+
+OVERHEAD_BYTES: Final = 512
+"""Memory of a message beside its payload: four small objects and their places in tables (measured, rounded up)."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry(Delivery):
+    """A message that memory knows. lane: as filed, `LOSS_LANE` for loss messages. put_at: monotonic seconds.
+
+    It is held (a loss message before its first commit), waiting, in flight or done, and beside that
+    unwritten, being written or stored.
+    """
+
+    lane: int
+    put_at: float
+    held: bool = False
+    in_flight: bool = False
+    done: bool = False
+    writing: bool = False
+    stored: bool = False
+
+    @property
+    def cost(self) -> int:
+        """Bytes of memory."""
+        return len(self.message.payload) + OVERHEAD_BYTES
+
+
+class Row(NamedTuple):
+    """A message in the database without its payload; size: bytes of the payload."""
+
+    id: int
+    lane: int
+    topic: str
+    boot: str
+    seq: int
+    start_ms: int
+    end_ms: int
+    size: int
+
+
+class Gone(NamedTuple):
+    """A row to delete, with what the running totals need."""
+
+    id: int
+    lane: int
+    size: int
+
+
+LossKey = tuple[str, str, str]
+"""Boot, topic, cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One transaction. settled: keys of losses to forget, before `losses` are written over what is there."""
+
+    inserts: Sequence[Entry] = ()
+    deletes: Sequence[Gone] = ()
+    losses: Sequence[Loss] = ()
+    settled: Sequence[LossKey] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.inserts or self.deletes or self.losses or self.settled)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A batch of backlog in id order. broken: rows whose checksum is wrong. up_to: rows to this id are all in here;
+    complete: and there are none after."""
+
+    found: Sequence[tuple[int, int, Message]]
+    broken: Sequence[Row]
+    up_to: int
+    complete: bool
+
+
+@dataclass(slots=True)
+class Totals:
+    """Messages and payload bytes in the database, by filed lane."""
+
+    messages: dict[int, int] = field(default_factory=lambda: dict.fromkeys(LANES_BY_WORTH, 0))
+    size: dict[int, int] = field(default_factory=lambda: dict.fromkeys(LANES_BY_WORTH, 0))
+
+    def after(self, inserts: Iterable[Entry], deletes: Iterable[Gone]) -> "Totals":
+        """These totals once a transaction is through."""
+        new = Totals(dict(self.messages), dict(self.size))
+        for entry in inserts:
+            new.messages[entry.lane] += 1
+            new.size[entry.lane] += len(entry.message.payload)
+        for gone in deletes:
+            new.messages[gone.lane] -= 1
+            new.size[gone.lane] -= gone.size
+        return new
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousBoot:
+    """A boot that ended without a clean stop. started_ms: UTC."""
+
+    boot: str
+    started_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Bytes on disk. used: pages in use; file: the database file; wal: its write-ahead log; free: left to this user."""
+
+    used: int
+    file: int
+    wal: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The outbox in numbers. messages, payload_bytes: not yet delivered, memory and disk together.
+
+    memory_bytes: what waits in memory. disk_bytes: the files. lost: messages given up since the start.
+    refused: why the disk takes nothing at present, empty when it does.
+    """
+
+    messages: int
+    payload_bytes: int
+    memory_bytes: int
+    disk_bytes: int
+    lost: int
+    refused: str

@@ -1,0 +1,55 @@
+"""How much room there is, and how much must be made. Pure."""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Final
+
+from gateway.outbox.config import OutboxConfig
+from gateway.outbox.records import Entry, Usage
+from gateway.outbox.schema import PAGE_BYTES
+
+WAL_RESERVE_BYTES: Final = 8 * 2**20
+"""Kept free below `max_bytes` for the write-ahead log: 4 MiB until its checkpoint and the largest transaction."""
+
+AT_ONCE: Final = 16
+"""A sixteenth goes at once, so that losses stay few and large."""
+
+_ROW_BYTES: Final = 60
+_CELL_BYTES: Final = PAGE_BYTES - 35
+_NS_PER_MS: Final = 1_000_000
+
+
+def footprint(size: int) -> int:
+    """Disk space of one message with a payload of `size` bytes, counting what is left over on its page."""
+    row = size + _ROW_BYTES
+    if row <= _CELL_BYTES:
+        return PAGE_BYTES // (_CELL_BYTES // row)
+    return PAGE_BYTES * (1 + ceil(row / (PAGE_BYTES - 4)))
+
+
+def needed(entries: Sequence[Entry]) -> int:
+    """Disk space for these messages."""
+    return sum(footprint(len(entry.message.payload)) for entry in entries) + 8 * PAGE_BYTES
+
+
+def shortage(config: OutboxConfig, usage: Usage, need: int) -> tuple[int, str]:
+    """Bytes to free before `need` more may be written, and the ceiling (a cause of `Loss`) that asks for it.
+
+    When something has to go, a sixteenth of what is allowed goes too.
+    """
+    allowed = config.max_bytes - max(WAL_RESERVE_BYTES, usage.wal)
+    log_growth = max(0, WAL_RESERVE_BYTES - usage.wal)
+    on_disk = usage.file + max(0, usage.free - config.keep_free - log_growth)
+    limit, cause = (allowed, "max_bytes") if allowed <= on_disk else (on_disk, "disk_free")
+    over = usage.used + need - limit
+    return (over + max(0, limit) // AT_ONCE, cause) if over > 0 else (0, "")
+
+
+def age_period_ns(config: OutboxConfig) -> int:
+    """How often to look for messages that are too old, ns."""
+    return min(max(config.max_age // 64, 1_000_000_000), 3_600_000_000_000)
+
+
+def too_old_ms(config: OutboxConfig, now_ns: int) -> int:
+    """Messages that ended before this UTC time are dropped now: they would be too old before the next look."""
+    return (now_ns - config.max_age + age_period_ns(config)) // _NS_PER_MS

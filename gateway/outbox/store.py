@@ -1,0 +1,298 @@
+"""The database: the only file that knows aiosqlite."""
+
+import os
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import aiosqlite
+
+from gateway.core.errors import Retryable
+from gateway.core.messages import Lane, Loss, Message
+from gateway.outbox.faults import DamagedError, UnwritableError, translated
+from gateway.outbox.names import Names
+from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage
+from gateway.outbox.schema import PAGE_BYTES, SETTINGS, SIGN, identify, steps
+
+CHECKED_WHOLE_BYTES: Final = 16 * 2**20
+"""Files up to this size are checked from end to end when they are opened; larger ones would delay the start."""
+
+MOST_VICTIMS: Final = 20_000
+"""Rows to give up in one transaction: bounds its memory and its share of the log."""
+
+_STEP_ROWS: Final = 64
+_SCAN_ROWS: Final = 500
+
+_BATCH: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload FROM message WHERE lane = ? AND id > ?"
+    " UNION ALL "
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload FROM message WHERE lane = ? AND id > ?"
+    " ORDER BY id LIMIT ?"
+)
+_IN_LANE: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload) FROM message WHERE lane = ? ORDER BY id"
+)
+
+
+def checksum(row: Sequence[object], payload: bytes) -> int:
+    """CRC-32 over a row's numbers (id to end_ms) and its payload: SQLite itself does not notice flipped bits in content."""
+    return zlib.crc32(payload, zlib.crc32(repr(tuple(row)).encode()))
+
+
+class Store:
+    """One open database file. No call overlaps another, and none may be cancelled half-way.
+
+    Every method raises Retryable when the disk refuses (full, read-only, locked, I/O error; nothing has changed then)
+    and DamagedError when the file is broken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.totals = Totals()
+        self.losses: list[Loss] = []
+        self.last_id = 0
+        self._path = path
+        self._db: aiosqlite.Connection | None = None
+        self._boot = 0
+        self._boots = Names()
+        self._topics = Names()
+        self._pages = (0, 0)
+        self._inode = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._db is not None
+
+    @property
+    def disk_bytes(self) -> int:
+        """Size of the database file as of the last commit."""
+        return self._pages[0] * PAGE_BYTES
+
+    async def open(self, boot: str, started_ms: int) -> PreviousBoot | None:
+        """Open or make the file and enter this boot. Returns the boot before if it had no clean stop.
+
+        Sets `totals`, `losses` (not yet announced) and `last_id`. Raises also ConfigError (see `identify`) and
+        UnwritableError.
+        """
+        try:
+            known = identify(self._path)
+        except OSError as error:
+            raise UnwritableError(f"{self._path}: {error.strerror}") from error
+        try:
+            with translated(sqlite3.SQLITE_ERROR):
+                self._db = await aiosqlite.connect(self._path, isolation_level=None)
+                await self._prepare(known)
+                await self._read()
+                return await self._enter(boot, started_ms)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _prepare(self, known: bool) -> None:
+        for setting in SETTINGS if known else (SIGN, *SETTINGS):
+            await self._rows(setting)
+        file = os.stat(self._path)
+        self._inode = file.st_ino
+        if file.st_size <= CHECKED_WHOLE_BYTES:
+            found = await self._rows("PRAGMA quick_check(1)")
+            if found[0][0] != "ok":
+                raise DamagedError(str(found[0][0]))
+        version = (await self._rows("PRAGMA user_version"))[0][0]
+        for transaction in steps(version):
+            for statement in transaction:
+                await self._rows(statement)
+        # the header is read without SQLite before the next start, so it must not lag behind in the log
+        await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    async def _read(self) -> None:
+        totals = await self._rows("SELECT lane, messages, bytes FROM total")
+        if {lane for lane, _, _ in totals} != set(LANES_BY_WORTH):
+            raise DamagedError("the totals are missing")
+        self.totals = Totals({lane: n for lane, n, _ in totals}, {lane: n for lane, _, n in totals})
+        self.last_id = (await self._rows("SELECT coalesce(max(id), 0) FROM message"))[0][0]
+        if not self.last_id:
+            await self._rows("DELETE FROM topic")
+            await self._rows("DELETE FROM boot WHERE id < (SELECT max(id) FROM boot)")
+        self._topics = Names(dict(await self._rows("SELECT name, id FROM topic")))
+        self.losses = [
+            Loss(*row)
+            for row in await self._rows(
+                "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail FROM loss"
+            )
+        ]
+        self._pages = await self._measured()
+
+    async def _enter(self, boot: str, started_ms: int) -> PreviousBoot | None:
+        last = await self._rows("SELECT name, started_ms, clean FROM boot ORDER BY id DESC LIMIT 1")
+        await self._rows(
+            "INSERT INTO boot (name, started_ms, clean) VALUES (?, ?, 0)"
+            " ON CONFLICT (name) DO UPDATE SET started_ms = excluded.started_ms, clean = 0",
+            (boot, started_ms),
+        )
+        self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
+        self._boot = self._boots.number(boot)
+        return PreviousBoot(last[0][0], last[0][1]) if last and not last[0][2] and last[0][0] != boot else None
+
+    async def commit(self, change: Change) -> None:
+        """Write a change, whole or not at all, to stay."""
+        totals = self.totals.after(change.inserts, change.deletes)
+        boots, new_boots = self._boots.with_new(entry.message.boot for entry in change.inserts)
+        topics, new_topics = self._topics.with_new(entry.message.topic for entry in change.inserts)
+        messages = [_columns(entry, topics, boots) for entry in change.inserts]
+        with translated():
+            await self._rows("BEGIN IMMEDIATE")
+            try:
+                await self._many("INSERT INTO boot (name, id, started_ms, clean) VALUES (?, ?, 0, 1)", new_boots.items())
+                await self._many("INSERT INTO topic (name, id) VALUES (?, ?)", new_topics.items())
+                await self._many("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", messages)
+                await self._many("DELETE FROM message WHERE id = ?", [(gone.id,) for gone in change.deletes])
+                await self._write_losses(change)
+                await self._write_totals(totals)
+                pages = await self._measured()
+                await self._rows("COMMIT")
+            except BaseException:
+                await self._rollback()
+                raise
+        self.totals, self._boots, self._topics, self._pages = totals, boots, topics, pages
+
+    async def _write_losses(self, change: Change) -> None:
+        await self._many("DELETE FROM loss WHERE boot = ? AND topic = ? AND cause = ?", change.settled)
+        await self._many(
+            "INSERT OR REPLACE INTO loss VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (x.boot, x.topic, x.cause, x.first_seq, x.last_seq, x.count, x.start_ms, x.end_ms, x.detail)
+                for x in change.losses
+            ],
+        )
+
+    async def _write_totals(self, totals: Totals) -> None:
+        await self._many(
+            "UPDATE total SET messages = ?, bytes = ? WHERE lane = ?",
+            [
+                (totals.messages[lane], totals.size[lane], int(lane))
+                for lane in LANES_BY_WORTH
+                if totals.messages[lane] != self.totals.messages[lane] or totals.size[lane] != self.totals.size[lane]
+            ],
+        )
+
+    async def _rollback(self) -> None:
+        if self._db is not None and self._db.in_transaction:
+            with translated():
+                await self._rows("ROLLBACK")
+
+    async def load(self, events: bool, after: int, most_rows: int, most_bytes: int) -> Loaded:
+        """The next messages of the backlog by id: events and loss messages, or all others."""
+        first, second = (LOSS_LANE, Lane.EVENT) if events else (Lane.SUMMARY, Lane.WINDOW)
+        found: list[tuple[int, int, Message]] = []
+        broken: list[Row] = []
+        up_to, size, rows = after, 0, 0
+        with translated():
+            async with self._database.execute(_BATCH, (int(first), after, int(second), after, most_rows)) as cursor:
+                while size < most_bytes and (some := list(await cursor.fetchmany(_STEP_ROWS))):
+                    for *numbers, check, payload in some:
+                        sound = isinstance(payload, bytes) and check == checksum(numbers, payload)
+                        row = self._row((*numbers, len(payload) if sound else 0))
+                        if sound:
+                            message = Message(
+                                row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload
+                            )
+                            found.append((row.id, row.lane, message))
+                        else:
+                            broken.append(row)
+                        size += row.size
+                    up_to, rows = some[-1][0], rows + len(some)
+        return Loaded(found, broken, up_to, complete=size < most_bytes and rows < most_rows)
+
+    async def oldest(self, most_bytes: int, cost: Callable[[int], int], held: Callable[[int], bool]) -> list[Row]:
+        """Messages whose deletion frees about `most_bytes`, least worth and oldest first, none that is `held`."""
+        found: list[Row] = []
+        with translated():
+            for lane in LANES_BY_WORTH:
+                async with self._database.execute(_IN_LANE, (int(lane),)) as cursor:
+                    while most_bytes > 0 and len(found) < MOST_VICTIMS and (some := await cursor.fetchmany(_SCAN_ROWS)):
+                        for row in map(self._row, some):
+                            if most_bytes > 0 and not held(row.id):
+                                found.append(row)
+                                most_bytes -= cost(row.size)
+        return found
+
+    async def expired(self, before_ms: int, held: Callable[[int], bool]) -> list[Row]:
+        """Messages that ended before `before_ms`, none that is `held` and no loss messages."""
+        found: list[Row] = []
+        with translated():
+            for lane in Lane:
+                async with self._database.execute(_IN_LANE, (int(lane),)) as cursor:
+                    while len(found) < MOST_VICTIMS and (some := await cursor.fetchmany(_SCAN_ROWS)):
+                        old = [row for row in map(self._row, some) if row.end_ms < before_ms]
+                        found += (row for row in old if not held(row.id))
+                        if not old:
+                            break
+        return found
+
+    def usage(self) -> Usage:
+        """Bytes on disk as of the last commit, and what the file system has left at this moment."""
+        count, free = self._pages
+        try:
+            if os.stat(self._path).st_ino != self._inode:
+                raise FileNotFoundError
+            room = os.statvfs(self._path.parent)
+            wal = self._path.with_name(self._path.name + "-wal")
+            log = wal.stat().st_size if wal.exists() else 0
+        except FileNotFoundError as error:
+            raise DamagedError("the file was deleted or moved") from error  # SQLite would go on writing to nowhere
+        except OSError as error:
+            raise Retryable(f"{self._path.parent}: {error.strerror}") from error
+        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log, room.f_bavail * room.f_frsize)
+
+    async def shrink(self) -> None:
+        """Give the file's unused space back. Cheap only when there are no messages."""
+        with translated():
+            await self._rows("VACUUM")
+            await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._pages = await self._measured()
+
+    async def mark_clean(self) -> None:
+        """Note that this boot stops as it should."""
+        with translated():
+            await self._rows("UPDATE boot SET clean = 1 WHERE id = ?", (self._boot,))
+
+    async def close(self) -> None:
+        """Close the file, whatever state it is in. Never raises."""
+        db, self._db = self._db, None
+        if db is not None:
+            try:
+                await db.close()
+            except sqlite3.Error:
+                return  # nothing to save: what was committed is on disk
+
+    @property
+    def _database(self) -> aiosqlite.Connection:
+        if self._db is None:
+            raise Retryable("the database is not open")
+        return self._db
+
+    async def _rows(self, sql: str, values: Iterable[object] = ()) -> list[Any]:
+        return list(await self._database.execute_fetchall(sql, values))
+
+    async def _many(self, sql: str, rows: Iterable[Iterable[object]]) -> None:
+        rows = list(rows)
+        if rows:
+            async with self._database.executemany(sql, rows):
+                pass
+
+    async def _measured(self) -> tuple[int, int]:
+        pages, unused = await self._rows("PRAGMA page_count"), await self._rows("PRAGMA freelist_count")
+        return pages[0][0], unused[0][0]
+
+    def _row(self, columns: Any) -> Row:
+        id, lane, topic, boot, seq, start_ms, end_ms, size = columns
+        if lane not in LANES_BY_WORTH or topic not in self._topics or boot not in self._boots:
+            raise DamagedError(f"message {id} belongs to nothing known")
+        return Row(id, lane, self._topics.name(topic), self._boots.name(boot), seq, start_ms, end_ms, size)
+
+
+def _columns(entry: Entry, topics: Names, boots: Names) -> tuple[object, ...]:
+    m = entry.message
+    numbers = (entry.id, int(entry.lane), topics.number(m.topic), boots.number(m.boot), m.seq, m.start_ms, m.end_ms)
+    return *numbers, checksum(numbers, m.payload), m.payload

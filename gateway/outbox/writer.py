@@ -1,0 +1,282 @@
+"""Between memory and disk: commits, loading, making room, and what happens when the disk refuses or is damaged."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+from gateway.core.clock import Clock
+from gateway.core.errors import ConfigError, Retryable
+from gateway.core.messages import Event, Loss, Message
+from gateway.outbox.config import OutboxConfig
+from gateway.outbox.faults import DamagedError, UnwritableError
+from gateway.outbox.files import set_aside
+from gateway.outbox.losses import LossLedger, losses_of
+from gateway.outbox.memory import Batch, Memory
+from gateway.outbox.records import Change, Gone, PreviousBoot, Row
+from gateway.outbox.retention import age_period_ns, footprint, needed, shortage, too_old_ms
+from gateway.outbox.store import Store
+
+BATCH_BYTES: Final = 2 * 2**20
+BATCH_DELETES: Final = 5_000
+LOAD_ROWS: Final = 256
+LOAD_BYTES: Final = 2**20
+
+SHRINK_BYTES: Final = 16 * 2**20
+"""An empty database gives its space back when it has more than this."""
+
+T = TypeVar("T")
+
+
+async def to_its_end(operation: Coroutine[Any, Any, T]) -> T:
+    """Await an operation that is finished even when the caller is cancelled, who learns of that afterwards.
+
+    A transaction left half-way would hold the database, and nobody would know what became of it.
+    """
+    task = asyncio.create_task(operation, name="outbox: disk")
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):  # the first one is raised below
+                await asyncio.wait({task})
+        raise
+
+
+class Writer:
+    """Moves messages from memory to the database and back; nobody else touches the store.
+
+    live: there is a connection, so losses are announced. refused: why the disk takes nothing at present, or empty.
+    unreadable: the last attempt to load failed.
+    """
+
+    def __init__(
+        self,
+        config: OutboxConfig,
+        boot: str,
+        clock: Clock,
+        encode_loss: Callable[[Loss], Message],
+        report: Callable[[Event], None],
+    ) -> None:
+        self.memory = Memory()
+        self.ledger = LossLedger()
+        self.store = Store(config.path)
+        self.live = False
+        self.refused = ""
+        self.unreadable = False
+        self.previous_unclean: PreviousBoot | None = None
+        self._config, self._boot, self._clock = config, boot, clock
+        self._encode_loss, self._report = encode_loss, report
+        self._disk = asyncio.Lock()
+        self._started_ms = clock.now_ns() // 1_000_000
+        self._next_look = clock.monotonic()
+
+    # -- opening and closing
+
+    async def open(self) -> None:
+        """Open the database for the first time. Raises ConfigError when it cannot be written or is not ours.
+
+        A full or failing disk does not raise: the gateway starts with memory only, until the disk is back.
+        """
+        try:
+            await to_its_end(self._open())
+        except UnwritableError as error:
+            raise ConfigError(
+                f"outbox.path: cannot write {self._config.path}: {error}; give the file and its folder to the user the "
+                f"gateway runs as, or set another outbox.path"
+            ) from error
+        except Retryable as error:
+            self._refuse(error)
+
+    async def _open(self) -> None:
+        try:
+            self.previous_unclean = await self.store.open(self._boot, self._started_ms)
+        except DamagedError as error:
+            await self._replace(error, lost=None)
+        else:
+            self._adopt()
+
+    def _adopt(self) -> None:
+        self.memory.disk_found(self.store.last_id)
+        self.ledger.found(self.store.losses)
+
+    async def close(self) -> None:
+        """Write what is left, mark the boot clean, close the file. Never raises; a disk that refuses is reported."""
+        await to_its_end(self._close())
+
+    async def _close(self) -> None:
+        self.live = False
+        written = True
+        while written and (self.memory.due_since() is not None or self.ledger.unsaved):
+            written = await self._commit()
+        if written and self.store.is_open:
+            try:
+                await self.store.mark_clean()
+            except (Retryable, DamagedError) as error:
+                self._refuse(error)
+        await self.store.close()
+
+    # -- commits
+
+    def wants_commit(self, now: float) -> bool:
+        """Something beside messages and deletions is due: losses to keep or to announce, a look for what is too old."""
+        return self.ledger.unsaved or (self.live and bool(self.ledger)) or now >= self._next_look
+
+    async def commit(self) -> bool:
+        """Write one batch, the oldest first. False when the disk refused, which is reported once."""
+        return await to_its_end(self._commit())
+
+    async def _commit(self) -> bool:
+        async with self._disk:
+            try:
+                if not self.store.is_open:
+                    await self._open()
+                await self._expire()
+                self._announce()
+                await self._write()
+            except Retryable as error:
+                self._refuse(error)
+                return False
+            except DamagedError as error:
+                return await self._replaced(error)
+            if self.refused:
+                self.refused = ""
+                self._tell("recovered")
+            return True
+
+    async def _write(self) -> None:
+        batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES)
+        losses, settled = self.ledger.unsaved_losses(), self.ledger.settled()
+        change = Change(batch.inserts, batch.deletes, losses, settled)
+        try:
+            room = await self._room(batch)
+            if room and change:
+                await self.store.commit(change)
+        except (Retryable, DamagedError):
+            self.memory.failed(batch, self.live)
+            raise
+        if not room:
+            self.memory.failed(batch, self.live)
+            await self._write_without_room(batch)
+            raise Retryable("there is no room: the disk has less than outbox.keep_free left")
+        self.memory.committed(batch, self.live, self._clock.monotonic())
+        self.ledger.saved(losses, settled)
+        await self._tidy()
+
+    async def _write_without_room(self, batch: Batch) -> None:
+        """Deletions make room, so they are written when nothing else can be."""
+        losses = self.ledger.unsaved_losses()
+        await self.store.commit(Change(deletes=batch.deletes, losses=losses))
+        self.memory.committed(Batch((), batch.deletes), self.live, self._clock.monotonic())
+        self.ledger.saved(losses, ())
+
+    async def _tidy(self) -> None:
+        """What is stored need not wait in memory: offline nothing, online no more than half the ceiling."""
+        if not self.live:
+            self.memory.spill(0)
+        elif self.memory.waiting_bytes > self._config.memory // 2:
+            self.memory.spill(self._config.memory // 4)
+        if not any(self.store.totals.messages.values()) and self.store.usage().file > SHRINK_BYTES:
+            await self.store.shrink()
+
+    def _announce(self) -> None:
+        if self.live:
+            for loss in self.ledger.announce():
+                self.memory.hold(self._encode_loss(loss), self._clock.monotonic())
+
+    # -- making room
+
+    async def _room(self, batch: Batch) -> bool:
+        """Drop what is worth least until the batch fits. False when there is nothing left to drop."""
+        while batch.inserts:
+            short, cause = shortage(self._config, self.store.usage(), needed(batch.inserts))
+            if not short:
+                break
+            victims = await self.store.oldest(short, footprint, self.memory.holds)
+            if not victims:
+                return False
+            await self._give_up(victims, cause)
+        return True
+
+    async def _expire(self) -> None:
+        """Drop some of what is too old; the next look is at once as long as there is more."""
+        now = self._clock.monotonic()
+        if now < self._next_look:
+            return
+        victims = await self.store.expired(too_old_ms(self._config, self._clock.now_ns()), self.memory.holds)
+        if victims:
+            await self._give_up(victims, "max_age")
+        else:
+            self._next_look = now + age_period_ns(self._config) / 1e9
+
+    async def _give_up(self, victims: Sequence[Row], cause: str) -> None:
+        """Delete rows and note the losses, in one transaction."""
+        losses = losses_of(victims, cause)
+        written = self.ledger.joined(losses)
+        await self.store.commit(Change(deletes=[Gone(row.id, row.lane, row.size) for row in victims], losses=written))
+        self.ledger.add(losses)
+        self.ledger.saved(written, ())
+
+    def crowded(self) -> None:
+        """Keep memory under its ceiling at once: leave to the disk what it has, then drop, with losses."""
+        keep = self._config.memory * 15 // 16
+        self.memory.spill(keep)
+        self.ledger.add(losses_of(self.memory.drop(keep), "memory", self.refused))
+
+    # -- backlog
+
+    async def load(self) -> None:
+        """Bring the next batch of backlog into memory. When the disk refuses, `unreadable` says so."""
+        await to_its_end(self._load())
+
+    async def _load(self) -> None:
+        async with self._disk:
+            wanted = self.memory.wants()
+            if wanted is None:
+                return
+            events, after = wanted
+            try:
+                batch = await self.store.load(events, after, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
+            except Retryable as error:
+                self.unreadable = True
+                self._refuse(error)
+            except DamagedError as error:
+                await self._replaced(error)
+            else:
+                broken = self.memory.loaded(events, after, batch, self._clock.monotonic())
+                self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
+
+    # -- a disk that fails
+
+    async def _replaced(self, error: DamagedError) -> bool:
+        lost = sum(self.store.totals.messages.values()) - self.memory.disk_lost()
+        self.ledger.store_lost()
+        try:
+            await self._replace(error, lost)
+        except Retryable as refusal:
+            self._refuse(refusal)
+            return False
+        return True
+
+    async def _replace(self, error: DamagedError, lost: int | None) -> None:
+        """Set the damaged file aside and start a new one. lost: messages that only the file had, if known."""
+        await self.store.close()
+        try:
+            kept = set_aside(self._config.path, self._clock.now_ns())
+        except OSError as refusal:
+            raise UnwritableError(f"{self._config.path} is damaged and cannot be renamed: {refusal.strerror}") from error
+        # rescue of readable rows (a later issue) goes here: from `kept` into the new file
+        self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=lost)
+        try:
+            await self.store.open(self._boot, self._started_ms)
+        except DamagedError as again:
+            raise Retryable(f"a new database is damaged as well: {again}") from again
+        self._adopt()
+
+    def _refuse(self, error: Exception) -> None:
+        if not self.refused:
+            self.refused = str(error) or type(error).__name__
+            self._tell("refused", reason=self.refused)
+
+    def _tell(self, state: str, **detail: object) -> None:
+        self._report(Event("outbox", self._clock.now_ns(), detail={"state": state, **detail}))

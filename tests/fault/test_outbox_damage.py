@@ -1,0 +1,133 @@
+"""A damaged file is set aside and told; the gateway starts, or goes on, with what it has."""
+
+import asyncio
+import os
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.core.messages import Message
+from tests.support.outbox_parts import Rig, message, until
+
+
+async def filled(path: Path, count: int = 3000) -> None:
+    async with Rig(path, "b0") as rig:
+        for seq in range(1, count + 1):
+            rig.outbox.put(message(seq, boot="b0", size=1000))
+
+
+def overwrite(path: Path, at: float, length: int, content: bytes | None = None) -> None:
+    with path.open("r+b") as file:
+        file.seek(int(path.stat().st_size * at) // 4096 * 4096)
+        file.write(content or random.Random(1).randbytes(length))
+
+
+def not_sqlite(path: Path) -> None:
+    path.write_bytes(b"no database at all" * 1000)
+
+
+def truncated(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def shorter_than_a_header(path: Path) -> None:
+    os.truncate(path, 50)
+
+
+def zeros_at_the_start(path: Path) -> None:
+    overwrite(path, 0, 8192, bytes(8192))
+
+
+def random_in_the_middle(path: Path) -> None:
+    overwrite(path, 0.5, 100_000)
+
+
+def without_tables(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("DROP TABLE total")
+        db.commit()
+
+
+@pytest.mark.parametrize(
+    "damage", [not_sqlite, truncated, shorter_than_a_header, zeros_at_the_start, random_in_the_middle, without_tables]
+)
+async def test_a_file_damaged_before_the_start_is_kept_and_a_new_one_begun(tmp_path, damage):
+    path = tmp_path / "o.db"
+    await filled(path)
+    damage(path)
+    content = path.read_bytes()
+    async with Rig(path) as rig:
+        (event,) = rig.events
+        assert (event.kind, event.detail["state"]) == ("outbox", "damaged")
+        kept = Path(str(event.detail["kept"]))
+        assert kept.name.startswith("o.db.damaged-2026")
+        assert kept.read_bytes() == content or damage is without_tables
+        rig.outbox.put(message(1))
+        await rig.commit()
+        assert rig.on_disk == 1
+
+
+async def drain_into(rig: Rig, delivered: list[Message]) -> None:
+    while True:
+        for delivery in await rig.outbox.take(100):
+            delivered.append(delivery.message)
+            rig.outbox.ack(delivery)
+
+
+async def test_damage_in_use_keeps_what_memory_has_and_counts_what_is_lost(tmp_path):
+    """Pages under the running gateway turn to noise while backlog is drained."""
+    path = tmp_path / "o.db"
+    await filled(path, 20_000)
+    async with Rig(path) as rig:
+        rig.outbox.set_live(True)
+        rig.outbox.put(message(1))
+        flights = await rig.outbox.take(1)
+        await rig.commit()
+        await rig.outbox._writer.store._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        overwrite(path, 0.3, 4_000_000)
+        delivered: list[Message] = []
+        drain = asyncio.create_task(drain_into(rig, delivered))
+        await until(lambda: rig.events, "the damage is met")
+        rig.outbox.release(flights)
+        await until(lambda: not rig.outbox.stats.messages, "what memory has is delivered")
+        drain.cancel()
+        assert rig.states == ["damaged"]
+        assert ("b1", 1) in {(m.boot, m.seq) for m in delivered}
+        assert len(delivered) + rig.events[0].detail["lost"] == 20_001
+        rig.outbox.put(message(2))
+        await rig.commit()
+        assert rig.on_disk == 1
+        assert Path(str(rig.events[0].detail["kept"])).stat().st_size > 10 * 2**20
+
+
+async def test_a_damaged_row_is_one_loss_not_a_lost_file(tmp_path):
+    path = tmp_path / "o.db"
+    await filled(path, 10)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE message SET payload = zeroblob(1000) WHERE id = 4")
+        db.commit()
+    async with Rig(path) as rig:
+        assert [m.seq for m in await rig.drain()] == [1, 2, 3, 5, 6, 7, 8, 9, 10]
+        rig.outbox.set_live(True)
+        await rig.commit()
+        assert [(x.boot, x.first_seq, x.count, x.cause) for x in rig.losses.encoded] == [("b0", 4, 1, "damaged")]
+
+
+async def test_a_file_deleted_under_the_gateway_is_begun_anew(tmp_path):
+    path = tmp_path / "o.db"
+    async with Rig(path) as rig:
+        rig.outbox.put(message(1))
+        await rig.outbox.take(1)
+        await rig.commit()
+        for part in ("", "-wal", "-shm"):
+            path.with_name(path.name + part).unlink()
+        rig.outbox.put(message(2))
+        for _ in range(3):
+            await rig.commit()
+        assert rig.states == ["damaged"]
+        await rig.crash()
+    async with Rig(path, "b2") as rig:
+        assert [m.seq for m in await rig.drain()] == [1, 2]

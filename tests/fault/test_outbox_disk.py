@@ -1,0 +1,148 @@
+"""A disk that is full, read-only, failing or locked: the gateway goes on from memory, says so once, and recovers."""
+
+import resource
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from gateway.core.errors import ConfigError
+from tests.support.outbox_parts import Rig, message
+
+
+@contextmanager
+def no_file_beyond(size: int) -> Iterator[None]:
+    """Every write past `size` bytes of any file of this process fails (EFBIG; SQLite: I/O error)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def put_and_commit(rig: Rig, first: int, count: int, size: int = 1000) -> None:
+    for seq in range(first, first + count):
+        rig.outbox.put(message(seq, size=size))
+    await rig.commit()
+
+
+@pytest.mark.parametrize("limit", ["PRAGMA max_page_count = 100", "PRAGMA query_only = ON"])
+async def test_a_full_or_read_only_database(tmp_path: Path, limit: str) -> None:
+    async with Rig(tmp_path / "o.db") as rig:
+        await put_and_commit(rig, 1, 100)
+        store = rig.outbox._writer.store
+        await store._rows(limit)
+        await put_and_commit(rig, 101, 1000)
+        await put_and_commit(rig, 1101, 10)
+        assert rig.states == ["refused"]
+        assert rig.on_disk == 100
+        await store._rows("PRAGMA max_page_count = 1000000000")
+        await store._rows("PRAGMA query_only = OFF")
+        await rig.commit()
+        assert rig.states == ["refused", "recovered"]
+        assert [m.seq for m in await rig.drain()] == list(range(1, 1111))
+
+
+async def test_write_errors(tmp_path: Path) -> None:
+    async with Rig(tmp_path / "o.db") as rig:
+        await put_and_commit(rig, 1, 100)
+        with no_file_beyond(300_000):
+            await put_and_commit(rig, 101, 1000)
+            assert rig.states == ["refused"]
+            got = (await rig.outbox.take(1))[0]
+            assert got.message.seq == 1, "what is on disk can still be read"
+            rig.outbox.release([got])
+        await rig.commit()
+        assert rig.states == ["refused", "recovered"]
+        assert [m.seq for m in await rig.drain()] == list(range(1, 1101))
+
+
+async def test_a_disk_full_at_the_start_does_not_keep_the_gateway_from_starting(tmp_path: Path) -> None:
+    async with Rig(tmp_path / "o.db", "b0") as rig:
+        await put_and_commit(rig, 1, 20)
+    with ExitStack() as full:
+        full.enter_context(no_file_beyond(4096))
+        async with Rig(tmp_path / "o.db") as rig:
+            assert rig.states == ["refused"]
+            rig.outbox.put(message(21))
+            full.close()
+            await rig.commit()
+            assert rig.states == ["refused", "recovered"]
+            assert [m.seq for m in await rig.drain()] == list(range(1, 22))
+
+
+async def test_a_database_locked_by_another_program(tmp_path: Path) -> None:
+    async with Rig(tmp_path / "o.db") as rig:
+        await put_and_commit(rig, 1, 1)
+        await rig.outbox._writer.store._rows("PRAGMA busy_timeout = 10")
+        with closing(sqlite3.connect(tmp_path / "o.db")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await put_and_commit(rig, 2, 1)
+            assert rig.states == ["refused"]
+            assert "locked" in rig.outbox.stats.refused
+        await rig.commit()
+        assert rig.on_disk == 2
+
+
+async def test_a_path_that_cannot_be_written_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"set another outbox\.path"):
+        await Rig(Path("/proc/gateway/o.db")).outbox.open()
+    (tmp_path / "o.db.lock").mkdir()
+    with pytest.raises(ConfigError, match=r"set another outbox\.path"):
+        await Rig(tmp_path / "o.db").outbox.open()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MiB."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    if (
+        not shutil.which("mount")
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", where], capture_output=True, check=False
+        ).returncode
+    ):
+        pytest.skip("mounting a small file system needs root; the tests above fill the disk in other ways")
+    yield where
+    subprocess.run(["umount", "-l", where], check=True)
+
+
+def fill_up(path: Path) -> None:
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+
+
+async def test_a_file_system_that_fills_up_and_is_freed(small_disk: Path) -> None:
+    async with Rig(small_disk / "o.db", keep_free="1B", memory="4MiB") as rig:
+        await put_and_commit(rig, 1, 100)
+        fill_up(small_disk / "logs")
+        for first in range(101, 10_101, 1000):
+            await put_and_commit(rig, first, 1000)
+        assert rig.states == ["refused"]
+        assert rig.outbox.stats.memory_bytes <= 4 * 2**20
+        (small_disk / "logs").unlink()
+        await rig.commit()
+        assert rig.states == ["refused", "recovered"]
+        delivered = await rig.drain()
+        rig.outbox.set_live(True)
+        await rig.commit()
+        assert len(delivered) + sum(loss.count for loss in rig.losses.encoded) == 10_100
+
+
+async def test_keep_free_leaves_the_last_space_to_others(small_disk: Path) -> None:
+    async with Rig(small_disk / "o.db", keep_free="2MiB") as rig:
+        for first in range(1, 12_001, 1000):
+            await put_and_commit(rig, first, 1000)
+            assert shutil.disk_usage(small_disk).free >= 2 * 2**20
+        delivered = await rig.drain()
+        rig.outbox.set_live(True)
+        await rig.commit()
+        assert {loss.cause for loss in rig.losses.encoded} <= {"disk_free"}
+        assert len(delivered) + sum(loss.count for loss in rig.losses.encoded) == 12_000

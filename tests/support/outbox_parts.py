@@ -1,0 +1,159 @@
+"""What outbox tests are made of: a clock that moves when told, messages, losses that can be read back."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gateway.core.messages import Event, Lane, Loss, Message
+from gateway.outbox.config import OutboxConfig
+from gateway.outbox.outbox import Outbox
+
+NOW_NS = 1_790_000_000_000_000_000
+
+
+class ManualClock:
+    """Monotonic and wall time that stand still until `advance`."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self.sleepers: list[tuple[float, asyncio.Event]] = []
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def now_ns(self) -> int:
+        return NOW_NS + round(self.elapsed * 1e9)
+
+    async def sleep(self, delay_s: float) -> None:
+        sleeper = (self.elapsed + delay_s, asyncio.Event())
+        if delay_s > 0:
+            self.sleepers.append(sleeper)
+            try:
+                await sleeper[1].wait()
+            finally:
+                self.sleepers.remove(sleeper)
+
+    async def advance(self, seconds: float, settled: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Move on, waking sleepers in order; `settled` returns when what was woken has done its work."""
+        settled = settled or turn
+        end = self.elapsed + seconds
+        await settled()
+        while due := [s for s in self.sleepers if s[0] <= end and not s[1].is_set()]:
+            when, woken = min(due, key=lambda s: s[0])
+            self.elapsed = max(self.elapsed, when)
+            woken.set()
+            await turn()
+            await settled()
+        self.elapsed = end
+
+
+async def turn(times: int = 20) -> None:
+    """Let everything run that can."""
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], object], what: str = "condition", deadline_s: float = 10.0) -> None:
+    """Return once `condition()` is true; AssertionError after `deadline_s` of real time."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
+        await asyncio.sleep(0.001)
+
+
+def message(
+    seq: int, lane: Lane = Lane.WINDOW, topic: str = "", boot: str = "b1", size: int = 100, end_ms: int = NOW_NS // 10**6
+) -> Message:
+    """A message whose payload names it."""
+    topic = topic or f"g/press/{lane.name.lower()}"
+    payload = f"{boot} {topic} {seq} ".encode().ljust(size, b".")
+    return Message(topic, boot, seq, lane, end_ms - 1000, end_ms, payload)
+
+
+class Losses:
+    """Encodes losses as JSON on the topic `g/event`, numbered like an encoder would."""
+
+    def __init__(self, boot: str) -> None:
+        self.encoded: list[Loss] = []
+        self._boot = boot
+
+    def __call__(self, loss: Loss) -> Message:
+        self.encoded.append(loss)
+        now_ms = NOW_NS // 10**6
+        payload = json.dumps(asdict(loss)).encode()
+        return Message("g/event", self._boot, len(self.encoded), Lane.EVENT, now_ms, now_ms, payload)
+
+
+def settings(path: Path, **changes: Any) -> OutboxConfig:
+    """Defaults but for the path and a small `keep_free`, so that tests run on full disks."""
+    return OutboxConfig.model_validate({"path": path, "keep_free": "1MiB", **changes})
+
+
+class Rig:
+    """An outbox with everything around it."""
+
+    def __init__(self, path: Path, boot: str = "b1", clock: Any = None, **changes: Any) -> None:
+        self.clock = clock or ManualClock()
+        self.events: list[Event] = []
+        self.losses = Losses(boot)
+        self.outbox = Outbox(settings(path, **changes), boot, self.clock, self.losses, self.events.append)
+        self._run: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Rig":
+        await self.outbox.open()
+        self._run = asyncio.create_task(self.outbox.run(), name="outbox")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        await self.outbox.close()
+
+    async def stop(self) -> None:
+        """End the commit loop; a bug in it comes out here."""
+        if self._run is not None:
+            task, self._run = self._run, None
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def crash(self) -> None:
+        """Forget everything that is not on disk, as a crash would."""
+        await self.stop()
+        await self.outbox._writer.store.close()
+        self.outbox._lock.release()
+
+    @property
+    def on_disk(self) -> int:
+        """Rows in the database."""
+        return sum(self.outbox._writer.store.totals.messages.values())
+
+    @property
+    def states(self) -> list[object]:
+        """The `state` of each event so far."""
+        return [event.detail["state"] for event in self.events]
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock on, waiting at each step until the commit loop sleeps again."""
+        await self.clock.advance(seconds, lambda: until(lambda: self.clock.sleepers, "the commit loop sleeps"))
+
+    async def commit(self) -> None:
+        """Move on by a commit interval: nothing is unwritten afterwards, unless the disk refuses."""
+        await self.advance(self.outbox._config.commit_interval / 1e9)
+
+    async def drain(self) -> list[Message]:
+        """Take and acknowledge everything there is; messages in the order of delivery."""
+        return [m for m, _ in await self.drain_marked()]
+
+    async def drain_marked(self) -> list[tuple[Message, bool]]:
+        """As `drain`, each with its live mark."""
+        got: list[tuple[Message, bool]] = []
+        while self.outbox.stats.messages:
+            for delivery in await asyncio.wait_for(self.outbox.take(100), 10):
+                got.append((delivery.message, delivery.live))
+                self.outbox.ack(delivery)
+        return got

@@ -1,0 +1,54 @@
+import os
+
+import pytest
+
+from gateway.core.errors import ConfigError
+from gateway.outbox.files import KEPT_DAMAGED, PathLock, make_folder, set_aside
+from tests.support.outbox_parts import NOW_NS
+
+STAMP = "20260921T141320Z"
+
+
+def test_the_second_holder_learns_file_and_pid(tmp_path):
+    first, second = PathLock(tmp_path / "o.db"), PathLock(tmp_path / "o.db")
+    first.acquire()
+    with pytest.raises(ConfigError, match=rf"o\.db\.lock is held by another gateway \(pid {os.getpid()}\)"):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_a_folder_is_made(tmp_path):
+    make_folder(tmp_path / "a" / "b" / "o.db")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_an_impossible_folder_says_what_to_do(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"set another outbox\.path"):
+        make_folder(tmp_path / "file" / "o.db")
+    with pytest.raises(ConfigError, match="is a folder"):
+        make_folder(tmp_path)
+
+
+def test_a_damaged_file_moves_with_its_log_and_says_when(tmp_path):
+    for part in ("", "-wal", "-shm"):
+        (tmp_path / f"o.db{part}").write_text(part)
+    assert set_aside(tmp_path / "o.db", NOW_NS) == tmp_path / f"o.db.damaged-{STAMP}"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"o.db.damaged-{STAMP}{p}" for p in ("", "-shm", "-wal")]
+
+
+def test_a_missing_file_is_nothing_to_keep(tmp_path):
+    assert set_aside(tmp_path / "o.db", NOW_NS) is None
+
+
+def test_only_the_newest_damaged_files_stay(tmp_path):
+    for i in range(KEPT_DAMAGED + 2):
+        (tmp_path / "o.db").write_text(str(i))
+        (tmp_path / "o.db-wal").touch()
+        os.utime(tmp_path / "o.db", (1000 + i, 1000 + i))
+        set_aside(tmp_path / "o.db", NOW_NS)
+    kept = [p for p in tmp_path.glob("*.damaged-*") if not p.name.endswith("-wal")]
+    assert sorted(p.read_text() for p in kept) == [str(i) for i in range(2, KEPT_DAMAGED + 2)]
+    assert len(list(tmp_path.iterdir())) == 2 * KEPT_DAMAGED

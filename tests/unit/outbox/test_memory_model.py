@@ -1,0 +1,189 @@
+"""Whatever the order of events between pipeline, publisher and disk: each message is delivered, lost on record, or there."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from gateway.core.messages import Lane, Message
+from gateway.core.ports import Delivery
+from gateway.outbox.memory import Batch, Memory
+from gateway.outbox.records import Loaded
+from tests.support.outbox_parts import message
+
+LOAD_ROWS = 3
+
+
+class MemoryAgainstModel(RuleBasedStateMachine):
+    """The disk is a dictionary; the model knows of each sequence number whether it waits, flies, is over or lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = Memory()
+        self.disk: dict[int, tuple[int, Message]] = {}
+        self.live = False
+        self.waiting: set[int] = set()
+        self.flying: dict[int, Delivery] = {}
+        self.batch: Batch | None = None
+        self.loading: tuple[bool, int, Loaded] | None = None
+        self.seq = 0
+        self.now = 0.0
+
+    @initialize(count=st.integers(0, 8))
+    def earlier_boot(self, count: int) -> None:
+        """Rows of another boot, and messages that were put before the database could be opened."""
+        for _ in range(2):
+            self.put(Lane.WINDOW)
+        for id in range(1, count + 1):
+            self.seq += 1
+            self.waiting.add(self.seq)
+            self.disk[id] = (Lane.WINDOW, message(self.seq))
+        self.memory.disk_found(count)
+
+    @rule(lane=st.sampled_from(Lane))
+    def put(self, lane: Lane) -> None:
+        self.seq += 1
+        self.waiting.add(self.seq)
+        self.memory.put(message(self.seq, lane), self.live, self.tick())
+
+    @rule()
+    def hold(self) -> None:
+        self.seq += 1
+        self.waiting.add(self.seq)
+        self.memory.hold(message(self.seq, Lane.EVENT), self.tick())
+
+    @rule(live=st.booleans())
+    def connect(self, live: bool) -> None:
+        self.live = live
+        if not live:
+            self.memory.disconnected()
+
+    @rule(limit=st.integers(1, 6), in_order=st.booleans())
+    def take_some(self, limit: int, in_order: bool) -> None:
+        self.take(limit, in_order)
+
+    def take(self, limit: int, in_order: bool) -> list[Delivery]:
+        got = self.memory.take(limit, in_order)
+        assert len(got) <= limit
+        for delivery in got:
+            seq = delivery.message.seq
+            assert seq in self.waiting, "handed out twice, or after its end"
+            self.waiting.remove(seq)
+            self.flying[seq] = delivery
+        return got
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        seq = data.draw(st.sampled_from(sorted(self.flying)))
+        self.memory.end(self.flying.pop(seq), self.tick())
+
+    @precondition(lambda self: self.flying)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        seqs = data.draw(st.sets(st.sampled_from(sorted(self.flying)), min_size=1))
+        self.memory.release([self.flying.pop(seq) for seq in seqs])
+        self.waiting |= seqs
+
+    @precondition(lambda self: not self.batch and not self.loading)
+    @rule(most=st.integers(0, 500), deletes=st.integers(0, 3))
+    def begin_commit(self, most: int, deletes: int) -> None:
+        self.batch = self.memory.begin(most, deletes)
+
+    @precondition(lambda self: self.batch)
+    @rule(good=st.booleans())
+    def finish_commit(self, good: bool) -> None:
+        batch, self.batch = self.batch, None
+        assert batch is not None
+        if not good:
+            self.memory.failed(batch, self.live)
+            return
+        for gone in batch.deletes:
+            del self.disk[gone.id]
+        for entry in batch.inserts:
+            assert entry.id not in self.disk
+            self.disk[entry.id] = (entry.lane, entry.message)
+        self.memory.committed(batch, self.live, self.tick())
+
+    @precondition(lambda self: not self.batch and not self.loading and self.memory.wants())
+    @rule()
+    def begin_load(self) -> None:
+        wanted = self.memory.wants()
+        assert wanted is not None
+        events, after = wanted
+        rows = [
+            (id, lane, m) for id, (lane, m) in sorted(self.disk.items()) if id > after and (lane <= Lane.EVENT) == events
+        ]
+        some = rows[:LOAD_ROWS]
+        self.loading = events, after, Loaded(some, (), some[-1][0] if some else after, len(rows) < LOAD_ROWS)
+
+    @precondition(lambda self: self.loading)
+    @rule()
+    def finish_load(self) -> None:
+        assert self.loading is not None
+        events, after, batch = self.loading
+        self.loading = None
+        self.memory.loaded(events, after, batch, self.tick())
+
+    @rule(most=st.integers(0, 3000))
+    def spill(self, most: int) -> None:
+        self.memory.spill(most)
+
+    @rule(most=st.integers(0, 6000))
+    def drop(self, most: int) -> None:
+        dropped = [m.seq for m in self.memory.drop(most)]
+        assert len(set(dropped)) == len(dropped)
+        assert self.waiting.issuperset(dropped)
+        self.waiting.difference_update(dropped)
+
+    @precondition(lambda self: not self.batch and not self.loading)
+    @rule()
+    def lose_disk(self) -> None:
+        known = {id for id in self.disk if self.memory.holds(id)}
+        assert self.memory.disk_lost() == len(known)
+        self.waiting -= {self.disk[id][1].seq for id in self.disk.keys() - known}
+        self.disk = {}
+        self.memory.disk_found(0)
+
+    @invariant()
+    def bytes_are_counted(self) -> None:
+        assert self.memory.waiting_bytes == sum(entry.cost for entry in self.memory._waiting())
+
+    def teardown(self) -> None:
+        """At the end everything that waits comes, once, in order; then the disk has nothing left to do or to keep."""
+        if self.batch:
+            self.finish_commit(True)
+        if self.loading:
+            self.finish_load()
+        self.memory.release(self.flying.values())
+        self.waiting |= self.flying.keys()
+        self.flying = {}
+        self.connect(False)
+        self.commit_all()
+        self.memory.spill(0)
+        assert len(self.disk) == len(self.waiting)
+        order: list[tuple[bool, int]] = []
+        while got := self.take(2, True) or self.memory.wants():
+            if not isinstance(got, list):
+                self.begin_load()
+                self.finish_load()
+                continue
+            for delivery in got:
+                order.append((delivery.lane > Lane.EVENT, delivery.id))
+                self.memory.end(self.flying.pop(delivery.message.seq), self.tick())
+        assert not self.waiting
+        assert order == sorted(order)
+        self.commit_all()
+        assert self.disk == {}
+
+    def commit_all(self) -> None:
+        while self.memory.due_since() is not None:
+            self.begin_commit(1000, 3)
+            self.finish_commit(True)
+
+    def tick(self) -> float:
+        self.now += 1
+        return self.now
+
+
+TestMemoryAgainstModel = MemoryAgainstModel.TestCase
+TestMemoryAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
