@@ -1,0 +1,104 @@
+"""The MQTT client as the gateway sees it: a sink, and a subscriber for `gateway tail`."""
+
+import asyncio
+
+from gateway.core.errors import NotConnected
+from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.dial import Dialer
+from gateway.sinks.mqtt.link import Link, Socket, connect, hang_up
+from gateway.sinks.mqtt.reasons import unreachable
+from gateway.sinks.mqtt.traffic import Outgoing, Received, Will
+
+__all__ = ["MqttClient", "Received", "Will"]
+
+_LONGEST_GOODBYE_S = 2.0
+
+
+class MqttClient:
+    """A `core.ports.Sink`, and a subscriber for `gateway tail`. One owner; `open` and `close` never overlap.
+
+    Clean start, session expiry 0: nothing is kept at the broker but retained messages. The broker's receive maximum and
+    maximum packet size are honoured. Runs on any event loop with `add_reader`, uvloop included.
+    """
+
+    def __init__(self, config: MqttConfig, *, client_id: str = "", will: Will | None = None) -> None:
+        """client_id: used where the configuration has none; empty lets the broker choose."""
+        self._config = config
+        self._client_id = config.client_id or client_id
+        self._will = will
+        self._timeout_s = config.timeout / 1e9
+        self._link: Link | None = None
+        self._dialer: Dialer[Socket] = Dialer(hang_up)
+
+    async def open(self) -> None:
+        """Connect, and wait for the broker's acceptance. Raises NotConnected with what to do, within `timeout`.
+
+        Cancelling returns at once; a connection that a thread still makes is closed as soon as it is there.
+        """
+        if self._link is not None:
+            self._link.drop("opened anew")
+        link: Link | None = None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                link = Link(await self._dialer.dial(lambda: connect(self._config, self._client_id, self._will)))
+                await link.start()
+        except TimeoutError:
+            raise self._silence(link) from None
+        finally:
+            if link is not None and not link.up:
+                link.drop("not accepted")
+        self._link = link
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> asyncio.Future[None]:
+        """Send at QoS 1, now or when the broker's receive maximum allows.
+
+        The future ends with the PUBACK: None on success, also without subscribers (0x10); Permanent or Retryable as
+        `reasons.refusal` says (MQTT 5.0, 3.4.2.1); NotConnected when the connection went first. In MQTT 3.1.1 a PUBACK
+        has no reason code and is always a success.
+        """
+        outgoing = Outgoing(topic, payload, retain, asyncio.get_running_loop().create_future())
+        if self._link is None:
+            outgoing.fail(NotConnected("not opened"))
+        else:
+            self._link.publish(outgoing)
+        return outgoing.future
+
+    async def subscribe(self, topic_filter: str, qos: int = 1) -> None:
+        """Receive what matches `topic_filter`. Raises Permanent when the broker refuses, NotConnected when it is gone."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._opened().subscribe(topic_filter, qos)
+        except TimeoutError:
+            raise NotConnected(f"the broker does not answer a subscription within {self._timeout_s:g} s") from None
+
+    async def receive(self) -> Received:
+        """The next message of any subscription. NotConnected once the connection is gone and all before it were given.
+
+        With 10,000 messages waiting the client stops reading, so that the broker holds the rest back; a caller that then
+        stays away for twice the keep alive loses the connection. One caller.
+        """
+        return await self._opened().receive()
+
+    async def lost(self) -> str:
+        """Return the reason once the connection is gone: broker's DISCONNECT, closed, reset, or no sign of life within
+        twice the keep alive (MQTT 5.0, 3.1.2.10)."""
+        return "not opened" if self._link is None else await asyncio.shield(self._link.gone)
+
+    async def close(self) -> None:
+        """Send what is queued and DISCONNECT, so that the last will stays unsent; after 2 s hang up. Never raises."""
+        if self._link is not None:
+            await self._link.close(min(self._timeout_s, _LONGEST_GOODBYE_S))
+
+    def _opened(self) -> Link:
+        if self._link is None:
+            raise NotConnected("not opened")
+        return self._link
+
+    def _silence(self, link: Link | None) -> NotConnected:
+        config = self._config
+        if link is None:
+            return unreachable(TimeoutError(), config.host, config.port, self._timeout_s)
+        return NotConnected(
+            f"{config.host}:{config.port} took the connection but does not answer in MQTT within {self._timeout_s:g} s: "
+            "is the port right, and does it want TLS (mqtts://)?"
+        )

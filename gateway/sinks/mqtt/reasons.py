@@ -1,0 +1,75 @@
+"""What went wrong, in words that say what to do. Codes and errors in, text and error families out; knows no client."""
+
+import socket
+import ssl
+
+from gateway.core.errors import GatewayError, NotConnected, Permanent, Retryable
+
+_ADVICE = {
+    0x84: "set mqtt.version to the other one",
+    0x85: "set mqtt.client_id",
+    0x86: "check mqtt.username and mqtt.password",
+    0x87: "check mqtt.username, mqtt.password and the broker's access list",
+    0x8E: "another client uses the same client id: set mqtt.client_id",
+    0x90: "the broker refuses the topic of the last will: check mqtt.root",
+    0x95: "the broker takes only smaller packets",
+    0x9A: "the broker keeps no retained messages",
+    0x9B: "the broker does not take QoS 1",
+}  # reason codes of CONNACK and DISCONNECT (MQTT 5.0, 3.2.2.2 and 3.14.2.1)
+_NEVER = frozenset({0x87, 0x90, 0x95, 0x99, 0x9A, 0x9B})
+_HOSTNAME_MISMATCH, _IP_MISMATCH, _EXPIRED = 62, 64, 10  # X509_V_ERR_*, openssl/x509_vfy.h
+
+
+def spell(code: int, name: str) -> str:
+    """A broker's reason code as a sentence part: its name in the standard, then what to do."""
+    return f"{_words(name)}: {_ADVICE[code]}" if code in _ADVICE else _words(name)
+
+
+def refusal(code: int, name: str, topic: str) -> GatewayError:
+    """The error for a PUBACK with a reason code of 0x80 or more (MQTT 5.0, 3.4.2.1).
+
+    Not authorised, topic name invalid, packet too large, payload format invalid, and retain or QoS not supported are
+    Permanent; all others are Retryable, known or not, because nothing is lost by trying again.
+    """
+    text = f"the broker refused a message on {topic}: {_words(name)} (0x{code:02x})"
+    return Permanent(text) if code in _NEVER else Retryable(text)
+
+
+def unreachable(error: Exception, host: str, port: int, timeout_s: float) -> NotConnected:
+    """The error for a connection that could not be made: name, TCP or TLS."""
+    place = f"{host}:{port}"
+    match error:
+        case ssl.SSLCertVerificationError():
+            text = f"{place}: {_certificate(error, host)}"
+        case ssl.SSLError():
+            text = f"{place}: TLS failed ({_cause(error)}): is this the broker's TLS port?"
+        case socket.gaierror() | UnicodeError():
+            text = f"host name {host!r} cannot be resolved: check mqtt.url and the DNS server"
+        case ConnectionRefusedError():
+            text = f"{place} refuses the connection: is the broker running, and is the port right?"
+        case ConnectionResetError():
+            text = f"{place} hung up at once: is the port right, and does it want TLS?"
+        case TimeoutError():
+            text = f"{place} does not answer within {timeout_s:g} s: wrong address, firewall, or network down?"
+        case OSError(strerror=str(reason)):
+            text = f"{place}: {reason}"
+        case _:
+            text = f"{place}: {error}"
+    return NotConnected(text)
+
+
+def _words(name: str) -> str:
+    return name[:1].lower() + name[1:].replace("authorized", "authorised")
+
+
+def _certificate(error: ssl.SSLCertVerificationError, host: str) -> str:
+    what = error.verify_message.rstrip(".")
+    if error.verify_code in {_HOSTNAME_MISMATCH, _IP_MISMATCH}:
+        return f"the broker's certificate is not for {host!r}: use the name in the certificate in mqtt.url ({what})"
+    if error.verify_code == _EXPIRED:
+        return "the broker's certificate has expired: renew it, or check this machine's clock"
+    return f"the broker's certificate is not trusted: set mqtt.tls.ca to its CA's PEM file ({what})"
+
+
+def _cause(error: ssl.SSLError) -> str:
+    return getattr(error, "reason", None) or str(error)  # OpenSSL's own errors have a reason, Python's have none

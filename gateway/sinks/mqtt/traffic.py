@@ -1,0 +1,50 @@
+"""What goes over a connection to the broker."""
+
+import asyncio
+from dataclasses import dataclass
+
+from gateway.core.errors import GatewayError
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """The last will: what the broker publishes, retained and at QoS 1, when this client vanishes (MQTT 5.0, 3.1.2.5)."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from a subscription. dup: the broker has sent it before; retain: it was kept from earlier."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    dup: bool
+
+
+@dataclass(slots=True, eq=False)
+class Outgoing:
+    """A message to publish, and the future that its PUBACK ends."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    future: asyncio.Future[None]
+
+    def fail(self, error: GatewayError) -> None:
+        """End the future with `error`, unless it has ended."""
+        end(self.future, error)
+
+
+def end(future: asyncio.Future[None], error: GatewayError | None) -> None:
+    """End a future with None or an error, unless it has ended."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+        future.exception()  # counts as seen: whoever asked may have gone, and the log is not the place for it

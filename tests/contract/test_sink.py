@@ -1,0 +1,132 @@
+"""What every sink promises, fake and real: one suite. The real one speaks to mosquitto through a proxy that cuts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.core.errors import NotConnected, Permanent
+from gateway.core.ports import Sink
+from gateway.sinks.mqtt.client import MqttClient
+from gateway.sinks.mqtt.config import MqttConfig
+from tests.support.mosquitto import Mosquitto
+from tests.support.proxy import Proxy
+from tests.support.sink import FakeSink
+
+
+@dataclass
+class Stand:
+    """A sink and the powers over what it is connected to. refuse: the far end takes no connection from now on."""
+
+    sink: Sink
+    cut: Callable[[], None]
+    refuse: Callable[[], None]
+
+
+def fake_stand() -> Stand:
+    sink = FakeSink()
+
+    def refuse() -> None:
+        sink.refuse_open = "refused"
+
+    return Stand(sink, lambda: sink.lose("cut"), refuse)
+
+
+@pytest.fixture(params=["fake", "mqtt 5", "mqtt 3.1.1"])
+async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stand]:
+    if request.param == "fake":
+        yield fake_stand()
+        return
+    broker = Mosquitto(request.getfixturevalue("mosquitto"), tmp_path)
+    await broker.start()
+    try:
+        async with Proxy(broker.port) as proxy:
+
+            def refuse() -> None:
+                proxy.refuse = True
+
+            client = MqttClient(MqttConfig(url=proxy.url, version=request.param.split()[1]))
+            yield Stand(client, proxy.cut, refuse)
+            await client.close()
+    finally:
+        broker.stop()
+
+
+async def test_publish_before_open_is_not_connected(stand: Stand) -> None:
+    with pytest.raises(NotConnected):
+        await stand.sink.publish("a", b"x")
+
+
+async def test_publish_ends_with_none_when_the_broker_has_it(stand: Stand) -> None:
+    await stand.sink.open()
+    assert await asyncio.wait_for(stand.sink.publish("a/b", b"x"), 5) is None
+
+
+async def test_many_messages_are_in_flight_together(stand: Stand) -> None:
+    await stand.sink.open()
+    futures = [stand.sink.publish("a/b", b"%d" % n, retain=n % 2 == 0) for n in range(300)]
+    assert await asyncio.wait_for(asyncio.gather(*futures), 10) == [None] * 300
+
+
+async def test_an_impossible_topic_is_refused_for_good_and_the_connection_stays(stand: Stand) -> None:
+    await stand.sink.open()
+    with pytest.raises(Permanent):
+        await stand.sink.publish("a/#", b"x")
+    await asyncio.wait_for(stand.sink.publish("a", b"x"), 5)
+
+
+async def test_a_loss_has_a_reason_and_fails_what_is_in_flight(stand: Stand) -> None:
+    await stand.sink.open()
+    lost = asyncio.create_task(stand.sink.lost())
+    await stand.sink.publish("a", b"x")
+    assert not lost.done()
+    if isinstance(stand.sink, FakeSink):
+        stand.sink.auto_ack = False
+    stand.cut()
+    flying = stand.sink.publish("a", b"y")
+    assert await asyncio.wait_for(lost, 5)
+    with pytest.raises(NotConnected):
+        await flying
+    with pytest.raises(NotConnected):
+        await stand.sink.publish("a", b"z")
+
+
+async def test_each_open_starts_afresh(stand: Stand) -> None:
+    for _ in range(3):
+        await stand.sink.open()
+        lost = asyncio.create_task(stand.sink.lost())
+        await asyncio.wait_for(stand.sink.publish("a", b"x"), 5)
+        assert not lost.done()
+        stand.cut()
+        await asyncio.wait_for(lost, 5)
+        await stand.sink.close()
+
+
+async def test_a_refused_open_says_why(stand: Stand) -> None:
+    stand.refuse()
+    with pytest.raises(NotConnected) as caught:
+        await stand.sink.open()
+    assert str(caught.value)
+
+
+async def test_open_may_be_cancelled_and_tried_again(stand: Stand) -> None:
+    attempt = asyncio.create_task(stand.sink.open())
+    await asyncio.sleep(0)
+    attempt.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(attempt, 1)
+    await stand.sink.open()
+    await asyncio.wait_for(stand.sink.publish("a", b"x"), 5)
+
+
+async def test_close_never_raises_whatever_the_state(stand: Stand) -> None:
+    await stand.sink.close()
+    await stand.sink.open()
+    lost = asyncio.create_task(stand.sink.lost())
+    await stand.sink.close()
+    await stand.sink.close()
+    assert await asyncio.wait_for(lost, 5)
+    with pytest.raises(NotConnected):
+        await stand.sink.publish("a", b"x")

@@ -1,0 +1,96 @@
+"""A TCP proxy that misbehaves when told to: cut, stall (half-open), delay, refuse."""
+
+import asyncio
+from typing import Self
+
+
+class Proxy:
+    """Listens on loopback and passes bytes to `127.0.0.1:target` and back. `async with Proxy(port) as proxy`."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self.delay_s = 0.0
+        self.refuse = False
+        self.connections = 0
+        self.port = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        """The proxy as a broker's address."""
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    @property
+    def open_connections(self) -> int:
+        """Connections of clients that stand."""
+        return len(self._tasks)
+
+    def cut(self) -> None:
+        """Reset every connection; new ones are welcome."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def stall(self) -> None:
+        """Let nothing through any more, on old and new connections, and tell nobody."""
+        self._flows.clear()
+
+    def flow(self) -> None:
+        """End a stall."""
+        self._flows.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._writers.add(writer)
+        try:
+            if not self.refuse:
+                self.connections += 1
+                await self._join(reader, writer)
+        except OSError:
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers.add(far_writer)
+        try:
+            there = asyncio.create_task(self._pass(reader, far_writer))
+            back = asyncio.create_task(self._pass(far_reader, writer))
+            try:
+                await asyncio.wait([there, back], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                there.cancel()
+                back.cancel()
+                await asyncio.gather(there, back, return_exceptions=True)
+        finally:
+            self._writers.discard(far_writer)
+            far_writer.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65_536):
+            await self._flows.wait()
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
+            writer.write(chunk)
+            await writer.drain()

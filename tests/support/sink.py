@@ -1,0 +1,97 @@
+"""The sink's fake, shipped with the port: a broker in memory that acknowledges, refuses and vanishes when told to."""
+
+import asyncio
+from dataclasses import dataclass
+
+from gateway.core.errors import GatewayError, NotConnected, Permanent
+
+
+@dataclass(slots=True, eq=False)
+class Published:
+    """One publish call. future: what the publisher waits for."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    future: asyncio.Future[None]
+
+
+class FakeSink:
+    """Keeps the contract of `core.ports.Sink`. Every attribute may be set at any time."""
+
+    def __init__(self) -> None:
+        self.auto_ack = True
+        self.refuse_open = ""
+        """Reason why the next opens fail; empty accepts them."""
+        self.never_open = False
+        """Open hangs until cancelled."""
+        self.answers: list[GatewayError] = []
+        """Errors for the next publishes, one each."""
+        self.published: list[Published] = []
+        self.opens = 0
+        self.closes = 0
+        self.wills = 0
+        """Connections that ended without `close`."""
+        self._gone: asyncio.Future[str] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection stands."""
+        return self._gone is not None and not self._gone.done()
+
+    @property
+    def waiting(self) -> list[Published]:
+        """What has no answer yet, oldest first."""
+        return [published for published in self.published if not published.future.done()]
+
+    async def open(self) -> None:
+        if self.never_open:
+            await asyncio.get_running_loop().create_future()
+        await asyncio.sleep(0)
+        if self.refuse_open:
+            raise NotConnected(self.refuse_open)
+        self.opens += 1
+        self._gone = asyncio.get_running_loop().create_future()
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        published = Published(topic, payload, retain, future)
+        if not self.is_open:
+            self._fail(published, NotConnected("not open"))
+        elif "#" in topic or "+" in topic:
+            self._fail(published, Permanent("wildcard in topic"))
+        else:
+            self.published.append(published)
+            if self.answers:
+                self._fail(published, self.answers.pop(0))
+            elif self.auto_ack:
+                future.set_result(None)
+        return future
+
+    async def lost(self) -> str:
+        return "not opened" if self._gone is None else await asyncio.shield(self._gone)
+
+    async def close(self) -> None:
+        self.closes += 1
+        self._end("closed")
+
+    def ack(self, count: int = 1) -> None:
+        """Acknowledge the oldest messages without an answer."""
+        for published in self.waiting[:count]:
+            published.future.set_result(None)
+
+    def lose(self, reason: str) -> None:
+        """The connection goes; the broker sends the last will."""
+        self.wills += self.is_open
+        self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(reason)
+            for published in self.waiting:
+                self._fail(published, NotConnected(reason))
+
+    @staticmethod
+    def _fail(published: Published, error: GatewayError) -> None:
+        published.future.set_exception(error)
+        published.future.exception()
