@@ -24,7 +24,7 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         microseconds = environ.get("WATCHDOG_USEC", "0")
         concerns_us = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self.watchdog_s = int(microseconds) / 1e6 if concerns_us and microseconds.isdigit() else 0.0
+        self.watchdog_s = int(microseconds) / 1e6 if concerns_us and microseconds.isdecimal() else 0.0
 
     def send(self, *lines: str) -> None:
         """For instance `READY=1`, `STATUS=...`, `WATCHDOG=1`, `STOPPING=1`. Never raises: the service runs without it."""

@@ -1,0 +1,166 @@
+"""The composition root: builds every part from the settings, starts them in order, stops them in order."""
+
+import asyncio
+import contextlib
+import gc
+import secrets
+import signal
+from collections import defaultdict
+from collections.abc import Iterator
+
+import structlog
+
+from gateway import __version__
+from gateway.core.clock import Clock, SystemClock
+from gateway.core.messages import Event
+from gateway.core.ports import Source
+from gateway.core.sourcekind import DeviceEntry
+from gateway.encoding.encoder import Encoder, StatusText, mark_hist
+from gateway.encoding.topics import Topics
+from gateway.kinds import KINDS
+from gateway.outbox.outbox import Outbox
+from gateway.runtime.pipeline import Pipeline
+from gateway.runtime.publisher import Publisher
+from gateway.runtime.status import StatusBoard
+from gateway.runtime.supervisor import Supervisor
+from gateway.runtime.watchdog import Notifier, Watchdog
+from gateway.settings import Settings
+from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.stages.chain import Chain
+
+log = structlog.get_logger("app")
+
+_FAREWELL_S = 5.0
+_SOURCES_CLOSE_S = 5.0
+_PIPELINE_STUCK_S = 10.0
+_OUTBOX_STUCK_S = 20.0
+
+
+def new_boot(clock: Clock) -> str:
+    """A name for this run of the process: sorts by start time, and differs even when the clock was set back."""
+    return f"{clock.now_ns() // 1_000_000:011x}{secrets.token_hex(2)}"
+
+
+class Gateway:
+    """All parts of one gateway, not yet started. Built without I/O."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        root, table = settings.root, settings.table
+        self.settings = settings
+        self.clock = clock
+        self.boot = new_boot(clock)
+        self.started_ms = clock.now_ns() // 1_000_000
+        topics = Topics.of(root.mqtt.root, root.name, table.devices)
+        self.text = StatusText(self.boot, __version__, settings.hash, table)
+        self.status_topic = topics.status
+        encoder = Encoder(topics, table, self.boot)
+        chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
+        self.board = StatusBoard(len(table.devices), topics.status, lambda s: self.text.online(self.started_ms, s))
+        self.outbox = Outbox(
+            root.outbox, self.boot, clock, encode_loss=lambda loss: encoder.loss(loss, clock.now_ns()), report=self.event
+        )
+        self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
+        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"))
+        self.publisher = Publisher(
+            MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will),
+            self.outbox,
+            clock,
+            in_flight=root.mqtt.in_flight,
+            ack_timeout_s=root.mqtt.timeout / 1e9,
+            mark_hist=mark_hist,
+            status=self.board,
+            set_live=self.outbox.set_live,
+        )
+        self.supervisors = [
+            Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
+            for source in _sources(settings, clock)
+        ]
+
+    def event(self, event: Event) -> None:
+        """Publish an event of the gateway itself."""
+        self.pipeline.event(event)
+
+    async def run(self, stop: asyncio.Event, notifier: Notifier) -> None:
+        """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them, loudly."""
+        await self.outbox.open()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                outbox = tasks.create_task(self.outbox.run(), name="outbox")
+                publisher = tasks.create_task(self.publisher.run(), name="publisher")
+                self._announce()
+                pipeline = tasks.create_task(self.pipeline.run(), name="pipeline")
+                sources = [tasks.create_task(s.run(), name=f"source {n}") for n, s in enumerate(self.supervisors)]
+                watchdog = tasks.create_task(self._watchdog(notifier).run(self._describe), name="watchdog")
+                gc.collect()
+                gc.freeze()  # the configuration lives as long as the process: no need to walk it again and again
+                notifier.send("READY=1")
+                log.info("running", boot=self.boot, config=self.settings.hash, version=__version__)
+                await stop.wait()
+                notifier.send("STOPPING=1")
+                log.info("stopping")
+                await _cancel(sources, _SOURCES_CLOSE_S)
+                await _cancel([pipeline], _SOURCES_CLOSE_S)
+                self.pipeline.flush()
+                now_ms = self.clock.now_ns() // 1_000_000
+                await self.publisher.stop(_FAREWELL_S, (self.status_topic, self.text.offline(now_ms, "stopped")))
+                await _cancel([publisher, watchdog, outbox], _SOURCES_CLOSE_S)
+        finally:
+            await self.outbox.close()
+        log.info("stopped")
+
+    def _announce(self) -> None:
+        """Events of the start: which configuration runs, and whether the last run ended in a crash."""
+        now, root = self.clock.now_ns(), self.settings.root
+        previous = self.outbox.previous_unclean
+        if previous is not None:
+            bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
+            log.warning("the last run did not stop cleanly", previous=previous.boot)
+            detail = {"previous": previous.boot, "bound_ms": bound_ns // 1_000_000, "severity": 600}
+            self.event(Event("unclean_stop", now, detail=detail))
+        table = self.settings.table
+        detail = {"config": self.settings.hash, "devices": len(table.devices), "tags": len(table), "severity": 1}
+        self.event(Event("configuration", now, detail=detail))
+
+    def _watchdog(self, notifier: Notifier) -> Watchdog:
+        commit_s = self.settings.root.outbox.commit_interval / 1e9
+        beats = {
+            "scheduler": (lambda: self.pipeline.beat, _PIPELINE_STUCK_S),
+            "outbox": (lambda: self.outbox.beat, _OUTBOX_STUCK_S + commit_s),
+        }
+        return Watchdog(notifier, self.clock, beats)
+
+    def _describe(self) -> str:
+        states: dict[str, int] = defaultdict(int)
+        for device in range(len(self.settings.table.devices)):
+            states[self.board.state_of(device).state] += 1
+        devices = ", ".join(f"{count} {state}" for state, count in states.items())
+        broker = "connected" if self.publisher.connected_since_ns else "away"
+        return f"devices: {devices}; broker {broker}; {self.publisher.acked} messages delivered"
+
+
+def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
+    entries: dict[str, list[DeviceEntry]] = defaultdict(list)
+    for kind, entry in zip(settings.kinds, settings.entries, strict=True):
+        entries[kind.name].append(entry)
+    for name, of_kind in entries.items():
+        yield from KINDS[name].build(of_kind, clock)
+
+
+async def _cancel(tasks: list["asyncio.Task[None]"], most_s: float) -> None:
+    """Cancel and wait, but not for ever: a stop must end within systemd's patience."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, slow = await asyncio.wait(tasks, timeout=most_s)
+        for task in slow:
+            log.error("does not stop", task=task.get_name())
+
+
+async def run(settings: Settings) -> None:
+    """Run a gateway until SIGTERM or SIGINT. Raises ConfigError when a part finds the configuration unusable."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, stop.set)
+    await Gateway(settings, SystemClock()).run(stop, Notifier())

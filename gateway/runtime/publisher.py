@@ -1,0 +1,267 @@
+"""The one place that connects to the broker, again and again, and carries messages from the outbox to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Protocol
+
+import structlog
+
+from gateway.core.backoff import full_jitter
+from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected, Retryable
+from gateway.core.ports import Deliveries, Delivery, Sink
+from gateway.runtime.flights import Flights
+from gateway.runtime.seldom import Seldom
+
+log = structlog.get_logger("publisher")
+
+_STABLE_S = 30.0
+_IDLE_S = 0.2
+_FAREWELL_S = 0.5
+_STATUS_RETRY_S = 5.0
+_STOP = "stopped"
+_DONE = "done"
+
+
+class Status(Protocol):
+    """What the retained status topic says. Called on the event loop."""
+
+    def current(self) -> tuple[str, bytes]:
+        """Topic and payload of the status as it is now."""
+        ...
+
+    def changed(self) -> Awaitable[None]:
+        """Returns once `current` would say something new since it was last called. Cancellable."""
+        ...
+
+
+class Publisher:
+    """Keeps the sink connected, full jitter between attempts, and up to `in_flight` deliveries on their way.
+
+    A delivery is acknowledged on its PUBACK and on nothing else. While connected, `set_live(True)` holds: it is called
+    between the acceptance and the birth, and `set_live(False)` after a loss, before what was in flight goes back to the
+    outbox; so nothing that has missed its connection is ever sent as live. The status goes out first on every
+    connection and at each change, only the newest, beside the outbox.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        deliveries: Deliveries,
+        clock: Clock,
+        *,
+        in_flight: int,
+        ack_timeout_s: float,
+        mark_hist: Callable[[bytes], bytes],
+        status: Status,
+        set_live: Callable[[bool], None],
+        delays: Callable[[], Iterator[float]] = full_jitter,
+    ) -> None:
+        """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost."""
+        self._sink = sink
+        self._deliveries = deliveries
+        self._clock = clock
+        self._ack_timeout_s = ack_timeout_s
+        self._mark_hist = mark_hist
+        self._status = status
+        self._set_live = set_live
+        self._delays = delays
+        self._flights = Flights(sink, deliveries, clock, in_flight, delays)
+        self._held: list[Delivery] = []
+        self._failure_told = Seldom(clock)
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
+        self._deadline = 0.0
+        self._final: tuple[str, bytes] | None = None
+        self.connects = 0
+        """Connections accepted."""
+        self.connected_since_ns: int | None = None
+        """Wall time of the acceptance, UTC; None while not connected."""
+
+    @property
+    def sent(self) -> int:
+        """Messages handed to the sink, repetitions included, status left out."""
+        return self._flights.sent
+
+    @property
+    def acked(self) -> int:
+        """Messages acknowledged."""
+        return self._flights.acked
+
+    @property
+    def refused(self) -> int:
+        """Messages the broker will never take; the outbox has set them aside."""
+        return self._flights.refused
+
+    @property
+    def released(self) -> int:
+        """Messages given back to the outbox, to be sent again."""
+        return self._flights.released
+
+    @property
+    def reconnects(self) -> int:
+        """Connections accepted after the first."""
+        return max(0, self.connects - 1)
+
+    async def run(self) -> None:
+        """Connect and deliver until `stop` is done; cancel it to stop at once. Errors outside the families pass through."""
+        self._ended.clear()
+        delays = self._delays()
+        try:
+            while not self._stopping.is_set():
+                began = self._clock.monotonic()
+                try:
+                    await self._connect_and_serve()
+                finally:
+                    await self._sink.close()
+                if self._clock.monotonic() - began > _STABLE_S:
+                    delays = self._delays()
+                await _first(self._nap(next(delays)), self._asked_to_stop())
+        finally:
+            self._ended.set()
+
+    async def stop(self, deadline_s: float, final_status: tuple[str, bytes]) -> None:
+        """Deliver while live messages wait, within `deadline_s`; then publish `final_status` retained, disconnect.
+
+        Returns when `run` has ended, at most half a second and the sink's `close` after the deadline. Without a
+        connection that is at once: the outbox keeps the messages, and the last will has said offline.
+        """
+        self._deadline = self._clock.monotonic() + deadline_s
+        self._final = final_status
+        self._stopping.set()
+        await self._ended.wait()
+
+    async def _connect_and_serve(self) -> None:
+        try:
+            if await _first(self._open(), self._asked_to_stop()) == _STOP:
+                return
+        except NotConnected as error:
+            if self._failure_told.due(str(error)):
+                log.warning("broker not connected", reason=str(error))
+            return
+        self._failure_told.forget()
+        self.connects += 1
+        self.connected_since_ns = self._clock.now_ns()
+        began = self._clock.monotonic()
+        log.info("broker connected", connects=self.connects)
+        reason = await self._session()
+        up_s = round(self._clock.monotonic() - began, 1)
+        if reason == _STOP:
+            log.info("broker disconnected", up_s=up_s, acked=self.acked)
+        else:
+            log.warning("broker connection lost", reason=reason, up_s=up_s, released=self.released)
+
+    async def _session(self) -> str:
+        """From acceptance to loss or stop; returns why it ended."""
+        self._set_live(True)
+        birth = self._flights.send_status(self._status.current())
+        try:
+            reason = await _first(
+                self._sink.lost(), self._silence(), self._feed(), self._tell_changes(birth), self._asked_to_stop()
+            )
+            if reason == _STOP:
+                await self._farewell()
+            return reason
+        finally:
+            self._set_live(False)
+            self.connected_since_ns = None
+            held, self._held = self._held, []
+            self._flights.take_back()
+            self._flights.release(held)
+
+    async def _feed(self) -> str:
+        while True:
+            self._held = await self._deliveries.take(await self._flights.room())
+            await self._send_held()
+
+    async def _send_held(self) -> None:
+        await self._flights.pause_over()  # one may have begun while the outbox had nothing
+        for delivery in self._held:
+            payload = delivery.message.payload
+            self._flights.send(delivery, payload if delivery.live else self._mark_hist(payload))
+        self._held = []
+
+    async def _tell_changes(self, told: asyncio.Future[None]) -> str:
+        while True:
+            await asyncio.wait({told})
+            if isinstance(told.exception(), Retryable):
+                await self._clock.sleep(_STATUS_RETRY_S)
+            else:
+                await self._status.changed()
+            told = self._flights.send_status(self._status.current())
+
+    async def _farewell(self) -> None:
+        left_s = self._deadline - self._clock.monotonic()
+        await _first(self._drain(), self._sink.lost(), self._silence(), self._nap(left_s))
+        if self._final is not None:
+            told = self._flights.send_status(self._final)
+            left_s = self._deadline - self._clock.monotonic()
+            await _first(_ended(told), self._sink.lost(), self._nap(max(left_s, _FAREWELL_S)))
+
+    async def _drain(self) -> str:
+        """Deliver until no live message waits: the outbox hands them out before any backlog."""
+        await self._send_held()
+        while True:
+            self._held = await self._take_briefly(await self._flights.room())
+            if not any(delivery.live for delivery in self._held):
+                break
+            await self._send_held()
+        await self._flights.all_landed()
+        return _DONE
+
+    async def _take_briefly(self, limit: int) -> list[Delivery]:
+        """What waits now, or nothing."""
+        take = asyncio.ensure_future(self._deliveries.take(limit))
+        nap = asyncio.ensure_future(self._clock.sleep(_IDLE_S))
+        taken: list[Delivery] = []
+        try:
+            await asyncio.wait({take, nap}, return_when=asyncio.FIRST_COMPLETED)
+            if take.done():
+                taken = take.result()
+        finally:
+            take.cancel()
+            nap.cancel()
+            late, _ = await asyncio.gather(take, nap, return_exceptions=True)
+            if not taken and isinstance(late, list):
+                self._flights.release(late)
+        return taken
+
+    async def _silence(self) -> str:
+        return await self._flights.overdue(self._ack_timeout_s)
+
+    async def _open(self) -> str:
+        await self._sink.open()
+        return _DONE
+
+    async def _nap(self, delay_s: float) -> str:
+        await self._clock.sleep(delay_s)
+        return _DONE
+
+    async def _asked_to_stop(self) -> str:
+        await self._stopping.wait()
+        return _STOP
+
+
+async def _ended(future: asyncio.Future[None]) -> str:
+    await asyncio.wait({future})
+    return _DONE
+
+
+async def _first(*coroutines: Coroutine[Any, Any, str]) -> str:
+    """Run all together until one returns or raises; the others are cancelled and waited for.
+
+    The earlier argument wins where several ended; an error wins over all.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        ended = [task for task in tasks if task.done()]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in ended:
+        if error := task.exception():
+            raise error
+    return ended[0].result()

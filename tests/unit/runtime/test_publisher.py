@@ -1,0 +1,339 @@
+"""The publisher over a fake sink and a fake outbox: no sockets, time moves when told to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from gateway.core.errors import Permanent, Retryable
+from gateway.core.messages import Lane, Message
+from gateway.core.ports import Delivery
+from gateway.runtime.publisher import Publisher
+from tests.support.network import until
+from tests.support.sink import FakeSink
+
+STATUS = "gw/status"
+
+
+class ManualClock:
+    """Time that moves only by `advance`."""
+
+    def __init__(self) -> None:
+        self._now = 100.0
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def now_ns(self) -> int:
+        return int(self._now * 1e9)
+
+    async def sleep(self, delay_s: float) -> None:
+        if delay_s > 0:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._sleepers.append((self._now + delay_s, future))
+            await future
+
+    async def advance(self, seconds: float) -> None:
+        """Move in tenths, so that sleepers wake in order and may sleep again."""
+        for _ in range(round(seconds * 10)):
+            self._now = round(self._now + 0.1, 6)
+            for due, future in self._sleepers:
+                if due <= self._now and not future.done():
+                    future.set_result(None)
+            self._sleepers = [(due, future) for due, future in self._sleepers if not future.done()]
+            await settle()
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class FakeOutbox:
+    """The publisher's side of an outbox; live ones first. Remembers the order of everything."""
+
+    def __init__(self) -> None:
+        self.live = False
+        self.journal: list[str] = []
+        self.queue: list[Delivery] = []
+        self.lent: list[Delivery] = []
+        self._news = asyncio.Event()
+        self._next = 0
+
+    def set_live(self, live: bool) -> None:
+        self.live = live
+        self.journal.append("live" if live else "not live")
+
+    def put(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._next += 1
+            message = Message("gw/d/window", "b", self._next, Lane.WINDOW, 0, 0, b"%d" % self._next)
+            self.queue.append(Delivery(self._next, message, self.live))
+        self._news.set()
+
+    async def take(self, limit: int) -> list[Delivery]:
+        while not self.queue:
+            self._news.clear()
+            await self._news.wait()
+        self.queue.sort(key=lambda delivery: (not delivery.live, delivery.id))
+        taken, self.queue = self.queue[:limit], self.queue[limit:]
+        self.lent += taken
+        return taken
+
+    def ack(self, delivery: Delivery) -> None:
+        self.lent.remove(delivery)
+        self.journal.append(f"ack {delivery.id}")
+
+    def refuse(self, delivery: Delivery, reason: str) -> None:
+        self.lent.remove(delivery)
+        self.journal.append(f"refuse {delivery.id} {reason}")
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            self.lent.remove(delivery)
+            delivery.live = False
+            self.journal.append(f"release {delivery.id}")
+        self.queue += deliveries
+        self._news.set()
+
+
+class FakeStatus:
+    def __init__(self) -> None:
+        self.payload = b"online 0"
+        self._news = asyncio.Event()
+
+    def set(self, payload: bytes) -> None:
+        self.payload = payload
+        self._news.set()
+
+    def current(self) -> tuple[str, bytes]:
+        self._news.clear()
+        return STATUS, self.payload
+
+    async def changed(self) -> None:
+        await self._news.wait()
+
+
+@dataclass
+class Bench:
+    sink: FakeSink
+    outbox: FakeOutbox
+    clock: ManualClock
+    status: FakeStatus
+    publisher: Publisher
+    task: "asyncio.Task[None]"
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [published.payload for published in self.sink.published if published.topic != STATUS]
+
+    @property
+    def told(self) -> list[bytes]:
+        return [published.payload for published in self.sink.published if published.topic == STATUS]
+
+    async def lose(self) -> None:
+        self.sink.lose("cut")
+        await settle()
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    sink, outbox, clock, status = FakeSink(), FakeOutbox(), ManualClock(), FakeStatus()
+    publisher = Publisher(
+        sink,
+        outbox,
+        clock,
+        in_flight=4,
+        ack_timeout_s=5.0,
+        mark_hist=lambda payload: b"hist " + payload,
+        status=status,
+        set_live=outbox.set_live,
+        delays=lambda: iter([1.0, 2.0, 4.0, *[8.0] * 1000]),
+    )
+    bench = Bench(sink, outbox, clock, status, publisher, asyncio.create_task(publisher.run()))
+    await settle()
+    yield bench
+    bench.task.cancel()
+    await asyncio.gather(bench.task, return_exceptions=True)
+    assert outbox.lent == [], "every delivery ends in an ack, a refusal or a release"
+
+
+async def test_the_birth_goes_first_and_retained(bench: Bench) -> None:
+    bench.outbox.put()
+    await settle()
+    first = bench.sink.published[0]
+    assert (first.topic, first.payload, first.retain) == (STATUS, b"online 0", True)
+    assert bench.payloads == [b"1"]
+    assert bench.outbox.journal == ["live", "ack 1"]
+
+
+async def test_what_waited_before_the_connection_goes_as_history(bench: Bench) -> None:
+    await bench.lose()
+    bench.outbox.put()
+    await bench.clock.advance(1)
+    bench.outbox.put()
+    await settle()
+    assert bench.payloads == [b"hist 1", b"2"]
+
+
+async def test_no_more_than_in_flight_are_on_their_way(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(10)
+    await settle()
+    assert len(bench.payloads) == 4
+    bench.sink.ack(2)
+    await settle()
+    assert len(bench.payloads) == 6
+
+
+async def test_a_loss_gives_everything_back_after_the_end_of_live(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(2)
+    await settle()
+    await bench.lose()
+    assert bench.outbox.journal == ["live", "not live", "release 1", "release 2"]
+    assert bench.publisher.connected_since_ns is None
+    bench.sink.auto_ack = True
+    await bench.clock.advance(1)
+    assert bench.payloads == [b"1", b"2", b"hist 1", b"hist 2"]
+    assert (bench.publisher.sent, bench.publisher.acked, bench.publisher.reconnects) == (4, 2, 1)
+
+
+async def test_a_permanent_refusal_sets_aside_and_goes_on(bench: Bench) -> None:
+    bench.sink.answers = [Permanent("too large")]
+    bench.outbox.put(2)
+    await settle()
+    assert bench.outbox.journal == ["live", "refuse 1 too large", "ack 2"]
+    assert bench.publisher.refused == 1
+
+
+async def test_a_refusal_for_now_gives_back_and_pauses(bench: Bench) -> None:
+    bench.sink.answers = [Retryable("quota"), Retryable("quota")]
+    bench.outbox.put(2)
+    await settle()
+    assert bench.outbox.journal == ["live", "release 1", "release 2"]
+    bench.outbox.put()
+    await bench.clock.advance(0.9)
+    assert len(bench.payloads) == 2
+    await bench.clock.advance(0.2)
+    assert bench.payloads[2:] == [b"hist 1", b"hist 2", b"3"]
+
+
+async def test_silence_after_a_publish_counts_as_a_loss(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put()
+    await settle()
+    await bench.clock.advance(4.8)
+    assert bench.sink.is_open
+    await bench.clock.advance(0.4)
+    assert bench.sink.closes == 1
+    assert bench.outbox.journal[-1] == "release 1"
+
+
+async def test_a_slow_broker_is_not_a_lost_one(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(4)
+    await settle()
+    for _ in range(4):
+        await bench.clock.advance(4)
+        bench.sink.ack()
+        await settle()
+    assert bench.sink.closes == 0
+
+
+async def test_attempts_back_off_for_ever_and_a_short_connection_does_not_reset_them(bench: Bench) -> None:
+    bench.sink.refuse_open = "refused"
+    await bench.lose()
+    await bench.clock.advance(1 + 2)
+    assert bench.sink.opens == 1
+    bench.sink.refuse_open = ""
+    await bench.clock.advance(4)
+    assert bench.sink.opens == 2
+    await bench.lose()
+    await bench.clock.advance(7.5)
+    assert bench.sink.opens == 2
+    await bench.clock.advance(0.6)
+    assert bench.sink.opens == 3
+
+
+async def test_a_long_connection_resets_the_delay(bench: Bench) -> None:
+    await bench.clock.advance(31)
+    await bench.lose()
+    await bench.clock.advance(1)
+    assert bench.sink.opens == 2
+
+
+async def test_only_the_newest_status_is_told(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.status.set(b"online 1")
+    await settle()
+    bench.status.set(b"online 2")
+    bench.status.set(b"online 3")
+    bench.sink.ack(9)
+    await settle()
+    assert bench.told == [b"online 0", b"online 1", b"online 3"]
+    assert all(published.retain for published in bench.sink.published)
+
+
+async def test_stop_delivers_what_is_live_then_says_goodbye(bench: Bench) -> None:
+    bench.outbox.put(10)
+    stop = asyncio.create_task(bench.publisher.stop(5.0, (STATUS, b"offline")))
+    await bench.clock.advance(1)
+    await stop
+    assert bench.payloads == [b"%d" % n for n in range(1, 11)]
+    assert bench.told[-1] == b"offline"
+    assert (bench.sink.closes, bench.sink.wills, bench.task.done()) == (1, 0, True)
+
+
+async def test_stop_leaves_backlog_to_the_outbox(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(4)
+    await settle()
+    bench.outbox.live = False
+    bench.outbox.put(50)
+    stop = asyncio.create_task(bench.publisher.stop(5.0, (STATUS, b"offline")))
+    await settle()
+    bench.sink.auto_ack = True
+    bench.sink.ack(9)
+    await bench.clock.advance(1)
+    await stop
+    assert bench.payloads == [b"1", b"2", b"3", b"4"]
+    assert len(bench.outbox.queue) == 50
+
+
+async def test_stop_keeps_its_deadline_when_the_broker_is_silent(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(10)
+    await settle()
+    stop = asyncio.create_task(bench.publisher.stop(2.0, (STATUS, b"offline")))
+    await bench.clock.advance(2.7)
+    await stop
+    assert bench.told[-1] == b"offline"
+    assert len(bench.outbox.queue) == 10
+
+
+async def test_stop_without_connection_ends_at_once(bench: Bench) -> None:
+    bench.sink.never_open = True
+    await bench.lose()
+    await bench.publisher.stop(5.0, (STATUS, b"offline"))
+    assert bench.task.done()
+
+
+async def test_stop_while_connecting_ends_at_once(bench: Bench) -> None:
+    bench.sink.never_open = True
+    await bench.lose()
+    await bench.clock.advance(1)
+    await bench.publisher.stop(5.0, (STATUS, b"offline"))
+    await until(bench.task.done, 1.0, "run has ended")
+
+
+async def test_a_bug_ends_the_run_loudly(bench: Bench) -> None:
+    def broken() -> tuple[str, bytes]:
+        raise KeyError("bug")
+
+    bench.status.current = broken  # type: ignore[method-assign]
+    bench.status.set(b"x")
+    with pytest.raises(KeyError):
+        await asyncio.wait_for(bench.task, 1)

@@ -1,0 +1,164 @@
+"""One source, connected for ever: what happens when it fails, and when somebody ends it."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.errors import NotConnected
+from gateway.core.messages import DeviceState, Event
+from gateway.core.quality import Quality
+from gateway.runtime.supervisor import Supervisor
+from tests.support.clock import FakeClock
+
+BLOCK = SampleBlock.bad(np.array([0], np.uint32), 1, Quality.BAD)
+
+
+@dataclass
+class Source:
+    """Does what its script says, one entry per open: what fails there, or what reads give before they fail or hang."""
+
+    clock: FakeClock
+    script: list[object]
+    calls: list[tuple[str, float]] = field(default_factory=list)
+    devices: Sequence[int] = (3, 4)
+    reads: list[object] = field(default_factory=list)
+
+    def _note(self, call: str) -> None:
+        self.calls.append((call, self.clock.monotonic() - 1000))
+
+    async def open(self) -> None:
+        self._note("open")
+        step = self.script.pop(0) if self.script else []
+        if step == "hang":
+            await asyncio.Event().wait()
+        if isinstance(step, BaseException):
+            raise step
+        self.reads = list(step)  # type: ignore[call-overload]
+
+    async def read(self) -> SampleBlock | DeviceState:
+        if not self.reads:
+            await asyncio.Event().wait()
+        item = self.reads.pop(0)
+        if isinstance(item, BaseException):
+            raise item
+        if isinstance(item, float):
+            await self.clock.sleep(item)
+            return BLOCK
+        return item  # type: ignore[return-value]
+
+    async def close(self) -> None:
+        self._note("close")
+
+
+@dataclass
+class Intake:
+    """Keeps what it gets."""
+
+    got: list[object] = field(default_factory=list)
+
+    def feed(self, block: SampleBlock) -> None:
+        self.got.append(block)
+
+    def device_state(self, state: DeviceState) -> None:
+        self.got.append(state)
+
+    def event(self, event: Event) -> None:
+        self.got.append(event)
+
+
+def delays() -> Iterator[float]:
+    yield from (1.0, 2.0, 4.0)
+    while True:
+        yield 8.0
+
+
+class Line:
+    """A supervisor with its source, intake and clock."""
+
+    def __init__(self, *script: object) -> None:
+        self.clock = FakeClock()
+        self.source, self.intake = Source(self.clock, list(script)), Intake()
+        self.supervisor = Supervisor(self.source, "a, b", self.intake, self.clock, delays)
+
+    async def run(self, for_s: float) -> None:
+        task = asyncio.create_task(self.supervisor.run())
+        await self.clock.advance(for_s)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    def times(self, call: str) -> list[float]:
+        return [at for what, at in self.source.calls if what == call]
+
+
+async def test_samples_and_states_are_handed_on_in_their_order() -> None:
+    """What `read` returns goes to the intake, nothing else does."""
+    state = DeviceState(3, "ok")
+    line = Line([state, BLOCK, BLOCK, DeviceState(4, "degraded", "x")])
+    await line.run(0.1)
+    assert line.intake.got == [state, BLOCK, BLOCK, DeviceState(4, "degraded", "x")]
+
+
+async def test_a_device_that_is_not_there_is_tried_for_ever_with_growing_delays() -> None:
+    """NotConnected at open: close, tell, wait, open again; the waits grow to their limit and never end."""
+    line = Line(*[NotConnected("no route")] * 1000)
+    await line.run(100)
+    assert line.times("open") == [0, 1, 3, 7, *range(15, 101, 8)]
+    assert line.times("close")[:4] == line.times("open")[:4]
+    assert len(line.times("close")) == len(line.times("open"))
+    assert (line.supervisor.connects, line.supervisor.losses) == (0, len(line.times("open")))
+
+
+async def test_every_device_of_a_lost_connection_is_down_with_the_reason() -> None:
+    """NotConnected in the middle of reading: told before the wait, after the samples that came."""
+    line = Line([BLOCK, NotConnected("reset by peer")])
+    await line.run(0.5)
+    down = [DeviceState(3, "down", "reset by peer"), DeviceState(4, "down", "reset by peer")]
+    assert line.intake.got == [BLOCK, *down]
+    assert [call for call, _ in line.source.calls] == ["open", "close"]
+
+
+async def test_an_error_without_words_still_has_a_reason() -> None:
+    """`reason` is a sentence for people, never empty for a device that is down."""
+    line = Line(NotConnected())
+    await line.run(0.5)
+    assert [state.reason for state in line.intake.got] == ["connection lost"] * 2  # type: ignore[attr-defined]
+
+
+async def test_a_device_that_accepts_and_drops_is_not_hammered() -> None:
+    """Connections shorter than 30 s do not reset the delay."""
+    line = Line(*[[1.0, NotConnected("dropped")]] * 100)
+    await line.run(60)
+    gaps = [b - a for a, b in zip(line.times("close"), line.times("open")[1:], strict=False)]
+    assert gaps[:5] == [1, 2, 4, 8, 8]
+
+
+async def test_after_a_connection_that_lasted_the_delay_starts_small_again() -> None:
+    """More than 30 s connected: the next loss is retried soon."""
+    line = Line(NotConnected(), NotConnected(), NotConnected(), [31.0, NotConnected()], [])
+    await line.run(60)
+    assert line.times("open") == [0, 1, 3, 7, 39]
+    assert line.supervisor.connects == 2
+
+
+@pytest.mark.parametrize("script", [("hang",), ([],), (NotConnected(),), ([1.0] * 100,)])
+async def test_cancelling_returns_at_once_and_closes(script: tuple[object, ...]) -> None:
+    """While it opens, reads or waits: no time passes, and what was opened is closed."""
+    line = Line(*script)
+    await line.run(0.5)
+    assert line.clock.monotonic() == 1000.5
+    assert line.source.calls[-1][0] == "close"
+    assert len(line.times("open")) == len(line.times("close"))
+
+
+@pytest.mark.parametrize("script", [(ZeroDivisionError("bug"),), ([BLOCK, ZeroDivisionError("bug")],)])
+async def test_a_bug_is_loud_and_still_closes(script: tuple[object, ...]) -> None:
+    """Anything but NotConnected passes through and ends the process; the socket is freed first."""
+    line = Line(*script)
+    with pytest.raises(ZeroDivisionError):
+        await line.supervisor.run()
+    assert line.source.calls[-1][0] == "close"
