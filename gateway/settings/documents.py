@@ -15,14 +15,30 @@ KeyPath = tuple[str | int, ...]
 
 _LARGEST_FILE_BYTES = 64 * 2**20
 _DEEPEST = 20
+_MOST_VALUES = 1_000_000
+_FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SCALAR_ERRORS = (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises on a scalar whose text does not fit its tag: `!!int ""`, `!!bool maybe`, `!!timestamp x`."""
+
+
+class _TooMuchError(Exception):
+    """The document is nested too deeply, or aliases make it explode; carries a YAML mark's line, 0-based."""
+
+    def __init__(self, message: str, line: int) -> None:
+        self.line = line
+        super().__init__(message)
 
 
 @dataclass(slots=True)
 class Document:
-    """The content of one file. lines: the line of each key path; () is the file itself."""
+    """The content of one file. lines: the line of each key path; () is the file itself.
+
+    tabular: the first part of each path is the number of a row, which problems do not show (they have its line).
+    """
 
     file: str
     value: Any = None
+    tabular: bool = False
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
@@ -33,10 +49,14 @@ class Document:
                 return self.lines[path[:end]]
         return self.lines.get((), 0)
 
+    def problem(self, path: KeyPath, message: str, expected: str = "") -> Problem:
+        """A problem at a key path."""
+        shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else path
+        return Problem(self.file, self.line(path), ".".join(str(part) for part in shown), message, expected)
+
     def add(self, path: KeyPath, message: str, expected: str = "") -> None:
         """Note a problem at a key path."""
-        key = ".".join(str(part) for part in path)
-        self.problems.append(Problem(self.file, self.line(path), key, message, expected))
+        self.problems.append(self.problem(path, message, expected))
 
 
 def _text(document: Document, path: Path) -> str | None:
@@ -63,39 +83,52 @@ def read_yaml(path: Path, shown: str) -> Document:
     if text is None:
         return document
     try:
-        node = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        _check_depth(text)
+        node = yaml.compose(text, Loader=_FAST_LOADER)
+        document.lines[()] = 1
+        if node is not None:
+            document.value = _plain(document, node, (), yaml.SafeLoader(""))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         document.lines[()] = mark.line + 1 if mark else 0
         document.add((), f"is not valid YAML: {error.problem or error.context}")
-        return document
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         document.add((), f"is not valid YAML: {str(error).splitlines()[0]}")
-        return document
-    document.lines[()] = 1
-    if node is not None:
-        document.value = _plain(document, node, ())
+    except _TooMuchError as error:
+        document.lines = {(): error.line + 1}
+        document.add((), str(error))
     return document
 
 
-def _plain(document: Document, node: yaml.Node, path: KeyPath) -> Any:
+def _check_depth(text: str) -> None:
+    """Composing is recursive, in C without any guard: a file of brackets would end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_FAST_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise _TooMuchError("is nested too deeply", event.start_mark.line if event.start_mark else 0)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _plain(document: Document, node: yaml.Node, path: KeyPath, scalars: yaml.SafeLoader) -> Any:
     document.lines.setdefault(path, node.start_mark.line + 1)
-    if len(path) > _DEEPEST:
-        document.add(path, "is nested too deeply")
-        return None
+    if len(path) > _DEEPEST or len(document.lines) > _MOST_VALUES:
+        raise _TooMuchError("repeats itself through aliases or is far too large", node.start_mark.line)
     if isinstance(node, yaml.MappingNode):
-        return _mapping(document, node, path)
+        return _mapping(document, node, path, scalars)
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(document, item, (*path, i)) for i, item in enumerate(node.value)]
+        return [_plain(document, item, (*path, i), scalars) for i, item in enumerate(node.value)]
     try:
-        return yaml.SafeLoader("").construct_object(node)
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
-        reason = getattr(error, "problem", None) or str(error)
+        return scalars.construct_object(node)
+    except _SCALAR_ERRORS as error:
+        reason = getattr(error, "problem", None) or f"{node.value!r} does not fit {node.tag.rpartition(':')[2]}"
         document.add(path, f"cannot be understood: {reason}")
         return None
 
 
-def _mapping(document: Document, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+def _mapping(document: Document, node: yaml.MappingNode, path: KeyPath, scalars: yaml.SafeLoader) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key_node, item in node.value:
         key: Hashable = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
@@ -109,7 +142,7 @@ def _mapping(document: Document, node: yaml.MappingNode, path: KeyPath) -> dict[
             document.add(here, f"stands twice, first in line {first}")
         else:
             document.lines[here] = line
-            value[str(key)] = _plain(document, item, here)
+            value[str(key)] = _plain(document, item, here, scalars)
     return value
 
 
@@ -119,12 +152,12 @@ def read_csv(path: Path, shown: str) -> Document:
     The first line names the keys; comma, semicolon and tab are understood; empty lines and lines that begin with # are
     left out.
     """
-    document = Document(shown, [])
+    document = Document(shown, [], tabular=True)
     text = _text(document, path)
     if text is None:
         return document
     document.lines[()] = 1
-    head = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    head = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -151,6 +184,8 @@ def _rows(document: Document, reader: Any) -> None:
         document.lines[(at,)] = begin
         if any(cell.strip() for cell in cells[len(header) :]):
             document.add((at,), f"has {len(cells)} cells", f"{len(header)} as in the header")
+        if any(cell.strip() for key, cell in zip(header, cells, strict=False) if not key):
+            document.add((at,), "has a cell in a column without a name", "a name in the header of every column in use")
         document.value.append({key: cell.strip() for key, cell in zip(header, cells, strict=False) if key and cell.strip()})
     if header is None:
         document.add((), "is empty", "a header line that names the tag keys")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError
 
 from gateway.core.errors import ConfigError, Problem
 from gateway.core.sourcekind import DeviceEntry, SourceKind
@@ -15,10 +16,11 @@ from gateway.core.tags import Tag, TagTable
 from gateway.kinds import KINDS
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
-from gateway.settings.problems import note_validation
+from gateway.settings.problems import note_validation, unknown_key
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
 _OWN_KEYS = ("tags", "tag_file", "defaults")
+_DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in capitals"
 
 
 @dataclass(slots=True)
@@ -62,39 +64,63 @@ class _Loader:
     def _root(self) -> Root | None:
         document = self.yaml(self.folder / "gateway.yaml")
         root = None
-        value = {} if document.value is None else document.value
-        if not document.problems and not isinstance(value, dict):
-            document.add((), "is not a mapping", "keys such as name:, mqtt:, outbox:")
-        elif not any(p.message == "no such file" for p in document.problems):
+        value = {} if document.value is None and not document.problems else document.value
+        if isinstance(value, dict):
             root = self._validated_root(document, value)
+        elif not document.problems:
+            document.add((), "is not a mapping", "keys such as name:, mqtt:, outbox:")
         self.problems += document.problems
-        return root
+        return root if not document.problems else None
 
     def _validated_root(self, document: Document, value: dict[str, Any]) -> Root | None:
+        # Root takes options of its own beside its fields (_env_file ...): only fields may reach it.
+        fields = {}
+        for key, one in value.items():
+            if key not in Root.model_fields:
+                document.add((key,), *unknown_key(key, list(Root.model_fields)))
+            elif key != "name" and not isinstance(one, dict):
+                # A variable below this key would replace the file's value and hide that it is wrong.
+                document.add((key,), "is not a mapping", "keys below it, each as key: value")
+            else:
+                fields[key] = one
         try:
-            return Root(**value)
+            return Root(**fields)
         except ValidationError as error:
-            note_validation(document, error, Root, environment=self._variable)
-        except ValueError as error:  # pydantic-settings could not parse a variable
-            document.problems.append(Problem("environment", 0, "", str(error).splitlines()[0]))
+            note_validation(document, error, Root, environment=lambda path: self._variable(document, path))
+        except SettingsError as error:
+            document.problems.append(self._unreadable_variable(error))
+        except OverflowError:
+            document.add((), "holds a number beyond all measure")
         return None
 
-    def _variable(self, path: KeyPath) -> str | None:
-        """The environment variable that set this key of gateway.yaml, if one did."""
+    def _unreadable_variable(self, error: SettingsError) -> Problem:
+        """pydantic-settings could not parse the text of a variable; it names only the field."""
+        field = str(error).partition('field "')[2].partition('"')[0]
+        names = [name for name in sorted(self.environ) if name == f"{ENV_PREFIX}{field}".upper()]
+        return Problem(
+            "environment", 0, (names or [""])[0], "is not valid JSON", "a JSON object, or one variable for each key"
+        )
+
+    def _variable(self, document: Document, path: KeyPath, prefix: str = ENV_PREFIX) -> str | None:
+        """The environment variable that set this key, something around it, or (if the file does not) something in it."""
         for end in range(len(path), 0, -1):
-            name = ENV_PREFIX + "__".join(str(part) for part in path[:end]).upper()
+            name = prefix + "__".join(str(part) for part in path[:end]).upper()
             if name in self.environ:
                 return name
-        return None
+        inner = prefix + "".join(f"{part}__" for part in path).upper()
+        below = [name for name in sorted(self.environ) if name.startswith(inner)]
+        return below[0] if path and below and path not in document.lines else None
 
     def _check_environment(self) -> None:
         known = {name.upper() for name in Root.model_fields} | {"DEVICES"}
         for name in sorted(self.environ):
-            head = name.removeprefix(ENV_PREFIX).split("__")[0]
+            head, *rest = name.removeprefix(ENV_PREFIX).split("__")
             if head not in known:
                 close = difflib.get_close_matches(head, known, 1)
                 hint = f"{ENV_PREFIX}{close[0]}..." if close else "a key of gateway.yaml or DEVICES"
                 self.problems.append(Problem("environment", 0, name, "is not a known setting", hint))
+            elif head == "DEVICES" and not rest:
+                self.problems.append(Problem("environment", 0, name, "names no device", _DEVICE_VARIABLE))
 
     # -- devices -----------------------------------------------------------------------------------------------------
 
@@ -102,11 +128,13 @@ class _Loader:
         place = self.folder / "devices"
         files = sorted(p for p in place.glob("*") if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
         devices = [d for d in map(self._device, files) if d is not None]
-        overridden = {name.split("__")[2] for name in self.environ if name.startswith(f"{ENV_PREFIX}DEVICES__")}
         stems = {_variable_part(p.stem) for p in files}
-        for name in sorted(overridden - stems):
-            expected = f"the name of a file in devices/ in capitals: {', '.join(sorted(stems)) or 'none there'}"
-            self.problems.append(Problem("environment", 0, f"{ENV_PREFIX}DEVICES__{name}", "names no device file", expected))
+        for name in sorted(self.environ):
+            rest = name.removeprefix(f"{ENV_PREFIX}DEVICES__")
+            if rest != name and not any(len(rest) > len(stem) + 2 and rest.startswith(f"{stem}__") for stem in stems):
+                problem = "names no key of the device" if rest.rstrip("_") in stems else "names no device file"
+                expected = f"{_DEVICE_VARIABLE}: {', '.join(sorted(stems)) or 'there is no device file'}"
+                self.problems.append(Problem("environment", 0, name, problem, expected))
         return devices
 
     def _device(self, path: Path) -> _Device | None:
@@ -129,49 +157,69 @@ class _Loader:
             document.add(("protocol",), message, " or ".join(KINDS))
             return None
         own = {"name": path.stem} | {k: v for k, v in value.items() if k not in _OWN_KEYS}
-        config = self._validated(document, kind.device_model, own, (), extra_keys=_OWN_KEYS)
-        defaults = self._validated(document, PolicyDefaults, value.get("defaults") or {}, ("defaults",))
-        device = _Device(kind, config, document, defaults or PolicyDefaults())
+        prefix = _device_prefix(path)
+        config = self._validated(document, kind.device_model, own, (), _OWN_KEYS, prefix)
+        defaults = {} if value.get("defaults") is None else value["defaults"]
+        policy = self._validated(document, PolicyDefaults, defaults, ("defaults",), (), prefix)
+        device = _Device(kind, config, document, policy or PolicyDefaults())
         self._tags(device, value)
         return device if config is not None else None
 
     def _override(self, document: Document, path: Path, value: dict[str, Any]) -> None:
         """GATEWAY__DEVICES__NAME__KEY sets a plain key of devices/name.yaml."""
-        prefix = f"{ENV_PREFIX}DEVICES__{_variable_part(path.stem)}__"
+        prefix = _device_prefix(path)
         for name, text in self.environ.items():
-            if name.startswith(prefix):
+            if name.startswith(prefix) and name != prefix:
                 target = value
                 *parents, last = name.removeprefix(prefix).lower().split("__")
+                if "tags" in (last, *parents):
+                    document.problems.append(Problem("environment", 0, name, "tags cannot be set here", "a plain key"))
+                    continue
                 for key in parents:
-                    target = target.setdefault(key, {})
-                    if not isinstance(target, dict):
-                        document.add((key,), f"cannot be set by {name}: it is not a mapping")
-                        return
-                target[last] = text
+                    inner = target.setdefault(key, {})
+                    if not isinstance(inner, dict):
+                        document.problems.append(Problem("environment", 0, name, f"{key} is not a mapping", "a plain key"))
+                        break
+                    target = inner
+                else:
+                    target[last] = text
 
     def _validated(
-        self, document: Document, model: type[BaseModel], value: Any, path: KeyPath, extra_keys: tuple[str, ...] = ()
+        self,
+        document: Document,
+        model: type[BaseModel],
+        value: Any,
+        path: KeyPath,
+        extra_keys: tuple[str, ...] = (),
+        prefix: str = "",
     ) -> Any:
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            note_validation(document, error, model, path, extra_keys)
-            return None
+
+            def variable(where: KeyPath) -> str | None:
+                return self._variable(document, where, prefix) if prefix else None
+
+            note_validation(document, error, model, path, extra_keys, variable)
+        except OverflowError:
+            document.add(path, "holds a number beyond all measure")
+        return None
 
     # -- tags --------------------------------------------------------------------------------------------------------
 
     def _tags(self, device: _Device, value: dict[str, Any]) -> None:
         document = device.document
-        inline = value.get("tags") or []
+        inline = [] if value.get("tags") is None else value["tags"]
         if not isinstance(inline, list):
             document.add(("tags",), "is not a list", "one entry per tag: - {name: ..., ...}")
             inline = []
         for at, item in enumerate(inline):
             self._tag(device, document, item, ("tags", at))
-        tag_file = value.get("tag_file")
+        tag_file, before = value.get("tag_file"), len(self.problems)
         if tag_file is not None:
             self._tag_file(device, tag_file)
-        if not device.tags and not document.problems and getattr(device.config, "enabled", True):
+        blamed = document.problems or len(self.problems) > before
+        if not device.tags and not blamed and getattr(device.config, "enabled", True):
             document.add(("tags",), "the device has no tags", "tags: or tag_file:")
 
     def _tag_file(self, device: _Device, tag_file: Any) -> None:
@@ -180,7 +228,7 @@ class _Loader:
             device.document.add(("tag_file",), f"{tag_file!r} is not a file name", "a file in tags/, for instance press.csv")
             return
         path = place / tag_file
-        if not path.is_file():
+        if not _is_file(path):
             there = difflib.get_close_matches(tag_file, [p.name for p in place.glob("*.csv")], 1)
             hint = f"is there as {there[0]}?" if there else f"a CSV file in {place!s}"
             device.document.add(("tag_file",), f"{path!s} does not exist", hint)
@@ -231,8 +279,7 @@ class _Loader:
 
     def _late_problem(self, document: Document, path: KeyPath, message: str) -> None:
         """A problem found after the document's own problems were collected."""
-        key = ".".join(str(part) for part in path)
-        self.problems.append(Problem(document.file, document.line(path), key, message, "another name"))
+        self.problems.append(document.problem(path, message, "another name"))
 
     def _check_unused_tag_files(self) -> None:
         used = {p.resolve() for p in self.read}
@@ -263,8 +310,21 @@ class _Loader:
         for path in sorted(self.read):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         for name, text in sorted(self.environ.items()):
-            digest.update(f"{name}={text}\0".encode())
+            digest.update(f"{name}={text}\0".encode(errors="surrogateescape"))
         return digest.hexdigest()[:12]
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is there and a file; a name that the file system refuses is not."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _device_prefix(path: Path) -> str:
+    """How the environment variables for a device file begin."""
+    return f"{ENV_PREFIX}DEVICES__{_variable_part(path.stem)}__"
 
 
 def _variable_part(name: str) -> str:

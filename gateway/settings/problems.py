@@ -1,7 +1,7 @@
 """Validation errors in the words of the person who wrote the file."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -24,7 +24,7 @@ def note_validation(
     for one in error.errors(include_url=False):
         where = tuple(part for part in one["loc"] if isinstance(part, str | int))
         message, expected = _words(one, model, where, extra_keys)
-        variable = environment(where)
+        variable = environment((*path, *where))
         if variable:
             document.problems.append(Problem("environment", 0, variable, message, expected))
         else:
@@ -34,18 +34,24 @@ def note_validation(
 def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[str, ...]) -> tuple[str, str]:
     kind, text, context = one["type"], one["msg"], one.get("ctx", {})
     if kind == "extra_forbidden":
-        known = [*_fields_at(model, where[:-1]), *extra_keys]
-        close = difflib.get_close_matches(str(where[-1]), known, 1)
-        return "is not a known key", f"{close[0]}?" if close else f"one of {', '.join(known)}"
+        return unknown_key(str(where[-1]), [*_fields_at(model, where[:-1]), *extra_keys])
     if kind == "missing":
         return "is missing", ""
-    shown = repr(one["input"])
+    shown = "the value" if any("password" in str(part) for part in where) else repr(one["input"])
     shown = shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "..."
     if kind in ("value_error", "assertion_error"):
         return text.removeprefix("Value error, ").removeprefix("Assertion failed, "), ""
     if "expected" in context:
         return f"{shown} is not allowed", str(context["expected"])
-    return f"{shown} is not allowed", text[:1].lower() + text[1:].replace("Input should be", "").strip()
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{shown} is not a mapping", "keys below it, each as key: value"
+    return f"{shown} is not allowed", text.removeprefix("Input should be ")
+
+
+def unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:
+    """Message and expectation for a key that nobody knows: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(key, known, 1)
+    return "is not a known key", f"{close[0]}?" if close else f"one of {', '.join(known)}"
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:

@@ -1,0 +1,125 @@
+"""A configuration folder becomes settings."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.settings import load
+from tests.unit.settings.folders import CSV, LINE, PRESS, write
+
+SECOND = 1_000_000_000
+
+
+def test_a_minimal_folder_is_enough(tmp_path: Path) -> None:
+    """A name, a device, a tag: everything else has a default."""
+    settings = load(write(tmp_path))
+    assert settings.root.name == "press-1"
+    assert settings.table.devices == ("line", "press")
+    assert [(tag.name, tag.device, tag.single) for tag in settings.table.tags] == [
+        ("speed", 0, False),
+        ("oil_temp", 1, True),
+        ("pressure", 1, True),
+    ]
+    assert [(e.number, e.first_tag, len(e.tags)) for e in settings.entries] == [(0, 0, 1), (1, 1, 2)]
+    assert [kind.name for kind in settings.kinds] == ["opcua", "modbus"]
+    assert (len(settings.policies), settings.warnings) == (3, ())
+
+
+def test_a_tag_takes_what_it_does_not_say_from_device_then_gateway_then_model(tmp_path: Path) -> None:
+    """Four layers, nearest first; a tag that says the model's own default means it."""
+    tags = "tags:\n  - {name: a, node: i=1, deadband: 0}\n  - {name: b, node: i=2, max_silence: 5s}\n"
+    write(
+        tmp_path,
+        {
+            "gateway.yaml": "name: g\ndefaults:\n  deadband: 3\n  max_silence: 30s\n  anomaly: 7\n",
+            "devices/line.yaml": LINE.split("tags:")[0] + "defaults:\n  deadband: 2%\n" + tags,
+        },
+    )
+    a, b, press = load(tmp_path).policies[:3]
+    assert (a.deadband, b.deadband, press.deadband) == ((0.0, 0.0), (0.0, 0.02), (3.0, 0.0))
+    assert (a.max_silence, b.max_silence) == (30 * SECOND, 5 * SECOND)
+    assert (a.anomaly, a.hysteresis) == (7.0, (0.0, 0.01))
+
+
+SPREADSHEETS = {
+    "semicolons": CSV.replace(",", ";"),
+    "tabs": CSV.replace(",", "\t"),
+    "BOM": "\ufeff" + CSV,
+    "CRLF": CSV.replace("\n", "\r\n"),
+    "old Mac": CSV.replace("\n", "\r"),
+    "no last newline": CSV.rstrip(),
+    "empty lines": CSV.replace("\n", "\n\n,,,\n"),
+    "comments": "# from; the; drawing; 7\n  # and, more\n" + CSV + "#pump,holding:9,,\n",
+    "spaces": CSV.replace(",", " , "),
+    "quotes": CSV.replace("oil_temp", '"oil_temp"').replace("bar", '"bar"'),
+    "cells of rest": CSV.replace("\n", ",,,\n"),
+}
+
+
+@pytest.mark.parametrize("form", SPREADSHEETS)
+def test_a_tag_file_may_come_from_any_spreadsheet(tmp_path: Path, form: str) -> None:
+    """Separators, line ends, byte order mark, empty lines and comments do not matter."""
+    settings = load(write(tmp_path, {"tags/press.csv": SPREADSHEETS[form]}))
+    assert [(tag.name, tag.unit) for tag in settings.table.tags[1:]] == [("oil_temp", "°C"), ("pressure", "bar")]
+
+
+def test_inline_tags_come_before_those_of_the_tag_file(tmp_path: Path) -> None:
+    """Both may be given; ids follow the order of the files."""
+    inline = PRESS + "tags:\n  - {name: running, address: coil:0}\n"
+    settings = load(write(tmp_path, {"devices/press.yaml": inline}))
+    assert [tag.name for tag in settings.table.tags] == ["speed", "running", "oil_temp", "pressure"]
+
+
+def test_a_device_can_be_left_out_or_named_otherwise(tmp_path: Path) -> None:
+    """`enabled: false` leaves it out with its tags; `name:` replaces the file's name."""
+    write(tmp_path, {"devices/press.yaml": PRESS + "enabled: false\n", "devices/line.yaml": "name: Linie 7\n" + LINE})
+    settings = load(tmp_path)
+    assert settings.table.devices == ("Linie 7",)
+    assert len(settings.table) == 1
+
+
+def test_a_tag_file_that_nobody_uses_is_a_warning(tmp_path: Path) -> None:
+    """It may be a device that was forgotten; it is no reason not to start."""
+    (warning,) = load(write(tmp_path, {"tags/pump.csv": CSV})).warnings
+    assert "pump.csv" in warning
+    assert "no device uses this file" in warning
+
+
+def test_the_hash_names_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same bytes, same hash, wherever they are; any change of any file or variable changes it."""
+    first = load(write(tmp_path / "a")).hash
+    assert first == load(write(tmp_path / "b")).hash
+    changed: list[dict[str, str | bytes | None]] = [
+        {"gateway.yaml": "name: press-1 \n"},
+        {"devices/line.yaml": LINE + "\n"},
+        {"tags/press.csv": CSV + "\n"},
+        {"devices/press.yaml": None, "devices/press2.yaml": PRESS},
+    ]
+    hashes = {load(write(tmp_path / str(number), files)).hash for number, files in enumerate(changed)}
+    monkeypatch.setenv("GATEWAY__MQTT__URL", "mqtt://elsewhere")
+    hashes.add(load(tmp_path / "a").hash)
+    assert len(hashes | {first}) == 6
+    assert len(first) == 12
+
+
+@pytest.mark.parametrize("writing", ["1s", "1000ms", " 1 s "])
+def test_durations_are_written_with_units(tmp_path: Path, writing: str) -> None:
+    """All of them say the same."""
+    settings = load(
+        write(tmp_path, {"gateway.yaml": f"name: g\noutbox: {{commit_interval: '{writing}', max_bytes: 1GiB}}\n"})
+    )
+    assert (settings.root.outbox.commit_interval, settings.root.outbox.max_bytes) == (SECOND, 2**30)
+
+
+def test_the_shipped_configuration_is_valid() -> None:
+    """What a user copies can be used as it is."""
+    settings = load(Path(__file__).parents[3] / "config")
+    assert len(settings.table) > 10
+    assert settings.warnings == ()
+
+
+def test_a_large_inline_file_loads_in_reasonable_time(tmp_path: Path) -> None:
+    """Ten thousand tags in one YAML file are unusual and must not take a minute (the test's own timeout is the judge)."""
+    tags = "".join(f"  - {{name: t{i}, node: ns=2;i={i}, deadband: 1%}}\n" for i in range(3000))
+    settings = load(write(tmp_path, {"devices/line.yaml": LINE + tags}))
+    assert len(settings.table) == 3003

@@ -1,0 +1,196 @@
+"""A configuration that cannot be used: one error, every problem, each with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.core.errors import ConfigError
+from gateway.settings import load
+from tests.unit.settings.folders import CSV, LINE, PRESS, ROOT, places_of, problems_of, write
+
+MODBUS = "protocol: modbus\nurl: tcp://h\n"
+TAG = "tags:\n  - {name: a, address: holding:1}\n"
+
+# file, content, then (line, key, part of message or expectation) of the only problem
+ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
+    "unknown root key": ("gateway.yaml", "name: g\n\nmqt:\n  url: x\n", (3, "mqt", "mqtt?")),
+    "unknown nested key": ("gateway.yaml", "name: g\nmqtt:\n  ulr: x\n", (3, "mqtt.ulr", "url?")),
+    "option of the library": ("gateway.yaml", "name: g\n_env_file: x\n", (2, "_env_file", "not a known key")),
+    "unknown device key": ("devices/press.yaml", MODBUS + "intervall: 1s\n" + TAG, (3, "intervall", "interval?")),
+    "unknown tag key": ("devices/press.yaml", MODBUS + "tags:\n  - name: a\n    adress: 1\n    address: coil:1\n",
+                        (5, "tags.0.adress", "address?")),
+    "unknown default": ("devices/press.yaml", MODBUS + "defaults:\n  dead_band: 1\n" + TAG,
+                        (4, "defaults.dead_band", "deadband?")),
+    "key stands twice": ("gateway.yaml", "name: g\nmqtt:\n  root: a\n  url: mqtt://h\n  root: b\n",
+                         (5, "mqtt.root", "stands twice, first in line 3")),
+    "name missing": ("gateway.yaml", "mqtt: {}\n", (1, "name", "is missing")),
+    "name with slash": ("gateway.yaml", "name: a/b\n", (1, "name", "'/'")),
+    "name with plus": ("gateway.yaml", "name: a+b\n", (1, "name", "'+'")),
+    "name with hash": ("gateway.yaml", "name: 'a#b'\n", (1, "name", "'#'")),
+    "name empty": ("gateway.yaml", "name: ''\n", (1, "name", "must not be empty")),
+    "name a number": ("gateway.yaml", "name: 7\n", (1, "name", "put it in quotes")),
+    "name too long": ("gateway.yaml", f"name: {'x' * 129}\n", (1, "name", "longer than 128")),
+    "duration without unit": ("gateway.yaml", "name: g\noutbox:\n  commit_interval: 5\n",
+                              (3, "outbox.commit_interval", "250ms")),
+    "duration of another unit": ("gateway.yaml", "name: g\nwindow:\n  grace: 5 parsec\n", (3, "window.grace", "250ms")),
+    "duration out of range": ("gateway.yaml", "name: g\nwindow:\n  length: 2min\n", (3, "window.length", "1s to 60s")),
+    "window does not divide": ("gateway.yaml", "name: g\nwindow:\n  length: 7s\n", (2, "window", "divide a minute")),
+    "size without unit": ("gateway.yaml", "name: g\noutbox:\n  max_bytes: 512\n", (3, "outbox.max_bytes", "512MiB")),
+    "broker url": ("gateway.yaml", "name: g\nmqtt:\n  url: tcp://h\n", (3, "mqtt.url", "mqtt://")),
+    "topic root": ("gateway.yaml", "name: g\nmqtt:\n  root: a//b\n", (3, "mqtt.root", "empty topic level")),
+    "section is a number": ("gateway.yaml", "name: g\nmqtt: 5\n", (2, "mqtt", "not a mapping")),
+    "section is empty": ("gateway.yaml", "name: g\nmqtt:\nwindow: {}\n", (2, "mqtt", "not a mapping")),
+    "root is a list": ("gateway.yaml", "- a\n- b\n", (1, "", "not a mapping")),
+    "root with a bad scalar": ("gateway.yaml", "- !!int x\n", (1, "0", "cannot be understood")),
+    "broken YAML": ("gateway.yaml", "name: g\nmqtt: [1, 2\nwindow: {}\n", (3, "", "not valid YAML")),
+    "tab in YAML": ("gateway.yaml", "name: g\nmqtt:\n\turl: x\n", (3, "", "not valid YAML")),
+    "two documents": ("gateway.yaml", "name: g\n---\nname: h\n", (2, "", "another document")),
+    "unknown alias": ("gateway.yaml", "name: *x\n", (1, "", "undefined alias")),
+    "not UTF-8": ("gateway.yaml", "# eins\n# zwei\nname: Öl\n".encode("latin-1"), (3, "", "UTF-8")),
+    "nested for ever": ("gateway.yaml", "name: g\na: " + "[" * 100_000, (2, "", "nested too deeply")),
+    "nested by dashes": ("gateway.yaml", "name: g\na:\n" + " -" * 50_000, (3, "", "nested too deeply")),
+    "refers to itself": ("gateway.yaml", "name: g\na: &x [*x, *x, *x, *x]\n", (2, "", "repeats itself")),
+    "device is text": ("devices/press.yaml", "modbus\n", (1, "", "not a mapping")),
+    "device is empty": ("devices/press.yaml", "# nothing yet\n", (1, "", "not a mapping")),
+    "device broken": ("devices/press.yaml", "protocol: modbus\nurl: 'x\n", (3, "", "not valid YAML")),
+    "protocol missing": ("devices/press.yaml", "url: tcp://h\n", (1, "protocol", "modbus or opcua")),
+    "protocol unknown": ("devices/press.yaml", "url: x\nprotocol: profinet\n", (2, "protocol", "'profinet' is not known")),
+    "protocol a list": ("devices/press.yaml", "url: x\nprotocol: [modbus]\n", (2, "protocol", "is not known")),
+    "device url": ("devices/press.yaml", "protocol: modbus\nurl: http://h\n" + TAG, (2, "url", "tcp://host")),
+    "device url missing": ("devices/press.yaml", "protocol: modbus\n" + TAG, (1, "url", "is missing")),
+    "unit impossible": ("devices/press.yaml", MODBUS + "unit: 300\n" + TAG, (3, "unit", "less than or equal to 255")),
+    "no tags": ("devices/press.yaml", MODBUS, (1, "tags", "no tags")),
+    "tags no list": ("devices/press.yaml", MODBUS + "tags: {a: 1}\n", (3, "tags", "not a list")),
+    "tag no mapping": ("devices/press.yaml", MODBUS + TAG + "  - oil\n", (5, "tags.1", "'oil' is not a tag")),
+    "address": ("devices/press.yaml", MODBUS + "tags:\n  - name: a\n    address: 40001\n",
+                (5, "tags.0.address", "holding:100")),
+    "address out of range": ("devices/press.yaml", MODBUS + "tags:\n  - {name: a, address: coil:70000}\n",
+                             (4, "tags.0.address", "0 to 65535")),
+    "type does not fit": ("devices/press.yaml", MODBUS + "tags:\n  - {name: a, address: coil:7, type: float32}\n",
+                          (4, "tags.0.type", "expected bool")),
+    "node": ("devices/line.yaml", LINE.replace("ns=2;s=Speed", "Speed"), (4, "tags.0.node", "NodeId such as")),
+    "limits out of order": ("devices/press.yaml", MODBUS + "tags:\n  - {name: a, address: coil:7, lo: 3, hi: 2}\n",
+                            (4, "tags.0", "lo (3) must lie below hi (2)")),
+    "limits far out of order": ("devices/press.yaml", MODBUS + "tags:\n  - {name: a, address: coil:7, lolo: 3, hihi: 2}\n",
+                                (4, "tags.0", "lolo (3) must lie below hihi (2)")),
+    "number beyond all measure": ("devices/press.yaml", MODBUS + f"timeout: 1{'0' * 400}s\n" + TAG,
+                                  (1, "", "beyond all measure")),
+    "tag name": ("devices/press.yaml", MODBUS + "tags:\n  - {name: a/b, address: coil:7}\n", (4, "tags.0.name", "'/'")),
+    "tag twice": ("devices/press.yaml", MODBUS + TAG + "  - name: a\n    address: coil:1\n",
+                  (5, "tags.1.name", "press.yaml:4")),
+    "tag twice over files": ("devices/press.yaml", PRESS + "tags:\n  - {name: pressure, address: coil:7}\n",
+                             (3, "name", "press.yaml:5")),
+    "device twice": ("devices/press.yaml", PRESS + "name: line\n", (4, "name", "line.yaml")),
+    "tag file missing": ("devices/press.yaml", MODBUS + "tag_file: pres.csv\n", (3, "tag_file", "press.csv?")),
+    "tag file elsewhere": ("devices/press.yaml", MODBUS + "tag_file: ../press.csv\n", (3, "tag_file", "not a file name")),
+    "tag file no text": ("devices/press.yaml", MODBUS + "tag_file: [press.csv]\n", (3, "tag_file", "not a file name")),
+    "tag file unnameable": ("devices/press.yaml", MODBUS + f"tag_file: {'x' * 300}\n", (3, "tag_file", "does not exist")),
+    "CSV column": ("tags/press.csv", CSV.replace("address", "adress"), (1, "adress", "address?")),
+    "CSV without name": ("tags/press.csv", CSV.replace("name,", "tag,"), (1, "", "no column 'name'")),
+    "CSV column twice": ("tags/press.csv", CSV.replace("unit", "type"), (1, "type", "twice in the header")),
+    "CSV too many cells": ("tags/press.csv", CSV.replace("bar", "bar,5"), (3, "", "5 cells")),
+    "CSV column without name": ("tags/press.csv", CSV.replace(",unit", ",").replace("°C", ""),
+                                (3, "", "column without a name")),
+    "CSV empty": ("tags/press.csv", "\n \n", (1, "", "is empty")),
+    "CSV unclosed quote": ("tags/press.csv", CSV + 'x,"holding:9\n', (4, "", "not valid CSV")),
+    "CSV not UTF-8": ("tags/press.csv", CSV.encode("latin-1"), (2, "", "CSV UTF-8")),
+    "CSV UTF-16": ("tags/press.csv", CSV.encode("utf-16"), (1, "", "CSV UTF-8")),
+    "CSV decimal comma": ("tags/press.csv", 'name;address;hi\na;holding:1;"1,5"\n', (2, "hi", "with a point")),
+    "CSV bad address": ("tags/press.csv", CSV.replace("holding:2", "2"), (3, "address", "'2' is not a Modbus address")),
+    "CSV tag twice": ("tags/press.csv", CSV + "oil_temp,holding:9,,\n", (4, "name", "press.csv:2")),
+    "CSV after a long cell": ("tags/press.csv", CSV.replace("°C", '"°C\n(oil)\n"') + "x,y,,\n",
+                              (6, "address", "'y' is not")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ONE)
+def test_a_problem_has_file_line_key_and_expectation(tmp_path: Path, what: str) -> None:
+    """Exactly one problem, and it says where it is and what was expected."""
+    file, content, (line, key, said) = ONE[what]
+    (problem,) = problems_of(write(tmp_path, {file: content}))
+    assert (problem.line, problem.key) == (line, key)
+    assert problem.file == ("tags/press.csv" if what == "tag twice over files" else file)
+    assert said in f"{problem.message} (expected {problem.expected})"
+
+
+def test_all_problems_of_all_files_come_at_once(tmp_path: Path) -> None:
+    """Nobody has to repair one mistake to be told the next; the list is ordered by file and line."""
+    found = places_of(
+        write(
+            tmp_path,
+            {
+                "gateway.yaml": "nam: g\nwindow:\n  grace: 5\noutbox:\n  path: 7\n  max_age: x\n",
+                "devices/press.yaml": PRESS + "unit: 999\ninterval: 1\ntags:\n  - {name: a}\n  - {name: b/c, address: 1}\n",
+                "devices/line.yaml": "protocol: opcua\nurl: [\n",
+                "devices/oven.yaml": "protocol: s7\n",
+                "tags/press.csv": "name,address,hi,lo\na#,holding:1,1,2\nb,coil:x,,\n",
+            },
+        )
+    )
+    assert found == sorted(found, key=lambda place: place[:2])
+    assert set(found) == {
+        ("gateway.yaml", 1, "nam"), ("gateway.yaml", 1, "name"), ("gateway.yaml", 3, "window.grace"),
+        ("gateway.yaml", 5, "outbox.path"), ("gateway.yaml", 6, "outbox.max_age"),
+        ("devices/press.yaml", 4, "unit"), ("devices/press.yaml", 5, "interval"),
+        ("devices/press.yaml", 7, "tags.0.address"),
+        ("devices/press.yaml", 8, "tags.1.name"), ("devices/press.yaml", 8, "tags.1.address"),
+        ("devices/line.yaml", 3, ""), ("devices/oven.yaml", 1, "protocol"),
+        ("tags/press.csv", 2, "name"), ("tags/press.csv", 3, "address"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("files", "place", "said"),
+    [
+        ({"gateway.yaml": None}, ("gateway.yaml", 0), "no such file"),
+        ({"devices/press.yaml": None, "devices/line.yaml": None}, ("devices", 0), "no enabled device"),
+        ({"devices/press.yaml": None, "devices/line.yaml": "enabled: false\n" + LINE}, ("devices", 0), "no enabled device"),
+    ],
+)
+def test_what_is_missing_is_said_once(tmp_path: Path, files: dict[str, None], place: tuple[str, int], said: str) -> None:
+    """A file, or all devices: one problem, not a chain of its consequences."""
+    (problem,) = problems_of(write(tmp_path, dict(files)))
+    assert ((problem.file, problem.line), problem.message) == (place, said)
+
+
+def test_a_missing_folder_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    """No such folder, or a file in its place."""
+    for path in (tmp_path / "nowhere", tmp_path / "file"):
+        (tmp_path / "file").write_text(ROOT)
+        with pytest.raises(ConfigError, match="no such folder"):
+            load(path)
+
+
+def test_a_folder_in_place_of_a_file_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    """`devices/x.yaml/` and `gateway.yaml/` cannot be read."""
+    write(tmp_path, {"gateway.yaml": None})
+    (tmp_path / "gateway.yaml").mkdir()
+    (tmp_path / "devices" / "x.yaml").mkdir()
+    assert {(p.file, p.message) for p in problems_of(tmp_path)} == {
+        ("gateway.yaml", "cannot be read: Is a directory"),
+        ("devices/x.yaml", "cannot be read: Is a directory"),
+    }
+
+
+def test_a_disabled_device_is_still_checked(tmp_path: Path) -> None:
+    """It will be enabled one day; only missing tags are forgiven."""
+    assert places_of(write(tmp_path, {"devices/press.yaml": MODBUS + "enabled: false\nunit: 999\n"})) == [
+        ("devices/press.yaml", 4, "unit")
+    ]
+    load(write(tmp_path, {"devices/press.yaml": MODBUS + "enabled: false\n"}))
+
+
+def test_a_password_is_never_quoted_back(tmp_path: Path) -> None:
+    """Problems end up in logs."""
+    text = "name: g\nmqtt:\n  username: u\n  password: 4711\n"
+    (problem,) = problems_of(write(tmp_path, {"gateway.yaml": text}))
+    assert "4711" not in str(problem)
+    assert (problem.line, problem.key) == (4, "mqtt.password")
+
+
+def test_aliases_that_explode_are_refused_in_time(tmp_path: Path) -> None:
+    """A billion laughs: 9^8 values from nine lines."""
+    lines = ["name: g", "a0: &a0 [1,1,1,1,1,1,1,1,1]"]
+    lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
+    (problem,) = problems_of(write(tmp_path, {"gateway.yaml": "\n".join(lines)}))
+    assert "repeats itself" in problem.message
