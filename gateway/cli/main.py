@@ -77,3 +77,67 @@ def schema() -> None:
     from gateway.cli.schema import print_schema
 
     print_schema()
+
+
+@app.command()
+def demo(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="DIR",
+            show_default="the shipped example",
+            help="Folder with gateway.yaml, devices/ and tags/. Its devices are simulated.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, metavar="N", show_default=False, help="End after N seconds and judge the run.")
+    ] = None,
+) -> None:
+    """Run everything on this machine, nothing else needed: broker, simulated devices, gateway, subscriber.
+
+    Exit codes: 0 when it ended well, 1 when not, and it says why; 2 when the configuration cannot be used. With --seconds
+    a good end means: windows of every device, an alarm or anomaly (from 60 s on), and no sequence number missing.
+    """
+    from gateway.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(config, seconds))
+
+
+@app.command()
+def tail(
+    broker: Annotated[
+        str, typer.Option(metavar="URL", help="mqtt://host:1883, or mqtts://host:8883 for TLS.")
+    ] = "mqtt://127.0.0.1:1883",
+    root: Annotated[str, typer.Option(help="First level or levels of the topics.")] = "plant",
+    topic: Annotated[
+        str,
+        typer.Option(metavar="FILTER", show_default="everything below root", help="Follow this MQTT topic filter instead."),
+    ] = "",
+    username: Annotated[
+        str, typer.Option(show_default=False, help="User name at the broker; the password comes from GATEWAY_MQTT_PASSWORD.")
+    ] = "",
+    ca: Annotated[
+        str,
+        typer.Option(metavar="FILE", show_default="those of the system", help="PEM file of the CA to trust, for mqtts://."),
+    ] = "",
+    mqtt: Annotated[str, typer.Option(metavar="VERSION", help="MQTT version: 5 or 3.1.1.")] = "5",
+    seconds: Annotated[
+        float | None, typer.Option(min=0, metavar="N", show_default=False, help="End after N seconds.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per message; the proof goes to standard error.")
+    ] = False,
+) -> None:
+    """Print live what gateways publish; at the end prove that no message is missing and none came twice.
+
+    Exit codes: 0 when every sequence number is there or declared lost, 1 when not or when none came, 2 when the broker
+    cannot be reached or an option is wrong.
+    """
+    from gateway.cli.tail import TailOptions, run_tail
+
+    options = TailOptions(
+        broker=broker, root=root, topic=topic, username=username, ca=ca, version=mqtt, seconds=seconds, json=json
+    )
+    raise typer.Exit(run_tail(options))

@@ -1,0 +1,201 @@
+"""`gateway demo`: the whole thing on this machine, and whether it did what it promises."""
+
+import asyncio
+import math
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from gateway.cli.inbound import Incoming
+from gateway.cli.ledger import Report
+from gateway.cli.problems import EXIT_CONFIG, print_problems
+from gateway.cli.reading import Reading, stop_on_signals, unless
+from gateway.cli.render import Screen, clean, console, hush
+from gateway.cli.verdict import unproven
+from gateway.core.errors import ConfigError, GatewayError, NotConnected
+from gateway.demo.scene import Scene, shipped_config
+from gateway.encoding.topics import CONTRACT_VERSION
+from gateway.settings import Settings
+from gateway.sinks.mqtt.client import MqttClient
+from gateway.sinks.mqtt.config import MqttConfig
+
+_EVENTS_DUE_S: Final = 60.0
+_GOODBYE_S: Final = 3.0
+_HEADLINES: Final = 6
+
+
+def run_demo(config: Path | None, seconds: float | None) -> int:
+    """Run until stopped, or for `seconds`; returns the exit code."""
+    folder = config or shipped_config()
+    out = console()
+    try:
+        return asyncio.run(_Demo(folder, seconds, out).run())
+    except ConfigError as error:
+        print_problems(error, folder)
+        return EXIT_CONFIG
+    except GatewayError as error:
+        console(stderr=True).print(clean(error, 400), style="red", soft_wrap=True)
+    except BrokenPipeError:
+        hush()
+    return 1
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the checks at the end ask for. goodbye: the gateway has said that it stops."""
+
+    anything: bool = False
+    devices: set[str] = field(default_factory=set)
+    alarms: int = 0
+    goodbye: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take(self, incoming: Incoming) -> None:
+        self.anything = True
+        if incoming.kind == "window":
+            self.devices.add(incoming.device)
+        elif incoming.kind == "event" and incoming.body["kind"] in ("alarm", "anomaly"):
+            self.alarms += 1
+        elif incoming.kind == "status" and incoming.body["state"] == "offline":
+            self.goodbye.set()
+
+
+class _Demo:
+    def __init__(self, folder: Path, seconds: float | None, out: Console) -> None:
+        self._folder = folder
+        self._seconds = seconds
+        self._out = out
+        self._seen = _Seen()
+        self._problems: list[str] = []
+
+    async def run(self) -> int:
+        """Raises GatewayError when it cannot even begin."""
+        stop = stop_on_signals()
+        self._out.print(f"Starting a simulated press line with the configuration {self._folder} ...", soft_wrap=True)
+        async with Scene(self._folder) as scene:
+            root = scene.settings.root.mqtt.root
+            screen = Screen(self._out, _units(scene.settings), _headlines(scene.settings))
+            reading = Reading(screen, root, from_start=True)
+            client = MqttClient(MqttConfig.model_validate({"url": scene.broker_url}))
+            try:
+                await client.open()
+                await client.subscribe(f"{root}/{CONTRACT_VERSION}/#")
+                self._welcome(scene)
+                receiving = asyncio.create_task(self._receive(client, reading), name="subscriber")
+                await self._play(scene, receiving, stop)
+            finally:
+                await client.close()
+            report = reading.finish(self._out)
+            self._judge(report, reading, scene.settings.table.devices)
+            return self._conclude(scene)
+
+    async def _receive(self, client: MqttClient, reading: Reading) -> None:
+        """Until the connection ends or the task is cancelled."""
+        try:
+            while True:
+                incoming = reading.take(await client.receive())
+                if incoming is not None:
+                    self._seen.take(incoming)
+        except NotConnected as error:
+            self._problems.append(f"the connection to the broker broke: {error}")
+
+    async def _play(self, scene: Scene, receiving: "asyncio.Task[None]", stop: asyncio.Event) -> None:
+        """Run the gateway until the time is over or something ends early; then stop it and hear it out."""
+        try:
+            await scene.start_gateway()
+            ended = asyncio.create_task(scene.gateway_ended(), name="gateway")
+            stopped = asyncio.create_task(stop.wait(), name="signal")
+            done, _ = await asyncio.wait(
+                (ended, stopped, receiving), timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            stopped.cancel()
+            if stopped in done and self._seconds is not None:
+                self._problems.append(f"stopped before the {self._seconds:g} s were over")
+            await self._stop(scene, ended in done)
+            if not self._problems:
+                await unless(self._seen.goodbye, asyncio.wait_for(receiving, _GOODBYE_S))
+        except TimeoutError:
+            self._problems.append("the gateway did not say that it stops")
+        finally:
+            receiving.cancel()
+            await asyncio.wait((receiving,))
+        if not receiving.cancelled():
+            receiving.result()
+
+    async def _stop(self, scene: Scene, ended: bool) -> None:
+        self._out.print("\nStopping ...", style="dim")
+        code = await scene.stop_gateway()
+        if ended:
+            self._problems.append(f"the gateway ended by itself with exit code {code}")
+        elif code == -signal.SIGTERM and not self._seen.anything:
+            # Stopped while it was still starting: it has not learned to stop in order, and has nothing to say.
+            self._seen.goodbye.set()
+        elif code:
+            self._problems.append(f"the gateway ended with exit code {code}")
+
+    def _judge(self, report: Report, reading: Reading, devices: Sequence[str]) -> None:
+        missing = sum(map(unproven, report.rows))
+        if missing:
+            self._problems.append(f"{missing} sequence numbers are missing")
+        if sum(row.unexplained_duplicates for row in report.rows):
+            self._problems.append("messages came twice without a reason")
+        if reading.tally.malformed:
+            self._problems.append(f"{reading.tally.malformed} messages were malformed")
+        if self._seconds is None:
+            return
+        silent = [device for device in devices if device not in self._seen.devices]
+        if silent:
+            self._problems.append(f"no window arrived from {', '.join(silent)}")
+        if self._seconds >= _EVENTS_DUE_S and not self._seen.alarms:
+            self._problems.append("no alarm or anomaly arrived")
+
+    def _conclude(self, scene: Scene) -> int:
+        if not self._problems:
+            self._out.print("Demo ended well.", style="bold green")
+            return 0
+        self._out.print(
+            Text("Demo failed: ", style="bold red").append(clean("; ".join(self._problems), 500)), soft_wrap=True
+        )
+        self._out.print("The end of the gateway's log:", style="bold")
+        for line in scene.log_tail():
+            self._out.print(Text("  " + clean(line, 1000)), soft_wrap=True)
+        return 1
+
+    def _welcome(self, scene: Scene) -> None:
+        out, settings = self._out, scene.settings
+        out.print()
+        width = max(len(name) for name in (*settings.table.devices, "gateway"))
+        for kind, entry in zip(settings.kinds, settings.entries, strict=True):
+            text = f"{entry.config.url}  ({kind.name}, {len(entry.tags)} tags, simulated)"
+            _place(out, f"{entry.config.name:<{width}}", text)
+        _place(out, f"{'broker':<{width}}", f"{scene.broker_url}  (MQTT 5, embedded)")
+        _place(out, f"{'gateway':<{width}}", f"its log: {scene.log}")
+        out.print("\nFrom another terminal:", end=" ")
+        out.print(f"gateway tail --broker {scene.broker_url}", style="bold")
+        out.print("A fault comes every half minute, the first in about 20 s. ", end="")
+        out.print("Ctrl-C ends the demo.\n" if self._seconds is None else f"Ends by itself after {self._seconds:g} s.\n")
+
+
+def _place(out: Console, name: str, text: str) -> None:
+    out.print(Text(f"  {name}  ", style="cyan").append(text, style="default"), soft_wrap=True)
+
+
+def _units(settings: Settings) -> dict[str, str]:
+    return {settings.table.label(tag.id): tag.unit for tag in settings.table.tags}
+
+
+def _headlines(settings: Settings) -> dict[str, list[str]]:
+    """Of each device the tags that somebody watches most: those with a detector, then those with limits and a unit."""
+
+    def interest(tag: int) -> tuple[bool, bool, bool]:
+        policy = settings.policies[tag]
+        limits = any(limit is not None for limit in (policy.hihi, policy.hi, policy.lo, policy.lolo))
+        return not math.isfinite(policy.anomaly), not settings.table.tags[tag].unit, not limits
+
+    table = settings.table
+    ranked = {name: sorted(range(*table.range_of(number)), key=interest) for number, name in enumerate(table.devices)}
+    return {name: [table.tags[tag].name for tag in tags[:_HEADLINES]] for name, tags in ranked.items()}

@@ -1,0 +1,83 @@
+"""Messages as they come from a broker, judged: what the contract says, or why it is not that. Pure, trusts nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+import orjson
+
+from gateway.encoding.topics import CONTRACT_VERSION
+
+Kind = Literal["window", "summary", "event", "status", "raw"]
+_KINDS: Final = get_args(Kind)
+_DEVICE_LEVELS, _GATEWAY_LEVELS = 2, 1
+
+
+class Malformed(ValueError):
+    """Not a message of the contract. The text says why; it may hold what came from the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message of the contract. device: empty where the gateway itself speaks. body: its required keys are there and of
+    the right type, everything else in it is unknown."""
+
+    topic: str
+    gateway: str
+    device: str
+    kind: Kind
+    body: Mapping[str, Any]
+
+
+def parse(topic: str, payload: bytes, root: str = "") -> Incoming:
+    """Take a message apart. root: the first levels of the topic, when known. Raises Malformed."""
+    gateway, device, kind = _place(topic, root)
+    try:
+        body = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise Malformed(f"not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Malformed(f"a JSON {type(body).__name__}, not an object")
+    for key, wanted in _required(kind).items():
+        _check(body, key, wanted)
+    if kind in ("window", "summary") and not all(isinstance(tag, dict) for tag in body["tags"].values()):
+        raise Malformed("a tag is not an object")
+    return Incoming(topic, gateway, device, kind, body)
+
+
+def _place(topic: str, root: str) -> tuple[str, str, Kind]:
+    """Gateway, device and kind of a topic `{root}/v1/{gateway}/[{device}/]{kind}`."""
+    known = f"{root}/{CONTRACT_VERSION}/"
+    if root and topic.startswith(known):
+        levels = topic.removeprefix(known).split("/")
+    else:
+        parts = topic.split("/")
+        marks = [at for at in (len(parts) - 4, len(parts) - 3) if at > 0 and parts[at] == CONTRACT_VERSION]
+        levels = parts[marks[0] + 1 :] if marks else []
+    *names, last = levels or [""]
+    kind = next((kind for kind in _KINDS if kind == last), None)
+    if kind is None or len(names) not in (_GATEWAY_LEVELS, _DEVICE_LEVELS) or not all(names):
+        raise Malformed("foreign topic")
+    device = names[1] if len(names) == _DEVICE_LEVELS else ""
+    if (kind == "status" and device) or (kind not in ("status", "event") and not device):
+        raise Malformed("foreign topic")
+    return names[0], device, kind
+
+
+def _required(kind: Kind) -> dict[str, type]:
+    if kind == "status":
+        return {"state": str}
+    numbered: dict[str, type] = {"boot": str, "seq": int, "ts": int}
+    if kind == "event":
+        return numbered | {"kind": str}
+    return numbered | ({} if kind == "raw" else {"dur": int, "tags": dict})
+
+
+def _check(body: Mapping[str, Any], key: str, wanted: type) -> None:
+    if key not in body:
+        raise Malformed(f"no key {key!r}")
+    value = body[key]
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise Malformed(f"{key!r} is {type(value).__name__}, not {wanted.__name__}")
+    if key == "seq" and body["seq"] < 1:
+        raise Malformed(f"'seq' is {body['seq']}, below 1")

@@ -1,0 +1,221 @@
+"""Proves that nothing is missing: every message carries (boot, topic, seq), every loss is declared. Pure, no I/O."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is known of one topic within one boot. Counts are messages.
+
+    first, last: the sequence numbers that must all be there, declared losses included. missing: of these, not received;
+    explained: of the missing, declared lost; uncertain: of the missing, possibly lost in an unclean stop.
+    duplicates: repeated receptions; unexplained_duplicates: of these, neither `hist` nor marked by MQTT's DUP flag.
+    """
+
+    topic: str
+    boot: str
+    first: int
+    last: int
+    received: int
+    missing: int
+    explained: int
+    uncertain: int
+    duplicates: int
+    unexplained_duplicates: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every message is there or accounted for, and none came twice without a reason."""
+        return self.missing == self.explained + self.uncertain and not self.unexplained_duplicates
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is complete."""
+        return all(row.complete for row in self.rows)
+
+
+class Spans:
+    """A set of whole numbers kept as merged spans, so that a run of any length costs the same."""
+
+    def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        for first, last in spans:
+            self.add(first, last)
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_right(self._firsts, number) - 1
+        return at >= 0 and number <= self._lasts[at]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self._firsts, self._lasts, strict=True)
+
+    def __len__(self) -> int:
+        return sum(last - first + 1 for first, last in self)
+
+    def add(self, first: int, last: int) -> None:
+        """Add first..last, both included."""
+        low = bisect_right(self._lasts, first - 2)  # the spans from low up to high touch or overlap first..last
+        high = bisect_right(self._firsts, last + 1)
+        if low < high:
+            first = min(first, self._firsts[low])
+            last = max(last, self._lasts[high - 1])
+        self._firsts[low:high] = [first]
+        self._lasts[low:high] = [last]
+
+    def gaps(self, first: int, last: int) -> list[tuple[int, int]]:
+        """The spans within first..last that are not in the set, rising."""
+        found = []
+        for begin, end in self:
+            if begin > last:
+                break
+            if begin > first:
+                found.append((first, begin - 1))
+            first = max(first, end + 1)
+        if first <= last:
+            found.append((first, last))
+        return found
+
+
+@dataclass(slots=True)
+class _Track:
+    """One topic within one boot. times_ms maps the first number of a received span to the end of that message's time."""
+
+    base: int = 0
+    base_ms: int = 0
+    dur_ms: int = 0
+    received: Spans = field(default_factory=Spans)
+    marked: Spans = field(default_factory=Spans)
+    lost: Spans = field(default_factory=Spans)
+    partly_lost: dict[tuple[int, int], int] = field(default_factory=dict)
+    times_ms: dict[int, int] = field(default_factory=dict)
+    duplicates: int = 0
+    unexplained: int = 0
+
+    def extent(self, *, from_start: bool) -> tuple[int, int]:
+        """The first and last number that must be there or accounted for."""
+        numbers = [number for span in (*self.received, *self.lost, *self.partly_lost) for number in span]
+        first = 1 if from_start else self.base or min(numbers)
+        return first, max(numbers)
+
+
+class Ledger:
+    """Takes every message that a subscriber gets and says what is missing. Memory grows with gaps, not with messages.
+
+    A track begins with the first number received of it, since the subscriber may have come later; older ones that
+    arrive afterwards count as received and are not asked for. With `from_start` each must begin at 1.
+    """
+
+    def __init__(self, *, from_start: bool = False) -> None:
+        self._from_start = from_start
+        self._tracks: dict[tuple[str, str], _Track] = {}
+        self._last_ms: dict[str, int] = {}
+        self._unclean: dict[str, int] = {}
+
+    def take(self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False) -> None:
+        """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out."""
+        boot, seq = payload.get("boot"), payload.get("seq")
+        if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
+            return
+        end_ms = _whole(payload, "ts") + _whole(payload, "dur")
+        self._last_ms[boot] = max(self._last_ms.get(boot, 0), end_ms)
+        track = self._tracks.setdefault((topic, boot), _Track())
+        if not track.base:
+            track.base, track.base_ms = seq, end_ms
+        track.dur_ms = max(track.dur_ms, _whole(payload, "dur"))
+        self._count(track, seq, end_ms, marked=dup or payload.get("hist") is True)
+        if payload.get("kind") == "loss":
+            self._loss(payload)
+        elif payload.get("kind") == "unclean_stop" and isinstance(payload.get("previous"), str):
+            self._unclean[payload["previous"]] = _whole(payload, "bound_ms")
+
+    def report(self) -> Report:
+        """The proof as of now."""
+        tracks = sorted(self._tracks.items(), key=lambda item: item[0][0])
+        return Report(tuple(self._row(topic, boot, track) for (topic, boot), track in tracks))
+
+    @staticmethod
+    def _count(track: _Track, seq: int, end_ms: int, *, marked: bool) -> None:
+        if seq in track.received:
+            track.duplicates += 1
+            track.unexplained += not (marked or seq in track.marked)
+        elif seq - 1 not in track.received:
+            track.times_ms[seq] = end_ms
+        track.times_ms.pop(seq + 1, None)
+        track.received.add(seq, seq)
+        if marked:
+            track.marked.add(seq, seq)
+
+    def _loss(self, payload: Mapping[str, Any]) -> None:
+        topic, boot = payload.get("topic"), payload.get("of_boot", payload.get("boot"))
+        first, last, count = (_whole(payload, key) for key in ("first_seq", "last_seq", "count"))
+        if not isinstance(topic, str) or not isinstance(boot, str) or not 1 <= first <= last:
+            return
+        track = self._tracks.setdefault((topic, boot), _Track())
+        if count >= last - first + 1:
+            track.lost.add(first, last)
+        else:
+            track.partly_lost[first, last] = count
+
+    def _row(self, topic: str, boot: str, track: _Track) -> Row:
+        first, last = track.extent(from_start=self._from_start)
+        missing = _size(track.received.gaps(first, last))
+        known = Spans((*track.received, *track.lost))
+        for (begin, end), count in track.partly_lost.items():
+            _account(known, max(begin, first), end, count)
+        open_gaps = known.gaps(first, last)
+        return Row(
+            topic=topic,
+            boot=boot,
+            first=first,
+            last=last,
+            received=len(track.received),
+            missing=missing,
+            explained=missing - _size(open_gaps),
+            uncertain=_size(gap for gap in open_gaps if self._uncertain(boot, track, gap)),
+            duplicates=track.duplicates,
+            unexplained_duplicates=track.unexplained,
+        )
+
+    def _uncertain(self, boot: str, track: _Track, gap: tuple[int, int]) -> bool:
+        """Whether all of a gap can lie within `bound_ms` before the last sign of a boot that ended uncleanly.
+
+        The missing ones came before their right neighbour, no closer to each other than windows of this topic, or than
+        its messages on average where that is closer.
+        """
+        bound_ms, right = self._unclean.get(boot), gap[1] + 1
+        if bound_ms is None or right not in track.times_ms:
+            return False
+        right_ms = track.times_ms[right]
+        average_ms = (right_ms - track.base_ms) / (right - track.base) if right > track.base else 0.0
+        apart_ms = min(track.dur_ms, average_ms) if track.dur_ms else average_ms
+        earliest_ms = right_ms - (right - gap[0]) * apart_ms
+        return self._last_ms[boot] - earliest_ms <= bound_ms
+
+
+def _account(known: Spans, first: int, last: int, count: int) -> None:
+    """Fill up to `count` of the numbers that are missing in first..last: a loss that does not say which ones."""
+    for begin, end in known.gaps(first, last):
+        taken = min(count, end - begin + 1)
+        if taken:
+            known.add(begin, begin + taken - 1)
+        count -= taken
+
+
+def _size(spans: Iterable[tuple[int, int]]) -> int:
+    return sum(last - first + 1 for first, last in spans)
+
+
+def _whole(payload: Mapping[str, Any], key: str) -> int:
+    value = payload.get(key)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,89 @@
+"""What `tail` and `demo` do with a subscription: print, count, prove."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from gateway.cli.inbound import Incoming, Malformed, parse
+from gateway.cli.ledger import Ledger, Report
+from gateway.cli.render import Screen, clean
+from gateway.cli.verdict import Tally, print_report, verdict
+from gateway.sinks.mqtt.client import Received
+
+
+class Reading:
+    """Takes messages from a subscription: prints each, counts it, enters it into the ledger."""
+
+    def __init__(self, screen: Screen, root: str, *, from_start: bool = False, as_json: bool = False) -> None:
+        self.screen = screen
+        self.tally = Tally()
+        self._ledger = Ledger(from_start=from_start)
+        self._root = root
+        self._json = as_json
+
+    def take(self, message: Received) -> Incoming | None:
+        """Returns the message, None when it is none of ours."""
+        try:
+            incoming = parse(message.topic, message.payload, self._root)
+        except Malformed as error:
+            self.tally.malformed += 1
+            self._show_malformed(message, str(error))
+            return None
+        self.tally.kinds[incoming.kind] += 1
+        self._ledger.take(incoming.topic, incoming.body, dup=message.dup, retained=message.retain)
+        if self._json:
+            _print_json(message, {"payload": incoming.body})
+        else:
+            self.screen.show(incoming)
+        return incoming
+
+    def finish(self, out: Console) -> Report:
+        """Print the proof, and return it."""
+        report = self._ledger.report()
+        out.print(f"\nReceived: {self.tally}")
+        print_report(out, report)
+        out.print(verdict(report, self.tally), soft_wrap=not out.is_terminal)
+        return report
+
+    def _show_malformed(self, message: Received, reason: str) -> None:
+        if self._json:
+            raw = message.payload[:1000].decode("utf-8", "backslashreplace")
+            _print_json(message, {"malformed": clean(reason, 200), "raw": raw})
+        else:
+            self.screen.malformed(message.topic, reason)
+
+
+def _print_json(message: Received, rest: dict[str, Any]) -> None:
+    received_ms = time.time_ns() // 1_000_000
+    head: dict[str, Any] = {"topic": message.topic, "received": received_ms, "retain": message.retain, "dup": message.dup}
+    sys.stdout.buffer.write(orjson.dumps(head | rest, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGINT, SIGTERM and SIGHUP set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`, but cancel it once `stop` is set. Raises what it raises."""
+    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
+    if not task.cancelled():
+        task.result()

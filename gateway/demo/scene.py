@@ -1,0 +1,161 @@
+"""Everything that a demo needs around a subscriber: broker, simulated devices, and the gateway as a child process."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import time
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+import gateway
+from gateway.core.sourcekind import DeviceEntry
+from gateway.demo.broker import EmbeddedBroker
+from gateway.demo.modbus_device import SimulatedModbusDevice
+from gateway.demo.opcua_server import SimulatedOpcUaServer
+from gateway.demo.plant import PressLine
+from gateway.demo.ports import LOOPBACK, chosen
+from gateway.settings import Settings, load
+
+_BROKER_PORT: Final = 1883
+_STOP_S: Final = 20.0
+_SIMULATORS: Final[dict[str, Any]] = {"modbus": SimulatedModbusDevice, "opcua": SimulatedOpcUaServer}
+
+
+def shipped_config() -> Path:
+    """The example configuration: inside the package when installed from a wheel, beside it in a checkout."""
+    package = Path(gateway.__file__).parent
+    installed = package / "demo" / "config"
+    return installed if installed.is_dir() else package.parent / "config"
+
+
+class Scene:
+    """A running plant and broker on loopback; the gateway joins with `start_gateway`. Use: `async with`.
+
+    settings: the configuration with the addresses as they are here. log: where the gateway writes its log.
+    """
+
+    settings: Settings
+    broker_url: str
+    log: Path
+
+    def __init__(self, config: Path, seed: int = 1) -> None:
+        self._config = config
+        self._line = PressLine(seed)
+        self._begin_s = 0.0
+        self._stack = AsyncExitStack()
+        self._gateway: Process | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start broker and simulators. Raises ConfigError, BrokerMissing, BrokerFailed, PortTaken."""
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
+            self.log = folder / "gateway.log"
+            entries = load(self._config).entries
+            ports = stack.enter_context(chosen([_BROKER_PORT, *(_port(entry) for entry in entries)]))
+            self.broker_url = f"mqtt://{LOOPBACK}:{ports[0]}"
+            variables = {
+                "GATEWAY__MQTT__URL": self.broker_url,
+                "GATEWAY__OUTBOX__PATH": str(folder / "outbox.db"),
+                "GATEWAY__OUTBOX__KEEP_FREE": "0B",
+            }
+            for entry, port in zip(entries, ports[1:], strict=True):
+                variables[f"GATEWAY__DEVICES__{_variable(entry.config.name)}__URL"] = _local_url(entry, port)
+            stack.enter_context(_environment(variables))
+            self.settings = load(self._config)
+            await stack.enter_async_context(EmbeddedBroker(ports[0], folder))
+            self._begin_s = time.monotonic()
+            for kind, entry, port in zip(self.settings.kinds, self.settings.entries, ports[1:], strict=True):
+                simulator = _SIMULATORS[kind.name]
+                await stack.enter_async_context(simulator(entry.config, entry.tags, self._values(entry), port))
+            stack.push_async_callback(self.stop_gateway)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def start_gateway(self) -> None:
+        """Start `gateway run` on the same configuration, its log in `log`."""
+        with self.log.open("wb") as log:
+            # A session of its own: Ctrl-C is for the demo, which ends the gateway in order.
+            self._gateway = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "gateway", "run", "--config", str(self._config), "--log-format", "plain",
+                stdin=DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+
+    async def gateway_ended(self) -> int:
+        """Return the gateway's exit code once it has ended."""
+        return await self._started().wait()
+
+    async def stop_gateway(self) -> int | None:
+        """SIGTERM once and wait; SIGKILL after 20 s. Returns the exit code, None when it was never started."""
+        process = self._gateway
+        if process is None:
+            return None
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                async with asyncio.timeout(_STOP_S):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+        return await process.wait()
+
+    def log_tail(self, lines: int = 20) -> list[str]:
+        """The last lines of the gateway's log."""
+        return self.log.read_text(errors="replace").splitlines()[-lines:] if self.log.exists() else []
+
+    def _started(self) -> Process:
+        if self._gateway is None:
+            raise RuntimeError("the gateway was not started")
+        return self._gateway
+
+    def _values(self, entry: DeviceEntry) -> Callable[[], Mapping[str, float]]:
+        labels = {tag.name: f"{entry.config.name}/{tag.name}" for tag in entry.tags}
+
+        def values() -> Mapping[str, float]:
+            time_s = time.monotonic() - self._begin_s
+            known = self._line.at(time_s)
+            return {
+                name: known[label] if label in known else self._line.other(label, time_s) for name, label in labels.items()
+            }
+
+        return values
+
+
+def _port(entry: DeviceEntry) -> int:
+    port = urlsplit(entry.config.url).port or 0
+    return port if port >= 1024 else 0
+
+
+def _local_url(entry: DeviceEntry, port: int) -> str:
+    url: str = entry.config.url
+    return urlsplit(url)._replace(netloc=f"{LOOPBACK}:{port}").geturl()
+
+
+def _variable(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name).upper()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set for this process and its children, and put back."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

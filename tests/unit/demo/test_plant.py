@@ -1,0 +1,94 @@
+"""The model of the press line: deterministic, with faults that the shipped configuration notices."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.quality import Quality
+from gateway.demo.plant import FAULT_LASTS_S, FAULTS, PressLine, fault_at, working_s
+from gateway.demo.scene import shipped_config
+from gateway.settings import Settings, load
+from gateway.stages.chain import Chain
+
+START_NS = 1_800_000_000_000_000_000
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    return load(shipped_config())
+
+
+def test_the_same_seed_and_time_give_the_same_values():
+    assert PressLine(7).at(33.3) == PressLine(7).at(33.3)
+
+
+def test_another_seed_gives_other_noise_around_the_same_values():
+    one, other = PressLine(1).at(10.0), PressLine(2).at(10.0)
+    assert one["press/oil_temp"] != other["press/oil_temp"]
+    assert one["press/oil_temp"] == pytest.approx(other["press/oil_temp"], abs=1)
+
+
+def test_faults_come_every_half_minute_in_turn_from_20_s():
+    assert fault_at(19.9) is None
+    assert [fault_at(25.0 + 30 * n).name for n in range(5)] == [*FAULTS, FAULTS[0]]
+    assert fault_at(25.0).strength == 1
+    assert fault_at(20.0 + FAULT_LASTS_S) is None
+
+
+def test_the_line_does_not_work_while_it_is_stopped():
+    assert working_s(110.0) == 110
+    assert working_s(116.0) == working_s(122.0) == 110
+    assert working_s(132.0) == 120
+
+
+def test_counters_never_fall_and_are_whole():
+    line = PressLine(1)
+    for name in ("press/strokes", "press/operating_time", "line/parts", "line/rejects"):
+        values = [line.at(t / 4)[name] for t in range(1200)]
+        assert all(isinstance(value, int) for value in values)
+        assert all(a <= b for a, b in pairwise(values)), name
+
+
+def test_pressure_vibration_and_switch_agree_in_a_stop():
+    stopped = PressLine(1).at(118.0)
+    assert not stopped["press/running"]
+    assert not stopped["line/running"]
+    assert stopped["press/vib_bearing"] < 1
+    assert stopped["line/speed"] == 0
+    assert stopped["press/main_pressure"] < 40
+
+
+def test_noise_has_about_unit_variance():
+    noise = [PressLine(1)._noise(t * 0.05)("x") for t in range(4000)]
+    assert np.mean(noise) == pytest.approx(0, abs=0.1)
+    assert np.std(noise) == pytest.approx(1, abs=0.1)
+
+
+def events_of(settings: Settings, until_s: float) -> list[tuple[float, str, str, str]]:
+    """What the stages say of the plant, read every 200 ms: time, kind, label, state."""
+    root, table = settings.root, settings.table
+    chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, START_NS)
+    line, ids = PressLine(1), np.arange(len(table), dtype=np.uint32)
+    good, events = np.full(len(table), Quality.GOOD, np.uint8), []
+    for step in range(int(until_s * 5)):
+        now = START_NS + step * 200_000_000
+        values = line.at(step / 5)
+        column = np.array([float(values[table.label(tag)]) for tag in range(len(table))])
+        events += chain.feed(SampleBlock(ids.copy(), np.full(len(table), now, np.int64), column, good.copy()), now)
+        if now >= chain.next_close_ns:
+            events += chain.close(now).events
+    return [((e.time_ns - START_NS) / 1e9, e.kind, table.label(e.tag), str(e.detail["state"])) for e in events]
+
+
+def test_shipped_limits_and_detectors_notice_every_fault_and_nothing_else(settings):
+    events = events_of(settings, 140)
+    active = [(time, label, kind) for time, kind, label, state in events if state == "active"]
+    for number, label in enumerate(("press/vib_bearing", "press/oil_temp", "press/accumulator", "press/running")):
+        begin = 20 + 30 * number
+        assert any(begin <= time <= begin + 10 and it == label for time, it, _ in active), label
+    assert "anomaly" in {kind for _, _, kind in active}
+    outside = [(time, label) for time, label, _ in active if not 0 <= (time - 20) % 30 <= FAULT_LASTS_S + 1]
+    assert not outside
+    assert len(active) == len([1 for *_, state in events if state == "cleared"]), "every alarm clears"
