@@ -1,0 +1,58 @@
+"""A small plant for end-to-end tests: one Modbus device served from this event loop, one real broker, the gateway."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.gateway import GatewayProcess, Modbus, Subscriber, write_config
+from tests.support.modbus_server import ScriptedServer
+from tests.support.mosquitto import Mosquitto
+from tests.support.network import free_port, until
+
+EVERY_WINDOW = "publish:\n  windows: all\n"
+QUEUES = "max_queued_messages 100000"
+
+
+@dataclass
+class Line:
+    """Everything that is running."""
+
+    broker: Mosquitto
+    device: ScriptedServer
+    gateway: GatewayProcess
+    subscriber: Subscriber
+
+    def windows(self, device: str = "press") -> list:
+        """Windows of a device that have arrived."""
+        return self.subscriber.of(f"/{device}/window")
+
+    async def more_windows(self, count: int, deadline_s: float = 20.0) -> None:
+        """Wait for `count` further windows."""
+        target = len(self.windows()) + count
+        await until(
+            lambda: len(self.windows()) >= target, deadline_s, f"{count} more windows; log: {self.gateway.log()[-1500:]}"
+        )
+
+
+@contextlib.asynccontextmanager
+async def running_line(
+    folder: Path, mosquitto: str, *, root: str = EVERY_WINDOW, tags: int = 5, **environ: str
+) -> AsyncIterator[Line]:
+    """Start all of it; end all of it, whatever happened. The gateway is running, its first windows may be on their way."""
+    (folder / "broker").mkdir()
+    broker = Mosquitto(mosquitto, folder / "broker", persistent=True)
+    await broker.start(QUEUES)
+    async with ScriptedServer(free_port()) as device:
+        url = f"tcp://127.0.0.1:{device.port}"
+        config = write_config(folder, broker.url, [Modbus("press", url, tags, interval="200ms")], root=root)
+        subscriber = await asyncio.to_thread(lambda: Subscriber(broker.port).wait_ready())
+        gateway = GatewayProcess(config, **environ)
+        gateway.start()
+        try:
+            yield Line(broker, device, gateway, subscriber)
+        finally:
+            gateway.kill()
+            subscriber.close()
+            broker.stop()
