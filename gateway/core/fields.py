@@ -5,6 +5,7 @@ must be one.
 """
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -26,10 +27,10 @@ def _scaled(value: Any, units: dict[str, int], expected: str, most: int) -> int:
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in units:
         raise ValueError(f"{value!r} is not understood; expected {expected}")
-    amount = round(float(match[1]) * units[match[2]])
-    if amount > most:
+    amount = float(match[1]) * units[match[2]]
+    if amount > most:  # infinity, too
         raise ValueError(f"{value!r} is out of range; expected {expected}")
-    return amount
+    return round(amount)
 
 
 def parse_duration_ns(value: Any) -> int:
@@ -59,30 +60,39 @@ def check_name(value: Any) -> str:
     return value
 
 
-def duration_ns(at_least: str = "0s", at_most: str = "36500d") -> Any:
-    """A validator for durations within bounds, in nanoseconds."""
-    low, high = parse_duration_ns(at_least), parse_duration_ns(at_most)
+def _between(parse: Callable[[Any], int], at_least: str, at_most: str) -> BeforeValidator:
+    low, high = parse(at_least), parse(at_most)
 
-    def parse(value: Any) -> int:
-        amount = parse_duration_ns(value)
+    def check(value: Any) -> int:
+        amount = parse(value)
         if not low <= amount <= high:
             raise ValueError(f"{value!r} is out of range; expected {at_least} to {at_most}")
         return amount
 
-    return BeforeValidator(parse)
+    return BeforeValidator(check)
 
 
-_DURATION_SCHEMA = WithJsonSchema(
+def duration_ns(at_least: str = "0s", at_most: str = "36500d") -> BeforeValidator:
+    """A validator for durations within bounds, in nanoseconds."""
+    return _between(parse_duration_ns, at_least, at_most)
+
+
+def size_bytes(at_least: str, at_most: str = "1024TiB") -> BeforeValidator:
+    """A validator for sizes within bounds, in bytes."""
+    return _between(parse_size_bytes, at_least, at_most)
+
+
+DURATION_SCHEMA = WithJsonSchema(
     {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|min|h|d)\s*$", "examples": ["250ms", "1s", "7d"]}
 )
-_SIZE_SCHEMA = WithJsonSchema(
+SIZE_SCHEMA = WithJsonSchema(
     {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(B|[kMGT]B|[KMGT]iB)\s*$", "examples": ["64KiB", "512MiB"]}
 )
 
-DurationNs = Annotated[int, duration_ns(), _DURATION_SCHEMA]
-IntervalNs = Annotated[int, duration_ns("10ms", "7d"), _DURATION_SCHEMA]
-TimeoutNs = Annotated[int, duration_ns("10ms", "1h"), _DURATION_SCHEMA]
-SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes), _SIZE_SCHEMA]
+DurationNs = Annotated[int, duration_ns(), DURATION_SCHEMA]
+IntervalNs = Annotated[int, duration_ns("10ms", "7d"), DURATION_SCHEMA]
+TimeoutNs = Annotated[int, duration_ns("10ms", "1h"), DURATION_SCHEMA]
+SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes), SIZE_SCHEMA]
 Name = Annotated[
     str, BeforeValidator(check_name), WithJsonSchema({"type": "string", "pattern": r"^[^/+#$\s]([^/+#]*[^/+#\s])?$"})
 ]

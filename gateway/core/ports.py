@@ -25,8 +25,9 @@ class Source(Protocol):
         """Connect. Raises NotConnected (the supervisor backs off and calls again). Cancellable at once."""
         ...
 
-    async def read(self) -> SampleBlock | DeviceState:
-        """Wait for what comes next: samples, or news of one device. Raises NotConnected. Cancellable at once."""
+    async def read(self) -> SampleBlock | DeviceState | Event:
+        """Wait for what comes next: samples, news of one device, or something worth telling at once (samples lost on the
+        device's side). Raises NotConnected. Cancellable at once."""
         ...
 
     async def close(self) -> None:
@@ -71,11 +72,11 @@ class Deliveries(Protocol):
     """The publisher's side of the outbox. One publisher; every delivery taken ends in exactly one ack, refuse or release."""
 
     async def take(self, limit: int) -> list[Delivery]:
-        """Up to `limit` messages in lane order, at least one: waits until there is one."""
+        """Up to `limit` messages in lane order, at least one: waits until there is one. Cancelled, it lends nothing."""
         ...
 
     def ack(self, delivery: Delivery) -> None:
-        """The broker has it."""
+        """The broker has it. Raises ValueError when it is not in flight, as `refuse` and `release` do."""
         ...
 
     def refuse(self, delivery: Delivery, reason: str) -> None:

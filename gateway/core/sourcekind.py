@@ -27,6 +27,7 @@ class SourceKind:
     """One protocol, exported by its folder as `KIND`.
 
     name: the value of `protocol:` in a device file. device_model, tag_model: its configuration models.
+    check(device, tag): what is wrong with a tag on just this device, as (key, message, expected), or None.
     is_single(device, tag): the tag's values are float32. interval_ns(device, tag): how often a sample is due, 0 when the
     device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
@@ -35,6 +36,7 @@ class SourceKind:
     name: str
     device_model: type[DeviceModel]
     tag_model: type[TagModel]
+    check: Callable[[Any, Any], tuple[str, str, str] | None]
     is_single: Callable[[Any, Any], bool]
     interval_ns: Callable[[Any, Any], int]
     plan: Callable[[Sequence[DeviceEntry]], list[str]]

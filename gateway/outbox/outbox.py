@@ -37,8 +37,8 @@ class Outbox:
         encode_loss: Callable[[Loss], Message],
         report: Callable[[Event], None],
     ) -> None:
-        self.beat = 0
-        """Grows at least once per commit interval while the commit loop makes progress."""
+        self.beat = clock.monotonic()
+        """Monotonic time of the last turn of the commit loop, in seconds: at least one per commit interval."""
         self._config, self._clock = config, clock
         self._lead_s = config.commit_interval / 1e9 * _LEAD
         self._crowd_bytes = config.memory // 2
@@ -86,7 +86,7 @@ class Outbox:
         """The commit loop, for ever. A disk that refuses is tried again once per interval."""
         while True:
             await self._pause()
-            self.beat += 1
+            self.beat = self._clock.monotonic()
             self._writer.unreadable = False
             await self._round()
             self._arrived.set()
@@ -174,7 +174,7 @@ class Outbox:
             return
         self._urgent.clear()
         while await writer.commit():
-            self.beat += 1
+            self.beat = self._clock.monotonic()
             since = self._memory.due_since()
             if since is None or since > now:
                 break

@@ -61,8 +61,10 @@ class Supervisor:
             item = await self._source.read()
             if isinstance(item, SampleBlock):
                 self._intake.feed(item)
-            else:
+            elif isinstance(item, DeviceState):
                 self._intake.device_state(item)
+            else:
+                self._intake.event(item)
 
     def _tell(self, reason: str) -> None:
         for device in self._source.devices:

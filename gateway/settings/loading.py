@@ -78,6 +78,8 @@ class _Loader:
         for key, one in value.items():
             if key not in Root.model_fields:
                 document.add((key,), *unknown_key(key, list(Root.model_fields)))
+            elif key != "name" and one is None:
+                continue  # a section of which every line is commented out
             elif key != "name" and not isinstance(one, dict):
                 # A variable below this key would replace the file's value and hide that it is wrong.
                 document.add((key,), "is not a mapping", "keys below it, each as key: value")
@@ -259,8 +261,13 @@ class _Loader:
             document.add(path, f"{item!r} is not a tag", "keys such as name: and address:")
             return
         tag = self._validated(document, self._tag_model(device.kind), item, path)
-        if tag is not None:
-            device.tags.append((tag, document, path))
+        if tag is None:
+            return
+        device.tags.append((tag, document, path))
+        wrong = device.config and device.kind.check(device.config, tag)
+        if wrong:
+            key, message, expected = wrong
+            document.add((*path, key), message, expected)
 
     # -- checks over all files ---------------------------------------------------------------------------------------
 

@@ -3,14 +3,18 @@
 import numpy as np
 
 from gateway.core.blocks import Mask, Times, Values, WindowBlock
-from gateway.core.quality import USABLE_FROM
+from gateway.core.quality import USABLE_FROM, Quality
+
+PATIENCE_NS = 5_000_000_000
+"""How long after the start a tag may stay unmentioned while its device is being connected."""
 
 
 class ReportByException:
     """A tag is sent when any sample of the window differs from the last value sent by more than its deadband.
 
     So a subscriber who holds the last value is never further than the deadband from any real sample. The first window of
-    a tag, a change of quality and a silence of `max_silence` always pass; so does every supplement.
+    a tag, a change of quality and a silence of `max_silence` always pass; so does every supplement. In the first seconds
+    a tag of which nothing at all is known yet, not even that its device is away, is not worth a row.
     """
 
     def __init__(self, absolute: Values, fraction: Values, max_silence_ns: Times, every: bool = False) -> None:
@@ -20,6 +24,7 @@ class ReportByException:
         self._fraction = fraction
         self._max_silence = max_silence_ns
         self._every = every
+        self._patient_until: int | None = None
         tags = absolute.size
         self._sent = np.full(tags, np.nan)
         self._sent_at = np.zeros(tags, np.int64)
@@ -52,4 +57,8 @@ class ReportByException:
         # A step back of the clock makes the silence negative: its length is unknown, so it is over.
         too_long = (silence >= self._max_silence) | (silence < 0)
         selected: Mask = changed | too_long | ~self._known | (window.quality != self._quality)
+        if self._patient_until is None:
+            self._patient_until = window.start + PATIENCE_NS
+        if window.start < self._patient_until:
+            selected &= self._known | (window.quality != Quality.BAD_WAITING)
         return selected

@@ -59,6 +59,7 @@ class ScriptedServer:
         self.script = script
         self.asks: list[Ask] = []
         self.asked = asyncio.Event()
+        self._conversations: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
@@ -72,6 +73,7 @@ class ScriptedServer:
             for writer in list(self._writers):
                 writer.transport.abort()
             await self._server.wait_closed()
+            await asyncio.gather(*self._conversations)
             self._server = None
 
     async def __aenter__(self) -> "ScriptedServer":
@@ -81,7 +83,13 @@ class ScriptedServer:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A task of our own: asyncio logs the cancellation of its own as an error."""
+        conversation = asyncio.create_task(self._converse(reader, writer))
+        self._conversations.add(conversation)
+        conversation.add_done_callback(self._conversations.discard)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from gateway.core.fields import ConfigModel, IntervalNs, TimeoutNs, check_name
+from gateway.core.fields import ConfigModel, IntervalNs, TimeoutNs, check_name, default
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _OTHER_SCHEMES = {"tcp": "mqtt", "ssl": "mqtts", "tls": "mqtts", "http": "mqtt", "https": "mqtts"}
@@ -109,10 +109,10 @@ class MqttConfig(ConfigModel):
     """Password to `username`. Better set as the environment variable GATEWAY__MQTT__PASSWORD."""
     root: Annotated[str, AfterValidator(check_root)] = "plant"
     """First level or levels of every topic, for instance plant or acme/berlin."""
-    keepalive: Annotated[IntervalNs, AfterValidator(check_keepalive)] = Field("30s", validate_default=True)
+    keepalive: Annotated[IntervalNs, AfterValidator(check_keepalive)] = default("30s")
     """Silence after which broker and gateway ask for a sign of life, whole seconds. A dead link is noticed within
     twice this time."""
-    timeout: TimeoutNs = Field("5s", validate_default=True)
+    timeout: TimeoutNs = default("5s")
     """Longest wait for a connection, and for the broker's acknowledgement of a message."""
     in_flight: int = Field(20, ge=1, le=1000)
     """Messages on their way without acknowledgement. The broker's own limit (receive maximum) holds as well."""

@@ -6,11 +6,12 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.sources.modbus.config import ModbusDevice, ModbusTag
-from gateway.sources.modbus.plan import interval_ns, plan_device
+from gateway.sources.modbus.plan import check_tag, interval_ns, plan_device
 
 
 def _is_single(_: ModbusDevice, tag: ModbusTag) -> bool:
-    return tag.value_type == "float32"
+    # an offset may need more digits than a float32 has: 1e9 + 0.25
+    return tag.value_type == "float32" and tag.offset == 0
 
 
 def _plan(entries: Sequence[DeviceEntry]) -> list[str]:
@@ -31,4 +32,4 @@ def _build(entries: Sequence[DeviceEntry], clock: Clock) -> list[Source]:
     return [ModbusSource(group, clock) for group in connections.values()]
 
 
-KIND = SourceKind("modbus", ModbusDevice, ModbusTag, _is_single, interval_ns, _plan, _build)
+KIND = SourceKind("modbus", ModbusDevice, ModbusTag, check_tag, _is_single, interval_ns, _plan, _build)

@@ -6,6 +6,7 @@ away; a lost connection does not end a waiting request, which `_on_connection` d
 """
 
 import asyncio
+import logging
 
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
@@ -18,6 +19,8 @@ from gateway.sources.modbus.config import Table
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
 
 _NEVER_S = 86_400.0
+
+logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)  # its errors reach us as exceptions
 
 
 class _RawReply(ModbusPDU):

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from gateway.core.fields import DeviceModel, IntervalNs, TagModel, TimeoutNs
+from gateway.core.fields import DeviceModel, IntervalNs, TagModel, TimeoutNs, default
 
 Table = Literal["holding", "input", "coil", "discrete"]
 ValueType = Literal["bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
@@ -67,9 +67,9 @@ class ModbusDevice(DeviceModel):
     """Where the device or its gateway listens: tcp://host:port, port 502 when left out."""
     unit: int = Field(1, ge=0, le=255)
     """Unit id: 1 to 247 behind a gateway or on a bus, 0 or 255 for a device that stands alone on TCP."""
-    interval: IntervalNs = Field("1s", validate_default=True)
+    interval: IntervalNs = default("1s")
     """How often every tag is read, unless the tag says otherwise. A duration such as 100ms or 1s."""
-    timeout: TimeoutNs = Field("1s", validate_default=True)
+    timeout: TimeoutNs = default("1s")
     """How long to wait for the reply to one request. A duration such as 500ms or 1s."""
     byte_order: ByteOrder = "ABCD"
     """Order of the bytes on the wire, A the most significant. ABCD: as the standard says (big-endian). CDAB: words swapped.

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gateway.core.errors import ConfigError, Problem
 from gateway.sources.modbus.config import ModbusDevice, ModbusTag, Table
 
 _BITS_PER_REGISTER = 16
@@ -81,18 +80,19 @@ def interval_ns(device: ModbusDevice, tag: ModbusTag) -> int:
     return device.interval if tag.interval is None else tag.interval
 
 
+def check_tag(device: ModbusDevice, tag: ModbusTag) -> tuple[str, str, str] | None:
+    """A tag that no request of this device can carry: (key, message, expected)."""
+    if not _is_registers(tag.table) or tag.width <= device.max_registers:
+        return None
+    message = f"{tag.value_type} takes {tag.width} registers, more than the device's max_registers ({device.max_registers})"
+    return "type", message, f"a shorter type, or max_registers of at least {tag.width}"
+
+
 def plan_device(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[int, Request]]:
     """(interval in ns, request) for all tags of a device: one poll group per interval, shortest first.
 
-    Raises ConfigError that names every tag which is wider than the device's `max_registers`.
+    The tags have passed `check_tag`.
     """
-    problems = [
-        Problem("", 0, f"{device.name}.{tag.name}", f"{tag.value_type} takes {tag.width} registers, more than max_registers",
-                f"max_registers of at least {tag.width}")
-        for tag in tags if tag.width > device.max_registers and _is_registers(tag.table)
-    ]  # fmt: skip
-    if problems:
-        raise ConfigError(problems)
     groups: dict[tuple[int, Table], list[Span]] = {}
     for row, tag in enumerate(tags):
         groups.setdefault((interval_ns(device, tag), tag.table), []).append(Span(tag.start, tag.width, row))

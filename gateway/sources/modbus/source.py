@@ -38,7 +38,7 @@ class ModbusSource:
     """
 
     def __init__(self, entries: Sequence[DeviceEntry], clock: Clock, link: Callable[[str, int], Link] = TcpLink) -> None:
-        """entries: devices with one `url`. link: makes the connection from host and port. Raises ConfigError."""
+        """entries: devices with one `url`. link: makes the connection from host and port."""
         self._units = [Unit(entry) for entry in entries]
         self._clock = clock
         config = self._units[0].config

@@ -68,7 +68,7 @@ class Unit:
     """
 
     def __init__(self, entry: DeviceEntry) -> None:
-        """entry.config: a `ModbusDevice`; entry.tags: `ModbusTag`s. Raises ConfigError for tags that cannot be planned."""
+        """entry.config: a `ModbusDevice`; entry.tags: `ModbusTag`s."""
         self.config: ModbusDevice = entry.config
         self.device = entry.number
         self.timeout_s = self.config.timeout / 1e9

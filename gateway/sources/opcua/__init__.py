@@ -13,6 +13,10 @@ from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.plan import plan
 
 
+def _check(device: OpcUaDevice, tag: OpcUaTag) -> None:
+    return None
+
+
 def _is_single(device: OpcUaDevice, tag: OpcUaTag) -> bool:
     return False
 
@@ -28,4 +32,4 @@ def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
     return [OpcUaSource(entry, clock, connect) for entry in entries]
 
 
-KIND = SourceKind("opcua", OpcUaDevice, OpcUaTag, _is_single, _interval_ns, plan, _build)
+KIND = SourceKind("opcua", OpcUaDevice, OpcUaTag, _check, _is_single, _interval_ns, plan, _build)

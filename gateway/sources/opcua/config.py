@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs
+from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs, default
 from gateway.sources.opcua.nodeid import parse_node_id
 
 _URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4840"
@@ -54,15 +54,15 @@ class OpcUaDevice(DeviceModel):
     """Endpoint address of the server, opc.tcp://HOST:PORT/PATH. The port defaults to 4840."""
     mode: Literal["subscribe", "poll"] = "subscribe"
     """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
-    interval: IntervalNs = Field("1s", validate_default=True)
+    interval: IntervalNs = default("1s")
     """Publishing interval of the subscription, or time between two polls; with a unit."""
-    sampling: IntervalNs = Field("500ms", validate_default=True)
+    sampling: IntervalNs = default("500ms")
     """How often the server looks at a node for changes (subscribe only); with a unit. A tag may say otherwise."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 10
     """Samples that the server keeps per node between two publications (subscribe only)."""
-    timeout: TimeoutNs = Field("10s", validate_default=True)
+    timeout: TimeoutNs = default("10s")
     """Longest wait for an answer, and about the longest silence before the connection counts as lost; with a unit."""
-    session_timeout: Annotated[TimeoutNs, Field(ge=1_000_000_000)] = Field("60s", validate_default=True)
+    session_timeout: Annotated[TimeoutNs, Field(ge=1_000_000_000)] = default("60s")
     """How long the server keeps the session of a gateway that has gone silent; with a unit, at least 1s."""
     username: str | None = None
     """User name; anonymous without it. With security none the password may travel in clear: see security."""
@@ -70,7 +70,7 @@ class OpcUaDevice(DeviceModel):
     """Password of the user. Better given in the environment than in a file."""
     security: Literal["none"] = "none"
     """Only `none` for now: nothing is signed or encrypted and the server is not authenticated. Encryption comes later."""
-    clock_tolerance: DurationNs = Field("5s", validate_default=True)
+    clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
 
     @model_validator(mode="after")

@@ -5,11 +5,11 @@ import asyncio
 import numpy as np
 
 from gateway.core.blocks import SampleBlock
-from gateway.core.messages import DeviceState
+from gateway.core.messages import DeviceState, Event
 
 
 class Inbox:
-    """Samples and the latest device state on their way to one reader. Bounded: writers wait, nothing is dropped."""
+    """Samples, events and the latest device state on their way to one reader. Bounded: writers wait, nothing is dropped."""
 
     def __init__(self, limit: int) -> None:
         """limit: samples that may wait; a single larger block is let in when nothing else waits."""
@@ -18,6 +18,7 @@ class Inbox:
         self._blocks: list[SampleBlock] = []
         self._state: DeviceState | None = None
         self._told: DeviceState | None = None
+        self._events: list[Event] = []
         self._room = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -37,15 +38,22 @@ class Inbox:
         if self._state is not None:
             self._news.set()
 
+    def report(self, event: Event) -> None:
+        """Add an event."""
+        self._events.append(event)
+        self._news.set()
+
     def wake(self) -> None:
         """Let the reader look around."""
         self._news.set()
 
-    def take(self) -> SampleBlock | DeviceState | None:
-        """The state if there is news, else everything that waits as one block, else None."""
+    def take(self) -> SampleBlock | DeviceState | Event | None:
+        """The state if there is news, else an event, else everything that waits as one block, else None."""
         if self._state is not None:
             self._told, self._state = self._state, None
             return self._told
+        if self._events:
+            return self._events.pop(0)
         if not self._blocks:
             return None
         blocks, self._blocks, self._held = self._blocks, [], 0

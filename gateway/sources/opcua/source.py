@@ -10,7 +10,7 @@ import numpy as np
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.messages import DeviceState
+from gateway.core.messages import DeviceState, Event
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item
@@ -58,6 +58,7 @@ class OpcUaSource:
     def _reset(self) -> None:
         self._health = Health(self._number, self._tags)
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
+        self._dropped = dict.fromkeys((OVERFLOWED, LOST), 0)
 
     @property
     def devices(self) -> Sequence[int]:
@@ -75,7 +76,7 @@ class OpcUaSource:
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
 
-    async def read(self) -> SampleBlock | DeviceState:
+    async def read(self) -> SampleBlock | DeviceState | Event:
         """See `Source.read`: everything that waits, merged."""
         while True:
             if (news := self._inbox.take()) is not None:
@@ -110,6 +111,8 @@ class OpcUaSource:
                     group.create_task(self._listen(connection), name=f"opcua silence {self._config.name}")
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
+        finally:
+            self._report_losses()
 
     async def _receive(self, connection: Connection) -> None:
         while True:
@@ -117,7 +120,7 @@ class OpcUaSource:
             values = await connection.next_values()
             self._waiting_since = None
             if values.lost:
-                self._complain(LOST, values.lost)
+                self._lose(LOST, values.lost)
             await self._accept(values)
 
     async def _listen(self, connection: Connection) -> None:
@@ -152,6 +155,7 @@ class OpcUaSource:
             due = self._health.due(self._clock.monotonic())
             if due and self._config.mode == "subscribe":
                 await self._watch_nodes(connection, [self._items[row] for row in due])
+            self._report_losses()
             self._tell()
 
     async def _watch_nodes(self, connection: Connection, items: Sequence[Item]) -> None:
@@ -173,7 +177,7 @@ class OpcUaSource:
         block = decode(values, self._columns, self._config.clock_tolerance)
         overflows = count_overflows(np.asarray(values.status, np.uint32))
         if overflows:
-            self._complain(OVERFLOWED, overflows)
+            self._lose(OVERFLOWED, overflows)
         self._judge_nodes(values, block)
         await self._inbox.put(block)
 
@@ -189,6 +193,18 @@ class OpcUaSource:
                 self._health.fail(values.row[i], values.status[i], now_s)
         self._health.heal(bad_rows.intersection(np.asarray(values.row)[~blamed].tolist()))
         self._tell()
+
+    def _lose(self, sentence: str, count: int) -> None:
+        self._dropped[sentence] += count
+        self._complain(sentence, count)
+
+    def _report_losses(self) -> None:
+        """What the server dropped or the way swallowed since the last report, as events."""
+        for sentence, count in self._dropped.items():
+            if count:
+                detail = {"reason": sentence, "at_least": count, "severity": 500}
+                self._inbox.report(Event("samples_lost", self._clock.now_ns(), self._number, None, detail))
+                self._dropped[sentence] = 0
 
     def _complain(self, sentence: str, count: int) -> None:
         log.warning("%s: %s (%d)", self._config.name, sentence, count)

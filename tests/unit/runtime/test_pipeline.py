@@ -239,9 +239,11 @@ async def test_events_of_others_pass_through() -> None:
 
 
 async def test_a_silent_start_says_that_nothing_is_known() -> None:
-    """The first window names every tag as bad and waiting, so a subscriber knows what to expect."""
+    """After five seconds of patience every tag is named, as bad and waiting."""
     gateway = Gateway()
     async with gateway.running():
-        await gateway.clock.advance(2.0)
+        await gateway.clock.advance(4.0)
+        assert not gateway.outbox.of("/window")
+        await gateway.clock.advance(4.0)
     rows: Sequence[dict] = [row for _, p in gateway.outbox.of("/window") for row in p["tags"].values()]
     assert [(row["q"], row["reason"]) for row in rows] == [("bad", "waiting")] * 3

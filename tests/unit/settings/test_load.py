@@ -41,6 +41,12 @@ def test_a_tag_takes_what_it_does_not_say_from_device_then_gateway_then_model(tm
     assert (a.anomaly, a.hysteresis) == (7.0, (0.0, 0.01))
 
 
+def test_a_section_of_which_every_line_is_commented_out_is_as_good_as_none(tmp_path: Path) -> None:
+    """What is left of `mqtt:` then is a key without a value."""
+    write(tmp_path, {"gateway.yaml": "name: g\nmqtt:\n#  url: mqtt://elsewhere\nwindow: {}\n"})
+    assert load(tmp_path).root.mqtt.url == "mqtt://localhost:1883"
+
+
 SPREADSHEETS = {
     "semicolons": CSV.replace(",", ";"),
     "tabs": CSV.replace(",", "\t"),

@@ -123,3 +123,11 @@ def test_every_window_with_samples_passes_when_asked_for() -> None:
     real = report(absolute=100, every=True)
     script: list[list[float]] = [[1.0], [1.0], [], [1.0]]
     assert [len(real.select(window_of(v, T0 + i * SECOND, held=1.0))) for i, v in enumerate(script)] == [1, 1, 0, 1]
+
+
+def test_a_tag_that_waits_for_its_first_sample_is_not_mentioned_for_five_seconds() -> None:
+    """Then it is, once; a tag whose device is away is mentioned at once."""
+    tag = report()
+    rows = [len(tag.select(window_of([], T0 + n * SECOND, Quality.BAD_WAITING))) for n in range(8)]
+    assert rows == [0, 0, 0, 0, 0, 1, 0, 0]
+    assert len(report().select(window_of([], T0, Quality.BAD_NOT_CONNECTED))) == 1

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.errors import ConfigError
 from gateway.sources.modbus import KIND
 from gateway.sources.modbus.plan import Request, Span, cover, plan_device, split
 from tests.support.modbus_fake import entry
@@ -73,10 +72,15 @@ def test_bits_are_read_over_sixteen_times_as_many() -> None:
     assert [(r.start, r.count) for _, r in plan_device(device.config, device.tags)] == [(0, 34), (67, 1)]
 
 
-def test_a_tag_wider_than_the_device_allows_is_a_configuration_error() -> None:
-    device = entry([{"address": "holding:0"}, {"address": "holding:4", "type": "float32"}], max_registers=1)
-    with pytest.raises(ConfigError, match=r"device0\.t1.*max_registers of at least 2"):
-        plan_device(device.config, device.tags)
+def test_a_tag_wider_than_the_device_allows_is_wrong() -> None:
+    tags = [{"address": "holding:0"}, {"address": "holding:4", "type": "float32"}, {"address": "coil:4"}]
+    device = entry(tags, max_registers=1, max_bits=1)
+    wrong = [KIND.check(device.config, tag) for tag in device.tags]
+    assert wrong[0] is wrong[2] is None
+    assert wrong[1] is not None
+    assert wrong[1][0] == "type"
+    assert "max_registers (1)" in wrong[1][1]
+    assert "at least 2" in wrong[1][2]
 
 
 def test_the_plan_is_readable() -> None:
@@ -87,4 +91,6 @@ def test_the_plan_is_readable() -> None:
 def test_the_kind_knows_floats_and_intervals() -> None:
     device = entry([{"address": "holding:0", "type": "float32", "scale": "0.1"}, {"address": "coil:0", "interval": "5s"}])
     assert [KIND.is_single(device.config, tag) for tag in device.tags] == [True, False]
+    shifted = entry([{"address": "holding:0", "type": "float32", "offset": "1e9"}])
+    assert not KIND.is_single(shifted.config, shifted.tags[0])
     assert [KIND.interval_ns(device.config, tag) for tag in device.tags] == [10**9, 5 * 10**9]
