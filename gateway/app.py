@@ -23,6 +23,7 @@ from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
+from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
 from gateway.settings import Settings
 from gateway.sinks.mqtt.client import MqttClient, Will
@@ -53,7 +54,7 @@ class Gateway:
         topics = Topics.of(root.mqtt.root, root.name, table.devices)
         self.text = StatusText(self.boot, __version__, settings.hash, table)
         self.status_topic = topics.status
-        encoder = Encoder(topics, table, self.boot)
+        self.encoder = encoder = Encoder(topics, table, self.boot)
         chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
         self.board = StatusBoard(len(table.devices), topics.status, lambda s: self.text.online(self.started_ms, s))
         self.outbox = Outbox(
@@ -71,9 +72,10 @@ class Gateway:
             status=self.board,
             set_live=self.outbox.set_live,
         )
+        self.sources = list(_sources(settings, clock))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
-            for source in _sources(settings, clock)
+            for source in self.sources
         ]
 
     def event(self, event: Event) -> None:
@@ -90,6 +92,9 @@ class Gateway:
                 self._announce()
                 pipeline = tasks.create_task(self.pipeline.run(), name="pipeline")
                 sources = [tasks.create_task(s.run(), name=f"source {n}") for n, s in enumerate(self.supervisors)]
+                stats_s = self.settings.root.publish.stats / 1e9
+                telemetry = publish_stats(self.sources, self.encoder, self.outbox, self.clock, stats_s)
+                sources.append(tasks.create_task(telemetry, name="telemetry"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(self._describe), name="watchdog")
                 gc.collect()
                 gc.freeze()  # the configuration lives as long as the process: no need to walk it again and again

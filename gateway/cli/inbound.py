@@ -8,7 +8,7 @@ import orjson
 
 from gateway.encoding.topics import CONTRACT_VERSION
 
-Kind = Literal["window", "summary", "event", "status", "raw"]
+Kind = Literal["window", "summary", "value", "event", "stats", "status", "raw"]
 _KINDS: Final = get_args(Kind)
 _DEVICE_LEVELS, _GATEWAY_LEVELS = 2, 1
 
@@ -40,7 +40,7 @@ def parse(topic: str, payload: bytes, root: str = "") -> Incoming:
         raise Malformed(f"a JSON {type(body).__name__}, not an object")
     for key, wanted in _required(kind).items():
         _check(body, key, wanted)
-    if kind in ("window", "summary") and not all(isinstance(tag, dict) for tag in body["tags"].values()):
+    if kind in ("window", "summary", "value") and not all(isinstance(tag, dict) for tag in body["tags"].values()):
         raise Malformed("a tag is not an object")
     return Incoming(topic, gateway, device, kind, body)
 
@@ -70,6 +70,10 @@ def _required(kind: Kind) -> dict[str, type]:
     numbered: dict[str, type] = {"boot": str, "seq": int, "ts": int}
     if kind == "event":
         return numbered | {"kind": str}
+    if kind == "value":
+        return numbered | {"tags": dict}
+    if kind == "stats":
+        return numbered | {"stats": dict}
     return numbered | ({} if kind == "raw" else {"dur": int, "tags": dict})
 
 

@@ -193,9 +193,19 @@ def _stamp(ms: object) -> Text:
 
 
 def _what(incoming: Incoming) -> str:
-    if incoming.kind != "summary":
-        return f" {incoming.kind}"
-    return f"{len(incoming.body['tags']):>4} tags  summary of {number(incoming.body['dur'] / 1000)} s"
+    body = incoming.body
+    if incoming.kind == "summary":
+        return f"{len(body['tags']):>4} tags  summary of {number(body['dur'] / 1000)} s"
+    if incoming.kind == "value":
+        rows = islice(body["tags"].items(), 10)
+        return " value" + "".join(f"  {clean(name, 24)} {_object(tag)}" for name, tag in rows)
+    if incoming.kind == "stats":
+        return " stats" + "".join(f"  {clean(key, 24)} {number(n)}" for key, n in islice(body["stats"].items(), 20))
+    return f" {incoming.kind}"
+
+
+def _object(tag: Mapping[str, Any]) -> str:
+    return clean(repr(tag.get("value"))) if tag.get("q") != "bad" else f"bad ({clean(tag.get('reason', 'no reason'))})"
 
 
 def _loss(body: Mapping[str, Any]) -> str:

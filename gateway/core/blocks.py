@@ -1,6 +1,8 @@
 """Columns: what moves between a source's decode and the encoder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +60,33 @@ class SampleBlock:
             np.full(count, np.nan),
             np.full(count, quality, np.uint8),
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObjectBlock:
+    """Values that float64 cannot carry, beside the hot path: text, arrays, structures, integers beyond 2^53.
+
+    tag, time, quality: as in `SampleBlock`. value: per row what JSON can carry exactly (str, int, float, bool, None,
+    lists and dicts of them); None where the quality is bad. A number that is merely too large comes twice: here exactly,
+    and in a `SampleBlock` as UNCERTAIN_ROUNDED.
+    """
+
+    tag: TagIds
+    time: Times
+    value: Sequence[Any]
+    quality: Qualities
+
+    def __post_init__(self) -> None:
+        _freeze(self)
+        if len(self.value) != self.tag.size:
+            raise ValueError(f"ObjectBlock.value: expected {self.tag.size} rows")
+
+    def __len__(self) -> int:
+        return self.tag.size
+
+    def take(self, rows: Sequence[int]) -> "ObjectBlock":
+        """Only these rows."""
+        return ObjectBlock(self.tag[rows], self.time[rows], [self.value[row] for row in rows], self.quality[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

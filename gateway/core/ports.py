@@ -1,12 +1,15 @@
 """The seams between parts. Each docstring is the contract; `tests/contract` holds fake and real to it."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gateway.core.blocks import SampleBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.messages import DeviceState, Event, Message
+
+Reading = SampleBlock | ObjectBlock | DeviceState | Event
+"""What a source has to say."""
 
 
 class Source(Protocol):
@@ -25,9 +28,14 @@ class Source(Protocol):
         """Connect. Raises NotConnected (the supervisor backs off and calls again). Cancellable at once."""
         ...
 
-    async def read(self) -> SampleBlock | DeviceState | Event:
-        """Wait for what comes next: samples, news of one device, or something worth telling at once (samples lost on the
-        device's side). Raises NotConnected. Cancellable at once."""
+    async def read(self) -> Reading:
+        """Wait for what comes next: samples, values that are no numbers, news of one device, or something worth telling at
+        once (samples lost on the device's side). Raises NotConnected. Cancellable at once."""
+        ...
+
+    def stats(self) -> Mapping[int, Mapping[str, float | str]]:
+        """Per device what has been counted and measured since the start, under stable names in snake case with the unit
+        at the end (`requests`, `timeouts`, `round_trip_ms`); cheap enough for once a second."""
         ...
 
     async def close(self) -> None:
@@ -40,6 +48,10 @@ class Intake(Protocol):
 
     def feed(self, block: SampleBlock) -> None:
         """Take samples."""
+        ...
+
+    def objects(self, block: ObjectBlock) -> None:
+        """Take values that are no numbers."""
         ...
 
     def device_state(self, state: DeviceState) -> None:

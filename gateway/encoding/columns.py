@@ -15,13 +15,13 @@ PIECES: Final = 17
 _KEYS: Final = (b',"good":', b',"min":', b',"max":', b',"mean":', b',"std":', b',"first":', b',"last":')
 
 
-def _quality_text(code: int) -> bytes:
+def quality_fields(code: int) -> dict[str, str]:
+    """`q`, and where it is not good, `reason`."""
     name = CLASS_NAMES[code >> 6]
-    reason = "" if name == "good" else f',"reason":"{REASONS[code]}"'
-    return f',"q":"{name}"{reason}}}'.encode()
+    return {"q": name} if name == "good" else {"q": name, "reason": REASONS[code]}
 
 
-_QUALITY: Final = tuple(_quality_text(code) for code in range(256))
+_QUALITY: Final = tuple(b"," + orjson.dumps(quality_fields(code))[1:] for code in range(256))
 
 
 class RowText:

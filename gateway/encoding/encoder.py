@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from gateway.core.blocks import WindowBlock
+from gateway.core.blocks import ObjectBlock, WindowBlock
 from gateway.core.messages import DeviceState, Event, Lane, Loss, Message
 from gateway.core.tags import TagTable
-from gateway.encoding.columns import PIECES, RowText
+from gateway.encoding.columns import PIECES, RowText, quality_fields
 from gateway.encoding.topics import Topics
 
 _ROWS_PER_MESSAGE: Final = 800
@@ -46,6 +46,30 @@ class Encoder:
     def summaries(self, block: WindowBlock) -> list[Message]:
         """The same for a block of summaries, in lane SUMMARY."""
         return self._messages(block, self._summary_topics, Lane.SUMMARY)
+
+    def objects(self, block: ObjectBlock) -> list[Message]:
+        """Values that are no numbers: one message per device, or more where a tag changed more than once."""
+        waiting: dict[int, dict[str, dict[str, Any]]] = {}
+        messages = []
+        for tag, time, value, quality in zip(
+            block.tag.tolist(), block.time.tolist(), block.value, block.quality.tolist(), strict=True
+        ):
+            known = self._table.tags[tag]
+            rows = waiting.setdefault(known.device, {})
+            if known.name in rows or len(rows) == _ROWS_PER_MESSAGE:
+                messages.append(self._values(known.device, rows))
+                rows = waiting[known.device] = {}
+            rows[known.name] = {"value": value, "ts": time // 1_000_000} | quality_fields(quality)
+        return messages + [self._values(device, rows) for device, rows in waiting.items()]
+
+    def _values(self, device: int, rows: dict[str, dict[str, Any]]) -> Message:
+        times = [row["ts"] for row in rows.values()]
+        return self._document(self._topics.value(device), Lane.SUMMARY, min(times), max(times), {"tags": rows})
+
+    def stats(self, device: int, stats: Mapping[str, float | str], now_ns: int) -> Message:
+        """Counters and measurements of a device's connection."""
+        stamp = now_ns // 1_000_000
+        return self._document(self._topics.stats(device), Lane.WINDOW, stamp, stamp, {"stats": _finite(stats)})
 
     def event(self, event: Event) -> Message:
         """An event of a device or of the gateway; a number that JSON cannot carry becomes null."""

@@ -34,3 +34,11 @@ class Topics:
     def summary(self, device: int) -> str:
         """One-minute summaries of a device."""
         return f"{self.base}/{self.devices[device]}/summary"
+
+    def value(self, device: int) -> str:
+        """Values of a device that are no numbers, when they change."""
+        return f"{self.base}/{self.devices[device]}/value"
+
+    def stats(self, device: int) -> str:
+        """Counters and measurements of a device's connection."""
+        return f"{self.base}/{self.devices[device]}/stats"

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from gateway.core.blocks import SampleBlock, TagIds, WindowBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, WindowBlock
 from gateway.core.clock import Clock
 from gateway.core.messages import DeviceState, Event, Message
 from gateway.core.ports import MessageQueue
@@ -25,6 +25,7 @@ class _Closed(Protocol):
     windows: list[WindowBlock]
     summaries: list[WindowBlock]
     events: list[Event]
+    objects: list[ObjectBlock]
 
 
 class Stages(Protocol):
@@ -33,7 +34,8 @@ class Stages(Protocol):
     @property
     def next_close_ns(self) -> int: ...
     def feed(self, block: SampleBlock, now_ns: int) -> list[Event]: ...
-    def mark(self, tags: TagIds, quality: int, now_ns: int) -> None: ...
+    def feed_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock: ...
+    def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock: ...
     def close(self, now_ns: int) -> Any: ...
     def flush(self, now_ns: int) -> Any: ...
 
@@ -43,6 +45,7 @@ class Encoding(Protocol):
 
     def windows(self, block: WindowBlock) -> Sequence[Message]: ...
     def summaries(self, block: WindowBlock) -> Sequence[Message]: ...
+    def objects(self, block: ObjectBlock) -> Sequence[Message]: ...
     def event(self, event: Event) -> Message: ...
 
 
@@ -78,13 +81,22 @@ class Pipeline:
         self.events += 1
         self._outbox.put(self._encoder.event(event))
 
+    def objects(self, block: ObjectBlock) -> None:
+        """Take values that are no numbers; what is new leaves at once."""
+        self.samples += len(block)
+        self._publish_objects(self._stages.feed_objects(block, self._clock.now_ns()))
+
+    def _publish_objects(self, block: ObjectBlock) -> None:
+        for message in self._encoder.objects(block):
+            self._outbox.put(message)
+
     def device_state(self, state: DeviceState) -> None:
         """Take news of a device: status at once, an event when the state (not only the reason) changes, unknown tags."""
         before = self._board.state_of(state.device)
         changed = self._board.update(state)
         now = self._clock.now_ns()
         if state.state == "down":
-            self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now)
+            self._publish_objects(self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now))
         if changed and (before.state != state.state or before.reason == "starting"):
             detail = {"state": state.state, "reason": state.reason, "severity": 1 if state.state == "ok" else 600}
             self.event(Event("device", now, state.device, None, detail))
@@ -106,6 +118,8 @@ class Pipeline:
     def _publish(self, closed: _Closed) -> None:
         for event in closed.events:
             self.event(event)
+        for changed in closed.objects:
+            self._publish_objects(changed)
         for block in closed.windows:
             self.windows += len(block)
             for message in self._encoder.windows(block):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from gateway.core.backoff import full_jitter
-from gateway.core.blocks import SampleBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
@@ -61,6 +61,8 @@ class Supervisor:
             item = await self._source.read()
             if isinstance(item, SampleBlock):
                 self._intake.feed(item)
+            elif isinstance(item, ObjectBlock):
+                self._intake.objects(item)
             elif isinstance(item, DeviceState):
                 self._intake.device_state(item)
             else:

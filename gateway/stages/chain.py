@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gateway.core.blocks import SampleBlock, TagIds, Times, Values, WindowBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, Times, Values, WindowBlock
 from gateway.core.messages import Event
 from gateway.core.tags import TagTable
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.detect import EwmaDetector
 from gateway.stages.limits import CONDITIONS, Limits
+from gateway.stages.objects import Objects
 from gateway.stages.report import ReportByException
 from gateway.stages.summary import Summary
 from gateway.stages.windows import Windows
@@ -21,11 +22,12 @@ _MISSED_POLLS = 3
 
 @dataclass(slots=True)
 class Closed:
-    """What the end of windows brought: rows to publish, completed summaries, events."""
+    """What the end of windows brought: rows to publish, completed summaries, events, objects to repeat."""
 
     windows: list[WindowBlock] = field(default_factory=list)
     summaries: list[WindowBlock] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    objects: list[ObjectBlock] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class Chain:
     detector: EwmaDetector
     report: ReportByException
     summary: Summary | None
+    objects: Objects
 
     @classmethod
     def of(
@@ -60,6 +63,7 @@ class Chain:
             EwmaDetector(table, threshold, window.length, detection.memory, detection.warmup),
             report,
             Summary(len(table), SUMMARY_NS) if publish.summaries else None,
+            Objects(silence),
         )
 
     @property
@@ -72,31 +76,44 @@ class Chain:
         self.windows.add(block, now_ns)
         return self.limits.check(block)
 
-    def mark(self, tags: TagIds, quality: int, now_ns: int) -> None:
-        """The tags are unknown until their next sample, for the reason in `quality`."""
+    def feed_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
+        """Take values that are no numbers; returns those worth telling at once."""
+        return self.objects.changed(block, now_ns)
+
+    def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock:
+        """The tags are unknown until their next sample, for the reason in `quality`; returns the objects that end."""
         self.windows.mark(tags, quality, now_ns)
+        return self.objects.mark(tags, quality, now_ns)
 
     def close(self, now_ns: int) -> Closed:
         """Finish the windows that are due."""
-        return self._after(self.windows.close(now_ns))
+        closed = self._after(self.windows.close(now_ns))
+        closed.objects.append(self.objects.due(now_ns))
+        return closed
 
     def flush(self, now_ns: int) -> Closed:
         """Finish everything at once, open windows and summaries too: at a stop or when the clock jumped."""
         closed = self._after(self.windows.flush(now_ns))
         if self.summary is not None:
-            closed.summaries += self.summary.flush()
+            closed.summaries += [self._numbers(summary) for summary in self.summary.flush()]
         return closed
 
     def _after(self, windows: list[WindowBlock]) -> Closed:
         closed = Closed()
         for window in windows:
             closed.events += self.detector.judge(window)
-            chosen = self.report.select(window)
+            chosen = self._numbers(self.report.select(window))
             if len(chosen):
                 closed.windows.append(chosen)
             if self.summary is not None:
-                closed.summaries += self.summary.add(window)
+                closed.summaries += [self._numbers(summary) for summary in self.summary.add(window)]
         return closed
+
+    def _numbers(self, window: WindowBlock) -> WindowBlock:
+        """Without the rows of tags that have shown objects and no number in this window."""
+        if not self.objects.without_number.any():
+            return window
+        return window.take((window.used > 0) | ~self.objects.without_number[window.tag])
 
 
 def _limits(policies: Sequence[TagPolicy]) -> tuple[Values, Values]:

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from gateway.core.fields import ConfigModel, DurationNs, default, duration_ns
+from gateway.core.fields import DURATION_SCHEMA, ConfigModel, DurationNs, default, duration_ns
 
-_DURATION = WithJsonSchema({"type": "string", "examples": ["1s", "10s", "1min"]})
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
@@ -109,9 +108,9 @@ class PolicyDefaults(ConfigModel):
 class WindowConfig(ConfigModel):
     """How samples become windows."""
 
-    length: Annotated[int, duration_ns("1s", "60s"), _DURATION] = default("1s")
+    length: Annotated[int, duration_ns("1s", "60s"), DURATION_SCHEMA] = default("1s")
     """Length of a window: whole seconds that divide a minute."""
-    grace: Annotated[int, duration_ns("0s", "60s"), _DURATION] = default("500ms")
+    grace: Annotated[int, duration_ns("0s", "60s"), DURATION_SCHEMA] = default("500ms")
     """How long a window waits for samples that are on their way. Later ones are published as a supplement."""
 
     @model_validator(mode="after")
@@ -124,9 +123,9 @@ class WindowConfig(ConfigModel):
 class DetectionConfig(ConfigModel):
     """The adaptive detector: exponentially weighted mean and variance of each tag's window means."""
 
-    memory: Annotated[int, duration_ns("10s", "7d"), _DURATION] = default("5min")
+    memory: Annotated[int, duration_ns("10s", "7d"), DURATION_SCHEMA] = default("5min")
     """Time constant of the moving mean and variance."""
-    warmup: Annotated[int, duration_ns("5s", "7d"), _DURATION] = default("60s")
+    warmup: Annotated[int, duration_ns("5s", "7d"), DURATION_SCHEMA] = default("60s")
     """How long a tag is learned before it can be called anomalous."""
 
 
@@ -137,3 +136,5 @@ class PublishConfig(ConfigModel):
     """`changed`: report by exception (deadband, quality change, max_silence). `all`: every window that has samples."""
     summaries: bool = True
     """One message a minute and device with the merged statistics of all its tags."""
+    stats: Annotated[int, duration_ns("1s", "7d"), DURATION_SCHEMA] = default("60s")
+    """How often each device's counters (requests, timeouts, round trip ...) are published."""

@@ -9,7 +9,7 @@ from gateway.core.backoff import full_jitter
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.messages import DeviceState
+from gateway.core.ports import Reading
 from gateway.core.quality import Quality
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.client import TcpLink
@@ -45,7 +45,7 @@ class ModbusSource:
         self._url = config.url
         self._link = link(config.host, config.port)
         self._schedule: Schedule[Poll] = Schedule()
-        self._out: deque[SampleBlock | DeviceState] = deque()
+        self._out: deque[Reading] = deque()
         self._lost = ""
         self.missed_polls = 0
         """Turns that were skipped because their time was over before they could be served."""
@@ -64,13 +64,17 @@ class ModbusSource:
             unit.reset()
         self._schedule.restart((poll for unit in self._units for poll in unit.polls), self._now_ns())
 
-    async def read(self) -> SampleBlock | DeviceState:
+    async def read(self) -> Reading:
         """The next samples (one block per request or part of one) or news of a unit. Raises NotConnected."""
         while not self._out:
             if self._lost:
                 raise NotConnected(self._lost)
             await self._step()
         return self._out.popleft()
+
+    def stats(self) -> dict[int, dict[str, float | str]]:
+        """See `Source.stats`. The connection's numbers stand with each of its devices."""
+        return {unit.device: {"missed_polls": self.missed_polls} for unit in self._units}
 
     async def close(self) -> None:
         """Let go of the connection; what was learned about failing tags is kept. Never raises."""

@@ -10,7 +10,8 @@ import numpy as np
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.messages import DeviceState, Event
+from gateway.core.messages import Event
+from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item
@@ -52,6 +53,7 @@ class OpcUaSource:
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
+        self._lost_count = 0
         self._waiting_since: float | None = None
         self._reset()
 
@@ -76,7 +78,7 @@ class OpcUaSource:
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
 
-    async def read(self) -> SampleBlock | DeviceState | Event:
+    async def read(self) -> Reading:
         """See `Source.read`: everything that waits, merged."""
         while True:
             if (news := self._inbox.take()) is not None:
@@ -87,6 +89,10 @@ class OpcUaSource:
                 self._tasks.result()
                 raise NotConnected(self._lost)
             await self._inbox.wait()
+
+    def stats(self) -> dict[int, dict[str, float | str]]:
+        """See `Source.stats`."""
+        return {self._number: {"bad_nodes": len(self._health.bad_rows), "lost": self._lost_count}}
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -196,6 +202,7 @@ class OpcUaSource:
 
     def _lose(self, sentence: str, count: int) -> None:
         self._dropped[sentence] += count
+        self._lost_count += count
         self._complain(sentence, count)
 
     def _report_losses(self) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.blocks import WindowBlock
+from gateway.core.blocks import ObjectBlock, WindowBlock
 from gateway.core.messages import DeviceState, Event, Lane, Loss, Message
+from gateway.core.quality import Quality
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.encoder import Encoder, StatusText, mark_hist
 from gateway.encoding.topics import Topics
@@ -264,3 +265,36 @@ def test_integers_and_negative_zero_are_json_numbers() -> None:
     """Counters beyond 2^31 and -0.0 come through as they are."""
     row = row_of(table(1), count=2**40, last=float(2**53), min=-0.0)
     assert (row["n"], row["last"], math.copysign(1, row["min"])) == (2**40, 2.0**53, -1.0)
+
+
+def test_objects_go_by_device_exactly_and_a_second_change_is_a_second_message() -> None:
+    """Text with quotes, a uint64, a structure, a bad value; JSON has one entry per tag, so a repetition starts anew."""
+    tags = table(4, devices=2)
+    values = ['a "quoted" text', 2**64 - 1, {"x": [1, None, 2.5]}, None, "later"]
+    block = ObjectBlock(
+        np.array([0, 1, 2, 3, 0], np.uint32),
+        T0 + np.arange(5, dtype=np.int64) * 1_000_000,
+        values,
+        np.array([GOOD, GOOD, GOOD, Quality.BAD_NOT_CONNECTED, GOOD], np.uint8),
+    )
+    messages = encoder_for(tags).objects(block)
+    assert [(m.topic.split("/", 3)[3], m.seq, m.lane) for m in messages] == [
+        ("device0/value", 1, Lane.SUMMARY),
+        ("device0/value", 2, Lane.SUMMARY),
+        ("device1/value", 1, Lane.SUMMARY),
+    ]
+    first, second, other = (payload_of(m) for m in messages)
+    assert first["tags"] == {
+        "tag0": {"value": values[0], "ts": MS, "q": "good"},
+        "tag1": {"value": 2**64 - 1, "ts": MS + 1, "q": "good"},
+    }
+    assert second["tags"] == {"tag0": {"value": "later", "ts": MS + 4, "q": "good"}}
+    assert other["tags"]["tag3"] == {"value": None, "ts": MS + 3, "q": "bad", "reason": "not_connected"}
+    assert mark_hist(messages[0].payload) != messages[0].payload
+
+
+def test_stats_carry_what_json_can() -> None:
+    """A number that is not finite becomes null."""
+    message = encoder_for(table(1)).stats(0, {"requests": 7, "round_trip_ms": math.nan, "breaker": "open"}, T0)
+    assert message.topic.endswith("/device0/stats")
+    assert payload_of(message)["stats"] == {"requests": 7, "round_trip_ms": None, "breaker": "open"}

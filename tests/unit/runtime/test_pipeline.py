@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
+from gateway.core.blocks import ObjectBlock
 from gateway.core.messages import DeviceState, Event, Message
 from gateway.core.tags import TagTable
 from gateway.encoding.encoder import Encoder, StatusText
@@ -247,3 +249,29 @@ async def test_a_silent_start_says_that_nothing_is_known() -> None:
         await gateway.clock.advance(4.0)
     rows: Sequence[dict] = [row for _, p in gateway.outbox.of("/window") for row in p["tags"].values()]
     assert [(row["q"], row["reason"]) for row in rows] == [("bad", "waiting")] * 3
+
+
+def text(tag: int, value: str, time: int) -> ObjectBlock:
+    return ObjectBlock(np.array([tag], np.uint32), np.array([time], np.int64), [value], np.array([GOOD], np.uint8))
+
+
+async def test_text_leaves_at_once_on_change_and_has_no_windows() -> None:
+    """On its own topic, with its own time; when the device goes, so does the value; the tag's windows are left out."""
+    gateway = Gateway()
+    async with gateway.running():
+        now = gateway.clock.now_ns()
+        for value in ("idle", "idle", "pressing"):
+            gateway.pipeline.objects(text(1, value, now))
+        assert [at for at, _ in gateway.outbox.of("/device1/value")] == [0.0, 0.0]
+        gateway.pipeline.device_state(DeviceState(1, "down", "gone"))
+        await gateway.clock.advance(10.0)
+    payloads = [payload for _, payload in gateway.outbox.of("/device1/value")]
+    good = {"ts": now // 1_000_000, "q": "good"}
+    assert [p["tags"] for p in payloads] == [
+        {"tag1": {"value": "idle"} | good},
+        {"tag1": {"value": "pressing"} | good},
+        {"tag1": {"value": None, "ts": now // 1_000_000, "q": "bad", "reason": "not_connected"}},
+    ]
+    assert [p["seq"] for p in payloads] == [1, 2, 3]
+    assert not gateway.outbox.of("/device1/window")
+    assert gateway.outbox.of("/device0/window")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from gateway.core.blocks import SampleBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState, Event
+from gateway.core.ports import Reading
 from gateway.core.quality import Quality
 from gateway.runtime.supervisor import Supervisor
 from tests.support.clock import FakeClock
@@ -39,7 +40,10 @@ class Source:
             raise step
         self.reads = list(step)  # type: ignore[call-overload]
 
-    async def read(self) -> SampleBlock | DeviceState:
+    def stats(self) -> dict[int, dict[str, float | str]]:
+        return {}
+
+    async def read(self) -> Reading:
         if not self.reads:
             await asyncio.Event().wait()
         item = self.reads.pop(0)
@@ -65,6 +69,9 @@ class Intake:
 
     def device_state(self, state: DeviceState) -> None:
         self.got.append(state)
+
+    def objects(self, block: ObjectBlock) -> None:
+        self.got.append(block)
 
     def event(self, event: Event) -> None:
         self.got.append(event)
@@ -97,10 +104,11 @@ class Line:
 
 async def test_samples_and_states_are_handed_on_in_their_order() -> None:
     """What `read` returns goes to the intake, nothing else does."""
-    state = DeviceState(3, "ok")
-    line = Line([state, BLOCK, BLOCK, DeviceState(4, "degraded", "x")])
+    text = ObjectBlock(np.array([0], np.uint32), np.array([1]), ["x"], np.array([192], np.uint8))
+    told = [DeviceState(3, "ok"), BLOCK, text, BLOCK, Event("samples_lost", 1, 3), DeviceState(4, "degraded", "x")]
+    line = Line(list(told))
     await line.run(0.1)
-    assert line.intake.got == [state, BLOCK, BLOCK, DeviceState(4, "degraded", "x")]
+    assert line.intake.got == told
 
 
 async def test_a_device_that_is_not_there_is_tried_for_ever_with_growing_delays() -> None:
