@@ -55,6 +55,7 @@ install: ## As root: install the service (configuration in /etc/gateway is kept)
 	$(PREFIX)/bin/pip install -q --require-hashes -r requirements/run.txt
 	$(PREFIX)/bin/pip install -q --no-deps --no-build-isolation --force-reinstall .
 	test -e $(ETC)/gateway.yaml || { mkdir -p $(ETC) && cp -r config/. $(ETC)/; }
+	install -D -m 644 README.md $(PREFIX)/share/doc/gateway/README.md
 	sed 's|/opt/gateway|$(PREFIX)|' systemd/gateway.service > $(UNITS)/gateway.service
 	command -v systemctl >/dev/null && systemctl daemon-reload || true
 	@echo "Edit $(ETC), then: $(PREFIX)/bin/gateway check --config $(ETC) && systemctl enable --now gateway"
