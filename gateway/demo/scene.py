@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 import time
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -86,10 +86,10 @@ class Scene:
     async def start_gateway(self) -> None:
         """Start `gateway run` on the same configuration, its log in `log`."""
         with self.log.open("wb") as log:
-            # A session of its own: Ctrl-C is for the demo, which ends the gateway in order.
+            # A session of its own: Ctrl-C is for the demo, which ends the gateway in order. Its input ends with the demo.
             self._gateway = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway", "run", "--config", str(self._config), "--log-format", "plain",
-                stdin=DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                sys.executable, "-m", "gateway.cli.child", "run", "--config", str(self._config), "--log-format", "plain",
+                stdin=PIPE, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     async def gateway_ended(self) -> int:

@@ -131,3 +131,15 @@ def test_a_second_demo_gets_other_ports():
         assert all(map(is_free, ports))
         with chosen([wanted]) as others:
             assert others[0] not in ports
+
+
+def test_a_killed_demo_leaves_nothing_behind(tmp_path):
+    """SIGKILL of the demo: broker and gateway end by themselves."""
+    demo = Demo(tmp_path / "log")
+    demo.says("tags")
+    children = demo.children()
+    assert len(children) == 2
+    demo.process.kill()
+    demo.process.wait(10)
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
