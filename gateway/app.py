@@ -1,7 +1,6 @@
 """The composition root: builds every part from the settings, starts them in order, stops them in order."""
 
 import asyncio
-import contextlib
 import gc
 import secrets
 import signal
@@ -58,7 +57,12 @@ class Gateway:
         chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
         self.board = StatusBoard(len(table.devices), topics.status, lambda s: self.text.online(self.started_ms, s))
         self.outbox = Outbox(
-            root.outbox, self.boot, clock, encode_loss=lambda loss: encoder.loss(loss, clock.now_ns()), report=self.event
+            root.outbox,
+            self.boot,
+            clock,
+            encode_loss=lambda loss: encoder.loss(loss, clock.now_ns()),
+            decode_loss=encoder.read_loss,
+            report=self.event,
         )
         self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
         will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"))
@@ -162,10 +166,12 @@ async def _cancel(tasks: list["asyncio.Task[None]"], most_s: float) -> None:
 
 
 async def run(settings: Settings) -> None:
-    """Run a gateway until SIGTERM or SIGINT. Raises ConfigError when a part finds the configuration unusable."""
+    """Run a gateway until SIGTERM, SIGINT or SIGHUP (its terminal is gone).
+
+    Raises ConfigError when a part finds the configuration unusable.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
     await Gateway(settings, SystemClock()).run(stop, Notifier())

@@ -71,9 +71,17 @@ def _numbers(column: Values, single: Mask) -> list[bytes]:
         return _split(orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY))
     with np.errstate(over="ignore"):
         narrow = column.astype(np.float32)
+    single = single & ~(np.isinf(narrow) & np.isfinite(column))  # a scale has carried it beyond float32
     if single.all():
         return _split(orjson.dumps(narrow, option=orjson.OPT_SERIALIZE_NUMPY))
     texts = np.empty(column.size, object)
     texts[single] = _split(orjson.dumps(narrow[single], option=orjson.OPT_SERIALIZE_NUMPY))
     texts[~single] = _split(orjson.dumps(column[~single], option=orjson.OPT_SERIALIZE_NUMPY))
     return texts.tolist()
+
+
+def shortest_single(value: float) -> float:
+    """The number with the fewest digits that is the same float32; itself where it is none."""
+    with np.errstate(over="ignore"):
+        narrow = np.float32(value)
+    return float(str(narrow)) if np.isfinite(narrow) else value

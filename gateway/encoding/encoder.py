@@ -11,7 +11,7 @@ import orjson
 from gateway.core.blocks import ObjectBlock, WindowBlock
 from gateway.core.messages import DeviceState, Event, Lane, Loss, Message
 from gateway.core.tags import TagTable
-from gateway.encoding.columns import PIECES, RowText, quality_fields
+from gateway.encoding.columns import PIECES, RowText, quality_fields, shortest_single
 from gateway.encoding.topics import Topics
 
 _ROWS_PER_MESSAGE: Final = 800
@@ -76,11 +76,15 @@ class Encoder:
         topic = self._topics.event(event.device)
         stamp = event.time_ns // 1_000_000
         fields: dict[str, Any] = {"kind": event.kind}
+        detail = _finite(event.detail)
         if event.tag is not None:
-            fields["tag"] = self._table.tags[event.tag].name
+            tag = self._table.tags[event.tag]
+            fields["tag"] = tag.name
+            if tag.single and isinstance(value := detail.get("value"), float):
+                detail["value"] = shortest_single(value)
         elif event.device is not None:
             fields["device"] = self._table.devices[event.device]
-        return self._document(topic, Lane.EVENT, stamp, stamp, fields | _finite(event.detail))
+        return self._document(topic, Lane.EVENT, stamp, stamp, fields | detail)
 
     def loss(self, loss: Loss, now_ns: int) -> Message:
         """The record of messages that will never arrive, on the event topic of the device they belong to."""
@@ -100,6 +104,22 @@ class Encoder:
         }
         stamp = now_ns // 1_000_000
         return self._document(self._topics.event(known), Lane.EVENT, stamp, stamp, fields)
+
+    @staticmethod
+    def read_loss(message: Message) -> Loss:
+        """The loss that a message of `loss` speaks of."""
+        body = orjson.loads(message.payload)
+        return Loss(
+            topic=body["topic"],
+            boot=body["of_boot"],
+            first_seq=body["first_seq"],
+            last_seq=body["last_seq"],
+            count=body["count"],
+            start_ms=body["start"],
+            end_ms=body["end"],
+            cause=body["cause"],
+            detail=body["detail"],
+        )
 
     def _seq(self, topic: str) -> int:
         seq = self._last_seq[topic] = self._last_seq.get(topic, 0) + 1

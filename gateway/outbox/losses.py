@@ -79,8 +79,13 @@ class LossLedger:
 
     def add(self, losses: Iterable[Loss], parked: bool = False) -> None:
         """Note losses. parked: not to be announced over this connection (the broker refused such an announcement)."""
+        losses = list(losses)
+        self.lost += sum(loss.count for loss in losses)
+        self.announcements_lost(losses, parked)
+
+    def announcements_lost(self, losses: Iterable[Loss], parked: bool = False) -> None:
+        """These losses were announced in messages that will not arrive: they are to be announced again."""
         for loss in losses:
-            self.lost += loss.count
             self._merge(self._parked if parked else self._pending, loss)
             self._unsaved.add(key_of(loss))
 

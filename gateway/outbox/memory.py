@@ -212,14 +212,14 @@ class Memory:
             del self._stored[entry.id]
             self._backlog_of(entry.lane).left_to_disk(entry.id)
 
-    def drop(self, most_bytes: int) -> list[Message]:
+    def drop(self, most_bytes: int) -> list[Entry]:
         """Give up unwritten messages, least worth and oldest first, until at most `most_bytes` wait."""
         unstored = (e for e in self._waiting() if not e.stored and not e.writing)
         gone = self._remove(sorted(unstored, key=lambda e: (-e.lane, e.id)), most_bytes)
         for entry in gone:
             entry.done = True
             del self._unstored[entry.id]
-        return [entry.message for entry in gone]
+        return gone
 
     @property
     def unwritten(self) -> tuple[int, int]:

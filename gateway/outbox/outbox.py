@@ -9,7 +9,6 @@ from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Delivery
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.files import PathLock, make_folder
-from gateway.outbox.losses import losses_of
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
 from gateway.outbox.writer import BATCH_DELETES, Writer
 
@@ -24,7 +23,8 @@ class Outbox:
     transaction with all that is due. Order of use: `open`, then one task in `run` and the two ports, then, when `run` has
     been cancelled, `close`.
 
-    boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT).
+    boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT);
+    decode_loss: reads it back, for announcements that the broker refused or that had no room.
     report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`), `reason`, and for `damaged`
     `kept` (the file that was set aside) and `lost` (messages that only it had; None when not known).
     """
@@ -35,6 +35,7 @@ class Outbox:
         boot: str,
         clock: Clock,
         encode_loss: Callable[[Loss], Message],
+        decode_loss: Callable[[Message], Loss],
         report: Callable[[Event], None],
     ) -> None:
         self.beat = clock.monotonic()
@@ -43,7 +44,7 @@ class Outbox:
         self._lead_s = config.commit_interval / 1e9 * _LEAD
         self._crowd_bytes = config.memory // 2
         self._lock = PathLock(config.path)
-        self._writer = Writer(config, boot, clock, encode_loss, report)
+        self._writer = Writer(config, boot, clock, encode_loss, decode_loss, report)
         self._memory = self._writer.memory
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -140,7 +141,7 @@ class Outbox:
         """The broker will never take it: lost, with a record. Raises ValueError when it is not in flight."""
         entry = self._memory.end(delivery, self._clock.monotonic())
         # a refused announcement is announced on the next connection: at once would go round in circles
-        self._writer.ledger.add(losses_of([entry.message], "refused", reason), parked=entry.lane == LOSS_LANE)
+        self._writer.gone([entry], "refused", reason, parked=entry.lane == LOSS_LANE)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """The connection went: backlog. Raises ValueError when one is not in flight."""

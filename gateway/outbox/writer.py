@@ -13,7 +13,7 @@ from gateway.outbox.faults import DamagedError, UnwritableError
 from gateway.outbox.files import set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
-from gateway.outbox.records import Change, Gone, PreviousBoot, Row
+from gateway.outbox.records import LOSS_LANE, Change, Entry, Gone, PreviousBoot, Row
 from gateway.outbox.retention import age_period_ns, footprint, needed, shortage, too_old_ms
 from gateway.outbox.store import Store
 
@@ -24,6 +24,12 @@ LOAD_BYTES: Final = 2**20
 
 SHRINK_BYTES: Final = 16 * 2**20
 """An empty database gives its space back when it has more than this."""
+
+CLOCK_PATIENCE_S: Final = 600.0
+"""After a start or a step of the wall clock nothing is too old for so long: a machine without a battery starts at any date,
+and what a wrong date drops is gone when the time server has answered."""
+
+_CLOCK_STEP_S: Final = 60.0
 
 T = TypeVar("T")
 
@@ -56,6 +62,7 @@ class Writer:
         boot: str,
         clock: Clock,
         encode_loss: Callable[[Loss], Message],
+        decode_loss: Callable[[Message], Loss],
         report: Callable[[Event], None],
     ) -> None:
         self.memory = Memory()
@@ -66,10 +73,11 @@ class Writer:
         self.unreadable = False
         self.previous_unclean: PreviousBoot | None = None
         self._config, self._boot, self._clock = config, boot, clock
-        self._encode_loss, self._report = encode_loss, report
+        self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
         self._disk = asyncio.Lock()
         self._started_ms = clock.now_ns() // 1_000_000
-        self._next_look = clock.monotonic()
+        self._next_look = clock.monotonic() + CLOCK_PATIENCE_S
+        self._wall_offset_s = self._offset_s()
 
     # -- opening and closing
 
@@ -200,7 +208,10 @@ class Writer:
 
     async def _expire(self) -> None:
         """Drop some of what is too old; the next look is at once as long as there is more."""
-        now = self._clock.monotonic()
+        now, offset_s = self._clock.monotonic(), self._offset_s()
+        if abs(offset_s - self._wall_offset_s) > _CLOCK_STEP_S:
+            self._next_look = now + CLOCK_PATIENCE_S
+        self._wall_offset_s = offset_s
         if now < self._next_look:
             return
         victims = await self.store.expired(too_old_ms(self._config, self._clock.now_ns()), self.memory.holds)
@@ -208,6 +219,9 @@ class Writer:
             await self._give_up(victims, "max_age")
         else:
             self._next_look = now + age_period_ns(self._config) / 1e9
+
+    def _offset_s(self) -> float:
+        return self._clock.now_ns() / 1e9 - self._clock.monotonic()
 
     async def _give_up(self, victims: Sequence[Row], cause: str) -> None:
         """Delete rows and note the losses, in one transaction."""
@@ -221,7 +235,13 @@ class Writer:
         """Keep memory under its ceiling at once: leave to the disk what it has, then drop, with losses."""
         keep = self._config.memory * 15 // 16
         self.memory.spill(keep)
-        self.ledger.add(losses_of(self.memory.drop(keep), "memory", self.refused))
+        self.gone(self.memory.drop(keep), "memory", self.refused)
+
+    def gone(self, entries: Sequence[Entry], cause: str, detail: str, parked: bool = False) -> None:
+        """Note the loss of messages that were in memory, and anew what those among them announced."""
+        self.ledger.add(losses_of((entry.message for entry in entries), cause, detail), parked)
+        announced = (self._decode_loss(entry.message) for entry in entries if entry.lane == LOSS_LANE)
+        self.ledger.announcements_lost(announced, parked)
 
     # -- backlog
 

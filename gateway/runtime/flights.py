@@ -28,7 +28,9 @@ class _Flight:
 class Flights:
     """Up to `limit` deliveries in flight over one sink; each ends in exactly one ack, refuse or release.
 
-    A refusal for now gives the message back and holds all sending up for a growing pause.
+    A refusal for now gives the message back and holds all sending up for a growing pause. So does a refusal for good by
+    a broker that has accepted nothing on this connection yet: it refuses us (an access list with a mistake), not the
+    message, and a backlog must not be thrown away for that.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Flights:
         self._flying: dict[asyncio.Future[None], _Flight] = {}
         self._landed = asyncio.Event()
         self._last_answer = self._resume_at = 0.0
+        self._welcome = False
         self._refusal_told, self._retry_told = Seldom(clock), Seldom(clock)
         self.sent = self.acked = self.refused = self.released = 0
 
@@ -94,6 +97,7 @@ class Flights:
         """The connection is gone: release what was in flight; late answers count no more."""
         lost = [flight.delivery for flight in self._flying.values() if flight.delivery is not None]
         self._flying.clear()
+        self._welcome = False
         self.release(lost)
 
     def release(self, deliveries: list[Delivery]) -> None:
@@ -117,12 +121,13 @@ class Flights:
         self._landed.set()
         if error is None:
             self._pauses = None
+            self._welcome = True
             if flight.delivery is not None:
                 self.acked += 1
                 self._deliveries.ack(flight.delivery)
-        elif isinstance(error, Permanent):
+        elif isinstance(error, Permanent) and self._welcome:
             self._refuse(flight, str(error))
-        elif isinstance(error, Retryable):
+        elif isinstance(error, Retryable | Permanent):
             self._retry(flight, str(error))
         else:
             raise error

@@ -17,6 +17,7 @@ log = structlog.get_logger("pipeline")
 
 _JUMP_NS = 500_000_000
 _LONGEST_SLEEP_S = 1.0
+_STALL_S = 3.0
 
 
 class _Closed(Protocol):
@@ -107,9 +108,16 @@ class Pipeline:
             due_s = (self._stages.next_close_ns - self._clock.now_ns()) / 1e9
             # A wait of 0 would leave no room for anybody else after a stall.
             await self._clock.sleep(min(max(due_s, 0.001), _LONGEST_SLEEP_S))
-            self.beat = self._clock.monotonic()
+            stood_s, self.beat = self._clock.monotonic() - self.beat, self._clock.monotonic()
             self._watch_clock()
+            if stood_s > _STALL_S:
+                self._stalled(stood_s)
             self._publish(self._stages.close(self._clock.now_ns()))
+
+    def _stalled(self, stood_s: float) -> None:
+        """The machine or the process stood still: what lies in the gap was not read, and nobody else will say so."""
+        log.warning("stood still", for_s=round(stood_s, 1))
+        self.event(Event("stall", self._clock.now_ns(), detail={"for_ms": round(stood_s * 1e3), "severity": 400}))
 
     def flush(self) -> None:
         """Publish the window and the summary in progress: at a stop."""

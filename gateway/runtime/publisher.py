@@ -8,7 +8,7 @@ import structlog
 
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
-from gateway.core.errors import NotConnected, Retryable
+from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.core.ports import Deliveries, Delivery, Sink
 from gateway.runtime.flights import Flights
 from gateway.runtime.seldom import Seldom
@@ -185,7 +185,7 @@ class Publisher:
     async def _tell_changes(self, told: asyncio.Future[None]) -> str:
         while True:
             await asyncio.wait({told})
-            if isinstance(told.exception(), Retryable):
+            if isinstance(told.exception(), Retryable | Permanent):  # an access list can be mended
                 await self._clock.sleep(_STATUS_RETRY_S)
             else:
                 await self._status.changed()

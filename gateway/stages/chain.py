@@ -107,6 +107,8 @@ class Chain:
                 closed.windows.append(chosen)
             if self.summary is not None:
                 closed.summaries += [self._numbers(summary) for summary in self.summary.add(window)]
+        if self.summary is not None:
+            closed.summaries += [self._numbers(summary) for summary in self.summary.settle()]
         return closed
 
     def _numbers(self, window: WindowBlock) -> WindowBlock:

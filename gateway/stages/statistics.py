@@ -56,7 +56,10 @@ def of_samples(block: SampleBlock, tags: int) -> Partial:
     low, high = np.full(tags, np.inf), np.full(tags, -np.inf)
     np.minimum.at(low, used_row, value)
     np.maximum.at(high, used_row, value)
-    mean = _sums(used_row, value, tags) / np.maximum(used, 1)
+    divisor = np.maximum(used, 1)
+    mean = _sums(used_row, value, tags) / divisor
+    if not np.isfinite(mean).all():  # a sum beyond float64: rarer and slower, the mean of the shares
+        mean = np.where(np.isfinite(mean), mean, _sums(used_row, value / divisor[used_row], tags))
     # Rounding may carry the mean of equal values just outside them.
     np.clip(mean, low, high, out=mean, where=used > 0)
     with np.errstate(over="ignore", invalid="ignore"):  # beyond 1e154: the spread is infinite, published as null
@@ -130,8 +133,10 @@ class Statistics:
         total = np.maximum(had + adds, 1)
         with np.errstate(over="ignore", invalid="ignore"):
             # A side without samples must not pull the mean, however large the other one is: its own mean is only a 0.
-            delta = np.where(adds > 0, more.mean - self.mean[rows], 0.0)
-            self.mean[rows] += delta * (adds / total)
+            before = self.mean[rows]
+            delta = np.where(adds > 0, more.mean - before, 0.0)
+            weighted = before * (had / total) + more.mean * (adds / total)  # when the difference is beyond float64
+            self.mean[rows] = np.where(np.isfinite(delta), before + delta * (adds / total), weighted)
             self.m2[rows] += more.m2 + np.square(np.where(had > 0, delta, 0.0)) * (had * (adds / total))
         self.count[rows] += more.count
         self.good[rows] += more.good

@@ -17,10 +17,12 @@ class Summary:
         self._start: int | None = None
         self._begun: int | None = None
         self._statistics = Statistics(tags)
+        self._late_start: int | None = None
+        self._late = self._statistics
         self._held = Held.unknown(tags)
 
     def add(self, window: WindowBlock) -> list[WindowBlock]:
-        """Take one window; returns the summary that it completes or, for a late one, the supplement it makes."""
+        """Take one window; returns what it completes. Late ones of one span in a row make one supplement (see `settle`)."""
         start = window.start - window.start % self._length
         if window.late or window.start < (self._start or 0):
             return self._add_late(window, start)
@@ -29,6 +31,14 @@ class Summary:
         self._merge(window)
         self._held = Held(window.last, window.last_time, window.quality)
         return done if start + self._length > window.start + window.length else done + self.flush()
+
+    def settle(self) -> list[WindowBlock]:
+        """The supplement that late windows have made so far; to be called when no more windows are at hand."""
+        start, self._late_start = self._late_start, None
+        if start is None:
+            return []
+        block = self._late.window(start, self._length, True, Held.unknown(self._tags))
+        return [block.take(block.count > 0)]
 
     def flush(self) -> list[WindowBlock]:
         """What has been gathered so far, as the summary of its span; nothing if there is nothing."""
@@ -42,7 +52,7 @@ class Summary:
         return [block] if len(block) else []
 
     def _merge(self, window: WindowBlock) -> None:
-        self._statistics.merge(of_window(window), window.tag.astype("intp") if len(window) < self._tags else slice(None))
+        _merge(self._statistics, window)
         unknown = (window.count == 0) & (window.quality < USABLE_FROM)
         self._statistics.gap[window.tag[unknown]] = True
 
@@ -50,5 +60,14 @@ class Summary:
         if start == self._start:
             self._merge(window)
             return []
-        columns = {name: getattr(window, name) for name in WindowBlock.__slots__}
-        return [WindowBlock(**columns | {"start": start, "length": self._length, "late": True})]
+        done = []
+        if start != self._late_start:
+            done = self.settle()
+            self._late_start, self._late = start, Statistics(self._tags)
+        _merge(self._late, window)
+        return done
+
+
+def _merge(statistics: Statistics, window: WindowBlock) -> None:
+    whole = len(window) == statistics.used.size
+    statistics.merge(of_window(window), slice(None) if whole else window.tag.astype("intp"))

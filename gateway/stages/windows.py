@@ -1,5 +1,6 @@
 """Tumbling windows on whole multiples of their length in wall time."""
 
+from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from gateway.stages.statistics import Held, Statistics, of_samples
 
 _FOLD_AT = 1 << 18
 _DENSE_WINDOWS = 8
+_SUPPLEMENTS_AT_ONCE = 500
 
 
 class Windows:
@@ -32,7 +34,7 @@ class Windows:
         self._confirmed = np.zeros(tags, np.int64)
         self._open: dict[int, Statistics] = {}
         self._begun: set[int] = set()
-        self._aside: list[WindowBlock] = []
+        self._aside: deque[tuple[SampleBlock, int]] = deque()
         self._waiting: list[SampleBlock] = []
         self._samples = 0
         self._newest = 0
@@ -63,7 +65,8 @@ class Windows:
         self._marked = max(self._marked, newest)
 
     def close(self, now_ns: int) -> list[WindowBlock]:
-        """Every window whose grace is over, oldest first, then supplements. After a stall: those with samples."""
+        """Every window whose grace is over, oldest first, then at most 500 supplements; further ones
+        wait for the next time. After a stall: those with samples."""
         self._fold()
         blocks = []
         if now_ns - self.next_close_ns > _DENSE_WINDOWS * self._length:
@@ -73,7 +76,7 @@ class Windows:
         while self.next_close_ns <= now_ns:
             blocks += self._emit(self._start)
             self._start += self._length
-        return blocks + self._supplements()
+        return blocks + self._supplements(_SUPPLEMENTS_AT_ONCE)
 
     def flush(self, now_ns: int) -> list[WindowBlock]:
         """Close everything at once, the window in progress too, and go on at `now_ns`: at a stop or a clock jump."""
@@ -89,9 +92,10 @@ class Windows:
         self._confirmed = np.minimum(self._confirmed, now_ns)
         return blocks
 
-    def _supplements(self) -> list[WindowBlock]:
-        blocks, self._aside = self._aside, []
-        return blocks
+    def _supplements(self, most: int | None = None) -> list[WindowBlock]:
+        """The oldest that wait: a server's history comes in hours, and the event loop must not stand still for it."""
+        count = len(self._aside) if most is None else min(most, len(self._aside))
+        return [self._supplement(*self._aside.popleft()) for _ in range(count)]
 
     def _emit(self, start: int) -> list[WindowBlock]:
         """The block of a window; of one that a flush has published already, only what came since."""
@@ -159,7 +163,7 @@ class Windows:
         late = _rows(block, ~told)
         start = late.time - late.time % self._length
         for one, begin, end in _runs(start):
-            self._aside.append(self._supplement(_slice(late, begin, end), one))
+            self._aside.append((_slice(late, begin, end), one))
 
     def _supplement(self, part: SampleBlock, start: int) -> WindowBlock:
         tags, compact = np.unique(part.tag, return_inverse=True)

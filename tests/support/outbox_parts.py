@@ -88,6 +88,10 @@ class Losses:
         payload = json.dumps(asdict(loss)).encode()
         return Message("g/event", self._boot, len(self.encoded), Lane.EVENT, now_ms, now_ms, payload)
 
+    @staticmethod
+    def read(message: Message) -> Loss:
+        return Loss(**json.loads(message.payload))
+
 
 def settings(path: Path, **changes: Any) -> OutboxConfig:
     """Defaults but for the path and a small `keep_free`, so that tests run on full disks."""
@@ -101,7 +105,7 @@ class Rig:
         self.clock = clock or ManualClock()
         self.events: list[Event] = []
         self.losses = Losses(boot)
-        self.outbox = Outbox(settings(path, **changes), boot, self.clock, self.losses, self.events.append)
+        self.outbox = Outbox(settings(path, **changes), boot, self.clock, self.losses, Losses.read, self.events.append)
         self._run: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Rig":

@@ -165,7 +165,7 @@ class AsyncuaConnection:
         params.ItemsToCreate = [self._create_request(item) for item in items]
         with _translated("cannot watch nodes"):
             results = await self._session.create_monitored_items(params)
-        _expect(len(results), len(items))
+        _expect(results, items)
         for item, result in zip(items, results, strict=True):
             if is_good(result.StatusCode.value):
                 self._item_ids[item.row] = result.MonitoredItemId
@@ -251,7 +251,7 @@ class AsyncuaConnection:
         with _translated("cannot read"):
             response = await self._session.read_values([self._read_value_id(item.node) for item in items])
         received_ns = self._clock.now_ns()
-        _expect(len(response.Results), len(items))
+        _expect(response.Results, items)
         columns = Columns()
         for item, value in zip(items, response.Results, strict=True):
             _add(columns, item.row, value)
@@ -320,9 +320,10 @@ def _add(columns: Columns, row: int, data: ua.DataValue) -> None:
     columns.add(row, kind, value, status, data.SourceTimestamp, data.ServerTimestamp)
 
 
-def _expect(answers: int, operations: int) -> None:
-    if answers != operations:
-        raise NotConnected(f"the server answered {answers} of {operations} operations")
+def _expect(answers: Sequence[object] | None, operations: Sequence[object]) -> None:
+    given = len(answers or ())  # an array of length -1 on the wire is None
+    if given != len(operations):
+        raise NotConnected(f"the server answered {given} of {len(operations)} operations")
 
 
 def _unused(_: object) -> None:

@@ -51,9 +51,11 @@ class Health:
         """Rows whose retry is due, ascending."""
         return sorted(row for row, bad in self._bad.items() if bad.due_s <= now_s)
 
-    def complain(self, sentence: str, now_s: float) -> None:
-        """Something was lost; shown until a minute has passed without it."""
+    def complain(self, sentence: str, now_s: float) -> bool:
+        """Something was lost; shown until a minute has passed without it. True when it was not shown already."""
+        news = self._complaints.get(sentence, now_s) <= now_s
         self._complaints[sentence] = now_s + SHOWN_S
+        return news
 
     def state(self, now_s: float) -> DeviceState:
         """`ok`, or `degraded` with a sentence that names the first few nodes and counts the rest."""

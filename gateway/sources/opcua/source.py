@@ -214,8 +214,8 @@ class OpcUaSource:
                 self._dropped[sentence] = 0
 
     def _complain(self, sentence: str, count: int) -> None:
-        log.warning("%s: %s (%d)", self._config.name, sentence, count)
-        self._health.complain(sentence, self._clock.monotonic())
+        if self._health.complain(sentence, self._clock.monotonic()):
+            log.warning("%s: %s (%d)", self._config.name, sentence, count)
         self._tell()
 
     def _tell(self) -> None:

@@ -113,9 +113,19 @@ def test_float32_and_float64_tags_of_one_device_keep_their_own_digits() -> None:
     assert [row["mean"] for row in payload_of(message)["tags"].values()] == [1 / 3, 0.33333334, None]
 
 
-def test_a_number_too_large_for_float32_is_null_without_a_warning() -> None:
-    """A scaled float32 may leave its range: infinity is no JSON."""
-    assert row_of(table(1, single=True), max=1e39)["max"] is None
+def test_a_number_too_large_for_float32_keeps_its_value() -> None:
+    """A scaled float32 may leave its range; what is infinite itself is null, for infinity is no JSON."""
+    row = row_of(table(1, single=True), min=23.450000762939453, max=1e39, std=math.inf)
+    assert (row["min"], row["max"], row["std"]) == (23.45, 1e39, None)
+
+
+@pytest.mark.parametrize(("single", "told"), [(True, 23.45), (False, 23.450000762939453)])
+def test_an_alarm_says_its_value_in_the_digits_of_the_window(single: bool, told: float) -> None:
+    """The same float32 in the same digits; 1e39 is none and stays."""
+    encoder = encoder_for(table(1, single=single))
+    event = Event("alarm", T0, 0, 0, {"state": "active", "value": 23.450000762939453})
+    assert payload_of(encoder.event(event))["value"] == told
+    assert payload_of(encoder.event(Event("alarm", T0, 0, 0, {"value": 1e39})))["value"] == 1e39
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -239,7 +249,9 @@ def test_a_loss_is_told_where_its_messages_would_have_come(topic: str, told_on: 
     """Which topic, boot, sequence numbers, time span and why; a device that is no longer configured: on `event`."""
     encoder = encoder_for(table(2, devices=2))
     base = "plant/v1/press-1/"
-    message = encoder.loss(Loss(base + topic, "old", 5, 9, 4, 1000, 2000, "max_age", "7d"), T0)
+    loss = Loss(base + topic, "old", 5, 9, 4, 1000, 2000, "max_age", "7d")
+    message = encoder.loss(loss, T0)
+    assert encoder.read_loss(message) == loss
     assert message.topic == base + told_on
     assert payload_of(message) == {
         "boot": "b00t", "seq": 1, "ts": MS, "hist": False, "kind": "loss", "topic": base + topic, "of_boot": "old",

@@ -8,7 +8,7 @@ import pytest
 from gateway.core.errors import Retryable
 from gateway.core.messages import Lane
 from gateway.outbox.records import Usage
-from tests.support.outbox_parts import NOW_NS, Rig, message, until
+from tests.support.outbox_parts import NOW_NS, ManualClock, Rig, message, until
 
 
 def ledger(delivered, encoded):
@@ -79,14 +79,44 @@ async def test_what_is_in_flight_is_not_dropped(tmp_path):
 async def test_too_old_messages_go(tmp_path):
     now_ms = NOW_NS // 10**6
     async with Rig(tmp_path / "o.db", max_age="1h") as rig:
-        for seq, age_s in enumerate((7200, 3700, 3000, 10), 1):
+        for seq, age_s in enumerate((7200, 3700, 2000, 10), 1):
             rig.outbox.put(message(seq, end_ms=now_ms - age_s * 1000))
         await rig.commit()
         await rig.advance(60)
+        assert rig.on_disk == 4, "the clock may be wrong so soon after the start"
+        await rig.advance(600)
         await until(lambda: rig.on_disk == 2, "the first two are gone")
         rig.outbox.set_live(True)
         await rig.commit()
         assert [(x.first_seq, x.last_seq, x.count, x.cause) for x in rig.losses.encoded] == [(1, 2, 2, "max_age")]
+
+
+class SteppedClock(ManualClock):
+    """A clock whose wall time a time server may correct."""
+
+    ahead_s = 0.0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + round(self.ahead_s * 1e9)
+
+
+@pytest.mark.parametrize("wrong_at_start", [True, False])
+async def test_a_wrong_clock_that_is_mended_within_ten_minutes_drops_nothing(tmp_path, wrong_at_start):
+    """A month ahead, at the start (no battery) or later; with the right time again nothing was too old."""
+    clock = SteppedClock()
+    async with Rig(tmp_path / "o.db", clock=clock) as rig:
+        rig.outbox.put(message(1))
+    clock.ahead_s = 30 * 86400.0 * wrong_at_start
+    async with Rig(tmp_path / "o.db", "b2", clock=clock) as rig:
+        await rig.advance(0 if wrong_at_start else 700)
+        clock.ahead_s = 30 * 86400.0
+        await rig.advance(500)
+        clock.ahead_s = 0.0
+        await rig.advance(700)
+        assert rig.on_disk == 1
+        clock.ahead_s = 30 * 86400.0
+        await rig.advance(2 * 3600)
+        await until(lambda: rig.on_disk == 0, "a clock that stays is believed")
 
 
 async def test_below_keep_free_new_messages_replace_the_oldest(tmp_path, monkeypatch):
@@ -212,7 +242,7 @@ async def test_an_announcement_is_on_disk_before_it_is_sent(tmp_path):
 
 
 async def test_a_refused_announcement_waits_for_the_next_connection(tmp_path):
-    """A broker that takes no events must not be sent one loss after the other for ever."""
+    """A broker that takes no events must not be sent one loss after the other for ever; what it told is told anew."""
     async with Rig(tmp_path / "o.db") as rig:
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
@@ -225,7 +255,9 @@ async def test_a_refused_announcement_waits_for_the_next_connection(tmp_path):
         rig.outbox.set_live(True)
         await rig.advance(1)
         assert (await rig.outbox.take(5))[0].message.topic == "g/event"
-        assert rig.losses.encoded[1].topic == "g/event"
+        again = [(loss.topic, loss.first_seq, loss.count) for loss in rig.losses.encoded[1:]]
+        assert sorted(again) == [("g/event", 1, 1), ("g/press/window", 1, 1)]
+        assert rig.outbox.stats.lost == 2
 
 
 @pytest.mark.parametrize("commits", [False, True])

@@ -130,7 +130,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
 
     @rule(most=st.integers(0, 6000))
     def drop(self, most: int) -> None:
-        dropped = [m.seq for m in self.memory.drop(most)]
+        dropped = [entry.message.seq for entry in self.memory.drop(most)]
         assert len(set(dropped)) == len(dropped)
         assert self.waiting.issuperset(dropped)
         self.waiting.difference_update(dropped)

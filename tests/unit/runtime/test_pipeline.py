@@ -159,7 +159,7 @@ async def test_a_stalled_process_catches_up_and_leaves_room_for_others() -> None
         await gateway.clock.advance(1.0)
         assert gateway.windows() == [(20.1, 0, 1)]
         assert 0 < gateway.clock.waits_s[0] <= 1.0
-    assert gateway.outbox.of("g/event") == []
+    assert [(p["kind"], p["for_ms"]) for _, p in gateway.outbox.of("g/event")] == [("stall", 20_100)]
 
 
 async def test_the_beat_shows_that_the_loop_turns() -> None:

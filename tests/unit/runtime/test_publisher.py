@@ -209,6 +209,22 @@ async def test_a_permanent_refusal_sets_aside_and_goes_on(bench: Bench) -> None:
     assert bench.publisher.refused == 1
 
 
+async def test_a_broker_that_accepts_nothing_costs_no_message(bench: Bench) -> None:
+    """A mistake in its access list: status and messages are refused for good, and kept until the mistake is mended."""
+    await bench.lose()
+    bench.outbox.put(2)
+    bench.sink.answers = [Permanent("not authorised")] * 5
+    await bench.clock.advance(1)
+    await bench.clock.advance(10)
+    assert not [entry for entry in bench.outbox.journal if entry.startswith("refuse")]
+    assert bench.outbox.journal[-2:] == ["ack 1", "ack 2"]
+    assert bench.publisher.refused == 0
+    bench.sink.answers = [Permanent("too large")]
+    bench.outbox.put()
+    await settle()
+    assert bench.outbox.journal[-1] == "refuse 3 too large", "now that something was accepted, it is the message"
+
+
 async def test_a_refusal_for_now_gives_back_and_pauses(bench: Bench) -> None:
     bench.sink.answers = [Retryable("quota"), Retryable("quota")]
     bench.outbox.put(2)

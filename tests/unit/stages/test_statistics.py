@@ -105,3 +105,13 @@ def test_windows_can_be_merged_again(parts: list[list[Sample]]) -> None:
         expected = statistics_of([s for part in parts for s in part if s.tag == tag])
         assert not differences(rows[tag], expected, ("count", "good", "used", "min", "max"))
         assert rows[tag].quality >> 6 == (expected.quality >> 6 if expected.count else 0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_mean_between_opposite_extremes_is_between_them() -> None:
+    """Sums and differences beyond float64, within a part and between parts: the mean is 0, not the largest number."""
+    huge = 1.7e308
+    values = [huge, huge, -huge, -huge]
+    samples = [Sample(0, T0 + i, v, GOOD) for i, v in enumerate(values)]
+    for parts in ([samples], [samples[:2], samples[2:]]):
+        assert rows_after(parts, 1)[0].mean == 0.0

@@ -30,6 +30,7 @@ class Line:
     def take(self, blocks_: list[WindowBlock]) -> None:
         for block in blocks_:
             self.found += self.summary.add(block)
+        self.found += self.summary.settle()
 
     def at(self, now: int, *samples: Sample) -> None:
         self.windows.add(block_of(samples), now)
@@ -129,3 +130,16 @@ def test_after_a_flush_the_rest_of_the_minute_is_a_supplement() -> None:
         line.at(M0 + second * SECOND)
     assert line.told(0) == [(0, False, 1), (0, True, 1)]
     assert line.told(1) == [(0, False, 1)]
+
+
+def test_an_hour_of_history_is_sixty_supplements_and_not_one_per_window() -> None:
+    """Late windows that come together are merged by minute."""
+    line = Line(1)
+    line.at(M0, Sample(0, M0, 0.5, GOOD))
+    line.windows.add(block_of([Sample(0, M0 - n * SECOND, 1.0 + n, GOOD) for n in range(3600, 0, -1)]), M0 + SECOND)
+    for n in range(1, 10):
+        line.take(line.windows.close(M0 + n * SECOND))
+    late = [(start, count) for start, is_late, count in line.told() if is_late]
+    assert sum(count for _, count in late) == 3600
+    assert len({start for start, _ in late}) == 60
+    assert len(late) <= 60 + 8, "a minute may be cut where a turn ends"
