@@ -1,6 +1,7 @@
 """The one place that connects to devices, again and again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import structlog
 
@@ -16,11 +17,14 @@ log = structlog.get_logger("supervisor")
 _STABLE_S = 30.0
 _REMIND_S = 300.0
 
+T = TypeVar("T")
+
 
 class Supervisor:
     """Runs one source for ever: open, read until the connection is lost, tell, wait with full jitter, open again.
 
     The delay starts small again once a connection has lasted 30 s, so a device that accepts and drops is not hammered.
+    A bug in the source is logged with its traceback and costs this source its connection; the others go on.
     """
 
     def __init__(
@@ -36,12 +40,12 @@ class Supervisor:
         self.losses = 0
 
     async def run(self) -> None:
-        """Never returns; cancel it to stop. Errors that are not `NotConnected` are bugs and pass through."""
+        """Never returns; cancel it to stop. Errors of the intake are bugs of the gateway and pass through."""
         delays = self._delays()
         while True:
             opened_at = None
             try:
-                await self._source.open()
+                await self._guarded(self._source.open())
                 opened_at = self._clock.monotonic()
                 self.connects += 1
                 self._told = ("", 0.0)
@@ -58,7 +62,7 @@ class Supervisor:
 
     async def _read(self) -> None:
         while True:
-            item = await self._source.read()
+            item = await self._guarded(self._source.read())
             if isinstance(item, SampleBlock):
                 self._intake.feed(item)
             elif isinstance(item, ObjectBlock):
@@ -67,6 +71,15 @@ class Supervisor:
                 self._intake.device_state(item)
             else:
                 self._intake.event(item)
+
+    async def _guarded(self, call: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await call
+        except NotConnected:
+            raise
+        except Exception as bug:
+            self._log.exception("a bug in the source: please report it")
+            raise NotConnected(f"internal error, see the log: {type(bug).__name__}: {bug}") from bug
 
     def _tell(self, reason: str) -> None:
         for device in self._source.devices:

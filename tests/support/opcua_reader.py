@@ -24,14 +24,17 @@ class Reader:
         self.qualities: dict[int, list[int]] = defaultdict(list)
         self.times: dict[int, list[int]] = defaultdict(list)
         self.states: list[DeviceState] = []
+        self.others: list[object] = []
 
     async def once(self) -> None:
         """One read."""
         news = await self.source.read()
         if isinstance(news, DeviceState):
             self.states.append(news)
-        else:
+        elif isinstance(news, SampleBlock):
             self._remember(news)
+        else:
+            self.others.append(news)
 
     async def until(self, condition: Callable[[], bool], deadline_s: float = 15.0) -> None:
         """Read until the condition holds; TimeoutError after the deadline."""

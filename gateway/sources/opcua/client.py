@@ -6,7 +6,7 @@ supervisor and its watchdog stay off: exactly one owner reconnects, and that is 
 
 import asyncio
 import logging
-import struct
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import struct_from_binary
-from asyncua.ua.uaerrors import UaError, UaStatusCodeError, UaStructParsingError
+from asyncua.ua.uaerrors import UaStatusCodeError, UaStructParsingError
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
@@ -48,8 +48,6 @@ _NODE_TYPES: Final = {
     "g": ua.NodeIdType.Guid,
     "b": ua.NodeIdType.ByteString,
 }
-_GARBAGE: Final = (UaError, struct.error, ValueError, LookupError, TypeError)
-"""What asyncua's decoder raises on bytes that it does not understand."""
 
 
 async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
@@ -143,7 +141,10 @@ class AsyncuaConnection:
         with _translated("cannot subscribe"):
             result = await self._session.create_subscription(params, _unused)
         self._subscription = result.SubscriptionId
-        self.keepalive_s = result.RevisedPublishingInterval / 1e3 * max(1, result.RevisedMaxKeepAliveCount)
+        revised_s = result.RevisedPublishingInterval / 1e3
+        if not (math.isfinite(revised_s) and revised_s > 0):  # servers that do not revise, or revise to nonsense
+            revised_s = interval_s
+        self.keepalive_s = revised_s * (result.RevisedMaxKeepAliveCount or keepalive)
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """See `Connection.add_items`."""
@@ -280,7 +281,7 @@ class AsyncuaConnection:
                 await self._client.uaclient.close_session(True)
                 await self._client.close_secure_channel()
             self._client.disconnect_socket()
-        except (OSError, ServiceFault, *_GARBAGE) as error:
+        except Exception as error:  # noqa: BLE001 - whatever asyncua raises, the socket goes next
             log.debug("%s: the session was not closed properly: %s", self._config.name, error)
         finally:
             self.abort()
@@ -335,6 +336,8 @@ def _translated(what: str) -> Iterator[None]:
     """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives."""
     try:
         yield
+    except (NotConnected, ServiceFault):
+        raise
     except TimeoutError:
         raise NotConnected(f"{what}: no answer in time") from None
     except OSError as error:
@@ -343,5 +346,5 @@ def _translated(what: str) -> Iterator[None]:
         if error.code in GONE:
             raise NotConnected(f"{what}: {status_name(error.code)}") from error
         raise ServiceFault(error.code) from error
-    except _GARBAGE as error:
+    except Exception as error:  # on bytes that it does not understand asyncua raises anything, failed assertions too
         raise NotConnected(f"{what}: {error or type(error).__name__}") from error

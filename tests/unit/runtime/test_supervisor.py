@@ -164,9 +164,20 @@ async def test_cancelling_returns_at_once_and_closes(script: tuple[object, ...])
 
 
 @pytest.mark.parametrize("script", [(ZeroDivisionError("bug"),), ([BLOCK, ZeroDivisionError("bug")],)])
-async def test_a_bug_is_loud_and_still_closes(script: tuple[object, ...]) -> None:
-    """Anything but NotConnected passes through and ends the process; the socket is freed first."""
-    line = Line(*script)
+async def test_a_bug_of_a_source_is_told_and_costs_nobody_else(script: tuple[object, ...]) -> None:
+    """The socket is freed, the devices are down with the reason, and it is tried again like any lost connection."""
+    line = Line(*script, [BLOCK])
+    await line.run(5)
+    down = [news for news in line.intake.got if isinstance(news, DeviceState)]
+    assert down == [DeviceState(n, "down", "internal error, see the log: ZeroDivisionError: bug") for n in (3, 4)]
+    assert [call for call, _ in line.source.calls] == ["open", "close", "open", "close"]
+    assert line.intake.got[-1] is BLOCK
+
+
+async def test_a_bug_behind_the_source_is_loud() -> None:
+    """What the pipeline throws is no business of one device: it passes through and ends the process."""
+    line = Line([BLOCK])
+    line.intake.feed = lambda block: 1 / 0  # type: ignore[method-assign,assignment,return-value]
     with pytest.raises(ZeroDivisionError):
         await line.supervisor.run()
     assert line.source.calls[-1][0] == "close"
