@@ -42,6 +42,9 @@ def run_demo(config: Path | None, seconds: float | None) -> int:
         console(stderr=True).print(clean(error, 400), style="red", soft_wrap=True)
     except BrokenPipeError:
         hush()
+    except OSError as error:
+        hush()
+        console(stderr=True).print(f"Cannot go on: {error.strerror}", style="red")
     return 1
 
 

@@ -55,7 +55,10 @@ def run_tail(options: TailOptions) -> int:
         return EXIT_CONFIG
     except BrokenPipeError:
         hush()
-        return _EXIT_INCOMPLETE
+    except OSError as error:  # a full disk behind `gateway tail > file`
+        hush()
+        err.print(f"Cannot write the output: {error.strerror}", style="red")
+    return _EXIT_INCOMPLETE
 
 
 def _config(options: TailOptions) -> MqttConfig:

@@ -154,3 +154,16 @@ async def test_a_wrong_filter_is_2(broker):
     tail = await Tail.start("--broker", broker.url, "--topic", "a/#/b")
     assert await tail.end() == 2
     assert b"topic filter" in tail.errors
+
+
+async def test_a_full_disk_behind_it_is_said_plainly(broker):
+    """`gateway tail > file` on a full disk: one sentence and code 1."""
+    with Path("/dev/full").open("wb") as full:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "tail", "--broker", broker.url, stdout=full, stderr=PIPE
+        )
+        async with asyncio.timeout(20):
+            _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert errors.decode().startswith("Cannot write the output: No space left")
+    assert len(errors.splitlines()) == 1

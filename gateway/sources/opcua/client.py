@@ -341,10 +341,10 @@ def _translated(what: str) -> Iterator[None]:
     except TimeoutError:
         raise NotConnected(f"{what}: no answer in time") from None
     except OSError as error:
-        raise NotConnected(f"{what}: {error or type(error).__name__}") from error
+        raise NotConnected(f"{what}: {str(error) or type(error).__name__}") from error
     except UaStatusCodeError as error:
         if error.code in GONE:
             raise NotConnected(f"{what}: {status_name(error.code)}") from error
         raise ServiceFault(error.code) from error
     except Exception as error:  # on bytes that it does not understand asyncua raises anything, failed assertions too
-        raise NotConnected(f"{what}: {error or type(error).__name__}") from error
+        raise NotConnected(f"{what}: the server's answer made no sense ({str(error) or type(error).__name__})") from error
