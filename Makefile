@@ -56,8 +56,9 @@ install: ## As root: install the service (configuration in /etc/gateway is kept)
 	$(PREFIX)/bin/pip install -q --no-deps --no-build-isolation --force-reinstall .
 	test -e $(ETC)/gateway.yaml || { mkdir -p $(ETC) && cp -r config/. $(ETC)/; }
 	install -D -m 644 README.md $(PREFIX)/share/doc/gateway/README.md
-	sed 's|/opt/gateway|$(PREFIX)|' systemd/gateway.service > $(UNITS)/gateway.service
-	command -v systemctl >/dev/null && systemctl daemon-reload || true
+	mkdir -p $(UNITS)
+	sed 's|/opt/gateway|$(PREFIX)|; s|/etc/gateway|$(ETC)|g' systemd/gateway.service > $(UNITS)/gateway.service
+	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo "Edit $(ETC), then: $(PREFIX)/bin/gateway check --config $(ETC) && systemctl enable --now gateway"
 
 clean: ## Remove what was built and installed here

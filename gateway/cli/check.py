@@ -69,5 +69,7 @@ def _print_publishes(console: Console, settings: Settings) -> None:
         console.print(f"  {escape(topics.window(device))}  (windows of {length}, {how})")
         if root.publish.summaries:
             console.print(f"  {escape(topics.summary(device))}  (every minute)")
+        console.print(f"  {escape(topics.value(device))}  (text and structures, when they change)")
         console.print(f"  {escape(topics.event(device))}  (at once)")
+        console.print(f"  {escape(topics.stats(device))}  (counters, every {root.publish.stats / 1e9:g} s)")
     console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)\n")
