@@ -1,5 +1,7 @@
 """The OPC UA source against node-opcua, a server that shares no code with asyncua."""
 
+from datetime import datetime
+
 import pytest
 
 from gateway.core.clock import SystemClock
@@ -50,8 +52,9 @@ async def test_polled_values_land_on_their_tags(node, port, store):
     async with server, reading(server.url, names, mode="poll") as reader:
         await reader.until(lambda: len(reader.values[0]) >= 3, 30)
     assert [reader.values[i][0] for i in range(60)] == [number(i, 0) for i in range(60)]
-    reasons = [Quality(reader.qualities[i][0]) for i in range(60, 65)]
-    assert reasons == [Quality.BAD_NOT_NUMERIC] * 3 + [Quality.BAD_SENSOR_FAILURE, Quality.BAD_ADDRESS]
+    assert (reader.objects[60][0], reader.objects[61][0]) == ("running", [1.0, 2.0, 3.0])
+    assert datetime.fromisoformat(str(reader.objects[62][0])).tzinfo is not None
+    assert [Quality(reader.qualities[i][0]) for i in (63, 64)] == [Quality.BAD_SENSOR_FAILURE, Quality.BAD_ADDRESS]
 
 
 @pytest.mark.parametrize("limit", [1, 10])
@@ -71,9 +74,8 @@ async def test_a_limit_below_the_stated_one_is_learnt(node, port, store):
             connection._reads.size = connection._creations.size = 50
             items = [Item(i, name, 100_000_000, 5) for i, name in enumerate(nodes(50))]
             blocks = await connection.read(items)
-            assert [(row, value) for b in blocks for row, value in zip(b.row, b.value, strict=True) if row % 6 == 0] == [
-                (i, number(i, 0)) for i in range(0, 50, 6)
-            ]
+            read = {row: n for b in blocks for row, n in zip(b.columns.row.tolist(), b.columns.number.tolist(), strict=True)}
+            assert [read[i] for i in range(0, 50, 6)] == [number(i, 0) for i in range(0, 50, 6)]
             assert await connection.add_items(items) == [0] * 50
             assert connection._reads.size == connection._creations.size == 6
         finally:

@@ -53,12 +53,13 @@ async def test_polls_deliver_values_status_and_old_times(server):
     await server.write(2, 7.0, status=0x40900000)
     await server.add("text", "running")
     async with reading(server.url, [*NODES[:3], "ns=2;s=text"], mode="poll") as reader:
-        await reader.until(lambda: len(reader.values[3]) >= 3)
+        await reader.until(lambda: len(reader.objects[3]) >= 3)
         assert reader.values[1][0] == 5.5
         assert abs(reader.times[1][0] - old.timestamp() * 1e9) < 2000
         assert reader.qualities[1][0] == Quality.GOOD
         assert reader.qualities[2][0] == Quality.UNCERTAIN_LAST_USABLE
-        assert reader.qualities[3][0] == Quality.BAD_NOT_NUMERIC
+        assert reader.objects[3][:3] == ["running"] * 3
+        assert not reader.values[3], "text is no number and no bad number either"
 
 
 async def test_an_unknown_node_costs_one_tag_and_is_retried(server, monkeypatch):

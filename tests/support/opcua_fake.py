@@ -5,10 +5,12 @@ import heapq
 from collections.abc import Sequence
 from itertools import count
 
+import numpy as np
+
 from gateway.core.clock import Clock
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import DataValues, Item
+from gateway.sources.opcua.connection import EXACT, DataValues, Item, ValueColumns
 from gateway.sources.opcua.source import OpcUaSource
 
 DAY_NS = 1_700_000_000_000_000_000
@@ -134,20 +136,26 @@ def values(
     """Data values with sensible columns: good doubles, taken and received at one time."""
     count = len(rows)
 
-    def column(one: Sequence[int] | int) -> list[int]:
-        return [one] * count if isinstance(one, int) else list(one)
+    def column(one: Sequence[int] | int, dtype: type) -> np.ndarray:
+        return np.array([one] * count if isinstance(one, int) else list(one), dtype)
 
-    return DataValues(
-        list(rows),
-        column(kind),
-        list(numbers),
-        column(status),
-        column(received_ns if source_ns is None else source_ns),
-        column(server_ns),
-        received_ns,
-        received_ns if server_clock_ns is None else server_clock_ns,
-        lost,
+    kinds = column(kind, np.uint8)
+    is_number = [1 <= k <= DOUBLE for k in kinds]
+    objects = {
+        place: value
+        for place, (value, numeric) in enumerate(zip(numbers, is_number, strict=True))
+        if value is not None and (not numeric or (kinds[place] in (8, 9) and abs(value) > EXACT))  # type: ignore[arg-type]
+    }
+    columns = ValueColumns(
+        column(rows, np.uint32),
+        kinds,
+        np.array([float(v) if ok else np.nan for v, ok in zip(numbers, is_number, strict=True)]),  # type: ignore[arg-type]
+        objects,
+        column(status, np.uint32),
+        column(received_ns if source_ns is None else source_ns, np.int64),
+        column(server_ns, np.int64),
     )
+    return DataValues(columns, received_ns, received_ns if server_clock_ns is None else server_clock_ns, lost)
 
 
 def entry(tags: int = 3, *, first_tag: int = 0, nodes: Sequence[str] = (), **device: object) -> DeviceEntry:

@@ -7,16 +7,16 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from gateway.core.blocks import SampleBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
-from gateway.core.messages import DeviceState
+from gateway.core.messages import DeviceState, Event
 from gateway.sources.opcua.client import connect
 from gateway.sources.opcua.source import OpcUaSource
 from tests.support.opcua_fake import entry
 
 
 class Reader:
-    """What a source delivered: values, qualities and times by tag id, and device states, in order."""
+    """What a source delivered: values, qualities, times and objects by tag id; device states and events; in order."""
 
     def __init__(self, source: OpcUaSource) -> None:
         self.source = source
@@ -24,7 +24,8 @@ class Reader:
         self.qualities: dict[int, list[int]] = defaultdict(list)
         self.times: dict[int, list[int]] = defaultdict(list)
         self.states: list[DeviceState] = []
-        self.others: list[object] = []
+        self.objects: dict[int, list[object]] = defaultdict(list)
+        self.events: list[Event] = []
 
     async def once(self) -> None:
         """One read."""
@@ -33,8 +34,11 @@ class Reader:
             self.states.append(news)
         elif isinstance(news, SampleBlock):
             self._remember(news)
+        elif isinstance(news, ObjectBlock):
+            for tag, value in zip(news.tag.tolist(), news.value, strict=True):
+                self.objects[tag].append(value)
         else:
-            self.others.append(news)
+            self.events.append(news)
 
     async def until(self, condition: Callable[[], bool], deadline_s: float = 15.0) -> None:
         """Read until the condition holds; TimeoutError after the deadline."""

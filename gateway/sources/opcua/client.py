@@ -8,26 +8,29 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
+import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
-from asyncua.ua.ua_binary import struct_from_binary
-from asyncua.ua.uaerrors import UaStatusCodeError, UaStructParsingError
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.batches import Batches, ServiceFault
-from gateway.sources.opcua.columns import Columns, missing_between, to_ns
 from gateway.sources.opcua.config import OpcUaDevice
-from gateway.sources.opcua.connection import KIND_NOT_SCALAR, KIND_NULL, DataValues, Item
+from gateway.sources.opcua.connection import DataValues, Item, ValueColumns
 from gateway.sources.opcua.nodeid import parse_node_id
+from gateway.sources.opcua.numbering import missing_between
+from gateway.sources.opcua.responses import Notification, read_publish, read_values
 from gateway.sources.opcua.status import GONE, is_good, status_name
+from gateway.sources.opcua.wire import WireError, columns_of
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,7 @@ SAFE_READ: Final = 100
 SAFE_CREATE: Final = 1000
 MOST_PER_CALL: Final = 1000
 PUBLISH_IN_FLIGHT: Final = 3
-NOTIFICATIONS_PER_PUBLISH: Final = 1000
+NOTIFICATIONS_PER_PUBLISH: Final = 5000
 KEEPALIVES_PER_TIMEOUT: Final = 3
 CLOSE_S: Final = 2.0
 
@@ -124,10 +127,11 @@ class AsyncuaConnection:
 
     async def _learn_limits(self) -> None:
         """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default."""
-        stated = [value for block in await self.read([_MAX_NODES_PER_READ, _MAX_ITEMS_PER_CALL]) for value in block.value]
+        answers = await self.read([_MAX_NODES_PER_READ, _MAX_ITEMS_PER_CALL])
+        stated = [number for answer in answers for number in answer.columns.number.tolist()]
         for batches, limit in zip((self._reads, self._creations), stated, strict=True):
-            if isinstance(limit, int) and limit > 0:
-                batches.size = min(limit, MOST_PER_CALL)
+            if limit > 0:  # not for NaN
+                batches.size = min(int(limit), MOST_PER_CALL)
 
     async def _create_subscription(self) -> None:
         interval_s = self._config.interval / 1e9
@@ -217,32 +221,27 @@ class AsyncuaConnection:
         if response is not None:
             self._take(response, self._clock.now_ns())
 
-    async def _publish_once(self, acks: list[ua.SubscriptionAcknowledgement]) -> ua.PublishResponse | None:
+    async def _publish_once(self, acks: list[ua.SubscriptionAcknowledgement]) -> Notification | None:
         try:
-            return await self._session.publish(acks)
-        except UaStructParsingError as error:
+            return await self._session.publish_once(acks)
+        except WireError as error:
             # The next one shows the gap in the numbers, and the source tells it.
-            log.warning("%s: a notification cannot be decoded: %s", self._config.name, error.__cause__)
+            log.warning("%s: a notification cannot be decoded: %s", self._config.name, error)
             return None
 
-    def _take(self, response: ua.PublishResponse, received_ns: int) -> None:
-        message = response.Parameters.NotificationMessage
+    def _take(self, told: Notification, received_ns: int) -> None:
         lost = 0
-        if message.NotificationData:
-            self._acks.append(ua.SubscriptionAcknowledgement(response.Parameters.SubscriptionId, message.SequenceNumber))
-            lost = missing_between(self._sequence, message.SequenceNumber)
-            self._sequence = message.SequenceNumber
-        columns = Columns()
-        for notification in message.NotificationData or ():
-            if isinstance(notification, ua.DataChangeNotification):
-                for item in notification.MonitoredItems:
-                    _add(columns, item.ClientHandle, item.Value)
-            elif isinstance(notification, ua.StatusChangeNotification):
-                raise NotConnected(f"the server ended the subscription: {status_name(notification.Status.value)}")
-        if columns.row and max(columns.row) > self._most_row:
-            raise NotConnected("the server sent a value for a client handle that it was never given")
-        server_ns = to_ns(response.ResponseHeader.Timestamp) or to_ns(message.PublishTime)
-        self._arrived.append(columns.done(received_ns, server_ns, lost))
+        if not told.is_keepalive:
+            self._acks.append(ua.SubscriptionAcknowledgement(told.subscription, told.sequence))
+            lost = missing_between(self._sequence, told.sequence)
+            self._sequence = told.sequence
+        if told.status is not None:
+            raise NotConnected(f"the server ended the subscription: {status_name(told.status)}")
+        for columns in told.changes or [columns_of([], 0)]:
+            if len(columns) and int(columns.row.max()) > self._most_row:
+                raise NotConnected("the server sent a value for a client handle that it was never given")
+            self._arrived.append(DataValues(columns, received_ns, told.server_clock_ns, lost))
+            lost = 0
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
@@ -250,17 +249,14 @@ class AsyncuaConnection:
 
     async def _read_batch(self, items: Sequence[Item]) -> DataValues:
         with _translated("cannot read"):
-            response = await self._session.read_values([self._read_value_id(item.node) for item in items])
+            columns, server_ns = await self._session.read_columns([self._read_value_id(item.node) for item in items])
         received_ns = self._clock.now_ns()
-        _expect(response.Results, items)
-        columns = Columns()
-        for item, value in zip(items, response.Results, strict=True):
-            _add(columns, item.row, value)
-        return columns.done(received_ns, to_ns(response.ResponseHeader.Timestamp))
+        _expect(columns, items)
+        rows = np.array([item.row for item in items], np.uint32)
+        return DataValues(replace(columns, row=rows), received_ns, server_ns)
 
     def _refused_read(self, items: Sequence[Item], status: int) -> DataValues:
-        rows, none = [item.row for item in items], [0] * len(items)
-        return DataValues(rows, [KIND_NULL] * len(items), none, [status] * len(items), none, none, self._clock.now_ns(), 0)
+        return DataValues(columns_of([item.row for item in items], status), self._clock.now_ns(), 0)
 
     async def check(self) -> None:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""
@@ -296,32 +292,26 @@ class AsyncuaConnection:
 
 
 class _Session(UaSession):
-    """asyncua's session: without its publish loop, and with the server's clock in the answer of a read."""
+    """asyncua's session: without its publish loop, and with its hot answers as columns."""
 
     def ensure_publish_loop(self) -> None:
         """Not wanted: the connection keeps several publish requests in flight and hides no error."""
 
-    async def read_values(self, nodes: list[ua.ReadValueId]) -> ua.ReadResponse:
-        """Read with both timestamps; the answer as a whole."""
+    async def publish_once(self, acks: list[ua.SubscriptionAcknowledgement]) -> Notification:
+        """One publish request, as long as it takes. Raises WireError."""
+        request = ua.PublishRequest()
+        request.Parameters.SubscriptionAcknowledgements = acks
+        return read_publish(await self._send_request(request, timeout=0))
+
+    async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
+        """Read with both timestamps: the values, and the server's clock in ns. Raises WireError."""
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         request.Parameters.NodesToRead = nodes
-        response: ua.ReadResponse = struct_from_binary(ua.ReadResponse, await self._send_request(request))
-        response.ResponseHeader.ServiceResult.check()
-        return response
+        return read_values(await self._send_request(request))
 
 
-def _add(columns: Columns, row: int, data: ua.DataValue) -> None:
-    variant = data.Value
-    if variant is None:
-        kind, value = KIND_NULL, None
-    else:
-        kind, value = KIND_NOT_SCALAR if variant.is_array else variant.VariantType.value, variant.Value
-    status = 0 if data.StatusCode is None else data.StatusCode.value
-    columns.add(row, kind, value, status, data.SourceTimestamp, data.ServerTimestamp)
-
-
-def _expect(answers: Sequence[object] | None, operations: Sequence[object]) -> None:
+def _expect(answers: Sized | None, operations: Sequence[object]) -> None:
     given = len(answers or ())  # an array of length -1 on the wire is None
     if given != len(operations):
         raise NotConnected(f"the server answered {given} of {len(operations)} operations")

@@ -1,14 +1,20 @@
 """The seam between this source and its protocol library: columns of data values and five calls."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.blocks import Times, Values
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config import OpcUaDevice
 
 KIND_NULL: Final = 0
 KIND_NOT_SCALAR: Final = 255
+EXACT: Final = 2**53
+"""Integers up to here are exact in float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +28,39 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DataValues:
-    """Data values (OPC UA Part 4, 7.11) of one answer or notification, as equal-length columns in the order received.
+class ValueColumns:
+    """Data values (OPC UA Part 4, 7.11) as equal-length columns in the order received.
 
-    row: `Item.row`. kind: built-in type number (Part 6, 5.1.2) of a scalar, 0 for null, 255 for anything that is not a
-    scalar. value: the decoded Python object. status: status code, 32 bits. source_ns, server_ns: ns since the epoch,
-    UTC, 0 where missing. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time when
-    it answered, 0 where it does not say. lost: notifications that are missing before this one.
+    row: uint32[n], `Item.row`. kind: uint8[n], built-in type number (Part 6, 5.1.2) of a scalar, 0 for null, 255 for
+    anything that is not a scalar. number: float64[n], NaN where the value is none. objects: by place in the columns, what
+    float64 cannot carry: texts, dates, arrays, structures, and integers beyond 2^53 exactly; all as JSON can carry them.
+    status: uint32[n], status codes. source_ns, server_ns: int64[n], ns since the epoch, UTC, 0 where missing.
     """
 
-    row: Sequence[int]
-    kind: Sequence[int]
-    value: Sequence[object]
-    status: Sequence[int]
-    source_ns: Sequence[int]
-    server_ns: Sequence[int]
+    row: NDArray[np.uint32]
+    kind: NDArray[np.uint8]
+    number: Values
+    objects: Mapping[int, object]
+    status: NDArray[np.uint32]
+    source_ns: Times
+    server_ns: Times
+
+    def __len__(self) -> int:
+        return self.row.size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataValues:
+    """One answer or notification. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time
+    when it answered, 0 where it does not say. lost: notifications that are missing before this one."""
+
+    columns: ValueColumns
     received_ns: int
     server_clock_ns: int
     lost: int = 0
 
     def __len__(self) -> int:
-        return len(self.row)
+        return len(self.columns)
 
 
 class Connection(Protocol):

@@ -7,14 +7,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.blocks import Qualities, SampleBlock, Times, Values
+from gateway.core.blocks import ObjectBlock, Qualities, SampleBlock, Times, Values
 from gateway.core.quality import GOOD_FROM, USABLE_FROM, Quality
 from gateway.sources.opcua.config import OpcUaTag, exact_divisor
-from gateway.sources.opcua.connection import KIND_NULL, DataValues
+from gateway.sources.opcua.connection import KIND_NULL, DataValues, ValueColumns
 from gateway.sources.opcua.status import qualities_of
 
-_INT64, _UINT64, _FLOAT, _DOUBLE = 8, 9, 10, 11
-_EXACT: Final = 2**53
+_INTEGERS: Final = (8, 9)
+_FLOAT, _DOUBLE = 10, 11
 _NO_FAULT: Final = 255
 
 
@@ -39,26 +39,38 @@ class TagColumns:
         return cls(first_tag, times, by, offset, plain)
 
 
-def decode(values: DataValues, tags: TagColumns, tolerance_ns: int) -> SampleBlock:
-    """Samples of one answer or notification, in its order.
+def decode(values: DataValues, tags: TagColumns, tolerance_ns: int) -> tuple[SampleBlock, ObjectBlock | None]:
+    """Samples of one answer or notification, in its order, and what is no number or too large for one beside them.
 
-    A number of a bad status is not looked at. Good or uncertain status: null is bad, text, arrays and structures are
-    BAD_NOT_NUMERIC, NaN and infinity (also after scaling) BAD_NOT_A_NUMBER, integers beyond 2^53 UNCERTAIN_ROUNDED.
-    Float (32 bits) becomes the shortest decimal that names the same float32: 23.45, not 23.450000762939453.
-    Times: see `_times`.
+    A number of a bad status is not looked at. Good or uncertain status: null is bad, NaN and infinity (also after scaling)
+    BAD_NOT_A_NUMBER, integers beyond 2^53 UNCERTAIN_ROUNDED; without a scale these come exactly, as objects, too. Texts,
+    dates, arrays and structures come as objects only. Float (32 bits) becomes the shortest decimal that names the same
+    float32: 23.45, not 23.450000762939453. Times: see `_times`.
     """
-    rows = np.asarray(values.row, np.intp)
-    number, fault = _numbers(np.asarray(values.kind, np.uint8), values.value)
+    columns = values.columns
+    rows = columns.row.astype(np.intp)
+    number, fault = _numbers(columns)
     if not tags.plain:
         with np.errstate(over="ignore", invalid="ignore"):
             number = number * tags.times[rows] / tags.by[rows] + tags.offset[rows]
     fault[~np.isfinite(number) & (fault >= USABLE_FROM)] = Quality.BAD_NOT_A_NUMBER
-    quality = qualities_of(np.asarray(values.status, np.uint32))
-    quality = np.where(quality < USABLE_FROM, quality, np.minimum(quality, fault))
+    status = qualities_of(columns.status)
+    quality = np.where(status < USABLE_FROM, status, np.minimum(status, fault))
     time, doubtful = _times(values, tolerance_ns)
     quality[doubtful & (quality >= GOOD_FROM)] = Quality.UNCERTAIN_CLOCK
     number[quality < USABLE_FROM] = np.nan
-    return SampleBlock((rows + tags.first_tag).astype(np.uint32), time, number, quality)
+    tag = columns.row + np.uint32(tags.first_tag)
+    if not columns.objects:
+        return SampleBlock(tag, time, number, quality), None
+    status[doubtful & (status >= GOOD_FROM)] = Quality.UNCERTAIN_CLOCK
+    scaled = (tags.times[rows] != 1) | (tags.by[rows] != 1) | (tags.offset[rows] != 0)
+    integer = np.isin(columns.kind, _INTEGERS)
+    told = (status >= USABLE_FROM) & ~(scaled & integer)  # a scaled integer is a measurement: its digits end anyway
+    places = [place for place in sorted(columns.objects) if told[place]]
+    objects = ObjectBlock(tag[places], time[places], [columns.objects[place] for place in places], status[places])
+    numeric = np.ones(len(columns), np.bool_)
+    numeric[[place for place in places if not integer[place]]] = False
+    return SampleBlock(tag[numeric], time[numeric], number[numeric], quality[numeric]), objects
 
 
 def _times(values: DataValues, tolerance_ns: int) -> tuple[Times, NDArray[np.bool_]]:
@@ -72,36 +84,24 @@ def _times(values: DataValues, tolerance_ns: int) -> tuple[Times, NDArray[np.boo
     count = len(values)
     if server and abs(server - received) > tolerance_ns:
         return np.full(count, received, np.int64), np.ones(count, np.bool_)
-    time = np.asarray(values.source_ns, np.int64)
-    time = np.where(time > 0, time, np.asarray(values.server_ns, np.int64))
+    time = np.where(values.columns.source_ns > 0, values.columns.source_ns, values.columns.server_ns)
     time = np.where(time > 0, time, received)
     return np.minimum(time, received), time > received + tolerance_ns
 
 
-def _numbers(kind: NDArray[np.uint8], value: Sequence[object]) -> tuple[Values, Qualities]:
+def _numbers(columns: ValueColumns) -> tuple[Values, Qualities]:
     """float64[n] of the values, and per value what was wrong with it as a number (255: nothing)."""
-    kinds = np.unique(kind)
-    if kinds.size == 1:
-        return _convert(int(kinds[0]), value)
-    number, fault = np.empty(kind.size, np.float64), np.empty(kind.size, np.uint8)
-    for one in kinds:
-        where = np.flatnonzero(kind == one)
-        number[where], fault[where] = _convert(int(one), [value[i] for i in where.tolist()])
+    kind, number = columns.kind, columns.number.copy()
+    fault = np.full(kind.size, _NO_FAULT, np.uint8)
+    fault[kind == KIND_NULL] = Quality.BAD
+    fault[kind > _DOUBLE] = Quality.BAD_NOT_NUMERIC
+    single = kind == _FLOAT
+    if single.any():
+        with np.errstate(over="ignore"):
+            number[single] = shortest_decimals(number[single].astype(np.float32))
+    inexact = [place for place in columns.objects if kind[place] in _INTEGERS]
+    fault[inexact] = Quality.UNCERTAIN_ROUNDED
     return number, fault
-
-
-def _convert(kind: int, value: Sequence[object]) -> tuple[Values, Qualities]:
-    fault = np.full(len(value), _NO_FAULT, np.uint8)
-    if kind in (_INT64, _UINT64):
-        whole = np.array(value, np.int64 if kind == _INT64 else np.uint64)
-        fault[(whole > _EXACT) | (whole < -_EXACT if kind == _INT64 else False)] = Quality.UNCERTAIN_ROUNDED
-        return whole.astype(np.float64), fault
-    if kind == _FLOAT:
-        return shortest_decimals(np.array(value, np.float32)), fault
-    if KIND_NULL < kind <= _DOUBLE:
-        return np.array(value, np.float64), fault
-    fault[:] = Quality.BAD if kind == KIND_NULL else Quality.BAD_NOT_NUMERIC
-    return np.full(len(value), np.nan), fault
 
 
 def shortest_decimals(single: NDArray[np.float32]) -> Values:

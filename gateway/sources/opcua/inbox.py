@@ -4,8 +4,9 @@ import asyncio
 
 import numpy as np
 
-from gateway.core.blocks import SampleBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.messages import DeviceState, Event
+from gateway.core.ports import Reading
 
 
 class Inbox:
@@ -18,7 +19,7 @@ class Inbox:
         self._blocks: list[SampleBlock] = []
         self._state: DeviceState | None = None
         self._told: DeviceState | None = None
-        self._events: list[Event] = []
+        self._others: list[Event | ObjectBlock] = []
         self._room = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -38,22 +39,22 @@ class Inbox:
         if self._state is not None:
             self._news.set()
 
-    def report(self, event: Event) -> None:
-        """Add an event."""
-        self._events.append(event)
+    def report(self, event: Event | ObjectBlock) -> None:
+        """Add an event, or values that are no numbers: few, so they do not count against the limit."""
+        self._others.append(event)
         self._news.set()
 
     def wake(self) -> None:
         """Let the reader look around."""
         self._news.set()
 
-    def take(self) -> SampleBlock | DeviceState | Event | None:
-        """The state if there is news, else an event, else everything that waits as one block, else None."""
+    def take(self) -> Reading | None:
+        """The state if there is news, else an event or objects, else everything that waits as one block, else None."""
         if self._state is not None:
             self._told, self._state = self._state, None
             return self._told
-        if self._events:
-            return self._events.pop(0)
+        if self._others:
+            return self._others.pop(0)
         if not self._blocks:
             return None
         blocks, self._blocks, self._held = self._blocks, [], 0

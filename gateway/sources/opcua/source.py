@@ -14,7 +14,7 @@ from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item
+from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
@@ -180,24 +180,26 @@ class OpcUaSource:
     async def _accept(self, values: DataValues) -> None:
         if not len(values):
             return
-        block = decode(values, self._columns, self._config.clock_tolerance)
-        overflows = count_overflows(np.asarray(values.status, np.uint32))
+        block, objects = decode(values, self._columns, self._config.clock_tolerance)
+        overflows = count_overflows(values.columns.status)
         if overflows:
             self._lose(OVERFLOWED, overflows)
-        self._judge_nodes(values, block)
+        self._judge_nodes(values.columns)
+        if objects is not None:
+            self._inbox.report(objects)
         await self._inbox.put(block)
 
-    def _judge_nodes(self, values: DataValues, block: SampleBlock) -> None:
+    def _judge_nodes(self, columns: ValueColumns) -> None:
         """A node that vanishes or comes back while it is watched or polled."""
-        blamed = node_faults(block.quality)
+        blamed = node_faults(qualities_of(columns.status))
         bad_rows = self._health.bad_rows
         if not bad_rows and not blamed.any():
             return
         now_s = self._clock.monotonic()
-        for i in np.flatnonzero(blamed).tolist():
-            if values.row[i] not in bad_rows:
-                self._health.fail(values.row[i], values.status[i], now_s)
-        self._health.heal(bad_rows.intersection(np.asarray(values.row)[~blamed].tolist()))
+        for row, status in zip(columns.row[blamed].tolist(), columns.status[blamed].tolist(), strict=True):
+            if row not in bad_rows:
+                self._health.fail(row, status, now_s)
+        self._health.heal(bad_rows.intersection(columns.row[~blamed].tolist()))
         self._tell()
 
     def _lose(self, sentence: str, count: int) -> None:

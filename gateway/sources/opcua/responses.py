@@ -1,0 +1,145 @@
+"""The two hot answers, as bytes of asyncua's transport: their heads by asyncua, their values by `wire`.
+
+The second and last file that knows asyncua: `client.py` is about sessions, this one about encodings.
+"""
+
+import base64
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary, variant_from_binary
+
+from gateway.sources.opcua.connection import ValueColumns
+from gateway.sources.opcua.wire import WireError, decode_values, to_ns
+
+_DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
+_DEEPEST: Final = 16
+
+
+@dataclass(slots=True)
+class Notification:
+    """One PublishResponse (Part 4, 5.13.5). status: a StatusChangeNotification's code, None without one."""
+
+    subscription: int
+    sequence: int
+    is_keepalive: bool
+    server_clock_ns: int
+    changes: list[ValueColumns] = field(default_factory=list)
+    status: int | None = None
+
+
+def read_publish(answer: Buffer) -> Notification:
+    """Raises WireError, or ua.UaError for a bad service result."""
+    buffer, server_ns = _head(answer)
+    try:
+        return _notification(buffer, server_ns)
+    except WireError:
+        raise
+    except Exception as error:  # asyncua raises anything on bytes it does not understand
+        raise WireError(str(error) or type(error).__name__) from error
+
+
+def read_values(answer: Buffer) -> tuple[ValueColumns, int]:
+    """A ReadResponse (Part 4, 5.10.2): values in the order of the request, and the server's clock in ns. Raises as above."""
+    buffer, server_ns = _head(answer)
+    count = max(0, _number(buffer, 4, signed=True))  # -1: no list
+    columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, _variant)
+    return columns, server_ns
+
+
+def _head(answer: Buffer) -> tuple[Buffer, int]:
+    """The answer behind its head, and the server's clock, ns."""
+    buffer = answer.copy()
+    try:
+        nodeid_from_binary(buffer)
+        place = buffer.cur_pos
+        header = struct_from_binary(ua.ResponseHeader, buffer)
+        ticks = np.frombuffer(_all(buffer), "<i8", 1, place)
+    except Exception as error:
+        raise WireError(str(error) or type(error).__name__) from error
+    header.ServiceResult.check()
+    return buffer, int(to_ns(ticks, np.zeros(1, np.uint16))[0])
+
+
+def _notification(buffer: Buffer, server_ns: int) -> Notification:
+    subscription = _number(buffer, 4)
+    buffer.skip(4 * max(0, _number(buffer, 4, signed=True)))  # the numbers that can be republished
+    buffer.skip(1)  # more notifications follow: they come by themselves
+    sequence = _number(buffer, 4)
+    published_ns = int(to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
+    count = max(0, _number(buffer, 4, signed=True))
+    told = Notification(subscription, sequence, count == 0, server_ns or published_ns)
+    for _ in range(count):
+        place = buffer.copy()
+        if nodeid_from_binary(buffer) == _DATA_CHANGE and buffer.read(1) == b"\x01":
+            body = buffer.copy(_number(buffer, 4, signed=True))
+            items = max(0, _number(body, 4, signed=True))
+            end = body.cur_pos + len(body)
+            columns, _ = decode_values(_all(buffer)[:end], body.cur_pos, items, True, _variant)
+            told.changes.append(columns)
+            buffer.skip(end - buffer.cur_pos)
+        else:
+            other = extensionobject_from_binary(place)
+            buffer.skip(place.cur_pos - buffer.cur_pos)
+            if isinstance(other, ua.StatusChangeNotification):
+                told.status = other.Status.value
+    return told
+
+
+def _number(buffer: Buffer, size: int, *, signed: bool = False) -> int:
+    return int.from_bytes(buffer.read(size), "little", signed=signed)
+
+
+def _all(buffer: Buffer) -> bytes:
+    data: bytes = buffer._data
+    return data
+
+
+def _variant(data: bytes, at: int) -> tuple[object, int]:
+    buffer = Buffer(data, at)
+    variant = variant_from_binary(buffer)
+    return plain(variant.Value), buffer.cur_pos
+
+
+def plain(value: Any, depth: int = _DEEPEST) -> object:
+    """What JSON can carry without loss: dates as ISO 8601 in UTC, bytes as base64, ids and codes as their text, structures
+    as objects of their fields, by the type's name where a server's own type is not known. Raises WireError for the rest.
+    """
+    if depth == 0:
+        raise WireError("nested too deeply")
+    if isinstance(value, list | tuple):
+        return [plain(one, depth - 1) for one in value]
+    if isinstance(value, ua.Variant | ua.DataValue):
+        return plain(value.Value, depth - 1)
+    for kind, text in _TEXTS:
+        if isinstance(value, kind):
+            return text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, int | str | float):
+        return value
+    if is_dataclass(value):
+        return {one.name: plain(getattr(value, one.name), depth - 1) for one in fields(value) if one.name != "Encoding"}
+    raise WireError(f"a {type(value).__name__} is nothing that we can pass on")
+
+
+_TEXTS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
+    (Enum, lambda value: plain(value.value)),
+    (bytes, lambda value: base64.b64encode(value).decode()),
+    (datetime, lambda value: value.replace(tzinfo=UTC).isoformat()),
+    (UUID, str),
+    (ua.LocalizedText, lambda value: value.Text),
+    (ua.NodeId, lambda value: value.to_string()),
+    (ua.QualifiedName, lambda value: value.to_string()),
+    (ua.StatusCode, lambda value: value.name),
+    (ua.ExtensionObject, lambda value: {"type": value.TypeId.to_string(), "body": plain(value.Body)}),
+)
