@@ -11,7 +11,7 @@ import structlog
 
 from gateway import __version__
 from gateway.core.clock import Clock, SystemClock
-from gateway.core.messages import Event
+from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry
 from gateway.encoding.encoder import Encoder, StatusText, mark_hist
@@ -34,6 +34,7 @@ _FAREWELL_S = 5.0
 _SOURCES_CLOSE_S = 5.0
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
+_NAMED = 3
 
 
 def new_boot(clock: Clock) -> str:
@@ -60,7 +61,7 @@ class Gateway:
             root.outbox,
             self.boot,
             clock,
-            encode_loss=lambda loss: encoder.loss(loss, clock.now_ns()),
+            encode_loss=self._loss,
             decode_loss=encoder.read_loss,
             report=self.event,
         )
@@ -82,13 +83,20 @@ class Gateway:
             for source in self.sources
         ]
 
+    def _loss(self, loss: Loss) -> Message:
+        span = f"{loss.first_seq}..{loss.last_seq}"
+        log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
+        return self.encoder.loss(loss, self.clock.now_ns())
+
     def event(self, event: Event) -> None:
-        """Publish an event of the gateway itself."""
+        """Publish an event of the gateway itself, and tell the journal: broker and disk may be in trouble together."""
+        log.warning(event.kind, **{str(key): value for key, value in event.detail.items() if key != "severity"})
         self.pipeline.event(event)
 
     async def run(self, stop: asyncio.Event, notifier: Notifier) -> None:
         """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them, loudly."""
         await self.outbox.open()
+        orderly = False
         try:
             async with asyncio.TaskGroup() as tasks:
                 outbox = tasks.create_task(self.outbox.run(), name="outbox")
@@ -113,8 +121,9 @@ class Gateway:
                 now_ms = self.clock.now_ns() // 1_000_000
                 await self.publisher.stop(_FAREWELL_S, (self.status_topic, self.text.offline(now_ms, "stopped")))
                 await _cancel([publisher, watchdog, outbox], _SOURCES_CLOSE_S)
+                orderly = True
         finally:
-            await self.outbox.close()
+            await self.outbox.close(clean=orderly)
         log.info("stopped")
 
     def _announce(self) -> None:
@@ -123,12 +132,11 @@ class Gateway:
         previous = self.outbox.previous_unclean
         if previous is not None:
             bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
-            log.warning("the last run did not stop cleanly", previous=previous.boot)
             detail = {"previous": previous.boot, "bound_ms": bound_ns // 1_000_000, "severity": 600}
             self.event(Event("unclean_stop", now, detail=detail))
         table = self.settings.table
         detail = {"config": self.settings.hash, "devices": len(table.devices), "tags": len(table), "severity": 1}
-        self.event(Event("configuration", now, detail=detail))
+        self.pipeline.event(Event("configuration", now, detail=detail))
 
     def _watchdog(self, notifier: Notifier) -> Watchdog:
         commit_s = self.settings.root.outbox.commit_interval / 1e9
@@ -139,12 +147,21 @@ class Gateway:
         return Watchdog(notifier, self.clock, beats)
 
     def _describe(self) -> str:
-        states: dict[str, int] = defaultdict(int)
-        for device in range(len(self.settings.table.devices)):
-            states[self.board.state_of(device).state] += 1
-        devices = ", ".join(f"{count} {state}" for state, count in states.items())
+        names: dict[str, list[str]] = defaultdict(list)
+        for device, name in enumerate(self.settings.table.devices):
+            names[self.board.state_of(device).state].append(name)
+        devices = ", ".join(f"{len(some)} {state}{_examples(state, some)}" for state, some in names.items())
         broker = "connected" if self.publisher.connected_since_ns else "away"
-        return f"devices: {devices}; broker {broker}; {self.publisher.acked} messages delivered"
+        stats = self.outbox.stats
+        disk = f", disk refuses: {stats.refused}" if stats.refused else ""
+        waiting = f"{self.publisher.acked} messages delivered, {stats.messages} waiting"
+        return f"devices: {devices}; broker {broker}; {waiting}{disk}"
+
+
+def _examples(state: str, names: list[str]) -> str:
+    if state == "ok":
+        return ""
+    return f" ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
 
 
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:

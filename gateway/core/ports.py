@@ -116,6 +116,7 @@ class Sink(Protocol):
         """Return the reason once the connection is gone."""
         ...
 
-    async def close(self) -> None:
-        """Disconnect properly (the broker does not send the last will). Never raises."""
+    async def close(self, *, goodbye: bool = True) -> None:
+        """Disconnect: properly, so that the broker does not send the last will, or without goodbye, so that it does.
+        Never raises."""
         ...

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,35 @@ from gateway.core.errors import ConfigError
 KEPT_DAMAGED: Final = 3
 """Damaged files that stay for people to look at; older ones go, or a failing disk would be filled by them."""
 
+_DISK_TROUBLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 _PARTS: Final = ("", "-wal", "-shm")
+
+
+_SQLITE: Final = b"SQLite format 3\0"
+
+
+def check_path(path: Path) -> None:
+    """Refuse what is not ours to replace. Raises ConfigError when `path` is anything but a regular file or missing, or holds
+    something that is no SQLite database although no gateway has ever used that path."""
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder; name a file in it" if stat.S_ISDIR(mode) else "no regular file; name another one"
+            raise ConfigError(f"outbox.path: {path} is {kind}")
+        with path.open("rb") as file:
+            begins = file.read(len(_SQLITE))
+    except FileNotFoundError:
+        return
+    except PermissionError as error:
+        raise ConfigError(f"outbox.path: cannot read {path}: {error.strerror}; {_ADVICE}") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
+            return
+        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
+    if begins and begins != _SQLITE and not PathLock.name_for(path).exists():
+        raise ConfigError(f"outbox.path: {path} is another program's file; set another path or move the file away")
 
 
 def make_folder(path: Path) -> None:
@@ -21,8 +50,8 @@ def make_folder(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"outbox.path: cannot make the folder {path.parent}: {error.strerror}; {_ADVICE}") from error
-    if path.is_dir():
-        raise ConfigError(f"outbox.path: {path} is a folder; name a file in it")
+    except ValueError as error:  # a null byte
+        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
 
 
 _ADVICE: Final = "make it and give it to the user the gateway runs as, or set another outbox.path"
@@ -32,15 +61,23 @@ class PathLock:
     """One gateway per outbox: an advisory lock (flock) on `<path>.lock`, gone with the process whatever ends it."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(path.name + ".lock")
+        self._path = self.name_for(path)
         self._fd = -1
+
+    @staticmethod
+    def name_for(path: Path) -> Path:
+        """The file that is locked. It stays, so it also tells that a gateway has used the path."""
+        return path.with_name(path.name + ".lock")
 
     def acquire(self) -> None:
         """Raises ConfigError when another process (named by pid) has it or the file cannot be made."""
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o640)
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o640)
         except OSError as error:
             raise ConfigError(f"outbox.path: cannot write {self._path}: {error.strerror}; {_ADVICE}") from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise ConfigError(f"outbox.path: {self._path} is no regular file; remove it")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -57,7 +94,7 @@ class PathLock:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+            if error.errno not in _DISK_TROUBLE:
                 raise
             # the pid is a courtesy: a full disk must not stop the gateway from starting
 

@@ -8,7 +8,7 @@ from gateway.core.clock import Clock
 from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Delivery
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.files import PathLock, make_folder
+from gateway.outbox.files import PathLock, check_path, make_folder
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
 from gateway.outbox.writer import BATCH_DELETES, Writer
 
@@ -76,6 +76,7 @@ class Outbox:
         a newer gateway.
         """
         make_folder(self._config.path)
+        check_path(self._config.path)
         self._lock.acquire()
         try:
             await self._writer.open()
@@ -92,9 +93,12 @@ class Outbox:
             await self._round()
             self._arrived.set()
 
-    async def close(self) -> None:
-        """Commit all that is not delivered, in flight or not, note the clean stop, and let go of the path. Never raises."""
-        await self._writer.close()
+    async def close(self, *, clean: bool = True) -> None:
+        """Commit all that is not delivered, in flight or not, and let go of the path. Never raises.
+
+        clean: the pipeline has handed over everything; otherwise the next boot says that this one ended badly.
+        """
+        await self._writer.close(clean)
         self._lock.release()
 
     def set_live(self, live: bool) -> None:

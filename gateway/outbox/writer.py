@@ -108,16 +108,16 @@ class Writer:
         self.memory.disk_found(self.store.last_id)
         self.ledger.found(self.store.losses)
 
-    async def close(self) -> None:
-        """Write what is left, mark the boot clean, close the file. Never raises; a disk that refuses is reported."""
-        await to_its_end(self._close())
+    async def close(self, clean: bool) -> None:
+        """Write what is left, mark the boot if it ends `clean`, close the file. Never raises; refusals are reported."""
+        await to_its_end(self._close(clean))
 
-    async def _close(self) -> None:
+    async def _close(self, clean: bool) -> None:
         self.live = False
         written = True
         while written and (self.memory.due_since() is not None or self.ledger.unsaved):
             written = await self._commit()
-        if written and self.store.is_open:
+        if clean and written and self.store.is_open:
             try:
                 await self.store.mark_clean()
             except (Retryable, DamagedError) as error:

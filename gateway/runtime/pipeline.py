@@ -99,6 +99,8 @@ class Pipeline:
         if state.state == "down":
             self._publish_objects(self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now))
         if changed and (before.state != state.state or before.reason == "starting"):
+            level = log.info if state.state == "ok" else log.warning
+            level("device", device=self._table.devices[state.device], state=state.state, reason=state.reason)
             detail = {"state": state.state, "reason": state.reason, "severity": 1 if state.state == "ok" else 600}
             self.event(Event("device", now, state.device, None, detail))
 

@@ -111,10 +111,12 @@ class Publisher:
         try:
             while not self._stopping.is_set():
                 began = self._clock.monotonic()
+                goodbye = False
                 try:
                     await self._connect_and_serve()
-                finally:
-                    await self._sink.close()
+                    goodbye = True
+                finally:  # cancelled, or a bug: the last will is the truth
+                    await self._sink.close(goodbye=goodbye)
                 if self._clock.monotonic() - began > _STABLE_S:
                     delays = self._delays()
                 await _first(self._nap(next(delays)), self._asked_to_stop())

@@ -1,5 +1,6 @@
 """The one place that connects to devices, again and again."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -62,6 +63,7 @@ class Supervisor:
 
     async def _read(self) -> None:
         while True:
+            await asyncio.sleep(0)  # a source that always has something to say would leave no turn to others
             item = await self._guarded(self._source.read())
             if isinstance(item, SampleBlock):
                 self._intake.feed(item)

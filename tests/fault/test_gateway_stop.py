@@ -98,3 +98,39 @@ async def test_sigkill_while_the_broker_is_away_loses_no_more_than_the_interval(
         assert seqs == list(range(1, len(seqs) + 1))
         assert killed_ms - max(w["ts"] + w["dur"] for w in windows) <= 2500
         assert all(w["hist"] for w in windows[-2:])
+
+
+BUG = """
+import time
+from gateway.cli.main import app
+from gateway.runtime.pipeline import Pipeline
+
+begin = time.monotonic()
+
+def broken(self):
+    if time.monotonic() - begin > 4:
+        raise RuntimeError("a bug")
+
+Pipeline._watch_clock = broken
+app(prog_name="gateway")
+"""
+
+
+async def test_a_bug_that_ends_the_process_is_no_clean_stop(tmp_path: Path, mosquitto: str) -> None:
+    """Traceback, exit code 1, the last will says offline, and the next start says that this one ended badly."""
+    async with running_line(tmp_path, mosquitto) as line:
+        await line.more_windows(1)
+        assert await asyncio.to_thread(line.gateway.terminate) == 0
+        line.gateway.program = ("-c", BUG)
+        line.gateway.start()
+        assert line.gateway.process is not None
+        assert await asyncio.to_thread(line.gateway.process.wait, 30) == 1
+        assert "RuntimeError: a bug" in line.gateway.log()
+        offline = "the last will; " + line.gateway.log()[-500:]
+        await until(lambda: line.subscriber.of("/status")[-1].payload.get("reason") == "connection lost", 10, offline)
+        boot = line.subscriber.of("/status")[-1].payload["boot"]
+        line.gateway.program = ("-m", "gateway")
+        line.gateway.start()
+        await line.more_windows(2)
+        unclean = [m.payload for m in line.subscriber.of("/test/event") if m.payload["kind"] == "unclean_stop"]
+        assert [event["previous"] for event in unclean] == [boot]

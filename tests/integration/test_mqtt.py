@@ -78,6 +78,9 @@ async def test_the_last_will_fires_when_the_socket_dies_and_not_after_close(brok
         proxy.cut()
         await asyncio.wait_for(client.lost(), 5)
     assert (await next_of(watcher)).payload == b"offline"
+    rude = await opened(broker.url, version=version, will=Will("w", b"offline, hung up"))
+    await rude.close(goodbye=False)
+    assert (await next_of(watcher)).payload == b"offline, hung up"
     polite = await opened(broker.url, version=version, will=Will("w", b"offline again"))
     await polite.close()
     await watcher.publish("w", b"nothing came before this")

@@ -62,8 +62,11 @@ def test_the_manager_hears_of_start_progress_and_stop(tmp_path: Path) -> None:
             while "STOPPING=1" not in lines:
                 lines += manager.recv(4096).decode().splitlines()
     assert lines[0] == "READY=1"
-    (status,) = {line for line in lines if line.startswith("STATUS=") and "down" in line}
-    assert status == "STATUS=devices: 1 down; broker away; 0 messages delivered"
+    told = [line for line in lines if line.startswith("STATUS=")]
+    assert all(line.startswith("STATUS=devices: 1 down (press); broker away; 0 messages delivered, ") for line in told)
+    assert told[-1].endswith(" waiting")
+    log = process.log()
+    assert 'logger=gateway.pipeline event=device device=press state=down reason="127.0.0.1:' in log, "the journal knows"
     assert "no progress" not in process.log()
 
 

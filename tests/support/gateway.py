@@ -64,12 +64,13 @@ class GatewayProcess:
         self.log_path = config.parent / "gateway.log"
         self._environ = os.environ | {"PYTHONUNBUFFERED": "1"} | environ
         self.process: subprocess.Popen[bytes] | None = None
+        self.program: tuple[str, ...] = ("-m", "gateway")
 
     def start(self) -> None:
         """Start it; returns at once."""
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway", "run", "--config", str(self.config)],
+                [sys.executable, *self.program, "run", "--config", str(self.config)],
                 stdout=log, stderr=log, env=self._environ, cwd=ROOT,
             )  # fmt: skip
 

@@ -71,7 +71,7 @@ class FakeSink:
     async def lost(self) -> str:
         return "not opened" if self._gone is None else await asyncio.shield(self._gone)
 
-    async def close(self) -> None:
+    async def close(self, *, goodbye: bool = True) -> None:
         self.closes += 1
         self._end("closed")
 

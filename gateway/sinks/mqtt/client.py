@@ -84,9 +84,16 @@ class MqttClient:
         twice the keep alive (MQTT 5.0, 3.1.2.10)."""
         return "not opened" if self._link is None else await asyncio.shield(self._link.gone)
 
-    async def close(self) -> None:
-        """Send what is queued and DISCONNECT, so that the last will stays unsent; after 2 s hang up. Never raises."""
-        if self._link is not None:
+    async def close(self, *, goodbye: bool = True) -> None:
+        """Send what is queued and DISCONNECT, so that the last will stays unsent; after 2 s hang up. Never raises.
+
+        Without goodbye it hangs up at once, and the broker sends the last will.
+        """
+        if self._link is None:
+            return
+        if not goodbye:
+            self._link.drop("hung up")
+        else:
             await self._link.close(min(self._timeout_s, _LONGEST_GOODBYE_S))
 
     def _opened(self) -> Link:

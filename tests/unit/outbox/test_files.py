@@ -1,9 +1,10 @@
 import os
+from pathlib import Path
 
 import pytest
 
 from gateway.core.errors import ConfigError
-from gateway.outbox.files import KEPT_DAMAGED, PathLock, make_folder, set_aside
+from gateway.outbox.files import KEPT_DAMAGED, PathLock, check_path, make_folder, set_aside
 from tests.support.outbox_parts import NOW_NS
 
 STAMP = "20260921T141320Z"
@@ -28,8 +29,37 @@ def test_an_impossible_folder_says_what_to_do(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"set another outbox\.path"):
         make_folder(tmp_path / "file" / "o.db")
-    with pytest.raises(ConfigError, match="is a folder"):
-        make_folder(tmp_path)
+
+
+def test_what_is_not_ours_is_left_alone(tmp_path):
+    """A folder, a device, a pipe, somebody's notes, names that no file can have: refused before anything is touched."""
+    notes = tmp_path / "notes.txt"
+    notes.write_text("precious")
+    os.mkfifo(tmp_path / "pipe")
+    for path, words in (
+        (tmp_path, "is a folder"),
+        (Path("/dev/null"), "no regular file"),
+        (tmp_path / "pipe", "no regular file"),
+        (notes, "another program's file"),
+        (tmp_path / ("x" * 300), "cannot be used"),
+        (tmp_path / "a\0b", "cannot be used"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            check_path(path)
+    assert notes.read_text() == "precious"
+
+
+def test_what_a_gateway_has_used_may_be_damaged_beyond_recognition(tmp_path):
+    """An empty file, a database, no file, and garbage beside our lock: ours to open or to set aside."""
+    path = tmp_path / "o.db"
+    check_path(path)
+    path.touch()
+    check_path(path)
+    path.write_bytes(b"SQLite format 3\0...")
+    check_path(path)
+    path.write_bytes(b"garbage")
+    PathLock.name_for(path).touch()
+    check_path(path)
 
 
 def test_a_damaged_file_moves_with_its_log_and_says_when(tmp_path):
