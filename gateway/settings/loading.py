@@ -277,6 +277,9 @@ class _Loader:
             first = seen.setdefault(device.config.name, device.document)
             if first is not device.document:
                 self._late_problem(device.document, ("name",), f"{device.config.name!r} is already the name in {first.file}")
+            for row, key, message, expected in device.kind.check_tags(device.config, [tag for tag, _, _ in device.tags]):
+                _, document, path = device.tags[row]
+                self.problems.append(document.problem((*path, key), message, expected))
             tags: dict[str, tuple[Document, KeyPath]] = {}
             for tag, document, path in device.tags:
                 where = tags.setdefault(tag.name, (document, path))
