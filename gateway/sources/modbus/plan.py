@@ -54,9 +54,10 @@ class Limits:
 
     def bridges(self, start: int, end: int) -> bool:
         """Whether addresses start to end - 1, which no tag needs, may be read over."""
-        return end <= start or (
-            end - start <= self.max_gap and not any(first < end and start <= last for first, last in self.forbidden)
-        )
+        if end <= start:
+            return True
+        hole = any(first < end and start <= last for first, last in self.forbidden)
+        return end - start <= self.max_gap and not hole
 
 
 def _request(table: Table, spans: Sequence[Span]) -> Request:
