@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from tests.bench import pipeline, process
+from tests.bench import modbus, pipeline, process
 from tests.bench.figures import Figure, publish
 
-BENCHES = (*pipeline.BENCHES, *process.BENCHES)
+BENCHES = (*pipeline.BENCHES, *modbus.BENCHES, *process.BENCHES)
 
 
 def main(only: str = "") -> int:

@@ -251,7 +251,7 @@ async def test_what_happened_is_counted_for_each_device() -> None:
     assert (stats[0]["breaker"], stats[1]["breaker"]) == ("open", "closed")
     assert (stats[0]["exceptions"], stats[1]["exceptions"], stats[1]["exceptions_2"]) == (0, 1, 1)
     assert stats[0]["timeouts"] >= 2
-    assert stats[0]["requests"] == 3 + stats[0]["timeouts"]
+    assert int(stats[0]["requests"]) - 3 - int(stats[0]["timeouts"]) in (0, 1)  # one may be on its way
     assert stats[0]["round_trip_ms"] == stats[0]["round_trip_max_ms"] == pytest.approx(10, abs=0.01)
 
 
