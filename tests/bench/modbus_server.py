@@ -31,7 +31,7 @@ class _Server(asyncio.Protocol):
 
 
 async def main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(_Server, "0.0.0.0", port)
+    server = await asyncio.get_running_loop().create_server(_Server, "127.0.0.1", port)
     print("ready", flush=True)
     await server.serve_forever()
 

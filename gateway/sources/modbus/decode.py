@@ -47,6 +47,8 @@ class Decoder:
         numbers = [chosen[row] for row in self.numeric]
         self._bits = np.array(places, np.intp) if is_bits(request.table) else None
         self._groups = [] if self._bits is not None else _groups(numbers, [places[row] for row in self.numeric], byte_order)
+        if len(self._groups) == 1:
+            self._groups[0].is_all = True
         self._texts = [_Text(row, tag, 2 * places[row], byte_order) for row, tag in enumerate(chosen) if tag.is_text]
         self._labels = [(at, int(self.numeric[at]), tag.labels) for at, tag in enumerate(numbers) if tag.labels]
         self._whole = np.array([tag.scale == 1 and tag.offset == 0 for tag in numbers], np.bool_)
@@ -70,26 +72,31 @@ class Decoder:
         """
         raw = np.frombuffer(payload, np.uint8)
         exact: list[tuple[int, Any, int]] = []
-        if self._bits is not None:
-            values, quality = np.unpackbits(raw, bitorder="little")[self._bits].astype(np.float64), self._good
-        else:
-            values, quality = self._registers(raw, exact)
-        labelled = self._labelled(values, quality) if self._labels else []
         with np.errstate(all="ignore"):
+            if self._bits is not None:
+                values, quality = np.unpackbits(raw, bitorder="little")[self._bits].astype(np.float64), self._good
+            else:
+                values, quality = self._registers(raw, exact)
+            labelled = self._labelled(values, quality) if self._labels else []
             self._scale(values)
-        finite = np.isfinite(values)
-        if not finite.all():
+            total = values.sum()
+        if not isfinite(total):  # one that is not finite shows in the sum; a sum may also be too large
+            finite = np.isfinite(values)
             quality = quality.copy() if quality is self._good else quality
             quality[~finite & (quality >= Quality.UNCERTAIN)] = Quality.BAD_NOT_A_NUMBER
             values[~finite] = np.nan
-        return Decoded(values, quality, [text.read(payload) for text in self._texts] + labelled + exact)
+        if self._texts or labelled or exact:
+            return Decoded(values, quality, [text.read(payload) for text in self._texts] + labelled + exact)
+        return Decoded(values, quality, ())
 
     def _registers(self, raw: NDArray[np.uint8], exact: list[tuple[int, Any, int]]) -> tuple[Values, Qualities]:
         """Numbers before scaling and their qualities; too large ones are added to `exact`."""
         values, quality = np.empty(self._good.size), self._good
         for group in self._groups:
             numbers, bad = group.read(raw)
-            with np.errstate(invalid="ignore"):
+            if group.is_all:
+                values = numbers.astype(np.float64)
+            else:
                 values[group.rows] = numbers
             large = np.flatnonzero(np.abs(values[group.rows]) >= _EXACT) if group.is_long else ()
             if not bad and not len(large) and not self._grown:
@@ -137,12 +144,13 @@ class Decoder:
 
 
 class _Group:
-    """Tags of one type in one reply. rows: their places among the numeric tags."""
+    """Tags of one type in one reply. rows: their places among the numeric tags; is_all: there are no others."""
 
     def __init__(
         self, kind: ValueType, rows: Sequence[int], tags: Sequence[ModbusTag], where: Sequence[Sequence[int]]
     ) -> None:
         self.rows: Rows = np.array(rows, np.intp)
+        self.is_all = False
         self.is_long = kind in ("int64", "uint64", "bcd64")
         self._kind = kind
         self._dtype = np.dtype(DTYPES[kind])

@@ -125,7 +125,9 @@ class ModbusSource:
             flight.result()
 
     async def _idle(self, now_ns: int) -> None:
-        await self._clock.sleep(self._schedule.wait_ns(now_ns, _LOOK_NS) / _NS)
+        # loops count in milliseconds: a shorter wait would end early and be begun again
+        wait_ms = -(-self._schedule.wait_ns(now_ns, _LOOK_NS) // 1_000_000)
+        await self._clock.sleep(wait_ms / 1e3)
         if not self._link.connected:
             raise NotConnected(f"{self._url}: the connection was lost")
 
