@@ -113,6 +113,25 @@ def read(
 
 
 @app.command()
+def scan(
+    url: Annotated[str, typer.Argument(metavar="URL", help="tcp://host:502, rtu:///dev/ttyUSB0?baudrate=19200 ...")],
+    first: Annotated[int, typer.Option(min=1, max=255, help="First unit id.")] = 1,
+    last: Annotated[int, typer.Option(min=1, max=255, help="Last unit id.")] = 247,
+    until: Annotated[int, typer.Option(min=0, max=65535, help="Last address to try in each table.")] = 999,
+    per_second: Annotated[float, typer.Option(min=0.1, max=1000, help="Most requests a second.")] = 10.0,
+    timeout: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="Wait for each reply.")] = 0.5,
+) -> None:
+    """Find the Modbus units that answer and the addresses that can be read, slowly and only by reading.
+
+    Some devices act when registers are read: ask whoever runs the plant. Ctrl-C ends it with what was found so far.
+    Exit codes: 0 when a unit answered, 1 when none did, 2 when the URL is wrong.
+    """
+    from gateway.cli.scan import scan as run_scan
+
+    raise typer.Exit(run_scan(url, (first, last), until, per_second, timeout))
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors that complete and check while you type."""
     from gateway.cli.schema import print_schema

@@ -93,3 +93,32 @@ async def test_the_plan_shows_requests_and_warns_of_a_full_line(tmp_path: Path) 
     assert "holding 0..123" in text
     assert "9600 baud" in text
     assert text.count("warning:") == 1
+
+
+async def test_a_scan_finds_units_and_their_ranges(port: int) -> None:
+    """Unit 3 has holding registers 10..20 and 40, and coils up to 70; nobody else is there."""
+    there = {3: {10 + n for n in range(11)} | {40}, 1: set(range(71))}
+
+    async def device(ask: Ask, writer: object) -> None:
+        if ask.unit == 3:
+            known = there.get(ask.function)
+            places = set(range(ask.start, ask.start + ask.count))
+            code = 1 if known is None else 0 if places <= known else 2
+            writer.write(ask.exception(code) if code else ask.good())  # type: ignore[attr-defined]
+
+    words = ["--first", "2", "--last", "4", "--until", "99", "--per-second", "1000", "--timeout", "0.1"]
+    async with ScriptedServer(port, device):
+        code, text = await gateway("scan", f"tcp://127.0.0.1:{port}", *words)
+    assert code == 0, text
+    assert "unit 3 answers" in text
+    assert "holding: 10..20, 40" in text
+    assert "coil: 0..70" in text
+    assert "input: nothing" in text
+    assert "unit 2 answers" not in text
+
+
+async def test_a_scan_of_nobody_says_so(port: int) -> None:
+    async with ScriptedServer(port, silent):
+        words = ["--last", "2", "--per-second", "1000", "--timeout", "0.05"]
+        code, text = await gateway("scan", f"tcp://127.0.0.1:{port}", *words)
+    assert (code, "no unit answered" in text) == (1, True)
