@@ -122,3 +122,24 @@ async def test_a_scan_of_nobody_says_so(port: int) -> None:
         words = ["--last", "2", "--per-second", "1000", "--timeout", "0.05"]
         code, text = await gateway("scan", f"tcp://127.0.0.1:{port}", *words)
     assert (code, "no unit answered" in text) == (1, True)
+
+
+async def test_ctrl_c_ends_a_scan_with_what_was_found(port: int) -> None:
+    import asyncio
+    import signal
+
+    async def only_first(ask: Ask, writer: object) -> None:
+        if ask.unit == 1:
+            writer.write(ask.good())  # type: ignore[attr-defined]
+
+    async with ScriptedServer(port, only_first) as server:
+        words = [sys.executable, "-m", "gateway", "scan", f"tcp://127.0.0.1:{port}", "--timeout", "3600"]
+        process = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        async with asyncio.timeout(30):
+            while len(server.asks) < 2:
+                server.asked.clear()
+                await server.asked.wait()
+            process.send_signal(signal.SIGINT)
+            out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert "unit 1 answers" in out.decode()
