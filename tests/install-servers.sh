@@ -26,6 +26,10 @@ if ! command -v mosquitto >/dev/null; then
     fi
 fi
 
+if ! { command -v cc && [ -e /usr/include/modbus/modbus.h ]; } >/dev/null; then
+    say "installing libmodbus"
+    apt_install gcc libc6-dev libmodbus-dev || failed "libmodbus-dev or a C compiler is missing (its tests are skipped)"
+fi
 if [ -n "${CI:-}" ]; then
     command -v node >/dev/null && command -v npm >/dev/null || { say "installing node"; apt_install nodejs npm || failed "node is missing"; }
     command -v systemd-analyze >/dev/null || apt_install systemd || failed "systemd-analyze is missing"

@@ -72,6 +72,66 @@ def check(config: ConfigDir = DEFAULT_CONFIG) -> None:
 
 
 @app.command()
+def plan(
+    config: ConfigDir = DEFAULT_CONFIG,
+    answer_ms: Annotated[
+        float, typer.Option(min=0, metavar="MS", help="How long a device takes to begin its reply, for the estimate.")
+    ] = 10.0,
+) -> None:
+    """Print the Modbus requests of a configuration: their spans, fill and rate, and how busy each connection will be.
+
+    Exit codes: 0, or 2 when the configuration cannot be used.
+    """
+    from gateway.cli.plan import print_plan
+
+    raise typer.Exit(print_plan(config, answer_ms / 1e3))
+
+
+@app.command()
+def read(
+    what: Annotated[str, typer.Argument(metavar="DEVICE|URL", help="A configured Modbus device, or tcp://host:502.")],
+    tags: Annotated[list[str] | None, typer.Argument(metavar="TAG...", show_default="all tags")] = None,
+    unit: Annotated[int, typer.Option(min=0, max=255, help="Unit id, with a URL.")] = 1,
+    address: Annotated[str, typer.Option(help="First register or bit, with a URL: holding:100 or 40101.")] = "holding:0",
+    count: Annotated[int, typer.Option(min=1, max=2000, help="How many registers or bits, with a URL.")] = 4,
+    timeout: Annotated[float | None, typer.Option(min=0.01, metavar="SECONDS", show_default="1, or the device's")] = None,
+    config: ConfigDir = DEFAULT_CONFIG,
+) -> None:
+    """Read once and show what comes: raw words and every sensible decoding side by side, or tags as they are configured.
+
+    gateway read tcp://192.168.0.10 --unit 1 --address holding:100 --count 4
+
+    gateway read press oil_temperature running
+
+    Exit codes: 0, 1 when something could not be read, 2 when the question or the configuration cannot be used.
+    """
+    from gateway.cli.read import read_address, read_tags
+
+    if "://" in what:
+        raise typer.Exit(read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
+    raise typer.Exit(read_tags(config, what, tags or [], timeout))
+
+
+@app.command()
+def scan(
+    url: Annotated[str, typer.Argument(metavar="URL", help="tcp://host:502, rtu:///dev/ttyUSB0?baudrate=19200 ...")],
+    first: Annotated[int, typer.Option(min=1, max=255, help="First unit id.")] = 1,
+    last: Annotated[int, typer.Option(min=1, max=255, help="Last unit id.")] = 247,
+    until: Annotated[int, typer.Option(min=0, max=65535, help="Last address to try in each table.")] = 999,
+    per_second: Annotated[float, typer.Option(min=0.1, max=1000, help="Most requests a second.")] = 10.0,
+    timeout: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="Wait for each reply.")] = 0.5,
+) -> None:
+    """Find the Modbus units that answer and the addresses that can be read, slowly and only by reading.
+
+    Some devices act when registers are read: ask whoever runs the plant. Ctrl-C ends it with what was found so far.
+    Exit codes: 0 when a unit answered, 1 when none did, 2 when the URL is wrong.
+    """
+    from gateway.cli.scan import scan as run_scan
+
+    raise typer.Exit(run_scan(url, (first, last), until, per_second, timeout))
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors that complete and check while you type."""
     from gateway.cli.schema import print_schema

@@ -18,14 +18,19 @@ Rows = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
 
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
 def _freeze(block: object) -> None:
     """Make every array field of a block read-only and check that all have one length."""
     size = -1
-    for field in fields(block):  # type: ignore[arg-type]
-        column = getattr(block, field.name)
+    kind = type(block)
+    names = _NAMES.get(kind) or _NAMES.setdefault(kind, tuple(field.name for field in fields(block)))  # type: ignore[arg-type]
+    for name in names:
+        column = getattr(block, name)
         if isinstance(column, np.ndarray):
             if column.ndim != 1 or (size >= 0 and column.size != size):
-                raise ValueError(f"{type(block).__name__}.{field.name}: expected one dimension of {size} rows")
+                raise ValueError(f"{kind.__name__}.{name}: expected one dimension of {size} rows")
             size = column.size
             column.flags.writeable = False
 

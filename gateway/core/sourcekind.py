@@ -22,6 +22,11 @@ class DeviceEntry:
     first_tag: int
 
 
+def _nothing_between(device: Any, tags: Sequence[Any]) -> Sequence[tuple[int, str, str, str]]:
+    del device, tags
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class SourceKind:
     """One protocol, exported by its folder as `KIND`.
@@ -31,6 +36,7 @@ class SourceKind:
     is_single(device, tag): the tag's values are float32. interval_ns(device, tag): how often a sample is due, 0 when the
     device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
+    check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
     """
 
     name: str
@@ -41,3 +47,4 @@ class SourceKind:
     interval_ns: Callable[[Any, Any], int]
     plan: Callable[[Sequence[DeviceEntry]], list[str]]
     build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]
+    check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between

@@ -12,7 +12,8 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from gateway.demo.ports import LOOPBACK, need
 from gateway.demo.quiet import quiet
 from gateway.demo.registers import Image
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag, Table
+from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.types import Table
 
 _PERIOD_S: Final = 0.1
 _READ_CODES: Final[dict[Table, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}

@@ -2,36 +2,49 @@
 
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Final
 
-from gateway.sources.modbus.config import ByteOrder, ModbusTag, Table, ValueType
-
-_FORMATS: Final[dict[ValueType, str]] = {
-    "bool": ">H", "int16": ">h", "uint16": ">H", "int32": ">i", "uint32": ">I", "int64": ">q", "uint64": ">Q",
-    "float32": ">f", "float64": ">d",
-}  # fmt: skip
+from gateway.sources.modbus.config import ModbusTag
+from gateway.sources.modbus.types import ByteOrder, Table, is_bits, positions, size_bytes, text_positions
 
 
-def to_words(tag: ModbusTag, byte_order: ByteOrder, value: float) -> list[int]:
+def to_words(tag: ModbusTag, byte_order: ByteOrder, value: float, before: Sequence[int] = ()) -> list[int]:
     """The registers (or the one bit) that read back as `value`, as near as the tag's type and scale allow.
 
-    byte_order: the device's, for tags without their own. Values beyond the type's range end at its edge.
+    byte_order: the device's, for tags without their own. Values beyond the type's range end at its edge. before: what
+    stands there; a tag that is only a part of a register (a bit, half of it, a mask) leaves the rest of it alone.
     """
-    if tag.value_type == "bool":
+    if is_bits(tag.table):
         return [int(bool(value))]
-    raw = (value - tag.offset) / tag.scale
-    packed = struct.pack(_FORMATS[tag.value_type], raw if tag.value_type.startswith("float") else _fitting(tag, raw))
-    words = [packed[at : at + 2] for at in range(0, len(packed), 2)]
     order = tag.byte_order or byte_order
-    if order in ("CDAB", "DCBA"):
-        words.reverse()
-    if order in ("BADC", "DCBA"):
-        words = [word[::-1] for word in words]
-    return [int.from_bytes(word, "big") for word in words]
+    octets = bytearray(b"".join(word.to_bytes(2, "big") for word in before or [0] * tag.width))
+    where = text_positions(order, tag.width) if tag.is_text else positions(order, tag.width)
+    inner = _inner(tag, value, bytes(octets[place] for place in where))
+    for place, octet in zip(where, inner, strict=True):
+        octets[place] = octet
+    return [word for (word,) in struct.iter_unpack(">H", octets)]
+
+
+def _inner(tag: ModbusTag, value: float, before: bytes) -> bytes:
+    """All bytes of the tag's registers, most significant first."""
+    kind, raw = tag.value_type, (value - tag.offset) / tag.scale
+    if tag.is_text:
+        return f"{value:g}".encode()[: tag.length].ljust(len(before), b"\0")
+    if kind.startswith("float"):
+        return struct.pack({"float16": ">e", "float32": ">f", "float64": ">d"}[kind], raw)
+    if kind.startswith("bcd"):
+        digits = 2 * len(before)
+        return bytes.fromhex(f"{min(10**digits - 1, max(0, round(raw))):0{digits}d}")
+    bits = 8 * size_bytes(kind)
+    mask = 1 << tag.bit if tag.bit is not None else tag.mask or (1 << bits) - 1
+    lowest = mask & -mask
+    number = (int(bool(value)) if kind == "bool" else _fitting(tag, raw)) * lowest & mask
+    shift = 8 if tag.byte == "high" else 0
+    rest = int.from_bytes(before, "big") & ~(mask << shift)
+    return (rest | number << shift).to_bytes(len(before), "big")
 
 
 def _fitting(tag: ModbusTag, raw: float) -> int:
-    bits = 16 * tag.width
+    bits = 8 * size_bytes(tag.value_type)
     signed = tag.value_type.startswith("int")
     lowest, highest = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
     return min(highest, max(lowest, round(raw)))
@@ -51,5 +64,5 @@ class Image:
         """Write the values, by tag name, into the tables. Tags without a value keep theirs."""
         for tag in self._tags:
             if tag.name in values:
-                words = to_words(tag, self._byte_order, values[tag.name])
-                self.tables[tag.table][tag.start : tag.start + len(words)] = words
+                table, end = self.tables[tag.table], tag.start + tag.width
+                table[tag.start : end] = to_words(tag, self._byte_order, values[tag.name], table[tag.start : end])

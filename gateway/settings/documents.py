@@ -33,6 +33,7 @@ class _TooMuchError(Exception):
 class Document:
     """The content of one file. lines: the line of each key path; () is the file itself.
 
+    origins: where top-level keys really stand, if not in this file (templates); problems are put there.
     tabular: the first part of each path is the number of a row, which problems do not show (they have its line).
     """
 
@@ -41,6 +42,7 @@ class Document:
     tabular: bool = False
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    origins: dict[str, "Document"] = field(default_factory=dict)
 
     def line(self, path: KeyPath) -> int:
         """The line of the longest known beginning of `path`, 0 if there is none."""
@@ -51,6 +53,8 @@ class Document:
 
     def problem(self, path: KeyPath, message: str, expected: str = "") -> Problem:
         """A problem at a key path."""
+        if path and path[0] in self.origins:
+            return self.origins[str(path[0])].problem(path, message, expected)
         shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else path
         return Problem(self.file, self.line(path), ".".join(str(part) for part in shown), message, expected)
 

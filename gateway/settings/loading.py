@@ -17,6 +17,7 @@ from gateway.kinds import KINDS
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
 from gateway.settings.problems import note_validation, unknown_key
+from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
 _OWN_KEYS = ("tags", "tag_file", "defaults")
@@ -56,7 +57,7 @@ class _Loader:
         if not devices and not self.problems:
             self.problems.append(Problem(str(self.folder / "devices"), 0, "", "no enabled device", "a file *.yaml"))
         if self.problems or root is None:
-            raise ConfigError(sorted(self.problems, key=lambda p: (p.file, p.line)))
+            raise ConfigError(sorted(dict.fromkeys(self.problems), key=lambda p: (p.file, p.line)))
         return self._assembled(root, devices)
 
     # -- gateway.yaml ------------------------------------------------------------------------------------------------
@@ -151,6 +152,12 @@ class _Loader:
         return device if device is not None and device.config.enabled else None
 
     def _parsed_device(self, document: Document, path: Path, value: dict[str, Any]) -> _Device | None:
+        value, template = expand(self.folder, document, value)
+        if template is not None:
+            self.read.append(Path(template.file))
+            self.problems += template.problems
+            if template.problems:
+                return None
         self._override(document, path, value)
         protocol = value.get("protocol")
         kind = KINDS.get(protocol) if isinstance(protocol, str) else None
@@ -277,6 +284,9 @@ class _Loader:
             first = seen.setdefault(device.config.name, device.document)
             if first is not device.document:
                 self._late_problem(device.document, ("name",), f"{device.config.name!r} is already the name in {first.file}")
+            for row, key, message, expected in device.kind.check_tags(device.config, [tag for tag, _, _ in device.tags]):
+                _, document, path = device.tags[row]
+                self.problems.append(document.problem((*path, key), message, expected))
             tags: dict[str, tuple[Document, KeyPath]] = {}
             for tag, document, path in device.tags:
                 where = tags.setdefault(tag.name, (document, path))

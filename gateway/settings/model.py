@@ -93,6 +93,17 @@ def device_model(kind: SourceKind) -> Any:
     )
 
 
+_FROM_TEMPLATE: dict[str, Any] = {
+    "type": "object",
+    "description": "A device whose other keys stand in a template.",
+    "required": ["template"],
+    "properties": {
+        "template": {"type": "string", "description": "A file below templates/, for instance meters/em340.yaml."},
+        "parameters": {"type": "object", "description": "Values for each ${name} in the template."},
+    },
+}
+
+
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of `gateway.yaml` and, under `$defs`, of device files: for editors and reviews."""
     root = Root.model_json_schema()
@@ -103,5 +114,7 @@ def schema() -> dict[str, Any]:
         definitions |= device.pop("$defs", {})
         definitions[device["title"]] = device | {"required": sorted({*device.get("required", ()), "protocol"} - {"name"})}
         devices.append({"$ref": f"#/$defs/{device['title']}"})
+    definitions["DeviceFromTemplate"] = _FROM_TEMPLATE
+    devices.append({"$ref": "#/$defs/DeviceFromTemplate"})
     definitions["DeviceFile"] = {"anyOf": devices, "description": "One file in config/devices/."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | root | {"$defs": definitions}

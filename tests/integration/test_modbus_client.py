@@ -9,9 +9,10 @@ from contextlib import suppress
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.modbus.client import TcpLink
-from gateway.sources.modbus.config import Table
+from gateway.sources.modbus.client import ModbusLink
+from gateway.sources.modbus.endpoint import parse
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
+from gateway.sources.modbus.types import Table
 from tests.support.modbus_server import Ask, ScriptedServer, silent
 
 
@@ -22,11 +23,15 @@ async def server(port: int) -> AsyncIterator[ScriptedServer]:
 
 
 @pytest.fixture
-async def link(server: ScriptedServer) -> AsyncIterator[TcpLink]:
-    connection = TcpLink("127.0.0.1", server.port)
+async def link(server: ScriptedServer) -> AsyncIterator[ModbusLink]:
+    connection = tcp(server.port)
     await connection.open(2.0)
     yield connection
     connection.close()
+
+
+def tcp(port: int) -> ModbusLink:
+    return ModbusLink(parse(f"tcp://127.0.0.1:{port}"))
 
 
 def registers(payload: bytes) -> list[int]:
@@ -38,19 +43,21 @@ def registers(payload: bytes) -> list[int]:
     [("holding", 3, b"\0\3\0\4"), ("input", 4, b"\0\3\0\4"), ("coil", 1, b"\1"), ("discrete", 2, b"\1")],
 )
 async def test_each_table_has_its_function(
-    server: ScriptedServer, link: TcpLink, table: Table, function: int, payload: bytes
+    server: ScriptedServer, link: ModbusLink, table: Table, function: int, payload: bytes
 ) -> None:
     assert await link.read(17, table, 3, 2, 2.0) == payload
     ask = server.asks[0]
     assert (ask.unit, ask.function, ask.start, ask.count) == (17, function, 3, 2)
 
 
-async def test_the_largest_reads(link: TcpLink) -> None:
+async def test_the_largest_reads(link: ModbusLink) -> None:
     assert registers(await link.read(1, "holding", 65411, 125, 2.0)) == list(range(65411, 65536))
     assert await link.read(1, "coil", 0, 2000, 2.0) == b"\xaa" * 250
 
 
-async def test_an_exception_reply_carries_its_code_and_keeps_the_connection(server: ScriptedServer, link: TcpLink) -> None:
+async def test_an_exception_reply_carries_its_code_and_keeps_the_connection(
+    server: ScriptedServer, link: ModbusLink
+) -> None:
     async def refuse(ask: Ask, writer: asyncio.StreamWriter) -> None:
         writer.write(ask.exception(2) if ask.start else ask.good())
 
@@ -61,7 +68,7 @@ async def test_an_exception_reply_carries_its_code_and_keeps_the_connection(serv
     assert registers(await link.read(1, "holding", 0, 1, 2.0)) == [0]
 
 
-async def test_a_frame_in_single_bytes_is_one_reply(server: ScriptedServer, link: TcpLink) -> None:
+async def test_a_frame_in_single_bytes_is_one_reply(server: ScriptedServer, link: ModbusLink) -> None:
     async def drip(ask: Ask, writer: asyncio.StreamWriter) -> None:
         for byte in ask.good():
             writer.write(bytes((byte,)))
@@ -71,7 +78,7 @@ async def test_a_frame_in_single_bytes_is_one_reply(server: ScriptedServer, link
     assert registers(await link.read(1, "holding", 5, 3, 2.0)) == [5, 6, 7]
 
 
-async def test_a_late_reply_never_lands_on_another_request(server: ScriptedServer, link: TcpLink) -> None:
+async def test_a_late_reply_never_lands_on_another_request(server: ScriptedServer, link: ModbusLink) -> None:
     async def one_behind(ask: Ask, writer: asyncio.StreamWriter) -> None:
         if len(server.asks) > 1:
             writer.write(server.asks[-2].good() + ask.good())
@@ -83,7 +90,7 @@ async def test_a_late_reply_never_lands_on_another_request(server: ScriptedServe
         assert registers(await link.read(1, "holding", start, 2, 2.0)) == [start, start + 1]
 
 
-async def test_a_late_reply_cut_by_the_next_request_never_lands_on_it(server: ScriptedServer, link: TcpLink) -> None:
+async def test_a_late_reply_cut_by_the_next_request_never_lands_on_it(server: ScriptedServer, link: ModbusLink) -> None:
     async def torn(ask: Ask, writer: asyncio.StreamWriter) -> None:
         match len(server.asks):
             case 1:
@@ -123,7 +130,7 @@ WRONG = {
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("what", WRONG)
-async def test_a_wrong_reply_is_an_error_and_never_a_value(server: ScriptedServer, link: TcpLink, what: str) -> None:
+async def test_a_wrong_reply_is_an_error_and_never_a_value(server: ScriptedServer, link: ModbusLink, what: str) -> None:
     async def wrong(ask: Ask, writer: asyncio.StreamWriter) -> None:
         writer.write(WRONG[what](ask))
 
@@ -133,7 +140,7 @@ async def test_a_wrong_reply_is_an_error_and_never_a_value(server: ScriptedServe
         await link.read(1, "holding", 0, 2, 0.2)
 
 
-async def test_a_connection_lost_while_waiting_is_told_at_once(server: ScriptedServer, link: TcpLink) -> None:
+async def test_a_connection_lost_while_waiting_is_told_at_once(server: ScriptedServer, link: ModbusLink) -> None:
     async def hang_up(ask: Ask, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
@@ -150,7 +157,7 @@ async def test_a_connection_lost_while_waiting_is_told_at_once(server: ScriptedS
     assert registers(await link.read(1, "holding", 8, 1, 2.0)) == [8]
 
 
-async def test_cancelling_a_read_on_a_silent_device_returns_at_once(server: ScriptedServer, link: TcpLink) -> None:
+async def test_cancelling_a_read_on_a_silent_device_returns_at_once(server: ScriptedServer, link: ModbusLink) -> None:
     server.script = silent
     task = asyncio.create_task(link.read(1, "holding", 0, 1, 3600.0))
     await asyncio.wait_for(server.asked.wait(), 5)
@@ -161,19 +168,19 @@ async def test_cancelling_a_read_on_a_silent_device_returns_at_once(server: Scri
     assert time.monotonic() - began < 0.5
 
 
-async def test_a_cancel_that_meets_the_reply_is_not_lost(server: ScriptedServer, link: TcpLink) -> None:
+async def test_a_cancel_that_meets_the_reply_is_not_lost(server: ScriptedServer, link: ModbusLink) -> None:
     server.script = silent
     task = asyncio.create_task(link.read(1, "holding", 0, 1, 3600.0))
     await asyncio.wait_for(server.asked.wait(), 5)
-    assert link._client is not None
-    link._client.ctx.data_received(server.asks[0].good())
+    assert link._conversation is not None
+    link._conversation.data_received(server.asks[0].good())
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
 async def test_nobody_listening_is_told_with_the_reason(port: int) -> None:
-    link = TcpLink("127.0.0.1", port)
+    link = tcp(port)
     with pytest.raises(NotConnected, match=r"Connect call failed|refused"):
         await link.open(2.0)
     assert not link.connected
@@ -183,4 +190,4 @@ async def test_nobody_listening_is_told_with_the_reason(port: int) -> None:
 
 async def test_an_unknown_host_is_not_connected() -> None:
     with pytest.raises(NotConnected):
-        await TcpLink("no-such-host.invalid", 502).open(5.0)
+        await ModbusLink(parse("tcp://no-such-host.invalid")).open(5.0)

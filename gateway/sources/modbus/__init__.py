@@ -1,4 +1,4 @@
-"""Modbus TCP: holding and input registers, coils and discrete inputs, polled."""
+"""Modbus over TCP, UDP, TLS and serial lines: holding and input registers, coils and discrete inputs, polled."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.sources.modbus.config import ModbusDevice, ModbusTag
-from gateway.sources.modbus.plan import check_tag, interval_ns, plan_device
+from gateway.sources.modbus.plan import check_tag, check_tags, interval_ns, plan_device
 
 
 def _is_single(_: ModbusDevice, tag: ModbusTag) -> bool:
@@ -29,7 +29,8 @@ def _build(entries: Sequence[DeviceEntry], clock: Clock) -> list[Source]:
     connections: dict[str, list[DeviceEntry]] = {}
     for entry in entries:
         connections.setdefault(entry.config.url, []).append(entry)
-    return [ModbusSource(group, clock) for group in connections.values()]
+    # the golden ratio spreads any number of connections evenly over the first second
+    return [ModbusSource(group, clock, phase=place * 0.618034 % 1) for place, group in enumerate(connections.values())]
 
 
-KIND = SourceKind("modbus", ModbusDevice, ModbusTag, check_tag, _is_single, interval_ns, _plan, _build)
+KIND = SourceKind("modbus", ModbusDevice, ModbusTag, check_tag, _is_single, interval_ns, _plan, _build, check_tags)

@@ -1,119 +1,142 @@
 """What a user writes about Modbus devices and tags."""
 
-import re
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from gateway.core.fields import DeviceModel, IntervalNs, TagModel, TimeoutNs, default
+from gateway.sources.modbus.address import Address, RangeText, is_classic, resolve
+from gateway.sources.modbus.endpoint import Endpoint, Url, parse
+from gateway.sources.modbus.notation import Labels, Mask, NotAvailable, Order, pattern
+from gateway.sources.modbus.types import (
+    INTEGERS,
+    LAST_ADDRESS,
+    REGISTERS,
+    TEXTS,
+    Table,
+    ValueType,
+    is_bits,
+    size_bytes,
+)
 
-Table = Literal["holding", "input", "coil", "discrete"]
-ValueType = Literal["bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
-ByteOrder = Literal["ABCD", "BADC", "CDAB", "DCBA"]
-
-REGISTERS: dict[ValueType, int] = {
-    "bool": 1, "int16": 1, "uint16": 1, "int32": 2, "uint32": 2, "float32": 2, "int64": 4, "uint64": 4, "float64": 4,
-}  # fmt: skip
-"""Registers (16 bits each) that a value of each type takes."""
-
-_LAST_ADDRESS = 65535
-_ADDRESS = re.compile(r"\s*(holding|input|coil|discrete)\s*:\s*(\d{1,9})\s*")
-_ADDRESS_FORM = "table:address with the table holding, input, coil or discrete and a zero-based address, such as holding:100"
-_URL_FORM = "tcp://host or tcp://host:port"
-
-
-def _check_address(value: object) -> str:
-    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{value!r} is not a Modbus address; expected {_ADDRESS_FORM}")
-    if int(match[2]) > _LAST_ADDRESS:
-        raise ValueError(f"{value!r} is out of range; expected an address from 0 to {_LAST_ADDRESS}")
-    return f"{match[1]}:{int(match[2])}"
-
-
-def _check_url(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a URL; expected {_URL_FORM}")
-    scheme, separator, _ = value.strip().partition("://")
-    if separator and scheme.lower() != "tcp":
-        raise ValueError(f"{scheme}:// is not supported; expected {_URL_FORM}")
-    try:
-        parts = urlsplit(value.strip())
-        host, port = parts.hostname or "", parts.port
-        host.encode("idna")
-    except ValueError as error:
-        raise ValueError(f"{value!r} is not a URL ({error}); expected {_URL_FORM}") from None
-    plain = not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
-    if not (separator and plain and re.fullmatch(r"[^\s/]+", host)) or port == 0:
-        raise ValueError(f"{value!r} is not a URL of a Modbus server; expected {_URL_FORM}")
-    return f"tcp://[{host}]:{port or 502}" if ":" in host else f"tcp://{host}:{port or 502}"
-
-
-Address = Annotated[
-    str,
-    BeforeValidator(_check_address),
-    WithJsonSchema({"type": "string", "pattern": r"^\s*(holding|input|coil|discrete)\s*:\s*\d{1,5}\s*$"}),
-]
-Url = Annotated[str, BeforeValidator(_check_url), WithJsonSchema({"type": "string", "pattern": "^tcp://[^/]+/?$"})]
+_MOST_LABELS = 1000
 
 
 class ModbusDevice(DeviceModel):
-    """One Modbus unit behind a TCP connection. Devices with the same `url` share one connection."""
+    """One Modbus unit. Devices with the same `url` share one connection or bus."""
 
     protocol: Literal["modbus"] = "modbus"
-    """Modbus, as in MODBUS Application Protocol 1.1b3 and MODBUS Messaging on TCP/IP 1.0b."""
+    """Modbus: MODBUS Application Protocol 1.1b3 over TCP, UDP, TLS and serial lines (RTU, ASCII)."""
     url: Url
-    """Where the device or its gateway listens: tcp://host:port, port 502 when left out."""
+    """The connection: tcp://host:502, udp://host:502, tls://host:802?ca=ca.pem&cert=me.pem&key=me.key (also server_name=,
+    verify=0), rtu+tcp://host:4001, rtu:///dev/ttyUSB0?baudrate=19200&parity=E&stopbits=1, ascii:///dev/ttyUSB0?bytesize=7.
+    Buses (rtu, ascii, rtu+tcp) also take turnaround=5ms (silence between requests), unit_pause=30ms (silence before another
+    unit is addressed) and echo=1 (the adapter gives back what is sent)."""
     unit: int = Field(1, ge=0, le=255)
     """Unit id: 1 to 247 behind a gateway or on a bus, 0 or 255 for a device that stands alone on TCP."""
     interval: IntervalNs = default("1s")
     """How often every tag is read, unless the tag says otherwise. A duration such as 100ms or 1s."""
     timeout: TimeoutNs = default("1s")
     """How long to wait for the reply to one request. A duration such as 500ms or 1s."""
-    byte_order: ByteOrder = "ABCD"
+    byte_order: Order = "ABCD"
     """Order of the bytes on the wire, A the most significant. ABCD: as the standard says (big-endian). CDAB: words swapped.
-    BADC: bytes swapped within each word, 16-bit values too. DCBA: both. Longer values follow the same rule."""
+    BADC: bytes swapped within each word, 16-bit values too. DCBA: both. Longer values follow the same rule: GHEFCDAB
+    is CDAB. Text keeps the order of its words; BADC and DCBA swap the bytes within them."""
+    addressing: Literal["zero_based", "classic"] = "zero_based"
+    """zero_based: tags write holding:100, the number on the wire. classic: they may write 40101 for the same register (also
+    30001, 10001, 00001, and with six digits 400101); holding:100 still counts from zero."""
     max_registers: int = Field(125, ge=1, le=125)
     """Most registers that one request may ask for; some devices allow fewer than the standard's 125."""
     max_bits: int = Field(2000, ge=1, le=2000)
     """Most coils or discrete inputs that one request may ask for; the standard allows 2000."""
     max_gap: int = Field(16, ge=0, le=124)
-    """Registers between two tags that are read over (and thrown away) so that both share a request; for coils and discrete
-    inputs sixteen times as many, which is the same number of bytes. 0: only tags without a gap share a request."""
+    """Registers between two tags that are read over (and thrown away) so that both share a request: what a further request
+    would cost. 0: only tags without a gap share a request."""
+    max_gap_bits: int | None = Field(None, ge=0, le=1999)
+    """The same for coils and discrete inputs. Left out: sixteen times max_gap, which is the same number of bytes."""
+    forbidden: tuple[RangeText, ...] = ()
+    """Addresses that no request may touch, because they do not exist, are write-only or act when read:
+    [holding:100-119, coil:7]. Zero-based."""
+    max_in_flight: int = Field(1, ge=1, le=16)
+    """Requests on the connection at the same time, for servers that can (tcp:// and tls:// only). Devices that share a
+    connection use the smallest."""
 
     @field_validator("unit")
     @classmethod
-    def _check_unit(cls, unit: int) -> int:
+    def _check_unit(cls, unit: int, info: ValidationInfo) -> int:
         if 247 < unit < 255:
             raise ValueError(f"{unit} is reserved by the standard; expected 0 to 247 or 255")
+        if "url" in info.data and parse(info.data["url"]).is_bus and not 1 <= unit <= 247:
+            what = "the broadcast address, which nobody answers" if unit == 0 else "no unit"
+            raise ValueError(f"{unit} is {what} on a bus; expected 1 to 247")
         return unit
+
+    @field_validator("max_in_flight")
+    @classmethod
+    def _check_in_flight(cls, count: int, info: ValidationInfo) -> int:
+        if count > 1 and "url" in info.data and parse(info.data["url"]).scheme not in ("tcp", "tls"):
+            raise ValueError(f"{count} requests at once need transaction ids over a stream; expected 1, or tcp:// or tls://")
+        return count
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The URL, taken apart."""
+        return parse(self.url)
 
     @property
     def host(self) -> str:
         """Host name or address, IPv6 without brackets."""
-        return urlsplit(self.url).hostname or ""
+        return self.endpoint.host
 
     @property
     def port(self) -> int:
-        """TCP port."""
-        return urlsplit(self.url).port or 502
+        """Network port."""
+        return self.endpoint.port
+
+    def gap_of(self, table: Table) -> int:
+        """Most places of the table that a request may read over."""
+        if not is_bits(table):
+            return self.max_gap
+        return self.max_gap * 16 if self.max_gap_bits is None else self.max_gap_bits
+
+    def most_of(self, table: Table) -> int:
+        """Most places of the table that a request may ask for."""
+        return self.max_bits if is_bits(table) else self.max_registers
 
 
 class ModbusTag(TagModel):
     """One value of a Modbus device."""
 
     address: Address
-    """Where the value stands: holding:100, input:7, coil:3 or discrete:12, zero-based as on the wire."""
+    """Where the value stands: holding:100, input:7, coil:3 or discrete:12, zero-based as on the wire; with the device's
+    `addressing: classic` also 40101."""
     type: ValueType | None = None
-    """How to read it: bool, int16, uint16, int32, uint32, int64, uint64, float32, float64. Left out: uint16 for registers,
-    bool for coils and discrete inputs. bool in a register: true unless 0."""
-    byte_order: ByteOrder | None = None
-    """Order of the bytes if it differs from the device's: ABCD, BADC, CDAB, DCBA."""
+    """How to read it: bool, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, float32, float64, bcd16,
+    bcd32, bcd64, string, bytes. Left out: uint16 for registers, bool for coils, discrete inputs and tags with a `bit`.
+    bool in a register: true unless 0. int8 and uint8 are half a register, see `byte`."""
+    bit: int | None = Field(None, ge=0, le=15)
+    """One bit of a register, 0 the least significant."""
+    byte: Literal["low", "high"] = "low"
+    """Which half of the register an int8 or uint8 is."""
+    mask: Mask | None = None
+    """Bits of an unsigned integer that count, such as 0x00F0; the number is shifted down to the lowest of them."""
+    length: int | None = Field(None, ge=1, le=250)
+    """Bytes of a string or of raw bytes; an odd number ends in the first byte of its last register."""
+    encoding: Literal["utf-8", "ascii", "latin-1", "cp1252"] = "utf-8"
+    """Character set of a string. The string ends at the first zero byte; spaces at its end are cut off."""
+    byte_order: Order | None = None
+    """Order of the bytes if it differs from the device's: ABCD, BADC, CDAB, DCBA, or as for 64 bits: GHEFCDAB."""
     scale: float = Field(1.0, allow_inf_nan=False)
     """The number read is multiplied by this: raw units to engineering units."""
     offset: float = Field(0.0, allow_inf_nan=False)
     """Added after scaling, in engineering units."""
+    not_available: NotAvailable = ()
+    """Raw values that mean "no value": 0x8000, [-32768, 32767], in a spreadsheet 0x8000 | 0x7FFF. The sample is bad
+    (not_available). A number is compared before masks and scaling; in quotes and hexadecimal ("0x7F800001") it is the bits
+    of a float."""
+    labels: Labels | None = None
+    """Names of an integer's values: {0: stopped, 1: running}, in a spreadsheet 0=stopped | 1=running. The number is
+    published as ever and its label beside it."""
     interval: IntervalNs | None = None
     """How often to read it if it differs from the device's interval. A duration such as 100ms or 1h."""
 
@@ -122,42 +145,130 @@ class ModbusTag(TagModel):
     def _check_type(cls, value: ValueType | None, info: ValidationInfo) -> ValueType | None:
         if "address" not in info.data:
             return value
-        table, start = _split(info.data["address"])
-        if table in ("coil", "discrete") and value not in (None, "bool"):
+        table, start = resolve(info.data["address"])
+        if is_bits(table) and value not in (None, "bool"):
             raise ValueError(f"{value} does not fit a {table}, which is one bit; expected bool")
-        last = _LAST_ADDRESS + 1 - REGISTERS[value or "uint16"]
-        if start > last:
-            raise ValueError(f"{value} at {start} reaches past address {_LAST_ADDRESS}; expected an address up to {last}")
+        if value not in TEXTS:
+            _check_end(value or "uint16", start, REGISTERS[value or "uint16"])
         return value
+
+    @field_validator("bit")
+    @classmethod
+    def _check_bit(cls, bit: int | None, info: ValidationInfo) -> int | None:
+        if bit is not None and "address" in info.data and "type" in info.data:
+            table = resolve(info.data["address"])[0]
+            if is_bits(table):
+                raise ValueError(f"a {table} is one bit already; expected no bit, or a register")
+            if info.data["type"] not in (None, "bool"):
+                raise ValueError(f"a bit is no {info.data['type']}; expected type bool or none")
+        return bit
+
+    @field_validator("byte")
+    @classmethod
+    def _check_byte(cls, byte: str, info: ValidationInfo) -> str:
+        if byte != "low" and "type" in info.data and info.data["type"] not in ("int8", "uint8"):
+            raise ValueError(f"{byte} is half a register; expected type int8 or uint8")
+        return byte
+
+    @field_validator("mask")
+    @classmethod
+    def _check_mask_fits(cls, mask: int | None, info: ValidationInfo) -> int | None:
+        if mask is None or "address" not in info.data or "type" not in info.data or "bit" not in info.data:
+            return mask
+        kind: ValueType = info.data["type"] or "uint16"
+        if is_bits(resolve(info.data["address"])[0]) or info.data["bit"] is not None:
+            raise ValueError("one bit needs no mask; expected a mask only for whole registers")
+        if kind not in ("uint8", "uint16", "uint32", "uint64", "bool"):
+            raise ValueError(f"a mask does not fit {kind}; expected an unsigned integer type or bool")
+        if not 0 < mask < 1 << 8 * size_bytes(kind):
+            raise ValueError(f"{mask:#x} does not fit {kind}; expected 0x1 to {(1 << 8 * size_bytes(kind)) - 1:#x}")
+        return mask
+
+    @field_validator("length")
+    @classmethod
+    def _check_length(cls, length: int | None, info: ValidationInfo) -> int | None:
+        if "type" not in info.data or "address" not in info.data:
+            return length
+        kind = info.data["type"]
+        if length is None and kind in TEXTS:
+            raise ValueError(f"is missing for a {kind}; expected its length in bytes")
+        if length is not None and kind not in TEXTS:
+            raise ValueError(f"a {kind or 'number'} has no length; expected type string or bytes")
+        if length is not None:
+            _check_end(kind, resolve(info.data["address"])[1], (length + 1) // 2)
+        return length
 
     @field_validator("scale")
     @classmethod
-    def _check_scale(cls, scale: float) -> float:
+    def _check_scale(cls, scale: float, info: ValidationInfo) -> float:
         if scale == 0:
             raise ValueError("0 would make every value the same; expected a number other than 0")
+        if scale != 1 and info.data.get("type") in TEXTS:
+            raise ValueError(f"a {info.data['type']} has no scale; expected none")
         return scale
+
+    @field_validator("not_available")
+    @classmethod
+    def _check_patterns(cls, values: tuple[int | float | str, ...], info: ValidationInfo) -> tuple[int | float | str, ...]:
+        if "type" in info.data and "bit" in info.data and "address" in info.data and values:
+            kind = _decided(info.data)
+            if kind == "bool" or kind in TEXTS:
+                raise ValueError(f"a {kind} has no value to spare for this; expected a number type")
+            for value in values:
+                pattern(kind, value)
+        return values
+
+    @field_validator("labels")
+    @classmethod
+    def _check_labels_fit(cls, labels: dict[int, str] | None, info: ValidationInfo) -> dict[int, str] | None:
+        if labels is None or not {"type", "bit", "address", "scale", "offset"} <= info.data.keys():
+            return labels
+        kind = _decided(info.data)
+        if kind not in (*INTEGERS, "bool", "bcd16", "bcd32", "bcd64"):
+            raise ValueError(f"labels do not fit {kind}; expected an integer type or bool")
+        if info.data["scale"] != 1 or info.data["offset"] != 0:
+            raise ValueError("labels name raw values; expected no scale and no offset beside them")
+        if not 1 <= len(labels) <= _MOST_LABELS:
+            raise ValueError(f"{len(labels)} labels; expected 1 to {_MOST_LABELS}")
+        return labels
 
     @property
     def table(self) -> Table:
         """The table it stands in."""
-        return _split(self.address)[0]
+        return resolve(self.address)[0]
 
     @property
     def start(self) -> int:
         """Zero-based address of its first register or bit."""
-        return _split(self.address)[1]
+        return resolve(self.address)[1]
+
+    @property
+    def classic(self) -> bool:
+        """Whether the address is written as 40101."""
+        return is_classic(self.address)
 
     @property
     def value_type(self) -> ValueType:
         """Its type, decided."""
-        return self.type or ("bool" if self.table in ("coil", "discrete") else "uint16")
+        return _decided({"address": self.address, "type": self.type, "bit": self.bit})
 
     @property
     def width(self) -> int:
         """Registers (or bits) it takes."""
-        return REGISTERS[self.value_type]
+        return (self.length + 1) // 2 if self.length else REGISTERS[self.value_type]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its value is no number: it travels in `ObjectBlock`s only."""
+        return self.value_type in TEXTS
 
 
-def _split(address: str) -> tuple[Table, int]:
-    table, _, start = address.partition(":")
-    return table, int(start)  # type: ignore[return-value]
+def _decided(given: dict[str, Any]) -> ValueType:
+    kind: ValueType | None = given["type"]
+    return kind or ("bool" if given["bit"] is not None or is_bits(resolve(given["address"])[0]) else "uint16")
+
+
+def _check_end(kind: str, start: int, registers: int) -> None:
+    last = LAST_ADDRESS + 1 - registers
+    if start > last:
+        raise ValueError(f"{kind} at {start} reaches past address {LAST_ADDRESS}; expected an address up to {last}")

@@ -3,7 +3,7 @@
 from typing import Final, Protocol
 
 from gateway.core.errors import Retryable
-from gateway.sources.modbus.config import Table
+from gateway.sources.modbus.types import Table
 
 EXCEPTIONS: Final = {
     1: "illegal function", 2: "illegal data address", 3: "illegal data value", 4: "server device failure",

@@ -1,11 +1,12 @@
 """From tags to read requests: pure functions, no I/O, nothing but numbers."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag, Table
-
-_BITS_PER_REGISTER = 16
+from gateway.sources.modbus.address import Range, parse_range
+from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.types import Table, is_bits
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,32 +37,88 @@ class Request:
         """Positions of its tags among the device's tags, in the order of `spans`."""
         return tuple(span.row for span in self.spans)
 
+    @property
+    def wanted(self) -> int:
+        """Registers or bits that some tag needs."""
+        return len({place for span in self.spans for place in range(span.start, span.end)})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may be. max_count: places it asks for; max_gap: places in a row that no tag needs; forbidden:
+    (first, last) addresses that it must not touch."""
+
+    max_count: int
+    max_gap: int
+    forbidden: tuple[tuple[int, int], ...] = ()
+
+    def bridges(self, start: int, end: int) -> bool:
+        """Whether addresses start to end - 1, which no tag needs, may be read over."""
+        if end <= start:
+            return True
+        hole = any(first < end and start <= last for first, last in self.forbidden)
+        return end - start <= self.max_gap and not hole
+
 
 def _request(table: Table, spans: Sequence[Span]) -> Request:
     start = min(span.start for span in spans)
     return Request(table, start, max(span.end for span in spans) - start, tuple(spans))
 
 
-def cover(table: Table, spans: Iterable[Span], max_count: int, max_gap: int) -> list[Request]:
-    """Requests that read every span exactly once, in order of address.
+def cover(table: Table, spans: Iterable[Span], limits: Limits) -> list[Request]:
+    """The fewest requests that read every span exactly once, and of those the ones that ask for the fewest places.
 
-    No request is longer than `max_count` or reads over more than `max_gap` unwanted places between two spans; no span
-    is split. Raises ValueError when a span alone is longer than `max_count`.
+    In order of address; no span is split. Raises ValueError when a span alone is longer than a request may be.
     """
+    outer, inner = _nested(spans, limits.max_count)
+    first = _best_parts(outer, limits)
     requests: list[Request] = []
-    current: list[Span] = []
-    end = 0
-    for span in sorted(spans):
+    end = len(outer)
+    while end:
+        begin = first[end - 1]
+        members = sorted(span for place in range(begin, end) for span in (outer[place], *inner[place]))
+        requests.append(_request(table, members))
+        end = begin
+    return requests[::-1]
+
+
+def _nested(spans: Iterable[Span], max_count: int) -> tuple[list[Span], list[list[Span]]]:
+    """Spans that no other contains, with strictly growing starts and ends; and for each of them those that it contains."""
+    outer: list[Span] = []
+    inner: list[list[Span]] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.count, span.row)):
         if span.count > max_count:
             raise ValueError(f"{span.count} places do not fit a request of {max_count}")
-        if current and (span.start - end > max_gap or max(end, span.end) - current[0].start > max_count):
-            requests.append(_request(table, current))
-            current = []
-        end = max(end, span.end) if current else span.end
-        current.append(span)
-    if current:
-        requests.append(_request(table, current))
-    return requests
+        if outer and span.end <= outer[-1].end:
+            inner[-1].append(span)
+        else:
+            outer.append(span)
+            inner.append([])
+    return outer, inner
+
+
+def _best_parts(spans: Sequence[Span], limits: Limits) -> list[int]:
+    """For each span, the first span of the request that ends with it in the best plan of all up to it.
+
+    best[k] is (requests, places) of the best plan for the first k spans. A request over spans j..i costs
+    best[j] + (1, end_i - start_j), so the best j of those within reach is the least best[j] - start_j: a minimum over a
+    window that only moves forwards.
+    """
+    best, first = [(0, 0)], []
+    window: deque[tuple[tuple[int, int], int]] = deque()
+    for place, span in enumerate(spans):
+        if place and not limits.bridges(spans[place - 1].end, span.start):
+            window.clear()
+        cost = best[place][0], best[place][1] - span.start
+        while window and window[-1][0] >= cost:
+            window.pop()
+        window.append((cost, place))
+        while span.end - spans[window[0][1]].start > limits.max_count:
+            window.popleft()
+        (requests, places), begin = window[0]
+        best.append((requests + 1, places + span.end))
+        first.append(begin)
+    return first
 
 
 def split(request: Request) -> tuple[Request, Request]:
@@ -82,10 +139,45 @@ def interval_ns(device: ModbusDevice, tag: ModbusTag) -> int:
 
 def check_tag(device: ModbusDevice, tag: ModbusTag) -> tuple[str, str, str] | None:
     """A tag that no request of this device can carry: (key, message, expected)."""
-    if not _is_registers(tag.table) or tag.width <= device.max_registers:
+    if tag.classic and device.addressing != "classic":
+        table, start = tag.table, tag.start
+        message = f"{tag.address} is a classic number, but the device counts from zero"
+        return "address", message, f"{table}:{start} for the same place, or addressing: classic in the device"
+    for hole in _forbidden(device, tag.table):
+        if hole.first < tag.start + tag.width and tag.start <= hole.last:
+            message = f"{tag.table}:{tag.start} is forbidden by the device ({hole.table}:{hole.first}-{hole.last})"
+            return "address", message, "an address outside, or another range in forbidden:"
+    if is_bits(tag.table) or tag.width <= device.max_registers:
         return None
+    key = "length" if tag.is_text else "type"
     message = f"{tag.value_type} takes {tag.width} registers, more than the device's max_registers ({device.max_registers})"
-    return "type", message, f"a shorter type, or max_registers of at least {tag.width}"
+    return key, message, f"a shorter {key}, or max_registers of at least {tag.width}"
+
+
+def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[int, str, str, str]]:
+    """What is wrong between the tags of a device: (row, key, message, expected)."""
+    del device
+    wrong: list[tuple[int, str, str, str]] = []
+    places: dict[tuple[Table, int, int], list[tuple[int, ModbusTag]]] = {}
+    for row, tag in enumerate(tags):
+        if tag.mask is None or tag.value_type == "bool":
+            continue
+        at = (tag.table, tag.start, tag.width)
+        for other_row, other in places.get(at, ()):
+            if (common := tag.mask & (other.mask or 0)) and tag.byte == other.byte:
+                message = (
+                    f"{tag.mask:#x} overlaps with tag {tags[other_row].name!r} ({other.mask:#x}) in the bits {common:#x}"
+                )
+                wrong.append((row, "mask", message, "masks that share no bit of a register"))
+                break
+        places.setdefault(at, []).append((row, tag))
+    return wrong
+
+
+def limits_of(device: ModbusDevice, table: Table) -> Limits:
+    """What a request of this device may be."""
+    holes = tuple((hole.first, hole.last) for hole in _forbidden(device, table))
+    return Limits(device.most_of(table), device.gap_of(table), holes)
 
 
 def plan_device(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[int, Request]]:
@@ -99,15 +191,9 @@ def plan_device(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[i
     return [
         (interval, request)
         for (interval, table), spans in sorted(groups.items())
-        for request in cover(table, spans, *_limits(device, table))
+        for request in cover(table, spans, limits_of(device, table))
     ]
 
 
-def _is_registers(table: Table) -> bool:
-    return table in ("holding", "input")
-
-
-def _limits(device: ModbusDevice, table: Table) -> tuple[int, int]:
-    if _is_registers(table):
-        return device.max_registers, device.max_gap
-    return device.max_bits, device.max_gap * _BITS_PER_REGISTER
+def _forbidden(device: ModbusDevice, table: Table) -> list[Range]:
+    return [hole for hole in map(parse_range, device.forbidden) if hole.table == table]

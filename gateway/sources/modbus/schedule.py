@@ -8,12 +8,13 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Timed(Protocol):
-    """What the schedule keeps on each item. interval_ns is constant; due_ns and cycle belong to the schedule.
+    """What the schedule keeps on each item. interval_ns and phase_ns are constant; due_ns and cycle belong to the schedule.
 
     failures: items that failed lately stand behind others with the same deadline.
     """
 
     interval_ns: int
+    phase_ns: int
     due_ns: int
     cycle: int
     failures: int
@@ -23,7 +24,7 @@ T = TypeVar("T", bound=Timed)
 
 
 class Schedule(Generic[T]):
-    """Items due at start + k * interval. All times are ns of the monotonic clock.
+    """Items due at start + phase + k * interval. All times are ns of the monotonic clock.
 
     An item is ready from its due time on; among ready ones the nearest deadline (due + interval) comes first, so a slow
     group never holds up a fast one, and an overloaded connection serves all in turn.
@@ -36,12 +37,12 @@ class Schedule(Generic[T]):
         self._order = count()
 
     def restart(self, items: Iterable[T], now_ns: int) -> None:
-        """Forget everything; these items are due now, and their phase is counted from now."""
+        """Forget everything; these items are due at their phase from now."""
         self._start_ns = now_ns
         self._waiting.clear()
         self._ready.clear()
         for item in items:
-            self._put(item, now_ns, 0)
+            self._put(item, now_ns + item.phase_ns, 0)
 
     def current(self, now_ns: int) -> T | None:
         """The item to serve now, None when none is due. It stays current until `advance` or `remove`."""
@@ -65,11 +66,12 @@ class Schedule(Generic[T]):
 
         A turn that came while the item was served is taken late when `catch_up`, else skipped like those before it.
         """
-        present = (now_ns - self._start_ns) // item.interval_ns
+        start_ns = self._start_ns + item.phase_ns
+        present = (now_ns - start_ns) // item.interval_ns
         following = max(item.cycle + 1, present if catch_up else present + 1)
         missed = following - item.cycle - 1
         self.remove(item)
-        self._put(item, self._start_ns + following * item.interval_ns, following)
+        self._put(item, start_ns + following * item.interval_ns, following)
         return missed
 
     def defer(self, item: T, due_ns: int) -> None:
@@ -79,9 +81,10 @@ class Schedule(Generic[T]):
 
     def hurry(self, item: T, now_ns: int) -> None:
         """Serve the item now; its phase stays."""
-        present = (now_ns - self._start_ns) // item.interval_ns
+        start_ns = self._start_ns + item.phase_ns
+        present = (now_ns - start_ns) // item.interval_ns
         self.remove(item)
-        self._put(item, self._start_ns + present * item.interval_ns, present)
+        self._put(item, start_ns + present * item.interval_ns, present)
 
     def replace(self, item: T, parts: Iterable[T]) -> None:
         """Put parts in the place of an item: same turn, same phase."""

@@ -1,54 +1,64 @@
 """The Modbus source: one connection, its units, their requests in turn."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from gateway.core.backoff import full_jitter
-from gateway.core.blocks import SampleBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.ports import Reading
 from gateway.core.quality import Quality
 from gateway.core.sourcekind import DeviceEntry
-from gateway.sources.modbus.client import TcpLink
+from gateway.sources.modbus.client import ModbusLink
+from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.link import EXCEPTIONS, BadReply, ExceptionReply, Link, NoReply
 from gateway.sources.modbus.schedule import Schedule
 from gateway.sources.modbus.unit import Fault, Poll, Unit
 
 _NS = 1_000_000_000
-_RETRY_NS = 60 * _NS
 _LOOK_NS = _NS  # an idle connection is looked at this often
 _TIMEOUTS_TO_DOWN = 2
 _CONNECT_TIMEOUTS = 3  # room for one lost SYN, which is sent again after a second
 
 _BUSY = (5, 6)
+_BUSY_RETRIES = 3
+_BUSY_WAIT_NS = 100_000_000
 _ADDRESS = (1, 2, 3)
 _ILLEGAL_FUNCTION = 1
 _BEHIND_GATEWAY = (10, 11)
 
 
 class ModbusSource:
-    """One Modbus TCP connection serving all units behind it (contract: `ports.Source`).
+    """One connection or bus serving all units on it (contract: `ports.Source`).
 
-    Requests go out strictly in turn. A refused request is halved until the refused tag is alone; that tag is then tried
-    once a minute. A unit that twice does not answer is down and is probed with backoff; the others go on. Only a lost
-    connection, or silence of every unit, ends in NotConnected.
+    Requests go out in turn, strictly one after the other unless `max_in_flight` allows more. A refused request is halved
+    until the refused tag is alone; that tag is then tried again with growing pauses. A unit that twice does not answer is
+    down and is probed with backoff; the others go on. Only a lost connection, or silence of all units, is NotConnected.
     """
 
-    def __init__(self, entries: Sequence[DeviceEntry], clock: Clock, link: Callable[[str, int], Link] = TcpLink) -> None:
-        """entries: devices with one `url`. link: makes the connection from host and port."""
-        self._units = [Unit(entry) for entry in entries]
+    def __init__(
+        self,
+        entries: Sequence[DeviceEntry],
+        clock: Clock,
+        link: Callable[[Endpoint], Link] = ModbusLink,
+        phase: float = 0.0,
+    ) -> None:
+        """entries: devices with one `url`. link: makes the connection. phase: 0 to 1, where in the first second its turns
+        begin, so that many connections do not all poll at once."""
+        self._units = [Unit(entry, (phase + place / len(entries)) % 1) for place, entry in enumerate(entries)]
         self._clock = clock
-        config = self._units[0].config
-        self._url = config.url
-        self._link = link(config.host, config.port)
+        endpoint = self._units[0].config.endpoint
+        self._url = endpoint.url
+        self._link = link(endpoint)
+        self._most = min(unit.config.max_in_flight for unit in self._units)
+        self._flights: set[asyncio.Task[None]] = set()
         self._schedule: Schedule[Poll] = Schedule()
         self._out: deque[Reading] = deque()
         self._lost = ""
-        self.missed_polls = 0
-        """Turns that were skipped because their time was over before they could be served."""
 
     @property
     def devices(self) -> Sequence[int]:
@@ -69,16 +79,20 @@ class ModbusSource:
         while not self._out:
             if self._lost:
                 raise NotConnected(self._lost)
-            await self._step()
+            await (self._step() if self._most == 1 else self._step_many())
         return self._out.popleft()
 
     def stats(self) -> dict[int, dict[str, float | str]]:
-        """See `Source.stats`. The connection's numbers stand with each of its devices."""
-        return {unit.device: {"missed_polls": self.missed_polls} for unit in self._units}
+        """See `Source.stats`."""
+        return {unit.device: unit.stats() for unit in self._units}
 
     async def close(self) -> None:
         """Let go of the connection; what was learned about failing tags is kept. Never raises."""
         self._link.close()
+        for flight in self._flights:
+            flight.cancel()
+        await asyncio.gather(*self._flights, return_exceptions=True)
+        self._flights.clear()
 
     def _now_ns(self) -> int:
         return round(self._clock.monotonic() * _NS)
@@ -88,57 +102,101 @@ class ModbusSource:
         now_ns = self._now_ns()
         poll = self._schedule.current(now_ns)
         if poll is None:
-            await self._clock.sleep(self._schedule.wait_ns(now_ns, _LOOK_NS) / _NS)
-            if not self._link.connected:
-                raise NotConnected(f"{self._url}: the connection was lost")
-        elif poll.fault is not None and now_ns < poll.retry_ns and not poll.unit.down:
-            self._give_up(poll, poll.fault.quality)
-        else:
+            await self._idle(now_ns)
+        elif not self._is_left_alone(poll, now_ns):
             await self._serve(poll)
-            self._tell(poll.unit)
+
+    async def _step_many(self) -> None:
+        """Send what is due, as much as may be in flight, and wait for the next reply or the next turn."""
+        now_ns = self._now_ns()
+        while len(self._flights) < self._most and (poll := self._schedule.current(now_ns)) is not None:
+            if not self._is_left_alone(poll, now_ns):
+                self._schedule.remove(poll)
+                self._flights.add(asyncio.create_task(self._serve(poll), name=f"modbus {self._url}"))
+        if self._out:
+            return
+        if not self._flights:
+            await self._idle(now_ns)
+            return
+        full = len(self._flights) == self._most
+        wait_s = None if full else self._schedule.wait_ns(now_ns, _LOOK_NS) / _NS
+        done, self._flights = await asyncio.wait(self._flights, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        for flight in done:
+            flight.result()
+
+    async def _idle(self, now_ns: int) -> None:
+        # loops count in milliseconds: a shorter wait would end early and be begun again
+        wait_ms = -(-self._schedule.wait_ns(now_ns, _LOOK_NS) // 1_000_000)
+        await self._clock.sleep(wait_ms / 1e3)
+        if not self._link.connected:
+            raise NotConnected(f"{self._url}: the connection was lost")
+
+    def _is_left_alone(self, poll: Poll, now_ns: int) -> bool:
+        """Whether it is known to fail and not to be tried yet; then this turn is over."""
+        if poll.fault is None or now_ns >= poll.retry_ns or poll.unit.down:
+            return False
+        self._give_up(poll, poll.fault.quality)
+        return True
 
     async def _serve(self, poll: Poll) -> None:
-        unit, request = poll.unit, poll.request
+        unit, request, counters = poll.unit, poll.request, poll.unit.counters
+        counters.requests += 1
+        began_s = self._clock.monotonic()
         try:
             payload = await self._link.read(unit.config.unit, request.table, request.start, request.count, unit.timeout_s)
         except NoReply as error:
+            counters.timeouts += 1
             self._unanswered(poll, Quality.BAD_TIMEOUT, str(error), silent=True)
         except BadReply:
+            counters.bad_replies += 1
             self._alive(unit)
             self._give_up(poll, Quality.BAD_COMM_FAILURE)
         except ExceptionReply as error:
+            counters.exception(error.code)
+            counters.replied(self._clock.monotonic() - began_s)
             if error.code in _BEHIND_GATEWAY:
                 self._unanswered(poll, Quality.BAD_NOT_CONNECTED, str(error), silent=False)
             else:
                 self._alive(unit)
                 self._refused(poll, error.code)
         else:
+            counters.replied(self._clock.monotonic() - began_s)
             self._answered(poll, payload, self._clock.now_ns())
+        self._tell(unit)
 
     def _answered(self, poll: Poll, payload: bytes, time_ns: int) -> None:
         self._alive(poll.unit)
         poll.succeeded()
         self._tell(poll.unit, answered=True)
-        value, quality = poll.decode(payload)
-        self._out.append(SampleBlock(poll.tags, np.full(value.size, time_ns, np.int64), value, quality))
+        value, quality, objects = poll.decode(payload)
+        if value.size:
+            self._out.append(SampleBlock(poll.numeric_tags, np.full(value.size, time_ns, np.int64), value, quality))
+        if objects:
+            places, told, codes = zip(*objects, strict=True)
+            self._objects(poll, places, told, codes, time_ns)
         self._advance(poll)
+
+    def _objects(
+        self, poll: Poll, places: Sequence[int], values: Sequence[object], codes: Sequence[int], time_ns: int
+    ) -> None:
+        times = np.full(len(values), time_ns, np.int64)
+        self._out.append(ObjectBlock(poll.tags[list(places)], times, values, np.array(codes, np.uint8)))
 
     def _refused(self, poll: Poll, code: int) -> None:
         """An exception reply: MODBUS Application Protocol 1.1b3, section 7."""
         quality = Quality.BAD_ADDRESS if code in _ADDRESS else Quality.BAD_DEVICE_FAILURE
         if code in _BUSY:
-            self._give_up(poll, Quality.BAD_COMM_FAILURE)
+            self._busy(poll)
             return
         poll.failures += 1
-        if (
-            code not in _ADDRESS and poll.failures == 1
-        ):  # a failure of the device may pass; only a lasting one is looked into
+        if code not in _ADDRESS and poll.failures == 1:  # it may pass; only a lasting failure is looked into
             self._give_up(poll, quality)
             return
         if len(poll.request.spans) > 1 and code != _ILLEGAL_FUNCTION:
             self._schedule.replace(poll, poll.unit.split(poll))
             return
-        poll.condemn(Fault(quality, EXCEPTIONS.get(code, f"exception {code}")), self._now_ns() + _RETRY_NS)
+        fault = Fault(quality, EXCEPTIONS.get(code, f"exception {code}"))
+        poll.condemn(fault, self._now_ns() + round(next(poll.refusals) * _NS))
         self._give_up(poll, quality)
         if joined := poll.unit.join(poll):
             parts, whole = joined
@@ -146,9 +204,22 @@ class ModbusSource:
             for part in parts:
                 self._schedule.remove(part)
 
+    def _busy(self, poll: Poll) -> None:
+        """Wait and ask again, while others have the line; but not beyond this turn."""
+        poll.busy += 1
+        again_ns = self._now_ns() + poll.busy * _BUSY_WAIT_NS
+        if poll.busy <= _BUSY_RETRIES and again_ns < poll.due_ns + poll.interval_ns:
+            self._schedule.defer(poll, again_ns)
+            return
+        poll.busy = 0
+        self._give_up(poll, Quality.BAD_COMM_FAILURE)
+
     def _unanswered(self, poll: Poll, quality: Quality, reason: str, *, silent: bool) -> None:
         """The unit did not answer; its other requests of this cycle are not worth another timeout each."""
         unit = poll.unit
+        if unit.down and poll is not unit.probing:  # was in flight when another one took the unit down
+            self._bad(poll, quality)
+            return
         unit.timeouts += 1
         poll.failures += 1
         now_ns = self._now_ns()
@@ -179,23 +250,29 @@ class ModbusSource:
     def _alive(self, unit: Unit) -> None:
         unit.timeouts = 0
         if unit.down:
-            unit.down = ""
+            unit.down, unit.probing = "", None
             unit.probe_delays = full_jitter()
             unit.changed = True
             now_ns = self._now_ns()
             for poll in unit.polls:
                 self._schedule.hurry(poll, now_ns)
 
+    def _bad(self, poll: Poll, quality: Quality) -> None:
+        poll.suspect = False
+        time_ns = self._clock.now_ns()
+        self._out.append(SampleBlock.bad(poll.tags, time_ns, quality))
+        if places := poll.decode.object_rows:
+            self._objects(poll, places, [None] * len(places), [quality] * len(places), time_ns)
+
     def _give_up(self, poll: Poll, quality: Quality, *, catch_up: bool = True) -> None:
         """This turn gives samples without values."""
-        poll.suspect = False
-        self._out.append(SampleBlock.bad(poll.tags, self._clock.now_ns(), quality))
+        self._bad(poll, quality)
         self._advance(poll, catch_up=catch_up)
 
     def _advance(self, poll: Poll, *, catch_up: bool = True) -> None:
         missed = self._schedule.advance(poll, self._now_ns(), catch_up=catch_up)
         if not poll.unit.down:  # a unit that is down has no turns to miss
-            self.missed_polls += missed
+            poll.unit.counters.overruns += missed
 
     def _tell(self, unit: Unit, *, answered: bool = False) -> None:
         state = None if self._lost else unit.news(answered=answered)

@@ -1,5 +1,6 @@
 """What is known of one unit: its requests, which of them fail, whether it answers at all. Pure state, no I/O."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,10 +12,18 @@ from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.config import ModbusDevice
+from gateway.sources.modbus.counters import Counters
 from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.plan import Request, plan_device, split
 
 _NAMES_SHOWN = 5
+_SPREAD_NS = 1_000_000_000
+_REFUSED_FIRST_S, _REFUSED_MOST_S = 60.0, 1800.0
+
+
+def _refusals() -> Iterator[float]:
+    """When a refused address is tried again: after about a minute, later and later up to half an hour."""
+    return full_jitter(_REFUSED_FIRST_S, _REFUSED_MOST_S, lambda _, end: random.uniform(end / 2, end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +38,9 @@ class Fault:
 class Poll:
     """One request of one unit, read at a fixed interval; its turns are kept by the `Schedule`.
 
-    origin: the planned request that it is, or is a part of. failures: turns failed in a row. fault: set while it is known
-    to fail; it is tried again from retry_ns (monotonic) on. suspect: part of a failed request, not served yet.
+    origin: the planned request that it is, or is a part of. failures: turns failed in a row. busy: times that its unit was
+    busy in this turn. fault: set while it is known to fail; it is tried again from retry_ns (monotonic) on. suspect: part of
+    a failed request, not served yet.
     """
 
     unit: "Unit"
@@ -41,17 +51,25 @@ class Poll:
     decode: Decoder
     suspect: bool = False
     failures: int = 0
+    busy: int = 0
     fault: Fault | None = None
     retry_ns: int = 0
     retries: Iterator[float] = field(default_factory=full_jitter)
+    refusals: Iterator[float] = field(default_factory=_refusals)
+    numeric_tags: TagIds = field(init=False)
+    phase_ns: int = field(init=False)
     due_ns: int = 0
     cycle: int = 0
 
+    def __post_init__(self) -> None:
+        self.numeric_tags = self.tags[self.decode.numeric]
+        self.phase_ns = int(min(self.interval_ns, _SPREAD_NS) * self.unit.phase)
+
     def succeeded(self) -> None:
         """It was answered with values."""
-        self.failures, self.suspect = 0, False
+        self.failures, self.busy, self.suspect = 0, 0, False
         if self.fault is not None:
-            self.fault, self.retries = None, full_jitter()
+            self.fault, self.retries, self.refusals = None, full_jitter(), _refusals()
             self.unit.changed = True
 
     def condemn(self, fault: Fault, retry_ns: int) -> None:
@@ -64,12 +82,15 @@ class Unit:
     """One configured device: a unit id on a connection.
 
     polls: its requests as they stand now. timeouts: unanswered requests in a row. down: why it counts as gone, empty while
-    it answers. silent: gone without any reply, not even of a gateway before it. changed: faults came or went since `news`.
+    it answers. silent: gone without any reply, not even of a gateway before it. probing: the one request that is sent while
+    it is down. changed: faults came or went since `news`. phase: where in the first second its turns begin, 0 to 1.
     """
 
-    def __init__(self, entry: DeviceEntry) -> None:
+    def __init__(self, entry: DeviceEntry, phase: float = 0.0) -> None:
         """entry.config: a `ModbusDevice`; entry.tags: `ModbusTag`s."""
         self.config: ModbusDevice = entry.config
+        self.phase = phase
+        self.counters = Counters()
         self.device = entry.number
         self.timeout_s = self.config.timeout / 1e9
         self._tags = entry.tags
@@ -83,11 +104,12 @@ class Unit:
         self.down = ""
         self.silent = False
         self.changed = False
+        self.probing: Poll | None = None
         self.probe_delays = full_jitter()
         self._turn = 0
         self._told: DeviceState | None = None
         for poll in self.polls:
-            poll.failures, poll.retry_ns = 0, 0
+            poll.failures, poll.busy, poll.retry_ns = 0, 0, 0
 
     def _poll(self, request: Request, origin: Request, interval_ns: int) -> Poll:
         tags = np.array(request.rows, np.uint32) + np.uint32(self._first_tag)
@@ -110,7 +132,7 @@ class Unit:
         if len(parts) == 1 or any(part.fault is None for part in parts):
             return None
         whole = self._poll(poll.origin, poll.origin, poll.interval_ns)
-        whole.fault, whole.retry_ns = poll.fault, poll.retry_ns
+        whole.fault, whole.retry_ns, whole.refusals = poll.fault, poll.retry_ns, poll.refusals
         self._replace(parts, [whole])
         return parts, whole
 
@@ -121,7 +143,12 @@ class Unit:
         """The request to try next while the unit is down: each in turn, those without a fault of their own first."""
         candidates = [poll for poll in self.polls if poll.fault is None] or self.polls
         self._turn += 1
-        return candidates[self._turn % len(candidates)]
+        self.probing = candidates[self._turn % len(candidates)]
+        return self.probing
+
+    def stats(self) -> dict[str, float | str]:
+        """Its numbers. breaker: closed while it answers, open while it is left alone but for a probe now and then."""
+        return self.counters.stats() | {"breaker": "open" if self.down else "closed"}
 
     def news(self, *, answered: bool) -> DeviceState | None:
         """The unit's state when it is other than the last one told.

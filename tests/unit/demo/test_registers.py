@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from gateway.demo.registers import Image, to_words
-from gateway.sources.modbus.config import REGISTERS, ModbusTag
+from gateway.sources.modbus.config import ModbusTag
 from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.plan import Request, Span
+from gateway.sources.modbus.types import REGISTERS
 
 
 def tag(**keys: object) -> ModbusTag:
@@ -15,8 +16,8 @@ def tag(**keys: object) -> ModbusTag:
 
 def decoded(one: ModbusTag, words: list[int], order: str = "ABCD") -> float:
     request = Request("holding", 0, len(words), (Span(0, len(words), 0),))
-    values, _ = Decoder(request, [one], order)(np.array(words, ">u2").tobytes())
-    return float(values[0])
+    decoded = Decoder(request, [one], order)(np.array(words, ">u2").tobytes())
+    return float(decoded.value[0])
 
 
 @pytest.mark.parametrize("order", ["ABCD", "BADC", "CDAB", "DCBA"])
@@ -51,3 +52,14 @@ def test_image_puts_each_tag_where_it_stands():
     image = Image(tags, "ABCD")
     image.update({"a": 65538.0, "b": True, "c": 7})
     assert image.tables == {"coil": [0, 1], "discrete": [0], "holding": [0, 0, 0, 1, 2], "input": [7]}
+
+
+def test_parts_of_a_register_leave_the_rest_alone():
+    tags = [tag(name="low", type="int8"), tag(name="high", type="uint8", byte="high", mask="0xF0")]
+    image = Image([*tags, tag(name="bit", bit=8)], "ABCD")
+    image.update({"low": -2.0, "high": 10.0, "bit": 1.0})
+    assert image.tables["holding"] == [0xA1FE]
+
+
+def test_text_shows_the_number():
+    assert to_words(tag(type="string", length=4, byte_order="BADC"), "ABCD", 17.5) == [0x3731, 0x352E]

@@ -62,7 +62,7 @@ ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
     "tags no list": ("devices/press.yaml", MODBUS + "tags: {a: 1}\n", (3, "tags", "not a list")),
     "tag no mapping": ("devices/press.yaml", MODBUS + TAG + "  - oil\n", (5, "tags.1", "'oil' is not a tag")),
     "address": ("devices/press.yaml", MODBUS + "tags:\n  - name: a\n    address: 40001\n",
-                (5, "tags.0.address", "holding:100")),
+                (5, "tags.0.address", "holding:0 for the same place")),
     "address out of range": ("devices/press.yaml", MODBUS + "tags:\n  - {name: a, address: coil:70000}\n",
                              (4, "tags.0.address", "0 to 65535")),
     "type does not fit": ("devices/press.yaml", MODBUS + "tags:\n  - {name: a, address: coil:7, type: float32}\n",

@@ -1,4 +1,4 @@
-"""Decoding against an oracle that does one tag at a time with `struct`."""
+"""Decoding against an oracle that does one tag at a time with `struct` and integers."""
 
 import math
 import struct
@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.quality import Quality
-from gateway.sources.modbus.config import REGISTERS, ModbusTag
-from gateway.sources.modbus.decode import Decoder
-from gateway.sources.modbus.plan import Request, Span, cover
+from gateway.sources.modbus.config import ModbusTag
+from gateway.sources.modbus.decode import Decoded, Decoder
+from gateway.sources.modbus.plan import Limits, Request, Span, cover
+from gateway.sources.modbus.types import REGISTERS
 
 FORMATS = {
-    "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f", "float64": "d",
+    "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q",
+    "float16": "e", "float32": "f", "float64": "d",
 }  # fmt: skip
 ORDERS = {  # position on the wire -> letter, spelled out for every width
     "ABCD": {2: "AB", 4: "ABCD", 8: "ABCDEFGH"},
@@ -23,65 +25,131 @@ ORDERS = {  # position on the wire -> letter, spelled out for every width
     "CDAB": {2: "AB", 4: "CDAB", 8: "GHEFCDAB"},
     "DCBA": {2: "BA", 4: "DCBA", 8: "HGFEDCBA"},
 }
+ANY_PLACE = Limits(2000, 2000)
 
 
-def oracle(tag: ModbusTag, wire: bytes) -> float:
-    """The number in `wire` before scaling."""
+def straight(tag: ModbusTag, wire: bytes) -> bytes:
+    """The bytes of `wire`, most significant first."""
     letters = ORDERS[tag.byte_order or "ABCD"][len(wire)]
-    value = bytes(wire[letters.index(letter)] for letter in "ABCDEFGH"[: len(wire)])
-    if tag.value_type == "bool":
-        return float(value != b"\0\0")
-    return float(struct.unpack(">" + FORMATS[tag.value_type], value)[0])
+    return bytes(wire[letters.index(letter)] for letter in "ABCDEFGH"[: len(wire)])
+
+
+def oracle(tag: ModbusTag, wire: bytes) -> tuple[float | int | None, int]:
+    """(raw number or None, quality) in `wire`, before rounding."""
+    octets = straight(tag, wire)
+    kind = tag.value_type
+    if kind in ("int8", "uint8"):
+        octets = octets[:1] if tag.byte == "high" else octets[1:]
+    bits = int.from_bytes(octets, "big")
+    if bits in {int(str(value), 16) for value in tag.not_available}:
+        return None, Quality.BAD_NOT_AVAILABLE
+    if tag.bit is not None:
+        return bits >> tag.bit & 1, Quality.GOOD
+    if tag.mask is not None:
+        low = next(place for place in range(64) if tag.mask >> place & 1)
+        return (int(bits & tag.mask != 0) if kind == "bool" else (bits & tag.mask) >> low), Quality.GOOD
+    if kind == "bool":
+        return int(bits != 0), Quality.GOOD
+    if kind.startswith("bcd"):
+        digits = octets.hex()
+        return (int(digits), Quality.GOOD) if digits.isdecimal() else (None, Quality.BAD_NOT_A_NUMBER)
+    number = struct.unpack(">" + FORMATS[kind], octets)[0]
+    return (number, Quality.GOOD) if math.isfinite(number) else (None, Quality.BAD_NOT_A_NUMBER)
 
 
 def make(**keys: object) -> ModbusTag:
     return ModbusTag.model_validate({"name": "t", "address": "holding:0"} | keys)
 
 
-def decode(tags: list[ModbusTag], payload: bytes) -> tuple[Any, Any]:
-    (request,) = cover(tags[0].table, [Span(tag.start, tag.width, row) for row, tag in enumerate(tags)], 2000, 2000)
-    values, quality = Decoder(request, tags, "ABCD")(payload)
-    place = np.argsort(request.rows)
-    return values[place], quality[place]
+def decode(tags: list[ModbusTag], payload: bytes, order: str = "ABCD") -> tuple[Any, Any, dict[int, tuple[Any, int]]]:
+    """Values and qualities by row of `tags` (NaN and 0 for texts), and the objects by row."""
+    (request,) = cover(tags[0].table, [Span(tag.start, tag.width, row) for row, tag in enumerate(tags)], ANY_PLACE)
+    decoder = Decoder(request, tags, order)
+    found: Decoded = decoder(payload)
+    values, quality = np.full(len(tags), np.nan), np.zeros(len(tags), np.uint8)
+    rows = np.array(request.rows)[decoder.numeric]
+    values[rows], quality[rows] = found.value, found.quality
+    return values, quality, {request.rows[place]: (value, code) for place, value, code in found.objects}
 
 
-tags = st.lists(
-    st.tuples(st.sampled_from(sorted(REGISTERS)), st.sampled_from(sorted(ORDERS)), st.integers(0, 60)),
-    min_size=1,
-    max_size=20,
-).map(lambda rows: [make(address=f"holding:{start}", type=kind, byte_order=order) for kind, order, start in rows])
+def numbers() -> st.SearchStrategy[dict[str, object]]:
+    """Any numeric tag in a register, with all that may go with its type."""
+
+    def keys(kind: str) -> st.SearchStrategy[dict[str, object]]:
+        bits = 16 if kind == "bool" else int("".join(c for c in kind if c.isdigit()))
+        extra: dict[str, st.SearchStrategy[object]] = {}
+        if kind in ("int8", "uint8"):
+            extra["byte"] = st.sampled_from(["low", "high"])
+        if kind.startswith("uint") or kind == "bool":
+            extra["mask"] = st.none() | st.integers(1, (1 << bits) - 1)
+        if kind != "bool":
+            extra["not_available"] = st.lists(st.integers(0, (1 << bits) - 1).map(hex), max_size=2).map(tuple)
+        order, start = st.sampled_from(sorted(ORDERS)), st.integers(0, 40).map(lambda at: f"holding:{at}")
+        return st.fixed_dictionaries({"type": st.just(kind), "byte_order": order, "address": start}, optional=extra)
+
+    bit = st.fixed_dictionaries(
+        {"bit": st.integers(0, 15), "address": st.integers(0, 40).map(lambda at: f"holding:{at}"),
+         "byte_order": st.sampled_from(sorted(ORDERS))}
+    )  # fmt: skip
+    return bit | st.sampled_from(sorted(REGISTERS)).flatmap(keys)
 
 
-@given(tags, st.randoms(use_true_random=False))
-def test_any_bytes_decode_as_the_oracle_says(chosen: list[ModbusTag], random: Any) -> None:
+tags = st.lists(numbers().map(lambda keys: make(**keys)), min_size=1, max_size=20)
+
+
+@given(tags, st.randoms(use_true_random=False), st.booleans())
+def test_any_bytes_decode_as_the_oracle_says(chosen: list[ModbusTag], random: Any, small: bool) -> None:
     first = min(tag.start for tag in chosen)
-    payload = random.randbytes(2 * (max(tag.start + tag.width for tag in chosen) - first))
-    values, quality = decode(chosen, payload)
-    for tag, value, code in zip(chosen, values, quality, strict=True):
+    size = 2 * (max(tag.start + tag.width for tag in chosen) - first)
+    payload = bytes(random.choice([0, 1, 0x12, 0x80, 0xFF]) for _ in range(size)) if small else random.randbytes(size)
+    values, quality, objects = decode(chosen, payload)
+    for row, tag in enumerate(chosen):
         place = 2 * (tag.start - first)
-        expected = oracle(tag, payload[place : place + 2 * tag.width])
-        if not math.isfinite(expected):
-            assert math.isnan(value)
-            assert code == Quality.BAD_NOT_A_NUMBER
+        number, code = oracle(tag, payload[place : place + 2 * tag.width])
+        if number is None:
+            assert math.isnan(values[row])
+            assert quality[row] == code
+        elif isinstance(number, int) and abs(number) > 2**53:
+            assert (values[row], quality[row]) == (float(number), Quality.UNCERTAIN_ROUNDED)
+            assert objects[row] == (number, Quality.GOOD)
         else:
-            assert value == expected
-            rounded = "64" in tag.value_type and tag.value_type != "float64" and abs(expected) > 2**53
-            assert code == (Quality.UNCERTAIN_ROUNDED if rounded else Quality.GOOD)
+            assert (values[row], quality[row]) == (number, Quality.GOOD)
+            assert row not in objects
+
+
+@given(tags, st.sampled_from(sorted(ORDERS)), st.binary(min_size=90, max_size=90))
+def test_a_sentinel_that_is_there_is_always_found(chosen: list[ModbusTag], order: str, payload: bytes) -> None:
+    """The tag's own bits, whatever they are, written down as "not available"."""
+    for tag in chosen:
+        if tag.value_type == "bool" or tag.mask is not None:
+            continue
+        octets = straight(tag, payload[: 2 * tag.width])
+        if tag.value_type in ("int8", "uint8"):
+            octets = octets[:1] if tag.byte == "high" else octets[1:]
+        marked = tag.model_copy(update={"address": "holding:0", "not_available": (f"0x{octets.hex()}",)})
+        _, quality, _ = decode([marked], payload[: 2 * tag.width], order)
+        assert quality[0] in (Quality.BAD_NOT_AVAILABLE, Quality.BAD_NOT_A_NUMBER)
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize(("kind", "number"), [("float32", 123.5), ("float64", -1e-7), ("int32", -70_000), ("uint64", 2**40)])
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("float16", -2.5), ("float32", 123.5), ("float64", -1e-7), ("int32", -70_000), ("uint64", 2**40), ("int16", -3)],
+)
 def test_the_orders_by_their_field_names(kind: str, number: float, order: str) -> None:
     value = struct.pack(">" + FORMATS[kind], number)
-    wire = bytes(value["ABCDEFGH".index(letter)] for letter in ORDERS[order][len(value)])
+    letters = ORDERS[order][len(value)]
+    wire = bytes(value["ABCDEFGH".index(letter)] for letter in letters)
     assert decode([make(type=kind, byte_order=order)], wire)[0] == [number]
+    if len(letters) == 8:
+        assert decode([make(type=kind, byte_order=letters)], wire)[0] == [number]
 
 
 @given(st.integers(1, 2000), st.randoms(use_true_random=False))
 def test_bits_come_lowest_first(count: int, random: Any) -> None:
     payload = random.randbytes((count + 7) // 8)
     places = sorted({0, count - 1, *(random.randrange(count) for _ in range(10))})
-    values, _ = decode([make(address=f"coil:{place + 5}") for place in places], payload)
+    values, _, _ = decode([make(address=f"coil:{place + 5}") for place in places], payload)
     assert list(values) == [payload[place // 8] >> place % 8 & 1 for place in places]
 
 
@@ -96,13 +164,15 @@ def test_bits_come_lowest_first(count: int, random: Any) -> None:
     ],
 )
 def test_decimal_scales_give_the_decimal_number(raw: int, scale: str, offset: str, expected: float) -> None:
-    values, quality = decode([make(scale=scale, offset=offset)], struct.pack(">H", raw))
+    values, quality, _ = decode([make(scale=scale, offset=offset)], struct.pack(">H", raw))
     assert list(values) == [expected]
     assert list(quality) == [Quality.GOOD]
 
 
 def test_a_value_scaled_out_of_range_is_bad() -> None:
-    values, quality = decode([make(type="float64", scale="1e300"), make(address="holding:4")], struct.pack(">dH", 1e300, 7))
+    values, quality, _ = decode(
+        [make(type="float64", scale="1e300"), make(address="holding:4")], struct.pack(">dH", 1e300, 7)
+    )
     assert math.isnan(values[0])
     assert list(quality) == [Quality.BAD_NOT_A_NUMBER, Quality.GOOD]
 
@@ -116,12 +186,95 @@ def test_a_value_scaled_out_of_range_is_bad() -> None:
         ("int64", -(2**63), Quality.UNCERTAIN_ROUNDED),
     ],
 )
-def test_integers_beyond_2_53_are_marked(kind: str, number: int, code: Quality) -> None:
-    assert decode([make(type=kind)], struct.pack(">" + FORMATS[kind], number))[1] == [code]
+def test_integers_beyond_2_53_are_marked_and_told_exactly(kind: str, number: int, code: Quality) -> None:
+    _, quality, objects = decode([make(type=kind)], struct.pack(">" + FORMATS[kind], number))
+    assert quality == [code]
+    assert objects == ({} if code == Quality.GOOD else {0: (number, Quality.GOOD)})
+
+
+def test_a_scaled_integer_beyond_2_53_is_only_rounded() -> None:
+    _, quality, objects = decode([make(type="uint64", scale="0.1")], struct.pack(">Q", 2**60 + 1))
+    assert (list(quality), objects) == ([Quality.UNCERTAIN_ROUNDED], {})
+
+
+def test_an_integer_once_told_exactly_goes_on_so_after_it_has_wrapped() -> None:
+    """Else the last large value would be repeated as if it still held."""
+    decoder = Decoder(Request("holding", 0, 4, (Span(0, 4, 0),)), [make(type="uint64", not_available="0xFF")], "ABCD")
+    told = [list(decoder(struct.pack(">Q", number)).objects) for number in (5, 2**60 + 1, 7, 0xFF)]
+    good, absent = Quality.GOOD, Quality.BAD_NOT_AVAILABLE
+    assert told == [[], [(0, 2**60 + 1, good)], [(0, 7, good)], [(0, None, absent)]]
 
 
 def test_the_devices_byte_order_holds_where_the_tag_has_none() -> None:
     pair = [make(type="float32"), make(address="holding:2", type="float32", byte_order="ABCD")]
-    request = Request("holding", 0, 4, (Span(0, 2, 0), Span(2, 2, 1)))
     payload = struct.pack(">f", 1.5)[2:] + struct.pack(">f", 1.5)[:2] + struct.pack(">f", 2.5)
-    assert list(Decoder(request, pair, "CDAB")(payload)[0]) == [1.5, 2.5]
+    assert list(decode(pair, payload, "CDAB")[0]) == [1.5, 2.5]
+
+
+@pytest.mark.parametrize(
+    ("keys", "wire", "text"),
+    [
+        ({"length": 4}, b"ABCD", "ABCD"),
+        ({"length": 4, "byte_order": "BADC"}, b"BADC", "ABCD"),
+        ({"length": 4, "byte_order": "DCBA"}, b"BADC", "ABCD"),
+        ({"length": 4, "byte_order": "CDAB"}, b"ABCD", "ABCD"),
+        ({"length": 3}, b"ABCD", "ABC"),
+        ({"length": 3, "byte_order": "BADC"}, b"BADC", "ABC"),
+        ({"length": 6}, b"AB\0DEF", "AB"),
+        ({"length": 6}, b"A B   ", "A B"),
+        ({"length": 2}, b"\xc3\xa9", "é"),
+        ({"length": 2, "encoding": "latin-1"}, b"\xe9\0", "é"),
+    ],
+)
+def test_strings_in_both_byte_placements(keys: dict[str, object], wire: bytes, text: str) -> None:
+    values, _, objects = decode([make(type="string", **keys)], wire)
+    assert objects == {0: (text, Quality.GOOD)}
+    assert np.isnan(values).all()
+
+
+def test_text_that_is_none_is_uncertain_and_raw_bytes_are_hexadecimal() -> None:
+    pair = [make(type="string", length=2), make(type="bytes", length=3, address="holding:1")]
+    _, _, objects = decode(pair, b"\xff\xfe\x00\x01\xab\xcd")
+    assert objects == {0: ("\ufffd\ufffd", Quality.UNCERTAIN), 1: ("0001ab", Quality.GOOD)}
+
+
+@pytest.mark.parametrize(
+    ("raw", "told", "code"),
+    [
+        (1, "running", Quality.GOOD),
+        (7, 7, Quality.UNCERTAIN_RANGE),
+        (0xFFFF, None, Quality.BAD_NOT_AVAILABLE),
+    ],
+)
+def test_labels_stand_beside_the_number(raw: int, told: object, code: Quality) -> None:
+    tag = make(labels={0: "stopped", 1: "running"}, not_available=0xFFFF)
+    values, quality, objects = decode([tag, make(address="holding:1")], struct.pack(">HH", raw, 5))
+    assert objects == {0: (told, code)}
+    assert quality[0] == (code if told is None else Quality.GOOD)
+    assert math.isnan(values[0]) if told is None else values[0] == raw
+    assert values[1] == 5
+
+
+def test_labels_of_masks_and_bits() -> None:
+    tags = [make(mask=0x0300, labels="0=auto | 2=hand"), make(bit=0, labels="0=shut | 1=open")]
+    assert decode(tags, b"\x02\x01")[2] == {0: ("hand", Quality.GOOD), 1: ("open", Quality.GOOD)}
+    assert decode([make(address="coil:0", labels={0: "shut", 1: "open"})], b"\x01")[2] == {0: ("open", Quality.GOOD)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "wire"),
+    [
+        ("int16", 0x8000, b"\x80\x00"),
+        ("int16", -32768, b"\x80\x00"),
+        ("float32", -9999, struct.pack(">f", -9999)),
+        ("float32", "0x7F800001", b"\x7f\x80\x00\x01"),
+        ("float64", 1e30, struct.pack(">d", 1e30)),
+        ("bcd16", 9999, b"\x99\x99"),
+        ("bcd16", "0xFFFF", b"\xff\xff"),
+        ("uint8", 255, b"\x00\xff"),
+    ],
+)
+def test_sentinels_as_people_write_them(kind: str, written: object, wire: bytes) -> None:
+    values, quality, _ = decode([make(type=kind, not_available=written)], wire)
+    assert math.isnan(values[0])
+    assert list(quality) == [Quality.BAD_NOT_AVAILABLE]

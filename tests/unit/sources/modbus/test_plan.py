@@ -1,4 +1,4 @@
-"""Every tag is read exactly once, within the limits, in few requests."""
+"""Every tag is read exactly once, within the limits, in the fewest requests."""
 
 from itertools import pairwise
 
@@ -7,12 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sources.modbus import KIND
-from gateway.sources.modbus.plan import Request, Span, cover, plan_device, split
+from gateway.sources.modbus.plan import Limits, Request, Span, cover, plan_device, split
 from tests.support.modbus_fake import entry
 
-spans = st.lists(st.tuples(st.integers(0, 400), st.sampled_from([1, 2, 4])), min_size=1, max_size=60).map(
-    lambda places: [Span(start, count, row) for row, (start, count) in enumerate(places)]
-)
+
+def as_spans(places: list[tuple[int, int]]) -> list[Span]:
+    return [Span(start, count, row) for row, (start, count) in enumerate(places)]
+
+
+spans = st.lists(st.tuples(st.integers(0, 400), st.sampled_from([1, 2, 4, 30])), min_size=1, max_size=60).map(as_spans)
+few = st.lists(st.tuples(st.integers(0, 24), st.sampled_from([1, 1, 2, 4])), min_size=1, max_size=7).map(as_spans)
+holes = st.lists(st.integers(0, 30).flatmap(lambda at: st.tuples(st.just(at), st.integers(at, at + 2))), max_size=3)
 
 
 def check(request: Request) -> None:
@@ -21,21 +26,58 @@ def check(request: Request) -> None:
     assert request.start + request.count == max(span.end for span in request.spans)
 
 
-@given(spans, st.integers(4, 125), st.integers(0, 20))
-def test_every_span_is_covered_once_within_the_limits(wanted: list[Span], most: int, gap: int) -> None:
-    requests = cover("holding", wanted, most, gap)
+def allowed(group: list[Span], limits: Limits) -> bool:
+    """The definition: length, gaps, and no unneeded forbidden address."""
+    needed = {place for span in group for place in range(span.start, span.end)}
+    gaps = [range(before + 1, after) for before, after in pairwise(sorted(needed))]
+    forbidden = {place for first, last in limits.forbidden for place in range(first, last + 1)}
+    return (
+        max(needed) - min(needed) < limits.max_count
+        and all(len(gap) <= limits.max_gap for gap in gaps)
+        and not any(forbidden.intersection(gap) for gap in gaps)
+    )
+
+
+def partitions(things: list[Span]) -> list[list[list[Span]]]:
+    """All ways to put things into groups."""
+    if not things:
+        return [[]]
+    head, rest = things[0], partitions(things[1:])
+    joined = [[*p[:at], [head, *p[at]], *p[at + 1 :]] for p in rest for at in range(len(p))]
+    return joined + [[[head], *p] for p in rest]
+
+
+@given(few, st.integers(4, 12), st.integers(0, 6), holes)
+def test_no_plan_has_fewer_requests_or_reads_less_with_as_many(
+    wanted: list[Span], most: int, gap: int, forbidden: list[tuple[int, int]]
+) -> None:
+    """Against every possible grouping, contiguous or not."""
+    limits = Limits(most, gap, tuple(forbidden))
+    plans = [plan for plan in partitions(wanted) if all(allowed(group, limits) for group in plan)]
+    best = min((len(p), sum(max(s.end for s in g) - min(s.start for s in g) for g in p)) for p in plans)
+    found = cover("holding", wanted, limits)
+    assert all(allowed(list(request.spans), limits) for request in found)
+    assert (len(found), sum(request.count for request in found)) == best
+
+
+@given(spans, st.integers(30, 125), st.integers(0, 20), st.lists(st.integers(0, 400), max_size=4))
+def test_every_span_is_covered_once_within_the_limits(wanted: list[Span], most: int, gap: int, never: list[int]) -> None:
+    limits = Limits(most, gap, tuple((place, place) for place in never))
+    requests = cover("holding", wanted, limits)
     assert sorted(row for request in requests for row in request.rows) == list(range(len(wanted)))
     for request in requests:
         check(request)
-        assert request.count <= most
-        needed = {place for span in request.spans for place in range(span.start, span.end)}
-        ordered = sorted(needed)
-        assert all(after - before - 1 <= gap for before, after in pairwise(ordered))
+        assert allowed(list(request.spans), limits)
+
+
+def test_a_span_longer_than_a_request_is_an_error() -> None:
+    with pytest.raises(ValueError, match="4 places do not fit a request of 3"):
+        cover("holding", [Span(0, 4, 0)], Limits(3, 0))
 
 
 @given(spans)
 def test_halves_share_the_tags_and_read_no_more_than_before(wanted: list[Span]) -> None:
-    for request in cover("holding", wanted, 125, 16):
+    for request in cover("holding", wanted, Limits(125, 16)):
         if len(request.spans) == 1:
             with pytest.raises(ValueError, match="one tag"):
                 split(request)
@@ -49,7 +91,7 @@ def test_halves_share_the_tags_and_read_no_more_than_before(wanted: list[Span]) 
 
 
 def test_neighbours_share_a_request_and_a_wide_gap_parts_them() -> None:
-    found = cover("holding", [Span(0, 2, 0), Span(2, 2, 1), Span(20, 1, 2), Span(38, 1, 3)], 125, 16)
+    found = cover("holding", [Span(0, 2, 0), Span(2, 2, 1), Span(20, 1, 2), Span(38, 1, 3)], Limits(125, 16))
     assert [(request.start, request.count) for request in found] == [(0, 21), (38, 1)]
 
 
@@ -94,3 +136,42 @@ def test_the_kind_knows_floats_and_intervals() -> None:
     shifted = entry([{"address": "holding:0", "type": "float32", "offset": "1e9"}])
     assert not KIND.is_single(shifted.config, shifted.tags[0])
     assert [KIND.interval_ns(device.config, tag) for tag in device.tags] == [10**9, 5 * 10**9]
+
+
+def test_bits_have_a_gap_of_their_own() -> None:
+    tags = [{"address": "coil:0"}, {"address": "coil:4"}, {"address": "holding:0"}, {"address": "holding:4"}]
+    device = entry(tags, max_gap=10, max_gap_bits=2)
+    assert [(r.table, r.count) for _, r in plan_device(device.config, device.tags)] == [
+        ("coil", 1), ("coil", 1), ("holding", 5)
+    ]  # fmt: skip
+
+
+def test_a_forbidden_range_is_never_read_over() -> None:
+    tags = [{"address": f"holding:{place}"} for place in (0, 3, 6)]
+    device = entry(tags, forbidden=["holding:4-5", "input:1"])
+    assert [(r.start, r.count) for _, r in plan_device(device.config, device.tags)] == [(0, 4), (6, 1)]
+    inside = entry([{"address": "holding:3", "type": "uint32"}], forbidden=["holding:4-5"])
+    wrong = KIND.check(inside.config, inside.tags[0])
+    assert wrong is not None
+    assert wrong[:2] == ("address", "holding:3 is forbidden by the device (holding:4-5)")
+
+
+def test_classic_numbers_need_the_devices_word() -> None:
+    tags = [{"address": "40101"}, {"address": "holding:100"}]
+    plain, classic = entry(tags), entry(tags, addressing="classic")
+    wrong = KIND.check(plain.config, plain.tags[0])
+    assert wrong is not None
+    assert wrong[0] == "address"
+    assert "holding:100 for the same place" in wrong[2]
+    assert [KIND.check(classic.config, tag) for tag in classic.tags] == [None, None]
+    assert [(r.start, r.count) for _, r in plan_device(classic.config, classic.tags)] == [(100, 1)]
+
+
+@pytest.mark.parametrize(("first", "second", "wrong"), [(0x0F, 0x18, 1), (0x0F, 0xF0, 0)])
+def test_masks_of_one_register_share_no_bit(first: int, second: int, wrong: int) -> None:
+    device = entry([{"address": "holding:7", "mask": first}, {"address": "holding:7", "mask": second}])
+    found = list(KIND.check_tags(device.config, device.tags))
+    assert len(found) == wrong
+    if found:
+        assert found[0][:2] == (1, "mask")
+        assert "0x18 overlaps with tag 't0' (0xf) in the bits 0x8" in found[0][2]

@@ -9,6 +9,7 @@ from gateway.sources.modbus.schedule import Schedule
 class Turn:
     name: str
     interval_ns: int
+    phase_ns: int = 0
     due_ns: int = 0
     cycle: int = 0
     failures: int = 0

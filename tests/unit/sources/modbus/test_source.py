@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from gateway.core.blocks import SampleBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
@@ -15,7 +15,7 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.source import ModbusSource
 from tests.support.modbus_fake import FakeClock, FakeLink, FakeUnit, TimeIsUp, entry
 
-News = SampleBlock | DeviceState
+News = SampleBlock | ObjectBlock | DeviceState
 
 
 class Bench:
@@ -24,7 +24,7 @@ class Bench:
     def __init__(self, *entries: DeviceEntry, latency_s: float = 0.01, **units: FakeUnit) -> None:
         self.clock = FakeClock()
         self.link = FakeLink(self.clock, {int(name[1:]): unit for name, unit in units.items()}, latency_s)
-        self.source = ModbusSource(entries, self.clock, lambda host, port: self.link)
+        self.source = ModbusSource(entries, self.clock, lambda endpoint: self.link)
 
     async def run(self, for_s: float) -> list[News]:
         """Everything read within that time."""
@@ -79,13 +79,13 @@ async def test_every_tag_has_its_own_interval_and_no_drift() -> None:
     bench = Bench(entry(tags), u1=FakeUnit(), latency_s=0.03)
     counts = {tag: sum(count.values()) for tag, count in qualities(await bench.start(30.0)).items()}
     assert counts == {0: 300, 1: 30, 2: 3}
-    assert bench.source.missed_polls == 0
+    assert bench.source.stats()[0]["overruns"] == 0
 
 
 async def test_two_devices_with_equal_tags_keep_their_ids() -> None:
     first, second = entry(holding(5, 6)), entry(holding(5, 6), number=1, first_tag=2, unit=2)
     bench = Bench(first, second, u1=FakeUnit(), u2=FakeUnit({5: 50, 6: 60}))
-    assert {tag: rows[0][0] for tag, rows in samples(await bench.start(0.5)).items()} == {0: 5, 1: 6, 2: 50, 3: 60}
+    assert {tag: rows[0][0] for tag, rows in samples(await bench.start(0.9)).items()} == {0: 5, 1: 6, 2: 50, 3: 60}
     assert bench.source.devices == [0, 1]
 
 
@@ -168,15 +168,91 @@ async def test_a_stopped_controller_is_read_in_one_request_again_afterwards() ->
     assert bench.link.requests == 3 * [(1, "holding", 0, 20)]
 
 
-async def test_busy_is_a_bad_sample_and_nothing_else() -> None:
+@pytest.mark.parametrize("code", [5, 6])
+async def test_a_busy_unit_is_asked_again_and_that_is_all(code: int) -> None:
+    """Three more times in a turn, with growing waits; then the turn is lost, the connection and the split are not."""
+    unit = FakeUnit()
+    bench = Bench(entry(holding(*range(10))), u1=unit)
+    await bench.start(1.0)
+    bench.link.requests.clear()
+    unit.code = code
+    news = await bench.run(3.0)
+    assert states(news) == []
+    assert all(count == {Quality.BAD_COMM_FAILURE: 3} for count in qualities(news).values())
+    assert bench.link.requests == 12 * [(1, "holding", 0, 10)]
+    assert bench.source.stats()[0][f"exceptions_{code}"] == 12
+
+
+async def test_a_unit_busy_for_a_moment_loses_nothing() -> None:
     unit = FakeUnit()
     bench = Bench(entry(holding(*range(10))), u1=unit)
     await bench.start(1.0)
     unit.code = 6
-    news = await bench.run(3.0)
-    assert states(news) == []
-    assert all(count == {Quality.BAD_COMM_FAILURE: 3} for count in qualities(news).values())
-    assert len(bench.link.requests) == 4
+    await bench.run(0.05)
+    unit.code = 0
+    assert qualities(await bench.run(0.5))[0] == {Quality.GOOD: 1}
+
+
+async def test_a_busy_unit_leaves_the_line_to_the_others() -> None:
+    bench = Bench(entry(holding(0)), entry(holding(0), 1, 1, unit=2, interval="100ms"), u1=FakeUnit(code=6), u2=FakeUnit())
+    assert qualities(await bench.start(10.0))[1] == {Quality.GOOD: 100}
+
+
+async def test_a_refused_address_is_asked_more_and_more_seldom() -> None:
+    bench = Bench(entry(holding(*range(4), interval="10s")), u1=FakeUnit(refused={2: 2}))
+    await bench.start(7200.0)
+    probes = [request for request in bench.link.requests if request[2:] == (2, 1)]
+    assert 6 <= len(probes) <= 16
+    bench.link.requests.clear()
+    await bench.run(3600.0)
+    probes = [request for request in bench.link.requests if request[2:] == (2, 1)]
+    assert 1 <= len(probes) <= 5
+
+
+async def test_the_units_of_a_bus_begin_spread_over_a_second() -> None:
+    units = [entry(holding(0, interval="1h"), number=n, first_tag=n, unit=n + 1) for n in range(4)]
+    bench = Bench(*units, **{f"u{n}": FakeUnit() for n in range(1, 5)})
+    await bench.source.open()
+    begin, seen = bench.clock.now_ns(), []
+    while len(seen) < 4:
+        if isinstance(item := await bench.source.read(), SampleBlock):
+            seen.append((item.time[0] - begin) / 1e9)
+    assert seen == pytest.approx([0.01, 0.26, 0.51, 0.76])
+
+
+async def test_texts_and_labels_come_as_objects_and_go_bad_with_their_request() -> None:
+    unit = FakeUnit({0: 0x4142, 1: 1, 2: 5})
+    tags = [
+        {"address": "holding:0", "type": "string", "length": 2},
+        {"address": "holding:1", "labels": {1: "on"}},
+        {"address": "holding:2"},
+    ]
+    bench = Bench(entry(tags, first_tag=7), u1=unit)
+    news = await bench.start(0.5)
+    assert {tag: rows[0][0] for tag, rows in samples(news).items()} == {8: 1.0, 9: 5.0}
+    (objects,) = [item for item in news if isinstance(item, ObjectBlock)]
+    assert (objects.tag.tolist(), objects.value) == ([7, 8], ("AB", "on"))
+    unit.code = 4
+    news = await bench.run(1.0)
+    (objects,) = [item for item in news if isinstance(item, ObjectBlock)]
+    assert (objects.tag.tolist(), objects.value) == ([7, 8], [None, None])
+    assert set(objects.quality) == {Quality.BAD_DEVICE_FAILURE}
+    assert set(samples(news)) == {7, 8, 9}
+
+
+async def test_what_happened_is_counted_for_each_device() -> None:
+    first, second = entry(holding(0)), entry(holding(0), number=1, first_tag=1, unit=2)
+    unit = FakeUnit()
+    bench = Bench(first, second, u1=unit, u2=FakeUnit(code=2))
+    await bench.start(3.0)
+    unit.silent = True
+    await bench.run(6.0)
+    stats = bench.source.stats()
+    assert (stats[0]["breaker"], stats[1]["breaker"]) == ("open", "closed")
+    assert (stats[0]["exceptions"], stats[1]["exceptions"], stats[1]["exceptions_2"]) == (0, 1, 1)
+    assert stats[0]["timeouts"] >= 2
+    assert int(stats[0]["requests"]) - 3 - int(stats[0]["timeouts"]) in (0, 1)  # one may be on its way
+    assert stats[0]["round_trip_ms"] == stats[0]["round_trip_max_ms"] == pytest.approx(10, abs=0.01)
 
 
 async def test_the_first_timeout_spares_the_rest_of_the_cycle() -> None:
@@ -187,7 +263,7 @@ async def test_the_first_timeout_spares_the_rest_of_the_cycle() -> None:
     await bench.start(1.0)
     unit.silent = True
     bench.link.requests.clear()
-    news = await bench.run(0.5)
+    news = await bench.run(0.9)
     assert [request[0] for request in bench.link.requests].count(1) == 1
     assert {tag: set(rows) for tag, rows in qualities(news).items() if tag < 4} == {
         tag: {Quality.BAD_TIMEOUT} for tag in range(4)
@@ -257,7 +333,7 @@ async def test_late_turns_are_skipped_and_counted() -> None:
     bench = Bench(entry(holding(0, interval="10ms")), u1=FakeUnit(), latency_s=0.035)
     taken = len(samples(await bench.start(1.4))[0])
     assert 39 <= taken <= 41
-    assert bench.source.missed_polls == pytest.approx(100, abs=3)
+    assert bench.source.stats()[0]["overruns"] == pytest.approx(100, abs=3)
 
 
 async def test_a_connection_lost_between_reads_is_noticed_within_a_second() -> None:

@@ -1,0 +1,171 @@
+"""`gateway read`: one test read, as configured or by address, with every sensible decoding side by side."""
+
+import asyncio
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway.cli.problems import EXIT_CONFIG, print_problems
+from gateway.core.errors import ConfigError, GatewayError
+from gateway.core.quality import REASONS
+from gateway.core.sourcekind import DeviceEntry
+from gateway.settings import load
+from gateway.sources.modbus import KIND
+from gateway.sources.modbus.address import resolve
+from gateway.sources.modbus.client import ModbusLink
+from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.decode import Decoder
+from gateway.sources.modbus.endpoint import Endpoint, parse
+from gateway.sources.modbus.plan import Request, Span
+from gateway.sources.modbus.types import Table as ModbusTable
+from gateway.sources.modbus.types import is_bits
+from gateway.sources.modbus.views import ORDERS, shortest, strings, views
+
+EXIT_NO_REPLY = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What to read: `count` registers or bits of a unit's table."""
+
+    endpoint: Endpoint
+    unit: int
+    table: ModbusTable
+    start: int
+    count: int
+    timeout_s: float
+
+
+def read_address(url: str, unit: int, address: str, count: int, timeout_s: float) -> int:
+    """Read by address; print raw words, bits and decodings. Returns the exit code."""
+    console = Console(soft_wrap=True, highlight=False)
+    try:
+        device = ModbusDevice.model_validate({"name": "read", "url": url, "unit": unit})
+        tag = ModbusTag.model_validate({"name": "read", "address": address})
+        table, start = resolve(tag.address)
+        most = 2000 if is_bits(table) else 125
+        if not 1 <= count <= most or start + count > 65536:
+            raise ValueError(f"{count} from {start}: expected 1 to {most} places up to address 65535")
+    except ValueError as error:
+        return _refused(error)
+    place = Place(parse(device.url), unit, table, start, count, timeout_s)
+    try:
+        (payload,) = asyncio.run(_read_all([place]))
+    except GatewayError as error:
+        Console(stderr=True, highlight=False).print(f"[red]{escape(str(error))}[/]")
+        return EXIT_NO_REPLY
+    console.print(f"[bold]{table}:{start}[/], {count} of unit {unit} at {escape(device.url)}\n")
+    assert isinstance(payload, bytes)
+    if is_bits(table):
+        _print_bits(console, place, payload)
+    else:
+        _print_words(console, place, [word for (word,) in struct.iter_unpack(">H", payload)])
+    return 0
+
+
+def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float | None) -> int:
+    """Read tags of a configured Modbus device, each with a request of its own. Returns the exit code."""
+    try:
+        settings = load(folder)
+    except ConfigError as error:
+        print_problems(error, folder)
+        return EXIT_CONFIG
+    found = [e for k, e in zip(settings.kinds, settings.entries, strict=True) if k is KIND and e.config.name == device]
+    if not found:
+        there = ", ".join(e.config.name for k, e in zip(settings.kinds, settings.entries, strict=True) if k is KIND)
+        return _refused(ValueError(f"no Modbus device is called {device!r}; there are: {there or 'none'}"))
+    entry = found[0]
+    tags = [tag for tag in entry.tags if not names or tag.name in names]
+    if missing := sorted(set(names) - {tag.name for tag in tags}):
+        return _refused(ValueError(f"{device} has no tag {', '.join(missing)}"))
+    config: ModbusDevice = entry.config
+    seconds = config.timeout / 1e9 if timeout_s is None else timeout_s
+    places = [Place(config.endpoint, config.unit, tag.table, tag.start, tag.width, seconds) for tag in tags]
+    try:
+        payloads = asyncio.run(_read_all(places, keep_going=True))
+    except GatewayError as error:
+        Console(stderr=True, highlight=False).print(f"[red]{escape(str(error))}[/]")
+        return EXIT_NO_REPLY
+    Console(soft_wrap=True, highlight=False).print(_tag_table(entry, tags, payloads))
+    return EXIT_NO_REPLY if any(isinstance(payload, str) for payload in payloads) else 0
+
+
+def _refused(error: ValueError) -> int:
+    errors = getattr(error, "errors", None)
+    for text in [str(e["msg"]).removeprefix("Value error, ") for e in errors()] if errors else [str(error)]:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(text)}[/]")
+    return EXIT_CONFIG
+
+
+async def _read_all(places: Sequence[Place], *, keep_going: bool = False) -> list[bytes | str]:
+    """The payload of each, on one connection; with keep_going the reason in the place of one that failed."""
+    link = ModbusLink(places[0].endpoint)
+    await link.open(max(3 * places[0].timeout_s, 3.0))
+    payloads: list[bytes | str] = []
+    try:
+        for place in places:
+            try:
+                payloads.append(await link.read(place.unit, place.table, place.start, place.count, place.timeout_s))
+            except GatewayError as error:
+                if not (keep_going and link.connected):
+                    raise
+                payloads.append(str(error))
+    finally:
+        link.close()
+    return payloads
+
+
+def _tag_table(entry: DeviceEntry, tags: Sequence[ModbusTag], payloads: Sequence[bytes | str]) -> Table:
+    table = Table(title=escape(f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}"), title_justify="left")
+    for heading in ("tag", "address", "type", "raw", "value", "quality"):
+        table.add_column(heading, overflow="fold")
+    for tag, payload in zip(tags, payloads, strict=True):
+        place = f"{tag.table}:{tag.start}"
+        if isinstance(payload, str):
+            table.add_row(escape(tag.name), place, tag.value_type, "", "", f"[red]{escape(payload)}[/]")
+            continue
+        request = Request(tag.table, tag.start, tag.width, (Span(tag.start, tag.width, 0),))
+        found = Decoder(request, [tag], entry.config.byte_order)(payload)
+        values = [f"{_number(tag, found.value[0])} {tag.unit}".strip()] if found.value.size else []
+        values += [repr(value) for _, value, _ in found.objects]
+        code = int(found.quality[0]) if found.value.size else found.objects[0][2]
+        quality = "good" if code >= 0xC0 else f"[yellow]{REASONS[code]}[/]"
+        table.add_row(escape(tag.name), place, tag.value_type, payload.hex(" ", 2), escape("  ".join(values)), quality)
+    return table
+
+
+def _number(tag: ModbusTag, value: float) -> str:
+    plain = tag.value_type == "float32" and (tag.scale, tag.offset) == (1, 0)
+    return shortest("float32", value) if plain else f"{value:.15g}"
+
+
+def _print_bits(console: Console, place: Place, payload: bytes) -> None:
+    bits = [payload[at // 8] >> at % 8 & 1 for at in range(place.count)]
+    for begin in range(0, place.count, 16):
+        row = " ".join(map(str, bits[begin : begin + 16]))
+        console.print(f"  {place.table}:{place.start + begin:<6} {row}")
+
+
+def _print_words(console: Console, place: Place, words: Sequence[int]) -> None:
+    raw = Table(title="words", title_justify="left")
+    for heading in ("address", "hex", "bits", "high byte", "low byte"):
+        raw.add_column(heading, justify="right")
+    for at, word in enumerate(words):
+        bits = f"{word:016b}"
+        grouped = " ".join(bits[i : i + 4] for i in range(0, 16, 4))
+        raw.add_row(f"{place.table}:{place.start + at}", f"0x{word:04X}", grouped, str(word >> 8), str(word & 0xFF))
+    console.print(raw)
+    table = Table(title=f"from {place.table}:{place.start} on, by byte_order", title_justify="left")
+    table.add_column("type")
+    for order in ORDERS:
+        table.add_column(order, justify="right", overflow="fold")
+    for kind, texts in views(words):
+        table.add_row(kind, *(texts.get(order, "") for order in ORDERS))
+    console.print(table)
+    for order, text in strings(words).items():
+        console.print(f"  string, byte_order {order}: {escape(text)}")

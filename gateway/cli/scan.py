@@ -1,0 +1,70 @@
+"""`gateway scan`: which units answer on a connection, and what can be read of them."""
+
+import asyncio
+from contextlib import suppress
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+
+from gateway.core.clock import SystemClock
+from gateway.core.errors import NotConnected
+from gateway.sources.modbus.client import ModbusLink
+from gateway.sources.modbus.endpoint import Endpoint, parse
+from gateway.sources.modbus.scan import Scan, joined
+from gateway.sources.modbus.types import Table
+
+_TABLES: tuple[Table, ...] = ("holding", "input", "coil", "discrete")
+
+
+def scan(url: str, units: tuple[int, int], last: int, per_s: float, timeout_s: float) -> int:
+    """Look and print; Ctrl-C ends it with what was found so far. Returns the exit code."""
+    try:
+        endpoint = parse(url)
+    except ValueError as error:
+        Console(stderr=True, highlight=False).print(f"[red]{escape(str(error))}[/]")
+        return 2
+    console = Console(highlight=False, soft_wrap=True)
+    found: dict[int, dict[Table, list[tuple[int, int]]]] = {}
+    try:
+        with Progress(console=console, transient=True) as progress, suppress(KeyboardInterrupt):
+            asyncio.run(_scan(endpoint, units, last, (1 / per_s, timeout_s), found, progress))
+    except NotConnected as error:
+        console.print(f"[red]{escape(str(error))}[/]")
+    for unit, tables in found.items():
+        console.print(f"[bold]unit {unit}[/] answers")
+        for table, ranges in tables.items():
+            text = ", ".join(f"{first}..{end}" if first != end else str(first) for first, end in ranges)
+            console.print(f"  {table}: {text or 'nothing'}")
+    if not found:
+        console.print("no unit answered")
+    return 0 if found else 1
+
+
+async def _scan(
+    endpoint: Endpoint,
+    units: tuple[int, int],
+    last: int,
+    pace: tuple[float, float],
+    found: dict[int, dict[Table, list[tuple[int, int]]]],
+    progress: Progress,
+) -> None:
+    link = ModbusLink(endpoint)
+    await link.open(max(3.0, 3 * pace[1]))
+    look = Scan(link, SystemClock(), *pace)
+    try:
+        bar = progress.add_task("units", total=units[1] - units[0] + 1)
+        for unit in range(units[0], units[1] + 1):
+            if await look.answers(unit):
+                found[unit] = {}
+            progress.advance(bar)
+        for unit, tables in found.items():
+            for table in _TABLES:
+                bar = progress.add_task(f"unit {unit}, {table}", total=last + 1)
+                tables[table] = []
+                async for first, end, readable in look.ranges(unit, table, last):
+                    if readable:
+                        joined(tables[table], first, end)
+                    progress.update(bar, completed=end + 1)
+    finally:
+        link.close()

@@ -1,0 +1,93 @@
+"""Device templates: what equal devices share stands once, with parameters for what differs."""
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gateway.settings.documents import Document, KeyPath, read_yaml
+
+_PARAMETER = re.compile(r"\$\{(\w+)\}")
+_PLACE = "a file below templates/, for instance meters/em340.yaml"
+
+
+def expand(folder: Path, document: Document, value: dict[str, Any]) -> tuple[dict[str, Any], Document | None]:
+    """The device with its template filled in, and the template's document (None: no template, or no such file).
+
+    `template: meters/em340.yaml` names a file below templates/; `parameters:` gives values for each ${name} in it, whose
+    defaults stand in the template's own `parameters:`. Keys of the device win over the template's. Problems are noted in
+    the document that is to be corrected; those of keys that come from the template later, too.
+    """
+    own = {key: item for key, item in value.items() if key not in ("template", "parameters")}
+    if "template" not in value:
+        if "parameters" in value:
+            document.add(("parameters",), "stands without a template", "template: and the name of a file")
+        return own, None
+    path = _path(folder, value["template"])
+    if path is None:
+        document.add(("template",), f"{value['template']!r} is not a template that is there", _PLACE)
+        return own, None
+    template = read_yaml(path, str(path))
+    if not isinstance(template.value, dict):
+        if not template.problems:
+            template.add((), "is not a mapping", "keys such as protocol:, parameters:, tags:")
+        return own, template
+    given = _parameters(document, value)
+    defaults = _parameters(template, template.value)
+    for name in sorted(given.keys() - defaults.keys() - _names(template.value)):
+        document.add(("parameters", name), "is not a parameter of the template")
+    filled = {
+        key: _fill(template, item, (key,), defaults | given) for key, item in template.value.items() if key != "parameters"
+    }
+    for key in filled.keys() & {"template"}:
+        template.add((key,), "a template cannot use another one")
+    if "tags" in filled and "tags" in own:
+        document.add(("tags",), "stand in the template already", "tags in the template, or tag_file for more")
+    document.origins = {key: template for key in filled if key not in own}
+    return filled | own, template
+
+
+def _path(folder: Path, name: Any) -> Path | None:
+    if not isinstance(name, str) or not name or name.startswith("/") or ".." in PurePosixPath(name).parts:
+        return None
+    path = folder / "templates" / name
+    try:
+        return path if path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _parameters(document: Document, value: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that a file gives: plain values by name."""
+    found = {} if value.get("parameters") is None else value["parameters"]
+    if not isinstance(found, dict):
+        document.add(("parameters",), "is not a mapping", "name: value")
+        return {}
+    for name, item in found.items():
+        if not isinstance(item, str | int | float) and item is not None:
+            document.add(("parameters", name), "is not a plain value", "text or a number")
+    return found
+
+
+def _names(item: Any) -> set[str]:
+    """All parameters that are used in a value."""
+    if isinstance(item, str):
+        return set(_PARAMETER.findall(item))
+    inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+    return set().union(*(_names(one) for one in inner))
+
+
+def _fill(template: Document, item: Any, path: KeyPath, values: dict[str, Any]) -> Any:
+    """The value with its parameters filled in. What is nothing but one parameter keeps the parameter's type."""
+    if isinstance(item, dict):
+        return {key: _fill(template, one, (*path, key), values) for key, one in item.items()}
+    if isinstance(item, list):
+        return [_fill(template, one, (*path, at), values) for at, one in enumerate(item)]
+    if not isinstance(item, str) or not (names := _PARAMETER.findall(item)):
+        return item
+    missing = [name for name in names if values.get(name) is None]
+    if missing:
+        template.add(path, f"needs the parameter {missing[0]}, which a device does not give", f"parameters: {missing[0]}:")
+        return item
+    if _PARAMETER.fullmatch(item):
+        return values[names[0]]
+    return _PARAMETER.sub(lambda match: str(values[match[1]]), item)

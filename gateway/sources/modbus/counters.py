@@ -1,0 +1,41 @@
+"""What is counted and measured of one device."""
+
+from dataclasses import dataclass, field
+
+_SHARE = 1 / 16
+"""How much the newest round trip counts in the mean."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """Counts since the start; round trips in seconds. overruns: turns that were skipped because they came too late."""
+
+    requests: int = 0
+    timeouts: int = 0
+    bad_replies: int = 0
+    overruns: int = 0
+    exceptions: dict[int, int] = field(default_factory=dict)
+    round_trip_s: float = 0.0
+    longest_s: float = 0.0
+
+    def exception(self, code: int) -> None:
+        """An exception reply came."""
+        self.exceptions[code] = self.exceptions.get(code, 0) + 1
+
+    def replied(self, took_s: float) -> None:
+        """A reply came, of whatever kind."""
+        self.round_trip_s += (took_s - self.round_trip_s) * (_SHARE if self.round_trip_s else 1.0)
+        self.longest_s = max(self.longest_s, took_s)
+
+    def stats(self) -> dict[str, float | str]:
+        """Under the names of `Source.stats`; exceptions by code, such as `exceptions_2`."""
+        found: dict[str, float | str] = {
+            "requests": self.requests,
+            "timeouts": self.timeouts,
+            "bad_replies": self.bad_replies,
+            "exceptions": sum(self.exceptions.values()),
+            "overruns": self.overruns,
+            "round_trip_ms": round(self.round_trip_s * 1e3, 3),
+            "round_trip_max_ms": round(self.longest_s * 1e3, 3),
+        }
+        return found | {f"exceptions_{code}": count for code, count in sorted(self.exceptions.items())}

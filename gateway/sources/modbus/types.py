@@ -1,0 +1,56 @@
+"""How values stand in registers: types, their sizes, byte orders."""
+
+from typing import Final, Literal
+
+Table = Literal["holding", "input", "coil", "discrete"]
+ValueType = Literal[
+    "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
+    "bcd16", "bcd32", "bcd64", "string", "bytes",
+]  # fmt: skip
+ByteOrder = Literal["ABCD", "BADC", "CDAB", "DCBA"]
+
+LAST_ADDRESS: Final = 65535
+
+DTYPES: Final[dict[ValueType, str]] = {
+    "bool": ">u2", "int8": ">i1", "uint8": ">u1", "int16": ">i2", "uint16": ">u2", "int32": ">i4", "uint32": ">u4",
+    "int64": ">i8", "uint64": ">u8", "float16": ">f2", "float32": ">f4", "float64": ">f8",
+    "bcd16": ">u2", "bcd32": ">u4", "bcd64": ">u8",
+}  # fmt: skip
+"""numpy's name of each numeric type once the byte order is undone. The floats are those of IEEE 754."""
+
+REGISTERS: Final[dict[ValueType, int]] = {kind: max(1, int(code[2:]) // 2) for kind, code in DTYPES.items()}
+"""Registers (16 bits each) that a value of each numeric type takes."""
+
+TEXTS: Final[tuple[ValueType, ...]] = ("string", "bytes")
+"""Types that are no numbers; they need a `length`."""
+
+INTEGERS: Final[tuple[ValueType, ...]] = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+
+LONG_ORDERS: Final[dict[str, ByteOrder]] = {"ABCDEFGH": "ABCD", "BADCFEHG": "BADC", "GHEFCDAB": "CDAB", "HGFEDCBA": "DCBA"}
+"""The four orders as they are spelled for 64-bit values."""
+
+
+def is_bits(table: Table) -> bool:
+    """Coils and discrete inputs hold one bit at each address, the other tables 16."""
+    return table in ("coil", "discrete")
+
+
+def size_bytes(kind: ValueType) -> int:
+    """Bytes of a numeric type."""
+    return int(DTYPES[kind][2:])
+
+
+def positions(order: ByteOrder, registers: int) -> list[int]:
+    """Byte positions on the wire of a value that takes so many registers, most significant byte first.
+
+    ABCD is the order of the standard (MODBUS Application Protocol 1.1b3, 4.2). C before A: the words are swapped; B before
+    A: the bytes within each word are.
+    """
+    words = range(registers)
+    inner = (1, 0) if order in ("BADC", "DCBA") else (0, 1)
+    return [2 * word + byte for word in (reversed(words) if order in ("CDAB", "DCBA") else words) for byte in inner]
+
+
+def text_positions(order: ByteOrder, registers: int) -> list[int]:
+    """The same for strings and raw bytes: words stay in their order, only the bytes within them may be swapped."""
+    return positions("BADC" if order in ("BADC", "DCBA") else "ABCD", registers)

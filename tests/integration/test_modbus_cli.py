@@ -1,0 +1,145 @@
+"""`gateway plan` and `gateway read` as a person calls them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import Modbus, write_config
+from tests.support.modbus_server import Ask, ScriptedServer, silent
+
+
+async def gateway(*words: str) -> tuple[int, str]:
+    """Exit code and everything printed."""
+    import asyncio
+
+    command = [sys.executable, "-m", "gateway", *words]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={"COLUMNS": "160", "PATH": "", "TERM": "dumb"}
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode()
+
+
+async def test_a_url_shows_words_and_every_decoding(port: int) -> None:
+    async with ScriptedServer(port) as server:
+        code, text = await gateway(
+            "read", f"tcp://127.0.0.1:{port}", "--unit", "7", "--address", "holding:16800", "--count", "2"
+        )
+    assert code == 0
+    assert (server.asks[0].unit, server.asks[0].start, server.asks[0].count) == (7, 16800, 2)
+    assert "0x41A0" in text
+    assert "20.032045" in text  # 16 x (1 + 0x2041A1 / 2^23), the float32 of the bytes 41 A0 41 A1
+    assert str(0x41A141A0) in text
+
+
+async def test_bits_and_classic_addresses(port: int) -> None:
+    async with ScriptedServer(port) as server:
+        code, text = await gateway("read", f"tcp://127.0.0.1:{port}", "--address", "00005", "--count", "3")
+    assert code == 0
+    assert (server.asks[0].function, server.asks[0].start) == (1, 4)
+    assert "coil:4" in text
+    assert "0 1 0" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--address", "holding:65535"], "up to address 65535"),
+        (["--address", "nowhere:1"], "such as holding:100"),
+        (["--count", "126"], "expected 1 to 125"),
+    ],
+)
+async def test_an_impossible_question_is_refused(words: list[str], said: str) -> None:
+    code, text = await gateway("read", "tcp://127.0.0.1:1", *words)
+    assert code == 2
+    assert said in text
+
+
+async def test_a_silent_device_and_a_refusal_say_so(port: int) -> None:
+    async with ScriptedServer(port, silent) as server:
+        code, text = await gateway("read", f"tcp://127.0.0.1:{port}", "--timeout", "0.1")
+        assert (code, "no reply within 0.1 s" in text) == (1, True)
+
+        async def refuse(ask: Ask, writer: object) -> None:
+            writer.write(ask.exception(2))  # type: ignore[attr-defined]
+
+        server.script = refuse
+        code, text = await gateway("read", f"tcp://127.0.0.1:{port}")
+        assert (code, "illegal data address" in text) == (1, True)
+
+
+async def test_tags_are_read_as_configured(tmp_path: Path, port: int) -> None:
+    config = write_config(tmp_path, "mqtt://127.0.0.1:1", [Modbus("press", f"tcp://127.0.0.1:{port}", 3)])
+    async with ScriptedServer(port):
+        code, text = await gateway("read", "press", "t1", "--config", str(config))
+        assert code == 0, text
+        assert "holding:2" in text
+        assert "t2" not in text
+    code, text = await gateway("read", "press", "t9", "--config", str(config))
+    assert (code, "has no tag t9" in text) == (2, True)
+    code, text = await gateway("read", "pres", "--config", str(config))
+    assert (code, "there are: press" in text) == (2, True)
+
+
+async def test_the_plan_shows_requests_and_warns_of_a_full_line(tmp_path: Path) -> None:
+    config = write_config(tmp_path, "mqtt://127.0.0.1:1", [Modbus("press", "tcp://127.0.0.1:502", 100)])
+    (config / "devices" / "meter.yaml").write_text(
+        "protocol: modbus\nurl: rtu:///dev/ttyUSB0?baudrate=9600\ninterval: 100ms\ntag_file: press.csv\n"
+    )
+    code, text = await gateway("plan", "--config", str(config))
+    assert code == 0, text
+    assert "holding 0..123" in text
+    assert "9600 baud" in text
+    assert text.count("warning:") == 1
+
+
+async def test_a_scan_finds_units_and_their_ranges(port: int) -> None:
+    """Unit 3 has holding registers 10..20 and 40, and coils up to 70; nobody else is there."""
+    there = {3: {10 + n for n in range(11)} | {40}, 1: set(range(71))}
+
+    async def device(ask: Ask, writer: object) -> None:
+        if ask.unit == 3:
+            known = there.get(ask.function)
+            places = set(range(ask.start, ask.start + ask.count))
+            code = 1 if known is None else 0 if places <= known else 2
+            writer.write(ask.exception(code) if code else ask.good())  # type: ignore[attr-defined]
+
+    words = ["--first", "2", "--last", "4", "--until", "99", "--per-second", "1000", "--timeout", "0.1"]
+    async with ScriptedServer(port, device):
+        code, text = await gateway("scan", f"tcp://127.0.0.1:{port}", *words)
+    assert code == 0, text
+    assert "unit 3 answers" in text
+    assert "holding: 10..20, 40" in text
+    assert "coil: 0..70" in text
+    assert "input: nothing" in text
+    assert "unit 2 answers" not in text
+
+
+async def test_a_scan_of_nobody_says_so(port: int) -> None:
+    async with ScriptedServer(port, silent):
+        words = ["--last", "2", "--per-second", "1000", "--timeout", "0.05"]
+        code, text = await gateway("scan", f"tcp://127.0.0.1:{port}", *words)
+    assert (code, "no unit answered" in text) == (1, True)
+
+
+async def test_ctrl_c_ends_a_scan_with_what_was_found(port: int) -> None:
+    import asyncio
+    import signal
+
+    async def only_first(ask: Ask, writer: object) -> None:
+        if ask.unit == 1:
+            writer.write(ask.good())  # type: ignore[attr-defined]
+
+    async with ScriptedServer(port, only_first) as server:
+        words = [sys.executable, "-m", "gateway", "scan", f"tcp://127.0.0.1:{port}", "--timeout", "3600"]
+        process = await asyncio.create_subprocess_exec(*words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        async with asyncio.timeout(30):
+            while len(server.asks) < 2:
+                server.asked.clear()
+                await server.asked.wait()
+            process.send_signal(signal.SIGINT)
+            out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert "unit 1 answers" in out.decode()
