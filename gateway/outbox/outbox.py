@@ -10,6 +10,7 @@ from gateway.core.ports import Delivery
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.files import PathLock, make_folder
 from gateway.outbox.losses import losses_of
+from gateway.outbox.pace import Pace
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
 from gateway.outbox.writer import BATCH_DELETES, Writer
 
@@ -45,6 +46,7 @@ class Outbox:
         self._lock = PathLock(config.path)
         self._writer = Writer(config, boot, clock, encode_loss, report)
         self._memory = self._writer.memory
+        self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
 
@@ -122,8 +124,14 @@ class Outbox:
         """Up to `limit` messages: live events, live windows, backlog events, other backlog by age. Waits for one."""
         writer = self._writer
         while True:
-            if taken := self._memory.take(limit, in_order=not writer.unreadable):
+            self._pace.refill(self._clock.monotonic())
+            strict = self._config.strict and not writer.refused
+            if taken := self._memory.take(limit, not writer.unreadable, self._pace, stored_only=strict):
                 return taken
+            if (wait_s := self._pace.delay_s) and self._memory.has_backlog:
+                self._arrived.clear()
+                await self._first_of(self._arrived, wait_s)
+                continue
             if not writer.unreadable and self._memory.wants() is not None:
                 await writer.load()
                 continue
@@ -156,9 +164,13 @@ class Outbox:
             return
         since, now = self._memory.due_since(), self._clock.monotonic()
         delay_s = self._lead_s if since is None else min(self._lead_s, since + self._lead_s - now)
+        await self._first_of(self._urgent, delay_s)
+
+    async def _first_of(self, event: asyncio.Event, delay_s: float) -> None:
+        """Returns when the event is set, or after the delay."""
         waits = {
-            asyncio.create_task(self._clock.sleep(delay_s), name="outbox: until due"),
-            asyncio.create_task(self._urgent.wait(), name="outbox: until urgent"),
+            asyncio.create_task(self._clock.sleep(delay_s), name="outbox: delay"),
+            asyncio.create_task(event.wait(), name="outbox: event"),
         }
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

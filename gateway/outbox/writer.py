@@ -60,7 +60,7 @@ class Writer:
     ) -> None:
         self.memory = Memory()
         self.ledger = LossLedger()
-        self.store = Store(config.path)
+        self.store = Store(config.path, config.synchronous)
         self.live = False
         self.refused = ""
         self.unreadable = False
