@@ -166,6 +166,11 @@ class Memory:
         """The row `id` is known here: waiting, in flight, or to be deleted."""
         return id in self._stored or id in self._deletes
 
+    @property
+    def held_ids(self) -> frozenset[int]:
+        """All rows that `holds` is true for."""
+        return frozenset(self._stored) | frozenset(self._deletes)
+
     def disk_found(self, last_id: int) -> None:
         """A database with rows up to `last_id` was opened; what is here and unwritten is younger and numbered so."""
         oldest = next(iter(self._unstored), self._next)

@@ -27,7 +27,8 @@ class Outbox:
 
     boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT).
     report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`), `reason`, and for `damaged`
-    `kept` (the file that was set aside) and `lost` (messages that only it had; None when not known).
+    `kept` (the file that was set aside), `rescued` (messages read from it into the new file) and `lost` (messages that only
+    it had and that could not be read; None when not known).
     """
 
     def __init__(
