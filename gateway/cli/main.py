@@ -201,3 +201,34 @@ def tail(
         broker=broker, root=root, topic=topic, username=username, ca=ca, version=mqtt, seconds=seconds, json=json
     )
     raise typer.Exit(run_tail(options))
+
+
+outbox = typer.Typer(help="Look into an outbox, whether its gateway runs or not. Nothing is changed.", no_args_is_help=True)
+app.add_typer(outbox, name="outbox")
+OutboxFile = Annotated[Path, typer.Argument(metavar="FILE", help="The database: outbox.path of gateway.yaml.")]
+
+
+@outbox.command("stats")
+def outbox_stats(file: OutboxFile) -> None:
+    """Print what waits, by lane, and the losses not yet announced. Exit code 2 when the file cannot be read."""
+    from gateway.cli.outbox import stats
+
+    raise typer.Exit(stats(file))
+
+
+@outbox.command("export")
+def outbox_export(
+    file: OutboxFile, target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new file of JSON lines.")]
+) -> None:
+    """Write all that waits as JSON lines. Exit codes: 0, 1 when some rows are unreadable, 2 when the file or target is."""
+    from gateway.cli.outbox import export
+
+    raise typer.Exit(export(file, target))
+
+
+@outbox.command("verify")
+def outbox_verify(file: OutboxFile) -> None:
+    """Check every row. Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read."""
+    from gateway.cli.outbox import verify
+
+    raise typer.Exit(verify(file))

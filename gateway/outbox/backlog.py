@@ -29,11 +29,15 @@ class Backlog:
         """Add a waiting entry."""
         heappush(self._heap, (entry.id, entry))
 
-    def pop(self, in_order: bool) -> Entry | None:
-        """The oldest entry; with `in_order`, None also while an older one may be on disk."""
+    def first(self, in_order: bool) -> Entry | None:
+        """What `pop` would return."""
         if not self._heap or (in_order and self.on_disk and self._heap[0][0] > self.loaded_to):
             return None
-        return heappop(self._heap)[1]
+        return self._heap[0][1]
+
+    def pop(self, in_order: bool) -> Entry | None:
+        """The oldest entry; with `in_order`, None also while an older one may be on disk."""
+        return heappop(self._heap)[1] if self.first(in_order) is not None else None
 
     def keep(self, wanted: Callable[[Entry], bool]) -> None:
         """Let go of the entries that are not wanted."""

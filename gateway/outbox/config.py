@@ -1,7 +1,9 @@
 """Settings of the outbox."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from gateway.core.fields import DURATION_SCHEMA, SIZE_SCHEMA, ConfigModel, SizeBytes, default, duration_ns, size_bytes
 
@@ -13,6 +15,16 @@ class OutboxConfig(ConfigModel):
     """Database file. Its folder is made when missing; the gateway must be able to write there."""
     commit_interval: Annotated[int, duration_ns("10ms", "60s"), DURATION_SCHEMA] = default("1s")
     """Longest time from accepting a message until it survives a crash, unless the broker has it sooner. 10ms to 60s."""
+    strict: bool = False
+    """Commit first, then send: nothing reaches the broker that a crash could make the gateway forget. Costs a write of every
+    message and up to a commit interval of delay. While the disk refuses, messages are sent all the same."""
+    synchronous: Literal["full", "normal", "extra"] = "full"
+    """SQLite's setting of that name. `full`: a power cut costs at most the commit interval. `normal`: a power cut may cost
+    what was committed since the last checkpoint; a crash of the process costs no more than with `full`."""
+    backlog_messages: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Most backlog messages sent per second; 0: no limit. Live messages are not held back."""
+    backlog_bytes: Annotated[int, size_bytes("0B", "1TiB"), SIZE_SCHEMA] = default("0B")
+    """Most payload bytes of backlog sent per second; 0: no limit."""
     max_bytes: Annotated[int, size_bytes("16MiB", "1TiB"), SIZE_SCHEMA] = default("1GiB")
     """Most disk space of the database and its write-ahead log together. Above it the oldest messages of least worth go."""
     max_age: Annotated[int, duration_ns("1min", "36500d"), DURATION_SCHEMA] = default("7d")

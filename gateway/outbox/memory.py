@@ -8,6 +8,7 @@ from itertools import chain, islice
 from gateway.core.messages import Lane, Message
 from gateway.core.ports import Delivery
 from gateway.outbox.backlog import Backlog
+from gateway.outbox.pace import Pace
 from gateway.outbox.records import LOSS_LANE, Entry, Gone, Loaded, Row
 
 
@@ -56,21 +57,31 @@ class Memory:
         self._unstored[entry.id] = entry
         self._announced.append(entry)
 
-    def take(self, limit: int, in_order: bool) -> list[Delivery]:
+    def take(self, limit: int, in_order: bool, pace: Pace, stored_only: bool = False) -> list[Delivery]:
         """Up to `limit` messages that need no loading: live events, live windows, backlog events, other backlog.
 
-        in_order: wait for loading rather than hand out backlog before what may be older on disk.
+        in_order: wait for loading rather than hand out backlog before what may be older on disk. pace: how much backlog.
+        stored_only: nothing before its commit.
         """
         taken: list[Delivery] = []
         for lane in self._live:
-            while lane and len(taken) < limit:
+            while lane and len(taken) < limit and (lane[0].stored or not stored_only):
                 taken.append(self._flight(lane.popleft()))
         for backlog in (self._events, self._rest):
-            while len(taken) < limit and (entry := backlog.pop(in_order)) is not None:
+            while len(taken) < limit and not pace.delay_s and (entry := backlog.first(in_order)) is not None:
+                if stored_only and not entry.stored:
+                    break
+                backlog.pop(in_order)
+                pace.spend(len(entry.message.payload))
                 taken.append(self._flight(entry))
             if in_order and backlog.on_disk:
                 break
         return taken
+
+    @property
+    def has_backlog(self) -> bool:
+        """Backlog waits, here or on disk."""
+        return any(backlog.on_disk or backlog.first(in_order=False) for backlog in (self._events, self._rest))
 
     def end(self, delivery: Delivery, now: float) -> Entry:
         """A flight is over for good (acknowledged or refused). Raises ValueError when it is not in flight."""
@@ -154,6 +165,11 @@ class Memory:
     def holds(self, id: int) -> bool:
         """The row `id` is known here: waiting, in flight, or to be deleted."""
         return id in self._stored or id in self._deletes
+
+    @property
+    def held_ids(self) -> frozenset[int]:
+        """All rows that `holds` is true for."""
+        return frozenset(self._stored) | frozenset(self._deletes)
 
     def disk_found(self, last_id: int) -> None:
         """A database with rows up to `last_id` was opened; what is here and unwritten is younger and numbered so."""

@@ -9,6 +9,7 @@ from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Delivery
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.files import PathLock, check_path, make_folder
+from gateway.outbox.pace import Pace
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
 from gateway.outbox.writer import BATCH_DELETES, Writer
 
@@ -26,7 +27,8 @@ class Outbox:
     boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT);
     decode_loss: reads it back, for announcements that the broker refused or that had no room.
     report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`), `reason`, and for `damaged`
-    `kept` (the file that was set aside) and `lost` (messages that only it had; None when not known).
+    `kept` (the file that was set aside), `rescued` (messages read from it into the new file) and `lost` (messages that only
+    it had and that could not be read; None when not known).
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Outbox:
         self._lock = PathLock(config.path)
         self._writer = Writer(config, boot, clock, encode_loss, decode_loss, report)
         self._memory = self._writer.memory
+        self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
 
@@ -127,8 +130,14 @@ class Outbox:
         """Up to `limit` messages: live events, live windows, backlog events, other backlog by age. Waits for one."""
         writer = self._writer
         while True:
-            if taken := self._memory.take(limit, in_order=not writer.unreadable):
+            self._pace.refill(self._clock.monotonic())
+            strict = self._config.strict and not writer.refused
+            if taken := self._memory.take(limit, not writer.unreadable, self._pace, stored_only=strict):
                 return taken
+            if (wait_s := self._pace.delay_s) and self._memory.has_backlog:
+                self._arrived.clear()
+                await self._first_of(self._arrived, wait_s)
+                continue
             if not writer.unreadable and self._memory.wants() is not None:
                 await writer.load()
                 continue
@@ -161,9 +170,13 @@ class Outbox:
             return
         since, now = self._memory.due_since(), self._clock.monotonic()
         delay_s = self._lead_s if since is None else min(self._lead_s, since + self._lead_s - now)
+        await self._first_of(self._urgent, delay_s)
+
+    async def _first_of(self, event: asyncio.Event, delay_s: float) -> None:
+        """Returns when the event is set, or after the delay."""
         waits = {
-            asyncio.create_task(self._clock.sleep(delay_s), name="outbox: until due"),
-            asyncio.create_task(self._urgent.wait(), name="outbox: until urgent"),
+            asyncio.create_task(self._clock.sleep(delay_s), name="outbox: delay"),
+            asyncio.create_task(event.wait(), name="outbox: event"),
         }
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

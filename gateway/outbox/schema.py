@@ -19,7 +19,6 @@ SIGN: Final = f"PRAGMA application_id = {APPLICATION_ID}"
 
 SETTINGS: Final = (
     "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
     "PRAGMA busy_timeout = 2000",
     f"PRAGMA journal_size_limit = {JOURNAL_LIMIT_BYTES}",
     f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",

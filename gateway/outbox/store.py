@@ -48,11 +48,12 @@ class Store:
     and DamagedError when the file is broken.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, synchronous: str = "full") -> None:
         self.totals = Totals()
         self.losses: list[Loss] = []
         self.last_id = 0
         self._path = path
+        self._synchronous = f"PRAGMA synchronous = {synchronous}"
         self._db: aiosqlite.Connection | None = None
         self._boot = 0
         self._boots = Names()
@@ -90,7 +91,7 @@ class Store:
             raise
 
     async def _prepare(self, known: bool) -> None:
-        for setting in SETTINGS if known else (SIGN, *SETTINGS):
+        for setting in (*(() if known else (SIGN,)), *SETTINGS, self._synchronous):
             await self._rows(setting)
         file = os.stat(self._path)
         self._inode = file.st_ino

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from gateway.core.clock import Clock
@@ -14,6 +15,7 @@ from gateway.outbox.files import set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
 from gateway.outbox.records import LOSS_LANE, Change, Entry, Gone, PreviousBoot, Row
+from gateway.outbox.rescue import readable, readable_losses
 from gateway.outbox.retention import age_period_ns, footprint, needed, shortage, too_old_ms
 from gateway.outbox.store import Store
 
@@ -30,6 +32,9 @@ CLOCK_PATIENCE_S: Final = 600.0
 and what a wrong date drops is gone when the time server has answered."""
 
 _CLOCK_STEP_S: Final = 60.0
+
+RESCUE_S: Final = 15.0
+"""Longest time for reading a damaged file: the watchdog's patience with the outbox is 20 s."""
 
 T = TypeVar("T")
 
@@ -67,7 +72,7 @@ class Writer:
     ) -> None:
         self.memory = Memory()
         self.ledger = LossLedger()
-        self.store = Store(config.path)
+        self.store = Store(config.path, config.synchronous)
         self.live = False
         self.refused = ""
         self.unreadable = False
@@ -269,29 +274,64 @@ class Writer:
     # -- a disk that fails
 
     async def _replaced(self, error: DamagedError) -> bool:
+        held = self.memory.held_ids
         lost = sum(self.store.totals.messages.values()) - self.memory.disk_lost()
         self.ledger.store_lost()
         try:
-            await self._replace(error, lost)
+            await self._replace(error, lost, held)
         except Retryable as refusal:
             self._refuse(refusal)
             return False
         return True
 
-    async def _replace(self, error: DamagedError, lost: int | None) -> None:
-        """Set the damaged file aside and start a new one. lost: messages that only the file had, if known."""
+    async def _replace(self, error: DamagedError, lost: int | None, held: frozenset[int] = frozenset()) -> None:
+        """Set the damaged file aside and start a new one with what can be read of it.
+
+        lost: messages that only the file had, if known; held: ids of rows that memory has or that were delivered.
+        """
         await self.store.close()
         try:
             kept = set_aside(self._config.path, self._clock.now_ns())
         except OSError as refusal:
             raise UnwritableError(f"{self._config.path} is damaged and cannot be renamed: {refusal.strerror}") from error
-        # rescue of readable rows (a later issue) goes here: from `kept` into the new file
-        self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=lost)
         try:
             await self.store.open(self._boot, self._started_ms)
         except DamagedError as again:
+            self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=lost, rescued=0)
             raise Retryable(f"a new database is damaged as well: {again}") from again
-        self._adopt()
+        except Retryable:
+            self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=lost, rescued=0)
+            raise
+        rescued = 0
+        try:
+            if kept is not None:
+                rescued = await self._rescue(kept, held, with_losses=lost is None)
+        finally:
+            left = None if lost is None else max(0, lost - rescued)
+            self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=left, rescued=rescued)
+            self._adopt()
+
+    async def _rescue(self, kept: Path, held: frozenset[int], with_losses: bool) -> int:
+        """Copy what can be read into the new file, as far as room and time allow; returns how many messages."""
+        rescued, until = 0, self._clock.monotonic() + RESCUE_S
+        batches = readable(kept, held.__contains__)
+        try:
+            if with_losses:
+                losses = await asyncio.to_thread(readable_losses, kept)
+                await self.store.commit(Change(losses=losses))
+                self.store.losses = losses
+            while self._clock.monotonic() < until and (batch := await asyncio.to_thread(next, batches, None)):
+                short, _ = shortage(self._config, self.store.usage(), needed(batch))
+                if short:
+                    break
+                await self.store.commit(Change(batch))
+                rescued += len(batch)
+                self.store.last_id = batch[-1].id
+        except Retryable as refusal:
+            self._refuse(refusal)
+        finally:
+            await asyncio.to_thread(batches.close)
+        return rescued
 
     def _refuse(self, error: Exception) -> None:
         if not self.refused:

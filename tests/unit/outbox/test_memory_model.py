@@ -7,10 +7,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gateway.core.messages import Lane, Message
 from gateway.core.ports import Delivery
 from gateway.outbox.memory import Batch, Memory
+from gateway.outbox.pace import Pace
 from gateway.outbox.records import Loaded
 from tests.support.outbox_parts import message
 
 LOAD_ROWS = 3
+
+NO_LIMIT = Pace(0, 0, 0.0)
 
 
 class MemoryAgainstModel(RuleBasedStateMachine):
@@ -62,7 +65,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         self.take(limit, in_order)
 
     def take(self, limit: int, in_order: bool) -> list[Delivery]:
-        got = self.memory.take(limit, in_order)
+        got = self.memory.take(limit, in_order, NO_LIMIT)
         assert len(got) <= limit
         for delivery in got:
             seq = delivery.message.seq

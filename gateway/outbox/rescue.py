@@ -1,0 +1,100 @@
+"""What can still be read of a damaged database that was set aside. It is only read, never changed."""
+
+import sqlite3
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.core.messages import Lane, Loss, Message
+from gateway.outbox.records import LANES_BY_WORTH, Entry
+from gateway.outbox.store import checksum
+
+BATCH_BYTES: Final = 2**20
+
+_WIDEST_GAP: Final = 2**40
+_NEXT: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload FROM message WHERE id > ? ORDER BY id LIMIT ?"
+)
+_LOSSES: Final = "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail FROM loss"
+
+
+def readable_losses(path: Path) -> list[Loss]:
+    """Losses that were not yet announced; none when they cannot be read."""
+    with suppress(sqlite3.Error), closing(_opened(path)) as db:
+        return [Loss(*row) for row in db.execute(_LOSSES)]
+    return []
+
+
+def readable(path: Path, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:
+    """Batches of messages in id order whose checksum is right, none that is `held`; damaged pages are stepped over.
+
+    The tree is entered again behind each damaged place, so its other pages are reached; what hung on a damaged inner page
+    is not. Never raises on a damaged file.
+    May be read from any thread, one at a time.
+    """
+    with suppress(sqlite3.Error), closing(_opened(path)) as db:
+        topics = dict(db.execute("SELECT id, name FROM topic"))
+        boots = dict(db.execute("SELECT id, name FROM boot"))
+        db.text_factory = bytes  # noise need not be UTF-8
+        batch: list[Entry] = []
+        size = 0
+        for *numbers, check, payload in _rows(db):
+            id, lane, topic, boot, seq, start_ms, end_ms = numbers
+            sound = isinstance(payload, bytes) and check == checksum(numbers, payload)
+            if not sound or topic not in topics or boot not in boots or lane not in LANES_BY_WORTH or held(id):
+                continue
+            message = Message(topics[topic], boots[boot], seq, Lane(max(0, lane)), start_ms, end_ms, payload)
+            batch.append(Entry(id, message, False, lane, 0.0))
+            size += len(payload)
+            if size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA writable_schema = ON")  # so SQLite reads a file that is shorter than its header says
+    return db
+
+
+def _rows(db: sqlite3.Connection) -> Iterator[Any]:
+    after = 0
+    while True:
+        try:
+            for row in db.execute(_NEXT, (after, -1)):
+                if row[0] <= after:
+                    break  # a damaged page led back: as good as unreadable
+                yield row
+                after = row[0]
+            else:
+                return
+        except sqlite3.DatabaseError:
+            pass  # a damaged page: stepped over
+        gap = _gap(db, after)
+        if gap is None:
+            return
+        after += gap
+
+
+def _gap(db: sqlite3.Connection, after: int) -> int | None:
+    """How many ids to step over until rows can be read again; None when there are no more."""
+    bad, good = 0, 1
+    while not _leads_on(db, after + good):
+        bad, good = good, good * 2
+        if good > _WIDEST_GAP:
+            return None
+    while good - bad > 1:
+        middle = (bad + good) // 2
+        bad, good = (bad, middle) if _leads_on(db, after + middle) else (middle, good)
+    return good
+
+
+def _leads_on(db: sqlite3.Connection, after: int) -> bool:
+    try:
+        rows = db.execute(_NEXT, (after, 1)).fetchall()
+    except sqlite3.DatabaseError:
+        return False
+    return not rows or rows[0][0] > after

@@ -1,0 +1,73 @@
+"""`gateway outbox` on a running and on a stopped outbox."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from gateway.core.messages import Lane
+from tests.support.outbox_parts import Rig, message
+
+
+def call(*words):
+    return CliRunner().invoke(app, ["outbox", *map(str, words)])
+
+
+@pytest.fixture
+async def stopped(tmp_path):
+    async with Rig(tmp_path / "o.db") as rig:
+        for seq in range(1, 11):
+            rig.outbox.put(message(seq))
+        rig.outbox.put(message(1, Lane.EVENT))
+    return tmp_path / "o.db"
+
+
+async def test_a_running_outbox_is_read_and_left_alone(tmp_path):
+    path = tmp_path / "o.db"
+    async with Rig(path) as rig:
+        rig.outbox.put(message(1))
+        await rig.commit()
+        lanes = json.loads(call("stats", path).stdout)["lanes"]
+        assert lanes["window"] == {"messages": 1, "payload_bytes": 100}
+        assert call("verify", path).exit_code == 0
+        rig.outbox.put(message(2))
+        await rig.commit()
+        assert (rig.on_disk, rig.events) == (2, [])
+
+
+async def test_export_writes_every_message_once_and_never_over_a_file(stopped, tmp_path):
+    target = tmp_path / "out.jsonl"
+    assert call("export", stopped, target).exit_code == 0
+    lines = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [(x["topic"], x["seq"]) for x in lines] == [("g/press/window", n) for n in range(1, 11)] + [("g/press/event", 1)]
+    assert lines[0]["payload"].encode() == message(1).payload
+    before = target.read_bytes()
+    assert call("export", stopped, target).exit_code == 2
+    assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE message SET payload = zeroblob(100) WHERE id = 4",
+        "UPDATE total SET messages = 99 WHERE lane = 2",
+        "DELETE FROM topic",
+    ],
+)
+async def test_verify_finds_what_is_not_whole(stopped, damage):
+    assert call("verify", stopped).exit_code == 0
+    with closing(sqlite3.connect(stopped)) as db:
+        db.execute(damage)
+        db.commit()
+    assert call("verify", stopped).exit_code == 1
+
+
+async def test_what_is_no_outbox_is_said(tmp_path):
+    (tmp_path / "text").write_text("no database at all" * 100)
+    for path in (tmp_path / "missing", tmp_path / "text"):
+        for result in (call("stats", path), call("verify", path), call("export", path, tmp_path / "x")):
+            assert result.exit_code == 2
+    assert not (tmp_path / "missing").exists()
