@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
+from gateway.cli import cert
 from gateway.cli.logs import LogFormat, LogLevel
 
 app = typer.Typer(
@@ -18,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(cert.app, name="cert")
 
 ConfigDir = Annotated[
     Path,

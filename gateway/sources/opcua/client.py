@@ -1,4 +1,4 @@
-"""The session with a server, on asyncua: the only file that knows the library.
+"""The session with a server, on asyncua. Beside `session.py`, which opens it, the only file that knows the library.
 
 asyncua does channels, sessions and services. Its publish loop (one request in flight, errors logged and retried), its
 supervisor and its watchdog stay off: exactly one owner reconnects, and that is not the library.
@@ -27,6 +27,7 @@ from gateway.sources.opcua.columns import Columns, missing_between, to_ns
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import KIND_NOT_SCALAR, KIND_NULL, DataValues, Item
 from gateway.sources.opcua.nodeid import parse_node_id
+from gateway.sources.opcua.session import open_channel, open_session
 from gateway.sources.opcua.status import GONE, is_good, status_name
 
 log = logging.getLogger(__name__)
@@ -109,16 +110,11 @@ class AsyncuaConnection:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
         client, config = self._client, self._config
         client.name = client.description = "gateway"
-        client.application_uri, client.product_uri = "urn:gateway:opcua:client", "urn:gateway"
         client.session_timeout = config.session_timeout // 1_000_000
-        password = config.password.get_secret_value() if config.password else None
         with _translated(f"cannot connect to {config.url}"):
-            await client.connect_socket()
-            await client.send_hello()
-            await client.open_secure_channel()
+            offer = await open_channel(client, config)
             self._channel_opened_s = self._clock.monotonic()
-            await client.create_session()
-            await client.activate_session(username=config.username, password=password)
+            await open_session(client, config, offer)
         self.has_session = True
         await self._learn_limits()
         if config.mode == "subscribe":
