@@ -5,9 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from gateway.sources.opcua.folders import DEFAULT_FOLDER
 
@@ -16,33 +13,31 @@ app = typer.Typer(help="OPC UA certificates: the gateway's own, and which server
 Folder = Annotated[
     Path, typer.Option("--pki", envvar="GATEWAY_OPCUA_PKI", metavar="DIR", help="The folder that pki: of the devices names.")
 ]
-_FOLDER = Path(DEFAULT_FOLDER)
+DEFAULT = Path(DEFAULT_FOLDER)
 _FEWEST_DIGITS = 8
 _PLACES = ("trusted", "issuers", "rejected")
 
 
 @app.command("list")
-def list_certificates(pki: Folder = _FOLDER) -> None:
+def list_certificates(pki: Folder = DEFAULT) -> None:
     """List trusted, issuing and rejected certificates with their fingerprints. Exit code 1 when a file cannot be read."""
     from gateway.sources.opcua.certificates import application_uris, fingerprint
     from gateway.sources.opcua.pki import Pki
 
-    table = Table("", "SHA-256", "application or subject", "valid until")
     try:
         for listed in (entry for place in _PLACES for entry in Pki(pki).listed(place)):
             certificate = listed.certificate
             who = ", ".join(application_uris(certificate)) or certificate.subject.rfc4514_string()
             until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-            table.add_row(listed.place, fingerprint(certificate), escape(who), until)
+            typer.echo(f"{listed.place:<8}  {fingerprint(certificate)}  until {until}  {who}")
     except (OSError, ValueError) as error:
         raise _failed(error) from None
-    Console(soft_wrap=True).print(table)
 
 
 @app.command()
 def trust(
     what: Annotated[str, typer.Argument(metavar="FINGERPRINT|FILE", help="Of a rejected one, 8 digits or more; or a file.")],
-    pki: Folder = _FOLDER,
+    pki: Folder = DEFAULT,
 ) -> None:
     """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt."""
     from gateway.sources.opcua.certificates import fingerprint, load_certificate
@@ -66,13 +61,13 @@ def trust(
 
 
 @app.command()
-def show(pki: Folder = _FOLDER) -> None:
+def show(pki: Folder = DEFAULT) -> None:
     """Show the gateway's own certificate (made if there is none): what servers have to trust."""
     _show(pki, renew=False)
 
 
 @app.command()
-def new(pki: Folder = _FOLDER) -> None:
+def new(pki: Folder = DEFAULT) -> None:
     """Make a new own certificate now; key and application URI stay. Servers must trust it before they let the gateway in."""
     _show(pki, renew=True)
 

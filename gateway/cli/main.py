@@ -1,5 +1,6 @@
 """All commands, with what they say of themselves. Their work is imported only when they are called."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -106,6 +107,40 @@ def demo(
     from gateway.cli.demo import run_demo
 
     raise typer.Exit(run_demo(config, seconds))
+
+
+@app.command()
+def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")]) -> None:
+    """List an OPC UA server's endpoints: policies, modes, logins, certificates. Exit code 1 when it does not answer."""
+    from gateway.cli.opcua import discover as run_discover
+
+    raise typer.Exit(run_discover(url))
+
+
+@app.command()
+def browse(
+    url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")],
+    root: Annotated[str, typer.Option(metavar="NODE", help="Where to begin; i=85 is the Objects folder.")] = "i=85",
+    csv: Annotated[bool, typer.Option("--csv", help="A tag file of all numeric variables, for config/tags/.")] = False,
+    most: Annotated[int, typer.Option(min=1, metavar="N", help="Nodes at most.")] = 10_000,
+    security: Annotated[str, typer.Option(help="As in a device file: auto, none, or a policy's name.")] = "auto",
+    security_mode: Annotated[str, typer.Option(metavar="MODE", help="SignAndEncrypt or Sign.")] = "SignAndEncrypt",
+    username: Annotated[
+        str, typer.Option(show_default=False, help="User name; the password comes from GATEWAY_OPCUA_PASSWORD.")
+    ] = "",
+    pki: cert.Folder = cert.DEFAULT,
+) -> None:
+    """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file.
+
+    Exit codes: 0 when all of it was shown, 1 when the server cannot be reached or has more than --most nodes, 2 when an
+    option is wrong.
+    """
+    from gateway.cli.opcua import browse as run_browse
+    from gateway.cli.opcua import device
+
+    password = os.environ.get("GATEWAY_OPCUA_PASSWORD", "") if username else None
+    keys = {"security": security, "security_mode": security_mode, "username": username, "pki": str(pki)}
+    raise typer.Exit(run_browse(device(url, **keys, password=password), root, most, as_csv=csv))
 
 
 @app.command()

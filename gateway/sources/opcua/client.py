@@ -111,7 +111,7 @@ class AsyncuaConnection:
         client, config = self._client, self._config
         client.name = client.description = "gateway"
         client.session_timeout = config.session_timeout // 1_000_000
-        with _translated(f"cannot connect to {config.url}"):
+        with translated(f"cannot connect to {config.url}"):
             offer = await open_channel(client, config)
             self._channel_opened_s = self._clock.monotonic()
             await open_session(client, config, offer)
@@ -136,7 +136,7 @@ class AsyncuaConnection:
         params.RequestedLifetimeCount = max(3 * keepalive, round(self._config.session_timeout / self._config.interval))
         params.MaxNotificationsPerPublish = NOTIFICATIONS_PER_PUBLISH
         params.PublishingEnabled = True
-        with _translated("cannot subscribe"):
+        with translated("cannot subscribe"):
             result = await self._session.create_subscription(params, _unused)
         self._subscription = result.SubscriptionId
         self.keepalive_s = result.RevisedPublishingInterval / 1e3 * max(1, result.RevisedMaxKeepAliveCount)
@@ -151,7 +151,7 @@ class AsyncuaConnection:
 
     async def _delete_items(self, ids: Sequence[int]) -> None:
         params = ua.DeleteMonitoredItemsParameters(SubscriptionId=self._subscription, MonitoredItemIds=list(ids))
-        with _translated("cannot stop watching nodes"):
+        with translated("cannot stop watching nodes"):
             await self._session.delete_monitored_items(params)
 
     async def _create_items(self, items: Sequence[Item]) -> list[int]:
@@ -159,7 +159,7 @@ class AsyncuaConnection:
         params.SubscriptionId = self._subscription
         params.TimestampsToReturn = ua.TimestampsToReturn.Both
         params.ItemsToCreate = [self._create_request(item) for item in items]
-        with _translated("cannot watch nodes"):
+        with translated("cannot watch nodes"):
             results = await self._session.create_monitored_items(params)
         _expect(len(results), len(items))
         for item, result in zip(items, results, strict=True):
@@ -201,7 +201,7 @@ class AsyncuaConnection:
         """One publish request (Part 4, 5.13.5) with the acknowledgements that are due, and what comes back."""
         acks, self._acks = self._acks, []
         try:
-            with _translated("the subscription is lost"):
+            with translated("the subscription is lost"):
                 response = await self._publish_once(acks)
         except ServiceFault as fault:
             if fault.status == StatusCodes.BadTooManyPublishRequests and self._in_flight > 1:
@@ -244,7 +244,7 @@ class AsyncuaConnection:
         return await self._reads.run(items, self._read_batch, self._refused_read)
 
     async def _read_batch(self, items: Sequence[Item]) -> DataValues:
-        with _translated("cannot read"):
+        with translated("cannot read"):
             response = await self._session.read_values([self._read_value_id(item.node) for item in items])
         received_ns = self._clock.now_ns()
         _expect(len(response.Results), len(items))
@@ -261,7 +261,7 @@ class AsyncuaConnection:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""
         await self.read([_SERVER_STATE])
         if self._clock.monotonic() - self._channel_opened_s > self._client.secure_channel_timeout / 2e3:
-            with _translated("cannot renew the secure channel"):
+            with translated("cannot renew the secure channel"):
                 await self._client.open_secure_channel(renew=True)
                 self._client.uaclient.revolve_security_token()
             self._channel_opened_s = self._clock.monotonic()
@@ -326,7 +326,7 @@ def _unused(_: object) -> None:
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
     """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives."""
     try:
         yield
