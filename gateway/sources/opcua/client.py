@@ -42,6 +42,9 @@ CLOSE_S: Final = 2.0
 
 _MAX_NODES_PER_READ = Item(0, "i=11705", 0, 0)
 _MAX_ITEMS_PER_CALL = Item(1, "i=11714", 0, 0)
+_NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
+_UNKNOWN_NAMESPACE: Final = 0xFFFF
+"""An index that no server has: a node of a namespace that the server lacks is refused alone, as any unknown node."""
 _SERVER_STATE = Item(0, "i=2259", 0, 0)
 _NODE_TYPES: Final = {
     "i": ua.NodeIdType.Numeric,
@@ -96,6 +99,7 @@ class AsyncuaConnection:
         self._reads = Batches(SAFE_READ)
         self._creations = Batches(SAFE_CREATE)
         self._node_ids: dict[str, ua.NodeId] = {}
+        self._namespaces: dict[str, int] = {}
         self._subscription = 0
         self._item_ids: dict[int, int] = {}
         self._most_row = -1
@@ -117,6 +121,7 @@ class AsyncuaConnection:
             await open_session(client, config, offer)
         self.has_session = True
         await self._learn_limits()
+        await self._learn_namespaces()
         if config.mode == "subscribe":
             await self._create_subscription()
 
@@ -126,6 +131,12 @@ class AsyncuaConnection:
         for batches, limit in zip((self._reads, self._creations), stated, strict=True):
             if isinstance(limit, int) and limit > 0:
                 batches.size = min(limit, MOST_PER_CALL)
+
+    async def _learn_namespaces(self) -> None:
+        """The session's NamespaceArray (Part 5, 6.3.1): indices may differ after each restart of the server."""
+        for block in await self.read([_NAMESPACE_ARRAY]):
+            uris = block.value[0]
+            self._namespaces = {uri: index for index, uri in enumerate(uris)} if isinstance(uris, list) else {}
 
     async def _create_subscription(self) -> None:
         interval_s = self._config.interval / 1e9
@@ -181,7 +192,8 @@ class AsyncuaConnection:
         node = self._node_ids.get(text)
         if node is None:
             address = parse_node_id(text)
-            node = ua.NodeId(address.identifier, address.namespace, _NODE_TYPES[address.kind])  # type: ignore[arg-type]
+            index = self._namespaces.get(address.uri, _UNKNOWN_NAMESPACE) if address.uri else address.namespace
+            node = ua.NodeId(address.identifier, index, _NODE_TYPES[address.kind])  # type: ignore[arg-type]
             self._node_ids[text] = node
         return ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value)
 

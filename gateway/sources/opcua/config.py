@@ -108,7 +108,8 @@ class OpcUaTag(TagModel):
     """A variable of an OPC UA server. value = number of the node x scale + offset."""
 
     node: NodeText
-    """NodeId of the variable: ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64."""
+    """NodeId of the variable: ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64;
+    or nsu=URI; instead of ns=2; where the server may number its namespaces anew."""
     scale: Annotated[Finite, AfterValidator(_factor)] = 1.0
     """Factor from the node's number to the engineering unit. 0.1, 0.01 ... divide by 10, 100 ... exactly."""
     offset: Finite = 0.0

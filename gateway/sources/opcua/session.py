@@ -104,11 +104,9 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None)
         offers = _offers(created.ServerEndpoints)
         try:
             again = choose(offers, config.security, config.security_mode)
-            if offer is not None and (again.policy, again.certificate) != (offer.policy, offer.certificate):
+            if offer is not None and (again.policy, again.mode) != (offer.policy, offer.mode):
                 # Part 4, 5.7.2.2: the first list came over an open channel and may have been tampered with.
-                raise NoEndpoint(
-                    "the list of endpoints was changed on its way: the server has a stronger one or another key"
-                )
+                raise NoEndpoint("the list of endpoints was changed on its way: the server has a stronger one")
             token = choose_token(again, kind, config.security, plain=config.plain_password)
         except NoEndpoint as error:
             raise NotConnected(f"{config.url}: {error}") from None

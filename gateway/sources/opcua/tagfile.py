@@ -14,8 +14,8 @@ def tag_names(paths: Sequence[Sequence[str]]) -> list[str]:
     names: list[str] = []
     used: set[str] = set()
     for path in paths:
-        base = ".".join(_clean(part) for part in path).strip().lstrip("$") or "tag"
-        base = base.encode()[: _LONGEST_BYTES - 8].decode(errors="ignore")
+        base = ".".join(_clean(part) for part in path).lstrip("$ ")
+        base = base.encode()[: _LONGEST_BYTES - 8].decode(errors="ignore").rstrip() or "tag"
         name, number = base, 2
         while name in used:
             name, number = f"{base}_{number}", number + 1
