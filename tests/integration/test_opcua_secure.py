@@ -1,5 +1,7 @@
 """Security against asyncua's server: policies, users, trust, refusals with advice."""
 
+import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
@@ -8,7 +10,9 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua import session
 from gateway.sources.opcua.pki import Pki
+from tests.support.network import free_port
 from tests.support.opcua_reader import make_source, reading
 from tests.support.opcua_secure import KEY, SecureServer, certificate, write_pair
 
@@ -121,3 +125,28 @@ async def test_a_password_does_not_travel_in_clear_without_the_word(tmp_path, po
     async with SecureServer(port, tmp_path, [P.NoSecurity], key=KEY) as server:
         assert "plain_password" in await refusal(server, **user)
         assert await value(server, **user, plain_password=True) == 42
+
+
+async def test_a_list_of_endpoints_that_was_weakened_on_its_way_is_noticed(tmp_path, port, monkeypatch):
+    real = session.get_offers
+
+    async def weakened(url, timeout_s):
+        return [offer for offer in await real(url, timeout_s) if not offer.policy.startswith("Aes")]
+
+    monkeypatch.setattr(session, "get_offers", weakened)
+    both = [*BASIC, P.Aes256Sha256RsaPss_SignAndEncrypt]
+    async with SecureServer(port, tmp_path, both, key=KEY) as server:
+        assert "was changed on its way" in await refusal(server, pki=trusting(tmp_path, server))
+
+
+async def test_unreachable_servers_do_not_hinder_the_others(tmp_path):
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(SecureServer(free_port(), tmp_path, BASIC, key=KEY)) for _ in range(3)]
+        pki = trusting(tmp_path, *servers)
+        away = [make_source(f"opc.tcp://127.0.0.1:{free_port()}", NODE, security="auto", pki=pki) for _ in range(5)]
+        results = await asyncio.gather(
+            *(source.open() for source in away), *(value(server, pki=pki) for server in servers), return_exceptions=True
+        )
+        await asyncio.gather(*(source.close() for source in away))
+    assert results[5:] == [42, 42, 42]
+    assert all(isinstance(result, NotConnected) for result in results[:5])
