@@ -1,11 +1,13 @@
 """All commands, with what they say of themselves. Their work is imported only when they are called."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gateway import __version__
+from gateway.cli import cert
 from gateway.cli.logs import LogFormat, LogLevel
 
 app = typer.Typer(
@@ -19,6 +21,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(cert.app, name="cert")
+
 ConfigDir = Annotated[
     Path,
     typer.Option(
@@ -26,6 +30,12 @@ ConfigDir = Annotated[
     ),
 ]
 DEFAULT_CONFIG = Path("config")
+
+Security = Annotated[str, typer.Option(help="OPC UA, as in a device file: auto, none, or a policy's name.")]
+SecurityMode = Annotated[str, typer.Option(metavar="MODE", help="OPC UA: SignAndEncrypt or Sign.")]
+OpcUaUser = Annotated[
+    str, typer.Option("--username", show_default=False, help="OPC UA; the password comes from GATEWAY_OPCUA_PASSWORD.")
+]
 
 
 def _version(wanted: bool) -> None:
@@ -89,12 +99,22 @@ def plan(
 
 @app.command()
 def read(
-    what: Annotated[str, typer.Argument(metavar="DEVICE|URL", help="A configured Modbus device, or tcp://host:502.")],
-    tags: Annotated[list[str] | None, typer.Argument(metavar="TAG...", show_default="all tags")] = None,
+    what: Annotated[
+        str, typer.Argument(metavar="DEVICE|URL", help="A configured device, or tcp://host:502, opc.tcp://host:4840.")
+    ],
+    tags: Annotated[
+        list[str] | None, typer.Argument(metavar="TAG...", help="Tags; NodeIds with an opc.tcp URL.", show_default="all")
+    ] = None,
     unit: Annotated[int, typer.Option(min=0, max=255, help="Unit id, with a URL.")] = 1,
     address: Annotated[str, typer.Option(help="First register or bit, with a URL: holding:100 or 40101.")] = "holding:0",
     count: Annotated[int, typer.Option(min=1, max=2000, help="How many registers or bits, with a URL.")] = 4,
-    timeout: Annotated[float | None, typer.Option(min=0.01, metavar="SECONDS", show_default="1, or the device's")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.01, metavar="SECONDS", show_default="1, 10 for OPC UA, or the device's")
+    ] = None,
+    security: Security = "auto",
+    security_mode: SecurityMode = "SignAndEncrypt",
+    username: OpcUaUser = "",
+    pki: cert.Folder = cert.DEFAULT,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
     """Read once and show what comes: raw words and every sensible decoding side by side, or tags as they are configured.
@@ -103,10 +123,19 @@ def read(
 
     gateway read press oil_temperature running
 
+    gateway read opc.tcp://192.168.0.11 "ns=2;s=Line.Speed" --security none
+
     Exit codes: 0, 1 when something could not be read, 2 when the question or the configuration cannot be used.
     """
     from gateway.cli.read import read_address, read_tags
 
+    if what.startswith("opc.tcp:"):
+        from gateway.cli.opcua import device, read_opcua
+
+        server = device(what, **_login(security, security_mode, username, pki), timeout=timeout and f"{timeout:.3f}s")
+        if not tags:
+            raise typer.BadParameter('expected NodeIds, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
+        raise typer.Exit(read_opcua(server, tags))
     if "://" in what:
         raise typer.Exit(read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
     raise typer.Exit(read_tags(config, what, tags or [], timeout))
@@ -163,6 +192,42 @@ def demo(
     from gateway.cli.demo import run_demo
 
     raise typer.Exit(run_demo(config, seconds))
+
+
+@app.command()
+def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")]) -> None:
+    """List an OPC UA server's endpoints: policies, modes, logins, certificates. Exit code 1 when it does not answer."""
+    from gateway.cli.opcua import discover as run_discover
+
+    raise typer.Exit(run_discover(url))
+
+
+@app.command()
+def browse(
+    url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")],
+    root: Annotated[str, typer.Option(metavar="NODE", help="Where to begin; i=85 is the Objects folder.")] = "i=85",
+    csv: Annotated[bool, typer.Option("--csv", help="A tag file of all numeric variables, for config/tags/.")] = False,
+    most: Annotated[int, typer.Option(min=1, metavar="N", help="Nodes at most.")] = 10_000,
+    security: Security = "auto",
+    security_mode: SecurityMode = "SignAndEncrypt",
+    username: OpcUaUser = "",
+    pki: cert.Folder = cert.DEFAULT,
+) -> None:
+    """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file.
+
+    Exit codes: 0 when all of it was shown, 1 when the server cannot be reached or has more than --most nodes, 2 when an
+    option is wrong.
+    """
+    from gateway.cli.opcua import browse as run_browse
+    from gateway.cli.opcua import device
+
+    server = device(url, **_login(security, security_mode, username, pki))
+    raise typer.Exit(run_browse(server, root, most, as_csv=csv))
+
+
+def _login(security: str, mode: str, username: str, pki: Path) -> dict[str, str | None]:
+    password = os.environ.get("GATEWAY_OPCUA_PASSWORD", "") if username else None
+    return {"security": security, "security_mode": mode, "username": username, "password": password, "pki": str(pki)}
 
 
 @app.command()

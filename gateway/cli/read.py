@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.opcua import read_opcua
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.quality import REASONS
@@ -69,20 +70,21 @@ def read_address(url: str, unit: int, address: str, count: int, timeout_s: float
 
 
 def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float | None) -> int:
-    """Read tags of a configured Modbus device, each with a request of its own. Returns the exit code."""
+    """Read tags of a configured device, of Modbus each with a request of its own. Returns the exit code."""
     try:
         settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
-    found = [e for k, e in zip(settings.kinds, settings.entries, strict=True) if k is KIND and e.config.name == device]
-    if not found:
-        there = ", ".join(e.config.name for k, e in zip(settings.kinds, settings.entries, strict=True) if k is KIND)
-        return _refused(ValueError(f"no Modbus device is called {device!r}; there are: {there or 'none'}"))
-    entry = found[0]
+    devices = {entry.config.name: (kind, entry) for kind, entry in zip(settings.kinds, settings.entries, strict=True)}
+    if device not in devices:
+        return _refused(ValueError(f"no device is called {device!r}; there are: {', '.join(devices) or 'none'}"))
+    kind, entry = devices[device]
     tags = [tag for tag in entry.tags if not names or tag.name in names]
     if missing := sorted(set(names) - {tag.name for tag in tags}):
         return _refused(ValueError(f"{device} has no tag {', '.join(missing)}"))
+    if kind is not KIND:
+        return read_opcua(entry.config, [tag.node for tag in tags])
     config: ModbusDevice = entry.config
     seconds = config.timeout / 1e9 if timeout_s is None else timeout_s
     places = [Place(config.endpoint, config.unit, tag.table, tag.start, tag.width, seconds) for tag in tags]

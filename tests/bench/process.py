@@ -30,7 +30,10 @@ def _config(folder: Path, broker: str, modbus_port: int, opcua_port: int) -> Pat
         broker,
         devices,
         root="defaults:\n  deadband: 0.2%\n",
-        files={"server.yaml": f"protocol: opcua\nurl: opc.tcp://127.0.0.1:{opcua_port}/bench/\ntag_file: server.csv\n"},
+        files={
+            "server.yaml": f"protocol: opcua\nurl: opc.tcp://127.0.0.1:{opcua_port}/bench/\nsecurity: none\n"
+            "tag_file: server.csv\n"
+        },
     )
     (config / "tags" / "server.csv").write_text("name,node\n" + rows)
     for path in (config / "tags").glob("m*.csv"):

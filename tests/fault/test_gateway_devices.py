@@ -44,7 +44,7 @@ class OpcUaServer:
 
     def device_file(self) -> str:
         tags = "".join(f"  - {{name: n{i}, node: ns=2;s=n{i}}}\n" for i in range(self._nodes))
-        return f"protocol: opcua\nurl: opc.tcp://127.0.0.1:{self.port}/bench/\ntimeout: 3s\ntags:\n{tags}"
+        return f"protocol: opcua\nurl: opc.tcp://127.0.0.1:{self.port}/bench/\nsecurity: none\ntimeout: 3s\ntags:\n{tags}"
 
 
 @pytest.fixture

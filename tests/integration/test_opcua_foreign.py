@@ -9,6 +9,7 @@ from gateway.core.errors import NotConnected
 from gateway.core.quality import Quality
 from gateway.sources.opcua.client import connect
 from gateway.sources.opcua.connection import Item
+from gateway.sources.opcua.pki import Pki
 from tests.support.opcua_fake import entry
 from tests.support.opcua_reader import Stopwatch, make_source, reading
 from tests.support.opcua_server import NodeServer
@@ -119,3 +120,16 @@ async def test_a_killed_server_is_noticed_closed_and_found_again(node, port, sto
         await reader.source.open()
         before = len(reader.values[0])
         await reader.until(lambda: len(reader.values[0]) > before)
+
+
+async def test_an_encrypted_session_with_a_foreign_server(node, port, store, tmp_path):
+    device = {"security": "auto", "check_host": False, "pki": str(tmp_path), "username": "me", "password": "secret"}
+    async with NodeServer(node, port, store, count=5, user="me") as server:
+        source = make_source(server.url, nodes(5), **device)
+        with pytest.raises(NotConnected, match="gateway cert trust"):
+            await source.open()
+        await source.close()
+        Pki(tmp_path).trust(Pki(tmp_path).listed("rejected")[0].certificate)
+        async with reading(server.url, nodes(5), **device) as reader:
+            await reader.until(lambda: reader.seen(5))
+            assert reader.qualities[0][0] == Quality.GOOD

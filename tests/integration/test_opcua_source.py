@@ -178,3 +178,11 @@ async def test_the_secure_channel_is_renewed_and_values_go_on(server):
                 pass
     finally:
         await connection.close()
+
+
+async def test_a_namespace_may_be_named_by_its_uri(port):
+    names = ["nsu=urn:gateway:test;s=v0", "nsu=urn:absent;s=v0"]
+    async with AsyncuaServer(port, 1) as server, reading(server.url, names) as reader:
+        await reader.until(lambda: reader.seen(2))
+        assert reader.values[0][0] == 0
+        assert reader.qualities[1][0] == Quality.BAD_ADDRESS

@@ -15,7 +15,7 @@ const os = require("node:os");
 const path = require("node:path");
 const {
     OPCUAServer, OPCUACertificateManager, Variant, DataType, VariantArrayType, StatusCodes, SecurityPolicy,
-    MessageSecurityMode, DataValue,
+    MessageSecurityMode, DataValue, standardUnits,
 } = require("node-opcua");
 
 const port = Number(process.argv[2]);
@@ -48,6 +48,11 @@ function addVariables(namespace, parent) {
     add("text", DataType.String, "running");
     add("array", DataType.Double, new Float64Array([1, 2, 3]), { arrayType: VariantArrayType.Array, valueRank: 1 });
     add("time", DataType.DateTime, new Date());
+    namespace.addAnalogDataItem({
+        componentOf: parent, browseName: "analog", nodeId: "s=analog", dataType: DataType.Double, definition: "",
+        engineeringUnits: standardUnits.degree_celsius, engineeringUnitsRange: { low: 0, high: 100 },
+        value: new Variant({ dataType: DataType.Double, value: 20 }),
+    });
     namespace.addVariable({ componentOf: parent, browseName: "broken", nodeId: "s=broken", dataType: DataType.Double })
         .setValueFromSource(new Variant({ dataType: DataType.Double, value: 1 }), StatusCodes.BadSensorFailure);
     return variables;

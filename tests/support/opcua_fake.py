@@ -160,7 +160,7 @@ def values(
 
 def entry(tags: int = 3, *, first_tag: int = 0, nodes: Sequence[str] = (), **device: object) -> DeviceEntry:
     """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`)."""
-    config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", **device}
+    config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", **device}
     nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
     configured = [OpcUaTag.model_validate({"name": f"t{i}", "node": node}) for i, node in enumerate(nodes)]
     return DeviceEntry(0, OpcUaDevice.model_validate(config), configured, first_tag)

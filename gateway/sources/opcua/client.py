@@ -1,4 +1,4 @@
-"""The session with a server, on asyncua: the only file that knows the library.
+"""The session with a server, on asyncua. Beside `session.py`, which opens it, the only file that knows the library.
 
 asyncua does channels, sessions and services. Its publish loop (one request in flight, errors logged and retried), its
 supervisor and its watchdog stay off: exactly one owner reconnects, and that is not the library.
@@ -29,6 +29,7 @@ from gateway.sources.opcua.connection import DataValues, Item, ValueColumns
 from gateway.sources.opcua.nodeid import parse_node_id
 from gateway.sources.opcua.numbering import missing_between
 from gateway.sources.opcua.responses import Notification, read_publish, read_values
+from gateway.sources.opcua.session import open_channel, open_session
 from gateway.sources.opcua.status import GONE, is_good, status_name
 from gateway.sources.opcua.wire import WireError, columns_of
 
@@ -44,6 +45,9 @@ CLOSE_S: Final = 2.0
 
 _MAX_NODES_PER_READ = Item(0, "i=11705", 0, 0)
 _MAX_ITEMS_PER_CALL = Item(1, "i=11714", 0, 0)
+_NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
+_UNKNOWN_NAMESPACE: Final = 0xFFFF
+"""An index that no server has: a node of a namespace that the server lacks is refused alone, as any unknown node."""
 _SERVER_STATE = Item(0, "i=2259", 0, 0)
 _NODE_TYPES: Final = {
     "i": ua.NodeIdType.Numeric,
@@ -96,6 +100,7 @@ class AsyncuaConnection:
         self._reads = Batches(SAFE_READ)
         self._creations = Batches(SAFE_CREATE)
         self._node_ids: dict[str, ua.NodeId] = {}
+        self._namespaces: dict[str, int] = {}
         self._subscription = 0
         self._item_ids: dict[int, int] = {}
         self._most_row = -1
@@ -110,18 +115,14 @@ class AsyncuaConnection:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
         client, config = self._client, self._config
         client.name = client.description = "gateway"
-        client.application_uri, client.product_uri = "urn:gateway:opcua:client", "urn:gateway"
         client.session_timeout = config.session_timeout // 1_000_000
-        password = config.password.get_secret_value() if config.password else None
-        with _translated(f"cannot connect to {config.url}"):
-            await client.connect_socket()
-            await client.send_hello()
-            await client.open_secure_channel()
+        with translated(f"cannot connect to {config.url}"):
+            offer = await open_channel(client, config)
             self._channel_opened_s = self._clock.monotonic()
-            await client.create_session()
-            await client.activate_session(username=config.username, password=password)
+            await open_session(client, config, offer)
         self.has_session = True
         await self._learn_limits()
+        await self._learn_namespaces()
         if config.mode == "subscribe":
             await self._create_subscription()
 
@@ -133,6 +134,12 @@ class AsyncuaConnection:
             if limit > 0:  # not for NaN
                 batches.size = min(int(limit), MOST_PER_CALL)
 
+    async def _learn_namespaces(self) -> None:
+        """The session's NamespaceArray (Part 5, 6.3.1): indices may differ after each restart of the server."""
+        for answer in await self.read([_NAMESPACE_ARRAY]):
+            uris = answer.columns.objects.get(0)
+            self._namespaces = {str(uri): index for index, uri in enumerate(uris)} if isinstance(uris, list) else {}
+
     async def _create_subscription(self) -> None:
         interval_s = self._config.interval / 1e9
         keepalive = max(1, round(self._timeout_s / KEEPALIVES_PER_TIMEOUT / interval_s))
@@ -142,7 +149,7 @@ class AsyncuaConnection:
         params.RequestedLifetimeCount = max(3 * keepalive, round(self._config.session_timeout / self._config.interval))
         params.MaxNotificationsPerPublish = NOTIFICATIONS_PER_PUBLISH
         params.PublishingEnabled = True
-        with _translated("cannot subscribe"):
+        with translated("cannot subscribe"):
             result = await self._session.create_subscription(params, _unused)
         self._subscription = result.SubscriptionId
         revised_s = result.RevisedPublishingInterval / 1e3
@@ -160,7 +167,7 @@ class AsyncuaConnection:
 
     async def _delete_items(self, ids: Sequence[int]) -> None:
         params = ua.DeleteMonitoredItemsParameters(SubscriptionId=self._subscription, MonitoredItemIds=list(ids))
-        with _translated("cannot stop watching nodes"):
+        with translated("cannot stop watching nodes"):
             await self._session.delete_monitored_items(params)
 
     async def _create_items(self, items: Sequence[Item]) -> list[int]:
@@ -168,7 +175,7 @@ class AsyncuaConnection:
         params.SubscriptionId = self._subscription
         params.TimestampsToReturn = ua.TimestampsToReturn.Both
         params.ItemsToCreate = [self._create_request(item) for item in items]
-        with _translated("cannot watch nodes"):
+        with translated("cannot watch nodes"):
             results = await self._session.create_monitored_items(params)
         _expect(results, items)
         for item, result in zip(items, results, strict=True):
@@ -190,7 +197,8 @@ class AsyncuaConnection:
         node = self._node_ids.get(text)
         if node is None:
             address = parse_node_id(text)
-            node = ua.NodeId(address.identifier, address.namespace, _NODE_TYPES[address.kind])  # type: ignore[arg-type]
+            index = self._namespaces.get(address.uri, _UNKNOWN_NAMESPACE) if address.uri else address.namespace
+            node = ua.NodeId(address.identifier, index, _NODE_TYPES[address.kind])  # type: ignore[arg-type]
             self._node_ids[text] = node
         return ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value)
 
@@ -210,7 +218,7 @@ class AsyncuaConnection:
         """One publish request (Part 4, 5.13.5) with the acknowledgements that are due, and what comes back."""
         acks, self._acks = self._acks, []
         try:
-            with _translated("the subscription is lost"):
+            with translated("the subscription is lost"):
                 response = await self._publish_once(acks)
         except ServiceFault as fault:
             if fault.status == StatusCodes.BadTooManyPublishRequests and self._in_flight > 1:
@@ -248,7 +256,7 @@ class AsyncuaConnection:
         return await self._reads.run(items, self._read_batch, self._refused_read)
 
     async def _read_batch(self, items: Sequence[Item]) -> DataValues:
-        with _translated("cannot read"):
+        with translated("cannot read"):
             columns, server_ns = await self._session.read_columns([self._read_value_id(item.node) for item in items])
         received_ns = self._clock.now_ns()
         _expect(columns, items)
@@ -262,7 +270,7 @@ class AsyncuaConnection:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""
         await self.read([_SERVER_STATE])
         if self._clock.monotonic() - self._channel_opened_s > self._client.secure_channel_timeout / 2e3:
-            with _translated("cannot renew the secure channel"):
+            with translated("cannot renew the secure channel"):
                 await self._client.open_secure_channel(renew=True)
                 self._client.uaclient.revolve_security_token()
             self._channel_opened_s = self._clock.monotonic()
@@ -322,7 +330,7 @@ def _unused(_: object) -> None:
 
 
 @contextmanager
-def _translated(what: str) -> Iterator[None]:
+def translated(what: str) -> Iterator[None]:
     """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives."""
     try:
         yield

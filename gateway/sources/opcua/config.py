@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs, default
+from gateway.sources.opcua.folders import DEFAULT_FOLDER
 from gateway.sources.opcua.nodeid import parse_node_id
 
 _URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4840"
@@ -65,11 +66,26 @@ class OpcUaDevice(DeviceModel):
     session_timeout: Annotated[TimeoutNs, Field(ge=1_000_000_000)] = default("60s")
     """How long the server keeps the session of a gateway that has gone silent; with a unit, at least 1s."""
     username: str | None = None
-    """User name; anonymous without it. With security none the password may travel in clear: see security."""
+    """User name; anonymous without it. The password is encrypted with the server's policy."""
     password: SecretStr | None = None
     """Password of the user. Better given in the environment than in a file."""
-    security: Literal["none"] = "none"
-    """Only `none` for now: nothing is signed or encrypted and the server is not authenticated. Encryption comes later."""
+    plain_password: bool = False
+    """True allows a password to travel in clear where the server offers no encryption for it."""
+    user_certificate: str | None = None
+    """PEM or DER file: log in with this X.509 certificate instead of a user name. Needs user_key."""
+    user_key: str | None = None
+    """PEM or DER file with the private RSA key of user_certificate, without a pass phrase."""
+    security: Literal[
+        "auto", "Aes256_Sha256_RsaPss", "Aes128_Sha256_RsaOaep", "Basic256Sha256", "Basic256", "Basic128Rsa15", "none"
+    ] = "auto"
+    """Security policy. `auto`: the strongest that the server has, SHA-1 and none excluded. Basic256 and Basic128Rsa15 rest
+    on SHA-1, which is broken. `none`: anybody can read and change what is sent, and the server is not authenticated."""
+    security_mode: Literal["SignAndEncrypt", "Sign"] = "SignAndEncrypt"
+    """`Sign`: others can read, but not change. Of no effect with security none."""
+    check_host: bool = True
+    """False accepts a trusted certificate that is made for another host name or address than url's."""
+    pki: str = DEFAULT_FOLDER
+    """Folder of the gateway's own certificate and its trust lists; made on first use."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
 
@@ -78,6 +94,13 @@ class OpcUaDevice(DeviceModel):
         if (self.username is None) != (self.password is None):
             missing = "password" if self.password is None else "username"
             raise ValueError(f"username and password belong together; expected {missing} as well (it may be empty text)")
+        if (self.user_certificate is None) != (self.user_key is None):
+            missing = "user_key" if self.user_key is None else "user_certificate"
+            raise ValueError(f"user_certificate and user_key belong together; expected {missing} as well")
+        if self.user_certificate is not None and self.username is not None:
+            raise ValueError(
+                "there are two ways to log in; expected username and password, or user_certificate and user_key"
+            )
         return self
 
 
@@ -85,7 +108,8 @@ class OpcUaTag(TagModel):
     """A variable of an OPC UA server. value = number of the node x scale + offset."""
 
     node: NodeText
-    """NodeId of the variable: ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64."""
+    """NodeId of the variable: ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64;
+    or nsu=URI; instead of ns=2; where the server may number its namespaces anew."""
     scale: Annotated[Finite, AfterValidator(_factor)] = 1.0
     """Factor from the node's number to the engineering unit. 0.1, 0.01 ... divide by 10, 100 ... exactly."""
     offset: Finite = 0.0

@@ -5,41 +5,45 @@ import binascii
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import unquote
 from uuid import UUID
 
-_SHAPE = re.compile(r"(?:ns=(?P<namespace>[^;]*);)?(?P<kind>[isgb])=(?P<identifier>.*)", re.DOTALL)
-_EXPECTED = "a NodeId such as ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID or ns=2;b=BASE64"
+_SHAPE = re.compile(r"(?:ns=(?P<namespace>[^;]*);|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<identifier>.*)", re.DOTALL)
+_EXPECTED = "a NodeId such as ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID ns=2;b=BASE64 or nsu=URI;s=Speed"
 
 
 @dataclass(frozen=True, slots=True)
 class NodeAddress:
-    """One node of one server. kind: `i` numeric (uint32), `s` string, `g` GUID, `b` opaque bytes."""
+    """One node of one server. kind: `i` numeric (uint32), `s` string, `g` GUID, `b` opaque bytes.
+
+    uri: the namespace's URI where it was given instead of an index, else ""; the session's NamespaceArray has the index.
+    """
 
     namespace: int
     kind: Literal["i", "s", "g", "b"]
     identifier: int | str | UUID | bytes
+    uri: str = ""
 
 
 def parse_node_id(text: object) -> NodeAddress:
     """Take a NodeId apart. Raises ValueError that names what is wrong and what was expected."""
     if not isinstance(text, str):
         raise ValueError(f"{text!r} is not text; expected {_EXPECTED}")
-    if text.startswith("nsu="):
-        raise ValueError(f"{text!r}: namespace URIs (nsu=) are not supported yet; expected {_EXPECTED}")
     match = _SHAPE.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a NodeId; expected {_EXPECTED}")
     namespace = 0 if match["namespace"] is None else _number(match["namespace"], 2**16, text, "ns")
     kind, identifier = match["kind"], match["identifier"]
+    uri = unquote(match["uri"] or "")
     if kind == "i":
-        return NodeAddress(namespace, "i", _number(identifier, 2**32, text, "i"))
+        return NodeAddress(namespace, "i", _number(identifier, 2**32, text, "i"), uri)
     if kind == "s":
         if not 1 <= len(identifier) <= 4096:
             raise ValueError(f"{text!r}: the identifier after s= must have 1 to 4096 characters")
-        return NodeAddress(namespace, "s", identifier)
+        return NodeAddress(namespace, "s", identifier, uri)
     if kind == "g":
-        return NodeAddress(namespace, "g", _guid(identifier, text))
-    return NodeAddress(namespace, "b", _opaque(identifier, text))
+        return NodeAddress(namespace, "g", _guid(identifier, text), uri)
+    return NodeAddress(namespace, "b", _opaque(identifier, text), uri)
 
 
 def _number(digits: str, below: int, text: str, name: str) -> int:

@@ -14,7 +14,7 @@ def device(**keys):
 
 def test_defaults_are_in_nanoseconds():
     config = device()
-    assert (config.mode, config.security, config.queue_size) == ("subscribe", "none", 10)
+    assert (config.mode, config.security, config.queue_size) == ("subscribe", "auto", 10)
     assert (config.interval, config.sampling) == (1_000_000_000, 500_000_000)
     assert (config.timeout, config.session_timeout, config.clock_tolerance) == (10**10, 6 * 10**10, 5 * 10**9)
 
@@ -43,7 +43,9 @@ def test_the_port_is_written_out(given, kept):
         ({"interval": "1"}, "with a unit"),
         ({"interval": "1ms"}, "10ms"),
         ({"queue_size": 0}, "greater than or equal to 1"),
-        ({"security": "Basic256Sha256"}, "'none'"),
+        ({"security": "Basic512"}, "'none'"),
+        ({"user_certificate": "a.pem"}, "user_key as well"),
+        ({"user_certificate": "a", "user_key": "b", "username": "me", "password": "x"}, "two ways to log in"),
         ({"username": "me"}, "password as well"),
         ({"password": "x"}, "username as well"),
         ({"speed": 1}, "not permitted"),

@@ -39,7 +39,7 @@ def test_every_kind_of_identifier_is_taken_apart(text, expected):
         ("s=", "1 to 4096"),
         ("g=123", "GUID"),
         ("b=***", "base64"),
-        ("nsu=urn:x;s=1", "not supported yet"),
+        ("nsu=;s=1", "is not a NodeId"),
         (2258, "not text"),
     ],
 )

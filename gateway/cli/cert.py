@@ -1,0 +1,93 @@
+"""`gateway cert`: the gateway's own OPC UA certificate, and whom it trusts."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.sources.opcua.folders import DEFAULT_FOLDER
+
+app = typer.Typer(help="OPC UA certificates: the gateway's own, and which servers are trusted.", no_args_is_help=True)
+
+Folder = Annotated[
+    Path, typer.Option("--pki", envvar="GATEWAY_OPCUA_PKI", metavar="DIR", help="The folder that pki: of the devices names.")
+]
+DEFAULT = Path(DEFAULT_FOLDER)
+_FEWEST_DIGITS = 8
+_PLACES = ("trusted", "issuers", "rejected")
+
+
+@app.command("list")
+def list_certificates(pki: Folder = DEFAULT) -> None:
+    """List trusted, issuing and rejected certificates with their fingerprints. Exit code 1 when a file cannot be read."""
+    from gateway.sources.opcua.certificates import application_uris, fingerprint
+    from gateway.sources.opcua.pki import Pki
+
+    try:
+        for listed in (entry for place in _PLACES for entry in Pki(pki).listed(place)):
+            certificate = listed.certificate
+            who = ", ".join(application_uris(certificate)) or certificate.subject.rfc4514_string()
+            until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+            typer.echo(f"{listed.place:<8}  {fingerprint(certificate)}  until {until}  {who}")
+    except (OSError, ValueError) as error:
+        raise _failed(error) from None
+
+
+@app.command()
+def trust(
+    what: Annotated[str, typer.Argument(metavar="FINGERPRINT|FILE", help="Of a rejected one, 8 digits or more; or a file.")],
+    pki: Folder = DEFAULT,
+) -> None:
+    """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt."""
+    from gateway.sources.opcua.certificates import fingerprint, load_certificate
+    from gateway.sources.opcua.pki import Pki
+
+    store, path = Pki(pki), Path(what)
+    try:
+        if path.is_file():
+            certificate = load_certificate(path.read_bytes())
+        else:
+            digits = what.replace(":", "").lower()
+            matches = [e.certificate for e in store.listed("rejected") if fingerprint(e.certificate).startswith(digits)]
+            if len(digits) < _FEWEST_DIGITS or len(matches) != 1:
+                found = "too few digits" if len(digits) < _FEWEST_DIGITS else f"{len(matches)} rejected ones begin so"
+                raise ValueError(f"{what}: {found} in {pki}; gateway cert list --pki {pki} shows them")
+            certificate = matches[0]
+        target = store.trust(certificate)
+    except (OSError, ValueError) as error:
+        raise _failed(error) from None
+    typer.echo(f"trusted: {certificate.subject.rfc4514_string()}, SHA-256 {fingerprint(certificate)}, in {target}")
+
+
+@app.command()
+def show(pki: Folder = DEFAULT) -> None:
+    """Show the gateway's own certificate (made if there is none): what servers have to trust."""
+    _show(pki, renew=False)
+
+
+@app.command()
+def new(pki: Folder = DEFAULT) -> None:
+    """Make a new own certificate now; key and application URI stay. Servers must trust it before they let the gateway in."""
+    _show(pki, renew=True)
+
+
+def _show(folder: Path, *, renew: bool) -> None:
+    from gateway.sources.opcua.certificates import fingerprint
+    from gateway.sources.opcua.pki import Pki
+
+    store, now = Pki(folder), datetime.now(UTC)
+    try:
+        own = store.renew(now) if renew else store.own(now)
+    except (OSError, ValueError) as error:
+        raise _failed(error) from None
+    typer.echo(f"file             {store.own_path}\napplication URI  {own.application_uri}")
+    for name, certificate in (("", own.certificate), ("next ", own.next)):
+        if certificate is not None:
+            typer.echo(f"{name + 'SHA-256':<16} {fingerprint(certificate)}")
+            typer.echo(f"{name + 'valid until':<16} {certificate.not_valid_after_utc:%Y-%m-%d}")
+
+
+def _failed(error: Exception) -> typer.Exit:
+    typer.echo(str(error), err=True)
+    return typer.Exit(1)

@@ -1,0 +1,76 @@
+"""discover, browse and read against both servers."""
+
+import asyncio
+import csv
+import io
+
+import pytest
+from asyncua import ua
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from gateway.cli.opcua import device, read_opcua
+from gateway.sources.opcua.config import OpcUaTag
+from gateway.sources.opcua.pki import Pki
+from tests.support.opcua_secure import KEY, SecureServer
+from tests.support.opcua_server import AsyncuaServer, NodeServer
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return tmp_path_factory.mktemp("opcua-store")
+
+
+async def command(*words: str):
+    return await asyncio.to_thread(CliRunner().invoke, app, list(words))
+
+
+async def test_discover_lists_policies_and_certificates(tmp_path, port):
+    policy = ua.SecurityPolicyType.Aes256Sha256RsaPss_SignAndEncrypt
+    async with SecureServer(port, tmp_path, [policy], key=KEY) as server:
+        result = await command("discover", server.url)
+    assert result.exit_code == 0
+    assert {"Aes256_Sha256_RsaPss", "SignAndEncrypt", server.fingerprint} <= set(result.stdout.split())
+
+
+async def test_discover_says_that_nobody_answers(port):
+    result = await command("discover", f"opc.tcp://127.0.0.1:{port}")
+    assert result.exit_code == 1
+    assert "cannot ask" in result.stderr
+
+
+async def test_browse_writes_a_tag_file_that_the_configuration_takes(node, port, store):
+    async with NodeServer(node, port, store, count=150, period=0) as server:
+        result = await command("browse", server.url, "--security", "none", "--csv")
+    assert result.exit_code == 0, result.stderr
+    tags = [OpcUaTag.model_validate(row) for row in csv.DictReader(io.StringIO(result.stdout))]
+    nodes = {tag.name: tag.node for tag in tags}
+    assert {nodes[f"Line.v{i}"] for i in range(150)} == {f"ns=1;s=v{i}" for i in range(150)}
+    assert "Line.text" not in nodes
+    assert {tag.name: tag.unit for tag in tags if tag.unit} == {"Line.analog": "°C"}
+
+
+async def test_browse_shows_a_tree_over_an_encrypted_channel(tmp_path, port):
+    policy = ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt
+    async with SecureServer(port, tmp_path, [policy], key=KEY) as server:
+        refused = await command("browse", server.url, "--pki", str(tmp_path / "pki"))
+        Pki(tmp_path / "pki").trust(server.certificate)
+        shown = await command("browse", server.url, "--pki", str(tmp_path / "pki"))
+    assert refused.exit_code == 1
+    assert "gateway cert trust" in refused.stderr
+    assert "v0 ns=2;s=v0 Double 42.0" in shown.stdout
+
+
+async def test_browse_has_a_ceiling_and_says_so(port):
+    async with AsyncuaServer(port, 50) as server:
+        result = await command("browse", server.url, "--security", "none", "--most", "20")
+    assert result.exit_code == 1
+    assert "more than 20 nodes" in result.stderr
+
+
+async def test_read_shows_values_and_fails_on_a_missing_node(port, capsys):
+    async with AsyncuaServer(port, 2) as server:
+        config = device(server.url, security="none")
+        assert await asyncio.to_thread(read_opcua, config, ["ns=2;s=v0"]) == 0
+        assert await asyncio.to_thread(read_opcua, config, ["ns=2;s=v0", "ns=2;s=none"]) == 1
+    assert "BadNodeIdUnknown" in capsys.readouterr().out

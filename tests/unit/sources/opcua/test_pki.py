@@ -1,0 +1,81 @@
+"""The PKI folder: the own certificate and its succession, trust and rejection."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway.sources.opcua import pki as module
+from gateway.sources.opcua.certificates import fingerprint
+from gateway.sources.opcua.pki import Pki
+from tests.support.opcua_secure import KEY, certificate
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def pki(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "make_key", lambda: KEY)
+    return Pki(tmp_path / "a" / "pki")
+
+
+def test_the_own_certificate_is_made_once_and_the_key_is_private(pki):
+    own = pki.own(NOW)
+    assert pki.own(NOW).certificate == own.certificate
+    assert (pki.folder / "own/private/key.pem").stat().st_mode & 0o777 == 0o600
+    assert own.application_uri.startswith("urn:")
+
+
+def test_many_at_once_get_one_certificate(pki):
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: fingerprint(Pki(pki.folder).own(NOW).certificate), range(20)))
+    assert len(set(found)) == 1
+
+
+def test_the_next_certificate_lies_ready_before_it_is_used_and_keeps_key_and_uri(pki):
+    first = pki.own(NOW)
+    end = first.certificate.not_valid_after_utc
+    assert pki.own(end - timedelta(days=61)).next is None
+    ready = pki.own(end - timedelta(days=59))
+    assert ready.certificate == first.certificate
+    assert ready.next is not None
+    used = pki.own(end - timedelta(days=6))
+    assert (used.certificate, used.next) == (ready.next, None)
+    assert used.application_uri == first.application_uri
+    assert used.certificate.public_key() == first.certificate.public_key()
+
+
+def test_a_new_certificate_on_demand_keeps_key_and_uri(pki):
+    first, second = pki.own(NOW), pki.renew(NOW)
+    assert fingerprint(first.certificate) != fingerprint(second.certificate)
+    assert first.application_uri == second.application_uri
+
+
+def test_a_foreign_key_is_noticed(pki):
+    pki.own(NOW)
+    pki.own_path.write_bytes(b"")
+    with pytest.raises(ValueError, match="is not a certificate"):
+        pki.own(NOW)
+
+
+def test_what_is_trusted_is_no_longer_rejected(pki):
+    one = certificate(KEY)
+    pki.reject(one)
+    pki.reject(one)
+    assert [entry.certificate for entry in pki.listed("rejected")] == [one]
+    pki.trust(one)
+    assert (pki.listed("rejected"), pki.lists().trusted) == ([], [one])
+
+
+def test_rejected_certificates_have_a_ceiling(pki, monkeypatch):
+    monkeypatch.setattr(module, "MOST_REJECTED", 2)
+    for _ in range(4):
+        pki.reject(certificate(KEY))
+    assert len(pki.listed("rejected")) == 2
+
+
+def test_a_file_that_is_no_certificate_is_named(pki):
+    pki.trust(certificate(KEY))
+    (pki.folder / "trusted/certs/junk.pem").write_text("junk")
+    with pytest.raises(ValueError, match=r"junk\.pem is not a certificate"):
+        pki.lists()

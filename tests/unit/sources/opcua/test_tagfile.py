@@ -1,0 +1,18 @@
+"""Tag names from browse paths."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.fields import check_name
+from gateway.sources.opcua.tagfile import tag_file, tag_names
+
+
+def test_names_are_paths_joined_by_dots():
+    assert tag_file([(("Line", "Speed"), "ns=2;s=a,b", "m/s")]) == 'name,node,unit\nLine.Speed,"ns=2;s=a,b",m/s\n'
+
+
+@given(st.lists(st.lists(st.text(max_size=80), max_size=4), max_size=20))
+def test_every_name_is_valid_and_unique(paths):
+    names = tag_names(paths)
+    assert len(set(names)) == len(paths)
+    assert [check_name(name) for name in names] == names
