@@ -72,6 +72,34 @@ class Delivery:
     live: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What MQTT 5 can say beside a payload (3.3.2.3); 3.1.1 says nothing. expiry_s: 0 for never; user: names and values."""
+
+    content_type: str = ""
+    user: tuple[tuple[str, str], ...] = ()
+    expiry_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One publication, as it goes over the wire at QoS 1."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    properties: Properties = Properties()
+
+
+class Layout(Protocol):
+    """How messages look on the wire: which topics, which format. A message counts as delivered when all its packets are."""
+
+    def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
+        """At least one packet. hist: it is sent from backlog. most_bytes: the largest payload that the broker takes, as far
+        as it says so; what cannot be made smaller is returned as it is."""
+        ...
+
+
 class MessageQueue(Protocol):
     """The pipeline's side of the outbox."""
 
