@@ -4,10 +4,10 @@ from collections import defaultdict
 from math import isfinite
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.output import Output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.sourcekind import DeviceEntry
@@ -23,9 +23,9 @@ def check_config(folder: Path) -> int:
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
-    console = Console(soft_wrap=True, highlight=False)
+    console = Output()
     console.print(f"[bold green]{escape(str(folder))} can be used[/] (configuration {settings.hash})\n")
-    console.print(_devices(settings))
+    console.table(_devices(settings))
     _print_reads(console, settings)
     _print_publishes(console, settings)
     for warning in settings.warnings:
@@ -36,7 +36,7 @@ def check_config(folder: Path) -> int:
 def _devices(settings: Settings) -> Table:
     table = Table(title="Devices", title_justify="left", title_style="bold")
     for heading in ("device", "protocol", "connection"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for heading in ("tags", "with limits", "with detector"):
         table.add_column(heading, justify="right")
     for kind, entry in zip(settings.kinds, settings.entries, strict=True):
@@ -48,7 +48,7 @@ def _devices(settings: Settings) -> Table:
     return table
 
 
-def _print_reads(console: Console, settings: Settings) -> None:
+def _print_reads(console: Output, settings: Settings) -> None:
     console.print("\n[bold]Would read[/]")
     entries: dict[str, list[DeviceEntry]] = defaultdict(list)
     for kind, entry in zip(settings.kinds, settings.entries, strict=True):
@@ -58,7 +58,7 @@ def _print_reads(console: Console, settings: Settings) -> None:
             console.print(f"  {escape(line)}")
 
 
-def _print_publishes(console: Console, settings: Settings) -> None:
+def _print_publishes(console: Output, settings: Settings) -> None:
     root = settings.root
     topics = Topics.of(root.mqtt.root, root.name, settings.table.devices)
     length = f"{root.window.length / 1e9:g} s"
@@ -73,3 +73,4 @@ def _print_publishes(console: Console, settings: Settings) -> None:
         console.print(f"  {escape(topics.event(device))}  (at once)")
         console.print(f"  {escape(topics.stats(device))}  (counters, every {root.publish.stats / 1e9:g} s)")
     console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)\n")
+    console.print(f"[bold]Would keep[/] in {escape(str(root.outbox.path))} what the broker does not have yet\n")

@@ -11,12 +11,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from gateway.core.errors import ConfigError, Problem
+from gateway.core.fields import existing_files, files_relative_to
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.tags import Tag, TagTable
 from gateway.kinds import KINDS
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
-from gateway.settings.problems import note_validation, unknown_key
+from gateway.settings.problems import note_validation, show, unknown_key
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
@@ -58,6 +59,7 @@ class _Loader:
             self.problems.append(Problem(str(self.folder / "devices"), 0, "", "no enabled device", "a file *.yaml"))
         if self.problems or root is None:
             raise ConfigError(sorted(dict.fromkeys(self.problems), key=lambda p: (p.file, p.line)))
+        self._check_files(root, devices)
         return self._assembled(root, devices)
 
     # -- gateway.yaml ------------------------------------------------------------------------------------------------
@@ -92,6 +94,8 @@ class _Loader:
             note_validation(document, error, Root, environment=lambda path: self._variable(document, path))
         except SettingsError as error:
             document.problems.append(self._unreadable_variable(error))
+        except RecursionError:
+            document.problems.append(Problem("environment", 0, ENV_PREFIX + "...", "a variable is nested too deeply"))
         except OverflowError:
             document.add((), "holds a number beyond all measure")
         return None
@@ -125,11 +129,21 @@ class _Loader:
             elif head == "DEVICES" and not rest:
                 self.problems.append(Problem("environment", 0, name, "names no device", _DEVICE_VARIABLE))
 
+    def _files(self, place: Path) -> list[Path]:
+        """What is in a folder, hidden files left out; none where there is no folder."""
+        try:
+            return sorted(path for path in place.iterdir() if not path.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.problems.append(Problem(str(place), 0, "", f"cannot be read: {error.strerror}", "a folder"))
+            return []
+
     # -- devices -----------------------------------------------------------------------------------------------------
 
     def _devices(self) -> list[_Device]:
         place = self.folder / "devices"
-        files = sorted(p for p in place.glob("*") if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
+        files = [p for p in self._files(place) if p.suffix in (".yaml", ".yml")]
         devices = [d for d in map(self._device, files) if d is not None]
         stems = {_variable_part(p.stem) for p in files}
         for name in sorted(self.environ):
@@ -162,7 +176,7 @@ class _Loader:
         protocol = value.get("protocol")
         kind = KINDS.get(protocol) if isinstance(protocol, str) else None
         if kind is None:
-            message = "is missing" if protocol is None else f"{protocol!r} is not known"
+            message = "is missing" if protocol is None else f"{show(protocol)} is not known"
             document.add(("protocol",), message, " or ".join(KINDS))
             return None
         own = {"name": path.stem} | {k: v for k, v in value.items() if k not in _OWN_KEYS}
@@ -234,7 +248,9 @@ class _Loader:
     def _tag_file(self, device: _Device, tag_file: Any) -> None:
         place = self.folder / "tags"
         if not isinstance(tag_file, str) or not tag_file or Path(tag_file).name != tag_file:
-            device.document.add(("tag_file",), f"{tag_file!r} is not a file name", "a file in tags/, for instance press.csv")
+            device.document.add(
+                ("tag_file",), f"{show(tag_file)} is not a file name", "a file in tags/, for instance press.csv"
+            )
             return
         path = place / tag_file
         if not _is_file(path):
@@ -265,7 +281,7 @@ class _Loader:
 
     def _tag(self, device: _Device, document: Document, item: Any, path: KeyPath) -> None:
         if not isinstance(item, dict):
-            document.add(path, f"{item!r} is not a tag", "keys such as name: and address:")
+            document.add(path, f"{show(item)} is not a tag", "keys such as name: and address:")
             return
         tag = self._validated(document, self._tag_model(device.kind), item, path)
         if tag is None:
@@ -299,10 +315,18 @@ class _Loader:
         self.problems.append(document.problem(path, message, "another name"))
 
     def _check_unused_tag_files(self) -> None:
-        used = {p.resolve() for p in self.read}
-        for path in sorted((self.folder / "tags").glob("*.csv")):
-            if path.resolve() not in used:
+        used = {os.path.realpath(path) for path in self.read}
+        for path in self._files(self.folder / "tags"):
+            if path.suffix == ".csv" and os.path.realpath(path) not in used:
                 self.warnings.append(f"{path!s}: no device uses this file")
+
+    def _check_files(self, root: Root, devices: list[_Device]) -> None:
+        """Only a warning: a certificate may be on its way, and the devices are to be read meanwhile."""
+        files = [(f"{self.folder / 'gateway.yaml'}: {key}", path) for key, path in existing_files(root).items()]
+        files += [(f"{d.document.file}: {key}", path) for d in devices for key, path in d.config.files().items()]
+        for place, path in files:
+            if not os.access(path, os.R_OK):
+                self.warnings.append(f"{place}: {path} {'cannot be read' if path.exists() else 'does not exist'}")
 
     # -- the result --------------------------------------------------------------------------------------------------
 
@@ -364,4 +388,5 @@ def load(folder: Path) -> Settings:
     problem found."""
     if not folder.is_dir():
         raise ConfigError([Problem(str(folder), 0, "", "no such folder", "a folder with gateway.yaml, devices/ and tags/")])
-    return _Loader(folder).settings()
+    with files_relative_to(folder):
+        return _Loader(folder).settings()

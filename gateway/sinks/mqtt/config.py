@@ -1,12 +1,11 @@
 """Where the broker is and how to speak to it."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
-from gateway.core.fields import ConfigModel, IntervalNs, TimeoutNs, check_name, default
+from gateway.core.fields import ConfigModel, ExistingFile, IntervalNs, TimeoutNs, check_name, default
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _OTHER_SCHEMES = {"tcp": "mqtt", "ssl": "mqtts", "tls": "mqtts", "http": "mqtt", "https": "mqtts"}
@@ -72,13 +71,14 @@ def check_keepalive(value_ns: int) -> int:
 
 
 class MqttTls(ConfigModel):
-    """TLS, used when the url begins with mqtts://. Version 1.2 at least. The files are read at each connect."""
+    """TLS, used when the url begins with mqtts://. Version 1.2 at least. The files are read at each connect;
+    relative paths count from the configuration folder."""
 
-    ca: Path | None = None
+    ca: ExistingFile | None = None
     """PEM file of the CA that signed the broker's certificate. Default: what the operating system trusts."""
-    cert: Path | None = None
+    cert: ExistingFile | None = None
     """PEM file of the gateway's own certificate (and its chain), where the broker asks for one. Needs `key`."""
-    key: Path | None = None
+    key: ExistingFile | None = None
     """PEM file of the private key to `cert`, not encrypted."""
     insecure: bool = False
     """True accepts any certificate from anybody. For a first try on the bench only."""

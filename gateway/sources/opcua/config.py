@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs, default
+from gateway.core.fields import DeviceModel, DurationNs, ExistingFile, FilePath, IntervalNs, TagModel, TimeoutNs, default
 from gateway.sources.opcua.folders import DEFAULT_FOLDER
 from gateway.sources.opcua.nodeid import parse_node_id
 
@@ -71,9 +71,9 @@ class OpcUaDevice(DeviceModel):
     """Password of the user. Better given in the environment than in a file."""
     plain_password: bool = False
     """True allows a password to travel in clear where the server offers no encryption for it."""
-    user_certificate: str | None = None
+    user_certificate: ExistingFile | None = None
     """PEM or DER file: log in with this X.509 certificate instead of a user name. Needs user_key."""
-    user_key: str | None = None
+    user_key: ExistingFile | None = None
     """PEM or DER file with the private RSA key of user_certificate, without a pass phrase."""
     security: Literal[
         "auto", "Aes256_Sha256_RsaPss", "Aes128_Sha256_RsaOaep", "Basic256Sha256", "Basic256", "Basic128Rsa15", "none"
@@ -84,7 +84,7 @@ class OpcUaDevice(DeviceModel):
     """`Sign`: others can read, but not change. Of no effect with security none."""
     check_host: bool = True
     """False accepts a trusted certificate that is made for another host name or address than url's."""
-    pki: str = DEFAULT_FOLDER
+    pki: FilePath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
