@@ -22,8 +22,7 @@ class DeviceEntry:
     first_tag: int
 
 
-def _nothing_between(device: Any, tags: Sequence[Any]) -> Sequence[tuple[int, str, str, str]]:
-    del device, tags
+def _nothing_between(*_: Any) -> Sequence[tuple[int, str, str, str]]:
     return ()
 
 
@@ -37,6 +36,7 @@ class SourceKind:
     device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
+    check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
     """
 
     name: str
@@ -48,3 +48,4 @@ class SourceKind:
     plan: Callable[[Sequence[DeviceEntry]], list[str]]
     build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]
     check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
+    check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between

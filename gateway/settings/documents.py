@@ -35,7 +35,8 @@ class _TooMuchError(Exception):
 class Document:
     """The content of one file. lines: the line of each key path; () is the file itself.
 
-    origins: where top-level keys really stand, if not in this file (templates); problems are put there.
+    origins: where top-level keys really stand, if not here (templates, lists of devices); problems are put there.
+    prefix: the key path of this document within its file, for one of several in it.
     tabular: the first part of each path is the number of a row, which problems do not show (they have its line).
     """
 
@@ -45,6 +46,12 @@ class Document:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     origins: dict[str, "Document"] = field(default_factory=dict)
+    prefix: KeyPath = ()
+
+    def part(self, path: KeyPath, value: Any) -> "Document":
+        """What stands at a key path as a document of its own."""
+        lines = {where[len(path) :]: line for where, line in self.lines.items() if where[: len(path)] == path}
+        return Document(self.file, value, lines=lines, prefix=self.prefix + path)
 
     def line(self, path: KeyPath) -> int:
         """The line of the longest known beginning of `path`, 0 if there is none."""
@@ -57,7 +64,7 @@ class Document:
         """A problem at a key path."""
         if path and path[0] in self.origins:
             return self.origins[str(path[0])].problem(path, message, expected)
-        shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else path
+        shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else self.prefix + path
         return Problem(self.file, self.line(path), ".".join(str(part) for part in shown), message, expected)
 
     def add(self, path: KeyPath, message: str, expected: str = "") -> None:

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import os
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,9 +144,9 @@ class _Loader:
 
     def _devices(self) -> list[_Device]:
         place = self.folder / "devices"
-        files = [p for p in self._files(place) if p.suffix in (".yaml", ".yml")]
-        devices = [d for d in map(self._device, files) if d is not None]
-        stems = {_variable_part(p.stem) for p in files}
+        found = [one for p in self._files(place) if p.suffix in (".yaml", ".yml") for one in self._device_documents(p)]
+        devices = [d for document, name in found if (d := self._device(document, name)) is not None]
+        stems = {_variable_part(name) for _, name in found}
         for name in sorted(self.environ):
             rest = name.removeprefix(f"{ENV_PREFIX}DEVICES__")
             if rest != name and not any(len(rest) > len(stem) + 2 and rest.startswith(f"{stem}__") for stem in stems):
@@ -154,33 +155,56 @@ class _Loader:
                 self.problems.append(Problem("environment", 0, name, problem, expected))
         return devices
 
-    def _device(self, path: Path) -> _Device | None:
-        document = self.yaml(path)
+    def _device_documents(self, path: Path) -> list[tuple[Document, str]]:
+        """The devices of a file with the name of each: one, named like the file, or those of its list `devices`, to which
+        the other keys of the file belong in common."""
+        whole = self.yaml(path)
+        if not isinstance(whole.value, dict) or "devices" not in whole.value:
+            return [(whole, path.stem)]
+        common = {key: item for key, item in whole.value.items() if key != "devices"}
+        listed = whole.value["devices"]
+        if not isinstance(listed, list) or not listed:
+            whole.add(("devices",), "is not a list", "one entry for each device: - {name: ..., ...}")
+            listed = []
+        found = []
+        for place, item in enumerate(listed):
+            if not isinstance(item, dict):
+                whole.add(("devices", place), f"{show(item)} is not a device", "keys such as name: and url:")
+            elif not isinstance(item.get("name"), str):
+                whole.add(("devices", place, "name"), "is missing", "a name for each device of a list")
+            else:
+                document = whole.part(("devices", place), _merged(common, item))
+                document.origins = {key: whole for key in common if key not in item}
+                found.append((document, item["name"]))
+        self.problems += whole.problems
+        return found
+
+    def _device(self, document: Document, name: str) -> _Device | None:
         value = document.value
         device = None
         if not document.problems and not isinstance(value, dict):
             document.add((), "is not a mapping", "keys such as protocol:, url:, tags:")
         elif isinstance(value, dict):
-            device = self._parsed_device(document, path, value)
+            device = self._parsed_device(document, name, value)
         self.problems += document.problems
         return device if device is not None and device.config.enabled else None
 
-    def _parsed_device(self, document: Document, path: Path, value: dict[str, Any]) -> _Device | None:
+    def _parsed_device(self, document: Document, name: str, value: dict[str, Any]) -> _Device | None:
         value, template = expand(self.folder, document, value)
         if template is not None:
             self.read.append(Path(template.file))
             self.problems += template.problems
             if template.problems:
                 return None
-        self._override(document, path, value)
+        self._override(document, name, value)
         protocol = value.get("protocol")
         kind = KINDS.get(protocol) if isinstance(protocol, str) else None
         if kind is None:
             message = "is missing" if protocol is None else f"{show(protocol)} is not known"
             document.add(("protocol",), message, " or ".join(KINDS))
             return None
-        own = {"name": path.stem} | {k: v for k, v in value.items() if k not in _OWN_KEYS}
-        prefix = _device_prefix(path)
+        own = {"name": name} | {k: v for k, v in value.items() if k not in _OWN_KEYS}
+        prefix = _device_prefix(name)
         config = self._validated(document, kind.device_model, own, (), _OWN_KEYS, prefix)
         defaults = {} if value.get("defaults") is None else value["defaults"]
         policy = self._validated(document, PolicyDefaults, defaults, ("defaults",), (), prefix)
@@ -188,9 +212,9 @@ class _Loader:
         self._tags(device, value)
         return device if config is not None else None
 
-    def _override(self, document: Document, path: Path, value: dict[str, Any]) -> None:
-        """GATEWAY__DEVICES__NAME__KEY sets a plain key of devices/name.yaml."""
-        prefix = _device_prefix(path)
+    def _override(self, document: Document, device: str, value: dict[str, Any]) -> None:
+        """GATEWAY__DEVICES__NAME__KEY sets a plain key of devices/name.yaml, or of the device of this name in a list."""
+        prefix = _device_prefix(device)
         for name, text in self.environ.items():
             if name.startswith(prefix) and name != prefix:
                 target = value
@@ -309,6 +333,10 @@ class _Loader:
                 if where != (document, path):
                     place = f"{where[0].file}:{where[0].line(where[1])}"
                     self._late_problem(document, (*path, "name"), f"{tag.name!r} is already a tag of this device: {place}")
+        for kind in KINDS.values():
+            of_kind = [device for device in devices if device.kind is kind]
+            for row, key, message, expected in kind.check_devices([device.config for device in of_kind]):
+                self.problems.append(of_kind[row].document.problem((key,), message, expected))
 
     def _late_problem(self, document: Document, path: KeyPath, message: str) -> None:
         """A problem found after the document's own problems were collected."""
@@ -363,9 +391,15 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _device_prefix(path: Path) -> str:
-    """How the environment variables for a device file begin."""
-    return f"{ENV_PREFIX}DEVICES__{_variable_part(path.stem)}__"
+def _merged(common: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a device of a list, with those in common; parameters of both."""
+    both = [part["parameters"] for part in (common, item) if isinstance(part.get("parameters"), dict)]
+    return deepcopy(common) | item | ({"parameters": both[0] | both[1]} if len(both) == 2 else {})
+
+
+def _device_prefix(name: str) -> str:
+    """How the environment variables for a device begin."""
+    return f"{ENV_PREFIX}DEVICES__{_variable_part(name)}__"
 
 
 def _variable_part(name: str) -> str:

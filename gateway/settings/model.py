@@ -104,6 +104,20 @@ _FROM_TEMPLATE: dict[str, Any] = {
 }
 
 
+_LIST: dict[str, Any] = {
+    "type": "object",
+    "description": "Several devices. All other keys of the file belong to each of them.",
+    "required": ["devices"],
+    "properties": {
+        "devices": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "object", "required": ["name"], "description": "One device: its name and its own keys."},
+        }
+    },
+}
+
+
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of `gateway.yaml` and, under `$defs`, of device files: for editors and reviews."""
     root = Root.model_json_schema()
@@ -116,5 +130,7 @@ def schema() -> dict[str, Any]:
         devices.append({"$ref": f"#/$defs/{device['title']}"})
     definitions["DeviceFromTemplate"] = _FROM_TEMPLATE
     devices.append({"$ref": "#/$defs/DeviceFromTemplate"})
+    definitions["DeviceList"] = _LIST
+    devices.append({"$ref": "#/$defs/DeviceList"})
     definitions["DeviceFile"] = {"anyOf": devices, "description": "One file in config/devices/."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | root | {"$defs": definitions}

@@ -43,7 +43,7 @@ def expand(folder: Path, document: Document, value: dict[str, Any]) -> tuple[dic
         template.add((key,), "a template cannot use another one")
     if "tags" in filled and "tags" in own:
         document.add(("tags",), "stand in the template already", "tags in the template, or tag_file for more")
-    document.origins = {key: template for key in filled if key not in own}
+    document.origins |= {key: template for key in filled if key not in own}
     return filled | own, template
 
 
