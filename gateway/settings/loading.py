@@ -23,6 +23,7 @@ from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
 _OWN_KEYS = ("tags", "tag_file", "defaults")
+_OF_COMMANDS = ("GATEWAY_MQTT_PASSWORD",)
 _DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in capitals"
 
 
@@ -61,6 +62,7 @@ class _Loader:
         if self.problems or root is None:
             raise ConfigError(sorted(dict.fromkeys(self.problems), key=lambda p: (p.file, p.line)))
         self._check_files(root, devices)
+        self._check_near_names(root)
         return self._assembled(root, devices)
 
     # -- gateway.yaml ------------------------------------------------------------------------------------------------
@@ -129,6 +131,18 @@ class _Loader:
                 self.problems.append(Problem("environment", 0, name, "is not a known setting", hint))
             elif head == "DEVICES" and not rest:
                 self.problems.append(Problem("environment", 0, name, "names no device", _DEVICE_VARIABLE))
+
+    def _check_near_names(self, root: Root) -> None:
+        """One underscore is easily taken for two; what looks like a setting and is none must not pass in silence."""
+        for name in sorted(os.environ):
+            field, _, rest = name.upper().removeprefix("GATEWAY_").partition("_")
+            if name.upper().startswith(ENV_PREFIX) or not name.upper().startswith("GATEWAY_") or not rest:
+                continue
+            own = root.mqtt.password or not root.mqtt.username  # a password for `tail` alone is no mistake
+            if field.lower() in Root.model_fields and not (name in _OF_COMMANDS and own):
+                self.warnings.append(
+                    f"environment: {name} is not read; {ENV_PREFIX}{field}__{rest} is, with two underscores"
+                )
 
     def _files(self, place: Path) -> list[Path]:
         """What is in a folder, hidden files left out; none where there is no folder."""

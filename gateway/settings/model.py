@@ -32,17 +32,17 @@ class Root(BaseSettings):
 
     name: Name
     """Name of this gateway: one level of every topic, unique at the broker."""
-    mqtt: MqttConfig = MqttConfig()
+    mqtt: MqttConfig = Field(default_factory=MqttConfig)
     """The broker upstream."""
-    outbox: OutboxConfig = OutboxConfig()
+    outbox: OutboxConfig = Field(default_factory=OutboxConfig)
     """The durable queue between the windows and the broker."""
-    window: WindowConfig = WindowConfig()
+    window: WindowConfig = Field(default_factory=WindowConfig)
     """Length and grace of the windows."""
-    detection: DetectionConfig = DetectionConfig()
+    detection: DetectionConfig = Field(default_factory=DetectionConfig)
     """The adaptive detector; tags choose it with their key `anomaly`."""
-    publish: PublishConfig = PublishConfig()
+    publish: PublishConfig = Field(default_factory=PublishConfig)
     """What is sent."""
-    defaults: PolicyDefaults = PolicyDefaults()
+    defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
     """Values for tags that do not say otherwise."""
 
     @classmethod
