@@ -1,6 +1,7 @@
 """The one place that connects to the broker, again and again, and carries messages from the outbox to it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports import Deliveries, Delivery, Sink
+from gateway.core.ports import Deliveries, Delivery, Layout, Sink
 from gateway.runtime.flights import Flights
 from gateway.runtime.seldom import Seldom
 
@@ -36,7 +37,7 @@ class Status(Protocol):
 
 
 class Publisher:
-    """Keeps the sink connected, full jitter between attempts, and up to `in_flight` deliveries on their way.
+    """Keeps the sink connected, full jitter between attempts, and up to `in_flight` packets on their way.
 
     A delivery is acknowledged on its PUBACK and on nothing else. While connected, `set_live(True)` holds: it is called
     between the acceptance and the birth, and `set_live(False)` after a loss, before what was in flight goes back to the
@@ -52,7 +53,7 @@ class Publisher:
         *,
         in_flight: int,
         ack_timeout_s: float,
-        mark_hist: Callable[[bytes], bytes],
+        layout: Layout,
         status: Status,
         set_live: Callable[[bool], None],
         delays: Callable[[], Iterator[float]] = full_jitter,
@@ -62,12 +63,11 @@ class Publisher:
         self._deliveries = deliveries
         self._clock = clock
         self._ack_timeout_s = ack_timeout_s
-        self._mark_hist = mark_hist
         self._status = status
         self._set_live = set_live
         self._delays = delays
-        self._flights = Flights(sink, deliveries, clock, in_flight, delays)
-        self._held: list[Delivery] = []
+        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays)
+        self._held: deque[Delivery] = deque()
         self._failure_told = Seldom(clock)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -168,21 +168,19 @@ class Publisher:
         finally:
             self._set_live(False)
             self.connected_since_ns = None
-            held, self._held = self._held, []
+            held, self._held = list(self._held), deque()
             self._flights.take_back()
             self._flights.release(held)
 
     async def _feed(self) -> str:
         while True:
-            self._held = await self._deliveries.take(await self._flights.room())
+            self._held.extend(await self._deliveries.take(await self._flights.room()))
             await self._send_held()
 
     async def _send_held(self) -> None:
         await self._flights.pause_over()  # one may have begun while the outbox had nothing
-        for delivery in self._held:
-            payload = delivery.message.payload
-            self._flights.send(delivery, payload if delivery.live else self._mark_hist(payload))
-        self._held = []
+        while self._held:
+            await self._flights.send(self._held.popleft())
 
     async def _tell_changes(self, told: asyncio.Future[None]) -> str:
         while True:
@@ -205,7 +203,7 @@ class Publisher:
         """Deliver until no live message waits: the outbox hands them out before any backlog."""
         await self._send_held()
         while True:
-            self._held = await self._take_briefly(await self._flights.room())
+            self._held.extend(await self._take_briefly(await self._flights.room()))
             if not any(delivery.live for delivery in self._held):
                 break
             await self._send_held()

@@ -4,6 +4,9 @@ import asyncio
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent
+from gateway.core.ports import Properties
+
+NO_PROPERTIES = Properties()
 
 
 @dataclass(slots=True, eq=False)
@@ -13,6 +16,7 @@ class Published:
     topic: str
     payload: bytes
     retain: bool
+    properties: Properties
     future: asyncio.Future[None]
 
 
@@ -27,6 +31,7 @@ class FakeSink:
         """Open hangs until cancelled."""
         self.answers: list[GatewayError] = []
         """Errors for the next publishes, one each."""
+        self.most_bytes = 2**28
         self.published: list[Published] = []
         self.opens = 0
         self.closes = 0
@@ -53,9 +58,11 @@ class FakeSink:
         self.opens += 1
         self._gone = asyncio.get_running_loop().create_future()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> asyncio.Future[None]:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = NO_PROPERTIES
+    ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        published = Published(topic, payload, retain, future)
+        published = Published(topic, payload, retain, properties, future)
         if not self.is_open:
             self._fail(published, NotConnected("not open"))
         elif "#" in topic or "+" in topic:

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from gateway.core.errors import Permanent, Retryable
+from gateway.core.errors import GatewayError, Permanent, Retryable
 from gateway.core.messages import Lane, Message
-from gateway.core.ports import Delivery
+from gateway.core.ports import Delivery, Packet, Properties
 from gateway.runtime.publisher import Publisher
 from tests.support.network import until
 from tests.support.sink import FakeSink
 
 STATUS = "gw/status"
+MANY = "gw/d/many"
 
 
 class ManualClock:
@@ -66,10 +67,10 @@ class FakeOutbox:
         self.live = live
         self.journal.append("live" if live else "not live")
 
-    def put(self, count: int = 1) -> None:
+    def put(self, count: int = 1, topic: str = "gw/d/window") -> None:
         for _ in range(count):
             self._next += 1
-            message = Message("gw/d/window", "b", self._next, Lane.WINDOW, 0, 0, b"%d" % self._next)
+            message = Message(topic, "b", self._next, Lane.WINDOW, 0, 0, b"%d" % self._next)
             self.queue.append(Delivery(self._next, message, self.live))
         self._news.set()
 
@@ -97,6 +98,15 @@ class FakeOutbox:
             self.journal.append(f"release {delivery.id}")
         self.queue += deliveries
         self._news.set()
+
+
+class FakeLayout:
+    """Marks what is from backlog; sends a message on topic `gw/d/many` as three packets."""
+
+    def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
+        payload = b"hist " + message.payload if hist else message.payload
+        parts = [payload + mark for mark in (b"a", b"b", b"c")] if message.topic == MANY else [payload]
+        return [Packet(message.topic, part, properties=Properties(user=(("most", str(most_bytes)),))) for part in parts]
 
 
 class FakeStatus:
@@ -147,7 +157,7 @@ async def bench() -> AsyncIterator[Bench]:
         clock,
         in_flight=4,
         ack_timeout_s=5.0,
-        mark_hist=lambda payload: b"hist " + payload,
+        layout=FakeLayout(),
         status=status,
         set_live=outbox.set_live,
         delays=lambda: iter([1.0, 2.0, 4.0, *[8.0] * 1000]),
@@ -235,6 +245,61 @@ async def test_a_refusal_for_now_gives_back_and_pauses(bench: Bench) -> None:
     assert len(bench.payloads) == 2
     await bench.clock.advance(0.2)
     assert bench.payloads[2:] == [b"hist 1", b"hist 2", b"3"]
+
+
+async def test_a_delivery_of_several_packets_is_acknowledged_with_its_last(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.sink.most_bytes = 77
+    bench.outbox.put(topic=MANY)
+    await settle()
+    assert bench.payloads == [b"1a", b"1b", b"1c"]
+    assert bench.sink.published[-1].properties.user == (("most", "77"),)
+    bench.sink.ack(2)
+    await settle()
+    assert bench.outbox.journal == ["live"]
+    bench.sink.ack()
+    await settle()
+    assert bench.outbox.journal == ["live", "ack 1"]
+    assert (bench.publisher.sent, bench.publisher.acked) == (1, 1)
+
+
+async def test_packets_wait_for_room_one_by_one(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(3, topic=MANY)
+    await settle()
+    assert bench.payloads == [b"1a", b"1b", b"1c", b"2a"]
+    bench.sink.ack(3)
+    await settle()
+    assert bench.payloads[4:] == [b"2b", b"2c", b"3a"]
+    assert bench.outbox.journal == ["live", "ack 1"]
+
+
+@pytest.mark.parametrize(("error", "word"), [(Permanent("no"), "refuse 2 no"), (Retryable("no"), "release 2")])
+async def test_one_packet_decides_for_its_delivery(bench: Bench, error: GatewayError, word: str) -> None:
+    """The others' answers count no more, and what is not sent yet stays unsent."""
+    bench.outbox.put()
+    await settle()
+    bench.sink.auto_ack = False
+    bench.outbox.put(2, topic=MANY)
+    await settle()
+    first = bench.sink.waiting[0]
+    first.future.set_exception(error)
+    await settle()
+    assert bench.outbox.journal == ["live", "ack 1", word]
+    bench.sink.auto_ack = True
+    bench.sink.ack(9)
+    await bench.clock.advance(2)
+    assert bench.outbox.journal[3:] == ["ack 3", *(["ack 2"] if "release" in word else [])]
+
+
+async def test_a_loss_in_the_middle_of_a_delivery_gives_it_back_once(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(3, topic=MANY)
+    await settle()
+    bench.sink.ack(2)
+    await settle()
+    await bench.lose()
+    assert bench.outbox.journal == ["live", "not live", "release 1", "release 2", "release 3"]
 
 
 async def test_silence_after_a_publish_counts_as_a_loss(bench: Bench) -> None:
