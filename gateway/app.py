@@ -77,6 +77,7 @@ class Gateway:
             layout=DeviceLayout(),
             status=self.board,
             set_live=self.outbox.set_live,
+            tries=root.mqtt.tries,
         )
         self.sources = list(_sources(settings, clock))
         self.supervisors = [
