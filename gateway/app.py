@@ -14,7 +14,8 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry
-from gateway.encoding.encoder import Encoder, StatusText, mark_hist
+from gateway.encoding.encoder import Encoder, StatusText
+from gateway.encoding.layouts import DeviceLayout
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
@@ -73,9 +74,10 @@ class Gateway:
             clock,
             in_flight=root.mqtt.in_flight,
             ack_timeout_s=root.mqtt.timeout / 1e9,
-            mark_hist=mark_hist,
+            layout=DeviceLayout(),
             status=self.board,
             set_live=self.outbox.set_live,
+            tries=root.mqtt.tries,
         )
         self.sources = list(_sources(settings, clock))
         self.supervisors = [

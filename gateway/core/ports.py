@@ -135,7 +135,14 @@ class Sink(Protocol):
         """Connect and be accepted. Raises NotConnected. Cancellable at once."""
         ...
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> "asyncio.Future[None]":
+    @property
+    def most_bytes(self) -> int:
+        """Largest payload that the broker takes on this connection, with 512 bytes kept free for topic and properties."""
+        ...
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = Properties()
+    ) -> "asyncio.Future[None]":
         """Send at QoS 1. The future ends on the PUBACK: with None, Permanent (refused for good), Retryable (refused for
         now) or NotConnected."""
         ...

@@ -1,6 +1,7 @@
 """The one place that connects to the broker, again and again, and carries messages from the outbox to it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
@@ -9,9 +10,10 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports import Deliveries, Delivery, Sink
+from gateway.core.ports import Deliveries, Delivery, Layout, Sink
 from gateway.runtime.flights import Flights
 from gateway.runtime.seldom import Seldom
+from gateway.runtime.suspects import Suspects
 
 log = structlog.get_logger("publisher")
 
@@ -36,7 +38,7 @@ class Status(Protocol):
 
 
 class Publisher:
-    """Keeps the sink connected, full jitter between attempts, and up to `in_flight` deliveries on their way.
+    """Keeps the sink connected, full jitter between attempts, and up to `in_flight` packets on their way.
 
     A delivery is acknowledged on its PUBACK and on nothing else. While connected, `set_live(True)` holds: it is called
     between the acceptance and the birth, and `set_live(False)` after a loss, before what was in flight goes back to the
@@ -52,27 +54,29 @@ class Publisher:
         *,
         in_flight: int,
         ack_timeout_s: float,
-        mark_hist: Callable[[bytes], bytes],
+        layout: Layout,
         status: Status,
         set_live: Callable[[bool], None],
         delays: Callable[[], Iterator[float]] = full_jitter,
+        tries: int = 5,
     ) -> None:
-        """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost."""
+        """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost.
+        tries: how often a message may fail while others pass, before it is set aside (`Suspects`)."""
         self._sink = sink
         self._deliveries = deliveries
         self._clock = clock
         self._ack_timeout_s = ack_timeout_s
-        self._mark_hist = mark_hist
         self._status = status
         self._set_live = set_live
         self._delays = delays
-        self._flights = Flights(sink, deliveries, clock, in_flight, delays)
-        self._held: list[Delivery] = []
+        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries))
+        self._held: deque[Delivery] = deque()
         self._failure_told = Seldom(clock)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
         self._deadline = 0.0
+        self._broken = ""
         self._final: tuple[str, bytes] | None = None
         self.connects = 0
         """Connections accepted."""
@@ -156,11 +160,17 @@ class Publisher:
 
     async def _session(self) -> str:
         """From acceptance to loss or stop; returns why it ended."""
+        self._broken = ""
         self._set_live(True)
         birth = self._flights.send_status(self._status.current())
         try:
             reason = await _first(
-                self._sink.lost(), self._silence(), self._feed(), self._tell_changes(birth), self._asked_to_stop()
+                self._broken_off(),
+                self._silence(),
+                self._feed(),
+                self._flights.retry(),
+                self._tell_changes(birth),
+                self._asked_to_stop(),
             )
             if reason == _STOP:
                 await self._farewell()
@@ -168,21 +178,23 @@ class Publisher:
         finally:
             self._set_live(False)
             self.connected_since_ns = None
-            held, self._held = self._held, []
-            self._flights.take_back()
+            held, self._held = list(self._held), deque()
+            self._flights.take_back(self._broken)
             self._flights.release(held)
+
+    async def _broken_off(self) -> str:
+        self._broken = await self._sink.lost()
+        return self._broken
 
     async def _feed(self) -> str:
         while True:
-            self._held = await self._deliveries.take(await self._flights.room())
+            self._held.extend(await self._deliveries.take(await self._flights.room()))
             await self._send_held()
 
     async def _send_held(self) -> None:
         await self._flights.pause_over()  # one may have begun while the outbox had nothing
-        for delivery in self._held:
-            payload = delivery.message.payload
-            self._flights.send(delivery, payload if delivery.live else self._mark_hist(payload))
-        self._held = []
+        while self._held:
+            await self._flights.send(self._held.popleft())
 
     async def _tell_changes(self, told: asyncio.Future[None]) -> str:
         while True:
@@ -205,7 +217,7 @@ class Publisher:
         """Deliver until no live message waits: the outbox hands them out before any backlog."""
         await self._send_held()
         while True:
-            self._held = await self._take_briefly(await self._flights.room())
+            self._held.extend(await self._take_briefly(await self._flights.room()))
             if not any(delivery.live for delivery in self._held):
                 break
             await self._send_held()

@@ -1,9 +1,13 @@
 """The sink's fake, shipped with the port: a broker in memory that acknowledges, refuses and vanishes when told to."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent
+from gateway.core.ports import Properties
+
+NO_PROPERTIES = Properties()
 
 
 @dataclass(slots=True, eq=False)
@@ -13,6 +17,7 @@ class Published:
     topic: str
     payload: bytes
     retain: bool
+    properties: Properties
     future: asyncio.Future[None]
 
 
@@ -27,6 +32,9 @@ class FakeSink:
         """Open hangs until cancelled."""
         self.answers: list[GatewayError] = []
         """Errors for the next publishes, one each."""
+        self.rule: Callable[[Published], GatewayError | str | None] = lambda _: None
+        """What a publish is answered with, if not None: an error, or the reason for which the broker hangs up."""
+        self.most_bytes = 2**28
         self.published: list[Published] = []
         self.opens = 0
         self.closes = 0
@@ -53,16 +61,23 @@ class FakeSink:
         self.opens += 1
         self._gone = asyncio.get_running_loop().create_future()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> asyncio.Future[None]:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = NO_PROPERTIES
+    ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        published = Published(topic, payload, retain, future)
+        published = Published(topic, payload, retain, properties, future)
         if not self.is_open:
             self._fail(published, NotConnected("not open"))
         elif "#" in topic or "+" in topic:
             self._fail(published, Permanent("wildcard in topic"))
         else:
             self.published.append(published)
-            if self.answers:
+            rule = self.rule(published)
+            if isinstance(rule, str):
+                asyncio.get_running_loop().call_soon(self.lose, rule)
+            elif rule is not None:
+                self._fail(published, rule)
+            elif self.answers:
                 self._fail(published, self.answers.pop(0))
             elif self.auto_ack:
                 future.set_result(None)

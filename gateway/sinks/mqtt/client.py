@@ -2,16 +2,20 @@
 
 import asyncio
 
-from gateway.core.errors import NotConnected
+from gateway.core.errors import NotConnected, Permanent
+from gateway.core.ports import Properties
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.dial import Dialer
-from gateway.sinks.mqtt.link import Link, Socket, connect, hang_up
+from gateway.sinks.mqtt.link import LARGEST_PACKET_BYTES, Link, Socket, connect, hang_up
+from gateway.sinks.mqtt.packing import pack
 from gateway.sinks.mqtt.reasons import unreachable
 from gateway.sinks.mqtt.traffic import Outgoing, Received, Will
 
 __all__ = ["MqttClient", "Received", "Will"]
 
 _LONGEST_GOODBYE_S = 2.0
+_HEAD_BYTES = 512
+_NO_PROPERTIES = Properties()
 
 
 class MqttClient:
@@ -49,14 +53,30 @@ class MqttClient:
                 link.drop("not accepted")
         self._link = link
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> asyncio.Future[None]:
-        """Send at QoS 1, now or when the broker's receive maximum allows.
+    @property
+    def most_bytes(self) -> int:
+        """Largest payload that the broker takes on this connection; without one, what MQTT can carry.
+
+        512 bytes of the packet are kept free for topic and properties (half of it, where the broker takes less than 1 KiB).
+        """
+        packet = LARGEST_PACKET_BYTES if self._link is None else self._link.most_bytes
+        return packet - min(_HEAD_BYTES, packet // 2)
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = _NO_PROPERTIES
+    ) -> asyncio.Future[None]:
+        """Send at QoS 1, now or when the broker's receive maximum allows. MQTT 3.1.1 carries no properties.
 
         The future ends with the PUBACK: None on success, also without subscribers (0x10); Permanent or Retryable as
         `reasons.refusal` says (MQTT 5.0, 3.4.2.1); NotConnected when the connection went first. In MQTT 3.1.1 a PUBACK
         has no reason code and is always a success.
         """
-        outgoing = Outgoing(topic, payload, retain, asyncio.get_running_loop().create_future())
+        outgoing = Outgoing(topic, payload, retain, None, asyncio.get_running_loop().create_future())
+        try:
+            outgoing.properties = pack(properties) if self._config.version == "5" else None
+        except ValueError as error:
+            outgoing.fail(Permanent(f"{topic!r} cannot be published: {error}"))
+            return outgoing.future
         if self._link is None:
             outgoing.fail(NotConnected("not opened"))
         else:

@@ -19,6 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.packing import Packed
 from gateway.sinks.mqtt.reasons import refusal, spell, unreachable
 from gateway.sinks.mqtt.tls import tls_context
 from gateway.sinks.mqtt.traffic import Outgoing, Received, Will, end
@@ -26,8 +27,8 @@ from gateway.sinks.mqtt.traffic import Outgoing, Received, Will, end
 Socket = mqtt.Client
 _MOST_WAITING = 10_000
 _MOST_RECEIVED = 10_000
-_LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
-_PUBLISH_OVERHEAD_BYTES = 10  # fixed header 5, topic length 2, packet id 2, properties 1
+LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
+_OVERHEAD_BYTES = 16  # fixed header 5, topic length 2, packet id 2, properties' length 4, topic alias 3
 _UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
 
 
@@ -99,7 +100,7 @@ class Link:
         self._received: deque[Received] = deque()
         self._arrival = asyncio.Event()
         self._window = 65_535
-        self._most_bytes = _LARGEST_PACKET_BYTES
+        self.most_bytes = LARGEST_PACKET_BYTES
         self._can_retain = True
         self._fd = -1
         self._secure = False
@@ -152,12 +153,12 @@ class Link:
 
     def publish(self, outgoing: Outgoing) -> None:
         """Send, or queue where the broker's receive maximum is reached (MQTT 5.0, 4.9)."""
-        size = len(outgoing.topic.encode()) + len(outgoing.payload) + _PUBLISH_OVERHEAD_BYTES
+        size = len(outgoing.topic.encode()) + len(outgoing.payload) + len(outgoing.properties or b"") + _OVERHEAD_BYTES
         if self.gone.done():
             outgoing.fail(NotConnected(self.gone.result()))
-        elif size > self._most_bytes:
+        elif size > self.most_bytes:
             # A larger packet is a protocol error (MQTT 5.0, 3.2.2.3.6): the broker would end the connection.
-            outgoing.fail(Permanent(f"{outgoing.topic}: {size} bytes, the broker takes at most {self._most_bytes}"))
+            outgoing.fail(Permanent(f"{outgoing.topic}: {size} bytes, the broker takes at most {self.most_bytes}"))
         elif len(self._sent) < self._window and not self._waiting:
             self._send(outgoing)
         elif len(self._waiting) < _MOST_WAITING:
@@ -189,8 +190,9 @@ class Link:
         return self._received.popleft()
 
     def _send(self, outgoing: Outgoing) -> None:
+        packed: Any = None if outgoing.properties is None else Packed(outgoing.properties)
         try:
-            info = self._client.publish(outgoing.topic, outgoing.payload, 1, outgoing.retain and self._can_retain)
+            info = self._client.publish(outgoing.topic, outgoing.payload, 1, outgoing.retain and self._can_retain, packed)
         except ValueError as error:
             outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
             return
@@ -275,7 +277,7 @@ class Link:
             return
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
         self._window = getattr(properties, "ReceiveMaximum", self._window)
-        self._most_bytes = getattr(properties, "MaximumPacketSize", self._most_bytes)
+        self.most_bytes = getattr(properties, "MaximumPacketSize", self.most_bytes)
         self._can_retain = bool(getattr(properties, "RetainAvailable", True))
         if getattr(properties, "MaximumQoS", 1) < 1:
             self._finish("the broker does not take QoS 1")

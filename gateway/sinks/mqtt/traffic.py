@@ -27,11 +27,12 @@ class Received:
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
-    """A message to publish, and the future that its PUBACK ends."""
+    """A message to publish, and the future that its PUBACK ends. properties: packed; None in MQTT 3.1.1."""
 
     topic: str
     payload: bytes
     retain: bool
+    properties: bytes | None
     future: asyncio.Future[None]
 
     def fail(self, error: GatewayError) -> None:
