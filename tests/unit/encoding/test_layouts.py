@@ -12,7 +12,7 @@ from gateway.encoding.formats import FORMATS, read_document
 from gateway.encoding.layouts import DeviceLayout, layout_for
 from gateway.encoding.topics import Topics
 from tests.support.blocks import GOOD, T0, table
-from tests.unit.encoding.test_encoder import block_of, encoder_for
+from tests.unit.encoding.test_encoder import BOOT, block_of, encoder_for
 
 ALL = 2**28
 
@@ -30,7 +30,7 @@ def test_a_message_goes_as_it_is_stored():
     (packet,) = DeviceLayout().packets(message, hist=False, most_bytes=ALL)
     assert (packet.topic, packet.payload, packet.retain) == (message.topic, message.payload, False)
     assert packet.properties.content_type == "application/json"
-    assert packet.properties.user == (("boot", "b00t"), ("seq", "1"))
+    assert packet.properties.user == (("boot", BOOT), ("seq", "1"))
 
 
 @pytest.mark.parametrize("form", FORMATS)
