@@ -15,7 +15,7 @@ from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry
 from gateway.encoding.encoder import Encoder, StatusText
-from gateway.encoding.layouts import DeviceLayout
+from gateway.encoding.layouts import layout_for
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
@@ -74,7 +74,7 @@ class Gateway:
             clock,
             in_flight=root.mqtt.in_flight,
             ack_timeout_s=root.mqtt.timeout / 1e9,
-            layout=DeviceLayout(),
+            layout=layout_for(root.publish, settings.publishing, topics),
             status=self.board,
             set_live=self.outbox.set_live,
             tries=root.mqtt.tries,

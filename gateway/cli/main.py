@@ -171,11 +171,15 @@ def scan(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Of the MQTT payloads instead, for those who read them.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of the configuration, for editors that complete and check while you type."""
     from gateway.cli.schema import print_schema
 
-    _print(print_schema)
+    _print(lambda: print_schema(messages))
 
 
 @app.command()

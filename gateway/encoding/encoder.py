@@ -17,6 +17,9 @@ from gateway.encoding.topics import Topics
 _ROWS_PER_MESSAGE: Final = 800
 """About 128 KiB of JSON: what brokers accept without being asked."""
 
+_LOSS_SEVERITY: Final = {"thinned": 200}
+"""By cause: what was thinned out still comes, merged. Everything else is gone."""
+
 _LIVE: Final = b'"hist":false'
 _BACKLOG: Final = b'"hist":true'
 
@@ -101,6 +104,7 @@ class Encoder:
             "end": loss.end_ms,
             "cause": loss.cause,
             "detail": loss.detail,
+            "severity": _LOSS_SEVERITY.get(loss.cause, 700),
         }
         stamp = now_ns // 1_000_000
         return self._document(self._topics.event(known), Lane.EVENT, stamp, stamp, fields)

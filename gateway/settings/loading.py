@@ -15,6 +15,7 @@ from gateway.core.errors import ConfigError, Problem
 from gateway.core.fields import existing_files, files_relative_to
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.tags import Tag, TagTable
+from gateway.encoding.config import DeviceLayoutConfig
 from gateway.kinds import KINDS
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
@@ -22,7 +23,7 @@ from gateway.settings.problems import note_validation, show, unknown_key
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
-_OWN_KEYS = ("tags", "tag_file", "defaults")
+_OWN_KEYS = ("tags", "tag_file", "defaults", "publish")
 _OF_COMMANDS = ("GATEWAY_MQTT_PASSWORD",)
 _DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in capitals"
 
@@ -35,6 +36,7 @@ class _Device:
     config: Any
     document: Document
     defaults: PolicyDefaults
+    publish: DeviceLayoutConfig
     tags: list[Any] = field(default_factory=list)
 
 
@@ -222,7 +224,9 @@ class _Loader:
         config = self._validated(document, kind.device_model, own, (), _OWN_KEYS, prefix)
         defaults = {} if value.get("defaults") is None else value["defaults"]
         policy = self._validated(document, PolicyDefaults, defaults, ("defaults",), (), prefix)
-        device = _Device(kind, config, document, policy or PolicyDefaults())
+        publish = {} if value.get("publish") is None else value["publish"]
+        publishing = self._validated(document, DeviceLayoutConfig, publish, ("publish",), (), prefix)
+        device = _Device(kind, config, document, policy or PolicyDefaults(), publishing or DeviceLayoutConfig())
         self._tags(device, value)
         return device if config is not None else None
 
@@ -385,7 +389,17 @@ class _Loader:
                 policies.append(_with_defaults(model, device.defaults, root.defaults))
         table = TagTable(tuple(d.config.name for d in devices), tuple(tags))
         kinds = tuple(d.kind for d in devices)
-        return Settings(self.folder, root, kinds, tuple(entries), tuple(policies), table, self._hash(), tuple(self.warnings))
+        return Settings(
+            self.folder,
+            root,
+            kinds,
+            tuple(entries),
+            tuple(policies),
+            tuple(d.publish for d in devices),
+            table,
+            self._hash(),
+            tuple(self.warnings),
+        )
 
     def _hash(self) -> str:
         """Twelve hex digits that change with any byte of the files read or of the variables that override them."""
