@@ -108,6 +108,7 @@ class Got:
     retain: bool
     at: float
     size: int
+    dup: bool = False
 
 
 class Subscriber:
@@ -138,7 +139,8 @@ class Subscriber:
         client.subscribe(self._topic, qos=1)
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        got = Got(message.topic, orjson.loads(message.payload or b"null"), message.retain, time.time(), len(message.payload))
+        payload = orjson.loads(message.payload or b"null")
+        got = Got(message.topic, payload, message.retain, time.time(), len(message.payload), message.dup)
         with self._lock:
             self.count += 1
             self.bytes += got.size
