@@ -63,7 +63,7 @@ def _print_publishes(console: Output, settings: Settings) -> None:
     topics = Topics.of(root.mqtt.root, root.name, settings.table.devices)
     length = f"{root.window.length / 1e9:g} s"
     how = "when something changes" if root.publish.windows == "changed" else "always"
-    console.print(f"\n[bold]Would publish[/] to {escape(root.mqtt.url)}")
+    console.print(f"\n[bold]Would publish[/] to {escape(', '.join(map(str, root.mqtt.addresses)))}")
     console.print(f"  {escape(topics.status)}  (retained)")
     for device in range(len(settings.table.devices)):
         console.print(f"  {escape(topics.window(device))}  (windows of {length}, {how})")
