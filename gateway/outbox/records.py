@@ -66,7 +66,8 @@ LossKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One transaction. settled: keys of losses to forget, before `losses` are written over what is there."""
+    """One transaction: deletions first, so that an insert may take the place of what is deleted. settled: keys of losses to
+    forget, before `losses` are written over what is there."""
 
     inserts: Sequence[Entry] = ()
     deletes: Sequence[Gone] = ()
@@ -129,8 +130,8 @@ class Usage:
 class Stats:
     """The outbox in numbers. messages, payload_bytes: not yet delivered, memory and disk together.
 
-    memory_bytes: what waits in memory. disk_bytes: the files. lost: messages given up since the start.
-    refused: why the disk takes nothing at present, empty when it does.
+    memory_bytes: what waits in memory. disk_bytes: the files. lost: messages given up since the start; thinned: merged into
+    others. refused: why the disk takes nothing at present, empty when it does.
     """
 
     messages: int
@@ -138,4 +139,5 @@ class Stats:
     memory_bytes: int
     disk_bytes: int
     lost: int
+    thinned: int
     refused: str

@@ -31,6 +31,11 @@ _BATCH: Final = (
     "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload FROM message WHERE lane = ? AND id > ?"
     " ORDER BY id LIMIT ?"
 )
+_ONE: Final = "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload FROM message WHERE id = ?"
+_AFTER: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload) FROM message WHERE lane = ? AND id > ?"
+    " ORDER BY id LIMIT ?"
+)
 _IN_LANE: Final = (
     "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload) FROM message WHERE lane = ? ORDER BY id"
 )
@@ -146,8 +151,8 @@ class Store:
             try:
                 await self._many("INSERT INTO boot (name, id, started_ms, clean) VALUES (?, ?, 0, 1)", new_boots.items())
                 await self._many("INSERT INTO topic (name, id) VALUES (?, ?)", new_topics.items())
-                await self._many("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", messages)
                 await self._many("DELETE FROM message WHERE id = ?", [(gone.id,) for gone in change.deletes])
+                await self._many("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", messages)
                 await self._write_losses(change)
                 await self._write_totals(totals)
                 pages = await self._measured()
@@ -195,10 +200,7 @@ class Store:
                         sound = isinstance(payload, bytes) and check == checksum(numbers, payload)
                         row = self._row((*numbers, len(payload) if sound else 0))
                         if sound:
-                            message = Message(
-                                row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload
-                            )
-                            found.append((row.id, row.lane, message))
+                            found.append((row.id, row.lane, self._message(row, payload)))
                         else:
                             broken.append(row)
                         size += row.size
@@ -229,6 +231,21 @@ class Store:
                         found += (row for row in old if not held(row.id))
                         if not old:
                             break
+        return found
+
+    async def after(self, lane: Lane, id: int, most_rows: int) -> list[Row]:
+        """The next messages of a lane by id."""
+        with translated():
+            return [self._row(row) for row in await self._rows(_AFTER, (int(lane), id, most_rows))]
+
+    async def messages(self, ids: Iterable[int]) -> list[Message]:
+        """Those of these messages that are there and whole."""
+        found = []
+        with translated():
+            for id in ids:
+                for *numbers, check, payload in await self._rows(_ONE, (id,)):
+                    if isinstance(payload, bytes) and check == checksum(numbers, payload):
+                        found.append(self._message(self._row((*numbers, len(payload))), payload))
         return found
 
     def usage(self) -> Usage:
@@ -291,6 +308,10 @@ class Store:
         if lane not in LANES_BY_WORTH or topic not in self._topics or boot not in self._boots:
             raise DamagedError(f"message {id} belongs to nothing known")
         return Row(id, lane, self._topics.name(topic), self._boots.name(boot), seq, start_ms, end_ms, size)
+
+    @staticmethod
+    def _message(row: Row, payload: bytes) -> Message:
+        return Message(row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload)
 
 
 def _columns(entry: Entry, topics: Names, boots: Names) -> tuple[object, ...]:
