@@ -14,10 +14,12 @@ from gateway.core.errors import ConfigError, Problem
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import DeviceLayoutConfig
+from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
 from gateway.settings.problems import note_validation, unknown_key
+from gateway.settings.publishing import Publishing, topic_problems
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
@@ -45,6 +47,7 @@ class _Loader:
         self.warnings: list[str] = []
         self.read: list[Path] = []
         self.tag_models: dict[str, Any] = {}
+        self.root_document = Document("")
 
     def yaml(self, path: Path) -> Document:
         self.read.append(path)
@@ -54,6 +57,8 @@ class _Loader:
         root = self._root()
         devices = self._devices()
         self._check_names(devices)
+        if root is not None:
+            self._check_topics(root, devices)
         self._check_environment()
         self._check_unused_tag_files()
         if not devices and not self.problems:
@@ -65,7 +70,7 @@ class _Loader:
     # -- gateway.yaml ------------------------------------------------------------------------------------------------
 
     def _root(self) -> Root | None:
-        document = self.yaml(self.folder / "gateway.yaml")
+        document = self.root_document = self.yaml(self.folder / "gateway.yaml")
         root = None
         value = {} if document.value is None and not document.problems else document.value
         if isinstance(value, dict):
@@ -297,6 +302,14 @@ class _Loader:
                 if where != (document, path):
                     place = f"{where[0].file}:{where[0].line(where[1])}"
                     self._late_problem(document, (*path, "name"), f"{tag.name!r} is already a tag of this device: {place}")
+
+    def _check_topics(self, root: Root, devices: list[_Device]) -> None:
+        publishing = [
+            Publishing(d.config.name, d.publish, d.document, [(tag.name, document, path) for tag, document, path in d.tags])
+            for d in devices
+        ]
+        topics = Topics.of(root.mqtt.root, root.name, [d.name for d in publishing])
+        self.problems += topic_problems(root.publish, self.root_document, topics, publishing)
 
     def _late_problem(self, document: Document, path: KeyPath, message: str) -> None:
         """A problem found after the document's own problems were collected."""

@@ -10,6 +10,8 @@ from gateway.core.errors import Problem
 from gateway.settings.documents import Document, KeyPath
 
 _LONGEST_VALUE = 60
+_OF_A_KEY = "[key]"
+"""pydantic's mark for a key that is wrong itself."""
 
 
 def note_validation(
@@ -22,7 +24,7 @@ def note_validation(
 ) -> None:
     """Add each error to the document, at its own line, or to the environment variable that brought the value."""
     for one in error.errors(include_url=False):
-        where = tuple(part for part in one["loc"] if isinstance(part, str | int))
+        where = tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
         message, expected = _words(one, model, where, extra_keys)
         variable = environment((*path, *where))
         if variable:
