@@ -77,6 +77,7 @@ class Gateway:
             layout=layout_for(root.publish, settings.publishing, topics),
             status=self.board,
             set_live=self.outbox.set_live,
+            tries=root.mqtt.tries,
         )
         self.sources = list(_sources(settings, clock))
         self.supervisors = [

@@ -11,6 +11,7 @@ from gateway.outbox.config import OutboxConfig
 from gateway.outbox.files import PathLock, check_path, make_folder
 from gateway.outbox.pace import Pace
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
+from gateway.outbox.refused import RefusedFile
 from gateway.outbox.writer import BATCH_DELETES, Writer
 
 _LEAD: Final = 0.8
@@ -48,6 +49,7 @@ class Outbox:
         self._lock = PathLock(config.path)
         self._writer = Writer(config, boot, clock, encode_loss, decode_loss, report)
         self._memory = self._writer.memory
+        self._refused = RefusedFile(config.path)
         self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -93,6 +95,7 @@ class Outbox:
             await self._pause()
             self.beat = self._clock.monotonic()
             self._writer.unreadable = False
+            await self._refused.write()
             await self._round()
             self._arrived.set()
 
@@ -101,6 +104,7 @@ class Outbox:
 
         clean: the pipeline has handed over everything; otherwise the next boot says that this one ended badly.
         """
+        await self._refused.write()
         await self._writer.close(clean)
         self._lock.release()
 
@@ -151,8 +155,10 @@ class Outbox:
             self._urgent.set()
 
     def refuse(self, delivery: Delivery, reason: str) -> None:
-        """The broker will never take it: lost, with a record. Raises ValueError when it is not in flight."""
+        """The broker will never take it: kept in the refused file, lost with a record. Raises ValueError when it is not in
+        flight."""
         entry = self._memory.end(delivery, self._clock.monotonic())
+        self._refused.add(entry.message, reason, self._clock.now_ns())
         # a refused announcement is announced on the next connection: at once would go round in circles
         self._writer.gone([entry], "refused", reason, parked=entry.lane == LOSS_LANE)
 

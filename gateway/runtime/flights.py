@@ -10,10 +10,13 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.core.ports import Deliveries, Delivery, Layout, Packet, Sink
 from gateway.runtime.seldom import Seldom
+from gateway.runtime.suspects import Suspects, Verdict
 
 log = structlog.get_logger("publisher")
 
 _OVERDUE = 10
+_MOST_HELD_UP = 200
+_LOOK_S = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -38,9 +41,10 @@ class Flights:
     """Up to `limit` packets in flight over one sink; each delivery ends in exactly one ack, refuse or release.
 
     A delivery is acknowledged when all its packets are; the first packet that is refused decides for all of it. A refusal
-    for now gives the message back and holds all sending up for a growing pause. So does a refusal for good by a broker
-    that has accepted nothing on this connection yet: it refuses us (an access list with a mistake), not the message, and
-    a backlog must not be thrown away for that.
+    for now gives the message back and holds all sending up for a growing pause; by a broker that takes the others, it holds
+    up this message alone, and again and again it is a refusal for good (`Suspects`). A refusal for good by a broker that
+    has accepted nothing on this connection yet is one for now: it refuses us (an access list with a mistake), not the
+    message, and a backlog must not be thrown away for that.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Flights:
         clock: Clock,
         limit: int,
         delays: Callable[[], Iterator[float]],
+        suspects: Suspects,
     ) -> None:
         self._sink = sink
         self._deliveries = deliveries
@@ -58,9 +63,12 @@ class Flights:
         self._clock = clock
         self._limit = limit
         self._delays = delays
+        self._suspects = suspects
         self._pauses: Iterator[float] | None = None
         self._open: dict[_Flight, Delivery] = {}
         self._flying: dict[asyncio.Future[None], _Flying] = {}
+        self._held_up: dict[Delivery, _Flight] = {}
+        self._turn = asyncio.Lock()
         self._landed = asyncio.Event()
         self._last_answer = self._resume_at = 0.0
         self._usual = 1  # packets of a delivery, as the last one had
@@ -69,18 +77,41 @@ class Flights:
         self.sent = self.acked = self.refused = self.released = 0
 
     async def send(self, delivery: Delivery) -> None:
-        """Publish a delivery, each packet as soon as there is room. Takes the delivery over at once, and keeps it when
-        cancelled: `take_back` gives it back."""
+        """Publish a delivery, each packet as soon as there is room; one that is held up, later (`retry`). Takes the
+        delivery over at once, and keeps it when cancelled: `take_back` gives it back."""
         flight = _Flight(delivery)
         self._open[flight] = delivery
+        message = delivery.message
+        if len(self._held_up) < _MOST_HELD_UP and self._suspects.delay_s(message, self._clock.monotonic()):
+            self._held_up[delivery] = flight
+        else:
+            await self._depart(delivery, flight)
+
+    async def retry(self) -> str:
+        """Never returns: sends what was held up, when its time has come."""
+        while True:
+            await self._clock.sleep(_LOOK_S)
+            await self.pause_over()
+            for delivery, flight in list(self._held_up.items()):
+                if not self._suspects.delay_s(delivery.message, self._clock.monotonic()):
+                    del self._held_up[delivery]
+                    await self._depart(delivery, flight)
+
+    async def _depart(self, delivery: Delivery, flight: _Flight) -> None:
         packets = self._layout.packets(delivery.message, hist=not delivery.live, most_bytes=self._sink.most_bytes)
         flight.left = self._usual = len(packets)
         self.sent += 1
-        for packet in packets:
-            await self._free()
-            if flight.over:
-                return
-            self._launch(packet, flight)
+        async with self._turn:
+            alone = self._suspects.alone(delivery.message)
+            if alone:
+                await self.all_landed()
+            for packet in packets:
+                await self._free()
+                if flight.over:
+                    return
+                self._launch(packet, flight)
+            if alone:
+                await self.all_landed()
 
     def send_status(self, status: tuple[str, bytes]) -> asyncio.Future[None]:
         """Publish topic and payload retained; the outbox knows nothing of it."""
@@ -119,13 +150,27 @@ class Flights:
                     return f"no acknowledgement for {oldest.topic} within {limit_s:g} s"
             await self._clock.sleep(due - now)
 
-    def take_back(self) -> None:
-        """The connection is gone: release what was in flight; late answers count no more."""
+    def take_back(self, broken: str = "") -> None:
+        """The connection is gone: release what was in flight; late answers count no more. broken: why the broker, and
+        not this side, has ended it."""
+        if broken:
+            self._blame(broken)
         lost = list(self._open.values())
         self._open.clear()
         self._flying.clear()
+        self._held_up.clear()
         self._welcome = False
+        self._suspects.reconnected()
         self.release(lost)
+
+    def _blame(self, reason: str) -> None:
+        flights = {flying.flight: flying.topic for flying in self._flying.values() if not flying.flight.over}
+        messages = [flight.delivery.message for flight in flights if flight.delivery is not None]
+        now = self._clock.monotonic()
+        if self._suspects.broke(messages, now, alone=len(flights) == len(messages) == 1):
+            record = self._suspects.record(messages[0], now)
+            flight, topic = flights.popitem()
+            self._refuse(_Flying(topic, flight, now), f"sending it ended the connection {record}; at last: {reason}")
 
     def release(self, deliveries: list[Delivery]) -> None:
         """Give messages back to the outbox."""
@@ -158,7 +203,7 @@ class Flights:
         elif isinstance(error, Permanent) and self._welcome:
             self._refuse(flying, str(error))
         elif isinstance(error, Retryable | Permanent):
-            self._retry(flying, str(error))
+            self._refused_for_now(flying, str(error))
         else:
             raise error
 
@@ -168,6 +213,7 @@ class Flights:
         flight.left -= 1
         if flight.left == 0 and (delivery := self._end(flight)):
             self.acked += 1
+            self._suspects.accepted(delivery.message)
             self._deliveries.ack(delivery)
 
     def _refuse(self, flying: _Flying, reason: str) -> None:
@@ -177,7 +223,25 @@ class Flights:
         if delivery := self._end(flying.flight):
             self._deliveries.refuse(delivery, reason)
 
-    def _retry(self, flying: _Flying, reason: str) -> None:
+    def _refused_for_now(self, flying: _Flying, reason: str) -> None:
+        delivery, now = flying.flight.delivery, self._clock.monotonic()
+        verdict = self._suspects.refused(delivery.message, now) if delivery else Verdict.PAUSE
+        if delivery and verdict is Verdict.POISON:
+            self._refuse(flying, f"{reason}, {self._suspects.record(delivery.message, now)}")
+        elif delivery and verdict is Verdict.HOLD and len(self._held_up) < _MOST_HELD_UP:
+            self._hold_up(flying, delivery, reason)
+        else:
+            self._pause(flying, reason)
+
+    def _hold_up(self, flying: _Flying, delivery: Delivery, reason: str) -> None:
+        if self._retry_told.due("alone"):
+            log.warning("message refused while others pass", topic=flying.topic, reason=reason)
+        self._end(flying.flight)
+        delivery.live = False  # some of its packets may have arrived
+        self._held_up[delivery] = again = _Flight(delivery)
+        self._open[again] = delivery
+
+    def _pause(self, flying: _Flying, reason: str) -> None:
         now = self._clock.monotonic()
         if now >= self._resume_at:  # one pause for all that were in flight together
             self._pauses = self._pauses or self._delays()

@@ -13,6 +13,7 @@ from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.core.ports import Deliveries, Delivery, Layout, Sink
 from gateway.runtime.flights import Flights
 from gateway.runtime.seldom import Seldom
+from gateway.runtime.suspects import Suspects
 
 log = structlog.get_logger("publisher")
 
@@ -57,8 +58,10 @@ class Publisher:
         status: Status,
         set_live: Callable[[bool], None],
         delays: Callable[[], Iterator[float]] = full_jitter,
+        tries: int = 5,
     ) -> None:
-        """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost."""
+        """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost.
+        tries: how often a message may fail while others pass, before it is set aside (`Suspects`)."""
         self._sink = sink
         self._deliveries = deliveries
         self._clock = clock
@@ -66,13 +69,14 @@ class Publisher:
         self._status = status
         self._set_live = set_live
         self._delays = delays
-        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays)
+        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries))
         self._held: deque[Delivery] = deque()
         self._failure_told = Seldom(clock)
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
         self._deadline = 0.0
+        self._broken = ""
         self._final: tuple[str, bytes] | None = None
         self.connects = 0
         """Connections accepted."""
@@ -156,11 +160,17 @@ class Publisher:
 
     async def _session(self) -> str:
         """From acceptance to loss or stop; returns why it ended."""
+        self._broken = ""
         self._set_live(True)
         birth = self._flights.send_status(self._status.current())
         try:
             reason = await _first(
-                self._sink.lost(), self._silence(), self._feed(), self._tell_changes(birth), self._asked_to_stop()
+                self._broken_off(),
+                self._silence(),
+                self._feed(),
+                self._flights.retry(),
+                self._tell_changes(birth),
+                self._asked_to_stop(),
             )
             if reason == _STOP:
                 await self._farewell()
@@ -169,8 +179,12 @@ class Publisher:
             self._set_live(False)
             self.connected_since_ns = None
             held, self._held = list(self._held), deque()
-            self._flights.take_back()
+            self._flights.take_back(self._broken)
             self._flights.release(held)
+
+    async def _broken_off(self) -> str:
+        self._broken = await self._sink.lost()
+        return self._broken
 
     async def _feed(self) -> str:
         while True:

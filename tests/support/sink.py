@@ -1,6 +1,7 @@
 """The sink's fake, shipped with the port: a broker in memory that acknowledges, refuses and vanishes when told to."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent
@@ -31,6 +32,8 @@ class FakeSink:
         """Open hangs until cancelled."""
         self.answers: list[GatewayError] = []
         """Errors for the next publishes, one each."""
+        self.rule: Callable[[Published], GatewayError | str | None] = lambda _: None
+        """What a publish is answered with, if not None: an error, or the reason for which the broker hangs up."""
         self.most_bytes = 2**28
         self.published: list[Published] = []
         self.opens = 0
@@ -69,7 +72,12 @@ class FakeSink:
             self._fail(published, Permanent("wildcard in topic"))
         else:
             self.published.append(published)
-            if self.answers:
+            rule = self.rule(published)
+            if isinstance(rule, str):
+                asyncio.get_running_loop().call_soon(self.lose, rule)
+            elif rule is not None:
+                self._fail(published, rule)
+            elif self.answers:
                 self._fail(published, self.answers.pop(0))
             elif self.auto_ack:
                 future.set_result(None)

@@ -116,6 +116,9 @@ class MqttConfig(ConfigModel):
     """Longest wait for a connection, and for the broker's acknowledgement of a message."""
     in_flight: int = Field(20, ge=1, le=1000)
     """Messages on their way without acknowledgement. The broker's own limit (receive maximum) holds as well."""
+    tries: int = Field(5, ge=3, le=100)
+    """How often a message may be refused for now, or end the connection, while the broker takes all others: then it is
+    set aside, with a loss record. More, and never in less than two minutes, where others are refused too."""
     tls: MqttTls = MqttTls()
     """Certificates, with mqtts:// only."""
 

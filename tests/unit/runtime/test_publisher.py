@@ -1,6 +1,7 @@
 """The publisher over a fake sink and a fake outbox: no sockets, time moves when told to."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -300,6 +301,105 @@ async def test_a_loss_in_the_middle_of_a_delivery_gives_it_back_once(bench: Benc
     await settle()
     await bench.lose()
     assert bench.outbox.journal == ["live", "not live", "release 1", "release 2", "release 3"]
+
+
+BAD = "gw/d/bad"
+
+
+async def with_others(bench: Bench, seconds: int) -> None:
+    """One good message a second."""
+    for _ in range(seconds):
+        bench.outbox.put()
+        await bench.clock.advance(1)
+
+
+def tries(bench: Bench) -> int:
+    return len([published for published in bench.sink.published if published.topic == BAD])
+
+
+async def test_a_message_refused_again_and_again_while_others_pass_is_set_aside(bench: Bench) -> None:
+    bench.sink.rule = lambda published: Retryable("quota (0x97)") if published.topic == BAD else None
+    await with_others(bench, 30)
+    bench.outbox.put(topic=BAD)
+    await with_others(bench, 110)
+    assert bench.publisher.refused == 0, "not within two minutes"
+    await with_others(bench, 90)
+    refused = [entry for entry in bench.outbox.journal if entry.startswith("refuse")]
+    assert len(refused) == 1
+    assert refused[0].startswith("refuse 31 quota (0x97), 6 times in ")
+    assert tries(bench) == 6
+    assert bench.publisher.acked == 230, "each of the others, at once"
+    assert not bench.outbox.queue
+
+
+async def test_a_broker_that_refuses_everything_for_hours_costs_no_message(bench: Bench) -> None:
+    await with_others(bench, 30)
+    bench.sink.rule = lambda published: Retryable("quota (0x97)")
+    bench.outbox.put(topic=BAD)
+    await with_others(bench, 1200)
+    bench.sink.rule = lambda published: None
+    await with_others(bench, 60)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.queue)) == (0, 1291, 0)
+
+
+async def test_a_broker_that_takes_every_second_message_costs_none(bench: Bench) -> None:
+    chance = random.Random(5)
+    bench.sink.rule = lambda published: Retryable("quota (0x97)") if chance.random() < 0.5 else None
+    await with_others(bench, 1200)
+    bench.sink.rule = lambda published: None
+    await with_others(bench, 100)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.queue)) == (0, 1300, 0)
+
+
+async def test_a_topic_that_is_refused_for_good_in_its_own_way_is_set_aside_message_by_message(bench: Bench) -> None:
+    """Each second one message on a topic that the broker never takes (0x83): the others pass at once."""
+    bench.sink.rule = lambda published: Retryable("rule (0x83)") if published.topic == BAD else None
+    await with_others(bench, 30)
+    for _ in range(600):
+        bench.outbox.put(topic=BAD)
+        await with_others(bench, 1)
+    assert bench.publisher.acked == 630
+    assert bench.publisher.refused > 300
+    assert bench.publisher.refused + len(bench.outbox.queue) + len(bench.outbox.lent) == 600
+
+
+async def test_a_message_that_makes_the_broker_hang_up_is_found_and_set_aside(bench: Bench) -> None:
+    bench.sink.rule = lambda published: "packet too large (0x95)" if published.topic == BAD else None
+    await with_others(bench, 30)
+    bench.outbox.put(topic=BAD)
+    bench.outbox.put(3)
+    await with_others(bench, 400)
+    refused = [entry for entry in bench.outbox.journal if entry.startswith("refuse")]
+    assert len(refused) == 1
+    assert refused[0].startswith("refuse 31 sending it ended the connection 6 times in ")
+    assert refused[0].endswith("at last: packet too large (0x95)")
+    assert bench.publisher.acked == 433
+    assert tries(bench) <= 6 + 2, "twice among others"
+
+
+async def test_connections_that_break_at_random_cost_no_message(bench: Bench) -> None:
+    chance = random.Random(7)
+    bench.sink.rule = lambda published: "reset" if chance.random() < 0.1 else None
+    await with_others(bench, 900)
+    bench.sink.rule = lambda published: None
+    await with_others(bench, 100)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.queue)) == (0, 1000, 0)
+
+
+async def test_a_message_held_up_is_given_back_when_the_connection_goes(bench: Bench) -> None:
+    await with_others(bench, 30)
+    bench.sink.rule = lambda published: Retryable("quota (0x97)") if published.topic == BAD else None
+    bench.outbox.put(topic=BAD)
+    await settle()
+    assert len(bench.outbox.lent) == 1, "not given back: it would come again at once"
+    await bench.lose()
+    assert bench.outbox.journal[-1] == "release 31"
+    bench.sink.rule = lambda published: None
+    await bench.clock.advance(1.5)
+    assert tries(bench) == 1, "not before its time on the new connection either"
+    await bench.clock.advance(5)
+    assert bench.payloads[-1] == b"hist 31"
+    assert bench.outbox.journal[-1] == "ack 31"
 
 
 async def test_silence_after_a_publish_counts_as_a_loss(bench: Bench) -> None:
