@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.core.fields import ConfigModel
+from gateway.core.fields import ConfigModel, Name
 from gateway.encoding.formats import FormatName
 from gateway.encoding.template import OWN_FIELDS, check_field, check_levels, check_template
 
@@ -32,11 +32,22 @@ TopicFields = dict[
 ]
 
 
+class SparkplugConfig(ConfigModel):
+    """Layout sparkplug. The edge node's id is the gateway's name, device ids are the devices' names."""
+
+    group: Name | None = None
+    """Group id. Default: mqtt.root."""
+    host: Name | None = None
+    """Id of the primary host: nothing is sent while it is offline, the outbox keeps it. Default: none is waited for."""
+    statistics: bool = False
+    """True adds n, min, max, mean and std of each window to its metrics, as properties."""
+
+
 class LayoutConfig(ConfigModel):
     """The keys of `publish:` that say what goes over the wire."""
 
-    layout: Literal["device", "tag"] = "device"
-    """`device`: one topic per device and kind, as the contract says. `tag`: one topic per tag."""
+    layout: Literal["device", "tag", "sparkplug"] = "device"
+    """`device`: one topic per device and kind, as the contract says. `tag`: one topic per tag. `sparkplug`: Sparkplug B."""
     format: FormatName = "json"
     """How payloads are written: json, json+zstd (compressed; content type application/json+zstd) or cbor. The retained
     status and the last will are always json."""
@@ -45,6 +56,8 @@ class LayoutConfig(ConfigModel):
     instance {enterprise}/{site}/{area}/{line}/{device}/{tag}."""
     topic_fields: TopicFields = Field(default_factory=dict)
     """Layout tag: values of the fields of your own, for instance site: berlin; several levels are possible: berlin/hall2."""
+    sparkplug: SparkplugConfig = SparkplugConfig()
+    """Layout sparkplug."""
     retain: bool = False
     """Layout tag: true lets the broker keep the newest value of each tag for those who subscribe later."""
 

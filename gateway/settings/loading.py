@@ -332,7 +332,8 @@ class _Loader:
             for model in models:
                 kind, config = device.kind, device.config
                 single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
-                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval))
+                logical = kind.is_logical(config, model)
+                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical))
                 policies.append(_with_defaults(model, device.defaults, root.defaults))
         table = TagTable(tuple(d.config.name for d in devices), tuple(tags))
         kinds = tuple(d.kind for d in devices)
