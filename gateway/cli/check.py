@@ -11,6 +11,8 @@ from gateway.cli.output import Output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.sourcekind import DeviceEntry
+from gateway.encoding.config import LayoutConfig
+from gateway.encoding.layouts.tag import TagTopics
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.settings import Settings, load
@@ -65,12 +67,29 @@ def _print_publishes(console: Output, settings: Settings) -> None:
     how = "when something changes" if root.publish.windows == "changed" else "always"
     console.print(f"\n[bold]Would publish[/] to {escape(', '.join(map(str, root.mqtt.addresses)))}")
     console.print(f"  {escape(topics.status)}  (retained)")
-    for device in range(len(settings.table.devices)):
-        console.print(f"  {escape(topics.window(device))}  (windows of {length}, {how})")
-        if root.publish.summaries:
-            console.print(f"  {escape(topics.summary(device))}  (every minute)")
-        console.print(f"  {escape(topics.value(device))}  (text and structures, when they change)")
+    for device, own in enumerate(settings.publishing):
+        config = own.over(root.publish)
+        _print_numbers(console, settings, config, topics, f"windows of {length}, {how}", device)
         console.print(f"  {escape(topics.event(device))}  (at once)")
         console.print(f"  {escape(topics.stats(device))}  (counters, every {root.publish.stats / 1e9:g} s)")
     console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)\n")
     console.print(f"[bold]Would keep[/] in {escape(str(root.outbox.path))} what the broker does not have yet\n")
+
+
+def _print_numbers(
+    console: Output, settings: Settings, config: LayoutConfig, topics: Topics, windows: str, device: int
+) -> None:
+    summaries, form = settings.root.publish.summaries, "" if config.format == "json" else f", {config.format}"
+    if config.layout == "tag":
+        own, (first, end) = TagTopics.of(config, topics, device), settings.table.range_of(device)
+        example = settings.table.tags[first].name
+        more = f" and {end - first - 1} more" if end - first > 1 else ""
+        kept = ", retained" if config.retain else ""
+        console.print(f"  {escape(own.topic(example))}{more}  ({windows}; text and structures{form}{kept})")
+        below = "/event (at once)" + (", /summary (every minute)" if summaries else "")
+        console.print(f"    and below each of them {below}")
+        return
+    console.print(f"  {escape(topics.window(device))}  ({windows}{form})")
+    if summaries:
+        console.print(f"  {escape(topics.summary(device))}  (every minute{form})")
+    console.print(f"  {escape(topics.value(device))}  (text and structures, when they change{form})")

@@ -26,6 +26,11 @@ def _nothing_between(*_: Any) -> Sequence[tuple[int, str, str, str]]:
     return ()
 
 
+def _not_known(device: Any, tag: Any) -> bool:
+    del device, tag
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class SourceKind:
     """One protocol, exported by its folder as `KIND`.
@@ -35,6 +40,7 @@ class SourceKind:
     is_single(device, tag): the tag's values are float32. interval_ns(device, tag): how often a sample is due, 0 when the
     device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
+    is_logical(device, tag): the tag is a bit, as far as the configuration says.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
     check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
     """
@@ -49,3 +55,4 @@ class SourceKind:
     build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]
     check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
     check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
+    is_logical: Callable[[Any, Any], bool] = _not_known

@@ -16,10 +16,12 @@ from gateway.core.fields import existing_files, files_relative_to
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import DeviceLayoutConfig
+from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
 from gateway.settings.problems import note_validation, show, unknown_key
+from gateway.settings.publishing import Publishing, topic_problems
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
@@ -48,6 +50,7 @@ class _Loader:
         self.warnings: list[str] = []
         self.read: list[Path] = []
         self.tag_models: dict[str, Any] = {}
+        self.root_document = Document("")
 
     def yaml(self, path: Path) -> Document:
         self.read.append(path)
@@ -57,6 +60,8 @@ class _Loader:
         root = self._root()
         devices = self._devices()
         self._check_names(devices)
+        if root is not None:
+            self._check_topics(root, devices)
         self._check_environment()
         self._check_unused_tag_files()
         if not devices and not self.problems:
@@ -70,7 +75,7 @@ class _Loader:
     # -- gateway.yaml ------------------------------------------------------------------------------------------------
 
     def _root(self) -> Root | None:
-        document = self.yaml(self.folder / "gateway.yaml")
+        document = self.root_document = self.yaml(self.folder / "gateway.yaml")
         root = None
         value = {} if document.value is None and not document.problems else document.value
         if isinstance(value, dict):
@@ -356,6 +361,14 @@ class _Loader:
             for row, key, message, expected in kind.check_devices([device.config for device in of_kind]):
                 self.problems.append(of_kind[row].document.problem((key,), message, expected))
 
+    def _check_topics(self, root: Root, devices: list[_Device]) -> None:
+        publishing = [
+            Publishing(d.config.name, d.publish, d.document, [(tag.name, document, path) for tag, document, path in d.tags])
+            for d in devices
+        ]
+        topics = Topics.of(root.mqtt.root, root.name, [d.name for d in publishing])
+        self.problems += topic_problems(root.publish, self.root_document, topics, publishing)
+
     def _late_problem(self, document: Document, path: KeyPath, message: str) -> None:
         """A problem found after the document's own problems were collected."""
         self.problems.append(document.problem(path, message, "another name"))
@@ -385,7 +398,8 @@ class _Loader:
             for model in models:
                 kind, config = device.kind, device.config
                 single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
-                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval))
+                logical = kind.is_logical(config, model)
+                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical))
                 policies.append(_with_defaults(model, device.defaults, root.defaults))
         table = TagTable(tuple(d.config.name for d in devices), tuple(tags))
         kinds = tuple(d.kind for d in devices)

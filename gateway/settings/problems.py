@@ -13,6 +13,8 @@ from gateway.settings.documents import Document, KeyPath, is_secret
 _LONGEST_VALUE = 60
 _COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 _LOGIN = re.compile(r"//[^/@\s]*@")
+_OF_A_KEY = "[key]"
+"""pydantic's mark for a key that is wrong itself."""
 
 
 def note_validation(
@@ -25,7 +27,7 @@ def note_validation(
 ) -> None:
     """Add each error to the document, at its own line, or to the environment variable that brought the value."""
     for one in error.errors(include_url=False):
-        where = tuple(part for part in one["loc"] if isinstance(part, str | int))
+        where = tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
         message, expected = _words(one, model, where, extra_keys)
         variable = environment((*path, *where))
         if variable:

@@ -14,12 +14,14 @@ def strict() -> dict[str, Any]:
     """The published schema, but what it does not name is refused, and so are unknown kinds of events."""
     schema = copy.deepcopy(message_schema())
     known = schema["$defs"]
+    known["event_of_tag"] = copy.deepcopy(known["event"])  # below `tag`, which closes it
+    known["tag_event"]["$ref"] = "#/$defs/event_of_tag"
     for kind in ("status", "window", "value", "event", "stats", "tag"):
         known[kind]["unevaluatedProperties"] = False
     for kind in ("window", "value"):
         known[kind]["properties"]["tags"]["additionalProperties"]["unevaluatedProperties"] = False
     known["event"]["properties"]["kind"]["enum"] = sorted(
-        name.removeprefix("event_") for name in known if name.startswith("event_")
+        name.removeprefix("event_") for name in message_schema()["$defs"] if name.startswith("event_")
     )
     return schema
 

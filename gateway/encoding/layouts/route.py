@@ -6,6 +6,7 @@ from gateway.core.messages import Message
 from gateway.core.ports import Layout, Packet
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.layouts.device import DeviceLayout
+from gateway.encoding.layouts.tag import TagLayout, TagTopics
 from gateway.encoding.topics import Topics
 
 
@@ -26,12 +27,14 @@ class PerDevice:
         return layout.packets(message, hist=hist, most_bytes=most_bytes)
 
 
-def layout_for(config: LayoutConfig, devices: Sequence[DeviceLayoutConfig], topics: Topics) -> Layout:
+def layout_for(general: LayoutConfig, devices: Sequence[DeviceLayoutConfig], topics: Topics) -> Layout:
     """The layout of a gateway. devices: what each device says for itself, in table order."""
-    usual = DeviceLayout(config.format)
-    own = {
-        number: DeviceLayout(device.format)
-        for number, device in enumerate(devices)
-        if device.format not in (None, config.format)
-    }
+    own: dict[int, Layout] = {}
+    for number, device in enumerate(devices):
+        config = device.over(general)
+        if config.layout == "tag":
+            own[number] = TagLayout(config, TagTopics.of(config, topics, number))
+        elif config.format != general.format:
+            own[number] = DeviceLayout(config.format)
+    usual = DeviceLayout(general.format)
     return PerDevice(topics, usual, own) if own else usual

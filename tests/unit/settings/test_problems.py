@@ -39,6 +39,36 @@ ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
     "size without unit": ("gateway.yaml", "name: g\noutbox:\n  max_bytes: 512\n", (3, "outbox.max_bytes", "512MiB")),
     "broker url": ("gateway.yaml", "name: g\nmqtt:\n  url: tcp://h\n", (3, "mqtt.url", "mqtt://")),
     "topic root": ("gateway.yaml", "name: g\nmqtt:\n  root: a//b\n", (3, "mqtt.root", "empty topic level")),
+    "template without tag": ("gateway.yaml", "name: g\npublish: {topic: 'a/{device}'}\n", (2, "publish.topic", "no {tag}")),
+    "template with a wildcard": ("gateway.yaml", "name: g\npublish:\n  topic: '+/{tag}'\n", (3, "publish.topic", "'+'")),
+    "template with a hash": ("gateway.yaml", "name: g\npublish:\n  topic: '{tag}/#'\n", (3, "publish.topic", "'#'")),
+    "template with an empty level": ("gateway.yaml", "name: g\npublish:\n  topic: '{device}//{tag}'\n",
+                                     (3, "publish.topic", "empty topic level")),
+    "template for the broker": ("gateway.yaml", "name: g\npublish:\n  topic: '$share/{tag}'\n",
+                                (3, "publish.topic", "begin with $")),
+    "template with a stray brace": ("gateway.yaml", "name: g\npublish:\n  topic: '{device/{tag}'\n",
+                                    (3, "publish.topic", "brace without its partner")),
+    "template with a strange field": ("gateway.yaml", "name: g\npublish:\n  topic: '{Site X}/{tag}'\n",
+                                      (3, "publish.topic", "not the name of a field")),
+    "template that is a number": ("gateway.yaml", "name: g\npublish:\n  topic: 5\n", (3, "publish.topic", "topic template")),
+    "unknown field": ("gateway.yaml", "name: g\npublish:\n  layout: tag\n  topic: '{sit}/{device}/{tag}'\n",
+                      (4, "publish.topic", "{sit} has no value for line, press")),
+    "unknown field of a device": ("devices/press.yaml", MODBUS + TAG + "publish: {layout: tag, topic: '{line}/{tag}'}\n",
+                                  (5, "publish.topic", "line: ... below topic_fields")),
+    "field of the gateway's own": ("gateway.yaml", "name: g\npublish:\n  topic_fields: {device: x}\n",
+                                   (3, "publish.topic_fields.device", "filled in by the gateway")),
+    "field with an empty level": ("gateway.yaml", "name: g\npublish:\n  topic_fields:\n    site: a//b\n",
+                                  (4, "publish.topic_fields.site", "must not be empty")),
+    "field with a wildcard": ("gateway.yaml", "name: g\npublish:\n  topic_fields:\n    site: a/+\n",
+                              (4, "publish.topic_fields.site", "'+'")),
+    "field that is a number": ("gateway.yaml", "name: g\npublish:\n  topic_fields:\n    site: 7\n",
+                               (4, "publish.topic_fields.site", "put it in quotes")),
+    "a tag on the status topic": ("devices/press.yaml",
+                                  MODBUS + "publish: {layout: tag, topic: '{root}/v1/{gateway}/{tag}'}\n"
+                                  "tags:\n  - {name: status, address: coil:1}\n",
+                                  (5, "tags.0.name", "already that of the gateway's status")),
+    "sparkplug for one device": ("devices/press.yaml", MODBUS + TAG + "publish: {layout: sparkplug}\n",
+                                 (5, "publish.layout", "expected device or tag")),
     "payload format": ("gateway.yaml", "name: g\npublish:\n  format: xml\n", (3, "publish.format", "'json+zstd' or 'cbor'")),
     "payload format of a device": ("devices/press.yaml", MODBUS + TAG + "publish: {format: xml}\n",
                                    (5, "publish.format", "'json+zstd' or 'cbor'")),
@@ -245,3 +275,29 @@ def test_files_are_found_beside_the_configuration_and_missed_at_once(
         f"{tmp_path}/gateway.yaml: mqtt.tls.ca: /home/me/ca.pem does not exist",
         f"{tmp_path}/devices/press.yaml: url: ca=: {tmp_path}/own.pem does not exist",
     )
+
+
+def test_two_tags_on_one_topic_are_named_with_both_places(tmp_path):
+    """A template that leaves out the device, and two devices with a tag of one name."""
+    shared = "tags:\n  - {name: speed, address: coil:1}\n"
+    files = {
+        "gateway.yaml": ROOT + "publish: {layout: tag, topic: '{root}/{tag}'}\n",
+        "devices/a.yaml": MODBUS + shared, "devices/b.yaml": MODBUS + shared,
+        "devices/press.yaml": None, "devices/line.yaml": None, "tags/press.csv": None,
+    }  # fmt: skip
+    (problem,) = problems_of(write(tmp_path, files))
+    assert (problem.file, problem.line, problem.key) == ("devices/b.yaml", 4, "tags.0.name")
+    assert "'plant/speed' is already that of tag a/speed" in problem.message
+    assert "devices/a.yaml:4" in problem.message
+
+
+def test_a_tag_on_the_topic_of_another_tag_s_events_is_refused(tmp_path):
+    """`x` has events on x/event; a tag of another template lies there."""
+    files = {
+        "devices/a.yaml": MODBUS + TAG + "publish: {layout: tag, topic: 'all/{tag}'}\n",
+        "devices/b.yaml": MODBUS
+        + "tags:\n  - {name: event, address: coil:1}\npublish: {layout: tag, topic: 'all/a/{tag}'}\n",
+    }
+    (problem,) = problems_of(write(tmp_path, files))
+    assert (problem.file, problem.line) == ("devices/b.yaml", 4)
+    assert "already that of tag a/a" in problem.message
