@@ -12,6 +12,7 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import EXACT, DataValues, Item, ValueColumns
 from gateway.sources.opcua.source import OpcUaSource
+from gateway.sources.opcua.traffic import Traffic
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11
@@ -64,6 +65,7 @@ class FakeConnection:
     def __init__(self, clock: Clock, keepalive_s: float = 3.0) -> None:
         self.clock = clock
         self.keepalive_s = keepalive_s
+        self.traffic = Traffic()
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.added: list[list[int]] = []

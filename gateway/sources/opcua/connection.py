@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gateway.core.blocks import Times, Values
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.traffic import Traffic
 
 KIND_NULL: Final = 0
 KIND_NOT_SCALAR: Final = 255
@@ -72,6 +73,7 @@ class Connection(Protocol):
 
     keepalive_s: float
     """The subscription shows a sign of life at least this often (as revised by the server)."""
+    traffic: Traffic
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """Watch nodes. Returns one status code per item, in order. An item added again replaces the earlier one."""

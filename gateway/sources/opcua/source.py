@@ -54,6 +54,7 @@ class OpcUaSource:
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._lost_count = 0
+        self._republished = 0
         self._waiting_since: float | None = None
         self._reset()
 
@@ -92,7 +93,14 @@ class OpcUaSource:
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
-        return {self._number: {"bad_nodes": len(self._health.bad_rows), "lost": self._lost_count}}
+        now = self._connection.traffic.republished if self._connection else 0
+        return {
+            self._number: {
+                "bad_nodes": len(self._health.bad_rows),
+                "lost": self._lost_count,
+                "republished": self._republished + now,
+            }
+        }
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -104,6 +112,7 @@ class OpcUaSource:
                 await asyncio.wait([tasks])
         finally:
             if connection is not None:
+                self._republished += connection.traffic.republished
                 await connection.close()
 
     async def _run(self, connection: Connection) -> None:
