@@ -41,6 +41,8 @@ SAFE_CREATE: Final = 1000
 MOST_PER_CALL: Final = 1000
 NOTIFICATIONS_PER_PUBLISH: Final = 5000
 KEEPALIVES_PER_TIMEOUT: Final = 3
+CHECK_S: Final = 10.0
+LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
 
 _MAX_NODES_PER_READ = Item(0, "i=11705", 0, 0)
@@ -89,6 +91,7 @@ class AsyncuaConnection:
 
     def __init__(self, config: OpcUaDevice, clock: Clock) -> None:
         self.keepalive_s = 0.0
+        self.check_s = CHECK_S
         self.traffic = Traffic()
         self.has_session = False
         self._config = config
@@ -107,6 +110,7 @@ class AsyncuaConnection:
         self._most_row = -1
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
+        self._ended: int | None = None
 
     async def open(self) -> None:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
@@ -118,6 +122,7 @@ class AsyncuaConnection:
             self._channel_opened_s = self._clock.monotonic()
             await open_session(client, config, offer)
         self.has_session = True
+        self.check_s = max(LEAST_CHECK_S, min(CHECK_S, client.session_timeout / 3e3, client.secure_channel_timeout / 4e3))
         await self._learn_limits()
         await self._learn_namespaces()
         if config.mode == "subscribe":
@@ -202,13 +207,13 @@ class AsyncuaConnection:
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""
         while not self._arrived:
+            if self._ended is not None:
+                raise NotConnected(f"the server ended the subscription: {status_name(self._ended)}")
             self._take(await self._publishing.next())
         return self._arrived.popleft()
 
     def _take(self, told: Notification) -> None:
-        if told.status is not None:
-            raise NotConnected(f"the server ended the subscription: {status_name(told.status)}")
-        lost = told.lost
+        self._ended, lost = told.status, told.lost
         for columns in told.changes or [columns_of([], 0)]:
             if len(columns) and int(columns.row.max()) > self._most_row:
                 raise NotConnected("the server sent a value for a client handle that it was never given")

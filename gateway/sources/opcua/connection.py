@@ -73,6 +73,8 @@ class Connection(Protocol):
 
     keepalive_s: float
     """The subscription shows a sign of life at least this often (as revised by the server)."""
+    check_s: float
+    """How often `check` wants to be called: session and channel live only as long as the server granted."""
     traffic: Traffic
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
@@ -91,7 +93,7 @@ class Connection(Protocol):
         ...
 
     async def check(self) -> None:
-        """Prove that the server answers, and renew what expires. To be called at least every ten seconds or so."""
+        """Prove that the server answers, and renew what expires. To be called every `check_s` seconds."""
         ...
 
     async def close(self) -> None:
