@@ -6,6 +6,7 @@
 //   limit      operations per call that the server allows (0 = none stated)
 //   user       the one user that may log in, with the password "secret" ("" = anonymous)
 //   token      ms that a secure channel's token lives (0 = node-opcua's ten minutes; it grants at least 2500)
+//   history    values that each variable remembers (0 = no history)
 //   folder     where the certificate store may live
 // It prints one line "ready" once clients may connect, and ends when its standard input closes. Before that each line is a
 // command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME.
@@ -22,7 +23,7 @@ const {
 } = require("node-opcua");
 
 const port = Number(process.argv[2]);
-const options = { count: 300, period: 100, limit: 0, user: "", token: 0, folder: "", ...JSON.parse(process.argv[3] || "{}") };
+const options = { count: 300, period: 100, limit: 0, user: "", token: 0, history: 0, folder: "", ...JSON.parse(process.argv[3] || "{}") };
 const types = [DataType.Double, DataType.Float, DataType.Int32, DataType.UInt16, DataType.Boolean, DataType.Int64];
 
 function variant(i, k) {
@@ -42,6 +43,7 @@ function addVariables(namespace, parent) {
             componentOf: parent, browseName: `v${i}`, nodeId: `s=v${i}`, dataType: types[i % types.length],
             minimumSamplingInterval: 10,
         });
+        if (options.history) namespace.addressSpace.installHistoricalDataNode(variable, { maxOnlineValues: options.history });
         variable.setValueFromSource(variant(i, 0));
         variables.push(variable);
     }

@@ -62,6 +62,12 @@ class AsyncuaServer:
         time = time or datetime.now(UTC)
         await node.write_value(ua.DataValue(ua.Variant(value), ua.StatusCode(status), SourceTimestamp=time))
 
+    async def historize(self, *numbers: int, most_at_once: int = 10_000) -> None:
+        """Remember all values of these variables, to be read in parts of `most_at_once`."""
+        self.server.iserver.history_manager.storage.max_history_data_response_size = most_at_once
+        for i in numbers:
+            await self.server.historize_node_data_change(self.server.get_node(ua.NodeId(f"v{i}", self._index)))
+
     async def add(self, name: str, value: object = 0.0) -> None:
         """Add a variable ns=2;s=`name`."""
         assert self._server is not None

@@ -23,9 +23,10 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua import historian
 from gateway.sources.opcua.batches import Batches, ServiceFault
 from gateway.sources.opcua.config import OpcUaDevice
-from gateway.sources.opcua.connection import DataValues, Item, ValueColumns
+from gateway.sources.opcua.connection import DataValues, History, Item, ValueColumns
 from gateway.sources.opcua.nodeid import parse_node_id
 from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.responses import read_publish, read_republish, read_values
@@ -234,6 +235,35 @@ class AsyncuaConnection:
 
     def _refused_read(self, items: Sequence[Item], status: int) -> DataValues:
         return DataValues(columns_of([item.row for item in items], status), self._clock.now_ns(), 0)
+
+    async def has_history(self, items: Sequence[Item]) -> list[bool]:
+        """See `Connection.has_history`."""
+
+        async def ask(batch: Sequence[Item]) -> list[bool]:
+            with translated("cannot read"):
+                answers = await historian.have_history(
+                    self._session, [self._read_value_id(item.node).NodeId for item in batch]
+                )
+            _expect(answers, batch)
+            return answers
+
+        batches = Batches(max(1, self._reads.size // historian.ATTRIBUTES))
+        return [one for some in await batches.run(items, ask, lambda batch, status: [False] * len(batch)) for one in some]
+
+    async def history(
+        self, items: Sequence[Item], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
+    ) -> list[History]:
+        """See `Connection.history`."""
+        nodes = [self._read_value_id(item.node).NodeId for item in items]
+        with translated("cannot read history"):
+            answers = await historian.read_raw(self._session, nodes, start_ns, end_ns, most, points)
+        _expect(answers, items)
+        return answers
+
+    async def release_history(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
+        """See `Connection.release_history`."""
+        with translated("cannot read history"):
+            await historian.release(self._session, [self._read_value_id(item.node).NodeId for item in items], points)
 
     async def check(self) -> None:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""

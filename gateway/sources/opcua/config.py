@@ -6,7 +6,16 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs, default
+from gateway.core.fields import (
+    DURATION_SCHEMA,
+    DeviceModel,
+    DurationNs,
+    IntervalNs,
+    TagModel,
+    TimeoutNs,
+    default,
+    duration_ns,
+)
 from gateway.sources.opcua.folders import DEFAULT_FOLDER
 from gateway.sources.opcua.nodeid import parse_node_id
 
@@ -89,6 +98,12 @@ class OpcUaDevice(DeviceModel):
     silence: DurationNs = default("5min")
     """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
     node is watched anew, and when that helps nothing the connection is made anew. With a unit; 0s: never."""
+    history: bool = False
+    """True: after a lost connection the nodes that have a history are read back from the server."""
+    history_most: Annotated[int, duration_ns("1s", "30d"), DURATION_SCHEMA] = default("1h")
+    """How far back that goes at most; with a unit."""
+    history_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    """How many samples of one node are read back at most."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
 

@@ -16,8 +16,10 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
+from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.silence import Silence, stale_rows
 from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of
 
@@ -61,6 +63,7 @@ class OpcUaSource:
         self._republished = 0
         self._waiting_since: float | None = None
         self._silence = Silence(len(entry.tags), self._config.silence / 1e9, clock.monotonic())
+        self._gaps = Gaps(len(entry.tags)) if self._config.history else None
         self._adding = asyncio.Lock()
         self._reset()
 
@@ -78,6 +81,8 @@ class OpcUaSource:
         """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
         self._reset()
         self._connection = await self._connect(self._config, self._clock)
+        if self._gaps is not None:
+            self._gaps.begin()
         if self._config.mode == "subscribe":
             self._silence.begin(self._clock.monotonic())
             await self._watch_nodes(self._connection, self._items)
@@ -132,6 +137,9 @@ class OpcUaSource:
                 if subscribe:
                     group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
                     group.create_task(self._doubt(connection), name=f"opcua silence {self._config.name}")
+                if self._gaps is not None and self._gaps.waiting:
+                    back = self._read_back(connection, self._gaps)
+                    group.create_task(back, name=f"opcua history {self._config.name}")
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
         finally:
@@ -201,6 +209,24 @@ class OpcUaSource:
                         self._silence.in_vain()
                         raise NotConnected(DEAD)
 
+    async def _read_back(self, connection: Connection, gaps: Gaps) -> None:
+        """Fill the gap from the server's history, once the first values say where it ends; only with believable times."""
+        await self._clock.sleep(2 * self._config.interval / 1e9 + GRACE_S)
+        now_ns = self._clock.now_ns()
+        if abs(connection.traffic.clock_ms) * 1e6 > self._config.clock_tolerance:
+            log.warning("%s: history is not read back because the clocks differ", self._config.name)
+            return
+        gaps.settle(now_ns)
+
+        async def put(values: DataValues) -> None:
+            block, _ = decode(values, self._columns, self._config.clock_tolerance)
+            await self._inbox.put_late(block)
+
+        historian = Historian(connection, self._items, self._clock, self._config.history_samples, put)
+        for result in await historian.read(gaps, now_ns - self._config.history_most):
+            if result.nodes:
+                self._inbox.report(Event("history", self._clock.now_ns(), self._number, None, result.detail()))
+
     async def _watch_nodes(self, connection: Connection, items: Sequence[Item]) -> None:
         """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
         async with self._adding:
@@ -218,6 +244,8 @@ class OpcUaSource:
     async def _accept(self, values: DataValues) -> None:
         if not len(values):
             return
+        if self._gaps is not None:
+            self._gaps.heard(values.columns)
         block, objects = decode(values, self._columns, self._config.clock_tolerance)
         overflows = count_overflows(values.columns.status)
         if overflows:
