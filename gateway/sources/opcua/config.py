@@ -6,7 +6,18 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from gateway.core.fields import DeviceModel, DurationNs, ExistingFile, FilePath, IntervalNs, TagModel, TimeoutNs, default
+from gateway.core.fields import (
+    DURATION_SCHEMA,
+    DeviceModel,
+    DurationNs,
+    ExistingFile,
+    FilePath,
+    IntervalNs,
+    TagModel,
+    TimeoutNs,
+    default,
+    duration_ns,
+)
 from gateway.sources.opcua.folders import DEFAULT_FOLDER
 from gateway.sources.opcua.nodeid import parse_node_id
 
@@ -86,8 +97,25 @@ class OpcUaDevice(DeviceModel):
     """False accepts a trusted certificate that is made for another host name or address than url's."""
     pki: FilePath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
+    silence: DurationNs = default("5min")
+    """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
+    node is watched anew, and when that helps nothing the connection is made anew. With a unit; 0s: never."""
+    history: bool = False
+    """True: after a lost connection the nodes that have a history are read back from the server."""
+    history_most: Annotated[int, duration_ns("1s", "30d"), DURATION_SCHEMA] = default("1h")
+    """How far back that goes at most; with a unit."""
+    history_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    """How many samples of one node are read back at most."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _silence_is_longer_than_the_interval(self) -> "OpcUaDevice":
+        if 0 < self.silence < 2 * self.interval:
+            raise ValueError(
+                "silence is shorter than two intervals; expected more, because nothing comes in between (0s: never)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _user_has_password(self) -> "OpcUaDevice":
