@@ -31,6 +31,7 @@ class WebSocket:
         self._incoming = bytearray()
         self._outgoing = bytearray()
         self._ended = False
+        self._fault = ""
         self._handshake(url)
 
     @property
@@ -45,6 +46,8 @@ class WebSocket:
     def recv(self, length: int) -> bytes:
         """As of a socket: up to `length` bytes of MQTT, none at the end. Raises BlockingIOError and other OSErrors."""
         while not self._incoming and not self._ended:
+            if self._fault:
+                raise ConnectionAbortedError(self._fault)
             self._receive(self._sock.recv(_CHUNK_BYTES))
         chunk = bytes(self._incoming[:length])
         del self._incoming[:length]
@@ -113,7 +116,7 @@ class WebSocket:
         self._outgoing += b"".join(self._protocol.data_to_send())
         self.flush()
         if self._protocol.parser_exc is not None:
-            raise ConnectionAbortedError(f"what came is not WebSocket: {self._protocol.parser_exc}")
+            self._fault = f"what came is not WebSocket: {self._protocol.parser_exc}"
 
     def _take(self, events: list[object]) -> None:
         for event in events:
@@ -122,7 +125,7 @@ class WebSocket:
             if event.opcode in {Opcode.BINARY, Opcode.CONT}:
                 self._incoming += event.data
             elif event.opcode is Opcode.TEXT:  # MQTT 5.0, 6-1: close the connection
-                raise ConnectionAbortedError("the broker sends text frames, which MQTT does not")
+                self._fault = "the broker sends text frames, which MQTT does not"
             elif event.opcode is Opcode.CLOSE:
                 self._ended = True
 
