@@ -79,6 +79,10 @@ class WebSocket:
                 self._protocol.send_close(1000)
                 self._outgoing += b"".join(self._protocol.data_to_send())
                 self.flush()
+                # with unread bytes the system would send a reset, which can overtake the goodbye
+                self._sock.shutdown(socket.SHUT_WR)
+                while self._sock.recv(_CHUNK_BYTES):
+                    pass
         self._sock.close()
 
     def fileno(self) -> int:
