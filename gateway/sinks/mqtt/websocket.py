@@ -93,6 +93,10 @@ class WebSocket:
         """The socket's."""
         self._sock.setblocking(flag)
 
+    def settimeout(self, limit_s: float) -> None:
+        """The socket's."""
+        self._sock.settimeout(limit_s)
+
     def _handshake(self, url: str) -> None:
         protocol = self._protocol
         protocol.send_request(protocol.connect())
