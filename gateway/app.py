@@ -144,10 +144,9 @@ class Gateway:
         log.info("stopped")
 
     def _announce(self) -> None:
-        """Events of the start: which configuration runs, and whether the last run ended in a crash."""
+        """Events of the start: which configuration runs, and which runs before ended in a crash."""
         now, root = self.clock.now_ns(), self.settings.root
-        previous = self.outbox.previous_unclean
-        if previous is not None:
+        for previous in self.outbox.unclean:
             bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
             detail = {"previous": previous.boot, "bound_ms": bound_ns // 1_000_000, "severity": 600}
             self.event(Event("unclean_stop", now, detail=detail))

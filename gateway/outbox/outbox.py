@@ -63,6 +63,12 @@ class Outbox:
         return self._writer.previous_unclean
 
     @property
+    def unclean(self) -> Sequence[PreviousBoot]:
+        """Every boot that ended without `close` and of which no later one lived long enough to tell. Tell before `run`: the
+        first commit keeps the messages and notes that they were told."""
+        return self._writer.unclean
+
+    @property
     def stats(self) -> Stats:
         """Numbers for health and status; cheap enough for once a second."""
         writer, memory = self._writer, self._memory

@@ -74,6 +74,7 @@ class Writer:
         self.refused = ""
         self.unreadable = False
         self.previous_unclean: PreviousBoot | None = None
+        self.unclean: list[PreviousBoot] = []
         self._config, self._boot, self._clock = config, boot, clock
         self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
         self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
@@ -89,6 +90,7 @@ class Writer:
         """
         try:
             await to_its_end(self._open())
+            self.unclean = self.store.untold
         except UnwritableError as error:
             raise ConfigError(
                 f"outbox.path: cannot write {self._config.path}: {error}; give the file and its folder to the user the "
@@ -144,6 +146,9 @@ class Writer:
                 await self._room.expire()
                 self._announce()
                 await self._write()
+                if self.unclean:
+                    await self.store.told()
+                    self.unclean = []
             except Retryable as error:
                 self._refuse(error)
                 return False
