@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import random
 import secrets
 import signal
 from collections import defaultdict
@@ -12,13 +13,14 @@ import structlog
 from gateway import __version__
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.messages import Event, Loss, Message
-from gateway.core.ports import Source
+from gateway.core.ports import Layout, Source
 from gateway.core.sourcekind import DeviceEntry
 from gateway.encoding.encoder import Encoder, StatusText
-from gateway.encoding.layouts import layout_for
+from gateway.encoding.layouts import JSON, layout_for
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
+from gateway.runtime.expiry import Expiring
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.status import StatusBoard
@@ -27,6 +29,7 @@ from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
 from gateway.settings import Settings
 from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.chain import Chain
 
 log = structlog.get_logger("app")
@@ -36,6 +39,7 @@ _SOURCES_CLOSE_S = 5.0
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
 _NAMED = 3
+_POWER_CUT_S = 300.0
 
 
 def new_boot(clock: Clock) -> str:
@@ -67,17 +71,20 @@ class Gateway:
             report=self.event,
         )
         self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
-        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"))
+        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
+        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will)
         self.publisher = Publisher(
-            MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will),
+            self.client,
             self.outbox,
             clock,
             in_flight=root.mqtt.in_flight,
             ack_timeout_s=root.mqtt.timeout / 1e9,
-            layout=layout_for(root.publish, settings.publishing, topics),
+            layout=_expiring(layout_for(root.publish, settings.publishing, topics), root.mqtt),
             status=self.board,
             set_live=self.outbox.set_live,
             tries=root.mqtt.tries,
+            status_type=JSON,
+            first_delay_s=_first_delay_s(clock, root.mqtt.start_spread / 1e9),
         )
         self.sources = list(_sources(settings, clock))
         self.supervisors = [
@@ -164,6 +171,17 @@ def _examples(state: str, names: list[str]) -> str:
     if state == "ok":
         return ""
     return f" ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
+
+
+def _expiring(layout: Layout, config: MqttConfig) -> Layout:
+    expiry_s = config.expiry // 1_000_000_000
+    return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
+
+
+def _first_delay_s(clock: Clock, most_s: float) -> float:
+    """Drawn at random when the machine has just started (on Linux monotonic time counts from there): after a power cut many
+    gateways do. A restart of the service alone does not wait."""
+    return random.uniform(0, most_s) if clock.monotonic() < _POWER_CUT_S else 0.0
 
 
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:

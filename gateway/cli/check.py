@@ -65,7 +65,7 @@ def _print_publishes(console: Console, settings: Settings) -> None:
     topics = Topics.of(root.mqtt.root, root.name, settings.table.devices)
     length = f"{root.window.length / 1e9:g} s"
     how = "when something changes" if root.publish.windows == "changed" else "always"
-    console.print(f"\n[bold]Would publish[/] to {escape(root.mqtt.url)}")
+    console.print(f"\n[bold]Would publish[/] to {escape(', '.join(map(str, root.mqtt.addresses)))}")
     console.print(f"  {escape(topics.status)}  (retained)")
     for device, own in enumerate(settings.publishing):
         config = own.over(root.publish)

@@ -8,7 +8,7 @@ import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports import Deliveries, Delivery, Layout, Packet, Sink
+from gateway.core.ports import Deliveries, Delivery, Layout, Packet, Properties, Sink
 from gateway.runtime.seldom import Seldom
 from gateway.runtime.suspects import Suspects, Verdict
 
@@ -113,9 +113,9 @@ class Flights:
             if alone:
                 await self.all_landed()
 
-    def send_status(self, status: tuple[str, bytes]) -> asyncio.Future[None]:
+    def send_status(self, status: tuple[str, bytes], properties: Properties) -> asyncio.Future[None]:
         """Publish topic and payload retained; the outbox knows nothing of it."""
-        return self._launch(Packet(*status, retain=True), _Flight(None))
+        return self._launch(Packet(*status, retain=True, properties=properties), _Flight(None))
 
     async def room(self) -> int:
         """Wait until something may be sent; returns how many deliveries, if they are like the last one."""

@@ -10,7 +10,7 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports import Deliveries, Delivery, Layout, Sink
+from gateway.core.ports import Deliveries, Delivery, Layout, Properties, Sink
 from gateway.runtime.flights import Flights
 from gateway.runtime.seldom import Seldom
 from gateway.runtime.suspects import Suspects
@@ -59,9 +59,13 @@ class Publisher:
         set_live: Callable[[bool], None],
         delays: Callable[[], Iterator[float]] = full_jitter,
         tries: int = 5,
+        status_type: str = "",
+        first_delay_s: float = 0.0,
     ) -> None:
         """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost.
-        tries: how often a message may fail while others pass, before it is set aside (`Suspects`)."""
+        tries: how often a message may fail while others pass, before it is set aside (`Suspects`). status_type: content type
+        of the status. first_delay_s: wait before the first attempt, so that gateways which start together do not come
+        together."""
         self._sink = sink
         self._deliveries = deliveries
         self._clock = clock
@@ -69,6 +73,8 @@ class Publisher:
         self._status = status
         self._set_live = set_live
         self._delays = delays
+        self._status_properties = Properties(status_type)
+        self._first_delay_s = first_delay_s
         self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries))
         self._held: deque[Delivery] = deque()
         self._failure_told = Seldom(clock)
@@ -113,6 +119,7 @@ class Publisher:
         self._ended.clear()
         delays = self._delays()
         try:
+            await _first(self._nap(self._first_delay_s), self._asked_to_stop())
             while not self._stopping.is_set():
                 began = self._clock.monotonic()
                 goodbye = False
@@ -162,7 +169,7 @@ class Publisher:
         """From acceptance to loss or stop; returns why it ended."""
         self._broken = ""
         self._set_live(True)
-        birth = self._flights.send_status(self._status.current())
+        birth = self._send_status(self._status.current())
         try:
             reason = await _first(
                 self._broken_off(),
@@ -203,13 +210,16 @@ class Publisher:
                 await self._clock.sleep(_STATUS_RETRY_S)
             else:
                 await self._status.changed()
-            told = self._flights.send_status(self._status.current())
+            told = self._send_status(self._status.current())
+
+    def _send_status(self, status: tuple[str, bytes]) -> asyncio.Future[None]:
+        return self._flights.send_status(status, self._status_properties)
 
     async def _farewell(self) -> None:
         left_s = self._deadline - self._clock.monotonic()
         await _first(self._drain(), self._sink.lost(), self._silence(), self._nap(left_s))
         if self._final is not None:
-            told = self._flights.send_status(self._final)
+            told = self._send_status(self._final)
             left_s = self._deadline - self._clock.monotonic()
             await _first(_ended(told), self._sink.lost(), self._nap(max(left_s, _FAREWELL_S)))
 

@@ -110,6 +110,7 @@ class Got:
     retain: bool
     at: float
     size: int
+    dup: bool = False
 
 
 class Subscriber:
@@ -143,7 +144,7 @@ class Subscriber:
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         body = read_document(message.payload) if message.payload else None
-        got = Got(message.topic, body, message.retain, time.time(), len(message.payload))
+        got = Got(message.topic, body, message.retain, time.time(), len(message.payload), message.dup)
         fault = fault_of(got.topic, body) if message.payload else ""
         with self._lock:
             self.faults += [fault] if fault and len(self.faults) < 100 else []

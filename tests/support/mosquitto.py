@@ -45,6 +45,11 @@ class Mosquitto:
                 assert self._process.poll() is None, self.log()
                 await asyncio.sleep(0.02)
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not ended since."""
+        return self._process is not None
+
     def log(self) -> str:
         """What it has said so far."""
         return (self._folder / "mosquitto.log").read_text(errors="replace")

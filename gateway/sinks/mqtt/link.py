@@ -6,8 +6,6 @@ unused: each connection is a fresh paho client, and what it had in flight when i
 
 import asyncio
 import logging
-import socket
-import ssl
 from collections import deque
 from typing import Any
 
@@ -18,13 +16,17 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
+from gateway.sinks.mqtt.address import Address
+from gateway.sinks.mqtt.aliases import Aliases
 from gateway.sinks.mqtt.config import MqttConfig
-from gateway.sinks.mqtt.packing import Packed
-from gateway.sinks.mqtt.reasons import refusal, spell, unreachable
-from gateway.sinks.mqtt.tls import tls_context
+from gateway.sinks.mqtt.packing import Packed, is_text
+from gateway.sinks.mqtt.reasons import refusal, spell
 from gateway.sinks.mqtt.traffic import Outgoing, Received, Will, end
+from gateway.sinks.mqtt.websocket import WebSocket
+from gateway.sinks.mqtt.wire import Connected, connect_wire, pending
 
-Socket = mqtt.Client
+_properties: Any = Properties  # its constructor has no types
+_SECOND_NS = 1_000_000_000
 _MOST_WAITING = 10_000
 _MOST_RECEIVED = 10_000
 LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
@@ -46,52 +48,75 @@ def _let_brokers_refuse() -> None:
 _let_brokers_refuse()
 
 
-def connect(config: MqttConfig, client_id: str, will: Will | None) -> Socket:
-    """Make a client with a connected socket, CONNECT still to be sent. Blocks: for a thread. Raises NotConnected."""
-    v5 = config.version == "5"
-    client = mqtt.Client(
-        CallbackAPIVersion.VERSION2,
-        client_id=client_id,
-        clean_session=None if v5 else True,
-        protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
-        reconnect_on_failure=False,
-    )
-    client.connect_timeout = config.timeout / 1e9
-    client.max_inflight_messages_set(0)  # Link keeps the window; paho's costs a scan per acknowledgement
-    client.on_socket_register_write = _ignore  # without one paho writes at once, on this thread
-    if will is not None:
-        client.will_set(will.topic, will.payload, qos=1, retain=True)
-    if config.username:
-        client.username_pw_set(config.username, config.password.get_secret_value() or None)
-    failure = None
+class Socket(mqtt.Client):
+    """paho's client on a wire that stands already, CONNECT still to be sent."""
+
+    def __init__(self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None) -> None:
+        """Nothing here blocks."""
+        v5 = config.version == "5"
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if v5 else config.clean_start,
+            protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        self.wire = connected.wire
+        self.certificate = connected.certificate
+        self.max_inflight_messages_set(0)  # Link keeps the window; paho's costs a scan per acknowledgement
+        self.on_socket_register_write = _ignore  # without one paho writes at once
+        if will is not None:
+            self.will_set(will.topic, will.payload, qos=1, retain=True, properties=_will(will, config) if v5 else None)
+        if config.username:
+            self.username_pw_set(config.username, config.password.get_secret_value() or None)
+        properties = _properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = config.session_expiry // _SECOND_NS
+        clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
+        self.connect("-", 1, config.keepalive // _SECOND_NS, clean_start=clean, properties=properties if v5 else None)
+
+    def _create_socket(self) -> Any:
+        """Called by paho in `connect`; the name and port given there mean nothing."""
+        return self.wire
+
+
+def _will(will: Will, config: MqttConfig) -> Properties:
+    properties = _properties(PacketTypes.WILLMESSAGE)
+    if config.will_delay:
+        properties.WillDelayInterval = config.will_delay // _SECOND_NS
+    if will.content_type:
+        properties.ContentType = will.content_type
+        properties.PayloadFormatIndicator = int(is_text(will.content_type))
+    return properties  # type: ignore[no-any-return]  # see _properties
+
+
+def connect(address: Address, config: MqttConfig, client_id: str, will: Will | None) -> Socket:
+    """A client with a connected socket. Blocks: for a thread. Raises NotConnected."""
+    connected = connect_wire(address, config.tls, config.timeout / 1e9)
     try:
-        if config.secure:
-            client.tls_set_context(tls_context(config.tls))
-            client.tls_insecure_set(config.tls.insecure)
-        clean: Any = True if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
-        client.connect(config.host, config.port, config.keepalive // 1_000_000_000, clean_start=clean)
-    except (OSError, ValueError) as error:
-        failure = unreachable(error, config.host, config.port, config.timeout / 1e9)
-    if failure is not None:
-        raise failure  # out here: as the error's context, paho's frames would keep its half-made socket open
-    return client
+        return Socket(connected, config, client_id, will)
+    except BaseException:
+        connected.wire.close()
+        raise
 
 
 def hang_up(client: Socket) -> None:
     """Close the connection without a word."""
     client.on_socket_close = client.on_socket_register_write = client.on_disconnect = None
-    sock = client.socket()
-    if sock is not None:
-        sock.close()
+    client.wire.close()
 
 
 class Link:
     """One connection, from a connected socket to its end. Everything here happens on the event loop; the thread that
     made the connection is over by then."""
 
-    def __init__(self, client: mqtt.Client) -> None:
+    def __init__(self, client: Socket, *, topic_aliases: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._client = client
+        self._wire = client.wire
+        self.certificate = client.certificate
+        self._may_alias = topic_aliases
+        self._aliases: Aliases | None = None
+        self._subscribed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
         self._sent: dict[int, Outgoing] = {}  # by packet id
@@ -103,7 +128,7 @@ class Link:
         self.most_bytes = LARGEST_PACKET_BYTES
         self._can_retain = True
         self._fd = -1
-        self._secure = False
+        self.ended_at = 0.0
         self._reading = self._writing = False
         self._timer: asyncio.TimerHandle | None = None
         self._complaint = _Complaint()
@@ -115,10 +140,7 @@ class Link:
 
     async def start(self) -> None:
         """Send CONNECT and return when it is accepted. Raises NotConnected."""
-        sock: Any = self._client.socket()
-        self._fd = sock.fileno()
-        self._secure = isinstance(sock, ssl.SSLSocket)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._fd = self._wire.fileno()
         client = self._client
         client.enable_logger(self._complaint.logger)
         client.on_connect = self._on_connect
@@ -168,6 +190,7 @@ class Link:
 
     async def subscribe(self, topic_filter: str, qos: int) -> None:
         """Return on the SUBACK. Raises Permanent, NotConnected."""
+        self._subscribed = True
         try:
             _, packet_id = self._client.subscribe(topic_filter, qos)
         except ValueError as error:
@@ -190,9 +213,12 @@ class Link:
         return self._received.popleft()
 
     def _send(self, outgoing: Outgoing) -> None:
-        packed: Any = None if outgoing.properties is None else Packed(outgoing.properties)
+        topic = outgoing.topic
+        if self._aliases is not None:
+            topic, outgoing.alias = self._aliases.use(topic)
+        packed: Any = None if outgoing.properties is None else Packed(outgoing.properties, outgoing.alias)
         try:
-            info = self._client.publish(outgoing.topic, outgoing.payload, 1, outgoing.retain and self._can_retain, packed)
+            info = self._client.publish(topic, outgoing.payload, 1, outgoing.retain and self._can_retain, packed)
         except ValueError as error:
             outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
             return
@@ -211,23 +237,38 @@ class Link:
         if self._fd < 0 or not self._reading:
             return
         self._client.loop_read()
-        sock = self._client.socket()
+        if self._fd >= 0 and isinstance(self._wire, WebSocket) and self._wire.unsent:
+            self._write()  # the answer to a ping
         if len(self._received) >= _MOST_RECEIVED:
             self._watch_reads(False)
-        elif self._secure and isinstance(sock, ssl.SSLSocket) and sock.pending():
-            # Decrypted bytes wait in the TLS layer, where no selector sees them.
+        elif self._fd >= 0 and pending(self._wire):
             self._loop.call_soon(self._read)
 
     def _write(self) -> None:
         if self._fd < 0:
             return
+        if not self._flush():
+            return
         self._client.loop_write()
-        if self._fd >= 0 and self._client.want_write() != self._writing:
+        if self._fd >= 0 and self._wants_write() != self._writing:
             self._writing = not self._writing
             if self._writing:
                 self._loop.add_writer(self._fd, self._write)
             else:
                 self._loop.remove_writer(self._fd)
+
+    def _wants_write(self) -> bool:
+        return self._client.want_write() or (isinstance(self._wire, WebSocket) and self._wire.unsent)
+
+    def _flush(self) -> bool:
+        """Send what a WebSocket has taken from paho; False when it is broken."""
+        try:
+            if isinstance(self._wire, WebSocket):
+                self._wire.flush()
+        except OSError as error:
+            self.drop(f"the connection is broken: {error}")
+            return False
+        return True
 
     def _tick(self) -> None:
         """Keep alive: paho sends PINGREQ when due and gives up when nothing came back."""
@@ -256,6 +297,7 @@ class Link:
         if self._timer is not None:
             self._timer.cancel()
         self.gone.set_result(reason)
+        self.ended_at = self._loop.time()
         self._arrival.set()
         lost = NotConnected(reason)
         for future in (self._accepted, *self._subscribing.values()):
@@ -279,6 +321,8 @@ class Link:
         self._window = getattr(properties, "ReceiveMaximum", self._window)
         self.most_bytes = getattr(properties, "MaximumPacketSize", self.most_bytes)
         self._can_retain = bool(getattr(properties, "RetainAvailable", True))
+        if self._may_alias and (most := getattr(properties, "TopicAliasMaximum", 0)):
+            self._aliases = Aliases(most)
         if getattr(properties, "MaximumQoS", 1) < 1:
             self._finish("the broker does not take QoS 1")
         elif not self._accepted.done():
@@ -296,13 +340,15 @@ class Link:
         else:
             reason = self._complaint.text or "the broker closed the connection"
         if not self._accepted.done():
-            doubt = ", and does it want a client certificate (mqtt.tls.cert)?" if self._secure else "?"
+            doubt = ", and does it want a client certificate (mqtt.tls.cert)?" if self.certificate else "?"
             reason += f" before it accepted: does it speak this MQTT version (mqtt.version){doubt}"
         self._finish(reason)
 
     def _on_publish(self, _c: object, _u: object, packet_id: int, code: ReasonCode, _p: object) -> None:
         outgoing = self._sent.pop(packet_id, None)
         if outgoing is not None:
+            if outgoing.alias and self._aliases is not None and not code.is_failure:
+                self._aliases.acknowledged(outgoing.topic, outgoing.alias)
             end(outgoing.future, refusal(code.value, code.getName(), outgoing.topic) if code.is_failure else None)
         if self._waiting:
             self._loop.call_soon(self._send_waiting)
@@ -314,6 +360,8 @@ class Link:
             end(future, Permanent(f"the broker refuses the subscription: {refused}") if refused else None)
 
     def _on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
+        if not self._subscribed:
+            return  # of a session that the broker has kept, and nobody here asks for it
         try:
             topic = message.topic
         except UnicodeDecodeError:

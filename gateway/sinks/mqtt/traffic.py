@@ -12,6 +12,7 @@ class Will:
 
     topic: str
     payload: bytes
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +28,15 @@ class Received:
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
-    """A message to publish, and the future that its PUBACK ends. properties: packed; None in MQTT 3.1.1."""
+    """A message to publish, and the future that its PUBACK ends. properties: packed; None in MQTT 3.1.1. alias: the topic
+    alias it was sent with."""
 
     topic: str
     payload: bytes
     retain: bool
     properties: bytes | None
     future: asyncio.Future[None]
+    alias: int = 0
 
     def fail(self, error: GatewayError) -> None:
         """End the future with `error`, unless it has ended."""
