@@ -16,8 +16,7 @@ from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Layout, Source
 from gateway.core.sourcekind import DeviceEntry
 from gateway.encoding.encoder import Encoder, StatusText
-from gateway.encoding.formats import FORMATS
-from gateway.encoding.layouts import layout_for
+from gateway.encoding.layouts import JSON, layout_for
 from gateway.encoding.thinning import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
@@ -35,8 +34,6 @@ from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.chain import Chain
 
 log = structlog.get_logger("app")
-
-_JSON = FORMATS["json"].content_type
 
 _FAREWELL_S = 5.0
 _SOURCES_CLOSE_S = 5.0
@@ -76,7 +73,7 @@ class Gateway:
             report=self.event,
         )
         self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
-        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), _JSON)
+        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
         self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will)
         self.publisher = Publisher(
             self.client,
@@ -88,7 +85,7 @@ class Gateway:
             status=self.board,
             set_live=self.outbox.set_live,
             tries=root.mqtt.tries,
-            status_type=_JSON,
+            status_type=JSON,
             first_delay_s=_first_delay_s(clock, root.mqtt.start_spread / 1e9),
         )
         self.sources = list(_sources(settings, clock))
@@ -182,7 +179,7 @@ def _examples(state: str, names: list[str]) -> str:
 
 def _expiring(layout: Layout, config: MqttConfig) -> Layout:
     expiry_s = config.expiry // 1_000_000_000
-    return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0)
+    return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
 
 
 def _first_delay_s(clock: Clock, most_s: float) -> float:
