@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from gateway.core.clock import Clock
@@ -207,8 +208,21 @@ class Outbox:
         if not (due or self._urgent.is_set() or writer.refused or writer.wants_commit(now)):
             return
         self._urgent.clear()
-        while await writer.commit():
+        put_by = self._put_by(now)
+        while await writer.commit(put_by):
             self.beat = self._clock.monotonic()
-            since = self._memory.due_since()
+            since = self._memory.due_since(put_by)
             if since is None or since > now:
                 break
+
+    def _put_by(self, now: float) -> float:
+        """Which messages a commit takes: while the broker may still have them in time, only those that must be written soon.
+
+        A commit for the sake of deletions that wrote what is in flight would have to delete it again, and so for ever.
+        """
+        writer, memory = self._writer, self._memory
+        if not writer.live or writer.refused or self._config.strict or memory.waiting_bytes > self._crowd_bytes:
+            return inf
+        since = memory.unwritten_since
+        due = since is not None and now >= since + self._lead_s
+        return now - self._lead_s / 2 if due else -inf

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -134,18 +135,18 @@ class Writer:
         """Something beside messages and deletions is due: losses to keep or to announce, a look for what is too old."""
         return self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
-    async def commit(self) -> bool:
-        """Write one batch, the oldest first. False when the disk refused, which is reported once."""
-        return await to_its_end(self._commit())
+    async def commit(self, put_by: float = inf) -> bool:
+        """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
+        return await to_its_end(self._commit(put_by))
 
-    async def _commit(self) -> bool:
+    async def _commit(self, put_by: float = inf) -> bool:
         async with self._disk:
             try:
                 if not self.store.is_open:
                     await self._open()
                 await self._room.expire()
                 self._announce()
-                await self._write()
+                await self._write(put_by)
                 if self.unclean:
                     await self.store.told()
                     self.unclean = []
@@ -159,8 +160,8 @@ class Writer:
                 self._tell("recovered")
             return True
 
-    async def _write(self) -> None:
-        batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES)
+    async def _write(self, put_by: float) -> None:
+        batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES, put_by)
         losses, settled = self.ledger.unsaved_losses(), self.ledger.settled()
         change = Change(batch.inserts, batch.deletes, losses, settled)
         try:
