@@ -3,9 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gateway.core.fields import DURATION_SCHEMA, SIZE_SCHEMA, ConfigModel, SizeBytes, default, duration_ns, size_bytes
+
+
+def _key_file(value: str) -> str:
+    name = value.removeprefix("credential:")
+    if name != value and (not name or "/" in name):
+        raise ValueError(f"{value!r} names no credential; expected credential:NAME without a slash")
+    return value
 
 
 class OutboxConfig(ConfigModel):
@@ -25,6 +32,12 @@ class OutboxConfig(ConfigModel):
     """Most backlog messages sent per second; 0: no limit. Live messages are not held back."""
     backlog_bytes: Annotated[int, size_bytes("0B", "1TiB"), SIZE_SCHEMA] = default("0B")
     """Most payload bytes of backlog sent per second; 0: no limit."""
+    compress: bool = True
+    """Keep payloads compressed (zstd): a quarter of the space and of the writing for some 50 us of CPU per 14 kB."""
+    key_file: Annotated[str, AfterValidator(_key_file)] = ""
+    """Encrypt payloads at rest (AES-256-GCM) with the key in this file: 32 bytes, 64 hex digits, or base64.
+    `credential:NAME` is the systemd credential NAME, which can be sealed to a TPM. Topics, times and sizes stay readable.
+    Empty: not encrypted."""
     max_bytes: Annotated[int, size_bytes("16MiB", "1TiB"), SIZE_SCHEMA] = default("1GiB")
     """Most disk space of the database and its write-ahead log together. Above it the oldest messages of least worth go."""
     max_age: Annotated[int, duration_ns("1min", "36500d"), DURATION_SCHEMA] = default("7d")

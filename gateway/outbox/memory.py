@@ -89,7 +89,7 @@ class Memory:
         entry.in_flight, entry.done = False, True
         if entry.stored:
             del self._stored[entry.id]
-            self._delete(Gone(entry.id, entry.lane, len(entry.message.payload)), now)
+            self._delete(Gone(entry.id, entry.lane, entry.kept), now)
         elif not entry.writing:
             del self._unstored[entry.id]
         return entry
@@ -146,7 +146,7 @@ class Memory:
             entry.writing, entry.stored = False, True
             del self._unstored[entry.id]
             if entry.done:
-                self._delete(Gone(entry.id, entry.lane, len(entry.message.payload)), now)
+                self._delete(Gone(entry.id, entry.lane, entry.kept), now)
             else:
                 self._stored[entry.id] = entry
                 self._unhold(entry, live)
@@ -209,10 +209,9 @@ class Memory:
         backlog = self._events if events else self._rest
         if backlog.loaded_to != after:
             return ()  # rows were left to the disk meanwhile: asked again from there
-        for id, lane, message in batch.found:
-            if not self.holds(id):
-                entry = Entry(id, message, False, lane, now, stored=True)
-                self._stored[id] = entry
+        for entry in batch.found:
+            if not self.holds(entry.id):
+                self._stored[entry.id] = entry
                 self._place(entry)
         broken = [row for row in batch.broken if not self.holds(row.id)]
         for row in broken:

@@ -8,7 +8,7 @@ from gateway.core.messages import Lane, Message
 from gateway.core.ports import Delivery
 from gateway.outbox.memory import Batch, Memory
 from gateway.outbox.pace import Pace
-from gateway.outbox.records import Loaded
+from gateway.outbox.records import Entry, Loaded
 from tests.support.outbox_parts import message
 
 LOAD_ROWS = 3
@@ -117,7 +117,8 @@ class MemoryAgainstModel(RuleBasedStateMachine):
             (id, lane, m) for id, (lane, m) in sorted(self.disk.items()) if id > after and (lane <= Lane.EVENT) == events
         ]
         some = rows[:LOAD_ROWS]
-        self.loading = events, after, Loaded(some, (), some[-1][0] if some else after, len(rows) < LOAD_ROWS)
+        found = [Entry(id, m, False, lane, 0.0, stored=True, kept=len(m.payload)) for id, lane, m in some]
+        self.loading = events, after, Loaded(found, (), some[-1][0] if some else after, len(rows) < LOAD_ROWS)
 
     @precondition(lambda self: self.loading)
     @rule()
