@@ -28,6 +28,9 @@ class OutboxConfig(ConfigModel):
     synchronous: Literal["full", "normal", "extra"] = "full"
     """SQLite's setting of that name. `full`: a power cut costs at most the commit interval. `normal`: a power cut may cost
     what was committed since the last checkpoint; a crash of the process costs no more than with `full`."""
+    backlog_order: Literal["oldest-first", "newest-first"] = "oldest-first"
+    """In what order windows, summaries and values leave the backlog. Events always leave it first, and oldest first: the
+    last state of an alarm must come last."""
     backlog_messages: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Most backlog messages sent per second; 0: no limit. Live messages are not held back."""
     backlog_bytes: Annotated[int, size_bytes("0B", "1TiB"), SIZE_SCHEMA] = default("0B")

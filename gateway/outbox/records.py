@@ -80,10 +80,18 @@ class Change:
         return bool(self.inserts or self.deletes or self.losses or self.settled)
 
 
+class Wanted(NamedTuple):
+    """Backlog to load: events and loss messages or all others, with ids above `after`, or below it when newest_first."""
+
+    events: bool
+    newest_first: bool
+    after: int
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A batch of backlog in id order. broken: rows whose checksum is wrong. up_to: rows to this id are all in here;
-    complete: and there are none after."""
+    """A batch of backlog in the order of leaving. broken: rows whose checksum is wrong. up_to: rows to this id are all in
+    here; complete: and there are none after."""
 
     found: Sequence[Entry]
     broken: Sequence[Row]

@@ -14,7 +14,7 @@ from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, checksum, is_sound
 from gateway.outbox.faults import DamagedError, UnwritableError, translated
 from gateway.outbox.names import Names
-from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage
+from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage, Wanted
 from gateway.outbox.schema import PAGE_BYTES, SETTINGS, SIGN, identify, steps
 
 CHECKED_WHOLE_BYTES: Final = 16 * 2**20
@@ -26,12 +26,13 @@ MOST_VICTIMS: Final = 20_000
 _STEP_ROWS: Final = 64
 _SCAN_ROWS: Final = 500
 
-_BATCH: Final = (
+_RISING: Final = (
     "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message WHERE lane = ? AND id > ?"
     " UNION ALL "
     "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message WHERE lane = ? AND id > ?"
     " ORDER BY id LIMIT ?"
 )
+_FALLING: Final = _RISING.replace("id > ?", "id < ?").replace("ORDER BY id", "ORDER BY id DESC")
 _ONE: Final = "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message WHERE id = ?"
 _INSERT: Final = (
     "INSERT INTO message (id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded)"
@@ -200,14 +201,15 @@ class Store:
             with translated():
                 await self._rows("ROLLBACK")
 
-    async def load(self, events: bool, after: int, most_rows: int, most_bytes: int) -> Loaded:
-        """The next messages of the backlog by id: events and loss messages, or all others."""
-        first, second = (LOSS_LANE, Lane.EVENT) if events else (Lane.SUMMARY, Lane.WINDOW)
+    async def load(self, wanted: Wanted, most_rows: int, most_bytes: int) -> Loaded:
+        """The next messages of the backlog in their order."""
+        first, second = (LOSS_LANE, Lane.EVENT) if wanted.events else (Lane.SUMMARY, Lane.WINDOW)
+        query, after = _FALLING if wanted.newest_first else _RISING, wanted.after
         found: list[Entry] = []
         broken: list[Row] = []
         up_to, size, rows = after, 0, 0
         with translated():
-            async with self._database.execute(_BATCH, (int(first), after, int(second), after, most_rows)) as cursor:
+            async with self._database.execute(query, (int(first), after, int(second), after, most_rows)) as cursor:
                 while size < most_bytes and (some := list(await cursor.fetchmany(_STEP_ROWS))):
                     for columns in some:
                         row, message = self._read(columns)

@@ -69,7 +69,7 @@ class Writer:
         merge: Merge,
         report: Callable[[Event], None],
     ) -> None:
-        self.memory = Memory()
+        self.memory = Memory(config.backlog_order == "newest-first")
         self.ledger = LossLedger()
         self.store = Store(config.path, config.synchronous)
         self.live = False
@@ -222,16 +222,15 @@ class Writer:
             wanted = self.memory.wants()
             if wanted is None:
                 return
-            events, after = wanted
             try:
-                batch = await self.store.load(events, after, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
+                batch = await self.store.load(wanted, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
             except Retryable as error:
                 self.unreadable = True
                 self._refuse(error)
             except DamagedError as error:
                 await self._replaced(error)
             else:
-                broken = self.memory.loaded(events, after, batch, self._clock.monotonic())
+                broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
                 self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
 
     # -- a disk that fails
