@@ -142,7 +142,7 @@ class Outbox:
     # -- Deliveries
 
     async def take(self, limit: int) -> list[Delivery]:
-        """Up to `limit` messages: live events, live windows, backlog events, other backlog by age. Waits for one."""
+        """Up to `limit` messages: live events, live windows, backlog events, other backlog in its order. Waits for one."""
         writer = self._writer
         while True:
             self._pace.refill(self._clock.monotonic())

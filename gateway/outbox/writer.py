@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
+from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.faults import DamagedError, UnwritableError
 from gateway.outbox.files import set_aside
@@ -19,6 +20,7 @@ from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
 from gateway.outbox.rescue import readable, readable_losses
 from gateway.outbox.retention import needed, shortage
 from gateway.outbox.room import Room
+from gateway.outbox.sealing import seal_of
 from gateway.outbox.store import Store
 from gateway.outbox.thinner import Merge
 
@@ -68,7 +70,7 @@ class Writer:
         merge: Merge,
         report: Callable[[Event], None],
     ) -> None:
-        self.memory = Memory()
+        self.memory = Memory(config.backlog_order == "newest-first")
         self.ledger = LossLedger()
         self.store = Store(config.path, config.synchronous)
         self.live = False
@@ -85,10 +87,11 @@ class Writer:
     # -- opening and closing
 
     async def open(self) -> None:
-        """Open the database for the first time. Raises ConfigError when it cannot be written or is not ours.
+        """Open the database for the first time. Raises ConfigError when it, or its key, is not ours or it cannot be written.
 
         A full or failing disk does not raise: the gateway starts with memory only, until the disk is back.
         """
+        self.store.coder = Coder(self._config.compress, seal_of(self._config.key_file))
         try:
             await to_its_end(self._open())
             self.unclean = self.store.untold
@@ -225,16 +228,15 @@ class Writer:
             wanted = self.memory.wants()
             if wanted is None:
                 return
-            events, after = wanted
             try:
-                batch = await self.store.load(events, after, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
+                batch = await self.store.load(wanted, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
             except Retryable as error:
                 self.unreadable = True
                 self._refuse(error)
             except DamagedError as error:
                 await self._replaced(error)
             else:
-                broken = self.memory.loaded(events, after, batch, self._clock.monotonic())
+                broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
                 self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
 
     # -- a disk that fails
@@ -280,7 +282,7 @@ class Writer:
     async def _rescue(self, kept: Path, held: frozenset[int], with_losses: bool) -> int:
         """Copy what can be read into the new file, as far as room and time allow; returns how many messages."""
         rescued, until = 0, self._clock.monotonic() + RESCUE_S
-        batches = readable(kept, held.__contains__)
+        batches = readable(kept, self.store.coder, held.__contains__)
         try:
             if with_losses:
                 losses = await asyncio.to_thread(readable_losses, kept)

@@ -109,8 +109,8 @@ class Losses:
 
 
 def settings(path: Path, **changes: Any) -> OutboxConfig:
-    """Defaults but for the path and a small `keep_free`, so that tests run on full disks."""
-    return OutboxConfig.model_validate({"path": path, "keep_free": "1MiB", **changes})
+    """Defaults but for the path, a small `keep_free`, so that tests run on full disks, and known sizes on disk."""
+    return OutboxConfig.model_validate({"path": path, "keep_free": "1MiB", "compress": False, **changes})
 
 
 class Rig:
