@@ -125,10 +125,8 @@ class Gateway:
                 gc.collect()
                 gc.freeze()  # the configuration lives as long as the process: no need to walk it again and again
                 notifier.send("READY=1")
-                where, waiting = str(self.settings.root.outbox.path), self.outbox.stats.messages
-                log.info(
-                    "running", boot=self.boot, config=self.settings.hash, version=__version__, outbox=where, waiting=waiting
-                )
+                log.info("running", boot=self.boot, config=self.settings.hash, version=__version__)
+                log.info("outbox", file=str(self.settings.root.outbox.path), waiting=self.outbox.stats.messages)
                 await stop.wait()
                 notifier.send("STOPPING=1")
                 log.info("stopping")
