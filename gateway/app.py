@@ -21,6 +21,7 @@ from gateway.encoding.thinning import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
+from gateway.runtime.certificates import CertificateWatch
 from gateway.runtime.expiry import Expiring
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
@@ -62,7 +63,14 @@ class Gateway:
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
         chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
-        self.board = StatusBoard(len(table.devices), topics.status, lambda s: self.text.online(self.started_ms, s))
+        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
+        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will)
+        self.board = StatusBoard(
+            len(table.devices),
+            topics.status,
+            lambda states: self.text.online(self.started_ms, states, self.certificates.ends),
+        )
+        self.certificates = CertificateWatch(lambda: self.client.certificates, self.event, self.board.renew, clock)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
@@ -73,8 +81,6 @@ class Gateway:
             report=self.event,
         )
         self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
-        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
-        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will)
         self.publisher = Publisher(
             self.client,
             self.outbox,
@@ -121,6 +127,7 @@ class Gateway:
                 stats_s = self.settings.root.publish.stats / 1e9
                 telemetry = publish_stats(self.sources, self.encoder, self.outbox, self.clock, stats_s)
                 sources.append(tasks.create_task(telemetry, name="telemetry"))
+                sources.append(tasks.create_task(self.certificates.run(), name="certificates"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(self._describe), name="watchdog")
                 gc.collect()
                 gc.freeze()  # the configuration lives as long as the process: no need to walk it again and again
