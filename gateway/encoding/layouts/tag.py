@@ -45,8 +45,8 @@ class TagLayout:
     """A `core.ports.Layout` for the messages of one device.
 
     Each tag of a window, summary or value is a packet of its own: the message's head, `stream` (the topic it would have in
-    layout device, which is what `seq` counts), `part: [k, n]`, `tag` and the tag's row, the last value as `value`. Events of the
-    device as a whole and its stats go as in layout device.
+    layout device, which is what `seq` counts), `part: [k, n]`, `tag` and the tag's row, the last value as `value`. Events of
+    the device as a whole and its stats go as in layout device.
     """
 
     def __init__(self, config: LayoutConfig, topics: TagTopics) -> None:
