@@ -36,11 +36,18 @@ lock: $(VENV)/.dev ## Pin all dependencies anew
 	$(COMPILE) --group build --extra demo -c requirements/run.txt pyproject.toml -o requirements/demo.txt
 	$(COMPILE) --group build --group dev --extra demo -c requirements/demo.txt pyproject.toml -o requirements/dev.txt
 
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "The gateway needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)"; rm -rf $(VENV); exit 1; }
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "The gateway needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
+NO_VENV = { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
 
-$(VENV)/.demo: $(BIN)/python requirements/demo.txt pyproject.toml
+# A stamp of its own: what an interrupted attempt has left is not taken for whole.
+$(VENV)/.made:
+	@$(CHECK_PYTHON)
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || $(NO_VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made requirements/demo.txt pyproject.toml
 	@echo "Installing into $(VENV) (once) ..."
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/demo.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -50,13 +57,15 @@ $(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# umask: the service runs as a user of its own and must be able to read what root installs.
 install: ## As root: install the service (configuration in /etc/gateway is kept)
-	$(PYTHON) -m venv $(PREFIX)
-	$(PREFIX)/bin/pip install -q --require-hashes -r requirements/run.txt
-	$(PREFIX)/bin/pip install -q --no-deps --no-build-isolation --force-reinstall .
-	test -e $(ETC)/gateway.yaml || { mkdir -p $(ETC) && cp -r config/. $(ETC)/; }
-	install -D -m 644 README.md $(PREFIX)/share/doc/gateway/README.md
-	mkdir -p $(UNITS)
+	@$(CHECK_PYTHON)
+	@umask 022; mkdir -p $(PREFIX) $(UNITS) || { echo "make install writes to $(PREFIX), $(ETC) and $(UNITS): run it as root"; exit 1; }
+	umask 022; $(PYTHON) -m venv $(PREFIX) || $(NO_VENV)
+	umask 022; $(PREFIX)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
+	umask 022; $(PREFIX)/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
+	umask 022; test -e $(ETC)/gateway.yaml || { mkdir -p $(ETC) && cp -r config/. $(ETC)/; }
+	umask 022; install -D -m 644 README.md $(PREFIX)/share/doc/gateway/README.md
 	sed 's|/opt/gateway|$(PREFIX)|; s|/etc/gateway|$(ETC)|g' systemd/gateway.service > $(UNITS)/gateway.service
 	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 	@echo "Edit $(ETC), then: $(PREFIX)/bin/gateway check --config $(ETC) && systemctl enable --now gateway"

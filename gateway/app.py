@@ -18,6 +18,7 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.layouts import JSON, layout_for
 from gateway.encoding.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
+from gateway.encoding.thinning import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
@@ -71,6 +72,7 @@ class Gateway:
             clock,
             encode_loss=self._loss,
             decode_loss=encoder.read_loss,
+            merge=merge_windows,
             report=self.event,
         )
         node = self._sparkplug(topics) if root.publish.layout == "sparkplug" else None
@@ -117,7 +119,10 @@ class Gateway:
 
     def _loss(self, loss: Loss) -> Message:
         span = f"{loss.first_seq}..{loss.last_seq}"
-        log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
+        if loss.cause == "thinned":
+            log.info("messages merged", topic=loss.topic, count=loss.count, seq=span)
+        else:
+            log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
         return self.encoder.loss(loss, self.clock.now_ns())
 
     def event(self, event: Event) -> None:
@@ -159,10 +164,9 @@ class Gateway:
         log.info("stopped")
 
     def _announce(self) -> None:
-        """Events of the start: which configuration runs, and whether the last run ended in a crash."""
+        """Events of the start: which configuration runs, and which runs before ended in a crash."""
         now, root = self.clock.now_ns(), self.settings.root
-        previous = self.outbox.previous_unclean
-        if previous is not None:
+        for previous in self.outbox.unclean:
             bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
             detail = {"previous": previous.boot, "bound_ms": bound_ns // 1_000_000, "severity": 600}
             self.event(Event("unclean_stop", now, detail=detail))

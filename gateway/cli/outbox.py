@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from gateway.cli.problems import EXIT_CONFIG
-from gateway.core.errors import GatewayError
+from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.messages import Lane, Message
 from gateway.outbox.looking import Look, looking
 
@@ -20,7 +20,7 @@ EXIT_DAMAGED: Final = 1
 _NAMES: Final = {-1: "loss", **{int(lane): lane.name.lower() for lane in Lane}}
 
 
-def stats(path: Path) -> int:
+def stats(path: Path, key_file: str = "") -> int:
     """Print what waits, by lane, and the losses not yet announced, as JSON."""
 
     def show(look: Look) -> int:
@@ -30,13 +30,15 @@ def stats(path: Path) -> int:
         typer.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
         return 0
 
-    return _with(path, show)
+    return _with(path, key_file, show)
 
 
-def export(path: Path, target: Path) -> int:
+def export(path: Path, target: Path, key_file: str = "") -> int:
     """Write every readable message as one JSON line to a new file; nothing is removed from the outbox."""
 
     def write(look: Look) -> int:
+        if look.locked:
+            raise ConfigError(f"{path} is encrypted: name its key with --key-file")
         total, broken = sum(n for n, _ in look.totals().values()), 0
         with target.open("xb") as file, Progress(console=Console(stderr=True)) as progress:
             task = progress.add_task("export", total=total)
@@ -49,10 +51,10 @@ def export(path: Path, target: Path) -> int:
         typer.echo(f"{total - broken} messages exported, {broken} unreadable", err=True)
         return EXIT_DAMAGED if broken else 0
 
-    return _with(path, write)
+    return _with(path, key_file, write)
 
 
-def verify(path: Path) -> int:
+def verify(path: Path, key_file: str = "") -> int:
     """Check every row's checksum, that no message is there twice, and the kept totals."""
 
     def check(look: Look) -> int:
@@ -70,7 +72,7 @@ def verify(path: Path) -> int:
         typer.echo(f"{rows} messages: {broken} with a wrong checksum, {twice} twice; the totals say {kept}")
         return EXIT_DAMAGED if broken or twice or kept != rows else 0
 
-    return _with(path, check)
+    return _with(path, key_file, check)
 
 
 def _line(m: Message) -> dict[str, object]:
@@ -81,9 +83,9 @@ def _line(m: Message) -> dict[str, object]:
         return {**head, "payload_base64": base64.b64encode(m.payload).decode()}
 
 
-def _with(path: Path, work: Callable[[Look], int]) -> int:
+def _with(path: Path, key_file: str, work: Callable[[Look], int]) -> int:
     try:
-        with looking(path) as look:
+        with looking(path, key_file) as look:
             return work(look)
     except (GatewayError, OSError) as error:
         typer.echo(str(error), err=True)

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from gateway.cli.footer import footer
+from gateway.cli.output import hush
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.reading import Reading, stop_on_signals, unless
-from gateway.cli.render import Screen, clean, console, hush
+from gateway.cli.render import Screen, clean, console
 from gateway.core.backoff import full_jitter
 from gateway.core.errors import NotConnected, Permanent
 from gateway.encoding.topics import CONTRACT_VERSION

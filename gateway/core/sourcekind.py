@@ -22,8 +22,7 @@ class DeviceEntry:
     first_tag: int
 
 
-def _nothing_between(device: Any, tags: Sequence[Any]) -> Sequence[tuple[int, str, str, str]]:
-    del device, tags
+def _nothing_between(*_: Any) -> Sequence[tuple[int, str, str, str]]:
     return ()
 
 
@@ -43,6 +42,7 @@ class SourceKind:
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
     is_logical(device, tag): the tag is a bit, as far as the configuration says.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
+    check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
     """
 
     name: str
@@ -54,4 +54,5 @@ class SourceKind:
     plan: Callable[[Sequence[DeviceEntry]], list[str]]
     build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]
     check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
+    check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
     is_logical: Callable[[Any, Any], bool] = _not_known

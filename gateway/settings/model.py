@@ -37,17 +37,17 @@ class Root(BaseSettings):
 
     name: Name
     """Name of this gateway: one level of every topic, unique at the broker."""
-    mqtt: MqttConfig = MqttConfig()
+    mqtt: MqttConfig = Field(default_factory=MqttConfig)
     """The broker upstream."""
-    outbox: OutboxConfig = OutboxConfig()
+    outbox: OutboxConfig = Field(default_factory=OutboxConfig)
     """The durable queue between the windows and the broker."""
-    window: WindowConfig = WindowConfig()
+    window: WindowConfig = Field(default_factory=WindowConfig)
     """Length and grace of the windows."""
-    detection: DetectionConfig = DetectionConfig()
+    detection: DetectionConfig = Field(default_factory=DetectionConfig)
     """The adaptive detector; tags choose it with their key `anomaly`."""
-    publish: Publish = Publish()
+    publish: Publish = Field(default_factory=Publish)
     """What is sent, and how it looks."""
-    defaults: PolicyDefaults = PolicyDefaults()
+    defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
     """Values for tags that do not say otherwise."""
 
     @classmethod
@@ -115,6 +115,20 @@ _FROM_TEMPLATE: dict[str, Any] = {
 }
 
 
+_LIST: dict[str, Any] = {
+    "type": "object",
+    "description": "Several devices. All other keys of the file belong to each of them.",
+    "required": ["devices"],
+    "properties": {
+        "devices": {
+            "type": "array",
+            "minItems": 1,
+            "items": {"type": "object", "required": ["name"], "description": "One device: its name and its own keys."},
+        }
+    },
+}
+
+
 def schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of `gateway.yaml` and, under `$defs`, of device files: for editors and reviews."""
     root = Root.model_json_schema()
@@ -127,5 +141,7 @@ def schema() -> dict[str, Any]:
         devices.append({"$ref": f"#/$defs/{device['title']}"})
     definitions["DeviceFromTemplate"] = _FROM_TEMPLATE
     devices.append({"$ref": "#/$defs/DeviceFromTemplate"})
+    definitions["DeviceList"] = _LIST
+    devices.append({"$ref": "#/$defs/DeviceList"})
     definitions["DeviceFile"] = {"anyOf": devices, "description": "One file in config/devices/."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | root | {"$defs": definitions}

@@ -15,7 +15,7 @@ from gateway.sinks.mqtt.link import LARGEST_PACKET_BYTES, Link, Socket, connect,
 from gateway.sinks.mqtt.packing import pack
 from gateway.sinks.mqtt.reasons import unreachable
 from gateway.sinks.mqtt.traffic import Outgoing, Received, Will
-from gateway.sinks.mqtt.wire import Connected, connect_wire
+from gateway.sinks.mqtt.wire import probe
 
 __all__ = ["MqttClient", "Received", "Will"]
 
@@ -23,6 +23,7 @@ _LONGEST_GOODBYE_S = 2.0
 _HEAD_BYTES = 512
 _NO_PROPERTIES = Properties()
 _PROBE_S = 30.0
+_PROBE_MORE_S = 1.0
 
 
 class MqttClient:
@@ -43,7 +44,7 @@ class MqttClient:
         self._timeout_s = config.timeout / 1e9
         self._link: Link | None = None
         self._dialer: Dialer[Socket] = Dialer(hang_up)
-        self._prober: Dialer[Connected] = Dialer(lambda connected: connected.wire.close())
+        self._prober: Dialer[None] = Dialer(lambda _: None)
         self._probing: asyncio.Task[None] | None = None
         self._brokers = Brokers(len(config.addresses), config.return_after / 1e9)
 
@@ -175,11 +176,10 @@ class MqttClient:
 
     async def _reachable(self, address: Address) -> bool:
         try:
-            async with asyncio.timeout(self._timeout_s):
-                connected = await self._prober.dial(lambda: connect_wire(address, self._config.tls, self._timeout_s))
+            async with asyncio.timeout(self._timeout_s + _PROBE_MORE_S):
+                await self._prober.dial(lambda: probe(address, self._config.tls, self._timeout_s))
         except (NotConnected, TimeoutError):
             return False
-        connected.wire.close()
         return True
 
     def _stop_probing(self) -> None:

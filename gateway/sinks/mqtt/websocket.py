@@ -31,6 +31,7 @@ class WebSocket:
         self._incoming = bytearray()
         self._outgoing = bytearray()
         self._ended = False
+        self._fault = ""
         self._handshake(url)
 
     @property
@@ -45,6 +46,8 @@ class WebSocket:
     def recv(self, length: int) -> bytes:
         """As of a socket: up to `length` bytes of MQTT, none at the end. Raises BlockingIOError and other OSErrors."""
         while not self._incoming and not self._ended:
+            if self._fault:
+                raise ConnectionAbortedError(self._fault)
             self._receive(self._sock.recv(_CHUNK_BYTES))
         chunk = bytes(self._incoming[:length])
         del self._incoming[:length]
@@ -76,6 +79,10 @@ class WebSocket:
                 self._protocol.send_close(1000)
                 self._outgoing += b"".join(self._protocol.data_to_send())
                 self.flush()
+                # with unread bytes the system would send a reset, which can overtake the goodbye
+                self._sock.shutdown(socket.SHUT_WR)
+                while self._sock.recv(_CHUNK_BYTES):
+                    pass
         self._sock.close()
 
     def fileno(self) -> int:
@@ -85,6 +92,10 @@ class WebSocket:
     def setblocking(self, flag: bool) -> None:
         """The socket's."""
         self._sock.setblocking(flag)
+
+    def settimeout(self, limit_s: float) -> None:
+        """The socket's."""
+        self._sock.settimeout(limit_s)
 
     def _handshake(self, url: str) -> None:
         protocol = self._protocol
@@ -113,7 +124,7 @@ class WebSocket:
         self._outgoing += b"".join(self._protocol.data_to_send())
         self.flush()
         if self._protocol.parser_exc is not None:
-            raise ConnectionAbortedError(f"what came is not WebSocket: {self._protocol.parser_exc}")
+            self._fault = f"what came is not WebSocket: {self._protocol.parser_exc}"
 
     def _take(self, events: list[object]) -> None:
         for event in events:
@@ -122,7 +133,7 @@ class WebSocket:
             if event.opcode in {Opcode.BINARY, Opcode.CONT}:
                 self._incoming += event.data
             elif event.opcode is Opcode.TEXT:  # MQTT 5.0, 6-1: close the connection
-                raise ConnectionAbortedError("the broker sends text frames, which MQTT does not")
+                self._fault = "the broker sends text frames, which MQTT does not"
             elif event.opcode is Opcode.CLOSE:
                 self._ended = True
 

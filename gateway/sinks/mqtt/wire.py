@@ -12,6 +12,7 @@ from gateway.sinks.mqtt.reasons import unreachable
 from gateway.sinks.mqtt.tls import secured
 from gateway.sinks.mqtt.websocket import WebSocket
 
+_STAYS_S = 0.5
 Wire = socket.socket | ssl.SSLSocket | WebSocket
 
 
@@ -39,6 +40,24 @@ def connect_wire(address: Address, tls: MqttTls, timeout_s: float) -> Connected:
         if isinstance(error, OSError | ValueError) and not isinstance(error, NotConnected):
             raise unreachable(error, address.host, address.port, timeout_s) from None
         raise
+
+
+def probe(address: Address, tls: MqttTls, timeout_s: float) -> None:
+    """Connect and hang up again without a word of MQTT, so that no broker sees the client id twice. Raises NotConnected.
+
+    Whoever closes the connection at once (a balancer whose broker is away) does not count as reachable.
+    """
+    wire = connect_wire(address, tls, timeout_s).wire
+    try:
+        wire.settimeout(_STAYS_S)
+        if not wire.recv(1):
+            raise NotConnected(f"{address} hangs up at once")
+    except TimeoutError:
+        pass  # it waits for what the client has to say
+    except OSError as error:
+        raise unreachable(error, address.host, address.port, timeout_s) from None
+    finally:
+        wire.close()
 
 
 def pending(wire: Wire) -> int:

@@ -6,7 +6,7 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.sources.modbus.config import ModbusDevice, ModbusTag
-from gateway.sources.modbus.plan import check_tag, check_tags, interval_ns, plan_device
+from gateway.sources.modbus.plan import check_devices, check_tag, check_tags, interval_ns, plan_device
 
 
 def _is_single(_: ModbusDevice, tag: ModbusTag) -> bool:
@@ -38,5 +38,15 @@ def _build(entries: Sequence[DeviceEntry], clock: Clock) -> list[Source]:
 
 
 KIND = SourceKind(
-    "modbus", ModbusDevice, ModbusTag, check_tag, _is_single, interval_ns, _plan, _build, check_tags, _is_logical
+    "modbus",
+    ModbusDevice,
+    ModbusTag,
+    check_tag,
+    _is_single,
+    interval_ns,
+    _plan,
+    _build,
+    check_tags,
+    check_devices,
+    _is_logical,
 )

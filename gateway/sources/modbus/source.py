@@ -14,6 +14,7 @@ from gateway.core.ports import Reading
 from gateway.core.quality import Quality
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.client import ModbusLink
+from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.link import EXCEPTIONS, BadReply, ExceptionReply, Link, NoReply
 from gateway.sources.modbus.schedule import Schedule
@@ -59,6 +60,7 @@ class ModbusSource:
         self._schedule: Schedule[Poll] = Schedule()
         self._out: deque[Reading] = deque()
         self._lost = ""
+        self._counters = ConnectionCounters()
 
     @property
     def devices(self) -> Sequence[int]:
@@ -68,6 +70,7 @@ class ModbusSource:
     async def open(self) -> None:
         """Connect, and make every request due now. Raises NotConnected with the reason."""
         await self._link.open(_CONNECT_TIMEOUTS * max(unit.timeout_s for unit in self._units))
+        self._counters.connects += 1
         self._out.clear()
         self._lost = ""
         for unit in self._units:
@@ -84,7 +87,8 @@ class ModbusSource:
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
-        return {unit.device: unit.stats() for unit in self._units}
+        shared = self._counters.stats()
+        return {unit.device: unit.stats() | shared for unit in self._units}
 
     async def close(self) -> None:
         """Let go of the connection; what was learned about failing tags is kept. Never raises."""
@@ -141,6 +145,7 @@ class ModbusSource:
     async def _serve(self, poll: Poll) -> None:
         unit, request, counters = poll.unit, poll.request, poll.unit.counters
         counters.requests += 1
+        unit.asking = bool(unit.down)
         began_s = self._clock.monotonic()
         try:
             payload = await self._link.read(unit.config.unit, request.table, request.start, request.count, unit.timeout_s)
@@ -162,11 +167,15 @@ class ModbusSource:
         else:
             counters.replied(self._clock.monotonic() - began_s)
             self._answered(poll, payload, self._clock.now_ns())
+        finally:
+            unit.asking = False
+            self._counters.requests += 1
+            self._counters.busy_s += self._clock.monotonic() - began_s
         self._tell(unit)
 
     def _answered(self, poll: Poll, payload: bytes, time_ns: int) -> None:
         self._alive(poll.unit)
-        poll.succeeded()
+        news = poll.succeeded()
         self._tell(poll.unit, answered=True)
         value, quality, objects = poll.decode(payload)
         if value.size:
@@ -175,6 +184,8 @@ class ModbusSource:
             places, told, codes = zip(*objects, strict=True)
             self._objects(poll, places, told, codes, time_ns)
         self._advance(poll)
+        if news:
+            self._regroup(poll)
 
     def _objects(
         self, poll: Poll, places: Sequence[int], values: Sequence[object], codes: Sequence[int], time_ns: int
@@ -185,6 +196,9 @@ class ModbusSource:
     def _refused(self, poll: Poll, code: int) -> None:
         """An exception reply: MODBUS Application Protocol 1.1b3, section 7."""
         quality = Quality.BAD_ADDRESS if code in _ADDRESS else Quality.BAD_DEVICE_FAILURE
+        if poll.retired:
+            self._bad(poll, quality)
+            return
         if code in _BUSY:
             self._busy(poll)
             return
@@ -200,9 +214,19 @@ class ModbusSource:
         self._give_up(poll, quality)
         if joined := poll.unit.join(poll):
             parts, whole = joined
-            self._schedule.replace(poll, [whole])
-            for part in parts:
-                self._schedule.remove(part)
+            self._swap(parts, [whole])
+        else:
+            self._regroup(poll)
+
+    def _regroup(self, poll: Poll) -> None:
+        if swap := poll.unit.regroup(poll):
+            self._swap(*swap)
+
+    def _swap(self, parts: Sequence[Poll], new: Sequence[Poll]) -> None:
+        """Others take the place of these, at the earliest of their turns."""
+        self._schedule.replace(min(parts, key=lambda part: part.due_ns), new)
+        for part in parts:
+            self._schedule.remove(part)
 
     def _busy(self, poll: Poll) -> None:
         """Wait and ask again, while others have the line; but not beyond this turn."""
@@ -270,6 +294,8 @@ class ModbusSource:
         self._advance(poll, catch_up=catch_up)
 
     def _advance(self, poll: Poll, *, catch_up: bool = True) -> None:
+        if poll.retired:
+            return
         missed = self._schedule.advance(poll, self._now_ns(), catch_up=catch_up)
         if not poll.unit.down:  # a unit that is down has no turns to miss
             poll.unit.counters.overruns += missed

@@ -49,6 +49,33 @@ async def test_export_writes_every_message_once_and_never_over_a_file(stopped, t
     assert target.read_bytes() == before
 
 
+@pytest.fixture
+async def sealed(tmp_path):
+    (tmp_path / "key").write_bytes(bytes(32))
+    (tmp_path / "other").write_bytes(bytes(31) + b"1")
+    async with Rig(tmp_path / "o.db", key_file=str(tmp_path / "key"), compress=True) as rig:
+        for seq in range(1, 11):
+            rig.outbox.put(message(seq))
+    return tmp_path / "o.db"
+
+
+async def test_an_encrypted_outbox_is_exported_with_its_key_only(sealed, tmp_path):
+    target = tmp_path / "out.jsonl"
+    result = call("export", sealed, target)
+    assert (result.exit_code, target.exists()) == (2, False)
+    assert "--key-file" in result.stderr
+    assert call("export", sealed, target, "--key-file", tmp_path / "other").exit_code == 2
+    assert call("export", sealed, target, "--key-file", tmp_path / "key").exit_code == 0
+    assert json.loads(target.read_text().splitlines()[0])["payload"].encode() == message(1).payload
+
+
+async def test_an_encrypted_outbox_is_counted_and_verified_with_and_without_its_key(sealed, tmp_path):
+    for key in ((), ("--key-file", tmp_path / "key")):
+        assert json.loads(call("stats", sealed, *key).stdout)["lanes"]["window"]["messages"] == 10
+        assert call("verify", sealed, *key).exit_code == 0
+    assert call("verify", sealed, "--key-file", tmp_path / "other").exit_code == 2
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -1,5 +1,6 @@
 """A configuration that cannot be used: one error, every problem, each with its place."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,11 @@ ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
     "root is a list": ("gateway.yaml", "- a\n- b\n", (1, "", "not a mapping")),
     "root with a bad scalar": ("gateway.yaml", "- !!int x\n", (1, "0", "cannot be understood")),
     "broken YAML": ("gateway.yaml", "name: g\nmqtt: [1, 2\nwindow: {}\n", (3, "", "not valid YAML")),
-    "tab in YAML": ("gateway.yaml", "name: g\nmqtt:\n\turl: x\n", (3, "", "not valid YAML")),
+    "tab in YAML": ("gateway.yaml", "name: g\nmqtt:\n\turl: x\n", (3, "", "begins with a tab")),
+    "decimal comma": ("gateway.yaml", "name: g\ndefaults:\n  deadband: '0,5'\n", (3, "defaults.deadband", "such as 1%")),
+    "decimal comma elsewhere": ("devices/press.yaml", MODBUS + "tags:\n  - {name: a, address: holding:7, scale: '0,1'}\n",
+                                (4, "tags.0.scale", "with a point")),
+    "value without end": ("gateway.yaml", f"name: g\nmqtt:\n  in_flight: {'x' * 5000}\n", (3, "mqtt.in_flight", "xxx...")),
     "two documents": ("gateway.yaml", "name: g\n---\nname: h\n", (2, "", "another document")),
     "unknown alias": ("gateway.yaml", "name: *x\n", (1, "", "undefined alias")),
     "not UTF-8": ("gateway.yaml", "# eins\n# zwei\nname: Öl\n".encode("latin-1"), (3, "", "UTF-8")),
@@ -212,8 +217,8 @@ def test_a_folder_in_place_of_a_file_is_a_problem_like_any_other(tmp_path: Path)
     (tmp_path / "gateway.yaml").mkdir()
     (tmp_path / "devices" / "x.yaml").mkdir()
     assert {(p.file, p.message) for p in problems_of(tmp_path)} == {
-        ("gateway.yaml", "cannot be read: Is a directory"),
-        ("devices/x.yaml", "cannot be read: Is a directory"),
+        ("gateway.yaml", "is not a file"),
+        ("devices/x.yaml", "is not a file"),
     }
 
 
@@ -239,6 +244,47 @@ def test_aliases_that_explode_are_refused_in_time(tmp_path: Path) -> None:
     lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
     (problem,) = problems_of(write(tmp_path, {"gateway.yaml": "\n".join(lines)}))
     assert "repeats itself" in problem.message
+
+
+def test_no_password_is_quoted_back(tmp_path: Path) -> None:
+    """Wherever it stands: wrong type, wrong tag, in an address, under the wrong key."""
+    device = "protocol: opcua\nurl: opc.tcp://me:s3cret@h\npassword: [s3cret]\ntags: [{name: a, node: i=1}]\n"
+    root = "name: g\nmqtt:\n  url: mqtt://me:s3cret@h\n  username: {password: s3cret}\n  password: !!int s3cret\n"
+    write(
+        tmp_path,
+        {"gateway.yaml": root, "devices/line.yaml": device, "devices/b.yaml": "protocol: modbus\nurl: x://me:s3cret@h"},
+    )
+    told = [str(problem) for problem in problems_of(tmp_path)]
+    assert len(told) >= 5
+    assert not [text for text in told if "s3cret" in text]
+
+
+def test_pipes_folders_and_circles_are_no_configuration(tmp_path: Path) -> None:
+    """Nothing waits for ever, and a folder that cannot be read is no empty one."""
+    write(tmp_path)
+    os.mkfifo(tmp_path / "devices" / "a.yaml")
+    (tmp_path / "tags" / "b.csv").symlink_to("b.csv")
+    (tmp_path / "devices" / "c.yaml").symlink_to("c.yaml")
+    assert {(p.file, p.message) for p in problems_of(tmp_path)} == {
+        ("devices/a.yaml", "is not a file"),
+        ("devices/c.yaml", "cannot be read: Too many levels of symbolic links"),
+    }
+
+
+def test_files_are_found_beside_the_configuration_and_missed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative paths count from the folder, `~` from home; what is not there is a warning, not an end."""
+    monkeypatch.setenv("HOME", "/home/me")
+    root = "name: g\noutbox: {path: box.db}\nmqtt: {url: mqtts://h, tls: {ca: ~/ca.pem}}\n"
+    press = PRESS.replace("tcp://10.0.0.5", "tls://h?ca=own.pem")
+    settings = load(write(tmp_path, {"gateway.yaml": root, "devices/press.yaml": press}))
+    assert settings.root.outbox.path == tmp_path / "box.db"
+    assert settings.root.mqtt.tls.ca == Path("/home/me/ca.pem")
+    assert settings.warnings == (
+        f"{tmp_path}/gateway.yaml: mqtt.tls.ca: /home/me/ca.pem does not exist",
+        f"{tmp_path}/devices/press.yaml: url: ca=: {tmp_path}/own.pem does not exist",
+    )
 
 
 def test_two_tags_on_one_topic_are_named_with_both_places(tmp_path):
