@@ -6,7 +6,7 @@ import random
 import secrets
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -17,12 +17,15 @@ from gateway.core.ports import Layout, Source
 from gateway.core.sourcekind import DeviceEntry
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.layouts import JSON, layout_for
+from gateway.encoding.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
 from gateway.encoding.thinning import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
 from gateway.runtime.certificates import CertificateWatch
+from gateway.runtime.counter import KeptCounter
 from gateway.runtime.expiry import Expiring
+from gateway.runtime.observed import Observed
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.status import StatusBoard
@@ -63,8 +66,6 @@ class Gateway:
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
         chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
-        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
-        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will)
         self.board = StatusBoard(
             len(table.devices),
             topics.status,
@@ -80,25 +81,47 @@ class Gateway:
             merge=merge_windows,
             report=self.event,
         )
-        self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
+        node = self._sparkplug(topics) if root.publish.layout == "sparkplug" else None
+        queue = Observed(self.outbox, node.observe) if node else self.outbox
+        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
+        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
+        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=_will_of(node) if node else will)
         self.publisher = Publisher(
             self.client,
             self.outbox,
             clock,
             in_flight=root.mqtt.in_flight,
             ack_timeout_s=root.mqtt.timeout / 1e9,
-            layout=_expiring(layout_for(root.publish, settings.publishing, topics), root.mqtt),
+            layout=node or _expiring(layout_for(root.publish, settings.publishing, topics), root.mqtt),
             status=self.board,
             set_live=self.outbox.set_live,
             tries=root.mqtt.tries,
             status_type=JSON,
             first_delay_s=_first_delay_s(clock, root.mqtt.start_spread / 1e9),
+            session=node,
+            subscriber=self.client,
         )
         self.sources = list(_sources(settings, clock))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
             for source in self.sources
         ]
+
+    def _sparkplug(self, topics: Topics) -> SparkplugNode:
+        root = self.settings.root
+        counter = KeptCounter(root.outbox.path.with_name(f"{root.outbox.path.name}.bdseq"), BD_SEQ_MODULUS)
+        node = SparkplugNode(
+            root.publish,
+            topics,
+            self.settings.table,
+            {"Boot": self.boot, "Version": __version__, "Config": self.settings.hash},
+            summaries=root.publish.summaries,
+            states=self.board.states,
+            now_ms=lambda: self.clock.now_ns() // 1_000_000,
+            next_bd_seq=counter.next,
+        )
+        node.wake = self.board.wake
+        return node
 
     def _loss(self, loss: Loss) -> Message:
         span = f"{loss.first_seq}..{loss.last_seq}"
@@ -183,6 +206,14 @@ def _examples(state: str, names: list[str]) -> str:
     if state == "ok":
         return ""
     return f" ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
+
+
+def _will_of(node: SparkplugNode) -> Callable[[], Will]:
+    def will() -> Will:
+        packet = node.will()
+        return Will(packet.topic, packet.payload, retain=False)
+
+    return will
 
 
 def _expiring(layout: Layout, config: MqttConfig) -> Layout:

@@ -13,6 +13,7 @@ from gateway.core.errors import ConfigError
 from gateway.core.sourcekind import DeviceEntry
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.layouts.tag import TagTopics
+from gateway.encoding.sparkplug.host import NAMESPACE
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.settings import Settings, load
@@ -66,14 +67,22 @@ def _print_publishes(console: Output, settings: Settings) -> None:
     length = f"{root.window.length / 1e9:g} s"
     how = "when something changes" if root.publish.windows == "changed" else "always"
     console.print(f"\n[bold]Would publish[/] to {escape(', '.join(map(str, root.mqtt.addresses)))}")
+    if root.publish.layout == "sparkplug":
+        _print_sparkplug(console, settings)
+    else:
+        _print_contract(console, settings, topics, f"windows of {length}, {how}")
+    console.print(f"[bold]Would keep[/] in {escape(str(root.outbox.path))} what the broker does not have yet\n")
+
+
+def _print_contract(console: Output, settings: Settings, topics: Topics, windows: str) -> None:
+    root = settings.root
     console.print(f"  {escape(topics.status)}  (retained)")
     for device, own in enumerate(settings.publishing):
         config = own.over(root.publish)
-        _print_numbers(console, settings, config, topics, f"windows of {length}, {how}", device)
+        _print_numbers(console, settings, config, topics, windows, device)
         console.print(f"  {escape(topics.event(device))}  (at once)")
         console.print(f"  {escape(topics.stats(device))}  (counters, every {root.publish.stats / 1e9:g} s)")
     console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)\n")
-    console.print(f"[bold]Would keep[/] in {escape(str(root.outbox.path))} what the broker does not have yet\n")
 
 
 def _print_numbers(
@@ -93,3 +102,14 @@ def _print_numbers(
     if summaries:
         console.print(f"  {escape(topics.summary(device))}  (every minute{form})")
     console.print(f"  {escape(topics.value(device))}  (text and structures, when they change{form})")
+
+
+def _print_sparkplug(console: Output, settings: Settings) -> None:
+    root, own = settings.root, settings.root.publish.sparkplug
+    group = own.group or root.mqtt.root
+    console.print(f"  {escape(f'{NAMESPACE}/{group}/NBIRTH/{root.name}')}  (and NDATA with events and counters, NDEATH)")
+    for name in settings.table.devices:
+        console.print(f"  {escape(f'{NAMESPACE}/{group}/DBIRTH/{root.name}/{name}')}  (and DDATA, DDEATH)")
+    if own.host:
+        console.print(f"  while {escape(f'{NAMESPACE}/STATE/{own.host}')} says online, and store it while not")
+    console.print("")

@@ -251,9 +251,13 @@ def tail(
     ] = "mqtt://127.0.0.1:1883",
     root: Annotated[str, typer.Option(help="First level or levels of the topics.")] = "plant",
     topic: Annotated[
-        str,
-        typer.Option(metavar="FILTER", show_default="everything below root", help="Follow this MQTT topic filter instead."),
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            metavar="FILTER",
+            show_default="ROOT/v1/#",
+            help="Follow this instead, may stand several times: your own topics of layout tag, or spBv1.0/GROUP/#.",
+        ),
+    ] = None,
     username: Annotated[
         str, typer.Option(show_default=False, help="User name at the broker; the password comes from GATEWAY_MQTT_PASSWORD.")
     ] = "",
@@ -277,7 +281,14 @@ def tail(
     from gateway.cli.tail import TailOptions, run_tail
 
     options = TailOptions(
-        broker=broker, root=root, topic=topic, username=username, ca=ca, version=mqtt, seconds=seconds, json=json
+        broker=broker,
+        root=root,
+        topics=tuple(topic or ()),
+        username=username,
+        ca=ca,
+        version=mqtt,
+        seconds=seconds,
+        json=json,
     )
     raise typer.Exit(run_tail(options))
 

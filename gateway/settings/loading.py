@@ -22,7 +22,7 @@ from gateway.kinds import KINDS
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
 from gateway.settings.problems import note_validation, show, unknown_key
-from gateway.settings.publishing import Publishing, topic_problems
+from gateway.settings.publishing import Publishing, sparkplug_problems, topic_problems
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
@@ -390,6 +390,8 @@ class _Loader:
         ]
         topics = Topics.of(root.mqtt.root, root.name, [d.name for d in publishing])
         self.problems += topic_problems(root.publish, self.root_document, topics, publishing)
+        clean = root.mqtt.clean_start
+        self.problems += sparkplug_problems(root.publish, self.root_document, root.mqtt.root, clean, publishing)
 
     def _late_problem(self, document: Document, path: KeyPath, message: str) -> None:
         """A problem found after the document's own problems were collected."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.core.errors import Problem
-from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
+from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig, SparkplugConfig
 from gateway.encoding.layouts.tag import TagTopics
 from gateway.encoding.template import OWN_FIELDS, unknown_fields
 from gateway.encoding.topics import Topics
@@ -48,7 +48,7 @@ def topic_problems(
     incomplete: dict[str, list[str]] = {}
     for number, device in enumerate(devices):
         config = device.config.over(general)
-        if config.layout != "tag":
+        if config.layout != "tag" or general.layout == "sparkplug":
             continue
         missing = unknown_fields(config.topic, config.topic_fields)
         if not missing:
@@ -59,6 +59,31 @@ def topic_problems(
             incomplete.setdefault(name, []).append(device.name)
     for name, names in incomplete.items():
         yield document.problem(_TOPIC, *_without_value([name], *names))
+
+
+def sparkplug_problems(
+    general: LayoutConfig, document: Document, root: str, clean: bool, devices: Sequence[Publishing]
+) -> Iterator[Problem]:
+    """What does not go together with layout sparkplug, and the other way round. root, clean: mqtt.root, mqtt.clean_start."""
+    if general.layout != "sparkplug":
+        if general.sparkplug != SparkplugConfig():
+            yield document.problem(
+                ("publish", "sparkplug"), "has no effect with another layout", "publish.layout: sparkplug"
+            )
+        return
+    if general.format != "json":
+        message = f"{general.format} has no effect: payloads of Sparkplug are protobuf"
+        yield document.problem(("publish", "format"), message, "no format, or another layout")
+    if general.sparkplug.group is None and "/" in root:
+        message = f"mqtt.root {root!r} has several levels, and a Sparkplug group has one"
+        yield document.problem(("publish", "layout"), message, "publish.sparkplug.group")
+    if not clean:
+        message = "Sparkplug begins each connection with a clean session (3.0.0, 5.3)"
+        yield document.problem(("mqtt", "clean_start"), message, "true, or another layout")
+    for device in devices:
+        if device.config != DeviceLayoutConfig():
+            message = "has no effect: gateway.yaml says layout: sparkplug, which is for all devices together"
+            yield device.document.problem(("publish",), message, "no publish: in device files, or another layout")
 
 
 def _without_value(missing: Sequence[str], *devices: str) -> tuple[str, str]:

@@ -143,9 +143,10 @@ class Subscriber:
         client.subscribe(self._topic, qos=1)
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        body = read_document(message.payload) if message.payload else None
+        foreign = message.topic.startswith("spBv1.0/")  # Sparkplug: kept as bytes
+        body = message.payload if foreign else read_document(message.payload) if message.payload else None
         got = Got(message.topic, body, message.retain, time.time(), len(message.payload), message.dup)
-        fault = fault_of(got.topic, body) if message.payload else ""
+        fault = fault_of(got.topic, body) if message.payload and not foreign else ""
         with self._lock:
             self.faults += [fault] if fault and len(self.faults) < 100 else []
             self.count += 1

@@ -45,8 +45,8 @@ class TagLayout:
     """A `core.ports.Layout` for the messages of one device.
 
     Each tag of a window, summary or value is a packet of its own: the message's head, `stream` (the topic it would have in
-    layout device, which is what `seq` counts), `part: [k, n]` and the tag's row, the last value as `value`. Events of the
-    device as a whole and its stats go as in layout device.
+    layout device, which is what `seq` counts), `part: [k, n]`, `tag` and the tag's row, the last value as `value`. Events of
+    the device as a whole and its stats go as in layout device.
     """
 
     def __init__(self, config: LayoutConfig, topics: TagTopics) -> None:
@@ -68,12 +68,11 @@ class TagLayout:
             return self._whole.packets(message, hist=hist, most_bytes=most_bytes)
         head = {key: value for key, value in body.items() if key != "tags"} | {"hist": hist, "stream": message.topic}
         retain = self._retain and not hist and kind != "summary" and "late" not in body
-        return [
-            self._packet(
-                message, self._topic(kind, tag), head | {"part": [k, len(rows)]} | _row(row), retain, (k, len(rows))
-            )
-            for k, (tag, row) in enumerate(rows.items(), 1)
-        ]
+        packets, count = [], len(rows)
+        for k, (tag, row) in enumerate(rows.items(), 1):
+            document = head | {"part": [k, count], "tag": tag} | _row(row)
+            packets.append(self._packet(message, self._topic(kind, tag), document, retain, (k, count)))
+        return packets
 
     def _topic(self, kind: str, tag: str) -> str:
         if kind == "summary":

@@ -18,6 +18,7 @@ from gateway.encoding.topics import Topics
 
 _REBIRTH: Final = "Node Control/Rebirth"
 _SEQ_MODULUS: Final = 256
+BD_SEQ_MODULUS: Final = 256
 _DEVICE_KINDS: Final = ("window", "summary", "value")
 _NODE_METRICS: Final = {"event": "Event", "stats": "Stats"}
 
@@ -25,7 +26,7 @@ States = Mapping[int, DeviceState]
 
 
 class SparkplugNode:
-    """A `core.ports.Layout`, and a `core.ports.Session` and the status of the publisher that sends with it.
+    """A `core.ports.Layout`, and the `core.ports.Session` of the publisher that sends with it.
 
     One node per gateway, one Sparkplug device per device. Windows, summaries and values become DDATA. What a Sparkplug
     device cannot say becomes NDATA: events and stats, whole, as JSON in the String metrics `Event` and `Stats`. Sequence
@@ -40,15 +41,18 @@ class SparkplugNode:
         facts: Mapping[str, str],
         *,
         summaries: bool,
+        states: Callable[[], States],
         now_ms: Callable[[], int],
         next_bd_seq: Callable[[], int],
     ) -> None:
-        """facts: strings for the node's birth, by name. next_bd_seq: 0..255, the next one at each call, over restarts."""
+        """facts: strings for the node's birth, by name. states: of all devices, as they are now. next_bd_seq:
+        0..255, the next one at each call, over restarts."""
         own = config.sparkplug
         self._base = f"{NAMESPACE}/{own.group or topics.root}"
         self._node = topics.gateway
         self._prefix = f"{topics.base}/"
         self._facts = facts
+        self._states = states
         self._now_ms = now_ms
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
@@ -105,25 +109,25 @@ class SparkplugNode:
         self._seq = (self._seq + 1) % _SEQ_MODULUS
         return packet
 
-    # -- status ------------------------------------------------------------------------------------------------------
+    # -- announcing ------------------------------------------------------------------------------------------------------
 
-    def birth(self, states: States) -> Sequence[Packet]:
+    def births(self) -> Sequence[Packet]:
         """NBIRTH, and DBIRTH of every device that is there."""
-        self._rebirth, self._born = False, True
+        states, self._rebirth, self._born = self._states(), False, True
         for device in self._devices.values():
             number = self._numbers.get(device.name)
             device.alive = number is not None and states[number].state != "down"
             device.born = False
         return [self._node_birth(), *(self._birth_of(device) for device in self._devices.values() if device.alive)]
 
-    def news(self, states: States) -> Sequence[Packet]:
+    def news(self) -> Sequence[Packet]:
         """What has changed: births again when a host asked for them, DBIRTH and DDEATH, NDEATH when the primary host has
         gone offline."""
         if not self._host.online:
             return self.death()
         if self._rebirth:
-            return self.birth(states)
-        told = []
+            return self.births()
+        told, states = [], self._states()
         for name, number in self._numbers.items():
             device, alive = self._devices[name], states[number].state != "down"
             device.alive = alive

@@ -43,7 +43,8 @@ def test_each_tag_has_its_topic_with_value_and_statistics():
     assert [p.topic for p in packets] == ["plant/press-1/device0/tag0", "plant/press-1/device0/tag1"]
     assert json.loads(packets[0].payload) == {
         "boot": BOOT, "seq": 1, "ts": MS, "dur": 1000, "hist": False, "stream": ENCODER_TOPIC, "part": [1, 2],
-        "value": 7.5, "n": 10, "good": 10, "min": 1.5, "max": 1.5, "mean": 1.5, "std": 1.5, "first": 1.5, "q": "good",
+        "tag": "tag0", "value": 7.5, "n": 10, "good": 10, "min": 1.5, "max": 1.5, "mean": 1.5, "std": 1.5, "first": 1.5,
+        "q": "good",
     }  # fmt: skip
     assert json.loads(packets[1].payload)["part"] == [2, 2]
     assert packets[0].properties.user == (("boot", BOOT), ("seq", "1"), ("part", "1/2"))
@@ -133,6 +134,6 @@ def test_together_the_packets_say_what_the_message_said():
     rows = {}
     for packet in sent(message):
         body = json.loads(packet.payload)
-        row = {k: v for k, v in body.items() if k not in ("boot", "seq", "ts", "dur", "hist", "stream", "part")}
+        row = {k: v for k, v in body.items() if k not in ("boot", "seq", "ts", "dur", "hist", "stream", "part", "tag")}
         rows[packet.topic.rpartition("/")[2]] = {"last": row.pop("value")} | row
     assert rows == json.loads(message.payload)["tags"]

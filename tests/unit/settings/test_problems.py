@@ -69,6 +69,16 @@ ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
                                   (5, "tags.0.name", "already that of the gateway's status")),
     "sparkplug for one device": ("devices/press.yaml", MODBUS + TAG + "publish: {layout: sparkplug}\n",
                                  (5, "publish.layout", "expected device or tag")),
+    "sparkplug section without the layout": ("gateway.yaml", "name: g\npublish:\n  sparkplug: {group: a}\n",
+                                             (3, "publish.sparkplug", "publish.layout: sparkplug")),
+    "sparkplug with a format": ("gateway.yaml", "name: g\npublish:\n  layout: sparkplug\n  format: cbor\n",
+                                (4, "publish.format", "protobuf")),
+    "sparkplug without a group": ("gateway.yaml", "name: g\npublish: {layout: sparkplug}\nmqtt: {root: a/b}\n",
+                                  (2, "publish.layout", "publish.sparkplug.group")),
+    "sparkplug with a kept session": ("gateway.yaml", "name: g\npublish: {layout: sparkplug}\nmqtt:\n  clean_start: false\n",
+                                      (4, "mqtt.clean_start", "clean session")),
+    "sparkplug group of several levels": ("gateway.yaml", "name: g\npublish: {sparkplug: {group: a/b}}\n",
+                                          (2, "publish.sparkplug.group", "'/'")),
     "payload format": ("gateway.yaml", "name: g\npublish:\n  format: xml\n", (3, "publish.format", "'json+zstd' or 'cbor'")),
     "payload format of a device": ("devices/press.yaml", MODBUS + TAG + "publish: {format: xml}\n",
                                    (5, "publish.format", "'json+zstd' or 'cbor'")),
@@ -356,3 +366,13 @@ def test_passwords_that_others_can_read_are_a_warning(tmp_path: Path) -> None:
     clear, readable = sorted(load(tmp_path).warnings)
     assert "line.yaml: everybody on this machine can read its password" in clear + readable
     assert "mqtt.password travels in clear" in clear + readable
+
+
+def test_a_device_cannot_leave_sparkplug(tmp_path):
+    files = {
+        "gateway.yaml": ROOT + "publish: {layout: sparkplug}\n",
+        "devices/press.yaml": PRESS + "publish: {layout: tag, topic: '{x}/{tag}'}\n",
+    }
+    (problem,) = problems_of(write(tmp_path, files))
+    assert (problem.file, problem.line, problem.key) == ("devices/press.yaml", 4, "publish")
+    assert "for all devices together" in problem.message

@@ -68,7 +68,8 @@ class Bench:
         self.now_ms = MS + 10_000
         self.node = SparkplugNode(
             config, TOPICS, TABLE, {"Boot": BOOT},
-            summaries=summaries, now_ms=lambda: self.now_ms, next_bd_seq=lambda: next(numbers) % 256,
+            summaries=summaries, states=lambda: self.states, now_ms=lambda: self.now_ms,
+            next_bd_seq=lambda: next(numbers) % 256,
         )  # fmt: skip
         self.encoder = encoder_for(TABLE)
         self.states = {0: DeviceState(0, OK), 1: DeviceState(1, OK)}
@@ -82,7 +83,7 @@ class Bench:
 
     def connect(self) -> list[tuple[str, str, dict[str, Any]]]:
         self.will = read_payload(self.node.will().payload)
-        return self.see(self.node.birth(self.states))
+        return self.see(self.node.births())
 
     def send(self, message: Message, *, hist: bool = False, most_bytes: int = ALL) -> list[tuple[str, str, dict[str, Any]]]:
         return self.see(self.node.packets(message, hist=hist, most_bytes=most_bytes))
@@ -187,7 +188,7 @@ def test_numbers_are_given_in_the_order_of_sending():
     bench = Bench()
     bench.connect()
     first, second = bench.node.packets(bench.window([0, 1]), hist=False, most_bytes=60)
-    bench.see([first, *bench.node.birth(bench.states), second])
+    bench.see([first, *bench.node.births(), second])
     assert bench.host.seqs == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
@@ -209,8 +210,8 @@ def test_a_device_that_goes_and_comes():
     assert kinds(bench.connect()) == [("NBIRTH", ""), ("DBIRTH", "press")]
     bench.set(1, OK)
     bench.set(0, DOWN)
-    assert kinds(bench.see(bench.node.news(bench.states))) == [("DDEATH", "press"), ("DBIRTH", "line")]
-    assert bench.see(bench.node.news(bench.states)) == []
+    assert kinds(bench.see(bench.node.news())) == [("DDEATH", "press"), ("DBIRTH", "line")]
+    assert bench.see(bench.node.news()) == []
 
 
 def test_what_a_device_that_is_away_had_to_say_comes_as_history():
@@ -222,7 +223,7 @@ def test_what_a_device_that_is_away_had_to_say_comes_as_history():
         seen = bench.send(bench.window([0], last=5.0), hist=hist)
         assert kinds(seen) == ([("DBIRTH", "press"), ("DDATA", "press")] if hist else [("DDATA", "press")])
         assert seen[-1][2]["temp"]["is_historical"] is True
-    assert kinds(bench.see(bench.node.news(bench.states))) == [("DDEATH", "press")]
+    assert kinds(bench.see(bench.node.news())) == [("DDEATH", "press")]
 
 
 def test_that_all_is_bad_is_the_death_of_a_device_that_is_away():
@@ -323,11 +324,11 @@ def test_a_host_may_ask_for_births_again():
     bench.connect()
     command, _ = bench.node.subscriptions[0], bench.node.heard("spBv1.0/plant/NCMD/press-1", rebirth())
     assert command == "spBv1.0/plant/NCMD/press-1"
-    seen = bench.see(bench.node.news(bench.states))
+    seen = bench.see(bench.node.news())
     assert kinds(seen) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line")]
     assert seen[0][2]["bdSeq"]["value"] == 250, "the connection is the same"
     assert asked == [1]
-    assert bench.see(bench.node.news(bench.states)) == []
+    assert bench.see(bench.node.news()) == []
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff", rebirth(False), b"{}"])
@@ -335,7 +336,7 @@ def test_other_commands_are_ignored(payload):
     bench = Bench()
     bench.connect()
     bench.node.heard("spBv1.0/plant/NCMD/press-1", payload)
-    assert bench.see(bench.node.news(bench.states)) == []
+    assert bench.see(bench.node.news()) == []
 
 
 def state(online: object, stamp: object = 5) -> bytes:
@@ -355,11 +356,11 @@ async def test_nothing_is_sent_before_the_primary_host_is_there_nor_after():
         assert not waiting.done()
     node.heard("spBv1.0/STATE/scada", state(True, 6))
     await waiting
-    bench.see(node.birth(bench.states))
+    bench.see(node.births())
     node.heard("spBv1.0/STATE/scada", state(False, 5))
     node.heard("spBv1.0/STATE/scada", state(False, 6))
     await node.may_send(False)
-    assert kinds(bench.see(node.news(bench.states))) == [("NDEATH", "")]
+    assert kinds(bench.see(node.news())) == [("NDEATH", "")]
     assert not node.death(), "it is dead already"
 
 
