@@ -105,6 +105,16 @@ class PathLock:
             self._fd = -1
 
 
+def sync_folder(path: Path) -> None:
+    """Make it last that files beside `path` were made and removed. SQLite does not: its rollback journal, needed until the
+    file is in WAL mode, could come back after a power cut and undo what was written since. Raises OSError."""
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def set_aside(path: Path, now_ns: int) -> Path | None:
     """Rename a damaged database and its log to `<name>.damaged-<UTC time>`; returns the new path, None if it was gone.
 

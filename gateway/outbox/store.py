@@ -1,6 +1,7 @@
 """The database: the only file that knows aiosqlite."""
 
 import asyncio
+import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, checksum, is_sound
 from gateway.outbox.faults import DamagedError, UnwritableError, translated
+from gateway.outbox.files import sync_folder
 from gateway.outbox.names import Names
 from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage, Wanted
 from gateway.outbox.schema import PAGE_BYTES, SETTINGS, SIGN, identify, steps
@@ -113,6 +115,14 @@ class Store:
         await self._check_seal()
         # the header is read without SQLite before the next start, so it must not lag behind in the log
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        await asyncio.to_thread(self._sync_folder)
+
+    def _sync_folder(self) -> None:
+        try:
+            sync_folder(self._path)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that knows no such thing
+                raise Retryable(f"{self._path.parent}: {error.strerror}") from error
 
     async def _check_seal(self) -> None:
         """Raises ConfigError when the file's payloads were encrypted with another key, or with one and there is none."""
