@@ -323,7 +323,23 @@ def outbox_export(
 
 @outbox.command("verify")
 def outbox_verify(file: OutboxFile, key_file: OutboxKey = "") -> None:
-    """Check every row. Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read."""
+    """Check every row, and of each boot and topic that nothing is both there and declared lost; say where holes are.
+
+    Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read.
+    """
     from gateway.cli.outbox import verify
 
     raise typer.Exit(verify(file, key_file))
+
+
+@outbox.command("peek")
+def outbox_peek(
+    file: OutboxFile,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="So many of each topic.")] = 1,
+    whole: Annotated[bool, typer.Option("--whole", help="Do not cut long payloads.")] = False,
+    key_file: OutboxKey = "",
+) -> None:
+    """Show the newest messages of each topic. Exit code 2 when the file cannot be read."""
+    from gateway.cli.outbox import peek
+
+    raise typer.Exit(peek(file, count, whole, key_file))
