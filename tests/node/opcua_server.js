@@ -15,7 +15,7 @@ const os = require("node:os");
 const path = require("node:path");
 const {
     OPCUAServer, OPCUACertificateManager, Variant, DataType, VariantArrayType, StatusCodes, SecurityPolicy,
-    MessageSecurityMode, DataValue, standardUnits,
+    MessageSecurityMode, DataValue, standardUnits, nodesets, coerceInt64, coerceUInt64, resolveNodeId,
 } = require("node-opcua");
 
 const port = Number(process.argv[2]);
@@ -58,6 +58,49 @@ function addVariables(namespace, parent) {
     return variables;
 }
 
+// One variable for each built-in type, arrays, and the types of types.NodeSet2.xml.
+function addTypes(addressSpace, namespace, parent) {
+    const own = addressSpace.getNamespaceIndex("urn:gateway:types");
+    const add = (name, dataType, value, extra) => namespace
+        .addVariable({ componentOf: parent, browseName: name, nodeId: `s=${name}`, dataType: extra && extra.type || dataType, ...extra })
+        .setValueFromSource(new Variant({ dataType, value, ...extra }));
+    const list = { arrayType: VariantArrayType.Array, valueRank: 1 };
+    const scalars = {
+        Boolean: true, SByte: -5, Byte: 200, Int16: -3000, UInt16: 60000, Int32: -70000, UInt32: 4000000000,
+        Float: 23.45, Double: 1e300, String: "idle",
+        Guid: "09087E75-8E5E-499B-954F-F2A9603DB28A", ByteString: Buffer.from([0, 255]),
+    };
+    for (const [name, value] of Object.entries(scalars)) add(`type${name}`, DataType[name], value);
+    add("typeDateTime", DataType.DateTime, new Date(Date.UTC(2026, 7, 1, 12)));
+    add("typeInt64", DataType.Int64, coerceInt64("-9007199254740993"), { arrayType: VariantArrayType.Scalar });
+    add("typeUInt64", DataType.UInt64, coerceUInt64("18446744073709551615"), { arrayType: VariantArrayType.Scalar });
+    add("typeLocalizedText", DataType.LocalizedText, { locale: "de", text: "läuft" });
+    add("typeNodeId", DataType.NodeId, resolveNodeId("ns=1;s=v0"));
+    add("typeStatusCode", DataType.StatusCode, StatusCodes.BadNodeIdUnknown);
+    add("floats", DataType.Float, new Float32Array([0.1, 2.5, 23.45]), list);
+    add("texts", DataType.String, ["a", "b"], list);
+    add("matrix", DataType.Int32, new Int32Array([1, 2, 3, 4, 5, 6]), {
+        arrayType: VariantArrayType.Matrix, valueRank: 2, dimensions: [2, 3], arrayDimensions: [2, 3],
+    });
+    add("mode", DataType.Int32, 1, { type: `ns=${own};i=1001` });
+    const type = (number) => addressSpace.findDataType(resolveNodeId(`ns=${own};i=${number}`));
+    const make = (number, fields) => addressSpace.constructExtensionObject(type(number), fields);
+    const warm = { value: 23.45, unit: "°C", every: 250 };
+    const machine = make(1003, {
+        name: "press", strokes: coerceUInt64("9007199254740993"), mode: 7, temperature: warm,
+        axes: [{ value: 1.5, unit: "a", every: 1 }, { value: 2.5, unit: "b", every: 2 }], limits: { low: -1, high: 5 }, running: true,
+    });
+    const structures = {
+        machine, choice: make(1005, { temperature: warm }), choice2: make(1005, { count: 42 }),
+        sample: make(1004, { number: 3, note: "x" }), machines: [machine, machine],
+    };
+    for (const [name, value] of Object.entries(structures)) {
+        const many = Array.isArray(value) ? { arrayType: VariantArrayType.Array, valueRank: 1 } : {};
+        const number = { machine: 1003, machines: 1003, choice: 1005, choice2: 1005, sample: 1004 }[name];
+        add(name, DataType.ExtensionObject, value, { type: `ns=${own};i=${number}`, ...many });
+    }
+}
+
 async function main() {
     const folder = options.folder || fs.mkdtempSync(path.join(os.tmpdir(), "opcua-server-"));
     const store = (name) => new OPCUACertificateManager({ rootFolder: path.join(folder, name), automaticallyAcceptUnknownCertificate: true });
@@ -70,12 +113,14 @@ async function main() {
         allowAnonymous: options.user === "", disableDiscovery: true,
         userManager: { isValidUser: (user, password) => user === options.user && password === "secret" },
         serverCertificateManager: store("server"), userCertificateManager: store("user"),
+        nodeset_filename: [nodesets.standard, path.join(__dirname, "types.NodeSet2.xml")],
         serverCapabilities: limit ? { operationLimits: { maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit } } : {},
     });
     await server.initialize();
     const namespace = server.engine.addressSpace.getOwnNamespace();
     const parent = namespace.addObject({ organizedBy: server.engine.addressSpace.rootFolder.objects, browseName: "Line" });
     const variables = addVariables(namespace, parent);
+    addTypes(server.engine.addressSpace, namespace, parent);
     await server.start();
     let k = 0;
     const timer = options.period && setInterval(() => {

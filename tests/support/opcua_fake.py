@@ -158,11 +158,14 @@ def values(
     return DataValues(columns, received_ns, received_ns if server_clock_ns is None else server_clock_ns, lost)
 
 
-def entry(tags: int = 3, *, first_tag: int = 0, nodes: Sequence[str] = (), **device: object) -> DeviceEntry:
-    """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`)."""
+def entry(
+    tags: int = 3, *, first_tag: int = 0, nodes: Sequence[str | dict[str, object]] = (), **device: object
+) -> DeviceEntry:
+    """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`: each a node, or a tag's keys)."""
     config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", **device}
     nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
-    configured = [OpcUaTag.model_validate({"name": f"t{i}", "node": node}) for i, node in enumerate(nodes)]
+    given = [node if isinstance(node, dict) else {"node": node} for node in nodes]
+    configured = [OpcUaTag.model_validate({"name": f"t{i}", **keys}) for i, keys in enumerate(given)]
     return DeviceEntry(0, OpcUaDevice.model_validate(config), configured, first_tag)
 
 

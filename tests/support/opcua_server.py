@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from asyncua import Server, ua
+from asyncua import Node, Server, ua
 
 READY_S = 60.0
+TYPES = Path(__file__).parents[1] / "node" / "types.NodeSet2.xml"
+"""Data types of a server's own, for both servers."""
 
 
 class AsyncuaServer:
@@ -36,9 +38,13 @@ class AsyncuaServer:
         index = await server.register_namespace("urn:gateway:test")
         line = await server.nodes.objects.add_object(index, "Line")
         for i in range(self._count):
-            await line.add_variable(ua.NodeId(f"v{i}", index), f"v{i}", 0.0)
+            await line.add_variable(ua.NodeId(f"v{i}", index), f"{index}:v{i}", 0.0)
+        await self.fill(server, line)
         await server.start()
         self._server = server
+
+    async def fill(self, server: Server, line: Node) -> None:
+        """More variables, before clients come; to be overridden."""
 
     async def stop(self) -> None:
         """End; connections break."""

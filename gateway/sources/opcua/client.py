@@ -8,53 +8,48 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
+from asyncua.client.ua_client import UaClient
 from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
-from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.addresses import Addresses
 from gateway.sources.opcua.batches import Batches, ServiceFault
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import DataValues, Item, ValueColumns
-from gateway.sources.opcua.nodeid import parse_node_id
+from gateway.sources.opcua.definitions import Definitions
+from gateway.sources.opcua.faults import translated
 from gateway.sources.opcua.numbering import missing_between
 from gateway.sources.opcua.responses import Notification, read_publish, read_values
+from gateway.sources.opcua.services import MOST, Services, expect
 from gateway.sources.opcua.session import open_channel, open_session
-from gateway.sources.opcua.status import GONE, is_good, status_name
+from gateway.sources.opcua.status import is_good, status_name
+from gateway.sources.opcua.structures import Types
 from gateway.sources.opcua.wire import WireError, columns_of
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-SAFE_READ: Final = 100
-SAFE_CREATE: Final = 1000
-MOST_PER_CALL: Final = 1000
 PUBLISH_IN_FLIGHT: Final = 3
 NOTIFICATIONS_PER_PUBLISH: Final = 5000
 KEEPALIVES_PER_TIMEOUT: Final = 3
 CLOSE_S: Final = 2.0
 
-_MAX_NODES_PER_READ = Item(0, "i=11705", 0, 0)
-_MAX_ITEMS_PER_CALL = Item(1, "i=11714", 0, 0)
+_LIMITS = [Item(at, node, 0, 0) for at, node in enumerate(("i=11705", "i=11710", "i=11711", "i=11712", "i=11714"))]
+"""MaxNodesPerRead, -Browse, -RegisterNodes, -TranslateBrowsePathsToNodeIds, MaxMonitoredItemsPerCall."""
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
-_UNKNOWN_NAMESPACE: Final = 0xFFFF
-"""An index that no server has: a node of a namespace that the server lacks is refused alone, as any unknown node."""
 _SERVER_STATE = Item(0, "i=2259", 0, 0)
-_NODE_TYPES: Final = {
-    "i": ua.NodeIdType.Numeric,
-    "s": ua.NodeIdType.String,
-    "g": ua.NodeIdType.Guid,
-    "b": ua.NodeIdType.ByteString,
-}
+_NODE_UNKNOWN: Final = 0x80340000
 
 
 async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
@@ -96,11 +91,12 @@ class AsyncuaConnection:
         self._client = Client(config.url, timeout=self._timeout_s)
         self._session = _Session(self._client.uaclient)
         self._client.uaclient.session = self._session
+        self._services = Services(self._session)
+        self._session.learn = Definitions(self._services, self._session.types).learn_missing
         self._channel_opened_s = 0.0
-        self._reads = Batches(SAFE_READ)
-        self._creations = Batches(SAFE_CREATE)
-        self._node_ids: dict[str, ua.NodeId] = {}
-        self._namespaces: dict[str, int] = {}
+        self._reads = self._services.reads
+        self._creations = Batches(MOST)
+        self._addresses = Addresses(self._services, clock)
         self._subscription = 0
         self._item_ids: dict[int, int] = {}
         self._most_row = -1
@@ -128,17 +124,18 @@ class AsyncuaConnection:
 
     async def _learn_limits(self) -> None:
         """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default."""
-        answers = await self.read([_MAX_NODES_PER_READ, _MAX_ITEMS_PER_CALL])
+        services = self._services
+        sizes = (services.reads, services.browses, services.registrations, services.translations, self._creations)
+        answers = await self.read(_LIMITS)
         stated = [number for answer in answers for number in answer.columns.number.tolist()]
-        for batches, limit in zip((self._reads, self._creations), stated, strict=True):
+        for batches, limit in zip(sizes, stated, strict=True):
             if limit > 0:  # not for NaN
-                batches.size = min(int(limit), MOST_PER_CALL)
+                batches.size = min(int(limit), MOST)
 
     async def _learn_namespaces(self) -> None:
-        """The session's NamespaceArray (Part 5, 6.3.1): indices may differ after each restart of the server."""
         for answer in await self.read([_NAMESPACE_ARRAY]):
             uris = answer.columns.objects.get(0)
-            self._namespaces = {str(uri): index for index, uri in enumerate(uris)} if isinstance(uris, list) else {}
+            self._addresses.set_namespaces(uris if isinstance(uris, list) else ())
 
     async def _create_subscription(self) -> None:
         interval_s = self._config.interval / 1e9
@@ -162,8 +159,20 @@ class AsyncuaConnection:
         old = [self._item_ids.pop(item.row) for item in items if item.row in self._item_ids]
         await self._creations.run(old, self._delete_items, lambda batch, status: None)
         self._most_row = max([self._most_row, *(item.row for item in items)])
-        statuses = await self._creations.run(items, self._create_items, lambda batch, status: [status] * len(batch))
-        return [status for batch in statuses for status in batch]
+        self._addresses.retry(item.node for item in items)
+        await self._addresses.resolve(item.node for item in items)
+        statuses = {item.row: self._addresses.status_of(item.node) for item in items}
+        there = [item for item in items if not statuses[item.row]]
+        results = await self._creations.run(there, self._create_items, lambda batch, status: [status] * len(batch))
+        told = [status for batch in results for status in batch]
+        self._forget_unknown(there, told)
+        statuses |= {item.row: status for item, status in zip(there, told, strict=True)}
+        return [statuses[item.row] for item in items]
+
+    def _forget_unknown(self, items: Sequence[Item], statuses: Sequence[int]) -> None:
+        for item, status in zip(items, statuses, strict=True):
+            if status == _NODE_UNKNOWN:
+                self._addresses.forget(item.node)
 
     async def _delete_items(self, ids: Sequence[int]) -> None:
         params = ua.DeleteMonitoredItemsParameters(SubscriptionId=self._subscription, MonitoredItemIds=list(ids))
@@ -177,7 +186,7 @@ class AsyncuaConnection:
         params.ItemsToCreate = [self._create_request(item) for item in items]
         with translated("cannot watch nodes"):
             results = await self._session.create_monitored_items(params)
-        _expect(results, items)
+        expect(results, items)
         for item, result in zip(items, results, strict=True):
             if is_good(result.StatusCode.value):
                 self._item_ids[item.row] = result.MonitoredItemId
@@ -185,22 +194,13 @@ class AsyncuaConnection:
 
     def _create_request(self, item: Item) -> ua.MonitoredItemCreateRequest:
         request = ua.MonitoredItemCreateRequest()
-        request.ItemToMonitor = self._read_value_id(item.node)
+        request.ItemToMonitor = _value_of(self._addresses.node(item.node), item)
         request.MonitoringMode = ua.MonitoringMode.Reporting
         request.RequestedParameters.ClientHandle = item.row
         request.RequestedParameters.SamplingInterval = item.sampling_ns / 1e6
         request.RequestedParameters.QueueSize = item.queue_size
         request.RequestedParameters.DiscardOldest = True
         return request
-
-    def _read_value_id(self, text: str) -> ua.ReadValueId:
-        node = self._node_ids.get(text)
-        if node is None:
-            address = parse_node_id(text)
-            index = self._namespaces.get(address.uri, _UNKNOWN_NAMESPACE) if address.uri else address.namespace
-            node = ua.NodeId(address.identifier, index, _NODE_TYPES[address.kind])  # type: ignore[arg-type]
-            self._node_ids[text] = node
-        return ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value)
 
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""
@@ -253,14 +253,23 @@ class AsyncuaConnection:
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
-        return await self._reads.run(items, self._read_batch, self._refused_read)
+        await self._addresses.resolve((item.node for item in items), register=self._config.register_nodes)
+        there = [item for item in items if not self._addresses.status_of(item.node)]
+        results = await self._reads.run(there, self._read_batch, self._refused_read)
+        if len(there) < len(items):
+            lost = [(item, status) for item in items if (status := self._addresses.status_of(item.node))]
+            results += [self._refused_read([item], status) for item, status in lost]
+        return results
 
     async def _read_batch(self, items: Sequence[Item]) -> DataValues:
         with translated("cannot read"):
-            columns, server_ns = await self._session.read_columns([self._read_value_id(item.node) for item in items])
+            nodes = [_value_of(self._addresses.registered(item.node), item) for item in items]
+            columns, server_ns = await self._session.read_columns(nodes)
         received_ns = self._clock.now_ns()
-        _expect(columns, items)
+        expect(columns.row.tolist(), items)
         rows = np.array([item.row for item in items], np.uint32)
+        for place in np.flatnonzero(columns.status == _NODE_UNKNOWN).tolist():
+            self._addresses.forget(items[place].node)
         return DataValues(replace(columns, row=rows), received_ns, server_ns)
 
     def _refused_read(self, items: Sequence[Item], status: int) -> DataValues:
@@ -305,44 +314,44 @@ class _Session(UaSession):
     def ensure_publish_loop(self) -> None:
         """Not wanted: the connection keeps several publish requests in flight and hides no error."""
 
+    def __init__(self, client: UaClient) -> None:
+        super().__init__(client)
+        self.types = Types()
+        self.learn: Callable[[], Awaitable[None]] = _nothing
+        self._in_order = asyncio.Lock()
+
     async def publish_once(self, acks: list[ua.SubscriptionAcknowledgement]) -> Notification:
         """One publish request, as long as it takes. Raises WireError."""
         request = ua.PublishRequest()
         request.Parameters.SubscriptionAcknowledgements = acks
-        return read_publish(await self._send_request(request, timeout=0))
+        answer = await self._send_request(request, timeout=0)
+        return await self._decoded(lambda: read_publish(answer, self.types))
 
     async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
         """Read with both timestamps: the values, and the server's clock in ns. Raises WireError."""
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         request.Parameters.NodesToRead = nodes
-        return read_values(await self._send_request(request))
+        answer = await self._send_request(request)
+        return await self._decoded(lambda: read_values(answer, self.types))
+
+    async def _decoded(self, decode: Callable[[], T]) -> T:
+        """Once more when types were met that nobody knew; answers keep their order."""
+        async with self._in_order:
+            result = decode()
+            if self.types.missing:
+                await self.learn()
+                result = decode()
+            return result
 
 
-def _expect(answers: Sized | None, operations: Sequence[object]) -> None:
-    given = len(answers or ())  # an array of length -1 on the wire is None
-    if given != len(operations):
-        raise NotConnected(f"the server answered {given} of {len(operations)} operations")
+async def _nothing() -> None:
+    """Until there is somebody who can learn."""
+
+
+def _value_of(node: ua.NodeId, item: Item) -> ua.ReadValueId:
+    return ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value, IndexRange=item.index or None)
 
 
 def _unused(_: object) -> None:
     """asyncua wants a callback for its publish loop, which is off."""
-
-
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives."""
-    try:
-        yield
-    except (NotConnected, ServiceFault):
-        raise
-    except TimeoutError:
-        raise NotConnected(f"{what}: no answer in time") from None
-    except OSError as error:
-        raise NotConnected(f"{what}: {str(error) or type(error).__name__}") from error
-    except UaStatusCodeError as error:
-        if error.code in GONE:
-            raise NotConnected(f"{what}: {status_name(error.code)}") from error
-        raise ServiceFault(error.code) from error
-    except Exception as error:  # on bytes that it does not understand asyncua raises anything, failed assertions too
-        raise NotConnected(f"{what}: the server's answer made no sense ({str(error) or type(error).__name__})") from error

@@ -4,11 +4,13 @@ import math
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs, default
+from gateway.sources.opcua.browsepath import is_browse_path, parse_browse_path
 from gateway.sources.opcua.folders import DEFAULT_FOLDER
 from gateway.sources.opcua.nodeid import parse_node_id
+from gateway.sources.opcua.selection import element_text, field_text, index_range
 
 _URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4840"
 
@@ -32,7 +34,10 @@ def _endpoint_url(text: str) -> str:
 
 def _node_text(text: object) -> str:
     text = text.strip() if isinstance(text, str) else text
-    parse_node_id(text)
+    if isinstance(text, str) and is_browse_path(text):
+        parse_browse_path(text)
+    else:
+        parse_node_id(text)
     return str(text)
 
 
@@ -44,6 +49,7 @@ def _factor(value: float) -> float:
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NodeText = Annotated[str, BeforeValidator(_node_text)]
+_TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "integer"]})
 
 
 class OpcUaDevice(DeviceModel):
@@ -61,6 +67,8 @@ class OpcUaDevice(DeviceModel):
     """How often the server looks at a node for changes (subscribe only); with a unit. A tag may say otherwise."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 10
     """Samples that the server keeps per node between two publications (subscribe only)."""
+    register_nodes: bool = False
+    """True lets the server prepare for reading the same nodes again and again (poll only; RegisterNodes)."""
     timeout: TimeoutNs = default("10s")
     """Longest wait for an answer, and about the longest silence before the connection counts as lost; with a unit."""
     session_timeout: Annotated[TimeoutNs, Field(ge=1_000_000_000)] = default("60s")
@@ -109,7 +117,14 @@ class OpcUaTag(TagModel):
 
     node: NodeText
     """NodeId of the variable: ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64;
-    or nsu=URI; instead of ns=2; where the server may number its namespaces anew."""
+    or nsu=URI; instead of ns=2; where the server may number its namespaces anew.
+    Or a browse path from the root: /Objects/2:Line/2:Speed, /Objects/{URI}Line/{URI}Speed; & before / or & in a name."""
+    index: Annotated[str, BeforeValidator(index_range), _TEXT_OR_NUMBER] | None = None
+    """Only this part of an array, cut out by the server: "2", "1:3", "0:1,4", counted from 0. One element is a number."""
+    element: Annotated[str, BeforeValidator(element_text), _TEXT_OR_NUMBER] | None = None
+    """Only this element of an array, counted from 0; "1,2" in two dimensions. Taken out of the whole value here."""
+    field: Annotated[str, BeforeValidator(field_text)] | None = None
+    """Only this field of a structure or union: speed, temperature.value, axes[2].speed. After element, if both are given."""
     scale: Annotated[Finite, AfterValidator(_factor)] = 1.0
     """Factor from the node's number to the engineering unit. 0.1, 0.01 ... divide by 10, 100 ... exactly."""
     offset: Finite = 0.0

@@ -19,12 +19,16 @@ EXACT: Final = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One node to watch or read. row: the tag's place within the device, sent to the server as client handle."""
+    """One node to watch or read. row: the (first) tag's place within the device, sent to the server as client handle.
+
+    node: a NodeId or browse path as configured. index: the part of an array or text that is wanted (Part 4, 7.27).
+    """
 
     row: int
     node: str
     sampling_ns: int
     queue_size: int
+    index: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

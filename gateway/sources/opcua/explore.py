@@ -14,9 +14,10 @@ from asyncua.ua.object_ids import ObjectIds
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.batches import ServiceFault
-from gateway.sources.opcua.client import quiet_library, translated
+from gateway.sources.opcua.client import quiet_library
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.endpoints import Offer
+from gateway.sources.opcua.faults import translated
 from gateway.sources.opcua.session import get_offers, open_channel, open_session
 from gateway.sources.opcua.status import status_name
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.core.messages import DeviceState
 from gateway.sources.opcua.config import OpcUaTag
+from gateway.sources.opcua.selection import SELECTION_FAULTS
 from gateway.sources.opcua.status import status_name
 
 FIRST_RETRY_S: Final = 60.0
@@ -42,8 +43,12 @@ class Health:
         self._bad[row] = _BadNode(status, delay, now_s + delay)
         return known is None or known.status != status
 
+    def accept(self, rows: Iterable[int]) -> None:
+        """The nodes are watched. Whether the tag's part of the value is there, only the value will tell."""
+        self.heal([row for row in rows if row in self._bad and self._bad[row].status not in SELECTION_FAULTS])
+
     def heal(self, rows: Iterable[int]) -> None:
-        """The nodes are accepted."""
+        """The tags have values."""
         for row in rows:
             self._bad.pop(row, None)
 

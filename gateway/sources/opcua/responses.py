@@ -19,7 +19,8 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary, variant_from_binary
 
 from gateway.sources.opcua.connection import ValueColumns
-from gateway.sources.opcua.wire import WireError, decode_values, to_ns
+from gateway.sources.opcua.structures import EXTENSION_OBJECT, Types, typed
+from gateway.sources.opcua.wire import Fallback, WireError, decode_values, to_ns
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
 _DEEPEST: Final = 16
@@ -37,22 +38,22 @@ class Notification:
     status: int | None = None
 
 
-def read_publish(answer: Buffer) -> Notification:
-    """Raises WireError, or ua.UaError for a bad service result."""
+def read_publish(answer: Buffer, types: Types | None = None) -> Notification:
+    """types: the session's. Raises WireError, or ua.UaError for a bad service result."""
     buffer, server_ns = _head(answer)
     try:
-        return _notification(buffer, server_ns)
+        return _notification(buffer, server_ns, variants(types or Types()))
     except WireError:
         raise
     except Exception as error:  # asyncua raises anything on bytes it does not understand
         raise WireError(str(error) or type(error).__name__) from error
 
 
-def read_values(answer: Buffer) -> tuple[ValueColumns, int]:
+def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumns, int]:
     """A ReadResponse (Part 4, 5.10.2): values in the order of the request, and the server's clock in ns. Raises as above."""
     buffer, server_ns = _head(answer)
     count = max(0, _number(buffer, 4, signed=True))  # -1: no list
-    columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, _variant)
+    columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, variants(types or Types()))
     return columns, server_ns
 
 
@@ -70,7 +71,7 @@ def _head(answer: Buffer) -> tuple[Buffer, int]:
     return buffer, int(to_ns(ticks, np.zeros(1, np.uint16))[0])
 
 
-def _notification(buffer: Buffer, server_ns: int) -> Notification:
+def _notification(buffer: Buffer, server_ns: int, variant: Fallback) -> Notification:
     subscription = _number(buffer, 4)
     buffer.skip(4 * max(0, _number(buffer, 4, signed=True)))  # the numbers that can be republished
     buffer.skip(1)  # more notifications follow: they come by themselves
@@ -84,7 +85,7 @@ def _notification(buffer: Buffer, server_ns: int) -> Notification:
             body = buffer.copy(_number(buffer, 4, signed=True))
             items = max(0, _number(body, 4, signed=True))
             end = body.cur_pos + len(body)
-            columns, _ = decode_values(_all(buffer)[:end], body.cur_pos, items, True, _variant)
+            columns, _ = decode_values(_all(buffer)[:end], body.cur_pos, items, True, variant)
             told.changes.append(columns)
             buffer.skip(end - buffer.cur_pos)
         else:
@@ -104,10 +105,17 @@ def _all(buffer: Buffer) -> bytes:
     return data
 
 
-def _variant(data: bytes, at: int) -> tuple[object, int]:
-    buffer = Buffer(data, at)
-    variant = variant_from_binary(buffer)
-    return plain(variant.Value), buffer.cur_pos
+def variants(types: Types) -> Fallback:
+    """Reads what is no number: structures by the session's types, the rest as asyncua does."""
+
+    def read(data: bytes, at: int) -> tuple[object, int]:
+        if data[at] & 63 == EXTENSION_OBJECT:
+            return types.variant(data, at, plain)
+        buffer = Buffer(data, at)
+        variant = variant_from_binary(buffer)
+        return plain(typed(variant.VariantType.value, variant.Value)), buffer.cur_pos
+
+    return read
 
 
 def plain(value: Any, depth: int = _DEEPEST) -> object:

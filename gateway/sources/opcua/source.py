@@ -19,6 +19,7 @@ from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of
+from gateway.sources.opcua.tagging import Tagging
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +47,8 @@ class OpcUaSource:
         self._clock = clock
         self._connect = connect
         self._columns = TagColumns.of(entry.first_tag, entry.tags)
-        self._items = [
-            Item(row, tag.node, self._config.sampling if tag.sampling is None else tag.sampling, self._config.queue_size)
-            for row, tag in enumerate(entry.tags)
-        ]
+        self._tagging = Tagging(self._config, entry.tags)
+        self._items = self._tagging.items
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
@@ -160,7 +159,7 @@ class OpcUaSource:
             await connection.check()
             due = self._health.due(self._clock.monotonic())
             if due and self._config.mode == "subscribe":
-                await self._watch_nodes(connection, [self._items[row] for row in due])
+                await self._watch_nodes(connection, self._tagging.items_of(due))
             self._report_losses()
             self._tell()
 
@@ -168,8 +167,9 @@ class OpcUaSource:
         """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
         statuses = await connection.add_items(items)
         now_s = self._clock.monotonic()
-        refused = [(item.row, status) for item, status in zip(items, statuses, strict=True) if not is_good(status)]
-        self._health.heal({item.row for item in items} - {row for row, _ in refused})
+        told = [(row, status) for item, status in zip(items, statuses, strict=True) for row in self._tagging.rows_of(item)]
+        refused = [(row, status) for row, status in told if not is_good(status)]
+        self._health.accept(row for row, status in told if is_good(status))
         news = [(row, status) for row, status in refused if self._health.fail(row, status, now_s)]
         if news:
             rows, codes = (np.array(column, np.uint32) for column in zip(*news, strict=True))
@@ -180,6 +180,7 @@ class OpcUaSource:
     async def _accept(self, values: DataValues) -> None:
         if not len(values):
             return
+        values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._config.clock_tolerance)
         overflows = count_overflows(values.columns.status)
         if overflows:
