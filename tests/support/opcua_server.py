@@ -20,6 +20,7 @@ class AsyncuaServer:
         self._port = port
         self._count = count
         self._server: Server | None = None
+        self.namespaces_before: tuple[str, ...] = ()
         self.url = f"opc.tcp://127.0.0.1:{port}"
 
     async def __aenter__(self) -> Self:
@@ -35,7 +36,9 @@ class AsyncuaServer:
         await server.init()
         server.set_endpoint(self.url)
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        index = await server.register_namespace("urn:gateway:test")
+        for uri in self.namespaces_before:
+            await server.register_namespace(uri)
+        self._index = index = await server.register_namespace("urn:gateway:test")
         line = await server.nodes.objects.add_object(index, "Line")
         for i in range(self._count):
             await line.add_variable(ua.NodeId(f"v{i}", index), f"{index}:v{i}", 0.0)
@@ -52,10 +55,16 @@ class AsyncuaServer:
         if server is not None:
             await server.stop()
 
+    @property
+    def server(self) -> Server:
+        """asyncua's object, while it runs."""
+        assert self._server is not None
+        return self._server
+
     async def write(self, i: int, value: object, status: int = 0, time: datetime | None = None) -> None:
         """Set variable v`i`."""
         assert self._server is not None
-        node = self._server.get_node(ua.NodeId(f"v{i}", 2))
+        node = self._server.get_node(ua.NodeId(f"v{i}", self._index))
         time = time or datetime.now(UTC)
         await node.write_value(ua.DataValue(ua.Variant(value), ua.StatusCode(status), SourceTimestamp=time))
 
@@ -91,6 +100,12 @@ class NodeServer:
             while (line := await self._process.stdout.readline()).strip() != b"ready":
                 if not line:
                     raise RuntimeError(f"the server ended with {await self._process.wait()}")
+
+    def command(self, **what: object) -> None:
+        """Tell the running server to do something (see opcua_server.js)."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(what).encode() + b"\n")
 
     async def kill(self) -> None:
         """SIGKILL."""

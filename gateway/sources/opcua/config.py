@@ -94,8 +94,19 @@ class OpcUaDevice(DeviceModel):
     """False accepts a trusted certificate that is made for another host name or address than url's."""
     pki: str = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
+    silence: DurationNs = default("5min")
+    """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
+    node is watched anew, and when that helps nothing the connection is made anew. With a unit; 0s: never."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _silence_is_longer_than_the_interval(self) -> "OpcUaDevice":
+        if 0 < self.silence < 2 * self.interval:
+            raise ValueError(
+                "silence is shorter than two intervals; expected more, because nothing comes in between (0s: never)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _user_has_password(self) -> "OpcUaDevice":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gateway.core.blocks import Times, Values
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.traffic import Traffic
 
 KIND_NULL: Final = 0
 KIND_NOT_SCALAR: Final = 255
@@ -76,6 +77,9 @@ class Connection(Protocol):
 
     keepalive_s: float
     """The subscription shows a sign of life at least this often (as revised by the server)."""
+    check_s: float
+    """How often `check` wants to be called: session and channel live only as long as the server granted."""
+    traffic: Traffic
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """Watch nodes. Returns one status code per item, in order. An item added again replaces the earlier one."""
@@ -93,7 +97,7 @@ class Connection(Protocol):
         ...
 
     async def check(self) -> None:
-        """Prove that the server answers, and renew what expires. To be called at least every ten seconds or so."""
+        """Prove that the server answers, and renew what expires. To be called every `check_s` seconds."""
         ...
 
     async def close(self) -> None:

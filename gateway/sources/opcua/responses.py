@@ -5,8 +5,8 @@ The second and last file that knows asyncua: `client.py` is about sessions, this
 
 import base64
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
@@ -19,6 +19,7 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary, variant_from_binary
 
 from gateway.sources.opcua.connection import ValueColumns
+from gateway.sources.opcua.publishing import Notification
 from gateway.sources.opcua.structures import EXTENSION_OBJECT, Types, typed
 from gateway.sources.opcua.wire import Fallback, WireError, decode_values, to_ns
 
@@ -26,27 +27,28 @@ _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encodi
 _DEEPEST: Final = 16
 
 
-@dataclass(slots=True)
-class Notification:
-    """One PublishResponse (Part 4, 5.13.5). status: a StatusChangeNotification's code, None without one."""
-
-    subscription: int
-    sequence: int
-    is_keepalive: bool
-    server_clock_ns: int
-    changes: list[ValueColumns] = field(default_factory=list)
-    status: int | None = None
-
-
 def read_publish(answer: Buffer, types: Types | None = None) -> Notification:
-    """types: the session's. Raises WireError, or ua.UaError for a bad service result."""
+    """A PublishResponse (Part 4, 5.13.5). types: the session's. Raises WireError, or ua.UaError for a bad service result."""
+    variant = variants(types or Types())
+    return _read_notification(answer, lambda buffer: _published(buffer, variant))
+
+
+def read_republish(answer: Buffer, types: Types | None = None) -> Notification:
+    """A RepublishResponse (Part 4, 5.13.6), which does not name its subscription. Raises as above."""
+    variant = variants(types or Types())
+    return _read_notification(answer, lambda buffer: _message(buffer, 0, (), variant))
+
+
+def _read_notification(answer: Buffer, read: Callable[[Buffer], Notification]) -> Notification:
     buffer, server_ns = _head(answer)
     try:
-        return _notification(buffer, server_ns, variants(types or Types()))
+        told = read(buffer)
     except WireError:
         raise
     except Exception as error:  # asyncua raises anything on bytes it does not understand
         raise WireError(str(error) or type(error).__name__) from error
+    told.server_clock_ns = server_ns or told.published_ns
+    return told
 
 
 def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumns, int]:
@@ -71,14 +73,19 @@ def _head(answer: Buffer) -> tuple[Buffer, int]:
     return buffer, int(to_ns(ticks, np.zeros(1, np.uint16))[0])
 
 
-def _notification(buffer: Buffer, server_ns: int, variant: Fallback) -> Notification:
+def _published(buffer: Buffer, variant: Fallback) -> Notification:
     subscription = _number(buffer, 4)
-    buffer.skip(4 * max(0, _number(buffer, 4, signed=True)))  # the numbers that can be republished
+    held = _number(buffer, 4, signed=True)
+    available = np.frombuffer(buffer.read(4 * held), "<u4").tolist() if held > 0 else []
     buffer.skip(1)  # more notifications follow: they come by themselves
+    return _message(buffer, subscription, available, variant)
+
+
+def _message(buffer: Buffer, subscription: int, available: Sequence[int], variant: Fallback) -> Notification:
     sequence = _number(buffer, 4)
     published_ns = int(to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
     count = max(0, _number(buffer, 4, signed=True))
-    told = Notification(subscription, sequence, count == 0, server_ns or published_ns)
+    told = Notification(subscription, sequence, count == 0, 0, published_ns, available)
     for _ in range(count):
         place = buffer.copy()
         if nodeid_from_binary(buffer) == _DATA_CHANGE and buffer.read(1) == b"\x01":
