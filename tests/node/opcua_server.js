@@ -4,11 +4,13 @@
 //   count      numeric variables ns=1;s=v0 ... (types in turn: Double, Float, Int32, UInt16, Boolean, Int64)
 //   period     ms between changes of all of them (0 = only on request)
 //   limit      operations per call that the server allows (0 = none stated)
+//   capabilities  further limits by node-opcua's names, such as {"maxMonitoredItems": 20}
 //   user       the one user that may log in, with the password "secret" ("" = anonymous)
 //   token      ms that a secure channel's token lives (0 = node-opcua's ten minutes; it grants at least 2500)
 //   folder     where the certificate store may live
 // It prints one line "ready" once clients may connect, and ends when its standard input closes. Before that each line is a
-// command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME.
+// command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME, {"set": NAME,
+// "value": NUMBER} gives it a value.
 //
 // Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable.
 "use strict";
@@ -110,6 +112,9 @@ function obey(command, namespace, parent) {
             .addVariable({ componentOf: parent, browseName: command.add, nodeId: `s=${command.add}`, dataType: DataType.Double })
             .setValueFromSource(new Variant({ dataType: DataType.Double, value: command.value }));
     }
+    if (command.set) {
+        namespace.findNode(`s=${command.set}`).setValueFromSource(new Variant({ dataType: DataType.Double, value: command.value }));
+    }
     if (command.delete) namespace.deleteNode(namespace.findNode(`s=${command.delete}`));
 }
 
@@ -127,7 +132,13 @@ async function main() {
         userManager: { isValidUser: (user, password) => user === options.user && password === "secret" },
         serverCertificateManager: store("server"), userCertificateManager: store("user"),
         nodeset_filename: [nodesets.standard, path.join(__dirname, "types.NodeSet2.xml")],
-        serverCapabilities: limit ? { operationLimits: { maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit } } : {},
+        serverCapabilities: {
+            ...options.capabilities,
+            ...(limit ? { operationLimits: {
+                maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit, maxNodesPerBrowse: limit,
+                maxNodesPerRegisterNodes: limit, maxNodesPerTranslateBrowsePathsToNodeIds: limit,
+            } } : {}),
+        },
     });
     await server.initialize();
     const namespace = server.engine.addressSpace.getOwnNamespace();

@@ -13,7 +13,10 @@ from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.plan import plan
 
 
-def _check(device: OpcUaDevice, tag: OpcUaTag) -> None:
+def _check(device: OpcUaDevice, tag: OpcUaTag) -> tuple[str, str, str] | None:
+    for key in ("server_deadband", "trigger"):
+        if device.mode == "poll" and getattr(tag, key) is not None:
+            return key, "has no effect, because the device is polled", "mode: subscribe in the device, or deadband"
     return None
 
 
@@ -22,7 +25,7 @@ def _is_single(device: OpcUaDevice, tag: OpcUaTag) -> bool:
 
 
 def _interval_ns(device: OpcUaDevice, tag: OpcUaTag) -> int:
-    return device.interval if device.mode == "poll" else 0
+    return (tag.interval or device.interval) if device.mode == "poll" else 0
 
 
 def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:

@@ -6,7 +6,6 @@ supervisor and its watchdog stay off: exactly one owner reconnects, and that is 
 
 import asyncio
 import logging
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -18,12 +17,11 @@ from asyncua.client.client import Client
 from asyncua.client.ua_client import UaClient
 from asyncua.client.ua_session import UaSession
 from asyncua.common.utils import Buffer
-from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.addresses import Addresses
-from gateway.sources.opcua.batches import Batches, ServiceFault
+from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import DataValues, Item, ValueColumns
 from gateway.sources.opcua.definitions import Definitions
@@ -32,8 +30,9 @@ from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.responses import read_publish, read_republish, read_values
 from gateway.sources.opcua.services import MOST, Services, expect
 from gateway.sources.opcua.session import open_channel, open_session
-from gateway.sources.opcua.status import is_good, status_name
+from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, NODE_UNKNOWN, status_name
 from gateway.sources.opcua.structures import Types
+from gateway.sources.opcua.subscribing import Subscriptions, value_of
 from gateway.sources.opcua.traffic import Traffic
 from gateway.sources.opcua.wire import WireError, columns_of
 
@@ -41,17 +40,14 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-NOTIFICATIONS_PER_PUBLISH: Final = 5000
-KEEPALIVES_PER_TIMEOUT: Final = 3
 CHECK_S: Final = 10.0
 LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
 
-_LIMITS = [Item(at, node, 0, 0) for at, node in enumerate(("i=11705", "i=11710", "i=11711", "i=11712", "i=11714"))]
-"""MaxNodesPerRead, -Browse, -RegisterNodes, -TranslateBrowsePathsToNodeIds, MaxMonitoredItemsPerCall."""
+_LIMITS = [Item(at, f"i={node}", 0, 0) for at, node in enumerate((11705, 11710, 11711, 11712, 11714, 24104))]
+"""MaxNodesPerRead, -Browse, -RegisterNodes, -TranslateBrowsePathsToNodeIds, MaxMonitoredItemsPerCall, -PerSubscription."""
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
 _SERVER_STATE = Item(0, "i=2259", 0, 0)
-_NODE_UNKNOWN: Final = 0x80340000
 
 
 async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
@@ -85,7 +81,6 @@ class AsyncuaConnection:
     """`Connection` on asyncua. Made by `connect`."""
 
     def __init__(self, config: OpcUaDevice, clock: Clock) -> None:
-        self.keepalive_s = 0.0
         self.check_s = CHECK_S
         self.traffic = Traffic()
         self.has_session = False
@@ -99,14 +94,17 @@ class AsyncuaConnection:
         self._session.learn = Definitions(self._services, self._session.types).learn_missing
         self._channel_opened_s = 0.0
         self._reads = self._services.reads
-        self._creations = Batches(MOST)
         self._addresses = Addresses(self._services, clock)
-        self._subscription = 0
-        self._item_ids: dict[int, int] = {}
-        self._most_row = -1
+        self._subscriptions = Subscriptions(self._session, self._services, self._addresses, config)
+        self._unsubscribed = 0
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
         self._ended: int | None = None
+
+    @property
+    def keepalive_s(self) -> float:
+        """See `Connection.keepalive_s`."""
+        return self._subscriptions.keepalive_s
 
     async def open(self) -> None:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
@@ -122,87 +120,33 @@ class AsyncuaConnection:
         await self._learn_limits()
         await self._learn_namespaces()
         if config.mode == "subscribe":
-            await self._create_subscription()
+            try:
+                await self._subscriptions.create(config.interval)
+            except ServiceFault as fault:
+                if fault.status not in CANNOT_SUBSCRIBE:
+                    raise
+                self._unsubscribed = fault.status
 
     async def _learn_limits(self) -> None:
         """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default."""
         services = self._services
-        sizes = (services.reads, services.browses, services.registrations, services.translations, self._creations)
+        sizes = (services.reads, services.browses, services.registrations, services.translations)
         answers = await self.read(_LIMITS)
-        stated = [number for answer in answers for number in answer.columns.number.tolist()]
-        for batches, limit in zip(sizes, stated, strict=True):
+        *stated, most_items = [number for answer in answers for number in answer.columns.number.tolist()]
+        for batches, limit in zip((*sizes, self._subscriptions.creations), stated, strict=True):
             if limit > 0:  # not for NaN
                 batches.size = min(int(limit), MOST)
+        if most_items > 0:
+            self._subscriptions.most_items = most_items
 
     async def _learn_namespaces(self) -> None:
         for answer in await self.read([_NAMESPACE_ARRAY]):
             uris = answer.columns.objects.get(0)
             self._addresses.set_namespaces(uris if isinstance(uris, list) else ())
 
-    async def _create_subscription(self) -> None:
-        interval_s = self._config.interval / 1e9
-        keepalive = max(1, round(self._timeout_s / KEEPALIVES_PER_TIMEOUT / interval_s))
-        params = ua.CreateSubscriptionParameters()
-        params.RequestedPublishingInterval = interval_s * 1e3
-        params.RequestedMaxKeepAliveCount = keepalive
-        params.RequestedLifetimeCount = max(3 * keepalive, round(self._config.session_timeout / self._config.interval))
-        params.MaxNotificationsPerPublish = NOTIFICATIONS_PER_PUBLISH
-        params.PublishingEnabled = True
-        with translated("cannot subscribe"):
-            result = await self._session.create_subscription(params, _unused)
-        self._subscription = result.SubscriptionId
-        revised_s = result.RevisedPublishingInterval / 1e3
-        if not (math.isfinite(revised_s) and revised_s > 0):  # servers that do not revise, or revise to nonsense
-            revised_s = interval_s
-        self.keepalive_s = revised_s * (result.RevisedMaxKeepAliveCount or keepalive)
-
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """See `Connection.add_items`."""
-        old = [self._item_ids.pop(item.row) for item in items if item.row in self._item_ids]
-        await self._creations.run(old, self._delete_items, lambda batch, status: None)
-        self._most_row = max([self._most_row, *(item.row for item in items)])
-        self._addresses.retry(item.node for item in items)
-        await self._addresses.resolve(item.node for item in items)
-        statuses = {item.row: self._addresses.status_of(item.node) for item in items}
-        there = [item for item in items if not statuses[item.row]]
-        results = await self._creations.run(there, self._create_items, lambda batch, status: [status] * len(batch))
-        told = [status for batch in results for status in batch]
-        self._forget_unknown(there, told)
-        statuses |= {item.row: status for item, status in zip(there, told, strict=True)}
-        return [statuses[item.row] for item in items]
-
-    def _forget_unknown(self, items: Sequence[Item], statuses: Sequence[int]) -> None:
-        for item, status in zip(items, statuses, strict=True):
-            if status == _NODE_UNKNOWN:
-                self._addresses.forget(item.node)
-
-    async def _delete_items(self, ids: Sequence[int]) -> None:
-        params = ua.DeleteMonitoredItemsParameters(SubscriptionId=self._subscription, MonitoredItemIds=list(ids))
-        with translated("cannot stop watching nodes"):
-            await self._session.delete_monitored_items(params)
-
-    async def _create_items(self, items: Sequence[Item]) -> list[int]:
-        params = ua.CreateMonitoredItemsParameters()
-        params.SubscriptionId = self._subscription
-        params.TimestampsToReturn = ua.TimestampsToReturn.Both
-        params.ItemsToCreate = [self._create_request(item) for item in items]
-        with translated("cannot watch nodes"):
-            results = await self._session.create_monitored_items(params)
-        expect(results, items)
-        for item, result in zip(items, results, strict=True):
-            if is_good(result.StatusCode.value):
-                self._item_ids[item.row] = result.MonitoredItemId
-        return [result.StatusCode.value for result in results]
-
-    def _create_request(self, item: Item) -> ua.MonitoredItemCreateRequest:
-        request = ua.MonitoredItemCreateRequest()
-        request.ItemToMonitor = _value_of(self._addresses.node(item.node), item)
-        request.MonitoringMode = ua.MonitoringMode.Reporting
-        request.RequestedParameters.ClientHandle = item.row
-        request.RequestedParameters.SamplingInterval = item.sampling_ns / 1e6
-        request.RequestedParameters.QueueSize = item.queue_size
-        request.RequestedParameters.DiscardOldest = True
-        return request
+        return await self._subscriptions.add(items) if len(self._subscriptions) else [self._unsubscribed] * len(items)
 
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""
@@ -215,7 +159,7 @@ class AsyncuaConnection:
     def _take(self, told: Notification) -> None:
         self._ended, lost = told.status, told.lost
         for columns in told.changes or [columns_of([], 0)]:
-            if len(columns) and int(columns.row.max()) > self._most_row:
+            if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
                 raise NotConnected("the server sent a value for a client handle that it was never given")
             self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost))
             lost = 0
@@ -232,12 +176,12 @@ class AsyncuaConnection:
 
     async def _read_batch(self, items: Sequence[Item]) -> DataValues:
         with translated("cannot read"):
-            nodes = [_value_of(self._addresses.registered(item.node), item) for item in items]
+            nodes = [value_of(self._addresses.registered(item.node), item) for item in items]
             columns, server_ns = await self._session.read_columns(nodes)
         received_ns = self._clock.now_ns()
         expect(columns.row.tolist(), items)
         rows = np.array([item.row for item in items], np.uint32)
-        for place in np.flatnonzero(columns.status == _NODE_UNKNOWN).tolist():
+        for place in np.flatnonzero(columns.status == NODE_UNKNOWN).tolist():
             self._addresses.forget(items[place].node)
         return DataValues(replace(columns, row=rows), received_ns, server_ns)
 
@@ -332,11 +276,3 @@ class _Session(UaSession):
 
 async def _nothing() -> None:
     """Until there is somebody who can learn."""
-
-
-def _value_of(node: ua.NodeId, item: Item) -> ua.ReadValueId:
-    return ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value, IndexRange=item.index or None)
-
-
-def _unused(_: object) -> None:
-    """asyncua wants a callback for its publish loop, which is off."""

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJson
 
 from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs, default
 from gateway.sources.opcua.browsepath import is_browse_path, parse_browse_path
+from gateway.sources.opcua.filters import Deadband, Trigger, parse_deadband
 from gateway.sources.opcua.folders import DEFAULT_FOLDER
 from gateway.sources.opcua.nodeid import parse_node_id
 from gateway.sources.opcua.selection import element_text, field_text, index_range
@@ -48,6 +49,18 @@ def _factor(value: float) -> float:
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+DeadbandText = Annotated[
+    Deadband,
+    BeforeValidator(parse_deadband),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?([eE][+-]?\d+)?\s*%?\s*$"},
+            ]
+        }
+    ),
+]
 NodeText = Annotated[str, BeforeValidator(_node_text)]
 _TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "integer"]})
 
@@ -62,11 +75,17 @@ class OpcUaDevice(DeviceModel):
     mode: Literal["subscribe", "poll"] = "subscribe"
     """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
     interval: IntervalNs = default("1s")
-    """Publishing interval of the subscription, or time between two polls; with a unit."""
+    """Publishing interval of the subscription, or time between two polls; with a unit. A tag may say otherwise."""
     sampling: IntervalNs = default("500ms")
     """How often the server looks at a node for changes (subscribe only); with a unit. A tag may say otherwise."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """Samples that the server keeps per node between two publications (subscribe only)."""
+    """Samples that the server keeps per node between two publications (subscribe only). A tag may say otherwise."""
+    server_deadband: DeadbandText = Deadband()
+    """Changes up to this are not reported by the server (subscribe only): 0.5 in the node's own unit, or 0.5% of its
+    EURange. A tag may say otherwise."""
+    trigger: Trigger = "value"
+    """What the server reports (subscribe only): changes of the `status`, also of the `value`, also of the source `timestamp`
+    alone. A tag may say otherwise."""
     register_nodes: bool = False
     """True lets the server prepare for reading the same nodes again and again (poll only; RegisterNodes)."""
     timeout: TimeoutNs = default("10s")
@@ -140,8 +159,17 @@ class OpcUaTag(TagModel):
     """Factor from the node's number to the engineering unit. 0.1, 0.01 ... divide by 10, 100 ... exactly."""
     offset: Finite = 0.0
     """Added after scaling, in the engineering unit."""
+    interval: IntervalNs | None = None
+    """How often it is published (tags with the same interval share a subscription) or polled; with a unit. Default: the
+    device's interval."""
     sampling: IntervalNs | None = None
     """How often the server looks at this node (subscribe only); with a unit. Default: the device's sampling."""
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Samples that the server keeps between two publications (subscribe only). Default: the device's queue_size."""
+    server_deadband: DeadbandText | None = None
+    """Changes up to this are not reported by the server (subscribe only): 0.5, or 0.5% of EURange. Default: the device's."""
+    trigger: Trigger | None = None
+    """What the server reports (subscribe only): `status`, `value` or `timestamp`. Default: the device's trigger."""
 
 
 def exact_divisor(scale: float) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gateway.core.blocks import Times, Values
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.filters import Filter
 from gateway.sources.opcua.traffic import Traffic
 
 KIND_NULL: Final = 0
@@ -20,9 +21,10 @@ EXACT: Final = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One node to watch or read. row: the (first) tag's place within the device, sent to the server as client handle.
+    """One node to watch or read. row: its place among the device's items, sent to the server as client handle.
 
     node: a NodeId or browse path as configured. index: the part of an array or text that is wanted (Part 4, 7.27).
+    publishing_ns: how often its subscription publishes, or how often it is polled.
     """
 
     row: int
@@ -30,6 +32,8 @@ class Item:
     sampling_ns: int
     queue_size: int
     index: str = ""
+    publishing_ns: int = 0
+    filter: Filter = Filter()  # noqa: RUF009 - an immutable tuple
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,14 +79,21 @@ class Connection(Protocol):
     a service that the server refuses costs only the items it was asked for, as their status.
     """
 
-    keepalive_s: float
-    """The subscription shows a sign of life at least this often (as revised by the server)."""
+    @property
+    def keepalive_s(self) -> float:
+        """The subscriptions show a sign of life at least this often (as revised by the server); 0 when there is none,
+        because the server has no such service: then nothing can be watched, and `next_values` never returns."""
+        ...
+
     check_s: float
     """How often `check` wants to be called: session and channel live only as long as the server granted."""
     traffic: Traffic
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
-        """Watch nodes. Returns one status code per item, in order. An item added again replaces the earlier one."""
+        """Watch nodes, each in a subscription of its publishing interval. Returns one status code per item, in order.
+
+        An item added again replaces the earlier one.
+        """
         ...
 
     async def next_values(self) -> DataValues:

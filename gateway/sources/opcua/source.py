@@ -19,7 +19,14 @@ from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.silence import Silence, stale_rows
-from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of
+from gateway.sources.opcua.status import (
+    CANNOT_SUBSCRIBE,
+    count_overflows,
+    is_good,
+    node_faults,
+    qualities_of,
+    status_name,
+)
 from gateway.sources.opcua.tagging import Tagging
 
 log = logging.getLogger(__name__)
@@ -53,13 +60,15 @@ class OpcUaSource:
         self._columns = TagColumns.of(entry.first_tag, entry.tags)
         self._tagging = Tagging(self._config, entry.tags)
         self._items = self._tagging.items
+        self._polled: set[int] = set()
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._lost_count = 0
         self._republished = 0
         self._waiting_since: float | None = None
-        self._silence = Silence(len(entry.tags), self._config.silence / 1e9, clock.monotonic())
+        exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
+        self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._adding = asyncio.Lock()
         self._reset()
 
@@ -77,10 +86,13 @@ class OpcUaSource:
         """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
         self._reset()
         self._connection = await self._connect(self._config, self._clock)
+        self._polled = set()
         if self._config.mode == "subscribe":
             self._silence.begin(self._clock.monotonic())
             await self._watch_nodes(self._connection, self._items)
             self._tell()
+        else:
+            self._polled = {item.row for item in self._items}
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
@@ -105,6 +117,7 @@ class OpcUaSource:
                 "bad_nodes": len(self._health.bad_rows),
                 "lost": self._lost_count,
                 "republished": self._republished + now,
+                "polled": len(self._polled),
             }
         }
 
@@ -122,11 +135,13 @@ class OpcUaSource:
                 await connection.close()
 
     async def _run(self, connection: Connection) -> None:
-        subscribe = self._config.mode == "subscribe"
+        subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
         try:
             async with asyncio.TaskGroup() as group:
-                work = self._receive(connection) if subscribe else self._poll(connection)
-                group.create_task(work, name=f"opcua values {self._config.name}")
+                for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._polled}):
+                    group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
+                if subscribe:
+                    group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
                 if subscribe:
                     group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
@@ -156,11 +171,12 @@ class OpcUaSource:
                 raise NotConnected(f"the subscription has been silent for {silent_s:.1f} s")
             await self._clock.sleep(limit_s - silent_s)
 
-    async def _poll(self, connection: Connection) -> None:
-        interval_s = self._config.interval / 1e9
+    async def _poll(self, connection: Connection, interval_ns: int) -> None:
+        interval_s = interval_ns / 1e9
+        items = [item for item in self._items if item.row in self._polled and item.publishing_ns == interval_ns]
         start, turn = self._clock.monotonic(), 0
         while True:
-            for values in await connection.read(self._items):
+            for values in await connection.read(items):
                 await self._accept(values)
             self._tell()
             now = self._clock.monotonic()
@@ -175,24 +191,25 @@ class OpcUaSource:
         while True:
             await self._clock.sleep(min(CHECK_S, connection.check_s))
             await connection.check()
-            due = self._health.due(self._clock.monotonic())
-            if due and self._config.mode == "subscribe":
-                await self._watch_nodes(connection, self._tagging.items_of(due))
+            due = self._tagging.items_of(self._health.due(self._clock.monotonic()))
+            if due := [item for item in due if item.row not in self._polled]:
+                await self._watch_nodes(connection, due)
             self._report_losses()
             self._tell()
 
     async def _doubt(self, connection: Connection) -> None:
         """Do not believe in silence for ever: see `Silence`."""
         sampling = max((item.sampling_ns for item in self._items), default=0)
-        grace_s = (2 * self._config.interval + sampling) / 1e9 + GRACE_S
+        interval = max((item.publishing_ns for item in self._items), default=0)
+        grace_s = (2 * interval + sampling) / 1e9 + GRACE_S
         while self._config.silence:
             await self._clock.sleep(min(CHECK_S, self._config.silence / 4e9))
-            bad = self._health.bad_rows
+            bad = self._tagging.rows_of(self._health.bad_rows) | self._polled
             stale = await stale_rows(self._silence, connection, self._items, bad, self._clock, grace_s)
             if stale:
                 added_s = self._clock.monotonic()
                 await self._watch_nodes(connection, [self._items[row] for row in stale])
-                accepted = set(stale) - self._health.bad_rows
+                accepted = set(stale) - self._tagging.rows_of(self._health.bad_rows)
                 if accepted:
                     self._lose(STALE, len(accepted))
                     await self._clock.sleep(grace_s)
@@ -204,8 +221,10 @@ class OpcUaSource:
         """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
         async with self._adding:
             statuses = await connection.add_items(items)
+        if self._tasks is None:  # later on, nobody would begin to poll them
+            statuses = self._poll_instead(items, statuses)
         now_s = self._clock.monotonic()
-        told = [(row, status) for item, status in zip(items, statuses, strict=True) for row in self._tagging.rows_of(item)]
+        told = [(row, status) for item, status in zip(items, statuses, strict=True) for row in self._tagging.tags_of(item)]
         refused = [(row, status) for row, status in told if not is_good(status)]
         self._health.accept(row for row, status in told if is_good(status))
         news = [(row, status) for row, status in refused if self._health.fail(row, status, now_s)]
@@ -214,6 +233,14 @@ class OpcUaSource:
             times, values = np.full(rows.size, self._clock.now_ns(), np.int64), np.full(rows.size, np.nan)
             tags = rows + np.uint32(self._columns.first_tag)
             await self._inbox.put(SampleBlock(tags, times, values, qualities_of(codes)))
+
+    def _poll_instead(self, items: Sequence[Item], statuses: Sequence[int]) -> list[int]:
+        """Items that the server cannot watch, but may let us read, are polled."""
+        self._polled = {item.row for item, status in zip(items, statuses, strict=True) if status in CANNOT_SUBSCRIBE}
+        if self._polled:
+            reason = status_name(next(status for status in statuses if status in CANNOT_SUBSCRIBE))
+            log.warning("%s: %d of %d nodes are polled: %s", self._config.name, len(self._polled), len(items), reason)
+        return [0 if item.row in self._polled else status for item, status in zip(items, statuses, strict=True)]
 
     async def _accept(self, values: DataValues) -> None:
         if not len(values):

@@ -63,6 +63,7 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x803C: ("BadOutOfRange", Q.BAD),
     0x803D: ("BadNotSupported", Q.BAD_CONFIG),
     0x803E: ("BadNotFound", Q.BAD_ADDRESS),
+    0x8040: ("BadNotImplemented", Q.BAD_CONFIG),
     0x8041: ("BadMonitoringModeInvalid", Q.BAD_CONFIG),
     0x8042: ("BadMonitoredItemIdInvalid", Q.BAD_CONFIG),
     0x8043: ("BadMonitoredItemFilterInvalid", Q.BAD_CONFIG),
@@ -93,6 +94,12 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x80DB: ("BadTooManyMonitoredItems", Q.BAD_CONFIG),
     0x80EE: ("BadServerTooBusy", Q.BAD_TIMEOUT),
 }
+
+NODE_UNKNOWN: Final = 0x80340000
+FILTER_NOT_ALLOWED: Final = 0x80450000
+TOO_MANY_ITEMS: Final = 0x80DB0000
+CANNOT_SUBSCRIBE: Final = frozenset({0x800B0000, 0x803D0000, 0x80400000, 0x80770000, TOO_MANY_ITEMS})
+"""Service unsupported, not supported, not implemented, too many subscriptions or monitored items: reading may work."""
 
 TOO_MUCH: Final = frozenset({0x80100000, 0x80080000, 0x80B80000, 0x80B90000, 0x80800000})
 """Faults of a service call that a smaller call may not have: too many operations, encoding limits, message too large."""

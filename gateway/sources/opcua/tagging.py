@@ -9,6 +9,7 @@ import numpy as np
 
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import EXACT, KIND_NOT_SCALAR, KIND_NULL, DataValues, Item, ValueColumns
+from gateway.sources.opcua.filters import Filter
 from gateway.sources.opcua.selection import Step, ranged, select, steps_of
 from gateway.sources.opcua.status import is_bad
 
@@ -19,36 +20,37 @@ _KINDS: Final[dict[type, int]] = {type(None): KIND_NULL, bool: _BOOLEAN, int: _I
 class Tagging:
     """The monitored items of a device's tags, and the way back from their values.
 
-    items: one for each distinct request; `Item.row` is the row of the first tag that uses it, so `items` ascends by row.
+    items: one for each distinct request, in the order of the first tag that uses it; `Item.row` is its place among them.
     """
 
     def __init__(self, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> None:
         rows: dict[Item, list[int]] = defaultdict(list)
         for row, tag in enumerate(tags):
             rows[_request(device, tag)].append(row)
-        shared = [tuple(some) for some in rows.values()]
-        self.items = [replace(item, row=some[0]) for item, some in zip(rows, shared, strict=True)]
-        self._rows = {some[0]: some for some in shared}
-        self._by_row = {row: item for item, some in zip(self.items, shared, strict=True) for row in some}
-        self._counts = np.zeros(len(tags), np.intp)
-        self._starts = np.zeros(len(tags), np.intp)
-        self._users = np.array([row for some in shared for row in some], np.uint32)
-        start = 0
-        for some in shared:
-            self._counts[some[0]], self._starts[some[0]] = len(some), start
-            start += len(some)
-        self._is_shared = len(shared) < len(tags)
+        self.items = [replace(item, row=place) for place, item in enumerate(rows)]
+        self._tags = [tuple(some) for some in rows.values()]
+        self._item = np.zeros(len(tags), np.intp)
+        for place, some in enumerate(self._tags):
+            self._item[list(some)] = place
+        self._counts = np.array([len(some) for some in self._tags], np.intp)
+        self._starts = np.cumsum(self._counts) - self._counts
+        self._users = np.array([row for some in self._tags for row in some], np.uint32)
+        self._is_shared = len(self.items) < len(tags)
         self._steps = {row: _way(tag) for row, tag in enumerate(tags) if tag.element or tag.field or tag.index}
         self._selects = np.zeros(len(tags), np.bool_)
         self._selects[list(self._steps)] = True
 
-    def rows_of(self, item: Item) -> tuple[int, ...]:
-        """All tags that live on an item."""
-        return self._rows[item.row]
+    def tags_of(self, item: Item) -> tuple[int, ...]:
+        """Rows of all tags that live on an item."""
+        return self._tags[item.row]
 
-    def items_of(self, rows: Iterable[int]) -> list[Item]:
-        """The items on which these tags live, each once."""
-        return list(dict.fromkeys(self._by_row[row] for row in rows))
+    def items_of(self, tags: Iterable[int]) -> list[Item]:
+        """The items on which these tags live, each once, ascending."""
+        return [self.items[place] for place in sorted(self.rows_of(tags))]
+
+    def rows_of(self, tags: Iterable[int]) -> set[int]:
+        """Rows of these items."""
+        return set(self._item[list(tags)].tolist())
 
     def spread(self, values: DataValues) -> DataValues:
         """Values by item to values by tag, each as its tag takes it.
@@ -64,7 +66,7 @@ class Tagging:
     def _repeated(self, columns: ValueColumns) -> ValueColumns:
         counts = self._counts[columns.row]
         if (counts == 1).all():
-            return columns
+            return replace(columns, row=self._users[self._starts[columns.row]])
         source = np.repeat(np.arange(len(columns)), counts)
         first = np.repeat(np.cumsum(counts) - counts, counts)
         row = self._users[np.repeat(self._starts[columns.row], counts) + np.arange(source.size) - first]
@@ -100,8 +102,15 @@ class Tagging:
 
 
 def _request(device: OpcUaDevice, tag: OpcUaTag) -> Item:
+    interval = device.interval if tag.interval is None else tag.interval
+    if device.mode == "poll":
+        return Item(-1, tag.node, 0, 1, tag.index or "", interval)
     sampling = device.sampling if tag.sampling is None else tag.sampling
-    return Item(-1, tag.node, sampling, device.queue_size, tag.index or "")
+    queue_size = tag.queue_size or device.queue_size
+    wanted = Filter(
+        tag.trigger or device.trigger, device.server_deadband if tag.server_deadband is None else tag.server_deadband
+    )
+    return Item(-1, tag.node, sampling, queue_size, tag.index or "", interval, wanted)
 
 
 def _way(tag: OpcUaTag) -> tuple[str, Sequence[Step]]:

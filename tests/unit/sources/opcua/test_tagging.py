@@ -32,9 +32,10 @@ def test_tags_that_ask_for_the_same_share_one_item():
     made = tagging(
         "i=1", {"node": "i=2", "field": "a"}, {"node": "i=1"}, {"node": "i=2", "field": "b"}, {"node": "i=2", "index": "1"}
     )
-    assert [(item.row, item.node, item.index) for item in made.items] == [(0, "i=1", ""), (1, "i=2", ""), (4, "i=2", "1")]
-    assert [made.rows_of(item) for item in made.items] == [(0, 2), (1, 3), (4,)]
-    assert [item.row for item in made.items_of([3, 2, 1])] == [1, 0]
+    assert [(item.row, item.node, item.index) for item in made.items] == [(0, "i=1", ""), (1, "i=2", ""), (2, "i=2", "1")]
+    assert [made.tags_of(item) for item in made.items] == [(0, 2), (1, 3), (4,)]
+    assert [item.row for item in made.items_of([3, 2, 1])] == [0, 1]
+    assert made.rows_of([3, 4]) == {1, 2}
 
 
 def test_another_sampling_interval_is_another_item():
@@ -87,7 +88,8 @@ def test_every_value_lands_on_its_tags_in_order(nodes, arrivals):
     kinds = [STRING if a % 3 == 0 else DOUBLE for a in arrivals]
     told = values(rows, [f"text{a}" if a % 3 == 0 else float(a) for a in arrivals], kind=kinds)
     columns = made.spread(told).columns
-    expected = [(tag, at) for at, row in enumerate(rows) for tag, node in enumerate(nodes) if node == nodes[row]]
+    node_of = [int(item.node.removeprefix("i=")) - 1 for item in made.items]
+    expected = [(tag, at) for at, row in enumerate(rows) for tag, node in enumerate(nodes) if node == node_of[row]]
     assert columns.row.tolist() == [tag for tag, _ in expected]
     np.testing.assert_array_equal(columns.number, [told.columns.number[at] for _, at in expected])
     assert [columns.objects.get(place) for place in range(len(expected))] == [
