@@ -77,7 +77,7 @@ async def test_a_limit_below_the_stated_one_is_learnt(node, port, store):
         connection = await connect(entry(1, url=server.url).config, SystemClock())
         try:
             connection._reads.size = connection._subscriptions.creations.size = 50
-            items = [Item(i, name, 100_000_000, 5) for i, name in enumerate(nodes(50))]
+            items = [Item(i, name, 100_000_000, 5, "", 10**9) for i, name in enumerate(nodes(50))]
             blocks = await connection.read(items)
             read = {row: n for b in blocks for row, n in zip(b.columns.row.tolist(), b.columns.number.tolist(), strict=True)}
             assert [read[i] for i in range(0, 50, 6)] == [number(i, 0) for i in range(0, 50, 6)]

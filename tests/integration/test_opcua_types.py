@@ -88,6 +88,12 @@ class TypedServer(AsyncuaServer):
             await line.add_variable(ua.NodeId(name, 2), f"2:{name}", array, ua.VariantType[kind])
         matrix = ua.Variant([[1, 2, 3], [4, 5, 6]], ua.VariantType.Int32, Dimensions=[2, 3])
         await line.add_variable(ua.NodeId("matrix", 2), "2:matrix", matrix)
+        multi = await line.add_variable(ua.NodeId("multi", 2), "2:multi", ua.Variant(1, ua.VariantType.UInt32))
+        await multi.add_property(
+            ua.NodeId("strings", 2), ua.QualifiedName("EnumStrings"), [ua.LocalizedText("one"), ua.LocalizedText("two")]
+        )
+        valve = await line.add_variable(ua.NodeId("valve", 2), "2:valve", True)
+        await valve.add_property(ua.NodeId("state", 2), ua.QualifiedName("TrueState"), ua.LocalizedText("open"))
         mode = ua.Variant(1, ua.VariantType.Int32)
         await line.add_variable(ua.NodeId("mode", 2), "2:mode", mode, datatype=ua.NodeId(1001, own))
 
@@ -209,3 +215,13 @@ async def test_registered_nodes_are_read(server):
     tags = [{"node": f"ns={{ns}};s=v{i}"} for i in range(3)] + [{"node": "/Objects/{ns}:Line/{ns}:v1"}, {"node": "ns=9;i=1"}]
     reader = await read_all(server, tags, mode="poll", register_nodes=True)
     assert [Quality(reader.qualities[i][0]) for i in range(5)] == [Quality.GOOD] * 4 + [Quality.BAD_ADDRESS]
+
+
+async def test_enumerations_have_labels(server):
+    """By the data type's definition, by its EnumStrings (ServerState), and by a variable's own properties."""
+    tags = [{"node": "ns={ns};s=mode"}, {"node": "i=2259"}, {"node": "ns={ns};s=multi"}, {"node": "ns={ns};s=valve"}]
+    tags = [{**tag, "node": str(tag["node"]).replace("{ns}", str(server.ns))} for tag in tags]
+    async with reading(server.url, tags) as reader:
+        await reader.until(lambda: all(reader.objects[i] for i in range(4)) and reader.seen(4), 30)
+    assert [reader.objects[i] for i in range(4)] == [["Running"], ["Running"], ["two"], ["open"]]
+    assert [reader.values[i] for i in range(4)] == [[1], [0], [1], [1]]

@@ -87,6 +87,12 @@ function addTypes(addressSpace, namespace, parent) {
     add("matrix", DataType.Int32, new Int32Array([1, 2, 3, 4, 5, 6]), {
         arrayType: VariantArrayType.Matrix, valueRank: 2, dimensions: [2, 3], arrayDimensions: [2, 3],
     });
+    namespace.addMultiStateDiscrete({
+        componentOf: parent, browseName: "multi", nodeId: "s=multi", enumStrings: ["one", "two"], value: 1,
+    });
+    namespace.addTwoStateDiscrete({
+        componentOf: parent, browseName: "valve", nodeId: "s=valve", trueState: "open", falseState: "closed", value: true,
+    });
     add("mode", DataType.Int32, 1, { type: `ns=${own};i=1001` });
     const type = (number) => addressSpace.findDataType(resolveNodeId(`ns=${own};i=${number}`));
     const make = (number, fields) => addressSpace.constructExtensionObject(type(number), fields);

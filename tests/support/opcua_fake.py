@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 import numpy as np
@@ -70,6 +70,7 @@ class FakeConnection:
         self.traffic = Traffic()
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
+        self.labels_of: dict[str, dict[int, str]] = {}
         self.added: list[list[int]] = []
         self.reads_s: list[float] = []
         self.read_takes_s = 0.0
@@ -117,6 +118,9 @@ class FakeConnection:
                 received_ns=self.clock.now_ns(),
             )
         ]
+
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
+        return [self.labels_of.get(item.node, {}) for item in items]
 
     async def check(self) -> None:
         self.checks += 1

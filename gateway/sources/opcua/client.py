@@ -7,7 +7,7 @@ supervisor and its watchdog stay off: exactly one owner reconnects, and that is 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -91,7 +91,8 @@ class AsyncuaConnection:
         self._session = _Session(self._client.uaclient)
         self._client.uaclient.session = self._session
         self._services = Services(self._session)
-        self._session.learn = Definitions(self._services, self._session.types).learn_missing
+        self._definitions = Definitions(self._services, self._session.types)
+        self._session.learn = self._definitions.learn_missing
         self._channel_opened_s = 0.0
         self._reads = self._services.reads
         self._addresses = Addresses(self._services, clock)
@@ -187,6 +188,14 @@ class AsyncuaConnection:
 
     def _refused_read(self, items: Sequence[Item], status: int) -> DataValues:
         return DataValues(columns_of([item.row for item in items], status), self._clock.now_ns(), 0)
+
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
+        """See `Connection.labels`."""
+        await self._addresses.resolve(item.node for item in items)
+        there = [item for item in items if not self._addresses.status_of(item.node)]
+        labels = await self._definitions.labels([self._addresses.node(item.node) for item in there])
+        told = dict(zip((item.row for item in there), labels, strict=True))
+        return [told.get(item.row, {}) for item in items]
 
     async def check(self) -> None:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""

@@ -107,6 +107,10 @@ class Connection(Protocol):
         """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
         ...
 
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
+        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, or unknown."""
+        ...
+
     async def check(self) -> None:
         """Prove that the server answers, and renew what expires. To be called every `check_s` seconds."""
         ...

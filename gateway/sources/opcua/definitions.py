@@ -1,15 +1,17 @@
 """Reading a server's type definitions: which structure a binary encoding is, what its fields are, what enumerations mean."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
-from gateway.sources.opcua.services import Services, element, local
+from gateway.sources.opcua.labels import labels_in
+from gateway.sources.opcua.services import Services, local
 from gateway.sources.opcua.structures import (
     MOST_TYPES,
+    VARIANT,
     Enumeration,
     Known,
     Structure,
@@ -20,6 +22,9 @@ from gateway.sources.opcua.structures import (
 )
 
 _DEEPEST: Final = 32
+_NUMBERS: Final = frozenset({*range(1, 10), VARIANT})
+"""Boolean to UInt64, and whatever it is at the time."""
+_LABELS: Final = frozenset({"EnumStrings", "EnumValues", "TrueState", "FalseState"})
 
 
 class Definitions:
@@ -87,24 +92,43 @@ class Definitions:
             node: None if kind == ua.VariantType.ExtensionObject.value else kind for node, kind in kinds.items()
         }
         enumerations = [node for node, kind in kinds.items() if isinstance(kind, Enumeration)]
-        self._types.known |= dict(zip(enumerations, await self.labels(enumerations), strict=True))
+        told = await self._properties(enumerations)
+        self._types.known |= {
+            node: Enumeration(labels_in(properties)) for node, properties in zip(enumerations, told, strict=True)
+        }
 
-    async def labels(self, nodes: list[ua.NodeId]) -> list[Enumeration]:
-        """The EnumStrings or EnumValues property of data types or variables (Part 3, 5.8.3; Part 8, 5.3.3)."""
-        names = [ua.QualifiedName(name, 0) for name in ("EnumStrings", "EnumValues")]
-        paths = [(node, [element(name, ObjectIds.HasProperty)]) for node in nodes for name in names]
-        targets = await self._services.translate(paths)
-        there = [target for target in targets if isinstance(target, ua.NodeId)]
-        values = iter(await self._services.attributes((target, AttributeIds.Value) for target in there))
-        told = [next(values) if isinstance(target, ua.NodeId) else None for target in targets]
-        return [Enumeration(_labels(told[at]) or _labels(told[at + 1])) for at in range(0, len(told), 2)]
+    async def labels(self, nodes: Sequence[ua.NodeId]) -> list[Mapping[int, str]]:
+        """What the numbers of variables mean: by their data types, else by properties of their own; empty for most."""
+        types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
+        types = [plain_id(one) if isinstance(one, ua.NodeId) else None for one in types]
+        await self.learn(one for one in types if one is not None)
+        known = [self._types.known.get(one) if one is not None else None for one in types]
+        labels = [one.labels if isinstance(one, Enumeration) else {} for one in known]
+        asked = [at for at, one in enumerate(known) if not labels[at] and (isinstance(one, Enumeration) or one in _NUMBERS)]
+        own = await self._properties([nodes[at] for at in asked])
+        for at, properties in zip(asked, own, strict=True):
+            labels[at] = labels_in(properties)
+        return labels
+
+    async def _properties(self, nodes: Sequence[ua.NodeId]) -> list[dict[str, Any]]:
+        """The properties that hold labels, as text, by name."""
+        references = await self._services.browse(nodes, ObjectIds.HasProperty)
+        found = [
+            (at, one.BrowseName.Name, target)
+            for at, some in enumerate(references)
+            for one in some
+            if one.BrowseName.Name in _LABELS and (target := local(one.NodeId)) is not None
+        ]
+        values = await self._services.attributes((target, AttributeIds.Value) for _, _, target in found)
+        properties: list[dict[str, Any]] = [{} for _ in nodes]
+        for (at, name, _), value in zip(found, values, strict=True):
+            properties[at][name] = _text(value)
+        return properties
 
 
-def _labels(told: Any) -> dict[int, str]:
-    labels = {}
-    for at, one in enumerate(told if isinstance(told, list) else ()):
-        if isinstance(one, ua.LocalizedText):
-            labels[at] = str(one.Text or at)
-        elif isinstance(one, ua.EnumValueType):
-            labels[int(one.Value)] = str(one.DisplayName.Text or one.Value)
-    return labels
+def _text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_text(one) for one in value]
+    if isinstance(value, ua.EnumValueType):
+        return int(value.Value), str(value.DisplayName.Text or value.Value)
+    return str(value.Text or "") if isinstance(value, ua.LocalizedText) else value

@@ -18,6 +18,7 @@ from gateway.sources.opcua.connection import Connect, Connection, DataValues, It
 from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.labels import Labels
 from gateway.sources.opcua.silence import Silence, stale_rows
 from gateway.sources.opcua.status import (
     CANNOT_SUBSCRIBE,
@@ -74,6 +75,7 @@ class OpcUaSource:
 
     def _reset(self) -> None:
         self._health = Health(self._number, self._tags)
+        self._labels = Labels(self._columns.first_tag, len(self._tags))
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
         self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE), 0)
 
@@ -140,6 +142,7 @@ class OpcUaSource:
             async with asyncio.TaskGroup() as group:
                 for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._polled}):
                     group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
+                group.create_task(self._label(connection), name=f"opcua labels {self._config.name}")
                 if subscribe:
                     group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
@@ -217,6 +220,16 @@ class OpcUaSource:
                         self._silence.in_vain()
                         raise NotConnected(DEAD)
 
+    async def _label(self, connection: Connection) -> None:
+        """Ask once what the numbers of enumerations mean, and tell the present ones; later ones are told as they come."""
+        found = await connection.labels(self._items)
+        labels = [(row, some) for item, some in zip(self._items, found, strict=True) for row in self._tagging.whole(item)]
+        rows = self._labels.learn(labels)
+        for values in await connection.read(self._tagging.items_of(rows)) if rows else ():
+            block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
+            if (told := self._labels.of(block)) is not None:
+                self._inbox.report(told)
+
     async def _watch_nodes(self, connection: Connection, items: Sequence[Item]) -> None:
         """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
         async with self._adding:
@@ -251,8 +264,9 @@ class OpcUaSource:
         if overflows:
             self._lose(OVERFLOWED, overflows)
         self._judge_nodes(values.columns)
-        if objects is not None:
-            self._inbox.report(objects)
+        for told in (objects, self._labels.of(block)):
+            if told is not None:
+                self._inbox.report(told)
         await self._inbox.put(block)
 
     def _judge_nodes(self, columns: ValueColumns) -> None:

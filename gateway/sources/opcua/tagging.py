@@ -37,12 +37,17 @@ class Tagging:
         self._users = np.array([row for some in self._tags for row in some], np.uint32)
         self._is_shared = len(self.items) < len(tags)
         self._steps = {row: _way(tag) for row, tag in enumerate(tags) if tag.element or tag.field or tag.index}
+        self._altered = {row for row, tag in enumerate(tags) if tag.field or tag.scale != 1 or tag.offset}
         self._selects = np.zeros(len(tags), np.bool_)
         self._selects[list(self._steps)] = True
 
     def tags_of(self, item: Item) -> tuple[int, ...]:
         """Rows of all tags that live on an item."""
         return self._tags[item.row]
+
+    def whole(self, item: Item) -> tuple[int, ...]:
+        """Rows of the tags that take the node's own numbers, not fields, and as they are."""
+        return tuple(row for row in self._tags[item.row] if row not in self._altered)
 
     def items_of(self, tags: Iterable[int]) -> list[Item]:
         """The items on which these tags live, each once, ascending."""

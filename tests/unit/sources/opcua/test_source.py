@@ -219,6 +219,21 @@ async def test_a_refused_node_is_bad_in_every_poll_and_heals_at_once(clock, serv
     await made.close()
 
 
+async def test_labels_of_enumerations_are_told_beside_their_numbers(clock, server):
+    server.labels_of["ns=1;s=v1"] = {0: "Stopped", 1: "Running"}
+    made = await opened(clock, server)
+    assert await made.read() == OK
+    first = await made.read()
+    assert (first.tag.tolist(), first.value) == ([1], ["Stopped"])
+    server.publish(values([0, 1], [1.0, 1.0]))
+    server.publish(values([0, 1], [2.0, 1.0]))
+    await settle()
+    second = await made.read()
+    assert (second.tag.tolist(), second.value) == ([1], ["Running"])
+    assert (await next_block(made)).value.tolist() == [1.0, 1.0, 2.0, 1.0]
+    await made.close()
+
+
 async def test_a_failed_open_is_not_connected_and_close_is_safe(clock, server):
     server.failure = NotConnected("cannot connect")
     made = source(clock, server)
