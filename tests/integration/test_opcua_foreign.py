@@ -81,10 +81,10 @@ async def test_a_limit_below_the_stated_one_is_learnt(node, port, store):
             blocks = await connection.read(items)
             read = {row: n for b in blocks for row, n in zip(b.columns.row.tolist(), b.columns.number.tolist(), strict=True)}
             assert [read[i] for i in range(0, 50, 6)] == [number(i, 0) for i in range(0, 50, 6)]
-            connection._services.translations.size = connection._services.registrations.size = 50
-            await connection._addresses.resolve((f"/Objects/1:Line/1:v{i}" for i in range(50)), register=True)
-            assert connection._addresses.status_of("/Objects/1:Line/1:v49") == 0
-            assert connection._services.translations.size == connection._services.registrations.size == 6
+            connection.services.translations.size = connection.services.registrations.size = 50
+            await connection.addresses.resolve((f"/Objects/1:Line/1:v{i}" for i in range(50)), register=True)
+            assert connection.addresses.status_of("/Objects/1:Line/1:v49") == 0
+            assert connection.services.translations.size == connection.services.registrations.size == 6
             assert await connection.add_items(items) == [0] * 50
             assert connection._reads.size == connection._subscriptions.creations.size == 6
         finally:

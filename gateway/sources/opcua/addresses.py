@@ -1,6 +1,6 @@
 """Which node a configured address means in this session: namespace URIs and browse paths resolved, nodes registered."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from asyncua import ua
@@ -30,6 +30,7 @@ class Addresses:
     def __init__(self, services: Services, clock: Clock) -> None:
         self._services = services
         self._clock = clock
+        self.namespaces: Sequence[str] = ()
         self._namespaces: Mapping[str, int] = {}
         self._nodes: dict[str, ua.NodeId] = {}
         self._registered: dict[str, ua.NodeId] = {}
@@ -37,7 +38,8 @@ class Addresses:
 
     def set_namespaces(self, uris: Iterable[object]) -> None:
         """The session's NamespaceArray (Part 5, 6.3.1): indices may differ after each restart of the server."""
-        self._namespaces = {str(uri): index for index, uri in enumerate(uris)}
+        self.namespaces = [str(uri) for uri in uris]
+        self._namespaces = {uri: index for index, uri in enumerate(self.namespaces)}
 
     async def resolve(self, texts: Iterable[str], *, register: bool = False) -> None:
         """Find the nodes of these addresses; `status_of` tells of those that are not there. Raises NotConnected."""

@@ -28,7 +28,7 @@ from gateway.sources.opcua.definitions import Definitions
 from gateway.sources.opcua.faults import translated
 from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.responses import read_publish, read_republish, read_values
-from gateway.sources.opcua.services import MOST, Services, expect
+from gateway.sources.opcua.services import Services, expect
 from gateway.sources.opcua.session import open_channel, open_session
 from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, NODE_UNKNOWN, status_name
 from gateway.sources.opcua.structures import Types
@@ -44,8 +44,6 @@ CHECK_S: Final = 10.0
 LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
 
-_LIMITS = [Item(at, f"i={node}", 0, 0) for at, node in enumerate((11705, 11710, 11711, 11712, 11714, 24104))]
-"""MaxNodesPerRead, -Browse, -RegisterNodes, -TranslateBrowsePathsToNodeIds, MaxMonitoredItemsPerCall, -PerSubscription."""
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
 _SERVER_STATE = Item(0, "i=2259", 0, 0)
 
@@ -58,7 +56,8 @@ async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
         await connection.open()
     except ServiceFault as fault:
         await connection.close()
-        hint = "; with mode: poll no subscription is needed" if connection.has_session else ""
+        subscribes = connection.has_session and config.mode == "subscribe"
+        hint = "; with mode: poll no subscription is needed" if subscribes else ""
         raise NotConnected(f"{config.url} refuses: {fault}{hint}") from None
     except NotConnected:
         await connection.close()
@@ -78,7 +77,7 @@ def quiet_library() -> None:
 
 
 class AsyncuaConnection:
-    """`Connection` on asyncua. Made by `connect`."""
+    """`Connection` on asyncua. Made by `connect`. services, addresses, definitions: the session's, for looking around."""
 
     def __init__(self, config: OpcUaDevice, clock: Clock) -> None:
         self.check_s = CHECK_S
@@ -90,13 +89,13 @@ class AsyncuaConnection:
         self._client = Client(config.url, timeout=self._timeout_s)
         self._session = _Session(self._client.uaclient)
         self._client.uaclient.session = self._session
-        self._services = Services(self._session)
-        self._definitions = Definitions(self._services, self._session.types)
-        self._session.learn = self._definitions.learn_missing
+        self.services = Services(self._session)
+        self.definitions = Definitions(self.services, self._session.types)
+        self._session.learn = self.definitions.learn_missing
         self._channel_opened_s = 0.0
-        self._reads = self._services.reads
-        self._addresses = Addresses(self._services, clock)
-        self._subscriptions = Subscriptions(self._session, self._services, self._addresses, config)
+        self._reads = self.services.reads
+        self.addresses = Addresses(self.services, clock)
+        self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config)
         self._unsubscribed = 0
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
@@ -118,7 +117,7 @@ class AsyncuaConnection:
             await open_session(client, config, offer)
         self.has_session = True
         self.check_s = max(LEAST_CHECK_S, min(CHECK_S, client.session_timeout / 3e3, client.secure_channel_timeout / 4e3))
-        await self._learn_limits()
+        self._subscriptions.set_limits(*await self.services.learn_limits())
         await self._learn_namespaces()
         if config.mode == "subscribe":
             try:
@@ -128,22 +127,10 @@ class AsyncuaConnection:
                     raise
                 self._unsubscribed = fault.status
 
-    async def _learn_limits(self) -> None:
-        """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default."""
-        services = self._services
-        sizes = (services.reads, services.browses, services.registrations, services.translations)
-        answers = await self.read(_LIMITS)
-        *stated, most_items = [number for answer in answers for number in answer.columns.number.tolist()]
-        for batches, limit in zip((*sizes, self._subscriptions.creations), stated, strict=True):
-            if limit > 0:  # not for NaN
-                batches.size = min(int(limit), MOST)
-        if most_items > 0:
-            self._subscriptions.most_items = most_items
-
     async def _learn_namespaces(self) -> None:
         for answer in await self.read([_NAMESPACE_ARRAY]):
             uris = answer.columns.objects.get(0)
-            self._addresses.set_namespaces(uris if isinstance(uris, list) else ())
+            self.addresses.set_namespaces(uris if isinstance(uris, list) else ())
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """See `Connection.add_items`."""
@@ -167,23 +154,23 @@ class AsyncuaConnection:
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
-        await self._addresses.resolve((item.node for item in items), register=self._config.register_nodes)
-        there = [item for item in items if not self._addresses.status_of(item.node)]
+        await self.addresses.resolve((item.node for item in items), register=self._config.register_nodes)
+        there = [item for item in items if not self.addresses.status_of(item.node)]
         results = await self._reads.run(there, self._read_batch, self._refused_read)
         if len(there) < len(items):
-            lost = [(item, status) for item in items if (status := self._addresses.status_of(item.node))]
+            lost = [(item, status) for item in items if (status := self.addresses.status_of(item.node))]
             results += [self._refused_read([item], status) for item, status in lost]
         return results
 
     async def _read_batch(self, items: Sequence[Item]) -> DataValues:
         with translated("cannot read"):
-            nodes = [value_of(self._addresses.registered(item.node), item) for item in items]
+            nodes = [value_of(self.addresses.registered(item.node), item) for item in items]
             columns, server_ns = await self._session.read_columns(nodes)
         received_ns = self._clock.now_ns()
         expect(columns.row.tolist(), items)
         rows = np.array([item.row for item in items], np.uint32)
         for place in np.flatnonzero(columns.status == NODE_UNKNOWN).tolist():
-            self._addresses.forget(items[place].node)
+            self.addresses.forget(items[place].node)
         return DataValues(replace(columns, row=rows), received_ns, server_ns)
 
     def _refused_read(self, items: Sequence[Item], status: int) -> DataValues:
@@ -191,9 +178,9 @@ class AsyncuaConnection:
 
     async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
         """See `Connection.labels`."""
-        await self._addresses.resolve(item.node for item in items)
-        there = [item for item in items if not self._addresses.status_of(item.node)]
-        labels = await self._definitions.labels([self._addresses.node(item.node) for item in there])
+        await self.addresses.resolve(item.node for item in items)
+        there = [item for item in items if not self.addresses.status_of(item.node)]
+        labels = await self.definitions.labels([self.addresses.node(item.node) for item in there])
         told = dict(zip((item.row for item in there), labels, strict=True))
         return [told.get(item.row, {}) for item in items]
 

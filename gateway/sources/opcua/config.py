@@ -1,16 +1,16 @@
 """Configuration of an OPC UA device and its tags."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs, default
-from gateway.sources.opcua.browsepath import is_browse_path, parse_browse_path
+from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.filters import Deadband, Trigger, parse_deadband
-from gateway.sources.opcua.folders import DEFAULT_FOLDER
-from gateway.sources.opcua.nodeid import parse_node_id
+from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND
+from gateway.sources.opcua.notation import NodeText
 from gateway.sources.opcua.selection import element_text, field_text, index_range
 
 _URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4840"
@@ -33,13 +33,9 @@ def _endpoint_url(text: str) -> str:
     return url._replace(netloc=netloc).geturl()
 
 
-def _node_text(text: object) -> str:
-    text = text.strip() if isinstance(text, str) else text
-    if isinstance(text, str) and is_browse_path(text):
-        parse_browse_path(text)
-    else:
-        parse_node_id(text)
-    return str(text)
+def _entries(value: object) -> object:
+    """One entry may stand without a list."""
+    return (value,) if isinstance(value, dict | Browse) else value
 
 
 def _factor(value: float) -> float:
@@ -61,7 +57,8 @@ DeadbandText = Annotated[
         }
     ),
 ]
-NodeText = Annotated[str, BeforeValidator(_node_text)]
+_ENTRY: dict[str, Any] = Browse.model_json_schema()
+_BROWSE_SCHEMA = WithJsonSchema({"anyOf": [_ENTRY, {"type": "array", "items": _ENTRY}]})
 _TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "integer"]})
 
 
@@ -86,6 +83,13 @@ class OpcUaDevice(DeviceModel):
     trigger: Trigger = "value"
     """What the server reports (subscribe only): changes of the `status`, also of the `value`, also of the source `timestamp`
     alone. A tag may say otherwise."""
+    browse: Annotated[tuple[Browse, ...], BeforeValidator(_entries), _BROWSE_SCHEMA] = ()
+    """Variables below a folder, or of objects of a type, become tags, beside those in tags and tag_file (which win): one
+    entry or a list. The server is asked at each start; what it last said is kept in found, and serves while it is away."""
+    found: str = DEFAULT_FOUND
+    """Folder where the tags that browse found are kept, as tag files."""
+    refresh: IntervalNs = default("1h")
+    """How often browse is compared with the server; what has changed is told as an event, and taken at the next start."""
     register_nodes: bool = False
     """True lets the server prepare for reading the same nodes again and again (poll only; RegisterNodes)."""
     timeout: TimeoutNs = default("10s")

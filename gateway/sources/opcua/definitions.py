@@ -1,6 +1,7 @@
 """Reading a server's type definitions: which structure a binary encoding is, what its fields are, what enumerations mean."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from asyncua import ua
@@ -24,7 +25,8 @@ from gateway.sources.opcua.structures import (
 _DEEPEST: Final = 32
 _NUMBERS: Final = frozenset({*range(1, 10), VARIANT})
 """Boolean to UInt64, and whatever it is at the time."""
-_LABELS: Final = frozenset({"EnumStrings", "EnumValues", "TrueState", "FalseState"})
+LABELS: Final = frozenset({"EnumStrings", "EnumValues", "TrueState", "FalseState"})
+UNITS: Final = frozenset({"EngineeringUnits", "EURange"})
 
 
 class Definitions:
@@ -33,6 +35,7 @@ class Definitions:
     def __init__(self, services: Services, types: Types) -> None:
         self._services = services
         self._types = types
+        self._learning = asyncio.Lock()
 
     async def learn_missing(self) -> None:
         """Find the types of the encodings that were met. Raises NotConnected."""
@@ -45,6 +48,10 @@ class Definitions:
 
     async def learn(self, data_types: Iterable[ua.NodeId]) -> None:
         """Read these types and those of their fields. Raises NotConnected."""
+        async with self._learning:  # a structure is known before the types of its fields are
+            await self._learn(data_types)
+
+    async def _learn(self, data_types: Iterable[ua.NodeId]) -> None:
         known = self._types.known
         wanted = {plain_id(node) for node in data_types} - known.keys()
         for _ in range(_DEEPEST):
@@ -92,32 +99,36 @@ class Definitions:
             node: None if kind == ua.VariantType.ExtensionObject.value else kind for node, kind in kinds.items()
         }
         enumerations = [node for node, kind in kinds.items() if isinstance(kind, Enumeration)]
-        told = await self._properties(enumerations)
+        told = await self.properties(enumerations, LABELS)
         self._types.known |= {
             node: Enumeration(labels_in(properties)) for node, properties in zip(enumerations, told, strict=True)
         }
 
+    async def kinds(self, types: Iterable[Any]) -> list[Known]:
+        """What these data types are; None for what is none."""
+        asked = [plain_id(one) if isinstance(one, ua.NodeId) else None for one in types]
+        await self.learn(one for one in asked if one is not None)
+        return [self._types.known.get(one) if one is not None else None for one in asked]
+
     async def labels(self, nodes: Sequence[ua.NodeId]) -> list[Mapping[int, str]]:
         """What the numbers of variables mean: by their data types, else by properties of their own; empty for most."""
-        types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
-        types = [plain_id(one) if isinstance(one, ua.NodeId) else None for one in types]
-        await self.learn(one for one in types if one is not None)
-        known = [self._types.known.get(one) if one is not None else None for one in types]
+        known = await self.kinds(await self._services.attributes((node, AttributeIds.DataType) for node in nodes))
         labels = [one.labels if isinstance(one, Enumeration) else {} for one in known]
         asked = [at for at, one in enumerate(known) if not labels[at] and (isinstance(one, Enumeration) or one in _NUMBERS)]
-        own = await self._properties([nodes[at] for at in asked])
+        own = await self.properties([nodes[at] for at in asked], LABELS)
         for at, properties in zip(asked, own, strict=True):
             labels[at] = labels_in(properties)
         return labels
 
-    async def _properties(self, nodes: Sequence[ua.NodeId]) -> list[dict[str, Any]]:
-        """The properties that hold labels, as text, by name."""
+    async def properties(self, nodes: Sequence[ua.NodeId], names: Collection[str]) -> list[dict[str, Any]]:
+        """Each node's properties of these names, by name: texts, (number, text) of EnumValues, the unit's symbol of
+        EngineeringUnits, (low, high) of EURange (Part 8, 5.3 and 5.6)."""
         references = await self._services.browse(nodes, ObjectIds.HasProperty)
         found = [
             (at, one.BrowseName.Name, target)
             for at, some in enumerate(references)
             for one in some
-            if one.BrowseName.Name in _LABELS and (target := local(one.NodeId)) is not None
+            if one.BrowseName.Name in names and (target := local(one.NodeId)) is not None
         ]
         values = await self._services.attributes((target, AttributeIds.Value) for _, _, target in found)
         properties: list[dict[str, Any]] = [{} for _ in nodes]
@@ -131,4 +142,8 @@ def _text(value: Any) -> Any:
         return [_text(one) for one in value]
     if isinstance(value, ua.EnumValueType):
         return int(value.Value), str(value.DisplayName.Text or value.Value)
+    if isinstance(value, ua.Range):
+        return value.Low, value.High
+    if isinstance(value, ua.EUInformation):
+        value = value.DisplayName
     return str(value.Text or "") if isinstance(value, ua.LocalizedText) else value

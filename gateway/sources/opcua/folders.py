@@ -3,3 +3,4 @@
 from typing import Final
 
 DEFAULT_FOLDER: Final = "/var/lib/gateway/pki/opcua"
+DEFAULT_FOUND: Final = "/var/lib/gateway/found"

@@ -1,6 +1,7 @@
 """The seldom services of a session (Read of attributes, Browse, TranslateBrowsePathsToNodeIds, RegisterNodes), each call
 split by what the server takes at once. On asyncua, as `client.py`, whose session it uses."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
@@ -19,6 +20,8 @@ MOST_CHILDREN: Final = 100_000
 NO_MATCH: Final = 0x806F0000
 TOO_MANY_MATCHES: Final = 0x806D0000
 NO_CONTINUATION_POINTS: Final = 0x804B0000
+_LIMITS: Final = (11705, 11710, 11711, 11712, 11714, 24104)
+"""MaxNodesPerRead, -Browse, -RegisterNodes, -TranslateBrowsePathsToNodeIds, MaxMonitoredItemsPerCall, -PerSubscription."""
 _WHOLE_PATH: Final = 2**32 - 1
 _ALL_RESULTS: Final = 63
 
@@ -33,21 +36,41 @@ class Services:
         self.translations = Batches(SAFE)
         self.registrations = Batches(SAFE)
 
+    async def learn_limits(self) -> tuple[float, float]:
+        """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default.
+
+        Returns MaxMonitoredItemsPerCall and MaxMonitoredItemsPerSubscription, infinite where the server does not say.
+        """
+        told = await self.attributes((ua.NodeId(number, 0), AttributeIds.Value) for number in _LIMITS)  # type: ignore[arg-type]
+        stated = [one if isinstance(one, int) and one > 0 else math.inf for one in told]
+        for batches, limit in zip((self.reads, self.browses, self.registrations, self.translations), stated, strict=False):
+            if limit < math.inf:
+                batches.size = int(min(limit, MOST))
+        return stated[-2], stated[-1]
+
     async def attributes(self, nodes: Iterable[tuple[ua.NodeId, AttributeIds]]) -> list[Any]:
         """Attributes as asyncua decodes them; None for those that cannot be read."""
-        results = await self.reads.run(list(nodes), self._read, lambda batch, _: [None] * len(batch))
+        return [
+            None if one.Value is None or (one.StatusCode is not None and one.StatusCode.is_bad()) else one.Value.Value
+            for one in await self.read(nodes)
+        ]
+
+    async def read(self, nodes: Iterable[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
+        """The same with their types and status codes."""
+
+        def refused(batch: Sequence[object], status: int) -> list[ua.DataValue]:
+            return [ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(status))) for _ in batch]
+
+        results = await self.reads.run(list(nodes), self._read, refused)
         return [value for batch in results for value in batch]
 
-    async def _read(self, batch: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[Any]:
+    async def _read(self, batch: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
         params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Neither)
         params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=attribute) for node, attribute in batch]
         with translated("cannot read attributes"):
             answers = await self._session.read(params)
         expect(answers, batch)
-        return [
-            None if one.Value is None or (one.StatusCode is not None and one.StatusCode.is_bad()) else one.Value.Value
-            for one in answers
-        ]
+        return answers
 
     async def browse(
         self, nodes: Sequence[ua.NodeId], reference: int, *, inverse: bool = False, classes: int = 0

@@ -42,11 +42,11 @@ class _Subscription:
 
 
 class Subscriptions:
-    """Made empty; `add` creates what is needed. most_items: MaxMonitoredItemsPerSubscription, infinite where not stated."""
+    """Made empty; `create` begins, `add` creates what else is needed."""
 
     def __init__(self, session: UaSession, services: Services, addresses: Addresses, config: OpcUaDevice) -> None:
         self.creations = Batches(MOST)
-        self.most_items = math.inf
+        self._most_items = math.inf
         self._session = session
         self._services = services
         self._addresses = addresses
@@ -54,6 +54,11 @@ class Subscriptions:
         self._subscriptions: list[_Subscription] = []
         self._placed: dict[int, tuple[_Subscription, int]] = {}
         self._most_row = -1
+
+    def set_limits(self, items_per_call: float, items: float) -> None:
+        """What the server takes in one call, and in one subscription; infinite where it does not say."""
+        self.creations.size = int(min(items_per_call, MOST))
+        self._most_items = items
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -83,7 +88,7 @@ class Subscriptions:
         if not (math.isfinite(revised_s) and revised_s > 0):  # servers that do not revise, or revise to nonsense
             revised_s = interval_s
         keepalive_s = revised_s * (result.RevisedMaxKeepAliveCount or keepalive)
-        self._subscriptions.append(_Subscription(result.SubscriptionId, interval_ns, keepalive_s, self.most_items))
+        self._subscriptions.append(_Subscription(result.SubscriptionId, interval_ns, keepalive_s, self._most_items))
 
     async def add(self, items: Sequence[Item]) -> list[int]:
         """See `Connection.add_items`."""
