@@ -130,7 +130,9 @@ async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
     async with session(config) as connection:
         found = await read(connection, config, tags)
-    table = Table("tag", "node", "type", "value", "unit", "range", "status")
+    table = Table()
+    for heading in ("tag", "node", "type", "value", "unit", "range", "status"):
+        table.add_column(heading, overflow="fold")
     for one in found:
         name = escape(one.path[-1])
         value, unit = escape(one.value), escape(one.unit)

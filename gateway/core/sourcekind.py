@@ -1,7 +1,8 @@
 """What a protocol folder tells the rest of the gateway about itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gateway.core.clock import Clock
@@ -27,6 +28,11 @@ def _nothing_between(device: Any, tags: Sequence[Any]) -> Sequence[tuple[int, st
     return ()
 
 
+def _nowhere(device: Any) -> Path | None:
+    del device
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class SourceKind:
     """One protocol, exported by its folder as `KIND`.
@@ -37,6 +43,9 @@ class SourceKind:
     device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
+    found(device): a tag file, outside the configuration, of tags that the device itself told of, which are its tags beside
+    the configured ones; None when it is not to be asked. find(device, clock): ask it and write that file; True when the file
+    is another one now. Raises NotConnected.
     """
 
     name: str
@@ -48,3 +57,5 @@ class SourceKind:
     plan: Callable[[Sequence[DeviceEntry]], list[str]]
     build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]
     check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
+    found: Callable[[Any], Path | None] = _nowhere
+    find: Callable[[Any, Clock], Awaitable[bool]] | None = None

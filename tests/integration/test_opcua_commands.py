@@ -79,7 +79,8 @@ async def test_read_shows_values_and_fails_on_a_missing_node(port, capsys):
     assert "BadNodeIdUnknown" in capsys.readouterr().out
 
 
-async def test_read_takes_paths_and_parts_and_shows_labels_units_and_ranges(node, port, store, capsys):
+async def test_read_takes_paths_and_parts_and_shows_labels_units_and_ranges(node, port, store, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     tags = [
         {"node": "/Objects/1:Line/1:analog", "scale": 2},
         {"node": "nsu=urn:absent;s=v0"},

@@ -9,8 +9,10 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import EXACT, DataValues, Item, ValueColumns
+from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.source import OpcUaSource
 from gateway.sources.opcua.traffic import Traffic
 
@@ -70,6 +72,7 @@ class FakeConnection:
         self.traffic = Traffic()
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
+        self.found: list[FoundTag] | Exception = []
         self.labels_of: dict[str, dict[int, str]] = {}
         self.added: list[list[int]] = []
         self.reads_s: list[float] = []
@@ -121,6 +124,11 @@ class FakeConnection:
 
     async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
         return [self.labels_of.get(item.node, {}) for item in items]
+
+    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found, False
 
     async def check(self) -> None:
         self.checks += 1

@@ -10,6 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.finding import find, found_path
 from gateway.sources.opcua.plan import plan
 
 
@@ -35,4 +36,6 @@ def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
     return [OpcUaSource(entry, clock, connect) for entry in entries]
 
 
-KIND = SourceKind("opcua", OpcUaDevice, OpcUaTag, _check, _is_single, _interval_ns, plan, _build)
+KIND = SourceKind(
+    "opcua", OpcUaDevice, OpcUaTag, _check, _is_single, _interval_ns, plan, _build, found=found_path, find=find
+)

@@ -22,10 +22,12 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.addresses import Addresses
 from gateway.sources.opcua.batches import ServiceFault
+from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import DataValues, Item, ValueColumns
 from gateway.sources.opcua.definitions import Definitions
 from gateway.sources.opcua.faults import translated
+from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.responses import read_publish, read_republish, read_values
 from gateway.sources.opcua.services import Services, expect
@@ -34,6 +36,7 @@ from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, NODE_UNKNOWN, status_
 from gateway.sources.opcua.structures import Types
 from gateway.sources.opcua.subscribing import Subscriptions, value_of
 from gateway.sources.opcua.traffic import Traffic
+from gateway.sources.opcua.walking import Walker
 from gateway.sources.opcua.wire import WireError, columns_of
 
 T = TypeVar("T")
@@ -183,6 +186,10 @@ class AsyncuaConnection:
         labels = await self.definitions.labels([self.addresses.node(item.node) for item in there])
         told = dict(zip((item.row for item in there), labels, strict=True))
         return [told.get(item.row, {}) for item in items]
+
+    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+        """See `Connection.find`."""
+        return await Walker(self.services, self.addresses, self.definitions).find(wanted)
 
     async def check(self) -> None:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""

@@ -35,7 +35,13 @@ def _endpoint_url(text: str) -> str:
 
 def _entries(value: object) -> object:
     """One entry may stand without a list."""
-    return (value,) if isinstance(value, dict | Browse) else value
+    if isinstance(value, dict | Browse):
+        return (value,)
+    if not isinstance(value, list | tuple) or not all(isinstance(one, dict | Browse) for one in value):
+        raise ValueError(
+            f"{value!r} is not what to browse; expected keys such as root: and include:, or a list of such entries"
+        )
+    return tuple(value)
 
 
 def _factor(value: float) -> float:

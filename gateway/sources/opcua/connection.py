@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Times, Values
 from gateway.core.clock import Clock
+from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.filters import Filter
+from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.traffic import Traffic
 
 KIND_NULL: Final = 0
@@ -109,6 +111,10 @@ class Connection(Protocol):
 
     async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
         """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, or unknown."""
+        ...
+
+    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+        """The variables that entries of `browse` ask for, and whether there are more than their ceilings allow."""
         ...
 
     async def check(self) -> None:

@@ -16,6 +16,7 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
+from gateway.sources.opcua.finding import NotFound, keep
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.labels import Labels
@@ -36,6 +37,7 @@ CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
 GRACE_S: Final = 0.5
+FIRST_COMPARE_S: Final = 30.0
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
 LOST: Final = "notifications were lost on the way"
@@ -71,6 +73,8 @@ class OpcUaSource:
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
         self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._adding = asyncio.Lock()
+        refresh_s = self._config.refresh / 1e9
+        self._compared_s = clock.monotonic() - refresh_s + min(refresh_s, FIRST_COMPARE_S)
         self._reset()
 
     def _reset(self) -> None:
@@ -142,6 +146,8 @@ class OpcUaSource:
             async with asyncio.TaskGroup() as group:
                 for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._polled}):
                     group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
+                if self._config.browse:
+                    group.create_task(self._compare(connection), name=f"opcua model {self._config.name}")
                 group.create_task(self._label(connection), name=f"opcua labels {self._config.name}")
                 if subscribe:
                     group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
@@ -229,6 +235,22 @@ class OpcUaSource:
             block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
             if (told := self._labels.of(block)) is not None:
                 self._inbox.report(told)
+
+    async def _compare(self, connection: Connection) -> None:
+        """Whether the server's model has changed: now and then, and not more often because connections are lost."""
+        refresh_s = self._config.refresh / 1e9
+        while True:
+            await self._clock.sleep(self._compared_s + refresh_s - self._clock.monotonic())
+            self._compared_s = self._clock.monotonic()
+            try:
+                tags, cut = await connection.find(self._config.browse)
+                change = await asyncio.to_thread(keep, self._config, tags, cut=cut)
+            except NotFound as error:
+                log.warning("%s: the model cannot be compared: %s", self._config.name, error)
+                continue
+            if change is not None:
+                detail = change.detail() | {"severity": 300}
+                self._inbox.report(Event("model", self._clock.now_ns(), self._number, None, detail))
 
     async def _watch_nodes(self, connection: Connection, items: Sequence[Item]) -> None:
         """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""

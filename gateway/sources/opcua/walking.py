@@ -9,10 +9,10 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
-from gateway.core.errors import NotConnected
 from gateway.sources.opcua.addresses import Addresses
 from gateway.sources.opcua.browsing import MOST_DEPTH, Browse
 from gateway.sources.opcua.definitions import UNITS, Definitions
+from gateway.sources.opcua.finding import FoundTag, NotFound
 from gateway.sources.opcua.services import Services, local
 from gateway.sources.opcua.status import status_name
 from gateway.sources.opcua.structures import Enumeration
@@ -37,15 +37,6 @@ class Visited:
     inside: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FoundTag:
-    """A variable that becomes a tag. node: by namespace URI, so that it outlives a new order of namespaces."""
-
-    path: tuple[str, ...]
-    node: str
-    unit: str
-
-
 class Walker:
     """One session's. Everything raises NotConnected."""
 
@@ -55,11 +46,11 @@ class Walker:
         self._definitions = definitions
 
     async def start(self, text: str) -> ua.NodeId:
-        """The node of an address. Raises NotConnected with its status when it is not there."""
+        """The node of an address. Raises NotFound with its status when it is not there."""
         await self._addresses.resolve([text])
         status = self._addresses.status_of(text)
         if status:
-            raise NotConnected(f"{text} is not there: {status_name(status)}")
+            raise NotFound(f"{text} is not there: {status_name(status)}")
         return self._addresses.node(text)
 
     async def walk(self, root: str, depth: int = MOST_DEPTH, of_type: str | None = None) -> AsyncIterator[list[Visited]]:
@@ -96,7 +87,7 @@ class Walker:
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """The variables that these entries ask for, each once, in the order of the tree; and whether there are more than an
-        entry's ceiling. Raises NotConnected when a root is not there."""
+        entry's ceiling. Raises NotFound when a root is not there."""
         found: dict[ua.NodeId, Visited] = {}
         cut = False
         for browse in wanted:
