@@ -161,8 +161,9 @@ class AsyncuaConnection:
         there = [item for item in items if not self.addresses.status_of(item.node)]
         results = await self._reads.run(there, self._read_batch, self._refused_read)
         if len(there) < len(items):
-            lost = [(item, status) for item in items if (status := self.addresses.status_of(item.node))]
-            results += [self._refused_read([item], status) for item, status in lost]
+            statuses = {item.row: self.addresses.status_of(item.node) for item in items}
+            for status in {*statuses.values()} - {0}:
+                results.append(self._refused_read([item for item in items if statuses[item.row] == status], status))
         return results
 
     async def _read_batch(self, items: Sequence[Item]) -> DataValues:

@@ -101,7 +101,8 @@ TOO_MANY_ITEMS: Final = 0x80DB0000
 CANNOT_SUBSCRIBE: Final = frozenset({0x800B0000, 0x803D0000, 0x80400000, 0x80770000, TOO_MANY_ITEMS})
 """Service unsupported, not supported, not implemented, too many subscriptions or monitored items: reading may work."""
 
-TOO_MUCH: Final = frozenset({0x80100000, 0x80080000, 0x80B80000, 0x80B90000, 0x80800000})
+TOO_MANY_OPERATIONS: Final = 0x80100000
+TOO_MUCH: Final = frozenset({TOO_MANY_OPERATIONS, 0x80080000, 0x80B80000, 0x80B90000, 0x80800000})
 """Faults of a service call that a smaller call may not have: too many operations, encoding limits, message too large."""
 
 GONE: Final = frozenset(
