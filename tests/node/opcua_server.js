@@ -9,7 +9,8 @@
 //   history    values that each variable remembers (0 = no history)
 //   folder     where the certificate store may live
 // It prints one line "ready" once clients may connect, and ends when its standard input closes. Before that each line is a
-// command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME.
+// command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME, {"level": NUMBER} sets
+// the level of the tank (above 50: alarm HighLevel), {"event": TEXT, "severity": NUMBER} sends an event of the tank.
 //
 // Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable.
 "use strict";
@@ -63,7 +64,31 @@ function addVariables(namespace, parent) {
     return variables;
 }
 
-function obey(command, namespace, parent) {
+function addTank(namespace, addressSpace) {
+    addressSpace.installAlarmsAndConditionsService();
+    const objects = addressSpace.rootFolder.objects;
+    const tank = namespace.addObject({ organizedBy: objects, browseName: "Tank", nodeId: "s=tank", notifierOf: objects.server });
+    const level = namespace.addVariable({
+        componentOf: tank, browseName: "level", nodeId: "s=level", dataType: DataType.Double, eventSourceOf: tank,
+    });
+    level.setValueFromSource(new Variant({ dataType: DataType.Double, value: 10 }));
+    namespace.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+        browseName: "HighLevel", conditionName: "HighLevel", conditionSource: level, inputNode: level, componentOf: tank,
+        highHighLimit: 90, highLimit: 50, lowLimit: -50, lowLowLimit: -90,
+    });
+    return { tank, level };
+}
+
+function obey(command, namespace, parent, { tank, level }) {
+    if (command.level !== undefined) {
+        level.setValueFromSource(new Variant({ dataType: DataType.Double, value: command.level }));
+    }
+    if (command.event) {
+        tank.raiseEvent("BaseEventType", {
+            message: { dataType: DataType.LocalizedText, value: { text: command.event } },
+            severity: { dataType: DataType.UInt32, value: command.severity },
+        });
+    }
     if (command.add) {
         namespace
             .addVariable({ componentOf: parent, browseName: command.add, nodeId: `s=${command.add}`, dataType: DataType.Double })
@@ -91,6 +116,7 @@ async function main() {
     const namespace = server.engine.addressSpace.getOwnNamespace();
     const parent = namespace.addObject({ organizedBy: server.engine.addressSpace.rootFolder.objects, browseName: "Line" });
     const variables = addVariables(namespace, parent);
+    const scene = addTank(namespace, server.engine.addressSpace);
     await server.start();
     let k = 0;
     const timer = options.period && setInterval(() => {
@@ -98,7 +124,7 @@ async function main() {
         variables.forEach((variable, i) => variable.setValueFromSource(variant(i, k)));
     }, options.period);
     const lines = readline.createInterface({ input: process.stdin });
-    lines.on("line", (line) => obey(JSON.parse(line), namespace, parent));
+    lines.on("line", (line) => obey(JSON.parse(line), namespace, parent, scene));
     lines.on("close", async () => {
         clearInterval(timer);
         await server.shutdown(0);

@@ -9,7 +9,7 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.sourcekind import DeviceEntry
-from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents, OpcUaTag
 from gateway.sources.opcua.connection import EXACT, DataValues, Item, ValueColumns
 from gateway.sources.opcua.source import OpcUaSource
 from gateway.sources.opcua.traffic import Traffic
@@ -75,6 +75,8 @@ class FakeConnection:
         self.read_takes_s = 0.0
         self.checks = 0
         self.taken = 0
+        self.events_added: list[list[OpcUaEvents]] = []
+        self.refreshes = 0
         self.failure: Exception | None = None
         self.closed = False
         self.on_add: Callable[[list[int]], None] = lambda rows: None
@@ -94,6 +96,14 @@ class FakeConnection:
         self.added.append([item.row for item in items])
         self.on_add(self.added[-1])
         return [self.refused.get(item.node, 0) for item in items]
+
+    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        self.events_added.append(list(wanted))
+        return [self.refused.get(one.notifier, 0) for one in wanted]
+
+    async def refresh_conditions(self) -> bool:
+        self.refreshes += 1
+        return True
 
     async def next_values(self) -> DataValues:
         what = await self._published.get()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from asyncua import Server, ua
+from asyncua.server.event_generator import EventGenerator
 
 READY_S = 60.0
 
@@ -31,6 +32,7 @@ class AsyncuaServer:
     async def start(self) -> None:
         """Start afresh: all variables are 0."""
         server = Server()
+        server.iserver.bind_condition_methods = 500
         await server.init()
         server.set_endpoint(self.url)
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
@@ -67,6 +69,10 @@ class AsyncuaServer:
         self.server.iserver.history_manager.storage.max_history_data_response_size = most_at_once
         for i in numbers:
             await self.server.historize_node_data_change(self.server.get_node(ua.NodeId(f"v{i}", self._index)))
+
+    async def emitter(self, kind: int) -> EventGenerator:
+        """Sends events of a type from the Server object."""
+        return await self.server.get_event_generator(ua.NodeId(kind), self.server.nodes.server)
 
     async def add(self, name: str, value: object = 0.0) -> None:
         """Add a variable ns=2;s=`name`."""

@@ -23,9 +23,10 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua import historian
+from gateway.sources.opcua import historian, notifier
+from gateway.sources.opcua.alarms import EventFields
 from gateway.sources.opcua.batches import Batches, ServiceFault
-from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.connection import DataValues, History, Item, ValueColumns
 from gateway.sources.opcua.nodeid import parse_node_id
 from gateway.sources.opcua.publishing import Notification, Publishing
@@ -108,6 +109,7 @@ class AsyncuaConnection:
         self._namespaces: dict[str, int] = {}
         self._subscription = 0
         self._item_ids: dict[int, int] = {}
+        self._event_items: list[int] = []
         self._most_row = -1
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
@@ -205,6 +207,29 @@ class AsyncuaConnection:
             self._node_ids[text] = node
         return ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value)
 
+    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        """See `Connection.add_events`."""
+        if self._event_items:
+            await self._delete_items(self._event_items)
+        nodes = [self._read_value_id(one.notifier).NodeId for one in wanted]
+        try:
+            with translated("cannot watch events"):
+                results = await notifier.create_items(self._session, self._subscription, nodes, wanted)
+        except ServiceFault as fault:
+            return [fault.status] * len(wanted)
+        _expect(results, wanted)
+        self._event_items = [result.MonitoredItemId for result in results if is_good(result.StatusCode.value)]
+        return [result.StatusCode.value for result in results]
+
+    async def refresh_conditions(self) -> bool:
+        """See `Connection.refresh_conditions`."""
+        try:
+            with translated("cannot refresh conditions"):
+                return is_good(await notifier.refresh(self._session, self._subscription))
+        except ServiceFault as fault:
+            log.debug("%s: no ConditionRefresh: %s", self._config.name, fault)
+            return False
+
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""
         while not self._arrived:
@@ -215,11 +240,12 @@ class AsyncuaConnection:
 
     def _take(self, told: Notification) -> None:
         self._ended, lost = told.status, told.lost
+        events: Sequence[EventFields] = told.events
         for columns in told.changes or [columns_of([], 0)]:
             if len(columns) and int(columns.row.max()) > self._most_row:
                 raise NotConnected("the server sent a value for a client handle that it was never given")
-            self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost))
-            lost = 0
+            self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost, events))
+            lost, events = 0, ()
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_va
 
 from gateway.core.fields import (
     DURATION_SCHEMA,
+    ConfigModel,
     DeviceModel,
     DurationNs,
     IntervalNs,
@@ -55,6 +56,35 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 NodeText = Annotated[str, BeforeValidator(_node_text)]
 
 
+def _field_path(text: str) -> str:
+    """A browse path below an event: names joined by /, each with its namespace index where that is not 0."""
+    for name in text.split("/"):
+        index, colon, rest = name.partition(":")
+        if not name.strip() or (colon and not (index.isdecimal() and rest)):
+            raise ValueError(
+                f"{text!r} is no field of an event; expected for instance SourceNode, 2:Batch or ActiveState/Id"
+            )
+    return text
+
+
+class OpcUaEvents(ConfigModel):
+    """A node whose events and alarms are wanted."""
+
+    notifier: NodeText = "i=2253"
+    """NodeId of the object that notifies. The default is the Server object, which reports everything."""
+    severity: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Only events of at least this severity, 1 to 1000."""
+    fields: tuple[Annotated[str, AfterValidator(_field_path)], ...] = ()
+    """Further fields of the events, as browse paths: 2:Batch, ActiveState/Id."""
+
+    @model_validator(mode="after")
+    def _fields_differ(self) -> "OpcUaEvents":
+        twice = sorted({name for name in self.fields if self.fields.count(name) > 1})
+        if twice:
+            raise ValueError(f"fields names {', '.join(twice)} twice; expected each field once")
+        return self
+
+
 class OpcUaDevice(DeviceModel):
     """An OPC UA server."""
 
@@ -95,6 +125,8 @@ class OpcUaDevice(DeviceModel):
     """False accepts a trusted certificate that is made for another host name or address than url's."""
     pki: str = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
+    events: tuple[OpcUaEvents, ...] = ()
+    """Events and alarms of the server, which become events of the device (subscribe only)."""
     silence: DurationNs = default("5min")
     """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
     node is watched anew, and when that helps nothing the connection is made anew. With a unit; 0s: never."""
@@ -106,6 +138,12 @@ class OpcUaDevice(DeviceModel):
     """How many samples of one node are read back at most."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _events_need_a_subscription(self) -> "OpcUaDevice":
+        if self.events and self.mode == "poll":
+            raise ValueError("events come by subscription only; expected mode: subscribe, or no events")
+        return self
 
     @model_validator(mode="after")
     def _silence_is_longer_than_the_interval(self) -> "OpcUaDevice":

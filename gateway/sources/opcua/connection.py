@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask, Times, Values
 from gateway.core.clock import Clock
-from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.alarms import EventFields
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.traffic import Traffic
 
 KIND_NULL: Final = 0
@@ -71,12 +72,14 @@ def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
 @dataclass(frozen=True, slots=True, eq=False)
 class DataValues:
     """One answer or notification. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time
-    when it answered, 0 where it does not say. lost: notifications that are missing before this one."""
+    when it answered, 0 where it does not say. lost: notifications that are missing before this one. events: what else came
+    with it."""
 
     columns: ValueColumns
     received_ns: int
     server_clock_ns: int
     lost: int = 0
+    events: Sequence[EventFields] = ()
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -107,6 +110,14 @@ class Connection(Protocol):
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """Watch nodes. Returns one status code per item, in order. An item added again replaces the earlier one."""
+        ...
+
+    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        """Watch the events of these notifiers, instead of those named before. Returns one status code each, in order."""
+        ...
+
+    async def refresh_conditions(self) -> bool:
+        """Have the server repeat all conditions that matter now (Part 9, 5.5.7). False where it does not know how."""
         ...
 
     async def next_values(self) -> DataValues:

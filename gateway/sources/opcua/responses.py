@@ -18,6 +18,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary, variant_from_binary
 
+from gateway.sources.opcua.alarms import EventFields
 from gateway.sources.opcua.connection import History, ValueColumns
 from gateway.sources.opcua.publishing import Notification
 from gateway.sources.opcua.wire import WireError, columns_of, decode_values, to_ns
@@ -126,7 +127,13 @@ def _message(buffer: Buffer, subscription: int, available: Sequence[int]) -> Not
             buffer.skip(place.cur_pos - buffer.cur_pos)
             if isinstance(other, ua.StatusChangeNotification):
                 told.status = other.Status.value
+            elif isinstance(other, ua.EventNotificationList):
+                told.events += [_event(one) for one in other.Events or ()]
     return told
+
+
+def _event(given: ua.EventFieldList) -> EventFields:
+    return EventFields(given.ClientHandle, [plain(value) for value in given.EventFields or ()])
 
 
 def _number(buffer: Buffer, size: int, *, signed: bool = False) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
@@ -21,7 +23,7 @@ from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.silence import Silence, stale_rows
-from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of
+from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of, status_name
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +31,12 @@ CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
 GRACE_S: Final = 0.5
+EVENTS_RETRY_S: Final = 60.0
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
 LOST: Final = "notifications were lost on the way"
 STALE: Final = "nodes said nothing although their values changed, and are watched anew"
+EVENTS_LOST: Final = "the server dropped events because they came too fast"
 DEAD: Final = "the server keeps the connection alive but sends no data, not even for nodes that were just added"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 
@@ -64,13 +68,15 @@ class OpcUaSource:
         self._waiting_since: float | None = None
         self._silence = Silence(len(entry.tags), self._config.silence / 1e9, clock.monotonic())
         self._gaps = Gaps(len(entry.tags)) if self._config.history else None
+        self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
+        self._events_due_s = math.inf
         self._adding = asyncio.Lock()
         self._reset()
 
     def _reset(self) -> None:
         self._health = Health(self._number, self._tags)
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
-        self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE), 0)
+        self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
 
     @property
     def devices(self) -> Sequence[int]:
@@ -86,6 +92,7 @@ class OpcUaSource:
         if self._config.mode == "subscribe":
             self._silence.begin(self._clock.monotonic())
             await self._watch_nodes(self._connection, self._items)
+            await self._watch_events(self._connection)
             self._tell()
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
@@ -153,6 +160,8 @@ class OpcUaSource:
             if values.lost:
                 self._lose(LOST, values.lost)
             self._silence.heard(values.columns, self._clock.monotonic())
+            if values.events:
+                await self._take_events(connection, values)
             await self._accept(values)
 
     async def _listen(self, connection: Connection) -> None:
@@ -187,6 +196,8 @@ class OpcUaSource:
             due = self._health.due(self._clock.monotonic())
             if due and self._config.mode == "subscribe":
                 await self._watch_nodes(connection, [self._items[row] for row in due])
+            if self._clock.monotonic() >= self._events_due_s:
+                await self._watch_events(connection)
             self._report_losses()
             self._tell()
 
@@ -240,6 +251,30 @@ class OpcUaSource:
             times, values = np.full(rows.size, self._clock.now_ns(), np.int64), np.full(rows.size, np.nan)
             tags = rows + np.uint32(self._columns.first_tag)
             await self._inbox.put(SampleBlock(tags, times, values, qualities_of(codes)))
+
+    async def _watch_events(self, connection: Connection) -> None:
+        """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused."""
+        wanted = self._config.events
+        if not wanted:
+            return
+        statuses = await connection.add_events(wanted)
+        refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]
+        self._events_due_s = self._clock.monotonic() + EVENTS_RETRY_S if refused else math.inf
+        for notifier, status in refused:
+            self._complain(f"events of {notifier} are refused: {status_name(status)}", 1)
+        if len(refused) < len(wanted):
+            await connection.refresh_conditions()
+
+    async def _take_events(self, connection: Connection, values: DataValues) -> None:
+        off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
+        for given in values.events:
+            for event in self._alarms.take(given, values.received_ns, abs(off_ns) <= self._config.clock_tolerance):
+                self._inbox.report(event)
+        if self._alarms.lost:
+            self._lose(EVENTS_LOST, 1)
+        if self._alarms.needs_refresh:
+            await connection.refresh_conditions()
+        self._alarms.lost = self._alarms.needs_refresh = False
 
     async def _accept(self, values: DataValues) -> None:
         if not len(values):
