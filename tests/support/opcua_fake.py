@@ -10,7 +10,7 @@ import numpy as np
 from gateway.core.clock import Clock
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents, OpcUaTag
-from gateway.sources.opcua.connection import EXACT, DataValues, Item, ValueColumns
+from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, ValueColumns
 from gateway.sources.opcua.source import OpcUaSource
 from gateway.sources.opcua.traffic import Traffic
 
@@ -77,6 +77,7 @@ class FakeConnection:
         self.taken = 0
         self.events_added: list[list[OpcUaEvents]] = []
         self.refreshes = 0
+        self.stands = Standing(0, 255)
         self.failure: Exception | None = None
         self.closed = False
         self.on_add: Callable[[list[int]], None] = lambda rows: None
@@ -127,6 +128,11 @@ class FakeConnection:
                 received_ns=self.clock.now_ns(),
             )
         ]
+
+    async def standing(self) -> Standing:
+        if self.failure:
+            raise self.failure
+        return self.stands
 
     async def check(self) -> None:
         self.checks += 1

@@ -74,6 +74,11 @@ class AsyncuaServer:
         """Sends events of a type from the Server object."""
         return await self.server.get_event_generator(ua.NodeId(kind), self.server.nodes.server)
 
+    async def stand(self, level: int, state: int = 0) -> None:
+        """Set ServiceLevel and ServerState."""
+        await self.server.get_node("i=2267").write_value(ua.Variant(level, ua.VariantType.Byte))
+        await self.server.get_node("i=2259").write_value(ua.Variant(state, ua.VariantType.Int32))
+
     async def add(self, name: str, value: object = 0.0) -> None:
         """Add a variable ns=2;s=`name`."""
         assert self._server is not None

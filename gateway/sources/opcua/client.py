@@ -27,7 +27,7 @@ from gateway.sources.opcua import historian, notifier
 from gateway.sources.opcua.alarms import EventFields
 from gateway.sources.opcua.batches import Batches, ServiceFault
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
-from gateway.sources.opcua.connection import DataValues, History, Item, ValueColumns
+from gateway.sources.opcua.connection import DataValues, History, Item, Standing, ValueColumns
 from gateway.sources.opcua.nodeid import parse_node_id
 from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.responses import read_publish, read_republish, read_values
@@ -53,6 +53,7 @@ _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
 _UNKNOWN_NAMESPACE: Final = 0xFFFF
 """An index that no server has: a node of a namespace that the server lacks is refused alone, as any unknown node."""
 _SERVER_STATE = Item(0, "i=2259", 0, 0)
+_SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
 _NODE_TYPES: Final = {
     "i": ua.NodeIdType.Numeric,
     "s": ua.NodeIdType.String,
@@ -290,6 +291,12 @@ class AsyncuaConnection:
         """See `Connection.release_history`."""
         with translated("cannot read history"):
             await historian.release(self._session, [self._read_value_id(item.node).NodeId for item in items], points)
+
+    async def standing(self) -> Standing:
+        """See `Connection.standing`."""
+        answers = await self.read([_SERVER_STATE, _SERVICE_LEVEL])
+        state, level = (number for answer in answers for number in answer.columns.number.tolist())
+        return Standing(int(state) if math.isfinite(state) else 0, int(level) if math.isfinite(level) else 255)
 
     async def check(self) -> None:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""

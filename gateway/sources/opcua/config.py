@@ -92,6 +92,9 @@ class OpcUaDevice(DeviceModel):
     """The word opcua."""
     url: Annotated[str, AfterValidator(_endpoint_url)]
     """Endpoint address of the server, opc.tcp://HOST:PORT/PATH. The port defaults to 4840."""
+    urls: tuple[Annotated[str, AfterValidator(_endpoint_url)], ...] = ()
+    """Further servers of the same nodes. The one that runs and has the highest ServiceLevel is used, another one when it
+    fails or falls below 200, and url again when that has been as good for a minute."""
     mode: Literal["subscribe", "poll"] = "subscribe"
     """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
     interval: IntervalNs = default("1s")
@@ -138,6 +141,14 @@ class OpcUaDevice(DeviceModel):
     """How many samples of one node are read back at most."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _servers_differ(self) -> "OpcUaDevice":
+        everyone = [self.url, *self.urls]
+        twice = sorted({url for url in everyone if everyone.count(url) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named twice in url and urls; expected a different server each")
+        return self
 
     @model_validator(mode="after")
     def _events_need_a_subscription(self) -> "OpcUaDevice":

@@ -15,6 +15,7 @@ from gateway.sources.opcua.traffic import Traffic
 
 KIND_NULL: Final = 0
 KIND_NOT_SCALAR: Final = 255
+HEALTHY: Final = 200
 EXACT: Final = 2**53
 """Integers up to here are exact in float64."""
 
@@ -95,6 +96,28 @@ class History:
     columns: ValueColumns
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a server says that it stands: ServerState (Part 5, 12.6; 0: running) and ServiceLevel (Part 4, 6.6.2.4.2)."""
+
+    state: int
+    level: int
+
+    def __str__(self) -> str:
+        running = "" if self.is_running else f" and not running (state {self.state})"
+        return f"ServiceLevel {self.level}{running}"
+
+    @property
+    def is_running(self) -> bool:
+        """It does what it should."""
+        return self.state == 0
+
+    @property
+    def is_healthy(self) -> bool:
+        """There is no reason to look for another server."""
+        return self.is_running and self.level >= HEALTHY
+
+
 class Connection(Protocol):
     """One session with one server, open from `Connect` to `close`. Calls may overlap, except with themselves.
 
@@ -145,6 +168,10 @@ class Connection(Protocol):
 
     async def release_history(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
         """The rest behind these continuation points is not wanted."""
+        ...
+
+    async def standing(self) -> Standing:
+        """What the server says of itself. One that does not say is running, and healthy."""
         ...
 
     async def check(self) -> None:

@@ -57,10 +57,11 @@ class Health:
         self._complaints[sentence] = now_s + SHOWN_S
         return news
 
-    def state(self, now_s: float) -> DeviceState:
-        """`ok`, or `degraded` with a sentence that names the first few nodes and counts the rest."""
+    def state(self, now_s: float, note: str = "") -> DeviceState:
+        """`ok`, or `degraded` with a sentence: the note, the first few refused nodes and how many more, complaints."""
         self._complaints = {sentence: end for sentence, end in self._complaints.items() if end > now_s}
-        reasons = [self._refused()] if self._bad else []
+        reasons = [note] if note else []
+        reasons += [self._refused()] if self._bad else []
         reasons += sorted(self._complaints)
         return DeviceState(self._device, "degraded", "; ".join(reasons)) if reasons else DeviceState(self._device, "ok")
 

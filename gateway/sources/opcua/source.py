@@ -22,6 +22,7 @@ from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.readback import Historian
+from gateway.sources.opcua.redundancy import Servers
 from gateway.sources.opcua.silence import Silence, stale_rows
 from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of, status_name
 
@@ -54,7 +55,7 @@ class OpcUaSource:
         self._tags: Sequence[OpcUaTag] = entry.tags
         self._number = entry.number
         self._clock = clock
-        self._connect = connect
+        self._servers = Servers(self._config, connect, clock)
         self._columns = TagColumns.of(entry.first_tag, entry.tags)
         self._items = [
             Item(row, tag.node, self._config.sampling if tag.sampling is None else tag.sampling, self._config.queue_size)
@@ -86,7 +87,7 @@ class OpcUaSource:
     async def open(self) -> None:
         """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
         self._reset()
-        self._connection = await self._connect(self._config, self._clock)
+        self._connection = await self._servers.open()
         if self._gaps is not None:
             self._gaps.begin()
         if self._config.mode == "subscribe":
@@ -193,6 +194,8 @@ class OpcUaSource:
         while True:
             await self._clock.sleep(min(CHECK_S, connection.check_s))
             await connection.check()
+            if self._servers.is_redundant:
+                await self._servers.judge(connection)
             due = self._health.due(self._clock.monotonic())
             if due and self._config.mode == "subscribe":
                 await self._watch_nodes(connection, [self._items[row] for row in due])
@@ -322,4 +325,4 @@ class OpcUaSource:
         self._tell()
 
     def _tell(self) -> None:
-        self._inbox.tell(self._health.state(self._clock.monotonic()))
+        self._inbox.tell(self._health.state(self._clock.monotonic(), self._servers.note))
