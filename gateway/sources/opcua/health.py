@@ -1,5 +1,6 @@
 """What a server's device state rests on: nodes it refuses, and samples lost on the way. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -34,6 +35,10 @@ class Health:
     def bad_rows(self) -> frozenset[int]:
         """Rows whose node is refused at present."""
         return frozenset(self._bad)
+
+    def statuses(self) -> Counter[int]:
+        """How many nodes are refused with what status."""
+        return Counter(bad.status for bad in self._bad.values())
 
     def fail(self, row: int, status: int, now_s: float) -> bool:
         """The node was refused: try again after 60 s, then twice as long each time up to 30 min. True when this is news."""

@@ -1,5 +1,6 @@
 """The data watchdog: items that say nothing although their nodes change. Pure but for `stale_rows`, which reads."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -49,6 +50,13 @@ class Silence:
         self._number[row] = columns.number
         if self._objects or columns.objects:
             self._remember(row, columns.objects)
+
+    def bad_statuses(self, excluded: Collection[int]) -> Counter[int]:
+        """How many rows said what bad status last."""
+        rows = np.flatnonzero((self._status >= _BAD) & (self._status != _NEVER))
+        return Counter(
+            status for row, status in zip(rows.tolist(), self._status[rows].tolist(), strict=True) if row not in excluded
+        )
 
     def _remember(self, row: NDArray[np.uint32], objects: Mapping[int, object]) -> None:
         for place, one in enumerate(row.tolist()):

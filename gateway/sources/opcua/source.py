@@ -24,6 +24,7 @@ from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.redundancy import Servers
 from gateway.sources.opcua.silence import Silence, stale_rows
+from gateway.sources.opcua.statistics import Statistics
 from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of, status_name
 
 log = logging.getLogger(__name__)
@@ -64,8 +65,7 @@ class OpcUaSource:
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
-        self._lost_count = 0
-        self._republished = 0
+        self._statistics = Statistics()
         self._waiting_since: float | None = None
         self._silence = Silence(len(entry.tags), self._config.silence / 1e9, clock.monotonic())
         self._gaps = Gaps(len(entry.tags)) if self._config.history else None
@@ -88,6 +88,7 @@ class OpcUaSource:
         """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
         self._reset()
         self._connection = await self._servers.open()
+        self._statistics.opened(self._clock.monotonic())
         if self._gaps is not None:
             self._gaps.begin()
         if self._config.mode == "subscribe":
@@ -113,14 +114,9 @@ class OpcUaSource:
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
-        now = self._connection.traffic.republished if self._connection else 0
-        return {
-            self._number: {
-                "bad_nodes": len(self._health.bad_rows),
-                "lost": self._lost_count,
-                "republished": self._republished + now,
-            }
-        }
+        traffic = self._connection.traffic if self._connection else None
+        bad = self._health.statuses() + self._silence.bad_statuses(self._health.bad_rows)
+        return {self._number: self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())}
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -132,7 +128,7 @@ class OpcUaSource:
                 await asyncio.wait([tasks])
         finally:
             if connection is not None:
-                self._republished += connection.traffic.republished
+                self._statistics.closed(connection.traffic)
                 await connection.close()
 
     async def _run(self, connection: Connection) -> None:
@@ -160,7 +156,6 @@ class OpcUaSource:
             self._waiting_since = None
             if values.lost:
                 self._lose(LOST, values.lost)
-            self._silence.heard(values.columns, self._clock.monotonic())
             if values.events:
                 await self._take_events(connection, values)
             await self._accept(values)
@@ -234,6 +229,7 @@ class OpcUaSource:
 
         async def put(values: DataValues) -> None:
             block, _ = decode(values, self._columns, self._config.clock_tolerance)
+            self._statistics.history += len(block)
             await self._inbox.put_late(block)
 
         historian = Historian(connection, self._items, self._clock, self._config.history_samples, put)
@@ -272,6 +268,7 @@ class OpcUaSource:
         off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
         for given in values.events:
             for event in self._alarms.take(given, values.received_ns, abs(off_ns) <= self._config.clock_tolerance):
+                self._statistics.events += 1
                 self._inbox.report(event)
         if self._alarms.lost:
             self._lose(EVENTS_LOST, 1)
@@ -282,11 +279,14 @@ class OpcUaSource:
     async def _accept(self, values: DataValues) -> None:
         if not len(values):
             return
+        self._statistics.values += len(values)
+        self._silence.heard(values.columns, self._clock.monotonic())
         if self._gaps is not None:
             self._gaps.heard(values.columns)
         block, objects = decode(values, self._columns, self._config.clock_tolerance)
         overflows = count_overflows(values.columns.status)
         if overflows:
+            self._statistics.overflows += overflows
             self._lose(OVERFLOWED, overflows)
         self._judge_nodes(values.columns)
         if objects is not None:
@@ -308,7 +308,7 @@ class OpcUaSource:
 
     def _lose(self, sentence: str, count: int) -> None:
         self._dropped[sentence] += count
-        self._lost_count += count
+        self._statistics.lost += count
         self._complain(sentence, count)
 
     def _report_losses(self) -> None:
