@@ -99,10 +99,11 @@ async def stale_rows(
 ) -> list[int]:
     """Read what was silent for too long; rows whose value is another and is not told within `grace_s` either."""
     asked_s = clock.monotonic()
-    due = silence.due(asked_s, excluded)
+    known = {item.row: item for item in items}
+    due = [known[row] for row in silence.due(asked_s, excluded) if row in known]
     if not due:
         return []
-    answers = [answer.columns for answer in await connection.read([items[row] for row in due])]
+    answers = [answer.columns for answer in await connection.read(due)]
     if not any(silence.changed(columns, asked_s) for columns in answers):
         return []
     await clock.sleep(grace_s)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from gateway.core.blocks import SampleBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
@@ -193,7 +193,7 @@ class OpcUaSource:
                 await self._servers.judge(connection)
             due = self._health.due(self._clock.monotonic())
             if due and self._config.mode == "subscribe":
-                await self._watch_nodes(connection, [self._items[row] for row in due])
+                await self._watch_nodes(connection, [item for item in self._items if item.row in due])
             if self._clock.monotonic() >= self._events_due_s:
                 await self._watch_events(connection)
             self._report_losses()
@@ -209,7 +209,7 @@ class OpcUaSource:
             stale = await stale_rows(self._silence, connection, self._items, bad, self._clock, grace_s)
             if stale:
                 added_s = self._clock.monotonic()
-                await self._watch_nodes(connection, [self._items[row] for row in stale])
+                await self._watch_nodes(connection, [item for item in self._items if item.row in stale])
                 accepted = set(stale) - self._health.bad_rows
                 if accepted:
                     self._lose(STALE, len(accepted))
@@ -228,7 +228,7 @@ class OpcUaSource:
         gaps.settle(now_ns)
 
         async def put(values: DataValues) -> None:
-            block, _ = decode(values, self._columns, self._config.clock_tolerance)
+            block, _ = self._decode(values)
             self._statistics.history += len(block)
             await self._inbox.put_late(block)
 
@@ -283,7 +283,7 @@ class OpcUaSource:
         self._silence.heard(values.columns, self._clock.monotonic())
         if self._gaps is not None:
             self._gaps.heard(values.columns)
-        block, objects = decode(values, self._columns, self._config.clock_tolerance)
+        block, objects = self._decode(values)
         overflows = count_overflows(values.columns.status)
         if overflows:
             self._statistics.overflows += overflows
@@ -292,6 +292,9 @@ class OpcUaSource:
         if objects is not None:
             self._inbox.report(objects)
         await self._inbox.put(block)
+
+    def _decode(self, values: DataValues) -> tuple[SampleBlock, ObjectBlock | None]:
+        return decode(values, self._columns, self._config.clock_tolerance)
 
     def _judge_nodes(self, columns: ValueColumns) -> None:
         """A node that vanishes or comes back while it is watched or polled."""
