@@ -7,10 +7,12 @@
 //   capabilities  further limits by node-opcua's names, such as {"maxMonitoredItems": 20}
 //   user       the one user that may log in, with the password "secret" ("" = anonymous)
 //   token      ms that a secure channel's token lives (0 = node-opcua's ten minutes; it grants at least 2500)
+//   history    values that each variable remembers (0 = no history)
 //   folder     where the certificate store may live
 // It prints one line "ready" once clients may connect, and ends when its standard input closes. Before that each line is a
 // command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME, {"set": NAME,
-// "value": NUMBER} gives it a value.
+// "value": NUMBER} gives it a value, {"level": NUMBER} sets the level of the tank (above 50: alarm HighLevel), {"event": TEXT,
+// "severity": NUMBER} sends an event of the tank.
 //
 // Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable.
 "use strict";
@@ -24,7 +26,7 @@ const {
 } = require("node-opcua");
 
 const port = Number(process.argv[2]);
-const options = { count: 300, period: 100, limit: 0, user: "", token: 0, folder: "", ...JSON.parse(process.argv[3] || "{}") };
+const options = { count: 300, period: 100, limit: 0, user: "", token: 0, history: 0, folder: "", ...JSON.parse(process.argv[3] || "{}") };
 const types = [DataType.Double, DataType.Float, DataType.Int32, DataType.UInt16, DataType.Boolean, DataType.Int64];
 
 function variant(i, k) {
@@ -44,6 +46,7 @@ function addVariables(namespace, parent) {
             componentOf: parent, browseName: `v${i}`, nodeId: `s=v${i}`, dataType: types[i % types.length],
             minimumSamplingInterval: 10,
         });
+        if (options.history) namespace.addressSpace.installHistoricalDataNode(variable, { maxOnlineValues: options.history });
         variable.setValueFromSource(variant(i, 0));
         variables.push(variable);
     }
@@ -112,7 +115,31 @@ function addTypes(addressSpace, namespace, parent) {
     }
 }
 
-function obey(command, namespace, parent) {
+function addTank(namespace, addressSpace) {
+    addressSpace.installAlarmsAndConditionsService();
+    const objects = addressSpace.rootFolder.objects;
+    const tank = namespace.addObject({ organizedBy: objects, browseName: "Tank", nodeId: "s=tank", notifierOf: objects.server });
+    const level = namespace.addVariable({
+        componentOf: tank, browseName: "level", nodeId: "s=level", dataType: DataType.Double, eventSourceOf: tank,
+    });
+    level.setValueFromSource(new Variant({ dataType: DataType.Double, value: 10 }));
+    namespace.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+        browseName: "HighLevel", conditionName: "HighLevel", conditionSource: level, inputNode: level, componentOf: tank,
+        highHighLimit: 90, highLimit: 50, lowLimit: -50, lowLowLimit: -90,
+    });
+    return { tank, level };
+}
+
+function obey(command, namespace, parent, { tank, level }) {
+    if (command.level !== undefined) {
+        level.setValueFromSource(new Variant({ dataType: DataType.Double, value: command.level }));
+    }
+    if (command.event) {
+        tank.raiseEvent("BaseEventType", {
+            message: { dataType: DataType.LocalizedText, value: { text: command.event } },
+            severity: { dataType: DataType.UInt32, value: command.severity },
+        });
+    }
     if (command.add) {
         namespace
             .addVariable({ componentOf: parent, browseName: command.add, nodeId: `s=${command.add}`, dataType: DataType.Double })
@@ -151,6 +178,7 @@ async function main() {
     const parent = namespace.addObject({ organizedBy: server.engine.addressSpace.rootFolder.objects, browseName: "Line" });
     const variables = addVariables(namespace, parent);
     addTypes(server.engine.addressSpace, namespace, parent);
+    const scene = addTank(namespace, server.engine.addressSpace);
     await server.start();
     let k = 0;
     const timer = options.period && setInterval(() => {
@@ -158,7 +186,7 @@ async function main() {
         variables.forEach((variable, i) => variable.setValueFromSource(variant(i, k)));
     }, options.period);
     const lines = readline.createInterface({ input: process.stdin });
-    lines.on("line", (line) => obey(JSON.parse(line), namespace, parent));
+    lines.on("line", (line) => obey(JSON.parse(line), namespace, parent, scene));
     lines.on("close", async () => {
         clearInterval(timer);
         await server.shutdown(0);

@@ -10,8 +10,8 @@ import numpy as np
 from gateway.core.clock import Clock
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.browsing import Browse
-from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import EXACT, DataValues, Item, ValueColumns
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents, OpcUaTag
+from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, ValueColumns
 from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.source import OpcUaSource
 from gateway.sources.opcua.traffic import Traffic
@@ -79,6 +79,9 @@ class FakeConnection:
         self.read_takes_s = 0.0
         self.checks = 0
         self.taken = 0
+        self.events_added: list[list[OpcUaEvents]] = []
+        self.refreshes = 0
+        self.stands = Standing(0, 255)
         self.failure: Exception | None = None
         self.closed = False
         self.on_add: Callable[[list[int]], None] = lambda rows: None
@@ -98,6 +101,14 @@ class FakeConnection:
         self.added.append([item.row for item in items])
         self.on_add(self.added[-1])
         return [self.refused.get(item.node, 0) for item in items]
+
+    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        self.events_added.append(list(wanted))
+        return [self.refused.get(one.notifier, 0) for one in wanted]
+
+    async def refresh_conditions(self) -> bool:
+        self.refreshes += 1
+        return True
 
     async def next_values(self) -> DataValues:
         what = await self._published.get()
@@ -129,6 +140,11 @@ class FakeConnection:
         if isinstance(self.found, Exception):
             raise self.found
         return self.found, False
+
+    async def standing(self) -> Standing:
+        if self.failure:
+            raise self.failure
+        return self.stands
 
     async def check(self) -> None:
         self.checks += 1

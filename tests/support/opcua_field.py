@@ -17,7 +17,10 @@ RETRY_S = 0.05
 
 
 class Field:
-    """An `Intake` that remembers: values, times, qualities and texts by tag id, states and events."""
+    """An `Intake` that remembers: values, times, qualities and texts by tag id, states and events.
+
+    past: the values that were read back from history, which are not among `values`.
+    """
 
     def __init__(self, source: OpcUaSource) -> None:
         self.source = source
@@ -25,6 +28,7 @@ class Field:
         self.values: dict[int, list[float]] = defaultdict(list)
         self.times: dict[int, list[int]] = defaultdict(list)
         self.qualities: dict[int, list[int]] = defaultdict(list)
+        self.past: dict[int, list[float]] = defaultdict(list)
         self.texts: dict[int, list[object]] = defaultdict(list)
         self.states: list[DeviceState] = []
         self.events: list[Event] = []
@@ -32,11 +36,14 @@ class Field:
 
     def feed(self, block: SampleBlock) -> None:
         columns = (block.tag.tolist(), block.value.tolist(), block.time.tolist(), block.quality.tolist())
+        self._told.set()
         for tag, value, taken, quality in zip(*columns, strict=True):
+            if block.history:
+                self.past[tag].append(value)
+                continue
             self.values[tag].append(value)
             self.times[tag].append(taken)
             self.qualities[tag].append(quality)
-        self._told.set()
 
     def objects(self, block: ObjectBlock) -> None:
         for tag, value in zip(block.tag.tolist(), block.value, strict=True):

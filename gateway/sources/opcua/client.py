@@ -6,6 +6,7 @@ supervisor and its watchdog stay off: exactly one owner reconnects, and that is 
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,11 +21,13 @@ from asyncua.common.utils import Buffer
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua import historian, notifier
 from gateway.sources.opcua.addresses import Addresses
-from gateway.sources.opcua.batches import ServiceFault
+from gateway.sources.opcua.alarms import EventFields
+from gateway.sources.opcua.batches import Batches, ServiceFault
 from gateway.sources.opcua.browsing import Browse
-from gateway.sources.opcua.config import OpcUaDevice
-from gateway.sources.opcua.connection import DataValues, Item, ValueColumns
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
+from gateway.sources.opcua.connection import DataValues, History, Item, Standing, ValueColumns
 from gateway.sources.opcua.definitions import Definitions
 from gateway.sources.opcua.faults import translated
 from gateway.sources.opcua.finding import FoundTag
@@ -32,7 +35,7 @@ from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.responses import read_publish, read_republish, read_values
 from gateway.sources.opcua.services import Services, expect
 from gateway.sources.opcua.session import open_channel, open_session
-from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, NODE_UNKNOWN, status_name
+from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, NODE_UNKNOWN, is_good, status_name
 from gateway.sources.opcua.structures import Types
 from gateway.sources.opcua.subscribing import Subscriptions, value_of
 from gateway.sources.opcua.traffic import Traffic
@@ -49,6 +52,7 @@ CLOSE_S: Final = 2.0
 
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
 _SERVER_STATE = Item(0, "i=2259", 0, 0)
+_SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
 
 
 async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
@@ -100,6 +104,7 @@ class AsyncuaConnection:
         self.addresses = Addresses(self.services, clock)
         self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config)
         self._unsubscribed = 0
+        self._event_items: list[int] = []
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
         self._ended: int | None = None
@@ -139,6 +144,36 @@ class AsyncuaConnection:
         """See `Connection.add_items`."""
         return await self._subscriptions.add(items) if len(self._subscriptions) else [self._unsubscribed] * len(items)
 
+    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        """See `Connection.add_events`."""
+        if not len(self._subscriptions):
+            return [self._unsubscribed] * len(wanted)
+        if self._event_items:
+            await self._subscriptions.delete(self._event_items)
+        self.addresses.retry(one.notifier for one in wanted)
+        await self.addresses.resolve(one.notifier for one in wanted)
+        statuses = [self.addresses.status_of(one.notifier) for one in wanted]
+        there = [one for one, status in zip(wanted, statuses, strict=True) if not status]
+        nodes = [self.addresses.node(one.notifier) for one in there]
+        try:
+            with translated("cannot watch events"):
+                results = await notifier.create_items(self._session, self._subscriptions.first_id, nodes, there)
+        except ServiceFault as fault:
+            return [fault.status] * len(wanted)
+        expect(results, there)
+        self._event_items = [result.MonitoredItemId for result in results if is_good(result.StatusCode.value)]
+        told = iter(results)
+        return [status or int(next(told).StatusCode.value) for status in statuses]
+
+    async def refresh_conditions(self) -> bool:
+        """See `Connection.refresh_conditions`."""
+        try:
+            with translated("cannot refresh conditions"):
+                return is_good(await notifier.refresh(self._session, self._subscriptions.first_id))
+        except ServiceFault as fault:
+            log.debug("%s: no ConditionRefresh: %s", self._config.name, fault)
+            return False
+
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""
         while not self._arrived:
@@ -149,11 +184,12 @@ class AsyncuaConnection:
 
     def _take(self, told: Notification) -> None:
         self._ended, lost = told.status, told.lost
+        events: Sequence[EventFields] = told.events
         for columns in told.changes or [columns_of([], 0)]:
             if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
                 raise NotConnected("the server sent a value for a client handle that it was never given")
-            self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost))
-            lost = 0
+            self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost, events))
+            lost, events = 0, ()
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
@@ -191,6 +227,44 @@ class AsyncuaConnection:
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """See `Connection.find`."""
         return await Walker(self.services, self.addresses, self.definitions).find(wanted)
+
+    async def has_history(self, items: Sequence[Item]) -> list[bool]:
+        """See `Connection.has_history`."""
+        await self.addresses.resolve(item.node for item in items)
+
+        async def ask(batch: Sequence[Item]) -> list[bool]:
+            with translated("cannot read"):
+                answers = await historian.have_history(self._session, [self.addresses.node(item.node) for item in batch])
+            expect(answers, batch)
+            return answers
+
+        # History knows whole values: where the server cuts, there is none of the part.
+        asked = [item for item in items if not item.index and not self.addresses.status_of(item.node)]
+        batches = Batches(max(1, self._reads.size // historian.ATTRIBUTES))
+        answers = await batches.run(asked, ask, lambda batch, status: [False] * len(batch))
+        told = dict(zip((item.row for item in asked), (one for some in answers for one in some), strict=True))
+        return [told.get(item.row, False) for item in items]
+
+    async def history(
+        self, items: Sequence[Item], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
+    ) -> list[History]:
+        """See `Connection.history`."""
+        nodes = [self.addresses.node(item.node) for item in items]
+        with translated("cannot read history"):
+            answers = await historian.read_raw(self._session, nodes, start_ns, end_ns, most, points, self._session.types)
+        expect(answers, items)
+        return answers
+
+    async def release_history(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
+        """See `Connection.release_history`."""
+        with translated("cannot read history"):
+            await historian.release(self._session, [self.addresses.node(item.node) for item in items], points)
+
+    async def standing(self) -> Standing:
+        """See `Connection.standing`."""
+        answers = await self.read([_SERVER_STATE, _SERVICE_LEVEL])
+        state, level = (number for answer in answers for number in answer.columns.number.tolist())
+        return Standing(int(state) if math.isfinite(state) else 0, int(level) if math.isfinite(level) else 255)
 
     async def check(self) -> None:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""

@@ -6,7 +6,17 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
-from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs, default
+from gateway.core.fields import (
+    DURATION_SCHEMA,
+    ConfigModel,
+    DeviceModel,
+    DurationNs,
+    IntervalNs,
+    TagModel,
+    TimeoutNs,
+    default,
+    duration_ns,
+)
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.filters import Deadband, Trigger, parse_deadband
 from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND
@@ -68,6 +78,35 @@ _BROWSE_SCHEMA = WithJsonSchema({"anyOf": [_ENTRY, {"type": "array", "items": _E
 _TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "integer"]})
 
 
+def _field_path(text: str) -> str:
+    """A browse path below an event: names joined by /, each with its namespace index where that is not 0."""
+    for name in text.split("/"):
+        index, colon, rest = name.partition(":")
+        if not name.strip() or (colon and not (index.isdecimal() and rest)):
+            raise ValueError(
+                f"{text!r} is no field of an event; expected for instance SourceNode, 2:Batch or ActiveState/Id"
+            )
+    return text
+
+
+class OpcUaEvents(ConfigModel):
+    """A node whose events and alarms are wanted."""
+
+    notifier: NodeText = "i=2253"
+    """NodeId of the object that notifies. The default is the Server object, which reports everything."""
+    severity: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Only events of at least this severity, 1 to 1000."""
+    fields: tuple[Annotated[str, AfterValidator(_field_path)], ...] = ()
+    """Further fields of the events, as browse paths: 2:Batch, ActiveState/Id."""
+
+    @model_validator(mode="after")
+    def _fields_differ(self) -> "OpcUaEvents":
+        twice = sorted({name for name in self.fields if self.fields.count(name) > 1})
+        if twice:
+            raise ValueError(f"fields names {', '.join(twice)} twice; expected each field once")
+        return self
+
+
 class OpcUaDevice(DeviceModel):
     """An OPC UA server."""
 
@@ -75,6 +114,9 @@ class OpcUaDevice(DeviceModel):
     """The word opcua."""
     url: Annotated[str, AfterValidator(_endpoint_url)]
     """Endpoint address of the server, opc.tcp://HOST:PORT/PATH. The port defaults to 4840."""
+    urls: tuple[Annotated[str, AfterValidator(_endpoint_url)], ...] = ()
+    """Further servers of the same nodes. The one that runs and has the highest ServiceLevel is used, another one when it
+    fails or falls below 200, and url again when that has been as good for a minute."""
     mode: Literal["subscribe", "poll"] = "subscribe"
     """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
     interval: IntervalNs = default("1s")
@@ -123,11 +165,33 @@ class OpcUaDevice(DeviceModel):
     """False accepts a trusted certificate that is made for another host name or address than url's."""
     pki: str = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
+    events: tuple[OpcUaEvents, ...] = ()
+    """Events and alarms of the server, which become events of the device (subscribe only)."""
     silence: DurationNs = default("5min")
     """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
     node is watched anew, and when that helps nothing the connection is made anew. With a unit; 0s: never."""
+    history: bool = False
+    """True: after a lost connection the nodes that have a history are read back from the server."""
+    history_most: Annotated[int, duration_ns("1s", "30d"), DURATION_SCHEMA] = default("1h")
+    """How far back that goes at most; with a unit."""
+    history_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    """How many samples of one node are read back at most."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _servers_differ(self) -> "OpcUaDevice":
+        everyone = [self.url, *self.urls]
+        twice = sorted({url for url in everyone if everyone.count(url) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named twice in url and urls; expected a different server each")
+        return self
+
+    @model_validator(mode="after")
+    def _events_need_a_subscription(self) -> "OpcUaDevice":
+        if self.events and self.mode == "poll":
+            raise ValueError("events come by subscription only; expected mode: subscribe, or no events")
+        return self
 
     @model_validator(mode="after")
     def _silence_is_longer_than_the_interval(self) -> "OpcUaDevice":

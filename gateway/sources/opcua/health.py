@@ -1,5 +1,6 @@
 """What a server's device state rests on: nodes it refuses, and samples lost on the way. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +43,10 @@ class Health:
         """Rows whose node is refused at present."""
         return frozenset(self._bad)
 
+    def statuses(self) -> Counter[int]:
+        """How many nodes are refused with what status."""
+        return Counter(bad.status for bad in self._bad.values())
+
     def fail(self, row: int, status: int, now_s: float) -> bool:
         """The node was refused: try again after 60 s, then twice as long each time up to 30 min. True when this is news."""
         known = self._bad.get(row)
@@ -68,10 +73,11 @@ class Health:
         self._complaints[sentence] = now_s + SHOWN_S
         return news
 
-    def state(self, now_s: float) -> DeviceState:
-        """`ok`, or `degraded` with a sentence that names the first few nodes and counts the rest."""
+    def state(self, now_s: float, note: str = "") -> DeviceState:
+        """`ok`, or `degraded` with a sentence: the note, the first few refused nodes and how many more, complaints."""
         self._complaints = {sentence: end for sentence, end in self._complaints.items() if end > now_s}
-        reasons = [self._refused()] if self._bad else []
+        reasons = [note] if note else []
+        reasons += [self._refused()] if self._bad else []
         reasons += sorted(self._complaints)
         return DeviceState(self._device, "degraded", "; ".join(reasons)) if reasons else DeviceState(self._device, "ok")
 

@@ -18,12 +18,14 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary, variant_from_binary
 
-from gateway.sources.opcua.connection import ValueColumns
+from gateway.sources.opcua.alarms import EventFields
+from gateway.sources.opcua.connection import History, ValueColumns
 from gateway.sources.opcua.publishing import Notification
 from gateway.sources.opcua.structures import EXTENSION_OBJECT, Types, typed
-from gateway.sources.opcua.wire import Fallback, WireError, decode_values, to_ns
+from gateway.sources.opcua.wire import Fallback, WireError, columns_of, decode_values, to_ns
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
+_HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
 _DEEPEST: Final = 16
 
 
@@ -57,6 +59,35 @@ def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumn
     count = max(0, _number(buffer, 4, signed=True))  # -1: no list
     columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, variants(types or Types()))
     return columns, server_ns
+
+
+def read_history(answer: Buffer, types: Types | None = None) -> list[History]:
+    """A HistoryReadResponse (Part 4, 5.10.3) with HistoryData (Part 11, 6.5.2), one answer per node. Raises as above."""
+    buffer, _ = _head(answer)
+    try:
+        variant = variants(types or Types())
+        return [_history(buffer, variant) for _ in range(max(0, _number(buffer, 4, signed=True)))]
+    except WireError:
+        raise
+    except Exception as error:  # asyncua raises anything on bytes it does not understand
+        raise WireError(str(error) or type(error).__name__) from error
+
+
+def _history(buffer: Buffer, variant: Fallback) -> History:
+    status, length = _number(buffer, 4), _number(buffer, 4, signed=True)
+    point = bytes(buffer.read(length)) if length > 0 else b""
+    place = buffer.copy()
+    kind, encoding = nodeid_from_binary(buffer), buffer.read(1)
+    if encoding == b"\x00":
+        return History(status, point, columns_of([], 0))
+    body = buffer.copy(_number(buffer, 4, signed=True))
+    end = body.cur_pos + len(body)
+    buffer.skip(end - buffer.cur_pos)
+    if kind != _HISTORY_DATA or encoding != b"\x01":
+        raise WireError(f"history as {place.copy().read(4).hex()} is not what was asked for")
+    count = max(0, _number(body, 4, signed=True))
+    columns, _ = decode_values(_all(body)[:end], body.cur_pos, count, False, variant)
+    return History(status, point, columns)
 
 
 def _head(answer: Buffer) -> tuple[Buffer, int]:
@@ -100,7 +131,13 @@ def _message(buffer: Buffer, subscription: int, available: Sequence[int], varian
             buffer.skip(place.cur_pos - buffer.cur_pos)
             if isinstance(other, ua.StatusChangeNotification):
                 told.status = other.Status.value
+            elif isinstance(other, ua.EventNotificationList):
+                told.events += [_event(one) for one in other.Events or ()]
     return told
+
+
+def _event(given: ua.EventFieldList) -> EventFields:
+    return EventFields(given.ClientHandle, [plain(value) for value in given.EventFields or ()])
 
 
 def _number(buffer: Buffer, size: int, *, signed: bool = False) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,14 +14,19 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.finding import NotFound, keep
+from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.labels import Labels
+from gateway.sources.opcua.readback import Historian
+from gateway.sources.opcua.redundancy import Servers
 from gateway.sources.opcua.silence import Silence, stale_rows
+from gateway.sources.opcua.statistics import Statistics
 from gateway.sources.opcua.status import (
     CANNOT_SUBSCRIBE,
     count_overflows,
@@ -38,10 +44,12 @@ SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
 GRACE_S: Final = 0.5
 FIRST_COMPARE_S: Final = 30.0
+EVENTS_RETRY_S: Final = 60.0
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
 LOST: Final = "notifications were lost on the way"
 STALE: Final = "nodes said nothing although their values changed, and are watched anew"
+EVENTS_LOST: Final = "the server dropped events because they came too fast"
 DEAD: Final = "the server keeps the connection alive but sends no data, not even for nodes that were just added"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 
@@ -59,7 +67,7 @@ class OpcUaSource:
         self._tags: Sequence[OpcUaTag] = entry.tags
         self._number = entry.number
         self._clock = clock
-        self._connect = connect
+        self._servers = Servers(self._config, connect, clock)
         self._columns = TagColumns.of(entry.first_tag, entry.tags)
         self._tagging = Tagging(self._config, entry.tags)
         self._items = self._tagging.items
@@ -67,11 +75,13 @@ class OpcUaSource:
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
-        self._lost_count = 0
-        self._republished = 0
+        self._statistics = Statistics()
         self._waiting_since: float | None = None
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
         self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
+        self._gaps = Gaps(len(self._items)) if self._config.history else None
+        self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
+        self._events_due_s = math.inf
         self._adding = asyncio.Lock()
         refresh_s = self._config.refresh / 1e9
         self._compared_s = clock.monotonic() - refresh_s + min(refresh_s, FIRST_COMPARE_S)
@@ -81,7 +91,7 @@ class OpcUaSource:
         self._health = Health(self._number, self._tags)
         self._labels = Labels(self._columns.first_tag, len(self._tags))
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
-        self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE), 0)
+        self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
 
     @property
     def devices(self) -> Sequence[int]:
@@ -91,11 +101,15 @@ class OpcUaSource:
     async def open(self) -> None:
         """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
         self._reset()
-        self._connection = await self._connect(self._config, self._clock)
+        self._connection = await self._servers.open()
+        self._statistics.opened(self._clock.monotonic())
+        if self._gaps is not None:
+            self._gaps.begin()
         self._polled = set()
         if self._config.mode == "subscribe":
             self._silence.begin(self._clock.monotonic())
             await self._watch_nodes(self._connection, self._items)
+            await self._watch_events(self._connection)
             self._tell()
         else:
             self._polled = {item.row for item in self._items}
@@ -117,15 +131,11 @@ class OpcUaSource:
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
-        now = self._connection.traffic.republished if self._connection else 0
-        return {
-            self._number: {
-                "bad_nodes": len(self._health.bad_rows),
-                "lost": self._lost_count,
-                "republished": self._republished + now,
-                "polled": len(self._polled),
-            }
-        }
+        traffic = self._connection.traffic if self._connection else None
+        bad_rows = self._tagging.rows_of(self._health.bad_rows)
+        bad = self._health.statuses() + self._silence.bad_statuses(bad_rows)
+        report = self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())
+        return {self._number: report | {"polled": len(self._polled)}}
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -137,7 +147,7 @@ class OpcUaSource:
                 await asyncio.wait([tasks])
         finally:
             if connection is not None:
-                self._republished += connection.traffic.republished
+                self._statistics.closed(connection.traffic)
                 await connection.close()
 
     async def _run(self, connection: Connection) -> None:
@@ -155,6 +165,9 @@ class OpcUaSource:
                 if subscribe:
                     group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
                     group.create_task(self._doubt(connection), name=f"opcua silence {self._config.name}")
+                if self._gaps is not None and self._gaps.waiting:
+                    back = self._read_back(connection, self._gaps)
+                    group.create_task(back, name=f"opcua history {self._config.name}")
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
         finally:
@@ -167,7 +180,8 @@ class OpcUaSource:
             self._waiting_since = None
             if values.lost:
                 self._lose(LOST, values.lost)
-            self._silence.heard(values.columns, self._clock.monotonic())
+            if values.events:
+                await self._take_events(connection, values)
             await self._accept(values)
 
     async def _listen(self, connection: Connection) -> None:
@@ -200,9 +214,13 @@ class OpcUaSource:
         while True:
             await self._clock.sleep(min(CHECK_S, connection.check_s))
             await connection.check()
+            if self._servers.is_redundant:
+                await self._servers.judge(connection)
             due = self._tagging.items_of(self._health.due(self._clock.monotonic()))
             if due := [item for item in due if item.row not in self._polled]:
                 await self._watch_nodes(connection, due)
+            if self._clock.monotonic() >= self._events_due_s:
+                await self._watch_events(connection)
             self._report_losses()
             self._tell()
 
@@ -252,6 +270,25 @@ class OpcUaSource:
                 detail = change.detail() | {"severity": 300}
                 self._inbox.report(Event("model", self._clock.now_ns(), self._number, None, detail))
 
+    async def _read_back(self, connection: Connection, gaps: Gaps) -> None:
+        """Fill the gap from the server's history, once the first values say where it ends; only with believable times."""
+        await self._clock.sleep(2 * self._config.interval / 1e9 + GRACE_S)
+        now_ns = self._clock.now_ns()
+        if abs(connection.traffic.clock_ms) * 1e6 > self._config.clock_tolerance:
+            log.warning("%s: history is not read back because the clocks differ", self._config.name)
+            return
+        gaps.settle(now_ns)
+
+        async def put(values: DataValues) -> None:
+            block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
+            self._statistics.history += len(block)
+            await self._inbox.put_late(block)
+
+        historian = Historian(connection, self._items, self._clock, self._config.history_samples, put)
+        for result in await historian.read(gaps, now_ns - self._config.history_most):
+            if result.nodes:
+                self._inbox.report(Event("history", self._clock.now_ns(), self._number, None, result.detail()))
+
     async def _watch_nodes(self, connection: Connection, items: Sequence[Item]) -> None:
         """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
         async with self._adding:
@@ -277,13 +314,43 @@ class OpcUaSource:
             log.warning("%s: %d of %d nodes are polled: %s", self._config.name, len(self._polled), len(items), reason)
         return [0 if item.row in self._polled else status for item, status in zip(items, statuses, strict=True)]
 
+    async def _watch_events(self, connection: Connection) -> None:
+        """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused."""
+        wanted = self._config.events
+        if not wanted:
+            return
+        statuses = await connection.add_events(wanted)
+        refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]
+        self._events_due_s = self._clock.monotonic() + EVENTS_RETRY_S if refused else math.inf
+        for notifier, status in refused:
+            self._complain(f"events of {notifier} are refused: {status_name(status)}", 1)
+        if len(refused) < len(wanted):
+            await connection.refresh_conditions()
+
+    async def _take_events(self, connection: Connection, values: DataValues) -> None:
+        off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
+        for given in values.events:
+            for event in self._alarms.take(given, values.received_ns, abs(off_ns) <= self._config.clock_tolerance):
+                self._statistics.events += 1
+                self._inbox.report(event)
+        if self._alarms.lost:
+            self._lose(EVENTS_LOST, 1)
+        if self._alarms.needs_refresh:
+            await connection.refresh_conditions()
+        self._alarms.lost = self._alarms.needs_refresh = False
+
     async def _accept(self, values: DataValues) -> None:
         if not len(values):
             return
+        self._statistics.values += len(values)
+        self._silence.heard(values.columns, self._clock.monotonic())
+        if self._gaps is not None:
+            self._gaps.heard(values.columns)
         values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._config.clock_tolerance)
         overflows = count_overflows(values.columns.status)
         if overflows:
+            self._statistics.overflows += overflows
             self._lose(OVERFLOWED, overflows)
         self._judge_nodes(values.columns)
         for told in (objects, self._labels.of(block)):
@@ -306,7 +373,7 @@ class OpcUaSource:
 
     def _lose(self, sentence: str, count: int) -> None:
         self._dropped[sentence] += count
-        self._lost_count += count
+        self._statistics.lost += count
         self._complain(sentence, count)
 
     def _report_losses(self) -> None:
@@ -323,4 +390,4 @@ class OpcUaSource:
         self._tell()
 
     def _tell(self) -> None:
-        self._inbox.tell(self._health.state(self._clock.monotonic()))
+        self._inbox.tell(self._health.state(self._clock.monotonic(), self._servers.note))

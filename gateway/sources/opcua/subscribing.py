@@ -68,6 +68,15 @@ class Subscriptions:
         """One of the subscriptions shows a sign of life at least this often; 0 without any."""
         return min((one.keepalive_s for one in self._subscriptions), default=0.0)
 
+    @property
+    def first_id(self) -> int:
+        """The subscription that was created first, in which other things than items may be watched."""
+        return self._subscriptions[0].id
+
+    async def delete(self, ids: Sequence[int]) -> None:
+        """End what is watched beside items."""
+        await self._delete(self.first_id, ids)
+
     def knows(self, row: int) -> bool:
         """The server was given this client handle."""
         return 0 <= row <= self._most_row
@@ -116,13 +125,15 @@ class Subscriptions:
             ids[subscription].append(item_id)
         for subscription, some in ids.items():
             subscription.room += len(some)
+            await self._delete(subscription.id, some)
 
-            async def delete(batch: Sequence[int], of: int = subscription.id) -> None:
-                params = ua.DeleteMonitoredItemsParameters(SubscriptionId=of, MonitoredItemIds=list(batch))
-                with translated("cannot stop watching nodes"):
-                    await self._session.delete_monitored_items(params)
+    async def _delete(self, subscription: int, ids: Sequence[int]) -> None:
+        async def delete(batch: Sequence[int]) -> None:
+            params = ua.DeleteMonitoredItemsParameters(SubscriptionId=subscription, MonitoredItemIds=list(batch))
+            with translated("cannot stop watching nodes"):
+                await self._session.delete_monitored_items(params)
 
-            await self.creations.run(some, delete, lambda batch, status: None)
+        await self.creations.run(ids, delete, lambda batch, status: None)
 
     async def _unranged(self, items: Sequence[Item]) -> dict[int, int]:
         """Percentages need an EURange (Part 8, 6.2): the items that have none, each with the status that says so."""
