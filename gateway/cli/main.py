@@ -34,6 +34,9 @@ DEFAULT_CONFIG = Path("config")
 
 Security = Annotated[str, typer.Option(help="OPC UA, as in a device file: auto, none, or a policy's name.")]
 SecurityMode = Annotated[str, typer.Option(metavar="MODE", help="OPC UA: SignAndEncrypt or Sign.")]
+CheckHost = Annotated[
+    bool, typer.Option("--check-host/--no-check-host", help="OPC UA: the server's certificate must name the URL's host.")
+]
 OpcUaUser = Annotated[
     str, typer.Option("--username", show_default=False, help="OPC UA; the password comes from GATEWAY_OPCUA_PASSWORD.")
 ]
@@ -125,6 +128,7 @@ def read(
     security: Security = "auto",
     security_mode: SecurityMode = "SignAndEncrypt",
     username: OpcUaUser = "",
+    check_host: CheckHost = True,
     pki: cert.Folder = cert.DEFAULT,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
@@ -143,7 +147,9 @@ def read(
     if what.startswith("opc.tcp:"):  # each of these ends the command
         from gateway.cli.opcua import device, nodes, read_opcua
 
-        server = device(what, **_login(security, security_mode, username, pki), timeout=timeout and f"{timeout:.3f}s")
+        server = device(
+            what, **_login(security, security_mode, username, check_host, pki), timeout=timeout and f"{timeout:.3f}s"
+        )
         if not tags:
             raise typer.BadParameter('expected NodeIds or browse paths, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
         _print(lambda: read_opcua(server, nodes(tags)))
@@ -234,6 +240,7 @@ def browse(
     security: Security = "auto",
     security_mode: SecurityMode = "SignAndEncrypt",
     username: OpcUaUser = "",
+    check_host: CheckHost = True,
     pki: cert.Folder = cert.DEFAULT,
 ) -> None:
     """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file.
@@ -245,13 +252,16 @@ def browse(
     from gateway.cli.opcua import device, entry
 
     wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type)
-    server = device(url, **_login(security, security_mode, username, pki))
+    server = device(url, **_login(security, security_mode, username, check_host, pki))
     _print(lambda: run_browse(server, wanted, most, as_csv=csv))
 
 
-def _login(security: str, mode: str, username: str, pki: Path) -> dict[str, str | None]:
-    password = os.environ.get("GATEWAY_OPCUA_PASSWORD", "") if username else None
-    return {"security": security, "security_mode": mode, "username": username, "password": password, "pki": str(pki)}
+def _login(security: str, mode: str, username: str, check_host: bool, pki: Path) -> dict[str, str | bool | None]:
+    password = os.environ.get("GATEWAY_OPCUA_PASSWORD") if username else None
+    if username and password is None:
+        raise typer.BadParameter("there is no password: set GATEWAY_OPCUA_PASSWORD", param_hint="--username")
+    keys = {"security": security, "security_mode": mode, "username": username, "password": password, "pki": str(pki)}
+    return keys | {"check_host": None if check_host else False}
 
 
 @app.command()
