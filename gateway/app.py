@@ -6,7 +6,7 @@ import random
 import secrets
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -16,12 +16,16 @@ from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Layout, Source
 from gateway.core.sourcekind import DeviceEntry
 from gateway.encoding.encoder import Encoder, StatusText
-from gateway.encoding.layouts import JSON, DeviceLayout
+from gateway.encoding.layouts import JSON, layout_for
+from gateway.encoding.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
+from gateway.encoding.thinning import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
 from gateway.runtime.certificates import CertificateWatch
+from gateway.runtime.counter import KeptCounter
 from gateway.runtime.expiry import Expiring
+from gateway.runtime.observed import Observed
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.status import StatusBoard
@@ -62,8 +66,6 @@ class Gateway:
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
         chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
-        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
-        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will)
         self.board = StatusBoard(
             len(table.devices),
             topics.status,
@@ -76,21 +78,28 @@ class Gateway:
             clock,
             encode_loss=self._loss,
             decode_loss=encoder.read_loss,
+            merge=merge_windows,
             report=self.event,
         )
-        self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
+        node = self._sparkplug(topics) if root.publish.layout == "sparkplug" else None
+        queue = Observed(self.outbox, node.observe) if node else self.outbox
+        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
+        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
+        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=_will_of(node) if node else will)
         self.publisher = Publisher(
             self.client,
             self.outbox,
             clock,
             in_flight=root.mqtt.in_flight,
             ack_timeout_s=root.mqtt.timeout / 1e9,
-            layout=_layout(root.mqtt),
+            layout=node or _expiring(layout_for(root.publish, settings.publishing, topics), root.mqtt),
             status=self.board,
             set_live=self.outbox.set_live,
             tries=root.mqtt.tries,
             status_type=JSON,
             first_delay_s=_first_delay_s(clock, root.mqtt.start_spread / 1e9),
+            session=node,
+            subscriber=self.client,
         )
         self.sources = list(_sources(settings, clock))
         self.supervisors = [
@@ -98,9 +107,28 @@ class Gateway:
             for source in self.sources
         ]
 
+    def _sparkplug(self, topics: Topics) -> SparkplugNode:
+        root = self.settings.root
+        counter = KeptCounter(root.outbox.path.with_name(f"{root.outbox.path.name}.bdseq"), BD_SEQ_MODULUS)
+        node = SparkplugNode(
+            root.publish,
+            topics,
+            self.settings.table,
+            {"Boot": self.boot, "Version": __version__, "Config": self.settings.hash},
+            summaries=root.publish.summaries,
+            states=self.board.states,
+            now_ms=lambda: self.clock.now_ns() // 1_000_000,
+            next_bd_seq=counter.next,
+        )
+        node.wake = self.board.wake
+        return node
+
     def _loss(self, loss: Loss) -> Message:
         span = f"{loss.first_seq}..{loss.last_seq}"
-        log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
+        if loss.cause == "thinned":
+            log.info("messages merged", topic=loss.topic, count=loss.count, seq=span)
+        else:
+            log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
         return self.encoder.loss(loss, self.clock.now_ns())
 
     def event(self, event: Event) -> None:
@@ -128,6 +156,7 @@ class Gateway:
                 gc.freeze()  # the configuration lives as long as the process: no need to walk it again and again
                 notifier.send("READY=1")
                 log.info("running", boot=self.boot, config=self.settings.hash, version=__version__)
+                log.info("outbox", file=str(self.settings.root.outbox.path), waiting=self.outbox.stats.messages)
                 await stop.wait()
                 notifier.send("STOPPING=1")
                 log.info("stopping")
@@ -179,9 +208,17 @@ def _examples(state: str, names: list[str]) -> str:
     return f" ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
 
 
-def _layout(config: MqttConfig) -> Layout:
+def _will_of(node: SparkplugNode) -> Callable[[], Will]:
+    def will() -> Will:
+        packet = node.will()
+        return Will(packet.topic, packet.payload, retain=False)
+
+    return will
+
+
+def _expiring(layout: Layout, config: MqttConfig) -> Layout:
     expiry_s = config.expiry // 1_000_000_000
-    return Expiring(DeviceLayout(), expiry_s, expiry_s if config.expiry_backlog else 0)
+    return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
 
 
 def _first_delay_s(clock: Clock, most_s: float) -> float:

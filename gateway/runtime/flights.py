@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -58,7 +58,9 @@ class Flights:
         limit: int,
         delays: Callable[[], Iterator[float]],
         suspects: Suspects,
+        seal: Callable[[Packet], Packet] = lambda packet: packet,
     ) -> None:
+        """seal: what each packet goes through immediately before it is sent, in the order of sending."""
         self._sink = sink
         self._deliveries = deliveries
         self._layout = layout
@@ -66,6 +68,7 @@ class Flights:
         self._limit = limit
         self._delays = delays
         self._suspects = suspects
+        self._seal = seal
         self._pauses: Iterator[float] | None = None
         self._open: dict[_Flight, Delivery] = {}
         self._flying: dict[asyncio.Future[None], _Flying] = {}
@@ -121,6 +124,13 @@ class Flights:
     def send_status(self, status: tuple[str, bytes], properties: Properties) -> asyncio.Future[None]:
         """Publish topic and payload retained; the outbox knows nothing of it."""
         return self._launch(Packet(*status, retain=True, properties=properties), _Flight(None))
+
+    def tell(self, packets: Sequence[Packet]) -> asyncio.Future[None] | None:
+        """Publish packets of which the outbox knows nothing, at once; the future is that of the last one."""
+        told = None
+        for packet in packets:
+            told = self._launch(packet, _Flight(None))
+        return told
 
     async def room(self) -> int:
         """Wait until something may be sent; returns how many deliveries, if they are like the last one."""
@@ -188,6 +198,7 @@ class Flights:
             await self._landed.wait()
 
     def _launch(self, packet: Packet, flight: _Flight) -> asyncio.Future[None]:
+        packet = self._seal(packet)
         future = self._sink.publish(packet.topic, packet.payload, retain=packet.retain, properties=packet.properties)
         self._flying[future] = _Flying(packet.topic, flight, self._clock.monotonic())
         future.add_done_callback(self._land)

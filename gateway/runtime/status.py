@@ -31,11 +31,20 @@ class StatusBoard:
         """The newest state of a device."""
         return self._states[device]
 
+    def states(self) -> Mapping[int, DeviceState]:
+        """The newest states."""
+        return self._states
+
+    def wake(self) -> None:
+        """Make `changed` return although no state is new."""
+        self._news.set()
+
     def current(self) -> tuple[str, bytes]:
         """Topic and payload of the birth and of every later status."""
         self._news.clear()
         return self._topic, self._encode(self._states)
 
     async def changed(self) -> None:
-        """Return when `current` would say something new."""
+        """Return when `current` would say something new; what made it return is then no news any more."""
         await self._news.wait()
+        self._news.clear()

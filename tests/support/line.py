@@ -40,15 +40,23 @@ class Line:
 
 @contextlib.asynccontextmanager
 async def running_line(
-    folder: Path, mosquitto: str, *, root: str = EVERY_WINDOW, tags: int = 5, proxied: bool = False, **environ: str
+    folder: Path,
+    mosquitto: str,
+    *,
+    root: str = EVERY_WINDOW,
+    tags: int = 5,
+    proxied: bool = False,
+    broker_lines: str = "",
+    **environ: str,
 ) -> AsyncIterator[Line]:
     """Start all of it; end all of it, whatever happened. The gateway is running, its first windows may be on their way.
 
     proxied: the gateway reaches the broker through `Line.proxy`, the subscriber without it.
+    broker_lines: more of mosquitto.conf.
     """
     (folder / "broker").mkdir()
     broker = Mosquitto(mosquitto, folder / "broker", persistent=True)
-    await broker.start(QUEUES)
+    await broker.start(QUEUES, *([broker_lines] if broker_lines else []))
     async with ScriptedServer(free_port()) as device, Proxy(broker.port, mqtt=True) as proxy:
         url = f"tcp://127.0.0.1:{device.port}"
         upstream = proxy.url if proxied else broker.url

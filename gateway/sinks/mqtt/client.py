@@ -1,6 +1,7 @@
 """The MQTT client as the gateway sees it: a sink, and a subscriber for `gateway tail`."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from gateway.core.errors import NotConnected, Permanent
@@ -35,8 +36,9 @@ class MqttClient:
     packet size and topic alias maximum are honoured. Runs on any event loop with `add_reader`, uvloop included.
     """
 
-    def __init__(self, config: MqttConfig, *, client_id: str = "", will: Will | None = None) -> None:
-        """client_id: used where the configuration has none; empty lets the broker choose."""
+    def __init__(self, config: MqttConfig, *, client_id: str = "", will: Will | Callable[[], Will] | None = None) -> None:
+        """client_id: used where the configuration has none; empty lets the broker choose. will: one, or a new one for each
+        connection."""
         self._config = config
         self._client_id = config.client_id or client_id
         self._will = will
@@ -72,9 +74,10 @@ class MqttClient:
 
     async def _open(self, address: Address) -> Link:
         link: Link | None = None
+        will = self._will() if callable(self._will) else self._will
         try:
             async with asyncio.timeout(self._timeout_s):
-                engine = await self._dialer.dial(lambda: connect(address, self._config, self._client_id, self._will))
+                engine = await self._dialer.dial(lambda: connect(address, self._config, self._client_id, will))
                 link = Link(engine, topic_aliases=self._config.topic_aliases)
                 await link.start()
         except TimeoutError:

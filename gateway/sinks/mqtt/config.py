@@ -1,7 +1,6 @@
 """Where the broker is and how to speak to it."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, model_validator
@@ -9,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretS
 from gateway.core.fields import (
     DURATION_SCHEMA,
     ConfigModel,
+    ExistingFile,
     IntervalNs,
     TimeoutNs,
     check_name,
@@ -112,13 +112,14 @@ Pins = Annotated[
 
 
 class MqttTls(ConfigModel):
-    """TLS, used when the url begins with mqtts:// or wss://. Version 1.3, or 1.2. The files are read at each connect."""
+    """TLS, used when the url begins with mqtts:// or wss://. Version 1.3, or 1.2. The files are read at each connect;
+    relative paths count from the configuration folder."""
 
-    ca: Path | None = None
+    ca: ExistingFile | None = None
     """PEM file of the CA that signed the broker's certificate. Default: what the operating system trusts."""
-    cert: Path | None = None
+    cert: ExistingFile | None = None
     """PEM file of the gateway's own certificate (and its chain), where the broker asks for one. Needs `key`."""
-    key: Path | None = None
+    key: ExistingFile | None = None
     """PEM file of the private key to `cert`, not encrypted."""
     alpn: Annotated[tuple[str, ...], AfterValidator(check_alpn)] = ()
     """Protocol names for brokers that share a port with others, for instance [mqtt] or AWS's [x-amzn-mqtt-ca]."""

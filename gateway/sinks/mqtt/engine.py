@@ -51,7 +51,8 @@ class Engine(mqtt.Client):
         self.max_inflight_messages_set(0)  # Link keeps the window; paho's costs a scan per acknowledgement
         self.on_socket_register_write = _ignore  # without one paho writes at once
         if will is not None:
-            self.will_set(will.topic, will.payload, qos=1, retain=True, properties=_will(will, config) if v5 else None)
+            properties = _will(will, config) if v5 else None
+            self.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
         if config.username:
             self.username_pw_set(config.username, config.password.get_secret_value() or None)
         properties = _properties(PacketTypes.CONNECT)

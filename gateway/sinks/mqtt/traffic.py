@@ -8,11 +8,12 @@ from gateway.core.errors import GatewayError
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """The last will: what the broker publishes, retained and at QoS 1, when this client vanishes (MQTT 5.0, 3.1.2.5)."""
+    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5)."""
 
     topic: str
     payload: bytes
     content_type: str = ""
+    retain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,3 +88,10 @@ def test_a_variable_that_is_no_text_is_refused_or_survives(tmp_path: Path, monke
     monkeypatch.setenv("GATEWAY__NAME", "\udcff")
     (problem,) = problems_of(write(tmp_path))
     assert problem.key == "GATEWAY__NAME"
+
+
+def test_one_underscore_too_few_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_MQTT_URL", "mqtt://h")
+    monkeypatch.setenv("GATEWAY_CONFIG", "/etc/gateway")
+    (warning,) = load(write(tmp_path)).warnings
+    assert warning == "environment: GATEWAY_MQTT_URL is not read; GATEWAY__MQTT__URL is, with two underscores"
