@@ -11,6 +11,7 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -34,8 +35,9 @@ class WebSocket(Stream):
         if not self._ended:
             self._ended = True
             with suppress(OSError):
-                self._protocol.send_close(1000)
-                self._collect()
+                if self._protocol.state is State.OPEN:
+                    self._protocol.send_close(1000)
+                    self._collect()
                 self.flush()
                 # with unread bytes the system would send a reset, which can overtake the goodbye
                 self._sock.shutdown(socket.SHUT_WR)
@@ -76,8 +78,8 @@ class WebSocket(Stream):
                 self._fault = f"what came is not WebSocket: {self._protocol.parser_exc}"
 
     def _put(self, data: bytes) -> None:
-        if self._ended:
-            raise ConnectionAbortedError("the broker has closed the WebSocket")
+        if self._protocol.state is not State.OPEN:
+            raise ConnectionAbortedError(self._fault or "the broker has closed the WebSocket")
         self._protocol.send_binary(data)
         self._collect()
 
