@@ -242,7 +242,7 @@ async def test_a_text_frame_ends_the_connection(broker: Mosquitto) -> None:
         (b"\xf2\x00", "reserved bits"),
         (b"\x82\x81abcdx", "masking"),
         (b"\x09\x00", "fragmented control frame"),
-        (b"\x88\x02\x03\xe8", "closed the connection"),
+        (b"\x88\x02\x03\xe8", "closed the"),
     ],
 )
 async def test_what_is_no_websocket_ends_the_connection_and_nothing_else(junk: bytes, words: str) -> None:

@@ -79,7 +79,7 @@ class WebSocket(Stream):
 
     def _put(self, data: bytes) -> None:
         if self._protocol.state is not State.OPEN:
-            raise ConnectionAbortedError(self._fault or "the broker has closed the WebSocket")
+            raise ConnectionAbortedError(self._fault or "the broker closed the WebSocket")
         self._protocol.send_binary(data)
         self._collect()
 
