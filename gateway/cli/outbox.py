@@ -20,6 +20,8 @@ from gateway.core.messages import Lane, Message
 from gateway.encoding.encoder import Encoder
 from gateway.outbox.looking import Look, looking
 from gateway.outbox.records import LOSS_LANE
+from gateway.outbox.refused import is_refused_file, opened
+from gateway.outbox.sealing import seal_of
 
 EXIT_DAMAGED: Final = 1
 
@@ -43,7 +45,10 @@ def stats(path: Path, key_file: str = "") -> int:
 
 
 def export(path: Path, target: Path, key_file: str = "") -> int:
-    """Write every readable message as one JSON line to a new file; nothing is removed from the outbox."""
+    """Write every readable message as one JSON line to a new file; nothing is removed from the outbox. path: an outbox, or
+    the file beside it with what the broker refused."""
+    if is_refused_file(path):
+        return _export_refused(path, target, key_file)
 
     def write(look: Look) -> int:
         if look.locked:
@@ -61,6 +66,25 @@ def export(path: Path, target: Path, key_file: str = "") -> int:
         return EXIT_DAMAGED if broken else 0
 
     return _with(path, key_file, write)
+
+
+def _export_refused(path: Path, target: Path, key_file: str) -> int:
+    written = broken = 0
+    try:
+        seal = seal_of(key_file)
+        with path.open("rb") as source, target.open("xb") as file:
+            for line in source:
+                try:
+                    file.write(orjson.dumps(opened(line, seal), option=orjson.OPT_APPEND_NEWLINE))
+                    written += 1
+                except (ValueError, KeyError, TypeError):
+                    broken += 1
+    except (GatewayError, OSError) as error:
+        typer.echo(str(error), err=True)
+        return EXIT_CONFIG
+    hint = "" if key_file or not broken else "; if it is encrypted, name its key with --key-file"
+    typer.echo(f"{written} messages exported, {broken} unreadable{hint}", err=True)
+    return EXIT_DAMAGED if broken else 0
 
 
 def verify(path: Path, key_file: str = "") -> int:
