@@ -81,7 +81,6 @@ class DeviceMetrics:
     def __init__(self, name: str, aliases: "count[int]", *, statistics: bool) -> None:
         self.name = name
         self.born = False
-        self.alive = False
         self._aliases = aliases
         self._statistics = statistics
         self._metrics: dict[str, Metric] = {}

@@ -226,13 +226,26 @@ def test_what_a_device_that_is_away_had_to_say_comes_as_history():
     assert kinds(bench.see(bench.node.news())) == [("DDEATH", "press")]
 
 
-def test_that_all_is_bad_is_the_death_of_a_device_that_is_away():
-    """A message ends in at least one packet, and this one says the same."""
+def test_that_all_is_bad_needs_no_words_beside_a_death():
+    """A message ends in at least one packet: after a birth for its history the device's DDEATH, else one without metrics."""
     bench = Bench()
     bench.set(0, DOWN)
     bench.connect()
     bad = bench.window([0], count=0, good=0, used=0, last=np.nan, quality=0x08)
+    assert bench.send(bad) == [("NDATA", "", {})]
+    bench.send(bench.window([0]), hist=True)
     assert kinds(bench.send(bad)) == [("DDEATH", "press")]
+
+
+def test_the_first_window_of_a_device_that_is_back_is_live_even_before_the_news():
+    bench = Bench()
+    bench.set(0, DOWN)
+    bench.connect()
+    bench.set(0, OK)
+    seen = bench.send(bench.window([0]))
+    assert kinds(seen) == [("DBIRTH", "press"), ("DDATA", "press")]
+    assert "is_historical" not in seen[1][2]["temp"]
+    assert bench.see(bench.node.news()) == []
 
 
 @pytest.mark.parametrize(
