@@ -14,6 +14,14 @@ QUALITY: Final = {"good": 192, "uncertain": 64, "bad": 0}
 
 SUMMARY_FIELDS: Final = ("n", "min", "max", "mean", "std")
 _STATISTICS: Final = ("min", "max", "mean", "std")
+_LIMITS: Final = {
+    DataType.FLOAT: (-3.4028234663852886e38, 3.4028234663852886e38),
+    DataType.INT64: (-(2.0**63), 2.0**63 - 1024),
+    DataType.UINT64: (0.0, 2.0**64 - 2048),
+    DataType.BOOLEAN: (0.0, 1.0),
+}
+"""The numbers of each type that float64 has."""
+
 _INTEGERS: Final = (DataType.INT64, DataType.UINT64)
 _FIRST_UINT64_ONLY: Final = 2**63
 
@@ -57,11 +65,17 @@ def _kind_for(known: DataType, value: Any) -> DataType:
     elif isinstance(value, int):
         large = value >= _FIRST_UINT64_ONLY or (known is DataType.UINT64 and value >= 0)
         kind = DataType.UINT64 if large else DataType.INT64
-    elif (known in _INTEGERS and not value.is_integer()) or (known is DataType.BOOLEAN and value not in (0.0, 1.0)):
+    elif known in _LIMITS and not _within(known, value):
         kind = DataType.DOUBLE
     else:
         kind = known
     return kind
+
+
+def _within(kind: DataType, value: float) -> bool:
+    """Whether a type carries a number as it is, as far as its digits go."""
+    low, high = _LIMITS[kind]
+    return low <= value <= high and (kind is DataType.FLOAT or value.is_integer())
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,6 +265,26 @@ def test_a_value_of_another_type_is_born_before_it_is_told(value, kind, told):
     assert kinds(bench.send(bench.value(3, value))) == [("DDATA", "line")]
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "kind"),
+    [(None, 1e39, DataType.DOUBLE), (None, 1e38, DataType.FLOAT), (5, 7.0, DataType.INT64), (5, 1e300, DataType.DOUBLE),
+     (5, 2.5, DataType.DOUBLE), (2**64 - 1, -1.0, DataType.DOUBLE), (2**64 - 1, 2.0**64, DataType.DOUBLE),
+     (2**63, 2.0**62, DataType.UINT64), (True, 2.0, DataType.DOUBLE), (True, 1.0, DataType.BOOLEAN),
+     ("A", 1.5, DataType.STRING)],
+)  # fmt: skip
+def test_no_number_is_bent_to_fit_its_type(first, then, kind):
+    """A window's number that the type does not carry gets another type, never another value."""
+    bench = Bench()
+    bench.connect()
+    tag, name = (1, "speed") if first is None else (0, "temp")
+    if first is not None:
+        bench.send(bench.value(tag, first))
+    _, _, metrics = bench.send(bench.window([tag], last=then))[-1]
+    told = metrics[name]["value"]
+    assert metrics[name]["datatype"] == kind
+    assert told == ("1.5" if kind is DataType.STRING else float(np.float32(then)) if kind is DataType.FLOAT else then)
+
+
 def test_a_rounded_number_is_left_to_its_exact_message():
     bench = Bench()
     bench.connect()
