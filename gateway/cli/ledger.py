@@ -92,6 +92,14 @@ class Spans:
             found.append((first, last))
         return found
 
+    def fill(self, first: int, last: int, count: int) -> None:
+        """Add up to `count` of the numbers that are missing in first..last: a loss that does not say which ones."""
+        for begin, end in self.gaps(first, last):
+            taken = min(count, end - begin + 1)
+            if taken:
+                self.add(begin, begin + taken - 1)
+            count -= taken
+
 
 @dataclass(slots=True)
 class _Parts:
@@ -207,7 +215,7 @@ class Ledger:
         known = Spans((*track.received, *track.lost))
         # by their ends, so that a wide span leaves a narrow one its numbers
         for (begin, end, _), count in sorted(track.partly_lost.items(), key=lambda item: item[0][1]):
-            _account(known, max(begin, first), end, count)
+            known.fill(max(begin, first), end, count)
         open_gaps = known.gaps(first, last)
         return Row(
             topic=topic,
@@ -236,15 +244,6 @@ class Ledger:
         apart_ms = min(track.dur_ms, average_ms) if track.dur_ms else average_ms
         earliest_ms = right_ms - (right - gap[0]) * apart_ms
         return self._last_ms[boot] - earliest_ms <= bound_ms
-
-
-def _account(known: Spans, first: int, last: int, count: int) -> None:
-    """Fill up to `count` of the numbers that are missing in first..last: a loss that does not say which ones."""
-    for begin, end in known.gaps(first, last):
-        taken = min(count, end - begin + 1)
-        if taken:
-            known.add(begin, begin + taken - 1)
-        count -= taken
 
 
 def _size(spans: Iterable[tuple[int, int]]) -> int:

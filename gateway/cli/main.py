@@ -113,7 +113,8 @@ def read(
         str, typer.Argument(metavar="DEVICE|URL", help="A configured device, or tcp://host:502, opc.tcp://host:4840.")
     ],
     tags: Annotated[
-        list[str] | None, typer.Argument(metavar="TAG...", help="Tags; NodeIds with an opc.tcp URL.", show_default="all")
+        list[str] | None,
+        typer.Argument(metavar="TAG...", help="Tags; NodeIds or browse paths with an opc.tcp URL.", show_default="all"),
     ] = None,
     unit: Annotated[int, typer.Option(min=0, max=255, help="Unit id, with a URL.")] = 1,
     address: Annotated[str, typer.Option(help="First register or bit, with a URL: holding:100 or 40101.")] = "holding:0",
@@ -140,12 +141,12 @@ def read(
     from gateway.cli.read import read_address, read_tags
 
     if what.startswith("opc.tcp:"):  # each of these ends the command
-        from gateway.cli.opcua import device, read_opcua
+        from gateway.cli.opcua import device, nodes, read_opcua
 
         server = device(what, **_login(security, security_mode, username, pki), timeout=timeout and f"{timeout:.3f}s")
         if not tags:
-            raise typer.BadParameter('expected NodeIds, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
-        _print(lambda: read_opcua(server, tags))
+            raise typer.BadParameter('expected NodeIds or browse paths, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
+        _print(lambda: read_opcua(server, nodes(tags)))
     if "://" in what:
         _print(lambda: read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
     _print(lambda: read_tags(config, what, tags or [], timeout))
@@ -219,7 +220,15 @@ def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://h
 @app.command()
 def browse(
     url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")],
-    root: Annotated[str, typer.Option(metavar="NODE", help="Where to begin; i=85 is the Objects folder.")] = "i=85",
+    root: Annotated[
+        str, typer.Option(metavar="NODE", help="Where to begin: a NodeId, or a browse path such as /Objects/2:Line.")
+    ] = "i=85",
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only variables of these names: Motor*.Speed.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="None of these.")] = None,
+    depth: Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Levels below the root.")] = 32,
+    of_type: Annotated[str, typer.Option("--type", metavar="NODE", help="Only in objects of this type.")] = "",
     csv: Annotated[bool, typer.Option("--csv", help="A tag file of all numeric variables, for config/tags/.")] = False,
     most: Annotated[int, typer.Option(min=1, metavar="N", help="Nodes at most.")] = 10_000,
     security: Security = "auto",
@@ -233,10 +242,11 @@ def browse(
     option is wrong.
     """
     from gateway.cli.opcua import browse as run_browse
-    from gateway.cli.opcua import device
+    from gateway.cli.opcua import device, entry
 
+    wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type)
     server = device(url, **_login(security, security_mode, username, pki))
-    _print(lambda: run_browse(server, root, most, as_csv=csv))
+    _print(lambda: run_browse(server, wanted, most, as_csv=csv))
 
 
 def _login(security: str, mode: str, username: str, pki: Path) -> dict[str, str | None]:
@@ -323,7 +333,23 @@ def outbox_export(
 
 @outbox.command("verify")
 def outbox_verify(file: OutboxFile, key_file: OutboxKey = "") -> None:
-    """Check every row. Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read."""
+    """Check every row, and of each boot and topic that nothing is both there and declared lost; say where holes are.
+
+    Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read.
+    """
     from gateway.cli.outbox import verify
 
     raise typer.Exit(verify(file, key_file))
+
+
+@outbox.command("peek")
+def outbox_peek(
+    file: OutboxFile,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="So many of each topic.")] = 1,
+    whole: Annotated[bool, typer.Option("--whole", help="Do not cut long payloads.")] = False,
+    key_file: OutboxKey = "",
+) -> None:
+    """Show the newest messages of each topic. Exit code 2 when the file cannot be read."""
+    from gateway.cli.outbox import peek
+
+    raise typer.Exit(peek(file, count, whole, key_file))

@@ -166,12 +166,15 @@ class StatusText:
         self._head = {"boot": boot, "version": version, "config": config}
         self._table = table
 
-    def online(self, since_ms: int, devices: Mapping[int, DeviceState]) -> bytes:
-        """The birth: every device's state, `since` when the gateway started."""
+    def online(
+        self, since_ms: int, devices: Mapping[int, DeviceState], certificates: Mapping[str, int] | None = None
+    ) -> bytes:
+        """The birth: every device's state, `since` when the gateway started; certificates: when they end, ms, by owner."""
         states = {
             self._table.devices[number]: {"state": state.state, "reason": state.reason} for number, state in devices.items()
         }
-        return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states})
+        more = {"certificates": certificates} if certificates else {}
+        return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states} | more)
 
     def offline(self, since_ms: int, reason: str) -> bytes:
         """The last will (reason `connection lost`) or a proper goodbye; nothing is known of devices any more."""

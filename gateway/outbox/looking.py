@@ -1,7 +1,7 @@
 """Looking into an outbox from outside, whether its gateway runs or not: read-only, takes no lock, changes nothing."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ _ROWS: Final = (
     "SELECT m.id, m.lane, m.topic, m.boot, m.seq, m.start_ms, m.end_ms, m.checksum, m.payload, m.coded, t.name, b.name"
     " FROM message m LEFT JOIN topic t ON t.id = m.topic LEFT JOIN boot b ON b.id = m.boot ORDER BY m.id"
 )
+_ROW: Final = _ROWS.replace("ORDER BY m.id", "WHERE m.id = ?")
 _LOSSES: Final = "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail FROM loss"
 
 
@@ -53,8 +54,24 @@ class Look:
         """Every row by id, one at a time; payloads are empty when `locked`. Raises DamagedError where it cannot be read."""
         locked = self.locked
         with translated():
-            for *row, topic, boot in self._db.execute(_ROWS):
-                yield Found(row[0], row[1], self._message(row, topic, boot, locked) if topic and boot else None)
+            for row in self._db.execute(_ROWS):
+                yield self._found(row, locked)
+
+    def newest(self, count: int) -> list[Found]:
+        """The newest `count` rows of each topic, by topic and id. Reads ids and topics of all rows, but few payloads."""
+        ids: dict[int, list[int]] = {}
+        with translated():
+            for id, topic in self._db.execute("SELECT id, topic FROM message ORDER BY id DESC"):
+                some = ids.setdefault(topic, [])
+                if len(some) < count:
+                    some.append(id)
+            rows = [self._db.execute(_ROW, (id,)).fetchone() for some in ids.values() for id in reversed(some)]
+        found = [self._found(row, self.locked) for row in rows]
+        return sorted(found, key=lambda f: f.message.topic if f.message else "")
+
+    def _found(self, columns: Sequence[Any], locked: bool) -> Found:
+        *row, topic, boot = columns
+        return Found(row[0], row[1], self._message(row, topic, boot, locked) if topic and boot else None)
 
     def _message(self, row: list[Any], topic: str, boot: str, locked: bool) -> Message | None:
         _, lane, _, _, seq, start_ms, end_ms, _, kept, coded = row

@@ -1,9 +1,12 @@
 """The database: the only file that knows aiosqlite."""
 
 import asyncio
+import errno
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +15,8 @@ import aiosqlite
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, checksum, is_sound
-from gateway.outbox.faults import DamagedError, UnwritableError, translated
+from gateway.outbox.faults import DamagedError, MovedError, UnwritableError, translated
+from gateway.outbox.files import sync_folder
 from gateway.outbox.names import Names
 from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage, Wanted
 from gateway.outbox.schema import PAGE_BYTES, SETTINGS, SIGN, identify, steps
@@ -23,6 +27,7 @@ CHECKED_WHOLE_BYTES: Final = 16 * 2**20
 MOST_VICTIMS: Final = 20_000
 """Rows to give up in one transaction: bounds its memory and its share of the log."""
 
+_COPY_PAGES: Final = 4096
 _STEP_ROWS: Final = 64
 _SCAN_ROWS: Final = 500
 
@@ -115,6 +120,14 @@ class Store:
         await self._check_seal()
         # the header is read without SQLite before the next start, so it must not lag behind in the log
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        await asyncio.to_thread(self._sync_folder)
+
+    def _sync_folder(self) -> None:
+        try:
+            sync_folder(self._path)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that knows no such thing
+                raise Retryable(f"{self._path.parent}: {error.strerror}") from error
 
     async def _check_seal(self) -> None:
         """Raises ConfigError when the file's payloads were encrypted with another key, or with one and there is none."""
@@ -264,17 +277,43 @@ class Store:
                 found += (m for row in await self._rows(_ONE, (id,)) if (m := self._read(row)[1]) is not None)
         return found
 
+    @property
+    def is_moved(self) -> bool:
+        """The file that is open is not at its path any more: SQLite would go on writing to nowhere."""
+        if self._db is None:
+            return False
+        try:
+            return os.stat(self._path).st_ino != self._inode
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # a write will tell
+
+    async def write_again(self, most_s: float) -> None:
+        """Copy the database that is open, but moved or deleted, to its path, where there is no file; the copy has then to be
+        opened. Raises also DamagedError when that takes longer than `most_s`; what was begun is removed."""
+        deadline = time.monotonic() + most_s
+
+        def in_time(*_: int) -> None:
+            if time.monotonic() > deadline:
+                raise DamagedError(f"the file was moved or deleted, and writing it again took longer than {most_s:g} s")
+
+        try:
+            with translated(), closing(sqlite3.connect(self._path, check_same_thread=False)) as copy:
+                await self._database.backup(copy, pages=_COPY_PAGES, progress=in_time)
+        except BaseException:
+            self._path.unlink(missing_ok=True)
+            raise
+
     def usage(self) -> Usage:
         """Bytes on disk as of the last commit, and what the file system has left at this moment."""
         count, free = self._pages
+        if self.is_moved:
+            raise MovedError("the file was deleted or moved")
         try:
-            if os.stat(self._path).st_ino != self._inode:
-                raise FileNotFoundError
             room = os.statvfs(self._path.parent)
             wal = self._path.with_name(self._path.name + "-wal")
             log = wal.stat().st_size if wal.exists() else 0
-        except FileNotFoundError as error:
-            raise DamagedError("the file was deleted or moved") from error  # SQLite would go on writing to nowhere
         except OSError as error:
             raise Retryable(f"{self._path.parent}: {error.strerror}") from error
         return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log, room.f_bavail * room.f_frsize)

@@ -12,7 +12,7 @@ from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
 from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.faults import DamagedError, UnwritableError
+from gateway.outbox.faults import DamagedError, MovedError, UnwritableError
 from gateway.outbox.files import set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
@@ -135,8 +135,8 @@ class Writer:
     # -- commits
 
     def wants_commit(self, now: float) -> bool:
-        """Something beside messages and deletions is due: losses to keep or to announce, a look for what is too old."""
-        return self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
+        """Something beside messages and deletions is due: losses, a look for what is too old, a file that went."""
+        return self.store.is_moved or self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
     async def commit(self, put_by: float = inf) -> bool:
         """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
@@ -147,6 +147,8 @@ class Writer:
             try:
                 if not self.store.is_open:
                     await self._open()
+                if self.store.is_moved:
+                    raise MovedError("the file was deleted or moved")
                 await self._room.expire()
                 self._announce()
                 await self._write(put_by)
@@ -242,6 +244,13 @@ class Writer:
     # -- a disk that fails
 
     async def _replaced(self, error: DamagedError) -> bool:
+        """True when there is a file again, with all or what was left of the old one."""
+        try:
+            if isinstance(error, MovedError) and await self._written_again(error):
+                return True
+        except Retryable as refusal:
+            self._refuse(refusal)
+            return False
         held = self.memory.held_ids
         lost = sum(self.store.totals.messages.values()) - self.memory.disk_lost()
         self.ledger.store_lost()
@@ -250,6 +259,21 @@ class Writer:
         except Retryable as refusal:
             self._refuse(refusal)
             return False
+        return True
+
+    async def _written_again(self, error: MovedError) -> bool:
+        """The file went, but it is still open: all of it is put in its place again. False when that cannot be done."""
+        try:
+            kept = set_aside(self._config.path, self._clock.now_ns())
+            await self.store.write_again(RESCUE_S)
+        except OSError as refusal:
+            raise Retryable(f"{self._config.path} was deleted or moved and cannot be written again: {refusal}") from refusal
+        except DamagedError:
+            return False
+        await self.store.close()
+        await self.store.open(self._boot, self._started_ms)
+        self._room.restart()
+        self._tell("moved", reason=str(error), kept=str(kept or ""))
         return True
 
     async def _replace(self, error: DamagedError, lost: int | None, held: frozenset[int] = frozenset()) -> None:

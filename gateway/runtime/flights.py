@@ -1,6 +1,7 @@
 """Messages on their way to the broker, and what each answer means for the outbox."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,11 +31,12 @@ class _Flight:
 
 @dataclass(slots=True, eq=False)
 class _Flying:
-    """One packet without its PUBACK."""
+    """One packet without its PUBACK. overtaken_at: when one that was sent later had its answer."""
 
     topic: str
     flight: _Flight
     sent_at: float
+    overtaken_at: float = math.inf
 
 
 class Flights:
@@ -148,14 +150,14 @@ class Flights:
         """Return a reason once acknowledgements stay away for `limit_s`.
 
         A slow broker is not a lost one: each PUBACK restarts the time. But they come in order (MQTT 5.0, 4.6), so one
-        that is overdue ten times was lost.
+        that has been overtaken for ten times as long was lost.
         """
         while True:
             now = self._clock.monotonic()
             oldest = next(iter(self._flying.values()), None)
             due = now + limit_s
             if oldest is not None:
-                due = min(max(oldest.sent_at, self._last_answer) + limit_s, oldest.sent_at + _OVERDUE * limit_s)
+                due = min(max(oldest.sent_at, self._last_answer) + limit_s, oldest.overtaken_at + _OVERDUE * limit_s)
                 if due <= now:
                     return f"no acknowledgement for {oldest.topic} within {limit_s:g} s"
             await self._clock.sleep(due - now)
@@ -206,6 +208,9 @@ class Flights:
             return  # the end of the session has taken it back, or will
         del self._flying[future]
         self._last_answer = self._clock.monotonic()
+        oldest = next(iter(self._flying.values()), None)
+        if oldest is not None and oldest.sent_at < flying.sent_at:
+            oldest.overtaken_at = min(oldest.overtaken_at, self._last_answer)
         self._landed.set()
         if error is None:
             self._accepted(flying.flight)

@@ -19,6 +19,7 @@ from gateway.runtime.suspects import Suspects
 log = structlog.get_logger("publisher")
 
 _STABLE_S = 30.0
+_MANY_SHORT = 3
 _IDLE_S = 0.2
 _FAREWELL_S = 0.5
 _STATUS_RETRY_S = 5.0
@@ -83,7 +84,8 @@ class Publisher:
         seal = (session.numbered,) if session else ()
         self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries), *seal)
         self._held: deque[Delivery] = deque()
-        self._failure_told = Seldom(clock)
+        self._failure_told, self._hint_told = Seldom(clock), Seldom(clock)
+        self._short = 0
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -170,6 +172,16 @@ class Publisher:
             log.info("broker disconnected", up_s=up_s, acked=self.acked)
         else:
             log.warning("broker connection lost", reason=reason, up_s=up_s, released=self.released)
+            self._hint(short=bool(self._broken) and up_s < _STABLE_S)
+
+    def _hint(self, *, short: bool) -> None:
+        self._short = self._short + 1 if short else 0
+        if self._short >= _MANY_SHORT and self._hint_told.due("short"):
+            log.warning(
+                "broker connections do not last",
+                in_a_row=self._short,
+                hint="does another gateway with this name, or another client with this client id, use the broker?",
+            )
 
     async def _admission(self) -> str:
         """Where the layout has a session of its own: wait until it may send. Returns why it never will, or nothing."""

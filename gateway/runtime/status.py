@@ -23,6 +23,10 @@ class StatusBoard:
         self._news.set()
         return True
 
+    def renew(self) -> None:
+        """Something else that the status says has changed."""
+        self._news.set()
+
     def state_of(self, device: int) -> DeviceState:
         """The newest state of a device."""
         return self._states[device]

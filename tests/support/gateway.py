@@ -165,6 +165,11 @@ class Subscriber:
         self._client.loop_stop()
         assert not self.faults, self.faults
 
+    def come_back(self) -> None:
+        """After `close`: the broker has kept the session."""
+        self._client.reconnect()
+        self._client.loop_start()
+
     def __enter__(self) -> "Subscriber":
         return self.wait_ready()
 

@@ -57,7 +57,7 @@ async def running_line(
     (folder / "broker").mkdir()
     broker = Mosquitto(mosquitto, folder / "broker", persistent=True)
     await broker.start(QUEUES, *([broker_lines] if broker_lines else []))
-    async with ScriptedServer(free_port()) as device, Proxy(broker.port) as proxy:
+    async with ScriptedServer(free_port()) as device, Proxy(broker.port, mqtt=True) as proxy:
         url = f"tcp://127.0.0.1:{device.port}"
         upstream = proxy.url if proxied else broker.url
         config = write_config(folder, upstream, [Modbus("press", url, tags, interval="200ms")], root=root)

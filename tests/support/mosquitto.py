@@ -133,14 +133,15 @@ class Authority:
         return [*lines, f"cafile {self.certificate}", "require_certificate true"] if client else lines
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int = 1) -> x509.CertificateBuilder:
-        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+        now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+        end = now + days * day
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(end - datetime.timedelta(days=2))
+            .not_valid_before(min(now, end) - day)
             .not_valid_after(end)
         )
 

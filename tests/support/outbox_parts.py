@@ -100,6 +100,7 @@ class Losses:
         self.encoded.append(loss)
         now_ms = NOW_NS // 10**6
         said = {"boot": self._boot, "seq": len(self.encoded), "kind": "loss", "of_boot": loss.boot}
+        said |= {"start": loss.start_ms, "end": loss.end_ms}
         payload = json.dumps(asdict(loss) | {"loss": asdict(loss)} | said).encode()
         return Message("g/event", self._boot, len(self.encoded), Lane.EVENT, now_ms, now_ms, payload)
 

@@ -11,7 +11,8 @@ from gateway.sinks.mqtt.brokers import Brokers
 from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.dial import Dialer
-from gateway.sinks.mqtt.link import LARGEST_PACKET_BYTES, Link, Socket, connect, hang_up
+from gateway.sinks.mqtt.engine import Engine, connect, hang_up
+from gateway.sinks.mqtt.link import LARGEST_PACKET_BYTES, Link
 from gateway.sinks.mqtt.packing import pack
 from gateway.sinks.mqtt.reasons import unreachable
 from gateway.sinks.mqtt.traffic import Outgoing, Received, Will
@@ -43,7 +44,7 @@ class MqttClient:
         self._will = will
         self._timeout_s = config.timeout / 1e9
         self._link: Link | None = None
-        self._dialer: Dialer[Socket] = Dialer(hang_up)
+        self._dialer: Dialer[Engine] = Dialer(hang_up)
         self._prober: Dialer[None] = Dialer(lambda _: None)
         self._probing: asyncio.Task[None] | None = None
         self._brokers = Brokers(len(config.addresses), config.return_after / 1e9)
@@ -76,8 +77,8 @@ class MqttClient:
         will = self._will() if callable(self._will) else self._will
         try:
             async with asyncio.timeout(self._timeout_s):
-                socket = await self._dialer.dial(lambda: connect(address, self._config, self._client_id, will))
-                link = Link(socket, topic_aliases=self._config.topic_aliases)
+                engine = await self._dialer.dial(lambda: connect(address, self._config, self._client_id, will))
+                link = Link(engine, topic_aliases=self._config.topic_aliases)
                 await link.start()
         except TimeoutError:
             raise self._silence(address, link) from None

@@ -38,7 +38,7 @@ def connect_wire(address: Address, tls: MqttTls, timeout_s: float) -> Connected:
         if sock is not None:
             sock.close()
         if isinstance(error, OSError | ValueError) and not isinstance(error, NotConnected):
-            raise unreachable(error, address.host, address.port, timeout_s) from None
+            raise unreachable(error, address.host, address.port, timeout_s, tls.server_name) from None
         raise
 
 

@@ -207,7 +207,7 @@ def test_a_missing_folder_is_a_problem_like_any_other(tmp_path: Path) -> None:
     """No such folder, or a file in its place."""
     for path in (tmp_path / "nowhere", tmp_path / "file"):
         (tmp_path / "file").write_text(ROOT)
-        with pytest.raises(ConfigError, match="no such folder"):
+        with pytest.raises(ConfigError, match=r"no such folder|is a file"):
             load(path)
 
 
@@ -311,6 +311,61 @@ def test_a_tag_on_the_topic_of_another_tag_s_events_is_refused(tmp_path):
     (problem,) = problems_of(write(tmp_path, files))
     assert (problem.file, problem.line) == ("devices/b.yaml", 4)
     assert "already that of tag a/a" in problem.message
+
+
+SAYS: dict[str, tuple[dict[str, str | bytes | None], tuple[str, int, str]]] = {
+    "a truth in another language": (
+        {"gateway.yaml": "name: g\npublish: {summaries: ja}\n"}, ("gateway.yaml", 2, "true or false"),
+    ),
+    "a quote without end": (
+        {"gateway.yaml": 'name: "g\nmqtt:\n  root: a\n'}, ("gateway.yaml", 4, "that begins in line 1"),
+    ),
+    "another ending of the name": ({"gateway.yaml": None, "gateway.yml": ROOT}, ("gateway.yaml", 0, "gateway.yml to be")),
+    "UTF-16": ({"gateway.yaml": ROOT.encode("utf-16")}, ("gateway.yaml", 1, "expected UTF-8)")),
+    "UTF-16 from a spreadsheet": ({"tags/press.csv": CSV.encode("utf-16")}, ("tags/press.csv", 1, "CSV UTF-8")),
+    "a header in capitals": ({"tags/press.csv": CSV.replace("name", "Name")}, ("tags/press.csv", 1, "not 'Name'")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAYS)
+def test_messages_say_what_helps(case: str, tmp_path: Path) -> None:
+    files, (file, line, words) = SAYS[case]
+    told = [str(p) for p in problems_of(write(tmp_path, files)) if (p.file, p.line) == (file, line)]
+    assert [text for text in told if words in text], told
+
+
+def test_all_problems_of_a_table_come_at_once(tmp_path: Path) -> None:
+    """A wrong cell, a name that stands twice, once in a wrong row; a wrong header does not hide the names."""
+    table = "name,address,{}\na,holding:0,\na,nowhere:1,\nb,coil:1,\nb,coil:2,bool\n"
+    assert sorted(places_of(write(tmp_path, {"tags/press.csv": table.format("type")}))) == [
+        ("tags/press.csv", 3, "address"),
+        ("tags/press.csv", 3, "name"),
+        ("tags/press.csv", 5, "name"),
+    ]
+    assert sorted(places_of(write(tmp_path, {"tags/press.csv": table.format("typ")}))) == [
+        ("tags/press.csv", 1, "typ"),
+        ("tags/press.csv", 3, "name"),
+        ("tags/press.csv", 5, "name"),
+    ]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a file .expected the folder it lies in"):
+        load(write(tmp_path) / "gateway.yaml")
+
+
+def test_passwords_that_others_can_read_are_a_warning(tmp_path: Path) -> None:
+    files = {
+        "gateway.yaml": "name: g\nmqtt: {url: mqtt://far, username: me, password: x}\n",
+        "devices/line.yaml": LINE + "username: me\npassword: x\n",
+        "devices/press.yaml": PRESS + "# password: x\n",
+    }
+    write(tmp_path, files)
+    (tmp_path / "gateway.yaml").chmod(0o640)
+    (tmp_path / "devices" / "line.yaml").chmod(0o644)
+    clear, readable = sorted(load(tmp_path).warnings)
+    assert "line.yaml: everybody on this machine can read its password" in clear + readable
+    assert "mqtt.password travels in clear" in clear + readable
 
 
 def test_a_device_cannot_leave_sparkplug(tmp_path):
