@@ -144,7 +144,7 @@ def test_a_second_demo_gets_other_ports():
 def test_a_killed_demo_leaves_nothing_behind(tmp_path):
     """SIGKILL of the demo: broker and gateway end by themselves."""
     demo = Demo(tmp_path / "log")
-    demo.says("tags")
+    demo.says(" tags  oil_temp")
     children = demo.children()
     assert len(children) == 2
     demo.process.kill()
