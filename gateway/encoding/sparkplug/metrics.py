@@ -7,15 +7,16 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.encoding.sparkplug.wire import DataType, set_property, set_value
+from gateway.encoding.sparkplug.wire import DataType, new_payload, set_property, set_value
 
 QUALITY: Final = {"good": 192, "uncertain": 64, "bad": 0}
 """Values of the metric property `Quality`, as hosts know them from OPC DA."""
 
 SUMMARY_FIELDS: Final = ("n", "min", "max", "mean", "std")
 _STATISTICS: Final = ("min", "max", "mean", "std")
+_LARGEST_FLOAT: Final = 3.4028234663852886e38
 _LIMITS: Final = {
-    DataType.FLOAT: (-3.4028234663852886e38, 3.4028234663852886e38),
+    DataType.FLOAT: (-_LARGEST_FLOAT, _LARGEST_FLOAT),
     DataType.INT64: (-(2.0**63), 2.0**63 - 1024),
     DataType.UINT64: (0.0, 2.0**64 - 2048),
     DataType.BOOLEAN: (0.0, 1.0),
@@ -38,16 +39,25 @@ class Metric:
     time_ms: int = 0
     quality: int = 0
 
+    def _is_plain(self, value: Any) -> bool:
+        """A float that its type carries: nearly all values, so it is looked at first."""
+        kind = self.kind
+        return type(value) is float and (
+            kind is DataType.DOUBLE or (kind is DataType.FLOAT and abs(value) <= _LARGEST_FLOAT)
+        )
+
     def fit(self, value: Any) -> bool:
         """Make the type one that carries `value`. True if it is another one than before, so that a birth is due."""
+        if value is None or self._is_plain(value):
+            return False
         kind = _kind_for(self.kind, value)
         changed, self.kind = kind is not self.kind, kind
         return changed
 
     def carried(self, value: Any) -> Any:
         """The value as this type carries it."""
-        if value is None:
-            return None
+        if value is None or self._is_plain(value):
+            return value
         if self.kind is DataType.STRING:
             return value if isinstance(value, str) else orjson.dumps(value).decode()
         if self.kind is DataType.BOOLEAN:
@@ -146,6 +156,16 @@ class DeviceMetrics:
                 yield f"Summary/{name}/{what}", row[what], body["ts"], QUALITY.get(row["q"], 0), {}
 
 
+def _quality_alone(quality: int) -> Any:
+    entry = new_payload().metrics.add()
+    set_property(entry, "Quality", DataType.INT32, quality)
+    return entry.properties
+
+
+_QUALITY_ALONE: Final = {quality: _quality_alone(quality) for quality in QUALITY.values()}
+"""The property that every value has, made once."""
+
+
 def write_birth(payload: Any, metric: Metric, now_ms: int) -> None:
     """A metric in a birth: name, alias, type, newest value, unit (6.4.10)."""
     entry = payload.metrics.add(
@@ -164,6 +184,6 @@ def write_told(payload: Any, told: Told, *, historical: bool) -> None:
     if historical:
         entry.is_historical = True
     set_value(entry, metric.kind, told.value)
-    set_property(entry, "Quality", DataType.INT32, told.quality)
+    entry.properties.CopyFrom(_QUALITY_ALONE[told.quality])
     for key, value in told.extra.items():
         set_property(entry, key, DataType.INT64 if key == "n" else DataType.DOUBLE, value)
