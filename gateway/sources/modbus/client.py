@@ -5,6 +5,7 @@ import errno
 import socket
 import ssl
 import struct
+from contextlib import suppress
 from typing import Any, Final
 
 from pymodbus.transport.serialtransport import create_serial_connection
@@ -22,7 +23,6 @@ _FRAMINGS: Final[dict[str, type[Mbap | Rtu | Ascii]]] = {
 }  # fmt: skip
 _SILENCE_S: Final = 0.02
 _LONGEST_DRAIN_S: Final = 1.0
-_NEXT_ADDRESS_S: Final = 0.25  # a name with several addresses: the next one is tried beside one that does not answer
 _UNACKNOWLEDGED_MS: Final = 10_000
 _KEEPALIVE_S: Final = 10
 
@@ -54,15 +54,17 @@ class ModbusLink:
         self.close()
         try:
             async with asyncio.timeout(timeout_s):
-                self._transport, self._conversation = await self._dial()
+                self._transport, self._conversation = await self._dial(timeout_s)
         except TimeoutError:
             raise NotConnected(f"{self._name} did not accept a connection within {timeout_s:g} s") from None
         except OSError as error:
             raise NotConnected(f"{self._name}: {_reason(error)}") from error
         self._last_unit, self._dirty = -1, False
+        if not (self._endpoint.is_serial or self._endpoint.scheme == "udp"):
+            _watch(self._transport.get_extra_info("socket"))
         await asyncio.sleep(self._endpoint.connect_pause_s)
 
-    async def _dial(self) -> tuple[Any, "_Conversation"]:
+    async def _dial(self, timeout_s: float) -> tuple[Any, "_Conversation"]:
         loop, to = asyncio.get_running_loop(), self._endpoint
         if to.is_serial:
             return await create_serial_connection(  # type: ignore[return-value]
@@ -70,15 +72,15 @@ class ModbusLink:
             )
         if to.scheme == "udp":
             return await loop.create_datagram_endpoint(self._converse, remote_addr=(to.host, to.port))
-        if to.scheme == "tls":
-            name = to.options.get("server_name", to.host)
-            made = await loop.create_connection(
-                self._converse, to.host, to.port, ssl=_tls(to), server_hostname=name, happy_eyeballs_delay=_NEXT_ADDRESS_S
-            )
-        else:
-            made = await loop.create_connection(self._converse, to.host, to.port, happy_eyeballs_delay=_NEXT_ADDRESS_S)
-        _watch(made[0].get_extra_info("socket"))
-        return made
+        tls: dict[str, Any] = (
+            {"ssl": _tls(to), "server_hostname": to.options.get("server_name", to.host)} if to.scheme == "tls" else {}
+        )
+        *others, last = await _addresses(to.host, to.port)
+        for address in others:  # one that leads nowhere must not use up the time of the next
+            with suppress(OSError):
+                async with asyncio.timeout(timeout_s / (len(others) + 1)):
+                    return await loop.create_connection(self._converse, address, to.port, **tls)
+        return await loop.create_connection(self._converse, last, to.port, **tls)
 
     def _converse(self) -> "_Conversation":
         return _Conversation(self._framing, self._name)
@@ -178,6 +180,13 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext:
             reason = wrong if isinstance(error, ssl.SSLError) else error.strerror or str(error)
             raise OSError(f"cert={options['cert']} with key={options['key']} cannot be used: {reason}") from error
     return context
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    """What the name stands for now, asked at every connect; a name or address with one meaning stays as it is."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+    return addresses if len(addresses) > 1 else [host]
 
 
 def _reason(error: OSError) -> str:

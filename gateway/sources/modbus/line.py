@@ -3,31 +3,26 @@
 import asyncio
 from collections.abc import Sequence
 
-from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.link import BadReply, ExceptionReply, Link
 from gateway.sources.modbus.types import Table
 
-_IDLE_S = 1.0
-
 
 class Line:
     """One of several links to the same units, one open at a time; the others are backups.
 
-    Many controllers close a connection on which nothing was asked for some seconds. That is no failure: where the link had
-    served, it is opened again at once, and when the peer closes that one as well, with the next request. What cannot be
-    opened again is NotConnected, within a second.
+    Many controllers close a connection on which nothing was asked for some seconds, some now and then in the middle. Where
+    the connection had served, that is no failure yet: it is opened again at once, and when the peer closes that one as well
+    before it served, with the next request. What cannot be opened again is NotConnected, within a second.
     """
 
-    def __init__(self, links: Sequence[Link], clock: Clock, counters: ConnectionCounters) -> None:
+    def __init__(self, links: Sequence[Link], counters: ConnectionCounters) -> None:
         """links: the one that is wanted, then those that replace it."""
         self._links = links
-        self._clock = clock
         self._counters = counters
         self._turn = 0
         self._timeout_s = 0.0
-        self._heard_s = 0.0
         self._is_open = self._served = self._is_reopened = self._is_resting = False
         self._opening = asyncio.Lock()
 
@@ -70,29 +65,26 @@ class Line:
             raise NotConnected("closed by the device before it answered anything; does it allow one more connection?")
 
     async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
-        """See `Link.read`."""
+        """See `Link.read`. On a connection that had served and is lost meanwhile, it is asked once more on a new one."""
         if not self._link.connected and (self._served or self._is_reopened):
             await self._reopen()
-        was_idle = self._served and self._clock.monotonic() - self._heard_s > _IDLE_S
+        had_served = self._served
         try:
             return await self._read(unit, table, start, count, timeout_s)
         except NotConnected:
-            if not was_idle:
+            if not had_served:
                 raise
-        await self._reopen()  # it was closed just while this was on its way
+        await self._reopen()
         return await self._read(unit, table, start, count, timeout_s)
 
     async def _read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
         try:
             payload = await self._link.read(unit, table, start, count, timeout_s)
         except (ExceptionReply, BadReply):
-            self._heard()
+            self._served = True
             raise
-        self._heard()
+        self._served = True
         return payload
-
-    def _heard(self) -> None:
-        self._served, self._heard_s = True, self._clock.monotonic()
 
     async def _reopen(self) -> None:
         async with self._opening:

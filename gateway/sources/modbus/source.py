@@ -59,7 +59,7 @@ class ModbusSource:
         self._url = endpoint.url
         self._counters = ConnectionCounters()
         self._endpoints = self._units[0].config.endpoints
-        self._line = Line([link(one) for one in self._endpoints], clock, self._counters)
+        self._line = Line([link(one) for one in self._endpoints], self._counters)
         self._most = min(unit.config.max_in_flight for unit in self._units)
         self._flights: set[asyncio.Task[None]] = set()
         self._schedule: Schedule[Poll] = Schedule()
