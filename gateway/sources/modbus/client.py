@@ -158,7 +158,7 @@ class ModbusLink:
 
 def _expire(future: "asyncio.Future[bytes]", timeout_s: float) -> None:
     if not future.done():
-        future.set_exception(NoReply(f"no reply within {timeout_s:g} s"))
+        future.set_exception(NoReply(f"no reply within {timeout_s:.3g} s"))
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext:
