@@ -1,6 +1,7 @@
 """What plants have: connections that are closed, allowed once, slow to wake, unplugged, refused, doubled; on both loops."""
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
@@ -159,6 +160,29 @@ async def test_a_server_that_resets_in_the_middle_of_a_reply(port: int) -> None:
         await running.open()
         assert await good(running, 3) == [DeviceState(0, "ok")]
         await running.close()
+
+
+async def test_all_requests_that_were_in_flight_when_the_connection_went_end_quietly(port: int) -> None:
+    """One error is told to the supervisor; the others are not left behind for asyncio to complain about."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+
+    async def hang_up_at_four(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        if len(server.asks) == 4:
+            writer.transport.abort()
+
+    async with ScriptedServer(port, hang_up_at_four) as server:
+        tags: list[dict[str, object]] = [{"address": f"holding:{200 * place}"} for place in range(4)]
+        device = entry(tags, url=f"tcp://127.0.0.1:{port}", interval="1h", timeout="10s", max_in_flight=4)
+        (running,) = KIND.build([device], SystemClock())
+        await running.open()
+        with pytest.raises(NotConnected):
+            await good(running)
+        await running.close()
+        del running
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
 
 
 async def test_a_vanished_peer_is_left_to_the_kernel_to_notice(port: int) -> None:

@@ -131,8 +131,9 @@ class ModbusSource:
         full = len(self._flights) == self._most
         wait_s = None if full else self._schedule.wait_ns(now_ns, _LOOK_NS) / _NS
         done, self._flights = await asyncio.wait(self._flights, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        for flight in done:
-            flight.result()
+        for error in [flight.exception() for flight in done]:  # each is asked for, one is enough
+            if error is not None:
+                raise error
 
     async def _idle(self, now_ns: int) -> None:
         # loops count in milliseconds: a shorter wait would end early and be begun again
