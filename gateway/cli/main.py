@@ -1,8 +1,9 @@
 """All commands, with what they say of themselves. Their work is imported only when they are called."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -44,6 +45,15 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _print(work: Callable[[], int]) -> NoReturn:
+    """Do what is nothing but printing, and end with its exit code."""
+    from gateway.cli.output import printing
+
+    with printing():
+        code = work()
+    raise typer.Exit(code)
+
+
 @app.callback()
 def _root(
     version: Annotated[
@@ -78,7 +88,7 @@ def check(config: ConfigDir = DEFAULT_CONFIG) -> None:
     """
     from gateway.cli.check import check_config
 
-    raise typer.Exit(check_config(config))
+    _print(lambda: check_config(config))
 
 
 @app.command()
@@ -94,7 +104,7 @@ def plan(
     """
     from gateway.cli.plan import print_plan
 
-    raise typer.Exit(print_plan(config, answer_ms / 1e3))
+    _print(lambda: print_plan(config, answer_ms / 1e3))
 
 
 @app.command()
@@ -129,16 +139,16 @@ def read(
     """
     from gateway.cli.read import read_address, read_tags
 
-    if what.startswith("opc.tcp:"):
+    if what.startswith("opc.tcp:"):  # each of these ends the command
         from gateway.cli.opcua import device, read_opcua
 
         server = device(what, **_login(security, security_mode, username, pki), timeout=timeout and f"{timeout:.3f}s")
         if not tags:
             raise typer.BadParameter('expected NodeIds, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
-        raise typer.Exit(read_opcua(server, tags))
+        _print(lambda: read_opcua(server, tags))
     if "://" in what:
-        raise typer.Exit(read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
-    raise typer.Exit(read_tags(config, what, tags or [], timeout))
+        _print(lambda: read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
+    _print(lambda: read_tags(config, what, tags or [], timeout))
 
 
 @app.command()
@@ -157,15 +167,19 @@ def scan(
     """
     from gateway.cli.scan import scan as run_scan
 
-    raise typer.Exit(run_scan(url, (first, last), until, per_second, timeout))
+    _print(lambda: run_scan(url, (first, last), until, per_second, timeout))
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Of the MQTT payloads instead, for those who read them.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of the configuration, for editors that complete and check while you type."""
     from gateway.cli.schema import print_schema
 
-    print_schema()
+    _print(lambda: print_schema(messages))
 
 
 @app.command()
@@ -199,7 +213,7 @@ def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://h
     """List an OPC UA server's endpoints: policies, modes, logins, certificates. Exit code 1 when it does not answer."""
     from gateway.cli.opcua import discover as run_discover
 
-    raise typer.Exit(run_discover(url))
+    _print(lambda: run_discover(url))
 
 
 @app.command()
@@ -222,7 +236,7 @@ def browse(
     from gateway.cli.opcua import device
 
     server = device(url, **_login(security, security_mode, username, pki))
-    raise typer.Exit(run_browse(server, root, most, as_csv=csv))
+    _print(lambda: run_browse(server, root, most, as_csv=csv))
 
 
 def _login(security: str, mode: str, username: str, pki: Path) -> dict[str, str | None]:
@@ -237,9 +251,13 @@ def tail(
     ] = "mqtt://127.0.0.1:1883",
     root: Annotated[str, typer.Option(help="First level or levels of the topics.")] = "plant",
     topic: Annotated[
-        str,
-        typer.Option(metavar="FILTER", show_default="everything below root", help="Follow this MQTT topic filter instead."),
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            metavar="FILTER",
+            show_default="ROOT/v1/#",
+            help="Follow this instead, may stand several times: your own topics of layout tag, or spBv1.0/GROUP/#.",
+        ),
+    ] = None,
     username: Annotated[
         str, typer.Option(show_default=False, help="User name at the broker; the password comes from GATEWAY_MQTT_PASSWORD.")
     ] = "",
@@ -263,7 +281,14 @@ def tail(
     from gateway.cli.tail import TailOptions, run_tail
 
     options = TailOptions(
-        broker=broker, root=root, topic=topic, username=username, ca=ca, version=mqtt, seconds=seconds, json=json
+        broker=broker,
+        root=root,
+        topics=tuple(topic or ()),
+        username=username,
+        ca=ca,
+        version=mqtt,
+        seconds=seconds,
+        json=json,
     )
     raise typer.Exit(run_tail(options))
 

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from gateway.cli.output import Output
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config import OpcUaDevice
 
@@ -64,7 +64,7 @@ async def _browse(config: OpcUaDevice, root: str, most: int, *, as_csv: bool) ->
     from gateway.sources.opcua.explore import session
     from gateway.sources.opcua.tagfile import tag_file
 
-    console, errors = Console(soft_wrap=True), Console(stderr=True)
+    console, errors = Output(), Output(stderr=True)
     found = []
     async with session(config) as client:
         with errors.status("browsing") as status:
@@ -111,7 +111,7 @@ async def _read(config: OpcUaDevice, nodes: Sequence[str]) -> int:
     table = Table("node", "type", "value", "unit", "status")
     for node in found:
         table.add_row(escape(node.node), node.type, escape(node.value), escape(node.unit), node.status or "Good")
-    Console(soft_wrap=True).print(table)
+    Output().table(table)
     return int(any(node.status for node in found))
 
 

@@ -22,9 +22,13 @@ class DeviceEntry:
     first_tag: int
 
 
-def _nothing_between(device: Any, tags: Sequence[Any]) -> Sequence[tuple[int, str, str, str]]:
-    del device, tags
+def _nothing_between(*_: Any) -> Sequence[tuple[int, str, str, str]]:
     return ()
+
+
+def _not_known(device: Any, tag: Any) -> bool:
+    del device, tag
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,9 @@ class SourceKind:
     is_single(device, tag): the tag's values are float32. interval_ns(device, tag): how often a sample is due, 0 when the
     device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
+    is_logical(device, tag): the tag is a bit, as far as the configuration says.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
+    check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
     """
 
     name: str
@@ -48,3 +54,5 @@ class SourceKind:
     plan: Callable[[Sequence[DeviceEntry]], list[str]]
     build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]
     check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
+    check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
+    is_logical: Callable[[Any, Any], bool] = _not_known

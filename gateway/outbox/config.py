@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.core.fields import DURATION_SCHEMA, SIZE_SCHEMA, ConfigModel, SizeBytes, default, duration_ns, size_bytes
+from gateway.core.fields import (
+    DURATION_SCHEMA,
+    SIZE_SCHEMA,
+    ConfigModel,
+    FilePath,
+    SizeBytes,
+    default,
+    duration_ns,
+    size_bytes,
+)
 
 
 def _key_file(value: str) -> str:
@@ -18,8 +27,9 @@ def _key_file(value: str) -> str:
 class OutboxConfig(ConfigModel):
     """Where messages wait until the broker has them, and how much may wait."""
 
-    path: Path = Path("/var/lib/gateway/outbox.db")
-    """Database file. Its folder is made when missing; the gateway must be able to write there."""
+    path: FilePath = Path("/var/lib/gateway/outbox.db")
+    """Database file; a relative path counts from the configuration folder. Its folder is made when missing; the gateway must
+    be able to write there."""
     commit_interval: Annotated[int, duration_ns("10ms", "60s"), DURATION_SCHEMA] = default("1s")
     """Longest time from accepting a message until it survives a crash, unless the broker has it sooner. 10ms to 60s."""
     strict: bool = False
@@ -48,4 +58,4 @@ class OutboxConfig(ConfigModel):
     memory: Annotated[int, size_bytes("1MiB", "64GiB"), SIZE_SCHEMA] = default("32MiB")
     """Most memory of what waits, for the disk or for the broker."""
     keep_free: SizeBytes = default("256MiB")
-    """Disk space left to others: below it the database does not grow, and new messages replace the oldest."""
+    """Disk space left to others: when less is free the database does not grow, and new messages replace the oldest."""

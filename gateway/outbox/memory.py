@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
+from math import inf
 
 from gateway.core.messages import Lane, Message
 from gateway.core.ports import Delivery
@@ -112,26 +113,35 @@ class Memory:
 
     # -- commits
 
-    def due_since(self) -> float | None:
-        """When the oldest change that the disk lacks was made, monotonic seconds; None when it lacks nothing."""
-        oldest = next(iter(self._unstored.values()), None)
-        if oldest is None:
+    def due_since(self, put_by: float = inf) -> float | None:
+        """When the oldest change that the disk lacks was made, monotonic seconds; None when it lacks nothing.
+
+        Messages put after `put_by` do not count.
+        """
+        since = self.unwritten_since
+        if since is None or since > put_by:
             return self._delete_since if self._deletes else None
-        return min(oldest.put_at, self._delete_since) if self._deletes else oldest.put_at
+        return min(since, self._delete_since) if self._deletes else since
+
+    @property
+    def unwritten_since(self) -> float | None:
+        """When the oldest message that the disk lacks was put."""
+        oldest = next(iter(self._unstored.values()), None)
+        return None if oldest is None else oldest.put_at
 
     @property
     def deletes(self) -> int:
         """Rows that wait for their deletion."""
         return len(self._deletes)
 
-    def begin(self, most_bytes: int, most_deletes: int) -> Batch:
-        """What to write next: all that was held, then the oldest, to about `most_bytes` of payload."""
+    def begin(self, most_bytes: int, most_deletes: int, put_by: float = inf) -> Batch:
+        """What to write next: all that was held, then the oldest put by `put_by`, to about `most_bytes` of payload."""
         self._announced = [e for e in self._announced if not e.stored and not e.done]
         inserts, size = list(self._announced), 0
         for entry in self._unstored.values():
             if size >= most_bytes:
                 break
-            if entry.lane != LOSS_LANE:
+            if entry.lane != LOSS_LANE and entry.put_at <= put_by:
                 inserts.append(entry)
                 size += len(entry.message.payload)
         for entry in inserts:

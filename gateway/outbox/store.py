@@ -72,6 +72,8 @@ class Store:
         self._topics = Names()
         self._pages = (0, 0)
         self._inode = 0
+        self.untold: list[PreviousBoot] = []
+        """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
 
     @property
     def is_open(self) -> bool:
@@ -146,7 +148,7 @@ class Store:
         self.last_id = (await self._rows("SELECT coalesce(max(id), 0) FROM message"))[0][0]
         if not self.last_id:
             await self._rows("DELETE FROM topic")
-            await self._rows("DELETE FROM boot WHERE id < (SELECT max(id) FROM boot)")
+            await self._rows("DELETE FROM boot WHERE clean = 1 AND id < (SELECT max(id) FROM boot)")
         self._topics = Names(dict(await self._rows("SELECT name, id FROM topic")))
         self.losses = [
             Loss(*row)
@@ -158,6 +160,8 @@ class Store:
 
     async def _enter(self, boot: str, started_ms: int) -> PreviousBoot | None:
         last = await self._rows("SELECT name, started_ms, clean FROM boot ORDER BY id DESC LIMIT 1")
+        unclean = "SELECT name, started_ms FROM boot WHERE clean = 0 AND name <> ? ORDER BY id"
+        self.untold = [PreviousBoot(*row) for row in await self._rows(unclean, (boot,))]
         await self._rows(
             "INSERT INTO boot (name, started_ms, clean) VALUES (?, ?, 0)"
             " ON CONFLICT (name) DO UPDATE SET started_ms = excluded.started_ms, clean = 0",
@@ -322,9 +326,14 @@ class Store:
             self._pages = await self._measured()
 
     async def mark_clean(self) -> None:
-        """Note that this boot stops as it should."""
+        """Note that this boot stops as it should, and what it has told of the boots before is kept."""
         with translated():
-            await self._rows("UPDATE boot SET clean = 1 WHERE id = ?", (self._boot,))
+            await self._rows("UPDATE boot SET clean = 1")
+
+    async def told(self) -> None:
+        """What this boot says of those before it is kept: the next one need not say it again."""
+        with translated():
+            await self._rows("UPDATE boot SET clean = 1 WHERE id <> ?", (self._boot,))
 
     async def close(self) -> None:
         """Close the file, whatever state it is in. Never raises."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -76,6 +77,7 @@ class Writer:
         self.refused = ""
         self.unreadable = False
         self.previous_unclean: PreviousBoot | None = None
+        self.unclean: list[PreviousBoot] = []
         self._config, self._boot, self._clock = config, boot, clock
         self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
         self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
@@ -92,6 +94,7 @@ class Writer:
         self.store.coder = Coder(self._config.compress, seal_of(self._config.key_file))
         try:
             await to_its_end(self._open())
+            self.unclean = self.store.untold
         except UnwritableError as error:
             raise ConfigError(
                 f"outbox.path: cannot write {self._config.path}: {error}; give the file and its folder to the user the "
@@ -135,11 +138,11 @@ class Writer:
         """Something beside messages and deletions is due: losses, a look for what is too old, a file that went."""
         return self.store.is_moved or self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
-    async def commit(self) -> bool:
-        """Write one batch, the oldest first. False when the disk refused, which is reported once."""
-        return await to_its_end(self._commit())
+    async def commit(self, put_by: float = inf) -> bool:
+        """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
+        return await to_its_end(self._commit(put_by))
 
-    async def _commit(self) -> bool:
+    async def _commit(self, put_by: float = inf) -> bool:
         async with self._disk:
             try:
                 if not self.store.is_open:
@@ -148,7 +151,10 @@ class Writer:
                     raise MovedError("the file was deleted or moved")
                 await self._room.expire()
                 self._announce()
-                await self._write()
+                await self._write(put_by)
+                if self.unclean:
+                    await self.store.told()
+                    self.unclean = []
             except Retryable as error:
                 self._refuse(error)
                 return False
@@ -159,8 +165,8 @@ class Writer:
                 self._tell("recovered")
             return True
 
-    async def _write(self) -> None:
-        batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES)
+    async def _write(self, put_by: float) -> None:
+        batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES, put_by)
         losses, settled = self.ledger.unsaved_losses(), self.ledger.settled()
         change = Change(batch.inserts, batch.deletes, losses, settled)
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import numpy as np
@@ -12,6 +12,7 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import EXACT, DataValues, Item, ValueColumns
 from gateway.sources.opcua.source import OpcUaSource
+from gateway.sources.opcua.traffic import Traffic
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11
@@ -59,11 +60,14 @@ class FakeConnection:
     """`Connection` to a server that lives in this object.
 
     refused: status by node for `add_items`. numbers: value by node for `read`. `publish` queues what `next_values` gives.
+    on_add: told the rows of `add_items`.
     """
 
     def __init__(self, clock: Clock, keepalive_s: float = 3.0) -> None:
         self.clock = clock
         self.keepalive_s = keepalive_s
+        self.check_s = 10.0
+        self.traffic = Traffic()
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.added: list[list[int]] = []
@@ -73,6 +77,7 @@ class FakeConnection:
         self.taken = 0
         self.failure: Exception | None = None
         self.closed = False
+        self.on_add: Callable[[list[int]], None] = lambda rows: None
         self._published: asyncio.Queue[DataValues | Exception] = asyncio.Queue()
 
     async def connect(self, config: OpcUaDevice, clock: Clock) -> "FakeConnection":
@@ -87,6 +92,7 @@ class FakeConnection:
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         self.added.append([item.row for item in items])
+        self.on_add(self.added[-1])
         return [self.refused.get(item.node, 0) for item in items]
 
     async def next_values(self) -> DataValues:
@@ -160,7 +166,8 @@ def values(
 
 def entry(tags: int = 3, *, first_tag: int = 0, nodes: Sequence[str] = (), **device: object) -> DeviceEntry:
     """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`)."""
-    config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", **device}
+    config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", "silence": "0s"}
+    config |= device
     nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
     configured = [OpcUaTag.model_validate({"name": f"t{i}", "node": node}) for i, node in enumerate(nodes)]
     return DeviceEntry(0, OpcUaDevice.model_validate(config), configured, first_tag)

@@ -64,7 +64,7 @@ class Reader:
 
 def make_source(url: str, nodes: list[str], clock: Clock | None = None, **device: object) -> OpcUaSource:
     """A source on the real client."""
-    fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", **device}
+    fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", "silence": "5min", **device}
     return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect)
 
 

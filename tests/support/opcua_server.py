@@ -18,6 +18,7 @@ class AsyncuaServer:
         self._port = port
         self._count = count
         self._server: Server | None = None
+        self.namespaces_before: tuple[str, ...] = ()
         self.url = f"opc.tcp://127.0.0.1:{port}"
 
     async def __aenter__(self) -> Self:
@@ -33,7 +34,9 @@ class AsyncuaServer:
         await server.init()
         server.set_endpoint(self.url)
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
-        index = await server.register_namespace("urn:gateway:test")
+        for uri in self.namespaces_before:
+            await server.register_namespace(uri)
+        self._index = index = await server.register_namespace("urn:gateway:test")
         line = await server.nodes.objects.add_object(index, "Line")
         for i in range(self._count):
             await line.add_variable(ua.NodeId(f"v{i}", index), f"v{i}", 0.0)
@@ -46,12 +49,24 @@ class AsyncuaServer:
         if server is not None:
             await server.stop()
 
+    @property
+    def server(self) -> Server:
+        """asyncua's object, while it runs."""
+        assert self._server is not None
+        return self._server
+
     async def write(self, i: int, value: object, status: int = 0, time: datetime | None = None) -> None:
         """Set variable v`i`."""
         assert self._server is not None
-        node = self._server.get_node(ua.NodeId(f"v{i}", 2))
+        node = self._server.get_node(ua.NodeId(f"v{i}", self._index))
         time = time or datetime.now(UTC)
         await node.write_value(ua.DataValue(ua.Variant(value), ua.StatusCode(status), SourceTimestamp=time))
+
+    async def historize(self, *numbers: int, most_at_once: int = 10_000) -> None:
+        """Remember all values of these variables, to be read in parts of `most_at_once`."""
+        self.server.iserver.history_manager.storage.max_history_data_response_size = most_at_once
+        for i in numbers:
+            await self.server.historize_node_data_change(self.server.get_node(ua.NodeId(f"v{i}", self._index)))
 
     async def add(self, name: str, value: object = 0.0) -> None:
         """Add a variable ns=2;s=`name`."""
@@ -60,12 +75,17 @@ class AsyncuaServer:
 
 
 class NodeServer:
-    """node-opcua's server (tests/node/opcua_server.js) in a process of its own. `async with NodeServer(...) as server`."""
+    """node-opcua's server in a process of its own. `async with NodeServer(...) as server`.
 
-    def __init__(self, node: Path, port: int, store: Path, **options: int | str) -> None:
-        self._command = (str(node / "opcua_server.js"), str(port), json.dumps({"folder": str(store), **options}))
+    script: tests/node/opcua_server.js with its options, or tests/node/opcua_secure_server.js, which has none.
+    """
+
+    def __init__(self, node: Path, port: int, store: Path, *, script: str = "opcua_server.js", **options: int | str) -> None:
+        plain = script == "opcua_server.js"
+        last = json.dumps({"folder": str(store), **options}) if plain else str(store)
+        self._command = (str(node / script), str(port), last)
         self._process: asyncio.subprocess.Process | None = None
-        self.url = f"opc.tcp://127.0.0.1:{port}/test"
+        self.url = f"opc.tcp://127.0.0.1:{port}/{'test' if plain else 'secure'}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -85,6 +105,12 @@ class NodeServer:
             while (line := await self._process.stdout.readline()).strip() != b"ready":
                 if not line:
                     raise RuntimeError(f"the server ended with {await self._process.wait()}")
+
+    def command(self, **what: object) -> None:
+        """Tell the running server to do something (see opcua_server.js)."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(what).encode() + b"\n")
 
     async def kill(self) -> None:
         """SIGKILL."""

@@ -8,29 +8,31 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_session import UaSession
+from asyncua.common.utils import Buffer
 from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua import historian
 from gateway.sources.opcua.batches import Batches, ServiceFault
 from gateway.sources.opcua.config import OpcUaDevice
-from gateway.sources.opcua.connection import DataValues, Item, ValueColumns
+from gateway.sources.opcua.connection import DataValues, History, Item, ValueColumns
 from gateway.sources.opcua.nodeid import parse_node_id
-from gateway.sources.opcua.numbering import missing_between
-from gateway.sources.opcua.responses import Notification, read_publish, read_values
+from gateway.sources.opcua.publishing import Notification, Publishing
+from gateway.sources.opcua.responses import read_publish, read_republish, read_values
 from gateway.sources.opcua.session import open_channel, open_session
 from gateway.sources.opcua.status import GONE, is_good, status_name
+from gateway.sources.opcua.traffic import Traffic
 from gateway.sources.opcua.wire import WireError, columns_of
 
 log = logging.getLogger(__name__)
@@ -38,9 +40,10 @@ log = logging.getLogger(__name__)
 SAFE_READ: Final = 100
 SAFE_CREATE: Final = 1000
 MOST_PER_CALL: Final = 1000
-PUBLISH_IN_FLIGHT: Final = 3
 NOTIFICATIONS_PER_PUBLISH: Final = 5000
 KEEPALIVES_PER_TIMEOUT: Final = 3
+CHECK_S: Final = 10.0
+LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
 
 _MAX_NODES_PER_READ = Item(0, "i=11705", 0, 0)
@@ -89,6 +92,8 @@ class AsyncuaConnection:
 
     def __init__(self, config: OpcUaDevice, clock: Clock) -> None:
         self.keepalive_s = 0.0
+        self.check_s = CHECK_S
+        self.traffic = Traffic()
         self.has_session = False
         self._config = config
         self._clock = clock
@@ -104,12 +109,9 @@ class AsyncuaConnection:
         self._subscription = 0
         self._item_ids: dict[int, int] = {}
         self._most_row = -1
-        self._publishing: set[asyncio.Task[None]] = set()
-        self._in_flight = PUBLISH_IN_FLIGHT
-        self._acks: list[ua.SubscriptionAcknowledgement] = []
-        self._sequence = 0
+        self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
-        self._failure: BaseException | None = None
+        self._ended: int | None = None
 
     async def open(self) -> None:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
@@ -121,6 +123,7 @@ class AsyncuaConnection:
             self._channel_opened_s = self._clock.monotonic()
             await open_session(client, config, offer)
         self.has_session = True
+        self.check_s = max(LEAST_CHECK_S, min(CHECK_S, client.session_timeout / 3e3, client.secure_channel_timeout / 4e3))
         await self._learn_limits()
         await self._learn_namespaces()
         if config.mode == "subscribe":
@@ -205,50 +208,17 @@ class AsyncuaConnection:
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""
         while not self._arrived:
-            if self._failure is not None:
-                raise self._failure
-            while len(self._publishing) < self._in_flight:
-                self._publishing.add(asyncio.create_task(self._publish(), name=f"opcua publish {self._config.name}"))
-            done, self._publishing = await asyncio.wait(self._publishing, return_when=asyncio.FIRST_COMPLETED)
-            errors = [error for task in done if (error := task.exception())]
-            self._failure = errors[0] if errors else None
+            if self._ended is not None:
+                raise NotConnected(f"the server ended the subscription: {status_name(self._ended)}")
+            self._take(await self._publishing.next())
         return self._arrived.popleft()
 
-    async def _publish(self) -> None:
-        """One publish request (Part 4, 5.13.5) with the acknowledgements that are due, and what comes back."""
-        acks, self._acks = self._acks, []
-        try:
-            with translated("the subscription is lost"):
-                response = await self._publish_once(acks)
-        except ServiceFault as fault:
-            if fault.status == StatusCodes.BadTooManyPublishRequests and self._in_flight > 1:
-                self._in_flight -= 1
-            elif fault.status != StatusCodes.BadTimeout:
-                raise NotConnected(f"the subscription is lost: {fault}") from None
-            return
-        if response is not None:
-            self._take(response, self._clock.now_ns())
-
-    async def _publish_once(self, acks: list[ua.SubscriptionAcknowledgement]) -> Notification | None:
-        try:
-            return await self._session.publish_once(acks)
-        except WireError as error:
-            # The next one shows the gap in the numbers, and the source tells it.
-            log.warning("%s: a notification cannot be decoded: %s", self._config.name, error)
-            return None
-
-    def _take(self, told: Notification, received_ns: int) -> None:
-        lost = 0
-        if not told.is_keepalive:
-            self._acks.append(ua.SubscriptionAcknowledgement(told.subscription, told.sequence))
-            lost = missing_between(self._sequence, told.sequence)
-            self._sequence = told.sequence
-        if told.status is not None:
-            raise NotConnected(f"the server ended the subscription: {status_name(told.status)}")
+    def _take(self, told: Notification) -> None:
+        self._ended, lost = told.status, told.lost
         for columns in told.changes or [columns_of([], 0)]:
             if len(columns) and int(columns.row.max()) > self._most_row:
                 raise NotConnected("the server sent a value for a client handle that it was never given")
-            self._arrived.append(DataValues(columns, received_ns, told.server_clock_ns, lost))
+            self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost))
             lost = 0
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
@@ -266,9 +236,40 @@ class AsyncuaConnection:
     def _refused_read(self, items: Sequence[Item], status: int) -> DataValues:
         return DataValues(columns_of([item.row for item in items], status), self._clock.now_ns(), 0)
 
+    async def has_history(self, items: Sequence[Item]) -> list[bool]:
+        """See `Connection.has_history`."""
+
+        async def ask(batch: Sequence[Item]) -> list[bool]:
+            with translated("cannot read"):
+                answers = await historian.have_history(
+                    self._session, [self._read_value_id(item.node).NodeId for item in batch]
+                )
+            _expect(answers, batch)
+            return answers
+
+        batches = Batches(max(1, self._reads.size // historian.ATTRIBUTES))
+        return [one for some in await batches.run(items, ask, lambda batch, status: [False] * len(batch)) for one in some]
+
+    async def history(
+        self, items: Sequence[Item], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
+    ) -> list[History]:
+        """See `Connection.history`."""
+        nodes = [self._read_value_id(item.node).NodeId for item in items]
+        with translated("cannot read history"):
+            answers = await historian.read_raw(self._session, nodes, start_ns, end_ns, most, points)
+        _expect(answers, items)
+        return answers
+
+    async def release_history(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
+        """See `Connection.release_history`."""
+        with translated("cannot read history"):
+            await historian.release(self._session, [self._read_value_id(item.node).NodeId for item in items], points)
+
     async def check(self) -> None:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""
+        asked_s = self._clock.monotonic()
         await self.read([_SERVER_STATE])
+        self.traffic.round_trip_ms = (self._clock.monotonic() - asked_s) * 1e3
         if self._clock.monotonic() - self._channel_opened_s > self._client.secure_channel_timeout / 2e3:
             with translated("cannot renew the secure channel"):
                 await self._client.open_secure_channel(renew=True)
@@ -277,9 +278,7 @@ class AsyncuaConnection:
 
     async def close(self) -> None:
         """See `Connection.close`."""
-        publishing, self._publishing = self._publishing, set()
-        for task in publishing:
-            task.cancel()
+        await self._publishing.close()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._client.uaclient.close_session(True)
@@ -289,7 +288,6 @@ class AsyncuaConnection:
             log.debug("%s: the session was not closed properly: %s", self._config.name, error)
         finally:
             self.abort()
-        await asyncio.gather(*publishing, return_exceptions=True)
 
     def abort(self) -> None:
         """Drop the socket, at once."""
@@ -305,11 +303,27 @@ class _Session(UaSession):
     def ensure_publish_loop(self) -> None:
         """Not wanted: the connection keeps several publish requests in flight and hides no error."""
 
-    async def publish_once(self, acks: list[ua.SubscriptionAcknowledgement]) -> Notification:
-        """One publish request, as long as it takes. Raises WireError."""
+    async def publish_once(self, acks: Sequence[tuple[int, int]]) -> Notification:
+        """See `PublishService.publish_once`."""
         request = ua.PublishRequest()
-        request.Parameters.SubscriptionAcknowledgements = acks
-        return read_publish(await self._send_request(request, timeout=0))
+        request.Parameters.SubscriptionAcknowledgements = [ua.SubscriptionAcknowledgement(*ack) for ack in acks]
+        return await self._notified(request, read_publish, 0)
+
+    async def republish_once(self, subscription: int, sequence: int) -> Notification:
+        """See `PublishService.republish_once`."""
+        request = ua.RepublishRequest()
+        request.Parameters.SubscriptionId = subscription
+        request.Parameters.RetransmitSequenceNumber = sequence
+        return await self._notified(request, read_republish, None)
+
+    async def _notified(self, request: Any, read: Callable[[Buffer], Notification], timeout_s: float | None) -> Notification:
+        with translated("the subscription is lost"):
+            answer = await self._send_request(request, timeout=timeout_s)
+            try:
+                return read(answer)
+            except WireError as error:
+                undecoded = error
+        raise undecoded
 
     async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
         """Read with both timestamps: the values, and the server's clock in ns. Raises WireError."""

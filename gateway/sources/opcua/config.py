@@ -6,7 +6,18 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
-from gateway.core.fields import DeviceModel, DurationNs, IntervalNs, TagModel, TimeoutNs, default
+from gateway.core.fields import (
+    DURATION_SCHEMA,
+    DeviceModel,
+    DurationNs,
+    ExistingFile,
+    FilePath,
+    IntervalNs,
+    TagModel,
+    TimeoutNs,
+    default,
+    duration_ns,
+)
 from gateway.sources.opcua.folders import DEFAULT_FOLDER
 from gateway.sources.opcua.nodeid import parse_node_id
 
@@ -71,9 +82,9 @@ class OpcUaDevice(DeviceModel):
     """Password of the user. Better given in the environment than in a file."""
     plain_password: bool = False
     """True allows a password to travel in clear where the server offers no encryption for it."""
-    user_certificate: str | None = None
+    user_certificate: ExistingFile | None = None
     """PEM or DER file: log in with this X.509 certificate instead of a user name. Needs user_key."""
-    user_key: str | None = None
+    user_key: ExistingFile | None = None
     """PEM or DER file with the private RSA key of user_certificate, without a pass phrase."""
     security: Literal[
         "auto", "Aes256_Sha256_RsaPss", "Aes128_Sha256_RsaOaep", "Basic256Sha256", "Basic256", "Basic128Rsa15", "none"
@@ -84,10 +95,27 @@ class OpcUaDevice(DeviceModel):
     """`Sign`: others can read, but not change. Of no effect with security none."""
     check_host: bool = True
     """False accepts a trusted certificate that is made for another host name or address than url's."""
-    pki: str = DEFAULT_FOLDER
+    pki: FilePath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
+    silence: DurationNs = default("5min")
+    """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
+    node is watched anew, and when that helps nothing the connection is made anew. With a unit; 0s: never."""
+    history: bool = False
+    """True: after a lost connection the nodes that have a history are read back from the server."""
+    history_most: Annotated[int, duration_ns("1s", "30d"), DURATION_SCHEMA] = default("1h")
+    """How far back that goes at most; with a unit."""
+    history_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    """How many samples of one node are read back at most."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _silence_is_longer_than_the_interval(self) -> "OpcUaDevice":
+        if 0 < self.silence < 2 * self.interval:
+            raise ValueError(
+                "silence is shorter than two intervals; expected more, because nothing comes in between (0s: never)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _user_has_password(self) -> "OpcUaDevice":

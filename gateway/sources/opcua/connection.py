@@ -1,4 +1,4 @@
-"""The seam between this source and its protocol library: columns of data values and five calls."""
+"""The seam between this source and its protocol library: columns of data values and a few calls."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gateway.core.blocks import Times, Values
+from gateway.core.blocks import Mask, Times, Values
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.traffic import Traffic
 
 KIND_NULL: Final = 0
 KIND_NOT_SCALAR: Final = 255
@@ -48,6 +49,24 @@ class ValueColumns:
     def __len__(self) -> int:
         return self.row.size
 
+    def take(self, wanted: Mask) -> "ValueColumns":
+        """Only these values."""
+        places = np.cumsum(wanted) - 1
+        objects = {int(places[place]): value for place, value in self.objects.items() if wanted[place]}
+        row, kind, number = self.row[wanted], self.kind[wanted], self.number[wanted]
+        status, source, server = self.status[wanted], self.source_ns[wanted], self.server_ns[wanted]
+        return ValueColumns(row, kind, number, objects, status, source, server)
+
+
+def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
+    """All parts (at least one) behind each other."""
+    first = np.cumsum([0, *(len(part) for part in parts)]).tolist()
+    objects = {first[i] + place: value for i, part in enumerate(parts) for place, value in part.objects.items()}
+    row, kind, status = (np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "kind", "status"))
+    number = np.concatenate([part.number for part in parts])
+    source, server = (np.concatenate([getattr(part, name) for part in parts]) for name in ("source_ns", "server_ns"))
+    return ValueColumns(row, kind, number, objects, status, source, server)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DataValues:
@@ -63,6 +82,16 @@ class DataValues:
         return len(self.columns)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """Part of one node's history: values in time order (their row means nothing), and the continuation point behind which
+    there is more, empty where there is not."""
+
+    status: int
+    point: bytes
+    columns: ValueColumns
+
+
 class Connection(Protocol):
     """One session with one server, open from `Connect` to `close`. Calls may overlap, except with themselves.
 
@@ -72,6 +101,9 @@ class Connection(Protocol):
 
     keepalive_s: float
     """The subscription shows a sign of life at least this often (as revised by the server)."""
+    check_s: float
+    """How often `check` wants to be called: session and channel live only as long as the server granted."""
+    traffic: Traffic
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """Watch nodes. Returns one status code per item, in order. An item added again replaces the earlier one."""
@@ -88,8 +120,24 @@ class Connection(Protocol):
         """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
         ...
 
+    async def has_history(self, items: Sequence[Item]) -> list[bool]:
+        """Which nodes have a history that may be read."""
+        ...
+
+    async def history(
+        self, items: Sequence[Item], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
+    ) -> list[History]:
+        """Raw history from `start_ns` to `end_ns` (source times; values exactly at the end may come or not), at most `most`
+        values per node, or what follows each of `points` where that is not empty; one answer per node, in order.
+        One service call: raises ServiceFault."""
+        ...
+
+    async def release_history(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
+        """The rest behind these continuation points is not wanted."""
+        ...
+
     async def check(self) -> None:
-        """Prove that the server answers, and renew what expires. To be called at least every ten seconds or so."""
+        """Prove that the server answers, and renew what expires. To be called every `check_s` seconds."""
         ...
 
     async def close(self) -> None:

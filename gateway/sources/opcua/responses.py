@@ -5,8 +5,8 @@ The second and last file that knows asyncua: `client.py` is about sessions, this
 
 import base64
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
@@ -18,34 +18,35 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary, variant_from_binary
 
-from gateway.sources.opcua.connection import ValueColumns
-from gateway.sources.opcua.wire import WireError, decode_values, to_ns
+from gateway.sources.opcua.connection import History, ValueColumns
+from gateway.sources.opcua.publishing import Notification
+from gateway.sources.opcua.wire import WireError, columns_of, decode_values, to_ns
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
+_HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
 _DEEPEST: Final = 16
 
 
-@dataclass(slots=True)
-class Notification:
-    """One PublishResponse (Part 4, 5.13.5). status: a StatusChangeNotification's code, None without one."""
-
-    subscription: int
-    sequence: int
-    is_keepalive: bool
-    server_clock_ns: int
-    changes: list[ValueColumns] = field(default_factory=list)
-    status: int | None = None
-
-
 def read_publish(answer: Buffer) -> Notification:
-    """Raises WireError, or ua.UaError for a bad service result."""
+    """A PublishResponse (Part 4, 5.13.5). Raises WireError, or ua.UaError for a bad service result."""
+    return _read_notification(answer, _published)
+
+
+def read_republish(answer: Buffer) -> Notification:
+    """A RepublishResponse (Part 4, 5.13.6), which does not name its subscription. Raises as above."""
+    return _read_notification(answer, lambda buffer: _message(buffer, 0, ()))
+
+
+def _read_notification(answer: Buffer, read: Callable[[Buffer], Notification]) -> Notification:
     buffer, server_ns = _head(answer)
     try:
-        return _notification(buffer, server_ns)
+        told = read(buffer)
     except WireError:
         raise
     except Exception as error:  # asyncua raises anything on bytes it does not understand
         raise WireError(str(error) or type(error).__name__) from error
+    told.server_clock_ns = server_ns or told.published_ns
+    return told
 
 
 def read_values(answer: Buffer) -> tuple[ValueColumns, int]:
@@ -54,6 +55,34 @@ def read_values(answer: Buffer) -> tuple[ValueColumns, int]:
     count = max(0, _number(buffer, 4, signed=True))  # -1: no list
     columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, _variant)
     return columns, server_ns
+
+
+def read_history(answer: Buffer) -> list[History]:
+    """A HistoryReadResponse (Part 4, 5.10.3) with HistoryData (Part 11, 6.5.2), one answer per node. Raises as above."""
+    buffer, _ = _head(answer)
+    try:
+        return [_history(buffer) for _ in range(max(0, _number(buffer, 4, signed=True)))]
+    except WireError:
+        raise
+    except Exception as error:  # asyncua raises anything on bytes it does not understand
+        raise WireError(str(error) or type(error).__name__) from error
+
+
+def _history(buffer: Buffer) -> History:
+    status, length = _number(buffer, 4), _number(buffer, 4, signed=True)
+    point = bytes(buffer.read(length)) if length > 0 else b""
+    place = buffer.copy()
+    kind, encoding = nodeid_from_binary(buffer), buffer.read(1)
+    if encoding == b"\x00":
+        return History(status, point, columns_of([], 0))
+    body = buffer.copy(_number(buffer, 4, signed=True))
+    end = body.cur_pos + len(body)
+    buffer.skip(end - buffer.cur_pos)
+    if kind != _HISTORY_DATA or encoding != b"\x01":
+        raise WireError(f"history as {place.copy().read(4).hex()} is not what was asked for")
+    count = max(0, _number(body, 4, signed=True))
+    columns, _ = decode_values(_all(body)[:end], body.cur_pos, count, False, _variant)
+    return History(status, point, columns)
 
 
 def _head(answer: Buffer) -> tuple[Buffer, int]:
@@ -70,14 +99,19 @@ def _head(answer: Buffer) -> tuple[Buffer, int]:
     return buffer, int(to_ns(ticks, np.zeros(1, np.uint16))[0])
 
 
-def _notification(buffer: Buffer, server_ns: int) -> Notification:
+def _published(buffer: Buffer) -> Notification:
     subscription = _number(buffer, 4)
-    buffer.skip(4 * max(0, _number(buffer, 4, signed=True)))  # the numbers that can be republished
+    held = _number(buffer, 4, signed=True)
+    available = np.frombuffer(buffer.read(4 * held), "<u4").tolist() if held > 0 else []
     buffer.skip(1)  # more notifications follow: they come by themselves
+    return _message(buffer, subscription, available)
+
+
+def _message(buffer: Buffer, subscription: int, available: Sequence[int]) -> Notification:
     sequence = _number(buffer, 4)
     published_ns = int(to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
     count = max(0, _number(buffer, 4, signed=True))
-    told = Notification(subscription, sequence, count == 0, server_ns or published_ns)
+    told = Notification(subscription, sequence, count == 0, 0, published_ns, available)
     for _ in range(count):
         place = buffer.copy()
         if nodeid_from_binary(buffer) == _DATA_CHANGE and buffer.read(1) == b"\x01":

@@ -16,8 +16,11 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
+from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.readback import Historian
+from gateway.sources.opcua.silence import Silence, stale_rows
 from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of
 
 log = logging.getLogger(__name__)
@@ -25,9 +28,12 @@ log = logging.getLogger(__name__)
 CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
+GRACE_S: Final = 0.5
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
 LOST: Final = "notifications were lost on the way"
+STALE: Final = "nodes said nothing although their values changed, and are watched anew"
+DEAD: Final = "the server keeps the connection alive but sends no data, not even for nodes that were just added"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 
 
@@ -54,13 +60,17 @@ class OpcUaSource:
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._lost_count = 0
+        self._republished = 0
         self._waiting_since: float | None = None
+        self._silence = Silence(len(entry.tags), self._config.silence / 1e9, clock.monotonic())
+        self._gaps = Gaps(len(entry.tags)) if self._config.history else None
+        self._adding = asyncio.Lock()
         self._reset()
 
     def _reset(self) -> None:
         self._health = Health(self._number, self._tags)
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
-        self._dropped = dict.fromkeys((OVERFLOWED, LOST), 0)
+        self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE), 0)
 
     @property
     def devices(self) -> Sequence[int]:
@@ -71,7 +81,10 @@ class OpcUaSource:
         """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
         self._reset()
         self._connection = await self._connect(self._config, self._clock)
+        if self._gaps is not None:
+            self._gaps.begin()
         if self._config.mode == "subscribe":
+            self._silence.begin(self._clock.monotonic())
             await self._watch_nodes(self._connection, self._items)
             self._tell()
         name = f"opcua {self._config.name}"
@@ -92,7 +105,14 @@ class OpcUaSource:
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
-        return {self._number: {"bad_nodes": len(self._health.bad_rows), "lost": self._lost_count}}
+        now = self._connection.traffic.republished if self._connection else 0
+        return {
+            self._number: {
+                "bad_nodes": len(self._health.bad_rows),
+                "lost": self._lost_count,
+                "republished": self._republished + now,
+            }
+        }
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -104,6 +124,7 @@ class OpcUaSource:
                 await asyncio.wait([tasks])
         finally:
             if connection is not None:
+                self._republished += connection.traffic.republished
                 await connection.close()
 
     async def _run(self, connection: Connection) -> None:
@@ -114,7 +135,11 @@ class OpcUaSource:
                 group.create_task(work, name=f"opcua values {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
                 if subscribe:
-                    group.create_task(self._listen(connection), name=f"opcua silence {self._config.name}")
+                    group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
+                    group.create_task(self._doubt(connection), name=f"opcua silence {self._config.name}")
+                if self._gaps is not None and self._gaps.waiting:
+                    back = self._read_back(connection, self._gaps)
+                    group.create_task(back, name=f"opcua history {self._config.name}")
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
         finally:
@@ -127,6 +152,7 @@ class OpcUaSource:
             self._waiting_since = None
             if values.lost:
                 self._lose(LOST, values.lost)
+            self._silence.heard(values.columns, self._clock.monotonic())
             await self._accept(values)
 
     async def _listen(self, connection: Connection) -> None:
@@ -156,7 +182,7 @@ class OpcUaSource:
     async def _tend(self, connection: Connection) -> None:
         """Keep the session alive, retry refused nodes, let old complaints fade."""
         while True:
-            await self._clock.sleep(min(CHECK_S, self._config.session_timeout / 3e9))
+            await self._clock.sleep(min(CHECK_S, connection.check_s))
             await connection.check()
             due = self._health.due(self._clock.monotonic())
             if due and self._config.mode == "subscribe":
@@ -164,9 +190,47 @@ class OpcUaSource:
             self._report_losses()
             self._tell()
 
+    async def _doubt(self, connection: Connection) -> None:
+        """Do not believe in silence for ever: see `Silence`."""
+        sampling = max((item.sampling_ns for item in self._items), default=0)
+        grace_s = (2 * self._config.interval + sampling) / 1e9 + GRACE_S
+        while self._config.silence:
+            await self._clock.sleep(min(CHECK_S, self._config.silence / 4e9))
+            bad = self._health.bad_rows
+            stale = await stale_rows(self._silence, connection, self._items, bad, self._clock, grace_s)
+            if stale:
+                added_s = self._clock.monotonic()
+                await self._watch_nodes(connection, [self._items[row] for row in stale])
+                accepted = set(stale) - self._health.bad_rows
+                if accepted:
+                    self._lose(STALE, len(accepted))
+                    await self._clock.sleep(grace_s)
+                    if not self._silence.any_heard(accepted, added_s):
+                        self._silence.in_vain()
+                        raise NotConnected(DEAD)
+
+    async def _read_back(self, connection: Connection, gaps: Gaps) -> None:
+        """Fill the gap from the server's history, once the first values say where it ends; only with believable times."""
+        await self._clock.sleep(2 * self._config.interval / 1e9 + GRACE_S)
+        now_ns = self._clock.now_ns()
+        if abs(connection.traffic.clock_ms) * 1e6 > self._config.clock_tolerance:
+            log.warning("%s: history is not read back because the clocks differ", self._config.name)
+            return
+        gaps.settle(now_ns)
+
+        async def put(values: DataValues) -> None:
+            block, _ = decode(values, self._columns, self._config.clock_tolerance)
+            await self._inbox.put_late(block)
+
+        historian = Historian(connection, self._items, self._clock, self._config.history_samples, put)
+        for result in await historian.read(gaps, now_ns - self._config.history_most):
+            if result.nodes:
+                self._inbox.report(Event("history", self._clock.now_ns(), self._number, None, result.detail()))
+
     async def _watch_nodes(self, connection: Connection, items: Sequence[Item]) -> None:
         """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
-        statuses = await connection.add_items(items)
+        async with self._adding:
+            statuses = await connection.add_items(items)
         now_s = self._clock.monotonic()
         refused = [(item.row, status) for item, status in zip(items, statuses, strict=True) if not is_good(status)]
         self._health.heal({item.row for item in items} - {row for row, _ in refused})
@@ -180,6 +244,8 @@ class OpcUaSource:
     async def _accept(self, values: DataValues) -> None:
         if not len(values):
             return
+        if self._gaps is not None:
+            self._gaps.heard(values.columns)
         block, objects = decode(values, self._columns, self._config.clock_tolerance)
         overflows = count_overflows(values.columns.status)
         if overflows:

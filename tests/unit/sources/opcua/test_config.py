@@ -35,6 +35,9 @@ def test_the_port_is_written_out(given, kept):
     ("keys", "word"),
     [
         ({"url": "http://plc:4840"}, "expected opc.tcp://HOST"),
+        ({"silence": "1s"}, "silence is shorter than two intervals; expected more"),
+        ({"history_most": "0s"}, "expected 1s to 30d"),
+        ({"history_samples": 0}, "greater than or equal to 1"),
         ({"url": "plc:4840"}, "expected opc.tcp://HOST"),
         ({"url": "opc.tcp://:4840"}, "expected opc.tcp://HOST"),
         ({"url": "opc.tcp://plc:99999"}, "0-65535"),
