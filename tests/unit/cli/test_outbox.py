@@ -119,7 +119,7 @@ async def test_a_configuration_folder_names_file_key_and_ceiling(tmp_path):
     (config / "devices" / "d.yaml").write_text(
         "protocol: modbus\nurl: tcp://127.0.0.1:1502\nunit: 1\ntags:\n  - {name: x, address: 'holding:0', type: int16}\n"
     )
-    outbox = f"{{path: {tmp_path}/o.db, key_file: {tmp_path}/key, max_bytes: 1GiB}}"
+    outbox = f"{{path: {tmp_path}/o.db, key_file: ../key, max_bytes: 1GiB}}"
     (config / "gateway.yaml").write_text(f"name: g\nmqtt: {{url: 'mqtt://127.0.0.1'}}\noutbox: {outbox}\n")
     said = call("stats", config)
     assert said.exit_code == 0, said.stderr
