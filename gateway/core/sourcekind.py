@@ -44,8 +44,8 @@ class SourceKind:
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
     found(device): a tag file, outside the configuration, of tags that the device itself told of, which are its tags beside
-    the configured ones; None when it is not to be asked. find(device, clock): ask it and write that file; True when the file
-    is another one now. Raises NotConnected.
+    the configured ones; None when it is not to be asked. find(device, clock): ask it and write that file; what is new in it,
+    None for nothing. Raises NotConnected.
     """
 
     name: str
@@ -58,4 +58,4 @@ class SourceKind:
     build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]
     check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
     found: Callable[[Any], Path | None] = _nowhere
-    find: Callable[[Any, Clock], Awaitable[bool]] | None = None
+    find: Callable[[Any, Clock], Awaitable[object]] | None = None

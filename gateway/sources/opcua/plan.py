@@ -21,6 +21,7 @@ def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
     who = f"user {device.username}" if device.username is not None else "anonymous"
     lines = [f"{device.name}: OPC UA {device.url}, {who}, security {device.security}"]
     lines += [f"  or {url}" for url in device.urls]
+    lines += [f"  browse {one.root}: {', '.join(one.include)}; found tags are among those below" for one in device.browse]
     items = Tagging(device, tags).items
     intervals = sorted({item.publishing_ns for item in items})
     for interval in intervals:

@@ -15,10 +15,10 @@ from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.alarms import Alarms
+from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
-from gateway.sources.opcua.finding import NotFound, keep
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
@@ -43,7 +43,6 @@ CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
 GRACE_S: Final = 0.5
-FIRST_COMPARE_S: Final = 30.0
 EVENTS_RETRY_S: Final = 60.0
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
@@ -83,8 +82,7 @@ class OpcUaSource:
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
         self._events_due_s = math.inf
         self._adding = asyncio.Lock()
-        refresh_s = self._config.refresh / 1e9
-        self._compared_s = clock.monotonic() - refresh_s + min(refresh_s, FIRST_COMPARE_S)
+        self._comparison = Comparison(self._config, entry.number, clock)
         self._reset()
 
     def _reset(self) -> None:
@@ -156,8 +154,8 @@ class OpcUaSource:
             async with asyncio.TaskGroup() as group:
                 for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._polled}):
                     group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
-                if self._config.browse:
-                    group.create_task(self._compare(connection), name=f"opcua model {self._config.name}")
+                comparison = self._comparison.run(connection, self._inbox.report)
+                group.create_task(comparison, name=f"opcua model {self._config.name}")
                 group.create_task(self._label(connection), name=f"opcua labels {self._config.name}")
                 if subscribe:
                     group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
@@ -253,22 +251,6 @@ class OpcUaSource:
             block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
             if (told := self._labels.of(block)) is not None:
                 self._inbox.report(told)
-
-    async def _compare(self, connection: Connection) -> None:
-        """Whether the server's model has changed: now and then, and not more often because connections are lost."""
-        refresh_s = self._config.refresh / 1e9
-        while True:
-            await self._clock.sleep(self._compared_s + refresh_s - self._clock.monotonic())
-            self._compared_s = self._clock.monotonic()
-            try:
-                tags, cut = await connection.find(self._config.browse)
-                change = await asyncio.to_thread(keep, self._config, tags, cut=cut)
-            except NotFound as error:
-                log.warning("%s: the model cannot be compared: %s", self._config.name, error)
-                continue
-            if change is not None:
-                detail = change.detail() | {"severity": 300}
-                self._inbox.report(Event("model", self._clock.now_ns(), self._number, None, detail))
 
     async def _read_back(self, connection: Connection, gaps: Gaps) -> None:
         """Fill the gap from the server's history, once the first values say where it ends; only with believable times."""

@@ -26,6 +26,11 @@ def test_the_plan_of_a_poll_with_many_tags_is_short():
     assert len(lines) == 23
 
 
+def test_the_plan_shows_what_is_browsed():
+    lines = KIND.plan([entry(1, browse={"root": "/Objects/2:Line", "include": ["a*", "b"]})])
+    assert lines[1] == "  browse /Objects/2:Line: a*, b; found tags are among those below"
+
+
 def test_intervals_are_known_only_for_polls():
     subscribed, polled = entry(1), entry(1, mode="poll")
     assert KIND.interval_ns(subscribed.config, subscribed.tags[0]) == 0
