@@ -82,8 +82,9 @@ def _rows(text: str) -> dict[str, tuple[str, ...]]:
 async def find(device: OpcUaDevice, clock: Clock) -> Change | None:
     """Ask the server and keep what it says; returns what is new in it, None for nothing. Raises NotConnected."""
     from gateway.sources.opcua.client import connect
+    from gateway.sources.opcua.redundancy import Servers
 
-    connection = await connect(device.model_copy(update={"mode": "poll"}), clock)
+    connection = await Servers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
     try:
         tags, cut = await connection.find(device.browse)
     finally:
