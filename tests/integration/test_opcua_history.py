@@ -27,6 +27,7 @@ async def test_a_gap_is_filled_from_asyncuas_history(port):
             proxy.refuse = True
             proxy.cut()
             await field.until(lambda: bool(field.downs))
+            await server.forget()
             for k in range(6, 40):
                 for i in range(3):
                     await server.write(i, float(k))
@@ -59,6 +60,7 @@ async def test_no_more_is_read_back_than_allowed(port):
             proxy.refuse = True
             proxy.cut()
             await field.until(lambda: bool(field.downs))
+            await server.forget()
             for k in range(3, 30):
                 await server.write(0, float(k))
             proxy.refuse = False
@@ -68,15 +70,15 @@ async def test_no_more_is_read_back_than_allowed(port):
 
 
 async def test_a_gap_is_filled_from_a_foreign_servers_history(node, port, store):
-    server = NodeServer(node, port, store, count=12, period=50, history=2000)
+    server = NodeServer(node, port, store, count=12, period=100, history=2000)
     names = [f"ns=1;s=v{i}" for i in range(12)]
     async with server, Proxy(port) as proxy:
         url = f"opc.tcp://127.0.0.1:{proxy.port}/test"
-        async with in_the_field(url, names, history=True, queue_size=100, session_timeout="2s") as field:
+        async with in_the_field(url, names, history=True, queue_size=100, session_timeout="1s") as field:
             await field.until(lambda: len(field.values[11]) > 10)
             proxy.refuse = True
             proxy.cut()
-            await field.until(lambda: len(field.downs) > 20)
+            await field.until(lambda: len(field.downs) > 60)  # more than three seconds: the session has ended
             proxy.refuse = False
             await field.until(lambda: any(event.kind == "history" for event in field.events))
             for i in (0, 1, 2, 3, 5, 6):
@@ -103,6 +105,7 @@ async def test_the_windows_of_the_gap_come_late_and_count_every_sample(port):
             proxy.refuse = True
             proxy.cut()
             await field.until(lambda: bool(field.downs))
+            await server.forget()
             for k in range(6, 60):
                 await server.write(0, float(k))
             await asyncio.sleep(1)  # what is too recent is not late at all

@@ -16,7 +16,8 @@ from typing import Any, Final
 import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.client.ua_session import UaSession
+from asyncua.client.ua_client import UaClient
+from asyncua.client.ua_session import SessionState, UaSession
 from asyncua.common.utils import Buffer
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaStatusCodeError
@@ -31,7 +32,7 @@ from gateway.sources.opcua.connection import DataValues, History, Item, Standing
 from gateway.sources.opcua.nodeid import parse_node_id
 from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.responses import read_publish, read_republish, read_values
-from gateway.sources.opcua.session import open_channel, open_session
+from gateway.sources.opcua.session import open_channel, open_session, resume_session
 from gateway.sources.opcua.status import GONE, is_good, status_name
 from gateway.sources.opcua.traffic import Traffic
 from gateway.sources.opcua.wire import WireError, columns_of
@@ -97,10 +98,11 @@ class AsyncuaConnection:
         self.check_s = CHECK_S
         self.traffic = Traffic()
         self.has_session = False
+        self.left_behind = False
         self._config = config
         self._clock = clock
         self._timeout_s = config.timeout / 1e9
-        self._client = Client(config.url, timeout=self._timeout_s)
+        self._client = self._new_client()
         self._session = _Session(self._client.uaclient)
         self._client.uaclient.session = self._session
         self._channel_opened_s = 0.0
@@ -116,11 +118,15 @@ class AsyncuaConnection:
         self._arrived: deque[DataValues] = deque()
         self._ended: int | None = None
 
+    def _new_client(self) -> Client:
+        client = Client(self._config.url, timeout=self._timeout_s)
+        client.name = client.description = "gateway"
+        client.session_timeout = self._config.session_timeout // 1_000_000
+        return client
+
     async def open(self) -> None:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
         client, config = self._client, self._config
-        client.name = client.description = "gateway"
-        client.session_timeout = config.session_timeout // 1_000_000
         with translated(f"cannot connect to {config.url}"):
             offer = await open_channel(client, config)
             self._channel_opened_s = self._clock.monotonic()
@@ -309,14 +315,44 @@ class AsyncuaConnection:
                 self._client.uaclient.revolve_security_token()
             self._channel_opened_s = self._clock.monotonic()
 
+    async def revive(self) -> bool:
+        """See `Connection.revive`. A new client for the session, whose subscription, items and numbering stay."""
+        before, self._client = self._client, self._new_client()
+        self._client.uaclient.session = self._session
+        self._session.move(self._client.uaclient)
+        try:
+            with translated(f"cannot connect to {self._config.url}"):
+                await open_channel(self._client, self._config)
+                self._channel_opened_s = self._clock.monotonic()
+                self.has_session = await resume_session(self._client, before, self._config)
+        except BaseException as error:
+            self.abort()
+            self._client = before
+            if isinstance(error, ServiceFault):
+                raise NotConnected(f"{self._config.url} refuses: {error}") from None
+            raise
+        if not self.has_session:
+            self.left_behind = False
+            await self.close()
+            return False
+        self._publishing.revive()
+        return True
+
     async def close(self) -> None:
         """See `Connection.close`."""
         await self._publishing.close()
+        protocol = self._client.uaclient.protocol
+        self.left_behind = self.has_session
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._client.uaclient.close_session(True)
+                if protocol is not None and not protocol.is_closed:
+                    await self._client.uaclient.close_session(True)
+                    self.left_behind = False
                 await self._client.close_secure_channel()
             self._client.disconnect_socket()
+        except UaStatusCodeError as error:
+            self.left_behind = False
+            log.debug("%s: the session was gone already: %s", self._config.name, error)
         except Exception as error:  # noqa: BLE001 - whatever asyncua raises, the socket goes next
             log.debug("%s: the session was not closed properly: %s", self._config.name, error)
         finally:
@@ -332,6 +368,11 @@ class AsyncuaConnection:
 
 class _Session(UaSession):
     """asyncua's session: without its publish loop, and with its hot answers as columns."""
+
+    def move(self, client: UaClient) -> None:
+        """To another transport; the token stays, everything else is as it was before the session was activated."""
+        self._client = client
+        self._set_state(SessionState.CREATED)
 
     def ensure_publish_loop(self) -> None:
         """Not wanted: the connection keeps several publish requests in flight and hides no error."""

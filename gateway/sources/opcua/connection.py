@@ -130,6 +130,8 @@ class Connection(Protocol):
     check_s: float
     """How often `check` wants to be called: session and channel live only as long as the server granted."""
     traffic: Traffic
+    left_behind: bool
+    """After `close`: the server could not be told, so that it keeps the session, and everything in it, for a while."""
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """Watch nodes. Returns one status code per item, in order. An item added again replaces the earlier one."""
@@ -176,6 +178,12 @@ class Connection(Protocol):
 
     async def check(self) -> None:
         """Prove that the server answers, and renew what expires. To be called every `check_s` seconds."""
+        ...
+
+    async def revive(self) -> bool:
+        """Open again after `close` has left a session behind: the same session over a new channel, with the same monitored
+        items. What these had to say meanwhile waits on the server, as far as its queues reach. False when the server has
+        forgotten it; then nothing is open. Raises NotConnected when the server cannot be reached: may be called again."""
         ...
 
     async def close(self) -> None:
