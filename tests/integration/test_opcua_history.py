@@ -115,3 +115,25 @@ async def test_the_windows_of_the_gap_come_late_and_count_every_sample(port):
         assert field.past[0] == [float(k) for k in range(6, 59)]
         assert sum(int(block.count.sum()) for block in blocks if block.late) >= 53
         assert sum(int(block.count.sum()) for block in blocks) in {58, 59, 60}, "0 and 59 may be values in force only"
+
+
+async def test_what_overflowed_the_servers_queues_is_read_back(port):
+    """The session is taken over, but its queues hold two values per node only."""
+    async with AsyncuaServer(port, 3) as server, Proxy(port) as proxy:
+        await server.historize(0)
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        async with in_the_field(url, NODES, history=True, queue_size=2, interval="1s", silence="5min") as field:
+            await field.until(lambda: all(field.values[i] for i in range(3)))
+            proxy.refuse = True
+            proxy.cut()
+            await field.until(lambda: bool(field.downs))
+            for k in range(1, 30):
+                await server.write(0, float(k))
+            proxy.refuse = False
+            await field.until(lambda: bool(told(field, "history")))
+            assert sorted(field.past[0] + field.values[0]) == [float(k) for k in range(30)]
+            assert len(server.server.iserver._external_sessions) == 1
+
+
+def told(field, kind):
+    return [event for event in field.events if event.kind == kind]

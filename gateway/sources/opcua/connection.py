@@ -119,7 +119,8 @@ class Standing:
 
 
 class Connection(Protocol):
-    """One session with one server, open from `Connect` to `close`. Calls may overlap, except with themselves.
+    """One session with one server, open from `Connect` to `close`. Calls may overlap, but `add_items`, `add_events` and
+    `next_values` not with themselves.
 
     Every call raises NotConnected once session, subscription or transport is gone or a request stays unanswered;
     a service that the server refuses costs only the items it was asked for, as their status.

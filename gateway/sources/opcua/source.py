@@ -95,11 +95,8 @@ class OpcUaSource:
             return
         self._reset()
         self._connection = await self._servers.open()
-        self._statistics.opened(self._clock.monotonic())
-        if self._gaps is not None:
-            self._gaps.begin()
+        self._begin()
         if self._config.mode == "subscribe":
-            self._silence.begin(self._clock.monotonic())
             await self._watch_nodes(self._connection, self._items)
             await self._watch_events(self._connection)
             self._tell()
@@ -112,10 +109,17 @@ class OpcUaSource:
             return False
         self._connection, self._left = left, None
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
-        self._statistics.opened(self._clock.monotonic())
-        self._silence.begin(self._clock.monotonic())
+        self._begin()
         self._tell()
         return True
+
+    def _begin(self) -> None:
+        """A gap begins where something was heard last: what overflowed the server's queues meanwhile is in it, too."""
+        now_s = self._clock.monotonic()
+        self._statistics.opened(now_s)
+        self._silence.begin(now_s)
+        if self._gaps is not None:
+            self._gaps.begin()
 
     def _start(self) -> None:
         assert self._connection is not None
