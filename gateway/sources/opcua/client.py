@@ -247,6 +247,8 @@ class AsyncuaConnection:
 
     def _take(self, told: Notification) -> None:
         self._ended, lost = told.status, told.lost
+        if any(event.notifier >= len(self._config.events) for event in told.events):
+            raise NotConnected("the server sent an event for a client handle that it was never given")
         events: Sequence[EventFields] = told.events
         for columns in told.changes or [columns_of([], 0)]:
             if len(columns) and int(columns.row.max()) > self._most_row:
