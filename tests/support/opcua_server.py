@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from asyncua import Server, ua
+from asyncua import Node, Server, ua
 from asyncua.server.binary_server_asyncio import BinaryServer
 from asyncua.server.event_generator import EventGenerator
 
 READY_S = 60.0
+TYPES = Path(__file__).parents[1] / "node" / "types.NodeSet2.xml"
+"""Data types of a server's own, for both servers."""
 
 
 class AsyncuaServer:
@@ -44,9 +46,13 @@ class AsyncuaServer:
         self._index = index = await server.register_namespace("urn:gateway:test")
         line = await server.nodes.objects.add_object(index, "Line")
         for i in range(self._count):
-            await line.add_variable(ua.NodeId(f"v{i}", index), f"v{i}", 0.0)
+            await line.add_variable(ua.NodeId(f"v{i}", index), f"{index}:v{i}", 0.0)
+        await self.fill(server, line)
         await server.start()
         self._server = server
+
+    async def fill(self, server: Server, line: Node) -> None:
+        """More variables, before clients come; to be overridden."""
 
     async def stop(self) -> None:
         """End; connections break."""
@@ -105,12 +111,17 @@ class AsyncuaServer:
 
 
 class NodeServer:
-    """node-opcua's server (tests/node/opcua_server.js) in a process of its own. `async with NodeServer(...) as server`."""
+    """node-opcua's server in a process of its own. `async with NodeServer(...) as server`.
 
-    def __init__(self, node: Path, port: int, store: Path, **options: int | str) -> None:
-        self._command = (str(node / "opcua_server.js"), str(port), json.dumps({"folder": str(store), **options}))
+    script: tests/node/opcua_server.js with its options, or tests/node/opcua_secure_server.js, which has none.
+    """
+
+    def __init__(self, node: Path, port: int, store: Path, *, script: str = "opcua_server.js", **options: int | str) -> None:
+        plain = script == "opcua_server.js"
+        last = json.dumps({"folder": str(store), **options}) if plain else str(store)
+        self._command = (str(node / script), str(port), last)
         self._process: asyncio.subprocess.Process | None = None
-        self.url = f"opc.tcp://127.0.0.1:{port}/test"
+        self.url = f"opc.tcp://127.0.0.1:{port}/{'test' if plain else 'secure'}"
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -1,24 +1,29 @@
 """Configuration of an OPC UA device and its tags."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from gateway.core.fields import (
     DURATION_SCHEMA,
     ConfigModel,
     DeviceModel,
     DurationNs,
+    ExistingFile,
+    FilePath,
     IntervalNs,
     TagModel,
     TimeoutNs,
     default,
     duration_ns,
 )
-from gateway.sources.opcua.folders import DEFAULT_FOLDER
-from gateway.sources.opcua.nodeid import parse_node_id
+from gateway.sources.opcua.browsing import Browse
+from gateway.sources.opcua.filters import Deadband, Trigger, parse_deadband
+from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND
+from gateway.sources.opcua.notation import NodeText
+from gateway.sources.opcua.selection import element_text, field_text, index_range
 
 _URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4840"
 
@@ -40,10 +45,15 @@ def _endpoint_url(text: str) -> str:
     return url._replace(netloc=netloc).geturl()
 
 
-def _node_text(text: object) -> str:
-    text = text.strip() if isinstance(text, str) else text
-    parse_node_id(text)
-    return str(text)
+def _entries(value: object) -> object:
+    """One entry may stand without a list."""
+    if isinstance(value, dict | Browse):
+        return (value,)
+    if not isinstance(value, list | tuple) or not all(isinstance(one, dict | Browse) for one in value):
+        raise ValueError(
+            f"{value!r} is not what to browse; expected keys such as root: and include:, or a list of such entries"
+        )
+    return tuple(value)
 
 
 def _factor(value: float) -> float:
@@ -53,7 +63,21 @@ def _factor(value: float) -> float:
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-NodeText = Annotated[str, BeforeValidator(_node_text)]
+DeadbandText = Annotated[
+    Deadband,
+    BeforeValidator(parse_deadband),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?([eE][+-]?\d+)?\s*%?\s*$"},
+            ]
+        }
+    ),
+]
+_ENTRY: dict[str, Any] = Browse.model_json_schema()
+_BROWSE_SCHEMA = WithJsonSchema({"anyOf": [_ENTRY, {"type": "array", "items": _ENTRY}]})
+_TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "integer"]})
 
 
 def _field_path(text: str) -> str:
@@ -98,11 +122,26 @@ class OpcUaDevice(DeviceModel):
     mode: Literal["subscribe", "poll"] = "subscribe"
     """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
     interval: IntervalNs = default("1s")
-    """Publishing interval of the subscription, or time between two polls; with a unit."""
+    """Publishing interval of the subscription, or time between two polls; with a unit. A tag may say otherwise."""
     sampling: IntervalNs = default("500ms")
     """How often the server looks at a node for changes (subscribe only); with a unit. A tag may say otherwise."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """Samples that the server keeps per node between two publications (subscribe only)."""
+    """Samples that the server keeps per node between two publications (subscribe only). A tag may say otherwise."""
+    server_deadband: DeadbandText = Deadband()
+    """Changes up to this are not reported by the server (subscribe only): 0.5 in the node's own unit, or 0.5% of its
+    EURange. A tag may say otherwise."""
+    trigger: Trigger = "value"
+    """What the server reports (subscribe only): changes of the `status`, also of the `value`, also of the source `timestamp`
+    alone. A tag may say otherwise."""
+    browse: Annotated[tuple[Browse, ...], BeforeValidator(_entries), _BROWSE_SCHEMA] = ()
+    """Variables below a folder, or of objects of a type, become tags, beside those in tags and tag_file (which win): one
+    entry or a list. The server is asked at each start; what it last said is kept in found, and serves while it is away."""
+    found: FilePath = DEFAULT_FOUND
+    """Folder where the tags that browse found are kept, as tag files."""
+    refresh: IntervalNs = default("1h")
+    """How often browse is compared with the server; what has changed is told as an event, and taken at the next start."""
+    register_nodes: bool = False
+    """True lets the server prepare for reading the same nodes again and again (poll only; RegisterNodes)."""
     timeout: TimeoutNs = default("10s")
     """Longest wait for an answer, and about the longest silence before the connection counts as lost; with a unit."""
     session_timeout: Annotated[TimeoutNs, Field(ge=1_000_000_000)] = default("60s")
@@ -113,9 +152,9 @@ class OpcUaDevice(DeviceModel):
     """Password of the user. Better given in the environment than in a file."""
     plain_password: bool = False
     """True allows a password to travel in clear where the server offers no encryption for it."""
-    user_certificate: str | None = None
+    user_certificate: ExistingFile | None = None
     """PEM or DER file: log in with this X.509 certificate instead of a user name. Needs user_key."""
-    user_key: str | None = None
+    user_key: ExistingFile | None = None
     """PEM or DER file with the private RSA key of user_certificate, without a pass phrase."""
     security: Literal[
         "auto", "Aes256_Sha256_RsaPss", "Aes128_Sha256_RsaOaep", "Basic256Sha256", "Basic256", "Basic128Rsa15", "none"
@@ -126,7 +165,7 @@ class OpcUaDevice(DeviceModel):
     """`Sign`: others can read, but not change. Of no effect with security none."""
     check_host: bool = True
     """False accepts a trusted certificate that is made for another host name or address than url's."""
-    pki: str = DEFAULT_FOLDER
+    pki: FilePath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
     events: tuple[OpcUaEvents, ...] = ()
     """Events and alarms of the server, which become events of the device (subscribe only)."""
@@ -184,13 +223,29 @@ class OpcUaTag(TagModel):
 
     node: NodeText
     """NodeId of the variable: ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64;
-    or nsu=URI; instead of ns=2; where the server may number its namespaces anew."""
+    or nsu=URI; instead of ns=2; where the server may number its namespaces anew.
+    Or a browse path from the root: /Objects/2:Line/2:Speed, /Objects/{URI}Line/{URI}Speed; & before / or & in a name."""
+    index: Annotated[str, BeforeValidator(index_range), _TEXT_OR_NUMBER] | None = None
+    """Only this part of an array, cut out by the server: "2", "1:3", "0:1,4", counted from 0. One element is a number."""
+    element: Annotated[str, BeforeValidator(element_text), _TEXT_OR_NUMBER] | None = None
+    """Only this element of an array, counted from 0; "1,2" in two dimensions. Taken out of the whole value here."""
+    field: Annotated[str, BeforeValidator(field_text)] | None = None
+    """Only this field of a structure or union: speed, temperature.value, axes[2].speed. After element, if both are given."""
     scale: Annotated[Finite, AfterValidator(_factor)] = 1.0
     """Factor from the node's number to the engineering unit. 0.1, 0.01 ... divide by 10, 100 ... exactly."""
     offset: Finite = 0.0
     """Added after scaling, in the engineering unit."""
+    interval: IntervalNs | None = None
+    """How often it is published (tags with the same interval share a subscription) or polled; with a unit. Default: the
+    device's interval."""
     sampling: IntervalNs | None = None
     """How often the server looks at this node (subscribe only); with a unit. Default: the device's sampling."""
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Samples that the server keeps between two publications (subscribe only). Default: the device's queue_size."""
+    server_deadband: DeadbandText | None = None
+    """Changes up to this are not reported by the server (subscribe only): 0.5, or 0.5% of EURange. Default: the device's."""
+    trigger: Trigger | None = None
+    """What the server reports (subscribe only): `status`, `value` or `timestamp`. Default: the device's trigger."""
 
 
 def exact_divisor(scale: float) -> float:

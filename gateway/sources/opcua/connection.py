@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 from gateway.core.blocks import Mask, Times, Values
 from gateway.core.clock import Clock
 from gateway.sources.opcua.alarms import EventFields
+from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
+from gateway.sources.opcua.filters import Filter
+from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.traffic import Traffic
 
 KIND_NULL: Final = 0
@@ -22,12 +25,19 @@ EXACT: Final = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One node to watch or read. row: the tag's place within the device, sent to the server as client handle."""
+    """One node to watch or read. row: its place among the device's items, sent to the server as client handle.
+
+    node: a NodeId or browse path as configured. index: the part of an array or text that is wanted (Part 4, 7.27).
+    publishing_ns: how often its subscription publishes, or how often it is polled.
+    """
 
     row: int
     node: str
     sampling_ns: int
     queue_size: int
+    index: str = ""
+    publishing_ns: int = 0
+    filter: Filter = Filter()  # noqa: RUF009 - an immutable tuple
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,8 +136,12 @@ class Connection(Protocol):
     a service that the server refuses costs only the items it was asked for, as their status.
     """
 
-    keepalive_s: float
-    """The subscription shows a sign of life at least this often (as revised by the server)."""
+    @property
+    def keepalive_s(self) -> float:
+        """The subscriptions show a sign of life at least this often (as revised by the server); 0 when there is none,
+        because the server has no such service: then nothing can be watched, and `next_values` never returns."""
+        ...
+
     check_s: float
     """How often `check` wants to be called: session and channel live only as long as the server granted."""
     traffic: Traffic
@@ -135,7 +149,10 @@ class Connection(Protocol):
     """After `close`: the server could not be told, so that it keeps the session, and everything in it, for a while."""
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
-        """Watch nodes. Returns one status code per item, in order. An item added again replaces the earlier one."""
+        """Watch nodes, each in a subscription of its publishing interval. Returns one status code per item, in order.
+
+        An item added again replaces the earlier one.
+        """
         ...
 
     async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
@@ -155,6 +172,14 @@ class Connection(Protocol):
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
+        ...
+
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
+        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, or unknown."""
+        ...
+
+    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+        """The variables that entries of `browse` ask for, and whether there are more than their ceilings allow."""
         ...
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:

@@ -7,12 +7,19 @@ from typing import Final
 
 from gateway.core.messages import DeviceState
 from gateway.sources.opcua.config import OpcUaTag
-from gateway.sources.opcua.status import status_name
+from gateway.sources.opcua.selection import NO_RANGE, SELECTION_FAULTS
+from gateway.sources.opcua.status import FILTER_NOT_ALLOWED, status_name
 
 FIRST_RETRY_S: Final = 60.0
 MOST_RETRY_S: Final = 1800.0
 SHOWN_S: Final = 60.0
 _NAMED: Final = 3
+_MEANING: Final = {
+    FILTER_NOT_ALLOWED: "a deadband in percent needs a node with EURange",
+    0x80440000: "the server cannot do this server_deadband or trigger for it",
+    0x808E0000: "the server cannot do this server_deadband for it",
+    NO_RANGE: "the server ignores index; element works with every server",
+}
 
 
 @dataclass(slots=True)
@@ -47,8 +54,12 @@ class Health:
         self._bad[row] = _BadNode(status, delay, now_s + delay)
         return known is None or known.status != status
 
+    def accept(self, rows: Iterable[int]) -> None:
+        """The nodes are watched. Whether the tag's part of the value is there, only the value will tell."""
+        self.heal([row for row in rows if row in self._bad and self._bad[row].status not in SELECTION_FAULTS])
+
     def heal(self, rows: Iterable[int]) -> None:
-        """The nodes are accepted."""
+        """The tags have values."""
         for row in rows:
             self._bad.pop(row, None)
 
@@ -72,7 +83,12 @@ class Health:
 
     def _refused(self) -> str:
         rows = sorted(self._bad)
-        first = [(self._tags[row], status_name(self._bad[row].status)) for row in rows[:_NAMED]]
+        first = [(self._tags[row], _explained(self._bad[row].status)) for row in rows[:_NAMED]]
         named = [f"{tag.name} ({tag.node}) {status}" for tag, status in first]
         more = [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
         return f"{len(rows)} of {len(self._tags)} nodes refused: " + ", ".join(named + more)
+
+
+def _explained(status: int) -> str:
+    meaning = _MEANING.get(status)
+    return f"{status_name(status)}: {meaning}" if meaning else status_name(status)

@@ -161,12 +161,12 @@ def _admit(offer: Offer, config: OpcUaDevice) -> Own:
     return own
 
 
-def _load_user(certificate: str, key: str) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
+def _load_user(certificate: Path, key: Path) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
     try:
-        content = Path(key).read_bytes()
+        content = key.read_bytes()
         load = serialization.load_pem_private_key if b"-----BEGIN" in content else serialization.load_der_private_key
         private = load(content, None)
-        user = load_certificate(Path(certificate).read_bytes())
+        user = load_certificate(certificate.read_bytes())
     except (OSError, ValueError, TypeError) as error:
         raise NotConnected(f"user_certificate or user_key cannot be used: {error}") from None
     if not isinstance(private, rsa.RSAPrivateKey) or private.public_key() != user.public_key():

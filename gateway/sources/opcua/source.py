@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from gateway.core.blocks import ObjectBlock, SampleBlock
+from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
@@ -18,14 +18,24 @@ from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
+from gateway.sources.opcua.finding import NotFound, keep
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.labels import Labels
 from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.redundancy import Servers
 from gateway.sources.opcua.silence import Silence, stale_rows
 from gateway.sources.opcua.statistics import Statistics
-from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of, status_name
+from gateway.sources.opcua.status import (
+    CANNOT_SUBSCRIBE,
+    count_overflows,
+    is_good,
+    node_faults,
+    qualities_of,
+    status_name,
+)
+from gateway.sources.opcua.tagging import Tagging
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +43,7 @@ CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
 GRACE_S: Final = 0.5
+FIRST_COMPARE_S: Final = 30.0
 EVENTS_RETRY_S: Final = 60.0
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
@@ -58,25 +69,28 @@ class OpcUaSource:
         self._clock = clock
         self._servers = Servers(self._config, connect, clock)
         self._columns = TagColumns.of(entry.first_tag, entry.tags)
-        self._items = [
-            Item(row, tag.node, self._config.sampling if tag.sampling is None else tag.sampling, self._config.queue_size)
-            for row, tag in enumerate(entry.tags)
-        ]
+        self._tagging = Tagging(self._config, entry.tags)
+        self._items = self._tagging.items
+        self._polled: set[int] = set()
         self._connection: Connection | None = None
         self._left: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._statistics = Statistics()
         self._waiting_since: float | None = None
-        self._silence = Silence(len(entry.tags), self._config.silence / 1e9, clock.monotonic())
-        self._gaps = Gaps(len(entry.tags)) if self._config.history else None
+        exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
+        self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
+        self._gaps = Gaps(len(self._items)) if self._config.history else None
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
         self._events_due_s = math.inf
         self._adding = asyncio.Lock()
+        refresh_s = self._config.refresh / 1e9
+        self._compared_s = clock.monotonic() - refresh_s + min(refresh_s, FIRST_COMPARE_S)
         self._reset()
 
     def _reset(self) -> None:
         self._health = Health(self._number, self._tags)
+        self._labels = Labels(self._columns.first_tag, len(self._tags))
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
         self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
 
@@ -96,10 +110,13 @@ class OpcUaSource:
         self._reset()
         self._connection = await self._servers.open()
         self._begin()
+        self._polled = set()
         if self._config.mode == "subscribe":
             await self._watch_nodes(self._connection, self._items)
             await self._watch_events(self._connection)
             self._tell()
+        else:
+            self._polled = {item.row for item in self._items}
         self._start()
 
     async def _revived(self) -> bool:
@@ -142,8 +159,10 @@ class OpcUaSource:
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
         traffic = self._connection.traffic if self._connection else None
-        bad = self._health.statuses() + self._silence.bad_statuses(self._health.bad_rows)
-        return {self._number: self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())}
+        bad_rows = self._tagging.rows_of(self._health.bad_rows)
+        bad = self._health.statuses() + self._silence.bad_statuses(bad_rows)
+        report = self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())
+        return {self._number: report | {"polled": len(self._polled)}}
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -160,11 +179,16 @@ class OpcUaSource:
                 self._left = connection if connection.left_behind and not self._servers.is_redundant else None
 
     async def _run(self, connection: Connection) -> None:
-        subscribe = self._config.mode == "subscribe"
+        subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
         try:
             async with asyncio.TaskGroup() as group:
-                work = self._receive(connection) if subscribe else self._poll(connection)
-                group.create_task(work, name=f"opcua values {self._config.name}")
+                for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._polled}):
+                    group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
+                if self._config.browse:
+                    group.create_task(self._compare(connection), name=f"opcua model {self._config.name}")
+                group.create_task(self._label(connection), name=f"opcua labels {self._config.name}")
+                if subscribe:
+                    group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
                 if subscribe:
                     group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
@@ -198,11 +222,12 @@ class OpcUaSource:
                 raise NotConnected(f"the subscription has been silent for {silent_s:.1f} s")
             await self._clock.sleep(limit_s - silent_s)
 
-    async def _poll(self, connection: Connection) -> None:
-        interval_s = self._config.interval / 1e9
+    async def _poll(self, connection: Connection, interval_ns: int) -> None:
+        interval_s = interval_ns / 1e9
+        items = [item for item in self._items if item.row in self._polled and item.publishing_ns == interval_ns]
         start, turn = self._clock.monotonic(), 0
         while True:
-            for values in await connection.read(self._items):
+            for values in await connection.read(items):
                 await self._accept(values)
             self._tell()
             now = self._clock.monotonic()
@@ -219,9 +244,9 @@ class OpcUaSource:
             await connection.check()
             if self._servers.is_redundant:
                 await self._servers.judge(connection)
-            due = self._health.due(self._clock.monotonic())
-            if due and self._config.mode == "subscribe":
-                await self._watch_nodes(connection, [item for item in self._items if item.row in due])
+            due = self._tagging.items_of(self._health.due(self._clock.monotonic()))
+            if due := [item for item in due if item.row not in self._polled]:
+                await self._watch_nodes(connection, due)
             if self._clock.monotonic() >= self._events_due_s:
                 await self._watch_events(connection)
             self._report_losses()
@@ -230,21 +255,48 @@ class OpcUaSource:
     async def _doubt(self, connection: Connection) -> None:
         """Do not believe in silence for ever: see `Silence`."""
         sampling = max((item.sampling_ns for item in self._items), default=0)
-        grace_s = (2 * self._config.interval + sampling) / 1e9 + GRACE_S
+        interval = max((item.publishing_ns for item in self._items), default=0)
+        grace_s = (2 * interval + sampling) / 1e9 + GRACE_S
         while self._config.silence:
             await self._clock.sleep(min(CHECK_S, self._config.silence / 4e9))
-            bad = self._health.bad_rows
+            bad = self._tagging.rows_of(self._health.bad_rows) | self._polled
             stale = await stale_rows(self._silence, connection, self._items, bad, self._clock, grace_s)
             if stale:
                 added_s = self._clock.monotonic()
-                await self._watch_nodes(connection, [item for item in self._items if item.row in stale])
-                accepted = set(stale) - self._health.bad_rows
+                await self._watch_nodes(connection, [self._items[row] for row in stale])
+                accepted = set(stale) - self._tagging.rows_of(self._health.bad_rows)
                 if accepted:
                     self._lose(STALE, len(accepted))
                     await self._clock.sleep(grace_s)
                     if not self._silence.any_heard(accepted, added_s):
                         self._silence.in_vain()
                         raise NotConnected(DEAD)
+
+    async def _label(self, connection: Connection) -> None:
+        """Ask once what the numbers of enumerations mean, and tell the present ones; later ones are told as they come."""
+        found = await connection.labels(self._items)
+        labels = [(row, some) for item, some in zip(self._items, found, strict=True) for row in self._tagging.whole(item)]
+        rows = self._labels.learn(labels)
+        for values in await connection.read(self._tagging.items_of(rows)) if rows else ():
+            block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
+            if (told := self._labels.of(block)) is not None:
+                self._inbox.report(told)
+
+    async def _compare(self, connection: Connection) -> None:
+        """Whether the server's model has changed: now and then, and not more often because connections are lost."""
+        refresh_s = self._config.refresh / 1e9
+        while True:
+            await self._clock.sleep(self._compared_s + refresh_s - self._clock.monotonic())
+            self._compared_s = self._clock.monotonic()
+            try:
+                tags, cut = await connection.find(self._config.browse)
+                change = await asyncio.to_thread(keep, self._config, tags, cut=cut)
+            except NotFound as error:
+                log.warning("%s: the model cannot be compared: %s", self._config.name, error)
+                continue
+            if change is not None:
+                detail = change.detail() | {"severity": 300}
+                self._inbox.report(Event("model", self._clock.now_ns(), self._number, None, detail))
 
     async def _read_back(self, connection: Connection, gaps: Gaps) -> None:
         """Fill the gap from the server's history, once the first values say where it ends; only with believable times."""
@@ -256,7 +308,7 @@ class OpcUaSource:
         gaps.settle(now_ns)
 
         async def put(values: DataValues) -> None:
-            block, _ = self._decode(values)
+            block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
             self._statistics.history += len(block)
             await self._inbox.put_late(block)
 
@@ -269,15 +321,26 @@ class OpcUaSource:
         """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
         async with self._adding:
             statuses = await connection.add_items(items)
+        if self._tasks is None:  # later on, nobody would begin to poll them
+            statuses = self._poll_instead(items, statuses)
         now_s = self._clock.monotonic()
-        refused = [(item.row, status) for item, status in zip(items, statuses, strict=True) if not is_good(status)]
-        self._health.heal({item.row for item in items} - {row for row, _ in refused})
+        told = [(row, status) for item, status in zip(items, statuses, strict=True) for row in self._tagging.tags_of(item)]
+        refused = [(row, status) for row, status in told if not is_good(status)]
+        self._health.accept(row for row, status in told if is_good(status))
         news = [(row, status) for row, status in refused if self._health.fail(row, status, now_s)]
         if news:
             rows, codes = (np.array(column, np.uint32) for column in zip(*news, strict=True))
             times, values = np.full(rows.size, self._clock.now_ns(), np.int64), np.full(rows.size, np.nan)
             tags = rows + np.uint32(self._columns.first_tag)
             await self._inbox.put(SampleBlock(tags, times, values, qualities_of(codes)))
+
+    def _poll_instead(self, items: Sequence[Item], statuses: Sequence[int]) -> list[int]:
+        """Items that the server cannot watch, but may let us read, are polled."""
+        self._polled = {item.row for item, status in zip(items, statuses, strict=True) if status in CANNOT_SUBSCRIBE}
+        if self._polled:
+            reason = status_name(next(status for status in statuses if status in CANNOT_SUBSCRIBE))
+            log.warning("%s: %d of %d nodes are polled: %s", self._config.name, len(self._polled), len(items), reason)
+        return [0 if item.row in self._polled else status for item, status in zip(items, statuses, strict=True)]
 
     async def _watch_events(self, connection: Connection) -> None:
         """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused."""
@@ -311,18 +374,17 @@ class OpcUaSource:
         self._silence.heard(values.columns, self._clock.monotonic())
         if self._gaps is not None:
             self._gaps.heard(values.columns)
-        block, objects = self._decode(values)
+        values = self._tagging.spread(values)
+        block, objects = decode(values, self._columns, self._config.clock_tolerance)
         overflows = count_overflows(values.columns.status)
         if overflows:
             self._statistics.overflows += overflows
             self._lose(OVERFLOWED, overflows)
         self._judge_nodes(values.columns)
-        if objects is not None:
-            self._inbox.report(objects)
+        for told in (objects, self._labels.of(block)):
+            if told is not None:
+                self._inbox.report(told)
         await self._inbox.put(block)
-
-    def _decode(self, values: DataValues) -> tuple[SampleBlock, ObjectBlock | None]:
-        return decode(values, self._columns, self._config.clock_tolerance)
 
     def _judge_nodes(self, columns: ValueColumns) -> None:
         """A node that vanishes or comes back while it is watched or polled."""
