@@ -2,10 +2,11 @@
 
 import asyncio
 import gc
+import random
 import secrets
 import signal
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -14,12 +15,19 @@ from gateway import __version__
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import Event, Loss, Message
-from gateway.core.ports import Source
+from gateway.core.ports import Layout, Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
-from gateway.encoding.encoder import Encoder, StatusText, mark_hist
+from gateway.encoding.encoder import Encoder, StatusText
+from gateway.encoding.layouts import JSON, layout_for
+from gateway.encoding.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
+from gateway.encoding.thinning import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
+from gateway.runtime.certificates import CertificateWatch
+from gateway.runtime.counter import KeptCounter
+from gateway.runtime.expiry import Expiring
+from gateway.runtime.observed import Observed
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.status import StatusBoard
@@ -28,6 +36,7 @@ from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
 from gateway.settings import Settings, load
 from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.chain import Chain
 
 log = structlog.get_logger("app")
@@ -38,6 +47,7 @@ _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
 _FIND_S = 30.0
 _NAMED = 3
+_POWER_CUT_S = 300.0
 
 
 def new_boot(clock: Clock) -> str:
@@ -59,26 +69,40 @@ class Gateway:
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
         chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
-        self.board = StatusBoard(len(table.devices), topics.status, lambda s: self.text.online(self.started_ms, s))
+        self.board = StatusBoard(
+            len(table.devices),
+            topics.status,
+            lambda states: self.text.online(self.started_ms, states, self.certificates.ends),
+        )
+        self.certificates = CertificateWatch(lambda: self.client.certificates, self.event, self.board.renew, clock)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
             clock,
             encode_loss=self._loss,
             decode_loss=encoder.read_loss,
+            merge=merge_windows,
             report=self.event,
         )
-        self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
-        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"))
+        node = self._sparkplug(topics) if root.publish.layout == "sparkplug" else None
+        queue = Observed(self.outbox, node.observe) if node else self.outbox
+        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
+        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
+        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=_will_of(node) if node else will)
         self.publisher = Publisher(
-            MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will),
+            self.client,
             self.outbox,
             clock,
             in_flight=root.mqtt.in_flight,
             ack_timeout_s=root.mqtt.timeout / 1e9,
-            mark_hist=mark_hist,
+            layout=node or _expiring(layout_for(root.publish, settings.publishing, topics), root.mqtt),
             status=self.board,
             set_live=self.outbox.set_live,
+            tries=root.mqtt.tries,
+            status_type=JSON,
+            first_delay_s=_first_delay_s(clock, root.mqtt.start_spread / 1e9),
+            session=node,
+            subscriber=self.client,
         )
         self.sources = list(_sources(settings, clock))
         self.supervisors = [
@@ -86,9 +110,28 @@ class Gateway:
             for source in self.sources
         ]
 
+    def _sparkplug(self, topics: Topics) -> SparkplugNode:
+        root = self.settings.root
+        counter = KeptCounter(root.outbox.path.with_name(f"{root.outbox.path.name}.bdseq"), BD_SEQ_MODULUS)
+        node = SparkplugNode(
+            root.publish,
+            topics,
+            self.settings.table,
+            {"Boot": self.boot, "Version": __version__, "Config": self.settings.hash},
+            summaries=root.publish.summaries,
+            states=self.board.states,
+            now_ms=lambda: self.clock.now_ns() // 1_000_000,
+            next_bd_seq=counter.next,
+        )
+        node.wake = self.board.wake
+        return node
+
     def _loss(self, loss: Loss) -> Message:
         span = f"{loss.first_seq}..{loss.last_seq}"
-        log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
+        if loss.cause == "thinned":
+            log.info("messages merged", topic=loss.topic, count=loss.count, seq=span)
+        else:
+            log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
         return self.encoder.loss(loss, self.clock.now_ns())
 
     def event(self, event: Event) -> None:
@@ -110,11 +153,13 @@ class Gateway:
                 stats_s = self.settings.root.publish.stats / 1e9
                 telemetry = publish_stats(self.sources, self.encoder, self.outbox, self.clock, stats_s)
                 sources.append(tasks.create_task(telemetry, name="telemetry"))
+                sources.append(tasks.create_task(self.certificates.run(), name="certificates"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(self._describe), name="watchdog")
                 gc.collect()
                 gc.freeze()  # the configuration lives as long as the process: no need to walk it again and again
                 notifier.send("READY=1")
                 log.info("running", boot=self.boot, config=self.settings.hash, version=__version__)
+                log.info("outbox", file=str(self.settings.root.outbox.path), waiting=self.outbox.stats.messages)
                 await stop.wait()
                 notifier.send("STOPPING=1")
                 log.info("stopping")
@@ -130,10 +175,9 @@ class Gateway:
         log.info("stopped")
 
     def _announce(self) -> None:
-        """Events of the start: which configuration runs, and whether the last run ended in a crash."""
+        """Events of the start: which configuration runs, and which runs before ended in a crash."""
         now, root = self.clock.now_ns(), self.settings.root
-        previous = self.outbox.previous_unclean
-        if previous is not None:
+        for previous in self.outbox.unclean:
             bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
             detail = {"previous": previous.boot, "bound_ms": bound_ns // 1_000_000, "severity": 600}
             self.event(Event("unclean_stop", now, detail=detail))
@@ -165,6 +209,25 @@ def _examples(state: str, names: list[str]) -> str:
     if state == "ok":
         return ""
     return f" ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
+
+
+def _will_of(node: SparkplugNode) -> Callable[[], Will]:
+    def will() -> Will:
+        packet = node.will()
+        return Will(packet.topic, packet.payload, retain=False)
+
+    return will
+
+
+def _expiring(layout: Layout, config: MqttConfig) -> Layout:
+    expiry_s = config.expiry // 1_000_000_000
+    return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
+
+
+def _first_delay_s(clock: Clock, most_s: float) -> float:
+    """Drawn at random when the machine has just started (on Linux monotonic time counts from there): after a power cut many
+    gateways do. A restart of the service alone does not wait."""
+    return random.uniform(0, most_s) if clock.monotonic() < _POWER_CUT_S else 0.0
 
 
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:

@@ -13,7 +13,7 @@ app = typer.Typer(help="OPC UA certificates: the gateway's own, and which server
 Folder = Annotated[
     Path, typer.Option("--pki", envvar="GATEWAY_OPCUA_PKI", metavar="DIR", help="The folder that pki: of the devices names.")
 ]
-DEFAULT = Path(DEFAULT_FOLDER)
+DEFAULT = DEFAULT_FOLDER
 _FEWEST_DIGITS = 8
 _PLACES = ("trusted", "issuers", "rejected")
 

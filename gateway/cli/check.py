@@ -4,13 +4,16 @@ from collections import defaultdict
 from math import isfinite
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.output import Output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.sourcekind import DeviceEntry
+from gateway.encoding.config import LayoutConfig
+from gateway.encoding.layouts.tag import TagTopics
+from gateway.encoding.sparkplug.host import NAMESPACE
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.settings import Settings, load
@@ -23,9 +26,9 @@ def check_config(folder: Path) -> int:
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
-    console = Console(soft_wrap=True, highlight=False)
+    console = Output()
     console.print(f"[bold green]{escape(str(folder))} can be used[/] (configuration {settings.hash})\n")
-    console.print(_devices(settings))
+    console.table(_devices(settings))
     _print_reads(console, settings)
     _print_publishes(console, settings)
     for warning in settings.warnings:
@@ -36,7 +39,7 @@ def check_config(folder: Path) -> int:
 def _devices(settings: Settings) -> Table:
     table = Table(title="Devices", title_justify="left", title_style="bold")
     for heading in ("device", "protocol", "connection"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for heading in ("tags", "with limits", "with detector"):
         table.add_column(heading, justify="right")
     for kind, entry in zip(settings.kinds, settings.entries, strict=True):
@@ -48,7 +51,7 @@ def _devices(settings: Settings) -> Table:
     return table
 
 
-def _print_reads(console: Console, settings: Settings) -> None:
+def _print_reads(console: Output, settings: Settings) -> None:
     console.print("\n[bold]Would read[/]")
     entries: dict[str, list[DeviceEntry]] = defaultdict(list)
     for kind, entry in zip(settings.kinds, settings.entries, strict=True):
@@ -58,18 +61,55 @@ def _print_reads(console: Console, settings: Settings) -> None:
             console.print(f"  {escape(line)}")
 
 
-def _print_publishes(console: Console, settings: Settings) -> None:
+def _print_publishes(console: Output, settings: Settings) -> None:
     root = settings.root
     topics = Topics.of(root.mqtt.root, root.name, settings.table.devices)
     length = f"{root.window.length / 1e9:g} s"
     how = "when something changes" if root.publish.windows == "changed" else "always"
-    console.print(f"\n[bold]Would publish[/] to {escape(root.mqtt.url)}")
+    console.print(f"\n[bold]Would publish[/] to {escape(', '.join(map(str, root.mqtt.addresses)))}")
+    if root.publish.layout == "sparkplug":
+        _print_sparkplug(console, settings)
+    else:
+        _print_contract(console, settings, topics, f"windows of {length}, {how}")
+    console.print(f"[bold]Would keep[/] in {escape(str(root.outbox.path))} what the broker does not have yet\n")
+
+
+def _print_contract(console: Output, settings: Settings, topics: Topics, windows: str) -> None:
+    root = settings.root
     console.print(f"  {escape(topics.status)}  (retained)")
-    for device in range(len(settings.table.devices)):
-        console.print(f"  {escape(topics.window(device))}  (windows of {length}, {how})")
-        if root.publish.summaries:
-            console.print(f"  {escape(topics.summary(device))}  (every minute)")
-        console.print(f"  {escape(topics.value(device))}  (text and structures, when they change)")
+    for device, own in enumerate(settings.publishing):
+        config = own.over(root.publish)
+        _print_numbers(console, settings, config, topics, windows, device)
         console.print(f"  {escape(topics.event(device))}  (at once)")
         console.print(f"  {escape(topics.stats(device))}  (counters, every {root.publish.stats / 1e9:g} s)")
     console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)\n")
+
+
+def _print_numbers(
+    console: Output, settings: Settings, config: LayoutConfig, topics: Topics, windows: str, device: int
+) -> None:
+    summaries, form = settings.root.publish.summaries, "" if config.format == "json" else f", {config.format}"
+    if config.layout == "tag":
+        own, (first, end) = TagTopics.of(config, topics, device), settings.table.range_of(device)
+        example = settings.table.tags[first].name
+        more = f" and {end - first - 1} more" if end - first > 1 else ""
+        kept = ", retained" if config.retain else ""
+        console.print(f"  {escape(own.topic(example))}{more}  ({windows}; text and structures{form}{kept})")
+        below = "/event (at once)" + (", /summary (every minute)" if summaries else "")
+        console.print(f"    and below each of them {below}")
+        return
+    console.print(f"  {escape(topics.window(device))}  ({windows}{form})")
+    if summaries:
+        console.print(f"  {escape(topics.summary(device))}  (every minute{form})")
+    console.print(f"  {escape(topics.value(device))}  (text and structures, when they change{form})")
+
+
+def _print_sparkplug(console: Output, settings: Settings) -> None:
+    root, own = settings.root, settings.root.publish.sparkplug
+    group = own.group or root.mqtt.root
+    console.print(f"  {escape(f'{NAMESPACE}/{group}/NBIRTH/{root.name}')}  (and NDATA with events and counters, NDEATH)")
+    for name in settings.table.devices:
+        console.print(f"  {escape(f'{NAMESPACE}/{group}/DBIRTH/{root.name}/{name}')}  (and DDATA, DDEATH)")
+    if own.host:
+        console.print(f"  while {escape(f'{NAMESPACE}/STATE/{own.host}')} says online, and store it while not")
+    console.print("")

@@ -13,9 +13,10 @@ from rich.text import Text
 
 from gateway.cli.inbound import Incoming
 from gateway.cli.ledger import Report
+from gateway.cli.output import hush
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.cli.reading import Reading, stop_on_signals, unless
-from gateway.cli.render import Screen, clean, console, hush
+from gateway.cli.render import Screen, clean, console
 from gateway.cli.verdict import unproven
 from gateway.core.errors import ConfigError, GatewayError, NotConnected
 from gateway.demo.scene import Scene, shipped_config

@@ -1,8 +1,9 @@
 """All commands, with what they say of themselves. Their work is imported only when they are called."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -44,6 +45,15 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _print(work: Callable[[], int]) -> NoReturn:
+    """Do what is nothing but printing, and end with its exit code."""
+    from gateway.cli.output import printing
+
+    with printing():
+        code = work()
+    raise typer.Exit(code)
+
+
 @app.callback()
 def _root(
     version: Annotated[
@@ -78,7 +88,7 @@ def check(config: ConfigDir = DEFAULT_CONFIG) -> None:
     """
     from gateway.cli.check import check_config
 
-    raise typer.Exit(check_config(config))
+    _print(lambda: check_config(config))
 
 
 @app.command()
@@ -94,7 +104,7 @@ def plan(
     """
     from gateway.cli.plan import print_plan
 
-    raise typer.Exit(print_plan(config, answer_ms / 1e3))
+    _print(lambda: print_plan(config, answer_ms / 1e3))
 
 
 @app.command()
@@ -130,16 +140,16 @@ def read(
     """
     from gateway.cli.read import read_address, read_tags
 
-    if what.startswith("opc.tcp:"):
+    if what.startswith("opc.tcp:"):  # each of these ends the command
         from gateway.cli.opcua import device, nodes, read_opcua
 
         server = device(what, **_login(security, security_mode, username, pki), timeout=timeout and f"{timeout:.3f}s")
         if not tags:
             raise typer.BadParameter('expected NodeIds or browse paths, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
-        raise typer.Exit(read_opcua(server, nodes(tags)))
+        _print(lambda: read_opcua(server, nodes(tags)))
     if "://" in what:
-        raise typer.Exit(read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
-    raise typer.Exit(read_tags(config, what, tags or [], timeout))
+        _print(lambda: read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
+    _print(lambda: read_tags(config, what, tags or [], timeout))
 
 
 @app.command()
@@ -158,15 +168,19 @@ def scan(
     """
     from gateway.cli.scan import scan as run_scan
 
-    raise typer.Exit(run_scan(url, (first, last), until, per_second, timeout))
+    _print(lambda: run_scan(url, (first, last), until, per_second, timeout))
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Of the MQTT payloads instead, for those who read them.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of the configuration, for editors that complete and check while you type."""
     from gateway.cli.schema import print_schema
 
-    print_schema()
+    _print(lambda: print_schema(messages))
 
 
 @app.command()
@@ -200,7 +214,7 @@ def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://h
     """List an OPC UA server's endpoints: policies, modes, logins, certificates. Exit code 1 when it does not answer."""
     from gateway.cli.opcua import discover as run_discover
 
-    raise typer.Exit(run_discover(url))
+    _print(lambda: run_discover(url))
 
 
 @app.command()
@@ -236,10 +250,10 @@ def browse(
     from gateway.cli.opcua import device, entry, find
 
     if "://" not in what:
-        raise typer.Exit(find(config, what))
+        _print(lambda: find(config, what))
     wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type)
     server = device(what, **_login(security, security_mode, username, pki))
-    raise typer.Exit(run_browse(server, wanted, most, as_csv=csv))
+    _print(lambda: run_browse(server, wanted, most, as_csv=csv))
 
 
 def _login(security: str, mode: str, username: str, pki: Path) -> dict[str, str | None]:
@@ -254,9 +268,13 @@ def tail(
     ] = "mqtt://127.0.0.1:1883",
     root: Annotated[str, typer.Option(help="First level or levels of the topics.")] = "plant",
     topic: Annotated[
-        str,
-        typer.Option(metavar="FILTER", show_default="everything below root", help="Follow this MQTT topic filter instead."),
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            metavar="FILTER",
+            show_default="ROOT/v1/#",
+            help="Follow this instead, may stand several times: your own topics of layout tag, or spBv1.0/GROUP/#.",
+        ),
+    ] = None,
     username: Annotated[
         str, typer.Option(show_default=False, help="User name at the broker; the password comes from GATEWAY_MQTT_PASSWORD.")
     ] = "",
@@ -280,37 +298,65 @@ def tail(
     from gateway.cli.tail import TailOptions, run_tail
 
     options = TailOptions(
-        broker=broker, root=root, topic=topic, username=username, ca=ca, version=mqtt, seconds=seconds, json=json
+        broker=broker,
+        root=root,
+        topics=tuple(topic or ()),
+        username=username,
+        ca=ca,
+        version=mqtt,
+        seconds=seconds,
+        json=json,
     )
     raise typer.Exit(run_tail(options))
 
 
 outbox = typer.Typer(help="Look into an outbox, whether its gateway runs or not. Nothing is changed.", no_args_is_help=True)
 app.add_typer(outbox, name="outbox")
+OutboxKey = Annotated[
+    str, typer.Option(metavar="KEY", envvar="GATEWAY__OUTBOX__KEY_FILE", show_default=False, help="As outbox.key_file.")
+]
 OutboxFile = Annotated[Path, typer.Argument(metavar="FILE", help="The database: outbox.path of gateway.yaml.")]
 
 
 @outbox.command("stats")
-def outbox_stats(file: OutboxFile) -> None:
+def outbox_stats(file: OutboxFile, key_file: OutboxKey = "") -> None:
     """Print what waits, by lane, and the losses not yet announced. Exit code 2 when the file cannot be read."""
     from gateway.cli.outbox import stats
 
-    raise typer.Exit(stats(file))
+    raise typer.Exit(stats(file, key_file))
 
 
 @outbox.command("export")
 def outbox_export(
-    file: OutboxFile, target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new file of JSON lines.")]
+    file: OutboxFile,
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new file of JSON lines.")],
+    key_file: OutboxKey = "",
 ) -> None:
     """Write all that waits as JSON lines. Exit codes: 0, 1 when some rows are unreadable, 2 when the file or target is."""
     from gateway.cli.outbox import export
 
-    raise typer.Exit(export(file, target))
+    raise typer.Exit(export(file, target, key_file))
 
 
 @outbox.command("verify")
-def outbox_verify(file: OutboxFile) -> None:
-    """Check every row. Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read."""
+def outbox_verify(file: OutboxFile, key_file: OutboxKey = "") -> None:
+    """Check every row, and of each boot and topic that nothing is both there and declared lost; say where holes are.
+
+    Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read.
+    """
     from gateway.cli.outbox import verify
 
-    raise typer.Exit(verify(file))
+    raise typer.Exit(verify(file, key_file))
+
+
+@outbox.command("peek")
+def outbox_peek(
+    file: OutboxFile,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="So many of each topic.")] = 1,
+    whole: Annotated[bool, typer.Option("--whole", help="Do not cut long payloads.")] = False,
+    key_file: OutboxKey = "",
+) -> None:
+    """Show the newest messages of each topic. Exit code 2 when the file cannot be read."""
+    from gateway.cli.outbox import peek
+
+    raise typer.Exit(peek(file, count, whole, key_file))

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
+from gateway.cli.output import Output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
@@ -100,7 +100,7 @@ async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     from gateway.sources.opcua.tagfile import tag_file
 
     async with session(config) as connection:
-        with Console(stderr=True).status("browsing"):
+        with Output(stderr=True).status("browsing"):
             tags, cut = await walker(connection).find([wanted.model_copy(update={"most": most})])
     typer.echo(tag_file((tag.path, tag.node, tag.unit) for tag in tags), nl=False)
     typer.echo(f"{len(tags)} tags; variables that are no single numbers were left out", err=True)
@@ -113,7 +113,7 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
 
     found = []
     async with session(config) as connection:
-        with Console(stderr=True).status("browsing") as status:
+        with Output(stderr=True).status("browsing") as status:
             async for level in walk(connection, wanted, most + 1):
                 found += level
                 status.update(f"browsing: {len(found)} nodes")
@@ -121,7 +121,7 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     branches: dict[tuple[str, ...], Tree] = {(): tree}
     for node in found[:most]:
         branches[node.path] = branches.get(node.path[:-1], tree).add(_line(node))
-    Console(soft_wrap=True).print(tree)
+    Output().print(tree)
     return _cut(len(found) > most, most)
 
 
@@ -161,12 +161,12 @@ async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
         found = await read(connection, config, tags)
     table = Table()
     for heading in ("tag", "node", "type", "value", "unit", "range", "status"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     for one in found:
         name = escape(one.path[-1])
         value, unit = escape(one.value), escape(one.unit)
         table.add_row(name, escape(one.node), one.type, value, unit, one.range, one.status or "Good")
-    Console(soft_wrap=True).print(table)
+    Output().table(table)
     return int(any(one.status for one in found))
 
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.output import Output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.settings import load
@@ -21,7 +21,7 @@ def print_plan(folder: Path, answer_s: float) -> int:
         print_problems(error, folder)
         return EXIT_CONFIG
     entries = [entry for kind, entry in zip(settings.kinds, settings.entries, strict=True) if kind is KIND]
-    console = Console(soft_wrap=True, highlight=False)
+    console = Output()
     if not entries:
         console.print("no Modbus device is configured")
     for connection in connection_loads(entries, answer_s):
@@ -29,10 +29,10 @@ def print_plan(folder: Path, answer_s: float) -> int:
     return 0
 
 
-def _print_connection(console: Console, connection: ConnectionLoad, answer_s: float) -> None:
+def _print_connection(console: Output, connection: ConnectionLoad, answer_s: float) -> None:
     table = Table(title=escape(connection.endpoint.url), title_justify="left", title_style="bold")
     for heading in ("device", "unit", "reads", "places", "tags", "fill", "every", "a second", "busy ms"):
-        table.add_column(heading, justify="left" if heading in ("device", "reads") else "right", overflow="fold")
+        table.add_column(heading, justify="left" if heading in ("device", "reads") else "right")
     for one in connection.requests:
         request = one.request
         table.add_row(
@@ -46,7 +46,7 @@ def _print_connection(console: Console, connection: ConnectionLoad, answer_s: fl
             f"{one.per_s:g}",
             f"{one.busy_s * 1e3:.1f}",
         )
-    console.print(table)
+    console.table(table)
     style = "bold red" if connection.share > TOO_MUCH else "green"
     end = connection.endpoint
     line = f"{end.baudrate} baud, {end.character_s * 1e3:.2f} ms a character, " if end.is_serial else ""

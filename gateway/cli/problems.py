@@ -3,19 +3,22 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
+from gateway.cli.output import Output
 from gateway.core.errors import ConfigError
 
 EXIT_CONFIG = 2
 """Exit code for a configuration that cannot be used; systemd does not restart after it."""
 
 
+_MOST = 200
+
+
 def print_problems(error: ConfigError, folder: Path) -> None:
     """List every problem on standard error: place, key, what is wrong, what was expected."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    for problem in error.problems:
+    console = Output(stderr=True)
+    for problem in error.problems[:_MOST]:
         place = f"{problem.file}:{problem.line}" if problem.line else problem.file
         line = Text(place, style="bold")
         if problem.key:
@@ -25,5 +28,7 @@ def print_problems(error: ConfigError, folder: Path) -> None:
             line.append("; expected ").append(problem.expected, style="green")
         console.print(line)
     count = len(error.problems)
+    if count > _MOST:
+        console.print(f"... and {count - _MOST} more")
     console.print(Text(f"{count} problem{'s' if count != 1 else ''}: {folder} cannot be used", style="bold red"))
     sys.stderr.flush()

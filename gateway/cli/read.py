@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.opcua import read_opcua
+from gateway.cli.output import Output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.quality import REASONS
@@ -44,7 +44,7 @@ class Place:
 
 def read_address(url: str, unit: int, address: str, count: int, timeout_s: float) -> int:
     """Read by address; print raw words, bits and decodings. Returns the exit code."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Output()
     try:
         device = ModbusDevice.model_validate({"name": "read", "url": url, "unit": unit})
         tag = ModbusTag.model_validate({"name": "read", "address": address})
@@ -58,7 +58,7 @@ def read_address(url: str, unit: int, address: str, count: int, timeout_s: float
     try:
         (payload,) = asyncio.run(_read_all([place]))
     except GatewayError as error:
-        Console(stderr=True, highlight=False).print(f"[red]{escape(str(error))}[/]")
+        Output(stderr=True).print(f"[red]{escape(str(error))}[/]")
         return EXIT_NO_REPLY
     console.print(f"[bold]{table}:{start}[/], {count} of unit {unit} at {escape(device.url)}\n")
     assert isinstance(payload, bytes)
@@ -91,16 +91,16 @@ def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float 
     try:
         payloads = asyncio.run(_read_all(places, keep_going=True))
     except GatewayError as error:
-        Console(stderr=True, highlight=False).print(f"[red]{escape(str(error))}[/]")
+        Output(stderr=True).print(f"[red]{escape(str(error))}[/]")
         return EXIT_NO_REPLY
-    Console(soft_wrap=True, highlight=False).print(_tag_table(entry, tags, payloads))
+    Output().table(_tag_table(entry, tags, payloads))
     return EXIT_NO_REPLY if any(isinstance(payload, str) for payload in payloads) else 0
 
 
 def _refused(error: ValueError) -> int:
     errors = getattr(error, "errors", None)
     for text in [str(e["msg"]).removeprefix("Value error, ") for e in errors()] if errors else [str(error)]:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(text)}[/]")
+        Output(stderr=True).print(f"[red]{escape(text)}[/]")
     return EXIT_CONFIG
 
 
@@ -146,14 +146,14 @@ def _number(tag: ModbusTag, value: float) -> str:
     return shortest("float32", value) if plain else f"{value:.15g}"
 
 
-def _print_bits(console: Console, place: Place, payload: bytes) -> None:
+def _print_bits(console: Output, place: Place, payload: bytes) -> None:
     bits = [payload[at // 8] >> at % 8 & 1 for at in range(place.count)]
     for begin in range(0, place.count, 16):
         row = " ".join(map(str, bits[begin : begin + 16]))
         console.print(f"  {place.table}:{place.start + begin:<6} {row}")
 
 
-def _print_words(console: Console, place: Place, words: Sequence[int]) -> None:
+def _print_words(console: Output, place: Place, words: Sequence[int]) -> None:
     raw = Table(title="words", title_justify="left")
     for heading in ("address", "hex", "bits", "high byte", "low byte"):
         raw.add_column(heading, justify="right")

@@ -1,8 +1,6 @@
 """How messages look on a terminal. Nothing from the network reaches it uncleaned."""
 
 import math
-import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -13,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.cli.inbound import Incoming
+from gateway.cli.output import Output
 
 _LONGEST_NAME, _LONGEST_TEXT = 60, 200
 _MOST_DEVICES: Final = 1000
@@ -46,17 +45,9 @@ def clock(ms: object) -> str:
         return "??:??:??"
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Standard output (or error) for people: colours on a terminal only, never an encoding error."""
-    stream = sys.stderr if stderr else sys.stdout
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
-    return Console(stderr=stderr, highlight=False, emoji=False, markup=False)
-
-
-def hush() -> None:
-    """After the reader of our output has gone: nothing that is still buffered may complain at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def console(*, stderr: bool = False) -> Output:
+    """Standard output (or error) for what comes from the network: no markup in it."""
+    return Output(stderr=stderr, markup=False, soft_wrap=False)
 
 
 class Screen:
@@ -141,6 +132,8 @@ class Screen:
             if tag is not None and tag.get("last") is not None:
                 quality = str(tag.get("q"))
                 style = _QUALITY_STYLES.get(quality, "yellow")
+                if tag.get("n") == 0:  # nothing new was read: the value that still holds
+                    style = f"dim {style}"
                 piece = Text(f"  {clean(name, 24)} ")
                 piece.append(self._amount(device, name, tag.get("last")), style=style)
                 yield piece if quality == "good" else piece.append(f" {clean(quality, 12)}", style=style)
@@ -196,6 +189,8 @@ def _what(incoming: Incoming) -> str:
     body = incoming.body
     if incoming.kind == "summary":
         return f"{len(body['tags']):>4} tags  summary of {number(body['dur'] / 1000)} s"
+    if incoming.kind in ("birth", "death"):
+        return f" {incoming.kind.upper()}" + (f"  {body['metrics']} metrics" if incoming.kind == "birth" else "")
     if incoming.kind == "value":
         rows = islice(body["tags"].items(), 10)
         return " value" + "".join(f"  {clean(name, 24)} {_object(tag)}" for name, tag in rows)

@@ -3,10 +3,10 @@
 import asyncio
 from contextlib import suppress
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
+from gateway.cli.output import Output
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.sources.modbus.client import ModbusLink
@@ -22,9 +22,9 @@ def scan(url: str, units: tuple[int, int], last: int, per_s: float, timeout_s: f
     try:
         endpoint = parse(url)
     except ValueError as error:
-        Console(stderr=True, highlight=False).print(f"[red]{escape(str(error))}[/]")
+        Output(stderr=True).print(f"[red]{escape(str(error))}[/]")
         return 2
-    console = Console(highlight=False, soft_wrap=True)
+    console = Output()
     found: dict[int, dict[Table, list[tuple[int, int]]]] = {}
     try:
         with Progress(console=console, transient=True) as progress, suppress(KeyboardInterrupt):

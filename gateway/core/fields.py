@@ -5,10 +5,13 @@ must be one.
 """
 
 import re
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 _DURATION_NS = {
     "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "min": 60_000_000_000, "m": 60_000_000_000,
@@ -98,6 +101,35 @@ Name = Annotated[
 ]
 
 
+_folder: ContextVar[Path] = ContextVar("folder of the configuration", default=Path())
+
+
+@contextmanager
+def files_relative_to(folder: Path) -> Iterator[None]:
+    """Within it, relative paths of files count from this folder, not from where the process was started."""
+    token = _folder.set(folder.absolute())
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def located(path: Path) -> Path:
+    """A path of the configuration as an absolute one. Raises ValueError where `~` means nothing."""
+    try:
+        return _folder.get() / path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"{str(path)!r}: no home folder is known; expected a path that begins with /") from None
+
+
+FilePath = Annotated[Path, AfterValidator(located)]
+"""A path; relative ones count from the configuration folder."""
+
+MUST_EXIST: Final = "must exist"
+ExistingFile = Annotated[FilePath, MUST_EXIST]
+"""A file that is read at each connect: `check` says when it cannot be read now."""
+
+
 def default(text: str) -> Any:
     """A field's default in the notation of the file (`1s`, `1GiB`), as the schema and the reference page show it."""
     return Field(default=text)
@@ -107,6 +139,23 @@ class ConfigModel(BaseModel):
     """Base of every configuration model: unknown keys are errors, values are frozen, docstrings become descriptions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+
+def existing_files(model: BaseModel, prefix: str = "") -> dict[str, Path]:
+    """Each `ExistingFile` below a model by its dotted key."""
+    found: dict[str, Path] = {}
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            found |= existing_files(value, f"{prefix}{name}.")
+        elif isinstance(value, Path) and MUST_EXIST in (*field.metadata, *_inner(field.annotation)):
+            found[prefix + name] = value
+    return found
+
+
+def _inner(annotation: Any) -> list[Any]:
+    """What is annotated within a union such as `ExistingFile | None`."""
+    return [note for one in getattr(annotation, "__args__", ()) for note in getattr(one, "__metadata__", ())]
 
 
 class TagModel(ConfigModel):
@@ -127,3 +176,7 @@ class DeviceModel(ConfigModel):
     """Name of the device: unique, one level of a topic. Default: the file's name."""
     enabled: bool = True
     """False leaves the device out without deleting its file."""
+
+    def files(self) -> dict[str, Path]:
+        """Files that are read at each connect, by their key."""
+        return existing_files(self)

@@ -34,7 +34,8 @@ class Message:
 class Loss:
     """Messages of one (boot, topic) that will never arrive. `count` of them, numbered within first_seq..last_seq.
 
-    cause: `max_bytes`, `max_age`, `disk_free`, `memory`, `damaged`, `refused`; detail: what a person should know.
+    cause: `max_bytes`, `max_age`, `disk_free`, `memory`, `damaged`, `refused`; `thinned` where what they said arrives merged
+    into longer windows; detail: what a person should know.
     """
 
     topic: str
@@ -62,8 +63,8 @@ class Event:
     """Something worth telling at once. device and tag are table rows, None where the gateway itself is meant.
 
     kind: `alarm`, `anomaly`, `quality`, `device`, `samples_lost`, `history`, `opcua_event`, `model`; for the gateway
-    `loss`, `unclean_stop`, `clock_jump`, `stall`, `configuration`, `outbox`. detail: further fields of the payload,
-    JSON-able, named as in the contract.
+    `loss`, `unclean_stop`, `clock_jump`, `stall`, `configuration`, `outbox`, `certificate`. detail: further fields of the
+    payload, JSON-able, named as in the contract.
     """
 
     kind: str

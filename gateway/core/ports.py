@@ -72,6 +72,98 @@ class Delivery:
     live: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What MQTT 5 can say beside a payload (3.3.2.3); 3.1.1 says nothing. expiry_s: 0 for never; user: names and values."""
+
+    content_type: str = ""
+    user: tuple[tuple[str, str], ...] = ()
+    expiry_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One publication, as it goes over the wire at QoS 1."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    properties: Properties = Properties()
+
+
+class Layout(Protocol):
+    """How messages look on the wire: which topics, which format. A message counts as delivered when all its packets are."""
+
+    def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
+        """At least one packet. hist: it is sent from backlog. most_bytes: the largest payload that the broker takes, as far
+        as it says so; what cannot be made smaller is returned as it is."""
+        ...
+
+
+class Announcing(Protocol):
+    """What a layout says on a connection beside the messages, where it does (Sparkplug). The outbox knows nothing of it."""
+
+    def births(self) -> Sequence[Packet]:
+        """What goes before everything else on a connection, and again when the broker has refused what was told last."""
+        ...
+
+    def news(self) -> Sequence[Packet]:
+        """What has changed since `births` or `news` was last called; may be nothing."""
+        ...
+
+    def death(self) -> Sequence[Packet]:
+        """What goes last before a proper end."""
+        ...
+
+    def numbered(self, packet: Packet) -> Packet:
+        """The packet as it goes out. Called once for each packet of a connection, messages included, in the order of
+        sending and immediately before it."""
+        ...
+
+
+class Listening(Protocol):
+    """What a layout wants to hear on a connection, and whether it may speak."""
+
+    @property
+    def subscriptions(self) -> Sequence[str]:
+        """Topic filters to subscribe to before anything is sent."""
+        ...
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """A message of a subscription. Trusts nothing, never raises."""
+        ...
+
+    async def may_send(self, wanted: bool) -> None:
+        """Return once messages may be sent (wanted), or once they may not: then the connection is to be ended, after
+        `news`. Cancellable."""
+        ...
+
+
+class Session(Announcing, Listening, Protocol):
+    """A layout's own part in each connection; the publisher drives it."""
+
+
+class Heard(Protocol):
+    """A message of a subscription."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+
+
+class Subscriber(Protocol):
+    """The listening side of a connection upstream."""
+
+    async def subscribe(self, topic_filter: str) -> None:
+        """Receive what matches. Raises Permanent when the broker refuses, NotConnected."""
+        ...
+
+    async def receive(self) -> Heard:
+        """The next message; one caller. Raises NotConnected. Cancelled, it loses none."""
+        ...
+
+
 class MessageQueue(Protocol):
     """The pipeline's side of the outbox."""
 
@@ -107,7 +199,14 @@ class Sink(Protocol):
         """Connect and be accepted. Raises NotConnected. Cancellable at once."""
         ...
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> "asyncio.Future[None]":
+    @property
+    def most_bytes(self) -> int:
+        """Largest payload that the broker takes on this connection, with 512 bytes kept free for topic and properties."""
+        ...
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = Properties()
+    ) -> "asyncio.Future[None]":
         """Send at QoS 1. The future ends on the PUBACK: with None, Permanent (refused for good), Retryable (refused for
         now) or NotConnected."""
         ...

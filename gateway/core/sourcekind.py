@@ -23,9 +23,13 @@ class DeviceEntry:
     first_tag: int
 
 
-def _nothing_between(device: Any, tags: Sequence[Any]) -> Sequence[tuple[int, str, str, str]]:
-    del device, tags
+def _nothing_between(*_: Any) -> Sequence[tuple[int, str, str, str]]:
     return ()
+
+
+def _not_known(device: Any, tag: Any) -> bool:
+    del device, tag
+    return False
 
 
 def _nowhere(device: Any) -> Path | None:
@@ -42,7 +46,9 @@ class SourceKind:
     is_single(device, tag): the tag's values are float32. interval_ns(device, tag): how often a sample is due, 0 when the
     device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
+    is_logical(device, tag): the tag is a bit, as far as the configuration says.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
+    check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
     found(device): a tag file, outside the configuration, of tags that the device itself told of, which are its tags beside
     the configured ones; None when it is not to be asked. find(device, clock): ask it and write that file; what is new in it,
     None for nothing. Raises NotConnected.
@@ -57,5 +63,7 @@ class SourceKind:
     plan: Callable[[Sequence[DeviceEntry]], list[str]]
     build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]
     check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
+    check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
+    is_logical: Callable[[Any, Any], bool] = _not_known
     found: Callable[[Any], Path | None] = _nowhere
     find: Callable[[Any, Clock], Awaitable[object]] | None = None

@@ -14,8 +14,11 @@ from gateway.core.tags import TagTable
 from gateway.encoding.columns import PIECES, RowText, quality_fields, shortest_single
 from gateway.encoding.topics import Topics
 
-_ROWS_PER_MESSAGE: Final = 800
+ROWS_PER_MESSAGE: Final = 800
 """About 128 KiB of JSON: what brokers accept without being asked."""
+
+_LOSS_SEVERITY: Final = {"thinned": 200}
+"""By cause: what was thinned out still comes, merged. Everything else is gone."""
 
 _LIVE: Final = b'"hist":false'
 _BACKLOG: Final = b'"hist":true'
@@ -56,7 +59,7 @@ class Encoder:
         ):
             known = self._table.tags[tag]
             rows = waiting.setdefault(known.device, {})
-            if known.name in rows or len(rows) == _ROWS_PER_MESSAGE:
+            if known.name in rows or len(rows) == ROWS_PER_MESSAGE:
                 messages.append(self._values(known.device, rows))
                 rows = waiting[known.device] = {}
             rows[known.name] = {"value": value, "ts": time // 1_000_000} | quality_fields(quality)
@@ -101,6 +104,7 @@ class Encoder:
             "end": loss.end_ms,
             "cause": loss.cause,
             "detail": loss.detail,
+            "severity": _LOSS_SEVERITY.get(loss.cause, 700),
         }
         stamp = now_ns // 1_000_000
         return self._document(self._topics.event(known), Lane.EVENT, stamp, stamp, fields)
@@ -139,8 +143,8 @@ class Encoder:
         late = b'"late":true,' if block.late else b""
         messages = []
         for device, (first, end) in enumerate(pairwise(bounds)):
-            for at in range(first, end, _ROWS_PER_MESSAGE):
-                rows = pieces[at * PIECES : min(end, at + _ROWS_PER_MESSAGE) * PIECES]
+            for at in range(first, end, ROWS_PER_MESSAGE):
+                rows = pieces[at * PIECES : min(end, at + ROWS_PER_MESSAGE) * PIECES]
                 seq = self._seq(topics[device])
                 head = b'{"boot":"%b","seq":%d,"ts":%d,"dur":%d,"hist":false,%b"tags":{' % (
                     self._boot.encode(), seq, start_ms, length_ms, late,
@@ -162,12 +166,15 @@ class StatusText:
         self._head = {"boot": boot, "version": version, "config": config}
         self._table = table
 
-    def online(self, since_ms: int, devices: Mapping[int, DeviceState]) -> bytes:
-        """The birth: every device's state, `since` when the gateway started."""
+    def online(
+        self, since_ms: int, devices: Mapping[int, DeviceState], certificates: Mapping[str, int] | None = None
+    ) -> bytes:
+        """The birth: every device's state, `since` when the gateway started; certificates: when they end, ms, by owner."""
         states = {
             self._table.devices[number]: {"state": state.state, "reason": state.reason} for number, state in devices.items()
         }
-        return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states})
+        more = {"certificates": certificates} if certificates else {}
+        return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states} | more)
 
     def offline(self, since_ms: int, reason: str) -> bytes:
         """The last will (reason `connection lost`) or a proper goodbye; nothing is known of devices any more."""

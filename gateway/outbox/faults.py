@@ -18,6 +18,10 @@ class DamagedError(GatewayError):
     """The database file is broken. It is set aside, and a new one is started."""
 
 
+class MovedError(DamagedError):
+    """The database file was deleted or moved; what is open can still be read."""
+
+
 class UnwritableError(Retryable):
     """The file may not be written or made."""
 
@@ -33,7 +37,7 @@ def translated(*also_damaged: int) -> Iterator[None]:
         if code in _DAMAGED or code in also_damaged:
             raise DamagedError(str(error)) from error
         if whole == sqlite3.SQLITE_READONLY_DBMOVED:
-            raise DamagedError("the file was moved or deleted") from error
+            raise MovedError("the file was moved or deleted") from error
         if code in _UNWRITABLE:
             raise UnwritableError(str(error)) from error
         if code in _REFUSED:

@@ -89,6 +89,25 @@ class PathLock:
         self._fd = fd
         self._sign()
 
+    def keep(self) -> None:
+        """Take the lock anew if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
+        try:
+            mine, there = os.fstat(self._fd), self._path.stat()
+            if (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino):
+                return
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return  # the folder cannot be read at present
+        old = self._fd
+        try:
+            self.acquire()
+        except ConfigError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (*_DISK_TROUBLE, errno.EROFS, errno.ENOENT):
+                return  # tried again
+            raise
+        os.close(old)
+
     def _sign(self) -> None:
         try:
             os.ftruncate(self._fd, 0)
@@ -103,6 +122,16 @@ class PathLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def sync_folder(path: Path) -> None:
+    """Make it last that files beside `path` were made and removed. SQLite does not: its rollback journal, needed until the
+    file is in WAL mode, could come back after a power cut and undo what was written since. Raises OSError."""
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def set_aside(path: Path, now_ns: int) -> Path | None:

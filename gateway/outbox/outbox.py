@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final
 
 from gateway.core.clock import Clock
@@ -11,6 +12,8 @@ from gateway.outbox.config import OutboxConfig
 from gateway.outbox.files import PathLock, check_path, make_folder
 from gateway.outbox.pace import Pace
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
+from gateway.outbox.refused import RefusedFile
+from gateway.outbox.thinner import Merge
 from gateway.outbox.writer import BATCH_DELETES, Writer
 
 _LEAD: Final = 0.8
@@ -26,9 +29,11 @@ class Outbox:
 
     boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT);
     decode_loss: reads it back, for announcements that the broker refused or that had no room.
-    report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`), `reason`, and for `damaged`
-    `kept` (the file that was set aside), `rescued` (messages read from it into the new file) and `lost` (messages that only
-    it had and that could not be read; None when not known).
+    merge: see `Merge`; called in a thread, for old windows when a ceiling is near.
+    report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`; `moved`: the file
+    was deleted or moved and has been written again, whole), `reason`, for the last two `kept` (the file that was set aside),
+    for `damaged` `rescued` (messages read from it into the new file) and `lost` (messages that only it had and that could
+    not be read; None when not known).
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class Outbox:
         clock: Clock,
         encode_loss: Callable[[Loss], Message],
         decode_loss: Callable[[Message], Loss],
+        merge: Merge,
         report: Callable[[Event], None],
     ) -> None:
         self.beat = clock.monotonic()
@@ -46,8 +52,9 @@ class Outbox:
         self._lead_s = config.commit_interval / 1e9 * _LEAD
         self._crowd_bytes = config.memory // 2
         self._lock = PathLock(config.path)
-        self._writer = Writer(config, boot, clock, encode_loss, decode_loss, report)
+        self._writer = Writer(config, boot, clock, encode_loss, decode_loss, merge, report)
         self._memory = self._writer.memory
+        self._refused = RefusedFile(config.path)
         self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -56,6 +63,12 @@ class Outbox:
     def previous_unclean(self) -> PreviousBoot | None:
         """The boot before this one, if it ended without `close`: up to one commit interval of its messages is missing."""
         return self._writer.previous_unclean
+
+    @property
+    def unclean(self) -> Sequence[PreviousBoot]:
+        """Every boot that ended without `close` and of which no later one lived long enough to tell. Tell before `run`: the
+        first commit keeps the messages and notes that they were told."""
+        return self._writer.unclean
 
     @property
     def stats(self) -> Stats:
@@ -69,6 +82,7 @@ class Outbox:
             memory_bytes=memory.waiting_bytes,
             disk_bytes=writer.store.disk_bytes,
             lost=writer.ledger.lost,
+            thinned=writer.ledger.thinned,
             refused=writer.refused,
         )
 
@@ -88,11 +102,16 @@ class Outbox:
             raise
 
     async def run(self) -> None:
-        """The commit loop, for ever. A disk that refuses is tried again once per interval."""
+        """The commit loop, for ever. A disk that refuses is tried again once per interval.
+
+        Raises ConfigError when the lock's file was deleted and another gateway has taken its place.
+        """
         while True:
             await self._pause()
             self.beat = self._clock.monotonic()
             self._writer.unreadable = False
+            await self._refused.write()
+            self._lock.keep()
             await self._round()
             self._arrived.set()
 
@@ -101,6 +120,7 @@ class Outbox:
 
         clean: the pipeline has handed over everything; otherwise the next boot says that this one ended badly.
         """
+        await self._refused.write()
         await self._writer.close(clean)
         self._lock.release()
 
@@ -127,7 +147,7 @@ class Outbox:
     # -- Deliveries
 
     async def take(self, limit: int) -> list[Delivery]:
-        """Up to `limit` messages: live events, live windows, backlog events, other backlog by age. Waits for one."""
+        """Up to `limit` messages: live events, live windows, backlog events, other backlog in its order. Waits for one."""
         writer = self._writer
         while True:
             self._pace.refill(self._clock.monotonic())
@@ -151,8 +171,10 @@ class Outbox:
             self._urgent.set()
 
     def refuse(self, delivery: Delivery, reason: str) -> None:
-        """The broker will never take it: lost, with a record. Raises ValueError when it is not in flight."""
+        """The broker will never take it: kept in the refused file, lost with a record. Raises ValueError when it is not in
+        flight."""
         entry = self._memory.end(delivery, self._clock.monotonic())
+        self._refused.add(entry.message, reason, self._clock.now_ns())
         # a refused announcement is announced on the next connection: at once would go round in circles
         self._writer.gone([entry], "refused", reason, parked=entry.lane == LOSS_LANE)
 
@@ -191,8 +213,21 @@ class Outbox:
         if not (due or self._urgent.is_set() or writer.refused or writer.wants_commit(now)):
             return
         self._urgent.clear()
-        while await writer.commit():
+        put_by = self._put_by(now)
+        while await writer.commit(put_by):
             self.beat = self._clock.monotonic()
-            since = self._memory.due_since()
+            since = self._memory.due_since(put_by)
             if since is None or since > now:
                 break
+
+    def _put_by(self, now: float) -> float:
+        """Which messages a commit takes: while the broker may still have them in time, only those that must be written soon.
+
+        A commit for the sake of deletions that wrote what is in flight would have to delete it again, and so for ever.
+        """
+        writer, memory = self._writer, self._memory
+        if not writer.live or writer.refused or self._config.strict or memory.waiting_bytes > self._crowd_bytes:
+            return inf
+        since = memory.unwritten_since
+        due = since is not None and now >= since + self._lead_s
+        return now - self._lead_s / 2 if due else -inf

@@ -3,21 +3,26 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
+from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.faults import DamagedError, UnwritableError
+from gateway.outbox.faults import DamagedError, MovedError, UnwritableError
 from gateway.outbox.files import set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
-from gateway.outbox.records import LOSS_LANE, Change, Entry, Gone, PreviousBoot, Row
+from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
 from gateway.outbox.rescue import readable, readable_losses
-from gateway.outbox.retention import age_period_ns, footprint, needed, shortage, too_old_ms
+from gateway.outbox.retention import needed, shortage
+from gateway.outbox.room import Room
+from gateway.outbox.sealing import seal_of
 from gateway.outbox.store import Store
+from gateway.outbox.thinner import Merge
 
 BATCH_BYTES: Final = 2 * 2**20
 BATCH_DELETES: Final = 5_000
@@ -26,12 +31,6 @@ LOAD_BYTES: Final = 2**20
 
 SHRINK_BYTES: Final = 16 * 2**20
 """An empty database gives its space back when it has more than this."""
-
-CLOCK_PATIENCE_S: Final = 600.0
-"""After a start or a step of the wall clock nothing is too old for so long: a machine without a battery starts at any date,
-and what a wrong date drops is gone when the time server has answered."""
-
-_CLOCK_STEP_S: Final = 60.0
 
 RESCUE_S: Final = 15.0
 """Longest time for reading a damaged file: the watchdog's patience with the outbox is 20 s."""
@@ -68,31 +67,34 @@ class Writer:
         clock: Clock,
         encode_loss: Callable[[Loss], Message],
         decode_loss: Callable[[Message], Loss],
+        merge: Merge,
         report: Callable[[Event], None],
     ) -> None:
-        self.memory = Memory()
+        self.memory = Memory(config.backlog_order == "newest-first")
         self.ledger = LossLedger()
         self.store = Store(config.path, config.synchronous)
         self.live = False
         self.refused = ""
         self.unreadable = False
         self.previous_unclean: PreviousBoot | None = None
+        self.unclean: list[PreviousBoot] = []
         self._config, self._boot, self._clock = config, boot, clock
         self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
+        self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
         self._disk = asyncio.Lock()
         self._started_ms = clock.now_ns() // 1_000_000
-        self._next_look = clock.monotonic() + CLOCK_PATIENCE_S
-        self._wall_offset_s = self._offset_s()
 
     # -- opening and closing
 
     async def open(self) -> None:
-        """Open the database for the first time. Raises ConfigError when it cannot be written or is not ours.
+        """Open the database for the first time. Raises ConfigError when it, or its key, is not ours or it cannot be written.
 
         A full or failing disk does not raise: the gateway starts with memory only, until the disk is back.
         """
+        self.store.coder = Coder(self._config.compress, seal_of(self._config.key_file))
         try:
             await to_its_end(self._open())
+            self.unclean = self.store.untold
         except UnwritableError as error:
             raise ConfigError(
                 f"outbox.path: cannot write {self._config.path}: {error}; give the file and its folder to the user the "
@@ -112,6 +114,7 @@ class Writer:
     def _adopt(self) -> None:
         self.memory.disk_found(self.store.last_id)
         self.ledger.found(self.store.losses)
+        self._room.restart()
 
     async def close(self, clean: bool) -> None:
         """Write what is left, mark the boot if it ends `clean`, close the file. Never raises; refusals are reported."""
@@ -132,21 +135,26 @@ class Writer:
     # -- commits
 
     def wants_commit(self, now: float) -> bool:
-        """Something beside messages and deletions is due: losses to keep or to announce, a look for what is too old."""
-        return self.ledger.unsaved or (self.live and bool(self.ledger)) or now >= self._next_look
+        """Something beside messages and deletions is due: losses, a look for what is too old, a file that went."""
+        return self.store.is_moved or self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
-    async def commit(self) -> bool:
-        """Write one batch, the oldest first. False when the disk refused, which is reported once."""
-        return await to_its_end(self._commit())
+    async def commit(self, put_by: float = inf) -> bool:
+        """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
+        return await to_its_end(self._commit(put_by))
 
-    async def _commit(self) -> bool:
+    async def _commit(self, put_by: float = inf) -> bool:
         async with self._disk:
             try:
                 if not self.store.is_open:
                     await self._open()
-                await self._expire()
+                if self.store.is_moved:
+                    raise MovedError("the file was deleted or moved")
+                await self._room.expire()
                 self._announce()
-                await self._write()
+                await self._write(put_by)
+                if self.unclean:
+                    await self.store.told()
+                    self.unclean = []
             except Retryable as error:
                 self._refuse(error)
                 return False
@@ -157,12 +165,12 @@ class Writer:
                 self._tell("recovered")
             return True
 
-    async def _write(self) -> None:
-        batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES)
+    async def _write(self, put_by: float) -> None:
+        batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES, put_by)
         losses, settled = self.ledger.unsaved_losses(), self.ledger.settled()
         change = Change(batch.inserts, batch.deletes, losses, settled)
         try:
-            room = await self._room(batch)
+            room = await self._room.make(batch)
             if room and change:
                 await self.store.commit(change)
         except (Retryable, DamagedError):
@@ -197,44 +205,7 @@ class Writer:
             for loss in self.ledger.announce():
                 self.memory.hold(self._encode_loss(loss), self._clock.monotonic())
 
-    # -- making room
-
-    async def _room(self, batch: Batch) -> bool:
-        """Drop what is worth least until the batch fits. False when there is nothing left to drop."""
-        while batch.inserts:
-            short, cause = shortage(self._config, self.store.usage(), needed(batch.inserts))
-            if not short:
-                break
-            victims = await self.store.oldest(short, footprint, self.memory.holds)
-            if not victims:
-                return False
-            await self._give_up(victims, cause)
-        return True
-
-    async def _expire(self) -> None:
-        """Drop some of what is too old; the next look is at once as long as there is more."""
-        now, offset_s = self._clock.monotonic(), self._offset_s()
-        if abs(offset_s - self._wall_offset_s) > _CLOCK_STEP_S:
-            self._next_look = now + CLOCK_PATIENCE_S
-        self._wall_offset_s = offset_s
-        if now < self._next_look:
-            return
-        victims = await self.store.expired(too_old_ms(self._config, self._clock.now_ns()), self.memory.holds)
-        if victims:
-            await self._give_up(victims, "max_age")
-        else:
-            self._next_look = now + age_period_ns(self._config) / 1e9
-
-    def _offset_s(self) -> float:
-        return self._clock.now_ns() / 1e9 - self._clock.monotonic()
-
-    async def _give_up(self, victims: Sequence[Row], cause: str) -> None:
-        """Delete rows and note the losses, in one transaction."""
-        losses = losses_of(victims, cause)
-        written = self.ledger.joined(losses)
-        await self.store.commit(Change(deletes=[Gone(row.id, row.lane, row.size) for row in victims], losses=written))
-        self.ledger.add(losses)
-        self.ledger.saved(written, ())
+    # -- what memory gives up
 
     def crowded(self) -> None:
         """Keep memory under its ceiling at once: leave to the disk what it has, then drop, with losses."""
@@ -259,21 +230,27 @@ class Writer:
             wanted = self.memory.wants()
             if wanted is None:
                 return
-            events, after = wanted
             try:
-                batch = await self.store.load(events, after, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
+                batch = await self.store.load(wanted, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
             except Retryable as error:
                 self.unreadable = True
                 self._refuse(error)
             except DamagedError as error:
                 await self._replaced(error)
             else:
-                broken = self.memory.loaded(events, after, batch, self._clock.monotonic())
+                broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
                 self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
 
     # -- a disk that fails
 
     async def _replaced(self, error: DamagedError) -> bool:
+        """True when there is a file again, with all or what was left of the old one."""
+        try:
+            if isinstance(error, MovedError) and await self._written_again(error):
+                return True
+        except Retryable as refusal:
+            self._refuse(refusal)
+            return False
         held = self.memory.held_ids
         lost = sum(self.store.totals.messages.values()) - self.memory.disk_lost()
         self.ledger.store_lost()
@@ -282,6 +259,21 @@ class Writer:
         except Retryable as refusal:
             self._refuse(refusal)
             return False
+        return True
+
+    async def _written_again(self, error: MovedError) -> bool:
+        """The file went, but it is still open: all of it is put in its place again. False when that cannot be done."""
+        try:
+            kept = set_aside(self._config.path, self._clock.now_ns())
+            await self.store.write_again(RESCUE_S)
+        except OSError as refusal:
+            raise Retryable(f"{self._config.path} was deleted or moved and cannot be written again: {refusal}") from refusal
+        except DamagedError:
+            return False
+        await self.store.close()
+        await self.store.open(self._boot, self._started_ms)
+        self._room.restart()
+        self._tell("moved", reason=str(error), kept=str(kept or ""))
         return True
 
     async def _replace(self, error: DamagedError, lost: int | None, held: frozenset[int] = frozenset()) -> None:
@@ -314,7 +306,7 @@ class Writer:
     async def _rescue(self, kept: Path, held: frozenset[int], with_losses: bool) -> int:
         """Copy what can be read into the new file, as far as room and time allow; returns how many messages."""
         rescued, until = 0, self._clock.monotonic() + RESCUE_S
-        batches = readable(kept, held.__contains__)
+        batches = readable(kept, self.store.coder, held.__contains__)
         try:
             if with_losses:
                 losses = await asyncio.to_thread(readable_losses, kept)

@@ -1,6 +1,7 @@
 """The one place that connects to the broker, again and again, and carries messages from the outbox to it."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
@@ -9,13 +10,16 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports import Deliveries, Delivery, Sink
+from gateway.core.ports import Deliveries, Delivery, Layout, Properties, Session, Sink, Subscriber
+from gateway.runtime.conversation import BARRED, Conversation
 from gateway.runtime.flights import Flights
 from gateway.runtime.seldom import Seldom
+from gateway.runtime.suspects import Suspects
 
 log = structlog.get_logger("publisher")
 
 _STABLE_S = 30.0
+_MANY_SHORT = 3
 _IDLE_S = 0.2
 _FAREWELL_S = 0.5
 _STATUS_RETRY_S = 5.0
@@ -31,12 +35,12 @@ class Status(Protocol):
         ...
 
     def changed(self) -> Awaitable[None]:
-        """Returns once `current` would say something new since it was last called. Cancellable."""
+        """Returns once there is something new since `current` or this was last called. Cancellable."""
         ...
 
 
 class Publisher:
-    """Keeps the sink connected, full jitter between attempts, and up to `in_flight` deliveries on their way.
+    """Keeps the sink connected, full jitter between attempts, and up to `in_flight` packets on their way.
 
     A delivery is acknowledged on its PUBACK and on nothing else. While connected, `set_live(True)` holds: it is called
     between the acceptance and the birth, and `set_live(False)` after a loss, before what was in flight goes back to the
@@ -52,27 +56,41 @@ class Publisher:
         *,
         in_flight: int,
         ack_timeout_s: float,
-        mark_hist: Callable[[bytes], bytes],
+        layout: Layout,
         status: Status,
         set_live: Callable[[bool], None],
         delays: Callable[[], Iterator[float]] = full_jitter,
+        tries: int = 5,
+        status_type: str = "",
+        first_delay_s: float = 0.0,
+        session: Session | None = None,
+        subscriber: Subscriber | None = None,
     ) -> None:
-        """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost."""
+        """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost.
+        tries: how often a message may fail while others pass, before it is set aside (`Suspects`). status_type: content type
+        of the status. first_delay_s: wait before the first attempt, so that gateways which start together do not come
+        together. session: the layout's own part in each connection, which then takes the place of the status; it needs the
+        sink as a subscriber."""
         self._sink = sink
         self._deliveries = deliveries
         self._clock = clock
         self._ack_timeout_s = ack_timeout_s
-        self._mark_hist = mark_hist
         self._status = status
         self._set_live = set_live
         self._delays = delays
-        self._flights = Flights(sink, deliveries, clock, in_flight, delays)
-        self._held: list[Delivery] = []
-        self._failure_told = Seldom(clock)
+        self._status_properties = Properties(status_type)
+        self._first_delay_s = first_delay_s
+        self._conversation = Conversation(subscriber, session) if session and subscriber else None
+        seal = (session.numbered,) if session else ()
+        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries), *seal)
+        self._held: deque[Delivery] = deque()
+        self._failure_told, self._hint_told = Seldom(clock), Seldom(clock)
+        self._short = 0
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
         self._deadline = 0.0
+        self._broken = ""
         self._final: tuple[str, bytes] | None = None
         self.connects = 0
         """Connections accepted."""
@@ -109,6 +127,7 @@ class Publisher:
         self._ended.clear()
         delays = self._delays()
         try:
+            await _first(self._nap(self._first_delay_s), self._asked_to_stop())
             while not self._stopping.is_set():
                 began = self._clock.monotonic()
                 goodbye = False
@@ -147,65 +166,109 @@ class Publisher:
         self.connected_since_ns = self._clock.now_ns()
         began = self._clock.monotonic()
         log.info("broker connected", connects=self.connects)
-        reason = await self._session()
+        reason = await self._admission() or await self._session()
         up_s = round(self._clock.monotonic() - began, 1)
         if reason == _STOP:
             log.info("broker disconnected", up_s=up_s, acked=self.acked)
         else:
             log.warning("broker connection lost", reason=reason, up_s=up_s, released=self.released)
+            self._hint(short=bool(self._broken) and up_s < _STABLE_S)
+
+    def _hint(self, *, short: bool) -> None:
+        self._short = self._short + 1 if short else 0
+        if self._short >= _MANY_SHORT and self._hint_told.due("short"):
+            log.warning(
+                "broker connections do not last",
+                in_a_row=self._short,
+                hint="does another gateway with this name, or another client with this client id, use the broker?",
+            )
+
+    async def _admission(self) -> str:
+        """Where the layout has a session of its own: wait until it may send. Returns why it never will, or nothing."""
+        if self._conversation is None:
+            return ""
+        return await _first(self._sink.lost(), self._conversation.begin(), self._asked_to_stop())
 
     async def _session(self) -> str:
         """From acceptance to loss or stop; returns why it ended."""
+        self._broken = ""
         self._set_live(True)
-        birth = self._flights.send_status(self._status.current())
+        birth = self._tell(again=True)
         try:
             reason = await _first(
-                self._sink.lost(), self._silence(), self._feed(), self._tell_changes(birth), self._asked_to_stop()
+                self._broken_off(),
+                self._silence(),
+                self._feed(),
+                self._flights.retry(),
+                self._tell_changes(birth),
+                self._asked_to_stop(),
+                *([self._conversation.listen(), self._conversation.barred()] if self._conversation else []),
             )
             if reason == _STOP:
                 await self._farewell()
+            elif reason == BARRED:
+                await self._last_words(self._tell(), _FAREWELL_S)
             return reason
         finally:
             self._set_live(False)
             self.connected_since_ns = None
-            held, self._held = self._held, []
-            self._flights.take_back()
+            held, self._held = list(self._held), deque()
+            self._flights.take_back(self._broken)
             self._flights.release(held)
+
+    async def _broken_off(self) -> str:
+        self._broken = await self._sink.lost()
+        return self._broken
 
     async def _feed(self) -> str:
         while True:
-            self._held = await self._deliveries.take(await self._flights.room())
+            self._held.extend(await self._deliveries.take(await self._flights.room()))
             await self._send_held()
 
     async def _send_held(self) -> None:
         await self._flights.pause_over()  # one may have begun while the outbox had nothing
-        for delivery in self._held:
-            payload = delivery.message.payload
-            self._flights.send(delivery, payload if delivery.live else self._mark_hist(payload))
-        self._held = []
+        while self._held:
+            await self._flights.send(self._held.popleft())
 
-    async def _tell_changes(self, told: asyncio.Future[None]) -> str:
+    async def _tell_changes(self, told: asyncio.Future[None] | None) -> str:
         while True:
-            await asyncio.wait({told})
-            if isinstance(told.exception(), Retryable | Permanent):  # an access list can be mended
+            if told is not None:
+                await asyncio.wait({told})
+            refused = told is not None and isinstance(told.exception(), Retryable | Permanent)
+            if refused:  # an access list can be mended
                 await self._clock.sleep(_STATUS_RETRY_S)
             else:
                 await self._status.changed()
-            told = self._flights.send_status(self._status.current())
+            told = self._tell(again=refused)
+
+    def _tell(self, *, again: bool = False) -> asyncio.Future[None] | None:
+        """Publish the status as it is now; of a session what is new, or all of it (again)."""
+        if self._conversation is None:
+            return self._send_status(self._status.current())
+        session = self._conversation.session
+        return self._flights.tell(session.births() if again else session.news())
+
+    def _send_status(self, status: tuple[str, bytes]) -> asyncio.Future[None]:
+        return self._flights.send_status(status, self._status_properties)
 
     async def _farewell(self) -> None:
         left_s = self._deadline - self._clock.monotonic()
         await _first(self._drain(), self._sink.lost(), self._silence(), self._nap(left_s))
         if self._final is not None:
-            told = self._flights.send_status(self._final)
+            talk = self._conversation
+            told = self._flights.tell(talk.session.death()) if talk else self._send_status(self._final)
             left_s = self._deadline - self._clock.monotonic()
-            await _first(_ended(told), self._sink.lost(), self._nap(max(left_s, _FAREWELL_S)))
+            await self._last_words(told, max(left_s, _FAREWELL_S))
+
+    async def _last_words(self, told: asyncio.Future[None] | None, most_s: float) -> None:
+        if told is not None:
+            await _first(_ended(told), self._sink.lost(), self._nap(most_s))
 
     async def _drain(self) -> str:
         """Deliver until no live message waits: the outbox hands them out before any backlog."""
         await self._send_held()
         while True:
-            self._held = await self._take_briefly(await self._flights.room())
+            self._held.extend(await self._take_briefly(await self._flights.room()))
             if not any(delivery.live for delivery in self._held):
                 break
             await self._send_held()

@@ -5,6 +5,7 @@ import io
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import yaml
@@ -14,6 +15,7 @@ from gateway.core.errors import Problem
 KeyPath = tuple[str | int, ...]
 
 _LARGEST_FILE_BYTES = 64 * 2**20
+_LONGEST_VALUE = 60
 _DEEPEST = 20
 _MOST_VALUES = 1_000_000
 _FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -33,7 +35,8 @@ class _TooMuchError(Exception):
 class Document:
     """The content of one file. lines: the line of each key path; () is the file itself.
 
-    origins: where top-level keys really stand, if not in this file (templates); problems are put there.
+    origins: where top-level keys really stand, if not here (templates, lists of devices); problems are put there.
+    prefix: the key path of this document within its file, for one of several in it.
     tabular: the first part of each path is the number of a row, which problems do not show (they have its line).
     """
 
@@ -43,6 +46,12 @@ class Document:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     origins: dict[str, "Document"] = field(default_factory=dict)
+    prefix: KeyPath = ()
+
+    def part(self, path: KeyPath, value: Any) -> "Document":
+        """What stands at a key path as a document of its own."""
+        lines = {where[len(path) :]: line for where, line in self.lines.items() if where[: len(path)] == path}
+        return Document(self.file, value, lines=lines, prefix=self.prefix + path)
 
     def line(self, path: KeyPath) -> int:
         """The line of the longest known beginning of `path`, 0 if there is none."""
@@ -55,7 +64,7 @@ class Document:
         """A problem at a key path."""
         if path and path[0] in self.origins:
             return self.origins[str(path[0])].problem(path, message, expected)
-        shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else path
+        shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else self.prefix + path
         return Problem(self.file, self.line(path), ".".join(str(part) for part in shown), message, expected)
 
     def add(self, path: KeyPath, message: str, expected: str = "") -> None:
@@ -63,20 +72,31 @@ class Document:
         self.problems.append(self.problem(path, message, expected))
 
 
+def is_secret(path: KeyPath) -> bool:
+    """Whether the value at a key path is nothing that a message may quote."""
+    return any("password" in str(part).lower() for part in path)
+
+
 def _text(document: Document, path: Path) -> str | None:
+    content = b""
     try:
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
+        if not S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting for ever
+            document.add((), "is not a file", "a plain text file")
+            return None
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_FILE_BYTES + 1)
+        if len(content) > _LARGEST_FILE_BYTES:
             document.add((), "is larger than 64 MiB")
             return None
-        return path.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
         document.add((), "no such file")
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        document.lines[()] = line
-        document.add((), "is not UTF-8 text", "UTF-8 (in a spreadsheet: save as 'CSV UTF-8')")
-    except OSError as error:
-        document.add((), f"cannot be read: {error.strerror}")
+        document.lines[()] = content[: error.start].count(b"\n") + 1
+        table = path.suffix == ".csv"
+        document.add((), "is not UTF-8 text", "UTF-8 (in a spreadsheet: save as 'CSV UTF-8')" if table else "UTF-8")
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        document.add((), f"cannot be read: {getattr(error, 'strerror', None) or error}")
     return None
 
 
@@ -95,7 +115,10 @@ def read_yaml(path: Path, shown: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         document.lines[()] = mark.line + 1 if mark else 0
-        document.add((), f"is not valid YAML: {error.problem or error.context}")
+        line = text.splitlines()[mark.line : mark.line + 1] if mark else []
+        hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else ""
+        begun = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
+        document.add((), f"is not valid YAML: {error.problem or error.context}{begun}", hint)
     except (yaml.YAMLError, ValueError) as error:
         document.add((), f"is not valid YAML: {str(error).splitlines()[0]}")
     except _TooMuchError as error:
@@ -127,7 +150,9 @@ def _plain(document: Document, node: yaml.Node, path: KeyPath, scalars: yaml.Saf
     try:
         return scalars.construct_object(node)
     except _SCALAR_ERRORS as error:
-        reason = getattr(error, "problem", None) or f"{node.value!r} does not fit {node.tag.rpartition(':')[2]}"
+        shown = "the value" if is_secret(path) else repr(node.value[:_LONGEST_VALUE])
+        told = None if is_secret(path) else getattr(error, "problem", None)
+        reason = told or f"{shown} does not fit {node.tag.rpartition(':')[2]}"
         document.add(path, f"cannot be understood: {reason}")
         return None
 
@@ -199,4 +224,7 @@ def _check_header(document: Document, header: list[str]) -> None:
     for key in sorted({key for key in header if key and header.count(key) > 1}):
         document.add((key,), "stands twice in the header")
     if "name" not in header:
-        document.add((), "the header has no column 'name'", "the tag keys as column names, for instance name,address,type")
+        alike = next((key for key in header if key.lower() == "name"), "")
+        found = f"not {alike!r}: " if alike else ""
+        expected = f"{found}the tag keys as column names, in small letters, for instance name,address,type"
+        document.add((), "the header has no column 'name'", expected)

@@ -3,6 +3,8 @@
 import difflib
 import hashlib
 import os
+import re
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,22 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from gateway.core.errors import ConfigError, Problem
+from gateway.core.fields import existing_files, files_relative_to
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.tags import Tag, TagTable
+from gateway.encoding.config import DeviceLayoutConfig
+from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
-from gateway.settings.problems import note_validation, unknown_key
+from gateway.settings.problems import note_validation, show, unknown_key
+from gateway.settings.publishing import Publishing, sparkplug_problems, topic_problems
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
-_OWN_KEYS = ("tags", "tag_file", "defaults")
+_OWN_KEYS = ("tags", "tag_file", "defaults", "publish")
+_SECRET = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
+_OF_COMMANDS = ("GATEWAY_MQTT_PASSWORD",)
 _DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in capitals"
 
 
@@ -32,7 +40,9 @@ class _Device:
     config: Any
     document: Document
     defaults: PolicyDefaults
+    publish: DeviceLayoutConfig
     tags: list[Any] = field(default_factory=list)
+    names: dict[str, tuple[Document, KeyPath]] = field(default_factory=dict)
 
 
 class _Loader:
@@ -43,6 +53,7 @@ class _Loader:
         self.warnings: list[str] = []
         self.read: list[Path] = []
         self.tag_models: dict[str, Any] = {}
+        self.root_document = Document("")
 
     def yaml(self, path: Path) -> Document:
         self.read.append(path)
@@ -52,18 +63,25 @@ class _Loader:
         root = self._root()
         devices = self._devices()
         self._check_names(devices)
+        if root is not None:
+            self._check_topics(root, devices)
         self._check_environment()
         self._check_unused_tag_files()
         if not devices and not self.problems:
             self.problems.append(Problem(str(self.folder / "devices"), 0, "", "no enabled device", "a file *.yaml"))
         if self.problems or root is None:
             raise ConfigError(sorted(dict.fromkeys(self.problems), key=lambda p: (p.file, p.line)))
+        self._check_files(root, devices)
+        self._check_near_names(root)
+        self._check_secrets(root)
         return self._assembled(root, devices)
 
     # -- gateway.yaml ------------------------------------------------------------------------------------------------
 
     def _root(self) -> Root | None:
-        document = self.yaml(self.folder / "gateway.yaml")
+        document = self.root_document = self.yaml(self.folder / "gateway.yaml")
+        if not (self.folder / "gateway.yaml").exists() and (self.folder / "gateway.yml").exists():
+            document.problems = [document.problem((), "no such file", "gateway.yml to be called so")]
         root = None
         value = {} if document.value is None and not document.problems else document.value
         if isinstance(value, dict):
@@ -92,6 +110,8 @@ class _Loader:
             note_validation(document, error, Root, environment=lambda path: self._variable(document, path))
         except SettingsError as error:
             document.problems.append(self._unreadable_variable(error))
+        except RecursionError:
+            document.problems.append(Problem("environment", 0, ENV_PREFIX + "...", "a variable is nested too deeply"))
         except OverflowError:
             document.add((), "holds a number beyond all measure")
         return None
@@ -125,13 +145,44 @@ class _Loader:
             elif head == "DEVICES" and not rest:
                 self.problems.append(Problem("environment", 0, name, "names no device", _DEVICE_VARIABLE))
 
+    def _check_secrets(self, root: Root) -> None:
+        """Passwords that others can read, on disk or on their way."""
+        for path in self.read:
+            if path.stat().st_mode & 0o004 and _SECRET.search(path.read_text("utf-8-sig")):
+                self.warnings.append(f"{path}: everybody on this machine can read its password: chmod o-r, or a variable")
+        url = root.mqtt.addresses[0]
+        if root.mqtt.password and not url.secure and url.host not in ("localhost", "127.0.0.1", "::1"):
+            self.warnings.append(f"{self.folder / 'gateway.yaml'}: mqtt.password travels in clear; mqtts:// encrypts it")
+
+    def _check_near_names(self, root: Root) -> None:
+        """One underscore is easily taken for two; what looks like a setting and is none must not pass in silence."""
+        for name in sorted(os.environ):
+            field, _, rest = name.upper().removeprefix("GATEWAY_").partition("_")
+            if name.upper().startswith(ENV_PREFIX) or not name.upper().startswith("GATEWAY_") or not rest:
+                continue
+            own = root.mqtt.password or not root.mqtt.username  # a password for `tail` alone is no mistake
+            if field.lower() in Root.model_fields and not (name in _OF_COMMANDS and own):
+                self.warnings.append(
+                    f"environment: {name} is not read; {ENV_PREFIX}{field}__{rest} is, with two underscores"
+                )
+
+    def _files(self, place: Path) -> list[Path]:
+        """What is in a folder, hidden files left out; none where there is no folder."""
+        try:
+            return sorted(path for path in place.iterdir() if not path.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.problems.append(Problem(str(place), 0, "", f"cannot be read: {error.strerror}", "a folder"))
+            return []
+
     # -- devices -----------------------------------------------------------------------------------------------------
 
     def _devices(self) -> list[_Device]:
         place = self.folder / "devices"
-        files = sorted(p for p in place.glob("*") if p.suffix in (".yaml", ".yml") and not p.name.startswith("."))
-        devices = [d for d in map(self._device, files) if d is not None]
-        stems = {_variable_part(p.stem) for p in files}
+        found = [one for p in self._files(place) if p.suffix in (".yaml", ".yml") for one in self._device_documents(p)]
+        devices = [d for document, name in found if (d := self._device(document, name)) is not None]
+        stems = {_variable_part(name) for _, name in found}
         for name in sorted(self.environ):
             rest = name.removeprefix(f"{ENV_PREFIX}DEVICES__")
             if rest != name and not any(len(rest) > len(stem) + 2 and rest.startswith(f"{stem}__") for stem in stems):
@@ -140,43 +191,68 @@ class _Loader:
                 self.problems.append(Problem("environment", 0, name, problem, expected))
         return devices
 
-    def _device(self, path: Path) -> _Device | None:
-        document = self.yaml(path)
+    def _device_documents(self, path: Path) -> list[tuple[Document, str]]:
+        """The devices of a file with the name of each: one, named like the file, or those of its list `devices`, to which
+        the other keys of the file belong in common."""
+        whole = self.yaml(path)
+        if not isinstance(whole.value, dict) or "devices" not in whole.value:
+            return [(whole, path.stem)]
+        common = {key: item for key, item in whole.value.items() if key != "devices"}
+        listed = whole.value["devices"]
+        if not isinstance(listed, list) or not listed:
+            whole.add(("devices",), "is not a list", "one entry for each device: - {name: ..., ...}")
+            listed = []
+        found = []
+        for place, item in enumerate(listed):
+            if not isinstance(item, dict):
+                whole.add(("devices", place), f"{show(item)} is not a device", "keys such as name: and url:")
+            elif not isinstance(item.get("name"), str):
+                whole.add(("devices", place, "name"), "is missing", "a name for each device of a list")
+            else:
+                document = whole.part(("devices", place), _merged(common, item))
+                document.origins = {key: whole for key in common if key not in item}
+                found.append((document, item["name"]))
+        self.problems += whole.problems
+        return found
+
+    def _device(self, document: Document, name: str) -> _Device | None:
         value = document.value
         device = None
         if not document.problems and not isinstance(value, dict):
             document.add((), "is not a mapping", "keys such as protocol:, url:, tags:")
         elif isinstance(value, dict):
-            device = self._parsed_device(document, path, value)
+            device = self._parsed_device(document, name, value)
         self.problems += document.problems
         return device if device is not None and device.config.enabled else None
 
-    def _parsed_device(self, document: Document, path: Path, value: dict[str, Any]) -> _Device | None:
+    def _parsed_device(self, document: Document, name: str, value: dict[str, Any]) -> _Device | None:
         value, template = expand(self.folder, document, value)
         if template is not None:
             self.read.append(Path(template.file))
             self.problems += template.problems
             if template.problems:
                 return None
-        self._override(document, path, value)
+        self._override(document, name, value)
         protocol = value.get("protocol")
         kind = KINDS.get(protocol) if isinstance(protocol, str) else None
         if kind is None:
-            message = "is missing" if protocol is None else f"{protocol!r} is not known"
+            message = "is missing" if protocol is None else f"{show(protocol)} is not known"
             document.add(("protocol",), message, " or ".join(KINDS))
             return None
-        own = {"name": path.stem} | {k: v for k, v in value.items() if k not in _OWN_KEYS}
-        prefix = _device_prefix(path)
+        own = {"name": name} | {k: v for k, v in value.items() if k not in _OWN_KEYS}
+        prefix = _device_prefix(name)
         config = self._validated(document, kind.device_model, own, (), _OWN_KEYS, prefix)
         defaults = {} if value.get("defaults") is None else value["defaults"]
         policy = self._validated(document, PolicyDefaults, defaults, ("defaults",), (), prefix)
-        device = _Device(kind, config, document, policy or PolicyDefaults())
+        publish = {} if value.get("publish") is None else value["publish"]
+        publishing = self._validated(document, DeviceLayoutConfig, publish, ("publish",), (), prefix)
+        device = _Device(kind, config, document, policy or PolicyDefaults(), publishing or DeviceLayoutConfig())
         self._tags(device, value)
         return device if config is not None else None
 
-    def _override(self, document: Document, path: Path, value: dict[str, Any]) -> None:
-        """GATEWAY__DEVICES__NAME__KEY sets a plain key of devices/name.yaml."""
-        prefix = _device_prefix(path)
+    def _override(self, document: Document, device: str, value: dict[str, Any]) -> None:
+        """GATEWAY__DEVICES__NAME__KEY sets a plain key of devices/name.yaml, or of the device of this name in a list."""
+        prefix = _device_prefix(device)
         for name, text in self.environ.items():
             if name.startswith(prefix) and name != prefix:
                 target = value
@@ -237,7 +313,9 @@ class _Loader:
     def _tag_file(self, device: _Device, tag_file: Any) -> None:
         place = self.folder / "tags"
         if not isinstance(tag_file, str) or not tag_file or Path(tag_file).name != tag_file:
-            device.document.add(("tag_file",), f"{tag_file!r} is not a file name", "a file in tags/, for instance press.csv")
+            device.document.add(
+                ("tag_file",), f"{show(tag_file)} is not a file name", "a file in tags/, for instance press.csv"
+            )
             return
         path = place / tag_file
         if not _is_file(path):
@@ -247,9 +325,13 @@ class _Loader:
             return
         self.read.append(path)
         table = read_csv(path, str(path))
-        if not table.problems and self._check_columns(device, table):
+        if not table.problems:
+            known = self._check_columns(device, table)
             for at, row in enumerate(table.value):
-                self._tag(device, table, row, (at,))
+                if known:
+                    self._tag(device, table, row, (at,))
+                else:
+                    self._name(device, table, row, (at,))
         self.problems += table.problems
 
     def _found(self, device: _Device, path: Path) -> None:
@@ -284,8 +366,9 @@ class _Loader:
 
     def _tag(self, device: _Device, document: Document, item: Any, path: KeyPath) -> None:
         if not isinstance(item, dict):
-            document.add(path, f"{item!r} is not a tag", "keys such as name: and address:")
+            document.add(path, f"{show(item)} is not a tag", "keys such as name: and address:")
             return
+        self._name(device, document, item, path)
         tag = self._validated(document, self._tag_model(device.kind), item, path)
         if tag is None:
             return
@@ -294,6 +377,14 @@ class _Loader:
         if wrong:
             key, message, expected = wrong
             document.add((*path, key), message, expected)
+
+    def _name(self, device: _Device, document: Document, item: dict[str, Any], path: KeyPath) -> None:
+        """A name stands once in a device, whatever else is wrong with its tag."""
+        if isinstance(name := item.get("name"), str):
+            first, where = device.names.setdefault(name, (document, path))
+            if (first, where) != (document, path):
+                place = f"{first.file}:{first.line(where)}"
+                document.add((*path, "name"), f"{name!r} is already a tag of this device: {place}", "another name")
 
     # -- checks over all files ---------------------------------------------------------------------------------------
 
@@ -306,22 +397,38 @@ class _Loader:
             for row, key, message, expected in device.kind.check_tags(device.config, [tag for tag, _, _ in device.tags]):
                 _, document, path = device.tags[row]
                 self.problems.append(document.problem((*path, key), message, expected))
-            tags: dict[str, tuple[Document, KeyPath]] = {}
-            for tag, document, path in device.tags:
-                where = tags.setdefault(tag.name, (document, path))
-                if where != (document, path):
-                    place = f"{where[0].file}:{where[0].line(where[1])}"
-                    self._late_problem(document, (*path, "name"), f"{tag.name!r} is already a tag of this device: {place}")
+        for kind in KINDS.values():
+            of_kind = [device for device in devices if device.kind is kind]
+            for row, key, message, expected in kind.check_devices([device.config for device in of_kind]):
+                self.problems.append(of_kind[row].document.problem((key,), message, expected))
+
+    def _check_topics(self, root: Root, devices: list[_Device]) -> None:
+        publishing = [
+            Publishing(d.config.name, d.publish, d.document, [(tag.name, document, path) for tag, document, path in d.tags])
+            for d in devices
+        ]
+        topics = Topics.of(root.mqtt.root, root.name, [d.name for d in publishing])
+        self.problems += topic_problems(root.publish, self.root_document, topics, publishing)
+        clean = root.mqtt.clean_start
+        self.problems += sparkplug_problems(root.publish, self.root_document, root.mqtt.root, clean, publishing)
 
     def _late_problem(self, document: Document, path: KeyPath, message: str) -> None:
         """A problem found after the document's own problems were collected."""
         self.problems.append(document.problem(path, message, "another name"))
 
     def _check_unused_tag_files(self) -> None:
-        used = {p.resolve() for p in self.read}
-        for path in sorted((self.folder / "tags").glob("*.csv")):
-            if path.resolve() not in used:
+        used = {os.path.realpath(path) for path in self.read}
+        for path in self._files(self.folder / "tags"):
+            if path.suffix == ".csv" and os.path.realpath(path) not in used:
                 self.warnings.append(f"{path!s}: no device uses this file")
+
+    def _check_files(self, root: Root, devices: list[_Device]) -> None:
+        """Only a warning: a certificate may be on its way, and the devices are to be read meanwhile."""
+        files = [(f"{self.folder / 'gateway.yaml'}: {key}", path) for key, path in existing_files(root).items()]
+        files += [(f"{d.document.file}: {key}", path) for d in devices for key, path in d.config.files().items()]
+        for place, path in files:
+            if not os.access(path, os.R_OK):
+                self.warnings.append(f"{place}: {path} {'cannot be read' if path.exists() else 'does not exist'}")
 
     # -- the result --------------------------------------------------------------------------------------------------
 
@@ -334,11 +441,22 @@ class _Loader:
             for model in models:
                 kind, config = device.kind, device.config
                 single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
-                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval))
+                logical = kind.is_logical(config, model)
+                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical))
                 policies.append(_with_defaults(model, device.defaults, root.defaults))
         table = TagTable(tuple(d.config.name for d in devices), tuple(tags))
         kinds = tuple(d.kind for d in devices)
-        return Settings(self.folder, root, kinds, tuple(entries), tuple(policies), table, self._hash(), tuple(self.warnings))
+        return Settings(
+            self.folder,
+            root,
+            kinds,
+            tuple(entries),
+            tuple(policies),
+            tuple(d.publish for d in devices),
+            table,
+            self._hash(),
+            tuple(self.warnings),
+        )
 
     def _hash(self) -> str:
         """Twelve hex digits that change with any byte of the files read or of the variables that override them."""
@@ -358,9 +476,15 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _device_prefix(path: Path) -> str:
-    """How the environment variables for a device file begin."""
-    return f"{ENV_PREFIX}DEVICES__{_variable_part(path.stem)}__"
+def _merged(common: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
+    """Keys of a device of a list, with those in common; parameters of both."""
+    both = [part["parameters"] for part in (common, item) if isinstance(part.get("parameters"), dict)]
+    return deepcopy(common) | item | ({"parameters": both[0] | both[1]} if len(both) == 2 else {})
+
+
+def _device_prefix(name: str) -> str:
+    """How the environment variables for a device begin."""
+    return f"{ENV_PREFIX}DEVICES__{_variable_part(name)}__"
 
 
 def _variable_part(name: str) -> str:
@@ -381,6 +505,9 @@ def _with_defaults(tag: Any, *defaults: PolicyDefaults) -> TagPolicy:
 def load(folder: Path) -> Settings:
     """Read and check a configuration folder; variables GATEWAY__... of the process override. Raises ConfigError with every
     problem found."""
+    if folder.is_file():
+        raise ConfigError([Problem(str(folder), 0, "", "is a file", f"the folder it lies in: {folder.parent}")])
     if not folder.is_dir():
         raise ConfigError([Problem(str(folder), 0, "", "no such folder", "a folder with gateway.yaml, devices/ and tags/")])
-    return _Loader(folder).settings()
+    with files_relative_to(folder):
+        return _Loader(folder).settings()

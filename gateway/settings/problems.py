@@ -1,15 +1,26 @@
 """Validation errors in the words of the person who wrote the file."""
 
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from gateway.core.errors import Problem
-from gateway.settings.documents import Document, KeyPath
+from gateway.settings.documents import Document, KeyPath, is_secret
 
 _LONGEST_VALUE = 60
+_EXPECTED = {
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    "string_type": "text (numbers, dates, yes and no go in quotes)",
+}
+_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
+_LOGIN = re.compile(r"//[^/@\s]*@")
+_OF_A_KEY = "[key]"
+"""pydantic's mark for a key that is wrong itself."""
 
 
 def note_validation(
@@ -22,7 +33,7 @@ def note_validation(
 ) -> None:
     """Add each error to the document, at its own line, or to the environment variable that brought the value."""
     for one in error.errors(include_url=False):
-        where = tuple(part for part in one["loc"] if isinstance(part, str | int))
+        where = tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
         message, expected = _words(one, model, where, extra_keys)
         variable = environment((*path, *where))
         if variable:
@@ -37,15 +48,26 @@ def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[s
         return unknown_key(str(where[-1]), [*_fields_at(model, where[:-1]), *extra_keys])
     if kind == "missing":
         return "is missing", ""
-    shown = "the value" if any("password" in str(part) for part in where) else repr(one["input"])
-    shown = shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + "..."
+    value = one["input"]
+    shown = "the value" if is_secret(where) else show(value)
     if kind in ("value_error", "assertion_error"):
-        return text.removeprefix("Value error, ").removeprefix("Assertion failed, "), ""
+        return text.removeprefix("Value error, ").removeprefix("Assertion failed, ").replace(repr(value), shown), ""
     if "expected" in context:
         return f"{shown} is not allowed", str(context["expected"])
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"{shown} is not a mapping", "keys below it, each as key: value"
-    return f"{shown} is not allowed", text.removeprefix("Input should be ")
+    if kind in _EXPECTED:
+        text = _EXPECTED[kind]
+    comma = "; decimals are written with a point" if isinstance(value, str) and _COMMA.fullmatch(value) else ""
+    return f"{shown} is not allowed", text.removeprefix("Input should be ") + comma
+
+
+def show(value: object) -> str:
+    """A value as problems quote it: short, and without the user name and password of a URL."""
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = _LOGIN.sub("//...@", repr(value))
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
 
 
 def unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:

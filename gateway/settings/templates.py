@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gateway.settings.documents import Document, KeyPath, read_yaml
+from gateway.settings.problems import show
 
 _PARAMETER = re.compile(r"\$\{(\w+)\}")
 _PLACE = "a file below templates/, for instance meters/em340.yaml"
@@ -24,7 +25,7 @@ def expand(folder: Path, document: Document, value: dict[str, Any]) -> tuple[dic
         return own, None
     path = _path(folder, value["template"])
     if path is None:
-        document.add(("template",), f"{value['template']!r} is not a template that is there", _PLACE)
+        document.add(("template",), f"{show(value['template'])} is not a template that is there", _PLACE)
         return own, None
     template = read_yaml(path, str(path))
     if not isinstance(template.value, dict):
@@ -42,7 +43,7 @@ def expand(folder: Path, document: Document, value: dict[str, Any]) -> tuple[dic
         template.add((key,), "a template cannot use another one")
     if "tags" in filled and "tags" in own:
         document.add(("tags",), "stand in the template already", "tags in the template, or tag_file for more")
-    document.origins = {key: template for key in filled if key not in own}
+    document.origins |= {key: template for key in filled if key not in own}
     return filled | own, template
 
 

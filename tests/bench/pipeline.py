@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gateway.core.blocks import SampleBlock
+from gateway.core.messages import Message
 from gateway.core.quality import Quality
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.encoder import Encoder
@@ -17,7 +18,7 @@ from tests.bench.figures import Bench, Figure
 _S = 1_000_000_000
 
 
-class _Plant:
+class Plant:
     """Tags in devices of 100, each with limits that are not crossed and a detector."""
 
     def __init__(self, tags: int, deadband: str = "0") -> None:
@@ -48,17 +49,16 @@ class _Plant:
             result.append(blocks)
         return result
 
-    def close(self, window: int) -> int:
-        """End a window; returns the bytes of its messages."""
+    def close(self, window: int) -> list[Message]:
+        """End a window; returns its messages."""
         closed = self.chain.close((window + 1) * _S + _S // 2)
         messages = [m for block in closed.windows for m in self.encoder.windows(block)]
-        messages += [m for block in closed.summaries for m in self.encoder.summaries(block)]
-        return sum(len(m.payload) for m in messages)
+        return messages + [m for block in closed.summaries for m in self.encoder.summaries(block)]
 
 
 def _cost(tags: int, per_window: int, windows: int, deadband: str = "0") -> tuple[float, float, float]:
     """(CPU ns per sample, median ms to close a window, bytes per sample), everything included."""
-    plant = _Plant(tags, deadband)
+    plant = Plant(tags, deadband)
     batches = plant.blocks(windows + 1, per_window)
     closes, sent, begin = [], 0, 0.0
     for window, blocks in enumerate(batches):
@@ -67,7 +67,7 @@ def _cost(tags: int, per_window: int, windows: int, deadband: str = "0") -> tupl
         for block in blocks:
             plant.chain.feed(block, window * _S + _S - 1)
         before = time.perf_counter()
-        sent += plant.close(window)
+        sent += sum(len(m.payload) for m in plant.close(window))
         closes.append((time.perf_counter() - before) * 1e3)
     samples = tags * per_window * windows
     return (time.process_time() - begin) / samples * 1e9, float(np.median(closes)), sent / samples

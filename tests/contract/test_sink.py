@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports import Sink
+from gateway.core.ports import Properties, Sink
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.support.mosquitto import Mosquitto
@@ -68,6 +68,18 @@ async def test_many_messages_are_in_flight_together(stand: Stand) -> None:
     await stand.sink.open()
     futures = [stand.sink.publish("a/b", b"%d" % n, retain=n % 2 == 0) for n in range(300)]
     assert await asyncio.wait_for(asyncio.gather(*futures), 10) == [None] * 300
+
+
+async def test_properties_may_go_with_a_message(stand: Stand) -> None:
+    await stand.sink.open()
+    properties = Properties("application/json", (("boot", "b"), ("seq", "1")), expiry_s=60)
+    await asyncio.wait_for(stand.sink.publish("a/b", b"{}", properties=properties), 5)
+
+
+async def test_the_largest_payload_is_known_and_taken(stand: Stand) -> None:
+    await stand.sink.open()
+    assert 100_000 < stand.sink.most_bytes < 2**28 + 1
+    await asyncio.wait_for(stand.sink.publish("a/b", bytes(100_000)), 5)
 
 
 async def test_an_impossible_topic_is_refused_for_good_and_the_connection_stays(stand: Stand) -> None:

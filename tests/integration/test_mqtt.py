@@ -13,6 +13,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.messages import Lane, Message
 from gateway.core.ports import Delivery
+from gateway.encoding.layouts import DeviceLayout
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient, Received, Will
 from gateway.sinks.mqtt.config import MqttConfig
@@ -285,7 +286,7 @@ def publisher_for(url: str, outbox: Outbox, **settings: Any) -> Publisher:
         SystemClock(),
         in_flight=20,
         ack_timeout_s=1.0,
-        mark_hist=bytes,
+        layout=DeviceLayout(),
         status=Status(),
         set_live=lambda live: None,
         delays=lambda: iter([0.05] * 1000),

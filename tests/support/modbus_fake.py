@@ -38,13 +38,15 @@ class FakeClock:
 
 @dataclass
 class FakeUnit:
-    """A unit: registers by address (all tables alike), addresses it refuses with an exception code, silence, busy."""
+    """A unit: registers by address (all tables alike), addresses it refuses with an exception code, silence, busy, and the
+    most places that it gives at once."""
 
     registers: dict[int, int] = field(default_factory=dict)
     refused: dict[int, int] = field(default_factory=dict)
     mute: set[int] = field(default_factory=set)
     silent: bool = False
     code: int = 0
+    most: int = 2000
 
 
 @dataclass
@@ -73,7 +75,11 @@ class FakeLink:
             await self.clock.sleep(timeout_s)
             raise NoReply(f"no reply within {timeout_s:g} s")
         await self.clock.sleep(self.latency_s)
-        code = peer.code or next((peer.refused[place] for place in places if place in peer.refused), 0)
+        code = (
+            peer.code
+            or 3 * (count > peer.most)
+            or next((peer.refused[place] for place in places if place in peer.refused), 0)
+        )
         if code:
             raise ExceptionReply(code)
         values = [peer.registers.get(place, place) for place in places]

@@ -90,6 +90,11 @@ class AsyncuaServer:
         self._doors.append(door)
         return f"opc.tcp://127.0.0.1:{port}"
 
+    async def forget(self) -> None:
+        """End all clients' sessions, with their subscriptions, and tell nobody."""
+        for session in list(self.server.iserver._external_sessions.values()):
+            await session.close_session(True)
+
     async def emitter(self, kind: int) -> EventGenerator:
         """Sends events of a type from the Server object."""
         return await self.server.get_event_generator(ua.NodeId(kind), self.server.nodes.server)
@@ -106,12 +111,17 @@ class AsyncuaServer:
 
 
 class NodeServer:
-    """node-opcua's server (tests/node/opcua_server.js) in a process of its own. `async with NodeServer(...) as server`."""
+    """node-opcua's server in a process of its own. `async with NodeServer(...) as server`.
 
-    def __init__(self, node: Path, port: int, store: Path, **options: int | str) -> None:
-        self._command = (str(node / "opcua_server.js"), str(port), json.dumps({"folder": str(store), **options}))
+    script: tests/node/opcua_server.js with its options, or tests/node/opcua_secure_server.js, which has none.
+    """
+
+    def __init__(self, node: Path, port: int, store: Path, *, script: str = "opcua_server.js", **options: int | str) -> None:
+        plain = script == "opcua_server.js"
+        last = json.dumps({"folder": str(store), **options}) if plain else str(store)
+        self._command = (str(node / script), str(port), last)
         self._process: asyncio.subprocess.Process | None = None
-        self.url = f"opc.tcp://127.0.0.1:{port}/test"
+        self.url = f"opc.tcp://127.0.0.1:{port}/{'test' if plain else 'secure'}"
 
     async def __aenter__(self) -> Self:
         await self.start()

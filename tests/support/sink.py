@@ -1,9 +1,13 @@
 """The sink's fake, shipped with the port: a broker in memory that acknowledges, refuses and vanishes when told to."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent
+from gateway.core.ports import Properties
+
+NO_PROPERTIES = Properties()
 
 
 @dataclass(slots=True, eq=False)
@@ -13,7 +17,16 @@ class Published:
     topic: str
     payload: bytes
     retain: bool
+    properties: Properties
     future: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message of a subscription."""
+
+    topic: str
+    payload: bytes
 
 
 class FakeSink:
@@ -27,12 +40,19 @@ class FakeSink:
         """Open hangs until cancelled."""
         self.answers: list[GatewayError] = []
         """Errors for the next publishes, one each."""
+        self.rule: Callable[[Published], GatewayError | str | None] = lambda _: None
+        """What a publish is answered with, if not None: an error, or the reason for which the broker hangs up."""
+        self.most_bytes = 2**28
         self.published: list[Published] = []
         self.opens = 0
         self.closes = 0
         self.wills = 0
         """Connections that ended without `close`."""
         self._gone: asyncio.Future[str] | None = None
+        self.subscribed: list[str] = []
+        self.refuse_subscriptions = False
+        self._heard: list[Heard] = []
+        self._news = asyncio.Event()
 
     @property
     def is_open(self) -> bool:
@@ -53,20 +73,45 @@ class FakeSink:
         self.opens += 1
         self._gone = asyncio.get_running_loop().create_future()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> asyncio.Future[None]:
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = NO_PROPERTIES
+    ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        published = Published(topic, payload, retain, future)
+        published = Published(topic, payload, retain, properties, future)
         if not self.is_open:
             self._fail(published, NotConnected("not open"))
         elif "#" in topic or "+" in topic:
             self._fail(published, Permanent("wildcard in topic"))
         else:
             self.published.append(published)
-            if self.answers:
+            rule = self.rule(published)
+            if isinstance(rule, str):
+                asyncio.get_running_loop().call_soon(self.lose, rule)
+            elif rule is not None:
+                self._fail(published, rule)
+            elif self.answers:
                 self._fail(published, self.answers.pop(0))
             elif self.auto_ack:
                 future.set_result(None)
         return future
+
+    async def subscribe(self, topic_filter: str) -> None:
+        if self.refuse_subscriptions:
+            raise Permanent("the broker refuses the subscription")
+        self.subscribed.append(topic_filter)
+
+    async def receive(self) -> Heard:
+        while not self._heard:
+            self._news.clear()
+            if not self.is_open:
+                raise NotConnected("gone")
+            await self._news.wait()
+        return self._heard.pop(0)
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Something comes from the broker."""
+        self._heard.append(Heard(topic, payload))
+        self._news.set()
 
     async def lost(self) -> str:
         return "not opened" if self._gone is None else await asyncio.shield(self._gone)
@@ -88,6 +133,7 @@ class FakeSink:
     def _end(self, reason: str) -> None:
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(reason)
+            self._news.set()
             for published in self.waiting:
                 self._fail(published, NotConnected(reason))
 

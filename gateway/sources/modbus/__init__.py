@@ -6,12 +6,16 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.sources.modbus.config import ModbusDevice, ModbusTag
-from gateway.sources.modbus.plan import check_tag, check_tags, interval_ns, plan_device
+from gateway.sources.modbus.plan import check_devices, check_tag, check_tags, interval_ns, plan_device
 
 
 def _is_single(_: ModbusDevice, tag: ModbusTag) -> bool:
     # an offset may need more digits than a float32 has: 1e9 + 0.25
     return tag.value_type == "float32" and tag.offset == 0
+
+
+def _is_logical(_: ModbusDevice, tag: ModbusTag) -> bool:
+    return tag.value_type == "bool" and not tag.labels
 
 
 def _plan(entries: Sequence[DeviceEntry]) -> list[str]:
@@ -33,4 +37,16 @@ def _build(entries: Sequence[DeviceEntry], clock: Clock) -> list[Source]:
     return [ModbusSource(group, clock, phase=place * 0.618034 % 1) for place, group in enumerate(connections.values())]
 
 
-KIND = SourceKind("modbus", ModbusDevice, ModbusTag, check_tag, _is_single, interval_ns, _plan, _build, check_tags)
+KIND = SourceKind(
+    "modbus",
+    ModbusDevice,
+    ModbusTag,
+    check_tag,
+    _is_single,
+    interval_ns,
+    _plan,
+    _build,
+    check_tags,
+    check_devices,
+    _is_logical,
+)

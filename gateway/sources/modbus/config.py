@@ -1,5 +1,6 @@
 """What a user writes about Modbus devices and tags."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -77,6 +78,10 @@ class ModbusDevice(DeviceModel):
         if count > 1 and "url" in info.data and parse(info.data["url"]).scheme not in ("tcp", "tls"):
             raise ValueError(f"{count} requests at once need transaction ids over a stream; expected 1, or tcp:// or tls://")
         return count
+
+    def files(self) -> dict[str, Path]:
+        """See `DeviceModel.files`."""
+        return {f"url: {key}=": path for key, path in self.endpoint.files.items()}
 
     @property
     def endpoint(self) -> Endpoint:

@@ -7,6 +7,23 @@ _SHARE = 1 / 16
 
 
 @dataclass(slots=True)
+class ConnectionCounters:
+    """Of a connection or bus with all its units, since the start. busy_s: how long requests were under way on it."""
+
+    connects: int = 0
+    requests: int = 0
+    busy_s: float = 0.0
+
+    def stats(self) -> dict[str, float | str]:
+        """Under the names of `Source.stats`."""
+        return {
+            "connection_connects": self.connects,
+            "connection_requests": self.requests,
+            "connection_busy_s": round(self.busy_s, 3),
+        }
+
+
+@dataclass(slots=True)
 class Counters:
     """Counts since the start; round trips in seconds. overruns: turns that were skipped because they came too late."""
 

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from gateway.core.fields import parse_duration_ns
+from gateway.core.fields import located, parse_duration_ns
 
 Scheme = Literal["tcp", "udp", "tls", "rtu+tcp", "rtu", "ascii"]
 
@@ -42,6 +43,12 @@ def _duration(key: str, value: str) -> str:
 def _file(key: str, value: str) -> str:
     if not value:
         raise ValueError(f"{key}= is empty; expected {key}= a PEM file")
+    return str(located(Path(value)))
+
+
+def _host(key: str, value: str) -> str:
+    if not _NETWORK.fullmatch(value):
+        raise ValueError(f"{key}={value} is not a host name; expected {key}= the name in the server's certificate")
     return value
 
 
@@ -50,7 +57,7 @@ _PAUSES: Final[dict[str, Callable[[str, str], str]]] = {"turnaround": _duration,
 _OPTIONS: Final[dict[str, dict[str, Callable[[str, str], str]]]] = {
     "tcp": {},
     "udp": {},
-    "tls": {"ca": _file, "cert": _file, "key": _file, "server_name": _file, "verify": _FLAG},
+    "tls": {"ca": _file, "cert": _file, "key": _file, "server_name": _host, "verify": _FLAG},
     "rtu+tcp": _PAUSES,
     "rtu": {"baudrate": _one_of(*map(str, _BAUDRATES)), "parity": _one_of("N", "E", "O"), "stopbits": _one_of("1", "2"),
             "bytesize": _one_of("8")} | _PAUSES,
@@ -102,6 +109,11 @@ class Endpoint:
     def bytesize(self) -> int:
         """Bits of a character: 8 in RTU, 7 in ASCII unless said otherwise (MODBUS over Serial Line 1.02, 2.5)."""
         return int(self.options.get("bytesize", "7" if self.scheme == "ascii" else "8"))
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Files that are read at each connect, by their option."""
+        return {key: Path(self.options[key]) for key in ("ca", "cert", "key") if key in self.options}
 
     @property
     def character_s(self) -> float:

@@ -174,6 +174,20 @@ def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[in
     return wrong
 
 
+def check_devices(devices: Sequence[ModbusDevice]) -> list[tuple[int, str, str, str]]:
+    """One serial line can be opened in one way only: (row, key, message, expected)."""
+    wrong: list[tuple[int, str, str, str]] = []
+    lines: dict[str, ModbusDevice] = {}
+    for row, device in enumerate(devices):
+        if not device.endpoint.is_serial:
+            continue
+        first = lines.setdefault(device.endpoint.path, device)
+        if first.url != device.url:
+            message = f"{device.endpoint.path} is used with other options by {first.name}"
+            wrong.append((row, "url", message, f"the same for all devices on a line: {first.url}"))
+    return wrong
+
+
 def limits_of(device: ModbusDevice, table: Table) -> Limits:
     """What a request of this device may be."""
     holes = tuple((hole.first, hole.last) for hole in _forbidden(device, table))

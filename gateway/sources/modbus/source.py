@@ -14,6 +14,7 @@ from gateway.core.ports import Reading
 from gateway.core.quality import Quality
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.client import ModbusLink
+from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.link import EXCEPTIONS, BadReply, ExceptionReply, Link, NoReply
 from gateway.sources.modbus.schedule import Schedule
@@ -22,11 +23,13 @@ from gateway.sources.modbus.unit import Fault, Poll, Unit
 _NS = 1_000_000_000
 _LOOK_NS = _NS  # an idle connection is looked at this often
 _TIMEOUTS_TO_DOWN = 2
+_UNITS_TO_LOST = 5  # this many that used to answer time out, nobody answering in between: it is the connection
 _CONNECT_TIMEOUTS = 3  # room for one lost SYN, which is sent again after a second
 
 _BUSY = (5, 6)
 _BUSY_RETRIES = 3
 _BUSY_WAIT_NS = 100_000_000
+_PASSING_TURNS = 3  # busy, or a wrong reply, for so many turns in a row is not worth telling
 _ADDRESS = (1, 2, 3)
 _ILLEGAL_FUNCTION = 1
 _BEHIND_GATEWAY = (10, 11)
@@ -59,6 +62,9 @@ class ModbusSource:
         self._schedule: Schedule[Poll] = Schedule()
         self._out: deque[Reading] = deque()
         self._lost = ""
+        self._unheard: set[Unit] = set()
+        self._is_stream = not endpoint.is_serial and endpoint.scheme != "udp"
+        self._counters = ConnectionCounters()
 
     @property
     def devices(self) -> Sequence[int]:
@@ -68,7 +74,9 @@ class ModbusSource:
     async def open(self) -> None:
         """Connect, and make every request due now. Raises NotConnected with the reason."""
         await self._link.open(_CONNECT_TIMEOUTS * max(unit.timeout_s for unit in self._units))
+        self._counters.connects += 1
         self._out.clear()
+        self._unheard.clear()
         self._lost = ""
         for unit in self._units:
             unit.reset()
@@ -84,7 +92,8 @@ class ModbusSource:
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
-        return {unit.device: unit.stats() for unit in self._units}
+        shared = self._counters.stats()
+        return {unit.device: unit.stats() | shared for unit in self._units}
 
     async def close(self) -> None:
         """Let go of the connection; what was learned about failing tags is kept. Never raises."""
@@ -141,19 +150,21 @@ class ModbusSource:
     async def _serve(self, poll: Poll) -> None:
         unit, request, counters = poll.unit, poll.request, poll.unit.counters
         counters.requests += 1
+        unit.asking = bool(unit.down)
         began_s = self._clock.monotonic()
         try:
             payload = await self._link.read(unit.config.unit, request.table, request.start, request.count, unit.timeout_s)
         except NoReply as error:
             counters.timeouts += 1
             self._unanswered(poll, Quality.BAD_TIMEOUT, str(error), silent=True)
-        except BadReply:
+        except BadReply as error:
             counters.bad_replies += 1
             self._alive(unit)
-            self._give_up(poll, Quality.BAD_COMM_FAILURE)
+            self._mistaken(poll, str(error))
         except ExceptionReply as error:
             counters.exception(error.code)
             counters.replied(self._clock.monotonic() - began_s)
+            self._unheard.clear()
             if error.code in _BEHIND_GATEWAY:
                 self._unanswered(poll, Quality.BAD_NOT_CONNECTED, str(error), silent=False)
             else:
@@ -162,11 +173,15 @@ class ModbusSource:
         else:
             counters.replied(self._clock.monotonic() - began_s)
             self._answered(poll, payload, self._clock.now_ns())
+        finally:
+            unit.asking = False
+            self._counters.requests += 1
+            self._counters.busy_s += self._clock.monotonic() - began_s
         self._tell(unit)
 
     def _answered(self, poll: Poll, payload: bytes, time_ns: int) -> None:
         self._alive(poll.unit)
-        poll.succeeded()
+        news = poll.succeeded()
         self._tell(poll.unit, answered=True)
         value, quality, objects = poll.decode(payload)
         if value.size:
@@ -175,6 +190,8 @@ class ModbusSource:
             places, told, codes = zip(*objects, strict=True)
             self._objects(poll, places, told, codes, time_ns)
         self._advance(poll)
+        if news:
+            self._regroup(poll)
 
     def _objects(
         self, poll: Poll, places: Sequence[int], values: Sequence[object], codes: Sequence[int], time_ns: int
@@ -185,33 +202,66 @@ class ModbusSource:
     def _refused(self, poll: Poll, code: int) -> None:
         """An exception reply: MODBUS Application Protocol 1.1b3, section 7."""
         quality = Quality.BAD_ADDRESS if code in _ADDRESS else Quality.BAD_DEVICE_FAILURE
+        if poll.retired:
+            self._bad(poll, quality)
+            return
         if code in _BUSY:
-            self._busy(poll)
+            self._busy(poll, code)
             return
         poll.failures += 1
         if code not in _ADDRESS and poll.failures == 1:  # it may pass; only a lasting failure is looked into
             self._give_up(poll, quality)
             return
-        if len(poll.request.spans) > 1 and code != _ILLEGAL_FUNCTION:
+        fault = Fault(quality, EXCEPTIONS.get(code, f"exception {code}"))
+        self._search(poll, fault, can_split=code != _ILLEGAL_FUNCTION)
+
+    def _mistaken(self, poll: Poll, reason: str) -> None:
+        """A reply that does not fit the request. Some devices always give one where a request goes past what they have."""
+        if poll.retired:
+            self._bad(poll, Quality.BAD_COMM_FAILURE)
+            return
+        poll.failures += 1
+        if poll.failures <= _PASSING_TURNS:
+            self._give_up(poll, Quality.BAD_COMM_FAILURE)
+        else:
+            self._search(poll, Fault(Quality.BAD_COMM_FAILURE, reason))
+
+    def _search(self, poll: Poll, fault: Fault, *, can_split: bool = True) -> None:
+        """A request fails for good: halve it until the culprit is alone; that is left alone for a while."""
+        quality = fault.quality
+        if len(poll.request.spans) > 1 and can_split:
             self._schedule.replace(poll, poll.unit.split(poll))
             return
-        fault = Fault(quality, EXCEPTIONS.get(code, f"exception {code}"))
         poll.condemn(fault, self._now_ns() + round(next(poll.refusals) * _NS))
         self._give_up(poll, quality)
         if joined := poll.unit.join(poll):
             parts, whole = joined
-            self._schedule.replace(poll, [whole])
-            for part in parts:
-                self._schedule.remove(part)
+            self._swap(parts, [whole])
+        else:
+            self._regroup(poll)
 
-    def _busy(self, poll: Poll) -> None:
+    def _regroup(self, poll: Poll) -> None:
+        if swap := poll.unit.regroup(poll):
+            self._swap(*swap)
+
+    def _swap(self, parts: Sequence[Poll], new: Sequence[Poll]) -> None:
+        """Others take the place of these, at the earliest of their turns."""
+        self._schedule.replace(min(parts, key=lambda part: part.due_ns), new)
+        for part in parts:
+            self._schedule.remove(part)
+
+    def _busy(self, poll: Poll, code: int) -> None:
         """Wait and ask again, while others have the line; but not beyond this turn."""
         poll.busy += 1
-        again_ns = self._now_ns() + poll.busy * _BUSY_WAIT_NS
+        now_ns = self._now_ns()
+        again_ns = now_ns + poll.busy * _BUSY_WAIT_NS
         if poll.busy <= _BUSY_RETRIES and again_ns < poll.due_ns + poll.interval_ns:
             self._schedule.defer(poll, again_ns)
             return
         poll.busy = 0
+        poll.failures += 1
+        if poll.failures > _PASSING_TURNS or poll.unit.is_unknown:  # told, and still asked at every turn
+            poll.condemn(Fault(Quality.BAD_COMM_FAILURE, EXCEPTIONS[code]), now_ns)
         self._give_up(poll, Quality.BAD_COMM_FAILURE)
 
     def _unanswered(self, poll: Poll, quality: Quality, reason: str, *, silent: bool) -> None:
@@ -222,6 +272,8 @@ class ModbusSource:
             return
         unit.timeouts += 1
         poll.failures += 1
+        if silent and unit.heard:
+            self._unheard.add(unit)
         now_ns = self._now_ns()
         self._give_up(poll, quality, catch_up=False)
         if unit.down or unit.timeouts >= _TIMEOUTS_TO_DOWN:
@@ -231,6 +283,8 @@ class ModbusSource:
             poll.condemn(Fault(quality, reason), now_ns + round(next(poll.retries) * _NS))
         else:
             self._spare_cycle(unit, quality, now_ns)
+        if self._is_stream and len(self._unheard) >= _UNITS_TO_LOST:
+            self._lost = f"{self._url}: {len(self._unheard)} units that used to answer fell silent together: {reason}"
 
     def _spare_cycle(self, unit: Unit, quality: Quality, now_ns: int) -> None:
         self._schedule.current(now_ns)
@@ -248,7 +302,8 @@ class ModbusSource:
             self._lost = f"{self._url}: no unit answers ({unit.down})"
 
     def _alive(self, unit: Unit) -> None:
-        unit.timeouts = 0
+        self._unheard.clear()
+        unit.timeouts, unit.heard = 0, True
         if unit.down:
             unit.down, unit.probing = "", None
             unit.probe_delays = full_jitter()
@@ -270,6 +325,8 @@ class ModbusSource:
         self._advance(poll, catch_up=catch_up)
 
     def _advance(self, poll: Poll, *, catch_up: bool = True) -> None:
+        if poll.retired:
+            return
         missed = self._schedule.advance(poll, self._now_ns(), catch_up=catch_up)
         if not poll.unit.down:  # a unit that is down has no turns to miss
             poll.unit.counters.overruns += missed

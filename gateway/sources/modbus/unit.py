@@ -14,10 +14,11 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.counters import Counters
 from gateway.sources.modbus.decode import Decoder
-from gateway.sources.modbus.plan import Request, plan_device, split
+from gateway.sources.modbus.plan import Limits, Request, cover, limits_of, plan_device, split
 
 _NAMES_SHOWN = 5
 _SPREAD_NS = 1_000_000_000
+_MOST_PLANS = 2
 _REFUSED_FIRST_S, _REFUSED_MOST_S = 60.0, 1800.0
 
 
@@ -40,7 +41,7 @@ class Poll:
 
     origin: the planned request that it is, or is a part of. failures: turns failed in a row. busy: times that its unit was
     busy in this turn. fault: set while it is known to fail; it is tried again from retry_ns (monotonic) on. suspect: part of
-    a failed request, not served yet.
+    a failed request, not served yet. retired: others have taken its place; what is still under way for it ends there.
     """
 
     unit: "Unit"
@@ -50,6 +51,7 @@ class Poll:
     tags: TagIds
     decode: Decoder
     suspect: bool = False
+    retired: bool = False
     failures: int = 0
     busy: int = 0
     fault: Fault | None = None
@@ -65,12 +67,14 @@ class Poll:
         self.numeric_tags = self.tags[self.decode.numeric]
         self.phase_ns = int(min(self.interval_ns, _SPREAD_NS) * self.unit.phase)
 
-    def succeeded(self) -> None:
-        """It was answered with values."""
+    def succeeded(self) -> bool:
+        """It was answered with values. True when that is news: it was suspect, or known to fail."""
+        news = self.suspect or self.fault is not None
         self.failures, self.busy, self.suspect = 0, 0, False
         if self.fault is not None:
             self.fault, self.retries, self.refusals = None, full_jitter(), _refusals()
-            self.unit.changed = True
+            self.unit.recovered(self)
+        return news
 
     def condemn(self, fault: Fault, retry_ns: int) -> None:
         """It fails, and will be tried again from `retry_ns` on."""
@@ -81,9 +85,11 @@ class Poll:
 class Unit:
     """One configured device: a unit id on a connection.
 
-    polls: its requests as they stand now. timeouts: unanswered requests in a row. down: why it counts as gone, empty while
+    polls: its requests as they stand now. timeouts: unanswered requests in a row. heard: it has answered on this connection.
+    down: why it counts as gone, empty while
     it answers. silent: gone without any reply, not even of a gateway before it. probing: the one request that is sent while
-    it is down. changed: faults came or went since `news`. phase: where in the first second its turns begin, 0 to 1.
+    it is down. asking: that one is under way. changed: faults came or went since `news`. phase: where in the first second
+    its turns begin, 0 to 1.
     """
 
     def __init__(self, entry: DeviceEntry, phase: float = 0.0) -> None:
@@ -96,15 +102,18 @@ class Unit:
         self._tags = entry.tags
         self._first_tag = entry.first_tag
         self.polls = [self._poll(request, request, interval) for interval, request in plan_device(self.config, entry.tags)]
+        self._regrouped: dict[Request, int] = {}
         self.reset()
 
     def reset(self) -> None:
         """A new connection: what failed keeps its requests apart and is tried at once."""
         self.timeouts = 0
+        self.heard = False
         self.down = ""
         self.silent = False
         self.changed = False
         self.probing: Poll | None = None
+        self.asking = False
         self.probe_delays = full_jitter()
         self._turn = 0
         self._told: DeviceState | None = None
@@ -136,7 +145,39 @@ class Unit:
         self._replace(parts, [whole])
         return parts, whole
 
+    def recovered(self, poll: Poll) -> None:
+        """A request that was known to fail works: what was learned from its failing no longer counts."""
+        self.changed = True
+        self._regrouped[poll.origin] = 0
+
+    def regroup(self, poll: Poll) -> tuple[list[Poll], list[Poll]] | None:
+        """Once all parts of a refused request were tried: the parts that work (first result), and fewer requests to put in
+        their place (second). None when nothing is gained.
+
+        The new ones leave out the refused tags. When none was refused alone it was a gap: then, and when a first new plan
+        was refused as well, they read over no gap. A third is not tried until a tag works again.
+        """
+        parts = [part for part in self.polls if part.origin is poll.origin]
+        tried = self._regrouped.get(poll.origin, -1)
+        if len(parts) == 1 or tried >= _MOST_PLANS or any(part.suspect for part in parts):
+            return None
+        good = [part for part in parts if part.fault is None]
+        bad = [span for part in parts if part.fault for span in part.request.spans]
+        table, limits = poll.request.table, limits_of(self.config, poll.request.table)
+        gapless = tried > 0 or (tried < 0 and not bad)
+        holes = limits.forbidden + tuple((span.start, span.end - 1) for span in bad)
+        limits = Limits(limits.max_count, 0 if gapless else limits.max_gap, holes)
+        requests = cover(table, [span for part in good for span in part.request.spans], limits)
+        self._regrouped[poll.origin] = max(tried, 0) + 1
+        if len(requests) >= len(good):
+            return None
+        new = [self._poll(request, poll.origin, poll.interval_ns) for request in requests]
+        self._replace(good, new)
+        return good, new
+
     def _replace(self, old: list[Poll], new: list[Poll]) -> None:
+        for poll in old:
+            poll.retired = True
         self.polls = [poll for poll in self.polls if poll not in old] + new
 
     def probe(self) -> Poll:
@@ -147,15 +188,21 @@ class Unit:
         return self.probing
 
     def stats(self) -> dict[str, float | str]:
-        """Its numbers. breaker: closed while it answers, open while it is left alone but for a probe now and then."""
-        return self.counters.stats() | {"breaker": "open" if self.down else "closed"}
+        """Its numbers. breaker: closed while it answers, open while it is left alone, half_open while it is probed."""
+        breaker = "closed" if not self.down else "half_open" if self.asking else "open"
+        return self.counters.stats() | {"breaker": breaker, "requests_planned": len(self.polls)}
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing better than `down` has been told of it on this connection."""
+        return self._told is None or self._told.state == "down"
 
     def news(self, *, answered: bool) -> DeviceState | None:
         """The unit's state when it is other than the last one told.
 
         While requests are being split, news waits for the result, unless values were just `answered` for the first time.
         """
-        first = answered and (self._told is None or self._told.state == "down")
+        first = answered and self.is_unknown
         settled = self.changed and not any(poll.suspect for poll in self.polls)
         if not (first or settled or self.down):
             return None

@@ -11,6 +11,8 @@ from gateway.core.fields import (
     ConfigModel,
     DeviceModel,
     DurationNs,
+    ExistingFile,
+    FilePath,
     IntervalNs,
     TagModel,
     TimeoutNs,
@@ -134,7 +136,7 @@ class OpcUaDevice(DeviceModel):
     browse: Annotated[tuple[Browse, ...], BeforeValidator(_entries), _BROWSE_SCHEMA] = ()
     """Variables below a folder, or of objects of a type, become tags, beside those in tags and tag_file (which win): one
     entry or a list. The server is asked at each start; what it last said is kept in found, and serves while it is away."""
-    found: str = DEFAULT_FOUND
+    found: FilePath = DEFAULT_FOUND
     """Folder where the tags that browse found are kept, as tag files."""
     refresh: IntervalNs = default("1h")
     """How often browse is compared with the server; what has changed is told as an event, and taken at the next start."""
@@ -150,9 +152,9 @@ class OpcUaDevice(DeviceModel):
     """Password of the user. Better given in the environment than in a file."""
     plain_password: bool = False
     """True allows a password to travel in clear where the server offers no encryption for it."""
-    user_certificate: str | None = None
+    user_certificate: ExistingFile | None = None
     """PEM or DER file: log in with this X.509 certificate instead of a user name. Needs user_key."""
-    user_key: str | None = None
+    user_key: ExistingFile | None = None
     """PEM or DER file with the private RSA key of user_certificate, without a pass phrase."""
     security: Literal[
         "auto", "Aes256_Sha256_RsaPss", "Aes128_Sha256_RsaOaep", "Basic256Sha256", "Basic256", "Basic128Rsa15", "none"
@@ -163,7 +165,7 @@ class OpcUaDevice(DeviceModel):
     """`Sign`: others can read, but not change. Of no effect with security none."""
     check_host: bool = True
     """False accepts a trusted certificate that is made for another host name or address than url's."""
-    pki: str = DEFAULT_FOLDER
+    pki: FilePath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
     events: tuple[OpcUaEvents, ...] = ()
     """Events and alarms of the server, which become events of the device (subscribe only)."""

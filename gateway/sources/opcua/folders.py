@@ -1,6 +1,7 @@
 """Where things lie by default; apart, so that the configuration can be read without the cryptography library."""
 
+from pathlib import Path
 from typing import Final
 
-DEFAULT_FOLDER: Final = "/var/lib/gateway/pki/opcua"
-DEFAULT_FOUND: Final = "/var/lib/gateway/found"
+DEFAULT_FOLDER: Final = Path("/var/lib/gateway/pki/opcua")
+DEFAULT_FOUND: Final = Path("/var/lib/gateway/found")

@@ -30,6 +30,11 @@ def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
             lines.append(f"  poll: {len(group)} nodes every {_seconds(interval)}")
         else:
             lines += _subscription_lines(interval, group)
+    lines += [f"  events of {one.notifier} from severity {one.severity}" for one in device.events]
+    if device.history:
+        lines.append(
+            f"  history is read back, {_seconds(device.history_most)} and {device.history_samples} samples a node at most"
+        )
     lines += [f"  {tag.name} <- {tag.node}{_part(tag)}" for tag in tags[:_LISTED]]
     if len(tags) > _LISTED:
         lines.append(f"  and {len(tags) - _LISTED} more")

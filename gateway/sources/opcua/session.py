@@ -117,6 +117,23 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None)
         raise _distrusted(error, config) from error
 
 
+async def resume_session(client: Client, before: Client, config: OpcUaDevice) -> bool:
+    """Activate over this client's new channel the session of a client whose channel was lost (Part 4, 6.7). False when the
+    server will not have it. Raises what asyncua raises where nothing is answered."""
+    policy, session = client.security_policy, client.uaclient.session
+    policy.peer_certificate = policy.peer_certificate or before.security_policy.peer_certificate
+    client._server_nonce, client._policy_ids = before._server_nonce, before._policy_ids
+    client.session_timeout = before.session_timeout
+    client.user_certificate, client.user_private_key = before.user_certificate, before.user_private_key
+    session.rebind_authentication_token()
+    password = config.password.get_secret_value() if config.password else None
+    try:
+        await client.activate_session(username=config.username, password=password, certificate=client.user_certificate)
+    except UaStatusCodeError:
+        return False
+    return True
+
+
 def _admit(offer: Offer, config: OpcUaDevice) -> Own:
     """The own certificate, if the server's is trusted. Raises NotConnected."""
     pki, now = Pki(config.pki), datetime.now(UTC)
@@ -144,12 +161,12 @@ def _admit(offer: Offer, config: OpcUaDevice) -> Own:
     return own
 
 
-def _load_user(certificate: str, key: str) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
+def _load_user(certificate: Path, key: Path) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
     try:
-        content = Path(key).read_bytes()
+        content = key.read_bytes()
         load = serialization.load_pem_private_key if b"-----BEGIN" in content else serialization.load_der_private_key
         private = load(content, None)
-        user = load_certificate(Path(certificate).read_bytes())
+        user = load_certificate(certificate.read_bytes())
     except (OSError, ValueError, TypeError) as error:
         raise NotConnected(f"user_certificate or user_key cannot be used: {error}") from None
     if not isinstance(private, rsa.RSAPrivateKey) or private.public_key() != user.public_key():

@@ -72,6 +72,7 @@ class OpcUaSource:
         self._items = self._tagging.items
         self._polled: set[int] = set()
         self._connection: Connection | None = None
+        self._left: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._statistics = Statistics()
@@ -97,20 +98,46 @@ class OpcUaSource:
         return (self._number,)
 
     async def open(self) -> None:
-        """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
+        """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`.
+
+        A session that could not be closed when its channel was lost is taken over, so that there are never two.
+        """
+        if await self._revived():
+            self._start()
+            return
         self._reset()
         self._connection = await self._servers.open()
-        self._statistics.opened(self._clock.monotonic())
-        if self._gaps is not None:
-            self._gaps.begin()
+        self._begin()
         self._polled = set()
         if self._config.mode == "subscribe":
-            self._silence.begin(self._clock.monotonic())
             await self._watch_nodes(self._connection, self._items)
             await self._watch_events(self._connection)
             self._tell()
         else:
             self._polled = {item.row for item in self._items}
+        self._start()
+
+    async def _revived(self) -> bool:
+        left = self._left
+        if left is None or not await left.revive():
+            self._left = None
+            return False
+        self._connection, self._left = left, None
+        self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
+        self._begin()
+        self._tell()
+        return True
+
+    def _begin(self) -> None:
+        """A gap begins where something was heard last: what overflowed the server's queues meanwhile is in it, too."""
+        now_s = self._clock.monotonic()
+        self._statistics.opened(now_s)
+        self._silence.begin(now_s)
+        if self._gaps is not None:
+            self._gaps.begin()
+
+    def _start(self) -> None:
+        assert self._connection is not None
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
@@ -147,6 +174,7 @@ class OpcUaSource:
             if connection is not None:
                 self._statistics.closed(connection.traffic)
                 await connection.close()
+                self._left = connection if connection.left_behind and not self._servers.is_redundant else None
 
     async def _run(self, connection: Connection) -> None:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0

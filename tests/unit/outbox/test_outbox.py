@@ -17,6 +17,18 @@ async def restarted(path, boot="b2", **changes):
         return [(m.seq, live) for m, live in await rig.drain_marked()]
 
 
+def inserted(rig, monkeypatch):
+    """The numbers of all messages that are written from now on."""
+    seqs, commit = [], rig.outbox._writer.store.commit
+
+    async def noting(change):
+        await commit(change)
+        seqs.extend(entry.message.seq for entry in change.inserts)
+
+    monkeypatch.setattr(rig.outbox._writer.store, "commit", noting)
+    return seqs
+
+
 async def test_what_is_acknowledged_before_the_commit_is_never_written(tmp_path):
     async with Rig(tmp_path / "o.db") as rig:
         rig.outbox.set_live(True)
@@ -55,6 +67,26 @@ async def test_a_commit_begins_when_the_oldest_message_is_nearly_an_interval_old
         assert rig.on_disk == 0
         await rig.advance(0.02)
         await until(lambda: rig.on_disk == 2, "one commit for both")
+
+
+async def test_a_deletion_that_is_due_takes_no_message_to_the_disk_that_is_not(tmp_path, monkeypatch):
+    """Else one stray commit goes on for ever: each writes what is in flight, whose deletion asks for the next."""
+    async with Rig(tmp_path / "o.db") as rig:
+        written = inserted(rig, monkeypatch)
+        rig.outbox.set_live(True)
+        rig.outbox.put(message(1))
+        late = await rig.outbox.take(1)
+        await rig.commit()
+        await rig.advance(0.7)
+        rig.outbox.ack(*late)
+        for seq in range(2, 52):
+            rig.outbox.put(message(seq))
+            await rig.advance(0.6)
+            for delivery in await rig.outbox.take(10):
+                rig.outbox.ack(delivery)
+            await rig.advance(0.1)
+        assert rig.on_disk == 0
+        assert written == [1]
 
 
 async def test_an_idle_outbox_writes_nothing_and_still_beats(tmp_path):
@@ -131,6 +163,24 @@ async def test_closing_writes_everything_in_flight_or_not_and_is_clean(tmp_path)
     async with Rig(tmp_path / "o.db", "b2") as rig:
         assert rig.outbox.previous_unclean is None
         assert [m.seq for m in await rig.drain()] == [1, 2, 3]
+
+
+async def test_unclean_stops_are_known_until_a_boot_has_kept_that_it_told_of_them(tmp_path):
+    async with Rig(tmp_path / "o.db") as first:
+        await first.crash()
+        async with Rig(tmp_path / "o.db", "b2") as second:
+            second.outbox.put(message(1))  # the news of b1, lost with b2
+            await second.crash()
+            async with Rig(tmp_path / "o.db", "b3") as third:
+                assert [boot.boot for boot in third.outbox.unclean] == ["b1", "b2"]
+                third.outbox.put(message(2))
+                await third.commit()
+                await third.crash()
+                async with Rig(tmp_path / "o.db", "b4") as fourth:
+                    assert [boot.boot for boot in fourth.outbox.unclean] == ["b3"]
+                    fourth.outbox.put(message(3))
+                async with Rig(tmp_path / "o.db", "b5") as fifth:
+                    assert not fifth.outbox.unclean
 
 
 async def test_an_unclean_stop_is_known_at_the_next_start(tmp_path):
@@ -227,3 +277,20 @@ async def test_a_start_that_fails_lets_go_of_the_path(tmp_path):
     (tmp_path / "o.db").unlink()
     async with Rig(tmp_path / "o.db") as rig:
         assert rig.events == []
+
+
+async def test_backlog_may_leave_newest_first_but_events_never(tmp_path):
+    """From disk and from memory, over a restart; live messages still come before all of it."""
+    async with Rig(tmp_path / "o.db") as rig:
+        for seq in range(1, 1001):
+            rig.outbox.put(message(seq, Lane.EVENT if seq % 100 == 0 else Lane.WINDOW))
+    async with Rig(tmp_path / "o.db", "b2", backlog_order="newest-first") as rig:
+        for seq in range(1001, 1011):
+            rig.outbox.put(message(seq, boot="b2"))
+        await rig.commit()
+        rig.outbox.put(message(1011, boot="b2"))
+        rig.outbox.set_live(True)
+        rig.outbox.put(message(1012, boot="b2"))
+        got = await rig.drain_marked()
+        assert [(m.seq, live) for m, live in got[:11]] == [(1012, True), *((seq, False) for seq in range(100, 1001, 100))]
+        assert [m.seq for m, _ in got[11:]] == [seq for seq in range(1011, 0, -1) if seq % 100 or seq > 1000]

@@ -1,19 +1,22 @@
 """The publisher over a fake sink and a fake outbox: no sockets, time moves when told to."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import pytest
+import structlog
 
-from gateway.core.errors import Permanent, Retryable
+from gateway.core.errors import GatewayError, Permanent, Retryable
 from gateway.core.messages import Lane, Message
-from gateway.core.ports import Delivery
+from gateway.core.ports import Delivery, Packet, Properties
 from gateway.runtime.publisher import Publisher
 from tests.support.network import until
 from tests.support.sink import FakeSink
 
 STATUS = "gw/status"
+MANY = "gw/d/many"
 
 
 class ManualClock:
@@ -66,10 +69,10 @@ class FakeOutbox:
         self.live = live
         self.journal.append("live" if live else "not live")
 
-    def put(self, count: int = 1) -> None:
+    def put(self, count: int = 1, topic: str = "gw/d/window") -> None:
         for _ in range(count):
             self._next += 1
-            message = Message("gw/d/window", "b", self._next, Lane.WINDOW, 0, 0, b"%d" % self._next)
+            message = Message(topic, "b", self._next, Lane.WINDOW, 0, 0, b"%d" % self._next)
             self.queue.append(Delivery(self._next, message, self.live))
         self._news.set()
 
@@ -97,6 +100,15 @@ class FakeOutbox:
             self.journal.append(f"release {delivery.id}")
         self.queue += deliveries
         self._news.set()
+
+
+class FakeLayout:
+    """Marks what is from backlog; sends a message on topic `gw/d/many` as three packets."""
+
+    def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
+        payload = b"hist " + message.payload if hist else message.payload
+        parts = [payload + mark for mark in (b"a", b"b", b"c")] if message.topic == MANY else [payload]
+        return [Packet(message.topic, part, properties=Properties(user=(("most", str(most_bytes)),))) for part in parts]
 
 
 class FakeStatus:
@@ -147,7 +159,7 @@ async def bench() -> AsyncIterator[Bench]:
         clock,
         in_flight=4,
         ack_timeout_s=5.0,
-        mark_hist=lambda payload: b"hist " + payload,
+        layout=FakeLayout(),
         status=status,
         set_live=outbox.set_live,
         delays=lambda: iter([1.0, 2.0, 4.0, *[8.0] * 1000]),
@@ -237,6 +249,160 @@ async def test_a_refusal_for_now_gives_back_and_pauses(bench: Bench) -> None:
     assert bench.payloads[2:] == [b"hist 1", b"hist 2", b"3"]
 
 
+async def test_a_delivery_of_several_packets_is_acknowledged_with_its_last(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.sink.most_bytes = 77
+    bench.outbox.put(topic=MANY)
+    await settle()
+    assert bench.payloads == [b"1a", b"1b", b"1c"]
+    assert bench.sink.published[-1].properties.user == (("most", "77"),)
+    bench.sink.ack(2)
+    await settle()
+    assert bench.outbox.journal == ["live"]
+    bench.sink.ack()
+    await settle()
+    assert bench.outbox.journal == ["live", "ack 1"]
+    assert (bench.publisher.sent, bench.publisher.acked) == (1, 1)
+
+
+async def test_packets_wait_for_room_one_by_one(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(3, topic=MANY)
+    await settle()
+    assert bench.payloads == [b"1a", b"1b", b"1c", b"2a"]
+    bench.sink.ack(3)
+    await settle()
+    assert bench.payloads[4:] == [b"2b", b"2c", b"3a"]
+    assert bench.outbox.journal == ["live", "ack 1"]
+
+
+@pytest.mark.parametrize(("error", "word"), [(Permanent("no"), "refuse 2 no"), (Retryable("no"), "release 2")])
+async def test_one_packet_decides_for_its_delivery(bench: Bench, error: GatewayError, word: str) -> None:
+    """The others' answers count no more, and what is not sent yet stays unsent."""
+    bench.outbox.put()
+    await settle()
+    bench.sink.auto_ack = False
+    bench.outbox.put(2, topic=MANY)
+    await settle()
+    first = bench.sink.waiting[0]
+    first.future.set_exception(error)
+    await settle()
+    assert bench.outbox.journal == ["live", "ack 1", word]
+    bench.sink.auto_ack = True
+    bench.sink.ack(9)
+    await bench.clock.advance(2)
+    assert bench.outbox.journal[3:] == ["ack 3", *(["ack 2"] if "release" in word else [])]
+
+
+async def test_a_loss_in_the_middle_of_a_delivery_gives_it_back_once(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(3, topic=MANY)
+    await settle()
+    bench.sink.ack(2)
+    await settle()
+    await bench.lose()
+    assert bench.outbox.journal == ["live", "not live", "release 1", "release 2", "release 3"]
+
+
+BAD = "gw/d/bad"
+
+
+async def with_others(bench: Bench, seconds: int) -> None:
+    """One good message a second."""
+    for _ in range(seconds):
+        bench.outbox.put()
+        await bench.clock.advance(1)
+
+
+def tries(bench: Bench) -> int:
+    return len([published for published in bench.sink.published if published.topic == BAD])
+
+
+async def test_a_message_refused_again_and_again_while_others_pass_is_set_aside(bench: Bench) -> None:
+    bench.sink.rule = lambda published: Retryable("quota (0x97)") if published.topic == BAD else None
+    await with_others(bench, 30)
+    bench.outbox.put(topic=BAD)
+    await with_others(bench, 110)
+    assert bench.publisher.refused == 0, "not within two minutes"
+    await with_others(bench, 90)
+    refused = [entry for entry in bench.outbox.journal if entry.startswith("refuse")]
+    assert len(refused) == 1
+    assert refused[0].startswith("refuse 31 quota (0x97), 6 times in ")
+    assert tries(bench) == 6
+    assert bench.publisher.acked == 230, "each of the others, at once"
+    assert not bench.outbox.queue
+
+
+async def test_a_broker_that_refuses_everything_for_hours_costs_no_message(bench: Bench) -> None:
+    await with_others(bench, 30)
+    bench.sink.rule = lambda published: Retryable("quota (0x97)")
+    bench.outbox.put(topic=BAD)
+    await with_others(bench, 1200)
+    bench.sink.rule = lambda published: None
+    await with_others(bench, 60)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.queue)) == (0, 1291, 0)
+
+
+async def test_a_broker_that_takes_every_second_message_costs_none(bench: Bench) -> None:
+    chance = random.Random(5)
+    bench.sink.rule = lambda published: Retryable("quota (0x97)") if chance.random() < 0.5 else None
+    await with_others(bench, 1200)
+    bench.sink.rule = lambda published: None
+    await with_others(bench, 100)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.queue)) == (0, 1300, 0)
+
+
+async def test_a_topic_that_is_refused_for_good_in_its_own_way_is_set_aside_message_by_message(bench: Bench) -> None:
+    """Each second one message on a topic that the broker never takes (0x83): the others pass at once."""
+    bench.sink.rule = lambda published: Retryable("rule (0x83)") if published.topic == BAD else None
+    await with_others(bench, 30)
+    for _ in range(600):
+        bench.outbox.put(topic=BAD)
+        await with_others(bench, 1)
+    assert bench.publisher.acked == 630
+    assert bench.publisher.refused > 300
+    assert bench.publisher.refused + len(bench.outbox.queue) + len(bench.outbox.lent) == 600
+
+
+async def test_a_message_that_makes_the_broker_hang_up_is_found_and_set_aside(bench: Bench) -> None:
+    bench.sink.rule = lambda published: "packet too large (0x95)" if published.topic == BAD else None
+    await with_others(bench, 30)
+    bench.outbox.put(topic=BAD)
+    bench.outbox.put(3)
+    await with_others(bench, 400)
+    refused = [entry for entry in bench.outbox.journal if entry.startswith("refuse")]
+    assert len(refused) == 1
+    assert refused[0].startswith("refuse 31 sending it ended the connection 6 times in ")
+    assert refused[0].endswith("at last: packet too large (0x95)")
+    assert bench.publisher.acked == 433
+    assert tries(bench) <= 6 + 2, "twice among others"
+
+
+async def test_connections_that_break_at_random_cost_no_message(bench: Bench) -> None:
+    chance = random.Random(7)
+    bench.sink.rule = lambda published: "reset" if chance.random() < 0.1 else None
+    await with_others(bench, 900)
+    bench.sink.rule = lambda published: None
+    await with_others(bench, 100)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.queue)) == (0, 1000, 0)
+
+
+async def test_a_message_held_up_is_given_back_when_the_connection_goes(bench: Bench) -> None:
+    await with_others(bench, 30)
+    bench.sink.rule = lambda published: Retryable("quota (0x97)") if published.topic == BAD else None
+    bench.outbox.put(topic=BAD)
+    await settle()
+    assert len(bench.outbox.lent) == 1, "not given back: it would come again at once"
+    await bench.lose()
+    assert bench.outbox.journal[-1] == "release 31"
+    bench.sink.rule = lambda published: None
+    await bench.clock.advance(1.5)
+    assert tries(bench) == 1, "not before its time on the new connection either"
+    await bench.clock.advance(5)
+    assert bench.payloads[-1] == b"hist 31"
+    assert bench.outbox.journal[-1] == "ack 31"
+
+
 async def test_silence_after_a_publish_counts_as_a_loss(bench: Bench) -> None:
     bench.sink.auto_ack = False
     bench.outbox.put()
@@ -257,6 +423,71 @@ async def test_a_slow_broker_is_not_a_lost_one(bench: Bench) -> None:
         bench.sink.ack()
         await settle()
     assert bench.sink.closes == 0
+
+
+async def test_a_slow_broker_with_much_in_flight_is_not_a_lost_one_either(bench: Bench) -> None:
+    """Each message waits longer than ten timeouts, but none is overtaken."""
+    bench.sink.auto_ack = False
+    bench.outbox.put(40)
+    await settle()
+    for _ in range(40):
+        await bench.clock.advance(4.8)
+        bench.sink.ack()
+        await settle()
+    assert (bench.sink.closes, bench.publisher.acked) == (0, 40)
+
+
+async def test_a_puback_that_was_overtaken_ten_timeouts_ago_is_lost(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(200)
+    await settle()
+    await bench.clock.advance(1)
+    for second in range(53):
+        assert second > 50 or bench.sink.closes == 0, second
+        if bench.sink.is_open:
+            bench.sink.waiting[-1].future.set_result(None)
+        await bench.clock.advance(1)
+    assert bench.sink.closes == 1
+    assert "release 1" in bench.outbox.journal
+
+
+async def test_connections_that_do_not_last_give_a_hint_once(bench: Bench) -> None:
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(6):
+            await bench.lose()
+            await bench.clock.advance(9)
+    hints = [entry for entry in logs if "hint" in entry]
+    assert len(hints) == 1
+    assert "another gateway with this name" in hints[0]["hint"]
+    assert hints[0]["in_a_row"] == 3
+
+
+async def test_connections_that_last_give_none(bench: Bench) -> None:
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(6):
+            await bench.clock.advance(40)
+            await bench.lose()
+    assert not [entry for entry in logs if "hint" in entry]
+
+
+async def test_the_first_attempt_may_wait_and_a_stop_does_not() -> None:
+    sink, outbox, clock = FakeSink(), FakeOutbox(), ManualClock()
+    publisher = Publisher(
+        sink, outbox, clock, in_flight=4, ack_timeout_s=5, layout=FakeLayout(), status=FakeStatus(),
+        set_live=outbox.set_live, first_delay_s=7.0,
+    )  # fmt: skip
+    run = asyncio.create_task(publisher.run())
+    await clock.advance(6.5)
+    assert sink.opens == 0
+    await clock.advance(1)
+    assert sink.opens == 1
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    again = asyncio.create_task(publisher.run())
+    await settle()
+    await publisher.stop(1, (STATUS, b"offline"))
+    await until(again.done, 1.0, "stopped while it waited")
+    assert sink.opens == 1
 
 
 async def test_attempts_back_off_for_ever_and_a_short_connection_does_not_reset_them(bench: Bench) -> None:

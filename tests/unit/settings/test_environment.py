@@ -35,7 +35,7 @@ REFUSED = {
     "GATEWAY__MQT__URL": "GATEWAY__MQTT...",
     "GATEWAY__": "not a known setting",
     "GATEWAY__MQTT__ULR": "url?",
-    "GATEWAY__MQTT__URL__HOST": "a valid string",
+    "GATEWAY__MQTT__URL__HOST": "one address or a list",
     "GATEWAY__MQTT__TLS__CAA": "ca?",
     "GATEWAY__MQTT__URL": "mqtt://",
     "GATEWAY__MQTT": "not valid JSON",
@@ -88,3 +88,10 @@ def test_a_variable_that_is_no_text_is_refused_or_survives(tmp_path: Path, monke
     monkeypatch.setenv("GATEWAY__NAME", "\udcff")
     (problem,) = problems_of(write(tmp_path))
     assert problem.key == "GATEWAY__NAME"
+
+
+def test_one_underscore_too_few_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_MQTT_URL", "mqtt://h")
+    monkeypatch.setenv("GATEWAY_CONFIG", "/etc/gateway")
+    (warning,) = load(write(tmp_path)).warnings
+    assert warning == "environment: GATEWAY_MQTT_URL is not read; GATEWAY__MQTT__URL is, with two underscores"

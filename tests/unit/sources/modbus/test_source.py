@@ -107,12 +107,49 @@ async def test_the_split_is_kept_and_the_culprit_is_left_alone_for_a_minute() ->
     bench.link.requests.clear()
     await bench.run(10.0)
     assert not [start for _, _, start, count in bench.link.requests if start <= 23 < start + count]
-    per_turn = len(bench.link.requests) / 10
-    assert per_turn <= 6  # five or six pieces hold the other 39
+    assert bench.link.requests == 10 * [(1, "holding", 0, 23), (1, "holding", 24, 16)]
     unit.refused.clear()
     news = await bench.run(60.0)
     assert states(news) == [DeviceState(0, "ok")]
     assert samples(news)[23][-1] == (23.0, Quality.GOOD)
+    bench.link.requests.clear()
+    await bench.run(3.0)
+    assert bench.link.requests == 3 * [(1, "holding", 0, 40)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "places", "expected"),
+    [
+        (FakeUnit(refused={5: 2}), (0, 10, 11, 12, 13), [(0, 1), (10, 4)]),  # a gap that must not be read over
+        (FakeUnit(refused={5: 2, 11: 2}), (0, 10, 11, 12, 13), [(0, 1), (10, 1), (12, 2)]),  # that, and a refused tag
+        (FakeUnit(most=20), tuple(range(40)), [(0, 20), (20, 20)]),  # a unit that gives less at once than it should
+    ],
+)
+async def test_what_was_learned_costs_few_requests(
+    unit: FakeUnit, places: tuple[int, ...], expected: list[tuple[int, int]]
+) -> None:
+    """Found out within seconds, then not tried again and again."""
+    bench = Bench(entry(holding(*places)), u1=unit)
+    news = await bench.start(10.0)
+    assert all(count[Quality.GOOD] == 10 for tag, count in qualities(news).items() if places[tag] not in unit.refused)
+    bench.link.requests.clear()
+    await bench.run(3.0)
+    assert sorted(request[2:] for request in bench.link.requests) == sorted(3 * expected)
+
+
+async def test_the_breaker_is_half_open_while_it_probes() -> None:
+    unit = FakeUnit(silent=True)
+    bench = Bench(entry(holding(0)), entry(holding(0), number=1, first_tag=1, unit=2), u1=unit, u2=FakeUnit())
+    seen = set()
+    tell = bench.clock.sleep
+
+    async def sleep(delay_s: float) -> None:
+        seen.add(bench.source.stats()[0]["breaker"])
+        await tell(delay_s)
+
+    bench.clock.sleep = sleep  # type: ignore[method-assign]
+    await bench.start(30.0)
+    assert seen == {"closed", "open", "half_open"}
 
 
 async def test_an_illegal_gap_costs_nothing() -> None:

@@ -41,6 +41,13 @@ def test_one_source_per_device():
     assert [source.devices for source in KIND.build([entry(1), entry(1)], SystemClock())] == [(0,), (0,)]
 
 
+def test_the_plan_names_further_servers_events_and_history():
+    lines = KIND.plan([entry(1, urls=["opc.tcp://b"], events=[{"severity": 500}], history=True)])
+    assert "  or opc.tcp://b:4840" in lines
+    assert "  events of i=2253 from severity 500" in lines
+    assert "  history is read back, 3600s and 10000 samples a node at most" in lines
+
+
 def test_the_plan_shows_groups_and_parts():
     tags = [
         {"node": "i=1", "field": "a.b"}, {"node": "i=1", "field": "c"},

@@ -1,0 +1,56 @@
+"""Standard output for people: consoles, tables that are not folded, and readers that go away."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+EXIT_UNWRITABLE = 1
+_WIDEST = 10_000
+
+
+class Output(Console):
+    """A console on standard output (or error) that tells a reader who has gone from a bug."""
+
+    def __init__(self, *, stderr: bool = False, markup: bool = True, soft_wrap: bool = True) -> None:
+        stream = sys.stderr if stderr else sys.stdout
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # never an encoding error
+        super().__init__(stderr=stderr, highlight=False, emoji=False, markup=markup, soft_wrap=soft_wrap)
+
+    def on_broken_pipe(self) -> None:
+        """Raises BrokenPipeError, where rich would end the process on the spot."""
+        raise BrokenPipeError
+
+    def table(self, table: Table) -> None:
+        """Print a table as wide as it wants to be: what is copied from it must be whole."""
+        before, self.width = self.width, _WIDEST
+        self.width = max(before, table.__rich_measure__(self, self.options).maximum)
+        self.print(table)
+        self.width = before
+
+
+def hush() -> None:
+    """After the reader of our output has gone: nothing that is still buffered may complain at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """A command that does nothing but print: a closed pipe or a full disk behind it is no bug. Exit code 1."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        hush()
+        raise typer.Exit(EXIT_UNWRITABLE) from None
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        hush()
+        typer.echo(f"Cannot write the output: {error.strerror}", err=True)
+        raise typer.Exit(EXIT_UNWRITABLE) from None

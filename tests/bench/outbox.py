@@ -1,0 +1,62 @@
+"""The outbox: wear of the disk, speed of a backlog, start and memory with a large one. Each in a process of its own."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.bench.figures import Bench, Figure
+from tests.bench.outbox_work import DEVICES, GROWTH_S
+
+_ON = f"{DEVICES * 100:,} tags in {DEVICES} devices, windows of 1 s, every tag sent"
+_ACKS = "PUBACK after 0.5 s, but none for 3 s in every 10 min"
+
+
+def _work(name: str) -> dict[str, float]:
+    """Run a work of outbox_work in a folder on disk: /tmp may be memory, where nothing counts as written."""
+    Path("build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir="build") as folder:
+        command = [sys.executable, "-m", "tests.bench.outbox_work", name, folder]
+        out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return json.loads(out.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def _writes() -> Iterator[Figure]:
+    per_hour = {}
+    for name in ("online", "offline", "plain"):
+        done = _work(name)
+        per_hour[name] = done["bytes"] * 3600 / done["seconds"]
+    plain = per_hour["plain"]
+    yield Figure("outbox_write_mb_per_hour_online", per_hour["online"] / 2**20, "MiB/h", f"{_ON}, {_ACKS}")
+    yield Figure("outbox_write_mb_per_hour_offline", per_hour["offline"] / 2**20, "MiB/h", f"{_ON}, no broker, first minute")
+    on = f"{_ON}; inserted and deleted, each in one commit a second: {plain / 2**20:,.0f} MiB/h; outbox: {_ACKS}"
+    yield Figure("outbox_write_reduction", plain / per_hour["online"], "ratio", on, ">= 50")
+
+
+def _drain() -> Iterator[Figure]:
+    done = _work("drain")
+    rate = done["backlog"] / done["seconds"]
+    on = (
+        f"{_ON}; {done['backlog']:,} messages to mosquitto at {rate:,.0f}/s, "
+        f"{done['cpu'] / done['backlog'] * 1e6:.0f} us CPU each, live windows beside them"
+    )
+    yield Figure("outbox_drain_ratio", rate * GROWTH_S / done["backlog"], "ratio", on, ">= 100")
+    on = f"the slowest of {done['live']:,} live messages meanwhile, from put to PUBACK"
+    yield Figure("outbox_live_delay_ms", done["live_delay_ms"], "ms", on)
+
+
+def _start() -> Iterator[Figure]:
+    done = _work("start")
+    on = f"{done['rows']:,} messages waiting, {done['file_mb']:,.0f} MiB, after an unclean stop"
+    yield Figure("outbox_start_s", done["open_s"], "s", on, "< 2 with 10,000,000")
+    on = f"{on}: resident memory beyond that of an empty outbox, draining ({done['opened_mb']:.1f} MiB when opened)"
+    yield Figure("outbox_memory_mb", done["draining_mb"], "MiB", on, "flat")
+
+
+BENCHES = (
+    Bench(("outbox_write_mb_per_hour_online", "outbox_write_mb_per_hour_offline", "outbox_write_reduction"), _writes),
+    Bench(("outbox_drain_ratio", "outbox_live_delay_ms"), _drain),
+    Bench(("outbox_start_s", "outbox_memory_mb"), _start),
+)
