@@ -1,6 +1,7 @@
 """A folder as one entry: found at the start, kept while the server is away, compared while the gateway runs."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,15 @@ async def test_a_wrong_root_costs_nothing_but_a_warning(node, port, store, tmp_p
     async with NodeServer(node, port, store, count=3, period=0) as server:
         settings = load(folder(tmp_path, server.url, "{root: /Objects/1:Lane}"))
         assert await find_tags(settings, CLOCK) is settings
+
+
+async def test_a_bug_in_asking_one_device_does_not_end_the_gateway(tmp_path):
+    async def bug(*_):
+        raise ZeroDivisionError
+
+    settings = load(folder(tmp_path, "opc.tcp://127.0.0.1:1", "{root: i=85}"))
+    broken = replace(settings, kinds=tuple(replace(kind, find=bug) for kind in settings.kinds))
+    assert await find_tags(broken, CLOCK) is broken
 
 
 async def test_a_changed_model_is_an_event(node, port, store, tmp_path):
