@@ -37,6 +37,10 @@ def _nowhere(device: Any) -> Path | None:
     return None
 
 
+def _at_once(*_: Any) -> int:
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class SourceKind:
     """One protocol, exported by its folder as `KIND`.
@@ -49,6 +53,7 @@ class SourceKind:
     is_logical(device, tag): the tag is a bit, as far as the configuration says.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
     check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
+    delay_ns(device, tags): how much later than its time a sample may come by what is configured.
     found(device): a tag file, outside the configuration, of tags that the device itself told of, which are its tags beside
     the configured ones; None when it is not to be asked. find(device, clock): ask it and write that file; what is new in it,
     None for nothing. Raises NotConnected.
@@ -67,3 +72,4 @@ class SourceKind:
     is_logical: Callable[[Any, Any], bool] = _not_known
     found: Callable[[Any], Path | None] = _nowhere
     find: Callable[[Any, Clock], Awaitable[object]] | None = None
+    delay_ns: Callable[[Any, Sequence[Any]], int] = _at_once

@@ -58,7 +58,8 @@ class OutboxConfig(ConfigModel):
     max_bytes: Annotated[int, size_bytes("16MiB", "1TiB"), SIZE_SCHEMA] = default("1GiB")
     """Most disk space of the database and its write-ahead log together. Above it the oldest messages of least worth go."""
     max_age: Annotated[int, duration_ns("1min", "36500d"), DURATION_SCHEMA] = default("7d")
-    """Messages older than this are dropped, with a loss record."""
+    """Messages older than this are dropped, with a loss record. For ten minutes after a start or a step of the clock nothing
+    counts as too old."""
     memory: Annotated[int, size_bytes("1MiB", "64GiB"), SIZE_SCHEMA] = default("32MiB")
     """Most memory of what waits, for the disk or for the broker."""
     keep_free: SizeBytes = default("256MiB")

@@ -74,6 +74,7 @@ class _Loader:
         self._check_files(root, devices)
         self._check_near_names(root)
         self._check_secrets(root)
+        self._check_delays(root, devices)
         return self._assembled(root, devices)
 
     # -- gateway.yaml ------------------------------------------------------------------------------------------------
@@ -144,6 +145,16 @@ class _Loader:
                 self.problems.append(Problem("environment", 0, name, "is not a known setting", hint))
             elif head == "DEVICES" and not rest:
                 self.problems.append(Problem("environment", 0, name, "names no device", _DEVICE_VARIABLE))
+
+    def _check_delays(self, root: Root, devices: list[_Device]) -> None:
+        grace = root.window.grace
+        for device in devices:
+            delay = device.kind.delay_ns(device.config, [tag for tag, _, _ in device.tags])
+            if delay > grace:
+                self.warnings.append(
+                    f"{device.document.file}: values may come {delay / 1e9:g} s after their time (interval, sampling), later "
+                    f"than window.grace ({grace / 1e9:g} s): such windows are completed by supplements (late)"
+                )
 
     def _check_secrets(self, root: Root) -> None:
         """Passwords that others can read, on disk or on their way."""

@@ -1,7 +1,7 @@
 """One-minute summaries: windows merged exactly, before anything is filtered."""
 
 from gateway.core.blocks import WindowBlock
-from gateway.core.quality import USABLE_FROM
+from gateway.core.quality import USABLE_FROM, Quality
 from gateway.stages.statistics import Held, Statistics, of_window
 
 
@@ -53,7 +53,8 @@ class Summary:
 
     def _merge(self, window: WindowBlock) -> None:
         _merge(self._statistics, window)
-        unknown = (window.count == 0) & (window.quality < USABLE_FROM)
+        # What was never heard yet is no gap: whether the first sample comes before or after a second's end says nothing.
+        unknown = (window.count == 0) & (window.quality < USABLE_FROM) & (window.quality != Quality.BAD_WAITING)
         self._statistics.gap[window.tag[unknown]] = True
 
     def _add_late(self, window: WindowBlock, start: int) -> list[WindowBlock]:

@@ -29,6 +29,13 @@ def _interval_ns(device: OpcUaDevice, tag: OpcUaTag) -> int:
     return (tag.interval or device.interval) if device.mode == "poll" else 0
 
 
+def _delay_ns(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
+    """What changes is seen at the next sampling and sent at the next publication."""
+    if device.mode == "poll" or not tags:
+        return 0
+    return max((tag.interval or device.interval) + (tag.sampling or device.sampling) for tag in tags)
+
+
 def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
     from gateway.sources.opcua.client import connect
     from gateway.sources.opcua.source import OpcUaSource
@@ -37,5 +44,15 @@ def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
 
 
 KIND = SourceKind(
-    "opcua", OpcUaDevice, OpcUaTag, _check, _is_single, _interval_ns, plan, _build, found=found_path, find=find
+    "opcua",
+    OpcUaDevice,
+    OpcUaTag,
+    _check,
+    _is_single,
+    _interval_ns,
+    plan,
+    _build,
+    found=found_path,
+    find=find,
+    delay_ns=_delay_ns,
 )

@@ -121,9 +121,10 @@ class OpcUaDevice(DeviceModel):
     fails or falls below 200, and url again when that has been as good for a minute."""
     mode: Literal["subscribe", "poll"] = "subscribe"
     """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
-    interval: IntervalNs = default("1s")
-    """Publishing interval of the subscription, or time between two polls; with a unit. A tag may say otherwise."""
-    sampling: IntervalNs = default("500ms")
+    interval: IntervalNs = default("250ms")
+    """Publishing interval of the subscription, or time between two polls (then 1s unless given); with a unit. A tag may say
+    otherwise."""
+    sampling: IntervalNs = default("250ms")
     """How often the server looks at a node for changes (subscribe only); with a unit. A tag may say otherwise."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 10
     """Samples that the server keeps per node between two publications (subscribe only). A tag may say otherwise."""
@@ -194,6 +195,14 @@ class OpcUaDevice(DeviceModel):
         if self.events and self.mode == "poll":
             raise ValueError("events come by subscription only; expected mode: subscribe, or no events")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _polls_are_slower(cls, given: Any) -> Any:
+        """A subscription costs a server what changes; a poll costs all that there is."""
+        if isinstance(given, dict) and given.get("mode") == "poll" and given.get("interval") is None:
+            return given | {"interval": "1s"}
+        return given
 
     @model_validator(mode="after")
     def _silence_is_longer_than_the_interval(self) -> "OpcUaDevice":

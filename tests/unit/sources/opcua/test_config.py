@@ -16,7 +16,7 @@ def device(**keys):
 def test_defaults_are_in_nanoseconds():
     config = device()
     assert (config.mode, config.security, config.queue_size) == ("subscribe", "auto", 10)
-    assert (config.interval, config.sampling) == (1_000_000_000, 500_000_000)
+    assert (config.interval, config.sampling) == (250_000_000, 250_000_000)
     assert (config.timeout, config.session_timeout, config.clock_tolerance) == (10**10, 6 * 10**10, 5 * 10**9)
 
 
@@ -36,7 +36,7 @@ def test_the_port_is_written_out(given, kept):
     ("keys", "word"),
     [
         ({"url": "http://plc:4840"}, "expected opc.tcp://HOST"),
-        ({"silence": "1s"}, "silence is shorter than two intervals; expected more"),
+        ({"silence": "400ms"}, "silence is shorter than two intervals; expected more"),
         ({"history_most": "0s"}, "expected 1s to 30d"),
         ({"history_samples": 0}, "greater than or equal to 1"),
         ({"url": "plc:4840"}, "expected opc.tcp://HOST"),

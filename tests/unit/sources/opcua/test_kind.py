@@ -8,7 +8,7 @@ from tests.support.opcua_fake import entry
 def test_the_plan_of_a_subscription_is_readable():
     assert KIND.plan([entry(2, sampling="100ms")]) == [
         "plc: OPC UA opc.tcp://127.0.0.1:4840, anonymous, security none",
-        "  subscription: publishing every 1s, queue 10; items: 2 sampled every 100ms",
+        "  subscription: publishing every 250ms, queue 10; items: 2 sampled every 100ms",
         "  t0 <- ns=1;s=v0",
         "  t1 <- ns=1;s=v1",
     ]
@@ -16,7 +16,7 @@ def test_the_plan_of_a_subscription_is_readable():
 
 def test_the_plan_warns_where_the_queue_is_too_short():
     lines = KIND.plan([entry(1, sampling="10ms")])
-    assert "  warning: a queue of 10 is too short, up to 100 samples come per publication" in lines
+    assert "  warning: a queue of 10 is too short, up to 25 samples come per publication" in lines
 
 
 def test_the_plan_of_a_poll_with_many_tags_is_short():
@@ -54,8 +54,8 @@ def test_the_plan_shows_groups_and_parts():
         {"node": "/Objects/2:A", "element": 3, "interval": "5s"},
     ]  # fmt: skip
     assert KIND.plan([entry(nodes=tags, queue_size=20)])[1:] == [
-        "  subscription: publishing every 1s, queue 20; items: 1 sampled every 500ms",
-        "  subscription: publishing every 5s, queue 20; items: 1 sampled every 500ms",
+        "  subscription: publishing every 250ms, queue 20; items: 1 sampled every 250ms",
+        "  subscription: publishing every 5s, queue 20; items: 1 sampled every 250ms",
         "  t0 <- i=1 .a.b",
         "  t1 <- i=1 .c",
         "  t2 <- /Objects/2:A[3]",
