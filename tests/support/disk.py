@@ -1,4 +1,4 @@
-"""A disk that forgets what was not synced, and one that fails when told: what tests/c/disk.c wrote down, and its switches."""
+"""A disk that forgets what was not synced, and one that fails when told: the log of tests/c/disk.c, and its switches."""
 
 import ctypes
 import json

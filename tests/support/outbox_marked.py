@@ -1,7 +1,7 @@
 """A process that works an outbox on the disk of tests/c/disk.c and marks in its log what the outbox has promised.
 
-`python -m tests.support.outbox_marked PATH BOOT SYNCHRONOUS STEPS`. Marks: `put KEY CHECKSUM` before each put; `stored KEYS` and
-`deleted KEYS` after the commit that did it; `ack KEY` before each ack. KEY is boot, topic, seq.
+`python -m tests.support.outbox_marked PATH BOOT SYNCHRONOUS STEPS`. Marks: `put KEY CHECKSUM` before each put; `stored KEYS`
+and `deleted KEYS` after the commit that did it; `ack KEY` before each ack. KEY is boot, topic, seq.
 """
 
 import asyncio
