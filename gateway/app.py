@@ -16,6 +16,7 @@ from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.layouts import DeviceLayout
+from gateway.encoding.thinning import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
@@ -64,6 +65,7 @@ class Gateway:
             clock,
             encode_loss=self._loss,
             decode_loss=encoder.read_loss,
+            merge=merge_windows,
             report=self.event,
         )
         self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
@@ -87,7 +89,10 @@ class Gateway:
 
     def _loss(self, loss: Loss) -> Message:
         span = f"{loss.first_seq}..{loss.last_seq}"
-        log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
+        if loss.cause == "thinned":
+            log.info("messages merged", topic=loss.topic, count=loss.count, seq=span)
+        else:
+            log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
         return self.encoder.loss(loss, self.clock.now_ns())
 
     def event(self, event: Event) -> None:

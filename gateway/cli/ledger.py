@@ -86,10 +86,19 @@ class Spans:
             found.append((first, last))
         return found
 
+    def fill(self, first: int, last: int, count: int) -> None:
+        """Add up to `count` of the numbers that are missing in first..last: a loss that does not say which ones."""
+        for begin, end in self.gaps(first, last):
+            taken = min(count, end - begin + 1)
+            if taken:
+                self.add(begin, begin + taken - 1)
+            count -= taken
+
 
 @dataclass(slots=True)
 class _Track:
-    """One topic within one boot. times_ms maps the first number of a received span to the end of that message's time."""
+    """One topic within one boot. partly_lost: first, last and cause, with the count. times_ms maps the first number of a
+    received span to the end of that message's time."""
 
     base: int = 0
     base_ms: int = 0
@@ -97,14 +106,15 @@ class _Track:
     received: Spans = field(default_factory=Spans)
     marked: Spans = field(default_factory=Spans)
     lost: Spans = field(default_factory=Spans)
-    partly_lost: dict[tuple[int, int], int] = field(default_factory=dict)
+    partly_lost: dict[tuple[int, int, str], int] = field(default_factory=dict)
     times_ms: dict[int, int] = field(default_factory=dict)
     duplicates: int = 0
     unexplained: int = 0
 
     def extent(self, *, from_start: bool) -> tuple[int, int]:
         """The first and last number that must be there or accounted for."""
-        numbers = [number for span in (*self.received, *self.lost, *self.partly_lost) for number in span]
+        partly = ((begin, end) for begin, end, _ in self.partly_lost)
+        numbers = [number for span in (*self.received, *self.lost, *partly) for number in span]
         first = 1 if from_start else self.base or min(numbers)
         return first, max(numbers)
 
@@ -165,14 +175,15 @@ class Ledger:
         if count >= last - first + 1:
             track.lost.add(first, last)
         else:
-            track.partly_lost[first, last] = count
+            track.partly_lost[first, last, str(payload.get("cause"))] = count
 
     def _row(self, topic: str, boot: str, track: _Track) -> Row:
         first, last = track.extent(from_start=self._from_start)
         missing = _size(track.received.gaps(first, last))
         known = Spans((*track.received, *track.lost))
-        for (begin, end), count in track.partly_lost.items():
-            _account(known, max(begin, first), end, count)
+        # by their ends, so that a wide span leaves a narrow one its numbers
+        for (begin, end, _), count in sorted(track.partly_lost.items(), key=lambda item: item[0][1]):
+            known.fill(max(begin, first), end, count)
         open_gaps = known.gaps(first, last)
         return Row(
             topic=topic,
@@ -201,15 +212,6 @@ class Ledger:
         apart_ms = min(track.dur_ms, average_ms) if track.dur_ms else average_ms
         earliest_ms = right_ms - (right - gap[0]) * apart_ms
         return self._last_ms[boot] - earliest_ms <= bound_ms
-
-
-def _account(known: Spans, first: int, last: int, count: int) -> None:
-    """Fill up to `count` of the numbers that are missing in first..last: a loss that does not say which ones."""
-    for begin, end in known.gaps(first, last):
-        taken = min(count, end - begin + 1)
-        if taken:
-            known.add(begin, begin + taken - 1)
-        count -= taken
 
 
 def _size(spans: Iterable[tuple[int, int]]) -> int:

@@ -280,30 +280,51 @@ def tail(
 
 outbox = typer.Typer(help="Look into an outbox, whether its gateway runs or not. Nothing is changed.", no_args_is_help=True)
 app.add_typer(outbox, name="outbox")
+OutboxKey = Annotated[
+    str, typer.Option(metavar="KEY", envvar="GATEWAY__OUTBOX__KEY_FILE", show_default=False, help="As outbox.key_file.")
+]
 OutboxFile = Annotated[Path, typer.Argument(metavar="FILE", help="The database: outbox.path of gateway.yaml.")]
 
 
 @outbox.command("stats")
-def outbox_stats(file: OutboxFile) -> None:
+def outbox_stats(file: OutboxFile, key_file: OutboxKey = "") -> None:
     """Print what waits, by lane, and the losses not yet announced. Exit code 2 when the file cannot be read."""
     from gateway.cli.outbox import stats
 
-    raise typer.Exit(stats(file))
+    raise typer.Exit(stats(file, key_file))
 
 
 @outbox.command("export")
 def outbox_export(
-    file: OutboxFile, target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new file of JSON lines.")]
+    file: OutboxFile,
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new file of JSON lines.")],
+    key_file: OutboxKey = "",
 ) -> None:
     """Write all that waits as JSON lines. Exit codes: 0, 1 when some rows are unreadable, 2 when the file or target is."""
     from gateway.cli.outbox import export
 
-    raise typer.Exit(export(file, target))
+    raise typer.Exit(export(file, target, key_file))
 
 
 @outbox.command("verify")
-def outbox_verify(file: OutboxFile) -> None:
-    """Check every row. Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read."""
+def outbox_verify(file: OutboxFile, key_file: OutboxKey = "") -> None:
+    """Check every row, and of each boot and topic that nothing is both there and declared lost; say where holes are.
+
+    Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read.
+    """
     from gateway.cli.outbox import verify
 
-    raise typer.Exit(verify(file))
+    raise typer.Exit(verify(file, key_file))
+
+
+@outbox.command("peek")
+def outbox_peek(
+    file: OutboxFile,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="So many of each topic.")] = 1,
+    whole: Annotated[bool, typer.Option("--whole", help="Do not cut long payloads.")] = False,
+    key_file: OutboxKey = "",
+) -> None:
+    """Show the newest messages of each topic. Exit code 2 when the file cannot be read."""
+    from gateway.cli.outbox import peek
+
+    raise typer.Exit(peek(file, count, whole, key_file))

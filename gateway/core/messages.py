@@ -34,7 +34,8 @@ class Message:
 class Loss:
     """Messages of one (boot, topic) that will never arrive. `count` of them, numbered within first_seq..last_seq.
 
-    cause: `max_bytes`, `max_age`, `disk_free`, `memory`, `damaged`, `refused`; detail: what a person should know.
+    cause: `max_bytes`, `max_age`, `disk_free`, `memory`, `damaged`, `refused`; `thinned` where what they said arrives merged
+    into longer windows; detail: what a person should know.
     """
 
     topic: str

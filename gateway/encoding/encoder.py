@@ -14,7 +14,7 @@ from gateway.core.tags import TagTable
 from gateway.encoding.columns import PIECES, RowText, quality_fields, shortest_single
 from gateway.encoding.topics import Topics
 
-_ROWS_PER_MESSAGE: Final = 800
+ROWS_PER_MESSAGE: Final = 800
 """About 128 KiB of JSON: what brokers accept without being asked."""
 
 _LIVE: Final = b'"hist":false'
@@ -56,7 +56,7 @@ class Encoder:
         ):
             known = self._table.tags[tag]
             rows = waiting.setdefault(known.device, {})
-            if known.name in rows or len(rows) == _ROWS_PER_MESSAGE:
+            if known.name in rows or len(rows) == ROWS_PER_MESSAGE:
                 messages.append(self._values(known.device, rows))
                 rows = waiting[known.device] = {}
             rows[known.name] = {"value": value, "ts": time // 1_000_000} | quality_fields(quality)
@@ -139,8 +139,8 @@ class Encoder:
         late = b'"late":true,' if block.late else b""
         messages = []
         for device, (first, end) in enumerate(pairwise(bounds)):
-            for at in range(first, end, _ROWS_PER_MESSAGE):
-                rows = pieces[at * PIECES : min(end, at + _ROWS_PER_MESSAGE) * PIECES]
+            for at in range(first, end, ROWS_PER_MESSAGE):
+                rows = pieces[at * PIECES : min(end, at + ROWS_PER_MESSAGE) * PIECES]
                 seq = self._seq(topics[device])
                 head = b'{"boot":"%b","seq":%d,"ts":%d,"dur":%d,"hist":false,%b"tags":{' % (
                     self._boot.encode(), seq, start_ms, length_ms, late,

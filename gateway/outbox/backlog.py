@@ -7,12 +7,14 @@ from gateway.outbox.records import Entry
 
 
 class Backlog:
-    """Waiting entries in id order, joined with rows that only the disk has.
+    """Waiting entries by id, rising or (newest first) falling, joined with rows that only the disk has.
 
-    Rows up to `loaded_to` are all in memory (or gone); no row after `top` is on disk alone. Pure.
+    A place is an id, negated when the newest goes first: places rise as entries are handed out. Rows up to the place
+    `loaded_to` are all in memory (or gone); no row after the place `top` is on disk alone. Pure.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, newest_first: bool = False) -> None:
+        self.newest_first = newest_first
         self.loaded_to = 0
         self.top = 0
         self._heap: list[tuple[int, Entry]] = []
@@ -25,9 +27,13 @@ class Backlog:
         """There may be rows that have to be loaded."""
         return self.loaded_to < self.top
 
+    def place(self, id: int) -> int:
+        """Where an id stands in the order of leaving; also the id of a place."""
+        return -id if self.newest_first else id
+
     def push(self, entry: Entry) -> None:
         """Add a waiting entry."""
-        heappush(self._heap, (entry.id, entry))
+        heappush(self._heap, (self.place(entry.id), entry))
 
     def first(self, in_order: bool) -> Entry | None:
         """What `pop` would return."""
@@ -36,7 +42,7 @@ class Backlog:
         return self._heap[0][1]
 
     def pop(self, in_order: bool) -> Entry | None:
-        """The oldest entry; with `in_order`, None also while an older one may be on disk."""
+        """The first entry; with `in_order`, None also while one that goes before it may be on disk."""
         return heappop(self._heap)[1] if self.first(in_order) is not None else None
 
     def keep(self, wanted: Callable[[Entry], bool]) -> None:
@@ -46,12 +52,13 @@ class Backlog:
 
     def left_to_disk(self, id: int) -> None:
         """The row `id` is now on disk alone."""
-        self.loaded_to = min(self.loaded_to, id - 1)
-        self.top = max(self.top, id)
+        self.loaded_to = min(self.loaded_to, self.place(id) - 1)
+        self.top = max(self.top, self.place(id))
 
     def disk_found(self, last_id: int) -> None:
         """A database was opened whose highest id is `last_id`."""
-        self.loaded_to, self.top = 0, last_id
+        first, last = (-last_id, -1) if self.newest_first else (1, last_id)
+        self.loaded_to, self.top = first - 1, last if last_id else first - 1
 
     def disk_lost(self) -> None:
         """What only the disk had is gone."""
@@ -59,4 +66,4 @@ class Backlog:
 
     def renumber(self, offset: int) -> None:
         """The ids of all entries have grown by `offset`."""
-        self._heap = [(entry.id, entry) for entry in self]
+        self._heap = [(self.place(entry.id), entry) for entry in self]

@@ -1,38 +1,46 @@
 """Looking into an outbox from outside, whether its gateway runs or not: read-only, takes no lock, changes nothing."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane, Loss, Message
+from gateway.outbox.coding import Coder, is_sound
 from gateway.outbox.faults import translated
 from gateway.outbox.schema import VERSION, identify
-from gateway.outbox.store import checksum
+from gateway.outbox.sealing import seal_of
 
 _ROWS: Final = (
-    "SELECT m.id, m.lane, m.topic, m.boot, m.seq, m.start_ms, m.end_ms, m.checksum, m.payload, t.name, b.name"
+    "SELECT m.id, m.lane, m.topic, m.boot, m.seq, m.start_ms, m.end_ms, m.checksum, m.payload, m.coded, t.name, b.name"
     " FROM message m LEFT JOIN topic t ON t.id = m.topic LEFT JOIN boot b ON b.id = m.boot ORDER BY m.id"
 )
+_ROW: Final = _ROWS.replace("ORDER BY m.id", "WHERE m.id = ?")
 _LOSSES: Final = "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail FROM loss"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One row. message: None when its checksum is wrong or it belongs to nothing known."""
+    """One row. message: None when its checksum is wrong, it belongs to nothing known or its payload cannot be read."""
 
     id: int
+    lane: int
     message: Message | None
 
 
 class Look:
     """One consistent view of a database, as of its opening."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
+    def __init__(self, db: sqlite3.Connection, coder: Coder) -> None:
+        self._db, self._coder = db, coder
+
+    @property
+    def locked(self) -> bool:
+        """Payloads are encrypted and no key was given."""
+        return self._coder.seal is None and self._db.execute("SELECT count(*) FROM seal").fetchone()[0] > 0
 
     def totals(self) -> dict[int, tuple[int, int]]:
         """Messages and payload bytes by lane (-1: loss messages), as the gateway keeps them."""
@@ -43,22 +51,47 @@ class Look:
         return [Loss(*row) for row in self._db.execute(_LOSSES)]
 
     def rows(self) -> Iterator[Found]:
-        """Every row by id, one at a time. Raises DamagedError where the file cannot be read."""
+        """Every row by id, one at a time; payloads are empty when `locked`. Raises DamagedError where it cannot be read."""
+        locked = self.locked
         with translated():
-            for *numbers, check, payload, topic, boot in self._db.execute(_ROWS):
-                sound = isinstance(payload, bytes) and check == checksum(numbers, payload) and topic and boot
-                id, lane, _, _, seq, start_ms, end_ms = numbers
-                lane = Lane(max(0, lane)) if sound else Lane.EVENT
-                yield Found(id, Message(topic, boot, seq, lane, start_ms, end_ms, payload) if sound else None)
+            for row in self._db.execute(_ROWS):
+                yield self._found(row, locked)
+
+    def newest(self, count: int) -> list[Found]:
+        """The newest `count` rows of each topic, by topic and id. Reads ids and topics of all rows, but few payloads."""
+        ids: dict[int, list[int]] = {}
+        with translated():
+            for id, topic in self._db.execute("SELECT id, topic FROM message ORDER BY id DESC"):
+                some = ids.setdefault(topic, [])
+                if len(some) < count:
+                    some.append(id)
+            rows = [self._db.execute(_ROW, (id,)).fetchone() for some in ids.values() for id in reversed(some)]
+        found = [self._found(row, self.locked) for row in rows]
+        return sorted(found, key=lambda f: f.message.topic if f.message else "")
+
+    def _found(self, columns: Sequence[Any], locked: bool) -> Found:
+        *row, topic, boot = columns
+        return Found(row[0], row[1], self._message(row, topic, boot, locked) if topic and boot else None)
+
+    def _message(self, row: list[Any], topic: str, boot: str, locked: bool) -> Message | None:
+        _, lane, _, _, seq, start_ms, end_ms, _, kept, coded = row
+        if not is_sound(row):
+            return None
+        try:
+            payload = b"" if locked else self._coder.payload(topic, boot, seq, kept, coded)
+        except ValueError:
+            return None
+        return Message(topic, boot, seq, Lane(max(0, lane)), start_ms, end_ms, payload)
 
 
 @contextmanager
-def looking(path: Path) -> Iterator[Look]:
-    """Open a database for reading.
+def looking(path: Path, key_file: str = "") -> Iterator[Look]:
+    """Open a database for reading. key_file: as `outbox.key_file`.
 
-    Raises ConfigError when there is none, it is not ours or of another version; DamagedError when it is broken;
-    Retryable when it cannot be read.
+    Raises ConfigError when there is none, it is not ours or of another version, or the key is not its; DamagedError when it
+    is broken; Retryable when it cannot be read.
     """
+    coder = Coder(seal=seal_of(key_file))
     try:
         if not identify(path):
             raise ConfigError(f"{path}: there is no outbox")
@@ -74,4 +107,7 @@ def looking(path: Path) -> Iterator[Look]:
                 f"{path}: schema {version}, this gateway reads {VERSION}; start the gateway once to bring it up"
             )
         db.execute("BEGIN")
-        yield Look(db)
+        proofs = db.execute("SELECT proof FROM seal").fetchall()
+        if coder.seal is not None and not all(coder.seal.proves(proof) for (proof,) in proofs):
+            raise ConfigError(f"outbox.key_file: {key_file} is not the key of {path}")
+        yield Look(db, coder)

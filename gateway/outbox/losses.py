@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.core.messages import Loss
 from gateway.outbox.records import LossKey
+
+THINNED: Final = "thinned"
+"""Cause of messages whose content arrives in another one."""
 
 
 class Numbered(Protocol):
@@ -63,6 +66,7 @@ class LossLedger:
 
     def __init__(self) -> None:
         self.lost = 0
+        self.thinned = 0
         self._pending: dict[LossKey, Loss] = {}
         self._parked: dict[LossKey, Loss] = {}
         self._unsaved: set[LossKey] = set()
@@ -80,7 +84,8 @@ class LossLedger:
     def add(self, losses: Iterable[Loss], parked: bool = False) -> None:
         """Note losses. parked: not to be announced over this connection (the broker refused such an announcement)."""
         losses = list(losses)
-        self.lost += sum(loss.count for loss in losses)
+        self.lost += sum(loss.count for loss in losses if loss.cause != THINNED)
+        self.thinned += sum(loss.count for loss in losses if loss.cause == THINNED)
         self.announcements_lost(losses, parked)
 
     def announcements_lost(self, losses: Iterable[Loss], parked: bool = False) -> None:

@@ -10,7 +10,7 @@ from gateway.core.messages import Lane, Message
 from gateway.core.ports import Delivery
 from gateway.outbox.backlog import Backlog
 from gateway.outbox.pace import Pace
-from gateway.outbox.records import LOSS_LANE, Entry, Gone, Loaded, Row
+from gateway.outbox.records import LOSS_LANE, Entry, Gone, Loaded, Row, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,12 @@ class Memory:
     batch being written, or stored; an end that comes while it is being written takes effect when the write is over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, newest_first: bool = False) -> None:
+        """newest_first: the order of backlog, but for events."""
         self.waiting_bytes = 0
         self._next = 1
         self._live: tuple[deque[Entry], ...] = tuple(deque() for _ in Lane)
-        self._events, self._rest = Backlog(), Backlog()
+        self._events, self._rest = Backlog(), Backlog(newest_first)
         self._unstored: dict[int, Entry] = {}
         self._stored: dict[int, Entry] = {}
         self._deletes: dict[int, Gone] = {}
@@ -61,7 +62,7 @@ class Memory:
     def take(self, limit: int, in_order: bool, pace: Pace, stored_only: bool = False) -> list[Delivery]:
         """Up to `limit` messages that need no loading: live events, live windows, backlog events, other backlog.
 
-        in_order: wait for loading rather than hand out backlog before what may be older on disk. pace: how much backlog.
+        in_order: wait for loading rather than hand out backlog before what may go first on disk. pace: how much backlog.
         stored_only: nothing before its commit.
         """
         taken: list[Delivery] = []
@@ -90,7 +91,7 @@ class Memory:
         entry.in_flight, entry.done = False, True
         if entry.stored:
             del self._stored[entry.id]
-            self._delete(Gone(entry.id, entry.lane, len(entry.message.payload)), now)
+            self._delete(Gone(entry.id, entry.lane, entry.kept), now)
         elif not entry.writing:
             del self._unstored[entry.id]
         return entry
@@ -156,7 +157,7 @@ class Memory:
             entry.writing, entry.stored = False, True
             del self._unstored[entry.id]
             if entry.done:
-                self._delete(Gone(entry.id, entry.lane, len(entry.message.payload)), now)
+                self._delete(Gone(entry.id, entry.lane, entry.kept), now)
             else:
                 self._stored[entry.id] = entry
                 self._unhold(entry, live)
@@ -207,32 +208,31 @@ class Memory:
             backlog.disk_lost()
         return kept
 
-    def wants(self) -> tuple[bool, int] | None:
-        """What to load next: events or not, and after which id; None when all backlog is here."""
+    def wants(self) -> Wanted | None:
+        """What to load next; None when all backlog is here."""
         for events, backlog in ((True, self._events), (False, self._rest)):
             if backlog.on_disk:
-                return events, backlog.loaded_to
+                return Wanted(events, backlog.newest_first, backlog.place(backlog.loaded_to))
         return None
 
-    def loaded(self, events: bool, after: int, batch: Loaded, now: float) -> Sequence[Row]:
+    def loaded(self, wanted: Wanted, batch: Loaded, now: float) -> Sequence[Row]:
         """Take in what `wants` asked for. Returns the broken rows, from now on to be deleted."""
-        backlog = self._events if events else self._rest
-        if backlog.loaded_to != after:
+        backlog = self._events if wanted.events else self._rest
+        if backlog.place(backlog.loaded_to) != wanted.after:
             return ()  # rows were left to the disk meanwhile: asked again from there
-        for id, lane, message in batch.found:
-            if not self.holds(id):
-                entry = Entry(id, message, False, lane, now, stored=True)
-                self._stored[id] = entry
+        for entry in batch.found:
+            if not self.holds(entry.id):
+                self._stored[entry.id] = entry
                 self._place(entry)
         broken = [row for row in batch.broken if not self.holds(row.id)]
         for row in broken:
             self._delete(Gone(row.id, row.lane, row.size), now)
-        backlog.loaded_to = backlog.top if batch.complete else batch.up_to
+        backlog.loaded_to = backlog.top if batch.complete else backlog.place(batch.up_to)
         return broken
 
     def spill(self, most_bytes: int) -> None:
         """Leave stored messages to the disk, the last to be sent first, until at most `most_bytes` wait."""
-        stored = sorted((e for e in self._waiting() if e.stored), key=lambda e: (e.live, -e.lane, -e.id))
+        stored = sorted((e for e in self._waiting() if e.stored), key=self._last_sent_first)
         gone = self._remove(stored, most_bytes)
         for entry in gone:
             del self._stored[entry.id]
@@ -256,6 +256,10 @@ class Memory:
 
     def _backlog_of(self, lane: int) -> Backlog:
         return self._events if lane <= Lane.EVENT else self._rest
+
+    def _last_sent_first(self, entry: Entry) -> tuple[bool, int, int]:
+        place = entry.id if entry.live else self._backlog_of(entry.lane).place(entry.id)
+        return entry.live, -entry.lane, -place
 
     def _place(self, entry: Entry) -> None:
         if entry.live:

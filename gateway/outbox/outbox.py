@@ -13,6 +13,7 @@ from gateway.outbox.files import PathLock, check_path, make_folder
 from gateway.outbox.pace import Pace
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
 from gateway.outbox.refused import RefusedFile
+from gateway.outbox.thinner import Merge
 from gateway.outbox.writer import BATCH_DELETES, Writer
 
 _LEAD: Final = 0.8
@@ -28,6 +29,7 @@ class Outbox:
 
     boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT);
     decode_loss: reads it back, for announcements that the broker refused or that had no room.
+    merge: see `Merge`; called in a thread, for old windows when a ceiling is near.
     report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`), `reason`, and for `damaged`
     `kept` (the file that was set aside), `rescued` (messages read from it into the new file) and `lost` (messages that only
     it had and that could not be read; None when not known).
@@ -40,6 +42,7 @@ class Outbox:
         clock: Clock,
         encode_loss: Callable[[Loss], Message],
         decode_loss: Callable[[Message], Loss],
+        merge: Merge,
         report: Callable[[Event], None],
     ) -> None:
         self.beat = clock.monotonic()
@@ -48,7 +51,7 @@ class Outbox:
         self._lead_s = config.commit_interval / 1e9 * _LEAD
         self._crowd_bytes = config.memory // 2
         self._lock = PathLock(config.path)
-        self._writer = Writer(config, boot, clock, encode_loss, decode_loss, report)
+        self._writer = Writer(config, boot, clock, encode_loss, decode_loss, merge, report)
         self._memory = self._writer.memory
         self._refused = RefusedFile(config.path)
         self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())
@@ -72,6 +75,7 @@ class Outbox:
             memory_bytes=memory.waiting_bytes,
             disk_bytes=writer.store.disk_bytes,
             lost=writer.ledger.lost,
+            thinned=writer.ledger.thinned,
             refused=writer.refused,
         )
 
@@ -132,7 +136,7 @@ class Outbox:
     # -- Deliveries
 
     async def take(self, limit: int) -> list[Delivery]:
-        """Up to `limit` messages: live events, live windows, backlog events, other backlog by age. Waits for one."""
+        """Up to `limit` messages: live events, live windows, backlog events, other backlog in its order. Waits for one."""
         writer = self._writer
         while True:
             self._pace.refill(self._clock.monotonic())

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from gateway.core.messages import Lane, Loss, Message
+from gateway.core.messages import Lane, Loss
 from gateway.core.ports import Delivery
 
 LOSS_LANE: Final = -1
@@ -20,6 +20,7 @@ OVERHEAD_BYTES: Final = 512
 @dataclass(slots=True, eq=False)
 class Entry(Delivery):
     """A message that memory knows. lane: as filed, `LOSS_LANE` for loss messages. put_at: monotonic seconds.
+    kept: bytes of the payload as the store keeps it, once it does.
 
     It is held (a loss message before its first commit), waiting, in flight or done, and beside that
     unwritten, being written or stored.
@@ -32,6 +33,7 @@ class Entry(Delivery):
     done: bool = False
     writing: bool = False
     stored: bool = False
+    kept: int = 0
 
     @property
     def cost(self) -> int:
@@ -40,7 +42,7 @@ class Entry(Delivery):
 
 
 class Row(NamedTuple):
-    """A message in the database without its payload; size: bytes of the payload."""
+    """A message in the database without its payload; size: bytes of the payload as it is kept."""
 
     id: int
     lane: int
@@ -66,7 +68,8 @@ LossKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One transaction. settled: keys of losses to forget, before `losses` are written over what is there."""
+    """One transaction: deletions first, so that an insert may take the place of what is deleted. settled: keys of losses to
+    forget, before `losses` are written over what is there."""
 
     inserts: Sequence[Entry] = ()
     deletes: Sequence[Gone] = ()
@@ -77,12 +80,20 @@ class Change:
         return bool(self.inserts or self.deletes or self.losses or self.settled)
 
 
+class Wanted(NamedTuple):
+    """Backlog to load: events and loss messages or all others, with ids above `after`, or below it when newest_first."""
+
+    events: bool
+    newest_first: bool
+    after: int
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A batch of backlog in id order. broken: rows whose checksum is wrong. up_to: rows to this id are all in here;
-    complete: and there are none after."""
+    """A batch of backlog in the order of leaving. broken: rows whose checksum is wrong. up_to: rows to this id are all in
+    here; complete: and there are none after."""
 
-    found: Sequence[tuple[int, int, Message]]
+    found: Sequence[Entry]
     broken: Sequence[Row]
     up_to: int
     complete: bool
@@ -90,7 +101,7 @@ class Loaded:
 
 @dataclass(slots=True)
 class Totals:
-    """Messages and payload bytes in the database, by filed lane."""
+    """Messages and bytes of their payloads, as kept, in the database, by filed lane."""
 
     messages: dict[int, int] = field(default_factory=lambda: dict.fromkeys(LANES_BY_WORTH, 0))
     size: dict[int, int] = field(default_factory=lambda: dict.fromkeys(LANES_BY_WORTH, 0))
@@ -100,7 +111,7 @@ class Totals:
         new = Totals(dict(self.messages), dict(self.size))
         for entry in inserts:
             new.messages[entry.lane] += 1
-            new.size[entry.lane] += len(entry.message.payload)
+            new.size[entry.lane] += entry.kept
         for gone in deletes:
             new.messages[gone.lane] -= 1
             new.size[gone.lane] -= gone.size
@@ -127,10 +138,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The outbox in numbers. messages, payload_bytes: not yet delivered, memory and disk together.
+    """The outbox in numbers. messages, payload_bytes: not yet delivered, memory and disk together; the disk's as kept there.
 
-    memory_bytes: what waits in memory. disk_bytes: the files. lost: messages given up since the start.
-    refused: why the disk takes nothing at present, empty when it does.
+    memory_bytes: what waits in memory. disk_bytes: the files. lost: messages given up since the start; thinned: merged into
+    others. refused: why the disk takes nothing at present, empty when it does.
     """
 
     messages: int
@@ -138,4 +149,5 @@ class Stats:
     memory_bytes: int
     disk_bytes: int
     lost: int
+    thinned: int
     refused: str

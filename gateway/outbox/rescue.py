@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.messages import Lane, Loss, Message
+from gateway.outbox.coding import Coder, is_sound
 from gateway.outbox.records import LANES_BY_WORTH, Entry
-from gateway.outbox.store import checksum
 
 BATCH_BYTES: Final = 2**20
 
 _WIDEST_GAP: Final = 2**40
 _NEXT: Final = (
-    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload FROM message WHERE id > ? ORDER BY id LIMIT ?"
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message"
+    " WHERE id > ? ORDER BY id LIMIT ?"
 )
+_NEXT_OF_VERSION_1: Final = _NEXT.replace("coded", "0")
 _LOSSES: Final = "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail FROM loss"
 
 
@@ -26,7 +28,7 @@ def readable_losses(path: Path) -> list[Loss]:
     return []
 
 
-def readable(path: Path, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:
+def readable(path: Path, coder: Coder, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:
     """Batches of messages in id order whose checksum is right, none that is `held`; damaged pages are stepped over.
 
     The tree is entered again behind each damaged place, so its other pages are reached; what hung on a damaged inner page
@@ -34,15 +36,20 @@ def readable(path: Path, held: Callable[[int], bool]) -> Generator[list[Entry], 
     May be read from any thread, one at a time.
     """
     with suppress(sqlite3.Error), closing(_opened(path)) as db:
+        known = {column for _, column, *_ in db.execute("PRAGMA table_info(message)")}
+        query = _NEXT if "coded" in known else _NEXT_OF_VERSION_1
         topics = dict(db.execute("SELECT id, name FROM topic"))
         boots = dict(db.execute("SELECT id, name FROM boot"))
         db.text_factory = bytes  # noise need not be UTF-8
         batch: list[Entry] = []
         size = 0
-        for *numbers, check, payload in _rows(db):
-            id, lane, topic, boot, seq, start_ms, end_ms = numbers
-            sound = isinstance(payload, bytes) and check == checksum(numbers, payload)
-            if not sound or topic not in topics or boot not in boots or lane not in LANES_BY_WORTH or held(id):
+        for columns in _rows(db, query):
+            id, lane, topic, boot, seq, start_ms, end_ms, _, kept, coded = columns
+            if not is_sound(columns) or lane not in LANES_BY_WORTH or topic not in topics or boot not in boots or held(id):
+                continue
+            try:
+                payload = coder.payload(topics[topic], boots[boot], seq, kept, coded)
+            except ValueError:
                 continue
             message = Message(topics[topic], boots[boot], seq, Lane(max(0, lane)), start_ms, end_ms, payload)
             batch.append(Entry(id, message, False, lane, 0.0))
@@ -60,11 +67,11 @@ def _opened(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _rows(db: sqlite3.Connection) -> Iterator[Any]:
+def _rows(db: sqlite3.Connection, query: str) -> Iterator[Any]:
     after = 0
     while True:
         try:
-            for row in db.execute(_NEXT, (after, -1)):
+            for row in db.execute(query, (after, -1)):
                 if row[0] <= after:
                     break  # a damaged page led back: as good as unreadable
                 yield row
@@ -73,28 +80,28 @@ def _rows(db: sqlite3.Connection) -> Iterator[Any]:
                 return
         except sqlite3.DatabaseError:
             pass  # a damaged page: stepped over
-        gap = _gap(db, after)
+        gap = _gap(db, query, after)
         if gap is None:
             return
         after += gap
 
 
-def _gap(db: sqlite3.Connection, after: int) -> int | None:
+def _gap(db: sqlite3.Connection, query: str, after: int) -> int | None:
     """How many ids to step over until rows can be read again; None when there are no more."""
     bad, good = 0, 1
-    while not _leads_on(db, after + good):
+    while not _leads_on(db, query, after + good):
         bad, good = good, good * 2
         if good > _WIDEST_GAP:
             return None
     while good - bad > 1:
         middle = (bad + good) // 2
-        bad, good = (bad, middle) if _leads_on(db, after + middle) else (middle, good)
+        bad, good = (bad, middle) if _leads_on(db, query, after + middle) else (middle, good)
     return good
 
 
-def _leads_on(db: sqlite3.Connection, after: int) -> bool:
+def _leads_on(db: sqlite3.Connection, query: str, after: int) -> bool:
     try:
-        rows = db.execute(_NEXT, (after, 1)).fetchall()
+        rows = db.execute(query, (after, 1)).fetchall()
     except sqlite3.DatabaseError:
         return False
     return not rows or rows[0][0] > after

@@ -14,6 +14,9 @@ WAL_RESERVE_BYTES: Final = 8 * 2**20
 AT_ONCE: Final = 16
 """A sixteenth goes at once, so that losses stay few and large."""
 
+NEAR: Final = 0.75
+"""Share of a ceiling from which on stored windows are merged."""
+
 _ROW_BYTES: Final = 60
 _CELL_BYTES: Final = PAGE_BYTES - 35
 _NS_PER_MS: Final = 1_000_000
@@ -32,15 +35,25 @@ def needed(entries: Sequence[Entry]) -> int:
     return sum(footprint(len(entry.message.payload)) for entry in entries) + 8 * PAGE_BYTES
 
 
+def ceiling(config: OutboxConfig, usage: Usage) -> tuple[int, str]:
+    """Bytes of pages that may be in use at present, and what limits them (a cause of `Loss`)."""
+    allowed = config.max_bytes - max(WAL_RESERVE_BYTES, usage.wal)
+    log_growth = max(0, WAL_RESERVE_BYTES - usage.wal)
+    on_disk = usage.file + max(0, usage.free - config.keep_free - log_growth)
+    return (allowed, "max_bytes") if allowed <= on_disk else (on_disk, "disk_free")
+
+
+def near(config: OutboxConfig, usage: Usage, need: int) -> bool:
+    """The ceiling is so near that windows are merged, so that it is not reached."""
+    return usage.used + need > ceiling(config, usage)[0] * NEAR
+
+
 def shortage(config: OutboxConfig, usage: Usage, need: int) -> tuple[int, str]:
     """Bytes to free before `need` more may be written, and the ceiling (a cause of `Loss`) that asks for it.
 
     When something has to go, a sixteenth of what is allowed goes too.
     """
-    allowed = config.max_bytes - max(WAL_RESERVE_BYTES, usage.wal)
-    log_growth = max(0, WAL_RESERVE_BYTES - usage.wal)
-    on_disk = usage.file + max(0, usage.free - config.keep_free - log_growth)
-    limit, cause = (allowed, "max_bytes") if allowed <= on_disk else (on_disk, "disk_free")
+    limit, cause = ceiling(config, usage)
     over = usage.used + need - limit
     return (over + max(0, limit) // AT_ONCE, cause) if over > 0 else (0, "")
 
@@ -53,3 +66,8 @@ def age_period_ns(config: OutboxConfig) -> int:
 def too_old_ms(config: OutboxConfig, now_ns: int) -> int:
     """Messages that ended before this UTC time are dropped now: they would be too old before the next look."""
     return (now_ns - config.max_age + age_period_ns(config)) // _NS_PER_MS
+
+
+def middle_aged_ms(config: OutboxConfig, now_ns: int) -> int:
+    """Windows that ended before this UTC time have half of `max_age` behind them and are merged."""
+    return (now_ns - config.max_age // 2) // _NS_PER_MS

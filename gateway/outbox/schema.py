@@ -44,6 +44,12 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         " last_seq INTEGER NOT NULL, count INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,"
         " detail TEXT NOT NULL, PRIMARY KEY (boot, topic, cause)) WITHOUT ROWID",
     ),
+    (
+        # see `coding`; values of 0 and 1 stand in the row's header, so nothing behind a long payload is read
+        "ALTER TABLE message ADD COLUMN coded INTEGER NOT NULL DEFAULT 0",
+        # one row if payloads are encrypted: proof of the key
+        "CREATE TABLE seal (proof BLOB NOT NULL)",
+    ),
 )
 """What leads from each version to the next. Released ones are never changed, only added to."""
 

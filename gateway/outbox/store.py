@@ -1,19 +1,20 @@
 """The database: the only file that knows aiosqlite."""
 
+import asyncio
 import os
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
 
-from gateway.core.errors import Retryable
+from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Lane, Loss, Message
+from gateway.outbox.coding import Coder, checksum, is_sound
 from gateway.outbox.faults import DamagedError, UnwritableError, translated
 from gateway.outbox.names import Names
-from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage
+from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage, Wanted
 from gateway.outbox.schema import PAGE_BYTES, SETTINGS, SIGN, identify, steps
 
 CHECKED_WHOLE_BYTES: Final = 16 * 2**20
@@ -25,20 +26,25 @@ MOST_VICTIMS: Final = 20_000
 _STEP_ROWS: Final = 64
 _SCAN_ROWS: Final = 500
 
-_BATCH: Final = (
-    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload FROM message WHERE lane = ? AND id > ?"
+_RISING: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message WHERE lane = ? AND id > ?"
     " UNION ALL "
-    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload FROM message WHERE lane = ? AND id > ?"
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message WHERE lane = ? AND id > ?"
+    " ORDER BY id LIMIT ?"
+)
+_FALLING: Final = _RISING.replace("id > ?", "id < ?").replace("ORDER BY id", "ORDER BY id DESC")
+_ONE: Final = "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message WHERE id = ?"
+_INSERT: Final = (
+    "INSERT INTO message (id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_AFTER: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload) FROM message WHERE lane = ? AND id > ?"
     " ORDER BY id LIMIT ?"
 )
 _IN_LANE: Final = (
     "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload) FROM message WHERE lane = ? ORDER BY id"
 )
-
-
-def checksum(row: Sequence[object], payload: bytes) -> int:
-    """CRC-32 over a row's numbers (id to end_ms) and its payload: SQLite itself does not notice flipped bits in content."""
-    return zlib.crc32(payload, zlib.crc32(repr(tuple(row)).encode()))
 
 
 class Store:
@@ -49,6 +55,7 @@ class Store:
     """
 
     def __init__(self, path: Path, synchronous: str = "full") -> None:
+        self.coder = Coder()
         self.totals = Totals()
         self.losses: list[Loss] = []
         self.last_id = 0
@@ -84,7 +91,7 @@ class Store:
             with translated(sqlite3.SQLITE_ERROR):
                 self._db = await aiosqlite.connect(self._path, isolation_level=None)
                 await self._prepare(known)
-                await self._read()
+                await self._take_stock()
                 return await self._enter(boot, started_ms)
         except BaseException:
             await self.close()
@@ -103,10 +110,22 @@ class Store:
         for transaction in steps(version):
             for statement in transaction:
                 await self._rows(statement)
+        await self._check_seal()
         # the header is read without SQLite before the next start, so it must not lag behind in the log
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    async def _read(self) -> None:
+    async def _check_seal(self) -> None:
+        """Raises ConfigError when the file's payloads were encrypted with another key, or with one and there is none."""
+        proofs, seal = await self._rows("SELECT proof FROM seal"), self.coder.seal
+        advice = "give back the key it was written with, or move the file away to start empty"
+        if proofs and seal is None:
+            raise ConfigError(f"outbox.key_file: {self._path} is encrypted and no key is set; {advice}")
+        if seal is not None and not all(seal.proves(proof) for (proof,) in proofs):
+            raise ConfigError(f"outbox.key_file: {seal.name} is not the key of {self._path}; {advice}")
+        if seal is not None and not proofs:
+            await self._rows("INSERT INTO seal VALUES (?)", (seal.proof(),))
+
+    async def _take_stock(self) -> None:
         totals = await self._rows("SELECT lane, messages, bytes FROM total")
         if {lane for lane, _, _ in totals} != set(LANES_BY_WORTH):
             raise DamagedError("the totals are missing")
@@ -137,17 +156,17 @@ class Store:
 
     async def commit(self, change: Change) -> None:
         """Write a change, whole or not at all, to stay."""
-        totals = self.totals.after(change.inserts, change.deletes)
         boots, new_boots = self._boots.with_new(entry.message.boot for entry in change.inserts)
         topics, new_topics = self._topics.with_new(entry.message.topic for entry in change.inserts)
-        messages = [_columns(entry, topics, boots) for entry in change.inserts]
+        messages = await asyncio.to_thread(self._columns, change.inserts, topics, boots)
+        totals = self.totals.after(change.inserts, change.deletes)
         with translated():
             await self._rows("BEGIN IMMEDIATE")
             try:
                 await self._many("INSERT INTO boot (name, id, started_ms, clean) VALUES (?, ?, 0, 1)", new_boots.items())
                 await self._many("INSERT INTO topic (name, id) VALUES (?, ?)", new_topics.items())
-                await self._many("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", messages)
                 await self._many("DELETE FROM message WHERE id = ?", [(gone.id,) for gone in change.deletes])
+                await self._many(_INSERT, messages)
                 await self._write_losses(change)
                 await self._write_totals(totals)
                 pages = await self._measured()
@@ -182,26 +201,23 @@ class Store:
             with translated():
                 await self._rows("ROLLBACK")
 
-    async def load(self, events: bool, after: int, most_rows: int, most_bytes: int) -> Loaded:
-        """The next messages of the backlog by id: events and loss messages, or all others."""
-        first, second = (LOSS_LANE, Lane.EVENT) if events else (Lane.SUMMARY, Lane.WINDOW)
-        found: list[tuple[int, int, Message]] = []
+    async def load(self, wanted: Wanted, most_rows: int, most_bytes: int) -> Loaded:
+        """The next messages of the backlog in their order."""
+        first, second = (LOSS_LANE, Lane.EVENT) if wanted.events else (Lane.SUMMARY, Lane.WINDOW)
+        query, after = _FALLING if wanted.newest_first else _RISING, wanted.after
+        found: list[Entry] = []
         broken: list[Row] = []
         up_to, size, rows = after, 0, 0
         with translated():
-            async with self._database.execute(_BATCH, (int(first), after, int(second), after, most_rows)) as cursor:
+            async with self._database.execute(query, (int(first), after, int(second), after, most_rows)) as cursor:
                 while size < most_bytes and (some := list(await cursor.fetchmany(_STEP_ROWS))):
-                    for *numbers, check, payload in some:
-                        sound = isinstance(payload, bytes) and check == checksum(numbers, payload)
-                        row = self._row((*numbers, len(payload) if sound else 0))
-                        if sound:
-                            message = Message(
-                                row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload
-                            )
-                            found.append((row.id, row.lane, message))
-                        else:
+                    for columns in some:
+                        row, message = self._read(columns)
+                        if message is None:
                             broken.append(row)
-                        size += row.size
+                        else:
+                            found.append(Entry(row.id, message, False, row.lane, 0.0, stored=True, kept=row.size))
+                            size += len(message.payload)
                     up_to, rows = some[-1][0], rows + len(some)
         return Loaded(found, broken, up_to, complete=size < most_bytes and rows < most_rows)
 
@@ -229,6 +245,19 @@ class Store:
                         found += (row for row in old if not held(row.id))
                         if not old:
                             break
+        return found
+
+    async def after(self, lane: Lane, id: int, most_rows: int) -> list[Row]:
+        """The next messages of a lane by id."""
+        with translated():
+            return [self._row(row) for row in await self._rows(_AFTER, (int(lane), id, most_rows))]
+
+    async def messages(self, ids: Iterable[int]) -> list[Message]:
+        """Those of these messages that are there and whole."""
+        found: list[Message] = []
+        with translated():
+            for id in ids:
+                found += (m for row in await self._rows(_ONE, (id,)) if (m := self._read(row)[1]) is not None)
         return found
 
     def usage(self) -> Usage:
@@ -292,8 +321,25 @@ class Store:
             raise DamagedError(f"message {id} belongs to nothing known")
         return Row(id, lane, self._topics.name(topic), self._boots.name(boot), seq, start_ms, end_ms, size)
 
+    def _read(self, columns: Sequence[Any]) -> tuple[Row, Message | None]:
+        """A row as `_ONE` gives it, and its message if it is sound."""
+        *numbers, _, kept, coded = columns
+        row = self._row((*numbers, len(kept) if isinstance(kept, bytes) else 0))
+        if not is_sound(columns):
+            return row, None
+        try:
+            payload = self.coder.payload(row.topic, row.boot, row.seq, kept, coded)
+        except ValueError:
+            return row, None
+        return row, Message(row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload)
 
-def _columns(entry: Entry, topics: Names, boots: Names) -> tuple[object, ...]:
-    m = entry.message
-    numbers = (entry.id, int(entry.lane), topics.number(m.topic), boots.number(m.boot), m.seq, m.start_ms, m.end_ms)
-    return *numbers, checksum(numbers, m.payload), m.payload
+    def _columns(self, entries: Sequence[Entry], topics: Names, boots: Names) -> list[tuple[object, ...]]:
+        """Rows for `_INSERT`. Compressing takes its time, so a thread does it."""
+        rows: list[tuple[object, ...]] = []
+        for entry in entries:
+            m = entry.message
+            numbers = (entry.id, int(entry.lane), topics.number(m.topic), boots.number(m.boot), m.seq, m.start_ms, m.end_ms)
+            kept, coded = self.coder.keep(m.topic, m.boot, m.seq, m.payload)
+            entry.kept = len(kept)
+            rows.append((*numbers, checksum(numbers, kept, coded), kept, coded))
+        return rows

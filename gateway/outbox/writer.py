@@ -10,15 +10,19 @@ from typing import Any, Final, TypeVar
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
+from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.faults import DamagedError, UnwritableError
 from gateway.outbox.files import set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
-from gateway.outbox.records import LOSS_LANE, Change, Entry, Gone, PreviousBoot, Row
+from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
 from gateway.outbox.rescue import readable, readable_losses
-from gateway.outbox.retention import age_period_ns, footprint, needed, shortage, too_old_ms
+from gateway.outbox.retention import needed, shortage
+from gateway.outbox.room import Room
+from gateway.outbox.sealing import seal_of
 from gateway.outbox.store import Store
+from gateway.outbox.thinner import Merge
 
 BATCH_BYTES: Final = 2 * 2**20
 BATCH_DELETES: Final = 5_000
@@ -27,12 +31,6 @@ LOAD_BYTES: Final = 2**20
 
 SHRINK_BYTES: Final = 16 * 2**20
 """An empty database gives its space back when it has more than this."""
-
-CLOCK_PATIENCE_S: Final = 600.0
-"""After a start or a step of the wall clock nothing is too old for so long: a machine without a battery starts at any date,
-and what a wrong date drops is gone when the time server has answered."""
-
-_CLOCK_STEP_S: Final = 60.0
 
 RESCUE_S: Final = 15.0
 """Longest time for reading a damaged file: the watchdog's patience with the outbox is 20 s."""
@@ -69,9 +67,10 @@ class Writer:
         clock: Clock,
         encode_loss: Callable[[Loss], Message],
         decode_loss: Callable[[Message], Loss],
+        merge: Merge,
         report: Callable[[Event], None],
     ) -> None:
-        self.memory = Memory()
+        self.memory = Memory(config.backlog_order == "newest-first")
         self.ledger = LossLedger()
         self.store = Store(config.path, config.synchronous)
         self.live = False
@@ -80,18 +79,18 @@ class Writer:
         self.previous_unclean: PreviousBoot | None = None
         self._config, self._boot, self._clock = config, boot, clock
         self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
+        self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
         self._disk = asyncio.Lock()
         self._started_ms = clock.now_ns() // 1_000_000
-        self._next_look = clock.monotonic() + CLOCK_PATIENCE_S
-        self._wall_offset_s = self._offset_s()
 
     # -- opening and closing
 
     async def open(self) -> None:
-        """Open the database for the first time. Raises ConfigError when it cannot be written or is not ours.
+        """Open the database for the first time. Raises ConfigError when it, or its key, is not ours or it cannot be written.
 
         A full or failing disk does not raise: the gateway starts with memory only, until the disk is back.
         """
+        self.store.coder = Coder(self._config.compress, seal_of(self._config.key_file))
         try:
             await to_its_end(self._open())
         except UnwritableError as error:
@@ -113,6 +112,7 @@ class Writer:
     def _adopt(self) -> None:
         self.memory.disk_found(self.store.last_id)
         self.ledger.found(self.store.losses)
+        self._room.restart()
 
     async def close(self, clean: bool) -> None:
         """Write what is left, mark the boot if it ends `clean`, close the file. Never raises; refusals are reported."""
@@ -134,7 +134,7 @@ class Writer:
 
     def wants_commit(self, now: float) -> bool:
         """Something beside messages and deletions is due: losses to keep or to announce, a look for what is too old."""
-        return self.ledger.unsaved or (self.live and bool(self.ledger)) or now >= self._next_look
+        return self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
     async def commit(self, put_by: float = inf) -> bool:
         """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
@@ -145,7 +145,7 @@ class Writer:
             try:
                 if not self.store.is_open:
                     await self._open()
-                await self._expire()
+                await self._room.expire()
                 self._announce()
                 await self._write(put_by)
             except Retryable as error:
@@ -163,7 +163,7 @@ class Writer:
         losses, settled = self.ledger.unsaved_losses(), self.ledger.settled()
         change = Change(batch.inserts, batch.deletes, losses, settled)
         try:
-            room = await self._room(batch)
+            room = await self._room.make(batch)
             if room and change:
                 await self.store.commit(change)
         except (Retryable, DamagedError):
@@ -198,44 +198,7 @@ class Writer:
             for loss in self.ledger.announce():
                 self.memory.hold(self._encode_loss(loss), self._clock.monotonic())
 
-    # -- making room
-
-    async def _room(self, batch: Batch) -> bool:
-        """Drop what is worth least until the batch fits. False when there is nothing left to drop."""
-        while batch.inserts:
-            short, cause = shortage(self._config, self.store.usage(), needed(batch.inserts))
-            if not short:
-                break
-            victims = await self.store.oldest(short, footprint, self.memory.holds)
-            if not victims:
-                return False
-            await self._give_up(victims, cause)
-        return True
-
-    async def _expire(self) -> None:
-        """Drop some of what is too old; the next look is at once as long as there is more."""
-        now, offset_s = self._clock.monotonic(), self._offset_s()
-        if abs(offset_s - self._wall_offset_s) > _CLOCK_STEP_S:
-            self._next_look = now + CLOCK_PATIENCE_S
-        self._wall_offset_s = offset_s
-        if now < self._next_look:
-            return
-        victims = await self.store.expired(too_old_ms(self._config, self._clock.now_ns()), self.memory.holds)
-        if victims:
-            await self._give_up(victims, "max_age")
-        else:
-            self._next_look = now + age_period_ns(self._config) / 1e9
-
-    def _offset_s(self) -> float:
-        return self._clock.now_ns() / 1e9 - self._clock.monotonic()
-
-    async def _give_up(self, victims: Sequence[Row], cause: str) -> None:
-        """Delete rows and note the losses, in one transaction."""
-        losses = losses_of(victims, cause)
-        written = self.ledger.joined(losses)
-        await self.store.commit(Change(deletes=[Gone(row.id, row.lane, row.size) for row in victims], losses=written))
-        self.ledger.add(losses)
-        self.ledger.saved(written, ())
+    # -- what memory gives up
 
     def crowded(self) -> None:
         """Keep memory under its ceiling at once: leave to the disk what it has, then drop, with losses."""
@@ -260,16 +223,15 @@ class Writer:
             wanted = self.memory.wants()
             if wanted is None:
                 return
-            events, after = wanted
             try:
-                batch = await self.store.load(events, after, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
+                batch = await self.store.load(wanted, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
             except Retryable as error:
                 self.unreadable = True
                 self._refuse(error)
             except DamagedError as error:
                 await self._replaced(error)
             else:
-                broken = self.memory.loaded(events, after, batch, self._clock.monotonic())
+                broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
                 self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
 
     # -- a disk that fails
@@ -315,7 +277,7 @@ class Writer:
     async def _rescue(self, kept: Path, held: frozenset[int], with_losses: bool) -> int:
         """Copy what can be read into the new file, as far as room and time allow; returns how many messages."""
         rescued, until = 0, self._clock.monotonic() + RESCUE_S
-        batches = readable(kept, held.__contains__)
+        batches = readable(kept, self.store.coder, held.__contains__)
         try:
             if with_losses:
                 losses = await asyncio.to_thread(readable_losses, kept)

@@ -20,7 +20,7 @@ INTERVAL_S = 0.3
 async def work(path: Path, boot: str) -> None:
     """Put without end; in turns of some 0.2 s connected (most is acknowledged, some released) or not."""
     chance = random.Random(boot)
-    async with Rig(path, boot, SystemClock(), commit_interval=f"{INTERVAL_S * 1000:.0f}ms") as rig:
+    async with Rig(path, boot, SystemClock(), commit_interval=f"{INTERVAL_S * 1000:.0f}ms", compress=True) as rig:
         outbox = rig.outbox
         previous = outbox.previous_unclean
         print("open", previous.boot if previous else "-", flush=True)

@@ -1,9 +1,9 @@
 """A process that works outboxes on the disk of tests/c/disk.c, which fails at another call each time.
 
-`python -m tests.support.outbox_failing FOLDER CALLS ERROR COUNT WHEN`: CALLS (see `Calls`) fail with ERROR (a name of errno),
-COUNT of them (-1: until healed), first from the first call on, then from the second on and so forth until the work ends before
-it comes to that. WHEN: `use`, or `start` to fail already while an outbox that has a backlog is opened. Prints one JSON object
-for each: what became of the messages.
+`python -m tests.support.outbox_failing FOLDER CALLS ERROR COUNT WHEN`: CALLS (see `Calls`) fail with ERROR (a name of
+errno), COUNT of them (-1: until healed), first from the first call on, then from the second on and so forth until the work
+ends before it comes to that. WHEN: `use`, or `start` to fail already while an outbox that has a backlog is opened. Prints
+one JSON object for each: what became of the messages.
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from pathlib import Path
 from gateway.core.messages import Lane, Message
 from tests.support.disk import Calls, Switches
 from tests.support.outbox_parts import Rig, message
-
 
 ROUNDS = 6
 

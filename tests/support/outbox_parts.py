@@ -9,7 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.ledger import Ledger
 from gateway.core.messages import Event, Lane, Loss, Message
+from gateway.encoding.thinning import merge_windows
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.outbox import Outbox
 
@@ -75,6 +77,18 @@ def message(
     return Message(topic, boot, seq, lane, end_ms - 1000, end_ms, payload)
 
 
+def window(
+    seq: int, ts: int, device: str = "press", boot: str = "b1", tags: int = 8, n: int = 10, lane: Lane = Lane.WINDOW
+) -> Message:
+    """A one-second window as the contract has it: each tag has read `n` times the number `seq`."""
+    value = float(seq)
+    same = dict.fromkeys(("min", "max", "mean", "first", "last"), value)
+    rows = {f"tag_{i}": {"n": n, "good": n, **same, "std": 0.0, "q": "good"} for i in range(tags)}
+    body = {"boot": boot, "seq": seq, "ts": ts, "dur": 1000, "hist": False, "tags": rows}
+    payload = json.dumps(body, separators=(",", ":")).encode()
+    return Message(f"g/{device}/window", boot, seq, lane, ts, ts + 1000, payload)
+
+
 class Losses:
     """Encodes losses as JSON on the topic `g/event`, numbered like an encoder would."""
 
@@ -85,17 +99,19 @@ class Losses:
     def __call__(self, loss: Loss) -> Message:
         self.encoded.append(loss)
         now_ms = NOW_NS // 10**6
-        payload = json.dumps(asdict(loss)).encode()
+        said = {"boot": self._boot, "seq": len(self.encoded), "kind": "loss", "of_boot": loss.boot}
+        said |= {"start": loss.start_ms, "end": loss.end_ms}
+        payload = json.dumps(asdict(loss) | {"loss": asdict(loss)} | said).encode()
         return Message("g/event", self._boot, len(self.encoded), Lane.EVENT, now_ms, now_ms, payload)
 
     @staticmethod
     def read(message: Message) -> Loss:
-        return Loss(**json.loads(message.payload))
+        return Loss(**json.loads(message.payload)["loss"])
 
 
 def settings(path: Path, **changes: Any) -> OutboxConfig:
-    """Defaults but for the path and a small `keep_free`, so that tests run on full disks."""
-    return OutboxConfig.model_validate({"path": path, "keep_free": "1MiB", **changes})
+    """Defaults but for the path, a small `keep_free`, so that tests run on full disks, and known sizes on disk."""
+    return OutboxConfig.model_validate({"path": path, "keep_free": "1MiB", "compress": False, **changes})
 
 
 class Rig:
@@ -105,7 +121,9 @@ class Rig:
         self.clock = clock or ManualClock()
         self.events: list[Event] = []
         self.losses = Losses(boot)
-        self.outbox = Outbox(settings(path, **changes), boot, self.clock, self.losses, Losses.read, self.events.append)
+        self.outbox = Outbox(
+            settings(path, **changes), boot, self.clock, self.losses, Losses.read, merge_windows, self.events.append
+        )
         self._run: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Rig":
@@ -161,3 +179,21 @@ class Rig:
                 got.append((delivery.message, delivery.live))
                 self.outbox.ack(delivery)
         return got
+
+
+def samples_in(messages: list[Message]) -> int:
+    """Samples that window messages speak of, over all tags."""
+    return sum(tag["n"] for m in messages if "/window" in m.topic for tag in json.loads(m.payload)["tags"].values())
+
+
+async def proof(rig: Rig) -> tuple[Ledger, list[Message]]:
+    """Connect, take everything, and count it as a subscriber would."""
+    rig.outbox.set_live(True)
+    await rig.commit()
+    delivered, ledger = await rig.drain(), Ledger(from_start=True)
+    await rig.commit()
+    delivered += await rig.drain()  # what was merged meanwhile
+    for m in delivered:
+        if m.payload.startswith(b"{"):
+            ledger.take(m.topic, json.loads(m.payload))
+    return ledger, delivered

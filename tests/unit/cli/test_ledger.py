@@ -88,6 +88,14 @@ def test_a_loss_that_does_not_say_which_explains_only_its_count() -> None:
     assert (row(ledger).missing, row(ledger).explained, row(ledger).complete) == (5, 4, False)
 
 
+def test_of_two_losses_the_narrow_one_keeps_its_numbers_and_equal_spans_of_two_causes_both_count() -> None:
+    ledger = ledger_of(1, 10)
+    ledger.take(EVENTS, loss(2, 9, 4) | {"cause": "thinned"})
+    ledger.take(EVENTS, loss(2, 5, 3, seq=2) | {"cause": "max_bytes"})
+    ledger.take(EVENTS, loss(2, 9, 1, seq=3) | {"cause": "max_bytes"})
+    assert (row(ledger).missing, row(ledger).explained, row(ledger).complete) == (8, 8, True)
+
+
 def test_a_loss_of_another_boot_explains_nothing() -> None:
     ledger = ledger_of(1, 3)
     ledger.take(EVENTS, loss(2, 2, 1, of_boot="z"))

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.core.messages import Lane
+from gateway.core.messages import Lane, Loss
 from tests.support.outbox_parts import Rig, message
 
 
@@ -49,6 +49,33 @@ async def test_export_writes_every_message_once_and_never_over_a_file(stopped, t
     assert target.read_bytes() == before
 
 
+@pytest.fixture
+async def sealed(tmp_path):
+    (tmp_path / "key").write_bytes(bytes(32))
+    (tmp_path / "other").write_bytes(bytes(31) + b"1")
+    async with Rig(tmp_path / "o.db", key_file=str(tmp_path / "key"), compress=True) as rig:
+        for seq in range(1, 11):
+            rig.outbox.put(message(seq))
+    return tmp_path / "o.db"
+
+
+async def test_an_encrypted_outbox_is_exported_with_its_key_only(sealed, tmp_path):
+    target = tmp_path / "out.jsonl"
+    result = call("export", sealed, target)
+    assert (result.exit_code, target.exists()) == (2, False)
+    assert "--key-file" in result.stderr
+    assert call("export", sealed, target, "--key-file", tmp_path / "other").exit_code == 2
+    assert call("export", sealed, target, "--key-file", tmp_path / "key").exit_code == 0
+    assert json.loads(target.read_text().splitlines()[0])["payload"].encode() == message(1).payload
+
+
+async def test_an_encrypted_outbox_is_counted_and_verified_with_and_without_its_key(sealed, tmp_path):
+    for key in ((), ("--key-file", tmp_path / "key")):
+        assert json.loads(call("stats", sealed, *key).stdout)["lanes"]["window"]["messages"] == 10
+        assert call("verify", sealed, *key).exit_code == 0
+    assert call("verify", sealed, "--key-file", tmp_path / "other").exit_code == 2
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -65,9 +92,63 @@ async def test_verify_finds_what_is_not_whole(stopped, damage):
     assert call("verify", stopped).exit_code == 1
 
 
+async def test_peek_shows_the_newest_of_each_topic(stopped):
+    lines = call("peek", stopped, "-n", 2).stdout.splitlines()
+    heads = [line.split("  ")[:3] for line in lines if not line.startswith(" ")]
+    assert heads == [
+        ["g/press/event", "boot b1", "seq 1"],
+        ["g/press/window", "boot b1", "seq 9"],
+        ["g/press/window", "boot b1", "seq 10"],
+    ]
+    assert lines[-1].strip() == message(10).payload.decode()
+
+
+async def test_peek_cuts_long_payloads_and_says_when_they_are_encrypted(sealed, tmp_path):
+    async with Rig(tmp_path / "long.db") as rig:
+        rig.outbox.put(message(1, size=5000))
+    assert len(call("peek", tmp_path / "long.db").stdout) < 600
+    assert len(call("peek", tmp_path / "long.db", "--whole").stdout) > 5000
+    assert "(encrypted)" in call("peek", sealed).stdout
+    assert "b1 g/press/window 10" in call("peek", sealed, "--key-file", tmp_path / "key").stdout
+
+
+async def test_verify_says_what_is_held_declared_and_missing(tmp_path):
+    path = tmp_path / "o.db"
+    async with Rig(path) as rig:
+        for seq in (*range(1, 11), *range(21, 31)):
+            rig.outbox.put(message(seq))
+        await rig.commit()
+        rig.outbox._writer.ledger.add([Loss("g/press/window", "b1", 11, 15, 5, 0, 1, "memory")])
+    result = call("verify", path)
+    assert result.exit_code == 0
+    assert "20 held in 1..30, 5 declared lost or merged, not here and not declared (delivered?): 16..20" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (Loss("g/press/window", "b1", 3, 12, 10, 0, 1, "memory"), "HELD AND DECLARED LOST: 3..10"),
+        (Loss("g/press/window", "b1", 1, 12, 5, 0, 1, "thinned"), "3 MORE DECLARED THAN MISSING"),
+    ],
+)
+@pytest.mark.parametrize("announced", [False, True])
+async def test_verify_finds_what_is_both_there_and_declared_lost(tmp_path, loss, said, announced):
+    async with Rig(tmp_path / "o.db") as rig:
+        for seq in range(1, 11):
+            rig.outbox.put(message(seq))
+        await rig.commit()
+        rig.outbox._writer.ledger.add([loss])
+        rig.outbox.set_live(announced)
+        await rig.commit()
+    assert len(rig.losses.encoded) == announced
+    result = call("verify", tmp_path / "o.db")
+    assert result.exit_code == 1
+    assert said in result.stdout
+
+
 async def test_what_is_no_outbox_is_said(tmp_path):
     (tmp_path / "text").write_text("no database at all" * 100)
     for path in (tmp_path / "missing", tmp_path / "text"):
-        for result in (call("stats", path), call("verify", path), call("export", path, tmp_path / "x")):
+        for result in (call("stats", path), call("verify", path), call("peek", path), call("export", path, tmp_path / "x")):
             assert result.exit_code == 2
     assert not (tmp_path / "missing").exists()

@@ -8,7 +8,7 @@ from gateway.core.messages import Lane, Message
 from gateway.core.ports import Delivery
 from gateway.outbox.memory import Batch, Memory
 from gateway.outbox.pace import Pace
-from gateway.outbox.records import Loaded
+from gateway.outbox.records import Entry, Loaded, Wanted
 from tests.support.outbox_parts import message
 
 LOAD_ROWS = 3
@@ -19,15 +19,17 @@ NO_LIMIT = Pace(0, 0, 0.0)
 class MemoryAgainstModel(RuleBasedStateMachine):
     """The disk is a dictionary; the model knows of each sequence number whether it waits, flies, is over or lost."""
 
+    newest_first = False
+
     def __init__(self) -> None:
         super().__init__()
-        self.memory = Memory()
+        self.memory = Memory(self.newest_first)
         self.disk: dict[int, tuple[int, Message]] = {}
         self.live = False
         self.waiting: set[int] = set()
         self.flying: dict[int, Delivery] = {}
         self.batch: Batch | None = None
-        self.loading: tuple[bool, int, Loaded] | None = None
+        self.loading: tuple[Wanted, Loaded] | None = None
         self.seq = 0
         self.now = 0.0
 
@@ -112,20 +114,23 @@ class MemoryAgainstModel(RuleBasedStateMachine):
     def begin_load(self) -> None:
         wanted = self.memory.wants()
         assert wanted is not None
-        events, after = wanted
+        falling, after = wanted.newest_first, wanted.after
         rows = [
-            (id, lane, m) for id, (lane, m) in sorted(self.disk.items()) if id > after and (lane <= Lane.EVENT) == events
+            (id, lane, m)
+            for id, (lane, m) in sorted(self.disk.items(), reverse=falling)
+            if (id < after if falling else id > after) and (lane <= Lane.EVENT) == wanted.events
         ]
         some = rows[:LOAD_ROWS]
-        self.loading = events, after, Loaded(some, (), some[-1][0] if some else after, len(rows) < LOAD_ROWS)
+        found = [Entry(id, m, False, lane, 0.0, stored=True, kept=len(m.payload)) for id, lane, m in some]
+        self.loading = wanted, Loaded(found, (), some[-1][0] if some else after, len(rows) < LOAD_ROWS)
 
     @precondition(lambda self: self.loading)
     @rule()
     def finish_load(self) -> None:
         assert self.loading is not None
-        events, after, batch = self.loading
+        wanted, batch = self.loading
         self.loading = None
-        self.memory.loaded(events, after, batch, self.tick())
+        self.memory.loaded(wanted, batch, self.tick())
 
     @rule(most=st.integers(0, 3000))
     def spill(self, most: int) -> None:
@@ -171,7 +176,8 @@ class MemoryAgainstModel(RuleBasedStateMachine):
                 self.finish_load()
                 continue
             for delivery in got:
-                order.append((delivery.lane > Lane.EVENT, delivery.id))
+                later = delivery.lane > Lane.EVENT
+                order.append((later, -delivery.id if later and self.newest_first else delivery.id))
                 self.memory.end(self.flying.pop(delivery.message.seq), self.tick())
         assert not self.waiting
         assert order == sorted(order)
@@ -188,5 +194,13 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         return self.now
 
 
+class NewestFirst(MemoryAgainstModel):
+    """The same with the other order of backlog."""
+
+    newest_first = True
+
+
+TestNewestFirst = NewestFirst.TestCase
+TestNewestFirst.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestMemoryAgainstModel = MemoryAgainstModel.TestCase
 TestMemoryAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

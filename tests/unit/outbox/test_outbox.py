@@ -259,3 +259,20 @@ async def test_a_start_that_fails_lets_go_of_the_path(tmp_path):
     (tmp_path / "o.db").unlink()
     async with Rig(tmp_path / "o.db") as rig:
         assert rig.events == []
+
+
+async def test_backlog_may_leave_newest_first_but_events_never(tmp_path):
+    """From disk and from memory, over a restart; live messages still come before all of it."""
+    async with Rig(tmp_path / "o.db") as rig:
+        for seq in range(1, 1001):
+            rig.outbox.put(message(seq, Lane.EVENT if seq % 100 == 0 else Lane.WINDOW))
+    async with Rig(tmp_path / "o.db", "b2", backlog_order="newest-first") as rig:
+        for seq in range(1001, 1011):
+            rig.outbox.put(message(seq, boot="b2"))
+        await rig.commit()
+        rig.outbox.put(message(1011, boot="b2"))
+        rig.outbox.set_live(True)
+        rig.outbox.put(message(1012, boot="b2"))
+        got = await rig.drain_marked()
+        assert [(m.seq, live) for m, live in got[:11]] == [(1012, True), *((seq, False) for seq in range(100, 1001, 100))]
+        assert [m.seq for m, _ in got[11:]] == [seq for seq in range(1011, 0, -1) if seq % 100 or seq > 1000]
