@@ -18,6 +18,18 @@ class DamagedError(GatewayError):
     """The database file is broken. It is set aside, and a new one is started."""
 
 
+class GoneError(DamagedError):
+    """The file was deleted, moved or replaced under the gateway, which still has it open."""
+
+
+class LogGoneError(Retryable):
+    """The write-ahead log was deleted under the gateway, which still has it open: closing the database saves it."""
+
+
+class TakenError(Retryable):
+    """Another gateway has the path."""
+
+
 class UnwritableError(Retryable):
     """The file may not be written or made."""
 
@@ -33,7 +45,7 @@ def translated(*also_damaged: int) -> Iterator[None]:
         if code in _DAMAGED or code in also_damaged:
             raise DamagedError(str(error)) from error
         if whole == sqlite3.SQLITE_READONLY_DBMOVED:
-            raise DamagedError("the file was moved or deleted") from error
+            raise GoneError("the file was moved or deleted") from error
         if code in _UNWRITABLE:
             raise UnwritableError(str(error)) from error
         if code in _REFUSED:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from gateway.core.errors import ConfigError
+from gateway.core.errors import ConfigError, Retryable
+from gateway.outbox.faults import TakenError
 
 KEPT_DAMAGED: Final = 3
 """Damaged files that stay for people to look at; older ones go, or a failing disk would be filled by them."""
@@ -57,12 +58,18 @@ def make_folder(path: Path) -> None:
 _ADVICE: Final = "make it and give it to the user the gateway runs as, or set another outbox.path"
 
 
+class HeldError(ConfigError):
+    """Another gateway has the path."""
+
+
 class PathLock:
     """One gateway per outbox: an advisory lock (flock) on `<path>.lock`, gone with the process whatever ends it."""
 
     def __init__(self, path: Path) -> None:
         self._path = self.name_for(path)
         self._fd = -1
+        self.read_only = False
+        """The file system took no writes when the lock was taken."""
 
     @staticmethod
     def name_for(path: Path) -> Path:
@@ -70,10 +77,17 @@ class PathLock:
         return path.with_name(path.name + ".lock")
 
     def acquire(self) -> None:
-        """Raises ConfigError when another process (named by pid) has it or the file cannot be made."""
+        """Raises ConfigError when another process (named by pid) has it or the file cannot be made.
+
+        On a full, failing or read-only disk a file from earlier will do. Without one, a full or failing disk does not keep
+        the gateway from starting: `keep` takes the lock once there is room.
+        """
+        self.read_only = False
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o640)
+            fd = self._open()
         except OSError as error:
+            if error.errno in _DISK_TROUBLE:
+                return
             raise ConfigError(f"outbox.path: cannot write {self._path}: {error.strerror}; {_ADVICE}") from error
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
@@ -83,13 +97,49 @@ class PathLock:
         except BlockingIOError as error:
             holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
-            raise ConfigError(
+            raise HeldError(
                 f"outbox.path: {self._path} is held by another gateway (pid {holder}); stop it, or set another outbox.path"
             ) from error
         self._fd = fd
         self._sign()
 
+    def keep(self) -> None:
+        """Have the lock of the path as it stands now: when somebody has removed the file, that of a new one.
+
+        Raises TakenError when another gateway was quicker, Retryable when the file cannot be made at present.
+        """
+        try:
+            if self._fd >= 0 and os.path.samestat(os.fstat(self._fd), self._path.stat()):
+                return
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise Retryable(f"{self._path}: {error.strerror}") from error
+        self.release()
+        try:
+            self.acquire()
+        except HeldError as error:
+            raise TakenError(str(error)) from error
+        except ConfigError as error:
+            raise Retryable(str(error)) from error
+        if self._fd < 0:
+            raise Retryable(f"{self._path} cannot be made")
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o640)
+        except OSError as error:
+            if error.errno not in (*_DISK_TROUBLE, errno.EROFS):
+                raise
+            self.read_only = error.errno == errno.EROFS
+            try:
+                return os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+            except FileNotFoundError:
+                raise error from None
+
     def _sign(self) -> None:
+        if fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            return
         try:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)

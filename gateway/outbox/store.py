@@ -1,9 +1,10 @@
 """The database: the only file that knows aiosqlite."""
 
 import asyncio
+import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ import aiosqlite
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, checksum, is_sound
-from gateway.outbox.faults import DamagedError, UnwritableError, translated
+from gateway.outbox.faults import DamagedError, GoneError, LogGoneError, UnwritableError, translated
 from gateway.outbox.names import Names
 from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage, Wanted
 from gateway.outbox.schema import PAGE_BYTES, SETTINGS, SIGN, identify, steps
@@ -37,6 +38,10 @@ _ONE: Final = "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, pa
 _INSERT: Final = (
     "INSERT INTO message (id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SPANS: Final = (
+    "SELECT topic, boot, min(seq), max(seq), count(*), min(start_ms), max(end_ms) FROM message"
+    " WHERE lane >= 0 AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY topic, boot"
 )
 _AFTER: Final = (
     "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload) FROM message WHERE lane = ? AND id > ?"
@@ -66,7 +71,7 @@ class Store:
         self._boots = Names()
         self._topics = Names()
         self._pages = (0, 0)
-        self._inode = 0
+        self._inode = self._log_inode = 0
 
     @property
     def is_open(self) -> bool:
@@ -92,7 +97,10 @@ class Store:
                 self._db = await aiosqlite.connect(self._path, isolation_level=None)
                 await self._prepare(known)
                 await self._take_stock()
-                return await self._enter(boot, started_ms)
+                unclean = await self._enter(boot, started_ms)
+                log = self._log_stat()
+                self._log_inode = log.st_ino if log else 0
+                return unclean
         except BaseException:
             await self.close()
             raise
@@ -267,13 +275,38 @@ class Store:
             if os.stat(self._path).st_ino != self._inode:
                 raise FileNotFoundError
             room = os.statvfs(self._path.parent)
-            wal = self._path.with_name(self._path.name + "-wal")
-            log = wal.stat().st_size if wal.exists() else 0
         except FileNotFoundError as error:
-            raise DamagedError("the file was deleted or moved") from error  # SQLite would go on writing to nowhere
+            raise GoneError("the file was deleted or moved") from error  # SQLite would go on writing to nowhere
         except OSError as error:
             raise Retryable(f"{self._path.parent}: {error.strerror}") from error
-        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log, room.f_bavail * room.f_frsize)
+        log = self._log_stat()
+        if log is None or log.st_ino != self._log_inode:
+            raise LogGoneError("the write-ahead log was deleted or moved")
+        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log.st_size, room.f_bavail * room.f_frsize)
+
+    def _log_stat(self) -> os.stat_result | None:
+        try:
+            return self._path.with_name(self._path.name + "-wal").stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Retryable(f"{self._path}-wal: {error.strerror}") from error
+
+    async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
+        """All messages but loss messages and those that are `held`, as losses."""
+        with translated():
+            rows = await self._rows(_SPANS, (json.dumps(list(held)),))
+        return [
+            Loss(self._topics.name(topic), self._boots.name(boot), first, last, count, start_ms, end_ms, cause, detail)
+            for topic, boot, first, last, count, start_ms, end_ms in rows
+            if topic in self._topics and boot in self._boots
+        ]
+
+    async def loss_messages(self, held: Collection[int]) -> list[Message]:
+        """All loss messages but those that are `held`."""
+        with translated():
+            ids = await self._rows("SELECT id FROM message WHERE lane = ?", (LOSS_LANE,))
+        return await self.messages(id for (id,) in ids if id not in held)
 
     async def shrink(self) -> None:
         """Give the file's unused space back. Cheap only when there are no messages."""

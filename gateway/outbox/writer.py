@@ -12,8 +12,8 @@ from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
 from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.faults import DamagedError, UnwritableError
-from gateway.outbox.files import set_aside
+from gateway.outbox.faults import DamagedError, GoneError, LogGoneError, TakenError, UnwritableError
+from gateway.outbox.files import PathLock, set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
@@ -63,6 +63,7 @@ class Writer:
     def __init__(
         self,
         config: OutboxConfig,
+        lock: PathLock,
         boot: str,
         clock: Clock,
         encode_loss: Callable[[Loss], Message],
@@ -77,10 +78,11 @@ class Writer:
         self.refused = ""
         self.unreadable = False
         self.previous_unclean: PreviousBoot | None = None
-        self._config, self._boot, self._clock = config, boot, clock
+        self._config, self._lock, self._boot, self._clock = config, lock, boot, clock
         self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
         self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
         self._disk = asyncio.Lock()
+        self._losses_known = False
         self._started_ms = clock.now_ns() // 1_000_000
 
     # -- opening and closing
@@ -94,6 +96,9 @@ class Writer:
         try:
             await to_its_end(self._open())
         except UnwritableError as error:
+            if self._lock.read_only:
+                self._refuse(error)
+                return
             raise ConfigError(
                 f"outbox.path: cannot write {self._config.path}: {error}; give the file and its folder to the user the "
                 f"gateway runs as, or set another outbox.path"
@@ -103,7 +108,8 @@ class Writer:
 
     async def _open(self) -> None:
         try:
-            self.previous_unclean = await self.store.open(self._boot, self._started_ms)
+            unclean = await self.store.open(self._boot, self._started_ms)
+            self.previous_unclean = self.previous_unclean or unclean
         except DamagedError as error:
             await self._replace(error, lost=None)
         else:
@@ -111,7 +117,9 @@ class Writer:
 
     def _adopt(self) -> None:
         self.memory.disk_found(self.store.last_id)
-        self.ledger.found(self.store.losses)
+        if not self._losses_known:  # opened again, it has nothing that the ledger lacks
+            self.ledger.found(self.store.losses)
+        self._losses_known = True
         self._room.restart()
 
     async def close(self, clean: bool) -> None:
@@ -143,11 +151,16 @@ class Writer:
     async def _commit(self, put_by: float = inf) -> bool:
         async with self._disk:
             try:
+                await self._keep_path()
                 if not self.store.is_open:
                     await self._open()
                 await self._room.expire()
                 self._announce()
                 await self._write(put_by)
+            except LogGoneError as error:
+                await self.store.close()  # that writes the log to the database; the next commit opens it with a new one
+                self._refuse(error)
+                return False
             except Retryable as error:
                 self._refuse(error)
                 return False
@@ -157,6 +170,17 @@ class Writer:
                 self.refused = ""
                 self._tell("recovered")
             return True
+
+    async def _keep_path(self) -> None:
+        """Raises Retryable while another gateway has the path: the file is its, all that is here is to be written anew."""
+        try:
+            self._lock.keep()
+        except TakenError:
+            if self.store.is_open:
+                await self.store.close()
+                self.memory.disk_lost()
+                self.ledger.store_lost()
+            raise
 
     async def _write(self, put_by: float) -> None:
         batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES, put_by)
@@ -238,6 +262,8 @@ class Writer:
 
     async def _replaced(self, error: DamagedError) -> bool:
         held = self.memory.held_ids
+        if isinstance(error, GoneError):
+            await self._give_up_file(error, held)
         lost = sum(self.store.totals.messages.values()) - self.memory.disk_lost()
         self.ledger.store_lost()
         try:
@@ -246,6 +272,13 @@ class Writer:
             self._refuse(refusal)
             return False
         return True
+
+    async def _give_up_file(self, error: GoneError, held: frozenset[int]) -> None:
+        """Somebody has taken the file away: what only it has, and what can still be read through the open one, is lost."""
+        with suppress(Retryable, DamagedError):
+            announced = [self._decode_loss(message) for message in await self.store.loss_messages(held)]
+            self.ledger.add(await self.store.spans(held, "damaged", str(error)))
+            self.ledger.announcements_lost(announced)
 
     async def _replace(self, error: DamagedError, lost: int | None, held: frozenset[int] = frozenset()) -> None:
         """Set the damaged file aside and start a new one with what can be read of it.
@@ -267,7 +300,7 @@ class Writer:
             raise
         rescued = 0
         try:
-            if kept is not None:
+            if kept is not None and not isinstance(error, GoneError):  # what lies there now is not what was lost
                 rescued = await self._rescue(kept, held, with_losses=lost is None)
         finally:
             left = None if lost is None else max(0, lost - rescued)

@@ -140,20 +140,3 @@ async def test_a_damaged_row_is_one_loss_not_a_lost_file(tmp_path):
         rig.outbox.set_live(True)
         await rig.commit()
         assert [(x.boot, x.first_seq, x.count, x.cause) for x in rig.losses.encoded] == [("b0", 4, 1, "damaged")]
-
-
-async def test_a_file_deleted_under_the_gateway_is_begun_anew(tmp_path):
-    path = tmp_path / "o.db"
-    async with Rig(path) as rig:
-        rig.outbox.put(message(1))
-        await rig.outbox.take(1)
-        await rig.commit()
-        for part in ("", "-wal", "-shm"):
-            path.with_name(path.name + part).unlink()
-        rig.outbox.put(message(2))
-        for _ in range(3):
-            await rig.commit()
-        assert rig.states == ["damaged"]
-        await rig.crash()
-    async with Rig(path, "b2") as rig:
-        assert [m.seq for m in await rig.drain()] == [1, 2]
