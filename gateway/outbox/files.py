@@ -55,6 +55,12 @@ def make_folder(path: Path) -> None:
         raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
 
 
+def may_write(path: Path) -> bool:
+    """The permissions are there: what keeps us from writing the database is the state of the disk."""
+    parts = [part for name in _PARTS if (part := path.with_name(path.name + name)).exists()]
+    return os.access(path.parent, os.W_OK | os.X_OK) and all(os.access(part, os.R_OK | os.W_OK) for part in parts)
+
+
 _ADVICE: Final = "make it and give it to the user the gateway runs as, or set another outbox.path"
 
 
@@ -144,7 +150,7 @@ class PathLock:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
-            if error.errno not in _DISK_TROUBLE:
+            if error.errno not in (*_DISK_TROUBLE, errno.EROFS):
                 raise
             # the pid is a courtesy: a full disk must not stop the gateway from starting
 

@@ -13,7 +13,7 @@ from gateway.core.messages import Event, Loss, Message
 from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.faults import DamagedError, GoneError, LogGoneError, TakenError, UnwritableError
-from gateway.outbox.files import PathLock, set_aside
+from gateway.outbox.files import PathLock, may_write, set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
@@ -90,13 +90,13 @@ class Writer:
     async def open(self) -> None:
         """Open the database for the first time. Raises ConfigError when it, or its key, is not ours or it cannot be written.
 
-        A full or failing disk does not raise: the gateway starts with memory only, until the disk is back.
+        A full, failing or read-only disk does not raise: the gateway starts with memory only, until the disk is back.
         """
         self.store.coder = Coder(self._config.compress, seal_of(self._config.key_file))
         try:
             await to_its_end(self._open())
         except UnwritableError as error:
-            if self._lock.read_only:
+            if self._lock.read_only or may_write(self._config.path):
                 self._refuse(error)
                 return
             raise ConfigError(

@@ -19,7 +19,7 @@ from gateway.core.messages import Lane, Message
 from tests.support.disk import Calls, Switches
 from tests.support.outbox_parts import Rig, message
 
-ROUNDS = 6
+ROUNDS = 4
 
 
 class Work:
@@ -68,9 +68,10 @@ async def attempt(path: Path, calls: Calls, error: int, after: int, count: int, 
         disk.fail(calls, error, after, count)
     async with Rig(path, "b1", memory="1MiB") as rig:
         if not at_start:
+            await rig.outbox._writer.store._rows("PRAGMA wal_autocheckpoint = 8")  # checkpoints are to fail as well
             disk.fail(calls, error, after, count)
         await work.rounds(rig, "b1", ROUNDS, 12_000)
-        for _ in range(15 if after % 10 == 0 else 0):  # more than fits into memory
+        for _ in range(15 if after % 25 == 0 else 0):  # more than fits into memory
             await work.rounds(rig, "b1", 1, 40_000)
         met, refused = disk.met, rig.outbox.stats.refused
         disk.heal()
