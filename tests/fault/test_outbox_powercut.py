@@ -1,4 +1,4 @@
-"""Power cuts: the outbox opens on what a disk that forgets may keep, and has all that it had promised."""
+"""Power cuts and kills: the outbox opens on what a disk that forgets may keep, and has all that it had promised."""
 
 import json
 import random
@@ -73,6 +73,25 @@ async def check_opened(folder: Path, said: Promises, forgetful: bool) -> None:
     if not forgetful:
         assert said.stored - said.acked <= found.keys(), "what was committed is there, or delivered"
         assert not said.deleted & found.keys(), "what was deleted stays deleted"
+
+
+async def test_kills_at_any_moment_of_a_commit(disk: Path, shared_memory: Path) -> None:
+    """SIGKILL between any two calls to the disk, and within one: twice a hundred of them, whatever `synchronous` says."""
+    for synchronous in ("full", "normal"):
+        chance, said = random.Random(synchronous), Promises()
+        folder = shared_memory / synchronous
+        folder.mkdir()
+        log = recorded(disk, folder, "b0", synchronous)
+        platter = Platter({})
+        moments = set(chance.sample(range(len(log)), CUTS))
+        for moment, record in enumerate(log[: max(moments) + 1]):
+            if moment in moments:
+                cut = shared_memory / f"{synchronous}-{moment}"
+                lay_out(platter.kept(chance), cut)
+                await check_opened(cut, said, forgetful=False)
+            platter.apply(record)
+            said.hear(record)
+        assert len(said.stored) > 100
 
 
 @pytest.mark.parametrize("synchronous", ["full", "extra", "normal"])

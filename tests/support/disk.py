@@ -112,14 +112,17 @@ class Platter:
         self._safe_names = dict(self._names)
         self._unsafe_names: list[dict[str, _File]] = []
         self._fds: dict[int, _File | None] = {}
+        self._last: tuple[int, bytes] | None = None
 
     def apply(self, record: Record) -> None:
         """The next change; marks change nothing."""
+        self._last = None
         match record.kind:
             case "O":
                 self._open(record.a, record.body.decode(), bool(record.b))
             case "W" if file := self._fds[record.a]:
-                file.unsafe.append((record.b, record.body))
+                self._last = record.b, record.body
+                file.unsafe.append(self._last)
             case "T" if file := self._fds[record.a]:
                 file.unsafe.append(record.b)
             case "S":
@@ -138,6 +141,19 @@ class Platter:
         for name in files:
             if name.endswith("-shm"):  # memory shared through a mapping: what is on the disk is anybody's guess
                 files[name] = chance.randbytes(chance.choice([0, 32768]))
+        return files
+
+    def kept(self, chance: random.Random) -> dict[str, bytes]:
+        """The files after a SIGKILL now: the system has everything, but for the last write, which may have got half-way."""
+        files = {}
+        for name, file in self._names.items():
+            changes = list(file.unsafe)
+            if changes and self._last is not None and changes[-1] is self._last:
+                offset, content = self._last
+                changes[-1] = offset, content[: chance.randrange(len(content) + 1)]
+            whole = bytearray(file.safe)
+            _write(whole, changes)
+            files[name] = bytes(whole)
         return files
 
     def _open(self, fd: int, path: str, made: bool) -> None:
