@@ -271,6 +271,10 @@ class Writer:
         except Retryable as refusal:
             self._refuse(refusal)
             return False
+        except DamagedError as again:  # the new one as well: the next commit deals with it
+            await self.store.close()
+            self._refuse(again)
+            return False
         return True
 
     async def _give_up_file(self, error: GoneError, held: frozenset[int]) -> None:
