@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PREFIX ?= /opt/gateway
 ETC ?= /etc/gateway
 UNITS ?= /etc/systemd/system
+NAME ?= gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock install clean servers
+.PHONY: help demo test check bench lock install uninstall clean servers
 
 help: ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,9 +49,10 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.made requirements/demo.txt pyproject.toml
-	@echo "Installing into $(VENV) (once) ..."
+	@echo "Installing into $(VENV): once, some 200 MB, about a minute ..."
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/demo.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/pip check -q --disable-pip-version-check
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
@@ -64,11 +66,20 @@ install: ## As root: install the service (configuration in /etc/gateway is kept)
 	umask 022; $(PYTHON) -m venv $(PREFIX) || $(NO_VENV)
 	umask 022; $(PREFIX)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
 	umask 022; $(PREFIX)/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
+	$(PREFIX)/bin/pip check -q --disable-pip-version-check
 	umask 022; test -e $(ETC)/gateway.yaml || { mkdir -p $(ETC) && cp -r config/. $(ETC)/; }
 	umask 022; install -D -m 644 README.md $(PREFIX)/share/doc/gateway/README.md
-	sed 's|/opt/gateway|$(PREFIX)|; s|/etc/gateway|$(ETC)|g' systemd/gateway.service > $(UNITS)/gateway.service
+	sed 's|/opt/gateway|$(PREFIX)|; s|/etc/gateway|$(ETC)|g; s|StateDirectory=gateway$$|StateDirectory=$(NAME)|' \
+		systemd/gateway.service > $(UNITS)/$(NAME).service
 	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-	@echo "Edit $(ETC), then: $(PREFIX)/bin/gateway check --config $(ETC) && systemctl enable --now gateway"
+	@echo "Edit $(ETC), then: $(PREFIX)/bin/gateway check --config $(ETC) && systemctl enable --now $(NAME)"
+
+uninstall: ## As root: stop and remove the service; configuration and outbox stay
+	if [ -d /run/systemd/system ]; then systemctl disable --now $(NAME); fi
+	rm -f $(UNITS)/$(NAME).service
+	[ ! -e $(PREFIX)/pyvenv.cfg ] || rm -rf $(PREFIX)
+	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+	@echo "Left in place: $(ETC) (configuration) and /var/lib/$(NAME) (outbox, certificates)"
 
 clean: ## Remove what was built and installed here
 	rm -rf $(VENV) build dist tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

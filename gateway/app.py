@@ -2,32 +2,41 @@
 
 import asyncio
 import gc
+import random
 import secrets
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import structlog
 
 from gateway import __version__
 from gateway.core.clock import Clock, SystemClock
+from gateway.core.errors import NotConnected
 from gateway.core.messages import Event, Loss, Message
-from gateway.core.ports import Source
-from gateway.core.sourcekind import DeviceEntry
+from gateway.core.ports import Layout, Source
+from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.encoding.encoder import Encoder, StatusText
-from gateway.encoding.layouts import DeviceLayout
+from gateway.encoding.layouts import JSON, layout_for
+from gateway.encoding.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
 from gateway.encoding.thinning import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.outbox.outbox import Outbox
+from gateway.runtime.certificates import CertificateWatch
+from gateway.runtime.counter import KeptCounter
+from gateway.runtime.expiry import Expiring
+from gateway.runtime.observed import Observed
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
-from gateway.settings import Settings
+from gateway.settings import Settings, load
 from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.chain import Chain
 
 log = structlog.get_logger("app")
@@ -36,7 +45,9 @@ _FAREWELL_S = 5.0
 _SOURCES_CLOSE_S = 5.0
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
+_FIND_S = 30.0
 _NAMED = 3
+_POWER_CUT_S = 300.0
 
 
 def new_boot(clock: Clock) -> str:
@@ -58,7 +69,12 @@ class Gateway:
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
         chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
-        self.board = StatusBoard(len(table.devices), topics.status, lambda s: self.text.online(self.started_ms, s))
+        self.board = StatusBoard(
+            len(table.devices),
+            topics.status,
+            lambda states: self.text.online(self.started_ms, states, self.certificates.ends),
+        )
+        self.certificates = CertificateWatch(lambda: self.client.certificates, self.event, self.board.renew, clock)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
@@ -68,24 +84,47 @@ class Gateway:
             merge=merge_windows,
             report=self.event,
         )
-        self.pipeline = Pipeline(chain, encoder, self.outbox, self.board, table, clock)
-        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"))
+        node = self._sparkplug(topics) if root.publish.layout == "sparkplug" else None
+        queue = Observed(self.outbox, node.observe) if node else self.outbox
+        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
+        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
+        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=_will_of(node) if node else will)
         self.publisher = Publisher(
-            MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=will),
+            self.client,
             self.outbox,
             clock,
             in_flight=root.mqtt.in_flight,
             ack_timeout_s=root.mqtt.timeout / 1e9,
-            layout=DeviceLayout(),
+            layout=node or _expiring(layout_for(root.publish, settings.publishing, topics), root.mqtt),
             status=self.board,
             set_live=self.outbox.set_live,
             tries=root.mqtt.tries,
+            status_type=JSON,
+            first_delay_s=_first_delay_s(clock, root.mqtt.start_spread / 1e9),
+            session=node,
+            subscriber=self.client,
         )
         self.sources = list(_sources(settings, clock))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
             for source in self.sources
         ]
+
+    def _sparkplug(self, topics: Topics) -> SparkplugNode:
+        root = self.settings.root
+        counter = KeptCounter(root.outbox.path.with_name(f"{root.outbox.path.name}.bdseq"), BD_SEQ_MODULUS)
+        node = SparkplugNode(
+            root.publish,
+            topics,
+            self.settings.table,
+            {"Boot": self.boot, "Version": __version__, "Config": self.settings.hash},
+            summaries=root.publish.summaries,
+            states=self.board.states,
+            now_ms=lambda: self.clock.now_ns() // 1_000_000,
+            next_bd_seq=counter.next,
+        )
+        node.wake = self.board.wake
+        return node
 
     def _loss(self, loss: Loss) -> Message:
         span = f"{loss.first_seq}..{loss.last_seq}"
@@ -114,11 +153,13 @@ class Gateway:
                 stats_s = self.settings.root.publish.stats / 1e9
                 telemetry = publish_stats(self.sources, self.encoder, self.outbox, self.clock, stats_s)
                 sources.append(tasks.create_task(telemetry, name="telemetry"))
+                sources.append(tasks.create_task(self.certificates.run(), name="certificates"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(self._describe), name="watchdog")
                 gc.collect()
                 gc.freeze()  # the configuration lives as long as the process: no need to walk it again and again
                 notifier.send("READY=1")
                 log.info("running", boot=self.boot, config=self.settings.hash, version=__version__)
+                log.info("outbox", file=str(self.settings.root.outbox.path), waiting=self.outbox.stats.messages)
                 await stop.wait()
                 notifier.send("STOPPING=1")
                 log.info("stopping")
@@ -134,10 +175,9 @@ class Gateway:
         log.info("stopped")
 
     def _announce(self) -> None:
-        """Events of the start: which configuration runs, and whether the last run ended in a crash."""
+        """Events of the start: which configuration runs, and which runs before ended in a crash."""
         now, root = self.clock.now_ns(), self.settings.root
-        previous = self.outbox.previous_unclean
-        if previous is not None:
+        for previous in self.outbox.unclean:
             bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
             detail = {"previous": previous.boot, "bound_ms": bound_ns // 1_000_000, "severity": 600}
             self.event(Event("unclean_stop", now, detail=detail))
@@ -171,6 +211,25 @@ def _examples(state: str, names: list[str]) -> str:
     return f" ({', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''})"
 
 
+def _will_of(node: SparkplugNode) -> Callable[[], Will]:
+    def will() -> Will:
+        packet = node.will()
+        return Will(packet.topic, packet.payload, retain=False)
+
+    return will
+
+
+def _expiring(layout: Layout, config: MqttConfig) -> Layout:
+    expiry_s = config.expiry // 1_000_000_000
+    return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
+
+
+def _first_delay_s(clock: Clock, most_s: float) -> float:
+    """Drawn at random when the machine has just started (on Linux monotonic time counts from there): after a power cut many
+    gateways do. A restart of the service alone does not wait."""
+    return random.uniform(0, most_s) if clock.monotonic() < _POWER_CUT_S else 0.0
+
+
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
     entries: dict[str, list[DeviceEntry]] = defaultdict(list)
     for kind, entry in zip(settings.kinds, settings.entries, strict=True):
@@ -179,7 +238,7 @@ def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
         yield from KINDS[name].build(of_kind, clock)
 
 
-async def _cancel(tasks: list["asyncio.Task[None]"], most_s: float) -> None:
+async def _cancel(tasks: Sequence["asyncio.Task[Any]"], most_s: float) -> None:
     """Cancel and wait, but not for ever: a stop must end within systemd's patience."""
     for task in tasks:
         task.cancel()
@@ -198,4 +257,36 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    await Gateway(settings, SystemClock()).run(stop, Notifier())
+    clock = SystemClock()
+    finding = asyncio.create_task(find_tags(settings, clock), name="finding tags")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait([finding, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if finding.done():
+        await Gateway(finding.result(), clock).run(stop, Notifier())
+    else:
+        await _cancel([finding], _SOURCES_CLOSE_S)
+
+
+async def find_tags(settings: Settings, clock: Clock) -> Settings:
+    """Ask all devices at once that can tell which tags they have, for a bounded time; the settings with what they said.
+
+    Of a device that does not answer the tags that it last told of go on. Raises ConfigError as `load` does.
+    """
+    changed = False
+
+    async def ask(kind: SourceKind, config: Any) -> None:
+        nonlocal changed
+        assert kind.find is not None
+        try:
+            async with asyncio.timeout(_FIND_S):
+                changed |= await kind.find(config, clock)
+        except (NotConnected, TimeoutError) as error:
+            reason = str(error) or f"it takes longer than {_FIND_S:g} s"
+            log.warning("tags cannot be asked for, those it last told of go on", device=config.name, reason=reason)
+
+    async with asyncio.TaskGroup() as tasks:
+        for kind, entry in zip(settings.kinds, settings.entries, strict=True):
+            if kind.find is not None and kind.found(entry.config) is not None:
+                tasks.create_task(ask(kind, entry.config), name=f"finding tags of {entry.config.name}")
+    return load(settings.folder) if changed else settings

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-import orjson
-
+from gateway.encoding.formats import read_document
 from gateway.encoding.topics import CONTRACT_VERSION
 
-Kind = Literal["window", "summary", "value", "event", "stats", "status", "raw"]
-_KINDS: Final = get_args(Kind)
+Kind = Literal["window", "summary", "value", "event", "stats", "status", "raw", "birth", "death"]
+_KINDS: Final = tuple(kind for kind in get_args(Kind) if kind not in ("birth", "death"))
 _DEVICE_LEVELS, _GATEWAY_LEVELS = 2, 1
+_HEAD: Final = ("boot", "seq", "ts", "dur", "hist", "late", "windows", "first_seq", "part")
+_NO_ROW: Final = (*_HEAD, "stream", "tag")
+"""Keys of a message of layout tag that are not its tag's."""
 
 
 class Malformed(ValueError):
@@ -19,8 +21,11 @@ class Malformed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One message of the contract. device: empty where the gateway itself speaks. body: its required keys are there and of
-    the right type, everything else in it is unknown."""
+    """One message. topic: what its `seq` counts: where it is or, in layout tag, its stream. device: empty where the gateway
+    itself speaks. body: its required keys are there and of the right type, everything else in it is unknown.
+
+    Births and deaths are Sparkplug's (`sparkplug.Nodes`); its data look like windows, without statistics.
+    """
 
     topic: str
     gateway: str
@@ -30,12 +35,16 @@ class Incoming:
 
 
 def parse(topic: str, payload: bytes, root: str = "") -> Incoming:
-    """Take a message apart. root: the first levels of the topic, when known. Raises Malformed."""
-    gateway, device, kind = _place(topic, root)
+    """Take a message of layout device or tag apart, whatever its format. root: the first levels of the contract's topics,
+    when known. Raises Malformed."""
     try:
-        body = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise Malformed(f"not JSON: {error}") from None
+        body = read_document(payload)
+    except ValueError as error:
+        _place(topic, root)  # what is foreign need not be a document
+        raise Malformed(str(error)) from None
+    if isinstance(body, dict) and isinstance(body.get("stream"), str):
+        topic, root, body = body["stream"], "", _of_tag(body)
+    gateway, device, kind = _place(topic, root)
     if not isinstance(body, dict):
         raise Malformed(f"a JSON {type(body).__name__}, not an object")
     for key, wanted in _required(kind).items():
@@ -43,6 +52,18 @@ def parse(topic: str, payload: bytes, root: str = "") -> Incoming:
     if kind in ("window", "summary", "value") and not all(isinstance(tag, dict) for tag in body["tags"].values()):
         raise Malformed("a tag is not an object")
     return Incoming(topic, gateway, device, kind, body)
+
+
+def _of_tag(body: dict[str, Any]) -> dict[str, Any]:
+    """A payload of layout tag in the shape of layout device."""
+    if "kind" in body or not isinstance(body.get("tag"), str):
+        return body
+    row = {key: value for key, value in body.items() if key not in _NO_ROW}
+    if "n" in row:
+        row["last"] = row.pop("value", None)
+    elif "ts" in body:
+        row["ts"] = body["ts"]
+    return {key: value for key, value in body.items() if key in _HEAD} | {"tags": {body["tag"]: row}}
 
 
 def _place(topic: str, root: str) -> tuple[str, str, Kind]:

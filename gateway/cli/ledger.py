@@ -1,9 +1,13 @@
 """Proves that nothing is missing: every message carries (boot, topic, seq), every loss is declared. Pure, no I/O."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+_MOST_INCOMPLETE: Final = 1000
+_MOST_CAUSES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance."""
+    """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance. losses: messages that
+    loss records have told of, by cause."""
 
     rows: tuple[Row, ...]
+    losses: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -96,6 +102,15 @@ class Spans:
 
 
 @dataclass(slots=True)
+class _Parts:
+    """What is there of a message that comes in several packets."""
+
+    count: int
+    marked: bool = False
+    there: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class _Track:
     """One topic within one boot. partly_lost: first, last and cause, with the count. times_ms maps the first number of a
     received span to the end of that message's time."""
@@ -108,8 +123,14 @@ class _Track:
     lost: Spans = field(default_factory=Spans)
     partly_lost: dict[tuple[int, int, str], int] = field(default_factory=dict)
     times_ms: dict[int, int] = field(default_factory=dict)
+    parts: dict[int, "_Parts"] = field(default_factory=dict)
     duplicates: int = 0
     unexplained: int = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything of it is known for sure."""
+        return bool(self.base or self.partly_lost or len(self.lost))
 
     def extent(self, *, from_start: bool) -> tuple[int, int]:
         """The first and last number that must be there or accounted for."""
@@ -123,7 +144,8 @@ class Ledger:
     """Takes every message that a subscriber gets and says what is missing. Memory grows with gaps, not with messages.
 
     A track begins with the first number received of it, since the subscriber may have come later; older ones that
-    arrive afterwards count as received and are not asked for. With `from_start` each must begin at 1.
+    arrive afterwards count as received and are not asked for. With `from_start` each must begin at 1. A message in parts
+    counts once all of them are there.
     """
 
     def __init__(self, *, from_start: bool = False) -> None:
@@ -131,28 +153,36 @@ class Ledger:
         self._tracks: dict[tuple[str, str], _Track] = {}
         self._last_ms: dict[str, int] = {}
         self._unclean: dict[str, int] = {}
+        self._losses: Counter[str] = Counter()
 
     def take(self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False) -> None:
         """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out."""
         boot, seq = payload.get("boot"), payload.get("seq")
         if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
             return
+        marked = dup or payload.get("hist") is True
+        track = self._tracks.setdefault((topic, boot), _Track())
+        if (part := _part(payload)) is not None:
+            parts = _with_part(track, seq, part, marked)
+            if parts is None:
+                return
+            marked = parts.marked
         end_ms = _whole(payload, "ts") + _whole(payload, "dur")
         self._last_ms[boot] = max(self._last_ms.get(boot, 0), end_ms)
-        track = self._tracks.setdefault((topic, boot), _Track())
         if not track.base:
             track.base, track.base_ms = seq, end_ms
         track.dur_ms = max(track.dur_ms, _whole(payload, "dur"))
-        self._count(track, seq, end_ms, marked=dup or payload.get("hist") is True)
+        known = seq in track.received
+        self._count(track, seq, end_ms, marked=marked)
         if payload.get("kind") == "loss":
-            self._loss(payload)
+            self._loss(payload, known=known)
         elif payload.get("kind") == "unclean_stop" and isinstance(payload.get("previous"), str):
             self._unclean[payload["previous"]] = _whole(payload, "bound_ms")
 
     def report(self) -> Report:
         """The proof as of now."""
-        tracks = sorted(self._tracks.items(), key=lambda item: item[0][0])
-        return Report(tuple(self._row(topic, boot, track) for (topic, boot), track in tracks))
+        tracks = sorted((item for item in self._tracks.items() if item[1].begun), key=lambda item: item[0][0])
+        return Report(tuple(self._row(topic, boot, track) for (topic, boot), track in tracks), dict(self._losses))
 
     @staticmethod
     def _count(track: _Track, seq: int, end_ms: int, *, marked: bool) -> None:
@@ -166,11 +196,13 @@ class Ledger:
         if marked:
             track.marked.add(seq, seq)
 
-    def _loss(self, payload: Mapping[str, Any]) -> None:
+    def _loss(self, payload: Mapping[str, Any], *, known: bool) -> None:
         topic, boot = payload.get("topic"), payload.get("of_boot", payload.get("boot"))
         first, last, count = (_whole(payload, key) for key in ("first_seq", "last_seq", "count"))
         if not isinstance(topic, str) or not isinstance(boot, str) or not 1 <= first <= last:
             return
+        if not known and len(self._losses) < _MOST_CAUSES:
+            self._losses[str(payload.get("cause"))] += count
         track = self._tracks.setdefault((topic, boot), _Track())
         if count >= last - first + 1:
             track.lost.add(first, last)
@@ -221,3 +253,25 @@ def _size(spans: Iterable[tuple[int, int]]) -> int:
 def _whole(payload: Mapping[str, Any], key: str) -> int:
     value = payload.get(key)
     return value if isinstance(value, int) else 0
+
+
+def _part(payload: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Which of how many, where a message comes in several packets."""
+    match payload.get("part"):
+        case [int(k), int(n)] if 1 <= k <= n and n > 1:
+            return k, n
+        case _:
+            return None
+
+
+def _with_part(track: _Track, seq: int, part: tuple[int, int], marked: bool) -> _Parts | None:
+    """Note a part; the message's parts once all are there. One that is sent again may be cut into another number."""
+    k, count = part
+    parts = track.parts.get(seq)
+    if parts is None or parts.count != count:
+        parts = track.parts[seq] = _Parts(count)
+        while len(track.parts) > _MOST_INCOMPLETE:
+            del track.parts[next(iter(track.parts))]
+    parts.there.add(k)
+    parts.marked = parts.marked or marked
+    return track.parts.pop(seq) if len(parts.there) == count else None

@@ -113,7 +113,8 @@ def read(
         str, typer.Argument(metavar="DEVICE|URL", help="A configured device, or tcp://host:502, opc.tcp://host:4840.")
     ],
     tags: Annotated[
-        list[str] | None, typer.Argument(metavar="TAG...", help="Tags; NodeIds with an opc.tcp URL.", show_default="all")
+        list[str] | None,
+        typer.Argument(metavar="TAG...", help="Tags; NodeIds or browse paths with an opc.tcp URL.", show_default="all"),
     ] = None,
     unit: Annotated[int, typer.Option(min=0, max=255, help="Unit id, with a URL.")] = 1,
     address: Annotated[str, typer.Option(help="First register or bit, with a URL: holding:100 or 40101.")] = "holding:0",
@@ -140,12 +141,12 @@ def read(
     from gateway.cli.read import read_address, read_tags
 
     if what.startswith("opc.tcp:"):  # each of these ends the command
-        from gateway.cli.opcua import device, read_opcua
+        from gateway.cli.opcua import device, nodes, read_opcua
 
         server = device(what, **_login(security, security_mode, username, pki), timeout=timeout and f"{timeout:.3f}s")
         if not tags:
-            raise typer.BadParameter('expected NodeIds, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
-        _print(lambda: read_opcua(server, tags))
+            raise typer.BadParameter('expected NodeIds or browse paths, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
+        _print(lambda: read_opcua(server, nodes(tags)))
     if "://" in what:
         _print(lambda: read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
     _print(lambda: read_tags(config, what, tags or [], timeout))
@@ -171,11 +172,15 @@ def scan(
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Of the MQTT payloads instead, for those who read them.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of the configuration, for editors that complete and check while you type."""
     from gateway.cli.schema import print_schema
 
-    _print(print_schema)
+    _print(lambda: print_schema(messages))
 
 
 @app.command()
@@ -215,7 +220,15 @@ def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://h
 @app.command()
 def browse(
     url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")],
-    root: Annotated[str, typer.Option(metavar="NODE", help="Where to begin; i=85 is the Objects folder.")] = "i=85",
+    root: Annotated[
+        str, typer.Option(metavar="NODE", help="Where to begin: a NodeId, or a browse path such as /Objects/2:Line.")
+    ] = "i=85",
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only variables of these names: Motor*.Speed.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="None of these.")] = None,
+    depth: Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Levels below the root.")] = 32,
+    of_type: Annotated[str, typer.Option("--type", metavar="NODE", help="Only in objects of this type.")] = "",
     csv: Annotated[bool, typer.Option("--csv", help="A tag file of all numeric variables, for config/tags/.")] = False,
     most: Annotated[int, typer.Option(min=1, metavar="N", help="Nodes at most.")] = 10_000,
     security: Security = "auto",
@@ -229,10 +242,11 @@ def browse(
     option is wrong.
     """
     from gateway.cli.opcua import browse as run_browse
-    from gateway.cli.opcua import device
+    from gateway.cli.opcua import device, entry
 
+    wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type)
     server = device(url, **_login(security, security_mode, username, pki))
-    _print(lambda: run_browse(server, root, most, as_csv=csv))
+    _print(lambda: run_browse(server, wanted, most, as_csv=csv))
 
 
 def _login(security: str, mode: str, username: str, pki: Path) -> dict[str, str | None]:
@@ -247,9 +261,13 @@ def tail(
     ] = "mqtt://127.0.0.1:1883",
     root: Annotated[str, typer.Option(help="First level or levels of the topics.")] = "plant",
     topic: Annotated[
-        str,
-        typer.Option(metavar="FILTER", show_default="everything below root", help="Follow this MQTT topic filter instead."),
-    ] = "",
+        list[str] | None,
+        typer.Option(
+            metavar="FILTER",
+            show_default="ROOT/v1/#",
+            help="Follow this instead, may stand several times: your own topics of layout tag, or spBv1.0/GROUP/#.",
+        ),
+    ] = None,
     username: Annotated[
         str, typer.Option(show_default=False, help="User name at the broker; the password comes from GATEWAY_MQTT_PASSWORD.")
     ] = "",
@@ -273,7 +291,14 @@ def tail(
     from gateway.cli.tail import TailOptions, run_tail
 
     options = TailOptions(
-        broker=broker, root=root, topic=topic, username=username, ca=ca, version=mqtt, seconds=seconds, json=json
+        broker=broker,
+        root=root,
+        topics=tuple(topic or ()),
+        username=username,
+        ca=ca,
+        version=mqtt,
+        seconds=seconds,
+        json=json,
     )
     raise typer.Exit(run_tail(options))
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import orjson
@@ -13,6 +13,7 @@ from rich.console import Console
 from gateway.cli.inbound import Incoming, Malformed, parse
 from gateway.cli.ledger import Ledger, Report
 from gateway.cli.render import Screen, clean
+from gateway.cli.sparkplug import PREFIX, Nodes, Proof
 from gateway.cli.verdict import Tally, print_report, verdict
 from gateway.sinks.mqtt.client import Received
 
@@ -24,24 +25,34 @@ class Reading:
         self.screen = screen
         self.tally = Tally()
         self._ledger = Ledger(from_start=from_start)
+        self._nodes = Nodes()
         self._root = root
         self._json = as_json
 
     def take(self, message: Received) -> Incoming | None:
         """Returns the message, None when it is none of ours."""
         try:
-            incoming = parse(message.topic, message.payload, self._root)
+            incoming, proofs = self._parsed(message)
         except Malformed as error:
             self.tally.malformed += 1
             self._show_malformed(message, str(error))
             return None
-        self.tally.kinds[incoming.kind] += 1
-        self._ledger.take(incoming.topic, incoming.body, dup=message.dup, retained=message.retain)
+        if incoming is None:
+            return None
+        self.tally.count(incoming)
+        for topic, body in proofs:
+            self._ledger.take(topic, body, dup=message.dup, retained=message.retain)
         if self._json:
             _print_json(message, {"payload": incoming.body})
         else:
             self.screen.show(incoming)
         return incoming
+
+    def _parsed(self, message: Received) -> tuple[Incoming | None, Sequence[Proof]]:
+        if message.topic.startswith(PREFIX):
+            return self._nodes.take(message.topic, message.payload)
+        incoming = parse(message.topic, message.payload, self._root)
+        return incoming, [(incoming.topic, incoming.body)]
 
     def finish(self, out: Console) -> Report:
         """Print the proof, and return it."""

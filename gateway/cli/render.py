@@ -132,6 +132,8 @@ class Screen:
             if tag is not None and tag.get("last") is not None:
                 quality = str(tag.get("q"))
                 style = _QUALITY_STYLES.get(quality, "yellow")
+                if tag.get("n") == 0:  # nothing new was read: the value that still holds
+                    style = f"dim {style}"
                 piece = Text(f"  {clean(name, 24)} ")
                 piece.append(self._amount(device, name, tag.get("last")), style=style)
                 yield piece if quality == "good" else piece.append(f" {clean(quality, 12)}", style=style)
@@ -187,6 +189,8 @@ def _what(incoming: Incoming) -> str:
     body = incoming.body
     if incoming.kind == "summary":
         return f"{len(body['tags']):>4} tags  summary of {number(body['dur'] / 1000)} s"
+    if incoming.kind in ("birth", "death"):
+        return f" {incoming.kind.upper()}" + (f"  {body['metrics']} metrics" if incoming.kind == "birth" else "")
     if incoming.kind == "value":
         rows = islice(body["tags"].items(), 10)
         return " value" + "".join(f"  {clean(name, 24)} {_object(tag)}" for name, tag in rows)

@@ -4,10 +4,11 @@ import json
 
 import typer
 
+from gateway.encoding.schema import message_schema
 from gateway.settings import schema
 
 
-def print_schema() -> int:
-    """Print the schema on standard output; returns the exit code."""
-    typer.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
+def print_schema(messages: bool) -> int:
+    """Print the schema of the configuration, or that of the messages, on standard output; returns the exit code."""
+    typer.echo(json.dumps(message_schema() if messages else schema(), indent=2, ensure_ascii=False))
     return 0

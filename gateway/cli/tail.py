@@ -4,13 +4,15 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
 
+from gateway.cli.footer import footer
 from gateway.cli.output import hush
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.reading import Reading, stop_on_signals, unless
@@ -28,11 +30,11 @@ _LONGEST_BACKOFF_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TailOptions:
-    """What the command line asked for. seconds: None until stopped; topic: empty for everything below root."""
+    """What the command line asked for. seconds: None until stopped; topics: empty for everything below root."""
 
     broker: str
     root: str
-    topic: str
+    topics: tuple[str, ...]
     username: str
     ca: str
     version: str
@@ -89,13 +91,14 @@ async def _tail(options: TailOptions, config: MqttConfig, out: Console) -> int:
     if options.seconds is not None:
         asyncio.get_running_loop().call_later(options.seconds, stop.set)
     reading = Reading(Screen(out), options.root, as_json=options.json)
-    follower = _Follower(config, options.topic or f"{options.root}/{CONTRACT_VERSION}/#", reading)
+    follower = _Follower(config, options.topics or (f"{options.root}/{CONTRACT_VERSION}/#",), reading)
     try:
         await unless(stop, follower.connect())
         if not stop.is_set():
             if not options.json:
                 out.print(f"Connected to {options.broker}, following {clean(follower.filter, 200)}; Ctrl-C ends it.")
-            await unless(stop, follower.run())
+            with nullcontext() if options.json else footer(out, reading.tally):
+                await unless(stop, follower.run())
     finally:
         await follower.close()
     report = reading.finish(out)
@@ -105,15 +108,17 @@ async def _tail(options: TailOptions, config: MqttConfig, out: Console) -> int:
 class _Follower:
     """One subscription, renewed for ever after its first success."""
 
-    def __init__(self, config: MqttConfig, topic_filter: str, reading: Reading) -> None:
-        self.filter = topic_filter
+    def __init__(self, config: MqttConfig, filters: Sequence[str], reading: Reading) -> None:
+        self.filter = " ".join(filters)
+        self._filters = filters
         self._client = MqttClient(config)
         self._reading = reading
 
     async def connect(self) -> None:
         """Raises NotConnected, Permanent."""
         await self._client.open()
-        await self._client.subscribe(self.filter)
+        for one in self._filters:
+            await self._client.subscribe(one)
 
     async def run(self) -> None:
         """Take messages; when the connection goes, say so and come back."""

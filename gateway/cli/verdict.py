@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.text import Text
 
+from gateway.cli.inbound import Incoming
 from gateway.cli.ledger import Report, Row
 from gateway.cli.render import clean
 
@@ -17,12 +18,24 @@ _WIDTHS = (8, 9, 10, 9, 11, 12)
 
 @dataclass(slots=True)
 class Tally:
-    """What arrived, by kind, and what came in the way."""
+    """What arrived, by kind, and what came in the way. values: of tags; lost: messages that loss records spoke of, as often
+    as they came."""
 
     kinds: Counter[str] = field(default_factory=Counter)
+    values: int = 0
+    lost: int = 0
     malformed: int = 0
     disconnects: int = 0
     away_s: float = 0.0
+
+    def count(self, incoming: Incoming) -> None:
+        """Take a message into account."""
+        self.kinds[incoming.kind] += 1
+        tags = incoming.body.get("tags")
+        self.values += len(tags) if isinstance(tags, dict) else 0
+        if incoming.kind == "event" and incoming.body["kind"] == "loss" and incoming.body.get("cause") != "thinned":
+            lost = incoming.body.get("count")
+            self.lost += lost if isinstance(lost, int) else 0
 
     @property
     def total(self) -> int:
@@ -51,6 +64,9 @@ def print_report(out: Console, report: Report) -> None:
         out.print(line, soft_wrap=True)
     if len(rows) > _MOST_ROWS:
         out.print(f"... and {len(rows) - _MOST_ROWS} more that are not complete")
+    if report.losses:
+        causes = ", ".join(f"{count} {clean(cause)}" for cause, count in sorted(report.losses.items()))
+        out.print(f"Loss records speak of {sum(report.losses.values())} messages: {causes}", soft_wrap=True)
 
 
 def _line(name: str, columns: Sequence[object]) -> str:

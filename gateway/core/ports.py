@@ -100,6 +100,70 @@ class Layout(Protocol):
         ...
 
 
+class Announcing(Protocol):
+    """What a layout says on a connection beside the messages, where it does (Sparkplug). The outbox knows nothing of it."""
+
+    def births(self) -> Sequence[Packet]:
+        """What goes before everything else on a connection, and again when the broker has refused what was told last."""
+        ...
+
+    def news(self) -> Sequence[Packet]:
+        """What has changed since `births` or `news` was last called; may be nothing."""
+        ...
+
+    def death(self) -> Sequence[Packet]:
+        """What goes last before a proper end."""
+        ...
+
+    def numbered(self, packet: Packet) -> Packet:
+        """The packet as it goes out. Called once for each packet of a connection, messages included, in the order of
+        sending and immediately before it."""
+        ...
+
+
+class Listening(Protocol):
+    """What a layout wants to hear on a connection, and whether it may speak."""
+
+    @property
+    def subscriptions(self) -> Sequence[str]:
+        """Topic filters to subscribe to before anything is sent."""
+        ...
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """A message of a subscription. Trusts nothing, never raises."""
+        ...
+
+    async def may_send(self, wanted: bool) -> None:
+        """Return once messages may be sent (wanted), or once they may not: then the connection is to be ended, after
+        `news`. Cancellable."""
+        ...
+
+
+class Session(Announcing, Listening, Protocol):
+    """A layout's own part in each connection; the publisher drives it."""
+
+
+class Heard(Protocol):
+    """A message of a subscription."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+
+
+class Subscriber(Protocol):
+    """The listening side of a connection upstream."""
+
+    async def subscribe(self, topic_filter: str) -> None:
+        """Receive what matches. Raises Permanent when the broker refuses, NotConnected."""
+        ...
+
+    async def receive(self) -> Heard:
+        """The next message; one caller. Raises NotConnected. Cancelled, it loses none."""
+        ...
+
+
 class MessageQueue(Protocol):
     """The pipeline's side of the outbox."""
 

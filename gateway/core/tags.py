@@ -13,7 +13,7 @@ class Tag:
     """One tag as the gateway knows it; `id` is its row in the table.
 
     single: the source delivers float32, so numbers are published with float32's shortest digits.
-    interval_ns: how often a sample is due; 0 where the device decides (subscriptions).
+    interval_ns: how often a sample is due; 0 where the device decides (subscriptions). logical: a bit, 0 or 1.
     """
 
     id: int
@@ -22,6 +22,7 @@ class Tag:
     unit: str = ""
     single: bool = False
     interval_ns: int = 0
+    logical: bool = False
 
 
 @dataclass(frozen=True, slots=True)

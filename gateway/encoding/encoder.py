@@ -17,6 +17,9 @@ from gateway.encoding.topics import Topics
 ROWS_PER_MESSAGE: Final = 800
 """About 128 KiB of JSON: what brokers accept without being asked."""
 
+_LOSS_SEVERITY: Final = {"thinned": 200}
+"""By cause: what was thinned out still comes, merged. Everything else is gone."""
+
 _LIVE: Final = b'"hist":false'
 _BACKLOG: Final = b'"hist":true'
 
@@ -101,6 +104,7 @@ class Encoder:
             "end": loss.end_ms,
             "cause": loss.cause,
             "detail": loss.detail,
+            "severity": _LOSS_SEVERITY.get(loss.cause, 700),
         }
         stamp = now_ns // 1_000_000
         return self._document(self._topics.event(known), Lane.EVENT, stamp, stamp, fields)
@@ -162,12 +166,15 @@ class StatusText:
         self._head = {"boot": boot, "version": version, "config": config}
         self._table = table
 
-    def online(self, since_ms: int, devices: Mapping[int, DeviceState]) -> bytes:
-        """The birth: every device's state, `since` when the gateway started."""
+    def online(
+        self, since_ms: int, devices: Mapping[int, DeviceState], certificates: Mapping[str, int] | None = None
+    ) -> bytes:
+        """The birth: every device's state, `since` when the gateway started; certificates: when they end, ms, by owner."""
         states = {
             self._table.devices[number]: {"state": state.state, "reason": state.reason} for number, state in devices.items()
         }
-        return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states})
+        more = {"certificates": certificates} if certificates else {}
+        return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states} | more)
 
     def offline(self, since_ms: int, reason: str) -> bytes:
         """The last will (reason `connection lost`) or a proper goodbye; nothing is known of devices any more."""

@@ -10,13 +10,19 @@ CONTRACT_VERSION = "v1"
 class Topics:
     """All topics of one gateway: `{root}/v1/{gateway}/...`."""
 
-    base: str
+    root: str
+    gateway: str
     devices: tuple[str, ...]
 
     @classmethod
     def of(cls, root: str, gateway: str, devices: Sequence[str]) -> "Topics":
         """Topics below `root` for a gateway and its devices, all of them already checked as topic levels."""
-        return cls(f"{root}/{CONTRACT_VERSION}/{gateway}", tuple(devices))
+        return cls(root, gateway, tuple(devices))
+
+    @property
+    def base(self) -> str:
+        """What all topics of the gateway begin with."""
+        return f"{self.root}/{CONTRACT_VERSION}/{self.gateway}"
 
     @property
     def status(self) -> str:

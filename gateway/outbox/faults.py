@@ -18,16 +18,12 @@ class DamagedError(GatewayError):
     """The database file is broken. It is set aside, and a new one is started."""
 
 
-class GoneError(DamagedError):
-    """The file was deleted, moved or replaced under the gateway, which still has it open."""
+class MovedError(DamagedError):
+    """The database file was deleted or moved; what is open can still be read."""
 
 
 class LogGoneError(Retryable):
-    """The write-ahead log was deleted under the gateway, which still has it open: closing the database saves it."""
-
-
-class TakenError(Retryable):
-    """Another gateway has the path."""
+    """The write-ahead log was deleted or replaced; what is open can still be read, and closing it saves what it has."""
 
 
 class UnwritableError(Retryable):
@@ -45,7 +41,7 @@ def translated(*also_damaged: int) -> Iterator[None]:
         if code in _DAMAGED or code in also_damaged:
             raise DamagedError(str(error)) from error
         if whole == sqlite3.SQLITE_READONLY_DBMOVED:
-            raise GoneError("the file was moved or deleted") from error
+            raise MovedError("the file was moved or deleted") from error
         if code in _UNWRITABLE:
             raise UnwritableError(str(error)) from error
         if code in _REFUSED:

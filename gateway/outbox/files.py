@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from gateway.core.errors import ConfigError, Retryable
-from gateway.outbox.faults import TakenError
+from gateway.core.errors import ConfigError
 
 KEPT_DAMAGED: Final = 3
 """Damaged files that stay for people to look at; older ones go, or a failing disk would be filled by them."""
@@ -64,10 +63,6 @@ def may_write(path: Path) -> bool:
 _ADVICE: Final = "make it and give it to the user the gateway runs as, or set another outbox.path"
 
 
-class HeldError(ConfigError):
-    """Another gateway has the path."""
-
-
 class PathLock:
     """One gateway per outbox: an advisory lock (flock) on `<path>.lock`, gone with the process whatever ends it."""
 
@@ -103,33 +98,32 @@ class PathLock:
         except BlockingIOError as error:
             holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
-            raise HeldError(
+            raise ConfigError(
                 f"outbox.path: {self._path} is held by another gateway (pid {holder}); stop it, or set another outbox.path"
             ) from error
         self._fd = fd
         self._sign()
 
     def keep(self) -> None:
-        """Have the lock of the path as it stands now: when somebody has removed the file, that of a new one.
-
-        Raises TakenError when another gateway was quicker, Retryable when the file cannot be made at present.
-        """
+        """Take the lock anew if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
         try:
-            if self._fd >= 0 and os.path.samestat(os.fstat(self._fd), self._path.stat()):
+            mine, there = os.fstat(self._fd), self._path.stat()
+            if os.path.samestat(mine, there):
                 return
         except FileNotFoundError:
             pass
-        except OSError as error:
-            raise Retryable(f"{self._path}: {error.strerror}") from error
-        self.release()
+        except OSError:
+            if self._fd >= 0:
+                return  # the folder cannot be read at present
+        old = self._fd
         try:
             self.acquire()
-        except HeldError as error:
-            raise TakenError(str(error)) from error
         except ConfigError as error:
-            raise Retryable(str(error)) from error
-        if self._fd < 0:
-            raise Retryable(f"{self._path} cannot be made")
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (*_DISK_TROUBLE, errno.EROFS, errno.ENOENT):
+                return  # tried again
+            raise
+        if old not in {-1, self._fd}:
+            os.close(old)
 
     def _open(self) -> int:
         try:
@@ -159,6 +153,16 @@ class PathLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def sync_folder(path: Path) -> None:
+    """Make it last that files beside `path` were made and removed. SQLite does not: its rollback journal, needed until the
+    file is in WAL mode, could come back after a power cut and undo what was written since. Raises OSError."""
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def set_aside(path: Path, now_ns: int) -> Path | None:

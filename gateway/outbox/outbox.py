@@ -30,9 +30,10 @@ class Outbox:
     boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT);
     decode_loss: reads it back, for announcements that the broker refused or that had no room.
     merge: see `Merge`; called in a thread, for old windows when a ceiling is near.
-    report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`), `reason`, and for `damaged`
-    `kept` (the file that was set aside), `rescued` (messages read from it into the new file) and `lost` (messages that only
-    it had and that could not be read; None when not known).
+    report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`; `moved`: the file
+    was deleted or moved and has been written again, whole), `reason`, for the last two `kept` (the file that was set aside),
+    for `damaged` `rescued` (messages read from it into the new file) and `lost` (messages that only it had and that could
+    not be read; None when not known).
     """
 
     def __init__(
@@ -62,6 +63,12 @@ class Outbox:
     def previous_unclean(self) -> PreviousBoot | None:
         """The boot before this one, if it ended without `close`: up to one commit interval of its messages is missing."""
         return self._writer.previous_unclean
+
+    @property
+    def unclean(self) -> Sequence[PreviousBoot]:
+        """Every boot that ended without `close` and of which no later one lived long enough to tell. Tell before `run`: the
+        first commit keeps the messages and notes that they were told."""
+        return self._writer.unclean
 
     @property
     def stats(self) -> Stats:
@@ -95,12 +102,16 @@ class Outbox:
             raise
 
     async def run(self) -> None:
-        """The commit loop, for ever. A disk that refuses is tried again once per interval."""
+        """The commit loop, for ever. A disk that refuses is tried again once per interval.
+
+        Raises ConfigError when the lock's file was deleted and another gateway has taken its place.
+        """
         while True:
             await self._pause()
             self.beat = self._clock.monotonic()
             self._writer.unreadable = False
             await self._refused.write()
+            self._lock.keep()
             await self._round()
             self._arrived.set()
 

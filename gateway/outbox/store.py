@@ -1,10 +1,13 @@
 """The database: the only file that knows aiosqlite."""
 
 import asyncio
+import errno
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +16,8 @@ import aiosqlite
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, checksum, is_sound
-from gateway.outbox.faults import DamagedError, GoneError, LogGoneError, UnwritableError, translated
+from gateway.outbox.faults import DamagedError, LogGoneError, MovedError, UnwritableError, translated
+from gateway.outbox.files import sync_folder
 from gateway.outbox.names import Names
 from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage, Wanted
 from gateway.outbox.schema import PAGE_BYTES, SETTINGS, SIGN, identify, steps
@@ -24,6 +28,7 @@ CHECKED_WHOLE_BYTES: Final = 16 * 2**20
 MOST_VICTIMS: Final = 20_000
 """Rows to give up in one transaction: bounds its memory and its share of the log."""
 
+_COPY_PAGES: Final = 4096
 _STEP_ROWS: Final = 64
 _SCAN_ROWS: Final = 500
 
@@ -72,6 +77,9 @@ class Store:
         self._topics = Names()
         self._pages = (0, 0)
         self._inode = self._log_inode = 0
+        self._log = path.with_name(path.name + "-wal")
+        self.untold: list[PreviousBoot] = []
+        """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
 
     @property
     def is_open(self) -> bool:
@@ -98,9 +106,11 @@ class Store:
                 await self._prepare(known)
                 await self._take_stock()
                 unclean = await self._enter(boot, started_ms)
-                log = self._log_stat()
-                self._log_inode = log.st_ino if log else 0
+                self._log_inode = self._log.stat().st_ino
                 return unclean
+        except OSError as error:
+            await self.close()
+            raise Retryable(f"{self._log}: {error.strerror}") from error
         except BaseException:
             await self.close()
             raise
@@ -121,6 +131,14 @@ class Store:
         await self._check_seal()
         # the header is read without SQLite before the next start, so it must not lag behind in the log
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        await asyncio.to_thread(self._sync_folder)
+
+    def _sync_folder(self) -> None:
+        try:
+            sync_folder(self._path)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that knows no such thing
+                raise Retryable(f"{self._path.parent}: {error.strerror}") from error
 
     async def _check_seal(self) -> None:
         """Raises ConfigError when the file's payloads were encrypted with another key, or with one and there is none."""
@@ -141,7 +159,7 @@ class Store:
         self.last_id = (await self._rows("SELECT coalesce(max(id), 0) FROM message"))[0][0]
         if not self.last_id:
             await self._rows("DELETE FROM topic")
-            await self._rows("DELETE FROM boot WHERE id < (SELECT max(id) FROM boot)")
+            await self._rows("DELETE FROM boot WHERE clean = 1 AND id < (SELECT max(id) FROM boot)")
         self._topics = Names(dict(await self._rows("SELECT name, id FROM topic")))
         self.losses = [
             Loss(*row)
@@ -153,6 +171,8 @@ class Store:
 
     async def _enter(self, boot: str, started_ms: int) -> PreviousBoot | None:
         last = await self._rows("SELECT name, started_ms, clean FROM boot ORDER BY id DESC LIMIT 1")
+        unclean = "SELECT name, started_ms FROM boot WHERE clean = 0 AND name <> ? ORDER BY id"
+        self.untold = [PreviousBoot(*row) for row in await self._rows(unclean, (boot,))]
         await self._rows(
             "INSERT INTO boot (name, started_ms, clean) VALUES (?, ?, 0)"
             " ON CONFLICT (name) DO UPDATE SET started_ms = excluded.started_ms, clean = 0",
@@ -268,30 +288,6 @@ class Store:
                 found += (m for row in await self._rows(_ONE, (id,)) if (m := self._read(row)[1]) is not None)
         return found
 
-    def usage(self) -> Usage:
-        """Bytes on disk as of the last commit, and what the file system has left at this moment."""
-        count, free = self._pages
-        try:
-            if os.stat(self._path).st_ino != self._inode:
-                raise FileNotFoundError
-            room = os.statvfs(self._path.parent)
-        except FileNotFoundError as error:
-            raise GoneError("the file was deleted or moved") from error  # SQLite would go on writing to nowhere
-        except OSError as error:
-            raise Retryable(f"{self._path.parent}: {error.strerror}") from error
-        log = self._log_stat()
-        if log is None or log.st_ino != self._log_inode:
-            raise LogGoneError("the write-ahead log was deleted or moved")
-        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log.st_size, room.f_bavail * room.f_frsize)
-
-    def _log_stat(self) -> os.stat_result | None:
-        try:
-            return self._path.with_name(self._path.name + "-wal").stat()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise Retryable(f"{self._path}-wal: {error.strerror}") from error
-
     async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
         """All messages but loss messages and those that are `held`, as losses."""
         with translated():
@@ -308,6 +304,50 @@ class Store:
             ids = await self._rows("SELECT id FROM message WHERE lane = ?", (LOSS_LANE,))
         return await self.messages(id for (id,) in ids if id not in held)
 
+    @property
+    def is_moved(self) -> bool:
+        """The file that is open is not at its path any more: SQLite would go on writing to nowhere."""
+        if self._db is None:
+            return False
+        try:
+            return os.stat(self._path).st_ino != self._inode
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # a write will tell
+
+    async def write_again(self, most_s: float) -> None:
+        """Copy the database that is open, but moved or deleted, to its path, where there is no file; the copy has then to be
+        opened. Raises also DamagedError when that takes longer than `most_s`; what was begun is removed."""
+        deadline = time.monotonic() + most_s
+
+        def in_time(*_: int) -> None:
+            if time.monotonic() > deadline:
+                raise DamagedError(f"the file was moved or deleted, and writing it again took longer than {most_s:g} s")
+
+        try:
+            with translated(), closing(sqlite3.connect(self._path, check_same_thread=False)) as copy:
+                await self._database.backup(copy, pages=_COPY_PAGES, progress=in_time)
+        except BaseException:
+            self._path.unlink(missing_ok=True)
+            raise
+
+    def usage(self) -> Usage:
+        """Bytes on disk as of the last commit, and what the file system has left at this moment."""
+        count, free = self._pages
+        if self.is_moved:
+            raise MovedError("the file was deleted or moved")
+        try:
+            room = os.statvfs(self._path.parent)
+            log = self._log.stat()
+        except FileNotFoundError as error:
+            raise LogGoneError("the write-ahead log was deleted or moved") from error
+        except OSError as error:
+            raise Retryable(f"{self._path.parent}: {error.strerror}") from error
+        if log.st_ino != self._log_inode:
+            raise LogGoneError("the write-ahead log was replaced")
+        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log.st_size, room.f_bavail * room.f_frsize)
+
     async def shrink(self) -> None:
         """Give the file's unused space back. Cheap only when there are no messages."""
         with translated():
@@ -316,9 +356,14 @@ class Store:
             self._pages = await self._measured()
 
     async def mark_clean(self) -> None:
-        """Note that this boot stops as it should."""
+        """Note that this boot stops as it should, and what it has told of the boots before is kept."""
         with translated():
-            await self._rows("UPDATE boot SET clean = 1 WHERE id = ?", (self._boot,))
+            await self._rows("UPDATE boot SET clean = 1")
+
+    async def told(self) -> None:
+        """What this boot says of those before it is kept: the next one need not say it again."""
+        with translated():
+            await self._rows("UPDATE boot SET clean = 1 WHERE id <> ?", (self._boot,))
 
     async def close(self) -> None:
         """Close the file, whatever state it is in. Never raises."""

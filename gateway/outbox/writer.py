@@ -12,7 +12,7 @@ from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
 from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.faults import DamagedError, GoneError, LogGoneError, TakenError, UnwritableError
+from gateway.outbox.faults import DamagedError, LogGoneError, MovedError, UnwritableError
 from gateway.outbox.files import PathLock, may_write, set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
@@ -78,6 +78,7 @@ class Writer:
         self.refused = ""
         self.unreadable = False
         self.previous_unclean: PreviousBoot | None = None
+        self.unclean: list[PreviousBoot] = []
         self._config, self._lock, self._boot, self._clock = config, lock, boot, clock
         self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
         self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
@@ -95,6 +96,7 @@ class Writer:
         self.store.coder = Coder(self._config.compress, seal_of(self._config.key_file))
         try:
             await to_its_end(self._open())
+            self.unclean = self.store.untold
         except UnwritableError as error:
             if self._lock.read_only or may_write(self._config.path):
                 self._refuse(error)
@@ -141,8 +143,8 @@ class Writer:
     # -- commits
 
     def wants_commit(self, now: float) -> bool:
-        """Something beside messages and deletions is due: losses to keep or to announce, a look for what is too old."""
-        return self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
+        """Something beside messages and deletions is due: losses, a look for what is too old, a file that went."""
+        return self.store.is_moved or self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
     async def commit(self, put_by: float = inf) -> bool:
         """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
@@ -151,12 +153,16 @@ class Writer:
     async def _commit(self, put_by: float = inf) -> bool:
         async with self._disk:
             try:
-                await self._keep_path()
                 if not self.store.is_open:
                     await self._open()
+                if self.store.is_moved:
+                    raise MovedError("the file was deleted or moved")
                 await self._room.expire()
                 self._announce()
                 await self._write(put_by)
+                if self.unclean:
+                    await self.store.told()
+                    self.unclean = []
             except LogGoneError as error:
                 await self.store.close()  # that writes the log to the database; the next commit opens it with a new one
                 self._refuse(error)
@@ -170,17 +176,6 @@ class Writer:
                 self.refused = ""
                 self._tell("recovered")
             return True
-
-    async def _keep_path(self) -> None:
-        """Raises Retryable while another gateway has the path: the file is its, all that is here is to be written anew."""
-        try:
-            self._lock.keep()
-        except TakenError:
-            if self.store.is_open:
-                await self.store.close()
-                self.memory.disk_lost()
-                self.ledger.store_lost()
-            raise
 
     async def _write(self, put_by: float) -> None:
         batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES, put_by)
@@ -261,8 +256,15 @@ class Writer:
     # -- a disk that fails
 
     async def _replaced(self, error: DamagedError) -> bool:
+        """True when there is a file again, with all or what was left of the old one."""
+        try:
+            if isinstance(error, MovedError) and await self._written_again(error):
+                return True
+        except Retryable as refusal:
+            self._refuse(refusal)
+            return False
         held = self.memory.held_ids
-        if isinstance(error, GoneError):
+        if isinstance(error, MovedError):
             await self._give_up_file(error, held)
         lost = sum(self.store.totals.messages.values()) - self.memory.disk_lost()
         self.ledger.store_lost()
@@ -277,8 +279,23 @@ class Writer:
             return False
         return True
 
-    async def _give_up_file(self, error: GoneError, held: frozenset[int]) -> None:
-        """Somebody has taken the file away: what only it has, and what can still be read through the open one, is lost."""
+    async def _written_again(self, error: MovedError) -> bool:
+        """The file went, but it is still open: all of it is put in its place again. False when that cannot be done."""
+        try:
+            kept = set_aside(self._config.path, self._clock.now_ns())
+            await self.store.write_again(RESCUE_S)
+        except OSError as refusal:
+            raise Retryable(f"{self._config.path} was deleted or moved and cannot be written again: {refusal}") from refusal
+        except DamagedError:
+            return False
+        await self.store.close()
+        await self.store.open(self._boot, self._started_ms)
+        self._room.restart()
+        self._tell("moved", reason=str(error), kept=str(kept or ""))
+        return True
+
+    async def _give_up_file(self, error: MovedError, held: frozenset[int]) -> None:
+        """The file went and cannot be written again: what only it has, as far as it can still be read, is lost."""
         with suppress(Retryable, DamagedError):
             announced = [self._decode_loss(message) for message in await self.store.loss_messages(held)]
             self.ledger.add(await self.store.spans(held, "damaged", str(error)))
@@ -304,7 +321,7 @@ class Writer:
             raise
         rescued = 0
         try:
-            if kept is not None and not isinstance(error, GoneError):  # what lies there now is not what was lost
+            if kept is not None and not isinstance(error, MovedError):  # what lies there now is not what was lost
                 rescued = await self._rescue(kept, held, with_losses=lost is None)
         finally:
             left = None if lost is None else max(0, lost - rescued)

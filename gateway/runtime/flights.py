@@ -1,14 +1,15 @@
 """Messages on their way to the broker, and what each answer means for the outbox."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports import Deliveries, Delivery, Layout, Packet, Sink
+from gateway.core.ports import Deliveries, Delivery, Layout, Packet, Properties, Sink
 from gateway.runtime.seldom import Seldom
 from gateway.runtime.suspects import Suspects, Verdict
 
@@ -30,11 +31,12 @@ class _Flight:
 
 @dataclass(slots=True, eq=False)
 class _Flying:
-    """One packet without its PUBACK."""
+    """One packet without its PUBACK. overtaken_at: when one that was sent later had its answer."""
 
     topic: str
     flight: _Flight
     sent_at: float
+    overtaken_at: float = math.inf
 
 
 class Flights:
@@ -56,7 +58,9 @@ class Flights:
         limit: int,
         delays: Callable[[], Iterator[float]],
         suspects: Suspects,
+        seal: Callable[[Packet], Packet] = lambda packet: packet,
     ) -> None:
+        """seal: what each packet goes through immediately before it is sent, in the order of sending."""
         self._sink = sink
         self._deliveries = deliveries
         self._layout = layout
@@ -64,6 +68,7 @@ class Flights:
         self._limit = limit
         self._delays = delays
         self._suspects = suspects
+        self._seal = seal
         self._pauses: Iterator[float] | None = None
         self._open: dict[_Flight, Delivery] = {}
         self._flying: dict[asyncio.Future[None], _Flying] = {}
@@ -113,9 +118,16 @@ class Flights:
             if alone:
                 await self.all_landed()
 
-    def send_status(self, status: tuple[str, bytes]) -> asyncio.Future[None]:
+    def send_status(self, status: tuple[str, bytes], properties: Properties) -> asyncio.Future[None]:
         """Publish topic and payload retained; the outbox knows nothing of it."""
-        return self._launch(Packet(*status, retain=True), _Flight(None))
+        return self._launch(Packet(*status, retain=True, properties=properties), _Flight(None))
+
+    def tell(self, packets: Sequence[Packet]) -> asyncio.Future[None] | None:
+        """Publish packets of which the outbox knows nothing, at once; the future is that of the last one."""
+        told = None
+        for packet in packets:
+            told = self._launch(packet, _Flight(None))
+        return told
 
     async def room(self) -> int:
         """Wait until something may be sent; returns how many deliveries, if they are like the last one."""
@@ -138,14 +150,14 @@ class Flights:
         """Return a reason once acknowledgements stay away for `limit_s`.
 
         A slow broker is not a lost one: each PUBACK restarts the time. But they come in order (MQTT 5.0, 4.6), so one
-        that is overdue ten times was lost.
+        that has been overtaken for ten times as long was lost.
         """
         while True:
             now = self._clock.monotonic()
             oldest = next(iter(self._flying.values()), None)
             due = now + limit_s
             if oldest is not None:
-                due = min(max(oldest.sent_at, self._last_answer) + limit_s, oldest.sent_at + _OVERDUE * limit_s)
+                due = min(max(oldest.sent_at, self._last_answer) + limit_s, oldest.overtaken_at + _OVERDUE * limit_s)
                 if due <= now:
                     return f"no acknowledgement for {oldest.topic} within {limit_s:g} s"
             await self._clock.sleep(due - now)
@@ -183,6 +195,7 @@ class Flights:
             await self._landed.wait()
 
     def _launch(self, packet: Packet, flight: _Flight) -> asyncio.Future[None]:
+        packet = self._seal(packet)
         future = self._sink.publish(packet.topic, packet.payload, retain=packet.retain, properties=packet.properties)
         self._flying[future] = _Flying(packet.topic, flight, self._clock.monotonic())
         future.add_done_callback(self._land)
@@ -195,6 +208,9 @@ class Flights:
             return  # the end of the session has taken it back, or will
         del self._flying[future]
         self._last_answer = self._clock.monotonic()
+        oldest = next(iter(self._flying.values()), None)
+        if oldest is not None and oldest.sent_at < flying.sent_at:
+            oldest.overtaken_at = min(oldest.overtaken_at, self._last_answer)
         self._landed.set()
         if error is None:
             self._accepted(flying.flight)

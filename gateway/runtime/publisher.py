@@ -10,7 +10,8 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports import Deliveries, Delivery, Layout, Sink
+from gateway.core.ports import Deliveries, Delivery, Layout, Properties, Session, Sink, Subscriber
+from gateway.runtime.conversation import BARRED, Conversation
 from gateway.runtime.flights import Flights
 from gateway.runtime.seldom import Seldom
 from gateway.runtime.suspects import Suspects
@@ -18,6 +19,7 @@ from gateway.runtime.suspects import Suspects
 log = structlog.get_logger("publisher")
 
 _STABLE_S = 30.0
+_MANY_SHORT = 3
 _IDLE_S = 0.2
 _FAREWELL_S = 0.5
 _STATUS_RETRY_S = 5.0
@@ -33,7 +35,7 @@ class Status(Protocol):
         ...
 
     def changed(self) -> Awaitable[None]:
-        """Returns once `current` would say something new since it was last called. Cancellable."""
+        """Returns once there is something new since `current` or this was last called. Cancellable."""
         ...
 
 
@@ -59,9 +61,16 @@ class Publisher:
         set_live: Callable[[bool], None],
         delays: Callable[[], Iterator[float]] = full_jitter,
         tries: int = 5,
+        status_type: str = "",
+        first_delay_s: float = 0.0,
+        session: Session | None = None,
+        subscriber: Subscriber | None = None,
     ) -> None:
         """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost.
-        tries: how often a message may fail while others pass, before it is set aside (`Suspects`)."""
+        tries: how often a message may fail while others pass, before it is set aside (`Suspects`). status_type: content type
+        of the status. first_delay_s: wait before the first attempt, so that gateways which start together do not come
+        together. session: the layout's own part in each connection, which then takes the place of the status; it needs the
+        sink as a subscriber."""
         self._sink = sink
         self._deliveries = deliveries
         self._clock = clock
@@ -69,9 +78,14 @@ class Publisher:
         self._status = status
         self._set_live = set_live
         self._delays = delays
-        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries))
+        self._status_properties = Properties(status_type)
+        self._first_delay_s = first_delay_s
+        self._conversation = Conversation(subscriber, session) if session and subscriber else None
+        seal = (session.numbered,) if session else ()
+        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries), *seal)
         self._held: deque[Delivery] = deque()
-        self._failure_told = Seldom(clock)
+        self._failure_told, self._hint_told = Seldom(clock), Seldom(clock)
+        self._short = 0
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -113,6 +127,7 @@ class Publisher:
         self._ended.clear()
         delays = self._delays()
         try:
+            await _first(self._nap(self._first_delay_s), self._asked_to_stop())
             while not self._stopping.is_set():
                 began = self._clock.monotonic()
                 goodbye = False
@@ -151,18 +166,34 @@ class Publisher:
         self.connected_since_ns = self._clock.now_ns()
         began = self._clock.monotonic()
         log.info("broker connected", connects=self.connects)
-        reason = await self._session()
+        reason = await self._admission() or await self._session()
         up_s = round(self._clock.monotonic() - began, 1)
         if reason == _STOP:
             log.info("broker disconnected", up_s=up_s, acked=self.acked)
         else:
             log.warning("broker connection lost", reason=reason, up_s=up_s, released=self.released)
+            self._hint(short=bool(self._broken) and up_s < _STABLE_S)
+
+    def _hint(self, *, short: bool) -> None:
+        self._short = self._short + 1 if short else 0
+        if self._short >= _MANY_SHORT and self._hint_told.due("short"):
+            log.warning(
+                "broker connections do not last",
+                in_a_row=self._short,
+                hint="does another gateway with this name, or another client with this client id, use the broker?",
+            )
+
+    async def _admission(self) -> str:
+        """Where the layout has a session of its own: wait until it may send. Returns why it never will, or nothing."""
+        if self._conversation is None:
+            return ""
+        return await _first(self._sink.lost(), self._conversation.begin(), self._asked_to_stop())
 
     async def _session(self) -> str:
         """From acceptance to loss or stop; returns why it ended."""
         self._broken = ""
         self._set_live(True)
-        birth = self._flights.send_status(self._status.current())
+        birth = self._tell(again=True)
         try:
             reason = await _first(
                 self._broken_off(),
@@ -171,9 +202,12 @@ class Publisher:
                 self._flights.retry(),
                 self._tell_changes(birth),
                 self._asked_to_stop(),
+                *([self._conversation.listen(), self._conversation.barred()] if self._conversation else []),
             )
             if reason == _STOP:
                 await self._farewell()
+            elif reason == BARRED:
+                await self._last_words(self._tell(), _FAREWELL_S)
             return reason
         finally:
             self._set_live(False)
@@ -196,22 +230,39 @@ class Publisher:
         while self._held:
             await self._flights.send(self._held.popleft())
 
-    async def _tell_changes(self, told: asyncio.Future[None]) -> str:
+    async def _tell_changes(self, told: asyncio.Future[None] | None) -> str:
         while True:
-            await asyncio.wait({told})
-            if isinstance(told.exception(), Retryable | Permanent):  # an access list can be mended
+            if told is not None:
+                await asyncio.wait({told})
+            refused = told is not None and isinstance(told.exception(), Retryable | Permanent)
+            if refused:  # an access list can be mended
                 await self._clock.sleep(_STATUS_RETRY_S)
             else:
                 await self._status.changed()
-            told = self._flights.send_status(self._status.current())
+            told = self._tell(again=refused)
+
+    def _tell(self, *, again: bool = False) -> asyncio.Future[None] | None:
+        """Publish the status as it is now; of a session what is new, or all of it (again)."""
+        if self._conversation is None:
+            return self._send_status(self._status.current())
+        session = self._conversation.session
+        return self._flights.tell(session.births() if again else session.news())
+
+    def _send_status(self, status: tuple[str, bytes]) -> asyncio.Future[None]:
+        return self._flights.send_status(status, self._status_properties)
 
     async def _farewell(self) -> None:
         left_s = self._deadline - self._clock.monotonic()
         await _first(self._drain(), self._sink.lost(), self._silence(), self._nap(left_s))
         if self._final is not None:
-            told = self._flights.send_status(self._final)
+            talk = self._conversation
+            told = self._flights.tell(talk.session.death()) if talk else self._send_status(self._final)
             left_s = self._deadline - self._clock.monotonic()
-            await _first(_ended(told), self._sink.lost(), self._nap(max(left_s, _FAREWELL_S)))
+            await self._last_words(told, max(left_s, _FAREWELL_S))
+
+    async def _last_words(self, told: asyncio.Future[None] | None, most_s: float) -> None:
+        if told is not None:
+            await _first(_ended(told), self._sink.lost(), self._nap(most_s))
 
     async def _drain(self) -> str:
         """Deliver until no live message waits: the outbox hands them out before any backlog."""

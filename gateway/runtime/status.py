@@ -23,9 +23,21 @@ class StatusBoard:
         self._news.set()
         return True
 
+    def renew(self) -> None:
+        """Something else that the status says has changed."""
+        self._news.set()
+
     def state_of(self, device: int) -> DeviceState:
         """The newest state of a device."""
         return self._states[device]
+
+    def states(self) -> Mapping[int, DeviceState]:
+        """The newest states."""
+        return self._states
+
+    def wake(self) -> None:
+        """Make `changed` return although no state is new."""
+        self._news.set()
 
     def current(self) -> tuple[str, bytes]:
         """Topic and payload of the birth and of every later status."""
@@ -33,5 +45,6 @@ class StatusBoard:
         return self._topic, self._encode(self._states)
 
     async def changed(self) -> None:
-        """Return when `current` would say something new."""
+        """Return when `current` would say something new; what made it return is then no news any more."""
         await self._news.wait()
+        self._news.clear()

@@ -80,7 +80,7 @@ class Supervisor:
         except NotConnected:
             raise
         except Exception as bug:
-            self._log.exception("a bug in the source: please report it")
+            self._log.exception("bug in source", advice="please report it")
             raise NotConnected(f"internal error, see the log: {type(bug).__name__}: {bug}") from bug
 
     def _tell(self, reason: str) -> None:

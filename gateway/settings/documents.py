@@ -93,7 +93,8 @@ def _text(document: Document, path: Path) -> str | None:
         document.add((), "no such file")
     except UnicodeDecodeError as error:
         document.lines[()] = content[: error.start].count(b"\n") + 1
-        document.add((), "is not UTF-8 text", "UTF-8 (in a spreadsheet: save as 'CSV UTF-8')")
+        table = path.suffix == ".csv"
+        document.add((), "is not UTF-8 text", "UTF-8 (in a spreadsheet: save as 'CSV UTF-8')" if table else "UTF-8")
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
         document.add((), f"cannot be read: {getattr(error, 'strerror', None) or error}")
     return None
@@ -116,7 +117,8 @@ def read_yaml(path: Path, shown: str) -> Document:
         document.lines[()] = mark.line + 1 if mark else 0
         line = text.splitlines()[mark.line : mark.line + 1] if mark else []
         hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else ""
-        document.add((), f"is not valid YAML: {error.problem or error.context}", hint)
+        begun = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
+        document.add((), f"is not valid YAML: {error.problem or error.context}{begun}", hint)
     except (yaml.YAMLError, ValueError) as error:
         document.add((), f"is not valid YAML: {str(error).splitlines()[0]}")
     except _TooMuchError as error:
@@ -222,4 +224,7 @@ def _check_header(document: Document, header: list[str]) -> None:
     for key in sorted({key for key in header if key and header.count(key) > 1}):
         document.add((key,), "stands twice in the header")
     if "name" not in header:
-        document.add((), "the header has no column 'name'", "the tag keys as column names, for instance name,address,type")
+        alike = next((key for key in header if key.lower() == "name"), "")
+        found = f"not {alike!r}: " if alike else ""
+        expected = f"{found}the tag keys as column names, in small letters, for instance name,address,type"
+        document.add((), "the header has no column 'name'", expected)

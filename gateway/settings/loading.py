@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import os
+import re
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +16,18 @@ from gateway.core.errors import ConfigError, Problem
 from gateway.core.fields import existing_files, files_relative_to
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.tags import Tag, TagTable
+from gateway.encoding.config import DeviceLayoutConfig
+from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
 from gateway.settings.problems import note_validation, show, unknown_key
+from gateway.settings.publishing import Publishing, sparkplug_problems, topic_problems
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
-_OWN_KEYS = ("tags", "tag_file", "defaults")
+_OWN_KEYS = ("tags", "tag_file", "defaults", "publish")
+_SECRET = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
 _OF_COMMANDS = ("GATEWAY_MQTT_PASSWORD",)
 _DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in capitals"
 
@@ -35,7 +40,9 @@ class _Device:
     config: Any
     document: Document
     defaults: PolicyDefaults
+    publish: DeviceLayoutConfig
     tags: list[Any] = field(default_factory=list)
+    names: dict[str, tuple[Document, KeyPath]] = field(default_factory=dict)
 
 
 class _Loader:
@@ -46,6 +53,7 @@ class _Loader:
         self.warnings: list[str] = []
         self.read: list[Path] = []
         self.tag_models: dict[str, Any] = {}
+        self.root_document = Document("")
 
     def yaml(self, path: Path) -> Document:
         self.read.append(path)
@@ -55,6 +63,8 @@ class _Loader:
         root = self._root()
         devices = self._devices()
         self._check_names(devices)
+        if root is not None:
+            self._check_topics(root, devices)
         self._check_environment()
         self._check_unused_tag_files()
         if not devices and not self.problems:
@@ -63,12 +73,15 @@ class _Loader:
             raise ConfigError(sorted(dict.fromkeys(self.problems), key=lambda p: (p.file, p.line)))
         self._check_files(root, devices)
         self._check_near_names(root)
+        self._check_secrets(root)
         return self._assembled(root, devices)
 
     # -- gateway.yaml ------------------------------------------------------------------------------------------------
 
     def _root(self) -> Root | None:
-        document = self.yaml(self.folder / "gateway.yaml")
+        document = self.root_document = self.yaml(self.folder / "gateway.yaml")
+        if not (self.folder / "gateway.yaml").exists() and (self.folder / "gateway.yml").exists():
+            document.problems = [document.problem((), "no such file", "gateway.yml to be called so")]
         root = None
         value = {} if document.value is None and not document.problems else document.value
         if isinstance(value, dict):
@@ -131,6 +144,15 @@ class _Loader:
                 self.problems.append(Problem("environment", 0, name, "is not a known setting", hint))
             elif head == "DEVICES" and not rest:
                 self.problems.append(Problem("environment", 0, name, "names no device", _DEVICE_VARIABLE))
+
+    def _check_secrets(self, root: Root) -> None:
+        """Passwords that others can read, on disk or on their way."""
+        for path in self.read:
+            if path.stat().st_mode & 0o004 and _SECRET.search(path.read_text("utf-8-sig")):
+                self.warnings.append(f"{path}: everybody on this machine can read its password: chmod o-r, or a variable")
+        url = root.mqtt.addresses[0]
+        if root.mqtt.password and not url.secure and url.host not in ("localhost", "127.0.0.1", "::1"):
+            self.warnings.append(f"{self.folder / 'gateway.yaml'}: mqtt.password travels in clear; mqtts:// encrypts it")
 
     def _check_near_names(self, root: Root) -> None:
         """One underscore is easily taken for two; what looks like a setting and is none must not pass in silence."""
@@ -222,7 +244,9 @@ class _Loader:
         config = self._validated(document, kind.device_model, own, (), _OWN_KEYS, prefix)
         defaults = {} if value.get("defaults") is None else value["defaults"]
         policy = self._validated(document, PolicyDefaults, defaults, ("defaults",), (), prefix)
-        device = _Device(kind, config, document, policy or PolicyDefaults())
+        publish = {} if value.get("publish") is None else value["publish"]
+        publishing = self._validated(document, DeviceLayoutConfig, publish, ("publish",), (), prefix)
+        device = _Device(kind, config, document, policy or PolicyDefaults(), publishing or DeviceLayoutConfig())
         self._tags(device, value)
         return device if config is not None else None
 
@@ -279,8 +303,11 @@ class _Loader:
         tag_file, before = value.get("tag_file"), len(self.problems)
         if tag_file is not None:
             self._tag_file(device, tag_file)
+        found = device.kind.found(device.config) if device.config is not None else None
+        if found is not None and device.config.enabled:
+            self._found(device, found)
         blamed = document.problems or len(self.problems) > before
-        if not device.tags and not blamed and getattr(device.config, "enabled", True):
+        if not device.tags and not blamed and found is None and getattr(device.config, "enabled", True):
             document.add(("tags",), "the device has no tags", "tags: or tag_file:")
 
     def _tag_file(self, device: _Device, tag_file: Any) -> None:
@@ -298,10 +325,30 @@ class _Loader:
             return
         self.read.append(path)
         table = read_csv(path, str(path))
-        if not table.problems and self._check_columns(device, table):
+        if not table.problems:
+            known = self._check_columns(device, table)
             for at, row in enumerate(table.value):
-                self._tag(device, table, row, (at,))
+                if known:
+                    self._tag(device, table, row, (at,))
+                else:
+                    self._name(device, table, row, (at,))
         self.problems += table.problems
+
+    def _found(self, device: _Device, path: Path) -> None:
+        """Tags that the device itself told of; the file is the gateway's own, so what is wrong with it is no error."""
+        if not _is_file(path):
+            self.warnings.append(
+                f"{path!s}: nothing was found on {device.config.name} yet; it is asked when the gateway starts"
+            )
+            return
+        self.read.append(path)
+        table = read_csv(path, str(path))
+        configured = {tag.name for tag, _, _ in device.tags}
+        for at, row in enumerate(() if table.problems else table.value):
+            if row.get("name") not in configured:
+                self._tag(device, table, row, (at,))
+        if table.problems:
+            self.warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
 
     def _check_columns(self, device: _Device, table: Document) -> bool:
         """A wrong column is one problem of the header, not one for each line."""
@@ -321,6 +368,7 @@ class _Loader:
         if not isinstance(item, dict):
             document.add(path, f"{show(item)} is not a tag", "keys such as name: and address:")
             return
+        self._name(device, document, item, path)
         tag = self._validated(document, self._tag_model(device.kind), item, path)
         if tag is None:
             return
@@ -329,6 +377,14 @@ class _Loader:
         if wrong:
             key, message, expected = wrong
             document.add((*path, key), message, expected)
+
+    def _name(self, device: _Device, document: Document, item: dict[str, Any], path: KeyPath) -> None:
+        """A name stands once in a device, whatever else is wrong with its tag."""
+        if isinstance(name := item.get("name"), str):
+            first, where = device.names.setdefault(name, (document, path))
+            if (first, where) != (document, path):
+                place = f"{first.file}:{first.line(where)}"
+                document.add((*path, "name"), f"{name!r} is already a tag of this device: {place}", "another name")
 
     # -- checks over all files ---------------------------------------------------------------------------------------
 
@@ -341,16 +397,20 @@ class _Loader:
             for row, key, message, expected in device.kind.check_tags(device.config, [tag for tag, _, _ in device.tags]):
                 _, document, path = device.tags[row]
                 self.problems.append(document.problem((*path, key), message, expected))
-            tags: dict[str, tuple[Document, KeyPath]] = {}
-            for tag, document, path in device.tags:
-                where = tags.setdefault(tag.name, (document, path))
-                if where != (document, path):
-                    place = f"{where[0].file}:{where[0].line(where[1])}"
-                    self._late_problem(document, (*path, "name"), f"{tag.name!r} is already a tag of this device: {place}")
         for kind in KINDS.values():
             of_kind = [device for device in devices if device.kind is kind]
             for row, key, message, expected in kind.check_devices([device.config for device in of_kind]):
                 self.problems.append(of_kind[row].document.problem((key,), message, expected))
+
+    def _check_topics(self, root: Root, devices: list[_Device]) -> None:
+        publishing = [
+            Publishing(d.config.name, d.publish, d.document, [(tag.name, document, path) for tag, document, path in d.tags])
+            for d in devices
+        ]
+        topics = Topics.of(root.mqtt.root, root.name, [d.name for d in publishing])
+        self.problems += topic_problems(root.publish, self.root_document, topics, publishing)
+        clean = root.mqtt.clean_start
+        self.problems += sparkplug_problems(root.publish, self.root_document, root.mqtt.root, clean, publishing)
 
     def _late_problem(self, document: Document, path: KeyPath, message: str) -> None:
         """A problem found after the document's own problems were collected."""
@@ -381,11 +441,22 @@ class _Loader:
             for model in models:
                 kind, config = device.kind, device.config
                 single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
-                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval))
+                logical = kind.is_logical(config, model)
+                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical))
                 policies.append(_with_defaults(model, device.defaults, root.defaults))
         table = TagTable(tuple(d.config.name for d in devices), tuple(tags))
         kinds = tuple(d.kind for d in devices)
-        return Settings(self.folder, root, kinds, tuple(entries), tuple(policies), table, self._hash(), tuple(self.warnings))
+        return Settings(
+            self.folder,
+            root,
+            kinds,
+            tuple(entries),
+            tuple(policies),
+            tuple(d.publish for d in devices),
+            table,
+            self._hash(),
+            tuple(self.warnings),
+        )
 
     def _hash(self) -> str:
         """Twelve hex digits that change with any byte of the files read or of the variables that override them."""
@@ -434,6 +505,8 @@ def _with_defaults(tag: Any, *defaults: PolicyDefaults) -> TagPolicy:
 def load(folder: Path) -> Settings:
     """Read and check a configuration folder; variables GATEWAY__... of the process override. Raises ConfigError with every
     problem found."""
+    if folder.is_file():
+        raise ConfigError([Problem(str(folder), 0, "", "is a file", f"the folder it lies in: {folder.parent}")])
     if not folder.is_dir():
         raise ConfigError([Problem(str(folder), 0, "", "no such folder", "a folder with gateway.yaml, devices/ and tags/")])
     with files_relative_to(folder):

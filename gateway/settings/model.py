@@ -10,12 +10,17 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from gateway.core.fields import Name
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.tags import TagTable
+from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.kinds import KINDS
 from gateway.outbox.config import OutboxConfig
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.config import DetectionConfig, PolicyDefaults, PublishConfig, TagPolicy, WindowConfig
 
 ENV_PREFIX = "GATEWAY__"
+
+
+class Publish(PublishConfig, LayoutConfig):
+    """What is sent upstream, and how it looks there."""
 
 
 class Root(BaseSettings):
@@ -40,8 +45,8 @@ class Root(BaseSettings):
     """Length and grace of the windows."""
     detection: DetectionConfig = Field(default_factory=DetectionConfig)
     """The adaptive detector; tags choose it with their key `anomaly`."""
-    publish: PublishConfig = Field(default_factory=PublishConfig)
-    """What is sent."""
+    publish: Publish = Field(default_factory=Publish)
+    """What is sent, and how it looks."""
     defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
     """Values for tags that do not say otherwise."""
 
@@ -62,7 +67,8 @@ class Root(BaseSettings):
 class Settings:
     """A configuration that has been checked as a whole.
 
-    entries: the enabled devices in table order, with the kind of each; policies: one per tag id; hash: names this content.
+    entries: the enabled devices in table order, with the kind of each; policies: one per tag id; publishing: one per
+    device; hash: names this content.
     """
 
     folder: Path
@@ -70,6 +76,7 @@ class Settings:
     kinds: tuple[SourceKind, ...]
     entries: tuple[DeviceEntry, ...]
     policies: tuple[TagPolicy, ...]
+    publishing: tuple[DeviceLayoutConfig, ...]
     table: TagTable
     hash: str
     warnings: tuple[str, ...] = ()
@@ -90,6 +97,10 @@ def device_model(kind: SourceKind) -> Any:
         tags=(tags, Field([], description="The device's tags.")),
         tag_file=(str | None, Field(None, description="A CSV file in config/tags/ with further tags, one a line.")),
         defaults=(PolicyDefaults, Field({}, description="Values for this device's tags that do not say otherwise.")),
+        publish=(
+            DeviceLayoutConfig,
+            Field({}, description="How this device's messages look, if not as in gateway.yaml."),
+        ),
     )
 
 

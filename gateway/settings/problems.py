@@ -11,8 +11,16 @@ from gateway.core.errors import Problem
 from gateway.settings.documents import Document, KeyPath, is_secret
 
 _LONGEST_VALUE = 60
+_EXPECTED = {
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    "string_type": "text (numbers, dates, yes and no go in quotes)",
+}
 _COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
 _LOGIN = re.compile(r"//[^/@\s]*@")
+_OF_A_KEY = "[key]"
+"""pydantic's mark for a key that is wrong itself."""
 
 
 def note_validation(
@@ -25,7 +33,7 @@ def note_validation(
 ) -> None:
     """Add each error to the document, at its own line, or to the environment variable that brought the value."""
     for one in error.errors(include_url=False):
-        where = tuple(part for part in one["loc"] if isinstance(part, str | int))
+        where = tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
         message, expected = _words(one, model, where, extra_keys)
         variable = environment((*path, *where))
         if variable:
@@ -48,6 +56,8 @@ def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[s
         return f"{shown} is not allowed", str(context["expected"])
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"{shown} is not a mapping", "keys below it, each as key: value"
+    if kind in _EXPECTED:
+        text = _EXPECTED[kind]
     comma = "; decimals are written with a point" if isinstance(value, str) and _COMMA.fullmatch(value) else ""
     return f"{shown} is not allowed", text.removeprefix("Input should be ") + comma
 

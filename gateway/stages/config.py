@@ -33,7 +33,7 @@ def _band(value: Any) -> tuple[float, float]:
     except ValueError:
         number = -1.0
     if number < 0:
-        raise ValueError(f"{value!r} is not understood; expected a number from 0 or a percentage such as 0.5%")
+        raise ValueError(f"{value!r} is not understood; expected a number from 0 or a percentage such as 1%")
     return number, 0.0
 
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.errors import ConfigError
 from gateway.core.messages import Message
 from gateway.outbox.faults import DamagedError
+from gateway.outbox.files import PathLock
 from tests.support.outbox_parts import Rig, message, until
 
 
@@ -141,6 +143,101 @@ async def test_a_damaged_row_is_one_loss_not_a_lost_file(tmp_path):
         rig.outbox.set_live(True)
         await rig.commit()
         assert [(x.boot, x.first_seq, x.count, x.cause) for x in rig.losses.encoded] == [("b0", 4, 1, "damaged")]
+
+
+def delete(path: Path) -> None:
+    for part in ("", "-wal", "-shm"):
+        path.with_name(path.name + part).unlink()
+
+
+def move_away(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+
+
+def replace(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+    path.write_bytes(b"SQLite format 3\0" + bytes(5000))
+
+
+@pytest.mark.parametrize("take_away", [delete, move_away, replace])
+async def test_a_file_that_goes_under_the_gateway_is_written_again_whole(tmp_path, take_away):
+    """It is still open, so nothing is lost: not what was on disk alone, in flight or acknowledged, nor losses."""
+    path = tmp_path / "o.db"
+    async with Rig(path, compress=True) as rig:
+        for seq in range(1, 1001):
+            rig.outbox.put(message(seq))
+        await rig.commit()
+        flights = await rig.outbox.take(10)
+        rig.outbox.ack(flights[0])
+        rig.outbox.refuse(flights[1], "no")
+        take_away(path)
+        rig.outbox.put(message(1001))
+        await rig.commit()
+        assert rig.states == ["moved"]
+        assert (rig.events[0].detail["kept"] == "") == (take_away is delete), "what lies there is set aside"
+        rig.outbox.release(flights[2:])
+        await rig.commit()
+        assert rig.states == ["moved"]
+        await rig.crash()
+    async with Rig(path, "b2") as rig:
+        assert [m.seq for m in await rig.drain()] == list(range(3, 1002))
+        rig.outbox.set_live(True)
+        await rig.commit()
+        assert [(x.first_seq, x.cause) for x in rig.losses.encoded] == [(2, "refused")]
+
+
+async def test_a_file_that_goes_while_nothing_is_to_be_written_is_noticed_within_an_interval(tmp_path):
+    async with Rig(tmp_path / "o.db") as rig:
+        rig.outbox.put(message(1))
+        await rig.commit()
+        delete(tmp_path / "o.db")
+        await rig.advance(2)
+        await until(lambda: rig.states == ["moved"], "noticed")
+        await rig.crash()
+    async with Rig(tmp_path / "o.db", "b2") as rig:
+        assert [m.seq for m in await rig.drain()] == [1]
+
+
+async def test_a_folder_that_goes_is_waited_for_and_nothing_is_lost(tmp_path):
+    (tmp_path / "disk").mkdir()
+    async with Rig(tmp_path / "disk" / "o.db") as rig:
+        rig.outbox.put(message(1))
+        await rig.commit()
+        (tmp_path / "disk").rename(tmp_path / "other")
+        rig.outbox.put(message(2))
+        await rig.advance(3)
+        assert rig.states == ["refused"]
+        (tmp_path / "disk").mkdir()
+        await rig.advance(3)
+        assert rig.states == ["refused", "moved", "recovered"]
+        await rig.crash()
+    async with Rig(tmp_path / "disk" / "o.db", "b2") as rig:
+        assert [m.seq for m in await rig.drain()] == [1, 2]
+
+
+async def test_a_lock_that_is_deleted_is_taken_again(tmp_path):
+    path = tmp_path / "o.db"
+    async with Rig(path) as rig:
+        (tmp_path / "o.db.lock").unlink()
+        await rig.advance(2)
+        with pytest.raises(ConfigError, match="held by another gateway"):
+            await Rig(path, "b2").outbox.open()
+
+
+async def test_a_gateway_whose_place_was_taken_ends(tmp_path):
+    """Two that write one file would be worse than none."""
+    path = tmp_path / "o.db"
+    rig = Rig(path)
+    async with rig:
+        (tmp_path / "o.db.lock").unlink()
+        other = PathLock(path)
+        other.acquire()
+        assert rig._run is not None
+        await rig.clock.advance(2)
+        with pytest.raises(ConfigError, match="held by another gateway"):
+            await rig._run
+        rig._run = None
+        other.release()
 
 
 async def test_damage_of_the_new_file_during_the_rescue_does_not_end_the_gateway(tmp_path, monkeypatch):

@@ -91,6 +91,30 @@ async def test_a_database_locked_by_another_program(tmp_path: Path) -> None:
         assert rig.on_disk == 2
 
 
+async def test_a_database_locked_by_another_process_for_a_while(tmp_path: Path) -> None:
+    """What comes meanwhile waits in memory; once the lock is gone it is written, and nothing is damaged."""
+    async with Rig(tmp_path / "o.db") as rig:
+        await put_and_commit(rig, 1, 100)
+        await rig.outbox._writer.store._rows("PRAGMA busy_timeout = 10")
+        script = (
+            "import sqlite3,sys; d=sqlite3.connect(sys.argv[1]); d.execute('BEGIN IMMEDIATE'); print(1,flush=True); input()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", script, tmp_path / "o.db"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            await put_and_commit(rig, 101, 100)
+            assert (rig.states, rig.on_disk) == (["refused"], 100)
+            taken = await rig.outbox.take(10)
+            assert [d.message.seq for d in taken] == list(range(1, 11)), "what is on disk can be delivered all the same"
+            rig.outbox.release(taken)
+            other.communicate(b"\n")
+        await rig.advance(2)
+        assert rig.states == ["refused", "recovered"]
+        assert [m.seq for m in await rig.drain()] == list(range(1, 201))
+
+
 async def test_a_path_that_cannot_be_written_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"set another outbox\.path"):
         await Rig(Path("/proc/gateway/o.db")).outbox.open()

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import termios
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -9,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 from gateway.core.errors import NotConnected
+from gateway.sources.modbus import client
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import parse
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
@@ -191,3 +193,15 @@ async def test_nobody_listening_is_told_with_the_reason(port: int) -> None:
 async def test_an_unknown_host_is_not_connected() -> None:
     with pytest.raises(NotConnected):
         await ModbusLink(parse("tcp://no-such-host.invalid")).open(5.0)
+
+
+async def test_a_port_that_refuses_its_settings_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """termios.error is no OSError."""
+
+    async def refuse(*_: object) -> None:
+        raise termios.error(22, "Invalid argument")
+
+    monkeypatch.setattr(client, "create_serial_connection", refuse)
+    text = "/dev/ttyS9 does not take 4800 baud, 8 bits, parity E, 1 stop bits: Invalid argument"
+    with pytest.raises(NotConnected, match=text):
+        await ModbusLink(parse("rtu:///dev/ttyS9?baudrate=4800")).open(1)

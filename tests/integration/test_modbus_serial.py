@@ -108,8 +108,10 @@ async def test_two_makes_share_a_bus_with_a_dead_unit_that_costs_only_probes(bus
     }
     assert values == {0: 1005, 1: 1007, 2: 2005, 3: 2007}
     stats = source.stats()
-    assert stats[2]["breaker"] == "open"
-    assert stats[2]["requests"] == stats[2]["timeouts"] <= 10
+    assert stats[2]["breaker"] in ("open", "half_open")
+    asked, unanswered = int(stats[2]["requests"]), int(stats[2]["timeouts"])
+    assert asked - unanswered in (0, 1)  # a probe may be under way
+    assert unanswered <= 10
     assert stats[0]["timeouts"] == stats[1]["timeouts"] == 0
     assert min(int(stats[0]["requests"]), int(stats[1]["requests"])) > 10
 

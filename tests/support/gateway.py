@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+
+from gateway.encoding.formats import read_document
+from tests.support.schemas import fault_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,6 +110,7 @@ class Got:
     retain: bool
     at: float
     size: int
+    dup: bool = False
 
 
 class Subscriber:
@@ -115,6 +118,8 @@ class Subscriber:
 
     def __init__(self, port: int, topic: str = "#", *, keep: bool = True) -> None:
         self.messages: list[Got] = []
+        self.faults: list[str] = []
+        """What does not keep the published schema."""
         self.count = self.bytes = 0
         self._keep = keep
         self._topic = topic
@@ -138,8 +143,12 @@ class Subscriber:
         client.subscribe(self._topic, qos=1)
 
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
-        got = Got(message.topic, orjson.loads(message.payload or b"null"), message.retain, time.time(), len(message.payload))
+        foreign = message.topic.startswith("spBv1.0/")  # Sparkplug: kept as bytes
+        body = message.payload if foreign else read_document(message.payload) if message.payload else None
+        got = Got(message.topic, body, message.retain, time.time(), len(message.payload), message.dup)
+        fault = fault_of(got.topic, body) if message.payload and not foreign else ""
         with self._lock:
+            self.faults += [fault] if fault and len(self.faults) < 100 else []
             self.count += 1
             self.bytes += got.size
             if self._keep:
@@ -151,8 +160,15 @@ class Subscriber:
             return [m for m in self.messages if m.topic.endswith(suffix)]
 
     def close(self) -> None:
+        """Disconnect. Fails when a message did not keep the published schema."""
         self._client.disconnect()
         self._client.loop_stop()
+        assert not self.faults, self.faults
+
+    def come_back(self) -> None:
+        """After `close`: the broker has kept the session."""
+        self._client.reconnect()
+        self._client.loop_start()
 
     def __enter__(self) -> "Subscriber":
         return self.wait_ready()

@@ -10,6 +10,7 @@ from tests.support.gateway import GatewayProcess, Modbus, Subscriber, write_conf
 from tests.support.modbus_server import ScriptedServer
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import free_port, until
+from tests.support.proxy import Proxy
 
 EVERY_WINDOW = "publish:\n  windows: all\n"
 QUEUES = "max_queued_messages 100000"
@@ -23,6 +24,7 @@ class Line:
     device: ScriptedServer
     gateway: GatewayProcess
     subscriber: Subscriber
+    proxy: Proxy
 
     def windows(self, device: str = "press") -> list:
         """Windows of a device that have arrived."""
@@ -38,20 +40,32 @@ class Line:
 
 @contextlib.asynccontextmanager
 async def running_line(
-    folder: Path, mosquitto: str, *, root: str = EVERY_WINDOW, tags: int = 5, **environ: str
+    folder: Path,
+    mosquitto: str,
+    *,
+    root: str = EVERY_WINDOW,
+    tags: int = 5,
+    proxied: bool = False,
+    broker_lines: str = "",
+    **environ: str,
 ) -> AsyncIterator[Line]:
-    """Start all of it; end all of it, whatever happened. The gateway is running, its first windows may be on their way."""
+    """Start all of it; end all of it, whatever happened. The gateway is running, its first windows may be on their way.
+
+    proxied: the gateway reaches the broker through `Line.proxy`, the subscriber without it.
+    broker_lines: more of mosquitto.conf.
+    """
     (folder / "broker").mkdir()
     broker = Mosquitto(mosquitto, folder / "broker", persistent=True)
-    await broker.start(QUEUES)
-    async with ScriptedServer(free_port()) as device:
+    await broker.start(QUEUES, *([broker_lines] if broker_lines else []))
+    async with ScriptedServer(free_port()) as device, Proxy(broker.port, mqtt=True) as proxy:
         url = f"tcp://127.0.0.1:{device.port}"
-        config = write_config(folder, broker.url, [Modbus("press", url, tags, interval="200ms")], root=root)
+        upstream = proxy.url if proxied else broker.url
+        config = write_config(folder, upstream, [Modbus("press", url, tags, interval="200ms")], root=root)
         subscriber = await asyncio.to_thread(lambda: Subscriber(broker.port).wait_ready())
         gateway = GatewayProcess(config, **environ)
         gateway.start()
         try:
-            yield Line(broker, device, gateway, subscriber)
+            yield Line(broker, device, gateway, subscriber, proxy)
         finally:
             gateway.kill()
             subscriber.close()

@@ -45,6 +45,11 @@ class Mosquitto:
                 assert self._process.poll() is None, self.log()
                 await asyncio.sleep(0.02)
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not ended since."""
+        return self._process is not None
+
     def log(self) -> str:
         """What it has said so far."""
         return (self._folder / "mosquitto.log").read_text(errors="replace")
@@ -128,14 +133,15 @@ class Authority:
         return [*lines, f"cafile {self.certificate}", "require_certificate true"] if client else lines
 
     def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, days: int = 1) -> x509.CertificateBuilder:
-        end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+        now, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
+        end = now + days * day
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(end - datetime.timedelta(days=2))
+            .not_valid_before(min(now, end) - day)
             .not_valid_after(end)
         )
 

@@ -1,20 +1,46 @@
-"""A TCP proxy that misbehaves when told to: cut, stall (half-open), delay, refuse."""
+"""A TCP proxy that misbehaves when told to: cut, stall (half-open), delay, refuse, meddle with MQTT packets."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Self
+
+PUBLISH, PUBACK = 3, 4
+
+
+def packets(data: bytes) -> tuple[list[bytes], bytes]:
+    """Whole MQTT packets at the beginning of `data`, and the rest (MQTT 5.0, 2.1)."""
+    found = []
+    while len(data) >= 2:
+        length, at = 0, 1
+        while at < len(data) and at < 5:
+            length |= (data[at] & 0x7F) << 7 * (at - 1)
+            at += 1
+            if data[at - 1] < 0x80:
+                break
+        else:
+            break
+        if len(data) < at + length:
+            break
+        found.append(data[: at + length])
+        data = data[at + length :]
+    return found, data
 
 
 class Proxy:
     """Listens on loopback and passes bytes to `127.0.0.1:target` and back. `async with Proxy(port) as proxy`."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, mqtt: bool = False) -> None:
+        """mqtt: pass on whole packets, so that `meddle` may be set at any time."""
         self._target = target
+        self._mqtt = mqtt
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         self.delay_s = 0.0
+        self.meddle: Callable[[bool, int, bytes], Awaitable[bytes]] | None = None
+        """Called for each packet: whether it goes to the broker, its type, the packet; returns what is passed on."""
         self.refuse = False
         self.connections = 0
         self.port = 0
@@ -77,8 +103,8 @@ class Proxy:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers.add(far_writer)
         try:
-            there = asyncio.create_task(self._pass(reader, far_writer))
-            back = asyncio.create_task(self._pass(far_reader, writer))
+            there = asyncio.create_task(self._pass(reader, far_writer, up=True))
+            back = asyncio.create_task(self._pass(far_reader, writer, up=False))
             try:
                 await asyncio.wait([there, back], return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -89,10 +115,14 @@ class Proxy:
             self._writers.discard(far_writer)
             far_writer.close()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool) -> None:
+        rest = b""
         while chunk := await reader.read(65_536):
             await self._flows.wait()
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)
-            writer.write(chunk)
-            await writer.drain()
+            found, rest = packets(rest + chunk) if self._mqtt else ([chunk], b"")
+            for packet in found:
+                changed = await self.meddle(up, packet[0] >> 4, packet) if self.meddle is not None else packet
+                writer.write(changed)
+                await writer.drain()

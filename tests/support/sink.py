@@ -21,6 +21,14 @@ class Published:
     future: asyncio.Future[None]
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message of a subscription."""
+
+    topic: str
+    payload: bytes
+
+
 class FakeSink:
     """Keeps the contract of `core.ports.Sink`. Every attribute may be set at any time."""
 
@@ -41,6 +49,10 @@ class FakeSink:
         self.wills = 0
         """Connections that ended without `close`."""
         self._gone: asyncio.Future[str] | None = None
+        self.subscribed: list[str] = []
+        self.refuse_subscriptions = False
+        self._heard: list[Heard] = []
+        self._news = asyncio.Event()
 
     @property
     def is_open(self) -> bool:
@@ -83,6 +95,24 @@ class FakeSink:
                 future.set_result(None)
         return future
 
+    async def subscribe(self, topic_filter: str) -> None:
+        if self.refuse_subscriptions:
+            raise Permanent("the broker refuses the subscription")
+        self.subscribed.append(topic_filter)
+
+    async def receive(self) -> Heard:
+        while not self._heard:
+            self._news.clear()
+            if not self.is_open:
+                raise NotConnected("gone")
+            await self._news.wait()
+        return self._heard.pop(0)
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Something comes from the broker."""
+        self._heard.append(Heard(topic, payload))
+        self._news.set()
+
     async def lost(self) -> str:
         return "not opened" if self._gone is None else await asyncio.shield(self._gone)
 
@@ -103,6 +133,7 @@ class FakeSink:
     def _end(self, reason: str) -> None:
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(reason)
+            self._news.set()
             for published in self.waiting:
                 self._fail(published, NotConnected(reason))
 

@@ -1,57 +1,100 @@
 """The MQTT client as the gateway sees it: a sink, and a subscriber for `gateway tail`."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.ports import Properties
+from gateway.sinks.mqtt.address import Address
+from gateway.sinks.mqtt.brokers import Brokers
+from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.dial import Dialer
-from gateway.sinks.mqtt.link import LARGEST_PACKET_BYTES, Link, Socket, connect, hang_up
+from gateway.sinks.mqtt.engine import Engine, connect, hang_up
+from gateway.sinks.mqtt.link import LARGEST_PACKET_BYTES, Link
 from gateway.sinks.mqtt.packing import pack
 from gateway.sinks.mqtt.reasons import unreachable
 from gateway.sinks.mqtt.traffic import Outgoing, Received, Will
+from gateway.sinks.mqtt.wire import probe
 
 __all__ = ["MqttClient", "Received", "Will"]
 
 _LONGEST_GOODBYE_S = 2.0
 _HEAD_BYTES = 512
 _NO_PROPERTIES = Properties()
+_PROBE_S = 30.0
+_PROBE_MORE_S = 1.0
 
 
 class MqttClient:
     """A `core.ports.Sink`, and a subscriber for `gateway tail`. One owner; `open` and `close` never overlap.
 
-    Clean start, session expiry 0: nothing is kept at the broker but retained messages. The broker's receive maximum and
-    maximum packet size are honoured. Runs on any event loop with `add_reader`, uvloop included.
+    Several addresses are tried in order; on another than the first, those before it are probed (a connection without MQTT,
+    which disturbs nothing) until one has been reachable for `return_after`: then this connection is given up.
+    Without a kept session nothing remains at the broker but retained messages. The broker's receive maximum, maximum
+    packet size and topic alias maximum are honoured. Runs on any event loop with `add_reader`, uvloop included.
     """
 
-    def __init__(self, config: MqttConfig, *, client_id: str = "", will: Will | None = None) -> None:
-        """client_id: used where the configuration has none; empty lets the broker choose."""
+    def __init__(self, config: MqttConfig, *, client_id: str = "", will: Will | Callable[[], Will] | None = None) -> None:
+        """client_id: used where the configuration has none; empty lets the broker choose. will: one, or a new one for each
+        connection."""
         self._config = config
         self._client_id = config.client_id or client_id
         self._will = will
         self._timeout_s = config.timeout / 1e9
         self._link: Link | None = None
-        self._dialer: Dialer[Socket] = Dialer(hang_up)
+        self._dialer: Dialer[Engine] = Dialer(hang_up)
+        self._prober: Dialer[None] = Dialer(lambda _: None)
+        self._probing: asyncio.Task[None] | None = None
+        self._brokers = Brokers(len(config.addresses), config.return_after / 1e9)
 
     async def open(self) -> None:
-        """Connect, and wait for the broker's acceptance. Raises NotConnected with what to do, within `timeout`.
+        """Connect to the first broker that accepts. Raises NotConnected with what to do, `timeout` per broker at the latest.
 
         Cancelling returns at once; a connection that a thread still makes is closed as soon as it is there.
         """
+        self._stop_probing()
         if self._link is not None:
             self._link.drop("opened anew")
+            self._brokers.lost(self._link.ended_at)
+            self._link = None
+        reasons = []
+        for number in self._brokers.order:
+            try:
+                self._link = await self._open(self._config.addresses[number])
+            except NotConnected as error:
+                reasons.append(str(error))
+                continue
+            self._brokers.connected(number, asyncio.get_running_loop().time())
+            if self._brokers.better:
+                self._probing = asyncio.create_task(self._return(self._link), name="mqtt: probing")
+            return
+        raise NotConnected("; ".join(reasons))
+
+    async def _open(self, address: Address) -> Link:
         link: Link | None = None
+        will = self._will() if callable(self._will) else self._will
         try:
             async with asyncio.timeout(self._timeout_s):
-                link = Link(await self._dialer.dial(lambda: connect(self._config, self._client_id, self._will)))
+                engine = await self._dialer.dial(lambda: connect(address, self._config, self._client_id, will))
+                link = Link(engine, topic_aliases=self._config.topic_aliases)
                 await link.start()
         except TimeoutError:
-            raise self._silence(link) from None
+            raise self._silence(address, link) from None
         finally:
             if link is not None and not link.up:
                 link.drop("not accepted")
-        self._link = link
+        return link
+
+    @property
+    def certificates(self) -> list[Certificate]:
+        """The broker's certificate on this connection, and the gateway's own as its file is now. Reads a file."""
+        found = [self._link.certificate] if self._link is not None and self._link.certificate else []
+        if self._config.tls.cert is not None:
+            with suppress(OSError, ValueError):  # `open` tells
+                found.append(certificate_in("gateway", self._config.tls.cert))
+        return found
 
     @property
     def most_bytes(self) -> int:
@@ -109,6 +152,7 @@ class MqttClient:
 
         Without goodbye it hangs up at once, and the broker sends the last will.
         """
+        self._stop_probing()
         if self._link is None:
             return
         if not goodbye:
@@ -121,11 +165,33 @@ class MqttClient:
             raise NotConnected("not opened")
         return self._link
 
-    def _silence(self, link: Link | None) -> NotConnected:
-        config = self._config
+    async def _return(self, link: Link) -> None:
+        loop, wait_s = asyncio.get_running_loop(), min(_PROBE_S, self._config.return_after / 4e9)
+        while True:
+            await asyncio.sleep(wait_s)
+            for number in self._brokers.better:
+                address = self._config.addresses[number]
+                if self._brokers.probed(number, await self._reachable(address), loop.time()):
+                    link.drop(f"going back to {address}")
+                    return
+
+    async def _reachable(self, address: Address) -> bool:
+        try:
+            async with asyncio.timeout(self._timeout_s + _PROBE_MORE_S):
+                await self._prober.dial(lambda: probe(address, self._config.tls, self._timeout_s))
+        except (NotConnected, TimeoutError):
+            return False
+        return True
+
+    def _stop_probing(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
+
+    def _silence(self, address: Address, link: Link | None) -> NotConnected:
         if link is None:
-            return unreachable(TimeoutError(), config.host, config.port, self._timeout_s)
+            return unreachable(TimeoutError(), address.host, address.port, self._timeout_s)
         return NotConnected(
-            f"{config.host}:{config.port} took the connection but does not answer in MQTT within {self._timeout_s:g} s: "
+            f"{address} took the connection but does not answer in MQTT within {self._timeout_s:g} s: "
             "is the port right, and does it want TLS (mqtts://)?"
         )

@@ -24,7 +24,7 @@ class Dialer(Generic[T]):
         self._threads: set[threading.Thread] = set()
 
     async def dial(self, attempt: Callable[[], T]) -> T:
-        """Run `attempt`, which returns or raises NotConnected. Cancellable at once; a late result is hung up.
+        """Run `attempt`; what it raises is raised here. Cancellable at once; a late result is hung up.
 
         Raises NotConnected without trying while too many earlier attempts hang.
         """
@@ -46,14 +46,14 @@ class Dialer(Generic[T]):
     def _run(self, attempt: Callable[[], T], loop: asyncio.AbstractEventLoop, outcome: asyncio.Future[T]) -> None:
         try:
             result = attempt()
-        except NotConnected as error:
+        except Exception as error:  # noqa: BLE001 - the top of a thread: a bug belongs to whoever waits, not to nobody
             self._post(loop, partial(self._fail, outcome, error))
             return
         if not self._post(loop, partial(self._settle, outcome, result)):
             self._hang_up(result)
 
     @staticmethod
-    def _fail(outcome: asyncio.Future[T], error: NotConnected) -> None:
+    def _fail(outcome: asyncio.Future[T], error: Exception) -> None:
         if not outcome.done():
             outcome.set_exception(error)
 

@@ -1,30 +1,26 @@
-"""One connection to the broker: paho's protocol engine on the event loop. The only file that knows paho.
+"""One connection to the broker: paho's protocol engine on the event loop.
 
 paho is used for what it does well, packets and keep alive. Its threads, its reconnecting and its retransmission stay
 unused: each connection is a fresh paho client, and what it had in flight when it broke is failed, not kept.
 """
 
 import asyncio
-import logging
-import socket
-import ssl
 from collections import deque
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.aliases import Aliases
+from gateway.sinks.mqtt.engine import Complaint, Engine, hang_up
 from gateway.sinks.mqtt.packing import Packed
-from gateway.sinks.mqtt.reasons import refusal, spell, unreachable
-from gateway.sinks.mqtt.tls import tls_context
-from gateway.sinks.mqtt.traffic import Outgoing, Received, Will, end
+from gateway.sinks.mqtt.reasons import refusal, spell
+from gateway.sinks.mqtt.traffic import Outgoing, Received, end
+from gateway.sinks.mqtt.websocket import WebSocket
+from gateway.sinks.mqtt.wire import pending
 
-Socket = mqtt.Client
 _MOST_WAITING = 10_000
 _MOST_RECEIVED = 10_000
 LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
@@ -32,66 +28,18 @@ _OVERHEAD_BYTES = 16  # fixed header 5, topic length 2, packet id 2, properties'
 _UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
 
 
-def _let_brokers_refuse() -> None:
-    """Make paho understand any reason code in a PUBACK.
-
-    It drops the connection at one that the standard does not list there, and mosquitto answers its message size limit
-    with 0x95: the same message would be sent and the connection dropped for ever.
-    """
-    for code, names in ReasonCode.names.items():
-        if code >= 0x80 and not any(PacketTypes.PUBACK in packets for packets in names.values()):
-            next(iter(names.values())).append(PacketTypes.PUBACK)
-
-
-_let_brokers_refuse()
-
-
-def connect(config: MqttConfig, client_id: str, will: Will | None) -> Socket:
-    """Make a client with a connected socket, CONNECT still to be sent. Blocks: for a thread. Raises NotConnected."""
-    v5 = config.version == "5"
-    client = mqtt.Client(
-        CallbackAPIVersion.VERSION2,
-        client_id=client_id,
-        clean_session=None if v5 else True,
-        protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
-        reconnect_on_failure=False,
-    )
-    client.connect_timeout = config.timeout / 1e9
-    client.max_inflight_messages_set(0)  # Link keeps the window; paho's costs a scan per acknowledgement
-    client.on_socket_register_write = _ignore  # without one paho writes at once, on this thread
-    if will is not None:
-        client.will_set(will.topic, will.payload, qos=1, retain=True)
-    if config.username:
-        client.username_pw_set(config.username, config.password.get_secret_value() or None)
-    failure = None
-    try:
-        if config.secure:
-            client.tls_set_context(tls_context(config.tls))
-            client.tls_insecure_set(config.tls.insecure)
-        clean: Any = True if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
-        client.connect(config.host, config.port, config.keepalive // 1_000_000_000, clean_start=clean)
-    except (OSError, ValueError) as error:
-        failure = unreachable(error, config.host, config.port, config.timeout / 1e9)
-    if failure is not None:
-        raise failure  # out here: as the error's context, paho's frames would keep its half-made socket open
-    return client
-
-
-def hang_up(client: Socket) -> None:
-    """Close the connection without a word."""
-    client.on_socket_close = client.on_socket_register_write = client.on_disconnect = None
-    sock = client.socket()
-    if sock is not None:
-        sock.close()
-
-
 class Link:
     """One connection, from a connected socket to its end. Everything here happens on the event loop; the thread that
     made the connection is over by then."""
 
-    def __init__(self, client: mqtt.Client) -> None:
+    def __init__(self, client: Engine, *, topic_aliases: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._client = client
+        self._wire = client.wire
+        self.certificate = client.certificate
+        self._may_alias = topic_aliases
+        self._aliases: Aliases | None = None
+        self._subscribed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
         self._sent: dict[int, Outgoing] = {}  # by packet id
@@ -103,10 +51,10 @@ class Link:
         self.most_bytes = LARGEST_PACKET_BYTES
         self._can_retain = True
         self._fd = -1
-        self._secure = False
+        self.ended_at = 0.0
         self._reading = self._writing = False
         self._timer: asyncio.TimerHandle | None = None
-        self._complaint = _Complaint()
+        self._complaint = Complaint()
 
     @property
     def up(self) -> bool:
@@ -115,10 +63,7 @@ class Link:
 
     async def start(self) -> None:
         """Send CONNECT and return when it is accepted. Raises NotConnected."""
-        sock: Any = self._client.socket()
-        self._fd = sock.fileno()
-        self._secure = isinstance(sock, ssl.SSLSocket)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._fd = self._wire.fileno()
         client = self._client
         client.enable_logger(self._complaint.logger)
         client.on_connect = self._on_connect
@@ -168,6 +113,7 @@ class Link:
 
     async def subscribe(self, topic_filter: str, qos: int) -> None:
         """Return on the SUBACK. Raises Permanent, NotConnected."""
+        self._subscribed = True
         try:
             _, packet_id = self._client.subscribe(topic_filter, qos)
         except ValueError as error:
@@ -190,9 +136,12 @@ class Link:
         return self._received.popleft()
 
     def _send(self, outgoing: Outgoing) -> None:
-        packed: Any = None if outgoing.properties is None else Packed(outgoing.properties)
+        topic = outgoing.topic
+        if self._aliases is not None:
+            topic, outgoing.alias = self._aliases.use(topic)
+        packed: Any = None if outgoing.properties is None else Packed(outgoing.properties, outgoing.alias)
         try:
-            info = self._client.publish(outgoing.topic, outgoing.payload, 1, outgoing.retain and self._can_retain, packed)
+            info = self._client.publish(topic, outgoing.payload, 1, outgoing.retain and self._can_retain, packed)
         except ValueError as error:
             outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
             return
@@ -211,23 +160,38 @@ class Link:
         if self._fd < 0 or not self._reading:
             return
         self._client.loop_read()
-        sock = self._client.socket()
+        if self._fd >= 0 and isinstance(self._wire, WebSocket) and self._wire.unsent:
+            self._write()  # the answer to a ping
         if len(self._received) >= _MOST_RECEIVED:
             self._watch_reads(False)
-        elif self._secure and isinstance(sock, ssl.SSLSocket) and sock.pending():
-            # Decrypted bytes wait in the TLS layer, where no selector sees them.
+        elif self._fd >= 0 and pending(self._wire):
             self._loop.call_soon(self._read)
 
     def _write(self) -> None:
         if self._fd < 0:
             return
+        if not self._flush():
+            return
         self._client.loop_write()
-        if self._fd >= 0 and self._client.want_write() != self._writing:
+        if self._fd >= 0 and self._wants_write() != self._writing:
             self._writing = not self._writing
             if self._writing:
                 self._loop.add_writer(self._fd, self._write)
             else:
                 self._loop.remove_writer(self._fd)
+
+    def _wants_write(self) -> bool:
+        return self._client.want_write() or (isinstance(self._wire, WebSocket) and self._wire.unsent)
+
+    def _flush(self) -> bool:
+        """Send what a WebSocket has taken from paho; False when it is broken."""
+        try:
+            if isinstance(self._wire, WebSocket):
+                self._wire.flush()
+        except OSError as error:
+            self.drop(f"the connection is broken: {error}")
+            return False
+        return True
 
     def _tick(self) -> None:
         """Keep alive: paho sends PINGREQ when due and gives up when nothing came back."""
@@ -256,6 +220,7 @@ class Link:
         if self._timer is not None:
             self._timer.cancel()
         self.gone.set_result(reason)
+        self.ended_at = self._loop.time()
         self._arrival.set()
         lost = NotConnected(reason)
         for future in (self._accepted, *self._subscribing.values()):
@@ -279,6 +244,8 @@ class Link:
         self._window = getattr(properties, "ReceiveMaximum", self._window)
         self.most_bytes = getattr(properties, "MaximumPacketSize", self.most_bytes)
         self._can_retain = bool(getattr(properties, "RetainAvailable", True))
+        if self._may_alias and (most := getattr(properties, "TopicAliasMaximum", 0)):
+            self._aliases = Aliases(most)
         if getattr(properties, "MaximumQoS", 1) < 1:
             self._finish("the broker does not take QoS 1")
         elif not self._accepted.done():
@@ -296,13 +263,15 @@ class Link:
         else:
             reason = self._complaint.text or "the broker closed the connection"
         if not self._accepted.done():
-            doubt = ", and does it want a client certificate (mqtt.tls.cert)?" if self._secure else "?"
+            doubt = ", and does it want a client certificate (mqtt.tls.cert)?" if self.certificate else "?"
             reason += f" before it accepted: does it speak this MQTT version (mqtt.version){doubt}"
         self._finish(reason)
 
     def _on_publish(self, _c: object, _u: object, packet_id: int, code: ReasonCode, _p: object) -> None:
         outgoing = self._sent.pop(packet_id, None)
         if outgoing is not None:
+            if outgoing.alias and self._aliases is not None and not code.is_failure:
+                self._aliases.acknowledged(outgoing.topic, outgoing.alias)
             end(outgoing.future, refusal(code.value, code.getName(), outgoing.topic) if code.is_failure else None)
         if self._waiting:
             self._loop.call_soon(self._send_waiting)
@@ -314,27 +283,11 @@ class Link:
             end(future, Permanent(f"the broker refuses the subscription: {refused}") if refused else None)
 
     def _on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
+        if not self._subscribed:
+            return  # of a session that the broker has kept, and nobody here asks for it
         try:
             topic = message.topic
         except UnicodeDecodeError:
             return
         self._received.append(Received(topic, bytes(message.payload), message.qos, message.retain, message.dup))
         self._arrival.set()
-
-
-class _Complaint(logging.Handler):
-    """Keeps paho's last error message, the only place where it says why a connection broke."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text = ""
-        self.logger = logging.Logger("paho", logging.ERROR)
-        self.logger.addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Called by logging."""
-        self.text = record.getMessage().removeprefix("failed to receive on socket: ")
-
-
-def _ignore(*_: object) -> None:
-    pass

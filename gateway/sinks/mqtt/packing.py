@@ -39,13 +39,17 @@ def pack(properties: Properties) -> bytes:
     return b"".join(parts)
 
 
+def is_text(content_type: str) -> bool:
+    """Whether a payload of this type is UTF-8 text: the payload format indicator."""
+    return content_type.startswith("text/") or content_type.endswith("json")
+
+
 @lru_cache(64)
 def _constant(content_type: str) -> bytes:
     """The content type, and that the payload is UTF-8 text where it says so."""
     if not content_type:
         return b""
-    utf8 = content_type.startswith("text/") or content_type.endswith("json")
-    return (_FORMAT_IS_UTF8 if utf8 else b"") + _CONTENT_TYPE + _text(content_type)
+    return (_FORMAT_IS_UTF8 if is_text(content_type) else b"") + _CONTENT_TYPE + _text(content_type)
 
 
 def _text(text: str) -> bytes:

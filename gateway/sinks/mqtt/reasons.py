@@ -17,7 +17,7 @@ _ADVICE = {
     0x9B: "the broker does not take QoS 1",
 }  # reason codes of CONNACK and DISCONNECT (MQTT 5.0, 3.2.2.2 and 3.14.2.1)
 _NEVER = frozenset({0x87, 0x90, 0x95, 0x99, 0x9A, 0x9B})
-_HOSTNAME_MISMATCH, _IP_MISMATCH, _EXPIRED = 62, 64, 10  # X509_V_ERR_*, openssl/x509_vfy.h
+_HOSTNAME_MISMATCH, _IP_MISMATCH, _NOT_YET_VALID, _EXPIRED = 62, 64, 9, 10  # X509_V_ERR_*, openssl/x509_vfy.h
 
 
 def spell(code: int, name: str) -> str:
@@ -35,12 +35,13 @@ def refusal(code: int, name: str, topic: str) -> GatewayError:
     return Permanent(text) if code in _NEVER else Retryable(text)
 
 
-def unreachable(error: Exception, host: str, port: int, timeout_s: float) -> NotConnected:
-    """The error for a connection that could not be made: name, TCP or TLS."""
+def unreachable(error: Exception, host: str, port: int, timeout_s: float, server_name: str = "") -> NotConnected:
+    """The error for a connection that could not be made: name, TCP or TLS. server_name: what the certificate should have
+    been for, where that is not the host."""
     place = f"{host}:{port}"
     match error:
         case ssl.SSLCertVerificationError():
-            text = f"{place}: {_certificate(error, host)}"
+            text = f"{place}: {_certificate(error, server_name or host)}"
         case ssl.SSLError():
             text = f"{place}: TLS failed ({_cause(error)}): is this the broker's TLS port?"
         case socket.gaierror() | UnicodeError():
@@ -62,12 +63,17 @@ def _words(name: str) -> str:
     return name[:1].lower() + name[1:].replace("authorized", "authorised")
 
 
-def _certificate(error: ssl.SSLCertVerificationError, host: str) -> str:
+def _certificate(error: ssl.SSLCertVerificationError, name: str) -> str:
     what = error.verify_message.rstrip(".")
     if error.verify_code in {_HOSTNAME_MISMATCH, _IP_MISMATCH}:
-        return f"the broker's certificate is not for {host!r}: use the name in the certificate in mqtt.url ({what})"
+        return (
+            f"the broker's certificate is not for {name!r}: use the name in the certificate in mqtt.url, or set "
+            f"mqtt.tls.server_name to it ({what})"
+        )
     if error.verify_code == _EXPIRED:
         return "the broker's certificate has expired: renew it, or check this machine's clock"
+    if error.verify_code == _NOT_YET_VALID:
+        return "the broker's certificate is not valid yet: check this machine's clock"
     return f"the broker's certificate is not trusted: set mqtt.tls.ca to its CA's PEM file ({what})"
 
 

@@ -1,10 +1,12 @@
 """The TLS side of the connection to the broker."""
 
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
 
 from gateway.core.errors import NotConnected
+from gateway.sinks.mqtt.certificates import Certificate, certificate_of
 from gateway.sinks.mqtt.config import MqttTls
 
 
@@ -16,6 +18,8 @@ def tls_context(config: MqttTls) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if config.alpn:
+        context.set_alpn_protocols(list(config.alpn))
     if config.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -29,6 +33,32 @@ def tls_context(config: MqttTls) -> ssl.SSLContext:
         # An empty password: OpenSSL would ask for one on the terminal if the key were encrypted.
         _read("cert", config.cert, lambda path: context.load_cert_chain(path, key, password=""))
     return context
+
+
+def secured(sock: socket.socket, host: str, config: MqttTls) -> tuple[ssl.SSLSocket, Certificate]:
+    """Make the TLS handshake on a connected socket with a timeout; the broker's certificate beside it.
+
+    Raises NotConnected for files, pins and ALPN, OSError (with ssl.SSLError) for the rest. The socket is the caller's.
+    """
+    name = config.server_name or host
+    wrapped = tls_context(config).wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+    try:
+        wrapped.do_handshake()
+        certificate = certificate_of("broker", wrapped.getpeercert(binary_form=True) or b"")
+        _check_pin(certificate, config)
+    except BaseException:
+        wrapped.close()
+        raise
+    return wrapped, certificate
+
+
+def _check_pin(seen: Certificate, config: MqttTls) -> None:
+    if config.pin and not {seen.fingerprint, seen.key_fingerprint} & set(config.pin):
+        raise NotConnected(
+            f"the broker's certificate ({seen.subject}) has none of the fingerprints in mqtt.tls.pin; seen: public key "
+            f"{seen.key_fingerprint}, certificate {seen.fingerprint}. If the broker was given a new key on purpose, pin the "
+            f"public key's; if not, somebody else answers"
+        )
 
 
 def _read(setting: str, path: Path, load: Callable[[Path], None]) -> None:

@@ -8,10 +8,12 @@ from gateway.core.errors import GatewayError
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """The last will: what the broker publishes, retained and at QoS 1, when this client vanishes (MQTT 5.0, 3.1.2.5)."""
+    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5)."""
 
     topic: str
     payload: bytes
+    content_type: str = ""
+    retain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +29,15 @@ class Received:
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
-    """A message to publish, and the future that its PUBACK ends. properties: packed; None in MQTT 3.1.1."""
+    """A message to publish, and the future that its PUBACK ends. properties: packed; None in MQTT 3.1.1. alias: the topic
+    alias it was sent with."""
 
     topic: str
     payload: bytes
     retain: bool
     properties: bytes | None
     future: asyncio.Future[None]
+    alias: int = 0
 
     def fail(self, error: GatewayError) -> None:
         """End the future with `error`, unless it has ended."""

@@ -14,6 +14,10 @@ def _is_single(_: ModbusDevice, tag: ModbusTag) -> bool:
     return tag.value_type == "float32" and tag.offset == 0
 
 
+def _is_logical(_: ModbusDevice, tag: ModbusTag) -> bool:
+    return tag.value_type == "bool" and not tag.labels
+
+
 def _plan(entries: Sequence[DeviceEntry]) -> list[str]:
     return [
         f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}, {request.table} "
@@ -34,5 +38,15 @@ def _build(entries: Sequence[DeviceEntry], clock: Clock) -> list[Source]:
 
 
 KIND = SourceKind(
-    "modbus", ModbusDevice, ModbusTag, check_tag, _is_single, interval_ns, _plan, _build, check_tags, check_devices
+    "modbus",
+    ModbusDevice,
+    ModbusTag,
+    check_tag,
+    _is_single,
+    interval_ns,
+    _plan,
+    _build,
+    check_tags,
+    check_devices,
+    _is_logical,
 )

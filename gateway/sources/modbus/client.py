@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import struct
+import termios
 from typing import Any, Final
 
 from pymodbus.transport.serialtransport import create_serial_connection
@@ -53,14 +54,20 @@ class ModbusLink:
             raise NotConnected(f"{self._name} did not accept a connection within {timeout_s:g} s") from None
         except OSError as error:
             raise NotConnected(f"{self._name}: {error.strerror or error}") from error
+        except (termios.error, ValueError) as error:  # what the port's driver says of its settings is no OSError
+            to = self._endpoint
+            line = f"{to.baudrate} baud, {to.bytesize} bits, parity {to.parity}, {to.stopbits} stop bits"
+            raise NotConnected(f"{to.path} does not take {line}: {error.args[-1]}") from error
         self._last_unit, self._dirty = -1, False
 
     async def _dial(self) -> tuple[Any, "_Conversation"]:
         loop, to = asyncio.get_running_loop(), self._endpoint
         if to.is_serial:
-            return await create_serial_connection(  # type: ignore[return-value]
+            pair = await create_serial_connection(
                 loop, self._converse, to.path, to.baudrate, to.bytesize, to.parity, to.stopbits, 0
             )
+            await asyncio.sleep(0)  # the transport sets itself up in a callback, which a close before it would break
+            return pair  # type: ignore[return-value]
         if to.scheme == "udp":
             return await loop.create_datagram_endpoint(self._converse, remote_addr=(to.host, to.port))
         if to.scheme == "tls":

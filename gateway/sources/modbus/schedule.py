@@ -22,12 +22,17 @@ class Timed(Protocol):
 
 T = TypeVar("T", bound=Timed)
 
+_PATIENCE_NS = 5_000_000_000
+_FAVOUR_EVERY = 16
+
 
 class Schedule(Generic[T]):
     """Items due at start + phase + k * interval. All times are ns of the monotonic clock.
 
     An item is ready from its due time on; among ready ones the nearest deadline (due + interval) comes first, so a slow
-    group never holds up a fast one, and an overloaded connection serves all in turn.
+    group never holds up a fast one. Where that leaves no time for slow groups, every sixteenth turn goes to the item that
+    has waited longest, if that is more than 5 s: an hourly value comes even when a group of 100 ms is more than its device
+    can do.
     """
 
     def __init__(self) -> None:
@@ -35,6 +40,7 @@ class Schedule(Generic[T]):
         self._waiting: list[tuple[int, int, int, T]] = []
         self._ready: list[tuple[int, int, int, T]] = []
         self._order = count()
+        self._served = 0
 
     def restart(self, items: Iterable[T], now_ns: int) -> None:
         """Forget everything; these items are due at their phase from now."""
@@ -72,6 +78,9 @@ class Schedule(Generic[T]):
         missed = following - item.cycle - 1
         self.remove(item)
         self._put(item, start_ns + following * item.interval_ns, following)
+        self._served += 1
+        if self._served % _FAVOUR_EVERY == 0:
+            self._favour(now_ns)
         return missed
 
     def defer(self, item: T, due_ns: int) -> None:
@@ -104,6 +113,13 @@ class Schedule(Generic[T]):
                     heap.pop()
                     heapify(heap)
                     return
+
+    def _favour(self, now_ns: int) -> None:
+        """Put the item that has waited longest first, if it has waited too long."""
+        oldest = min(self._ready, key=lambda entry: entry[3].due_ns, default=None)
+        if oldest is not None and now_ns - oldest[3].due_ns > _PATIENCE_NS:
+            self.remove(oldest[3])
+            heappush(self._ready, (0, *oldest[1:]))
 
     def _put(self, item: T, due_ns: int, cycle: int) -> None:
         item.due_ns, item.cycle = due_ns, cycle

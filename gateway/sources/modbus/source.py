@@ -23,11 +23,13 @@ from gateway.sources.modbus.unit import Fault, Poll, Unit
 _NS = 1_000_000_000
 _LOOK_NS = _NS  # an idle connection is looked at this often
 _TIMEOUTS_TO_DOWN = 2
+_UNITS_TO_LOST = 5  # this many that used to answer time out, nobody answering in between: it is the connection
 _CONNECT_TIMEOUTS = 3  # room for one lost SYN, which is sent again after a second
 
 _BUSY = (5, 6)
 _BUSY_RETRIES = 3
 _BUSY_WAIT_NS = 100_000_000
+_PASSING_TURNS = 3  # busy, or a wrong reply, for so many turns in a row is not worth telling
 _ADDRESS = (1, 2, 3)
 _ILLEGAL_FUNCTION = 1
 _BEHIND_GATEWAY = (10, 11)
@@ -60,6 +62,8 @@ class ModbusSource:
         self._schedule: Schedule[Poll] = Schedule()
         self._out: deque[Reading] = deque()
         self._lost = ""
+        self._unheard: set[Unit] = set()
+        self._is_stream = not endpoint.is_serial and endpoint.scheme != "udp"
         self._counters = ConnectionCounters()
 
     @property
@@ -72,6 +76,7 @@ class ModbusSource:
         await self._link.open(_CONNECT_TIMEOUTS * max(unit.timeout_s for unit in self._units))
         self._counters.connects += 1
         self._out.clear()
+        self._unheard.clear()
         self._lost = ""
         for unit in self._units:
             unit.reset()
@@ -152,13 +157,14 @@ class ModbusSource:
         except NoReply as error:
             counters.timeouts += 1
             self._unanswered(poll, Quality.BAD_TIMEOUT, str(error), silent=True)
-        except BadReply:
+        except BadReply as error:
             counters.bad_replies += 1
             self._alive(unit)
-            self._give_up(poll, Quality.BAD_COMM_FAILURE)
+            self._mistaken(poll, str(error))
         except ExceptionReply as error:
             counters.exception(error.code)
             counters.replied(self._clock.monotonic() - began_s)
+            self._unheard.clear()
             if error.code in _BEHIND_GATEWAY:
                 self._unanswered(poll, Quality.BAD_NOT_CONNECTED, str(error), silent=False)
             else:
@@ -200,16 +206,32 @@ class ModbusSource:
             self._bad(poll, quality)
             return
         if code in _BUSY:
-            self._busy(poll)
+            self._busy(poll, code)
             return
         poll.failures += 1
         if code not in _ADDRESS and poll.failures == 1:  # it may pass; only a lasting failure is looked into
             self._give_up(poll, quality)
             return
-        if len(poll.request.spans) > 1 and code != _ILLEGAL_FUNCTION:
+        fault = Fault(quality, EXCEPTIONS.get(code, f"exception {code}"))
+        self._search(poll, fault, can_split=code != _ILLEGAL_FUNCTION)
+
+    def _mistaken(self, poll: Poll, reason: str) -> None:
+        """A reply that does not fit the request. Some devices always give one where a request goes past what they have."""
+        if poll.retired:
+            self._bad(poll, Quality.BAD_COMM_FAILURE)
+            return
+        poll.failures += 1
+        if poll.failures <= _PASSING_TURNS:
+            self._give_up(poll, Quality.BAD_COMM_FAILURE)
+        else:
+            self._search(poll, Fault(Quality.BAD_COMM_FAILURE, reason))
+
+    def _search(self, poll: Poll, fault: Fault, *, can_split: bool = True) -> None:
+        """A request fails for good: halve it until the culprit is alone; that is left alone for a while."""
+        quality = fault.quality
+        if len(poll.request.spans) > 1 and can_split:
             self._schedule.replace(poll, poll.unit.split(poll))
             return
-        fault = Fault(quality, EXCEPTIONS.get(code, f"exception {code}"))
         poll.condemn(fault, self._now_ns() + round(next(poll.refusals) * _NS))
         self._give_up(poll, quality)
         if joined := poll.unit.join(poll):
@@ -228,14 +250,18 @@ class ModbusSource:
         for part in parts:
             self._schedule.remove(part)
 
-    def _busy(self, poll: Poll) -> None:
+    def _busy(self, poll: Poll, code: int) -> None:
         """Wait and ask again, while others have the line; but not beyond this turn."""
         poll.busy += 1
-        again_ns = self._now_ns() + poll.busy * _BUSY_WAIT_NS
+        now_ns = self._now_ns()
+        again_ns = now_ns + poll.busy * _BUSY_WAIT_NS
         if poll.busy <= _BUSY_RETRIES and again_ns < poll.due_ns + poll.interval_ns:
             self._schedule.defer(poll, again_ns)
             return
         poll.busy = 0
+        poll.failures += 1
+        if poll.failures > _PASSING_TURNS or poll.unit.is_unknown:  # told, and still asked at every turn
+            poll.condemn(Fault(Quality.BAD_COMM_FAILURE, EXCEPTIONS[code]), now_ns)
         self._give_up(poll, Quality.BAD_COMM_FAILURE)
 
     def _unanswered(self, poll: Poll, quality: Quality, reason: str, *, silent: bool) -> None:
@@ -246,6 +272,8 @@ class ModbusSource:
             return
         unit.timeouts += 1
         poll.failures += 1
+        if silent and unit.heard:
+            self._unheard.add(unit)
         now_ns = self._now_ns()
         self._give_up(poll, quality, catch_up=False)
         if unit.down or unit.timeouts >= _TIMEOUTS_TO_DOWN:
@@ -255,6 +283,8 @@ class ModbusSource:
             poll.condemn(Fault(quality, reason), now_ns + round(next(poll.retries) * _NS))
         else:
             self._spare_cycle(unit, quality, now_ns)
+        if self._is_stream and len(self._unheard) >= _UNITS_TO_LOST:
+            self._lost = f"{self._url}: {len(self._unheard)} units that used to answer fell silent together: {reason}"
 
     def _spare_cycle(self, unit: Unit, quality: Quality, now_ns: int) -> None:
         self._schedule.current(now_ns)
@@ -272,7 +302,8 @@ class ModbusSource:
             self._lost = f"{self._url}: no unit answers ({unit.down})"
 
     def _alive(self, unit: Unit) -> None:
-        unit.timeouts = 0
+        self._unheard.clear()
+        unit.timeouts, unit.heard = 0, True
         if unit.down:
             unit.down, unit.probing = "", None
             unit.probe_delays = full_jitter()

@@ -85,7 +85,8 @@ class Poll:
 class Unit:
     """One configured device: a unit id on a connection.
 
-    polls: its requests as they stand now. timeouts: unanswered requests in a row. down: why it counts as gone, empty while
+    polls: its requests as they stand now. timeouts: unanswered requests in a row. heard: it has answered on this connection.
+    down: why it counts as gone, empty while
     it answers. silent: gone without any reply, not even of a gateway before it. probing: the one request that is sent while
     it is down. asking: that one is under way. changed: faults came or went since `news`. phase: where in the first second
     its turns begin, 0 to 1.
@@ -107,6 +108,7 @@ class Unit:
     def reset(self) -> None:
         """A new connection: what failed keeps its requests apart and is tried at once."""
         self.timeouts = 0
+        self.heard = False
         self.down = ""
         self.silent = False
         self.changed = False
@@ -190,12 +192,17 @@ class Unit:
         breaker = "closed" if not self.down else "half_open" if self.asking else "open"
         return self.counters.stats() | {"breaker": breaker, "requests_planned": len(self.polls)}
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing better than `down` has been told of it on this connection."""
+        return self._told is None or self._told.state == "down"
+
     def news(self, *, answered: bool) -> DeviceState | None:
         """The unit's state when it is other than the last one told.
 
         While requests are being split, news waits for the result, unless values were just `answered` for the first time.
         """
-        first = answered and (self._told is None or self._told.state == "down")
+        first = answered and self.is_unknown
         settled = self.changed and not any(poll.suspect for poll in self.polls)
         if not (first or settled or self.down):
             return None

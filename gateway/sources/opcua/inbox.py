@@ -1,6 +1,7 @@
 """The bounded queue between a source's tasks and its reader."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,6 +18,7 @@ class Inbox:
         self._limit = limit
         self._held = 0
         self._blocks: list[SampleBlock] = []
+        self._late: SampleBlock | None = None
         self._state: DeviceState | None = None
         self._told: DeviceState | None = None
         self._others: list[Event | ObjectBlock] = []
@@ -24,14 +26,25 @@ class Inbox:
         self._news = asyncio.Event()
 
     async def put(self, block: SampleBlock) -> None:
-        """Add samples, once there is room."""
-        while self._held and self._held + len(block) > self._limit:
+        """Add samples, once there is room. Cancelled, it adds them at once: a lost connection costs nothing received."""
+        try:
+            while self._held and self._held + len(block) > self._limit:
+                self._room.clear()
+                await self._room.wait()
+        finally:
+            if len(block):
+                self._held += len(block)
+                self._blocks.append(block)
+                self._news.set()
+
+    async def put_late(self, block: SampleBlock) -> None:
+        """Add samples of the past, taken when nothing else waits; returns when they are. One caller at a time."""
+        if len(block):
+            self._late = replace(block, history=True)
+            self._news.set()
+        while self._late is not None:
             self._room.clear()
             await self._room.wait()
-        if len(block):
-            self._held += len(block)
-            self._blocks.append(block)
-            self._news.set()
 
     def tell(self, state: DeviceState) -> None:
         """Set the device state; told once, and only when it differs from the one told before."""
@@ -49,14 +62,17 @@ class Inbox:
         self._news.set()
 
     def take(self) -> Reading | None:
-        """The state if there is news, else an event or objects, else everything that waits as one block, else None."""
+        """The state if there is news, else an event or objects, else all samples that wait as one block, else the past, else
+        None."""
         if self._state is not None:
             self._told, self._state = self._state, None
             return self._told
         if self._others:
             return self._others.pop(0)
         if not self._blocks:
-            return None
+            late, self._late = self._late, None
+            self._room.set()
+            return late
         blocks, self._blocks, self._held = self._blocks, [], 0
         self._room.set()
         if len(blocks) == 1:

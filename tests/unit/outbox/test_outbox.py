@@ -165,6 +165,24 @@ async def test_closing_writes_everything_in_flight_or_not_and_is_clean(tmp_path)
         assert [m.seq for m in await rig.drain()] == [1, 2, 3]
 
 
+async def test_unclean_stops_are_known_until_a_boot_has_kept_that_it_told_of_them(tmp_path):
+    async with Rig(tmp_path / "o.db") as first:
+        await first.crash()
+        async with Rig(tmp_path / "o.db", "b2") as second:
+            second.outbox.put(message(1))  # the news of b1, lost with b2
+            await second.crash()
+            async with Rig(tmp_path / "o.db", "b3") as third:
+                assert [boot.boot for boot in third.outbox.unclean] == ["b1", "b2"]
+                third.outbox.put(message(2))
+                await third.commit()
+                await third.crash()
+                async with Rig(tmp_path / "o.db", "b4") as fourth:
+                    assert [boot.boot for boot in fourth.outbox.unclean] == ["b3"]
+                    fourth.outbox.put(message(3))
+                async with Rig(tmp_path / "o.db", "b5") as fifth:
+                    assert not fifth.outbox.unclean
+
+
 async def test_an_unclean_stop_is_known_at_the_next_start(tmp_path):
     async with Rig(tmp_path / "o.db") as rig:
         await rig.crash()

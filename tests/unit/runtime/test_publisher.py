@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import pytest
+import structlog
 
 from gateway.core.errors import GatewayError, Permanent, Retryable
 from gateway.core.messages import Lane, Message
@@ -422,6 +423,71 @@ async def test_a_slow_broker_is_not_a_lost_one(bench: Bench) -> None:
         bench.sink.ack()
         await settle()
     assert bench.sink.closes == 0
+
+
+async def test_a_slow_broker_with_much_in_flight_is_not_a_lost_one_either(bench: Bench) -> None:
+    """Each message waits longer than ten timeouts, but none is overtaken."""
+    bench.sink.auto_ack = False
+    bench.outbox.put(40)
+    await settle()
+    for _ in range(40):
+        await bench.clock.advance(4.8)
+        bench.sink.ack()
+        await settle()
+    assert (bench.sink.closes, bench.publisher.acked) == (0, 40)
+
+
+async def test_a_puback_that_was_overtaken_ten_timeouts_ago_is_lost(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(200)
+    await settle()
+    await bench.clock.advance(1)
+    for second in range(53):
+        assert second > 50 or bench.sink.closes == 0, second
+        if bench.sink.is_open:
+            bench.sink.waiting[-1].future.set_result(None)
+        await bench.clock.advance(1)
+    assert bench.sink.closes == 1
+    assert "release 1" in bench.outbox.journal
+
+
+async def test_connections_that_do_not_last_give_a_hint_once(bench: Bench) -> None:
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(6):
+            await bench.lose()
+            await bench.clock.advance(9)
+    hints = [entry for entry in logs if "hint" in entry]
+    assert len(hints) == 1
+    assert "another gateway with this name" in hints[0]["hint"]
+    assert hints[0]["in_a_row"] == 3
+
+
+async def test_connections_that_last_give_none(bench: Bench) -> None:
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(6):
+            await bench.clock.advance(40)
+            await bench.lose()
+    assert not [entry for entry in logs if "hint" in entry]
+
+
+async def test_the_first_attempt_may_wait_and_a_stop_does_not() -> None:
+    sink, outbox, clock = FakeSink(), FakeOutbox(), ManualClock()
+    publisher = Publisher(
+        sink, outbox, clock, in_flight=4, ack_timeout_s=5, layout=FakeLayout(), status=FakeStatus(),
+        set_live=outbox.set_live, first_delay_s=7.0,
+    )  # fmt: skip
+    run = asyncio.create_task(publisher.run())
+    await clock.advance(6.5)
+    assert sink.opens == 0
+    await clock.advance(1)
+    assert sink.opens == 1
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
+    again = asyncio.create_task(publisher.run())
+    await settle()
+    await publisher.stop(1, (STATUS, b"offline"))
+    await until(again.done, 1.0, "stopped while it waited")
+    assert sink.opens == 1
 
 
 async def test_attempts_back_off_for_ever_and_a_short_connection_does_not_reset_them(bench: Bench) -> None:

@@ -27,7 +27,7 @@ def test_every_device_is_down_until_it_speaks() -> None:
 
 
 async def test_a_change_of_state_or_reason_is_news_once() -> None:
-    """`changed` returns until `current` is asked; the same again is none."""
+    """`changed` returns once for each; the same again is none."""
     board = StatusBoard(2, "t", text)
     assert not await is_news(board)
     for state in (DeviceState(1, "ok"), DeviceState(1, "degraded", "a"), DeviceState(1, "degraded", "b")):
@@ -49,3 +49,12 @@ async def test_who_waits_is_woken_and_sees_the_newest_only() -> None:
     await asyncio.wait_for(waiting, 1)
     assert board.current()[1] == b"0=ok:x"
     assert not await is_news(board)
+
+
+async def test_it_can_be_woken_without_a_new_state() -> None:
+    """A host asks for births again: nothing has changed, and there is something to tell."""
+    board = StatusBoard(1, "t", text)
+    board.wake()
+    assert await is_news(board)
+    assert not await is_news(board)
+    assert board.states()[0] == DeviceState(0, "down", "starting")

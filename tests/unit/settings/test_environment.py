@@ -35,7 +35,7 @@ REFUSED = {
     "GATEWAY__MQT__URL": "GATEWAY__MQTT...",
     "GATEWAY__": "not a known setting",
     "GATEWAY__MQTT__ULR": "url?",
-    "GATEWAY__MQTT__URL__HOST": "a valid string",
+    "GATEWAY__MQTT__URL__HOST": "one address or a list",
     "GATEWAY__MQTT__TLS__CAA": "ca?",
     "GATEWAY__MQTT__URL": "mqtt://",
     "GATEWAY__MQTT": "not valid JSON",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import load
-from tests.unit.settings.folders import CSV, LINE, PRESS, write
+from tests.unit.settings.folders import CSV, LINE, PRESS, ROOT, write
 
 SECOND = 1_000_000_000
 
@@ -129,3 +129,17 @@ def test_a_large_inline_file_loads_in_reasonable_time(tmp_path: Path) -> None:
     tags = "".join(f"  - {{name: t{i}, node: ns=2;i={i}, deadband: 1%}}\n" for i in range(3000))
     settings = load(write(tmp_path, {"devices/line.yaml": LINE + tags}))
     assert len(settings.table) == 3003
+
+
+def test_a_device_says_what_it_publishes_differently(tmp_path):
+    """`publish:` in a device file; the others leave everything to gateway.yaml."""
+    own = {
+        "gateway.yaml": ROOT + "publish: {format: json+zstd}\n",
+        "devices/press.yaml": PRESS + "publish: {format: cbor}\n",
+    }
+    settings = load(write(tmp_path, own))
+    assert settings.root.publish.format == "json+zstd"
+    assert dict(zip(settings.table.devices, [p.format for p in settings.publishing], strict=True)) == {
+        "line": None,
+        "press": "cbor",
+    }

@@ -39,12 +39,58 @@ ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
     "size without unit": ("gateway.yaml", "name: g\noutbox:\n  max_bytes: 512\n", (3, "outbox.max_bytes", "512MiB")),
     "broker url": ("gateway.yaml", "name: g\nmqtt:\n  url: tcp://h\n", (3, "mqtt.url", "mqtt://")),
     "topic root": ("gateway.yaml", "name: g\nmqtt:\n  root: a//b\n", (3, "mqtt.root", "empty topic level")),
+    "template without tag": ("gateway.yaml", "name: g\npublish: {topic: 'a/{device}'}\n", (2, "publish.topic", "no {tag}")),
+    "template with a wildcard": ("gateway.yaml", "name: g\npublish:\n  topic: '+/{tag}'\n", (3, "publish.topic", "'+'")),
+    "template with a hash": ("gateway.yaml", "name: g\npublish:\n  topic: '{tag}/#'\n", (3, "publish.topic", "'#'")),
+    "template with an empty level": ("gateway.yaml", "name: g\npublish:\n  topic: '{device}//{tag}'\n",
+                                     (3, "publish.topic", "empty topic level")),
+    "template for the broker": ("gateway.yaml", "name: g\npublish:\n  topic: '$share/{tag}'\n",
+                                (3, "publish.topic", "begin with $")),
+    "template with a stray brace": ("gateway.yaml", "name: g\npublish:\n  topic: '{device/{tag}'\n",
+                                    (3, "publish.topic", "brace without its partner")),
+    "template with a strange field": ("gateway.yaml", "name: g\npublish:\n  topic: '{Site X}/{tag}'\n",
+                                      (3, "publish.topic", "not the name of a field")),
+    "template that is a number": ("gateway.yaml", "name: g\npublish:\n  topic: 5\n", (3, "publish.topic", "topic template")),
+    "unknown field": ("gateway.yaml", "name: g\npublish:\n  layout: tag\n  topic: '{sit}/{device}/{tag}'\n",
+                      (4, "publish.topic", "{sit} has no value for line, press")),
+    "unknown field of a device": ("devices/press.yaml", MODBUS + TAG + "publish: {layout: tag, topic: '{line}/{tag}'}\n",
+                                  (5, "publish.topic", "line: ... below topic_fields")),
+    "field of the gateway's own": ("gateway.yaml", "name: g\npublish:\n  topic_fields: {device: x}\n",
+                                   (3, "publish.topic_fields.device", "filled in by the gateway")),
+    "field with an empty level": ("gateway.yaml", "name: g\npublish:\n  topic_fields:\n    site: a//b\n",
+                                  (4, "publish.topic_fields.site", "must not be empty")),
+    "field with a wildcard": ("gateway.yaml", "name: g\npublish:\n  topic_fields:\n    site: a/+\n",
+                              (4, "publish.topic_fields.site", "'+'")),
+    "field that is a number": ("gateway.yaml", "name: g\npublish:\n  topic_fields:\n    site: 7\n",
+                               (4, "publish.topic_fields.site", "put it in quotes")),
+    "a tag on the status topic": ("devices/press.yaml",
+                                  MODBUS + "publish: {layout: tag, topic: '{root}/v1/{gateway}/{tag}'}\n"
+                                  "tags:\n  - {name: status, address: coil:1}\n",
+                                  (5, "tags.0.name", "already that of the gateway's status")),
+    "sparkplug for one device": ("devices/press.yaml", MODBUS + TAG + "publish: {layout: sparkplug}\n",
+                                 (5, "publish.layout", "expected device or tag")),
+    "sparkplug section without the layout": ("gateway.yaml", "name: g\npublish:\n  sparkplug: {group: a}\n",
+                                             (3, "publish.sparkplug", "publish.layout: sparkplug")),
+    "sparkplug with a format": ("gateway.yaml", "name: g\npublish:\n  layout: sparkplug\n  format: cbor\n",
+                                (4, "publish.format", "protobuf")),
+    "sparkplug without a group": ("gateway.yaml", "name: g\npublish: {layout: sparkplug}\nmqtt: {root: a/b}\n",
+                                  (2, "publish.layout", "publish.sparkplug.group")),
+    "sparkplug with a kept session": ("gateway.yaml", "name: g\npublish: {layout: sparkplug}\nmqtt:\n  clean_start: false\n",
+                                      (4, "mqtt.clean_start", "clean session")),
+    "sparkplug group of several levels": ("gateway.yaml", "name: g\npublish: {sparkplug: {group: a/b}}\n",
+                                          (2, "publish.sparkplug.group", "'/'")),
+    "payload format": ("gateway.yaml", "name: g\npublish:\n  format: xml\n", (3, "publish.format", "'json+zstd' or 'cbor'")),
+    "payload format of a device": ("devices/press.yaml", MODBUS + TAG + "publish: {format: xml}\n",
+                                   (5, "publish.format", "'json+zstd' or 'cbor'")),
+    "publish key of a device": ("devices/press.yaml", MODBUS + TAG + "publish:\n  windows: all\n",
+                                (6, "publish.windows", "format")),
+    "publish of a device is text": ("devices/press.yaml", MODBUS + TAG + "publish: cbor\n", (5, "publish", "not a mapping")),
     "section is a number": ("gateway.yaml", "name: g\nmqtt: 5\n", (2, "mqtt", "not a mapping")),
     "root is a list": ("gateway.yaml", "- a\n- b\n", (1, "", "not a mapping")),
     "root with a bad scalar": ("gateway.yaml", "- !!int x\n", (1, "0", "cannot be understood")),
     "broken YAML": ("gateway.yaml", "name: g\nmqtt: [1, 2\nwindow: {}\n", (3, "", "not valid YAML")),
     "tab in YAML": ("gateway.yaml", "name: g\nmqtt:\n\turl: x\n", (3, "", "begins with a tab")),
-    "decimal comma": ("gateway.yaml", "name: g\ndefaults:\n  deadband: '0,5'\n", (3, "defaults.deadband", "0.5%")),
+    "decimal comma": ("gateway.yaml", "name: g\ndefaults:\n  deadband: '0,5'\n", (3, "defaults.deadband", "such as 1%")),
     "decimal comma elsewhere": ("devices/press.yaml", MODBUS + "tags:\n  - {name: a, address: holding:7, scale: '0,1'}\n",
                                 (4, "tags.0.scale", "with a point")),
     "value without end": ("gateway.yaml", f"name: g\nmqtt:\n  in_flight: {'x' * 5000}\n", (3, "mqtt.in_flight", "xxx...")),
@@ -161,7 +207,7 @@ def test_a_missing_folder_is_a_problem_like_any_other(tmp_path: Path) -> None:
     """No such folder, or a file in its place."""
     for path in (tmp_path / "nowhere", tmp_path / "file"):
         (tmp_path / "file").write_text(ROOT)
-        with pytest.raises(ConfigError, match="no such folder"):
+        with pytest.raises(ConfigError, match=r"no such folder|is a file"):
             load(path)
 
 
@@ -239,3 +285,94 @@ def test_files_are_found_beside_the_configuration_and_missed_at_once(
         f"{tmp_path}/gateway.yaml: mqtt.tls.ca: /home/me/ca.pem does not exist",
         f"{tmp_path}/devices/press.yaml: url: ca=: {tmp_path}/own.pem does not exist",
     )
+
+
+def test_two_tags_on_one_topic_are_named_with_both_places(tmp_path):
+    """A template that leaves out the device, and two devices with a tag of one name."""
+    shared = "tags:\n  - {name: speed, address: coil:1}\n"
+    files = {
+        "gateway.yaml": ROOT + "publish: {layout: tag, topic: '{root}/{tag}'}\n",
+        "devices/a.yaml": MODBUS + shared, "devices/b.yaml": MODBUS + shared,
+        "devices/press.yaml": None, "devices/line.yaml": None, "tags/press.csv": None,
+    }  # fmt: skip
+    (problem,) = problems_of(write(tmp_path, files))
+    assert (problem.file, problem.line, problem.key) == ("devices/b.yaml", 4, "tags.0.name")
+    assert "'plant/speed' is already that of tag a/speed" in problem.message
+    assert "devices/a.yaml:4" in problem.message
+
+
+def test_a_tag_on_the_topic_of_another_tag_s_events_is_refused(tmp_path):
+    """`x` has events on x/event; a tag of another template lies there."""
+    files = {
+        "devices/a.yaml": MODBUS + TAG + "publish: {layout: tag, topic: 'all/{tag}'}\n",
+        "devices/b.yaml": MODBUS
+        + "tags:\n  - {name: event, address: coil:1}\npublish: {layout: tag, topic: 'all/a/{tag}'}\n",
+    }
+    (problem,) = problems_of(write(tmp_path, files))
+    assert (problem.file, problem.line) == ("devices/b.yaml", 4)
+    assert "already that of tag a/a" in problem.message
+
+
+SAYS: dict[str, tuple[dict[str, str | bytes | None], tuple[str, int, str]]] = {
+    "a truth in another language": (
+        {"gateway.yaml": "name: g\npublish: {summaries: ja}\n"}, ("gateway.yaml", 2, "true or false"),
+    ),
+    "a quote without end": (
+        {"gateway.yaml": 'name: "g\nmqtt:\n  root: a\n'}, ("gateway.yaml", 4, "that begins in line 1"),
+    ),
+    "another ending of the name": ({"gateway.yaml": None, "gateway.yml": ROOT}, ("gateway.yaml", 0, "gateway.yml to be")),
+    "UTF-16": ({"gateway.yaml": ROOT.encode("utf-16")}, ("gateway.yaml", 1, "expected UTF-8)")),
+    "UTF-16 from a spreadsheet": ({"tags/press.csv": CSV.encode("utf-16")}, ("tags/press.csv", 1, "CSV UTF-8")),
+    "a header in capitals": ({"tags/press.csv": CSV.replace("name", "Name")}, ("tags/press.csv", 1, "not 'Name'")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAYS)
+def test_messages_say_what_helps(case: str, tmp_path: Path) -> None:
+    files, (file, line, words) = SAYS[case]
+    told = [str(p) for p in problems_of(write(tmp_path, files)) if (p.file, p.line) == (file, line)]
+    assert [text for text in told if words in text], told
+
+
+def test_all_problems_of_a_table_come_at_once(tmp_path: Path) -> None:
+    """A wrong cell, a name that stands twice, once in a wrong row; a wrong header does not hide the names."""
+    table = "name,address,{}\na,holding:0,\na,nowhere:1,\nb,coil:1,\nb,coil:2,bool\n"
+    assert sorted(places_of(write(tmp_path, {"tags/press.csv": table.format("type")}))) == [
+        ("tags/press.csv", 3, "address"),
+        ("tags/press.csv", 3, "name"),
+        ("tags/press.csv", 5, "name"),
+    ]
+    assert sorted(places_of(write(tmp_path, {"tags/press.csv": table.format("typ")}))) == [
+        ("tags/press.csv", 1, "typ"),
+        ("tags/press.csv", 3, "name"),
+        ("tags/press.csv", 5, "name"),
+    ]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a file .expected the folder it lies in"):
+        load(write(tmp_path) / "gateway.yaml")
+
+
+def test_passwords_that_others_can_read_are_a_warning(tmp_path: Path) -> None:
+    files = {
+        "gateway.yaml": "name: g\nmqtt: {url: mqtt://far, username: me, password: x}\n",
+        "devices/line.yaml": LINE + "username: me\npassword: x\n",
+        "devices/press.yaml": PRESS + "# password: x\n",
+    }
+    write(tmp_path, files)
+    (tmp_path / "gateway.yaml").chmod(0o640)
+    (tmp_path / "devices" / "line.yaml").chmod(0o644)
+    clear, readable = sorted(load(tmp_path).warnings)
+    assert "line.yaml: everybody on this machine can read its password" in clear + readable
+    assert "mqtt.password travels in clear" in clear + readable
+
+
+def test_a_device_cannot_leave_sparkplug(tmp_path):
+    files = {
+        "gateway.yaml": ROOT + "publish: {layout: sparkplug}\n",
+        "devices/press.yaml": PRESS + "publish: {layout: tag, topic: '{x}/{tag}'}\n",
+    }
+    (problem,) = problems_of(write(tmp_path, files))
+    assert (problem.file, problem.line, problem.key) == ("devices/press.yaml", 4, "publish")
+    assert "for all devices together" in problem.message

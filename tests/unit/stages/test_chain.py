@@ -1,5 +1,7 @@
 """The stages together, as a configuration builds them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -115,3 +117,15 @@ def test_marked_tags_are_told_as_bad_with_the_next_window() -> None:
     (block,) = stages.close(M0 + 5 * SECOND).windows
     row = rows_of(block)[0]
     assert (block.tag.tolist(), row.count, row.good, row.quality, row.last) == ([0], 0, 0, Quality.BAD_NOT_CONNECTED, None)
+
+
+def test_the_past_fills_its_windows_and_raises_no_alarm() -> None:
+    """Samples of a device's own history: an alarm is about what holds now."""
+    stages = chain({"hi": 10.0}, windows="all")
+    run(stages, [5.0] * 20)
+    now = M0 + 20 * SECOND
+    assert not stages.feed(replace(block_of([Sample(0, M0 + SECOND // 4, 50.0, GOOD)]), history=True), now)
+    windows = stages.close(now + 2 * SECOND).windows
+    assert [(window.late, window.start, window.max.tolist()) for window in windows if window.late] == [(True, M0, [50.0])]
+    assert not stages.feed(block_of([Sample(0, now + 2 * SECOND, 5.0, GOOD)]), now + 2 * SECOND)
+    assert [event.detail["state"] for event in stages.feed(block_of([Sample(0, now, 11.0, GOOD)]), now)] == ["active"]

@@ -29,6 +29,13 @@ async def test_the_result_and_the_error_come_through() -> None:
         await dialer.dial(fails)
 
 
+async def test_a_bug_on_the_thread_is_raised_to_who_waits() -> None:
+    """Not swallowed with the thread, which would leave the caller waiting until its timeout."""
+    dialer: Dialer[float] = Dialer(lambda late: None)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(dialer.dial(lambda: 1 / 0), 5)
+
+
 async def test_cancelling_returns_at_once_and_a_late_result_is_hung_up(gate: threading.Event) -> None:
     hung_up: list[str] = []
     dialer: Dialer[str] = Dialer(hung_up.append)

@@ -64,3 +64,35 @@ async def test_wait_returns_when_something_came():
     assert not waiter.done()
     await inbox.put(block(1))
     await asyncio.wait_for(waiter, 1)
+
+
+async def test_the_past_comes_when_nothing_else_waits_and_is_marked():
+    inbox = Inbox(10)
+    writer = asyncio.create_task(inbox.put_late(block(7)))
+    await settle()
+    await inbox.put(block(1))
+    first, second = inbox.take(), inbox.take()
+    assert (first.tag.tolist(), first.history) == ([1], False)
+    assert (second.tag.tolist(), second.history) == ([7], True)
+    await writer
+    await inbox.put_late(block())
+    assert inbox.take() is None
+
+
+async def test_one_block_of_the_past_waits_at_a_time():
+    inbox = Inbox(10)
+    writers = asyncio.create_task(inbox.put_late(block(7)))
+    await settle()
+    assert not writers.done()
+    inbox.take()
+    await writers
+
+
+async def test_what_a_cancelled_writer_held_is_not_lost():
+    inbox = Inbox(3)
+    await inbox.put(block(1, 2, 3))
+    writer = asyncio.create_task(inbox.put(block(4)))
+    await settle()
+    writer.cancel()
+    await asyncio.gather(writer, return_exceptions=True)
+    assert inbox.take().tag.tolist() == [1, 2, 3, 4]

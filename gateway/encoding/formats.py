@@ -1,0 +1,66 @@
+"""Payload formats: one document, three ways to write it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import cbor2
+import orjson
+import zstandard
+
+FormatName = Literal["json", "json+zstd", "cbor"]
+
+_LARGEST_DOCUMENT_BYTES: Final = 64 * 2**20
+_ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"  # RFC 8878, 3.1.1
+_CBOR_MAP: Final = 5  # major type in the top three bits (RFC 8949, 3.1)
+_compressor: Final = zstandard.ZstdCompressor(level=3)
+_decompressor: Final = zstandard.ZstdDecompressor()
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """content_type: what MQTT 5 says beside the payload. write: from the document as JSON text."""
+
+    content_type: str
+    write: Callable[[bytes], bytes]
+
+
+def _same(document: bytes) -> bytes:
+    return document
+
+
+def _cbor(document: bytes) -> bytes:
+    return cbor2.dumps(orjson.loads(document))
+
+
+FORMATS: Final[dict[FormatName, Format]] = {
+    "json": Format("application/json", _same),
+    "json+zstd": Format("application/json+zstd", _compressor.compress),
+    "cbor": Format("application/cbor", _cbor),
+}
+
+
+def read_document(payload: bytes) -> Any:
+    """The document in a payload of any format; which one it is, its first bytes say (a document is never a bare number or
+    text). Raises ValueError. At most 64 MiB come out, whatever a compressed payload claims."""
+    if payload.startswith(_ZSTD_MAGIC):
+        payload = _decompressed(payload)
+    elif payload and payload[0] >> 5 == _CBOR_MAP:
+        try:
+            return cbor2.loads(payload)
+        except (cbor2.CBORDecodeError, RecursionError) as error:
+            raise ValueError(f"not CBOR: {error}") from None
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def _decompressed(payload: bytes) -> bytes:
+    try:
+        claimed = zstandard.frame_content_size(payload)
+        if claimed > _LARGEST_DOCUMENT_BYTES:
+            raise ValueError(f"not zstd: it claims {claimed} bytes")
+        return _decompressor.decompress(payload, max_output_size=_LARGEST_DOCUMENT_BYTES)
+    except zstandard.ZstdError as error:
+        raise ValueError(f"not zstd: {error}") from None

@@ -1,0 +1,1 @@
+"""The layout `sparkplug`: Eclipse Sparkplug B, version 3.0.0."""

@@ -1,0 +1,250 @@
+"""A Sparkplug Edge Node (3.0.0): births, deaths, data, aliases, sequence numbers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Any, Final
+
+import orjson
+
+from gateway.core.messages import DeviceState, Message
+from gateway.core.ports import Packet
+from gateway.core.tags import Tag, TagTable
+from gateway.encoding.config import LayoutConfig
+from gateway.encoding.encoder import mark_hist
+from gateway.encoding.sparkplug.host import NAMESPACE, PrimaryHost
+from gateway.encoding.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics, Told, write_birth, write_told
+from gateway.encoding.sparkplug.wire import DataType, new_payload, numbered, read_payload, set_value
+from gateway.encoding.topics import Topics
+
+_REBIRTH: Final = "Node Control/Rebirth"
+_SEQ_MODULUS: Final = 256
+BD_SEQ_MODULUS: Final = 256
+_DEVICE_KINDS: Final = ("window", "summary", "value")
+_NODE_METRICS: Final = {"event": "Event", "stats": "Stats"}
+
+States = Mapping[int, DeviceState]
+
+
+class SparkplugNode:
+    """A `core.ports.Layout`, and the `core.ports.Session` of the publisher that sends with it.
+
+    One node per gateway, one Sparkplug device per device. Windows, summaries and values become DDATA. What a Sparkplug
+    device cannot say becomes NDATA: events and stats, whole, as JSON in the String metrics `Event` and `Stats`. Sequence
+    numbers are given at the moment of sending (`numbered`), since births may come between the packets of a message.
+    """
+
+    def __init__(
+        self,
+        config: LayoutConfig,
+        topics: Topics,
+        table: TagTable,
+        facts: Mapping[str, str],
+        *,
+        summaries: bool,
+        states: Callable[[], States],
+        now_ms: Callable[[], int],
+        next_bd_seq: Callable[[], int],
+    ) -> None:
+        """facts: strings for the node's birth, by name. states: of all devices, as they are now. next_bd_seq:
+        0..255, the next one at each call, over restarts."""
+        own = config.sparkplug
+        self._base = f"{NAMESPACE}/{own.group or topics.root}"
+        self._node = topics.gateway
+        self._prefix = f"{topics.base}/"
+        self._facts = facts
+        self._states = states
+        self._now_ms = now_ms
+        self._next_bd_seq = next_bd_seq
+        self._statistics = own.statistics
+        self._aliases = count(1)
+        self._node_alias = {name: next(self._aliases) for name in _NODE_METRICS.values()}
+        self._devices: dict[str, DeviceMetrics] = {}
+        for number, name in enumerate(table.devices):
+            self._prefill(self._device(name), table, number, summaries=summaries)
+        self._numbers = {name: number for number, name in enumerate(table.devices)}
+        self._host = PrimaryHost(own.host or "")
+        self._bd_seq = self._seq = 0
+        self._rebirth = self._born = False
+        self.wake: Callable[[], None] = lambda: None
+        """Called when there is something to tell that no device's state has brought about."""
+
+    def _prefill(self, device: DeviceMetrics, table: TagTable, number: int, *, summaries: bool) -> None:
+        tags = table.tags[slice(*table.range_of(number))]
+        for tag in tags:
+            device.metric(tag.name, _kind_of(tag), tag.unit)
+        for tag in tags if summaries else ():
+            for what in SUMMARY_FIELDS:
+                device.metric(f"Summary/{tag.name}/{what}", DataType.INT64 if what == "n" else DataType.DOUBLE, tag.unit)
+
+    # -- messages ----------------------------------------------------------------------------------------------------
+
+    def observe(self, message: Message) -> None:
+        """Learn the newest values from a message that was just made, whenever it may be sent: births must tell them."""
+        name, kind = self._place(message)
+        if name and kind in _DEVICE_KINDS:
+            self._device(name).observe(kind, orjson.loads(message.payload))
+
+    def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
+        """DDATA or NDATA, in several packets where it is too large. Before it a DBIRTH, where the host does not know a
+        metric by this name or type, or the device is away and this is from before. A message that only says that the
+        tags of a device that is away are bad is its DDEATH."""
+        name, kind = self._place(message)
+        if not name or kind not in _DEVICE_KINDS:
+            return self._node_data(kind, message, hist)
+        device, body = self._device(name), orjson.loads(message.payload)
+        told = device.read(kind, body)
+        if not device.alive and not hist and not any(one.value is not None for one in told):
+            return [self._death_of(device)]
+        births = [] if device.born else [self._birth_of(device)]
+        historical = hist or not device.alive or "late" in body
+        return [*births, *self._device_data(device, told, historical, most_bytes)]
+
+    def numbered(self, packet: Packet) -> Packet:
+        """The packet with its sequence number: 0 for NBIRTH, then up to 255 and again from 0. NDEATH has none (6.4.23)."""
+        if packet.topic == self._topic("NDEATH"):
+            return packet
+        if packet.topic == self._topic("NBIRTH"):
+            self._seq = 0
+        packet = Packet(packet.topic, numbered(packet.payload, self._seq))
+        self._seq = (self._seq + 1) % _SEQ_MODULUS
+        return packet
+
+    # -- announcing ------------------------------------------------------------------------------------------------------
+
+    def births(self) -> Sequence[Packet]:
+        """NBIRTH, and DBIRTH of every device that is there."""
+        states, self._rebirth, self._born = self._states(), False, True
+        for device in self._devices.values():
+            number = self._numbers.get(device.name)
+            device.alive = number is not None and states[number].state != "down"
+            device.born = False
+        return [self._node_birth(), *(self._birth_of(device) for device in self._devices.values() if device.alive)]
+
+    def news(self) -> Sequence[Packet]:
+        """What has changed: births again when a host asked for them, DBIRTH and DDEATH, NDEATH when the primary host has
+        gone offline."""
+        if not self._host.online:
+            return self.death()
+        if self._rebirth:
+            return self.births()
+        told, states = [], self._states()
+        for name, number in self._numbers.items():
+            device, alive = self._devices[name], states[number].state != "down"
+            device.alive = alive
+            if alive and not device.born:
+                told.append(self._birth_of(device))
+            elif not alive and device.born:
+                told.append(self._death_of(device))
+        return told
+
+    def death(self) -> Sequence[Packet]:
+        """NDEATH, before a proper end; nothing when there was no birth."""
+        born, self._born = self._born, False
+        return [self._node_death()] if born else []
+
+    # -- session -----------------------------------------------------------------------------------------------------
+
+    def will(self) -> Packet:
+        """The NDEATH that the broker sends when a new connection breaks: called before each, which gets the next bdSeq."""
+        self._bd_seq = self._next_bd_seq()
+        self._born = False
+        self._host.forget()
+        return self._node_death()
+
+    @property
+    def subscriptions(self) -> Sequence[str]:
+        """Commands to this node, and the state of the primary host."""
+        return [self._topic("NCMD"), *([self._host.topic] if self._host.topic else [])]
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        """A message of a subscription. What is not understood is ignored; the only command is to be born again."""
+        if topic == self._host.topic:
+            self._host.heard(payload)
+        elif topic == self._topic("NCMD") and _asks_for_rebirth(payload):
+            self._rebirth = True
+            self.wake()
+
+    async def may_send(self, wanted: bool) -> None:
+        """Return once the primary host is online (wanted), or offline."""
+        await self._host.until(wanted)
+
+    # -- parts -------------------------------------------------------------------------------------------------------
+
+    def _topic(self, kind: str, device: str = "") -> str:
+        return f"{self._base}/{kind}/{self._node}" + (f"/{device}" if device else "")
+
+    def _place(self, message: Message) -> tuple[str, str]:
+        """Device, empty for the gateway itself, and kind."""
+        name, _, kind = message.topic.removeprefix(self._prefix).rpartition("/")
+        return name, kind
+
+    def _device(self, name: str) -> DeviceMetrics:
+        if name not in self._devices:
+            self._devices[name] = DeviceMetrics(name, self._aliases, statistics=self._statistics)
+        return self._devices[name]
+
+    def _node_birth(self) -> Packet:
+        now = self._now_ms()
+        payload = new_payload(timestamp=now)
+        payload.metrics.add(name="bdSeq", timestamp=now, datatype=DataType.INT64, long_value=self._bd_seq)
+        payload.metrics.add(name=_REBIRTH, timestamp=now, datatype=DataType.BOOLEAN, boolean_value=False)
+        for name, text in self._facts.items():
+            payload.metrics.add(name=f"Properties/{name}", timestamp=now, datatype=DataType.STRING, string_value=text)
+        for name, alias in self._node_alias.items():
+            payload.metrics.add(name=name, alias=alias, timestamp=now, datatype=DataType.STRING, is_null=True)
+        return Packet(self._topic("NBIRTH"), payload.SerializeToString())
+
+    def _node_death(self) -> Packet:
+        payload = new_payload(timestamp=self._now_ms())
+        payload.metrics.add(name="bdSeq", timestamp=payload.timestamp, datatype=DataType.INT64, long_value=self._bd_seq)
+        return Packet(self._topic("NDEATH"), payload.SerializeToString())
+
+    def _birth_of(self, device: DeviceMetrics) -> Packet:
+        device.born = True
+        payload = new_payload(timestamp=self._now_ms())
+        for metric in device:
+            write_birth(payload, metric, payload.timestamp)
+        return Packet(self._topic("DBIRTH", device.name), payload.SerializeToString())
+
+    def _death_of(self, device: DeviceMetrics) -> Packet:
+        device.born = False
+        return Packet(self._topic("DDEATH", device.name), new_payload(timestamp=self._now_ms()).SerializeToString())
+
+    def _device_data(self, device: DeviceMetrics, told: Sequence[Told], historical: bool, most_bytes: int) -> list[Packet]:
+        payload = new_payload(timestamp=self._now_ms())
+        for one in told:
+            write_told(payload, one, historical=historical)
+        written = payload.SerializeToString()
+        if len(written) + 3 <= most_bytes or len(told) < 2:
+            return [Packet(self._topic("DDATA", device.name), written)]
+        middle = len(told) // 2
+        halves = (told[:middle], told[middle:])
+        return [packet for half in halves for packet in self._device_data(device, half, historical, most_bytes)]
+
+    def _node_data(self, kind: str, message: Message, hist: bool) -> list[Packet]:
+        name = _NODE_METRICS.get(kind, _NODE_METRICS["event"])
+        text = orjson.dumps(
+            {"stream": message.topic} | orjson.loads(mark_hist(message.payload) if hist else message.payload)
+        )
+        payload = new_payload(timestamp=self._now_ms())
+        entry: Any = payload.metrics.add(
+            alias=self._node_alias[name], timestamp=message.start_ms, datatype=DataType.STRING, is_transient=True
+        )
+        if hist:
+            entry.is_historical = True
+        set_value(entry, DataType.STRING, text.decode())
+        return [Packet(self._topic("NDATA"), payload.SerializeToString())]
+
+
+def _kind_of(tag: Tag) -> DataType:
+    if tag.logical:
+        return DataType.BOOLEAN
+    return DataType.FLOAT if tag.single else DataType.DOUBLE
+
+
+def _asks_for_rebirth(payload: bytes) -> bool:
+    try:
+        metrics = read_payload(payload)["metrics"]
+    except ValueError:
+        return False
+    return any(metric.get("name") == _REBIRTH and metric["value"] is True for metric in metrics)

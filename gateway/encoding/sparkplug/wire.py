@@ -1,0 +1,185 @@
+"""Sparkplug B payloads as bytes: the field tables of the specification (3.0.0, 6.4), and protobuf's own encoding of them.
+
+The messages are built at run time from these tables. What the gateway never sends (data sets, templates, metadata) is left
+out: protobuf skips unknown fields when it reads.
+"""
+
+from enum import IntEnum
+from typing import Any, Final
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_PACKAGE: Final = "sparkplug"
+
+_TYPES: Final = {
+    "uint32": _Field.TYPE_UINT32,
+    "uint64": _Field.TYPE_UINT64,
+    "float": _Field.TYPE_FLOAT,
+    "double": _Field.TYPE_DOUBLE,
+    "bool": _Field.TYPE_BOOL,
+    "string": _Field.TYPE_STRING,
+    "bytes": _Field.TYPE_BYTES,
+}
+
+_TABLES: Final[dict[str, tuple[tuple[int, str, str], ...]]] = {
+    "PropertyValue": (
+        (1, "type", "uint32"),
+        (2, "is_null", "bool"),
+        (3, "int_value", "uint32"),
+        (4, "long_value", "uint64"),
+        (5, "float_value", "float"),
+        (6, "double_value", "double"),
+        (7, "boolean_value", "bool"),
+        (8, "string_value", "string"),
+    ),
+    "PropertySet": (
+        (1, "keys", "string*"),
+        (2, "values", "PropertyValue*"),
+    ),
+    "Metric": (
+        (1, "name", "string"),
+        (2, "alias", "uint64"),
+        (3, "timestamp", "uint64"),
+        (4, "datatype", "uint32"),
+        (5, "is_historical", "bool"),
+        (6, "is_transient", "bool"),
+        (7, "is_null", "bool"),
+        (9, "properties", "PropertySet"),
+        (10, "int_value", "uint32"),
+        (11, "long_value", "uint64"),
+        (12, "float_value", "float"),
+        (13, "double_value", "double"),
+        (14, "boolean_value", "bool"),
+        (15, "string_value", "string"),
+        (16, "bytes_value", "bytes"),
+    ),
+    "Payload": (
+        (1, "timestamp", "uint64"),
+        (2, "metrics", "Metric*"),
+        (3, "seq", "uint64"),
+        (4, "uuid", "string"),
+        (5, "body", "bytes"),
+    ),
+}
+"""Number, name and type of each field; a star means that it may stand many times."""
+
+_SEQ_TAG: Final = 3 << 3  # field 3, a variable-length integer (protobuf encoding)
+_VALUES: Final = ("int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value")
+_WRAP: Final = 1 << 64
+
+
+class DataType(IntEnum):
+    """Types of values that the gateway uses (6.4.16), with the specification's numbers."""
+
+    INT32 = 3
+    INT64 = 4
+    UINT64 = 8
+    FLOAT = 9
+    DOUBLE = 10
+    BOOLEAN = 11
+    STRING = 12
+
+
+_VALUE_FIELD: Final = {
+    DataType.INT32: "int_value",
+    DataType.INT64: "long_value",
+    DataType.UINT64: "long_value",
+    DataType.FLOAT: "float_value",
+    DataType.DOUBLE: "double_value",
+    DataType.BOOLEAN: "boolean_value",
+    DataType.STRING: "string_value",
+}
+_SIGNED: Final = {3: 32, 4: 64, 1: 32, 2: 32}
+"""Datatypes whose integers are in two's complement, and in how many bits they travel: int8, int16 and int32 in 32."""
+
+
+def _classes() -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(name="sparkplug.proto", package=_PACKAGE, syntax="proto2")
+    for name, table in _TABLES.items():
+        message = file.message_type.add(name=name)
+        for number, field, kind in table:
+            label = _Field.LABEL_REPEATED if kind.endswith("*") else _Field.LABEL_OPTIONAL
+            one = kind.removesuffix("*")
+            if one in _TYPES:
+                message.field.add(name=field, number=number, label=label, type=_TYPES[one])
+            else:
+                target = f".{_PACKAGE}.{one}"
+                message.field.add(name=field, number=number, label=label, type=_Field.TYPE_MESSAGE, type_name=target)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _TABLES}
+
+
+_CLASSES: Final = _classes()
+new_payload: Final[Any] = _CLASSES["Payload"]
+"""An empty payload; its fields are those of the table."""
+
+
+def set_value(target: Any, kind: DataType, value: Any) -> None:
+    """Put a value of a type into a metric or property; None is null."""
+    if value is None:
+        target.is_null = True
+    else:
+        number = value % _WRAP if kind in (DataType.INT64, DataType.UINT64) else value
+        setattr(target, _VALUE_FIELD[kind], number)
+
+
+def set_property(metric: Any, key: str, kind: DataType, value: Any) -> None:
+    """Add a property to a metric."""
+    metric.properties.keys.append(key)
+    entry = metric.properties.values.add(type=kind)
+    set_value(entry, kind, value)
+
+
+def numbered(payload: bytes, seq: int) -> bytes:
+    """A written payload with its sequence number: protobuf lets fields stand in any order."""
+    if seq < 0x80:
+        return payload + bytes((_SEQ_TAG, seq))
+    return payload + bytes((_SEQ_TAG, seq & 0x7F | 0x80, seq >> 7))
+
+
+def read_payload(payload: bytes) -> dict[str, Any]:
+    """A payload as plain values: the fields that are there, metrics as a list, `value` and `properties` among their fields.
+
+    Raises ValueError.
+    """
+    message = new_payload()
+    try:
+        message.ParseFromString(payload)
+        read = {field.name: value for field, value in message.ListFields() if field.name != "metrics"}
+        return read | {"metrics": [_metric(metric) for metric in message.metrics]}
+    except (DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a Sparkplug payload: {error}") from None
+
+
+def _metric(metric: Any) -> dict[str, Any]:
+    read = {f.name: value for f, value in metric.ListFields() if f.name not in _VALUES and f.name != "properties"}
+    read["value"] = _value(metric, metric.datatype)
+    if metric.HasField("properties"):
+        pairs = zip(metric.properties.keys, metric.properties.values, strict=False)
+        read["properties"] = {_text(key): _value(entry, entry.type) for key, entry in pairs}
+    if "name" in read:
+        read["name"] = _text(read["name"])
+    return read
+
+
+def _value(source: Any, kind: int) -> Any:
+    if source.is_null:
+        return None
+    for name in _VALUES:
+        if source.HasField(name):
+            value = getattr(source, name)
+            bits = _SIGNED.get(kind)
+            if name == "string_value":
+                return _text(value)
+            return value - (1 << bits) if bits and value >= 1 << (bits - 1) else value
+    return None
+
+
+def _text(text: str | bytes) -> str:
+    """protobuf gives bytes where a string is none."""
+    if isinstance(text, bytes):
+        raise ValueError("not a Sparkplug payload: a string that is not UTF-8")
+    return text

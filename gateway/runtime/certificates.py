@@ -1,0 +1,77 @@
+"""Certificates that must not end unnoticed: an event 30, 7 and 1 days before, and when it has happened."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from gateway.core.clock import Clock
+from gateway.core.messages import Event
+
+_DAY_MS: Final = 86_400_000
+_LEVELS: Final = ((0, 900), (1, 800), (7, 600), (30, 300))
+"""Days left at most, and how severe that is (1 to 1000)."""
+
+_LOOK_S: Final = 10.0
+
+
+class Ending(Protocol):
+    """What the watch must know of a certificate. owner: whose it is (`broker`, `gateway`); end_ms: UTC."""
+
+    @property
+    def owner(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def end_ms(self) -> int: ...
+
+
+class CertificateWatch:
+    """Looks at the certificates now and then. Each level of each certificate is told once per run of the gateway."""
+
+    def __init__(
+        self,
+        certificates: Callable[[], Sequence[Ending]],
+        report: Callable[[Event], None],
+        changed: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        """certificates: those in use, may read files and is called on a thread; changed: `ends` says something new."""
+        self._certificates = certificates
+        self._report = report
+        self._changed = changed
+        self._clock = clock
+        self._told: dict[tuple[str, str, int], int] = {}
+        self.ends: Mapping[str, int] = {}
+        """When they end, ms UTC, by owner."""
+
+    async def run(self) -> None:
+        """Never returns."""
+        while True:
+            self.look(await asyncio.to_thread(self._certificates))
+            await self._clock.sleep(_LOOK_S)
+
+    def look(self, certificates: Sequence[Ending]) -> None:
+        """Take note of the certificates as they are now. Without a connection the broker's last one counts on."""
+        ends = {**self.ends, **{certificate.owner: certificate.end_ms for certificate in certificates}}
+        if ends != self.ends:
+            self.ends = ends
+            self._changed()
+        for certificate in certificates:
+            self._judge(certificate)
+
+    def _judge(self, certificate: Ending) -> None:
+        now_ns = self._clock.now_ns()
+        left_ms = certificate.end_ms - now_ns // 1_000_000
+        key = certificate.owner, certificate.subject, certificate.end_ms
+        level = next((level for level in _LEVELS if left_ms <= level[0] * _DAY_MS), None)
+        if level is None or self._told.get(key, 0) >= level[1]:
+            return
+        self._told[key] = level[1]
+        detail = {
+            "certificate": certificate.owner,
+            "subject": certificate.subject,
+            "end": certificate.end_ms,
+            "days_left": left_ms // _DAY_MS,
+            "severity": level[1],
+        }
+        self._report(Event("certificate", now_ns, detail=detail))

@@ -1,0 +1,61 @@
+"""Which of several brokers is tried first, and when to go back to a better one. Pure: time is monotonic seconds."""
+
+from typing import Final
+
+_STABLE_S: Final = 30.0
+
+
+class Brokers:
+    """Brokers by number, 0 the preferred one.
+
+    After a loss they are tried in order from the first; when the connection was a short one, from the one after it: a broker
+    that accepts and hangs up again must not keep the gateway from the others.
+    """
+
+    def __init__(self, count: int, return_after_s: float) -> None:
+        self._count = count
+        self._return_after_s = return_after_s
+        self._patience_s = return_after_s
+        self._first = 0
+        self._now_at = 0
+        self._since = 0.0
+        self._reachable_since: dict[int, float] = {}
+        self._returning = False
+
+    @property
+    def order(self) -> list[int]:
+        """All brokers in the order in which to try them now."""
+        return [(self._first + number) % self._count for number in range(self._count)]
+
+    @property
+    def better(self) -> range:
+        """Those that are preferred to the one connected to: to be probed now and then."""
+        return range(self._now_at)
+
+    def connected(self, number: int, now: float) -> None:
+        """A broker has accepted. One more return that did not come off makes the next wait twice as long, up to an hour."""
+        if self._returning:
+            came_back = number == self._first
+            self._patience_s = (
+                self._return_after_s if came_back else min(2 * self._patience_s, max(3600.0, self._return_after_s))
+            )
+        self._returning = False
+        self._now_at, self._since = number, now
+        self._reachable_since.clear()
+
+    def lost(self, now: float) -> None:
+        """The connection has ended."""
+        if not self._returning:
+            short = now - self._since < _STABLE_S
+            self._first = (self._now_at + 1) % self._count if short else 0
+
+    def probed(self, number: int, reachable: bool, now: float) -> bool:
+        """The outcome of a probe. True: it has been reachable for long enough, end the connection and go there."""
+        if not reachable:
+            self._reachable_since.pop(number, None)
+            return False
+        since = self._reachable_since.setdefault(number, now)
+        if now - since < self._patience_s:
+            return False
+        self._first, self._returning = number, True
+        return True

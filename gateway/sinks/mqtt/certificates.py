@@ -1,0 +1,48 @@
+"""Certificates of a connection: fingerprints and the day they end. Pure, but for reading one's own file."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+Owner = Literal["broker", "gateway"]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What is worth knowing of a certificate. end_ms: when it ends, UTC; fingerprint and key_fingerprint: `sha256:...` of
+    the certificate and of its public key (SubjectPublicKeyInfo, as RFC 7469 pins it)."""
+
+    owner: Owner
+    subject: str
+    end_ms: int
+    fingerprint: str
+    key_fingerprint: str
+
+
+def certificate_of(owner: Owner, der: bytes) -> Certificate:
+    """Read a certificate. Raises ValueError when it is none."""
+    return _describe(owner, x509.load_der_x509_certificate(der))
+
+
+def certificate_in(owner: Owner, path: Path) -> Certificate:
+    """The first certificate of a PEM file. Raises OSError and ValueError."""
+    return _describe(owner, x509.load_pem_x509_certificate(path.read_bytes()))
+
+
+def _describe(owner: Owner, certificate: x509.Certificate) -> Certificate:
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return Certificate(
+        owner,
+        certificate.subject.rfc4514_string(),
+        int(certificate.not_valid_after_utc.timestamp() * 1000),
+        _fingerprint(certificate.public_bytes(Encoding.DER)),
+        _fingerprint(key),
+    )
+
+
+def _fingerprint(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

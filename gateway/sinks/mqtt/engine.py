@@ -1,0 +1,109 @@
+"""paho's client, made ready: the protocol engine of one connection. With `link.py` the only file that knows paho."""
+
+import logging
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.sinks.mqtt.address import Address
+from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.packing import is_text
+from gateway.sinks.mqtt.traffic import Will
+from gateway.sinks.mqtt.wire import Connected, connect_wire
+
+_properties: Any = Properties  # its constructor has no types
+_SECOND_NS = 1_000_000_000
+
+
+def _let_brokers_refuse() -> None:
+    """Make paho understand any reason code in a PUBACK.
+
+    It drops the connection at one that the standard does not list there, and mosquitto answers its message size limit
+    with 0x95: the same message would be sent and the connection dropped for ever.
+    """
+    for code, names in ReasonCode.names.items():
+        if code >= 0x80 and not any(PacketTypes.PUBACK in packets for packets in names.values()):
+            next(iter(names.values())).append(PacketTypes.PUBACK)
+
+
+_let_brokers_refuse()
+
+
+class Engine(mqtt.Client):
+    """paho's client on a wire that stands already, CONNECT still to be sent."""
+
+    def __init__(self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None) -> None:
+        """Nothing here blocks."""
+        v5 = config.version == "5"
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if v5 else config.clean_start,
+            protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        self.wire = connected.wire
+        self.certificate = connected.certificate
+        self.max_inflight_messages_set(0)  # Link keeps the window; paho's costs a scan per acknowledgement
+        self.on_socket_register_write = _ignore  # without one paho writes at once
+        if will is not None:
+            properties = _will(will, config) if v5 else None
+            self.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
+        if config.username:
+            self.username_pw_set(config.username, config.password.get_secret_value() or None)
+        properties = _properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = config.session_expiry // _SECOND_NS
+        clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
+        self.connect("-", 1, config.keepalive // _SECOND_NS, clean_start=clean, properties=properties if v5 else None)
+
+    def _create_socket(self) -> Any:
+        """Called by paho in `connect`; the name and port given there mean nothing."""
+        return self.wire
+
+
+def _will(will: Will, config: MqttConfig) -> Properties:
+    properties = _properties(PacketTypes.WILLMESSAGE)
+    if config.will_delay:
+        properties.WillDelayInterval = config.will_delay // _SECOND_NS
+    if will.content_type:
+        properties.ContentType = will.content_type
+        properties.PayloadFormatIndicator = int(is_text(will.content_type))
+    return properties  # type: ignore[no-any-return]  # see _properties
+
+
+def connect(address: Address, config: MqttConfig, client_id: str, will: Will | None) -> Engine:
+    """A client with a connected socket. Blocks: for a thread. Raises NotConnected."""
+    connected = connect_wire(address, config.tls, config.timeout / 1e9)
+    try:
+        return Engine(connected, config, client_id, will)
+    except BaseException:
+        connected.wire.close()
+        raise
+
+
+def hang_up(client: Engine) -> None:
+    """Close the connection without a word."""
+    client.on_socket_close = client.on_socket_register_write = client.on_disconnect = None
+    client.wire.close()
+
+
+class Complaint(logging.Handler):
+    """Keeps paho's last error message, the only place where it says why a connection broke."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        self.logger = logging.Logger("paho", logging.ERROR)
+        self.logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by logging."""
+        self.text = record.getMessage().removeprefix("failed to receive on socket: ")
+
+
+def _ignore(*_: object) -> None:
+    pass

@@ -1,0 +1,65 @@
+"""From an address to something that carries bytes: TCP, TLS, WebSocket, one on the other. Blocks: for a thread."""
+
+import socket
+import ssl
+from dataclasses import dataclass
+
+from gateway.core.errors import NotConnected
+from gateway.sinks.mqtt.address import Address
+from gateway.sinks.mqtt.certificates import Certificate
+from gateway.sinks.mqtt.config import MqttTls
+from gateway.sinks.mqtt.reasons import unreachable
+from gateway.sinks.mqtt.tls import secured
+from gateway.sinks.mqtt.websocket import WebSocket
+
+_STAYS_S = 0.5
+Wire = socket.socket | ssl.SSLSocket | WebSocket
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A wire to a broker that has not heard of MQTT yet. certificate: the broker's, with TLS."""
+
+    wire: Wire
+    certificate: Certificate | None = None
+
+
+def connect_wire(address: Address, tls: MqttTls, timeout_s: float) -> Connected:
+    """Look the name up, connect, make the handshakes. Raises NotConnected that says what to do."""
+    sock: socket.socket | None = None
+    try:
+        sock = socket.create_connection((address.host, address.port), timeout_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        certificate = None
+        if address.secure:
+            sock, certificate = secured(sock, address.host, tls)
+        return Connected(WebSocket(sock, str(address)) if address.path else sock, certificate)
+    except BaseException as error:
+        if sock is not None:
+            sock.close()
+        if isinstance(error, OSError | ValueError) and not isinstance(error, NotConnected):
+            raise unreachable(error, address.host, address.port, timeout_s, tls.server_name) from None
+        raise
+
+
+def probe(address: Address, tls: MqttTls, timeout_s: float) -> None:
+    """Connect and hang up again without a word of MQTT, so that no broker sees the client id twice. Raises NotConnected.
+
+    Whoever closes the connection at once (a balancer whose broker is away) does not count as reachable.
+    """
+    wire = connect_wire(address, tls, timeout_s).wire
+    try:
+        wire.settimeout(_STAYS_S)
+        if not wire.recv(1):
+            raise NotConnected(f"{address} hangs up at once")
+    except TimeoutError:
+        pass  # it waits for what the client has to say
+    except OSError as error:
+        raise unreachable(error, address.host, address.port, timeout_s) from None
+    finally:
+        wire.close()
+
+
+def pending(wire: Wire) -> int:
+    """Bytes that have arrived and that no selector sees: decrypted, or taken out of their frame."""
+    return 0 if not isinstance(wire, ssl.SSLSocket | WebSocket) else wire.pending()

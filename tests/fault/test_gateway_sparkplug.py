@@ -1,0 +1,153 @@
+"""The whole gateway as a Sparkplug edge node: a primary host that comes and goes, rebirth, kill, restart."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from gateway.core.ports import Packet
+from gateway.encoding.sparkplug.wire import read_payload
+from gateway.sinks.mqtt.client import MqttClient
+from gateway.sinks.mqtt.config import MqttConfig
+from tests.support.line import Line, running_line
+from tests.support.network import until
+from tests.unit.encoding.sparkplug.test_node import rebirth
+
+ROOT = "publish:\n  windows: all\n  summaries: false\n  layout: sparkplug\n  sparkplug: {group: hall, host: scada}\n"
+NODE = "spBv1.0/hall/{}/test"
+DEVICE = "spBv1.0/hall/{}/test/press"
+
+
+class Scada:
+    """A host application: says whether it is there, and reads what the node says."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        self._stamp = 0
+
+    async def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        client = MqttClient(MqttConfig(url=self.line.broker.url))
+        await client.open()
+        await client.publish(topic, payload, retain=retain)
+        await client.close()
+
+    async def state(self, online: bool) -> None:
+        self._stamp += 1
+        await self.say("spBv1.0/STATE/scada", orjson.dumps({"online": online, "timestamp": self._stamp}), retain=True)
+
+    def heard(self) -> list[tuple[str, dict[str, Any]]]:
+        """Type and payload of everything that the node has sent, in order."""
+        found = []
+        for message in self.line.subscriber.of(""):
+            kind = message.topic.split("/")[2]
+            if message.topic.startswith("spBv1.0/hall/") and kind != "NCMD":
+                found.append((kind, read_payload(Packet(message.topic, message.payload).payload)))
+        return found
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.heard()]
+
+    async def until(self, what: str, count: int) -> None:
+        """Wait until `count` payloads of this type have come."""
+        log = self.line.gateway.log
+        await until(lambda: self.kinds().count(what) >= count, 30, f"{count} {what}, got {self.kinds()}; {log()[-2000:]}")
+
+    def bd_seqs(self, what: str) -> list[int]:
+        return [m["value"] for kind, body in self.heard() if kind == what for m in body["metrics"] if m["name"] == "bdSeq"]
+
+    def sessions(self) -> list[list[tuple[str, dict[str, Any]]]]:
+        """What was sent, cut at each NBIRTH."""
+        cut: list[list[tuple[str, dict[str, Any]]]] = []
+        for kind, body in self.heard():
+            if kind == "NBIRTH":
+                cut.append([])
+            cut[-1].append((kind, body))
+        return cut
+
+    def prove(self) -> None:
+        """Births first, every sequence number from 0 on in its place, no data outside of a session."""
+        for session in self.sessions():
+            numbered = [body["seq"] for kind, body in session if kind != "NDEATH"]
+            assert numbered == [n % 256 for n in range(len(numbered))]
+            kinds = [kind for kind, _ in session]
+            assert "NDEATH" not in kinds[:-1], "nothing after a death but a birth"
+            assert "DDATA" not in kinds[: kinds.index("DBIRTH") if "DBIRTH" in kinds else None]
+
+    def times(self, *, historical: bool | None = None) -> list[int]:
+        """Times of the values of tag t0 that have come as data."""
+        alias = next(
+            m["alias"] for kind, body in self.heard() if kind == "DBIRTH" for m in body["metrics"] if m["name"] == "t0"
+        )
+        return [
+            m["timestamp"]
+            for kind, body in self.heard() if kind == "DDATA"
+            for m in body["metrics"]
+            if m["alias"] == alias and historical in (None, m.get("is_historical", False))
+        ]  # fmt: skip
+
+
+async def test_nothing_is_sent_or_lost_while_the_primary_host_is_away(tmp_path: Path, mosquitto: str) -> None:
+    """Data wait in the outbox until the host is there; when it goes, NDEATH and a new connection; history is marked."""
+    async with running_line(tmp_path, mosquitto, root=ROOT) as line:
+        scada = Scada(line)
+        await until(lambda: len(line.device.asks) > 20, 30, f"polls; {line.gateway.log()[-2000:]}")
+        assert scada.kinds() == []
+        await scada.state(True)
+        await scada.until("DDATA", 6)
+        assert scada.kinds()[:2] == ["NBIRTH", "DBIRTH"]
+        assert scada.times(historical=True), "what was made before the host was there"
+        await until(lambda: bool(scada.times(historical=False)), 20, "live data")
+        await scada.state(False)
+        await scada.until("NDEATH", 1)
+        sent, polled = len(scada.heard()), len(line.device.asks)
+        await until(lambda: len(line.device.asks) > polled + 20, 30, "polls while the host is away")
+        assert len(scada.heard()) == sent
+        newest = max(scada.times())
+        await scada.state(True)
+        await until(lambda: max(scada.times(historical=False)) > newest + 4000, 60, "live data again")
+        await until(lambda: _whole(scada.times()), 30, f"every second, got {sorted(set(scada.times()))}")
+        scada.prove()
+        assert scada.bd_seqs("NDEATH") == scada.bd_seqs("NBIRTH")[:1]
+        assert scada.bd_seqs("NBIRTH")[1] > scada.bd_seqs("NBIRTH")[0]
+
+
+def _whole(times: list[int]) -> bool:
+    return sorted(set(times)) == list(range(min(times), max(times) + 1, 1000))
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_rebirth_kill_and_restart(tmp_path: Path, mosquitto: str, version: str) -> None:
+    """NCMD brings births within the session; the will is the NDEATH of the last birth; bdSeq goes on over restarts."""
+    root = ROOT.replace(", host: scada", "")
+    async with running_line(tmp_path, mosquitto, root=root, GATEWAY__MQTT__VERSION=version) as line:
+        scada = Scada(line)
+        await scada.until("DDATA", 1)
+        await scada.say(NODE.format("NCMD"), rebirth())
+        await scada.until("NBIRTH", 2)
+        await scada.until("DDATA", 3)
+        assert len(set(scada.bd_seqs("NBIRTH"))) == 1
+        line.gateway.kill()
+        await scada.until("NDEATH", 1)
+        assert scada.bd_seqs("NDEATH") == scada.bd_seqs("NBIRTH")[-1:]
+        line.gateway.start()
+        await scada.until("NBIRTH", 3)
+        await scada.until("DDATA", 5)
+        assert line.gateway.terminate() == 0
+        await scada.until("NDEATH", 2)
+        assert scada.bd_seqs("NBIRTH")[-1] == (scada.bd_seqs("NBIRTH")[0] + 1) % 256
+        assert scada.bd_seqs("NDEATH")[-1] == scada.bd_seqs("NBIRTH")[-1]
+        scada.prove()
+        assert not [m for m in line.subscriber.of("") if m.topic.endswith("/status")], "one will, one truth"
+
+
+async def test_a_device_that_goes_dies_and_is_born_again(tmp_path: Path, mosquitto: str) -> None:
+    root = ROOT.replace(", host: scada", "")
+    async with running_line(tmp_path, mosquitto, root=root) as line:
+        scada = Scada(line)
+        await scada.until("DDATA", 2)
+        await line.device.stop()
+        await scada.until("DDEATH", 1)
+        await line.device.start()
+        await scada.until("DBIRTH", 2)
+        scada.prove()

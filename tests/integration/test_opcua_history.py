@@ -1,0 +1,114 @@
+"""Gaps are filled from real servers' histories."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from gateway.stages.windows import Windows
+from tests.support.opcua_field import in_the_field
+from tests.support.opcua_server import AsyncuaServer, NodeServer
+from tests.support.proxy import Proxy
+
+NODES = [f"ns=2;s=v{i}" for i in range(3)]
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory):
+    """Where node-opcua keeps its certificates, made once."""
+    return tmp_path_factory.mktemp("opcua-store")
+
+
+async def test_a_gap_is_filled_from_asyncuas_history(port):
+    async with AsyncuaServer(port, 3) as server, Proxy(port) as proxy:
+        await server.historize(0, 1, most_at_once=4)
+        async with in_the_field(f"opc.tcp://127.0.0.1:{proxy.port}", NODES, history=True, queue_size=50) as field:
+            await write_live(field, server, 1, 6)
+            proxy.refuse = True
+            proxy.cut()
+            await field.until(lambda: bool(field.downs))
+            for k in range(6, 40):
+                for i in range(3):
+                    await server.write(i, float(k))
+            proxy.refuse = False
+            await field.until(lambda: field.values[0][-1] == 39.0)
+            await write_live(field, server, 40, 45)
+            await field.until(lambda: [event.kind for event in field.events] == ["history"])
+            for i in (0, 1):
+                assert sorted(field.values[i] + field.past[i]) == [float(k) for k in range(45)]
+                assert field.past[i] == [float(k) for k in range(6, 39)]
+            assert 2 not in field.past
+            detail = field.events[0].detail
+            assert (detail["samples"], detail["nodes"], detail["without_history"], detail["truncated"]) == (66, 2, 1, 0)
+
+
+async def write_live(field, server, begin, end):
+    await field.until(lambda: all(field.values[i] for i in range(3)))
+    for k in range(begin, end):
+        for i in range(3):
+            await server.write(i, float(k))
+        await field.until(lambda k=k: all(field.values[i] and field.values[i][-1] == k for i in range(3)))
+
+
+async def test_no_more_is_read_back_than_allowed(port):
+    async with AsyncuaServer(port, 3) as server, Proxy(port) as proxy:
+        await server.historize(0)
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        async with in_the_field(url, NODES, history=True, history_samples=5) as field:
+            await write_live(field, server, 1, 3)
+            proxy.refuse = True
+            proxy.cut()
+            await field.until(lambda: bool(field.downs))
+            for k in range(3, 30):
+                await server.write(0, float(k))
+            proxy.refuse = False
+            await field.until(lambda: bool(field.events))
+            assert field.past[0] == [3.0, 4.0, 5.0, 6.0, 7.0]
+            assert field.events[0].detail["truncated"] == 1
+
+
+async def test_a_gap_is_filled_from_a_foreign_servers_history(node, port, store):
+    server = NodeServer(node, port, store, count=12, period=50, history=2000)
+    names = [f"ns=1;s=v{i}" for i in range(12)]
+    async with server, Proxy(port) as proxy:
+        url = f"opc.tcp://127.0.0.1:{proxy.port}/test"
+        async with in_the_field(url, names, history=True, queue_size=100, session_timeout="2s") as field:
+            await field.until(lambda: len(field.values[11]) > 10)
+            proxy.refuse = True
+            proxy.cut()
+            await field.until(lambda: len(field.downs) > 20)
+            proxy.refuse = False
+            await field.until(lambda: any(event.kind == "history" for event in field.events))
+            for i in (0, 1, 2, 3, 5, 6):
+                everything = sorted(field.values[i] + field.past[i])[2:]  # the first two: sampling has only begun
+                assert field.past[i], f"v{i}"
+                assert everything == [everything[0] + k for k in range(len(everything))], f"v{i}"
+
+
+async def test_the_windows_of_the_gap_come_late_and_count_every_sample(port):
+    """From the server to the windows: nothing is counted twice, nothing is missing but the value in force itself."""
+    async with AsyncuaServer(port, 1) as server, Proxy(port) as proxy:
+        await server.historize(0)
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        async with in_the_field(url, NODES[:1], history=True, queue_size=100) as field:
+            now = field.source._clock.now_ns
+            windows = Windows(1, 50_000_000, 10_000_000, np.zeros(1, np.int64), now())
+            blocks = []
+            feed = field.feed
+            field.feed = lambda block: (windows.add(block, now()), blocks.extend(windows.close(now())), feed(block))
+            await field.until(lambda: bool(field.values[0]))
+            for k in range(1, 6):
+                await server.write(0, float(k))
+                await field.until(lambda k=k: field.values[0][-1] == k)
+            proxy.refuse = True
+            proxy.cut()
+            await field.until(lambda: bool(field.downs))
+            for k in range(6, 60):
+                await server.write(0, float(k))
+            await asyncio.sleep(1)  # what is too recent is not late at all
+            proxy.refuse = False
+            await field.until(lambda: bool(field.events))
+            blocks += windows.flush(now())
+        assert field.past[0] == [float(k) for k in range(6, 59)]
+        assert sum(int(block.count.sum()) for block in blocks if block.late) >= 53
+        assert sum(int(block.count.sum()) for block in blocks) in {58, 59, 60}, "0 and 59 may be values in force only"

@@ -1,0 +1,95 @@
+"""An OPC UA source under its supervisor, and everything it ever said, in order."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import repeat
+
+from gateway.core.blocks import ObjectBlock, SampleBlock
+from gateway.core.clock import SystemClock
+from gateway.core.messages import DeviceState, Event
+from gateway.runtime.supervisor import Supervisor
+from gateway.sources.opcua.source import OpcUaSource
+from tests.support.opcua_reader import make_source
+
+RETRY_S = 0.05
+
+
+class Field:
+    """An `Intake` that remembers: values, times, qualities and texts by tag id, states and events.
+
+    past: the values that were read back from history, which are not among `values`.
+    """
+
+    def __init__(self, source: OpcUaSource) -> None:
+        self.source = source
+        self.supervisor = Supervisor(source, "plc", self, SystemClock(), lambda: repeat(RETRY_S))
+        self.values: dict[int, list[float]] = defaultdict(list)
+        self.times: dict[int, list[int]] = defaultdict(list)
+        self.qualities: dict[int, list[int]] = defaultdict(list)
+        self.past: dict[int, list[float]] = defaultdict(list)
+        self.texts: dict[int, list[object]] = defaultdict(list)
+        self.states: list[DeviceState] = []
+        self.events: list[Event] = []
+        self._told = asyncio.Event()
+
+    def feed(self, block: SampleBlock) -> None:
+        columns = (block.tag.tolist(), block.value.tolist(), block.time.tolist(), block.quality.tolist())
+        self._told.set()
+        for tag, value, taken, quality in zip(*columns, strict=True):
+            if block.history:
+                self.past[tag].append(value)
+                continue
+            self.values[tag].append(value)
+            self.times[tag].append(taken)
+            self.qualities[tag].append(quality)
+
+    def objects(self, block: ObjectBlock) -> None:
+        for tag, value in zip(block.tag.tolist(), block.value, strict=True):
+            self.texts[tag].append(value)
+        self._told.set()
+
+    def device_state(self, state: DeviceState) -> None:
+        self.states.append(state)
+        self._told.set()
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+        self._told.set()
+
+    @property
+    def downs(self) -> list[str]:
+        """The reasons of all losses so far."""
+        return [state.reason for state in self.states if state.state == "down"]
+
+    async def until(self, condition: Callable[[], bool], deadline_s: float = 20.0) -> None:
+        """Wait until the condition holds; TimeoutError after the deadline."""
+        async with asyncio.timeout(deadline_s):
+            while not condition():
+                self._told.clear()
+                await self._told.wait()
+
+    async def until_fresh(self, tag: int = 0, deadline_s: float = 20.0) -> None:
+        """Wait for one more value of a tag."""
+        count = len(self.values[tag])
+        await self.until(lambda: len(self.values[tag]) > count, deadline_s)
+
+
+@asynccontextmanager
+async def in_the_field(url: str, nodes: list[str], **device: object) -> AsyncIterator[Field]:
+    """A source that runs until the end of the block, reconnecting within a tenth of a second."""
+    async with running(make_source(url, nodes, **device)) as field:
+        yield field
+
+
+@asynccontextmanager
+async def running(source: OpcUaSource) -> AsyncIterator[Field]:
+    """The same for a source that exists."""
+    field = Field(source)
+    task = asyncio.create_task(field.supervisor.run(), name="supervisor")
+    try:
+        yield field
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

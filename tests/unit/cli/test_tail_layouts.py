@@ -1,0 +1,278 @@
+"""What the gateway sends in any layout and format, `gateway tail` understands, and proves complete or not."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+import pytest
+from rich.console import Console
+
+from gateway.cli.footer import Footer, footer
+from gateway.cli.inbound import parse
+from gateway.cli.reading import Reading
+from gateway.cli.render import Screen
+from gateway.cli.verdict import Tally
+from gateway.core.messages import Event, Loss, Message
+from gateway.core.ports import Packet
+from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
+from gateway.encoding.formats import FORMATS
+from gateway.encoding.layouts import layout_for
+from gateway.sinks.mqtt.client import Received
+from tests.support.blocks import T0
+from tests.unit.encoding.sparkplug.test_node import DOWN, TABLE, TOPICS
+from tests.unit.encoding.sparkplug.test_node import Bench as Node
+from tests.unit.encoding.test_encoder import BOOT, block_of, encoder_for
+
+OWN = [DeviceLayoutConfig()] * 2
+LAYOUTS = [(layout, form, most) for layout in ("device", "tag") for form in FORMATS for most in (120, 2**28)]
+
+
+class Tail:
+    def __init__(self) -> None:
+        self.out = io.StringIO()
+        self.console = Console(file=self.out, width=200)
+        self.reading = Reading(Screen(self.console), "plant")
+
+    def take(self, packets: Sequence[Packet], *, dup: bool = False) -> None:
+        for packet in packets:
+            self.reading.take(Received(packet.topic, packet.payload, 1, packet.retain, dup))
+
+    def verdict(self) -> tuple[bool, str]:
+        report = self.reading.finish(self.console)
+        return bool(report.rows) and report.complete, " ".join(self.out.getvalue().split())
+
+
+def messages(count: int = 4) -> list[Message]:
+    """Windows, summaries and events."""
+    encoder, made = encoder_for(TABLE), []
+    for _ in range(count):
+        made += encoder.windows(block_of([0, 1, 2, 3], last=[61.5, 0.5, 1.0, 7.0]))
+        made += encoder.summaries(block_of([0, 1, 2, 3]))
+        made.append(encoder.event(Event("alarm", T0, 0, 0, {"state": "active", "value": 1.0, "limit": 2.0})))
+    return made
+
+
+def sent(made: Sequence[Message], layout: str, form: str, most: int, *, hist: bool = False) -> list[list[Packet]]:
+    chosen = layout_for(LayoutConfig.model_validate({"layout": layout, "format": form}), OWN, TOPICS)
+    return [list(chosen.packets(message, hist=hist, most_bytes=most)) for message in made]
+
+
+@pytest.mark.parametrize(("layout", "form", "most"), LAYOUTS)
+def test_all_that_was_sent_is_complete(layout, form, most):
+    tail, made = Tail(), messages()
+    for packets in sent(made, layout, form, most):
+        tail.take(packets)
+    complete, text = tail.verdict()
+    assert complete, text
+    assert f"Complete: {len(made)} messages on 5 topics" in text
+    assert "plant/v1/press-1/press/window" in text
+    assert "malformed" not in text
+    assert "temp 61.5" in text
+
+
+@pytest.mark.parametrize(("layout", "form", "most"), [one for one in LAYOUTS if one[0] == "tag" or one[2] < 2**28])
+def test_one_packet_that_is_missing_is_one_message_that_is_missing(layout, form, most):
+    tail, made = Tail(), messages()
+    for number, packets in enumerate(sent(made, layout, form, most)):
+        assert len(packets) > 1 or "event" in made[number].topic or "line" in made[number].topic
+        tail.take(packets[:-1] if number == 5 else packets)
+    complete, text = tail.verdict()
+    assert not complete
+    assert "1 sequence number missing" in text
+
+
+@pytest.mark.parametrize("again", [120, 450])
+def test_a_message_that_broke_off_and_came_again_is_there_once(again):
+    """The second time it is backlog, and may be cut into other parts."""
+    tail, made = Tail(), messages()
+    first, last = sent(made, "device", "json", 120), sent(made, "device", "json", again, hist=True)
+    for number, packets in enumerate(first):
+        tail.take(packets[:1] if number == 5 else packets)
+    tail.take(last[5])
+    complete, text = tail.verdict()
+    assert complete, text
+    tail.take(last[5])
+    assert tail.verdict()[0], "twice, and marked"
+
+
+def test_a_whole_message_in_parts_twice_without_a_mark_is_noticed():
+    tail, made = Tail(), messages()
+    packets = sent(made, "device", "json", 120)
+    for one in (*packets, packets[5]):
+        tail.take(one)
+    complete, text = tail.verdict()
+    assert not complete
+    assert "1 duplicate without a reason" in text
+
+
+def test_the_last_message_may_be_half_there():
+    """Who ends `tail` ends it somewhere."""
+    tail, made = Tail(), messages()
+    packets = sent(made, "tag", "json", 2**28)
+    for one in packets:
+        tail.take(one)
+    tail.take(sent(encoder_more(made), "tag", "json", 2**28)[0][:1])
+    assert tail.verdict()[0]
+
+
+def encoder_more(made: Sequence[Message]) -> list[Message]:
+    last = [m for m in made if m.topic.endswith("press/window")][-1]
+    body = orjson.loads(last.payload) | {"seq": last.seq + 1}
+    return [Message(last.topic, last.boot, last.seq + 1, last.lane, 0, 0, orjson.dumps(body))]
+
+
+def test_incomplete_messages_cost_bounded_memory():
+    """A filter that lets only one of a device's tags through."""
+    tail = Tail()
+    encoder = encoder_for(TABLE)
+    for _ in range(1500):
+        (message,) = encoder.windows(block_of([0, 1]))
+        tail.take(sent([message], "tag", "json", 2**28)[0][:1])
+    ((track,),) = [list(tail.reading._ledger._tracks.values())]
+    assert len(track.parts) == 1000
+    assert "Nothing to prove" in tail.verdict()[1]
+
+
+def test_a_tag_s_message_looks_like_its_device_s():
+    (packets,) = sent(messages(1)[:1], "tag", "cbor", 2**28)
+    incoming = parse(packets[0].topic, packets[0].payload)
+    assert (incoming.topic, incoming.device, incoming.kind) == ("plant/v1/press-1/press/window", "press", "window")
+    row = orjson.loads(messages(1)[0].payload)["tags"]["temp"]
+    assert incoming.body["tags"] == {"temp": row}
+
+
+def test_losses_are_totalled_by_cause_once_each():
+    tail, encoder = Tail(), encoder_for(TABLE)
+    losses = [("max_bytes", 3), ("max_bytes", 4), ("thinned", 60)]
+    for number, (cause, count) in enumerate(losses):
+        first = 1 + 100 * number
+        loss = Loss("plant/v1/press-1/press/window", BOOT, first, first + count - 1, count, 0, 1, cause)
+        packets = sent([encoder.loss(loss, T0)], "device", "json", 2**28)[0]
+        tail.take(packets)
+        tail.take(packets, dup=True)
+    text = tail.verdict()[1]
+    assert "Loss records speak of 67 messages: 7 max_bytes, 60 thinned" in text
+
+
+# -- Sparkplug ---------------------------------------------------------------------------------------------------------
+
+
+def node_sends(node: Node, windows: int) -> list[Packet]:
+    packets = list(node.node.births())
+    for _ in range(windows):
+        packets += node.node.packets(node.window([0, 1, 2], last=[61.5, 0.5, 1.0]), hist=False, most_bytes=2**28)
+    packets += node.node.packets(
+        node.encoder.event(Event("alarm", T0, 0, 0, {"state": "active", "value": 1.0, "limit": 2.0})),
+        hist=False,
+        most_bytes=2**28,
+    )
+    return [node.node.numbered(packet) for packet in packets]
+
+
+@pytest.mark.parametrize("windows", [3, 300])
+def test_a_sparkplug_session_is_complete(windows):
+    """Past 255 and over a second birth."""
+    tail, node = Tail(), Node()
+    node.node.will()
+    tail.take(node_sends(node, windows))
+    tail.take(node_sends(node, windows))
+    complete, text = tail.verdict()
+    assert complete, text
+    for said in ("BIRTH 3 metrics", "temp 61.5 speed 0.5", "ALARM temp", "bdSeq 250, birth 1", "bdSeq 250, birth 2"):
+        assert said in text
+
+
+def test_a_gap_in_sparkplug_s_numbers_is_found():
+    tail, node = Tail(), Node()
+    node.node.will()
+    packets = node_sends(node, 300)
+    tail.take([*packets[:270], *packets[273:]])
+    complete, text = tail.verdict()
+    assert not complete
+    assert "3 sequence numbers missing" in text
+
+
+def test_order_and_repetition_are_told_from_a_gap():
+    """Brokers may change the order between topics; MQTT repeats with a mark."""
+    tail, node = Tail(), Node()
+    node.node.will()
+    packets = node_sends(node, 20)
+    tail.take([*packets[:8], packets[9], packets[8], *packets[10:]])
+    tail.take([packets[12]], dup=True)
+    assert tail.verdict()[0]
+    tail.take([packets[14]])
+    assert "1 duplicate without a reason" in tail.verdict()[1]
+
+
+def test_joining_later_shows_aliases_until_the_next_birth():
+    tail, node = Tail(), Node()
+    node.node.will()
+    packets = node_sends(node, 5)
+    tail.take(packets[4:])
+    complete, text = tail.verdict()
+    assert complete
+    assert "joined" in text
+    assert "alias 3 61.5" in text
+
+
+def test_deaths_and_hosts_are_no_faults():
+    tail, node = Tail(), Node()
+    node.node.will()
+    tail.take(node_sends(node, 1))
+    node.set(0, DOWN)
+    tail.take([node.node.numbered(p) for p in (*node.node.news(), *node.node.death())])
+    tail.take([Packet("spBv1.0/STATE/scada", b'{"online":true}'), Packet("spBv1.0/plant/NCMD/press-1", b"\x08\x01")])
+    complete, text = tail.verdict()
+    assert complete, text
+    assert "press DEATH" in text
+
+
+@pytest.mark.parametrize(
+    "topic", ["spBv1.0/a", "spBv1.0/a/DDATA/b", "spBv1.0/a/NDATA/b/c", "spBv1.0/a/XDATA/b", "spBv1.0/a/NX/b"]
+)
+def test_foreign_topics_and_payloads_are_malformed(topic):
+    tail = Tail()
+    tail.take([Packet(topic, b""), Packet("spBv1.0/a/NDATA/b", b"\xff"), Packet("spBv1.0/a/NDATA/b", b"")])
+    assert "3 malformed" in tail.verdict()[1]
+
+
+# -- rates -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_footer_says_how_much_comes():
+    tally, now = Tally(), [100.0]
+    line = Footer(tally, lambda: now[0])
+    for packets in sent(messages(5), "device", "json", 2**28):
+        for packet in packets:
+            tally.count(parse(packet.topic, packet.payload, "plant"))
+    now[0] = 102.0
+    assert "12.5 messages/s  20 values/s  25 messages" in line.__rich__().plain
+    for second in range(103, 120):
+        now[0] = float(second)
+        text = line.__rich__().plain
+    assert "0.0 messages/s" in text
+
+
+def test_there_is_no_footer_without_a_terminal():
+    out = io.StringIO()
+    with footer(Console(file=out), Tally()):
+        pass
+    assert out.getvalue() == ""
+    terminal = io.StringIO()
+    with footer(Console(file=terminal, force_terminal=True, width=80), Tally()):
+        pass
+    assert "messages/s" in terminal.getvalue()
+
+
+def test_a_value_that_is_carried_over_is_dim():
+    out = io.StringIO()
+    screen = Screen(Console(file=out, width=120, force_terminal=True, color_system="standard"))
+    encoder = encoder_for(TABLE)
+    for count in (10, 0):
+        columns = {} if count else dict.fromkeys(("min", "max", "mean", "std", "first"), np.nan)
+        (message,) = encoder.windows(block_of([0], count=count, good=count, used=count, **columns))
+        screen.show(parse(message.topic, message.payload, "plant"))
+    fresh, held = out.getvalue().splitlines()
+    assert "\x1b[32m1.5" in fresh
+    assert "\x1b[2;32m1.5" in held

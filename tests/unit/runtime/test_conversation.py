@@ -1,0 +1,161 @@
+"""A publisher whose layout has its own part in each connection: it listens, waits, is born and dies."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.core.errors import Retryable
+from gateway.core.ports import Packet
+from gateway.runtime.publisher import Publisher
+from tests.support.sink import FakeSink
+from tests.unit.runtime.test_publisher import FakeLayout, FakeOutbox, FakeStatus, ManualClock, settle
+
+
+@dataclass
+class FakeSession:
+    """Tells what happens to it; may send once it has heard `go`, until it hears `stop`."""
+
+    subscriptions: tuple[str, ...] = ("commands", "state")
+    told: list[str] = field(default_factory=list)
+    ready: bool = False
+    number: int = 0
+    _change: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def births(self) -> list[Packet]:
+        self.number = 0
+        return [Packet("birth", b"a"), Packet("birth", b"b")]
+
+    def news(self) -> list[Packet]:
+        self.told.append("news")
+        return [] if self.ready else [Packet("death", b"barred")]
+
+    def death(self) -> list[Packet]:
+        return [Packet("death", b"stop")]
+
+    def numbered(self, packet: Packet) -> Packet:
+        self.number += 1
+        return Packet(packet.topic, packet.payload + b" %d" % self.number)
+
+    def heard(self, topic: str, payload: bytes) -> None:
+        self.ready = {b"go": True, b"stop": False}.get(payload, self.ready)
+        self._change.set()
+
+    async def may_send(self, wanted: bool) -> None:
+        while self.ready != wanted:
+            self._change.clear()
+            await self._change.wait()
+
+
+class Status(FakeStatus):
+    """As the real one: what made `changed` return is no news any more."""
+
+    async def changed(self) -> None:
+        await super().changed()
+        self._news.clear()
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.sink, self.outbox, self.clock, self.status = FakeSink(), FakeOutbox(), ManualClock(), Status()
+        self.session = FakeSession()
+        self.publisher = Publisher(
+            self.sink, self.outbox, self.clock, in_flight=4, ack_timeout_s=5.0, layout=FakeLayout(), status=self.status,
+            set_live=self.outbox.set_live, delays=lambda: iter([1.0] * 1000), session=self.session, subscriber=self.sink,
+        )  # fmt: skip
+        self.task = asyncio.create_task(self.publisher.run())
+
+    @property
+    def sent(self) -> list[bytes]:
+        return [published.payload for published in self.sink.published]
+
+    async def say(self, payload: bytes) -> None:
+        self.sink.say("state", payload)
+        await settle()
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    await settle()
+    yield bench
+    bench.task.cancel()
+    await asyncio.gather(bench.task, return_exceptions=True)
+    assert bench.outbox.lent == [], "every delivery ends in an ack, a refusal or a release"
+
+
+async def test_nothing_is_taken_or_sent_until_it_may_and_births_come_first(bench: Bench) -> None:
+    """What waited meanwhile is not live: it was not made for this connection."""
+    bench.outbox.put()
+    await settle()
+    assert bench.sink.subscribed == ["commands", "state"]
+    assert (bench.sent, bench.outbox.journal, bench.outbox.lent) == ([], [], [])
+    await bench.say(b"go")
+    bench.outbox.put()
+    await settle()
+    assert bench.sent == [b"a 1", b"b 2", b"hist 1 3", b"2 4"]
+    assert not any(published.retain for published in bench.sink.published)
+
+
+async def test_news_are_sent_when_the_status_changes(bench: Bench) -> None:
+    await bench.say(b"go")
+    bench.status.set(b"x")
+    await settle()
+    assert bench.session.told == ["news"]
+    assert bench.sent == [b"a 1", b"b 2"], "no news, no packet; and no status beside it"
+
+
+async def test_when_it_may_no_longer_send_it_says_so_and_connects_anew(bench: Bench) -> None:
+    await bench.say(b"go")
+    await bench.say(b"stop")
+    bench.outbox.put()
+    assert bench.sent[-1] == b"barred 3"
+    assert (bench.sink.closes, bench.sink.wills) == (1, 0)
+    assert bench.outbox.journal[-1] == "not live"
+    await bench.clock.advance(1)
+    assert bench.sink.opens == 2
+    assert len(bench.sent) == 3
+    await bench.say(b"go")
+    assert bench.sent[3:] == [b"a 1", b"b 2", b"hist 1 3"]
+
+
+async def test_births_that_are_refused_for_now_are_told_again(bench: Bench) -> None:
+    bench.sink.answers = [Retryable("quota"), Retryable("quota")]
+    await bench.say(b"go")
+    await bench.clock.advance(5.1)
+    assert bench.sent == [b"a 1", b"b 2", b"a 1", b"b 2"]
+
+
+async def test_a_stop_ends_with_its_death(bench: Bench) -> None:
+    await bench.say(b"go")
+    stop = asyncio.create_task(bench.publisher.stop(5.0, ("status", b"offline")))
+    await bench.clock.advance(1)
+    await stop
+    assert bench.sent[-1] == b"stop 3"
+
+
+async def test_a_stop_while_it_waits_ends_at_once(bench: Bench) -> None:
+    await bench.publisher.stop(5.0, ("status", b"offline"))
+    assert bench.sent == []
+
+
+async def test_a_connection_that_breaks_while_it_waits_is_made_again(bench: Bench) -> None:
+    bench.sink.lose("cut")
+    await settle()
+    await bench.clock.advance(1)
+    assert bench.sink.opens == 2
+    await bench.say(b"go")
+    assert bench.sent == [b"a 1", b"b 2"]
+
+
+async def test_refused_subscriptions_are_tried_again_with_the_next_connection(bench: Bench) -> None:
+    bench.sink.refuse_subscriptions = True
+    bench.sink.lose("cut")
+    await settle()
+    await bench.clock.advance(1)
+    assert bench.sink.closes == 2
+    bench.sink.refuse_subscriptions = False
+    await bench.clock.advance(1)
+    await bench.say(b"go")
+    assert bench.sent == [b"a 1", b"b 2"]

@@ -1,0 +1,180 @@
+"""Reading back a gap from a fake server's history."""
+
+import numpy as np
+import pytest
+
+from gateway.core.errors import NotConnected
+from gateway.sources.opcua.batches import ServiceFault
+from gateway.sources.opcua.connection import History, Item
+from gateway.sources.opcua.gaps import Gaps
+from gateway.sources.opcua.readback import Historian
+from tests.support.opcua_fake import DAY_NS, FakeClock, values
+
+S = 1_000_000_000
+
+
+class Archive:
+    """A server's history: (time, number) by row; answers at most `chunk` values at once."""
+
+    def __init__(self, data: dict[int, list[tuple[int, float]]], chunk: int = 1000) -> None:
+        self.data = data
+        self.chunk = chunk
+        self.without: set[int] = set()
+        self.most_nodes = 1000
+        self.calls: list[int] = []
+        self.open_points: set[bytes] = set()
+        self.failure_after = -1
+
+    async def has_history(self, items):
+        return [item.row not in self.without for item in items]
+
+    async def history(self, items, start_ns, end_ns, most, points):
+        if len(items) > self.most_nodes:
+            raise ServiceFault(0x80100000)
+        if len(self.calls) == self.failure_after:
+            raise NotConnected("gone")
+        self.calls.append(len(items))
+        return [self._answer(item.row, start_ns, end_ns, most, point) for item, point in zip(items, points, strict=True)]
+
+    def _answer(self, row, start_ns, end_ns, most, point):
+        if row not in self.data:
+            return History(0x80730000, b"", values([], []).columns)
+        here = [(t, n) for t, n in self.data[row] if start_ns // 1000 * 1000 <= t <= end_ns][:most]
+        begin = 0
+        if point:
+            self.open_points.remove(point)
+            begin = int(point.split(b":")[1])
+        part = here[begin : begin + self.chunk]
+        rest = b"%d:%d" % (row, begin + len(part)) if begin + len(part) < len(here) else b""
+        if rest:
+            self.open_points.add(rest)
+        columns = values([0] * len(part), [n for _, n in part], source_ns=[t for t, _ in part]).columns
+        return History(0, rest, columns)
+
+    async def release_history(self, items, points):
+        self.open_points -= set(points)
+
+
+class Bench:
+    """A gap from 0 s to `length_s` after DAY_NS on some rows, and what was read back of it."""
+
+    def __init__(self, archive: Archive, rows: int, length_s: float, most: int = 10_000) -> None:
+        self.got: dict[int, list[float]] = {row: [] for row in range(rows)}
+        self.orders: list[int] = []
+        self.gaps = Gaps(rows)
+        self.gaps.heard(values(list(range(rows)), [0.0] * rows, source_ns=DAY_NS).columns)
+        self.gaps.begin()
+        self.gaps.settle(DAY_NS + round(length_s * S))
+        items = [Item(row, f"ns=1;s=v{row}", S, 1) for row in range(rows)]
+        self.historian = Historian(archive, items, Quick(), most, self._put)
+
+    async def _put(self, read):
+        columns = read.columns
+        self.orders += columns.source_ns.tolist()
+        for row, number in zip(columns.row.tolist(), columns.number.tolist(), strict=True):
+            self.got[row].append(number)
+
+    async def read(self, oldest_ns=0):
+        return await self.historian.read(self.gaps, oldest_ns)
+
+
+class Quick(FakeClock):
+    async def sleep(self, delay_s: float) -> None:
+        self.time_s += delay_s
+
+
+def series(count: int, every_ns: int = S, first: int = 1) -> list[tuple[int, float]]:
+    return [(DAY_NS + k * every_ns, float(k)) for k in range(first, first + count)]
+
+
+async def test_every_sample_of_every_node_comes_once_and_in_the_order_of_time():
+    archive = Archive({row: series(99) for row in range(25)}, chunk=7)
+    bench = Bench(archive, 25, 100)
+    (result,) = await bench.read()
+    assert all(got == [float(k) for k in range(1, 100)] for got in bench.got.values())
+    assert (result.samples, result.nodes, result.truncated, result.refused) == (25 * 99, 25, 0, 0)
+    seconds = [time // (8 * S) for time in bench.orders]
+    assert seconds[0] <= seconds[len(seconds) // 2] <= seconds[-1]
+    assert not archive.open_points
+    assert not bench.gaps.waiting
+
+
+async def test_samples_on_the_edges_of_steps_are_neither_lost_nor_doubled():
+    bench = Bench(Archive({0: series(999, S // 10)}, chunk=13), 1, 100)
+    await bench.read()
+    assert bench.got[0] == [float(k) for k in range(1, 1000)]
+
+
+async def test_what_the_live_stream_said_is_not_read_again():
+    archive = Archive({0: [(DAY_NS, 0.0), *series(9), (DAY_NS + 10 * S, 10.0)]})
+    bench = Bench(archive, 1, 10)
+    await bench.read()
+    assert bench.got[0] == [float(k) for k in range(1, 10)]
+
+
+async def test_nodes_without_history_cost_nobody_else():
+    archive = Archive({0: series(5), 2: series(5)})
+    archive.without = {1}
+    bench = Bench(archive, 4, 6)
+    (result,) = await bench.read()
+    assert [len(got) for got in bench.got.values()] == [5, 0, 5, 0]
+    assert (result.nodes, result.refused) == (2, 1)
+
+
+async def test_a_limit_of_nodes_per_call_is_learnt():
+    archive = Archive({row: series(5) for row in range(10)})
+    archive.most_nodes = 3
+    bench = Bench(archive, 10, 6)
+    await bench.read()
+    assert all(len(got) == 5 for got in bench.got.values())
+    assert max(archive.calls) <= 3
+
+
+async def test_no_more_than_allowed_is_read_and_the_rest_released():
+    archive = Archive({0: series(500, S // 100), 1: series(20, S // 4)}, chunk=30)
+    bench = Bench(archive, 2, 5, most=100)
+    (result,) = await bench.read()
+    assert bench.got[0] == [float(k) for k in range(1, 101)]
+    assert bench.got[1] == [float(k) for k in range(1, 20)]
+    assert result.truncated == 1
+    assert result.detail()["severity"] == 400
+    assert not archive.open_points
+
+
+async def test_what_is_older_than_allowed_is_left_alone():
+    bench = Bench(Archive({0: series(99)}), 1, 100)
+    await bench.read(oldest_ns=DAY_NS + 90 * S)
+    assert bench.got[0] == [float(k) for k in range(91, 100)]
+
+
+async def test_a_lost_connection_costs_no_sample():
+    archive = Archive({0: series(99), 1: series(99)}, chunk=10)
+    bench = Bench(archive, 2, 100)
+    archive.failure_after = 6
+    with pytest.raises(NotConnected):
+        await bench.read()
+    before = len(bench.got[0])
+    assert 0 < before < 99
+    archive.failure_after = -1
+    await bench.read()
+    assert np.unique(bench.got[0]).tolist() == [float(k) for k in range(1, 100)]
+    assert len(bench.got[0]) == 99
+
+
+async def test_a_server_that_cuts_off_without_a_word_is_truncated_all_the_same():
+    archive = Archive({0: series(500, S // 1000)})
+    bench = Bench(archive, 1, 5, most=100)
+    (result,) = await bench.read()
+    assert bench.got[0] == [float(k) for k in range(1, 101)]
+    assert result.truncated == 1
+
+
+async def test_a_server_that_promises_more_for_ever_is_left():
+    class Endless(Archive):
+        def _answer(self, row, start_ns, end_ns, most, point):
+            return History(0, b"more", values([], []).columns)
+
+    archive = Endless({})
+    bench = Bench(archive, 1, 5)
+    (result,) = await bench.read()
+    assert result.samples == 0
