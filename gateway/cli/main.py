@@ -308,27 +308,31 @@ app.add_typer(outbox, name="outbox")
 OutboxKey = Annotated[
     str, typer.Option(metavar="KEY", envvar="GATEWAY__OUTBOX__KEY_FILE", show_default=False, help="As outbox.key_file.")
 ]
-OutboxFile = Annotated[Path, typer.Argument(metavar="FILE", help="The database: outbox.path of gateway.yaml.")]
+OutboxFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The database, or the configuration folder that names it (and its key).")
+]
 
 
 @outbox.command("stats")
-def outbox_stats(file: OutboxFile, key_file: OutboxKey = "") -> None:
-    """Print what waits, by lane, and the losses not yet announced. Exit code 2 when the file cannot be read."""
+def outbox_stats(
+    file: OutboxFile, json: Annotated[bool, typer.Option("--json", help="For machines.")] = False, key_file: OutboxKey = ""
+) -> None:
+    """Print what waits, by lane, how old it is, and the losses not yet announced. Exit code 2 when it cannot be read."""
     from gateway.cli.outbox import stats
 
-    raise typer.Exit(stats(file, key_file))
+    _print(lambda: stats(file, key_file, json))
 
 
 @outbox.command("export")
 def outbox_export(
     file: OutboxFile,
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new file of JSON lines.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file of JSON lines; - is standard output.")],
     key_file: OutboxKey = "",
 ) -> None:
     """Write all that waits as JSON lines. Exit codes: 0, 1 when some rows are unreadable, 2 when the file or target is."""
     from gateway.cli.outbox import export
 
-    raise typer.Exit(export(file, target, key_file))
+    _print(lambda: export(file, target, key_file))
 
 
 @outbox.command("verify")
@@ -339,7 +343,7 @@ def outbox_verify(file: OutboxFile, key_file: OutboxKey = "") -> None:
     """
     from gateway.cli.outbox import verify
 
-    raise typer.Exit(verify(file, key_file))
+    _print(lambda: verify(file, key_file))
 
 
 @outbox.command("peek")
@@ -352,4 +356,4 @@ def outbox_peek(
     """Show the newest messages of each topic. Exit code 2 when the file cannot be read."""
     from gateway.cli.outbox import peek
 
-    raise typer.Exit(peek(file, count, whole, key_file))
+    _print(lambda: peek(file, count, whole, key_file))
