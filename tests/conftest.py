@@ -3,10 +3,13 @@
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import disk as disk_under_test
 from tests.support.network import free_port
 
 NODE = Path(__file__).parent / "node"
@@ -38,3 +41,22 @@ def mosquitto() -> str:
     if os.environ.get("CI"):
         pytest.fail("mosquitto must be installed in CI (make test does it)")
     pytest.skip("needs mosquitto (make test installs it where it can)")
+
+
+@pytest.fixture(scope="session")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that puts a process on a disk under test. Absent a compiler: skipped at home, an error in CI."""
+    library = disk_under_test.compiled(tmp_path_factory.mktemp("disk"))
+    if library is None:
+        if os.environ.get("CI"):
+            pytest.fail("a C compiler must be installed in CI (make test does it)")
+        pytest.skip("needs a C compiler (make test installs it where it can)")
+    return library
+
+
+@pytest.fixture
+def shared_memory(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder that costs no wait for a disk, where there is one."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as folder:
+        yield Path(folder)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiosqlite
 
 from gateway.core.errors import Retryable
-from gateway.outbox.faults import DamagedError, MovedError, translated
+from gateway.outbox.faults import DamagedError, LogGoneError, MovedError, translated
 from gateway.outbox.files import sync_folder
 from gateway.outbox.records import Usage
 from gateway.outbox.schema import PAGE_BYTES
@@ -31,7 +31,8 @@ class Database:
         self._path = path
         self._db: aiosqlite.Connection | None = None
         self._pages = (0, 0)
-        self._inode = 0
+        self._log = path.with_name(path.name + "-wal")
+        self._inode = self._log_inode = 0
 
     @property
     def is_open(self) -> bool:
@@ -80,11 +81,14 @@ class Database:
             raise MovedError("the file was deleted or moved")
         try:
             room = os.statvfs(self._path.parent)
-            wal = self._path.with_name(self._path.name + "-wal")
-            log = wal.stat().st_size if wal.exists() else 0
+            log = self._log.stat()
+        except FileNotFoundError as error:
+            raise LogGoneError("the write-ahead log was deleted or moved") from error
         except OSError as error:
             raise Retryable(f"{self._path.parent}: {error.strerror}") from error
-        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log, room.f_bavail * room.f_frsize)
+        if log.st_ino != self._log_inode:
+            raise LogGoneError("the write-ahead log was replaced")
+        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log.st_size, room.f_bavail * room.f_frsize)
 
     async def shrink(self) -> None:
         """Give the file's unused space back. Cheap only when there are no messages."""

@@ -22,6 +22,10 @@ class MovedError(DamagedError):
     """The database file was deleted or moved; what is open can still be read."""
 
 
+class LogGoneError(Retryable):
+    """The write-ahead log was deleted or replaced; what is open can still be read, and closing it saves what it has."""
+
+
 class UnwritableError(Retryable):
     """The file may not be written or made."""
 

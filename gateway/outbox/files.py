@@ -54,6 +54,12 @@ def make_folder(path: Path) -> None:
         raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
 
 
+def may_write(path: Path) -> bool:
+    """The permissions are there: what keeps us from writing the database is the state of the disk."""
+    parts = [part for name in _PARTS if (part := path.with_name(path.name + name)).exists()]
+    return os.access(path.parent, os.W_OK | os.X_OK) and all(os.access(part, os.R_OK | os.W_OK) for part in parts)
+
+
 _ADVICE: Final = "make it and give it to the user the gateway runs as, or set another outbox.path"
 
 
@@ -63,6 +69,8 @@ class PathLock:
     def __init__(self, path: Path) -> None:
         self._path = self.name_for(path)
         self._fd = -1
+        self.read_only = False
+        """The file system took no writes when the lock was taken."""
 
     @staticmethod
     def name_for(path: Path) -> Path:
@@ -70,10 +78,17 @@ class PathLock:
         return path.with_name(path.name + ".lock")
 
     def acquire(self) -> None:
-        """Raises ConfigError when another process (named by pid) has it or the file cannot be made."""
+        """Raises ConfigError when another process (named by pid) has it or the file cannot be made.
+
+        On a full, failing or read-only disk a file from earlier will do. Without one, a full or failing disk does not keep
+        the gateway from starting: `keep` takes the lock once there is room.
+        """
+        self.read_only = False
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o640)
+            fd = self._open()
         except OSError as error:
+            if error.errno in _DISK_TROUBLE:
+                return
             raise ConfigError(f"outbox.path: cannot write {self._path}: {error.strerror}; {_ADVICE}") from error
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
@@ -93,12 +108,13 @@ class PathLock:
         """Take the lock anew if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
         try:
             mine, there = os.fstat(self._fd), self._path.stat()
-            if (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino):
+            if os.path.samestat(mine, there):
                 return
         except FileNotFoundError:
             pass
         except OSError:
-            return  # the folder cannot be read at present
+            if self._fd >= 0:
+                return  # the folder cannot be read at present
         old = self._fd
         try:
             self.acquire()
@@ -106,14 +122,29 @@ class PathLock:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in (*_DISK_TROUBLE, errno.EROFS, errno.ENOENT):
                 return  # tried again
             raise
-        os.close(old)
+        if old not in {-1, self._fd}:
+            os.close(old)
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o640)
+        except OSError as error:
+            if error.errno not in (*_DISK_TROUBLE, errno.EROFS):
+                raise
+            self.read_only = error.errno == errno.EROFS
+            try:
+                return os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
+            except FileNotFoundError:
+                raise error from None
 
     def _sign(self) -> None:
+        if fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            return
         try:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
-            if error.errno not in _DISK_TROUBLE:
+            if error.errno not in (*_DISK_TROUBLE, errno.EROFS):
                 raise
             # the pid is a courtesy: a full disk must not stop the gateway from starting
 

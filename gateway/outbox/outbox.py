@@ -52,7 +52,7 @@ class Outbox:
         self._lead_s = config.commit_interval / 1e9 * _LEAD
         self._crowd_bytes = config.memory // 2
         self._lock = PathLock(config.path)
-        self._writer = Writer(config, boot, clock, encode_loss, decode_loss, merge, report)
+        self._writer = Writer(config, self._lock, boot, clock, encode_loss, decode_loss, merge, report)
         self._memory = self._writer.memory
         self._refused = RefusedFile(config.path)
         self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())

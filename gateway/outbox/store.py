@@ -1,13 +1,14 @@
 """What the database holds: messages, names, boots, losses, totals."""
 
 import asyncio
+import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.core.errors import ConfigError
+from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, checksum, is_sound
 from gateway.outbox.database import Database
@@ -36,6 +37,10 @@ _ONE: Final = "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, pa
 _INSERT: Final = (
     "INSERT INTO message (id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SPANS: Final = (
+    "SELECT topic, boot, min(seq), max(seq), count(*), min(start_ms), max(end_ms) FROM message"
+    " WHERE lane >= 0 AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY topic, boot"
 )
 _AFTER: Final = (
     "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload) FROM message WHERE lane = ? AND id > ?"
@@ -77,7 +82,12 @@ class Store(Database):
                 await self._connect()
                 await self._prepare(known)
                 await self._take_stock()
-                return await self._enter(boot, started_ms)
+                unclean = await self._enter(boot, started_ms)
+                self._log_inode = self._log.stat().st_ino
+                return unclean
+        except OSError as error:
+            await self.close()
+            raise Retryable(f"{self._path}: {error.strerror}") from error
         except BaseException:
             await self.close()
             raise
@@ -252,6 +262,22 @@ class Store(Database):
         """Note that this boot stops as it should, and what it has told of the boots before is kept."""
         with translated():
             await self._rows("UPDATE boot SET clean = 1")
+
+    async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
+        """All messages but loss messages and those that are `held`, as losses."""
+        with translated():
+            rows = await self._rows(_SPANS, (json.dumps(list(held)),))
+        return [
+            Loss(self._topics.name(topic), self._boots.name(boot), first, last, count, start_ms, end_ms, cause, detail)
+            for topic, boot, first, last, count, start_ms, end_ms in rows
+            if topic in self._topics and boot in self._boots
+        ]
+
+    async def loss_messages(self, held: Collection[int]) -> list[Message]:
+        """All loss messages but those that are `held`."""
+        with translated():
+            ids = await self._rows("SELECT id FROM message WHERE lane = ?", (LOSS_LANE,))
+        return await self.messages(id for (id,) in ids if id not in held)
 
     async def told(self) -> None:
         """What this boot says of those before it is kept: the next one need not say it again."""

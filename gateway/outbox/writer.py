@@ -12,8 +12,8 @@ from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
 from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.faults import DamagedError, MovedError, UnwritableError
-from gateway.outbox.files import set_aside
+from gateway.outbox.faults import DamagedError, LogGoneError, MovedError, UnwritableError
+from gateway.outbox.files import PathLock, may_write, set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
@@ -63,6 +63,7 @@ class Writer:
     def __init__(
         self,
         config: OutboxConfig,
+        lock: PathLock,
         boot: str,
         clock: Clock,
         encode_loss: Callable[[Loss], Message],
@@ -78,10 +79,11 @@ class Writer:
         self.unreadable = False
         self.previous_unclean: PreviousBoot | None = None
         self.unclean: list[PreviousBoot] = []
-        self._config, self._boot, self._clock = config, boot, clock
+        self._config, self._lock, self._boot, self._clock = config, lock, boot, clock
         self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
         self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
         self._disk = asyncio.Lock()
+        self._losses_known = False
         self._started_ms = clock.now_ns() // 1_000_000
 
     # -- opening and closing
@@ -89,13 +91,16 @@ class Writer:
     async def open(self) -> None:
         """Open the database for the first time. Raises ConfigError when it, or its key, is not ours or it cannot be written.
 
-        A full or failing disk does not raise: the gateway starts with memory only, until the disk is back.
+        A full, failing or read-only disk does not raise: the gateway starts with memory only, until the disk is back.
         """
         self.store.coder = Coder(self._config.compress, seal_of(self._config.key_file))
         try:
             await to_its_end(self._open())
             self.unclean = self.store.untold
         except UnwritableError as error:
+            if self._lock.read_only or may_write(self._config.path):
+                self._refuse(error)
+                return
             raise ConfigError(
                 f"outbox.path: cannot write {self._config.path}: {error}; give the file and its folder to the user the "
                 f"gateway runs as, or set another outbox.path"
@@ -105,7 +110,8 @@ class Writer:
 
     async def _open(self) -> None:
         try:
-            self.previous_unclean = await self.store.open(self._boot, self._started_ms)
+            unclean = await self.store.open(self._boot, self._started_ms)
+            self.previous_unclean = self.previous_unclean or unclean
         except DamagedError as error:
             await self._replace(error, lost=None)
         else:
@@ -113,7 +119,9 @@ class Writer:
 
     def _adopt(self) -> None:
         self.memory.disk_found(self.store.last_id)
-        self.ledger.found(self.store.losses)
+        if not self._losses_known:  # opened again, it has nothing that the ledger lacks
+            self.ledger.found(self.store.losses)
+        self._losses_known = True
         self._room.restart()
 
     async def close(self, clean: bool) -> None:
@@ -155,6 +163,10 @@ class Writer:
                 if self.unclean:
                     await self.store.told()
                     self.unclean = []
+            except LogGoneError as error:
+                await self.store.close()  # that writes the log to the database; the next commit opens it with a new one
+                self._refuse(error)
+                return False
             except Retryable as error:
                 self._refuse(error)
                 return False
@@ -253,12 +265,18 @@ class Writer:
             self._refuse(refusal)
             return False
         held = self.memory.held_ids
+        if isinstance(error, MovedError):
+            await self._give_up_file(error, held)
         lost = sum(self.store.totals.messages.values()) - self.memory.disk_lost()
         self.ledger.store_lost()
         try:
             await self._replace(error, lost, held)
         except Retryable as refusal:
             self._refuse(refusal)
+            return False
+        except DamagedError as again:  # the new one as well: the next commit deals with it
+            await self.store.close()
+            self._refuse(again)
             return False
         return True
 
@@ -276,6 +294,13 @@ class Writer:
         self._room.restart()
         self._tell("moved", reason=str(error), kept=str(kept or ""))
         return True
+
+    async def _give_up_file(self, error: MovedError, held: frozenset[int]) -> None:
+        """The file went and cannot be written again: what only it has, as far as it can still be read, is lost."""
+        with suppress(Retryable, DamagedError):
+            announced = [self._decode_loss(message) for message in await self.store.loss_messages(held)]
+            self.ledger.add(await self.store.spans(held, "damaged", str(error)))
+            self.ledger.announcements_lost(announced)
 
     async def _replace(self, error: DamagedError, lost: int | None, held: frozenset[int] = frozenset()) -> None:
         """Set the damaged file aside and start a new one with what can be read of it.
@@ -297,7 +322,7 @@ class Writer:
             raise
         rescued = 0
         try:
-            if kept is not None:
+            if kept is not None and not isinstance(error, MovedError):  # what lies there now is not what was lost
                 rescued = await self._rescue(kept, held, with_losses=lost is None)
         finally:
             left = None if lost is None else max(0, lost - rescued)

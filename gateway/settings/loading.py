@@ -152,7 +152,7 @@ class _Loader:
             delay = device.kind.delay_ns(device.config, [tag for tag, _, _ in device.tags])
             if delay > grace:
                 self.warnings.append(
-                    f"{device.document.file}: values may come {delay / 1e9:g} s after their time (interval, sampling), later "
+                    f"{device.document.file}: values may come {delay / 1e9:g} s after their time (interval, sampling), more "
                     f"than window.grace ({grace / 1e9:g} s): such windows are completed by supplements (late)"
                 )
 

@@ -22,8 +22,8 @@ from gateway.core.clock import SystemClock
 from gateway.core.messages import Lane, Message
 from gateway.core.ports import Delivery
 from gateway.encoding.layouts import DeviceLayout
+from gateway.outbox.coding import checksum
 from gateway.outbox.schema import VERSION
-from gateway.outbox.store import checksum
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
@@ -66,7 +66,7 @@ async def online(folder: Path) -> dict[str, float]:
     """A whole hour on a clock that is moved. Messages are acknowledged after half a second, but for one gap of three
     seconds in every ten minutes."""
     source = windows()
-    async with Rig(folder / "o.db") as rig:
+    async with Rig(folder / "o.db", compress=True) as rig:
         rig.outbox.set_live(True)
         before = written_bytes()
         for second, messages in enumerate(islice(source, HOUR_S)):
@@ -82,7 +82,7 @@ async def online(folder: Path) -> dict[str, float]:
 
 async def offline(folder: Path) -> dict[str, float]:
     """The broker is away."""
-    async with Rig(folder / "o.db") as rig:
+    async with Rig(folder / "o.db", compress=True) as rig:
         before = written_bytes()
         for messages in islice(windows(), OFFLINE_S):
             for message in messages:
@@ -120,7 +120,7 @@ async def drain(folder: Path) -> dict[str, float]:
     """A backlog from disk through the publisher to mosquitto, while a hundred live messages come every second."""
     source = windows(time.time_ns())
     filling = ManualClock()
-    async with Rig(folder / "o.db", clock=filling) as rig:
+    async with Rig(folder / "o.db", compress=True, clock=filling) as rig:
         for messages in islice(source, GROWTH_S):
             for message in messages:
                 rig.outbox.put(message)
@@ -130,7 +130,7 @@ async def drain(folder: Path) -> dict[str, float]:
     broker = Mosquitto(binary, folder)
     await broker.start("max_queued_messages 1000000")
     try:
-        async with Rig(folder / "o.db", boot="b2", clock=SystemClock()) as rig:
+        async with Rig(folder / "o.db", compress=True, boot="b2", clock=SystemClock()) as rig:
             return await _drained(rig, broker.url, source)
     finally:
         broker.kill()
@@ -203,14 +203,14 @@ def build(path: Path, rows: int) -> None:
         for id in range(1, rows + 1):
             end_ms = NOW_NS // 10**6 + id * 10
             numbers = (id, int(Lane.WINDOW), id % DEVICES + 1, 1, id // DEVICES + 1, end_ms - 1000, end_ms)
-            yield *numbers, checksum(numbers, payload), payload
+            yield *numbers, checksum(numbers, payload, 0), payload, 0
 
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
         db.execute("PRAGMA synchronous = OFF")
         db.execute("BEGIN")
         db.executemany("INSERT INTO topic (id, name) VALUES (?, ?)", [(i + 1, f"g/d{i}/window") for i in range(DEVICES)])
-        db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", columns())
+        db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", columns())
         db.execute("UPDATE total SET messages = ?, bytes = ? WHERE lane = ?", (rows, rows * len(payload), int(Lane.WINDOW)))
         db.execute("COMMIT")
 

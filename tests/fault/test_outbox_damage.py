@@ -11,6 +11,7 @@ import pytest
 
 from gateway.core.errors import ConfigError
 from gateway.core.messages import Message
+from gateway.outbox.faults import DamagedError
 from gateway.outbox.files import PathLock
 from tests.support.outbox_parts import Rig, message, until
 
@@ -237,3 +238,30 @@ async def test_a_gateway_whose_place_was_taken_ends(tmp_path):
             await rig._run
         rig._run = None
         other.release()
+
+
+async def test_damage_of_the_new_file_during_the_rescue_does_not_end_the_gateway(tmp_path, monkeypatch):
+    path = tmp_path / "o.db"
+    await filled(path, 20_000)
+    async with Rig(path) as rig:
+        store = rig.outbox._writer.store
+        await store._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        overwrite(path, 0.3, 4_000_000)
+        commit, failures = store.commit, iter([DamagedError("again")])
+
+        async def damaged_once(change):
+            if change.inserts and change.inserts[0].message.boot == "b0" and (error := next(failures, None)):
+                raise error
+            await commit(change)
+
+        monkeypatch.setattr(store, "commit", damaged_once)
+        delivered: list[Message] = []
+        rig.outbox.set_live(True)
+        drain = asyncio.create_task(drain_into(rig, delivered))
+        await until(lambda: "damaged" in rig.states, "the damage is met")
+        rig.outbox.put(message(1))
+        for _ in range(3):
+            await rig.commit()
+        await until(lambda: ("b1", 1) in {(m.boot, m.seq) for m in delivered}, "the outbox goes on")
+        assert rig.outbox.stats.refused == ""
+        drain.cancel()

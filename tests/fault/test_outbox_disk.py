@@ -1,5 +1,6 @@
 """A disk that is full, read-only, failing or locked: the gateway goes on from memory, says so once, and recovers."""
 
+import asyncio
 import resource
 import shutil
 import sqlite3
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import ConfigError
-from tests.support.outbox_parts import Rig, message
+from tests.support.outbox_parts import Rig, message, until
 
 
 @contextmanager
@@ -136,6 +137,68 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("mounting a small file system needs root; the tests above fill the disk in other ways")
     yield where
     subprocess.run(["umount", "-l", where], check=True)
+
+
+def remount(where: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", where], check=True)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+async def test_a_disk_that_is_read_only_at_the_start(small_disk: Path, clean: bool) -> None:
+    """A file system mounted read-only after an error does not stop the gateway; once it is mended the backlog is there."""
+    async with Rig(small_disk / "o.db", "b0") as rig:
+        await put_and_commit(rig, 1, 20)
+        if not clean:
+            await rig.crash()
+    remount(small_disk, "ro")
+    async with Rig(small_disk / "o.db") as rig:
+        assert rig.states == ["refused"]
+        rig.outbox.set_live(True)
+        rig.outbox.put(message(21))
+        rig.outbox.put(message(22))
+        first = await rig.outbox.take(1)
+        rig.outbox.ack(first[0])
+        await rig.commit()
+        assert rig.states == ["refused"]
+        with pytest.raises(ConfigError, match="held by another gateway"):
+            await Rig(small_disk / "o.db").outbox.open()
+        remount(small_disk, "rw")
+        await rig.commit()
+        assert rig.states == ["refused", "recovered"]
+        assert [m.seq for m in await rig.drain()] == [22, *range(1, 21)]
+
+
+async def test_a_first_start_on_a_read_only_disk_is_a_configuration_error(small_disk: Path) -> None:
+    remount(small_disk, "ro")
+    with pytest.raises(ConfigError, match=r"Read-only file system.*set another outbox\.path"):
+        await Rig(small_disk / "o.db").outbox.open()
+
+
+async def test_a_database_locked_by_another_process_for_longer_than_its_patience(tmp_path: Path) -> None:
+    """Two seconds (busy_timeout) and more: the event loop goes on meanwhile, and so do live messages."""
+    script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None); db.execute('BEGIN EXCLUSIVE')"
+    async with Rig(tmp_path / "o.db") as rig:
+        await put_and_commit(rig, 1, 10)
+        command = [sys.executable, "-u", "-c", f"{script}; print('locked'); sys.stdin.read()", tmp_path / "o.db"]
+        other = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert other.stdin
+        assert other.stdout
+        await other.stdout.readline()
+        rig.outbox.set_live(True)
+        committing = asyncio.create_task(put_and_commit(rig, 11, 2))
+        await until(lambda: rig.outbox._writer._disk.locked(), "the commit waits for the lock")
+        (first,) = await asyncio.wait_for(rig.outbox.take(1), 1)
+        rig.outbox.ack(first)
+        assert rig.events == []
+        await committing
+        await rig.commit()
+        assert rig.states == ["refused"]
+        assert "locked" in rig.outbox.stats.refused
+        other.stdin.close()
+        await other.wait()
+        await rig.commit()
+        assert rig.states == ["refused", "recovered"]
+        assert [m.seq for m in await rig.drain()] == [12, *range(1, 11)]
 
 
 def fill_up(path: Path) -> None:
