@@ -2,19 +2,21 @@
 
 import asyncio
 import gc
-import random
 import secrets
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import structlog
 
 from gateway import __version__
+from gateway.core.backoff import start_delay_s
 from gateway.core.clock import Clock, SystemClock
+from gateway.core.errors import NotConnected
 from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Layout, Source
-from gateway.core.sourcekind import DeviceEntry
+from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.layouts import JSON, layout_for
 from gateway.encoding.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
@@ -32,7 +34,7 @@ from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
-from gateway.settings import Settings
+from gateway.settings import Settings, load
 from gateway.sinks.mqtt.client import MqttClient, Will
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.chain import Chain
@@ -43,8 +45,8 @@ _FAREWELL_S = 5.0
 _SOURCES_CLOSE_S = 5.0
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
+_FIND_S = 30.0
 _NAMED = 3
-_POWER_CUT_S = 300.0
 
 
 def new_boot(clock: Clock) -> str:
@@ -97,7 +99,7 @@ class Gateway:
             set_live=self.outbox.set_live,
             tries=root.mqtt.tries,
             status_type=JSON,
-            first_delay_s=_first_delay_s(clock, root.mqtt.start_spread / 1e9),
+            first_delay_s=start_delay_s(clock.monotonic(), root.mqtt.spread_s),
             session=node,
             subscriber=self.client,
         )
@@ -221,12 +223,6 @@ def _expiring(layout: Layout, config: MqttConfig) -> Layout:
     return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
 
 
-def _first_delay_s(clock: Clock, most_s: float) -> float:
-    """Drawn at random when the machine has just started (on Linux monotonic time counts from there): after a power cut many
-    gateways do. A restart of the service alone does not wait."""
-    return random.uniform(0, most_s) if clock.monotonic() < _POWER_CUT_S else 0.0
-
-
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
     entries: dict[str, list[DeviceEntry]] = defaultdict(list)
     for kind, entry in zip(settings.kinds, settings.entries, strict=True):
@@ -235,7 +231,7 @@ def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
         yield from KINDS[name].build(of_kind, clock)
 
 
-async def _cancel(tasks: list["asyncio.Task[None]"], most_s: float) -> None:
+async def _cancel(tasks: Sequence["asyncio.Task[Any]"], most_s: float) -> None:
     """Cancel and wait, but not for ever: a stop must end within systemd's patience."""
     for task in tasks:
         task.cancel()
@@ -254,4 +250,36 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    await Gateway(settings, SystemClock()).run(stop, Notifier())
+    clock = SystemClock()
+    finding = asyncio.create_task(find_tags(settings, clock), name="finding tags")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait([finding, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if finding.done():
+        await Gateway(finding.result(), clock).run(stop, Notifier())
+    else:
+        await _cancel([finding], _SOURCES_CLOSE_S)
+
+
+async def find_tags(settings: Settings, clock: Clock) -> Settings:
+    """Ask all devices at once that can tell which tags they have, for a bounded time; the settings with what they said.
+
+    Of a device that does not answer the tags that it last told of go on. Raises ConfigError as `load` does.
+    """
+    changed = False
+
+    async def ask(kind: SourceKind, config: Any) -> None:
+        nonlocal changed
+        assert kind.find is not None
+        try:
+            async with asyncio.timeout(_FIND_S):
+                changed |= await kind.find(config, clock)
+        except (NotConnected, TimeoutError) as error:
+            reason = str(error) or f"it takes longer than {_FIND_S:g} s"
+            log.warning("tags cannot be asked for, those it last told of go on", device=config.name, reason=reason)
+
+    async with asyncio.TaskGroup() as tasks:
+        for kind, entry in zip(settings.kinds, settings.entries, strict=True):
+            if kind.find is not None and kind.found(entry.config) is not None:
+                tasks.create_task(ask(kind, entry.config), name=f"finding tags of {entry.config.name}")
+    return load(settings.folder) if changed else settings

@@ -34,6 +34,9 @@ DEFAULT_CONFIG = Path("config")
 
 Security = Annotated[str, typer.Option(help="OPC UA, as in a device file: auto, none, or a policy's name.")]
 SecurityMode = Annotated[str, typer.Option(metavar="MODE", help="OPC UA: SignAndEncrypt or Sign.")]
+CheckHost = Annotated[
+    bool, typer.Option("--check-host/--no-check-host", help="OPC UA: the server's certificate must name the URL's host.")
+]
 OpcUaUser = Annotated[
     str, typer.Option("--username", show_default=False, help="OPC UA; the password comes from GATEWAY_OPCUA_PASSWORD.")
 ]
@@ -113,7 +116,8 @@ def read(
         str, typer.Argument(metavar="DEVICE|URL", help="A configured device, or tcp://host:502, opc.tcp://host:4840.")
     ],
     tags: Annotated[
-        list[str] | None, typer.Argument(metavar="TAG...", help="Tags; NodeIds with an opc.tcp URL.", show_default="all")
+        list[str] | None,
+        typer.Argument(metavar="TAG...", help="Tags; NodeIds or browse paths with an opc.tcp URL.", show_default="all"),
     ] = None,
     unit: Annotated[int, typer.Option(min=0, max=255, help="Unit id, with a URL.")] = 1,
     address: Annotated[str, typer.Option(help="First register or bit, with a URL: holding:100 or 40101.")] = "holding:0",
@@ -124,6 +128,7 @@ def read(
     security: Security = "auto",
     security_mode: SecurityMode = "SignAndEncrypt",
     username: OpcUaUser = "",
+    check_host: CheckHost = True,
     pki: cert.Folder = cert.DEFAULT,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
@@ -140,12 +145,14 @@ def read(
     from gateway.cli.read import read_address, read_tags
 
     if what.startswith("opc.tcp:"):  # each of these ends the command
-        from gateway.cli.opcua import device, read_opcua
+        from gateway.cli.opcua import device, nodes, read_opcua
 
-        server = device(what, **_login(security, security_mode, username, pki), timeout=timeout and f"{timeout:.3f}s")
+        server = device(
+            what, **_login(security, security_mode, username, check_host, pki), timeout=timeout and f"{timeout:.3f}s"
+        )
         if not tags:
-            raise typer.BadParameter('expected NodeIds, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
-        _print(lambda: read_opcua(server, tags))
+            raise typer.BadParameter('expected NodeIds or browse paths, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
+        _print(lambda: read_opcua(server, nodes(tags)))
     if "://" in what:
         _print(lambda: read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
     _print(lambda: read_tags(config, what, tags or [], timeout))
@@ -219,12 +226,21 @@ def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://h
 @app.command()
 def browse(
     url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")],
-    root: Annotated[str, typer.Option(metavar="NODE", help="Where to begin; i=85 is the Objects folder.")] = "i=85",
+    root: Annotated[
+        str, typer.Option(metavar="NODE", help="Where to begin: a NodeId, or a browse path such as /Objects/2:Line.")
+    ] = "i=85",
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only variables of these names: Motor*.Speed.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="None of these.")] = None,
+    depth: Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Levels below the root.")] = 32,
+    of_type: Annotated[str, typer.Option("--type", metavar="NODE", help="Only in objects of this type.")] = "",
     csv: Annotated[bool, typer.Option("--csv", help="A tag file of all numeric variables, for config/tags/.")] = False,
     most: Annotated[int, typer.Option(min=1, metavar="N", help="Nodes at most.")] = 10_000,
     security: Security = "auto",
     security_mode: SecurityMode = "SignAndEncrypt",
     username: OpcUaUser = "",
+    check_host: CheckHost = True,
     pki: cert.Folder = cert.DEFAULT,
 ) -> None:
     """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file.
@@ -233,15 +249,19 @@ def browse(
     option is wrong.
     """
     from gateway.cli.opcua import browse as run_browse
-    from gateway.cli.opcua import device
+    from gateway.cli.opcua import device, entry
 
-    server = device(url, **_login(security, security_mode, username, pki))
-    _print(lambda: run_browse(server, root, most, as_csv=csv))
+    wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type)
+    server = device(url, **_login(security, security_mode, username, check_host, pki))
+    _print(lambda: run_browse(server, wanted, most, as_csv=csv))
 
 
-def _login(security: str, mode: str, username: str, pki: Path) -> dict[str, str | None]:
-    password = os.environ.get("GATEWAY_OPCUA_PASSWORD", "") if username else None
-    return {"security": security, "security_mode": mode, "username": username, "password": password, "pki": str(pki)}
+def _login(security: str, mode: str, username: str, check_host: bool, pki: Path) -> dict[str, str | bool | None]:
+    password = os.environ.get("GATEWAY_OPCUA_PASSWORD") if username else None
+    if username and password is None:
+        raise typer.BadParameter("there is no password: set GATEWAY_OPCUA_PASSWORD", param_hint="--username")
+    keys = {"security": security, "security_mode": mode, "username": username, "password": password, "pki": str(pki)}
+    return keys | {"check_host": None if check_host else False}
 
 
 @app.command()

@@ -12,19 +12,17 @@ from rich.tree import Tree
 
 from gateway.cli.output import Output
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.browsing import Browse
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.endpoints import STRONG
 
 T = TypeVar("T")
-NUMERIC = frozenset(
-    {"Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double"}
-)  # fmt: skip
 _LONGEST_VALUE = 60
-_PROGRESS_EVERY = 100
 
 
 def device(url: str, **keys: object) -> OpcUaDevice:
     """The model of a server given by options; exits with code 2 when they are wrong."""
-    given = {key: value for key, value in keys.items() if value is not None and (value or key == "password")}
+    given = {key: value for key, value in keys.items() if value is not None and (value != "" or key == "password")}
     try:
         return OpcUaDevice.model_validate({"name": "server", "protocol": "opcua", "url": url, **given})
     except ValidationError as error:
@@ -51,40 +49,61 @@ def discover(url: str) -> int:
             f"{offer.policy} {offer.mode}  {offer.url}\n    application  {offer.application_uri}\n    login        {logins}"
         )
         typer.echo(f"    certificate  {shown}")
+    kinds = {token.kind for offer in offers for token in offer.tokens}
+    login = "" if "anonymous" in kinds else " --username NAME"
+    secure = "" if {offer.policy for offer in offers} & set(STRONG) else " --security none"
+    typer.echo(f"next: gateway browse {url}{login}{secure}", err=True)
     return 0
 
 
-def browse(config: OpcUaDevice, root: str, most: int, *, as_csv: bool) -> int:
-    """Print the tree below root, or a tag file of its numeric variables; returns the exit code."""
-    return _run(_browse(config, root, most, as_csv=as_csv))
+def entry(**keys: object) -> Browse:
+    """What to browse, given by options; exits with code 2 when they are wrong."""
+    try:
+        return Browse.model_validate({key: value for key, value in keys.items() if value})
+    except ValidationError as error:
+        for problem in error.errors():
+            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", err=True)
+        raise typer.Exit(2) from None
 
 
-async def _browse(config: OpcUaDevice, root: str, most: int, *, as_csv: bool) -> int:
-    from gateway.sources.opcua.explore import browse as walk
-    from gateway.sources.opcua.explore import session
+def browse(config: OpcUaDevice, wanted: Browse, most: int, *, as_csv: bool) -> int:
+    """Print the tree below its root, or a tag file of its numeric variables; returns the exit code."""
+    return _run(_write_tags(config, wanted, most) if as_csv else _show_tree(config, wanted, most))
+
+
+async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
+    from gateway.sources.opcua.explore import session, walker
     from gateway.sources.opcua.tagfile import tag_file
 
-    console, errors = Output(), Output(stderr=True)
+    async with session(config) as connection:
+        with Output(stderr=True).status("browsing"):
+            tags, cut = await walker(connection).find([wanted.model_copy(update={"most": most})])
+    typer.echo(tag_file((tag.path, tag.node, tag.unit) for tag in tags), nl=False)
+    typer.echo(f"{len(tags)} tags; variables that are no single numbers were left out", err=True)
+    typer.echo(f"next: protocol: opcua, url: {config.url} and tag_file: in a file of config/devices/", err=True)
+    return _cut(cut, most)
+
+
+async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
+    from gateway.sources.opcua.explore import browse as walk
+    from gateway.sources.opcua.explore import session
+
     found = []
-    async with session(config) as client:
-        with errors.status("browsing") as status:
-            async for node in walk(client, root, most + 1):
-                found.append(node)
-                if len(found) % _PROGRESS_EVERY == 0:
-                    status.update(f"browsing: {len(found)} nodes")
-    cut = len(found) > most
-    found = found[:most]
-    if as_csv:
-        numeric = [node for node in found if node.is_variable and node.type in NUMERIC]
-        typer.echo(tag_file((node.path, node.node, node.unit) for node in numeric), nl=False)
-        others = sum(node.is_variable for node in found) - len(numeric)
-        typer.echo(f"{len(numeric)} tags; {others} variables that are no single numbers were left out", err=True)
-    else:
-        tree = Tree(escape(f"{config.url} {root}"))
-        branches: dict[tuple[str, ...], Tree] = {(): tree}
-        for node in found:
-            branches[node.path] = branches.get(node.path[:-1], tree).add(_line(node))
-        console.print(tree)
+    async with session(config) as connection:
+        with Output(stderr=True).status("browsing") as status:
+            async for level in walk(connection, wanted, most + 1):
+                found += level
+                status.update(f"browsing: {len(found)} nodes")
+    tree = Tree(escape(f"{config.url} {wanted.root}"))
+    branches: dict[tuple[str, ...], Tree] = {(): tree}
+    for node in found[:most]:
+        branches[node.path] = branches.get(node.path[:-1], tree).add(_line(node))
+    Output().print(tree)
+    typer.echo("next: the same with --csv > config/tags/NAME.csv writes a tag file", err=True)
+    return _cut(len(found) > most, most)
+
+
+def _cut(cut: bool, most: int) -> int:
     if cut:
         typer.echo(f"more than {most} nodes: the rest is not shown; --most N or --root NODE chooses", err=True)
     return int(cut)
@@ -95,24 +114,38 @@ def _line(node: Any) -> str:
     head = f"[bold]{escape(node.path[-1])}[/] [dim]{escape(node.node)}[/]"
     if not node.is_variable:
         return head
-    return f"{head} {node.type} [cyan]{escape(value)}[/] {escape(node.unit)} [red]{node.status}[/]".rstrip()
+    shown = f"{node.type} [cyan]{escape(value)}[/] {escape(node.unit)}"
+    return f"{head} {shown} [dim]{node.range}[/] [red]{node.status}[/]".rstrip()
 
 
-def read_opcua(config: OpcUaDevice, nodes: Sequence[str]) -> int:
-    """Print the present values of nodes; returns the exit code, 1 when one of them is not good."""
-    return _run(_read(config, nodes))
+def nodes(texts: Sequence[str]) -> list[OpcUaTag]:
+    """Tags that are nothing but NodeIds or browse paths; exits with code 2 when one is neither."""
+    try:
+        return [OpcUaTag.model_validate({"name": "node", "node": text}) for text in texts]
+    except ValidationError as error:
+        typer.echo(error.errors()[0]["msg"].removeprefix("Value error, "), err=True)
+        raise typer.Exit(2) from None
 
 
-async def _read(config: OpcUaDevice, nodes: Sequence[str]) -> int:
+def read_opcua(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
+    """Print the present values of tags; returns the exit code, 1 when one of them is not good."""
+    return _run(_read(config, tags))
+
+
+async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
     from gateway.sources.opcua.explore import read, session
 
-    async with session(config) as client:
-        found = await read(client, nodes)
-    table = Table("node", "type", "value", "unit", "status")
-    for node in found:
-        table.add_row(escape(node.node), node.type, escape(node.value), escape(node.unit), node.status or "Good")
+    async with session(config) as connection:
+        found = await read(connection, config, tags)
+    table = Table()
+    for heading in ("tag", "node", "type", "value", "unit", "range", "status"):
+        table.add_column(heading)
+    for one in found:
+        name = escape(one.path[-1])
+        value, unit = escape(one.value), escape(one.unit)
+        table.add_row(name, escape(one.node), one.type, value, unit, one.range, one.status or "Good")
     Output().table(table)
-    return int(any(node.status for node in found))
+    return int(any(one.status for one in found))
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -3,7 +3,8 @@
 import base64
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ from gateway.encoding.encoder import Encoder
 from gateway.outbox.looking import Look, looking
 from gateway.outbox.losses import THINNED
 from gateway.outbox.records import LOSS_LANE
+from gateway.outbox.refused import is_refused_file, opened
+from gateway.outbox.sealing import seal_of
 from gateway.settings import load
 
 EXIT_DAMAGED: Final = 1
@@ -116,24 +119,20 @@ def _age(seconds: int | None) -> str:
     return f"{seconds} s"
 
 
-def export(path: Path, target: str, key_file: str) -> int:
-    """Write every readable message as one JSON line to a new file, `-` for standard output; the outbox keeps them."""
+def export(path: Path, target: str, key_file: str = "") -> int:
+    """Write every readable message as one JSON line to a new file, `-` for standard output; nothing is removed.
+
+    path: an outbox, or the file beside it with what the broker refused.
+    """
+    if is_refused_file(path):
+        return _export_refused(path, target, key_file)
 
     def write(look: Look, place: Place) -> int:
         if look.locked:
             raise ConfigError(f"{place.file} is encrypted: name its key with --key-file")
-        if target == "-":
-            return lines(look, sys.stdout.buffer)
-        try:
-            with Path(target).open("xb") as file:
-                return lines(look, file)
-        except FileExistsError:
-            raise ConfigError(f"{target} is there already: name a new file") from None
-
-    def lines(look: Look, file: IO[bytes]) -> int:
         total, broken = sum(n for n, _ in look.totals().values()), 0
         console = Output(stderr=True)
-        with Progress(console=console, disable=not console.is_terminal) as progress:
+        with _new(target) as file, Progress(console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task("export", total=total)
             for found in look.rows():
                 if found.message is None:
@@ -141,11 +140,45 @@ def export(path: Path, target: str, key_file: str) -> int:
                 else:
                     file.write(orjson.dumps(_line(found.message), option=orjson.OPT_APPEND_NEWLINE))
                 progress.advance(task)
-        file.flush()
         typer.echo(f"{total - broken} messages exported, {broken} unreadable", err=True)
         return EXIT_DAMAGED if broken else 0
 
     return _with(path, key_file, write)
+
+
+@contextmanager
+def _new(target: str) -> Iterator[IO[bytes]]:
+    """A file that was not there before, or standard output for `-`. Raises ConfigError when it was."""
+    if target == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        with Path(target).open("xb") as file:
+            yield file
+    except FileExistsError:
+        raise ConfigError(f"{target} is there already: name a new file") from None
+
+
+def _export_refused(path: Path, target: str, key_file: str) -> int:
+    written = broken = 0
+    try:
+        seal = seal_of(key_file)
+        with path.open("rb") as source, _new(target) as file:
+            for line in source:
+                try:
+                    file.write(orjson.dumps(opened(line, seal), option=orjson.OPT_APPEND_NEWLINE))
+                    written += 1
+                except (ValueError, KeyError, TypeError):
+                    broken += 1
+    except BrokenPipeError:
+        raise  # the reader has gone: no fault
+    except (GatewayError, OSError) as error:
+        typer.echo(str(error), err=True)
+        return EXIT_CONFIG
+    hint = "" if key_file or not broken else "; if it is encrypted, name its key with --key-file"
+    typer.echo(f"{written} messages exported, {broken} unreadable{hint}", err=True)
+    return EXIT_DAMAGED if broken else 0
 
 
 def verify(path: Path, key_file: str) -> int:

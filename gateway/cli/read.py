@@ -84,7 +84,7 @@ def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float 
     if missing := sorted(set(names) - {tag.name for tag in tags}):
         return _refused(ValueError(f"{device} has no tag {', '.join(missing)}"))
     if kind is not KIND:
-        return read_opcua(entry.config, [tag.node for tag in tags])
+        return read_opcua(entry.config, tags)
     config: ModbusDevice = entry.config
     seconds = config.timeout / 1e9 if timeout_s is None else timeout_s
     places = [Place(config.endpoint, config.unit, tag.table, tag.start, tag.width, seconds) for tag in tags]

@@ -1,7 +1,8 @@
 """What a protocol folder tells the rest of the gateway about itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gateway.core.clock import Clock
@@ -31,6 +32,11 @@ def _not_known(device: Any, tag: Any) -> bool:
     return False
 
 
+def _nowhere(device: Any) -> Path | None:
+    del device
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class SourceKind:
     """One protocol, exported by its folder as `KIND`.
@@ -43,6 +49,9 @@ class SourceKind:
     is_logical(device, tag): the tag is a bit, as far as the configuration says.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
     check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
+    found(device): a tag file, outside the configuration, of tags that the device itself told of, which are its tags beside
+    the configured ones; None when it is not to be asked. find(device, clock): ask it and write that file; True when the file
+    is another one now. Raises NotConnected.
     """
 
     name: str
@@ -56,3 +65,5 @@ class SourceKind:
     check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
     check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
     is_logical: Callable[[Any, Any], bool] = _not_known
+    found: Callable[[Any], Path | None] = _nowhere
+    find: Callable[[Any, Clock], Awaitable[bool]] | None = None

@@ -303,8 +303,11 @@ class _Loader:
         tag_file, before = value.get("tag_file"), len(self.problems)
         if tag_file is not None:
             self._tag_file(device, tag_file)
+        found = device.kind.found(device.config) if device.config is not None else None
+        if found is not None and device.config.enabled:
+            self._found(device, found)
         blamed = document.problems or len(self.problems) > before
-        if not device.tags and not blamed and getattr(device.config, "enabled", True):
+        if not device.tags and not blamed and found is None and getattr(device.config, "enabled", True):
             document.add(("tags",), "the device has no tags", "tags: or tag_file:")
 
     def _tag_file(self, device: _Device, tag_file: Any) -> None:
@@ -330,6 +333,22 @@ class _Loader:
                 else:
                     self._name(device, table, row, (at,))
         self.problems += table.problems
+
+    def _found(self, device: _Device, path: Path) -> None:
+        """Tags that the device itself told of; the file is the gateway's own, so what is wrong with it is no error."""
+        if not _is_file(path):
+            self.warnings.append(
+                f"{path!s}: nothing was found on {device.config.name} yet; it is asked when the gateway starts"
+            )
+            return
+        self.read.append(path)
+        table = read_csv(path, str(path))
+        configured = {tag.name for tag, _, _ in device.tags}
+        for at, row in enumerate(() if table.problems else table.value):
+            if row.get("name") not in configured:
+                self._tag(device, table, row, (at,))
+        if table.problems:
+            self.warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
 
     def _check_columns(self, device: _Device, table: Document) -> bool:
         """A wrong column is one problem of the header, not one for each line."""

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from gateway.cli.opcua import device, read_opcua
+from gateway.cli.opcua import nodes as named
 from gateway.sources.opcua.config import OpcUaTag
 from gateway.sources.opcua.pki import Pki
 from tests.support.opcua_secure import KEY, SecureServer
@@ -45,9 +46,11 @@ async def test_browse_writes_a_tag_file_that_the_configuration_takes(node, port,
     assert result.exit_code == 0, result.stderr
     tags = [OpcUaTag.model_validate(row) for row in csv.DictReader(io.StringIO(result.stdout))]
     nodes = {tag.name: tag.node for tag in tags}
-    assert {nodes[f"Line.v{i}"] for i in range(150)} == {f"ns=1;s=v{i}" for i in range(150)}
+    assert {nodes[f"Line.v{i}"].rpartition(";")[2] for i in range(150)} == {f"s=v{i}" for i in range(150)}
     assert "Line.text" not in nodes
     assert {tag.name: tag.unit for tag in tags if tag.unit} == {"Line.analog": "°C"}
+    assert {"Line.typeUInt64", "Line.mode", "Line.typeBoolean"} <= nodes.keys()
+    assert not {"Line.array", "Line.machine", "Line.typeDateTime"} & nodes.keys()
 
 
 async def test_browse_shows_a_tree_over_an_encrypted_channel(tmp_path, port):
@@ -71,6 +74,47 @@ async def test_browse_has_a_ceiling_and_says_so(port):
 async def test_read_shows_values_and_fails_on_a_missing_node(port, capsys):
     async with AsyncuaServer(port, 2) as server:
         config = device(server.url, security="none")
-        assert await asyncio.to_thread(read_opcua, config, ["ns=2;s=v0"]) == 0
-        assert await asyncio.to_thread(read_opcua, config, ["ns=2;s=v0", "ns=2;s=none"]) == 1
+        assert await asyncio.to_thread(read_opcua, config, named(["ns=2;s=v0"])) == 0
+        assert await asyncio.to_thread(read_opcua, config, named(["ns=2;s=v0", "ns=2;s=none"])) == 1
     assert "BadNodeIdUnknown" in capsys.readouterr().out
+
+
+async def test_read_takes_paths_and_parts_and_shows_labels_units_and_ranges(node, port, store, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    tags = [
+        {"node": "/Objects/1:Line/1:analog", "scale": 2},
+        {"node": "nsu=urn:absent;s=v0"},
+        {"node": "ns=1;s=machine", "field": "temperature.value"},
+        {"node": "ns=1;s=multi"},
+        {"node": "/Objects/1:Nowhere"},
+    ]
+    given = [OpcUaTag.model_validate({"name": f"t{i}", **tag}) for i, tag in enumerate(tags)]
+    async with NodeServer(node, port, store, count=1, period=0) as server:
+        assert await asyncio.to_thread(read_opcua, device(server.url, security="none"), given) == 1
+    shown = [" ".join(part.strip() for part in row.split("│")).split() for row in capsys.readouterr().out.splitlines()]
+    rows = {row[0]: row[1:] for row in shown if row and row[0].startswith("t") and row[0] != "tag"}
+    assert rows["t0"] == ["/Objects/1:Line/1:analog", "Double", "40", "°C", "0", "to", "100", "Good"]
+    assert rows["t1"][-1] == "BadNodeIdUnknown"
+    assert rows["t2"][2:] == ["23.45", "Good"]
+    assert rows["t3"][2:] == ["1", "(two)", "Good"]
+    assert rows["t4"][-1] == "BadNoMatch"
+
+
+async def test_browse_is_narrowed_by_names_depth_and_type(node, port, store):
+    async with NodeServer(node, port, store, count=30, period=0) as server:
+        url = (server.url, "--security", "none", "--csv")
+        some = await command("browse", *url, "--root", "/Objects/1:Line", "--include", "v1*", "--exclude", "v13")
+        shallow = await command("browse", *url, "--depth", "1")
+        nobody = await command("browse", *url, "--type", "i=61", "--include", "Line.v0")
+        mistaken = await command("browse", *url, "--root", "/Objects//Line")
+        absent = await command("browse", *url, "--root", "/Objects/1:Lane")
+    rows = list(csv.DictReader(io.StringIO(some.stdout)))
+    assert [row["name"] for row in rows] == ["v1", *(f"v1{i}" for i in range(10) if i != 3)]
+    assert rows[0]["node"].startswith("nsu=urn:")
+    assert rows[0]["node"].endswith(";s=v1")
+    assert "Line" not in shallow.stdout
+    assert (shallow.exit_code, nobody.exit_code) == (0, 0)
+    assert "Line.v0," not in nobody.stdout, "Line is no folder"
+    assert (mistaken.exit_code, absent.exit_code) == (2, 1)
+    assert "expected a browse path" in mistaken.stderr
+    assert "/Objects/1:Lane is not there: BadNoMatch" in absent.stderr

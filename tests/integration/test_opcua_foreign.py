@@ -58,13 +58,17 @@ async def test_polled_values_land_on_their_tags(node, port, store):
     assert [Quality(reader.qualities[i][0]) for i in (63, 64)] == [Quality.BAD_SENSOR_FAILURE, Quality.BAD_ADDRESS]
 
 
-@pytest.mark.parametrize("limit", [1, 10])
+@pytest.mark.parametrize("limit", [0, 1, 10, 100])
 async def test_operation_limits_are_kept_and_values_land_on_their_tags(node, port, store, limit):
-    async with NodeServer(node, port, store, count=57, period=0, limit=limit) as server:
-        for mode in ("poll", "subscribe"):
-            async with reading(server.url, nodes(57), mode=mode) as reader:
-                await reader.until(lambda reader=reader: reader.seen(57), 30)
-                assert [reader.values[i][0] for i in range(57)] == [number(i, 0) for i in range(57)], mode
+    """Reads, items, browse paths, registered nodes; node-opcua refuses every call that is too large."""
+    paths = [f"/Objects/1:Line/1:v{i}" if i % 2 else name for i, name in enumerate(nodes(157))]
+    parts = [{"node": "ns=1;s=machine", "field": f"axes[{i}].value"} for i in range(2)]
+    async with NodeServer(node, port, store, count=157, period=0, limit=limit) as server:
+        for more in ({"mode": "poll", "register_nodes": True}, {"mode": "subscribe"}):
+            async with reading(server.url, [*paths, *parts], **more) as reader:
+                await reader.until(lambda reader=reader: reader.seen(159), 30)
+                assert [reader.values[i][0] for i in range(157)] == [number(i, 0) for i in range(157)], more
+                assert [reader.values[i][0] for i in (157, 158)] == [1.5, 2.5]
                 assert "refused" not in reader.states[-1].reason
 
 
@@ -72,13 +76,17 @@ async def test_a_limit_below_the_stated_one_is_learnt(node, port, store):
     async with NodeServer(node, port, store, count=50, period=0, limit=10) as server:
         connection = await connect(entry(1, url=server.url).config, SystemClock())
         try:
-            connection._reads.size = connection._creations.size = 50
-            items = [Item(i, name, 100_000_000, 5) for i, name in enumerate(nodes(50))]
+            connection._reads.size = connection._subscriptions.creations.size = 50
+            items = [Item(i, name, 100_000_000, 5, "", 10**9) for i, name in enumerate(nodes(50))]
             blocks = await connection.read(items)
             read = {row: n for b in blocks for row, n in zip(b.columns.row.tolist(), b.columns.number.tolist(), strict=True)}
             assert [read[i] for i in range(0, 50, 6)] == [number(i, 0) for i in range(0, 50, 6)]
+            connection.services.translations.size = connection.services.registrations.size = 50
+            await connection.addresses.resolve((f"/Objects/1:Line/1:v{i}" for i in range(50)), register=True)
+            assert connection.addresses.status_of("/Objects/1:Line/1:v49") == 0
+            assert connection.services.translations.size == connection.services.registrations.size == 6
             assert await connection.add_items(items) == [0] * 50
-            assert connection._reads.size == connection._creations.size == 6
+            assert connection._reads.size == connection._subscriptions.creations.size == 6
         finally:
             await connection.close()
 

@@ -20,9 +20,9 @@ def lossy(monkeypatch):
     swallowed: list[int] = []
     read, count = client.read_publish, 0
 
-    def read_or_not(answer):
+    def read_or_not(answer, *types):
         nonlocal count
-        told = read(answer)
+        told = read(answer, *types)
         if told.is_keepalive:
             return told
         count += 1

@@ -1,10 +1,14 @@
 """The OPC UA source against asyncua's server, and against peers that hang or refuse."""
 
 import asyncio
+import dataclasses
 import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from asyncua import ua
+from asyncua.common.utils import ServiceError
+from asyncua.server.internal_session import InternalSession
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
@@ -186,3 +190,37 @@ async def test_a_namespace_may_be_named_by_its_uri(port):
         await reader.until(lambda: reader.seen(2))
         assert reader.values[0][0] == 0
         assert reader.qualities[1][0] == Quality.BAD_ADDRESS
+
+
+@pytest.mark.parametrize(
+    "fault", ["BadTooManyOperations", "BadEncodingLimitsExceeded", "BadResponseTooLarge", "BadRequestTooLarge"]
+)
+@pytest.mark.parametrize("mode", ["poll", "subscribe"])
+async def test_calls_that_are_too_large_are_halved_and_values_land_on_their_tags(port, monkeypatch, fault, mode):
+    """A server that states no limits and takes seven operations of any service."""
+
+    def limited(name):
+        service = getattr(InternalSession, name)
+
+        async def call(self, params, *more):
+            lists = (v for v in (params, *vars_of(params)) if isinstance(v, list))
+            if any(len(one) > 7 for one in lists):
+                raise ServiceError(getattr(ua.StatusCodes, fault))
+            return await service(self, params, *more)
+
+        monkeypatch.setattr(InternalSession, name, call)
+
+    for name in ("read", "browse", "create_monitored_items", "translate_browsepaths_to_nodeids", "register_nodes"):
+        limited(name)
+    async with AsyncuaServer(port, 60) as server:
+        for i in range(60):
+            await server.write(i, float(i))
+        names = [f"ns=2;s=v{i}" if i % 2 else f"/Objects/2:Line/2:v{i}" for i in range(60)]
+        async with reading(server.url, names, mode=mode, register_nodes=True) as reader:
+            await reader.until(lambda: reader.seen(60))
+    assert [reader.values[i][0] for i in range(60)] == [float(i) for i in range(60)]
+    assert not any("refused" in state.reason for state in reader.states)
+
+
+def vars_of(params):
+    return [] if isinstance(params, list) else [getattr(params, field.name) for field in dataclasses.fields(params)]

@@ -4,12 +4,15 @@
 //   count      numeric variables ns=1;s=v0 ... (types in turn: Double, Float, Int32, UInt16, Boolean, Int64)
 //   period     ms between changes of all of them (0 = only on request)
 //   limit      operations per call that the server allows (0 = none stated)
+//   capabilities  further limits by node-opcua's names, such as {"maxMonitoredItems": 20}
 //   user       the one user that may log in, with the password "secret" ("" = anonymous)
 //   token      ms that a secure channel's token lives (0 = node-opcua's ten minutes; it grants at least 2500)
 //   history    values that each variable remembers (0 = no history)
 //   folder     where the certificate store may live
 // It prints one line "ready" once clients may connect, and ends when its standard input closes. Before that each line is a
-// command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME.
+// command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME, {"set": NAME,
+// "value": NUMBER} gives it a value, {"level": NUMBER} sets the level of the tank (above 50: alarm HighLevel), {"event": TEXT,
+// "severity": NUMBER} sends an event of the tank.
 //
 // Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable.
 "use strict";
@@ -19,7 +22,7 @@ const path = require("node:path");
 const readline = require("node:readline");
 const {
     OPCUAServer, OPCUACertificateManager, Variant, DataType, VariantArrayType, StatusCodes, SecurityPolicy,
-    MessageSecurityMode, DataValue, standardUnits,
+    MessageSecurityMode, DataValue, standardUnits, nodesets, coerceInt64, coerceUInt64, resolveNodeId,
 } = require("node-opcua");
 
 const port = Number(process.argv[2]);
@@ -63,11 +66,87 @@ function addVariables(namespace, parent) {
     return variables;
 }
 
-function obey(command, namespace, parent) {
+// One variable for each built-in type, arrays, and the types of types.NodeSet2.xml.
+function addTypes(addressSpace, namespace, parent) {
+    const own = addressSpace.getNamespaceIndex("urn:gateway:types");
+    const add = (name, dataType, value, extra) => namespace
+        .addVariable({ componentOf: parent, browseName: name, nodeId: `s=${name}`, dataType: extra && extra.type || dataType, ...extra })
+        .setValueFromSource(new Variant({ dataType, value, ...extra }));
+    const list = { arrayType: VariantArrayType.Array, valueRank: 1 };
+    const scalars = {
+        Boolean: true, SByte: -5, Byte: 200, Int16: -3000, UInt16: 60000, Int32: -70000, UInt32: 4000000000,
+        Float: 23.45, Double: 1e300, String: "idle",
+        Guid: "09087E75-8E5E-499B-954F-F2A9603DB28A", ByteString: Buffer.from([0, 255]),
+    };
+    for (const [name, value] of Object.entries(scalars)) add(`type${name}`, DataType[name], value);
+    add("typeDateTime", DataType.DateTime, new Date(Date.UTC(2026, 7, 1, 12)));
+    add("typeInt64", DataType.Int64, coerceInt64("-9007199254740993"), { arrayType: VariantArrayType.Scalar });
+    add("typeUInt64", DataType.UInt64, coerceUInt64("18446744073709551615"), { arrayType: VariantArrayType.Scalar });
+    add("typeLocalizedText", DataType.LocalizedText, { locale: "de", text: "läuft" });
+    add("typeNodeId", DataType.NodeId, resolveNodeId("ns=1;s=v0"));
+    add("typeStatusCode", DataType.StatusCode, StatusCodes.BadNodeIdUnknown);
+    add("floats", DataType.Float, new Float32Array([0.1, 2.5, 23.45]), list);
+    add("texts", DataType.String, ["a", "b"], list);
+    add("matrix", DataType.Int32, new Int32Array([1, 2, 3, 4, 5, 6]), {
+        arrayType: VariantArrayType.Matrix, valueRank: 2, dimensions: [2, 3], arrayDimensions: [2, 3],
+    });
+    namespace.addMultiStateDiscrete({
+        componentOf: parent, browseName: "multi", nodeId: "s=multi", enumStrings: ["one", "two"], value: 1,
+    });
+    namespace.addTwoStateDiscrete({
+        componentOf: parent, browseName: "valve", nodeId: "s=valve", trueState: "open", falseState: "closed", value: true,
+    });
+    add("mode", DataType.Int32, 1, { type: `ns=${own};i=1001` });
+    const type = (number) => addressSpace.findDataType(resolveNodeId(`ns=${own};i=${number}`));
+    const make = (number, fields) => addressSpace.constructExtensionObject(type(number), fields);
+    const warm = { value: 23.45, unit: "°C", every: 250 };
+    const machine = make(1003, {
+        name: "press", strokes: coerceUInt64("9007199254740993"), mode: 7, temperature: warm,
+        axes: [{ value: 1.5, unit: "a", every: 1 }, { value: 2.5, unit: "b", every: 2 }], limits: { low: -1, high: 5 }, running: true,
+    });
+    const structures = {
+        machine, choice: make(1005, { temperature: warm }), choice2: make(1005, { count: 42 }),
+        sample: make(1004, { number: 3, note: "x" }), machines: [machine, machine],
+    };
+    for (const [name, value] of Object.entries(structures)) {
+        const many = Array.isArray(value) ? { arrayType: VariantArrayType.Array, valueRank: 1 } : {};
+        const number = { machine: 1003, machines: 1003, choice: 1005, choice2: 1005, sample: 1004 }[name];
+        add(name, DataType.ExtensionObject, value, { type: `ns=${own};i=${number}`, ...many });
+    }
+}
+
+function addTank(namespace, addressSpace) {
+    addressSpace.installAlarmsAndConditionsService();
+    const objects = addressSpace.rootFolder.objects;
+    const tank = namespace.addObject({ organizedBy: objects, browseName: "Tank", nodeId: "s=tank", notifierOf: objects.server });
+    const level = namespace.addVariable({
+        componentOf: tank, browseName: "level", nodeId: "s=level", dataType: DataType.Double, eventSourceOf: tank,
+    });
+    level.setValueFromSource(new Variant({ dataType: DataType.Double, value: 10 }));
+    namespace.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+        browseName: "HighLevel", conditionName: "HighLevel", conditionSource: level, inputNode: level, componentOf: tank,
+        highHighLimit: 90, highLimit: 50, lowLimit: -50, lowLowLimit: -90,
+    });
+    return { tank, level };
+}
+
+function obey(command, namespace, parent, { tank, level }) {
+    if (command.level !== undefined) {
+        level.setValueFromSource(new Variant({ dataType: DataType.Double, value: command.level }));
+    }
+    if (command.event) {
+        tank.raiseEvent("BaseEventType", {
+            message: { dataType: DataType.LocalizedText, value: { text: command.event } },
+            severity: { dataType: DataType.UInt32, value: command.severity },
+        });
+    }
     if (command.add) {
         namespace
             .addVariable({ componentOf: parent, browseName: command.add, nodeId: `s=${command.add}`, dataType: DataType.Double })
             .setValueFromSource(new Variant({ dataType: DataType.Double, value: command.value }));
+    }
+    if (command.set) {
+        namespace.findNode(`s=${command.set}`).setValueFromSource(new Variant({ dataType: DataType.Double, value: command.value }));
     }
     if (command.delete) namespace.deleteNode(namespace.findNode(`s=${command.delete}`));
 }
@@ -85,12 +164,21 @@ async function main() {
         allowAnonymous: options.user === "", disableDiscovery: true,
         userManager: { isValidUser: (user, password) => user === options.user && password === "secret" },
         serverCertificateManager: store("server"), userCertificateManager: store("user"),
-        serverCapabilities: limit ? { operationLimits: { maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit } } : {},
+        nodeset_filename: [nodesets.standard, path.join(__dirname, "types.NodeSet2.xml")],
+        serverCapabilities: {
+            ...options.capabilities,
+            ...(limit ? { operationLimits: {
+                maxNodesPerRead: limit, maxMonitoredItemsPerCall: limit, maxNodesPerBrowse: limit,
+                maxNodesPerRegisterNodes: limit, maxNodesPerTranslateBrowsePathsToNodeIds: limit,
+            } } : {}),
+        },
     });
     await server.initialize();
     const namespace = server.engine.addressSpace.getOwnNamespace();
     const parent = namespace.addObject({ organizedBy: server.engine.addressSpace.rootFolder.objects, browseName: "Line" });
     const variables = addVariables(namespace, parent);
+    addTypes(server.engine.addressSpace, namespace, parent);
+    const scene = addTank(namespace, server.engine.addressSpace);
     await server.start();
     let k = 0;
     const timer = options.period && setInterval(() => {
@@ -98,7 +186,7 @@ async function main() {
         variables.forEach((variable, i) => variable.setValueFromSource(variant(i, k)));
     }, options.period);
     const lines = readline.createInterface({ input: process.stdin });
-    lines.on("line", (line) => obey(JSON.parse(line), namespace, parent));
+    lines.on("line", (line) => obey(JSON.parse(line), namespace, parent, scene));
     lines.on("close", async () => {
         clearInterval(timer);
         await server.shutdown(0);

@@ -2,15 +2,17 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.sourcekind import DeviceEntry
-from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import EXACT, DataValues, Item, ValueColumns
+from gateway.sources.opcua.browsing import Browse
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents, OpcUaTag
+from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, ValueColumns
+from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.source import OpcUaSource
 from gateway.sources.opcua.traffic import Traffic
 
@@ -70,11 +72,16 @@ class FakeConnection:
         self.traffic = Traffic()
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
+        self.found: list[FoundTag] | Exception = []
+        self.labels_of: dict[str, dict[int, str]] = {}
         self.added: list[list[int]] = []
         self.reads_s: list[float] = []
         self.read_takes_s = 0.0
         self.checks = 0
         self.taken = 0
+        self.events_added: list[list[OpcUaEvents]] = []
+        self.refreshes = 0
+        self.stands = Standing(0, 255)
         self.failure: Exception | None = None
         self.closed = False
         self.on_add: Callable[[list[int]], None] = lambda rows: None
@@ -94,6 +101,14 @@ class FakeConnection:
         self.added.append([item.row for item in items])
         self.on_add(self.added[-1])
         return [self.refused.get(item.node, 0) for item in items]
+
+    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        self.events_added.append(list(wanted))
+        return [self.refused.get(one.notifier, 0) for one in wanted]
+
+    async def refresh_conditions(self) -> bool:
+        self.refreshes += 1
+        return True
 
     async def next_values(self) -> DataValues:
         what = await self._published.get()
@@ -117,6 +132,19 @@ class FakeConnection:
                 received_ns=self.clock.now_ns(),
             )
         ]
+
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
+        return [self.labels_of.get(item.node, {}) for item in items]
+
+    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found, False
+
+    async def standing(self) -> Standing:
+        if self.failure:
+            raise self.failure
+        return self.stands
 
     async def check(self) -> None:
         self.checks += 1
@@ -164,12 +192,15 @@ def values(
     return DataValues(columns, received_ns, received_ns if server_clock_ns is None else server_clock_ns, lost)
 
 
-def entry(tags: int = 3, *, first_tag: int = 0, nodes: Sequence[str] = (), **device: object) -> DeviceEntry:
-    """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`)."""
+def entry(
+    tags: int = 3, *, first_tag: int = 0, nodes: Sequence[str | dict[str, object]] = (), **device: object
+) -> DeviceEntry:
+    """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`: each a node, or a tag's keys)."""
     config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", "silence": "0s"}
     config |= device
     nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
-    configured = [OpcUaTag.model_validate({"name": f"t{i}", "node": node}) for i, node in enumerate(nodes)]
+    given = [node if isinstance(node, dict) else {"node": node} for node in nodes]
+    configured = [OpcUaTag.model_validate({"name": f"t{i}", **keys}) for i, keys in enumerate(given)]
     return DeviceEntry(0, OpcUaDevice.model_validate(config), configured, first_tag)
 
 

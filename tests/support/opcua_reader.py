@@ -62,14 +62,14 @@ class Reader:
             self.times[tag].append(taken)
 
 
-def make_source(url: str, nodes: list[str], clock: Clock | None = None, **device: object) -> OpcUaSource:
+def make_source(url: str, nodes: list[str | dict[str, object]], clock: Clock | None = None, **device: object) -> OpcUaSource:
     """A source on the real client."""
     fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", "silence": "5min", **device}
     return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect)
 
 
 @asynccontextmanager
-async def reading(url: str, nodes: list[str], **device: object) -> AsyncIterator[Reader]:
+async def reading(url: str, nodes: list[str | dict[str, object]], **device: object) -> AsyncIterator[Reader]:
     """An open source with a reader; closed at the end."""
     source = make_source(url, nodes, **device)
     try:

@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from asyncua import Server, ua
+from asyncua import Node, Server, ua
+from asyncua.server.binary_server_asyncio import BinaryServer
+from asyncua.server.event_generator import EventGenerator
 
 READY_S = 60.0
+TYPES = Path(__file__).parents[1] / "node" / "types.NodeSet2.xml"
+"""Data types of a server's own, for both servers."""
 
 
 class AsyncuaServer:
@@ -18,6 +23,7 @@ class AsyncuaServer:
         self._port = port
         self._count = count
         self._server: Server | None = None
+        self._doors: list[BinaryServer] = []
         self.namespaces_before: tuple[str, ...] = ()
         self.url = f"opc.tcp://127.0.0.1:{port}"
 
@@ -31,6 +37,7 @@ class AsyncuaServer:
     async def start(self) -> None:
         """Start afresh: all variables are 0."""
         server = Server()
+        server.iserver.bind_condition_methods = 500
         await server.init()
         server.set_endpoint(self.url)
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
@@ -39,13 +46,20 @@ class AsyncuaServer:
         self._index = index = await server.register_namespace("urn:gateway:test")
         line = await server.nodes.objects.add_object(index, "Line")
         for i in range(self._count):
-            await line.add_variable(ua.NodeId(f"v{i}", index), f"v{i}", 0.0)
+            await line.add_variable(ua.NodeId(f"v{i}", index), f"{index}:v{i}", 0.0)
+        await self.fill(server, line)
         await server.start()
         self._server = server
+
+    async def fill(self, server: Server, line: Node) -> None:
+        """More variables, before clients come; to be overridden."""
 
     async def stop(self) -> None:
         """End; connections break."""
         server, self._server = self._server, None
+        for door in self._doors:
+            await door.stop()
+        self._doors.clear()
         if server is not None:
             await server.stop()
 
@@ -67,6 +81,23 @@ class AsyncuaServer:
         self.server.iserver.history_manager.storage.max_history_data_response_size = most_at_once
         for i in numbers:
             await self.server.historize_node_data_change(self.server.get_node(ua.NodeId(f"v{i}", self._index)))
+
+    async def also_at(self, port: int) -> str:
+        """Serve the same at another port, whose address this is: as good as one more server, and a second cheaper."""
+        door = BinaryServer(self.server.iserver, "127.0.0.1", port, self.server.limits)
+        door.set_policies(self.server._policies)
+        await door.start()
+        self._doors.append(door)
+        return f"opc.tcp://127.0.0.1:{port}"
+
+    async def emitter(self, kind: int) -> EventGenerator:
+        """Sends events of a type from the Server object."""
+        return await self.server.get_event_generator(ua.NodeId(kind), self.server.nodes.server)
+
+    async def stand(self, level: int, state: int = 0) -> None:
+        """Set ServiceLevel and ServerState."""
+        await self.server.get_node("i=2267").write_value(ua.Variant(level, ua.VariantType.Byte))
+        await self.server.get_node("i=2259").write_value(ua.Variant(state, ua.VariantType.Int32))
 
     async def add(self, name: str, value: object = 0.0) -> None:
         """Add a variable ns=2;s=`name`."""
@@ -131,3 +162,41 @@ class NodeServer:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+class MortalServer:
+    """asyncua's server in a process of its own that can be killed and is back at once (see opcua_mortal)."""
+
+    def __init__(self, port: int, count: int) -> None:
+        self._command = ("-m", "tests.support.opcua_mortal", str(port), str(count))
+        self.url = f"opc.tcp://127.0.0.1:{port}"
+
+    async def __aenter__(self) -> Self:
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(sys.executable, *self._command, stdin=pipe, stdout=pipe)
+        await self._hear("built")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
+
+    async def live(self) -> None:
+        """Begin a life; return once clients may connect."""
+        await self._say("live", "ready")
+
+    async def kill(self) -> None:
+        """End it with SIGKILL; connections break."""
+        await self._say("kill", "dead")
+
+    async def _say(self, command: str, answer: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{command}\n".encode())
+        await self._hear(answer)
+
+    async def _hear(self, answer: str) -> None:
+        assert self._process.stdout is not None
+        async with asyncio.timeout(READY_S):
+            line = await self._process.stdout.readline()
+        assert line.startswith(answer.encode()), line

@@ -10,10 +10,14 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.finding import find, found_path
 from gateway.sources.opcua.plan import plan
 
 
-def _check(device: OpcUaDevice, tag: OpcUaTag) -> None:
+def _check(device: OpcUaDevice, tag: OpcUaTag) -> tuple[str, str, str] | None:
+    for key in ("server_deadband", "trigger"):
+        if device.mode == "poll" and getattr(tag, key) is not None:
+            return key, "has no effect, because the device is polled", "mode: subscribe in the device, or deadband"
     return None
 
 
@@ -22,7 +26,7 @@ def _is_single(device: OpcUaDevice, tag: OpcUaTag) -> bool:
 
 
 def _interval_ns(device: OpcUaDevice, tag: OpcUaTag) -> int:
-    return device.interval if device.mode == "poll" else 0
+    return (tag.interval or device.interval) if device.mode == "poll" else 0
 
 
 def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
@@ -32,4 +36,6 @@ def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
     return [OpcUaSource(entry, clock, connect) for entry in entries]
 
 
-KIND = SourceKind("opcua", OpcUaDevice, OpcUaTag, _check, _is_single, _interval_ns, plan, _build)
+KIND = SourceKind(
+    "opcua", OpcUaDevice, OpcUaTag, _check, _is_single, _interval_ns, plan, _build, found=found_path, find=find
+)

@@ -1,9 +1,12 @@
 """Splitting service calls by what a server takes at once (OPC UA Part 5, 6.3.11, OperationLimits)."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from gateway.sources.opcua.status import TOO_MUCH, status_name
+from gateway.sources.opcua.status import TOO_MANY_OPERATIONS, TOO_MUCH, status_name
+
+GROW_AFTER: Final = 8
+"""Calls in a row that must go well before a larger one is tried."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -23,6 +26,16 @@ class Batches:
     def __init__(self, size: int) -> None:
         self.size = size
 
+    @property
+    def size(self) -> int:
+        """Operations in the next call."""
+        return self._size
+
+    @size.setter
+    def size(self, size: int) -> None:
+        self._size = self._most = size
+        self._successes = 0
+
     async def run(
         self,
         items: Sequence[T],
@@ -32,7 +45,8 @@ class Batches:
         """One result per call, in the order of `items`.
 
         A call that is too much for the server is halved, down to one item; any other ServiceFault costs the items of
-        that call alone and becomes `refused(items of the call, status)`.
+        that call alone and becomes `refused(items of the call, status)`. Too many operations are too many for ever; what
+        was too large may have been so for the sake of one large value, so calls grow again after some that went well.
         """
         results: list[R] = []
         start = 0
@@ -42,8 +56,22 @@ class Batches:
                 results.append(await call(batch))
             except ServiceFault as fault:
                 if fault.status in TOO_MUCH and len(batch) > 1:
-                    self.size = len(batch) // 2
+                    self._shrink(len(batch) // 2, for_ever=fault.status == TOO_MANY_OPERATIONS)
                     continue
                 results.append(refused(batch, fault.status))
+            else:
+                self._grow(len(batch))
             start += len(batch)
         return results
+
+    def _shrink(self, size: int, *, for_ever: bool) -> None:
+        if for_ever:
+            self.size = size
+        else:
+            self._size, self._successes = size, 0
+
+    def _grow(self, took: int) -> None:
+        if self._size < self._most and took == self._size:
+            self._successes += 1
+            if self._successes == GROW_AFTER:
+                self._size, self._successes = min(2 * self._size, self._most), 0

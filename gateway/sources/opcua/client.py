@@ -8,56 +8,51 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
+from asyncua.client.ua_client import UaClient
 from asyncua.client.ua_session import UaSession
 from asyncua.common.utils import Buffer
-from asyncua.ua.attribute_ids import AttributeIds
-from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua import historian
+from gateway.sources.opcua import historian, notifier
+from gateway.sources.opcua.addresses import Addresses
+from gateway.sources.opcua.alarms import EventFields
 from gateway.sources.opcua.batches import Batches, ServiceFault
-from gateway.sources.opcua.config import OpcUaDevice
-from gateway.sources.opcua.connection import DataValues, History, Item, ValueColumns
-from gateway.sources.opcua.nodeid import parse_node_id
+from gateway.sources.opcua.browsing import Browse
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
+from gateway.sources.opcua.connection import DataValues, History, Item, Standing, ValueColumns
+from gateway.sources.opcua.definitions import Definitions
+from gateway.sources.opcua.faults import translated
+from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.responses import read_publish, read_republish, read_values
+from gateway.sources.opcua.services import Services, expect
 from gateway.sources.opcua.session import open_channel, open_session
-from gateway.sources.opcua.status import GONE, is_good, status_name
+from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, NODE_UNKNOWN, is_good, status_name
+from gateway.sources.opcua.structures import Types
+from gateway.sources.opcua.subscribing import Subscriptions, value_of
 from gateway.sources.opcua.traffic import Traffic
+from gateway.sources.opcua.walking import Walker
 from gateway.sources.opcua.wire import WireError, columns_of
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-SAFE_READ: Final = 100
-SAFE_CREATE: Final = 1000
-MOST_PER_CALL: Final = 1000
-NOTIFICATIONS_PER_PUBLISH: Final = 5000
-KEEPALIVES_PER_TIMEOUT: Final = 3
 CHECK_S: Final = 10.0
 LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
 
-_MAX_NODES_PER_READ = Item(0, "i=11705", 0, 0)
-_MAX_ITEMS_PER_CALL = Item(1, "i=11714", 0, 0)
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
-_UNKNOWN_NAMESPACE: Final = 0xFFFF
-"""An index that no server has: a node of a namespace that the server lacks is refused alone, as any unknown node."""
 _SERVER_STATE = Item(0, "i=2259", 0, 0)
-_NODE_TYPES: Final = {
-    "i": ua.NodeIdType.Numeric,
-    "s": ua.NodeIdType.String,
-    "g": ua.NodeIdType.Guid,
-    "b": ua.NodeIdType.ByteString,
-}
+_SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
 
 
 async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
@@ -68,7 +63,8 @@ async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
         await connection.open()
     except ServiceFault as fault:
         await connection.close()
-        hint = "; with mode: poll no subscription is needed" if connection.has_session else ""
+        subscribes = connection.has_session and config.mode == "subscribe"
+        hint = "; with mode: poll no subscription is needed" if subscribes else ""
         raise NotConnected(f"{config.url} refuses: {fault}{hint}") from None
     except NotConnected:
         await connection.close()
@@ -88,10 +84,9 @@ def quiet_library() -> None:
 
 
 class AsyncuaConnection:
-    """`Connection` on asyncua. Made by `connect`."""
+    """`Connection` on asyncua. Made by `connect`. services, addresses, definitions: the session's, for looking around."""
 
     def __init__(self, config: OpcUaDevice, clock: Clock) -> None:
-        self.keepalive_s = 0.0
         self.check_s = CHECK_S
         self.traffic = Traffic()
         self.has_session = False
@@ -101,17 +96,23 @@ class AsyncuaConnection:
         self._client = Client(config.url, timeout=self._timeout_s)
         self._session = _Session(self._client.uaclient)
         self._client.uaclient.session = self._session
+        self.services = Services(self._session)
+        self.definitions = Definitions(self.services, self._session.types)
+        self._session.learn = self.definitions.learn_missing
         self._channel_opened_s = 0.0
-        self._reads = Batches(SAFE_READ)
-        self._creations = Batches(SAFE_CREATE)
-        self._node_ids: dict[str, ua.NodeId] = {}
-        self._namespaces: dict[str, int] = {}
-        self._subscription = 0
-        self._item_ids: dict[int, int] = {}
-        self._most_row = -1
+        self._reads = self.services.reads
+        self.addresses = Addresses(self.services, clock)
+        self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config)
+        self._unsubscribed = 0
+        self._event_items: list[int] = []
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
         self._ended: int | None = None
+
+    @property
+    def keepalive_s(self) -> float:
+        """See `Connection.keepalive_s`."""
+        return self._subscriptions.keepalive_s
 
     async def open(self) -> None:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
@@ -124,86 +125,54 @@ class AsyncuaConnection:
             await open_session(client, config, offer)
         self.has_session = True
         self.check_s = max(LEAST_CHECK_S, min(CHECK_S, client.session_timeout / 3e3, client.secure_channel_timeout / 4e3))
-        await self._learn_limits()
+        self._subscriptions.set_limits(*await self.services.learn_limits())
         await self._learn_namespaces()
         if config.mode == "subscribe":
-            await self._create_subscription()
-
-    async def _learn_limits(self) -> None:
-        """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default."""
-        answers = await self.read([_MAX_NODES_PER_READ, _MAX_ITEMS_PER_CALL])
-        stated = [number for answer in answers for number in answer.columns.number.tolist()]
-        for batches, limit in zip((self._reads, self._creations), stated, strict=True):
-            if limit > 0:  # not for NaN
-                batches.size = min(int(limit), MOST_PER_CALL)
+            try:
+                await self._subscriptions.create(config.interval)
+            except ServiceFault as fault:
+                if fault.status not in CANNOT_SUBSCRIBE:
+                    raise
+                self._unsubscribed = fault.status
 
     async def _learn_namespaces(self) -> None:
-        """The session's NamespaceArray (Part 5, 6.3.1): indices may differ after each restart of the server."""
         for answer in await self.read([_NAMESPACE_ARRAY]):
             uris = answer.columns.objects.get(0)
-            self._namespaces = {str(uri): index for index, uri in enumerate(uris)} if isinstance(uris, list) else {}
-
-    async def _create_subscription(self) -> None:
-        interval_s = self._config.interval / 1e9
-        keepalive = max(1, round(self._timeout_s / KEEPALIVES_PER_TIMEOUT / interval_s))
-        params = ua.CreateSubscriptionParameters()
-        params.RequestedPublishingInterval = interval_s * 1e3
-        params.RequestedMaxKeepAliveCount = keepalive
-        params.RequestedLifetimeCount = max(3 * keepalive, round(self._config.session_timeout / self._config.interval))
-        params.MaxNotificationsPerPublish = NOTIFICATIONS_PER_PUBLISH
-        params.PublishingEnabled = True
-        with translated("cannot subscribe"):
-            result = await self._session.create_subscription(params, _unused)
-        self._subscription = result.SubscriptionId
-        revised_s = result.RevisedPublishingInterval / 1e3
-        if not (math.isfinite(revised_s) and revised_s > 0):  # servers that do not revise, or revise to nonsense
-            revised_s = interval_s
-        self.keepalive_s = revised_s * (result.RevisedMaxKeepAliveCount or keepalive)
+            self.addresses.set_namespaces(uris if isinstance(uris, list) else ())
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """See `Connection.add_items`."""
-        old = [self._item_ids.pop(item.row) for item in items if item.row in self._item_ids]
-        await self._creations.run(old, self._delete_items, lambda batch, status: None)
-        self._most_row = max([self._most_row, *(item.row for item in items)])
-        statuses = await self._creations.run(items, self._create_items, lambda batch, status: [status] * len(batch))
-        return [status for batch in statuses for status in batch]
+        return await self._subscriptions.add(items) if len(self._subscriptions) else [self._unsubscribed] * len(items)
 
-    async def _delete_items(self, ids: Sequence[int]) -> None:
-        params = ua.DeleteMonitoredItemsParameters(SubscriptionId=self._subscription, MonitoredItemIds=list(ids))
-        with translated("cannot stop watching nodes"):
-            await self._session.delete_monitored_items(params)
+    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        """See `Connection.add_events`."""
+        if not len(self._subscriptions):
+            return [self._unsubscribed] * len(wanted)
+        if self._event_items:
+            await self._subscriptions.delete(self._event_items)
+        self.addresses.retry(one.notifier for one in wanted)
+        await self.addresses.resolve(one.notifier for one in wanted)
+        statuses = [self.addresses.status_of(one.notifier) for one in wanted]
+        there = [one for one, status in zip(wanted, statuses, strict=True) if not status]
+        nodes = [self.addresses.node(one.notifier) for one in there]
+        try:
+            with translated("cannot watch events"):
+                results = await notifier.create_items(self._session, self._subscriptions.first_id, nodes, there)
+        except ServiceFault as fault:
+            return [fault.status] * len(wanted)
+        expect(results, there)
+        self._event_items = [result.MonitoredItemId for result in results if is_good(result.StatusCode.value)]
+        told = iter(results)
+        return [status or int(next(told).StatusCode.value) for status in statuses]
 
-    async def _create_items(self, items: Sequence[Item]) -> list[int]:
-        params = ua.CreateMonitoredItemsParameters()
-        params.SubscriptionId = self._subscription
-        params.TimestampsToReturn = ua.TimestampsToReturn.Both
-        params.ItemsToCreate = [self._create_request(item) for item in items]
-        with translated("cannot watch nodes"):
-            results = await self._session.create_monitored_items(params)
-        _expect(results, items)
-        for item, result in zip(items, results, strict=True):
-            if is_good(result.StatusCode.value):
-                self._item_ids[item.row] = result.MonitoredItemId
-        return [result.StatusCode.value for result in results]
-
-    def _create_request(self, item: Item) -> ua.MonitoredItemCreateRequest:
-        request = ua.MonitoredItemCreateRequest()
-        request.ItemToMonitor = self._read_value_id(item.node)
-        request.MonitoringMode = ua.MonitoringMode.Reporting
-        request.RequestedParameters.ClientHandle = item.row
-        request.RequestedParameters.SamplingInterval = item.sampling_ns / 1e6
-        request.RequestedParameters.QueueSize = item.queue_size
-        request.RequestedParameters.DiscardOldest = True
-        return request
-
-    def _read_value_id(self, text: str) -> ua.ReadValueId:
-        node = self._node_ids.get(text)
-        if node is None:
-            address = parse_node_id(text)
-            index = self._namespaces.get(address.uri, _UNKNOWN_NAMESPACE) if address.uri else address.namespace
-            node = ua.NodeId(address.identifier, index, _NODE_TYPES[address.kind])  # type: ignore[arg-type]
-            self._node_ids[text] = node
-        return ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value)
+    async def refresh_conditions(self) -> bool:
+        """See `Connection.refresh_conditions`."""
+        try:
+            with translated("cannot refresh conditions"):
+                return is_good(await notifier.refresh(self._session, self._subscriptions.first_id))
+        except ServiceFault as fault:
+            log.debug("%s: no ConditionRefresh: %s", self._config.name, fault)
+            return False
 
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""
@@ -215,55 +184,87 @@ class AsyncuaConnection:
 
     def _take(self, told: Notification) -> None:
         self._ended, lost = told.status, told.lost
+        events: Sequence[EventFields] = told.events
         for columns in told.changes or [columns_of([], 0)]:
-            if len(columns) and int(columns.row.max()) > self._most_row:
+            if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
                 raise NotConnected("the server sent a value for a client handle that it was never given")
-            self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost))
-            lost = 0
+            self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost, events))
+            lost, events = 0, ()
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
-        return await self._reads.run(items, self._read_batch, self._refused_read)
+        await self.addresses.resolve((item.node for item in items), register=self._config.register_nodes)
+        there = [item for item in items if not self.addresses.status_of(item.node)]
+        results = await self._reads.run(there, self._read_batch, self._refused_read)
+        if len(there) < len(items):
+            statuses = {item.row: self.addresses.status_of(item.node) for item in items}
+            for status in {*statuses.values()} - {0}:
+                results.append(self._refused_read([item for item in items if statuses[item.row] == status], status))
+        return results
 
     async def _read_batch(self, items: Sequence[Item]) -> DataValues:
         with translated("cannot read"):
-            columns, server_ns = await self._session.read_columns([self._read_value_id(item.node) for item in items])
+            nodes = [value_of(self.addresses.registered(item.node), item) for item in items]
+            columns, server_ns = await self._session.read_columns(nodes)
         received_ns = self._clock.now_ns()
-        _expect(columns, items)
+        expect(columns.row.tolist(), items)
         rows = np.array([item.row for item in items], np.uint32)
+        for place in np.flatnonzero(columns.status == NODE_UNKNOWN).tolist():
+            self.addresses.forget(items[place].node)
         return DataValues(replace(columns, row=rows), received_ns, server_ns)
 
     def _refused_read(self, items: Sequence[Item], status: int) -> DataValues:
         return DataValues(columns_of([item.row for item in items], status), self._clock.now_ns(), 0)
 
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
+        """See `Connection.labels`."""
+        await self.addresses.resolve(item.node for item in items)
+        there = [item for item in items if not self.addresses.status_of(item.node)]
+        labels = await self.definitions.labels([self.addresses.node(item.node) for item in there])
+        told = dict(zip((item.row for item in there), labels, strict=True))
+        return [told.get(item.row, {}) for item in items]
+
+    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+        """See `Connection.find`."""
+        return await Walker(self.services, self.addresses, self.definitions).find(wanted)
+
     async def has_history(self, items: Sequence[Item]) -> list[bool]:
         """See `Connection.has_history`."""
+        await self.addresses.resolve(item.node for item in items)
 
         async def ask(batch: Sequence[Item]) -> list[bool]:
             with translated("cannot read"):
-                answers = await historian.have_history(
-                    self._session, [self._read_value_id(item.node).NodeId for item in batch]
-                )
-            _expect(answers, batch)
+                answers = await historian.have_history(self._session, [self.addresses.node(item.node) for item in batch])
+            expect(answers, batch)
             return answers
 
+        # History knows whole values: where the server cuts, there is none of the part.
+        asked = [item for item in items if not item.index and not self.addresses.status_of(item.node)]
         batches = Batches(max(1, self._reads.size // historian.ATTRIBUTES))
-        return [one for some in await batches.run(items, ask, lambda batch, status: [False] * len(batch)) for one in some]
+        answers = await batches.run(asked, ask, lambda batch, status: [False] * len(batch))
+        told = dict(zip((item.row for item in asked), (one for some in answers for one in some), strict=True))
+        return [told.get(item.row, False) for item in items]
 
     async def history(
         self, items: Sequence[Item], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
     ) -> list[History]:
         """See `Connection.history`."""
-        nodes = [self._read_value_id(item.node).NodeId for item in items]
+        nodes = [self.addresses.node(item.node) for item in items]
         with translated("cannot read history"):
-            answers = await historian.read_raw(self._session, nodes, start_ns, end_ns, most, points)
-        _expect(answers, items)
+            answers = await historian.read_raw(self._session, nodes, start_ns, end_ns, most, points, self._session.types)
+        expect(answers, items)
         return answers
 
     async def release_history(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
         """See `Connection.release_history`."""
         with translated("cannot read history"):
-            await historian.release(self._session, [self._read_value_id(item.node).NodeId for item in items], points)
+            await historian.release(self._session, [self.addresses.node(item.node) for item in items], points)
+
+    async def standing(self) -> Standing:
+        """See `Connection.standing`."""
+        answers = await self.read([_SERVER_STATE, _SERVICE_LEVEL])
+        state, level = (number for answer in answers for number in answer.columns.number.tolist())
+        return Standing(int(state) if math.isfinite(state) else 0, int(level) if math.isfinite(level) else 255)
 
     async def check(self) -> None:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""
@@ -300,6 +301,12 @@ class AsyncuaConnection:
 class _Session(UaSession):
     """asyncua's session: without its publish loop, and with its hot answers as columns."""
 
+    def __init__(self, client: UaClient) -> None:
+        super().__init__(client)
+        self.types = Types()
+        self.learn: Callable[[], Awaitable[None]] = _nothing
+        self._in_order = asyncio.Lock()
+
     def ensure_publish_loop(self) -> None:
         """Not wanted: the connection keeps several publish requests in flight and hides no error."""
 
@@ -316,11 +323,13 @@ class _Session(UaSession):
         request.Parameters.RetransmitSequenceNumber = sequence
         return await self._notified(request, read_republish, None)
 
-    async def _notified(self, request: Any, read: Callable[[Buffer], Notification], timeout_s: float | None) -> Notification:
+    async def _notified(
+        self, request: Any, read: Callable[[Buffer, Types], Notification], timeout_s: float | None
+    ) -> Notification:
         with translated("the subscription is lost"):
             answer = await self._send_request(request, timeout=timeout_s)
             try:
-                return read(answer)
+                return await self._decoded(lambda: read(answer, self.types))
             except WireError as error:
                 undecoded = error
         raise undecoded
@@ -330,33 +339,18 @@ class _Session(UaSession):
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         request.Parameters.NodesToRead = nodes
-        return read_values(await self._send_request(request))
+        answer = await self._send_request(request)
+        return await self._decoded(lambda: read_values(answer, self.types))
+
+    async def _decoded(self, decode: Callable[[], T]) -> T:
+        """Once more when types were met that nobody knew; answers keep their order."""
+        async with self._in_order:
+            result = decode()
+            if self.types.missing:
+                await self.learn()
+                result = decode()
+            return result
 
 
-def _expect(answers: Sized | None, operations: Sequence[object]) -> None:
-    given = len(answers or ())  # an array of length -1 on the wire is None
-    if given != len(operations):
-        raise NotConnected(f"the server answered {given} of {len(operations)} operations")
-
-
-def _unused(_: object) -> None:
-    """asyncua wants a callback for its publish loop, which is off."""
-
-
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives."""
-    try:
-        yield
-    except (NotConnected, ServiceFault):
-        raise
-    except TimeoutError:
-        raise NotConnected(f"{what}: no answer in time") from None
-    except OSError as error:
-        raise NotConnected(f"{what}: {str(error) or type(error).__name__}") from error
-    except UaStatusCodeError as error:
-        if error.code in GONE:
-            raise NotConnected(f"{what}: {status_name(error.code)}") from error
-        raise ServiceFault(error.code) from error
-    except Exception as error:  # on bytes that it does not understand asyncua raises anything, failed assertions too
-        raise NotConnected(f"{what}: the server's answer made no sense ({str(error) or type(error).__name__})") from error
+async def _nothing() -> None:
+    """Until there is somebody who can learn."""

@@ -1,13 +1,14 @@
 """Configuration of an OPC UA device and its tags."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
 from gateway.core.fields import (
     DURATION_SCHEMA,
+    ConfigModel,
     DeviceModel,
     DurationNs,
     ExistingFile,
@@ -18,8 +19,11 @@ from gateway.core.fields import (
     default,
     duration_ns,
 )
-from gateway.sources.opcua.folders import DEFAULT_FOLDER
-from gateway.sources.opcua.nodeid import parse_node_id
+from gateway.sources.opcua.browsing import Browse
+from gateway.sources.opcua.filters import Deadband, Trigger, parse_deadband
+from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND
+from gateway.sources.opcua.notation import NodeText
+from gateway.sources.opcua.selection import element_text, field_text, index_range
 
 _URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4840"
 
@@ -41,10 +45,15 @@ def _endpoint_url(text: str) -> str:
     return url._replace(netloc=netloc).geturl()
 
 
-def _node_text(text: object) -> str:
-    text = text.strip() if isinstance(text, str) else text
-    parse_node_id(text)
-    return str(text)
+def _entries(value: object) -> object:
+    """One entry may stand without a list."""
+    if isinstance(value, dict | Browse):
+        return (value,)
+    if not isinstance(value, list | tuple) or not all(isinstance(one, dict | Browse) for one in value):
+        raise ValueError(
+            f"{value!r} is not what to browse; expected keys such as root: and include:, or a list of such entries"
+        )
+    return tuple(value)
 
 
 def _factor(value: float) -> float:
@@ -54,7 +63,50 @@ def _factor(value: float) -> float:
 
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-NodeText = Annotated[str, BeforeValidator(_node_text)]
+DeadbandText = Annotated[
+    Deadband,
+    BeforeValidator(parse_deadband),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?([eE][+-]?\d+)?\s*%?\s*$"},
+            ]
+        }
+    ),
+]
+_ENTRY: dict[str, Any] = Browse.model_json_schema()
+_BROWSE_SCHEMA = WithJsonSchema({"anyOf": [_ENTRY, {"type": "array", "items": _ENTRY}]})
+_TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "integer"]})
+
+
+def _field_path(text: str) -> str:
+    """A browse path below an event: names joined by /, each with its namespace index where that is not 0."""
+    for name in text.split("/"):
+        index, colon, rest = name.partition(":")
+        if not name.strip() or (colon and not (index.isdecimal() and rest)):
+            raise ValueError(
+                f"{text!r} is no field of an event; expected for instance SourceNode, 2:Batch or ActiveState/Id"
+            )
+    return text
+
+
+class OpcUaEvents(ConfigModel):
+    """A node whose events and alarms are wanted."""
+
+    notifier: NodeText = "i=2253"
+    """NodeId of the object that notifies. The default is the Server object, which reports everything."""
+    severity: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Only events of at least this severity, 1 to 1000."""
+    fields: tuple[Annotated[str, AfterValidator(_field_path)], ...] = ()
+    """Further fields of the events, as browse paths: 2:Batch, ActiveState/Id."""
+
+    @model_validator(mode="after")
+    def _fields_differ(self) -> "OpcUaEvents":
+        twice = sorted({name for name in self.fields if self.fields.count(name) > 1})
+        if twice:
+            raise ValueError(f"fields names {', '.join(twice)} twice; expected each field once")
+        return self
 
 
 class OpcUaDevice(DeviceModel):
@@ -64,14 +116,32 @@ class OpcUaDevice(DeviceModel):
     """The word opcua."""
     url: Annotated[str, AfterValidator(_endpoint_url)]
     """Endpoint address of the server, opc.tcp://HOST:PORT/PATH. The port defaults to 4840."""
+    urls: tuple[Annotated[str, AfterValidator(_endpoint_url)], ...] = ()
+    """Further servers of the same nodes. The one that runs and has the highest ServiceLevel is used, another one when it
+    fails or falls below 200, and url again when that has been as good for a minute."""
     mode: Literal["subscribe", "poll"] = "subscribe"
     """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
     interval: IntervalNs = default("1s")
-    """Publishing interval of the subscription, or time between two polls; with a unit."""
+    """Publishing interval of the subscription, or time between two polls; with a unit. A tag may say otherwise."""
     sampling: IntervalNs = default("500ms")
     """How often the server looks at a node for changes (subscribe only); with a unit. A tag may say otherwise."""
     queue_size: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """Samples that the server keeps per node between two publications (subscribe only)."""
+    """Samples that the server keeps per node between two publications (subscribe only). A tag may say otherwise."""
+    server_deadband: DeadbandText = Deadband()
+    """Changes up to this are not reported by the server (subscribe only): 0.5 in the node's own unit, or 0.5% of its
+    EURange. A tag may say otherwise."""
+    trigger: Trigger = "value"
+    """What the server reports (subscribe only): changes of the `status`, also of the `value`, also of the source `timestamp`
+    alone. A tag may say otherwise."""
+    browse: Annotated[tuple[Browse, ...], BeforeValidator(_entries), _BROWSE_SCHEMA] = ()
+    """Variables below a folder, or of objects of a type, become tags, beside those in tags and tag_file (which win): one
+    entry or a list. The server is asked at each start; what it last said is kept in found, and serves while it is away."""
+    found: FilePath = DEFAULT_FOUND
+    """Folder where the tags that browse found are kept, as tag files."""
+    refresh: IntervalNs = default("1h")
+    """How often browse is compared with the server; what has changed is told as an event, and taken at the next start."""
+    register_nodes: bool = False
+    """True lets the server prepare for reading the same nodes again and again (poll only; RegisterNodes)."""
     timeout: TimeoutNs = default("10s")
     """Longest wait for an answer, and about the longest silence before the connection counts as lost; with a unit."""
     session_timeout: Annotated[TimeoutNs, Field(ge=1_000_000_000)] = default("60s")
@@ -97,6 +167,8 @@ class OpcUaDevice(DeviceModel):
     """False accepts a trusted certificate that is made for another host name or address than url's."""
     pki: FilePath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
+    events: tuple[OpcUaEvents, ...] = ()
+    """Events and alarms of the server, which become events of the device (subscribe only)."""
     silence: DurationNs = default("5min")
     """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
     node is watched anew, and when that helps nothing the connection is made anew. With a unit; 0s: never."""
@@ -108,6 +180,20 @@ class OpcUaDevice(DeviceModel):
     """How many samples of one node are read back at most."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _servers_differ(self) -> "OpcUaDevice":
+        everyone = [self.url, *self.urls]
+        twice = sorted({url for url in everyone if everyone.count(url) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is named twice in url and urls; expected a different server each")
+        return self
+
+    @model_validator(mode="after")
+    def _events_need_a_subscription(self) -> "OpcUaDevice":
+        if self.events and self.mode == "poll":
+            raise ValueError("events come by subscription only; expected mode: subscribe, or no events")
+        return self
 
     @model_validator(mode="after")
     def _silence_is_longer_than_the_interval(self) -> "OpcUaDevice":
@@ -137,13 +223,29 @@ class OpcUaTag(TagModel):
 
     node: NodeText
     """NodeId of the variable: ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64;
-    or nsu=URI; instead of ns=2; where the server may number its namespaces anew."""
+    or nsu=URI; instead of ns=2; where the server may number its namespaces anew.
+    Or a browse path from the root: /Objects/2:Line/2:Speed, /Objects/{URI}Line/{URI}Speed; & before / or & in a name."""
+    index: Annotated[str, BeforeValidator(index_range), _TEXT_OR_NUMBER] | None = None
+    """Only this part of an array, cut out by the server: "2", "1:3", "0:1,4", counted from 0. One element is a number."""
+    element: Annotated[str, BeforeValidator(element_text), _TEXT_OR_NUMBER] | None = None
+    """Only this element of an array, counted from 0; "1,2" in two dimensions. Taken out of the whole value here."""
+    field: Annotated[str, BeforeValidator(field_text)] | None = None
+    """Only this field of a structure or union: speed, temperature.value, axes[2].speed. After element, if both are given."""
     scale: Annotated[Finite, AfterValidator(_factor)] = 1.0
     """Factor from the node's number to the engineering unit. 0.1, 0.01 ... divide by 10, 100 ... exactly."""
     offset: Finite = 0.0
     """Added after scaling, in the engineering unit."""
+    interval: IntervalNs | None = None
+    """How often it is published (tags with the same interval share a subscription) or polled; with a unit. Default: the
+    device's interval."""
     sampling: IntervalNs | None = None
     """How often the server looks at this node (subscribe only); with a unit. Default: the device's sampling."""
+    queue_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Samples that the server keeps between two publications (subscribe only). Default: the device's queue_size."""
+    server_deadband: DeadbandText | None = None
+    """Changes up to this are not reported by the server (subscribe only): 0.5, or 0.5% of EURange. Default: the device's."""
+    trigger: Trigger | None = None
+    """What the server reports (subscribe only): `status`, `value` or `timestamp`. Default: the device's trigger."""
 
 
 def exact_divisor(scale: float) -> float:

@@ -9,23 +9,35 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask, Times, Values
 from gateway.core.clock import Clock
-from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.alarms import EventFields
+from gateway.sources.opcua.browsing import Browse
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
+from gateway.sources.opcua.filters import Filter
+from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.traffic import Traffic
 
 KIND_NULL: Final = 0
 KIND_NOT_SCALAR: Final = 255
+HEALTHY: Final = 200
 EXACT: Final = 2**53
 """Integers up to here are exact in float64."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One node to watch or read. row: the tag's place within the device, sent to the server as client handle."""
+    """One node to watch or read. row: its place among the device's items, sent to the server as client handle.
+
+    node: a NodeId or browse path as configured. index: the part of an array or text that is wanted (Part 4, 7.27).
+    publishing_ns: how often its subscription publishes, or how often it is polled.
+    """
 
     row: int
     node: str
     sampling_ns: int
     queue_size: int
+    index: str = ""
+    publishing_ns: int = 0
+    filter: Filter = Filter()  # noqa: RUF009 - an immutable tuple
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,12 +83,14 @@ def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
 @dataclass(frozen=True, slots=True, eq=False)
 class DataValues:
     """One answer or notification. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time
-    when it answered, 0 where it does not say. lost: notifications that are missing before this one."""
+    when it answered, 0 where it does not say. lost: notifications that are missing before this one. events: what else came
+    with it."""
 
     columns: ValueColumns
     received_ns: int
     server_clock_ns: int
     lost: int = 0
+    events: Sequence[EventFields] = ()
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -92,6 +106,28 @@ class History:
     columns: ValueColumns
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a server says that it stands: ServerState (Part 5, 12.6; 0: running) and ServiceLevel (Part 4, 6.6.2.4.2)."""
+
+    state: int
+    level: int
+
+    def __str__(self) -> str:
+        running = "" if self.is_running else f" and not running (state {self.state})"
+        return f"ServiceLevel {self.level}{running}"
+
+    @property
+    def is_running(self) -> bool:
+        """It does what it should."""
+        return self.state == 0
+
+    @property
+    def is_healthy(self) -> bool:
+        """There is no reason to look for another server."""
+        return self.is_running and self.level >= HEALTHY
+
+
 class Connection(Protocol):
     """One session with one server, open from `Connect` to `close`. Calls may overlap, except with themselves.
 
@@ -99,14 +135,29 @@ class Connection(Protocol):
     a service that the server refuses costs only the items it was asked for, as their status.
     """
 
-    keepalive_s: float
-    """The subscription shows a sign of life at least this often (as revised by the server)."""
+    @property
+    def keepalive_s(self) -> float:
+        """The subscriptions show a sign of life at least this often (as revised by the server); 0 when there is none,
+        because the server has no such service: then nothing can be watched, and `next_values` never returns."""
+        ...
+
     check_s: float
     """How often `check` wants to be called: session and channel live only as long as the server granted."""
     traffic: Traffic
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
-        """Watch nodes. Returns one status code per item, in order. An item added again replaces the earlier one."""
+        """Watch nodes, each in a subscription of its publishing interval. Returns one status code per item, in order.
+
+        An item added again replaces the earlier one.
+        """
+        ...
+
+    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        """Watch the events of these notifiers, instead of those named before. Returns one status code each, in order."""
+        ...
+
+    async def refresh_conditions(self) -> bool:
+        """Have the server repeat all conditions that matter now (Part 9, 5.5.7). False where it does not know how."""
         ...
 
     async def next_values(self) -> DataValues:
@@ -118,6 +169,14 @@ class Connection(Protocol):
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
+        ...
+
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
+        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, or unknown."""
+        ...
+
+    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+        """The variables that entries of `browse` ask for, and whether there are more than their ceilings allow."""
         ...
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:
@@ -134,6 +193,10 @@ class Connection(Protocol):
 
     async def release_history(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
         """The rest behind these continuation points is not wanted."""
+        ...
+
+    async def standing(self) -> Standing:
+        """What the server says of itself. One that does not say is running, and healthy."""
         ...
 
     async def check(self) -> None:

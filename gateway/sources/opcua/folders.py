@@ -4,3 +4,4 @@ from pathlib import Path
 from typing import Final
 
 DEFAULT_FOLDER: Final = Path("/var/lib/gateway/pki/opcua")
+DEFAULT_FOUND: Final = Path("/var/lib/gateway/found")

@@ -1,17 +1,25 @@
 """What a server's device state rests on: nodes it refuses, and samples lost on the way. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.messages import DeviceState
 from gateway.sources.opcua.config import OpcUaTag
-from gateway.sources.opcua.status import status_name
+from gateway.sources.opcua.selection import NO_RANGE, SELECTION_FAULTS
+from gateway.sources.opcua.status import FILTER_NOT_ALLOWED, status_name
 
 FIRST_RETRY_S: Final = 60.0
 MOST_RETRY_S: Final = 1800.0
 SHOWN_S: Final = 60.0
 _NAMED: Final = 3
+_MEANING: Final = {
+    FILTER_NOT_ALLOWED: "a deadband in percent needs a node with EURange",
+    0x80440000: "the server cannot do this server_deadband or trigger for it",
+    0x808E0000: "the server cannot do this server_deadband for it",
+    NO_RANGE: "the server ignores index; element works with every server",
+}
 
 
 @dataclass(slots=True)
@@ -35,6 +43,10 @@ class Health:
         """Rows whose node is refused at present."""
         return frozenset(self._bad)
 
+    def statuses(self) -> Counter[int]:
+        """How many nodes are refused with what status."""
+        return Counter(bad.status for bad in self._bad.values())
+
     def fail(self, row: int, status: int, now_s: float) -> bool:
         """The node was refused: try again after 60 s, then twice as long each time up to 30 min. True when this is news."""
         known = self._bad.get(row)
@@ -42,8 +54,12 @@ class Health:
         self._bad[row] = _BadNode(status, delay, now_s + delay)
         return known is None or known.status != status
 
+    def accept(self, rows: Iterable[int]) -> None:
+        """The nodes are watched. Whether the tag's part of the value is there, only the value will tell."""
+        self.heal([row for row in rows if row in self._bad and self._bad[row].status not in SELECTION_FAULTS])
+
     def heal(self, rows: Iterable[int]) -> None:
-        """The nodes are accepted."""
+        """The tags have values."""
         for row in rows:
             self._bad.pop(row, None)
 
@@ -57,16 +73,22 @@ class Health:
         self._complaints[sentence] = now_s + SHOWN_S
         return news
 
-    def state(self, now_s: float) -> DeviceState:
-        """`ok`, or `degraded` with a sentence that names the first few nodes and counts the rest."""
+    def state(self, now_s: float, note: str = "") -> DeviceState:
+        """`ok`, or `degraded` with a sentence: the note, the first few refused nodes and how many more, complaints."""
         self._complaints = {sentence: end for sentence, end in self._complaints.items() if end > now_s}
-        reasons = [self._refused()] if self._bad else []
+        reasons = [note] if note else []
+        reasons += [self._refused()] if self._bad else []
         reasons += sorted(self._complaints)
         return DeviceState(self._device, "degraded", "; ".join(reasons)) if reasons else DeviceState(self._device, "ok")
 
     def _refused(self) -> str:
         rows = sorted(self._bad)
-        first = [(self._tags[row], status_name(self._bad[row].status)) for row in rows[:_NAMED]]
+        first = [(self._tags[row], _explained(self._bad[row].status)) for row in rows[:_NAMED]]
         named = [f"{tag.name} ({tag.node}) {status}" for tag, status in first]
         more = [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
         return f"{len(rows)} of {len(self._tags)} nodes refused: " + ", ".join(named + more)
+
+
+def _explained(status: int) -> str:
+    meaning = _MEANING.get(status)
+    return f"{status_name(status)}: {meaning}" if meaning else status_name(status)

@@ -12,6 +12,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from gateway.sources.opcua.connection import History
 from gateway.sources.opcua.responses import read_history, read_values
 from gateway.sources.opcua.status import is_good
+from gateway.sources.opcua.structures import Types
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HISTORY_READ: Final = 0x04
@@ -38,16 +39,22 @@ def _readable(access: int | None, user_access: int | None, historizing: int | No
 
 
 async def read_raw(
-    session: UaSession, nodes: Sequence[ua.NodeId], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
+    session: UaSession,
+    nodes: Sequence[ua.NodeId],
+    start_ns: int,
+    end_ns: int,
+    most: int,
+    points: Sequence[bytes],
+    types: Types,
 ) -> list[History]:
-    """See `Connection.history`."""
+    """See `Connection.history`. types: the session's."""
     details = ua.ReadRawModifiedDetails()
     details.IsReadModified, details.ReturnBounds = False, False
     details.StartTime, details.EndTime = _date(start_ns), _date(end_ns)
     details.NumValuesPerNode = most
     request = _request(nodes, points)
     request.Parameters.HistoryReadDetails = details
-    return read_history(await session._send_request(request))
+    return read_history(await session._send_request(request), types)
 
 
 async def release(session: UaSession, nodes: Sequence[ua.NodeId], points: Sequence[bytes]) -> None:

@@ -26,14 +26,16 @@ class Inbox:
         self._news = asyncio.Event()
 
     async def put(self, block: SampleBlock) -> None:
-        """Add samples, once there is room."""
-        while self._held and self._held + len(block) > self._limit:
-            self._room.clear()
-            await self._room.wait()
-        if len(block):
-            self._held += len(block)
-            self._blocks.append(block)
-            self._news.set()
+        """Add samples, once there is room. Cancelled, it adds them at once: a lost connection costs nothing received."""
+        try:
+            while self._held and self._held + len(block) > self._limit:
+                self._room.clear()
+                await self._room.wait()
+        finally:
+            if len(block):
+                self._held += len(block)
+                self._blocks.append(block)
+                self._news.set()
 
     async def put_late(self, block: SampleBlock) -> None:
         """Add samples of the past, taken when nothing else waits; returns when they are. One caller at a time."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.connection import Item
+from gateway.sources.opcua.tagging import Tagging
 
 _LISTED = 20
 
@@ -18,25 +20,38 @@ def plan(entries: Sequence[DeviceEntry]) -> list[str]:
 def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
     who = f"user {device.username}" if device.username is not None else "anonymous"
     lines = [f"{device.name}: OPC UA {device.url}, {who}, security {device.security}"]
-    if device.mode == "poll":
-        lines.append(f"  poll: {len(tags)} nodes every {_seconds(device.interval)}")
-    else:
-        lines += _subscription_lines(device, tags)
-    lines += [f"  {tag.name} <- {tag.node}" for tag in tags[:_LISTED]]
+    lines += [f"  or {url}" for url in device.urls]
+    items = Tagging(device, tags).items
+    intervals = sorted({item.publishing_ns for item in items})
+    for interval in intervals:
+        group = [item for item in items if item.publishing_ns == interval]
+        if device.mode == "poll":
+            lines.append(f"  poll: {len(group)} nodes every {_seconds(interval)}")
+        else:
+            lines += _subscription_lines(interval, group)
+    lines += [f"  {tag.name} <- {tag.node}{_part(tag)}" for tag in tags[:_LISTED]]
     if len(tags) > _LISTED:
         lines.append(f"  and {len(tags) - _LISTED} more")
     return lines
 
 
-def _subscription_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
-    counts = Counter(device.sampling if tag.sampling is None else tag.sampling for tag in tags)
+def _subscription_lines(interval: int, items: Sequence[Item]) -> list[str]:
+    counts = Counter(item.sampling_ns for item in items)
     groups = ", ".join(f"{count} sampled every {_seconds(sampling)}" for sampling, count in sorted(counts.items()))
-    lines = [f"  subscription: publishing every {_seconds(device.interval)}, queue {device.queue_size}; items: {groups}"]
-    needed = -(-device.interval // min(counts, default=device.interval))
-    if needed > device.queue_size:
-        lines.append(f"  warning: a queue of {device.queue_size} is too short, up to {needed} samples come per publication")
+    queues = "/".join(str(size) for size in sorted({item.queue_size for item in items}))
+    lines = [f"  subscription: publishing every {_seconds(interval)}, queue {queues}; items: {groups}"]
+    short = [item for item in items if -(-interval // item.sampling_ns) > item.queue_size]
+    if short:
+        needed = max(-(-interval // item.sampling_ns) for item in short)
+        size = min(item.queue_size for item in short)
+        lines.append(f"  warning: a queue of {size} is too short, up to {needed} samples come per publication")
     return lines
 
 
 def _seconds(duration_ns: int) -> str:
     return f"{duration_ns / 1e6:g}ms" if duration_ns < 1_000_000_000 else f"{duration_ns / 1e9:g}s"
+
+
+def _part(tag: OpcUaTag) -> str:
+    index = f"[{tag.index}]" if tag.index else ""
+    return index + (f"[{tag.element}]" if tag.element else "") + (f" .{tag.field}" if tag.field else "")

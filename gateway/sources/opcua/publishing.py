@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.alarms import EventFields
 from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.connection import ValueColumns
 from gateway.sources.opcua.numbering import Numbering
@@ -39,6 +40,7 @@ class Notification:
     published_ns: int = 0
     available: Sequence[int] = ()
     changes: list[ValueColumns] = field(default_factory=list)
+    events: list[EventFields] = field(default_factory=list)
     status: int | None = None
     received_ns: int = 0
     lost: int = 0

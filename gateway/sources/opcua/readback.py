@@ -52,7 +52,7 @@ class Historian:
     def __init__(self, connection: Connection, items: Sequence[Item], clock: Clock, most: int, put: Put) -> None:
         """most: samples per node and gap. put: takes what was read, and waits when there is no room."""
         self._connection = connection
-        self._items = items
+        self._items = {item.row: item for item in items}
         self._clock = clock
         self._most = most
         self._put = put

@@ -18,23 +18,27 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary, variant_from_binary
 
+from gateway.sources.opcua.alarms import EventFields
 from gateway.sources.opcua.connection import History, ValueColumns
 from gateway.sources.opcua.publishing import Notification
-from gateway.sources.opcua.wire import WireError, columns_of, decode_values, to_ns
+from gateway.sources.opcua.structures import EXTENSION_OBJECT, Types, typed
+from gateway.sources.opcua.wire import Fallback, WireError, columns_of, decode_values, to_ns
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
 _HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
 _DEEPEST: Final = 16
 
 
-def read_publish(answer: Buffer) -> Notification:
-    """A PublishResponse (Part 4, 5.13.5). Raises WireError, or ua.UaError for a bad service result."""
-    return _read_notification(answer, _published)
+def read_publish(answer: Buffer, types: Types | None = None) -> Notification:
+    """A PublishResponse (Part 4, 5.13.5). types: the session's. Raises WireError, or ua.UaError for a bad service result."""
+    variant = variants(types or Types())
+    return _read_notification(answer, lambda buffer: _published(buffer, variant))
 
 
-def read_republish(answer: Buffer) -> Notification:
+def read_republish(answer: Buffer, types: Types | None = None) -> Notification:
     """A RepublishResponse (Part 4, 5.13.6), which does not name its subscription. Raises as above."""
-    return _read_notification(answer, lambda buffer: _message(buffer, 0, ()))
+    variant = variants(types or Types())
+    return _read_notification(answer, lambda buffer: _message(buffer, 0, (), variant))
 
 
 def _read_notification(answer: Buffer, read: Callable[[Buffer], Notification]) -> Notification:
@@ -49,26 +53,27 @@ def _read_notification(answer: Buffer, read: Callable[[Buffer], Notification]) -
     return told
 
 
-def read_values(answer: Buffer) -> tuple[ValueColumns, int]:
+def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumns, int]:
     """A ReadResponse (Part 4, 5.10.2): values in the order of the request, and the server's clock in ns. Raises as above."""
     buffer, server_ns = _head(answer)
     count = max(0, _number(buffer, 4, signed=True))  # -1: no list
-    columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, _variant)
+    columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, variants(types or Types()))
     return columns, server_ns
 
 
-def read_history(answer: Buffer) -> list[History]:
+def read_history(answer: Buffer, types: Types | None = None) -> list[History]:
     """A HistoryReadResponse (Part 4, 5.10.3) with HistoryData (Part 11, 6.5.2), one answer per node. Raises as above."""
     buffer, _ = _head(answer)
     try:
-        return [_history(buffer) for _ in range(max(0, _number(buffer, 4, signed=True)))]
+        variant = variants(types or Types())
+        return [_history(buffer, variant) for _ in range(max(0, _number(buffer, 4, signed=True)))]
     except WireError:
         raise
     except Exception as error:  # asyncua raises anything on bytes it does not understand
         raise WireError(str(error) or type(error).__name__) from error
 
 
-def _history(buffer: Buffer) -> History:
+def _history(buffer: Buffer, variant: Fallback) -> History:
     status, length = _number(buffer, 4), _number(buffer, 4, signed=True)
     point = bytes(buffer.read(length)) if length > 0 else b""
     place = buffer.copy()
@@ -81,7 +86,7 @@ def _history(buffer: Buffer) -> History:
     if kind != _HISTORY_DATA or encoding != b"\x01":
         raise WireError(f"history as {place.copy().read(4).hex()} is not what was asked for")
     count = max(0, _number(body, 4, signed=True))
-    columns, _ = decode_values(_all(body)[:end], body.cur_pos, count, False, _variant)
+    columns, _ = decode_values(_all(body)[:end], body.cur_pos, count, False, variant)
     return History(status, point, columns)
 
 
@@ -99,15 +104,15 @@ def _head(answer: Buffer) -> tuple[Buffer, int]:
     return buffer, int(to_ns(ticks, np.zeros(1, np.uint16))[0])
 
 
-def _published(buffer: Buffer) -> Notification:
+def _published(buffer: Buffer, variant: Fallback) -> Notification:
     subscription = _number(buffer, 4)
     held = _number(buffer, 4, signed=True)
     available = np.frombuffer(buffer.read(4 * held), "<u4").tolist() if held > 0 else []
     buffer.skip(1)  # more notifications follow: they come by themselves
-    return _message(buffer, subscription, available)
+    return _message(buffer, subscription, available, variant)
 
 
-def _message(buffer: Buffer, subscription: int, available: Sequence[int]) -> Notification:
+def _message(buffer: Buffer, subscription: int, available: Sequence[int], variant: Fallback) -> Notification:
     sequence = _number(buffer, 4)
     published_ns = int(to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
     count = max(0, _number(buffer, 4, signed=True))
@@ -118,7 +123,7 @@ def _message(buffer: Buffer, subscription: int, available: Sequence[int]) -> Not
             body = buffer.copy(_number(buffer, 4, signed=True))
             items = max(0, _number(body, 4, signed=True))
             end = body.cur_pos + len(body)
-            columns, _ = decode_values(_all(buffer)[:end], body.cur_pos, items, True, _variant)
+            columns, _ = decode_values(_all(buffer)[:end], body.cur_pos, items, True, variant)
             told.changes.append(columns)
             buffer.skip(end - buffer.cur_pos)
         else:
@@ -126,7 +131,13 @@ def _message(buffer: Buffer, subscription: int, available: Sequence[int]) -> Not
             buffer.skip(place.cur_pos - buffer.cur_pos)
             if isinstance(other, ua.StatusChangeNotification):
                 told.status = other.Status.value
+            elif isinstance(other, ua.EventNotificationList):
+                told.events += [_event(one) for one in other.Events or ()]
     return told
+
+
+def _event(given: ua.EventFieldList) -> EventFields:
+    return EventFields(given.ClientHandle, [plain(value) for value in given.EventFields or ()])
 
 
 def _number(buffer: Buffer, size: int, *, signed: bool = False) -> int:
@@ -138,10 +149,17 @@ def _all(buffer: Buffer) -> bytes:
     return data
 
 
-def _variant(data: bytes, at: int) -> tuple[object, int]:
-    buffer = Buffer(data, at)
-    variant = variant_from_binary(buffer)
-    return plain(variant.Value), buffer.cur_pos
+def variants(types: Types) -> Fallback:
+    """Reads what is no number: structures by the session's types, the rest as asyncua does."""
+
+    def read(data: bytes, at: int) -> tuple[object, int]:
+        if data[at] & 63 == EXTENSION_OBJECT:
+            return types.variant(data, at, plain)
+        buffer = Buffer(data, at)
+        variant = variant_from_binary(buffer)
+        return plain(typed(variant.VariantType.value, variant.Value)), buffer.cur_pos
+
+    return read
 
 
 def plain(value: Any, depth: int = _DEEPEST) -> object:

@@ -1,5 +1,6 @@
 """The data watchdog: items that say nothing although their nodes change. Pure but for `stale_rows`, which reads."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -50,6 +51,13 @@ class Silence:
         if self._objects or columns.objects:
             self._remember(row, columns.objects)
 
+    def bad_statuses(self, excluded: Collection[int]) -> Counter[int]:
+        """How many rows said what bad status last."""
+        rows = np.flatnonzero((self._status >= _BAD) & (self._status != _NEVER))
+        return Counter(
+            status for row, status in zip(rows.tolist(), self._status[rows].tolist(), strict=True) if row not in excluded
+        )
+
     def _remember(self, row: NDArray[np.uint32], objects: Mapping[int, object]) -> None:
         for place, one in enumerate(row.tolist()):
             if place in objects:
@@ -91,10 +99,11 @@ async def stale_rows(
 ) -> list[int]:
     """Read what was silent for too long; rows whose value is another and is not told within `grace_s` either."""
     asked_s = clock.monotonic()
-    due = silence.due(asked_s, excluded)
+    known = {item.row: item for item in items}
+    due = [known[row] for row in silence.due(asked_s, excluded) if row in known]
     if not due:
         return []
-    answers = [answer.columns for answer in await connection.read([items[row] for row in due])]
+    answers = [answer.columns for answer in await connection.read(due)]
     if not any(silence.changed(columns, asked_s) for columns in answers):
         return []
     await clock.sleep(grace_s)

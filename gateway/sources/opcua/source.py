@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,15 +14,28 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
+from gateway.sources.opcua.finding import NotFound, keep
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.labels import Labels
 from gateway.sources.opcua.readback import Historian
+from gateway.sources.opcua.redundancy import Servers
 from gateway.sources.opcua.silence import Silence, stale_rows
-from gateway.sources.opcua.status import count_overflows, is_good, node_faults, qualities_of
+from gateway.sources.opcua.statistics import Statistics
+from gateway.sources.opcua.status import (
+    CANNOT_SUBSCRIBE,
+    count_overflows,
+    is_good,
+    node_faults,
+    qualities_of,
+    status_name,
+)
+from gateway.sources.opcua.tagging import Tagging
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +43,13 @@ CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
 GRACE_S: Final = 0.5
+FIRST_COMPARE_S: Final = 30.0
+EVENTS_RETRY_S: Final = 60.0
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
 LOST: Final = "notifications were lost on the way"
 STALE: Final = "nodes said nothing although their values changed, and are watched anew"
+EVENTS_LOST: Final = "the server dropped events because they came too fast"
 DEAD: Final = "the server keeps the connection alive but sends no data, not even for nodes that were just added"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 
@@ -50,27 +67,31 @@ class OpcUaSource:
         self._tags: Sequence[OpcUaTag] = entry.tags
         self._number = entry.number
         self._clock = clock
-        self._connect = connect
+        self._servers = Servers(self._config, connect, clock)
         self._columns = TagColumns.of(entry.first_tag, entry.tags)
-        self._items = [
-            Item(row, tag.node, self._config.sampling if tag.sampling is None else tag.sampling, self._config.queue_size)
-            for row, tag in enumerate(entry.tags)
-        ]
+        self._tagging = Tagging(self._config, entry.tags)
+        self._items = self._tagging.items
+        self._polled: set[int] = set()
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
-        self._lost_count = 0
-        self._republished = 0
+        self._statistics = Statistics()
         self._waiting_since: float | None = None
-        self._silence = Silence(len(entry.tags), self._config.silence / 1e9, clock.monotonic())
-        self._gaps = Gaps(len(entry.tags)) if self._config.history else None
+        exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
+        self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
+        self._gaps = Gaps(len(self._items)) if self._config.history else None
+        self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
+        self._events_due_s = math.inf
         self._adding = asyncio.Lock()
+        refresh_s = self._config.refresh / 1e9
+        self._compared_s = clock.monotonic() - refresh_s + min(refresh_s, FIRST_COMPARE_S)
         self._reset()
 
     def _reset(self) -> None:
         self._health = Health(self._number, self._tags)
+        self._labels = Labels(self._columns.first_tag, len(self._tags))
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
-        self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE), 0)
+        self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
 
     @property
     def devices(self) -> Sequence[int]:
@@ -80,13 +101,18 @@ class OpcUaSource:
     async def open(self) -> None:
         """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
         self._reset()
-        self._connection = await self._connect(self._config, self._clock)
+        self._connection = await self._servers.open()
+        self._statistics.opened(self._clock.monotonic())
         if self._gaps is not None:
             self._gaps.begin()
+        self._polled = set()
         if self._config.mode == "subscribe":
             self._silence.begin(self._clock.monotonic())
             await self._watch_nodes(self._connection, self._items)
+            await self._watch_events(self._connection)
             self._tell()
+        else:
+            self._polled = {item.row for item in self._items}
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
@@ -105,14 +131,11 @@ class OpcUaSource:
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
-        now = self._connection.traffic.republished if self._connection else 0
-        return {
-            self._number: {
-                "bad_nodes": len(self._health.bad_rows),
-                "lost": self._lost_count,
-                "republished": self._republished + now,
-            }
-        }
+        traffic = self._connection.traffic if self._connection else None
+        bad_rows = self._tagging.rows_of(self._health.bad_rows)
+        bad = self._health.statuses() + self._silence.bad_statuses(bad_rows)
+        report = self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())
+        return {self._number: report | {"polled": len(self._polled)}}
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -124,15 +147,20 @@ class OpcUaSource:
                 await asyncio.wait([tasks])
         finally:
             if connection is not None:
-                self._republished += connection.traffic.republished
+                self._statistics.closed(connection.traffic)
                 await connection.close()
 
     async def _run(self, connection: Connection) -> None:
-        subscribe = self._config.mode == "subscribe"
+        subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
         try:
             async with asyncio.TaskGroup() as group:
-                work = self._receive(connection) if subscribe else self._poll(connection)
-                group.create_task(work, name=f"opcua values {self._config.name}")
+                for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._polled}):
+                    group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
+                if self._config.browse:
+                    group.create_task(self._compare(connection), name=f"opcua model {self._config.name}")
+                group.create_task(self._label(connection), name=f"opcua labels {self._config.name}")
+                if subscribe:
+                    group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
                 if subscribe:
                     group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
@@ -152,7 +180,8 @@ class OpcUaSource:
             self._waiting_since = None
             if values.lost:
                 self._lose(LOST, values.lost)
-            self._silence.heard(values.columns, self._clock.monotonic())
+            if values.events:
+                await self._take_events(connection, values)
             await self._accept(values)
 
     async def _listen(self, connection: Connection) -> None:
@@ -165,11 +194,12 @@ class OpcUaSource:
                 raise NotConnected(f"the subscription has been silent for {silent_s:.1f} s")
             await self._clock.sleep(limit_s - silent_s)
 
-    async def _poll(self, connection: Connection) -> None:
-        interval_s = self._config.interval / 1e9
+    async def _poll(self, connection: Connection, interval_ns: int) -> None:
+        interval_s = interval_ns / 1e9
+        items = [item for item in self._items if item.row in self._polled and item.publishing_ns == interval_ns]
         start, turn = self._clock.monotonic(), 0
         while True:
-            for values in await connection.read(self._items):
+            for values in await connection.read(items):
                 await self._accept(values)
             self._tell()
             now = self._clock.monotonic()
@@ -184,30 +214,61 @@ class OpcUaSource:
         while True:
             await self._clock.sleep(min(CHECK_S, connection.check_s))
             await connection.check()
-            due = self._health.due(self._clock.monotonic())
-            if due and self._config.mode == "subscribe":
-                await self._watch_nodes(connection, [self._items[row] for row in due])
+            if self._servers.is_redundant:
+                await self._servers.judge(connection)
+            due = self._tagging.items_of(self._health.due(self._clock.monotonic()))
+            if due := [item for item in due if item.row not in self._polled]:
+                await self._watch_nodes(connection, due)
+            if self._clock.monotonic() >= self._events_due_s:
+                await self._watch_events(connection)
             self._report_losses()
             self._tell()
 
     async def _doubt(self, connection: Connection) -> None:
         """Do not believe in silence for ever: see `Silence`."""
         sampling = max((item.sampling_ns for item in self._items), default=0)
-        grace_s = (2 * self._config.interval + sampling) / 1e9 + GRACE_S
+        interval = max((item.publishing_ns for item in self._items), default=0)
+        grace_s = (2 * interval + sampling) / 1e9 + GRACE_S
         while self._config.silence:
             await self._clock.sleep(min(CHECK_S, self._config.silence / 4e9))
-            bad = self._health.bad_rows
+            bad = self._tagging.rows_of(self._health.bad_rows) | self._polled
             stale = await stale_rows(self._silence, connection, self._items, bad, self._clock, grace_s)
             if stale:
                 added_s = self._clock.monotonic()
                 await self._watch_nodes(connection, [self._items[row] for row in stale])
-                accepted = set(stale) - self._health.bad_rows
+                accepted = set(stale) - self._tagging.rows_of(self._health.bad_rows)
                 if accepted:
                     self._lose(STALE, len(accepted))
                     await self._clock.sleep(grace_s)
                     if not self._silence.any_heard(accepted, added_s):
                         self._silence.in_vain()
                         raise NotConnected(DEAD)
+
+    async def _label(self, connection: Connection) -> None:
+        """Ask once what the numbers of enumerations mean, and tell the present ones; later ones are told as they come."""
+        found = await connection.labels(self._items)
+        labels = [(row, some) for item, some in zip(self._items, found, strict=True) for row in self._tagging.whole(item)]
+        rows = self._labels.learn(labels)
+        for values in await connection.read(self._tagging.items_of(rows)) if rows else ():
+            block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
+            if (told := self._labels.of(block)) is not None:
+                self._inbox.report(told)
+
+    async def _compare(self, connection: Connection) -> None:
+        """Whether the server's model has changed: now and then, and not more often because connections are lost."""
+        refresh_s = self._config.refresh / 1e9
+        while True:
+            await self._clock.sleep(self._compared_s + refresh_s - self._clock.monotonic())
+            self._compared_s = self._clock.monotonic()
+            try:
+                tags, cut = await connection.find(self._config.browse)
+                change = await asyncio.to_thread(keep, self._config, tags, cut=cut)
+            except NotFound as error:
+                log.warning("%s: the model cannot be compared: %s", self._config.name, error)
+                continue
+            if change is not None:
+                detail = change.detail() | {"severity": 300}
+                self._inbox.report(Event("model", self._clock.now_ns(), self._number, None, detail))
 
     async def _read_back(self, connection: Connection, gaps: Gaps) -> None:
         """Fill the gap from the server's history, once the first values say where it ends; only with believable times."""
@@ -219,7 +280,8 @@ class OpcUaSource:
         gaps.settle(now_ns)
 
         async def put(values: DataValues) -> None:
-            block, _ = decode(values, self._columns, self._config.clock_tolerance)
+            block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
+            self._statistics.history += len(block)
             await self._inbox.put_late(block)
 
         historian = Historian(connection, self._items, self._clock, self._config.history_samples, put)
@@ -231,9 +293,12 @@ class OpcUaSource:
         """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
         async with self._adding:
             statuses = await connection.add_items(items)
+        if self._tasks is None:  # later on, nobody would begin to poll them
+            statuses = self._poll_instead(items, statuses)
         now_s = self._clock.monotonic()
-        refused = [(item.row, status) for item, status in zip(items, statuses, strict=True) if not is_good(status)]
-        self._health.heal({item.row for item in items} - {row for row, _ in refused})
+        told = [(row, status) for item, status in zip(items, statuses, strict=True) for row in self._tagging.tags_of(item)]
+        refused = [(row, status) for row, status in told if not is_good(status)]
+        self._health.accept(row for row, status in told if is_good(status))
         news = [(row, status) for row, status in refused if self._health.fail(row, status, now_s)]
         if news:
             rows, codes = (np.array(column, np.uint32) for column in zip(*news, strict=True))
@@ -241,18 +306,56 @@ class OpcUaSource:
             tags = rows + np.uint32(self._columns.first_tag)
             await self._inbox.put(SampleBlock(tags, times, values, qualities_of(codes)))
 
+    def _poll_instead(self, items: Sequence[Item], statuses: Sequence[int]) -> list[int]:
+        """Items that the server cannot watch, but may let us read, are polled."""
+        self._polled = {item.row for item, status in zip(items, statuses, strict=True) if status in CANNOT_SUBSCRIBE}
+        if self._polled:
+            reason = status_name(next(status for status in statuses if status in CANNOT_SUBSCRIBE))
+            log.warning("%s: %d of %d nodes are polled: %s", self._config.name, len(self._polled), len(items), reason)
+        return [0 if item.row in self._polled else status for item, status in zip(items, statuses, strict=True)]
+
+    async def _watch_events(self, connection: Connection) -> None:
+        """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused."""
+        wanted = self._config.events
+        if not wanted:
+            return
+        statuses = await connection.add_events(wanted)
+        refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]
+        self._events_due_s = self._clock.monotonic() + EVENTS_RETRY_S if refused else math.inf
+        for notifier, status in refused:
+            self._complain(f"events of {notifier} are refused: {status_name(status)}", 1)
+        if len(refused) < len(wanted):
+            await connection.refresh_conditions()
+
+    async def _take_events(self, connection: Connection, values: DataValues) -> None:
+        off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
+        for given in values.events:
+            for event in self._alarms.take(given, values.received_ns, abs(off_ns) <= self._config.clock_tolerance):
+                self._statistics.events += 1
+                self._inbox.report(event)
+        if self._alarms.lost:
+            self._lose(EVENTS_LOST, 1)
+        if self._alarms.needs_refresh:
+            await connection.refresh_conditions()
+        self._alarms.lost = self._alarms.needs_refresh = False
+
     async def _accept(self, values: DataValues) -> None:
         if not len(values):
             return
+        self._statistics.values += len(values)
+        self._silence.heard(values.columns, self._clock.monotonic())
         if self._gaps is not None:
             self._gaps.heard(values.columns)
+        values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._config.clock_tolerance)
         overflows = count_overflows(values.columns.status)
         if overflows:
+            self._statistics.overflows += overflows
             self._lose(OVERFLOWED, overflows)
         self._judge_nodes(values.columns)
-        if objects is not None:
-            self._inbox.report(objects)
+        for told in (objects, self._labels.of(block)):
+            if told is not None:
+                self._inbox.report(told)
         await self._inbox.put(block)
 
     def _judge_nodes(self, columns: ValueColumns) -> None:
@@ -270,7 +373,7 @@ class OpcUaSource:
 
     def _lose(self, sentence: str, count: int) -> None:
         self._dropped[sentence] += count
-        self._lost_count += count
+        self._statistics.lost += count
         self._complain(sentence, count)
 
     def _report_losses(self) -> None:
@@ -287,4 +390,4 @@ class OpcUaSource:
         self._tell()
 
     def _tell(self) -> None:
-        self._inbox.tell(self._health.state(self._clock.monotonic()))
+        self._inbox.tell(self._health.state(self._clock.monotonic(), self._servers.note))

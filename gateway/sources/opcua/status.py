@@ -63,11 +63,16 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x803C: ("BadOutOfRange", Q.BAD),
     0x803D: ("BadNotSupported", Q.BAD_CONFIG),
     0x803E: ("BadNotFound", Q.BAD_ADDRESS),
+    0x8040: ("BadNotImplemented", Q.BAD_CONFIG),
     0x8041: ("BadMonitoringModeInvalid", Q.BAD_CONFIG),
     0x8042: ("BadMonitoredItemIdInvalid", Q.BAD_CONFIG),
     0x8043: ("BadMonitoredItemFilterInvalid", Q.BAD_CONFIG),
+    0x8044: ("BadMonitoredItemFilterUnsupported", Q.BAD_CONFIG),
+    0x8045: ("BadFilterNotAllowed", Q.BAD_CONFIG),
     0x8056: ("BadTooManySessions", Q.BAD_NOT_CONNECTED),
     0x8057: ("BadUserSignatureInvalid", Q.BAD_CONFIG),
+    0x806D: ("BadTooManyMatches", Q.BAD_ADDRESS),
+    0x806F: ("BadNoMatch", Q.BAD_ADDRESS),
     0x8077: ("BadTooManySubscriptions", Q.BAD_CONFIG),
     0x8078: ("BadTooManyPublishRequests", Q.BAD),
     0x8079: ("BadNoSubscription", Q.BAD_NOT_CONNECTED),
@@ -80,6 +85,8 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x808B: ("BadDeviceFailure", Q.BAD_DEVICE_FAILURE),
     0x808C: ("BadSensorFailure", Q.BAD_SENSOR_FAILURE),
     0x808D: ("BadOutOfService", Q.BAD_OUT_OF_SERVICE),
+    0x808E: ("BadDeadbandFilterInvalid", Q.BAD_CONFIG),
+    0x809B: ("BadNoData", Q.BAD_NOT_AVAILABLE),
     0x80AC: ("BadConnectionRejected", Q.BAD_NOT_CONNECTED),
     0x80AE: ("BadConnectionClosed", Q.BAD_NOT_CONNECTED),
     0x80B8: ("BadRequestTooLarge", Q.BAD_CONFIG),
@@ -88,7 +95,14 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x80EE: ("BadServerTooBusy", Q.BAD_TIMEOUT),
 }
 
-TOO_MUCH: Final = frozenset({0x80100000, 0x80080000, 0x80B80000, 0x80B90000, 0x80800000})
+NODE_UNKNOWN: Final = 0x80340000
+FILTER_NOT_ALLOWED: Final = 0x80450000
+TOO_MANY_ITEMS: Final = 0x80DB0000
+CANNOT_SUBSCRIBE: Final = frozenset({0x800B0000, 0x803D0000, 0x80400000, 0x80770000, TOO_MANY_ITEMS})
+"""Service unsupported, not supported, not implemented, too many subscriptions or monitored items: reading may work."""
+
+TOO_MANY_OPERATIONS: Final = 0x80100000
+TOO_MUCH: Final = frozenset({TOO_MANY_OPERATIONS, 0x80080000, 0x80B80000, 0x80B90000, 0x80800000})
 """Faults of a service call that a smaller call may not have: too many operations, encoding limits, message too large."""
 
 GONE: Final = frozenset(
@@ -131,6 +145,11 @@ def qualities_of(status: NDArray[np.uint32]) -> Qualities:
 def is_good(status: int) -> bool:
     """Severity 00."""
     return status >> 30 == 0
+
+
+def is_bad(status: int) -> bool:
+    """Severity 10, or the reserved 11: there is no value."""
+    return status >> 31 == 1
 
 
 def count_overflows(status: NDArray[np.uint32]) -> int:

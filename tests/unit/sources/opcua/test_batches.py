@@ -1,5 +1,7 @@
 """Service calls split by what the server takes."""
 
+import pytest
+
 from gateway.sources.opcua.batches import Batches, ServiceFault
 
 TOO_MANY = 0x80100000
@@ -62,3 +64,24 @@ async def test_nothing_asked_nothing_called():
     server = Server(10)
     assert await run(Batches(10), server, 0) == []
     assert server.calls == []
+
+
+@pytest.mark.parametrize("fault", [0x80080000, 0x80B80000, 0x80B90000, 0x80800000])
+async def test_a_call_that_is_too_large_is_halved_and_later_calls_grow_again(fault):
+    """Encoding limits, request, response and message too large: one large value must not make all calls small for ever."""
+    server, batches = Server(100, fault=fault), Batches(64)
+    server.limit = 4
+    assert await run(batches, server, 20) == [2 * i for i in range(20)]
+    assert batches.size == 4
+    server.limit = 100
+    assert await run(batches, server, 2000) == [2 * i for i in range(2000)]
+    assert batches.size == 64
+    assert max(server.calls) == 64
+
+
+async def test_too_many_operations_are_too_many_for_ever():
+    server, batches = Server(4), Batches(64)
+    await run(batches, server, 2000)
+    server.limit = 100
+    await run(batches, server, 2000)
+    assert batches.size == 4

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from gateway.sources.opcua import KIND
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag, exact_divisor
 
 DEVICE = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://plc:4840/ua"}
@@ -78,6 +79,15 @@ def test_a_tag_may_come_from_a_csv_row():
         ({"scale": "nan"}, "finite"),
         ({"offset": "inf"}, "finite"),
         ({"sampling": "fast"}, "with a unit"),
+        ({"node": "/Objects//Line"}, "expected a browse path"),
+        ({"index": "3:1"}, "does not rise"),
+        ({"index": 63}, "in quotes"),
+        ({"element": "x"}, "not the place of an element"),
+        ({"field": "a..b"}, "not a field"),
+        ({"server_deadband": "-1"}, "not a deadband"),
+        ({"server_deadband": "200%"}, "0% to 100%"),
+        ({"trigger": "always"}, "'status', 'value' or 'timestamp'"),
+        ({"queue_size": 0}, "greater than or equal to 1"),
     ],
 )
 def test_what_is_wrong_with_a_tag_is_said(keys, word):
@@ -90,3 +100,23 @@ def test_what_is_wrong_with_a_tag_is_said(keys, word):
 )
 def test_a_decimal_scale_is_a_division(scale, divisor):
     assert exact_divisor(scale) == divisor
+
+
+def test_a_tag_from_a_csv_row_may_name_a_part_and_a_filter():
+    row = {
+        "node": "/Objects/2:Line/2:Machine",
+        "element": "2",
+        "field": "axes[1].speed",
+        "index": "0:3",
+        "trigger": "timestamp",
+    }
+    tag = OpcUaTag.model_validate({"name": "t", **row, "server_deadband": "0.5%", "queue_size": "7", "interval": "2s"})
+    assert (tag.node, tag.element, tag.field, tag.index) == (row["node"], "2", "axes[1].speed", "0:3")
+    assert (tag.server_deadband, tag.trigger, tag.queue_size, tag.interval) == ((0.5, True), "timestamp", 7, 2 * 10**9)
+
+
+def test_filters_have_no_place_on_a_polled_device():
+    tag = OpcUaTag.model_validate({"name": "t", "node": "i=1", "server_deadband": 1})
+    assert KIND.check(device(), tag) is None
+    key, message, _ = KIND.check(device(mode="poll"), tag)
+    assert (key, message) == ("server_deadband", "has no effect, because the device is polled")

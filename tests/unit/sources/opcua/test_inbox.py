@@ -86,3 +86,13 @@ async def test_one_block_of_the_past_waits_at_a_time():
     assert not writers.done()
     inbox.take()
     await writers
+
+
+async def test_what_a_cancelled_writer_held_is_not_lost():
+    inbox = Inbox(3)
+    await inbox.put(block(1, 2, 3))
+    writer = asyncio.create_task(inbox.put(block(4)))
+    await settle()
+    writer.cancel()
+    await asyncio.gather(writer, return_exceptions=True)
+    assert inbox.take().tag.tolist() == [1, 2, 3, 4]

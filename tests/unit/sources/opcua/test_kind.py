@@ -34,3 +34,20 @@ def test_intervals_are_known_only_for_polls():
 
 def test_one_source_per_device():
     assert [source.devices for source in KIND.build([entry(1), entry(1)], SystemClock())] == [(0,), (0,)]
+
+
+def test_the_plan_shows_groups_and_parts():
+    tags = [
+        {"node": "i=1", "field": "a.b"}, {"node": "i=1", "field": "c"},
+        {"node": "/Objects/2:A", "element": 3, "interval": "5s"},
+    ]  # fmt: skip
+    assert KIND.plan([entry(nodes=tags, queue_size=20)])[1:] == [
+        "  subscription: publishing every 1s, queue 20; items: 1 sampled every 500ms",
+        "  subscription: publishing every 5s, queue 20; items: 1 sampled every 500ms",
+        "  t0 <- i=1 .a.b",
+        "  t1 <- i=1 .c",
+        "  t2 <- /Objects/2:A[3]",
+    ]
+    polled = entry(nodes=tags, mode="poll")
+    assert KIND.plan([polled])[1:3] == ["  poll: 1 nodes every 1s", "  poll: 1 nodes every 5s"]
+    assert [KIND.interval_ns(polled.config, tag) for tag in polled.tags] == [10**9, 10**9, 5 * 10**9]

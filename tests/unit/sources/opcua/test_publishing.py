@@ -216,3 +216,11 @@ async def test_close_leaves_no_request_behind(server, publishing):
     await publishing.close()
     await settle()
     assert server.open_requests == 0
+
+
+async def test_delays_are_measured_by_both_clocks(server, publishing):
+    now_ns = FakeClock().now_ns()
+    told = Notification(SUBSCRIPTION, 1, False, now_ns + 2_000_000, now_ns - 30_000_000)
+    server.answer(told)
+    await take(publishing, 1)
+    assert (server.traffic.delay_ms, server.traffic.clock_ms) == (30.0, 2.0)

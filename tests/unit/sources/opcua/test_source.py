@@ -10,6 +10,7 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua import source as module
+from gateway.sources.opcua.finding import FoundTag, NotFound
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
 
 OK = DeviceState(0, "ok")
@@ -216,6 +217,42 @@ async def test_a_refused_node_is_bad_in_every_poll_and_heals_at_once(clock, serv
     server.refused.clear()
     await clock.advance(1)
     assert await made.read() == OK
+    await made.close()
+
+
+async def test_labels_of_enumerations_are_told_beside_their_numbers(clock, server):
+    server.labels_of["ns=1;s=v1"] = {0: "Stopped", 1: "Running"}
+    made = await opened(clock, server)
+    assert await made.read() == OK
+    first = await made.read()
+    assert (first.tag.tolist(), first.value) == ([1], ["Stopped"])
+    server.publish(values([0, 1], [1.0, 1.0]))
+    server.publish(values([0, 1], [2.0, 1.0]))
+    await settle()
+    second = await made.read()
+    assert (second.tag.tolist(), second.value) == ([1], ["Running"])
+    assert (await next_block(made)).value.tolist() == [1.0, 1.0, 2.0, 1.0]
+    await made.close()
+
+
+async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_path):
+    made = await opened(clock, server, browse={}, found=str(tmp_path), refresh="10min")
+    assert await made.read() == OK
+    keep = asyncio.create_task(keep_alive(server, clock))
+    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed", "mm/s")]
+    await clock.advance(29)
+    assert not list(tmp_path.iterdir())
+    await clock.advance(2)
+    event = await asyncio.wait_for(made.read(), 5)
+    assert (event.kind, event.detail["added"], event.detail["names"]) == ("model", 1, ["Line.speed"])
+    assert (tmp_path / "plc.csv").read_text() == "name,node,unit\nLine.speed,nsu=urn:x;s=speed,mm/s\n"
+    server.found = NotFound("/Objects/2:Line is not there: BadNoMatch")
+    await clock.advance(600)
+    server.found = []
+    await clock.advance(600)
+    event = await asyncio.wait_for(made.read(), 5)
+    assert (event.kind, event.detail["removed"]) == ("model", 1)
+    keep.cancel()
     await made.close()
 
 

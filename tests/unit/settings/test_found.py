@@ -1,0 +1,54 @@
+"""Tags that a device told of, kept outside the configuration folder."""
+
+from pathlib import Path
+
+from gateway.settings import load
+from tests.unit.settings.folders import LINE, problems_of, write
+
+FOUND = "name,node,unit\nspeed,nsu=urn:x;s=other,\nload,nsu=urn:x;s=load,kN\n"
+
+
+def folder(tmp_path: Path, tags: bool = True) -> Path:
+    line = LINE if tags else LINE.split("tags:")[0]
+    line += f"found: {tmp_path / 'found'}\nbrowse: {{root: /Objects/2:Line}}\ndefaults: {{deadband: 2}}\n"
+    return write(tmp_path / "config", {"devices/line.yaml": line, "devices/press.yaml": None, "tags/press.csv": None})
+
+
+def keep(tmp_path: Path, text: str) -> None:
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "line.csv").write_text(text)
+
+
+def test_before_anything_was_found_a_device_may_have_no_tags(tmp_path: Path) -> None:
+    settings = load(folder(tmp_path, tags=False))
+    assert len(settings.table) == 0
+    assert "nothing was found on line yet" in settings.warnings[0]
+
+
+def test_found_tags_stand_beside_configured_ones_which_win(tmp_path: Path) -> None:
+    before = load(folder(tmp_path)).hash
+    keep(tmp_path, FOUND)
+    settings = load(folder(tmp_path))
+    assert [(tag.node, tag.unit) for tag in settings.entries[0].tags] == [
+        ("ns=2;s=Speed", ""), ("nsu=urn:x;s=load", "kN")
+    ]  # fmt: skip
+    assert [tag.name for tag in settings.table.tags] == ["speed", "load"]
+    assert settings.policies[1].deadband == (2.0, 0.0)
+    assert not settings.warnings
+    assert settings.hash != before
+
+
+def test_a_damaged_file_of_found_tags_is_no_error(tmp_path: Path) -> None:
+    keep(tmp_path, "name,node\nspeed2,not a node\nload,i=5\n")
+    settings = load(folder(tmp_path))
+    assert [tag.name for tag in settings.table.tags] == ["speed", "load"]
+    assert "line.csv:2: node: 'not a node' is not a NodeId" in settings.warnings[0]
+    (tmp_path / "found" / "line.csv").write_bytes(b"\xff\xfe\x00")
+    assert "is not UTF-8" in load(folder(tmp_path)).warnings[0]
+
+
+def test_what_is_wrong_with_browse_is_told_with_its_line(tmp_path: Path) -> None:
+    place = folder(tmp_path)
+    (place / "devices" / "line.yaml").write_text(LINE + "browse:\n  root: Line\n")
+    problems = problems_of(place)
+    assert [(p.file, p.line, p.key) for p in problems] == [("devices/line.yaml", 5, "browse.0.root")]

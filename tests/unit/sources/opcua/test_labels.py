@@ -1,0 +1,63 @@
+"""Labels of enumerations."""
+
+import numpy as np
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.quality import Quality
+from gateway.sources.opcua.labels import Labels, labels_in
+
+MODES = {0: "Stopped", 1: "Running", 7: "Faulty"}
+
+
+def block(*rows: tuple[int, float, int]) -> SampleBlock:
+    tags, values, qualities = zip(*rows, strict=True)
+    times = np.arange(len(rows), dtype=np.int64)
+    return SampleBlock(np.array(tags, np.uint32), times, np.array(values, float), np.array(qualities, np.uint8))
+
+
+def labels() -> Labels:
+    made = Labels(10, 3)
+    assert made.learn([(0, {}), (1, MODES)]) == [1]
+    return made
+
+
+def told(made: Labels, *rows: tuple[int, float, int]) -> list[tuple[int, int, object, int]]:
+    found = made.of(block(*rows))
+    if found is None:
+        return []
+    return list(zip(found.tag.tolist(), found.time.tolist(), found.value, found.quality.tolist(), strict=True))
+
+
+def test_a_label_is_told_when_it_changes():
+    made, good = labels(), Quality.GOOD
+    assert told(made, (10, 1, good), (11, 1, good), (11, 1, good), (11, 7, good)) == [
+        (11, 1, "Running", good), (11, 3, "Faulty", good)
+    ]  # fmt: skip
+    assert told(made, (11, 7, good)) == []
+    assert told(made, (11, 7, Quality.UNCERTAIN)) == [(11, 0, "Faulty", Quality.UNCERTAIN)]
+
+
+def test_a_number_without_a_label_is_uncertain():
+    assert told(labels(), (11, 5, Quality.GOOD)) == [(11, 0, 5, Quality.UNCERTAIN_RANGE)]
+
+
+def test_a_label_ends_when_the_number_does_and_a_first_bad_value_says_nothing():
+    made = labels()
+    assert told(made, (11, np.nan, Quality.BAD_TIMEOUT)) == []
+    assert told(made, (11, 1, Quality.GOOD), (11, np.nan, Quality.BAD_TIMEOUT)) == [
+        (11, 0, "Running", Quality.GOOD), (11, 1, None, Quality.BAD_TIMEOUT)
+    ]  # fmt: skip
+
+
+def test_new_labels_are_told_again():
+    made = labels()
+    told(made, (11, 1, Quality.GOOD))
+    made.learn([(1, {1: "Läuft"})])
+    assert told(made, (11, 1, Quality.GOOD)) == [(11, 0, "Läuft", Quality.GOOD)]
+
+
+def test_labels_stand_in_one_of_three_kinds_of_property():
+    assert labels_in({"EnumStrings": ["off", "on"]}) == {0: "off", 1: "on"}
+    assert labels_in({"EnumValues": [(3, "off"), (9, "on")]}) == {3: "off", 9: "on"}
+    assert labels_in({"TrueState": "open", "FalseState": "closed"}) == {0: "closed", 1: "open"}
+    assert labels_in({}) == {}

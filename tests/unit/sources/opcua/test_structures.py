@@ -1,0 +1,145 @@
+"""Structures, unions and enumerations, by definitions, from bytes."""
+
+import contextlib
+import struct
+
+import pytest
+from asyncua import ua
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.sources.opcua.responses import plain
+from gateway.sources.opcua.structures import (
+    Enumeration,
+    Field,
+    Structure,
+    Types,
+    definition_of,
+    reshaped,
+    shortest,
+    standard,
+)
+from gateway.sources.opcua.wire import WireError
+
+POINT, POINT_BINARY, MODE = ua.NodeId(1, 2), ua.NodeId(101, 2), ua.NodeId(3, 2)
+INT32, FLOAT, STRING = ua.NodeId(6), ua.NodeId(10), ua.NodeId(12)
+
+
+def types(structure: Structure, **more: object) -> Types:
+    known = {INT32: 6, FLOAT: 10, STRING: 12, POINT: structure, MODE: Enumeration({1: "on"}), **more}
+    return Types(known, {POINT_BINARY: POINT})
+
+
+def wrapped(body: bytes, encoding: int = 101, head: int = 22) -> bytes:
+    return bytes([head]) + struct.pack("<BBHBi", 1, 2, encoding, 1, len(body)) + body
+
+
+def read(known: Types, data: bytes) -> object:
+    value, end = known.variant(data, 0, plain)
+    assert end == len(data)
+    return value
+
+
+def text(value: str) -> bytes:
+    return struct.pack("<i", len(value)) + value.encode()
+
+
+def test_fields_come_in_their_order():
+    known = types(Structure("P", "plain", (Field("x", FLOAT), Field("mode", MODE), Field("all", INT32, rank=1))))
+    assert read(known, wrapped(struct.pack("<fiiii", 23.45, 1, 2, 7, 8))) == {"x": 23.45, "mode": 1, "all": [7, 8]}
+
+
+def test_optional_fields_are_none_where_they_are_not():
+    known = types(
+        Structure("P", "optional", (Field("a", INT32), Field("b", INT32, optional=True), Field("c", STRING, optional=True)))
+    )
+    assert read(known, wrapped(struct.pack("<Ii", 2, 5) + text("x"))) == {"a": 5, "b": None, "c": "x"}
+    assert read(known, wrapped(struct.pack("<Iii", 1, 5, 6))) == {"a": 5, "b": 6, "c": None}
+
+
+def test_a_union_has_one_member_or_none():
+    known = types(Structure("U", "union", (Field("n", INT32), Field("t", STRING))))
+    assert read(known, wrapped(struct.pack("<I", 2) + text("x"))) == {"n": None, "t": "x"}
+    assert read(known, wrapped(struct.pack("<I", 0))) == {"n": None, "t": None}
+
+
+def test_dimensions_of_a_field_are_nested():
+    known = types(Structure("P", "plain", (Field("grid", INT32, rank=2),)))
+    assert read(known, wrapped(struct.pack("<3i6i", 2, 2, 3, *range(6)))) == {"grid": [[0, 1, 2], [3, 4, 5]]}
+
+
+def test_arrays_of_structures():
+    known = types(Structure("P", "plain", (Field("x", INT32),)))
+    one = struct.pack("<BBHBii", 1, 2, 101, 1, 4, 7)
+    assert read(known, bytes([22 | 0x80]) + struct.pack("<i", 2) + one + one) == [{"x": 7}, {"x": 7}]
+
+
+def test_an_unknown_type_is_met_once_and_passed_on_as_bytes():
+    known = types(Structure("P", "plain", ()))
+    assert read(known, wrapped(b"\x01\x02", 999)) == {"type": "ns=2;i=999", "body": "AQI="}
+    assert known.missing == {ua.NodeId(999, 2)}
+    known.encodings[ua.NodeId(999, 2)] = None
+    known.missing.clear()
+    read(known, wrapped(b"\x01\x02", 999))
+    assert not known.missing
+
+
+@pytest.mark.parametrize("body", [b"", b"\x01", struct.pack("<iii", 1, 2, 3), struct.pack("<i", 2**31 - 1)])
+def test_a_body_that_is_not_as_defined_costs_only_itself(body):
+    known = types(Structure("P", "plain", (Field("x", INT32, rank=1),)))
+    one = struct.pack("<BBHBi", 1, 2, 101, 1, len(body)) + body
+    good = struct.pack("<BBHBiii", 1, 2, 101, 1, 8, 1, 7)
+    first, second = read(known, bytes([22 | 0x80]) + struct.pack("<i", 2) + one + good)
+    assert first["type"] == "ns=2;i=101"
+    assert second == {"x": [7]}
+
+
+def test_a_structure_within_itself_ends():
+    known = types(Structure("P", "plain", (Field("inner", POINT),)))
+    assert read(known, wrapped(b""))["type"] == "ns=2;i=101"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60), st.sampled_from([22, 22 | 0x80, 22 | 0xC0]))
+def test_random_bytes_are_a_value_or_an_error(data, head):
+    fields = (Field("a", INT32, rank=2), Field("b", STRING, optional=True), Field("c", ua.NodeId(24)), Field("d", POINT, 1))
+    known = types(Structure("P", "optional", fields))
+    known.known[ua.NodeId(24)] = 24
+    for raw in (bytes([head]) + data, wrapped(data)):
+        with contextlib.suppress(WireError, ua.UaError, ValueError, IndexError, struct.error):
+            known.variant(raw, 0, plain)
+
+
+def test_definitions_are_taken_from_the_attribute():
+    told = ua.StructureDefinition(StructureType=ua.StructureType.Union)
+    told.Fields = [
+        ua.StructureField(Name="n", DataType=INT32, ValueRank=-1),
+        ua.StructureField(Name="m", DataType=FLOAT, ValueRank=2),
+    ]
+    assert definition_of("U", told) == Structure("U", "union", (Field("n", INT32), Field("m", FLOAT, 2)))
+    enum = ua.EnumDefinition(Fields=[ua.EnumField(Value=7, Name="Faulty", DisplayName=ua.LocalizedText("gestört"))])
+    assert definition_of("E", enum) == Enumeration({7: "gestört"})
+    assert definition_of("X", None) is None
+
+
+def test_types_of_the_standard_need_no_server():
+    assert [standard(ua.NodeId(n)) for n in (6, 26, 290, 22)] == [6, 24, 11, 22]
+    assert standard(ua.NodeId(884)) is ua.Range
+    assert standard(ua.NodeId(852)).labels[0] == "Running"
+    assert standard(ua.NodeId(6, 2)) is None
+
+
+def test_lists_that_do_not_fit_their_dimensions_are_refused():
+    assert reshaped([1, 2, 3, 4], [2, 2]) == [[1, 2], [3, 4]]
+    assert reshaped([], [0, 3]) == []
+    for values, dimensions in (([1, 2], [2, 2]), ([1], [-1, -1]), ([1, 2], [])):
+        with pytest.raises(WireError):
+            reshaped(values, dimensions)
+
+
+def test_floats_have_the_digits_they_need():
+    assert [shortest(value) for value in (23.450000762939453, 0.10000000149011612, float("inf"))] == [
+        23.45,
+        0.1,
+        float("inf"),
+    ]
