@@ -92,6 +92,6 @@ async def test_a_plain_file_is_exported_as_it_is_but_for_broken_lines(tmp_path):
     await file.write()
     whole = file.path.read_bytes()
     file.path.write_bytes(whole + whole[:20])
-    assert export(file.path, str(tmp_path / "out.jsonl")) == 1
+    assert export(file.path, tmp_path / "out.jsonl") == 1
     assert (tmp_path / "out.jsonl").read_bytes() == whole
     assert export(tmp_path / "absent.refused.jsonl", tmp_path / "more.jsonl") == 2
