@@ -273,10 +273,12 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
         assert kind.find is not None
         try:
             async with asyncio.timeout(_FIND_S):
-                changed |= await kind.find(config, clock)
+                changed |= await kind.find(config, clock) is not None
         except (NotConnected, TimeoutError) as error:
             reason = str(error) or f"it takes longer than {_FIND_S:g} s"
             log.warning("tags cannot be asked for, those it last told of go on", device=config.name, reason=reason)
+        except Exception:
+            log.exception("a bug in asking for tags: please report it", device=config.name)
 
     async with asyncio.TaskGroup() as tasks:
         for kind, entry in zip(settings.kinds, settings.entries, strict=True):

@@ -225,7 +225,9 @@ def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://h
 
 @app.command()
 def browse(
-    url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")],
+    what: Annotated[
+        str, typer.Argument(metavar="URL|DEVICE", help="opc.tcp://host:4840, or a configured device with browse:.")
+    ],
     root: Annotated[
         str, typer.Option(metavar="NODE", help="Where to begin: a NodeId, or a browse path such as /Objects/2:Line.")
     ] = "i=85",
@@ -242,17 +244,22 @@ def browse(
     username: OpcUaUser = "",
     check_host: CheckHost = True,
     pki: cert.Folder = cert.DEFAULT,
+    config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
     """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file.
+
+    Of a configured device: find its tags anew now, as each start of the gateway does, and say what has changed.
 
     Exit codes: 0 when all of it was shown, 1 when the server cannot be reached or has more than --most nodes, 2 when an
     option is wrong.
     """
     from gateway.cli.opcua import browse as run_browse
-    from gateway.cli.opcua import device, entry
+    from gateway.cli.opcua import device, entry, find
 
+    if "://" not in what:
+        _print(lambda: find(config, what))
     wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type)
-    server = device(url, **_login(security, security_mode, username, check_host, pki))
+    server = device(what, **_login(security, security_mode, username, check_host, pki))
     _print(lambda: run_browse(server, wanted, most, as_csv=csv))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
@@ -11,7 +12,10 @@ from rich.table import Table
 from rich.tree import Tree
 
 from gateway.cli.output import Output
-from gateway.core.errors import NotConnected
+from gateway.cli.problems import EXIT_CONFIG, print_problems
+from gateway.core.clock import SystemClock
+from gateway.core.errors import ConfigError, NotConnected
+from gateway.settings import load
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.endpoints import STRONG
@@ -69,6 +73,31 @@ def entry(**keys: object) -> Browse:
 def browse(config: OpcUaDevice, wanted: Browse, most: int, *, as_csv: bool) -> int:
     """Print the tree below its root, or a tag file of its numeric variables; returns the exit code."""
     return _run(_write_tags(config, wanted, most) if as_csv else _show_tree(config, wanted, most))
+
+
+def find(folder: Path, name: str) -> int:
+    """Find the tags of a configured device anew and say what has changed; returns the exit code."""
+    from gateway.sources.opcua.finding import find as ask
+    from gateway.sources.opcua.finding import found_path
+
+    try:
+        settings = load(folder)
+    except ConfigError as error:
+        print_problems(error, folder)
+        return EXIT_CONFIG
+    configs = {entry.config.name: entry.config for entry in settings.entries if isinstance(entry.config, OpcUaDevice)}
+    browsing = [one.name for one in configs.values() if one.browse]
+    if name not in browsing:
+        typer.echo(f"no device {name!r} with browse: is configured; there are: {', '.join(browsing) or 'none'}", err=True)
+        return EXIT_CONFIG
+    change = _run(ask(configs[name], SystemClock()))
+    if change is None:
+        typer.echo(f"{name}: nothing has changed")
+    else:
+        counts = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.altered)} altered"
+        more = "; there are more than most: allows" if change.cut else ""
+        typer.echo(f"{name}: {counts}{more}; in {found_path(configs[name])}, taken at the next start of the gateway")
+    return 0
 
 
 async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:

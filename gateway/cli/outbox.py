@@ -3,8 +3,7 @@
 import base64
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,20 +118,27 @@ def _age(seconds: int | None) -> str:
     return f"{seconds} s"
 
 
-def export(path: Path, target: str, key_file: str = "") -> int:
-    """Write every readable message as one JSON line to a new file, `-` for standard output; nothing is removed.
-
-    path: an outbox, or the file beside it with what the broker refused.
-    """
-    if is_refused_file(path):
+def export(path: Path, target: str, key_file: str) -> int:
+    """Write every readable message as one JSON line to a new file, `-` for standard output; the outbox keeps them. path: an
+    outbox, its configuration folder, or the file beside it with what the broker refused."""
+    if path.is_file() and is_refused_file(path):
         return _export_refused(path, target, key_file)
 
     def write(look: Look, place: Place) -> int:
         if look.locked:
             raise ConfigError(f"{place.file} is encrypted: name its key with --key-file")
+        if target == "-":
+            return lines(look, sys.stdout.buffer)
+        try:
+            with Path(target).open("xb") as file:
+                return lines(look, file)
+        except FileExistsError:
+            raise ConfigError(f"{target} is there already: name a new file") from None
+
+    def lines(look: Look, file: IO[bytes]) -> int:
         total, broken = sum(n for n, _ in look.totals().values()), 0
         console = Output(stderr=True)
-        with _new(target) as file, Progress(console=console, disable=not console.is_terminal) as progress:
+        with Progress(console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task("export", total=total)
             for found in look.rows():
                 if found.message is None:
@@ -140,45 +146,41 @@ def export(path: Path, target: str, key_file: str = "") -> int:
                 else:
                     file.write(orjson.dumps(_line(found.message), option=orjson.OPT_APPEND_NEWLINE))
                 progress.advance(task)
+        file.flush()
         typer.echo(f"{total - broken} messages exported, {broken} unreadable", err=True)
         return EXIT_DAMAGED if broken else 0
 
     return _with(path, key_file, write)
 
 
-@contextmanager
-def _new(target: str) -> Iterator[IO[bytes]]:
-    """A file that was not there before, or standard output for `-`. Raises ConfigError when it was."""
-    if target == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    try:
-        with Path(target).open("xb") as file:
-            yield file
-    except FileExistsError:
-        raise ConfigError(f"{target} is there already: name a new file") from None
-
-
 def _export_refused(path: Path, target: str, key_file: str) -> int:
-    written = broken = 0
-    try:
+    counts = {True: 0, False: 0}
+
+    def lines(file: IO[bytes]) -> None:
         seal = seal_of(key_file)
-        with path.open("rb") as source, _new(target) as file:
+        with path.open("rb") as source:
             for line in source:
                 try:
                     file.write(orjson.dumps(opened(line, seal), option=orjson.OPT_APPEND_NEWLINE))
-                    written += 1
+                    counts[True] += 1
                 except (ValueError, KeyError, TypeError):
-                    broken += 1
-    except BrokenPipeError:
-        raise  # the reader has gone: no fault
+                    counts[False] += 1
+
+    try:
+        if target == "-":
+            lines(sys.stdout.buffer)
+        else:
+            with Path(target).open("xb") as file:
+                lines(file)
+    except FileExistsError:
+        typer.echo(f"{target} is there already: name a new file", err=True)
+        return EXIT_CONFIG
     except (GatewayError, OSError) as error:
         typer.echo(str(error), err=True)
         return EXIT_CONFIG
-    hint = "" if key_file or not broken else "; if it is encrypted, name its key with --key-file"
-    typer.echo(f"{written} messages exported, {broken} unreadable{hint}", err=True)
-    return EXIT_DAMAGED if broken else 0
+    hint = "" if key_file or not counts[False] else "; if it is encrypted, name its key with --key-file"
+    typer.echo(f"{counts[True]} messages exported, {counts[False]} unreadable{hint}", err=True)
+    return EXIT_DAMAGED if counts[False] else 0
 
 
 def verify(path: Path, key_file: str) -> int:

@@ -50,8 +50,8 @@ class SourceKind:
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
     check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
     found(device): a tag file, outside the configuration, of tags that the device itself told of, which are its tags beside
-    the configured ones; None when it is not to be asked. find(device, clock): ask it and write that file; True when the file
-    is another one now. Raises NotConnected.
+    the configured ones; None when it is not to be asked. find(device, clock): ask it and write that file; what is new in it,
+    None for nothing. Raises NotConnected.
     """
 
     name: str
@@ -66,4 +66,4 @@ class SourceKind:
     check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
     is_logical: Callable[[Any, Any], bool] = _not_known
     found: Callable[[Any], Path | None] = _nowhere
-    find: Callable[[Any, Clock], Awaitable[bool]] | None = None
+    find: Callable[[Any, Clock], Awaitable[object]] | None = None

@@ -1,10 +1,14 @@
 """A folder as one entry: found at the start, kept while the server is away, compared while the gateway runs."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from gateway.app import find_tags
+from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.settings import load
 from tests.support.opcua_reader import reading
@@ -44,6 +48,20 @@ async def test_tags_are_found_at_the_start_and_outlive_the_server(node, port, st
     assert [tag.name for tag in again.table.tags] == names
 
 
+async def test_tags_are_found_anew_on_demand(node, port, store, tmp_path):
+    async with NodeServer(node, port, store, count=3, period=0) as server:
+        config = folder(tmp_path, server.url, "{root: /Objects/1:Line, include: v*}")
+        results = [
+            await asyncio.to_thread(CliRunner().invoke, app, ["browse", device, "--config", str(config)])
+            for device in ("line", "line", "nobody")
+        ]
+    assert [result.exit_code for result in results] == [0, 0, 2]
+    assert "line: 4 new, 0 gone, 0 altered" in results[0].stdout
+    assert "nothing has changed" in results[1].stdout
+    assert "there are: line" in results[2].stderr
+    assert [tag.name for tag in load(config).table.tags] == ["v0", "v1", "v2", "valve"]
+
+
 async def test_a_type_chooses_the_variables_of_its_objects(node, port, store, tmp_path):
     """Both found objects are of FolderType's supertype BaseObjectType; none is of a type of its own."""
     async with NodeServer(node, port, store, count=3, period=0) as server:
@@ -64,6 +82,15 @@ async def test_a_wrong_root_costs_nothing_but_a_warning(node, port, store, tmp_p
     async with NodeServer(node, port, store, count=3, period=0) as server:
         settings = load(folder(tmp_path, server.url, "{root: /Objects/1:Lane}"))
         assert await find_tags(settings, CLOCK) is settings
+
+
+async def test_a_bug_in_asking_one_device_does_not_end_the_gateway(tmp_path):
+    async def bug(*_):
+        raise ZeroDivisionError
+
+    settings = load(folder(tmp_path, "opc.tcp://127.0.0.1:1", "{root: i=85}"))
+    broken = replace(settings, kinds=tuple(replace(kind, find=bug) for kind in settings.kinds))
+    assert await find_tags(broken, CLOCK) is broken
 
 
 async def test_a_changed_model_is_an_event(node, port, store, tmp_path):

@@ -27,6 +27,7 @@ async def test_a_gap_is_filled_from_asyncuas_history(port):
             proxy.refuse = True
             proxy.cut()
             await field.until(lambda: bool(field.downs))
+            await server.forget()
             for k in range(6, 40):
                 for i in range(3):
                     await server.write(i, float(k))
@@ -59,6 +60,7 @@ async def test_no_more_is_read_back_than_allowed(port):
             proxy.refuse = True
             proxy.cut()
             await field.until(lambda: bool(field.downs))
+            await server.forget()
             for k in range(3, 30):
                 await server.write(0, float(k))
             proxy.refuse = False
@@ -68,15 +70,15 @@ async def test_no_more_is_read_back_than_allowed(port):
 
 
 async def test_a_gap_is_filled_from_a_foreign_servers_history(node, port, store):
-    server = NodeServer(node, port, store, count=12, period=50, history=2000)
+    server = NodeServer(node, port, store, count=12, period=100, history=2000)
     names = [f"ns=1;s=v{i}" for i in range(12)]
     async with server, Proxy(port) as proxy:
         url = f"opc.tcp://127.0.0.1:{proxy.port}/test"
-        async with in_the_field(url, names, history=True, queue_size=100, session_timeout="2s") as field:
+        async with in_the_field(url, names, history=True, queue_size=100, session_timeout="1s") as field:
             await field.until(lambda: len(field.values[11]) > 10)
             proxy.refuse = True
             proxy.cut()
-            await field.until(lambda: len(field.downs) > 20)
+            await field.until(lambda: len(field.downs) > 60)  # more than three seconds: the session has ended
             proxy.refuse = False
             await field.until(lambda: any(event.kind == "history" for event in field.events))
             for i in (0, 1, 2, 3, 5, 6):
@@ -103,6 +105,7 @@ async def test_the_windows_of_the_gap_come_late_and_count_every_sample(port):
             proxy.refuse = True
             proxy.cut()
             await field.until(lambda: bool(field.downs))
+            await server.forget()
             for k in range(6, 60):
                 await server.write(0, float(k))
             await asyncio.sleep(1)  # what is too recent is not late at all
@@ -112,3 +115,25 @@ async def test_the_windows_of_the_gap_come_late_and_count_every_sample(port):
         assert field.past[0] == [float(k) for k in range(6, 59)]
         assert sum(int(block.count.sum()) for block in blocks if block.late) >= 53
         assert sum(int(block.count.sum()) for block in blocks) in {58, 59, 60}, "0 and 59 may be values in force only"
+
+
+async def test_what_overflowed_the_servers_queues_is_read_back(port):
+    """The session is taken over, but its queues hold two values per node only."""
+    async with AsyncuaServer(port, 3) as server, Proxy(port) as proxy:
+        await server.historize(0)
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        async with in_the_field(url, NODES, history=True, queue_size=2, interval="1s", silence="5min") as field:
+            await field.until(lambda: all(field.values[i] for i in range(3)))
+            proxy.refuse = True
+            proxy.cut()
+            await field.until(lambda: bool(field.downs))
+            for k in range(1, 30):
+                await server.write(0, float(k))
+            proxy.refuse = False
+            await field.until(lambda: bool(told(field, "history")))
+            assert sorted(field.past[0] + field.values[0]) == [float(k) for k in range(30)]
+            assert len(server.server.iserver._external_sessions) == 1
+
+
+def told(field, kind):
+    return [event for event in field.events if event.kind == kind]

@@ -98,6 +98,20 @@ async def test_a_server_that_believes_its_own_nonsense_counts_as_silent(port: in
             await read_until_lost(make_source(server.url, NODES))
 
 
+async def test_an_event_of_nobody_is_a_lost_connection(port: int, tamper: Any) -> None:
+    def misaddress(response: Any) -> None:
+        if isinstance(response, ua.PublishResponse):
+            for data in response.Parameters.NotificationMessage.NotificationData:
+                for event in getattr(data, "Events", ()):
+                    event.ClientHandle = 99
+
+    async with AsyncuaServer(port) as server:
+        tamper(misaddress)
+        source = make_source(server.url, NODES, events=[{}])
+        with pytest.raises(NotConnected, match="an event for a client handle that it was never given"):
+            await read_until_lost(source)
+
+
 @asynccontextmanager
 async def refusing_server(status: int) -> AsyncIterator[str]:
     """Greets, and answers the request for a secure channel with a ServiceFault (Part 6, 7.1; Part 4, 7.35)."""

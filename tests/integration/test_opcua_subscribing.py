@@ -63,7 +63,7 @@ async def test_items_beyond_what_the_server_watches_are_polled(node, port, store
     async with server, reading(server.url, nodes(34)) as reader:
         await until_changed(reader, 34)
         assert reader.source.stats()[0]["polled"] == 14
-        assert reader.states[-1].state == "ok"
+        assert not any("refused" in state.reason for state in reader.states)
 
 
 async def test_intervals_beyond_the_number_of_subscriptions_share_the_fastest(node, port, store):

@@ -80,10 +80,11 @@ class FakeConnection:
         self.checks = 0
         self.taken = 0
         self.events_added: list[list[OpcUaEvents]] = []
-        self.refreshes = 0
+        self.refreshes = self.revived = 0
         self.stands = Standing(0, 255)
         self.failure: Exception | None = None
-        self.closed = False
+        self.closed = self.left_behind = False
+        self.knows_session = True
         self.on_add: Callable[[list[int]], None] = lambda rows: None
         self._published: asyncio.Queue[DataValues | Exception] = asyncio.Queue()
 
@@ -150,6 +151,13 @@ class FakeConnection:
         self.checks += 1
         if self.failure:
             raise self.failure
+
+    async def revive(self) -> bool:
+        if self.failure:
+            raise self.failure
+        self.revived += 1
+        self.closed = not self.knows_session
+        return self.knows_session
 
     async def close(self) -> None:
         self.closed = True

@@ -90,6 +90,11 @@ class AsyncuaServer:
         self._doors.append(door)
         return f"opc.tcp://127.0.0.1:{port}"
 
+    async def forget(self) -> None:
+        """End all clients' sessions, with their subscriptions, and tell nobody."""
+        for session in list(self.server.iserver._external_sessions.values()):
+            await session.close_session(True)
+
     async def emitter(self, kind: int) -> EventGenerator:
         """Sends events of a type from the Server object."""
         return await self.server.get_event_generator(ua.NodeId(kind), self.server.nodes.server)

@@ -43,7 +43,8 @@ class Addresses:
 
     async def resolve(self, texts: Iterable[str], *, register: bool = False) -> None:
         """Find the nodes of these addresses; `status_of` tells of those that are not there. Raises NotConnected."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._nodes]
+        asked = list(dict.fromkeys(texts))
+        new = [text for text in asked if text not in self._nodes]
         paths = []
         for text in new:
             if not is_browse_path(text):
@@ -52,8 +53,8 @@ class Addresses:
                 paths.append(text)
         if paths:
             await self._walk(paths)
-        if register:
-            found = [text for text in new if text in self._nodes]
+        found = [text for text in asked if text in self._nodes and text not in self._registered] if register else []
+        if found:
             nodes = await self._services.register([self._nodes[text] for text in found])
             self._registered |= dict(zip(found, nodes, strict=True))
 
@@ -81,10 +82,13 @@ class Addresses:
         return 0 if text in self._nodes else self._failed.get(text, (NO_MATCH, 0.0))[0]
 
     def forget(self, text: str) -> None:
-        """The node is gone; the browse path may lead to another one by now, at once."""
+        """The node is gone; the browse path may lead to another one by now, at once. As it was registered it will not come
+        back, so it is read by its own id from now on."""
         if is_browse_path(text):
             self._nodes.pop(text, None)
             self._registered.pop(text, None)
+        elif text in self._registered:
+            self._registered[text] = self._nodes[text]
 
     def retry(self, texts: Iterable[str]) -> None:
         """Ask for these again at the next `resolve`."""

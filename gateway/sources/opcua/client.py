@@ -16,8 +16,9 @@ import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UaClient
-from asyncua.client.ua_session import UaSession
+from asyncua.client.ua_session import SessionState, UaSession
 from asyncua.common.utils import Buffer
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
@@ -34,7 +35,7 @@ from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.responses import read_publish, read_republish, read_values
 from gateway.sources.opcua.services import Services, expect
-from gateway.sources.opcua.session import open_channel, open_session
+from gateway.sources.opcua.session import open_channel, open_session, resume_session
 from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, NODE_UNKNOWN, is_good, status_name
 from gateway.sources.opcua.structures import Types
 from gateway.sources.opcua.subscribing import Subscriptions, value_of
@@ -90,10 +91,11 @@ class AsyncuaConnection:
         self.check_s = CHECK_S
         self.traffic = Traffic()
         self.has_session = False
+        self.left_behind = False
         self._config = config
         self._clock = clock
         self._timeout_s = config.timeout / 1e9
-        self._client = Client(config.url, timeout=self._timeout_s)
+        self._client = self._new_client()
         self._session = _Session(self._client.uaclient)
         self._client.uaclient.session = self._session
         self.services = Services(self._session)
@@ -114,11 +116,15 @@ class AsyncuaConnection:
         """See `Connection.keepalive_s`."""
         return self._subscriptions.keepalive_s
 
+    def _new_client(self) -> Client:
+        client = Client(self._config.url, timeout=self._timeout_s)
+        client.name = client.description = "gateway"
+        client.session_timeout = self._config.session_timeout // 1_000_000
+        return client
+
     async def open(self) -> None:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
         client, config = self._client, self._config
-        client.name = client.description = "gateway"
-        client.session_timeout = config.session_timeout // 1_000_000
         with translated(f"cannot connect to {config.url}"):
             offer = await open_channel(client, config)
             self._channel_opened_s = self._clock.monotonic()
@@ -184,6 +190,8 @@ class AsyncuaConnection:
 
     def _take(self, told: Notification) -> None:
         self._ended, lost = told.status, told.lost
+        if any(event.notifier >= len(self._config.events) for event in told.events):
+            raise NotConnected("the server sent an event for a client handle that it was never given")
         events: Sequence[EventFields] = told.events
         for columns in told.changes or [columns_of([], 0)]:
             if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
@@ -277,14 +285,44 @@ class AsyncuaConnection:
                 self._client.uaclient.revolve_security_token()
             self._channel_opened_s = self._clock.monotonic()
 
+    async def revive(self) -> bool:
+        """See `Connection.revive`. A new client for the session, whose subscription, items and numbering stay."""
+        before, self._client = self._client, self._new_client()
+        self._client.uaclient.session = self._session
+        self._session.move(self._client.uaclient)
+        try:
+            with translated(f"cannot connect to {self._config.url}"):
+                await open_channel(self._client, self._config)
+                self._channel_opened_s = self._clock.monotonic()
+                self.has_session = await resume_session(self._client, before, self._config)
+        except BaseException as error:
+            self.abort()
+            self._client = before
+            if isinstance(error, ServiceFault):
+                raise NotConnected(f"{self._config.url} refuses: {error}") from None
+            raise
+        if not self.has_session:
+            self.left_behind = False
+            await self.close()
+            return False
+        self._publishing.revive()
+        return True
+
     async def close(self) -> None:
         """See `Connection.close`."""
         await self._publishing.close()
+        protocol = self._client.uaclient.protocol
+        self.left_behind = self.has_session
         try:
             async with asyncio.timeout(CLOSE_S):
-                await self._client.uaclient.close_session(True)
+                if protocol is not None and not protocol.is_closed:
+                    await self._client.uaclient.close_session(True)
+                    self.left_behind = False
                 await self._client.close_secure_channel()
             self._client.disconnect_socket()
+        except UaStatusCodeError as error:
+            self.left_behind = False
+            log.debug("%s: the session was gone already: %s", self._config.name, error)
         except Exception as error:  # noqa: BLE001 - whatever asyncua raises, the socket goes next
             log.debug("%s: the session was not closed properly: %s", self._config.name, error)
         finally:
@@ -306,6 +344,11 @@ class _Session(UaSession):
         self.types = Types()
         self.learn: Callable[[], Awaitable[None]] = _nothing
         self._in_order = asyncio.Lock()
+
+    def move(self, client: UaClient) -> None:
+        """To another transport; the token stays, everything else is as it was before the session was activated."""
+        self._client = client
+        self._set_state(SessionState.CREATED)
 
     def ensure_publish_loop(self) -> None:
         """Not wanted: the connection keeps several publish requests in flight and hides no error."""

@@ -129,7 +129,8 @@ class Standing:
 
 
 class Connection(Protocol):
-    """One session with one server, open from `Connect` to `close`. Calls may overlap, except with themselves.
+    """One session with one server, open from `Connect` to `close`. Calls may overlap, but `add_items`, `add_events` and
+    `next_values` not with themselves.
 
     Every call raises NotConnected once session, subscription or transport is gone or a request stays unanswered;
     a service that the server refuses costs only the items it was asked for, as their status.
@@ -144,6 +145,8 @@ class Connection(Protocol):
     check_s: float
     """How often `check` wants to be called: session and channel live only as long as the server granted."""
     traffic: Traffic
+    left_behind: bool
+    """After `close`: the server could not be told, so that it keeps the session, and everything in it, for a while."""
 
     async def add_items(self, items: Sequence[Item]) -> list[int]:
         """Watch nodes, each in a subscription of its publishing interval. Returns one status code per item, in order.
@@ -201,6 +204,12 @@ class Connection(Protocol):
 
     async def check(self) -> None:
         """Prove that the server answers, and renew what expires. To be called every `check_s` seconds."""
+        ...
+
+    async def revive(self) -> bool:
+        """Open again after `close` has left a session behind: the same session over a new channel, with the same monitored
+        items. What these had to say meanwhile waits on the server, as far as its queues reach. False when the server has
+        forgotten it; then nothing is open. Raises NotConnected when the server cannot be reached: may be called again."""
         ...
 
     async def close(self) -> None:

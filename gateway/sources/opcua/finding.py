@@ -79,13 +79,14 @@ def _rows(text: str) -> dict[str, tuple[str, ...]]:
     return {row[0]: tuple(row[1:]) for row in [*csv.reader(io.StringIO(text))][1:] if row}
 
 
-async def find(device: OpcUaDevice, clock: Clock) -> bool:
-    """Ask the server and keep what it says; True when that is news. Raises NotConnected."""
+async def find(device: OpcUaDevice, clock: Clock) -> Change | None:
+    """Ask the server and keep what it says; returns what is new in it, None for nothing. Raises NotConnected."""
     from gateway.sources.opcua.client import connect
+    from gateway.sources.opcua.redundancy import Servers
 
-    connection = await connect(device.model_copy(update={"mode": "poll"}), clock)
+    connection = await Servers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
     try:
         tags, cut = await connection.find(device.browse)
     finally:
         await connection.close()
-    return keep(device, tags, cut=cut) is not None
+    return keep(device, tags, cut=cut)

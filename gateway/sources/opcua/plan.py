@@ -21,6 +21,7 @@ def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
     who = f"user {device.username}" if device.username is not None else "anonymous"
     lines = [f"{device.name}: OPC UA {device.url}, {who}, security {device.security}"]
     lines += [f"  or {url}" for url in device.urls]
+    lines += [f"  browse {one.root}: {', '.join(one.include)}; found tags are among those below" for one in device.browse]
     items = Tagging(device, tags).items
     intervals = sorted({item.publishing_ns for item in items})
     for interval in intervals:
@@ -29,6 +30,11 @@ def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
             lines.append(f"  poll: {len(group)} nodes every {_seconds(interval)}")
         else:
             lines += _subscription_lines(interval, group)
+    lines += [f"  events of {one.notifier} from severity {one.severity}" for one in device.events]
+    if device.history:
+        lines.append(
+            f"  history is read back, {_seconds(device.history_most)} and {device.history_samples} samples a node at most"
+        )
     lines += [f"  {tag.name} <- {tag.node}{_part(tag)}" for tag in tags[:_LISTED]]
     if len(tags) > _LISTED:
         lines.append(f"  and {len(tags) - _LISTED} more")

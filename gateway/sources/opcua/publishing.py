@@ -92,6 +92,10 @@ class Publishing:
                 await self._wait()
         return self._ready.popleft()
 
+    def revive(self) -> None:
+        """The session lives on over another channel: what is numbered, acknowledged and waiting stays; after the failure."""
+        self._failure = None
+
     async def close(self) -> None:
         """Forget the requests in flight."""
         requests, self._requests = self._requests, set()
@@ -120,6 +124,9 @@ class Publishing:
         except WireError as error:
             # The next one shows the gap in the numbers.
             log.warning("%s: a notification cannot be decoded: %s", self._name, error)
+        except BaseException:
+            self._acks += acks
+            raise
         else:
             self._traffic.publish_ms = (self._clock.monotonic() - sent_s) * 1e3
             self._receive(told)

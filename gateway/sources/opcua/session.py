@@ -131,6 +131,23 @@ async def _create_session(client: Client, config: OpcUaDevice, offer: Offer | No
         raise
 
 
+async def resume_session(client: Client, before: Client, config: OpcUaDevice) -> bool:
+    """Activate over this client's new channel the session of a client whose channel was lost (Part 4, 6.7). False when the
+    server will not have it. Raises what asyncua raises where nothing is answered."""
+    policy, session = client.security_policy, client.uaclient.session
+    policy.peer_certificate = policy.peer_certificate or before.security_policy.peer_certificate
+    client._server_nonce, client._policy_ids = before._server_nonce, before._policy_ids
+    client.session_timeout = before.session_timeout
+    client.user_certificate, client.user_private_key = before.user_certificate, before.user_private_key
+    session.rebind_authentication_token()
+    password = config.password.get_secret_value() if config.password else None
+    try:
+        await client.activate_session(username=config.username, password=password, certificate=client.user_certificate)
+    except UaStatusCodeError:
+        return False
+    return True
+
+
 def _admit(offer: Offer, config: OpcUaDevice) -> Own:
     """The own certificate, if the server's is trusted. Raises NotConnected."""
     pki, now = Pki(config.pki), datetime.now(UTC)

@@ -15,10 +15,10 @@ from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.alarms import Alarms
+from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
-from gateway.sources.opcua.finding import NotFound, keep
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
@@ -43,7 +43,6 @@ CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
 GRACE_S: Final = 0.5
-FIRST_COMPARE_S: Final = 30.0
 EVENTS_RETRY_S: Final = 60.0
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
@@ -73,6 +72,7 @@ class OpcUaSource:
         self._items = self._tagging.items
         self._polled: set[int] = set()
         self._connection: Connection | None = None
+        self._left: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._statistics = Statistics()
@@ -83,8 +83,7 @@ class OpcUaSource:
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
         self._events_due_s = math.inf
         self._adding = asyncio.Lock()
-        refresh_s = self._config.refresh / 1e9
-        self._compared_s = clock.monotonic() - refresh_s + min(refresh_s, FIRST_COMPARE_S)
+        self._comparison = Comparison(self._config, entry.number, clock)
         self._reset()
 
     def _reset(self) -> None:
@@ -99,20 +98,46 @@ class OpcUaSource:
         return (self._number,)
 
     async def open(self) -> None:
-        """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`."""
+        """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`.
+
+        A session that could not be closed when its channel was lost is taken over, so that there are never two.
+        """
+        if await self._revived():
+            self._start()
+            return
         self._reset()
         self._connection = await self._servers.open()
-        self._statistics.opened(self._clock.monotonic())
-        if self._gaps is not None:
-            self._gaps.begin()
+        self._begin()
         self._polled = set()
         if self._config.mode == "subscribe":
-            self._silence.begin(self._clock.monotonic())
             await self._watch_nodes(self._connection, self._items)
             await self._watch_events(self._connection)
             self._tell()
         else:
             self._polled = {item.row for item in self._items}
+        self._start()
+
+    async def _revived(self) -> bool:
+        left = self._left
+        if left is None or not await left.revive():
+            self._left = None
+            return False
+        self._connection, self._left = left, None
+        self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
+        self._begin()
+        self._tell()
+        return True
+
+    def _begin(self) -> None:
+        """A gap begins where something was heard last: what overflowed the server's queues meanwhile is in it, too."""
+        now_s = self._clock.monotonic()
+        self._statistics.opened(now_s)
+        self._silence.begin(now_s)
+        if self._gaps is not None:
+            self._gaps.begin()
+
+    def _start(self) -> None:
+        assert self._connection is not None
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
@@ -149,6 +174,7 @@ class OpcUaSource:
             if connection is not None:
                 self._statistics.closed(connection.traffic)
                 await connection.close()
+                self._left = connection if connection.left_behind and not self._servers.is_redundant else None
 
     async def _run(self, connection: Connection) -> None:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
@@ -156,8 +182,8 @@ class OpcUaSource:
             async with asyncio.TaskGroup() as group:
                 for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._polled}):
                     group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
-                if self._config.browse:
-                    group.create_task(self._compare(connection), name=f"opcua model {self._config.name}")
+                comparison = self._comparison.run(connection, self._inbox.report)
+                group.create_task(comparison, name=f"opcua model {self._config.name}")
                 group.create_task(self._label(connection), name=f"opcua labels {self._config.name}")
                 if subscribe:
                     group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
@@ -253,22 +279,6 @@ class OpcUaSource:
             block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
             if (told := self._labels.of(block)) is not None:
                 self._inbox.report(told)
-
-    async def _compare(self, connection: Connection) -> None:
-        """Whether the server's model has changed: now and then, and not more often because connections are lost."""
-        refresh_s = self._config.refresh / 1e9
-        while True:
-            await self._clock.sleep(self._compared_s + refresh_s - self._clock.monotonic())
-            self._compared_s = self._clock.monotonic()
-            try:
-                tags, cut = await connection.find(self._config.browse)
-                change = await asyncio.to_thread(keep, self._config, tags, cut=cut)
-            except NotFound as error:
-                log.warning("%s: the model cannot be compared: %s", self._config.name, error)
-                continue
-            if change is not None:
-                detail = change.detail() | {"severity": 300}
-                self._inbox.report(Event("model", self._clock.now_ns(), self._number, None, detail))
 
     async def _read_back(self, connection: Connection, gaps: Gaps) -> None:
         """Fill the gap from the server's history, once the first values say where it ends; only with believable times."""

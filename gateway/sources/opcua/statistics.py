@@ -34,6 +34,7 @@ class Statistics:
         """It is not any more."""
         self._opened_s = None
         self.republished += traffic.republished
+        traffic.republished = 0
 
     def report(self, url: str, traffic: Traffic | None, bad: Counter[int], now_s: float) -> dict[str, float | str]:
         """traffic: of the connection that is open. bad: items by the bad status that they have at present."""

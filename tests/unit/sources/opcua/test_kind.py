@@ -26,6 +26,11 @@ def test_the_plan_of_a_poll_with_many_tags_is_short():
     assert len(lines) == 23
 
 
+def test_the_plan_shows_what_is_browsed():
+    lines = KIND.plan([entry(1, browse={"root": "/Objects/2:Line", "include": ["a*", "b"]})])
+    assert lines[1] == "  browse /Objects/2:Line: a*, b; found tags are among those below"
+
+
 def test_intervals_are_known_only_for_polls():
     subscribed, polled = entry(1), entry(1, mode="poll")
     assert KIND.interval_ns(subscribed.config, subscribed.tags[0]) == 0
@@ -34,6 +39,13 @@ def test_intervals_are_known_only_for_polls():
 
 def test_one_source_per_device():
     assert [source.devices for source in KIND.build([entry(1), entry(1)], SystemClock())] == [(0,), (0,)]
+
+
+def test_the_plan_names_further_servers_events_and_history():
+    lines = KIND.plan([entry(1, urls=["opc.tcp://b"], events=[{"severity": 500}], history=True)])
+    assert "  or opc.tcp://b:4840" in lines
+    assert "  events of i=2253 from severity 500" in lines
+    assert "  history is read back, 3600s and 10000 samples a node at most" in lines
 
 
 def test_the_plan_shows_groups_and_parts():

@@ -287,3 +287,44 @@ async def test_read_is_cancelled_at_once_and_loses_nothing(clock, server):
         await reader
     assert (await next_block(made)).value.tolist() == [1.0]
     await made.close()
+
+
+async def test_a_session_left_behind_is_taken_over_with_its_items(clock, server):
+    server.refused["ns=1;s=v1"] = BAD_NODE_ID_UNKNOWN
+    made = await opened(clock, server)
+    server.left_behind = True
+    await made.close()
+    server.publish(values([0], [5.0]))
+    await made.open()
+    assert (server.revived, server.added, server.closed) == (1, [[0, 1, 2]], False)
+    assert "1 of 3 nodes refused" in (await made.read()).reason, "what was known of the nodes still holds"
+    assert (await next_block(made)).value.tolist() == [5.0]
+    assert made.stats()[0]["reconnects"] == 1
+    await made.close()
+
+
+async def test_a_session_that_the_server_forgot_is_made_anew(clock, server):
+    made = await opened(clock, server)
+    server.left_behind, server.knows_session = True, False
+    await made.close()
+    await made.open()
+    assert (server.revived, server.added) == (1, [[0, 1, 2], [0, 1, 2]])
+    server.left_behind = False
+    await made.close()
+    await made.open()
+    assert server.revived == 1
+    await made.close()
+
+
+async def test_a_server_that_is_away_keeps_what_was_left_behind(clock, server):
+    made = await opened(clock, server)
+    server.left_behind, server.failure = True, NotConnected("cannot connect")
+    await made.close()
+    for _ in range(2):
+        with pytest.raises(NotConnected, match="cannot connect"):
+            await made.open()
+        await made.close()
+    server.failure = None
+    await made.open()
+    assert server.added == [[0, 1, 2]]
+    await made.close()
