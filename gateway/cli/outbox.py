@@ -118,7 +118,7 @@ def _age(seconds: int | None) -> str:
     return f"{seconds} s"
 
 
-def export(path: Path, target: str, key_file: str) -> int:
+def export(path: Path, target: str, key_file: str = "") -> int:
     """Write every readable message as one JSON line to a new file, `-` for standard output; the outbox keeps them. path: an
     outbox, its configuration folder, or the file beside it with what the broker refused."""
     if path.is_file() and is_refused_file(path):
