@@ -1,10 +1,10 @@
 """paho's client, made ready: the protocol engine of one connection. With `link.py` the only file that knows paho."""
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -17,6 +17,9 @@ from gateway.sinks.mqtt.wire import Connected, connect_wire
 
 _properties: Any = Properties  # its constructor has no types
 _SECOND_NS = 1_000_000_000
+_FAILURE = 0x80
+_SUCCESS = ReasonCode(PacketTypes.PUBACK)
+_NOTHING = _properties(PacketTypes.PUBACK)
 
 
 def _let_brokers_refuse() -> None:
@@ -59,6 +62,18 @@ class Engine(mqtt.Client):
         properties.SessionExpiryInterval = config.session_expiry // _SECOND_NS
         clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
         self.connect("-", 1, config.keepalive // _SECOND_NS, clean_start=clean, properties=properties if v5 else None)
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        """A PUBACK that says success and nothing else (MQTT 5.0, 3.4.2.1) needs none of the objects that paho makes of one."""
+        packet = self._in_packet["packet"]
+        has_properties = len(packet) > 4 or (len(packet) == 4 and packet[3] > 0)
+        if cmd != "PUBACK" or len(packet) < 2 or has_properties or (len(packet) > 2 and packet[2] >= _FAILURE):
+            return super()._handle_pubackcomp(cmd)
+        packet_id = int.from_bytes(packet[:2], "big")
+        with self._out_message_mutex:
+            if packet_id in self._out_messages:
+                return self._do_on_publish(packet_id, _SUCCESS, _NOTHING)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _create_socket(self) -> Any:
         """Called by paho in `connect`; the name and port given there mean nothing."""
