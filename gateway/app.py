@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import random
 import secrets
 import signal
 from collections import defaultdict
@@ -12,6 +11,7 @@ from typing import Any
 import structlog
 
 from gateway import __version__
+from gateway.core.backoff import start_delay_s
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import Event, Loss, Message
@@ -47,7 +47,6 @@ _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
 _FIND_S = 30.0
 _NAMED = 3
-_POWER_CUT_S = 300.0
 
 
 def new_boot(clock: Clock) -> str:
@@ -100,7 +99,7 @@ class Gateway:
             set_live=self.outbox.set_live,
             tries=root.mqtt.tries,
             status_type=JSON,
-            first_delay_s=_first_delay_s(clock, root.mqtt.start_spread / 1e9),
+            first_delay_s=start_delay_s(clock.monotonic(), root.mqtt.spread_s),
             session=node,
             subscriber=self.client,
         )
@@ -222,12 +221,6 @@ def _will_of(node: SparkplugNode) -> Callable[[], Will]:
 def _expiring(layout: Layout, config: MqttConfig) -> Layout:
     expiry_s = config.expiry // 1_000_000_000
     return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
-
-
-def _first_delay_s(clock: Clock, most_s: float) -> float:
-    """Drawn at random when the machine has just started (on Linux monotonic time counts from there): after a power cut many
-    gateways do. A restart of the service alone does not wait."""
-    return random.uniform(0, most_s) if clock.monotonic() < _POWER_CUT_S else 0.0
 
 
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:

@@ -58,6 +58,7 @@ def trust(
     except (OSError, ValueError) as error:
         raise _failed(error) from None
     typer.echo(f"trusted: {certificate.subject.rfc4514_string()}, SHA-256 {fingerprint(certificate)}, in {target}")
+    typer.echo("the server must trust this gateway as well: gateway cert show", err=True)
 
 
 @app.command()

@@ -20,7 +20,6 @@ from gateway.cli.render import Screen, clean, console
 from gateway.cli.verdict import unproven
 from gateway.core.errors import ConfigError, GatewayError, NotConnected
 from gateway.demo.scene import Scene, shipped_config
-from gateway.encoding.topics import CONTRACT_VERSION
 from gateway.settings import Settings
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
@@ -64,7 +63,9 @@ class _Seen:
             self.devices.add(incoming.device)
         elif incoming.kind == "event" and incoming.body["kind"] in ("alarm", "anomaly"):
             self.alarms += 1
-        elif incoming.kind == "status" and incoming.body["state"] == "offline":
+        elif (incoming.kind == "status" and incoming.body["state"] == "offline") or (
+            incoming.kind == "death" and not incoming.device
+        ):
             self.goodbye.set()
 
 
@@ -87,7 +88,7 @@ class _Demo:
             client = MqttClient(MqttConfig.model_validate({"url": scene.broker_url}))
             try:
                 await client.open()
-                await client.subscribe(f"{root}/{CONTRACT_VERSION}/#")
+                await client.subscribe("#")  # nobody else is at this broker, and a layout may have any topics
                 self._welcome(scene)
                 receiving = asyncio.create_task(self._receive(client, reading), name="subscriber")
                 await self._play(scene, receiving, stop)

@@ -34,6 +34,9 @@ DEFAULT_CONFIG = Path("config")
 
 Security = Annotated[str, typer.Option(help="OPC UA, as in a device file: auto, none, or a policy's name.")]
 SecurityMode = Annotated[str, typer.Option(metavar="MODE", help="OPC UA: SignAndEncrypt or Sign.")]
+CheckHost = Annotated[
+    bool, typer.Option("--check-host/--no-check-host", help="OPC UA: the server's certificate must name the URL's host.")
+]
 OpcUaUser = Annotated[
     str, typer.Option("--username", show_default=False, help="OPC UA; the password comes from GATEWAY_OPCUA_PASSWORD.")
 ]
@@ -125,6 +128,7 @@ def read(
     security: Security = "auto",
     security_mode: SecurityMode = "SignAndEncrypt",
     username: OpcUaUser = "",
+    check_host: CheckHost = True,
     pki: cert.Folder = cert.DEFAULT,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
@@ -143,7 +147,9 @@ def read(
     if what.startswith("opc.tcp:"):  # each of these ends the command
         from gateway.cli.opcua import device, nodes, read_opcua
 
-        server = device(what, **_login(security, security_mode, username, pki), timeout=timeout and f"{timeout:.3f}s")
+        server = device(
+            what, **_login(security, security_mode, username, check_host, pki), timeout=timeout and f"{timeout:.3f}s"
+        )
         if not tags:
             raise typer.BadParameter('expected NodeIds or browse paths, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
         _print(lambda: read_opcua(server, nodes(tags)))
@@ -236,6 +242,7 @@ def browse(
     security: Security = "auto",
     security_mode: SecurityMode = "SignAndEncrypt",
     username: OpcUaUser = "",
+    check_host: CheckHost = True,
     pki: cert.Folder = cert.DEFAULT,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
@@ -252,13 +259,16 @@ def browse(
     if "://" not in what:
         _print(lambda: find(config, what))
     wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type)
-    server = device(what, **_login(security, security_mode, username, pki))
+    server = device(what, **_login(security, security_mode, username, check_host, pki))
     _print(lambda: run_browse(server, wanted, most, as_csv=csv))
 
 
-def _login(security: str, mode: str, username: str, pki: Path) -> dict[str, str | None]:
-    password = os.environ.get("GATEWAY_OPCUA_PASSWORD", "") if username else None
-    return {"security": security, "security_mode": mode, "username": username, "password": password, "pki": str(pki)}
+def _login(security: str, mode: str, username: str, check_host: bool, pki: Path) -> dict[str, str | bool | None]:
+    password = os.environ.get("GATEWAY_OPCUA_PASSWORD") if username else None
+    if username and password is None:
+        raise typer.BadParameter("there is no password: set GATEWAY_OPCUA_PASSWORD", param_hint="--username")
+    keys = {"security": security, "security_mode": mode, "username": username, "password": password, "pki": str(pki)}
+    return keys | {"check_host": None if check_host else False}
 
 
 @app.command()
@@ -315,27 +325,31 @@ app.add_typer(outbox, name="outbox")
 OutboxKey = Annotated[
     str, typer.Option(metavar="KEY", envvar="GATEWAY__OUTBOX__KEY_FILE", show_default=False, help="As outbox.key_file.")
 ]
-OutboxFile = Annotated[Path, typer.Argument(metavar="FILE", help="The database: outbox.path of gateway.yaml.")]
+OutboxFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The database, or the configuration folder that names it (and its key).")
+]
 
 
 @outbox.command("stats")
-def outbox_stats(file: OutboxFile, key_file: OutboxKey = "") -> None:
-    """Print what waits, by lane, and the losses not yet announced. Exit code 2 when the file cannot be read."""
+def outbox_stats(
+    file: OutboxFile, json: Annotated[bool, typer.Option("--json", help="For machines.")] = False, key_file: OutboxKey = ""
+) -> None:
+    """Print what waits, by lane, how old it is, and the losses not yet announced. Exit code 2 when it cannot be read."""
     from gateway.cli.outbox import stats
 
-    raise typer.Exit(stats(file, key_file))
+    _print(lambda: stats(file, key_file, json))
 
 
 @outbox.command("export")
 def outbox_export(
     file: OutboxFile,
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A new file of JSON lines.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file of JSON lines; - is standard output.")],
     key_file: OutboxKey = "",
 ) -> None:
     """Write all that waits as JSON lines. Exit codes: 0, 1 when some rows are unreadable, 2 when the file or target is."""
     from gateway.cli.outbox import export
 
-    raise typer.Exit(export(file, target, key_file))
+    _print(lambda: export(file, target, key_file))
 
 
 @outbox.command("verify")
@@ -346,7 +360,7 @@ def outbox_verify(file: OutboxFile, key_file: OutboxKey = "") -> None:
     """
     from gateway.cli.outbox import verify
 
-    raise typer.Exit(verify(file, key_file))
+    _print(lambda: verify(file, key_file))
 
 
 @outbox.command("peek")
@@ -359,4 +373,4 @@ def outbox_peek(
     """Show the newest messages of each topic. Exit code 2 when the file cannot be read."""
     from gateway.cli.outbox import peek
 
-    raise typer.Exit(peek(file, count, whole, key_file))
+    _print(lambda: peek(file, count, whole, key_file))

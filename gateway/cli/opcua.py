@@ -18,6 +18,7 @@ from gateway.core.errors import ConfigError, NotConnected
 from gateway.settings import load
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.endpoints import STRONG
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
@@ -25,7 +26,7 @@ _LONGEST_VALUE = 60
 
 def device(url: str, **keys: object) -> OpcUaDevice:
     """The model of a server given by options; exits with code 2 when they are wrong."""
-    given = {key: value for key, value in keys.items() if value is not None and (value or key == "password")}
+    given = {key: value for key, value in keys.items() if value is not None and (value != "" or key == "password")}
     try:
         return OpcUaDevice.model_validate({"name": "server", "protocol": "opcua", "url": url, **given})
     except ValidationError as error:
@@ -52,6 +53,10 @@ def discover(url: str) -> int:
             f"{offer.policy} {offer.mode}  {offer.url}\n    application  {offer.application_uri}\n    login        {logins}"
         )
         typer.echo(f"    certificate  {shown}")
+    kinds = {token.kind for offer in offers for token in offer.tokens}
+    login = "" if "anonymous" in kinds else " --username NAME"
+    secure = "" if {offer.policy for offer in offers} & set(STRONG) else " --security none"
+    typer.echo(f"next: gateway browse {url}{login}{secure}", err=True)
     return 0
 
 
@@ -104,6 +109,7 @@ async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
             tags, cut = await walker(connection).find([wanted.model_copy(update={"most": most})])
     typer.echo(tag_file((tag.path, tag.node, tag.unit) for tag in tags), nl=False)
     typer.echo(f"{len(tags)} tags; variables that are no single numbers were left out", err=True)
+    typer.echo(f"next: protocol: opcua, url: {config.url} and tag_file: in a file of config/devices/", err=True)
     return _cut(cut, most)
 
 
@@ -122,6 +128,7 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     for node in found[:most]:
         branches[node.path] = branches.get(node.path[:-1], tree).add(_line(node))
     Output().print(tree)
+    typer.echo("next: the same with --csv > config/tags/NAME.csv writes a tag file", err=True)
     return _cut(len(found) > most, most)
 
 

@@ -1,25 +1,33 @@
 """`gateway outbox`: what waits, in numbers, to look at, as JSON lines, and whether it is whole."""
 
 import base64
-from collections.abc import Callable, Sequence
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import IO, Any, Final
 
 import orjson
 import typer
-from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 
 from gateway.cli.holdings import Holding, holdings
 from gateway.cli.ledger import Spans
+from gateway.cli.output import Output
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.render import clean
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.messages import Lane, Message
 from gateway.encoding.encoder import Encoder
 from gateway.outbox.looking import Look, looking
+from gateway.outbox.losses import THINNED
 from gateway.outbox.records import LOSS_LANE
+from gateway.outbox.refused import is_refused_file, opened
+from gateway.outbox.sealing import seal_of
+from gateway.settings import load
 
 EXIT_DAMAGED: Final = 1
 
@@ -29,27 +37,108 @@ _PEEK_CHARACTERS: Final = 400
 _NAMES: Final = {-1: "loss", **{int(lane): lane.name.lower() for lane in Lane}}
 
 
-def stats(path: Path, key_file: str = "") -> int:
-    """Print what waits, by lane, and the losses not yet announced, as JSON."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which outbox. key_file, max_bytes: as configured; empty and 0 when only the file is known."""
 
-    def show(look: Look) -> int:
-        lanes = {_NAMES[lane]: {"messages": n, "payload_bytes": size} for lane, (n, size) in look.totals().items()}
+    file: Path
+    key_file: str = ""
+    max_bytes: int = 0
+
+    @classmethod
+    def of(cls, path: Path, key_file: str) -> "Place":
+        """From the database or the configuration folder that names it. Raises ConfigError."""
+        if not path.is_dir():
+            return cls(path, key_file)
+        config = load(path).root.outbox
+        return cls(config.path, key_file or config.key_file, config.max_bytes)
+
+
+def stats(path: Path, key_file: str, as_json: bool) -> int:
+    """Print what waits: by lane how many, how large, how old; the files; losses not yet announced."""
+
+    def show(look: Look, place: Place) -> int:
+        now_ms, oldest = time.time_ns() // 1_000_000, look.oldest_ms()
+        lanes = {
+            _NAMES[lane]: {
+                "messages": n,
+                "kept_bytes": size,
+                "oldest_s": None if (start := oldest[lane]) is None else max(0, now_ms - start) // 1000,
+            }
+            for lane, (n, size) in sorted(look.totals().items())
+        }
         losses = look.losses()
-        said = {"lanes": lanes, "unannounced_losses": len(losses), "unannounced_lost": sum(x.count for x in losses)}
-        typer.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+        said = {
+            "lanes": lanes,
+            "file_bytes": look.file_bytes(),
+            "max_bytes": place.max_bytes or None,
+            "encrypted": look.encrypted,
+            "unannounced_losses": len(losses),
+            "unannounced_lost": sum(x.count for x in losses if x.cause != THINNED),
+            "unannounced_merged": sum(x.count for x in losses if x.cause == THINNED),
+        }
+        if as_json:
+            typer.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+        else:
+            _print_stats(said, lanes)
         return 0
 
     return _with(path, key_file, show)
 
 
-def export(path: Path, target: Path, key_file: str = "") -> int:
-    """Write every readable message as one JSON line to a new file; nothing is removed from the outbox."""
+def _print_stats(said: Mapping[str, Any], lanes: Mapping[str, Mapping[str, Any]]) -> None:
+    console, table = Output(), Table()
+    table.add_column("lane")
+    for heading in ("messages", "kept", "oldest"):
+        table.add_column(heading, justify="right")
+    for name, row in lanes.items():
+        table.add_row(name, f"{row['messages']:,}", _size(row["kept_bytes"]), _age(row["oldest_s"]))
+    console.table(table)
+    ceiling = f" of {_size(said['max_bytes'])} (outbox.max_bytes)" if said["max_bytes"] else ""
+    console.print(f"files: {_size(said['file_bytes'])}{ceiling}{', payloads encrypted' if said['encrypted'] else ''}")
+    if said["unannounced_losses"]:
+        told = f"{said['unannounced_lost']} lost and {said['unannounced_merged']} merged"
+        console.print(f"not yet told: {told} messages in {said['unannounced_losses']} records")
 
-    def write(look: Look) -> int:
+
+def _size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _age(seconds: int | None) -> str:
+    if seconds is None:
+        return "-"
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def export(path: Path, target: str, key_file: str) -> int:
+    """Write every readable message as one JSON line to a new file, `-` for standard output; the outbox keeps them. path: an
+    outbox, its configuration folder, or the file beside it with what the broker refused."""
+    if path.is_file() and is_refused_file(path):
+        return _export_refused(path, target, key_file)
+
+    def write(look: Look, place: Place) -> int:
         if look.locked:
-            raise ConfigError(f"{path} is encrypted: name its key with --key-file")
+            raise ConfigError(f"{place.file} is encrypted: name its key with --key-file")
+        if target == "-":
+            return lines(look, sys.stdout.buffer)
+        try:
+            with Path(target).open("xb") as file:
+                return lines(look, file)
+        except FileExistsError:
+            raise ConfigError(f"{target} is there already: name a new file") from None
+
+    def lines(look: Look, file: IO[bytes]) -> int:
         total, broken = sum(n for n, _ in look.totals().values()), 0
-        with target.open("xb") as file, Progress(console=Console(stderr=True)) as progress:
+        console = Output(stderr=True)
+        with Progress(console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task("export", total=total)
             for found in look.rows():
                 if found.message is None:
@@ -57,16 +146,47 @@ def export(path: Path, target: Path, key_file: str = "") -> int:
                 else:
                     file.write(orjson.dumps(_line(found.message), option=orjson.OPT_APPEND_NEWLINE))
                 progress.advance(task)
+        file.flush()
         typer.echo(f"{total - broken} messages exported, {broken} unreadable", err=True)
         return EXIT_DAMAGED if broken else 0
 
     return _with(path, key_file, write)
 
 
-def verify(path: Path, key_file: str = "") -> int:
+def _export_refused(path: Path, target: str, key_file: str) -> int:
+    counts = {True: 0, False: 0}
+
+    def lines(file: IO[bytes]) -> None:
+        seal = seal_of(key_file)
+        with path.open("rb") as source:
+            for line in source:
+                try:
+                    file.write(orjson.dumps(opened(line, seal), option=orjson.OPT_APPEND_NEWLINE))
+                    counts[True] += 1
+                except (ValueError, KeyError, TypeError):
+                    counts[False] += 1
+
+    try:
+        if target == "-":
+            lines(sys.stdout.buffer)
+        else:
+            with Path(target).open("xb") as file:
+                lines(file)
+    except FileExistsError:
+        typer.echo(f"{target} is there already: name a new file", err=True)
+        return EXIT_CONFIG
+    except (GatewayError, OSError) as error:
+        typer.echo(str(error), err=True)
+        return EXIT_CONFIG
+    hint = "" if key_file or not counts[False] else "; if it is encrypted, name its key with --key-file"
+    typer.echo(f"{counts[True]} messages exported, {counts[False]} unreadable{hint}", err=True)
+    return EXIT_DAMAGED if counts[False] else 0
+
+
+def verify(path: Path, key_file: str) -> int:
     """Check every row, the kept totals, and that of no boot and topic a number is both there and declared lost."""
 
-    def check(look: Look) -> int:
+    def check(look: Look, _: Place) -> int:
         there: dict[tuple[str, str], Spans] = {}
         losses, rows, broken, twice = look.losses(), 0, 0, 0
         for found in look.rows():
@@ -105,10 +225,10 @@ def _spans(spans: Sequence[tuple[int, int]]) -> str:
     return some + (f" and {len(spans) - _MOST_SPANS} more" if len(spans) > _MOST_SPANS else "")
 
 
-def peek(path: Path, count: int, whole: bool, key_file: str = "") -> int:
+def peek(path: Path, count: int, whole: bool, key_file: str) -> int:
     """Print the newest `count` messages of each topic, the newest last; payloads are cut unless `whole`."""
 
-    def show(look: Look) -> int:
+    def show(look: Look, _: Place) -> int:
         for found in look.newest(count):
             if (m := found.message) is None:
                 typer.echo(f"row {found.id} is unreadable")
@@ -130,10 +250,13 @@ def _line(m: Message) -> dict[str, object]:
         return {**head, "payload_base64": base64.b64encode(m.payload).decode()}
 
 
-def _with(path: Path, key_file: str, work: Callable[[Look], int]) -> int:
+def _with(path: Path, key_file: str, work: Callable[[Look, Place], int]) -> int:
     try:
-        with looking(path, key_file) as look:
-            return work(look)
+        place = Place.of(path, key_file)
+        with looking(place.file, place.key_file) as look:
+            return work(look, place)
+    except BrokenPipeError:
+        raise  # the reader has gone: no fault
     except (GatewayError, OSError) as error:
         typer.echo(str(error), err=True)
         return EXIT_CONFIG

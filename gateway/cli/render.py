@@ -108,7 +108,8 @@ class Screen:
         bad = [name for name, tag in islice(tags.items(), 10_000) if tag.get("q") == "bad"]
         if bad:
             line.append(f"  {len(bad)} bad ({clean(tags[bad[0]].get('reason', 'no reason'))})", style="red")
-        for piece in self._values(incoming.device, self._remember(incoming)):
+        of_one_tag = "part" in incoming.body and len(tags) == 1  # layout tag: that one is what came
+        for piece in self._values(incoming.device, tags if of_one_tag else self._remember(incoming)):
             if line.cell_len + piece.cell_len > self._console.width:
                 break
             line.append_text(piece)
@@ -211,7 +212,7 @@ def _loss(body: Mapping[str, Any]) -> str:
 
 
 def _rest(body: Mapping[str, Any]) -> str:
-    known = ("boot", "seq", "ts", "hist", "kind", "severity", "device")
+    known = ("boot", "seq", "ts", "hist", "kind", "severity", "device", "stream")
     fields = islice(((key, value) for key, value in body.items() if key not in known), 10)
     return "  ".join(f"{clean(key, 24)} {number(value)}" for key, value in fields)
 

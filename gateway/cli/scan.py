@@ -21,6 +21,10 @@ def scan(url: str, units: tuple[int, int], last: int, per_s: float, timeout_s: f
     """Look and print; Ctrl-C ends it with what was found so far. Returns the exit code."""
     try:
         endpoint = parse(url)
+        if units[0] > units[1]:
+            raise ValueError(f"--first {units[0]} is after --last {units[1]}; expected a first unit up to the last")
+        if endpoint.is_bus and units[1] > 247:
+            raise ValueError(f"--last {units[1]} is no unit on a bus; expected up to 247")
     except ValueError as error:
         Output(stderr=True).print(f"[red]{escape(str(error))}[/]")
         return 2

@@ -2,6 +2,9 @@
 
 import random
 from collections.abc import Callable, Iterator
+from typing import Final
+
+_POWER_CUT_S: Final = 300.0
 
 
 def full_jitter(
@@ -16,3 +19,12 @@ def full_jitter(
     while True:
         yield uniform(end / 10, end)
         end = min(most_s, end * 2)
+
+
+def start_delay_s(up_s: float, most_s: float, uniform: Callable[[float, float], float] = random.uniform) -> float:
+    """How long the first attempt should wait: a random part of `most_s` when the machine has been up for less than five
+    minutes, since after a power cut many start together. A restart of the service alone does not wait.
+
+    up_s: since the machine started, which on Linux is what monotonic clocks count.
+    """
+    return uniform(0.0, most_s) if up_s < _POWER_CUT_S else 0.0

@@ -34,7 +34,8 @@ class Problem:
         place = f"{self.file}:{self.line}" if self.line else self.file
         key = f" {self.key}:" if self.key else ""
         expected = f" (expected {self.expected})" if self.expected else ""
-        return f"{place}:{key} {self.message}{expected}"
+        where = f"{place}:{key} " if place or key else ""
+        return f"{where}{self.message}{expected}"
 
 
 class ConfigError(GatewayError):

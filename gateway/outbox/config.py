@@ -13,13 +13,17 @@ from gateway.core.fields import (
     SizeBytes,
     default,
     duration_ns,
+    located,
     size_bytes,
 )
 
 
 def _key_file(value: str) -> str:
+    """A relative path counts from the configuration folder. Raises ValueError."""
     name = value.removeprefix("credential:")
-    if name != value and (not name or "/" in name):
+    if name == value:
+        return str(located(Path(value))) if value else value
+    if not name or "/" in name:
         raise ValueError(f"{value!r} names no credential; expected credential:NAME without a slash")
     return value
 

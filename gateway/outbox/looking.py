@@ -11,6 +11,7 @@ from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, is_sound
 from gateway.outbox.faults import translated
+from gateway.outbox.records import LANES_BY_WORTH
 from gateway.outbox.schema import VERSION, identify
 from gateway.outbox.sealing import seal_of
 
@@ -34,13 +35,25 @@ class Found:
 class Look:
     """One consistent view of a database, as of its opening."""
 
-    def __init__(self, db: sqlite3.Connection, coder: Coder) -> None:
-        self._db, self._coder = db, coder
+    def __init__(self, path: Path, db: sqlite3.Connection, coder: Coder) -> None:
+        self._path, self._db, self._coder = path, db, coder
+        self.encrypted = db.execute("SELECT count(*) FROM seal").fetchone()[0] > 0
 
     @property
     def locked(self) -> bool:
         """Payloads are encrypted and no key was given."""
-        return self._coder.seal is None and self._db.execute("SELECT count(*) FROM seal").fetchone()[0] > 0
+        return self.encrypted and self._coder.seal is None
+
+    def file_bytes(self) -> int:
+        """Size of the database and its write-ahead log."""
+        parts = (self._path.with_name(self._path.name + part) for part in ("", "-wal"))
+        return sum(part.stat().st_size for part in parts if part.exists())
+
+    def oldest_ms(self) -> dict[int, int | None]:
+        """Of each lane (-1: loss messages) the start of what came first, UTC; None where nothing waits."""
+        query = "SELECT start_ms FROM message WHERE lane = ? ORDER BY id LIMIT 1"
+        found = ((lane, self._db.execute(query, (int(lane),)).fetchone()) for lane in LANES_BY_WORTH)
+        return {int(lane): row[0] if row else None for lane, row in found}
 
     def totals(self) -> dict[int, tuple[int, int]]:
         """Messages and payload bytes by lane (-1: loss messages), as the gateway keeps them."""
@@ -110,4 +123,4 @@ def looking(path: Path, key_file: str = "") -> Iterator[Look]:
         proofs = db.execute("SELECT proof FROM seal").fetchall()
         if coder.seal is not None and not all(coder.seal.proves(proof) for (proof,) in proofs):
             raise ConfigError(f"outbox.key_file: {key_file} is not the key of {path}")
-        yield Look(db, coder)
+        yield Look(path, db, coder)

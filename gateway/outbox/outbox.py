@@ -97,6 +97,7 @@ class Outbox:
         self._lock.acquire()
         try:
             await self._writer.open()
+            self._refused.seal = self._writer.store.coder.seal
         except BaseException:
             self._lock.release()
             raise

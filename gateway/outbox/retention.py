@@ -43,9 +43,9 @@ def ceiling(config: OutboxConfig, usage: Usage) -> tuple[int, str]:
     return (allowed, "max_bytes") if allowed <= on_disk else (on_disk, "disk_free")
 
 
-def near(config: OutboxConfig, usage: Usage, need: int) -> bool:
+def near(config: OutboxConfig, usage: Usage) -> bool:
     """The ceiling is so near that windows are merged, so that it is not reached."""
-    return usage.used + need > ceiling(config, usage)[0] * NEAR
+    return usage.used > ceiling(config, usage)[0] * NEAR
 
 
 def shortage(config: OutboxConfig, usage: Usage, need: int) -> tuple[int, str]:

@@ -16,9 +16,12 @@ CLOCK_PATIENCE_S: Final = 600.0
 """After a start or a step of the wall clock nothing is too old for so long: a machine without a battery starts at any date,
 and what a wrong date drops is gone when the time server has answered."""
 
-MOST_STEPS: Final = 4
-"""Merges in one commit while the ceiling is near; four times as many when it is reached. A commit writes less than they take
-in, so dropping begins only when there is nothing left to merge."""
+STEPS_BEFORE_CEILING: Final = 4
+SHARE_OF_TIME: Final = 0.25
+"""Merges after each commit while the ceiling is near, and how much of the commit interval they may take, but for the last.
+They take in more than a commit writes, so dropping begins only when there is nothing left to merge."""
+
+STEPS_AT_CEILING: Final = 16
 
 _CLOCK_STEP_S: Final = 60.0
 _MINUTES_ONLY: Final = 1
@@ -45,26 +48,29 @@ class Room:
         return now >= self._next_look
 
     async def make(self, batch: Batch) -> bool:
-        """Merge when the ceiling is near; at the ceiling drop what is worth least until the batch fits.
-
-        False when there is nothing left to drop.
-        """
+        """At a ceiling merge, then drop what is worth least, until the batch fits. False when nothing is left to drop."""
         need, steps = needed(batch.inserts), 0
-        while batch.inserts and near(self._config, usage := self._store.usage(), need):
-            short, cause = shortage(self._config, usage, need)
-            if steps < (4 * MOST_STEPS if short else MOST_STEPS):
-                steps += 1
-                if (merged := await self._thinner.step(self._clock.now_ns() // 1_000_000)) is not None:
-                    await self._replace(merged)
-                    continue
+        while batch.inserts:
+            short, cause = shortage(self._config, self._store.usage(), need)
             if not short:
                 break
+            steps += 1
+            if steps <= STEPS_AT_CEILING and await self._merge():
+                continue
             victims = await self._store.oldest(short, footprint, self._memory.holds)
             if not victims:
                 return False
             await self._drop(victims, cause)
             self._thinner.restart()
         return True
+
+    async def prepare(self) -> None:
+        """Near a ceiling merge some windows, after a commit, so that the next ones find room and are not late for it."""
+        began, most_s = self._clock.monotonic(), self._config.commit_interval / 1e9 * SHARE_OF_TIME
+        for _ in range(STEPS_BEFORE_CEILING):
+            late = self._clock.monotonic() - began > most_s
+            if late or not near(self._config, self._store.usage()) or not await self._merge():
+                break
 
     async def expire(self) -> None:
         """Drop some of what is too old, or merge some of what is half as old; the next look is at once if there is more."""
@@ -86,6 +92,13 @@ class Room:
 
     def _offset_s(self) -> float:
         return self._clock.now_ns() / 1e9 - self._clock.monotonic()
+
+    async def _merge(self) -> bool:
+        """Merge some windows; False when there is nothing left to merge."""
+        merged = await self._thinner.step(self._clock.now_ns() // 1_000_000)
+        if merged is not None:
+            await self._replace(merged)
+        return merged is not None
 
     async def _drop(self, victims: Sequence[Row], cause: str) -> None:
         await self._write(victims, (), victims, cause)

@@ -1,25 +1,20 @@
-"""The database: the only file that knows aiosqlite."""
+"""What the database holds: messages, names, boots, losses, totals."""
 
 import asyncio
-import errno
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-import aiosqlite
-
-from gateway.core.errors import ConfigError, Retryable
+from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, checksum, is_sound
-from gateway.outbox.faults import DamagedError, MovedError, UnwritableError, translated
-from gateway.outbox.files import sync_folder
+from gateway.outbox.database import Database
+from gateway.outbox.faults import DamagedError, UnwritableError, translated
 from gateway.outbox.names import Names
-from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Usage, Wanted
-from gateway.outbox.schema import PAGE_BYTES, SETTINGS, SIGN, identify, steps
+from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Wanted
+from gateway.outbox.schema import SETTINGS, SIGN, identify, steps
 
 CHECKED_WHOLE_BYTES: Final = 16 * 2**20
 """Files up to this size are checked from end to end when they are opened; larger ones would delay the start."""
@@ -27,7 +22,6 @@ CHECKED_WHOLE_BYTES: Final = 16 * 2**20
 MOST_VICTIMS: Final = 20_000
 """Rows to give up in one transaction: bounds its memory and its share of the log."""
 
-_COPY_PAGES: Final = 4096
 _STEP_ROWS: Final = 64
 _SCAN_ROWS: Final = 500
 
@@ -52,37 +46,21 @@ _IN_LANE: Final = (
 )
 
 
-class Store:
-    """One open database file. No call overlaps another, and none may be cancelled half-way.
-
-    Every method raises Retryable when the disk refuses (full, read-only, locked, I/O error; nothing has changed then)
-    and DamagedError when the file is broken.
-    """
+class Store(Database):
+    """The outbox's database."""
 
     def __init__(self, path: Path, synchronous: str = "full") -> None:
+        super().__init__(path)
         self.coder = Coder()
         self.totals = Totals()
         self.losses: list[Loss] = []
         self.last_id = 0
-        self._path = path
         self._synchronous = f"PRAGMA synchronous = {synchronous}"
-        self._db: aiosqlite.Connection | None = None
         self._boot = 0
         self._boots = Names()
         self._topics = Names()
-        self._pages = (0, 0)
-        self._inode = 0
         self.untold: list[PreviousBoot] = []
         """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
-
-    @property
-    def is_open(self) -> bool:
-        return self._db is not None
-
-    @property
-    def disk_bytes(self) -> int:
-        """Size of the database file as of the last commit."""
-        return self._pages[0] * PAGE_BYTES
 
     async def open(self, boot: str, started_ms: int) -> PreviousBoot | None:
         """Open or make the file and enter this boot. Returns the boot before if it had no clean stop.
@@ -96,7 +74,7 @@ class Store:
             raise UnwritableError(f"{self._path}: {error.strerror}") from error
         try:
             with translated(sqlite3.SQLITE_ERROR):
-                self._db = await aiosqlite.connect(self._path, isolation_level=None)
+                await self._connect()
                 await self._prepare(known)
                 await self._take_stock()
                 return await self._enter(boot, started_ms)
@@ -121,13 +99,6 @@ class Store:
         # the header is read without SQLite before the next start, so it must not lag behind in the log
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
         await asyncio.to_thread(self._sync_folder)
-
-    def _sync_folder(self) -> None:
-        try:
-            sync_folder(self._path)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # a file system that knows no such thing
-                raise Retryable(f"{self._path.parent}: {error.strerror}") from error
 
     async def _check_seal(self) -> None:
         """Raises ConfigError when the file's payloads were encrypted with another key, or with one and there is none."""
@@ -277,54 +248,6 @@ class Store:
                 found += (m for row in await self._rows(_ONE, (id,)) if (m := self._read(row)[1]) is not None)
         return found
 
-    @property
-    def is_moved(self) -> bool:
-        """The file that is open is not at its path any more: SQLite would go on writing to nowhere."""
-        if self._db is None:
-            return False
-        try:
-            return os.stat(self._path).st_ino != self._inode
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False  # a write will tell
-
-    async def write_again(self, most_s: float) -> None:
-        """Copy the database that is open, but moved or deleted, to its path, where there is no file; the copy has then to be
-        opened. Raises also DamagedError when that takes longer than `most_s`; what was begun is removed."""
-        deadline = time.monotonic() + most_s
-
-        def in_time(*_: int) -> None:
-            if time.monotonic() > deadline:
-                raise DamagedError(f"the file was moved or deleted, and writing it again took longer than {most_s:g} s")
-
-        try:
-            with translated(), closing(sqlite3.connect(self._path, check_same_thread=False)) as copy:
-                await self._database.backup(copy, pages=_COPY_PAGES, progress=in_time)
-        except BaseException:
-            self._path.unlink(missing_ok=True)
-            raise
-
-    def usage(self) -> Usage:
-        """Bytes on disk as of the last commit, and what the file system has left at this moment."""
-        count, free = self._pages
-        if self.is_moved:
-            raise MovedError("the file was deleted or moved")
-        try:
-            room = os.statvfs(self._path.parent)
-            wal = self._path.with_name(self._path.name + "-wal")
-            log = wal.stat().st_size if wal.exists() else 0
-        except OSError as error:
-            raise Retryable(f"{self._path.parent}: {error.strerror}") from error
-        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log, room.f_bavail * room.f_frsize)
-
-    async def shrink(self) -> None:
-        """Give the file's unused space back. Cheap only when there are no messages."""
-        with translated():
-            await self._rows("VACUUM")
-            await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._pages = await self._measured()
-
     async def mark_clean(self) -> None:
         """Note that this boot stops as it should, and what it has told of the boots before is kept."""
         with translated():
@@ -334,34 +257,6 @@ class Store:
         """What this boot says of those before it is kept: the next one need not say it again."""
         with translated():
             await self._rows("UPDATE boot SET clean = 1 WHERE id <> ?", (self._boot,))
-
-    async def close(self) -> None:
-        """Close the file, whatever state it is in. Never raises."""
-        db, self._db = self._db, None
-        if db is not None:
-            try:
-                await db.close()
-            except sqlite3.Error:
-                return  # nothing to save: what was committed is on disk
-
-    @property
-    def _database(self) -> aiosqlite.Connection:
-        if self._db is None:
-            raise Retryable("the database is not open")
-        return self._db
-
-    async def _rows(self, sql: str, values: Iterable[object] = ()) -> list[Any]:
-        return list(await self._database.execute_fetchall(sql, values))
-
-    async def _many(self, sql: str, rows: Iterable[Iterable[object]]) -> None:
-        rows = list(rows)
-        if rows:
-            async with self._database.executemany(sql, rows):
-                pass
-
-    async def _measured(self) -> tuple[int, int]:
-        pages, unused = await self._rows("PRAGMA page_count"), await self._rows("PRAGMA freelist_count")
-        return pages[0][0], unused[0][0]
 
     def _row(self, columns: Any) -> Row:
         id, lane, topic, boot, seq, start_ms, end_ms, size = columns

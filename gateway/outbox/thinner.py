@@ -17,7 +17,7 @@ SPANS_MS: Final = (60_000, 600_000)
 """First within each minute, then within each ten minutes of wall time."""
 
 SCAN_ROWS: Final = 4_000
-STEP_BYTES: Final = 2**20
+STEP_BYTES: Final = 2**19
 GROUP_BYTES: Final = 2**18
 
 

@@ -183,6 +183,7 @@ class Writer:
         self.memory.committed(batch, self.live, self._clock.monotonic())
         self.ledger.saved(losses, settled)
         await self._tidy()
+        await self._room.prepare()
 
     async def _write_without_room(self, batch: Batch) -> None:
         """Deletions make room, so they are written when nothing else can be."""

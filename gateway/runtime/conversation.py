@@ -36,7 +36,7 @@ class Conversation:
         try:
             done, _ = await asyncio.wait({listening, waiting}, timeout=_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
             if not done:
-                log.info("waiting for the primary host")
+                log.warning("nothing is sent before the primary host is online", topics=list(self.session.subscriptions))
                 await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (listening, waiting):

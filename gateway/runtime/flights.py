@@ -106,8 +106,11 @@ class Flights:
         packets = self._layout.packets(delivery.message, hist=not delivery.live, most_bytes=self._sink.most_bytes)
         flight.left = self._usual = len(packets)
         self.sent += 1
+        alone = self._suspects.alone(delivery.message)
+        if len(packets) == 1 and not alone and not self._turn.locked() and len(self._flying) < self._limit:
+            self._launch(packets[0], flight)  # nearly always, and three times as fast
+            return
         async with self._turn:
-            alone = self._suspects.alone(delivery.message)
             if alone:
                 await self.all_landed()
             for packet in packets:

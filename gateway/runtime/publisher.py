@@ -226,8 +226,8 @@ class Publisher:
             await self._send_held()
 
     async def _send_held(self) -> None:
-        await self._flights.pause_over()  # one may have begun while the outbox had nothing
         while self._held:
+            await self._flights.pause_over()  # one may have begun while the outbox had nothing, or there was no room
             await self._flights.send(self._held.popleft())
 
     async def _tell_changes(self, told: asyncio.Future[None] | None) -> str:

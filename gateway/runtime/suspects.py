@@ -62,7 +62,7 @@ class Suspects:
     def accepted(self, message: Message) -> None:
         """The broker has it: cleared of everything."""
         self._passed += 1
-        if self._cases.pop(_key(message), None) is None:
+        if not self._cases or self._cases.pop(_key(message), None) is None:
             self._recent.append((message.topic, True))
 
     def refused(self, message: Message, now: float) -> Verdict:
@@ -98,12 +98,12 @@ class Suspects:
 
     def delay_s(self, message: Message, now: float) -> float:
         """How long it should wait yet."""
-        case = self._cases.get(_key(message))
+        case = self._cases.get(_key(message)) if self._cases else None
         return max(0.0, case.due - now) if case else 0.0
 
     def alone(self, message: Message) -> bool:
         """Nothing else may be in flight with it."""
-        case = self._cases.get(_key(message))
+        case = self._cases.get(_key(message)) if self._cases else None
         return case is not None and (case.breaks > 0 or case.crowd >= _CROWD)
 
     def record(self, message: Message, now: float) -> str:

@@ -148,7 +148,8 @@ class _Loader:
     def _check_secrets(self, root: Root) -> None:
         """Passwords that others can read, on disk or on their way."""
         for path in self.read:
-            if path.stat().st_mode & 0o004 and _SECRET.search(path.read_text("utf-8-sig")):
+            is_yaml = path.suffix in (".yaml", ".yml")
+            if is_yaml and path.stat().st_mode & 0o004 and _SECRET.search(path.read_text("utf-8", errors="replace")):
                 self.warnings.append(f"{path}: everybody on this machine can read its password: chmod o-r, or a variable")
         url = root.mqtt.addresses[0]
         if root.mqtt.password and not url.secure and url.host not in ("localhost", "127.0.0.1", "::1"):

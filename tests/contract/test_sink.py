@@ -142,3 +142,19 @@ async def test_close_never_raises_whatever_the_state(stand: Stand) -> None:
     assert await asyncio.wait_for(lost, 5)
     with pytest.raises(NotConnected):
         await stand.sink.publish("a", b"x")
+
+
+async def test_what_is_subscribed_is_heard_and_a_cut_ends_the_listening(stand: Stand) -> None:
+    """A layout that listens (Sparkplug) hears its topics; cancelling loses nothing; NotConnected once it is over."""
+    await stand.sink.open()
+    await stand.sink.subscribe("gateway/commands")
+    waiting = asyncio.ensure_future(stand.sink.receive())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await stand.sink.publish("gateway/commands", b"again")
+    async with asyncio.timeout(10):
+        heard = await stand.sink.receive()
+        assert (heard.topic, heard.payload) == ("gateway/commands", b"again")
+        stand.cut()
+        with pytest.raises(NotConnected):
+            await stand.sink.receive()

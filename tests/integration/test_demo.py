@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from gateway.demo.ports import PortTaken, chosen, is_free
 from gateway.demo.scene import shipped_config
 from gateway.kinds import KINDS
 from gateway.settings import load
+from tests.support.gateway import Subscriber
 from tests.support.network import free_port
 
 if not os.environ.get("CI"):
@@ -65,6 +67,12 @@ def test_ctrl_c_ends_everything_in_order(tmp_path):
     demo = Demo(tmp_path / "log")
     demo.says(" tags  oil_temp")
     children = demo.children()
+    port = int(re.search(r"gateway tail --broker mqtt://127.0.0.1:(\d+)", demo.text)[1])
+    with Subscriber(port) as subscriber:  # ends with an error if a message does not keep the published schema
+        until = time.monotonic() + 30
+        while len(subscriber.of("/window")) < 4:
+            assert time.monotonic() < until, demo.text
+            time.sleep(0.05)
     os.killpg(demo.process.pid, signal.SIGINT)
     assert demo.process.wait(30) == 0, demo.text
     assert "is offline" in demo.text
@@ -136,7 +144,7 @@ def test_a_second_demo_gets_other_ports():
 def test_a_killed_demo_leaves_nothing_behind(tmp_path):
     """SIGKILL of the demo: broker and gateway end by themselves."""
     demo = Demo(tmp_path / "log")
-    demo.says("tags")
+    demo.says(" tags  oil_temp")
     children = demo.children()
     assert len(children) == 2
     demo.process.kill()

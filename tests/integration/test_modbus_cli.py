@@ -117,6 +117,20 @@ async def test_a_scan_finds_units_and_their_ranges(port: int) -> None:
     assert "unit 2 answers" not in text
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tcp://127.0.0.1:1", "--first", "5", "--last", "4"], "--first 5 is after --last 4"),
+        (["rtu:///dev/ttyUSB0", "--last", "248"], "expected up to 247"),
+        (["rtu:///dev/ttyUSB0", "--first", "0"], "greater than or equal to 1"),
+        (["modbus://plc"], "expected tcp://host"),
+    ],
+)
+async def test_an_impossible_scan_is_refused(words: list[str], said: str) -> None:
+    code, text = await gateway("scan", *words)
+    assert (code, said in text) == (2, True), text
+
+
 async def test_a_scan_of_nobody_says_so(port: int) -> None:
     async with ScriptedServer(port, silent):
         words = ["--last", "2", "--per-second", "1000", "--timeout", "0.05"]

@@ -17,6 +17,8 @@ from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
 from gateway.sources.modbus.types import Table
 from tests.support.modbus_server import Ask, ScriptedServer, silent
 
+BOTH_LOOPS = True
+
 
 @pytest.fixture
 async def server(port: int) -> AsyncIterator[ScriptedServer]:

@@ -26,6 +26,8 @@ from tests.support.modbus_bus import compiled, device
 from tests.support.modbus_fake import entry
 from tests.support.modbus_server import Ask, ScriptedServer
 
+BOTH_LOOPS = True
+
 
 def registers(payload: bytes) -> list[int]:
     return list(struct.unpack(f">{len(payload) // 2}H", payload))

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
+from gateway.encoding.layouts import DeviceLayout
+from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from tests.integration.test_mqtt import Outbox, Status
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import free_port, until
 from tests.support.proxy import Proxy
@@ -101,3 +105,33 @@ async def test_close_ends_the_probing(pair: list[tuple[Mosquitto, Proxy]]) -> No
     await connects_to(client, second)
     await client.close()
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "mqtt: probing" and not task.cancelling()]
+
+
+async def test_a_publisher_goes_on_at_the_second_and_comes_back_to_the_first(pair: list[tuple[Mosquitto, Proxy]]) -> None:
+    """Killed in the middle of it: everything is acknowledged by one or the other, and the first one is used again."""
+    (broker, first), (_, second) = pair
+    outbox = Outbox(1500)
+    publisher = Publisher(
+        client_of(first.url, second.url),
+        outbox,
+        SystemClock(),
+        in_flight=20,
+        ack_timeout_s=1.0,
+        layout=DeviceLayout(),
+        status=Status(),
+        set_live=lambda live: None,
+        delays=lambda: iter([0.05] * 1000),
+    )
+    run = asyncio.create_task(publisher.run())
+    await until(lambda: len(outbox.acked) >= 500, 20, "the first one takes messages")
+    first.refuse = True
+    broker.kill()
+    await until(lambda: len(outbox.acked) >= 1500, 20, "the second one takes the rest")
+    assert sorted(outbox.acked) == list(range(1500))
+    await broker.start()
+    first.refuse = False
+    await until(lambda: first.open_connections > 0 and second.open_connections == 0, 20, "back at the first one")
+    outbox.waiting = Outbox(1600).waiting[1500:]
+    await until(lambda: len(outbox.acked) == 1600, 20, "and it takes messages")
+    await publisher.stop(1.0, ("gw/status", b"stopped"))
+    await run

@@ -99,6 +99,7 @@ async def test_a_pin_of_certificate_or_key_lets_in_and_another_says_what_it_saw(
     server: TlsServer, ca: Path, trust: str
 ) -> None:
     seen = certificate_in("broker", server.certificate)
+    assert seen is not None
     base: dict[str, Any] = {"ca": ca} if trust == "ca" else {"insecure": True}
     for pin in (seen.fingerprint, seen.key_fingerprint, ["sha256:" + "0" * 64, seen.key_fingerprint]):
         await visit(server.url, pin=pin, **base)
@@ -107,8 +108,26 @@ async def test_a_pin_of_certificate_or_key_lets_in_and_another_says_what_it_saw(
     assert "mqtt.tls.pin" in text
 
 
+async def test_a_certificate_that_only_openssl_can_read_is_no_obstacle(
+    server: TlsServer, ca: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is known of its end then; a pin of the whole certificate holds all the same."""
+    seen = certificate_in("broker", server.certificate)
+    assert seen is not None
+
+    def unreadable(der: bytes) -> None:
+        raise ValueError("invalid version")
+
+    monkeypatch.setattr("cryptography.x509.load_der_x509_certificate", unreadable)
+    client = await visit(server.url, ca=ca)
+    assert client.certificates == []
+    await visit(server.url, ca=ca, pin=seen.fingerprint)
+    assert "public key unreadable" in await refusal(server.url, ca=ca, pin=seen.key_fingerprint)
+
+
 async def test_a_pin_does_not_replace_the_ca(server: TlsServer) -> None:
     seen = certificate_in("broker", server.certificate)
+    assert seen is not None
     assert "not trusted: set mqtt.tls.ca" in await refusal(server.url, pin=seen.fingerprint)
 
 

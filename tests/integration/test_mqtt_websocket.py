@@ -235,6 +235,36 @@ async def test_a_text_frame_ends_the_connection(broker: Mosquitto) -> None:
         assert "text frames" in await asyncio.wait_for(client.lost(), 5)
 
 
+@pytest.mark.parametrize(
+    ("junk", "words"),
+    [
+        (b"\x83\x00", "invalid opcode"),
+        (b"\xf2\x00", "reserved bits"),
+        (b"\x82\x81abcdx", "masking"),
+        (b"\x09\x00", "fragmented control frame"),
+        (b"\x88\x02\x03\xe8", "closed the"),
+    ],
+)
+async def test_what_is_no_websocket_ends_the_connection_and_nothing_else(junk: bytes, words: str) -> None:
+    """Also with a message to send in the same moment: no error reaches the event loop."""
+
+    async def handle(client: ServerConnection) -> None:
+        await client.recv()
+        await client.send(bytes([0x20, 3, 0, 0, 0]))
+        client.transport.write(junk)
+        await client.wait_closed()
+
+    errors: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: errors.append(context))
+    async with serve(handle, "127.0.0.1", 0, subprotocols=["mqtt"]) as server:  # type: ignore[list-item]
+        client = await opened(f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/mqtt")
+        futures = [client.publish("a", b"x") for _ in range(3)]
+        assert words in await asyncio.wait_for(client.lost(), 5)
+        assert all(isinstance(future.exception(), NotConnected) for future in futures)
+        await client.close()
+    assert not errors
+
+
 async def test_a_half_open_websocket_is_noticed(broker: Mosquitto) -> None:
     async with relay(broker.port, as_it_comes) as url, Proxy(int(url.rsplit(":", 1)[1].split("/")[0])) as proxy:
         client = await opened(f"ws://127.0.0.1:{proxy.port}", keepalive="1s")

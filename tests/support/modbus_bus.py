@@ -44,6 +44,7 @@ class Bus:
         self.heard: list[tuple[float, bytes]] = []
         self.script: Callable[[bytes], None] = lambda request: None
         self._gateway, self.path = _terminal()
+        self._slave = _KEPT[-1]
         self._units: list[tuple[int, int]] = []
         self._servers: list[ModbusSerialServer] = []
         self._processes: list[subprocess.Popen[str]] = []
@@ -59,7 +60,8 @@ class Bus:
         for process in self._processes:
             process.kill()
             process.communicate()
-        for master in (self._gateway, *(master for _, master in self._units)):
+        self.unplug()
+        for _, master in self._units:
             loop.remove_reader(master)
             os.close(master)
 
@@ -73,9 +75,19 @@ class Bus:
                 os.write(master, data)
         self.script(data)
 
+    def unplug(self) -> None:
+        """Pull the gateway's adapter out."""
+        if self._gateway >= 0:
+            asyncio.get_running_loop().remove_reader(self._gateway)
+            os.close(self._gateway)
+            _KEPT.remove(self._slave)
+            os.close(self._slave)
+            self._gateway = -1
+
     def say(self, data: bytes) -> None:
         """Put bytes on the bus for the gateway."""
-        os.write(self._gateway, data)
+        if self._gateway >= 0:
+            os.write(self._gateway, data)
 
     def _plug(self, only: int = 0) -> str:
         """One more place on the bus; only: hears nothing but frames that begin with this byte."""

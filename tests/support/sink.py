@@ -93,6 +93,8 @@ class FakeSink:
                 self._fail(published, self.answers.pop(0))
             elif self.auto_ack:
                 future.set_result(None)
+            if topic in self.subscribed:
+                self.say(topic, payload)
         return future
 
     async def subscribe(self, topic_filter: str) -> None:

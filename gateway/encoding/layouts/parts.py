@@ -24,6 +24,8 @@ def split(document: bytes, form: Format, most_bytes: int) -> list[bytes]:
     if not isinstance(tags, dict) or len(tags) < 2:
         return [whole]
     pieces = list(_halved(body, list(tags.items()), form, most_bytes))
+    if len(pieces) == 1:  # it was only written wastefully
+        return [form.write(orjson.dumps(body))]
     return [form.write(_piece(body, tags, k, len(pieces))) for k, tags in enumerate(pieces, 1)]
 
 

@@ -7,13 +7,22 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.encoding.sparkplug.wire import DataType, set_property, set_value
+from gateway.encoding.sparkplug.wire import DataType, new_payload, set_property, set_value
 
 QUALITY: Final = {"good": 192, "uncertain": 64, "bad": 0}
 """Values of the metric property `Quality`, as hosts know them from OPC DA."""
 
 SUMMARY_FIELDS: Final = ("n", "min", "max", "mean", "std")
 _STATISTICS: Final = ("min", "max", "mean", "std")
+_LARGEST_FLOAT: Final = 3.4028234663852886e38
+_LIMITS: Final = {
+    DataType.FLOAT: (-_LARGEST_FLOAT, _LARGEST_FLOAT),
+    DataType.INT64: (-(2.0**63), 2.0**63 - 1024),
+    DataType.UINT64: (0.0, 2.0**64 - 2048),
+    DataType.BOOLEAN: (0.0, 1.0),
+}
+"""The numbers of each type that float64 has."""
+
 _INTEGERS: Final = (DataType.INT64, DataType.UINT64)
 _FIRST_UINT64_ONLY: Final = 2**63
 
@@ -30,16 +39,25 @@ class Metric:
     time_ms: int = 0
     quality: int = 0
 
+    def _is_plain(self, value: Any) -> bool:
+        """A float that its type carries: nearly all values, so it is looked at first."""
+        kind = self.kind
+        return type(value) is float and (
+            kind is DataType.DOUBLE or (kind is DataType.FLOAT and abs(value) <= _LARGEST_FLOAT)
+        )
+
     def fit(self, value: Any) -> bool:
         """Make the type one that carries `value`. True if it is another one than before, so that a birth is due."""
+        if value is None or self._is_plain(value):
+            return False
         kind = _kind_for(self.kind, value)
         changed, self.kind = kind is not self.kind, kind
         return changed
 
     def carried(self, value: Any) -> Any:
         """The value as this type carries it."""
-        if value is None:
-            return None
+        if value is None or self._is_plain(value):
+            return value
         if self.kind is DataType.STRING:
             return value if isinstance(value, str) else orjson.dumps(value).decode()
         if self.kind is DataType.BOOLEAN:
@@ -57,11 +75,17 @@ def _kind_for(known: DataType, value: Any) -> DataType:
     elif isinstance(value, int):
         large = value >= _FIRST_UINT64_ONLY or (known is DataType.UINT64 and value >= 0)
         kind = DataType.UINT64 if large else DataType.INT64
-    elif (known in _INTEGERS and not value.is_integer()) or (known is DataType.BOOLEAN and value not in (0.0, 1.0)):
+    elif known in _LIMITS and not _within(known, value):
         kind = DataType.DOUBLE
     else:
         kind = known
     return kind
+
+
+def _within(kind: DataType, value: float) -> bool:
+    """Whether a type carries a number as it is, as far as its digits go."""
+    low, high = _LIMITS[kind]
+    return low <= value <= high and (kind is DataType.FLOAT or value.is_integer())
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +105,6 @@ class DeviceMetrics:
     def __init__(self, name: str, aliases: "count[int]", *, statistics: bool) -> None:
         self.name = name
         self.born = False
-        self.alive = False
         self._aliases = aliases
         self._statistics = statistics
         self._metrics: dict[str, Metric] = {}
@@ -133,6 +156,16 @@ class DeviceMetrics:
                 yield f"Summary/{name}/{what}", row[what], body["ts"], QUALITY.get(row["q"], 0), {}
 
 
+def _quality_alone(quality: int) -> Any:
+    entry = new_payload().metrics.add()
+    set_property(entry, "Quality", DataType.INT32, quality)
+    return entry.properties
+
+
+_QUALITY_ALONE: Final = {quality: _quality_alone(quality) for quality in QUALITY.values()}
+"""The property that every value has, made once."""
+
+
 def write_birth(payload: Any, metric: Metric, now_ms: int) -> None:
     """A metric in a birth: name, alias, type, newest value, unit (6.4.10)."""
     entry = payload.metrics.add(
@@ -151,6 +184,6 @@ def write_told(payload: Any, told: Told, *, historical: bool) -> None:
     if historical:
         entry.is_historical = True
     set_value(entry, metric.kind, told.value)
-    set_property(entry, "Quality", DataType.INT32, told.quality)
+    entry.properties.CopyFrom(_QUALITY_ALONE[told.quality])
     for key, value in told.extra.items():
         set_property(entry, key, DataType.INT64 if key == "n" else DataType.DOUBLE, value)

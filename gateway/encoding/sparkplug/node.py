@@ -86,17 +86,18 @@ class SparkplugNode:
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """DDATA or NDATA, in several packets where it is too large. Before it a DBIRTH, where the host does not know a
-        metric by this name or type, or the device is away and this is from before. A message that only says that the
-        tags of a device that is away are bad is its DDEATH."""
+        metric by this name or type, or the device is away and this is from before. That all tags of a device that is away
+        are bad is known from its DDEATH: then an NDATA without metrics stands for the message."""
         name, kind = self._place(message)
         if not name or kind not in _DEVICE_KINDS:
             return self._node_data(kind, message, hist)
         device, body = self._device(name), orjson.loads(message.payload)
         told = device.read(kind, body)
-        if not device.alive and not hist and not any(one.value is not None for one in told):
-            return [self._death_of(device)]
+        alive = self._is_alive(device)
+        if not alive and not hist and not any(one.value is not None for one in told):
+            return [self._death_of(device) if device.born else self._nothing()]
         births = [] if device.born else [self._birth_of(device)]
-        historical = hist or not device.alive or "late" in body
+        historical = hist or not alive or "late" in body
         return [*births, *self._device_data(device, told, historical, most_bytes)]
 
     def numbered(self, packet: Packet) -> Packet:
@@ -113,12 +114,10 @@ class SparkplugNode:
 
     def births(self) -> Sequence[Packet]:
         """NBIRTH, and DBIRTH of every device that is there."""
-        states, self._rebirth, self._born = self._states(), False, True
+        self._rebirth, self._born = False, True
         for device in self._devices.values():
-            number = self._numbers.get(device.name)
-            device.alive = number is not None and states[number].state != "down"
             device.born = False
-        return [self._node_birth(), *(self._birth_of(device) for device in self._devices.values() if device.alive)]
+        return [self._node_birth(), *(self._birth_of(d) for d in self._devices.values() if self._is_alive(d))]
 
     def news(self) -> Sequence[Packet]:
         """What has changed: births again when a host asked for them, DBIRTH and DDEATH, NDEATH when the primary host has
@@ -127,10 +126,9 @@ class SparkplugNode:
             return self.death()
         if self._rebirth:
             return self.births()
-        told, states = [], self._states()
-        for name, number in self._numbers.items():
-            device, alive = self._devices[name], states[number].state != "down"
-            device.alive = alive
+        told = []
+        for device in self._devices.values():
+            alive = self._is_alive(device)
             if alive and not device.born:
                 told.append(self._birth_of(device))
             elif not alive and device.born:
@@ -183,6 +181,10 @@ class SparkplugNode:
             self._devices[name] = DeviceMetrics(name, self._aliases, statistics=self._statistics)
         return self._devices[name]
 
+    def _is_alive(self, device: DeviceMetrics) -> bool:
+        number = self._numbers.get(device.name)
+        return number is not None and self._states()[number].state != "down"
+
     def _node_birth(self) -> Packet:
         now = self._now_ms()
         payload = new_payload(timestamp=now)
@@ -209,6 +211,9 @@ class SparkplugNode:
     def _death_of(self, device: DeviceMetrics) -> Packet:
         device.born = False
         return Packet(self._topic("DDEATH", device.name), new_payload(timestamp=self._now_ms()).SerializeToString())
+
+    def _nothing(self) -> Packet:
+        return Packet(self._topic("NDATA"), new_payload(timestamp=self._now_ms()).SerializeToString())
 
     def _device_data(self, device: DeviceMetrics, told: Sequence[Told], historical: bool, most_bytes: int) -> list[Packet]:
         payload = new_payload(timestamp=self._now_ms())

@@ -19,6 +19,11 @@ class Address:
     secure: bool
     path: str = ""
 
+    @property
+    def here(self) -> bool:
+        """Whether the broker is on this machine."""
+        return self.host in {"localhost", "127.0.0.1", "::1"}
+
     def __str__(self) -> str:
         scheme = ("wss" if self.secure else "ws") if self.path else ("mqtts" if self.secure else "mqtt")
         host = f"[{self.host}]" if ":" in self.host else self.host

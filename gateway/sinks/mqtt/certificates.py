@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 Owner = Literal["broker", "gateway"]
@@ -23,14 +24,25 @@ class Certificate:
     key_fingerprint: str
 
 
-def certificate_of(owner: Owner, der: bytes) -> Certificate:
-    """Read a certificate. Raises ValueError when it is none."""
-    return _describe(owner, x509.load_der_x509_certificate(der))
+def certificate_of(owner: Owner, der: bytes) -> Certificate | None:
+    """Read a certificate; None where it breaks rules that OpenSSL does not insist on, or has a key of an unknown kind."""
+    try:
+        return _describe(owner, x509.load_der_x509_certificate(der))
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
-def certificate_in(owner: Owner, path: Path) -> Certificate:
-    """The first certificate of a PEM file. Raises OSError and ValueError."""
-    return _describe(owner, x509.load_pem_x509_certificate(path.read_bytes()))
+def certificate_in(owner: Owner, path: Path) -> Certificate | None:
+    """The first certificate of a PEM file; None where it cannot be read."""
+    try:
+        return _describe(owner, x509.load_pem_x509_certificate(path.read_bytes()))
+    except (OSError, ValueError, UnsupportedAlgorithm):
+        return None
+
+
+def fingerprint(content: bytes) -> str:
+    """`sha256:` and 64 hex digits."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _describe(owner: Owner, certificate: x509.Certificate) -> Certificate:
@@ -39,10 +51,6 @@ def _describe(owner: Owner, certificate: x509.Certificate) -> Certificate:
         owner,
         certificate.subject.rfc4514_string(),
         int(certificate.not_valid_after_utc.timestamp() * 1000),
-        _fingerprint(certificate.public_bytes(Encoding.DER)),
-        _fingerprint(key),
+        fingerprint(certificate.public_bytes(Encoding.DER)),
+        fingerprint(key),
     )
-
-
-def _fingerprint(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.ports import Properties
@@ -89,12 +88,12 @@ class MqttClient:
 
     @property
     def certificates(self) -> list[Certificate]:
-        """The broker's certificate on this connection, and the gateway's own as its file is now. Reads a file."""
-        found = [self._link.certificate] if self._link is not None and self._link.certificate else []
-        if self._config.tls.cert is not None:
-            with suppress(OSError, ValueError):  # `open` tells
-                found.append(certificate_in("gateway", self._config.tls.cert))
-        return found
+        """The broker's certificate on this connection, and the gateway's own as its file is now, as far as they can be read.
+        Reads a file; may be called on a thread."""
+        link = self._link
+        found = [link.certificate] if link is not None and link.certificate else []
+        own = certificate_in("gateway", self._config.tls.cert) if self._config.tls.cert is not None else None
+        return [*found, own] if own else found
 
     @property
     def most_bytes(self) -> int:

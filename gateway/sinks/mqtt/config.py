@@ -213,3 +213,8 @@ class MqttConfig(ConfigModel):
     def addresses(self) -> tuple[Address, ...]:
         """The brokers, the preferred one first."""
         return tuple(map(parse_address, [self.url] if isinstance(self.url, str) else self.url))
+
+    @property
+    def spread_s(self) -> float:
+        """`start_spread` in seconds; none for a broker on this machine, which only this gateway storms."""
+        return 0.0 if all(address.here for address in self.addresses) else self.start_spread / 1e9

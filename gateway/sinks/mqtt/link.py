@@ -18,8 +18,6 @@ from gateway.sinks.mqtt.engine import Complaint, Engine, hang_up
 from gateway.sinks.mqtt.packing import Packed
 from gateway.sinks.mqtt.reasons import refusal, spell
 from gateway.sinks.mqtt.traffic import Outgoing, Received, end
-from gateway.sinks.mqtt.websocket import WebSocket
-from gateway.sinks.mqtt.wire import pending
 
 _MOST_WAITING = 10_000
 _MOST_RECEIVED = 10_000
@@ -160,38 +158,32 @@ class Link:
         if self._fd < 0 or not self._reading:
             return
         self._client.loop_read()
-        if self._fd >= 0 and isinstance(self._wire, WebSocket) and self._wire.unsent:
-            self._write()  # the answer to a ping
+        if self._fd >= 0 and self._wire.unsent:
+            self._write()  # the answer to a WebSocket's ping
         if len(self._received) >= _MOST_RECEIVED:
             self._watch_reads(False)
-        elif self._fd >= 0 and pending(self._wire):
+        elif self._fd >= 0 and self._wire.pending():
             self._loop.call_soon(self._read)
 
     def _write(self) -> None:
         if self._fd < 0:
             return
-        if not self._flush():
-            return
         self._client.loop_write()
-        if self._fd >= 0 and self._wants_write() != self._writing:
+        self._flush()
+        if self._fd >= 0 and (self._client.want_write() or self._wire.unsent) != self._writing:
             self._writing = not self._writing
             if self._writing:
                 self._loop.add_writer(self._fd, self._write)
             else:
                 self._loop.remove_writer(self._fd)
 
-    def _wants_write(self) -> bool:
-        return self._client.want_write() or (isinstance(self._wire, WebSocket) and self._wire.unsent)
-
-    def _flush(self) -> bool:
-        """Send what a WebSocket has taken from paho; False when it is broken."""
+    def _flush(self) -> None:
         try:
-            if isinstance(self._wire, WebSocket):
+            if self._fd >= 0:
                 self._wire.flush()
-        except OSError as error:
-            self.drop(f"the connection is broken: {error}")
-            return False
-        return True
+        except OSError:
+            self._watch_reads(True)
+            self._loop.call_soon(self._read)  # paho finds out why, and tells
 
     def _tick(self) -> None:
         """Keep alive: paho sends PINGREQ when due and gives up when nothing came back."""

@@ -33,7 +33,8 @@ class Packed:
 def pack(properties: Properties) -> bytes:
     """Properties as bytes, without their length. Raises ValueError where MQTT cannot carry a text."""
     parts = [_constant(properties.content_type)]
-    parts += [_USER + _text(name) + _text(value) for name, value in properties.user]
+    for name, value in properties.user:
+        parts += (_user(name), _text(value))
     if properties.expiry_s:
         parts.append(_EXPIRY + properties.expiry_s.to_bytes(4))
     return b"".join(parts)
@@ -52,6 +53,11 @@ def _constant(content_type: str) -> bytes:
     return (_FORMAT_IS_UTF8 if is_text(content_type) else b"") + _CONTENT_TYPE + _text(content_type)
 
 
+@lru_cache(64)
+def _user(name: str) -> bytes:
+    return _USER + _text(name)
+
+
 def _text(text: str) -> bytes:
     encoded = text.encode()
     if len(encoded) > _LONGEST_TEXT_BYTES or "\0" in text:
@@ -61,6 +67,8 @@ def _text(text: str) -> bytes:
 
 def _variable(number: int) -> bytes:
     """A variable byte integer (1.5.5)."""
+    if number < 128:
+        return bytes((number,))
     encoded = bytearray()
     while True:
         number, low = divmod(number, 128)

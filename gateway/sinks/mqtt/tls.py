@@ -2,11 +2,11 @@
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.core.errors import NotConnected
-from gateway.sinks.mqtt.certificates import Certificate, certificate_of
+from gateway.sinks.mqtt.certificates import Certificate, certificate_of, fingerprint
 from gateway.sinks.mqtt.config import MqttTls
 
 
@@ -35,30 +35,35 @@ def tls_context(config: MqttTls) -> ssl.SSLContext:
     return context
 
 
-def secured(sock: socket.socket, host: str, config: MqttTls) -> tuple[ssl.SSLSocket, Certificate]:
-    """Make the TLS handshake on a connected socket with a timeout; the broker's certificate beside it.
+def secured(sock: socket.socket, host: str, config: MqttTls) -> tuple[ssl.SSLSocket, Certificate | None]:
+    """Make the TLS handshake on a connected socket with a timeout; the broker's certificate beside it, if it can be read.
 
-    Raises NotConnected for files, pins and ALPN, OSError (with ssl.SSLError) for the rest. The socket is the caller's.
+    Raises NotConnected for files and pins, OSError (with ssl.SSLError) for the rest. The socket is the caller's.
     """
     name = config.server_name or host
     wrapped = tls_context(config).wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
     try:
         wrapped.do_handshake()
-        certificate = certificate_of("broker", wrapped.getpeercert(binary_form=True) or b"")
-        _check_pin(certificate, config)
+        der = wrapped.getpeercert(binary_form=True) or b""
+        certificate = certificate_of("broker", der)
+        if config.pin:
+            _check_pin(config.pin, fingerprint(der), certificate)
     except BaseException:
         wrapped.close()
         raise
     return wrapped, certificate
 
 
-def _check_pin(seen: Certificate, config: MqttTls) -> None:
-    if config.pin and not {seen.fingerprint, seen.key_fingerprint} & set(config.pin):
-        raise NotConnected(
-            f"the broker's certificate ({seen.subject}) has none of the fingerprints in mqtt.tls.pin; seen: public key "
-            f"{seen.key_fingerprint}, certificate {seen.fingerprint}. If the broker was given a new key on purpose, pin the "
-            f"public key's; if not, somebody else answers"
-        )
+def _check_pin(pins: Sequence[str], whole: str, certificate: Certificate | None) -> None:
+    key = certificate.key_fingerprint if certificate else ""
+    if whole in pins or key in pins:
+        return
+    subject = f" ({certificate.subject})" if certificate else ""
+    raise NotConnected(
+        f"the broker's certificate{subject} has none of the fingerprints in mqtt.tls.pin; seen: public key "
+        f"{key or 'unreadable'}, certificate {whole}. If the broker was given a new key on purpose, pin the public key's; "
+        f"if not, somebody else answers"
+    )
 
 
 def _read(setting: str, path: Path, load: Callable[[Path], None]) -> None:

@@ -1,7 +1,6 @@
 """From an address to something that carries bytes: TCP, TLS, WebSocket, one on the other. Blocks: for a thread."""
 
 import socket
-import ssl
 from dataclasses import dataclass
 
 from gateway.core.errors import NotConnected
@@ -9,18 +8,18 @@ from gateway.sinks.mqtt.address import Address
 from gateway.sinks.mqtt.certificates import Certificate
 from gateway.sinks.mqtt.config import MqttTls
 from gateway.sinks.mqtt.reasons import unreachable
+from gateway.sinks.mqtt.stream import Stream
 from gateway.sinks.mqtt.tls import secured
 from gateway.sinks.mqtt.websocket import WebSocket
 
 _STAYS_S = 0.5
-Wire = socket.socket | ssl.SSLSocket | WebSocket
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
     """A wire to a broker that has not heard of MQTT yet. certificate: the broker's, with TLS."""
 
-    wire: Wire
+    wire: Stream
     certificate: Certificate | None = None
 
 
@@ -33,7 +32,7 @@ def connect_wire(address: Address, tls: MqttTls, timeout_s: float) -> Connected:
         certificate = None
         if address.secure:
             sock, certificate = secured(sock, address.host, tls)
-        return Connected(WebSocket(sock, str(address)) if address.path else sock, certificate)
+        return Connected(WebSocket(sock, str(address)) if address.path else Stream(sock), certificate)
     except BaseException as error:
         if sock is not None:
             sock.close()
@@ -58,8 +57,3 @@ def probe(address: Address, tls: MqttTls, timeout_s: float) -> None:
         raise unreachable(error, address.host, address.port, timeout_s) from None
     finally:
         wire.close()
-
-
-def pending(wire: Wire) -> int:
-    """Bytes that have arrived and that no selector sees: decrypted, or taken out of their frame."""
-    return 0 if not isinstance(wire, ssl.SSLSocket | WebSocket) else wire.pending()

@@ -1,12 +1,16 @@
 """The real link: one connection over TCP, UDP, TLS or a serial line. Frames are `framing.py`'s."""
 
 import asyncio
+import errno
+import socket
 import ssl
 import struct
 import termios
+from contextlib import suppress
 from typing import Any, Final
 
 from pymodbus.transport.serialtransport import create_serial_connection
+from serial import SerialException
 
 from gateway.core.errors import NotConnected
 from gateway.sources.modbus.endpoint import Endpoint
@@ -20,6 +24,8 @@ _FRAMINGS: Final[dict[str, type[Mbap | Rtu | Ascii]]] = {
 }  # fmt: skip
 _SILENCE_S: Final = 0.02
 _LONGEST_DRAIN_S: Final = 1.0
+_UNACKNOWLEDGED_MS: Final = 10_000
+_KEEPALIVE_S: Final = 10
 
 
 class ModbusLink:
@@ -49,18 +55,21 @@ class ModbusLink:
         self.close()
         try:
             async with asyncio.timeout(timeout_s):
-                self._transport, self._conversation = await self._dial()
+                self._transport, self._conversation = await self._dial(timeout_s)
         except TimeoutError:
             raise NotConnected(f"{self._name} did not accept a connection within {timeout_s:g} s") from None
         except OSError as error:
-            raise NotConnected(f"{self._name}: {error.strerror or error}") from error
+            raise NotConnected(f"{self._name}: {_reason(error)}") from error
         except (termios.error, ValueError) as error:  # what the port's driver says of its settings is no OSError
             to = self._endpoint
             line = f"{to.baudrate} baud, {to.bytesize} bits, parity {to.parity}, {to.stopbits} stop bits"
             raise NotConnected(f"{to.path} does not take {line}: {error.args[-1]}") from error
         self._last_unit, self._dirty = -1, False
+        if not (self._endpoint.is_serial or self._endpoint.scheme == "udp"):
+            _watch(self._transport.get_extra_info("socket"))
+        await asyncio.sleep(self._endpoint.connect_pause_s)
 
-    async def _dial(self) -> tuple[Any, "_Conversation"]:
+    async def _dial(self, timeout_s: float) -> tuple[Any, "_Conversation"]:
         loop, to = asyncio.get_running_loop(), self._endpoint
         if to.is_serial:
             pair = await create_serial_connection(
@@ -70,10 +79,15 @@ class ModbusLink:
             return pair  # type: ignore[return-value]
         if to.scheme == "udp":
             return await loop.create_datagram_endpoint(self._converse, remote_addr=(to.host, to.port))
-        if to.scheme == "tls":
-            name = to.options.get("server_name", to.host)
-            return await loop.create_connection(self._converse, to.host, to.port, ssl=_tls(to), server_hostname=name)
-        return await loop.create_connection(self._converse, to.host, to.port)
+        tls: dict[str, Any] = (
+            {"ssl": _tls(to), "server_hostname": to.options.get("server_name", to.host)} if to.scheme == "tls" else {}
+        )
+        *others, last = await _addresses(to.host, to.port)
+        for address in others:  # one that leads nowhere must not use up the time of the next
+            with suppress(OSError):
+                async with asyncio.timeout(timeout_s / (len(others) + 1)):
+                    return await loop.create_connection(self._converse, address, to.port, **tls)
+        return await loop.create_connection(self._converse, last, to.port, **tls)
 
     def _converse(self) -> "_Conversation":
         return _Conversation(self._framing, self._name)
@@ -97,7 +111,7 @@ class ModbusLink:
         conversation = self._conversation
         if conversation is None or conversation.lost:
             raise NotConnected(conversation.lost if conversation else "not open")
-        if self._endpoint.is_bus:
+        if self._endpoint.keeps_distance:
             await self._wait_for_turn(conversation, unit)
         self._transaction = self._transaction % 0xFFFF + 1
         wanted = Wanted(self._transaction, unit, function)
@@ -126,7 +140,7 @@ class ModbusLink:
         """Keep the distance to what was last heard; after a failure listen until the line is silent."""
         loop, to = asyncio.get_running_loop(), self._endpoint
         pause_s = to.unit_pause_s if unit != self._last_unit and self._last_unit >= 0 else to.turnaround_s
-        if self._dirty:
+        if self._dirty and to.is_bus:
             pause_s = max(pause_s, to.turnaround_s, _SILENCE_S)
         give_up = loop.time() + _LONGEST_DRAIN_S
         wait_s = conversation.heard_at + pause_s - loop.time()
@@ -135,7 +149,8 @@ class ModbusLink:
             wait_s = conversation.heard_at + pause_s - loop.time()
         if conversation.lost:
             raise NotConnected(conversation.lost)
-        conversation.drop_input()
+        if to.is_bus:
+            conversation.drop_input()
         self._last_unit, self._dirty = unit, False
 
     def close(self) -> None:
@@ -150,20 +165,61 @@ class ModbusLink:
 
 def _expire(future: "asyncio.Future[bytes]", timeout_s: float) -> None:
     if not future.done():
-        future.set_exception(NoReply(f"no reply within {timeout_s:g} s"))
+        future.set_exception(NoReply(f"no reply within {timeout_s:.3g} s"))
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext:
     """MODBUS/TCP Security v36: TLS 1.2 or newer, the client may show a certificate. Raises OSError."""
     options = endpoint.options
-    context = ssl.create_default_context(cafile=options.get("ca"))
+    try:
+        context = ssl.create_default_context(cafile=options.get("ca"))
+    except OSError as error:
+        raise OSError(f"ca={options.get('ca')} cannot be used: {error.strerror or error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if options.get("verify") == "0":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     if "cert" in options:
-        context.load_cert_chain(options["cert"], options["key"])
+        try:  # without a password OpenSSL would ask for one on the terminal, and everything would wait for it
+            context.load_cert_chain(options["cert"], options["key"], password="")
+        except OSError as error:
+            wrong = "no PEM files that belong together, or the key has a password, which it must not have"
+            reason = wrong if isinstance(error, ssl.SSLError) else error.strerror or str(error)
+            raise OSError(f"cert={options['cert']} with key={options['key']} cannot be used: {reason}") from error
     return context
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    """What the name stands for now, asked at every connect; a name or address with one meaning stays as it is."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+    return addresses if len(addresses) > 1 else [host]
+
+
+def _reason(error: OSError) -> str:
+    """Why there is no connection, for people."""
+    if isinstance(error, SerialException):
+        match error.errno or (errno.EAGAIN if "lock" in str(error) else 0):
+            case errno.ENOENT:
+                return "there is no such device; is the adapter plugged in?"
+            case errno.EACCES | errno.EPERM:
+                return "permission denied; the gateway's user needs the group that owns the device, on Debian dialout"
+            case errno.EAGAIN | errno.EBUSY:
+                return "another program is using it"
+            case errno.EISDIR:
+                return "it is no serial device"
+        return "it is no serial device" if "configure" in str(error) else str(error)
+    return error.strerror or str(error)
+
+
+def _watch(peer: socket.socket) -> None:
+    """Notice a peer that vanished without a word: what is sent is not acknowledged, or probes of an idle connection are not
+    (RFC 5482; RFC 9293, 3.8.4). A unit that does not answer behind a living server is none of this."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)
 
 
 class _Conversation(asyncio.Protocol, asyncio.DatagramProtocol):
@@ -248,4 +304,7 @@ class _Conversation(asyncio.Protocol, asyncio.DatagramProtocol):
         self.fail(str(exc))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.fail(str(exc) if exc else "the connection was lost")
+        if isinstance(exc, SerialException):
+            self.fail("the serial device is gone; was the adapter unplugged?")
+        else:
+            self.fail(str(exc) if exc else "the connection was lost")

@@ -31,8 +31,11 @@ class ModbusDevice(DeviceModel):
     url: Url
     """The connection: tcp://host:502, udp://host:502, tls://host:802?ca=ca.pem&cert=me.pem&key=me.key (also server_name=,
     verify=0), rtu+tcp://host:4001, rtu:///dev/ttyUSB0?baudrate=19200&parity=E&stopbits=1, ascii:///dev/ttyUSB0?bytesize=7.
-    Buses (rtu, ascii, rtu+tcp) also take turnaround=5ms (silence between requests), unit_pause=30ms (silence before another
-    unit is addressed) and echo=1 (the adapter gives back what is sent)."""
+    All take turnaround=5ms (silence between requests), unit_pause=30ms (silence before another unit is addressed) and
+    connect_pause=1s (silence after connecting); buses (rtu, ascii, rtu+tcp) echo=1 (the adapter gives back what is sent)."""
+    backup: Url | None = None
+    """A second address of the same units, of the same form as `url`: used when the first cannot be reached or does not
+    answer, until it fails in turn."""
     unit: int = Field(1, ge=0, le=255)
     """Unit id: 1 to 247 behind a gateway or on a bus, 0 or 255 for a device that stands alone on TCP."""
     interval: IntervalNs = default("1s")
@@ -77,16 +80,38 @@ class ModbusDevice(DeviceModel):
     def _check_in_flight(cls, count: int, info: ValidationInfo) -> int:
         if count > 1 and "url" in info.data and parse(info.data["url"]).scheme not in ("tcp", "tls"):
             raise ValueError(f"{count} requests at once need transaction ids over a stream; expected 1, or tcp:// or tls://")
+        if count > 1 and "url" in info.data and parse(info.data["url"]).keeps_distance:
+            raise ValueError(
+                f"{count} requests at once and silence between them cannot both be; expected 1, or no pauses in url"
+            )
         return count
+
+    @field_validator("backup")
+    @classmethod
+    def _check_backup(cls, backup: str | None, info: ValidationInfo) -> str | None:
+        if backup is None or "url" not in info.data:
+            return backup
+        first, second = parse(info.data["url"]), parse(backup)
+        if first.scheme != second.scheme:
+            raise ValueError(f"{second.scheme}:// is another form than url's; expected {first.scheme}://")
+        if first.address == second.address:
+            raise ValueError(f"{second.address} is the same as url; expected another address")
+        return backup
 
     def files(self) -> dict[str, Path]:
         """See `DeviceModel.files`."""
-        return {f"url: {key}=": path for key, path in self.endpoint.files.items()}
+        urls = zip(("url", "backup"), self.endpoints, strict=False)
+        return {f"{name}: {key}=": path for name, endpoint in urls for key, path in endpoint.files.items()}
 
     @property
     def endpoint(self) -> Endpoint:
         """The URL, taken apart."""
         return parse(self.url)
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where its units can be reached, the wanted one first."""
+        return [self.endpoint, *([parse(self.backup)] if self.backup else [])]
 
     @property
     def host(self) -> str:

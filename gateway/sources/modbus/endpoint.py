@@ -53,16 +53,19 @@ def _host(key: str, value: str) -> str:
 
 
 _FLAG = _one_of("0", "1")
-_PAUSES: Final[dict[str, Callable[[str, str], str]]] = {"turnaround": _duration, "unit_pause": _duration, "echo": _FLAG}
+_PAUSES: Final[dict[str, Callable[[str, str], str]]] = {
+    "turnaround": _duration, "unit_pause": _duration, "connect_pause": _duration,
+}  # fmt: skip
+_BUS: Final = _PAUSES | {"echo": _FLAG}
 _OPTIONS: Final[dict[str, dict[str, Callable[[str, str], str]]]] = {
-    "tcp": {},
-    "udp": {},
-    "tls": {"ca": _file, "cert": _file, "key": _file, "server_name": _host, "verify": _FLAG},
-    "rtu+tcp": _PAUSES,
+    "tcp": _PAUSES,
+    "udp": _PAUSES,
+    "tls": {"ca": _file, "cert": _file, "key": _file, "server_name": _host, "verify": _FLAG} | _PAUSES,
+    "rtu+tcp": _BUS,
     "rtu": {"baudrate": _one_of(*map(str, _BAUDRATES)), "parity": _one_of("N", "E", "O"), "stopbits": _one_of("1", "2"),
-            "bytesize": _one_of("8")} | _PAUSES,
+            "bytesize": _one_of("8")} | _BUS,
     "ascii": {"baudrate": _one_of(*map(str, _BAUDRATES)), "parity": _one_of("N", "E", "O"), "stopbits": _one_of("1", "2"),
-              "bytesize": _one_of("7", "8")} | _PAUSES,
+              "bytesize": _one_of("7", "8")} | _BUS,
 }  # fmt: skip
 
 
@@ -81,6 +84,11 @@ class Endpoint:
     options: dict[str, str] = field(default_factory=dict, hash=False)
 
     @property
+    def address(self) -> str:
+        """The URL without options."""
+        return self.url.partition("?")[0]
+
+    @property
     def is_serial(self) -> bool:
         """A serial line on this machine."""
         return self.scheme in ("rtu", "ascii")
@@ -89,6 +97,11 @@ class Endpoint:
     def is_bus(self) -> bool:
         """Units share a line, and replies carry no transaction id: requests go strictly in turn."""
         return self.scheme in ("rtu", "ascii", "rtu+tcp")
+
+    @property
+    def keeps_distance(self) -> bool:
+        """Requests wait for silence before them, so only one at a time is under way."""
+        return self.is_bus or self.turnaround_s > 0 or self.unit_pause_s > 0
 
     @property
     def baudrate(self) -> int:
@@ -135,6 +148,11 @@ class Endpoint:
         return 0.03 if self.is_bus else 0.0
 
     @property
+    def connect_pause_s(self) -> float:
+        """Silence after connecting: some inverters and converters hear nothing before."""
+        return parse_duration_ns(self.options.get("connect_pause", "0s")) / 1e9
+
+    @property
     def echo(self) -> bool:
         """The line gives back every byte that is sent (two-wire adapters without echo suppression)."""
         return self.options.get("echo") == "1"
@@ -153,7 +171,7 @@ def parse(value: Any) -> Endpoint:
         raise ValueError(f"{scheme}:// is not supported; expected {_FORMS}")
     try:
         parts = urlsplit(f"{scheme}://{rest}")
-        host, port = parts.hostname or "", parts.port
+        host, port = (parts.hostname or "").replace("%25", "%"), parts.port  # RFC 6874: [fe80::1%25eth0]
         host.encode("idna")
     except ValueError as error:
         raise ValueError(f"{value!r} is not a URL ({error}); expected {_FORMS}") from None
@@ -176,7 +194,7 @@ def _options(scheme: str, query: str) -> dict[str, str]:
     options: dict[str, str] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in known:
-            wanted = f"one of {', '.join(known)}" if known else f"no options after ? in {scheme}://"
+            wanted = f"one of {', '.join(known)}"
             raise ValueError(f"{key} is not an option of {scheme}://; expected {wanted}")
         if key in options:
             raise ValueError(f"{key} stands twice; expected each option once")

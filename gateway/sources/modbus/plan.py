@@ -175,16 +175,21 @@ def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[in
 
 
 def check_devices(devices: Sequence[ModbusDevice]) -> list[tuple[int, str, str, str]]:
-    """One serial line can be opened in one way only: (row, key, message, expected)."""
+    """One line or server is connected to in one way only: (row, key, message, expected).
+
+    Two connections to one serial server would talk into each other, and many controllers take only one."""
     wrong: list[tuple[int, str, str, str]] = []
-    lines: dict[str, ModbusDevice] = {}
+    lines: dict[tuple[object, ...], ModbusDevice] = {}
     for row, device in enumerate(devices):
-        if not device.endpoint.is_serial:
-            continue
-        first = lines.setdefault(device.endpoint.path, device)
+        end = device.endpoint
+        first = lines.setdefault((end.path, end.host, end.port, end.scheme == "udp"), device)
         if first.url != device.url:
-            message = f"{device.endpoint.path} is used with other options by {first.name}"
+            form = "in another form" if first.endpoint.address != end.address else "with other options"
+            message = f"{end.path or f'{end.host}:{end.port}'} is used {form} by {first.name}"
             wrong.append((row, "url", message, f"the same for all devices on a line: {first.url}"))
+        elif first.backup != device.backup:
+            message = f"{first.name} on the same connection has {first.backup or 'none'}"
+            wrong.append((row, "backup", message, "the same for all devices with this url"))
     return wrong
 
 

@@ -16,6 +16,7 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.endpoint import Endpoint
+from gateway.sources.modbus.line import Line
 from gateway.sources.modbus.link import EXCEPTIONS, BadReply, ExceptionReply, Link, NoReply
 from gateway.sources.modbus.schedule import Schedule
 from gateway.sources.modbus.unit import Fault, Poll, Unit
@@ -56,7 +57,9 @@ class ModbusSource:
         self._clock = clock
         endpoint = self._units[0].config.endpoint
         self._url = endpoint.url
-        self._link = link(endpoint)
+        self._counters = ConnectionCounters()
+        self._endpoints = self._units[0].config.endpoints
+        self._line = Line([link(one) for one in self._endpoints], self._counters)
         self._most = min(unit.config.max_in_flight for unit in self._units)
         self._flights: set[asyncio.Task[None]] = set()
         self._schedule: Schedule[Poll] = Schedule()
@@ -64,7 +67,6 @@ class ModbusSource:
         self._lost = ""
         self._unheard: set[Unit] = set()
         self._is_stream = not endpoint.is_serial and endpoint.scheme != "udp"
-        self._counters = ConnectionCounters()
 
     @property
     def devices(self) -> Sequence[int]:
@@ -73,8 +75,7 @@ class ModbusSource:
 
     async def open(self) -> None:
         """Connect, and make every request due now. Raises NotConnected with the reason."""
-        await self._link.open(_CONNECT_TIMEOUTS * max(unit.timeout_s for unit in self._units))
-        self._counters.connects += 1
+        await self._line.open(_CONNECT_TIMEOUTS * max(unit.timeout_s for unit in self._units))
         self._out.clear()
         self._unheard.clear()
         self._lost = ""
@@ -92,12 +93,12 @@ class ModbusSource:
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
-        shared = self._counters.stats()
+        shared = self._counters.stats() | {"connection_address": self._endpoints[self._line.turn].address}
         return {unit.device: unit.stats() | shared for unit in self._units}
 
     async def close(self) -> None:
         """Let go of the connection; what was learned about failing tags is kept. Never raises."""
-        self._link.close()
+        self._line.close()
         for flight in self._flights:
             flight.cancel()
         await asyncio.gather(*self._flights, return_exceptions=True)
@@ -130,15 +131,15 @@ class ModbusSource:
         full = len(self._flights) == self._most
         wait_s = None if full else self._schedule.wait_ns(now_ns, _LOOK_NS) / _NS
         done, self._flights = await asyncio.wait(self._flights, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-        for flight in done:
-            flight.result()
+        for error in [flight.exception() for flight in done]:  # each is asked for, one is enough
+            if error is not None:
+                raise error
 
     async def _idle(self, now_ns: int) -> None:
         # loops count in milliseconds: a shorter wait would end early and be begun again
         wait_ms = -(-self._schedule.wait_ns(now_ns, _LOOK_NS) // 1_000_000)
         await self._clock.sleep(wait_ms / 1e3)
-        if not self._link.connected:
-            raise NotConnected(f"{self._url}: the connection was lost")
+        await self._line.look()
 
     def _is_left_alone(self, poll: Poll, now_ns: int) -> bool:
         """Whether it is known to fail and not to be tried yet; then this turn is over."""
@@ -153,7 +154,7 @@ class ModbusSource:
         unit.asking = bool(unit.down)
         began_s = self._clock.monotonic()
         try:
-            payload = await self._link.read(unit.config.unit, request.table, request.start, request.count, unit.timeout_s)
+            payload = await self._line.read(unit.config.unit, request.table, request.start, request.count, unit.timeout_s)
         except NoReply as error:
             counters.timeouts += 1
             self._unanswered(poll, Quality.BAD_TIMEOUT, str(error), silent=True)

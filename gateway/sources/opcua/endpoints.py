@@ -85,7 +85,8 @@ def choose_token(offer: Offer, kind: TokenKind, security: str, *, plain: bool) -
     tokens = [Token(t.kind, t.policy or offer.policy, t.id) for t in offer.tokens if t.kind == kind]
     if not tokens:
         kinds = ", ".join(sorted({t.kind for t in offer.tokens})) or "no way to log in"
-        raise NoEndpoint(f"the server does not take a login of the kind {kind} here; it offers: {kinds}")
+        advice = "; give username and password (on the command line --username)" if "username" in kinds else ""
+        raise NoEndpoint(f"the server does not take a login of the kind {kind} here; it offers: {kinds}{advice}")
     if kind == "anonymous":
         return tokens[0]
     policies = STRONG if security in ("auto", "none", *STRONG) else (*STRONG, security)

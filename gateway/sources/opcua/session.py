@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.crypto import security_policies
-from asyncua.ua.uaerrors import UaStatusCodeError
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -100,7 +100,7 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None)
             _load_user, config.user_certificate, config.user_key
         )
     try:
-        created = await client.create_session()
+        created = await _create_session(client, config, offer)
         offers = _offers(created.ServerEndpoints)
         try:
             again = choose(offers, config.security, config.security_mode)
@@ -115,6 +115,20 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None)
         await client.activate_session(username=config.username, password=password, certificate=client.user_certificate)
     except UaStatusCodeError as error:
         raise _distrusted(error, config) from error
+
+
+async def _create_session(client: Client, config: OpcUaDevice, offer: Offer | None) -> ua.CreateSessionResult:
+    try:
+        return await client.create_session()
+    except UaStatusCodeError:
+        raise
+    except UaError as error:  # of the endpoints in the server's answer none is like the channel
+        if offer is None:
+            try:
+                choose(await get_offers(config.url, config.timeout / 1e9), config.security, config.security_mode)
+            except NoEndpoint as none:
+                raise NotConnected(f"{config.url}: {none}") from error
+        raise
 
 
 async def resume_session(client: Client, before: Client, config: OpcUaDevice) -> bool:
@@ -150,7 +164,8 @@ def _admit(offer: Offer, config: OpcUaDevice) -> Own:
         try:
             judge(chain, pki.lists(), Expected(offer.application_uri, host, config.security in SHA1), now)
         except Refused as refused:
-            pki.reject(chain[0])
+            if refused.unknown:
+                pki.reject(chain[0])
             command = f"gateway cert trust {fingerprint(chain[0])}{option}"
             advice = f"; if it is the right one: {command}" if refused.unknown else ""
             raise NotConnected(f"{config.url}: {refused}{advice}") from None

@@ -51,8 +51,10 @@ def judge(chain: Sequence[x509.Certificate], lists: TrustLists, expected: Expect
     path = _path(chain, lists)
     known = {fingerprint(certificate) for certificate in lists.trusted}
     if not known & {fingerprint(certificate) for certificate in path}:
+        host = f"; and {told}" if (told := _wrong_host(leaf, expected.host)) else ""
         raise Refused(
-            f"the server's certificate is not trusted (SHA-256 {fingerprint(leaf)}){_former(leaf, lists)}", unknown=True
+            f"the server's certificate is not trusted (SHA-256 {fingerprint(leaf)}){_former(leaf, lists)}{host}",
+            unknown=True,
         )
     for certificate in path:
         _check_time(certificate, now)
@@ -68,11 +70,8 @@ def judge(chain: Sequence[x509.Certificate], lists: TrustLists, expected: Expect
             f"the certificate belongs to {', '.join(application_uris(leaf)) or 'no application'}, but the server calls "
             f"itself {expected.application_uri}; correct the server's certificate or its application URI"
         )
-    if expected.host and not _names_host(leaf, expected.host):
-        raise Refused(
-            f"the certificate is made for {', '.join(hosts(leaf)) or 'no host'}, not for {expected.host}; write one of "
-            "these in url:, make a certificate with the right name on the server, or accept any host with check_host: false"
-        )
+    if told := _wrong_host(leaf, expected.host):
+        raise Refused(told)
 
 
 def _path(chain: Sequence[x509.Certificate], lists: TrustLists) -> list[x509.Certificate]:
@@ -132,9 +131,15 @@ def _former(leaf: x509.Certificate, lists: TrustLists) -> str:
     return f"; so far another one of the same server was trusted ({fingerprint(former[0])}): was it renewed on purpose?"
 
 
-def _names_host(leaf: x509.Certificate, host: str) -> bool:
-    named = {_plain(name) for name in hosts(leaf)}
-    return _plain(host) in named
+def _wrong_host(leaf: x509.Certificate, host: str) -> str:
+    named = hosts(leaf)
+    if not host or _plain(host) in {_plain(name) for name in named}:
+        return ""
+    rename = f"write {' or '.join(named)} in url:, " if named else ""
+    return (
+        f"the certificate is made for {', '.join(named) or 'no host'}, not for {host}: {rename}make a certificate with the "
+        "right name on the server, or accept any host with check_host: false (on the command line --no-check-host)"
+    )
 
 
 def _plain(host: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -30,8 +31,9 @@ async def test_a_running_outbox_is_read_and_left_alone(tmp_path):
     async with Rig(path) as rig:
         rig.outbox.put(message(1))
         await rig.commit()
-        lanes = json.loads(call("stats", path).stdout)["lanes"]
-        assert lanes["window"] == {"messages": 1, "payload_bytes": 100}
+        lanes = json.loads(call("stats", path, "--json").stdout)["lanes"]
+        assert (lanes["window"]["messages"], lanes["window"]["kept_bytes"]) == (1, 100)
+        assert (lanes["event"]["messages"], lanes["event"]["oldest_s"]) == (0, None)
         assert call("verify", path).exit_code == 0
         rig.outbox.put(message(2))
         await rig.commit()
@@ -45,8 +47,12 @@ async def test_export_writes_every_message_once_and_never_over_a_file(stopped, t
     assert [(x["topic"], x["seq"]) for x in lines] == [("g/press/window", n) for n in range(1, 11)] + [("g/press/event", 1)]
     assert lines[0]["payload"].encode() == message(1).payload
     before = target.read_bytes()
-    assert call("export", stopped, target).exit_code == 2
+    again = call("export", stopped, target)
+    assert (again.exit_code, again.stderr) == (2, f"{target} is there already: name a new file\n")
     assert target.read_bytes() == before
+    piped = call("export", stopped, "-")
+    assert piped.stdout_bytes == before
+    assert piped.stderr == "11 messages exported, 0 unreadable\n"
 
 
 @pytest.fixture
@@ -71,7 +77,7 @@ async def test_an_encrypted_outbox_is_exported_with_its_key_only(sealed, tmp_pat
 
 async def test_an_encrypted_outbox_is_counted_and_verified_with_and_without_its_key(sealed, tmp_path):
     for key in ((), ("--key-file", tmp_path / "key")):
-        assert json.loads(call("stats", sealed, *key).stdout)["lanes"]["window"]["messages"] == 10
+        assert json.loads(call("stats", sealed, "--json", *key).stdout)["lanes"]["window"]["messages"] == 10
         assert call("verify", sealed, *key).exit_code == 0
     assert call("verify", sealed, "--key-file", tmp_path / "other").exit_code == 2
 
@@ -90,6 +96,37 @@ async def test_verify_finds_what_is_not_whole(stopped, damage):
         db.execute(damage)
         db.commit()
     assert call("verify", stopped).exit_code == 1
+
+
+async def test_stats_are_a_table_for_people(tmp_path):
+    async with Rig(tmp_path / "o.db") as rig:
+        for seq in range(1, 2001):
+            rig.outbox.put(message(seq, end_ms=time.time_ns() // 10**6 - 3 * 3600_000))
+        await rig.commit()
+        rig.outbox._writer.ledger.add([Loss("t", "b1", 1, 5, 5, 0, 1, "memory"), Loss("t", "b1", 6, 9, 4, 0, 1, "thinned")])
+    said = call("stats", tmp_path / "o.db").stdout
+    row = next(line for line in said.splitlines() if "window" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["window", "2,000", "195.3 KiB", "3 h"]
+    assert "not yet told: 5 lost and 4 merged messages in 2 records" in said
+
+
+async def test_a_configuration_folder_names_file_key_and_ceiling(tmp_path):
+    (tmp_path / "key").write_bytes(bytes(32))
+    async with Rig(tmp_path / "o.db", key_file=str(tmp_path / "key")) as rig:
+        rig.outbox.put(message(1))
+    config = tmp_path / "config"
+    (config / "devices").mkdir(parents=True)
+    (config / "devices" / "d.yaml").write_text(
+        "protocol: modbus\nurl: tcp://127.0.0.1:1502\nunit: 1\ntags:\n  - {name: x, address: 'holding:0', type: int16}\n"
+    )
+    outbox = f"{{path: {tmp_path}/o.db, key_file: ../key, max_bytes: 1GiB}}"
+    (config / "gateway.yaml").write_text(f"name: g\nmqtt: {{url: 'mqtt://127.0.0.1'}}\noutbox: {outbox}\n")
+    said = call("stats", config)
+    assert said.exit_code == 0, said.stderr
+    assert "of 1.0 GiB (outbox.max_bytes), payloads encrypted" in said.stdout
+    assert "b1 g/press/window 1 " in call("peek", config).stdout
+    assert call("verify", config).exit_code == 0
+    assert call("export", config, "-").stdout.count("payload") == 1
 
 
 async def test_peek_shows_the_newest_of_each_topic(stopped):

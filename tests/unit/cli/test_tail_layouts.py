@@ -1,11 +1,14 @@
 """What the gateway sends in any layout and format, `gateway tail` understands, and proves complete or not."""
 
+import contextlib
 import io
 from collections.abc import Sequence
 
 import numpy as np
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from gateway.cli.footer import Footer, footer
@@ -18,8 +21,10 @@ from gateway.core.ports import Packet
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.formats import FORMATS
 from gateway.encoding.layouts import layout_for
+from gateway.encoding.sparkplug.wire import DataType, new_payload, set_property
 from gateway.sinks.mqtt.client import Received
 from tests.support.blocks import T0
+from tests.unit.cli.test_tail_render import json
 from tests.unit.encoding.sparkplug.test_node import DOWN, TABLE, TOPICS
 from tests.unit.encoding.sparkplug.test_node import Bench as Node
 from tests.unit.encoding.test_encoder import BOOT, block_of, encoder_for
@@ -276,3 +281,37 @@ def test_a_value_that_is_carried_over_is_dim():
     fresh, held = out.getvalue().splitlines()
     assert "\x1b[32m1.5" in fresh
     assert "\x1b[2;32m1.5" in held
+
+
+# -- whatever comes ----------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.sampled_from(["NBIRTH/n", "NDATA/n", "NDEATH/n", "DBIRTH/n/d", "DDATA/n/d", "DDEATH/n/d", "NCMD/n", "x", ""]),
+    st.lists(st.tuples(st.integers(0, 2**64 - 1), st.text(max_size=4), st.integers(0, 40), st.floats()), max_size=3),
+    st.integers(0, 2**64 - 1),
+    st.binary(max_size=20),
+)
+def test_no_node_ends_tail(place, metrics, seq, tail_bytes):
+    """Any metrics, any number, any bytes behind them."""
+    payload = new_payload(timestamp=2**64 - 1, seq=seq)
+    for alias, name, kind, value in metrics:
+        metric = payload.metrics.add(name=name, alias=alias, timestamp=alias, datatype=kind, double_value=value)
+        set_property(metric, "Quality", DataType.DOUBLE, value)
+    tail = Tail()
+    for packet in (payload.SerializeToString(), payload.SerializeToString() + tail_bytes, tail_bytes):
+        tail.take([Packet(f"spBv1.0/g/{place}", packet)])
+    tail.verdict()
+    assert not [c for c in tail.out.getvalue().replace("\n", "") if not c.isprintable()]
+
+
+@given(
+    st.dictionaries(st.sampled_from(["stream", "part", "tag", "value", "n", "boot", "seq", "ts", "dur", "kind", "q"]), json)
+)
+def test_no_payload_of_a_tag_ends_tail(body):
+    tail = Tail()
+    head = {"boot": "b", "seq": 1, "ts": 1, "dur": 1, "stream": "plant/v1/gw/d/window", "tag": "t"}
+    for document in (body, head | body, head | body | {"stream": "plant/v1/gw/d/value"}):
+        with contextlib.suppress(orjson.JSONEncodeError):
+            tail.take([Packet("any/topic", orjson.dumps(document))])
+    tail.verdict()

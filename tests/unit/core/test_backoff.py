@@ -1,8 +1,9 @@
 """Reconnect delays."""
 
+from collections import Counter
 from itertools import islice
 
-from gateway.core.backoff import full_jitter
+from gateway.core.backoff import full_jitter, start_delay_s
 
 
 def test_the_span_doubles_up_to_its_limit() -> None:
@@ -22,3 +23,16 @@ def test_delays_are_spread_over_the_span() -> None:
     assert all(1 <= delay <= 10 for delay in firsts)
     assert min(firsts) < 3
     assert max(firsts) > 8
+
+
+def test_the_first_attempt_waits_only_when_the_machine_has_just_started() -> None:
+    assert start_delay_s(20, 10, lambda low, high: high) == 10
+    assert start_delay_s(299, 10, lambda low, high: low) == 0
+    assert start_delay_s(301, 10, lambda low, high: high) == 0
+
+
+def test_a_thousand_gateways_that_start_together_come_apart() -> None:
+    """Not more than a fifth of them within any second of ten."""
+    seconds = Counter(int(start_delay_s(30, 10)) for _ in range(1000))
+    assert len(seconds) == 10
+    assert max(seconds.values()) < 200

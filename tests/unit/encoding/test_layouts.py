@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.core.blocks import ObjectBlock
-from gateway.core.messages import Event, Message
+from gateway.core.messages import Event, Lane, Message
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.formats import FORMATS, read_document
 from gateway.encoding.layouts import DeviceLayout, layout_for
@@ -110,3 +112,21 @@ def test_a_device_may_have_a_format_of_its_own():
     forms = [layout.packets(m, hist=False, most_bytes=ALL)[0].properties.content_type for m in [*messages, gone]]
     short = [form.removeprefix("application/") for form in forms]
     assert short == ["json+zstd", "cbor", "json", "json+zstd", "json+zstd"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=300), min_size=1, max_size=12),
+    most_bytes=st.integers(0, 3000),
+    form=st.sampled_from(list(FORMATS)),
+)
+def test_however_it_is_cut_it_is_the_same_message(rows, most_bytes, form):
+    """All tags once, in order; a part is too large only when it holds one tag."""
+    body = {"boot": BOOT, "seq": 7, "ts": 5, "hist": False, "tags": {tag: {"value": text} for tag, text in rows.items()}}
+    message = Message("plant/v1/press-1/device0/value", BOOT, 7, Lane.SUMMARY, 5, 5, json.dumps(body).encode())
+    packets = DeviceLayout(form).packets(message, hist=False, most_bytes=most_bytes)
+    told = [read_document(packet.payload) for packet in packets]
+    assert [pair for one in told for pair in one["tags"].items()] == list(body["tags"].items())
+    for one, packet in zip(told, packets, strict=True):
+        assert len(packet.payload) <= most_bytes or len(one["tags"]) == 1
+        assert one | {"tags": {}} == body | {"tags": {}} | ({"part": one["part"]} if len(packets) > 1 else {})

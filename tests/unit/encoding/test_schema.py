@@ -27,6 +27,16 @@ EVENTS = [
     Event("configuration", T0, detail={"config": "0123456789ab", "devices": 2, "tags": 9, "severity": 1}),
     Event("outbox", T0, detail={"state": "damaged", "reason": "x", "kept": "outbox.db.1", "lost": None, "rescued": 3}),
     Event("outbox", T0, detail={"state": "recovered"}),
+    Event("alarm", T0, 0, None,
+          {"source": "Pump", "severity": 700, "message": "hot", "event_type": "i=2915", "event_id": "00ff",
+           "condition": "HighHigh", "state": "active", "acknowledged": False, "fields": {"a": 1}}),
+    Event("opcua_event", T0, 0, None,
+          {"source": "Pump", "severity": 100, "message": "started", "event_type": "i=2041", "event_id": "00ff"}),
+    Event("history", T0, 0, None,
+          {"from": 1, "to": 2, "samples": 3, "nodes": 1, "truncated": 0, "without_history": 0, "severity": 1}),
+    Event("model", T0, 0, None,
+          {"reason": "changed", "added": 1, "removed": 0, "altered": 0, "names": ["x"], "severity": 300}),
+    Event("certificate", T0, detail={"certificate": "broker", "subject": "CN=b", "end": 5, "days_left": 7, "severity": 500}),
 ]  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from gateway.encoding.thinning import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.stages.statistics import Held, Statistics, of_samples
 from tests.support.blocks import QUALITIES, SECOND, T0, Sample, block_of, table
+from tests.support.schemas import check
 
 NAMES = 3
 TABLE = table(NAMES)
@@ -30,7 +31,7 @@ seconds = st.lists(samples_of_a_second, min_size=2, max_size=6)
 
 
 def encoder() -> Encoder:
-    return Encoder(Topics.of("plant", "gw", TABLE.devices), TABLE, "b00t")
+    return Encoder(Topics.of("plant", "gw", TABLE.devices), TABLE, "019a3c5d2f10a1b")
 
 
 def statistics(samples: Sequence[Sample]) -> Statistics:
@@ -95,6 +96,13 @@ def test_merging_what_was_merged_says_the_same(script: list[list[tuple[int, floa
     assert_says(tags_of(last), tags_of(once))
     heads = [{k: v for k, v in json.loads(m.payload).items() if k != "tags"} for m in (last, once)]
     assert heads[0] == heads[1]
+
+
+@given(seconds)
+def test_merged_windows_keep_the_published_schema(script: list[list[tuple[int, float, int]]]) -> None:
+    messages, _ = windows_of(script)
+    for merged in merge_windows(messages):
+        check(merged.topic, json.loads(merged.payload))
 
 
 def window(seq: int, tags: dict[str, object], ts: int | None = None, **head: object) -> Message:

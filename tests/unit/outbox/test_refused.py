@@ -1,10 +1,13 @@
 """What the broker will never take stays readable beside the outbox."""
 
 import orjson
+import pytest
 
+from gateway.cli.outbox import export
 from gateway.core.messages import Lane, Message
 from gateway.outbox import refused
-from gateway.outbox.refused import RefusedFile
+from gateway.outbox.refused import RefusedFile, opened
+from gateway.outbox.sealing import seal_of
 from tests.support.outbox_parts import Rig, message
 
 
@@ -58,3 +61,37 @@ async def test_what_the_disk_does_not_take_waits_within_a_ceiling(tmp_path, monk
     kept = [line["seq"] for line in lines(file.path)]
     assert kept == list(range(20 - len(kept), 20))
     assert 3 <= len(kept) <= 5
+
+
+async def test_an_encrypted_outbox_keeps_refused_messages_encrypted(tmp_path):
+    key = tmp_path / "key"
+    key.write_bytes(bytes(range(32)))
+    async with Rig(tmp_path / "o.db", key_file=str(key)) as rig:
+        rig.outbox.set_live(True)
+        rig.outbox.put(message(7))
+        rig.outbox.refuse((await rig.outbox.take(1))[0], "packet too large")
+        await rig.commit()
+    path = tmp_path / "o.db.refused.jsonl"
+    [line] = path.read_bytes().splitlines()
+    assert message(7).payload not in line
+    assert "payload" not in orjson.loads(line)
+    assert opened(line, seal_of(str(key)))["payload"].encode() == message(7).payload
+    other = tmp_path / "other"
+    other.write_bytes(bytes(32))
+    for seal in (None, seal_of(str(other))):
+        with pytest.raises(ValueError, match=r"encrypted|another key"):
+            opened(line, seal)
+    assert export(path, tmp_path / "plain.jsonl", str(key)) == 0
+    assert lines(tmp_path / "plain.jsonl")[0]["payload"].encode() == message(7).payload
+    assert export(path, tmp_path / "closed.jsonl") == 1
+
+
+async def test_a_plain_file_is_exported_as_it_is_but_for_broken_lines(tmp_path):
+    file = RefusedFile(tmp_path / "o.db")
+    file.add(Message("t", "b", 1, Lane.WINDOW, 0, 0, b"x"), "no", 0)
+    await file.write()
+    whole = file.path.read_bytes()
+    file.path.write_bytes(whole + whole[:20])
+    assert export(file.path, tmp_path / "out.jsonl") == 1
+    assert (tmp_path / "out.jsonl").read_bytes() == whole
+    assert export(tmp_path / "absent.refused.jsonl", tmp_path / "more.jsonl") == 2

@@ -318,6 +318,24 @@ def tries(bench: Bench) -> int:
     return len([published for published in bench.sink.published if published.topic == BAD])
 
 
+async def test_a_pause_holds_up_what_was_taken_already(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(topic=MANY)
+    bench.outbox.put(3)
+    await settle()
+    assert bench.payloads == [b"1a", b"1b", b"1c", b"2"]
+    bench.sink.waiting[0].future.set_exception(Retryable("quota"))
+    bench.sink.ack(9)
+    await settle()
+    assert bench.payloads[4:] == [b"3"], "it waited for room when the pause began; nothing more is begun"
+    bench.sink.auto_ack = True
+    bench.sink.ack(9)
+    await bench.clock.advance(0.8)
+    assert bench.payloads[5:] == []
+    await bench.clock.advance(1)
+    assert b"4" in bench.payloads[5:]
+
+
 async def test_a_message_refused_again_and_again_while_others_pass_is_set_aside(bench: Bench) -> None:
     bench.sink.rule = lambda published: Retryable("quota (0x97)") if published.topic == BAD else None
     await with_others(bench, 30)

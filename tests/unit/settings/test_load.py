@@ -131,6 +131,23 @@ def test_a_large_inline_file_loads_in_reasonable_time(tmp_path: Path) -> None:
     assert len(settings.table) == 3003
 
 
+def test_a_variable_sets_what_a_device_publishes(tmp_path, monkeypatch):
+    monkeypatch.setenv("GATEWAY__DEVICES__PRESS__PUBLISH__FORMAT", "cbor")
+    settings = load(write(tmp_path))
+    assert [p.format for p in settings.publishing] == [None, "cbor"]
+
+
+def test_a_bit_is_known_as_one(tmp_path):
+    """From the configuration alone; one with labels is text."""
+    device = (
+        "protocol: modbus\nurl: tcp://h\ntags:\n"
+        "  - {name: a, address: coil:0}\n  - {name: b, address: holding:0, type: bool}\n"
+        "  - {name: c, address: holding:1}\n  - {name: d, address: coil:1, labels: {0: stopped, 1: running}}\n"
+    )
+    settings = load(write(tmp_path, {"devices/press.yaml": device, "tags/press.csv": None}))
+    assert {t.name: t.logical for t in settings.table.tags} == {"speed": False, "a": True, "b": True, "c": False, "d": False}
+
+
 def test_a_device_says_what_it_publishes_differently(tmp_path):
     """`publish:` in a device file; the others leave everything to gateway.yaml."""
     own = {

@@ -226,13 +226,26 @@ def test_what_a_device_that_is_away_had_to_say_comes_as_history():
     assert kinds(bench.see(bench.node.news())) == [("DDEATH", "press")]
 
 
-def test_that_all_is_bad_is_the_death_of_a_device_that_is_away():
-    """A message ends in at least one packet, and this one says the same."""
+def test_that_all_is_bad_needs_no_words_beside_a_death():
+    """A message ends in at least one packet: after a birth for its history the device's DDEATH, else one without metrics."""
     bench = Bench()
     bench.set(0, DOWN)
     bench.connect()
     bad = bench.window([0], count=0, good=0, used=0, last=np.nan, quality=0x08)
+    assert bench.send(bad) == [("NDATA", "", {})]
+    bench.send(bench.window([0]), hist=True)
     assert kinds(bench.send(bad)) == [("DDEATH", "press")]
+
+
+def test_the_first_window_of_a_device_that_is_back_is_live_even_before_the_news():
+    bench = Bench()
+    bench.set(0, DOWN)
+    bench.connect()
+    bench.set(0, OK)
+    seen = bench.send(bench.window([0]))
+    assert kinds(seen) == [("DBIRTH", "press"), ("DDATA", "press")]
+    assert "is_historical" not in seen[1][2]["temp"]
+    assert bench.see(bench.node.news()) == []
 
 
 @pytest.mark.parametrize(
@@ -250,6 +263,26 @@ def test_a_value_of_another_type_is_born_before_it_is_told(value, kind, told):
     assert seen[0][2]["count"]["datatype"] == seen[1][2]["count"]["datatype"] == kind
     assert seen[1][2]["count"]["value"] == told
     assert kinds(bench.send(bench.value(3, value))) == [("DDATA", "line")]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "kind"),
+    [(None, 1e39, DataType.DOUBLE), (None, 1e38, DataType.FLOAT), (5, 7.0, DataType.INT64), (5, 1e300, DataType.DOUBLE),
+     (5, 2.5, DataType.DOUBLE), (2**64 - 1, -1.0, DataType.DOUBLE), (2**64 - 1, 2.0**64, DataType.DOUBLE),
+     (2**63, 2.0**62, DataType.UINT64), (True, 2.0, DataType.DOUBLE), (True, 1.0, DataType.BOOLEAN),
+     ("A", 1.5, DataType.STRING)],
+)  # fmt: skip
+def test_no_number_is_bent_to_fit_its_type(first, then, kind):
+    """A window's number that the type does not carry gets another type, never another value."""
+    bench = Bench()
+    bench.connect()
+    tag, name = (1, "speed") if first is None else (0, "temp")
+    if first is not None:
+        bench.send(bench.value(tag, first))
+    _, _, metrics = bench.send(bench.window([tag], last=then))[-1]
+    told = metrics[name]["value"]
+    assert metrics[name]["datatype"] == kind
+    assert told == ("1.5" if kind is DataType.STRING else float(np.float32(then)) if kind is DataType.FLOAT else then)
 
 
 def test_a_rounded_number_is_left_to_its_exact_message():

@@ -179,3 +179,10 @@ def test_what_is_no_protocol_name_is_refused(name: str) -> None:
 @pytest.mark.parametrize("in_flight", [0, 1001])
 def test_in_flight_has_bounds(in_flight: int) -> None:
     assert "in_flight" in complaint(in_flight=in_flight)
+
+
+@pytest.mark.parametrize(
+    ("url", "spread_s"), [("mqtt://broker", 10.0), ("mqtt://127.0.0.1:99", 0.0), ("ws://localhost", 0.0)]
+)
+def test_a_broker_on_this_machine_needs_no_spread(url: str, spread_s: float) -> None:
+    assert MqttConfig(url=url).spread_s == spread_s

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.endpoint import parse
 
 
 def tag(**keys: object) -> ModbusTag:
@@ -130,7 +131,12 @@ def test_a_bad_tag_is_refused_at_its_key_with_what_was_expected(keys: dict[str, 
         ({"url": "rtu+tcp://moxa:4001?turnaround=5"}, "url", "turnaround"),
         ({"url": "rtu+tcp://moxa:4001?unit_pause=11s"}, "url", "up to 10s"),
         ({"url": "tls://plc?cert=a.pem"}, "url", "cert and key go together"),
-        ({"url": "tcp://plc?ca=a.pem"}, "url", "no options"),
+        ({"url": "udp://plc?echo=1"}, "url", "expected one of turnaround"),
+        ({"url": "tcp://plc?connect_pause=1m"}, "url", "up to 10s"),
+        ({"url": "tcp://plc?turnaround=5ms", "max_in_flight": 2}, "max_in_flight", "cannot both be"),
+        ({"url": "tcp://plc", "backup": "udp://plc2"}, "backup", "expected tcp://"),
+        ({"url": "tcp://plc", "backup": "tcp://plc:502?turnaround=5ms"}, "backup", "expected another address"),
+        ({"url": "tcp://plc?ca=a.pem"}, "url", "expected one of turnaround"),
         ({"url": "rtu:///dev/ttyUSB0", "unit": 0}, "unit", "broadcast"),
         ({"url": "rtu+tcp://moxa", "unit": 255}, "unit", "expected 1 to 247"),
         ({"url": "udp://plc", "max_in_flight": 2}, "max_in_flight", "tcp:// or tls://"),
@@ -204,3 +210,8 @@ def test_network_urls() -> None:
     secure = device(url="tls://plc?key=k.pem&cert=c.pem").url
     assert secure == device(url="tls://PLC:802?cert=c.pem&key=k.pem").url
     assert (device(url="udp://plc").endpoint.is_bus, device(url="tcp://plc").endpoint.unit_pause_s) == (False, 0.0)
+
+
+def test_the_zone_of_an_ipv6_address_is_written_as_rfc_6874_says() -> None:
+    assert parse("tcp://[fe80::1%25eth0]:502").host == "fe80::1%eth0"
+    assert parse(parse("tcp://[fe80::1%25eth0]:502").url).host == "fe80::1%eth0"

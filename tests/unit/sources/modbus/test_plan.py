@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sources.modbus import KIND
-from gateway.sources.modbus.plan import Limits, Request, Span, cover, plan_device, split
+from gateway.sources.modbus.config import ModbusDevice
+from gateway.sources.modbus.plan import Limits, Request, Span, check_devices, cover, plan_device, split
 from tests.support.modbus_fake import entry
 
 
@@ -175,3 +176,24 @@ def test_masks_of_one_register_share_no_bit(first: int, second: int, wrong: int)
     if found:
         assert found[0][:2] == (1, "mask")
         assert "0x18 overlaps with tag 't0' (0xf) in the bits 0x8" in found[0][2]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wrong"),
+    [
+        ({"url": "tcp://plc"}, {"url": "tcp://plc:502", "unit": 2}, ""),
+        ({"url": "tcp://plc"}, {"url": "udp://plc"}, ""),
+        ({"url": "tcp://plc"}, {"url": "tcp://plc:503"}, ""),
+        ({"url": "rtu:///dev/ttyS0"}, {"url": "rtu:///dev/ttyS0?parity=N"}, "/dev/ttyS0 is used with other options by a"),
+        ({"url": "rtu:///dev/ttyS0"}, {"url": "ascii:///dev/ttyS0"}, "/dev/ttyS0 is used in another form by a"),
+        ({"url": "rtu+tcp://moxa:4001"}, {"url": "rtu+tcp://moxa:4001?unit_pause=50ms"}, "moxa:4001 is used with other"),
+        ({"url": "tcp://plc"}, {"url": "rtu+tcp://plc:502"}, "plc:502 is used in another form by a"),
+        ({"url": "tcp://plc", "backup": "tcp://b"}, {"url": "tcp://plc"}, "a on the same connection has tcp://b:502"),
+        ({"url": "tcp://plc", "backup": "tcp://b"}, {"url": "tcp://plc", "backup": "tcp://b:502"}, ""),
+    ],
+)
+def test_a_line_is_opened_in_one_way(first: dict[str, object], second: dict[str, object], wrong: str) -> None:
+    """Two connections to one serial server would talk into each other."""
+    devices = [ModbusDevice.model_validate({"name": name} | keys) for name, keys in (("a", first), ("b", second))]
+    found = check_devices(devices)
+    assert [wrong in message for _, _, message, _ in found] == ([True] if wrong else [])

@@ -376,11 +376,26 @@ async def test_late_turns_are_skipped_and_counted() -> None:
 async def test_a_connection_lost_between_reads_is_noticed_within_a_second() -> None:
     bench = Bench(entry(holding(0, interval="1h")), u1=FakeUnit())
     await bench.start(0.5)
-    bench.link.connected = False
+    bench.link.connected, bench.link.refuse = False, True
     lost_at = bench.clock.time_s
-    with pytest.raises(NotConnected, match="lost"):
+    with pytest.raises(NotConnected, match="refused"):
         await bench.source.read()
     assert bench.clock.time_s - lost_at <= 1.0
+
+
+async def test_an_idle_connection_that_the_device_closes_is_no_news_and_no_extra_poll() -> None:
+    bench = Bench(entry(holding(0, interval="1m")), u1=FakeUnit())
+    tell = bench.clock.sleep
+
+    async def sleep(delay_s: float) -> None:
+        bench.link.connected = bench.link.connected and delay_s < 0.5  # closed whenever nothing is asked
+        await tell(delay_s)
+
+    bench.clock.sleep = sleep  # type: ignore[method-assign]
+    news = await bench.start(599.0)
+    assert states(news) == [DeviceState(0, "ok")]
+    assert qualities(news) == {0: {Quality.GOOD: 10}}
+    assert bench.source.stats()[0]["connection_connects"] == 20
 
 
 async def test_what_was_refused_is_tried_again_on_a_new_connection() -> None:

@@ -1,0 +1,83 @@
+"""A socket with buffers: many packets in one call of the system, both ways."""
+
+import socket
+import ssl
+from contextlib import suppress
+from typing import Final
+
+CHUNK_BYTES: Final = 65_536
+_MOST_UNSENT_BYTES: Final = 262_144
+_DISCONNECT: Final = 0xE0
+"""First byte of the packet after which paho closes the socket (MQTT 5.0, 3.14)."""
+
+
+class Stream:
+    """What paho asks of a socket, non-blocking, on TCP or TLS. paho alone makes three calls to read an acknowledgement and
+    one to write each message, which is half of what a message costs.
+
+    What `send` takes waits for `flush`. Reads as a socket does; `pending` says what no selector sees.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        """sock: connected, with a timeout until `setblocking` is called."""
+        self._sock = sock
+        self._incoming = bytearray()
+        self._outgoing = bytearray()
+
+    @property
+    def unsent(self) -> bool:
+        """Bytes wait for the socket to take them: call `flush` when it can."""
+        return bool(self._outgoing)
+
+    def pending(self) -> int:
+        """Bytes that have arrived and that no selector sees any more."""
+        return len(self._incoming) or (self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0)
+
+    def recv(self, length: int) -> bytes:
+        """As of a socket: up to `length` bytes, none at the end. Raises BlockingIOError, ssl.SSLWantReadError, OSError."""
+        if not self._incoming:
+            self._receive()
+        chunk = bytes(self._incoming[:length])
+        del self._incoming[:length]
+        return chunk
+
+    def send(self, data: bytes) -> int:
+        """Takes a packet whole, or raises BlockingIOError; a connection's last one only when all before it is out."""
+        last = data[0] == _DISCONNECT
+        if last or len(self._outgoing) > _MOST_UNSENT_BYTES:
+            self.flush()
+            if self._outgoing and (last or len(self._outgoing) > _MOST_UNSENT_BYTES):
+                raise BlockingIOError
+        self._put(data)
+        if last:
+            self.flush()
+        return len(data)
+
+    def flush(self) -> None:
+        """Send what the socket takes. Raises OSError when it is broken."""
+        with suppress(BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            while self._outgoing:
+                del self._outgoing[: self._sock.send(self._outgoing)]
+
+    def close(self) -> None:
+        """Close at once."""
+        self._sock.close()
+
+    def fileno(self) -> int:
+        """The socket's."""
+        return self._sock.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        """The socket's."""
+        self._sock.setblocking(flag)
+
+    def settimeout(self, limit_s: float) -> None:
+        """The socket's."""
+        self._sock.settimeout(limit_s)
+
+    def _receive(self) -> None:
+        """Read once into `_incoming`; nothing at the end."""
+        self._incoming += self._sock.recv(CHUNK_BYTES)
+
+    def _put(self, data: bytes) -> None:
+        self._outgoing += data
