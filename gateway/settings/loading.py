@@ -353,12 +353,13 @@ class _Loader:
                 f"{path!s}: nothing was found on {device.config.name} yet; it is asked when the gateway starts"
             )
             return
-        self.read.append(path)
         table = read_csv(path, str(path))
         configured = {tag.name for tag, _, _ in device.tags}
-        for at, row in enumerate(() if table.problems else table.value):
-            if row.get("name") not in configured:
-                self._tag(device, table, row, (at,))
+        if not table.problems:
+            self.read.append(path)
+            for at, row in enumerate(table.value):
+                if row.get("name") not in configured:
+                    self._tag(device, table, row, (at,))
         if table.problems:
             self.warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
 

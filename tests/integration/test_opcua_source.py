@@ -224,3 +224,14 @@ async def test_calls_that_are_too_large_are_halved_and_values_land_on_their_tags
 
 def vars_of(params):
     return [] if isinstance(params, list) else [getattr(params, field.name) for field in dataclasses.fields(params)]
+
+
+async def test_a_namespace_that_comes_later_is_found(port, monkeypatch):
+    monkeypatch.setattr("gateway.sources.opcua.health.FIRST_RETRY_S", 0.2)
+    monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.1)
+    async with AsyncuaServer(port, 1) as server, reading(server.url, ["nsu=urn:late;s=a"]) as reader:
+        await reader.until(lambda: reader.seen(1))
+        assert reader.qualities[0] == [Quality.BAD_ADDRESS]
+        index = await server.server.register_namespace("urn:late")
+        await server.server.nodes.objects.add_variable(ua.NodeId("a", index), "a", 7.5)
+        await reader.until(lambda: reader.good(0) == [7.5], 20)

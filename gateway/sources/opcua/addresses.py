@@ -25,21 +25,30 @@ _NODE_TYPES: Final = {
 
 
 class Addresses:
-    """The nodes of one session, by address. What a browse path means is asked once; in vain, again after a minute."""
+    """The nodes of one session, by address. What a browse path means is asked once; in vain, again after a minute.
+
+    lacks_namespace: an address names a namespace that the server has not.
+    """
 
     def __init__(self, services: Services, clock: Clock) -> None:
         self._services = services
         self._clock = clock
         self.namespaces: Sequence[str] = ()
+        self.lacks_namespace = False
         self._namespaces: Mapping[str, int] = {}
         self._nodes: dict[str, ua.NodeId] = {}
         self._registered: dict[str, ua.NodeId] = {}
         self._failed: dict[str, tuple[int, float]] = {}
 
     def set_namespaces(self, uris: Iterable[object]) -> None:
-        """The session's NamespaceArray (Part 5, 6.3.1): indices may differ after each restart of the server."""
+        """The session's NamespaceArray (Part 5, 6.3.1): indices may differ after each restart of the server, and a server
+        may add some while it runs. What named one that was not there is resolved anew."""
         self.namespaces = [str(uri) for uri in uris]
         self._namespaces = {uri: index for index, uri in enumerate(self.namespaces)}
+        if self.lacks_namespace:
+            self.lacks_namespace = False
+            self._nodes = {text: node for text, node in self._nodes.items() if node.NamespaceIndex != _UNKNOWN_NAMESPACE}
+            self._registered = {text: node for text, node in self._registered.items() if text in self._nodes}
 
     async def resolve(self, texts: Iterable[str], *, register: bool = False) -> None:
         """Find the nodes of these addresses; `status_of` tells of those that are not there. Raises NotConnected."""
@@ -101,7 +110,9 @@ class Addresses:
         return ua.NodeId(address.identifier, index, _NODE_TYPES[address.kind])  # type: ignore[arg-type]
 
     def _index(self, uri: str) -> int:
-        return self._namespaces.get(uri, _UNKNOWN_NAMESPACE)
+        index = self._namespaces.get(uri, _UNKNOWN_NAMESPACE)
+        self.lacks_namespace = self.lacks_namespace or index == _UNKNOWN_NAMESPACE
+        return index
 
     def _element(self, step: PathStep) -> ua.RelativePathElement:
         index = self._index(step.uri) if step.uri else step.namespace

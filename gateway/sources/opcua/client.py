@@ -276,6 +276,8 @@ class AsyncuaConnection:
 
     async def check(self) -> None:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""
+        if self.addresses.lacks_namespace:
+            await self._learn_namespaces()
         asked_s = self._clock.monotonic()
         await self.read([_SERVER_STATE])
         self.traffic.round_trip_ms = (self._clock.monotonic() - asked_s) * 1e3

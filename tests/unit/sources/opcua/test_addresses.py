@@ -43,6 +43,16 @@ async def test_a_namespace_is_found_by_its_uri_in_nodes_and_paths():
     assert addresses.node("/Objects/{urn:x}Line") == SPEED
 
 
+async def test_a_namespace_may_come_later():
+    addresses, _, _ = made()
+    await addresses.resolve(["nsu=urn:late;s=a", "i=1"])
+    assert addresses.lacks_namespace
+    addresses.set_namespaces(["http://opcfoundation.org/UA/", "urn:server", "urn:x", "urn:late"])
+    await addresses.resolve(["nsu=urn:late;s=a", "i=1"])
+    assert addresses.node("nsu=urn:late;s=a") == ua.NodeId("a", 3)
+    assert not addresses.lacks_namespace
+
+
 async def test_a_path_is_asked_for_once_and_in_vain_again_after_a_minute():
     addresses, services, clock = made()
     services.nodes["2:A"] = SPEED

@@ -94,6 +94,12 @@ def test_a_body_that_is_not_as_defined_costs_only_itself(body):
     assert second == {"x": [7]}
 
 
+def test_the_same_id_may_be_another_type_in_another_session():
+    body = wrapped(struct.pack("<f", 1.5))
+    first, second = (types(Structure("P", "plain", (Field(name, kind),))) for name, kind in (("x", FLOAT), ("n", INT32)))
+    assert (read(first, body), read(second, body)) == ({"x": 1.5}, {"n": 0x3FC00000})
+
+
 def test_a_structure_within_itself_ends():
     known = types(Structure("P", "plain", (Field("inner", POINT),)))
     assert read(known, wrapped(b""))["type"] == "ns=2;i=101"
