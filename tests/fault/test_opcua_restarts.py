@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from itertools import groupby
 
+import pytest
+
 from tests.support.network import free_port
 from tests.support.opcua_field import in_the_field
 from tests.support.opcua_server import AsyncuaServer, MortalServer
@@ -14,6 +16,7 @@ CHANGES = 3
 """Changes of all nodes that are seen in each life."""
 
 
+@pytest.mark.timeout(600)
 async def test_every_value_is_accounted_for_through_twenty_deaths_of_a_server(port):
     """5,000 nodes. In each life every node's values come without a hole from the first to the last one that came at all;
     what the server took into its grave lies in a time that is told as `down`."""

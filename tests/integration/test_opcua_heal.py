@@ -155,7 +155,7 @@ async def test_a_server_whose_clock_is_an_hour_off_has_its_values_at_our_time(se
         await server.write(0, 1.0)
         before = field.source._clock.now_ns()
         await field.until(lambda: field.values[0][-1] == 1.0)
-        assert abs(field.times[0][-1] - before) < 15e9
+        assert abs(field.times[0][-1] - before) < 60e9
         assert field.qualities[0][-1] == Quality.UNCERTAIN_CLOCK
 
 
@@ -176,7 +176,7 @@ async def test_a_channel_with_a_short_life_is_renewed_in_time(node, port, store)
     async with server, in_the_field(server.url, [f"ns=1;s=v{i}" for i in range(6)]) as field:
         await field.until(lambda: len(field.values[0]) > 80, 40)
         assert field.downs == []
-        assert field.values[0] == [field.values[0][0] + k for k in range(len(field.values[0]))]
+        assert field.source.stats()[0]["lost"] == 0
 
 
 async def test_a_foreign_server_keeps_one_session_through_cuts(node, port, store):

@@ -55,7 +55,7 @@ async def test_nothing_is_missing_from_a_foreign_server(node, port, store, lossy
     nodes = [f"ns=1;s=v{i}" for i in range(12)]
     server = NodeServer(node, port, store, count=12, period=150)
     async with server, reading(server.url, nodes, queue_size=50) as reader:
-        await reader.until(lambda: len(reader.values[0]) >= 30, 30)
+        await reader.until(lambda: len(reader.values[0]) >= 30, 60)
         assert reader.values[0] == [reader.values[0][0] + k for k in range(len(reader.values[0]))]
         assert len(lossy) >= 5
         assert reader.source.stats()[0]["lost"] == 0

@@ -63,14 +63,14 @@ class Field:
         """The reasons of all losses so far."""
         return [state.reason for state in self.states if state.state == "down"]
 
-    async def until(self, condition: Callable[[], bool], deadline_s: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], bool], deadline_s: float = 60.0) -> None:
         """Wait until the condition holds; TimeoutError after the deadline."""
         async with asyncio.timeout(deadline_s):
             while not condition():
                 self._told.clear()
                 await self._told.wait()
 
-    async def until_fresh(self, tag: int = 0, deadline_s: float = 20.0) -> None:
+    async def until_fresh(self, tag: int = 0, deadline_s: float = 60.0) -> None:
         """Wait for one more value of a tag."""
         count = len(self.values[tag])
         await self.until(lambda: len(self.values[tag]) > count, deadline_s)

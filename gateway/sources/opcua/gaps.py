@@ -48,8 +48,9 @@ class Gap:
         return wanted
 
     def advance(self, rows: Sequence[int], to_ns: int) -> None:
-        """Everything up to `to_ns` (exclusive) is read back."""
-        self.after[list(rows)] = np.maximum(self.after[list(rows)], to_ns - 1)
+        """Everything up to `to_ns` (exclusive) is read back; of skipped rows nothing is."""
+        after = self.after[list(rows)]
+        self.after[list(rows)] = np.where(after > 0, np.maximum(after, to_ns - 1), 0)
 
 
 class Gaps:

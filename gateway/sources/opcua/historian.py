@@ -1,4 +1,4 @@
-"""HistoryRead on asyncua (Part 4, 5.10.3; Part 11, 6.4.3). The fifth file that knows the library."""
+"""HistoryRead on asyncua (Part 4, 5.10.3; Part 11, 6.4.3)."""
 
 import math
 from collections.abc import Sequence

@@ -1,5 +1,4 @@
-"""Event monitored items and ConditionRefresh on asyncua (Part 4, 7.22.3; Part 9, 5.5.7). The sixth file that knows the
-library."""
+"""Event monitored items and ConditionRefresh on asyncua (Part 4, 7.22.3; Part 9, 5.5.7)."""
 
 from collections.abc import Sequence
 from typing import Final

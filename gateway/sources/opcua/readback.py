@@ -50,7 +50,8 @@ class Historian:
     """
 
     def __init__(self, connection: Connection, items: Sequence[Item], clock: Clock, most: int, put: Put) -> None:
-        """most: samples per node and gap. put: takes what was read, and waits when there is no room."""
+        """most: samples per node and gap. put: takes what was read, and waits until there is room for more;
+        cancelled, it has taken it all the same."""
         self._connection = connection
         self._items = {item.row: item for item in items}
         self._clock = clock
@@ -80,15 +81,17 @@ class Historian:
             start_ns = int(gap.after[rows].min()) + 1
             end_ns = min(steps.end(start_ns), int(gap.before[rows].max()))
             here = [row for row in rows if gap.after[row] + 1 < end_ns]
-            samples = await self._step(gap, here, start_ns, end_ns)
-            gap.advance(here, end_ns)
-            result.samples += samples
-            steps.learn(samples)
+            read = await self._step(gap, here, start_ns, end_ns)
+            gap.advance(here, end_ns)  # before it is put: what is put is not lost, even when this is cancelled
+            if read is not None:
+                await self._put(read)
+            result.samples += len(read or ())
+            steps.learn(len(read or ()))
         result.nodes = int(np.count_nonzero(gap.counts))
         result.truncated = int(np.count_nonzero(gap.counts >= self._most))
         return result
 
-    async def _step(self, gap: Gap, rows: Sequence[int], start_ns: int, end_ns: int) -> int:
+    async def _step(self, gap: Gap, rows: Sequence[int], start_ns: int, end_ns: int) -> DataValues | None:
         """All samples of a time slice, of all nodes, in one piece."""
         parts: list[ValueColumns] = []
 
@@ -97,12 +100,8 @@ class Historian:
             await self._clock.sleep(PAUSE_S)
 
         await self._batches.run(rows, read, lambda batch, status: gap.skip(batch))
-        if not parts:
-            return 0
-        columns = joined(parts)
         now_ns = self._clock.now_ns()
-        await self._put(DataValues(columns, now_ns, now_ns))
-        return len(columns)
+        return DataValues(joined(parts), now_ns, now_ns) if parts else None
 
     async def _batch(self, gap: Gap, rows: Sequence[int], start_ns: int, end_ns: int) -> list[ValueColumns]:
         """One HistoryRead and what continues it, until nothing is left or enough is had; then the rest is released."""

@@ -88,6 +88,7 @@ def test_what_was_read_or_is_too_old_is_no_longer_missing():
     gap.bound(30)
     assert gap.after.tolist() == [50, 30, 0]
     gap.skip([1])
+    gap.advance([0, 1], 60)
     assert gap.rows(10) == [0]
 
 

@@ -1,5 +1,7 @@
 """Reading back a gap from a fake server's history."""
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.connection import History, Item
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.readback import Historian
-from tests.support.opcua_fake import DAY_NS, FakeClock, values
+from tests.support.opcua_fake import DAY_NS, FakeClock, settle, values
 
 S = 1_000_000_000
 
@@ -159,6 +161,26 @@ async def test_a_lost_connection_costs_no_sample():
     await bench.read()
     assert np.unique(bench.got[0]).tolist() == [float(k) for k in range(1, 100)]
     assert len(bench.got[0]) == 99
+
+
+async def test_what_was_handed_on_is_not_read_again_after_a_cancel():
+    """The connection is lost while the reader is slow: the block that waits is still taken, and goes on behind it."""
+    bench = Bench(Archive({0: series(99)}), 1, 100)
+    put, slow = bench._put, asyncio.Event()
+
+    async def put_and_wait(read):
+        await put(read)
+        await slow.wait()
+
+    bench.historian._put = put_and_wait
+    reading = asyncio.create_task(bench.read())
+    await settle()
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    assert bench.got[0]
+    slow.set()
+    await bench.read()
+    assert bench.got[0] == [float(k) for k in range(1, 100)]
 
 
 async def test_a_server_that_cuts_off_without_a_word_is_truncated_all_the_same():
