@@ -27,6 +27,8 @@ EVENTS = [
     Event("configuration", T0, detail={"config": "0123456789ab", "devices": 2, "tags": 9, "severity": 1}),
     Event("outbox", T0, detail={"state": "damaged", "reason": "x", "kept": "outbox.db.1", "lost": None, "rescued": 3}),
     Event("outbox", T0, detail={"state": "recovered"}),
+    Event("certificate", T0,
+          detail={"certificate": "broker", "subject": "CN=b", "end": 1, "days_left": -1, "severity": 900}),
 ]  # fmt: skip
 
 
@@ -55,6 +57,7 @@ def test_every_kind_of_event_is_described(event):
 def test_the_status_is_described():
     text = StatusText(BOOT, "0.1.0", "abc", table(1))
     check("x/status", orjson.loads(text.online(1, {0: DeviceState(0, "ok")})))
+    check("x/status", orjson.loads(text.online(1, {}, {"broker": 1_800_000_000_000})))
     check("x/status", orjson.loads(text.offline(1, "stopped")))
 
 
