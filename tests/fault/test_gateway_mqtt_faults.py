@@ -64,18 +64,25 @@ async def half_open_then_cut(line: Line) -> None:
 
 
 async def cut_inside_a_packet(line: Line) -> None:
-    cuts = 0
+    cuts, cutting = 0, False
+
+    def cut() -> None:
+        nonlocal cutting
+        cutting = False
+        line.proxy.cut()
 
     async def halve(up: bool, kind: int, packet: bytes) -> bytes:
-        nonlocal cuts
+        nonlocal cuts, cutting
+        if up and cutting:
+            return b""  # nothing comes after what was cut off
         if not up or kind != PUBLISH or cuts >= 3:
             return packet
-        cuts += 1
-        asyncio.get_running_loop().call_later(0.02, line.proxy.cut)
+        cuts, cutting = cuts + 1, True
+        asyncio.get_running_loop().call_later(0.02, cut)
         return packet[: len(packet) // 2]
 
     line.proxy.meddle = halve
-    await until(lambda: cuts == 3, 60, "three cuts")
+    await until(lambda: cuts == 3 and not cutting, 60, "three cuts")
     line.proxy.meddle = None
 
 

@@ -64,7 +64,7 @@ class Engine(mqtt.Client):
         self.connect("-", 1, config.keepalive // _SECOND_NS, clean_start=clean, properties=properties if v5 else None)
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """A PUBACK that says success and nothing else (MQTT 5.0, 3.4.2.1) needs none of the objects that paho makes of one."""
+        """A PUBACK that says success and nothing else (MQTT 5.0, 3.4.2.1) needs no object of paho's."""
         packet = self._in_packet["packet"]
         has_properties = len(packet) > 4 or (len(packet) == 4 and packet[3] > 0)
         if cmd != "PUBACK" or len(packet) < 2 or has_properties or (len(packet) > 2 and packet[2] >= _FAILURE):

@@ -37,6 +37,8 @@ EVENTS = [
     Event("model", T0, 0, None,
           {"reason": "changed", "added": 1, "removed": 0, "altered": 0, "names": ["x"], "severity": 300}),
     Event("certificate", T0, detail={"certificate": "broker", "subject": "CN=b", "end": 5, "days_left": 7, "severity": 500}),
+    Event("certificate", T0,
+          detail={"certificate": "broker", "subject": "CN=b", "end": 1, "days_left": -1, "severity": 900}),
 ]  # fmt: skip
 
 
@@ -65,6 +67,7 @@ def test_every_kind_of_event_is_described(event):
 def test_the_status_is_described():
     text = StatusText(BOOT, "0.1.0", "abc", table(1))
     check("x/status", orjson.loads(text.online(1, {0: DeviceState(0, "ok")})))
+    check("x/status", orjson.loads(text.online(1, {}, {"broker": 1_800_000_000_000})))
     check("x/status", orjson.loads(text.offline(1, "stopped")))
 
 
