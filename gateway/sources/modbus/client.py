@@ -39,6 +39,7 @@ class ModbusLink:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self._name = endpoint.path or f"{endpoint.host}:{endpoint.port}"
+        self._keeps_distance = endpoint.keeps_distance
         self._framing: Framing = _FRAMINGS[endpoint.scheme]()
         self._transport: Any = None
         self._conversation: _Conversation | None = None
@@ -111,7 +112,7 @@ class ModbusLink:
         conversation = self._conversation
         if conversation is None or conversation.lost:
             raise NotConnected(conversation.lost if conversation else "not open")
-        if self._endpoint.keeps_distance:
+        if self._keeps_distance:
             await self._wait_for_turn(conversation, unit)
         self._transaction = self._transaction % 0xFFFF + 1
         wanted = Wanted(self._transaction, unit, function)
