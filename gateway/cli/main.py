@@ -155,6 +155,8 @@ def read(
         _print(lambda: read_opcua(server, nodes(tags)))
     if "://" in what:
         _print(lambda: read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
+    if not config.is_dir() and (":" in what or "." in what):
+        raise typer.BadParameter(f"{what} is no configured device; an address is tcp://{what}", param_hint="DEVICE|URL")
     _print(lambda: read_tags(config, what, tags or [], timeout))
 
 

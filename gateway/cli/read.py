@@ -22,6 +22,7 @@ from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.config import ModbusDevice, ModbusTag
 from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.endpoint import Endpoint, parse
+from gateway.sources.modbus.link import ExceptionReply, NoReply
 from gateway.sources.modbus.plan import Request, Span
 from gateway.sources.modbus.types import Table as ModbusTable
 from gateway.sources.modbus.types import is_bits
@@ -58,7 +59,12 @@ def read_address(url: str, unit: int, address: str, count: int, timeout_s: float
     try:
         (payload,) = asyncio.run(_read_all([place]))
     except GatewayError as error:
-        Output(stderr=True).print(f"[red]{escape(str(error))}[/]")
+        what = f"{table}:{start}..{start + count - 1} of unit {unit} at {device.url}"
+        advice = {
+            NoReply: f"; gateway scan {url} finds units",
+            ExceptionReply: "; one refused address refuses them all: ask for fewer with --count" if count > 1 else "",
+        }.get(type(error), "")
+        Output(stderr=True).print(f"[red]{escape(f'{what}: {error}{advice}')}[/]")
         return EXIT_NO_REPLY
     console.print(f"[bold]{table}:{start}[/], {count} of unit {unit} at {escape(device.url)}\n")
     assert isinstance(payload, bytes)

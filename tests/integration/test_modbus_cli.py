@@ -157,3 +157,9 @@ async def test_ctrl_c_ends_a_scan_with_what_was_found(port: int) -> None:
             out, _ = await process.communicate()
     assert process.returncode == 0
     assert "unit 1 answers" in out.decode()
+
+
+async def test_an_address_without_a_scheme_is_understood_as_one() -> None:
+    code, text = await gateway("read", "127.0.0.1:502", "--config", "/nowhere")
+    assert code == 2
+    assert "tcp://127.0.0.1:502" in text
