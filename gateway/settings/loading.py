@@ -3,7 +3,6 @@
 import difflib
 import hashlib
 import os
-import re
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from gateway.core.errors import ConfigError, Problem
-from gateway.core.fields import existing_files, files_relative_to
+from gateway.core.fields import files_relative_to
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import DeviceLayoutConfig
 from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
+from gateway.settings.advice import Configured, advice
 from gateway.settings.documents import Document, KeyPath, read_csv, read_yaml
 from gateway.settings.model import ENV_PREFIX, Root, Settings, tag_model
 from gateway.settings.problems import note_validation, show, unknown_key
@@ -27,8 +27,6 @@ from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
 _OWN_KEYS = ("tags", "tag_file", "defaults", "publish")
-_SECRET = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
-_OF_COMMANDS = ("GATEWAY_MQTT_PASSWORD",)
 _DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in capitals"
 
 
@@ -71,10 +69,8 @@ class _Loader:
             self.problems.append(Problem(str(self.folder / "devices"), 0, "", "no enabled device", "a file *.yaml"))
         if self.problems or root is None:
             raise ConfigError(sorted(dict.fromkeys(self.problems), key=lambda p: (p.file, p.line)))
-        self._check_files(root, devices)
-        self._check_near_names(root)
-        self._check_secrets(root)
-        self._check_delays(root, devices)
+        configured = [Configured(d.document.file, d.kind, d.config, [tag for tag, _, _ in d.tags]) for d in devices]
+        self.warnings += advice(self.folder, root, configured, self.read)
         return self._assembled(root, devices)
 
     # -- gateway.yaml ------------------------------------------------------------------------------------------------
@@ -145,38 +141,6 @@ class _Loader:
                 self.problems.append(Problem("environment", 0, name, "is not a known setting", hint))
             elif head == "DEVICES" and not rest:
                 self.problems.append(Problem("environment", 0, name, "names no device", _DEVICE_VARIABLE))
-
-    def _check_delays(self, root: Root, devices: list[_Device]) -> None:
-        grace = root.window.grace
-        for device in devices:
-            delay = device.kind.delay_ns(device.config, [tag for tag, _, _ in device.tags])
-            if delay > grace:
-                self.warnings.append(
-                    f"{device.document.file}: values may come {delay / 1e9:g} s after their time (interval, sampling), more "
-                    f"than window.grace ({grace / 1e9:g} s): such windows are completed by supplements (late)"
-                )
-
-    def _check_secrets(self, root: Root) -> None:
-        """Passwords that others can read, on disk or on their way."""
-        for path in self.read:
-            is_yaml = path.suffix in (".yaml", ".yml")
-            if is_yaml and path.stat().st_mode & 0o004 and _SECRET.search(path.read_text("utf-8", errors="replace")):
-                self.warnings.append(f"{path}: everybody on this machine can read its password: chmod o-r, or a variable")
-        url = root.mqtt.addresses[0]
-        if root.mqtt.password and not url.secure and url.host not in ("localhost", "127.0.0.1", "::1"):
-            self.warnings.append(f"{self.folder / 'gateway.yaml'}: mqtt.password travels in clear; mqtts:// encrypts it")
-
-    def _check_near_names(self, root: Root) -> None:
-        """One underscore is easily taken for two; what looks like a setting and is none must not pass in silence."""
-        for name in sorted(os.environ):
-            field, _, rest = name.upper().removeprefix("GATEWAY_").partition("_")
-            if name.upper().startswith(ENV_PREFIX) or not name.upper().startswith("GATEWAY_") or not rest:
-                continue
-            own = root.mqtt.password or not root.mqtt.username  # a password for `tail` alone is no mistake
-            if field.lower() in Root.model_fields and not (name in _OF_COMMANDS and own):
-                self.warnings.append(
-                    f"environment: {name} is not read; {ENV_PREFIX}{field}__{rest} is, with two underscores"
-                )
 
     def _files(self, place: Path) -> list[Path]:
         """What is in a folder, hidden files left out; none where there is no folder."""
@@ -434,14 +398,6 @@ class _Loader:
         for path in self._files(self.folder / "tags"):
             if path.suffix == ".csv" and os.path.realpath(path) not in used:
                 self.warnings.append(f"{path!s}: no device uses this file")
-
-    def _check_files(self, root: Root, devices: list[_Device]) -> None:
-        """Only a warning: a certificate may be on its way, and the devices are to be read meanwhile."""
-        files = [(f"{self.folder / 'gateway.yaml'}: {key}", path) for key, path in existing_files(root).items()]
-        files += [(f"{d.document.file}: {key}", path) for d in devices for key, path in d.config.files().items()]
-        for place, path in files:
-            if not os.access(path, os.R_OK):
-                self.warnings.append(f"{place}: {path} {'cannot be read' if path.exists() else 'does not exist'}")
 
     # -- the result --------------------------------------------------------------------------------------------------
 
