@@ -40,6 +40,7 @@ class ModbusLink:
         self._endpoint = endpoint
         self._name = endpoint.path or f"{endpoint.host}:{endpoint.port}"
         self._keeps_distance = endpoint.keeps_distance
+        self._is_serial, self._is_udp, self._has_echo = endpoint.is_serial, endpoint.scheme == "udp", endpoint.echo
         self._framing: Framing = _FRAMINGS[endpoint.scheme]()
         self._transport: Any = None
         self._conversation: _Conversation | None = None
@@ -118,14 +119,14 @@ class ModbusLink:
         wanted = Wanted(self._transaction, unit, function)
         frame = self._framing.encode(wanted, pdu)
         loop = asyncio.get_running_loop()
-        if self._endpoint.is_serial:  # what the line needs for request and reply is not the unit's fault
+        if self._is_serial:  # what the line needs for request and reply is not the unit's fault
             timeout_s += (
                 (len(frame) + size + 5) * self._endpoint.character_s * (2 if self._endpoint.scheme == "ascii" else 1)
             )
-        future = conversation.expect(wanted, frame if self._endpoint.echo else b"")
+        future = conversation.expect(wanted, frame if self._has_echo else b"")
         expiry = loop.call_later(timeout_s, _expire, future, timeout_s)
         try:
-            if self._endpoint.scheme == "udp":
+            if self._is_udp:
                 self._transport.sendto(frame)
             else:
                 self._transport.write(frame)

@@ -70,14 +70,20 @@ class Line:
             await self._reopen()
         had_served = self._served
         try:
-            return await self._read(unit, table, start, count, timeout_s)
+            payload = await self._links[self._turn].read(unit, table, start, count, timeout_s)
+        except (ExceptionReply, BadReply):
+            self._served = True
+            raise
         except NotConnected:
             if not had_served:
                 raise
+        else:
+            self._served = True
+            return payload
         await self._reopen()
-        return await self._read(unit, table, start, count, timeout_s)
+        return await self._once_more(unit, table, start, count, timeout_s)
 
-    async def _read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
+    async def _once_more(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
         try:
             payload = await self._link.read(unit, table, start, count, timeout_s)
         except (ExceptionReply, BadReply):

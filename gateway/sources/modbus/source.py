@@ -178,7 +178,8 @@ class ModbusSource:
             unit.asking = False
             self._counters.requests += 1
             self._counters.busy_s += self._clock.monotonic() - began_s
-        self._tell(unit)
+        if unit.changed or unit.down:
+            self._tell(unit)
 
     def _answered(self, poll: Poll, payload: bytes, time_ns: int) -> None:
         self._alive(poll.unit)
