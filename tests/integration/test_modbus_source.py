@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -133,3 +134,25 @@ async def test_each_url_is_one_connection() -> None:
     urls = ["tcp://a", "tcp://b:502", "tcp://A:502"]
     sources = KIND.build([entry(TAGS, number=n, first_tag=200 * n, url=url) for n, url in enumerate(urls)], SystemClock())
     assert [list(source.devices) for source in sources] == [[0, 2], [1]]
+
+
+async def test_a_server_that_closes_at_a_bad_address_serves_all_others(port: int) -> None:
+    async def close(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        if ask.start <= 23 < ask.start + ask.count:
+            writer.close()
+        else:
+            writer.write(ask.good())
+
+    good: set[int] = set()
+    async with ScriptedServer(port, close):
+        source = source_at(port, TAGS[:60])
+        async with asyncio.timeout(60):
+            while len(good) < 59:
+                with suppress(NotConnected):
+                    await source.open()
+                    while len(good) < 59:
+                        item = await source.read()
+                        if isinstance(item, SampleBlock):
+                            good.update(item.tag[item.quality == Quality.GOOD].tolist())
+                await source.close()
+    assert good == set(range(60)) - {23}

@@ -17,7 +17,7 @@ from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.line import Line
-from gateway.sources.modbus.link import EXCEPTIONS, BadReply, ExceptionReply, Link, NoReply
+from gateway.sources.modbus.link import EXCEPTIONS, BadReply, ExceptionReply, HungUp, Link, NoReply, Refusal
 from gateway.sources.modbus.schedule import Schedule
 from gateway.sources.modbus.unit import Fault, Poll, Unit
 
@@ -25,11 +25,13 @@ _NS = 1_000_000_000
 _LOOK_NS = _NS  # an idle connection is looked at this often
 _TIMEOUTS_TO_DOWN = 2
 _UNITS_TO_LOST = 5  # this many that used to answer time out, nobody answering in between: it is the connection
+_RETURN_FIRST_S, _RETURN_MOST_S = 60.0, 600.0  # on a backup, pauses between looks at the first address
 _CONNECT_TIMEOUTS = 3  # room for one lost SYN, which is sent again after a second
 
 _BUSY = (5, 6)
 _BUSY_RETRIES = 3
 _BUSY_WAIT_NS = 100_000_000
+_HANG_UPS = 3  # this many connections in a row ended at the same request: it may be the request
 _PASSING_TURNS = 3  # busy, or a wrong reply, for so many turns in a row is not worth telling
 _ADDRESS = (1, 2, 3)
 _ILLEGAL_FUNCTION = 1
@@ -62,6 +64,9 @@ class ModbusSource:
         self._line = Line([link(one) for one in self._endpoints], self._counters)
         self._most = min(unit.config.max_in_flight for unit in self._units)
         self._flights: set[asyncio.Task[None]] = set()
+        self._returning: asyncio.Task[bool] | None = None
+        self._return_ns = 0
+        self._return_delays = full_jitter()
         self._schedule: Schedule[Poll] = Schedule()
         self._out: deque[Reading] = deque()
         self._lost = ""
@@ -81,13 +86,20 @@ class ModbusSource:
         self._lost = ""
         for unit in self._units:
             unit.reset()
-        self._schedule.restart((poll for unit in self._units for poll in unit.polls), self._now_ns())
+        now_ns = self._now_ns()
+        self._return_delays = full_jitter(_RETURN_FIRST_S, _RETURN_MOST_S)
+        self._return_ns = now_ns + round(next(self._return_delays) * _NS)
+        self._schedule.restart((poll for unit in self._units for poll in unit.polls), now_ns)
+        for poll in [poll for unit in self._units for poll in unit.polls if poll.hang_ups]:
+            self._schedule.defer(poll, now_ns + _LOOK_NS)  # others first: they show what the connection is worth
 
     async def read(self) -> Reading:
         """The next samples (one block per request or part of one) or news of a unit. Raises NotConnected."""
         while not self._out:
             if self._lost:
                 raise NotConnected(self._lost)
+            if self._line.turn:
+                self._look_back()
             await (self._step() if self._most == 1 else self._step_many())
         return self._out.popleft()
 
@@ -99,13 +111,25 @@ class ModbusSource:
     async def close(self) -> None:
         """Let go of the connection; what was learned about failing tags is kept. Never raises."""
         self._line.close()
-        for flight in self._flights:
-            flight.cancel()
-        await asyncio.gather(*self._flights, return_exceptions=True)
+        tasks = [*self._flights, *([self._returning] if self._returning else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._flights.clear()
+        self._returning = None
 
     def _now_ns(self) -> int:
         return round(self._clock.monotonic() * _NS)
+
+    def _look_back(self) -> None:
+        """On a backup: ask now and then, beside the polling, whether the first address answers again."""
+        if self._returning is not None and self._returning.done():
+            self._returning.result()
+            self._returning = None
+        now_ns = self._now_ns()
+        if self._returning is None and now_ns >= self._return_ns:
+            self._return_ns = now_ns + round(next(self._return_delays) * _NS)
+            self._returning = asyncio.create_task(self._line.try_first(), name=f"modbus {self._url} first address")
 
     async def _step(self) -> None:
         """Serve the request that is due, or wait for it."""
@@ -119,7 +143,8 @@ class ModbusSource:
     async def _step_many(self) -> None:
         """Send what is due, as much as may be in flight, and wait for the next reply or the next turn."""
         now_ns = self._now_ns()
-        while len(self._flights) < self._most and (poll := self._schedule.current(now_ns)) is not None:
+        most = self._most if self._line.has_served else 1  # the first goes alone: it may end the connection for others
+        while len(self._flights) < most and (poll := self._schedule.current(now_ns)) is not None:
             if not self._is_left_alone(poll, now_ns):
                 self._schedule.remove(poll)
                 self._flights.add(asyncio.create_task(self._serve(poll), name=f"modbus {self._url}"))
@@ -128,7 +153,7 @@ class ModbusSource:
         if not self._flights:
             await self._idle(now_ns)
             return
-        full = len(self._flights) == self._most
+        full = len(self._flights) >= most
         wait_s = None if full else self._schedule.wait_ns(now_ns, _LOOK_NS) / _NS
         done, self._flights = await asyncio.wait(self._flights, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         for error in [flight.exception() for flight in done]:  # each is asked for, one is enough
@@ -160,8 +185,12 @@ class ModbusSource:
             self._unanswered(poll, Quality.BAD_TIMEOUT, str(error), silent=True)
         except BadReply as error:
             counters.bad_replies += 1
+            poll.hang_ups += isinstance(error, Refusal)
             self._alive(unit)
             self._mistaken(poll, str(error))
+        except HungUp as error:
+            self._hung_up(poll, str(error))
+            raise
         except ExceptionReply as error:
             counters.exception(error.code)
             counters.replied(self._clock.monotonic() - began_s)
@@ -223,9 +252,18 @@ class ModbusSource:
             self._bad(poll, Quality.BAD_COMM_FAILURE)
             return
         poll.failures += 1
-        if poll.failures <= _PASSING_TURNS:
+        if poll.failures <= _PASSING_TURNS and poll.fault is None:
             self._give_up(poll, Quality.BAD_COMM_FAILURE)
         else:
+            self._search(poll, Fault(Quality.BAD_COMM_FAILURE, reason))
+
+    def _hung_up(self, poll: Poll, reason: str) -> None:
+        """The connection ended at this request, before it served any. What a device does that is going away, that allows no
+        further connection, or that does not like the request: after a few times the last is looked into as well."""
+        if poll.retired:
+            return
+        poll.hang_ups += 1
+        if poll.hang_ups >= _HANG_UPS:
             self._search(poll, Fault(Quality.BAD_COMM_FAILURE, reason))
 
     def _search(self, poll: Poll, fault: Fault, *, can_split: bool = True) -> None:
