@@ -36,6 +36,7 @@ class Outcomes:
     twice does not answer is down and is probed with backoff; the others go on.
 
     schedule: whose turn it is. out: samples and news to be handed on. lost: why the whole connection counts as gone.
+    is_careful: the first request should go alone, because some may end the connection for others.
     """
 
     def __init__(self, units: Sequence[Unit], clock: Clock, url: str, *, is_stream: bool) -> None:
@@ -48,6 +49,7 @@ class Outcomes:
         self.schedule: Schedule[Poll] = Schedule()
         self.out: deque[Reading] = deque()
         self.lost = ""
+        self.is_careful = False
 
     def restart(self) -> None:
         """A new connection: every request is due at its phase from now."""
@@ -58,17 +60,23 @@ class Outcomes:
             unit.reset()
         now_ns = self._now_ns()
         self.schedule.restart((poll for unit in self._units for poll in unit.polls), now_ns)
-        for poll in [poll for unit in self._units for poll in unit.polls if poll.hang_ups]:
+        suspects = [poll for unit in self._units for poll in unit.polls if poll.hang_ups]
+        self.is_careful = bool(suspects)
+        for poll in suspects:
             self.schedule.defer(poll, now_ns + _LATER_NS)  # others first: they show what the connection is worth
 
     def _now_ns(self) -> int:
         return round(self._clock.monotonic() * _NS)
 
     def is_left_alone(self, poll: Poll, now_ns: int) -> bool:
-        """Whether it is known to fail and not to be tried yet; then this turn is over."""
+        """Whether it is known to fail and not to be tried yet; then this turn is over. That its tags are bad is told once:
+        no sample stands for a request that was not sent."""
         if poll.fault is None or now_ns >= poll.retry_ns or poll.unit.down:
             return False
-        self._give_up(poll, poll.fault.quality)
+        if poll.is_told:
+            self._advance(poll)
+        else:
+            self._give_up(poll, poll.fault.quality)
         return True
 
     def answered(self, poll: Poll, payload: bytes, time_ns: int) -> None:
@@ -207,6 +215,7 @@ class Outcomes:
         unit.down = unit.down or f"unit {unit.config.unit} does not answer: {reason}, {unit.timeouts} times in a row"
         unit.silent = silent
         for poll in unit.polls:
+            poll.is_told = False
             self.schedule.remove(poll)
         self.schedule.defer(unit.probe(), self._now_ns() + round(next(unit.probe_delays) * _NS))
         if all(other.down and other.silent for other in self._units if other.polls):
@@ -224,7 +233,7 @@ class Outcomes:
                 self.schedule.hurry(poll, now_ns)
 
     def _bad(self, poll: Poll, quality: Quality) -> None:
-        poll.suspect = False
+        poll.suspect, poll.is_told = False, poll.fault is not None
         time_ns = self._clock.now_ns()
         self.out.append(SampleBlock.bad(poll.tags, time_ns, quality))
         if places := poll.decode.object_rows:

@@ -118,7 +118,7 @@ class ModbusSource:
     async def _step_many(self) -> None:
         """Send what is due, as much as may be in flight, and wait for the next reply or the next turn."""
         now_ns = self._now_ns()
-        most = self._most if self._line.has_served else 1  # the first goes alone: it may end the connection for others
+        most = 1 if self._outcomes.is_careful and not self._line.has_served else self._most
         while len(self._flights) < most and (poll := self._schedule.current(now_ns)) is not None:
             if not self._outcomes.is_left_alone(poll, now_ns):
                 self._schedule.remove(poll)

@@ -41,8 +41,8 @@ class Poll:
 
     origin: the planned request that it is, or is a part of. failures: turns failed in a row. busy: times that its unit was
     busy in this turn. hang_ups: times that the connection ended at it, no values in between. fault: set while it is known to
-    fail; it is tried again from retry_ns (monotonic) on. suspect: part of a failed request, not served yet. retired: others
-    have taken its place; what is still under way for it ends there.
+    fail; it is tried again from retry_ns (monotonic) on. is_told: its tags were told to be bad since. suspect: part of a
+    failed request, not served yet. retired: others have taken its place; what is still under way for it ends there.
     """
 
     unit: "Unit"
@@ -58,6 +58,7 @@ class Poll:
     hang_ups: int = 0
     fault: Fault | None = None
     retry_ns: int = 0
+    is_told: bool = False
     retries: Iterator[float] = field(default_factory=full_jitter)
     refusals: Iterator[float] = field(default_factory=_refusals)
     numeric_tags: TagIds = field(init=False)
@@ -120,7 +121,7 @@ class Unit:
         self._turn = 0
         self._told: DeviceState | None = None
         for poll in self.polls:
-            poll.failures, poll.busy = 0, 0
+            poll.failures, poll.busy, poll.is_told = 0, 0, False
             if not poll.hang_ups:
                 poll.retry_ns = 0
 
