@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.messages import DeviceState, Event, Message
@@ -81,14 +81,18 @@ class Properties:
     expiry_s: int = 0
 
 
+QoS = Literal[0, 1]
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One publication, as it goes over the wire at QoS 1."""
+    """One publication, as it goes over the wire."""
 
     topic: str
     payload: bytes
     retain: bool = False
     properties: Properties = Properties()
+    qos: QoS = 1
 
 
 class Layout(Protocol):
@@ -205,10 +209,12 @@ class Sink(Protocol):
         ...
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = Properties()
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = Properties(), qos: QoS = 1
     ) -> "asyncio.Future[None]":
-        """Send at QoS 1. The future ends on the PUBACK: with None, Permanent (refused for good), Retryable (refused for
-        now) or NotConnected."""
+        """Send. The future ends with None, Permanent (refused for good), Retryable (refused for now) or NotConnected.
+
+        At QoS 1 that is on the PUBACK. At QoS 0 it is when the broker has answered a question that was sent after the
+        message over the same connection: it has read the message, but does not say what it did with it."""
         ...
 
     async def lost(self) -> str:

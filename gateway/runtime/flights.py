@@ -199,7 +199,9 @@ class Flights:
 
     def _launch(self, packet: Packet, flight: _Flight) -> asyncio.Future[None]:
         packet = self._seal(packet)
-        future = self._sink.publish(packet.topic, packet.payload, retain=packet.retain, properties=packet.properties)
+        future = self._sink.publish(
+            packet.topic, packet.payload, retain=packet.retain, properties=packet.properties, qos=packet.qos
+        )
         self._flying[future] = _Flying(packet.topic, flight, self._clock.monotonic())
         future.add_done_callback(self._land)
         return future

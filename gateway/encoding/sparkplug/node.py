@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.messages import DeviceState, Message
-from gateway.core.ports import Packet
+from gateway.core.ports import Packet, QoS
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.encoder import mark_hist
@@ -56,6 +56,7 @@ class SparkplugNode:
         self._now_ms = now_ms
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
+        self._qos: QoS = own.qos
         self._aliases = count(1)
         self._node_alias = {name: next(self._aliases) for name in _NODE_METRICS.values()}
         self._devices: dict[str, DeviceMetrics] = {}
@@ -88,6 +89,10 @@ class SparkplugNode:
         """DDATA or NDATA, in several packets where it is too large. Before it a DBIRTH, where the host does not know a
         metric by this name or type, or the device is away and this is from before. That all tags of a device that is away
         are bad is known from its DDEATH: then an NDATA without metrics stands for the message."""
+        births = self.births() if self._rebirth and self._born else []  # asked for: no data go before them (5.17)
+        return [*births, *self._data(message, hist, most_bytes)]
+
+    def _data(self, message: Message, hist: bool, most_bytes: int) -> Sequence[Packet]:
         name, kind = self._place(message)
         if not name or kind not in _DEVICE_KINDS:
             return self._node_data(kind, message, hist)
@@ -106,7 +111,7 @@ class SparkplugNode:
             return packet
         if packet.topic == self._topic("NBIRTH"):
             self._seq = 0
-        packet = Packet(packet.topic, numbered(packet.payload, self._seq))
+        packet = Packet(packet.topic, numbered(packet.payload, self._seq), qos=packet.qos)
         self._seq = (self._seq + 1) % _SEQ_MODULUS
         return packet
 
@@ -171,6 +176,11 @@ class SparkplugNode:
     def _topic(self, kind: str, device: str = "") -> str:
         return f"{self._base}/{kind}/{self._node}" + (f"/{device}" if device else "")
 
+    def _packet(self, kind: str, payload: Any, device: str = "") -> Packet:
+        """payload: the message, or its bytes. The NDEATH goes at QoS 1 like the will that it stands for (5.4)."""
+        written = payload if isinstance(payload, bytes) else payload.SerializeToString()
+        return Packet(self._topic(kind, device), written, qos=1 if kind == "NDEATH" else self._qos)
+
     def _place(self, message: Message) -> tuple[str, str]:
         """Device, empty for the gateway itself, and kind."""
         name, _, kind = message.topic.removeprefix(self._prefix).rpartition("/")
@@ -194,26 +204,26 @@ class SparkplugNode:
             payload.metrics.add(name=f"Properties/{name}", timestamp=now, datatype=DataType.STRING, string_value=text)
         for name, alias in self._node_alias.items():
             payload.metrics.add(name=name, alias=alias, timestamp=now, datatype=DataType.STRING, is_null=True)
-        return Packet(self._topic("NBIRTH"), payload.SerializeToString())
+        return self._packet("NBIRTH", payload)
 
     def _node_death(self) -> Packet:
         payload = new_payload(timestamp=self._now_ms())
         payload.metrics.add(name="bdSeq", timestamp=payload.timestamp, datatype=DataType.INT64, long_value=self._bd_seq)
-        return Packet(self._topic("NDEATH"), payload.SerializeToString())
+        return self._packet("NDEATH", payload)
 
     def _birth_of(self, device: DeviceMetrics) -> Packet:
         device.born = True
         payload = new_payload(timestamp=self._now_ms())
-        for metric in device:
+        for metric in sorted(device, key=lambda one: one.time_ms or payload.timestamp):  # chronological (5.16)
             write_birth(payload, metric, payload.timestamp)
-        return Packet(self._topic("DBIRTH", device.name), payload.SerializeToString())
+        return self._packet("DBIRTH", payload, device.name)
 
     def _death_of(self, device: DeviceMetrics) -> Packet:
         device.born = False
-        return Packet(self._topic("DDEATH", device.name), new_payload(timestamp=self._now_ms()).SerializeToString())
+        return self._packet("DDEATH", new_payload(timestamp=self._now_ms()), device.name)
 
     def _nothing(self) -> Packet:
-        return Packet(self._topic("NDATA"), new_payload(timestamp=self._now_ms()).SerializeToString())
+        return self._packet("NDATA", new_payload(timestamp=self._now_ms()))
 
     def _device_data(self, device: DeviceMetrics, told: Sequence[Told], historical: bool, most_bytes: int) -> list[Packet]:
         payload = new_payload(timestamp=self._now_ms())
@@ -221,7 +231,7 @@ class SparkplugNode:
             write_told(payload, one, historical=historical)
         written = payload.SerializeToString()
         if len(written) + 3 <= most_bytes or len(told) < 2:
-            return [Packet(self._topic("DDATA", device.name), written)]
+            return [self._packet("DDATA", written, device.name)]
         middle = len(told) // 2
         halves = (told[:middle], told[middle:])
         return [packet for half in halves for packet in self._device_data(device, half, historical, most_bytes)]
@@ -238,7 +248,7 @@ class SparkplugNode:
         if hist:
             entry.is_historical = True
         set_value(entry, DataType.STRING, text.decode())
-        return [Packet(self._topic("NDATA"), payload.SerializeToString())]
+        return [self._packet("NDATA", payload)]
 
 
 def _kind_of(tag: Tag) -> DataType:

@@ -4,16 +4,19 @@ import asyncio
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError
+from gateway.core.ports import QoS
 
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5)."""
+    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5). always: MQTT 5 sends
+    it after a proper goodbye as well (3.14.2.1, 0x04)."""
 
     topic: str
     payload: bytes
     content_type: str = ""
     retain: bool = True
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,8 @@ class Received:
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
-    """A message to publish, and the future that its PUBACK ends. properties: packed; None in MQTT 3.1.1. alias: the topic
-    alias it was sent with."""
+    """A message to publish, and the future that its acknowledgement ends: the PUBACK, or at QoS 0 the PINGRESP to a PINGREQ
+    sent later. properties: packed; None in MQTT 3.1.1. alias: the topic alias it was sent with."""
 
     topic: str
     payload: bytes
@@ -38,6 +41,7 @@ class Outgoing:
     properties: bytes | None
     future: asyncio.Future[None]
     alias: int = 0
+    qos: QoS = 1
 
     def fail(self, error: GatewayError) -> None:
         """End the future with `error`, unless it has ended."""

@@ -141,7 +141,7 @@ def test_a_window_becomes_data_with_aliases():
 
 
 def test_qualities_and_carried_values_say_what_they_are():
-    """bad is null with quality 0, uncertain 64; a value that is carried over keeps the time of its read."""
+    """bad is null with quality 0, uncertain 500; a value that is carried over keeps the time of its read."""
     bench = Bench()
     bench.connect()
     nothing = {
@@ -157,7 +157,7 @@ def test_qualities_and_carried_values_say_what_they_are():
     held = bench.window([0, 1], **nothing, last=[5.0, np.nan], last_time=T0 - 7 * SECOND, quality=[0x44, 0x08])
     ((_, _, metrics),) = bench.send(held)
     assert [(m["value"], m["timestamp"], m["properties"]["Quality"]) for m in metrics.values()] == [
-        (5.0, MS - 7000, 64),
+        (5.0, MS - 7000, 500),
         (None, MS, 0),
     ]
 
@@ -200,7 +200,7 @@ def test_births_tell_the_newest_values_also_those_that_were_never_sent_live():
     bench.window([0], last=9.0, late=True)
     bench.value(3, "A-17")
     seen = bench.connect()
-    assert (seen[1][2]["temp"]["value"], seen[1][2]["temp"]["properties"]["Quality"]) == (2.0, 64)
+    assert (seen[1][2]["temp"]["value"], seen[1][2]["temp"]["properties"]["Quality"]) == (2.0, 500)
     assert (seen[2][2]["count"]["value"], seen[2][2]["count"]["datatype"]) == ("A-17", DataType.STRING)
 
 
