@@ -8,10 +8,10 @@ import pytest
 
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.ports import Properties
-from gateway.sinks.mqtt.client import MqttClient
+from gateway.sinks.mqtt.client import MqttClient, Will
 from gateway.sinks.mqtt.config import MqttConfig
-from tests.support.bad_broker import PINGREQ, PINGRESP, PUBLISH, BadBroker, accept, body_of
-from tests.support.network import until
+from tests.support.bad_broker import CONNECT, PINGREQ, PINGRESP, PUBLISH, BadBroker, accept, body_of
+from tests.support.network import free_port, until
 
 
 @asynccontextmanager
@@ -127,6 +127,28 @@ async def test_properties_go_along_and_topics_are_never_aliased() -> None:
         for _ in range(4):
             await client.publish("topic/name", b"x", qos=0, properties=Properties("text/plain"))
         assert all(b"topic/name" in body_of(packet) and b"text/plain" in packet for packet in broker.published())
+
+
+async def test_a_new_will_is_asked_for_with_each_connect_and_not_before() -> None:
+    """Sparkplug's bdSeq counts CONNECT packets: an attempt that does not come so far must not count."""
+    asked: list[int] = []
+
+    def will() -> Will:
+        asked.append(len(asked))
+        return Will("gw/death", b"%d" % asked[-1])
+
+    broker = BadBroker()
+    away = MqttClient(MqttConfig(url=f"mqtt://127.0.0.1:{free_port()}"), will=will)
+    with pytest.raises(NotConnected):
+        await away.open()
+    assert asked == []
+    async with broker:
+        client = MqttClient(MqttConfig(url=broker.url), will=will)
+        for _ in range(2):
+            await client.open()
+        await client.close()
+    assert asked == [0, 1]
+    assert [packet.count(b"gw/death") for kind, packet in broker.heard if kind == CONNECT] == [1, 1]
 
 
 @pytest.mark.parametrize("keep_alive_s", [0, 1])
