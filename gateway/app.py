@@ -213,7 +213,7 @@ def _examples(state: str, names: list[str]) -> str:
 def _will_of(node: SparkplugNode) -> Callable[[], Will]:
     def will() -> Will:
         packet = node.will()
-        return Will(packet.topic, packet.payload, retain=False, always=True)
+        return Will(packet.topic, packet.payload, retain=False, after_goodbye=lambda: node.announced)
 
     return will
 

@@ -167,9 +167,13 @@ class Subscriber(Protocol):
         """The next message; one caller. Raises NotConnected. Cancelled, it loses none."""
         ...
 
-    def move_on(self) -> bool:
-        """This broker is of no use although it serves: the next `open` begins with the one after it. False once all have
-        been tried in this way, or when there is only one: then there is time to wait."""
+    @property
+    def places(self) -> int:
+        """How many brokers there are to go to."""
+        ...
+
+    def move_on(self) -> None:
+        """This broker is of no use although it serves: the next `open` begins with the one after it, and stays there."""
         ...
 
 

@@ -11,7 +11,7 @@ from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.core.ports import Deliveries, Delivery, Layout, Properties, Session, Sink, Subscriber
-from gateway.runtime.conversation import BARRED, Conversation
+from gateway.runtime.conversation import BARRED, ELSEWHERE, Conversation
 from gateway.runtime.flights import Flights
 from gateway.runtime.seldom import Seldom
 from gateway.runtime.suspects import Suspects
@@ -80,11 +80,11 @@ class Publisher:
         self._delays = delays
         self._status_properties = Properties(status_type)
         self._first_delay_s = first_delay_s
-        self._conversation = Conversation(subscriber, session) if session and subscriber else None
+        self._conversation = Conversation(subscriber, session, clock) if session and subscriber else None
         seal = (session.numbered,) if session else ()
         self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries), *seal)
         self._held: deque[Delivery] = deque()
-        self._failure_told, self._hint_told = Seldom(clock), Seldom(clock)
+        self._failure_told, self._hint_told, self._walk_told = Seldom(clock), Seldom(clock), Seldom(clock)
         self._short = 0
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -136,7 +136,8 @@ class Publisher:
                     goodbye = True
                 finally:  # cancelled, or a bug: the last will is the truth
                     await self._sink.close(goodbye=goodbye)
-                if self._clock.monotonic() - began > _STABLE_S:
+                steps_on = self._conversation is not None and self._conversation.steps_on()
+                if steps_on or self._clock.monotonic() - began > _STABLE_S:
                     delays = self._delays()
                 await _first(self._nap(next(delays)), self._asked_to_stop())
         finally:
@@ -170,6 +171,9 @@ class Publisher:
         up_s = round(self._clock.monotonic() - began, 1)
         if reason == _STOP:
             log.info("broker disconnected", up_s=up_s, acked=self.acked)
+        elif reason == ELSEWHERE:
+            if self._walk_told.due(reason):
+                log.warning("going on to the next broker", reason=reason)
         else:
             log.warning("broker connection lost", reason=reason, up_s=up_s, released=self.released)
             self._hint(short=bool(self._broken) and up_s < _STABLE_S)
@@ -206,8 +210,9 @@ class Publisher:
             )
             if reason == _STOP:
                 await self._farewell()
-            elif reason == BARRED:
+            elif reason == BARRED and self._conversation is not None:
                 await self._last_words(self._tell(), _FAREWELL_S)
+                self._conversation.move_on()
             return reason
         finally:
             self._set_live(False)

@@ -12,7 +12,9 @@ from gateway.core.ports import Packet
 from gateway.encoding.sparkplug.wire import read_payload
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from tests.support.gateway import Subscriber
 from tests.support.line import Line, running_line
+from tests.support.mosquitto import Mosquitto
 from tests.support.network import until
 from tests.support.proxy import PUBLISH
 from tests.unit.encoding.sparkplug.test_node import rebirth
@@ -26,12 +28,15 @@ DEVICE = "spBv1.0/hall/{}/test/press"
 class Scada:
     """A host application: says whether it is there, and reads what the node says."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, watch: Subscriber | None = None, url: str = "") -> None:
+        """watch, url: of another broker than the line's."""
         self.line = line
+        self.watch = watch or line.subscriber
+        self._url = url or line.broker.url
         self._stamp = 0
 
     async def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        client = MqttClient(MqttConfig(url=self.line.broker.url))
+        client = MqttClient(MqttConfig(url=self._url))
         await client.open()
         await client.publish(topic, payload, retain=retain)
         await client.close()
@@ -43,7 +48,7 @@ class Scada:
     def heard(self) -> list[tuple[str, dict[str, Any]]]:
         """Type and payload of everything that the node has sent, in order."""
         found = []
-        for message in self.line.subscriber.of(""):
+        for message in self.watch.of(""):
             kind = message.topic.split("/")[2]
             if message.topic.startswith("spBv1.0/hall/") and kind != "NCMD":
                 found.append((kind, read_payload(Packet(message.topic, message.payload).payload)))
@@ -227,3 +232,33 @@ async def test_what_must_be_acknowledged_is_where_it_is_asked_for(tmp_path: Path
         scada = Scada(line)
         await scada.until("DDATA", 2)
         assert {m.qos for m in line.subscriber.of("") if m.topic.startswith("spBv1.0/hall/")} == {1}
+
+
+async def test_with_two_brokers_it_goes_where_the_primary_host_is(tmp_path: Path, mosquitto: str) -> None:
+    """Host away at the first: on to the second. It goes there too: NDEATH, back to the first when it comes there. Nothing is
+    lost, what waited is history, and never are there two sessions at once."""
+    (tmp_path / "second").mkdir()
+    second = Mosquitto(mosquitto, tmp_path / "second")
+    await second.start()
+    try:
+        async with running_line(tmp_path, mosquitto, root=ROOT, more_urls=(second.url,)) as line:
+            here, there = Scada(line), Scada(line, Subscriber(second.port).wait_ready(), second.url)
+            await here.state(False)
+            await there.state(True)
+            await there.until("DDATA", 4)
+            assert here.kinds() == []
+            assert there.times(historical=True), "what was made on the way"
+            await there.state(False)
+            await here.state(True)
+            await here.until("DDATA", 4)
+            assert "NDEATH" in there.kinds()[-2:]
+            newest = max(here.times())
+            await until(lambda: max(here.times(historical=False), default=0) > newest + 2000, 40, "live at the first")
+            both = here.times() + there.times()
+            await until(lambda: _whole(here.times() + there.times()), 30, f"every second, got {sorted(set(both))}")
+            here.prove()
+            there.prove()
+            assert min(here.bd_seqs("NBIRTH")) > max(there.bd_seqs("NBIRTH"))
+            await asyncio.to_thread(there.watch.close)
+    finally:
+        second.stop()

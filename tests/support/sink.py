@@ -54,6 +54,8 @@ class FakeSink:
         self.refuse_subscriptions = False
         self._heard: list[Heard] = []
         self._news = asyncio.Event()
+        self.places = 1
+        self.moves = 0
 
     @property
     def is_open(self) -> bool:
@@ -115,6 +117,9 @@ class FakeSink:
         """Something comes from the broker."""
         self._heard.append(Heard(topic, payload))
         self._news.set()
+
+    def move_on(self) -> None:
+        self.moves += 1
 
     async def lost(self) -> str:
         return "not opened" if self._gone is None else await asyncio.shield(self._gone)

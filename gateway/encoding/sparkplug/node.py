@@ -66,6 +66,8 @@ class SparkplugNode:
         self._host = PrimaryHost(own.host or "")
         self._bd_seq = self._seq = 0
         self._rebirth = self._born = False
+        self.announced = False
+        """Whether hosts on this connection have been told of this node."""
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to tell that no device's state has brought about."""
 
@@ -119,7 +121,7 @@ class SparkplugNode:
 
     def births(self) -> Sequence[Packet]:
         """NBIRTH, and DBIRTH of every device that is there."""
-        self._rebirth, self._born = False, True
+        self._rebirth, self._born, self.announced = False, True, True
         for device in self._devices.values():
             device.born = False
         return [self._node_birth(), *(self._birth_of(d) for d in self._devices.values() if self._is_alive(d))]
@@ -150,7 +152,7 @@ class SparkplugNode:
     def will(self) -> Packet:
         """The NDEATH that the broker sends when a new connection breaks: called before each, which gets the next bdSeq."""
         self._bd_seq = self._next_bd_seq()
-        self._born = False
+        self._born = self.announced = False
         self._host.forget()
         return self._node_death()
 

@@ -22,7 +22,6 @@ class Brokers:
         self._since = 0.0
         self._reachable_since: dict[int, float] = {}
         self._returning = self._moving = self._walking = False
-        self._walked = 0
 
     @property
     def order(self) -> list[int]:
@@ -34,12 +33,10 @@ class Brokers:
         """Those that are preferred to the one connected to: to be probed now and then."""
         return range(0 if self._walking else self._now_at)
 
-    def move_on(self) -> bool:
-        """The one connected to is of no use: the next one is the first to try. False when all have been left in this way."""
+    def move_on(self) -> None:
+        """The one connected to is of no use: the next one is the first to try."""
         self._first = (self._now_at + 1) % self._count
-        self._moving = self._walking = True
-        self._walked = (self._walked + 1) % self._count
-        return self._walked != 0
+        self._moving = True
 
     def connected(self, number: int, now: float) -> None:
         """A broker has accepted. One more return that did not come off makes the next wait twice as long, up to an hour."""
@@ -57,7 +54,6 @@ class Brokers:
         """The connection has ended."""
         if not self._returning and not self._moving:
             short = now - self._since < _STABLE_S
-            self._walked = self._walked if short else 0
             self._first = (self._now_at + 1) % self._count if short else 0
 
     def probed(self, number: int, reachable: bool, now: float) -> bool:

@@ -173,10 +173,14 @@ class MqttClient:
         else:
             await self._link.close(min(self._timeout_s, _LONGEST_GOODBYE_S))
 
-    def move_on(self) -> bool:
-        """The next `open` begins with the broker after this one, and stays there while it serves. False when all of them have
-        been left in this way one after the other, or there is only one."""
-        return self._brokers.move_on()
+    @property
+    def places(self) -> int:
+        """How many addresses there are."""
+        return len(self._config.addresses)
+
+    def move_on(self) -> None:
+        """The next `open` begins with the broker after this one, and stays there while the connection holds."""
+        self._brokers.move_on()
 
     def _opened(self) -> Link:
         if self._link is None:

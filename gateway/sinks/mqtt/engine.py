@@ -55,7 +55,7 @@ class Engine(mqtt.Client):
         self.on_pong: Callable[[], None] = _ignore
         """Called for each PINGRESP. They come in the order of the PINGREQs: MQTT has no other way to tell them apart."""
         self._keepalive_s = config.keepalive // _SECOND_NS
-        self._farewell = _WITH_WILL if v5 and will is not None and will.always else None
+        self._will_after_goodbye = will.after_goodbye if v5 and will is not None else lambda: False
         self.wire = connected.wire
         self.certificate = connected.certificate
         self.max_inflight_messages_set(0)  # Link keeps the window; paho's costs a scan per acknowledgement
@@ -81,7 +81,7 @@ class Engine(mqtt.Client):
 
     def say_goodbye(self) -> None:
         """Send DISCONNECT; the connection ends when it is out."""
-        self.disconnect(self._farewell)
+        self.disconnect(_WITH_WILL if self._will_after_goodbye() else None)
 
     def _send_pingreq(self) -> MQTTErrorCode:
         code = super()._send_pingreq()

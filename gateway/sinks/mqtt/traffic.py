@@ -1,6 +1,7 @@
 """What goes over a connection to the broker."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError
@@ -9,14 +10,14 @@ from gateway.core.ports import QoS
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5). always: MQTT 5 sends
-    it after a proper goodbye as well (3.14.2.1, 0x04)."""
+    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5). after_goodbye: asked
+    at a proper end; where it says so, MQTT 5 sends the will then as well (3.14.2.1, 0x04)."""
 
     topic: str
     payload: bytes
     content_type: str = ""
     retain: bool = True
-    always: bool = False
+    after_goodbye: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,3 +159,44 @@ async def test_refused_subscriptions_are_tried_again_with_the_next_connection(be
     await bench.clock.advance(1)
     await bench.say(b"go")
     assert bench.sent == [b"a 1", b"b 2"]
+
+
+async def test_with_several_brokers_it_walks_on_until_the_session_may_send(bench: Bench) -> None:
+    """Two seconds at each, twice as long after each round; it backs off no further, and stays where it may send."""
+    bench.sink.places = 2
+    opens, waits = bench.sink.opens, []
+    for _ in range(5):
+        moves, at = bench.sink.moves, bench.clock.monotonic()
+        while bench.sink.moves == moves:
+            await bench.clock.advance(0.1)
+        waits.append(round(bench.clock.monotonic() - at))
+    assert waits == [2, 3, 5, 5, 9], "two seconds, then a second between connections and 2, 4, 4, 8"
+    await bench.clock.advance(1.1)
+    assert bench.sink.opens == opens + 5
+    assert bench.sent == []
+    await bench.say(b"go")
+    assert bench.sent == [b"a 1", b"b 2"]
+    await bench.clock.advance(100)
+    assert bench.sink.moves == 5, "it stays"
+
+
+async def test_when_it_may_no_longer_send_it_goes_to_the_next_broker(bench: Bench) -> None:
+    bench.sink.places = 2
+    await bench.say(b"go")
+    bench.outbox.put(2)
+    await settle()
+    await bench.say(b"stop")
+    assert bench.sent[-1] == b"barred 5"
+    assert (bench.sink.moves, bench.sink.closes) == (1, 1)
+
+
+async def test_brokers_that_are_all_away_are_backed_off_from_although_it_walks(bench: Bench) -> None:
+    bench.sink.places = 2
+    bench.sink.lose("cut")
+    await bench.clock.advance(4)
+    assert bench.sink.moves >= 1
+    delays = []
+    bench.publisher._delays = lambda: iter([delays.append(1) or 1.0] + [50.0] * 100)  # type: ignore[func-returns-value]
+    bench.sink.refuse_open = "away"
+    await bench.clock.advance(60)
+    assert len(delays) <= 1, "a delay that grows, not one that begins anew"
