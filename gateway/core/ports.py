@@ -100,19 +100,29 @@ class Layout(Protocol):
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """At least one packet. hist: it is sent from backlog. most_bytes: the largest payload that the broker takes, as far
-        as it says so; what cannot be made smaller is returned as it is."""
+        as it says so; what cannot be made smaller is returned as it is. Raises Permanent where it cannot be said at all."""
         ...
+
+
+Until = Literal["later", "reconnect", "restart"]
+"""How long a refusal holds."""
 
 
 class Announcing(Protocol):
     """What a layout says on a connection beside the messages, where it does (Sparkplug). The outbox knows nothing of it."""
 
-    def births(self) -> Sequence[Packet]:
-        """What goes before everything else on a connection, and again when the broker has refused what was told last."""
+    def births(self, most_bytes: int) -> Sequence[Packet]:
+        """What goes before everything else on a connection. What is larger than the broker takes is left out, and told as an
+        event. Raises Permanent when nothing can be said on this connection."""
         ...
 
-    def news(self) -> Sequence[Packet]:
-        """What has changed since `births` or `news` was last called; may be nothing."""
+    def news(self, most_bytes: int) -> Sequence[Packet]:
+        """What has changed since `births` or `news` was last called, or was refused; may be nothing."""
+        ...
+
+    def refused(self, topic: str, reason: str, *, until: Until) -> bool:
+        """The broker has refused a packet, announced or with a message. True if the session goes on without what it
+        announced; `later` it may be told again with the news."""
         ...
 
     def death(self) -> Sequence[Packet]:

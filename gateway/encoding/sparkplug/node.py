@@ -6,11 +6,13 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.core.messages import DeviceState, Message
-from gateway.core.ports import Packet, QoS
+from gateway.core.errors import Permanent
+from gateway.core.messages import DeviceState, Event, Message
+from gateway.core.ports import Packet, QoS, Until
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.encoder import mark_hist
+from gateway.encoding.sparkplug.aside import Aside
 from gateway.encoding.sparkplug.host import NAMESPACE, PrimaryHost
 from gateway.encoding.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics, Told, write_birth, write_told
 from gateway.encoding.sparkplug.wire import DataType, new_payload, numbered, read_payload, set_value
@@ -20,6 +22,7 @@ _REBIRTH: Final = "Node Control/Rebirth"
 _SEQ_MODULUS: Final = 256
 BD_SEQ_MODULUS: Final = 256
 _DEVICE_KINDS: Final = ("window", "summary", "value")
+_SEQ_BYTES: Final = 3
 _NODE_METRICS: Final = {"event": "Event", "stats": "Stats"}
 
 States = Mapping[int, DeviceState]
@@ -44,9 +47,10 @@ class SparkplugNode:
         states: Callable[[], States],
         now_ms: Callable[[], int],
         next_bd_seq: Callable[[], int],
+        report: Callable[[Event], None] = lambda event: None,
     ) -> None:
         """facts: strings for the node's birth, by name. states: of all devices, as they are now. next_bd_seq:
-        0..255, the next one at each call, over restarts."""
+        0..255, the next one at each call, over restarts. report: takes an event for publishing."""
         own = config.sparkplug
         self._base = f"{NAMESPACE}/{own.group or topics.root}"
         self._node = topics.gateway
@@ -66,6 +70,7 @@ class SparkplugNode:
         self._host = PrimaryHost(own.host or "")
         self._bd_seq = self._seq = 0
         self._rebirth = self._born = False
+        self.aside = Aside(report, now_ms)
         self.announced = False
         """Whether hosts on this connection have been told of this node."""
         self.wake: Callable[[], None] = lambda: None
@@ -91,7 +96,7 @@ class SparkplugNode:
         """DDATA or NDATA, in several packets where it is too large. Before it a DBIRTH, where the host does not know a
         metric by this name or type, or the device is away and this is from before. That all tags of a device that is away
         are bad is known from its DDEATH: then an NDATA without metrics stands for the message."""
-        births = self.births() if self._rebirth and self._born else []  # asked for: no data go before them (5.17)
+        births = self.births(most_bytes) if self._rebirth and self._born else []  # no data before what was asked for (5.17)
         return [*births, *self._data(message, hist, most_bytes)]
 
     def _data(self, message: Message, hist: bool, most_bytes: int) -> Sequence[Packet]:
@@ -100,10 +105,12 @@ class SparkplugNode:
             return self._node_data(kind, message, hist)
         device, body = self._device(name), orjson.loads(message.payload)
         told = device.read(kind, body)
+        self._must_be_taken(device)
         alive = self._is_alive(device)
         if not alive and not hist and not any(one.value is not None for one in told):
             return [self._death_of(device) if device.born else self._nothing()]
-        births = [] if device.born else [self._birth_of(device)]
+        births = [] if device.born else self._birth_of(device, most_bytes)
+        self._must_be_taken(device)
         historical = hist or not alive or "late" in body
         return [*births, *self._device_data(device, told, historical, most_bytes)]
 
@@ -119,25 +126,44 @@ class SparkplugNode:
 
     # -- announcing ------------------------------------------------------------------------------------------------------
 
-    def births(self) -> Sequence[Packet]:
-        """NBIRTH, and DBIRTH of every device that is there."""
+    def births(self, most_bytes: int) -> Sequence[Packet]:
+        """NBIRTH, and DBIRTH of every device that is there. A device whose birth is larger than the broker takes is set
+        aside, and its data are refused, until a connection takes it. Raises Permanent when it is the node's own."""
+        node = self._node_birth()
+        if len(node.payload) + _SEQ_BYTES > most_bytes:
+            raise Permanent(f"the birth of the node has {len(node.payload)} bytes, the broker takes at most {most_bytes}")
         self._rebirth, self._born, self.announced = False, True, True
         for device in self._devices.values():
             device.born = False
-        return [self._node_birth(), *(self._birth_of(d) for d in self._devices.values() if self._is_alive(d))]
+        alive = [device for device in self._devices.values() if self._is_alive(device)]
+        return [node, *(birth for device in alive for birth in self._birth_of(device, most_bytes))]
 
-    def news(self) -> Sequence[Packet]:
+    def refused(self, topic: str, reason: str, *, until: Until) -> bool:
+        """A birth that the broker refuses: a device's sets that device aside, or it comes again with the news; without its
+        own birth the node begins anew with the next news. Anything else is the outbox's."""
+        if topic == self._topic("NBIRTH"):
+            self._rebirth = True
+            return False
+        kind = self._topic("DBIRTH", "")
+        if topic.startswith(f"{kind}/"):
+            device = self._device(topic.removeprefix(f"{kind}/"))
+            device.born = False
+            if until != "later":
+                self._set_aside(device, reason, until)
+        return True
+
+    def news(self, most_bytes: int) -> Sequence[Packet]:
         """What has changed: births again when a host asked for them, DBIRTH and DDEATH, NDEATH when the primary host has
         gone offline."""
         if not self._host.online:
             return self.death()
         if self._rebirth:
-            return self.births()
-        told = []
+            return self.births(most_bytes)
+        told: list[Packet] = []
         for device in self._devices.values():
             alive = self._is_alive(device)
             if alive and not device.born:
-                told.append(self._birth_of(device))
+                told += self._birth_of(device, most_bytes)
             elif not alive and device.born:
                 told.append(self._death_of(device))
         return told
@@ -153,6 +179,7 @@ class SparkplugNode:
         """The NDEATH that the broker sends when a new connection breaks: called before each, which gets the next bdSeq."""
         self._bd_seq = self._next_bd_seq()
         self._born = self.announced = False
+        self.aside.reconnected()
         self._host.forget()
         return self._node_death()
 
@@ -213,7 +240,26 @@ class SparkplugNode:
         payload.metrics.add(name="bdSeq", timestamp=payload.timestamp, datatype=DataType.INT64, long_value=self._bd_seq)
         return self._packet("NDEATH", payload)
 
-    def _birth_of(self, device: DeviceMetrics) -> Packet:
+    def _set_aside(self, device: DeviceMetrics, reason: str, until: Until) -> None:
+        device.born = False
+        self.aside.put(device.name, self._numbers.get(device.name), reason, until)
+
+    def _must_be_taken(self, device: DeviceMetrics) -> None:
+        if device.name in self.aside:
+            raise Permanent(f"{device.name} is set aside: {self.aside.reasons[device.name]}")
+
+    def _birth_of(self, device: DeviceMetrics, most_bytes: int) -> list[Packet]:
+        """Nothing when the device is set aside."""
+        if device.name in self.aside:
+            return []
+        birth = self._write_birth(device)
+        if len(birth.payload) + _SEQ_BYTES > most_bytes:
+            reason = f"its birth has {len(birth.payload)} bytes, the broker takes at most {most_bytes}"
+            self._set_aside(device, reason, "reconnect")
+            return []
+        return [birth]
+
+    def _write_birth(self, device: DeviceMetrics) -> Packet:
         device.born = True
         payload = new_payload(timestamp=self._now_ms())
         for metric in sorted(device, key=lambda one: one.time_ms or payload.timestamp):  # chronological (5.16)
