@@ -13,7 +13,7 @@ PREFIX: Final = f"{NAMESPACE}/"
 _MODULUS: Final = 256
 _MOST_NODES, _MOST_ALIASES = 1000, 100_000
 _NODE_LEVELS, _DEVICE_LEVELS = 4, 5
-_WORDS: Final = {192: "good", 64: "uncertain", 0: "bad"}
+_WORDS: Final = {192: "good", 500: "uncertain", 0: "bad"}
 _DOCUMENTS: Final = ("Event", "Stats")
 _SILENT: Final = ("NCMD", "DCMD")
 """What hosts say to nodes."""
