@@ -15,10 +15,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from gateway.cli.holdings import Holding, holdings
-from gateway.cli.ledger import Spans
 from gateway.cli.output import Output
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.render import clean
+from gateway.cli.spans import Spans
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.messages import Lane, Message
 from gateway.encoding.encoder import Encoder

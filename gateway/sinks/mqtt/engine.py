@@ -63,6 +63,14 @@ class Engine(mqtt.Client):
         clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
         self.connect("-", 1, config.keepalive // _SECOND_NS, clean_start=clean, properties=properties if v5 else None)
 
+    def leave(self, *, forget: bool) -> None:
+        """Send DISCONNECT. forget: with session expiry 0, so that the broker keeps nothing (MQTT 5.0, 3.14.2.2.2)."""
+        properties = None
+        if forget and self.protocol == MQTTProtocolVersion.MQTTv5:
+            properties = _properties(PacketTypes.DISCONNECT)
+            properties.SessionExpiryInterval = 0
+        self.disconnect(properties=properties)
+
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         """A PUBACK that says success and nothing else (MQTT 5.0, 3.4.2.1) needs no object of paho's."""
         packet = self._in_packet["packet"]
