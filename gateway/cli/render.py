@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gateway.cli.inbound import Incoming
 from gateway.cli.output import Output
+from gateway.cli.sparkplug import PREFIX
 
 _LONGEST_NAME, _LONGEST_TEXT = 60, 200
 _MOST_DEVICES: Final = 1000
@@ -70,9 +71,8 @@ class Screen:
 
     def show(self, incoming: Incoming) -> None:
         """Print one message."""
-        boot = incoming.body.get("boot")
-        if incoming.body.get("hist") is False and isinstance(boot, str) and len(self._live) < _MOST_BOOTS:
-            self._live.add(boot)
+        if incoming.body.get("hist") is False and len(self._live) < _MOST_BOOTS:
+            self._live.add(_run(incoming))
         if incoming.kind == "window":
             self._print(self._window(incoming))
         elif incoming.kind == "event":
@@ -108,7 +108,7 @@ class Screen:
     def _window(self, incoming: Incoming) -> Text:
         line, tags = self._head(incoming), incoming.body["tags"]
         line.append(_tags(tags))
-        mark, style = self._mark(incoming.body)
+        mark, style = self._mark(incoming)
         if mark:
             line.append(f" {mark}", style=style)
         if incoming.body.get("late") is True:
@@ -171,16 +171,17 @@ class Screen:
             line.append(" LOSS ", style="bold white on red").append(f" {_loss(body)}")
         else:
             line.append(f" {clean(kind)} ", style="bold yellow").append(f" {_rest(body)}")
-        mark, style = self._mark(body)
+        mark, style = self._mark(incoming)
         return line.append(f" ({mark})", style=style) if mark else line
 
-    def _mark(self, body: Mapping[str, Any]) -> tuple[str, str]:
+    def _mark(self, incoming: Incoming) -> tuple[str, str]:
         """What `hist` means here, and its style: every start makes messages before its first connection stands."""
+        body = incoming.body
         if body.get("hist") is not True:
             return "", ""
         made_ms = body.get("ts")
         young = isinstance(made_ms, int) and time.time() * 1000 - made_ms < _START_MS
-        return ("before connecting", "dim") if young and body.get("boot") not in self._live else ("backlog", "magenta")
+        return ("before connecting", "dim") if young and _run(incoming) not in self._live else ("backlog", "magenta")
 
     def _condition(self, line: Text, incoming: Incoming, title: str, text: str, style: str, active: bool) -> None:
         tag = incoming.body.get("tag")
@@ -201,6 +202,11 @@ class Screen:
 
 def _stamp(ms: object) -> Text:
     return Text().append(f"{clock(time.time() * 1000 if ms is None else ms)} ", style="dim")
+
+
+def _run(incoming: Incoming) -> str:
+    """What names a run of a gateway. Sparkplug's sessions are connections, so its node stands for all of them."""
+    return incoming.gateway if incoming.topic.startswith(PREFIX) else str(incoming.body.get("boot"))
 
 
 def _what(incoming: Incoming) -> str:

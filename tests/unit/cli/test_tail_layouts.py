@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -240,6 +241,20 @@ def test_foreign_topics_and_payloads_are_malformed(topic):
     tail = Tail()
     tail.take([Packet(topic, b""), Packet("spBv1.0/a/NDATA/b", b"\xff"), Packet("spBv1.0/a/NDATA/b", b"")])
     assert "3 malformed" in tail.verdict()[1]
+
+
+def test_what_a_node_sends_late_after_another_birth_is_backlog():
+    """Its sessions are connections: the second one begins with what the first could not send."""
+    tail, node = Tail(), Node()
+    node.node.will()
+    tail.take(node_sends(node, 1))
+    now_ns = time.time_ns()
+    for hist in (False, True):
+        births = list(node.node.births())
+        late = node.node.packets(node.window([0], start=now_ns), hist=hist, most_bytes=2**28)
+        tail.take([node.node.numbered(packet) for packet in (*births, *late)])
+    assert "backlog" in tail.out.getvalue()
+    assert "before connecting" not in tail.out.getvalue()
 
 
 def absent(tail: Tail, *, kept: bool) -> None:
