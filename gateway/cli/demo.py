@@ -18,6 +18,7 @@ from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.cli.reading import Reading, stop_on_signals, unless
 from gateway.cli.render import Screen, clean, console
 from gateway.core.errors import ConfigError, GatewayError, NotConnected
+from gateway.core.wording import counted
 from gateway.demo.scene import Scene, shipped_config
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
@@ -142,11 +143,11 @@ class _Demo:
     def _judge(self, report: Report, reading: Reading, devices: Sequence[str]) -> None:
         missing = sum(row.unproven for row in report.rows)
         if missing:
-            self._problems.append(f"{missing} sequence numbers are missing")
+            self._problems.append(f"{counted(missing, 'sequence number')} missing")
         if sum(row.unexplained_duplicates for row in report.rows):
             self._problems.append("messages came twice without a reason")
         if reading.tally.malformed:
-            self._problems.append(f"{reading.tally.malformed} messages were malformed")
+            self._problems.append(f"{counted(reading.tally.malformed, 'malformed message')}")
         if self._seconds is None:
             return
         silent = [device for device in devices if device not in self._seen.devices]
@@ -172,7 +173,7 @@ class _Demo:
         out.print()
         width = max(len(name) for name in (*settings.table.devices, "gateway"))
         for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-            text = f"{entry.config.url}  ({kind.name}, {len(entry.tags)} tags, simulated)"
+            text = f"{entry.config.url}  ({kind.name}, {counted(len(entry.tags), 'tag')}, simulated)"
             _place(out, f"{entry.config.name:<{width}}", text)
         _place(out, f"{'broker':<{width}}", f"{scene.broker_url}  (MQTT 5, embedded)")
         _place(out, f"{'gateway':<{width}}", f"its log: {scene.log}")

@@ -84,11 +84,11 @@ class Board:
 def rate_of(flow: Flow) -> str:
     """A topic's average from its first message to its last; empty where that is no time."""
     span_s = flow.last_s - flow.first_s
-    if flow.messages < 2 or span_s < 1:
+    if flow.messages < 3 or span_s < 1:
         return ""
     share = (flow.messages - 1) / flow.messages / span_s  # of the time between the messages there is one less than of them
     return (
-        f"{flow.messages * share:,.3g} messages/s, {flow.values * share:,.4g} values/s, {_amount(flow.size_bytes * share)}/s"
+        f"{flow.messages * share:,.3g} messages/s, {flow.values * share:,.3g} values/s, {_amount(flow.size_bytes * share)}/s"
     )
 
 

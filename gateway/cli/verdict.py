@@ -29,8 +29,10 @@ def print_report(out: Console, report: Report, tally: Tally) -> None:
     previous = ""
     for row in rows[:_MOST_ROWS]:
         if row.topic != previous:
-            line, flow = Text(clean(row.topic, 200), style="cyan"), tally.flows.get(row.topic)
-            out.print(line.append(f"  {rate_of(flow)}" if flow else "", style="dim"), soft_wrap=True)
+            flow = tally.flows.get(row.topic)
+            rate = rate_of(flow) if flow else ""
+            line = Text(clean(row.topic, 200), style="cyan")
+            out.print(line.append(f"  {rate}" if rate else "", style="dim"), soft_wrap=True)
         previous = row.topic
         counts = (row.first, row.last, row.received, row.missing, row.explained + row.uncertain, row.duplicates)
         style = "" if row.complete else "bold red" if row.unproven or row.unexplained_duplicates else "yellow"

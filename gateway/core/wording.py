@@ -2,5 +2,5 @@
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
-    """`1 tag`, `2 tags`, `12,000 tags`; plural: where it is not the noun and an s."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+    """`1 tag`, `2 tags`; plural: where it is not the noun and an s."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
