@@ -30,14 +30,16 @@ class Link:
     """One connection, from a connected socket to its end. Everything here happens on the event loop; the thread that
     made the connection is over by then."""
 
-    def __init__(self, client: Engine, *, topic_aliases: bool) -> None:
+    def __init__(self, client: Engine, *, topic_aliases: bool, resume: bool = False) -> None:
+        """resume: take what a kept session brings before anything is subscribed here."""
         self._loop = asyncio.get_running_loop()
         self._client = client
         self._wire = client.wire
         self.certificate = client.certificate
         self._may_alias = topic_aliases
         self._aliases: Aliases | None = None
-        self._subscribed = False
+        self._subscribed = resume
+        self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
         self._sent: dict[int, Outgoing] = {}  # by packet id
@@ -80,11 +82,11 @@ class Link:
         self._tick()
         await self._accepted
 
-    async def close(self, limit_s: float) -> None:
-        """Send what is queued and DISCONNECT; hang up after `limit_s`."""
+    async def close(self, limit_s: float, *, forget: bool = False) -> None:
+        """Send what is queued and DISCONNECT; hang up after `limit_s`. forget: the broker's session ends with it."""
         try:
             if self.up:
-                self._client.say_goodbye()
+                self._client.say_goodbye(forget=forget)
                 async with asyncio.timeout(limit_s):
                     await asyncio.shield(self.gone)
         except TimeoutError:
@@ -261,10 +263,13 @@ class Link:
     def _on_want_write(self, *_: object) -> None:
         self._loop.call_soon(self._write)
 
-    def _on_connect(self, _c: object, _u: object, _flags: object, code: ReasonCode, properties: Properties | None) -> None:
+    def _on_connect(
+        self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
         if code.is_failure:
             self._finish(f"the broker refuses: {spell(code.value, code.getName())}")
             return
+        self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
         self._window = getattr(properties, "ReceiveMaximum", self._window)
         self.most_bytes = getattr(properties, "MaximumPacketSize", self.most_bytes)
