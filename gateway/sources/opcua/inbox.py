@@ -61,6 +61,11 @@ class Inbox:
         self._others.append(event)
         self._news.set()
 
+    @property
+    def is_taken(self) -> bool:
+        """All that was added is taken, but for the past."""
+        return not (self._blocks or self._others)
+
     def wake(self) -> None:
         """Let the reader look around."""
         self._news.set()

@@ -46,6 +46,7 @@ class Taking:
         self._silence.heard(values.columns, self._clock.monotonic())
         if self._gaps is not None:
             self._gaps.heard(values.columns)
+        heard = values.columns
         values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._tolerance_ns)
         overflows = count_overflows(values.columns.status)
@@ -57,6 +58,8 @@ class Taking:
             if told is not None:
                 self._inbox.report(told)
         await self._inbox.put(block)
+        if self._gaps is not None:
+            self._gaps.put(heard)
 
     async def take_past(self, values: DataValues) -> None:
         """What the server remembers; waits until everything else is read."""
