@@ -23,6 +23,7 @@ from gateway.sources.opcua.kept import Kept
 from gateway.sources.opcua.occurring import Occurring
 from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.redundancy import Servers
+from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import LOST, OVERRUN, Reports
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
@@ -66,6 +67,8 @@ class OpcUaSource:
         self._gaps = Gaps(len(self._items)) if self._config.history else None
         self._kept = Kept(self._config, self._items, self._gaps, clock) if self._gaps is not None else None
         self._is_first = True
+        self._is_taken_over = False
+        self._repeats = Repeats(entry.first_tag, len(entry.tags))
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
         self._comparison = Comparison(self._config, entry.number, clock)
         self._reset()
@@ -76,7 +79,15 @@ class OpcUaSource:
         inbox.clear()
         self._reports = Reports(self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics)
         self._taking = Taking(
-            self._columns, self._tagging, config.clock_tolerance, clock, inbox, self._reports, silence, self._gaps
+            self._columns,
+            self._tagging,
+            config.clock_tolerance,
+            clock,
+            inbox,
+            self._reports,
+            silence,
+            self._gaps,
+            self._repeats,
         )
         self._watching = Watching(config, self._tagging, self._columns.first_tag, clock, inbox, self._reports, silence)
         self._occurring = Occurring(config, self._alarms, clock, inbox, self._reports)
@@ -91,7 +102,8 @@ class OpcUaSource:
 
         A session that could not be closed when its channel was lost is taken over, so that there are never two.
         """
-        if await self._revived():
+        self._is_taken_over = await self._revived()
+        if self._is_taken_over:
             self._start()
             return
         self._reset()
@@ -121,6 +133,8 @@ class OpcUaSource:
         now_s = self._clock.monotonic()
         self._statistics.opened(now_s)
         self._silence.begin(now_s)
+        if self._config.mode == "subscribe":
+            self._repeats.expect()
         if self._gaps is not None and self._kept is not None:
             if self._is_first:
                 self._kept.recall()
@@ -186,6 +200,9 @@ class OpcUaSource:
                 if subscribe:
                     group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
                     group.create_task(self._watching.doubt(connection), name=f"opcua silence {self._config.name}")
+                if subscribe and self._is_taken_over:
+                    quiet_s = 2 * max((item.publishing_ns for item in self._items), default=0) / 1e9 + GRACE_S
+                    group.create_task(self._taking.confirm(quiet_s), name=f"opcua confirms {self._config.name}")
                 if self._kept is not None:
                     group.create_task(self._kept.run(), name=f"opcua kept {self._config.name}")
                 if self._gaps is not None and self._gaps.waiting:
