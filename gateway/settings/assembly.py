@@ -1,7 +1,7 @@
 """From checked files to `Settings`: the tag table, each tag's policy, the configuration's hash."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.sourcekind import DeviceEntry
@@ -11,6 +11,8 @@ from gateway.settings.findings import Findings
 from gateway.settings.model import Root, Settings
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
+_POLICY = tuple(TagPolicy.model_fields)
+
 
 def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Settings:
     """The settings of a configuration without problems."""
@@ -19,12 +21,13 @@ def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Setting
     for number, device in enumerate(devices):
         models = [tag for tag, _, _ in device.tags]
         entries.append(DeviceEntry(number, device.config, tuple(models), len(tags)))
+        layers = _layered(device.defaults, root.defaults)
         for model in models:
             kind, config = device.kind, device.config
             single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
             logical = kind.is_logical(config, model)
             tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical))
-            policies.append(_with_defaults(model, device.defaults, root.defaults))
+            policies.append(_policy(model, layers))
     return Settings(
         found.folder,
         root,
@@ -38,14 +41,16 @@ def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Setting
     )
 
 
-def _with_defaults(tag: Any, *defaults: PolicyDefaults) -> TagPolicy:
+def _layered(*defaults: PolicyDefaults) -> dict[str, Any]:
+    """What the defaults give, the first one first."""
+    return {name: value for one in reversed(defaults) for name, value in one if value is not None}
+
+
+def _policy(tag: Any, layers: Mapping[str, Any]) -> TagPolicy:
     """The tag's policy; keys it does not give come from the device, then the gateway, then the model."""
-    values = {name: getattr(tag, name) for name in TagPolicy.model_fields}
-    for name in PolicyDefaults.model_fields:
-        if name not in tag.model_fields_set:
-            chosen = next((getattr(d, name) for d in defaults if getattr(d, name) is not None), values[name])
-            values[name] = chosen
-    return TagPolicy.model_construct(**values)
+    given = tag.model_fields_set
+    values = {name: getattr(tag, name) for name in _POLICY}
+    return TagPolicy.model_construct(**values | {name: value for name, value in layers.items() if name not in given})
 
 
 def _hash(found: Findings) -> str:
