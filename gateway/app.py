@@ -152,7 +152,7 @@ class Gateway:
                 pipeline = tasks.create_task(self.pipeline.run(), name="pipeline")
                 sources = [tasks.create_task(s.run(), name=f"source {n}") for n, s in enumerate(self.supervisors)]
                 stats_s = self.settings.root.publish.stats / 1e9
-                telemetry = publish_stats(self.sources, self.encoder, self.outbox, self.clock, stats_s)
+                telemetry = publish_stats(self.sources, self._stats, self.encoder, self.outbox, self.clock, stats_s)
                 sources.append(tasks.create_task(telemetry, name="telemetry"))
                 sources.append(tasks.create_task(self.certificates.run(), name="certificates"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(self._describe), name="watchdog")
@@ -174,6 +174,19 @@ class Gateway:
         finally:
             await self.outbox.close(clean=orderly)
         log.info("stopped")
+
+    def _stats(self) -> dict[str, float | str]:
+        """What the gateway says of itself: counted since the start, what waits, days until certificates end."""
+        publisher = self.publisher
+        return {
+            "connects": publisher.connects,
+            "sent": publisher.sent,
+            "acked": publisher.acked,
+            "refused": publisher.refused,
+            "released": publisher.released,
+            "waiting": self.outbox.stats.messages,
+            **self.certificates.days_left(),
+        }
 
     def _announce(self) -> None:
         """Events of the start: which configuration runs, and which runs before ended in a crash."""

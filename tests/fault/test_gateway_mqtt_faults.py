@@ -250,6 +250,7 @@ async def test_a_broker_whose_certificate_changes(tmp_path: Path, mosquitto: str
     (tmp_path / "strange").mkdir()
     stranger = Authority(tmp_path / "strange")
     environ = {"GATEWAY__MQTT__URL": f"mqtts://127.0.0.1:{port}", "GATEWAY__MQTT__TLS__CA": str(authority.certificate)}
+    environ["GATEWAY__PUBLISH__STATS"] = "1s"
     async with running_line(tmp_path, mosquitto, **environ) as line:
 
         def told() -> list[int]:
@@ -275,3 +276,9 @@ async def test_a_broker_whose_certificate_changes(tmp_path: Path, mosquitto: str
         assert proof(line).complete
         await until(lambda: 58 < days_left() < 61, 30, f"the status says when the newest one ends: {days_left()}")
         assert told() == [19]
+        stats = [m.payload["stats"] for m in line.subscriber.of("/v1/test/stats")]
+        days = [one["broker_certificate_days"] for one in stats if "broker_certificate_days" in one]
+        assert 19 < days[0] < 20, "and the stats say it as a number"
+        await until(
+            lambda: 58 < line.subscriber.of("/v1/test/stats")[-1].payload["stats"]["broker_certificate_days"] < 61, 30
+        )

@@ -164,7 +164,7 @@ def test_losses_are_totalled_by_cause_once_each():
 
 
 def node_sends(node: Node, windows: int) -> list[Packet]:
-    packets = list(node.node.births())
+    packets = list(node.node.births(2**28))
     for _ in range(windows):
         packets += node.node.packets(node.window([0, 1, 2], last=[61.5, 0.5, 1.0]), hist=False, most_bytes=2**28)
     packets += node.node.packets(
@@ -226,7 +226,7 @@ def test_deaths_and_hosts_are_no_faults():
     node.node.will()
     tail.take(node_sends(node, 1))
     node.set(0, DOWN)
-    tail.take([node.node.numbered(p) for p in (*node.node.news(), *node.node.death())])
+    tail.take([node.node.numbered(p) for p in (*node.node.news(2**28), *node.node.death())])
     tail.take([Packet("spBv1.0/STATE/scada", b'{"online":true}'), Packet("spBv1.0/plant/NCMD/press-1", b"\x08\x01")])
     complete, text = tail.verdict()
     assert complete, text
