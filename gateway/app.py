@@ -47,6 +47,7 @@ _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
 _FIND_S = 30.0
 _NAMED = 3
+_MOST_RECEIVED_BYTES = 1 << 20  # commands and states of hosts are small
 
 
 def new_boot(clock: Clock) -> str:
@@ -87,7 +88,12 @@ class Gateway:
         queue = Observed(self.outbox, node.observe) if node else self.outbox
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
         will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
-        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=_will_of(node) if node else will)
+        self.client = MqttClient(
+            root.mqtt,
+            client_id=f"gateway-{root.name}",
+            will=_will_of(node) if node else will,
+            most_received=_MOST_RECEIVED_BYTES,
+        )
         self._aside: Callable[[], Mapping[str, str]] = lambda: node.aside.reasons if node else {}
         self.publisher = Publisher(
             self.client,

@@ -10,8 +10,8 @@ from gateway.sinks.mqtt.brokers import Brokers
 from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.dial import Dialer
-from gateway.sinks.mqtt.engine import Engine
-from gateway.sinks.mqtt.link import LARGEST_PACKET_BYTES, Link
+from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Engine
+from gateway.sinks.mqtt.link import Link
 from gateway.sinks.mqtt.packing import pack
 from gateway.sinks.mqtt.reasons import unreachable
 from gateway.sinks.mqtt.traffic import Outgoing, Received, Will
@@ -35,12 +35,21 @@ class MqttClient:
     packet size and topic alias maximum are honoured. Runs on any event loop with `add_reader`, uvloop included.
     """
 
-    def __init__(self, config: MqttConfig, *, client_id: str = "", will: Will | Callable[[], Will] | None = None) -> None:
+    def __init__(
+        self,
+        config: MqttConfig,
+        *,
+        client_id: str = "",
+        will: Will | Callable[[], Will] | None = None,
+        most_received: int = LARGEST_PACKET_BYTES,
+    ) -> None:
         """client_id: used where the configuration has none; empty lets the broker choose. will: one, or a new one for each
-        CONNECT: called on the event loop when the wire stands."""
+        CONNECT: called on the event loop when the wire stands. most_received: bytes of the largest packet that is taken; a
+        larger one ends the connection."""
         self._config = config
         self._client_id = config.client_id or client_id
         self._will = will
+        self._most_received = most_received
         self._timeout_s = config.timeout / 1e9
         self._link: Link | None = None
         self._dialer: Dialer[Connected] = Dialer(lambda connected: connected.wire.close())
@@ -76,7 +85,11 @@ class MqttClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 connected = await self._dialer.dial(lambda: connect_wire(address, self._config.tls, self._timeout_s))
-                link = Link(self._engine(connected), topic_aliases=self._config.topic_aliases)
+                link = Link(
+                    self._engine(connected),
+                    topic_aliases=self._config.topic_aliases,
+                    most_received=self._most_received,
+                )
                 await link.start()
         except TimeoutError:
             raise self._silence(address, link) from None
@@ -88,7 +101,7 @@ class MqttClient:
     def _engine(self, connected: Connected) -> Engine:
         try:
             will = self._will() if callable(self._will) else self._will
-            return Engine(connected, self._config, self._client_id, will)
+            return Engine(connected, self._config, self._client_id, will, self._most_received)
         except BaseException:
             connected.wire.close()
             raise
