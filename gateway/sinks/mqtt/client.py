@@ -42,14 +42,17 @@ class MqttClient:
         client_id: str = "",
         will: Will | Callable[[], Will] | None = None,
         most_received: int = LARGEST_PACKET_BYTES,
+        resume: bool = False,
     ) -> None:
         """client_id: used where the configuration has none; empty lets the broker choose. will: one, or a new one for each
         CONNECT: called on the event loop when the wire stands. most_received: bytes of the largest packet that is taken; a
-        larger one ends the connection."""
+        larger one ends the connection. resume: take what a kept session brings (else: only what was subscribed on this
+        connection)."""
         self._config = config
         self._client_id = config.client_id or client_id
         self._will = will
         self._most_received = most_received
+        self._resume = resume
         self._timeout_s = config.timeout / 1e9
         self._link: Link | None = None
         self._dialer: Dialer[Connected] = Dialer(lambda connected: connected.wire.close())
@@ -89,6 +92,7 @@ class MqttClient:
                     self._engine(connected),
                     topic_aliases=self._config.topic_aliases,
                     most_received=self._most_received,
+                    resume=self._resume,
                 )
                 await link.start()
         except TimeoutError:
@@ -105,6 +109,12 @@ class MqttClient:
         except BaseException:
             connected.wire.close()
             raise
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the broker had kept the session of this client id, with its subscriptions and what came meanwhile
+        (CONNACK's Session Present; MQTT 5.0, 3.2.2.1.1)."""
+        return self._link is not None and self._link.resumed
 
     @property
     def certificates(self) -> list[Certificate]:
@@ -173,10 +183,11 @@ class MqttClient:
         twice the keep alive (MQTT 5.0, 3.1.2.10)."""
         return "not opened" if self._link is None else await asyncio.shield(self._link.gone)
 
-    async def close(self, *, goodbye: bool = True) -> None:
+    async def close(self, *, goodbye: bool = True, forget: bool = False) -> None:
         """Send what is queued and DISCONNECT, so that the last will stays unsent; after 2 s hang up. Never raises.
 
-        Without goodbye it hangs up at once, and the broker sends the last will.
+        Without goodbye it hangs up at once, and the broker sends the last will. With `forget` the broker keeps no session
+        of it, whatever was configured (MQTT 5).
         """
         self._stop_probing()
         if self._link is None:
@@ -184,7 +195,7 @@ class MqttClient:
         if not goodbye:
             self._link.drop("hung up")
         else:
-            await self._link.close(min(self._timeout_s, _LONGEST_GOODBYE_S))
+            await self._link.close(min(self._timeout_s, _LONGEST_GOODBYE_S), forget=forget)
 
     @property
     def places(self) -> int:

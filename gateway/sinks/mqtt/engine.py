@@ -90,9 +90,14 @@ class Engine(mqtt.Client):
         """Send a PINGREQ now."""
         self._send_pingreq()
 
-    def say_goodbye(self) -> None:
-        """Send DISCONNECT; the connection ends when it is out."""
-        self.disconnect(_WITH_WILL if self._will_after_goodbye() else None)
+    def say_goodbye(self, *, forget: bool) -> None:
+        """Send DISCONNECT; the connection ends when it is out. forget: with session expiry 0, so that the broker keeps
+        nothing (MQTT 5.0, 3.14.2.2.2)."""
+        properties = None
+        if forget and self.protocol == MQTTProtocolVersion.MQTTv5:
+            properties = _properties(PacketTypes.DISCONNECT)
+            properties.SessionExpiryInterval = 0
+        self.disconnect(_WITH_WILL if self._will_after_goodbye() else None, properties)
 
     def _send_pingreq(self) -> MQTTErrorCode:
         code = super()._send_pingreq()

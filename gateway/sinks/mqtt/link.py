@@ -30,7 +30,15 @@ class Link:
     """One connection, from a connected socket to its end. Everything here happens on the event loop; the thread that
     made the connection is over by then."""
 
-    def __init__(self, client: Engine, *, topic_aliases: bool, most_received: int = LARGEST_PACKET_BYTES) -> None:
+    def __init__(
+        self,
+        client: Engine,
+        *,
+        topic_aliases: bool,
+        most_received: int = LARGEST_PACKET_BYTES,
+        resume: bool = False,
+    ) -> None:
+        """resume: take what a kept session brings before anything is subscribed here."""
         self._loop = asyncio.get_running_loop()
         self._client = client
         self._wire = client.wire
@@ -38,7 +46,8 @@ class Link:
         self._may_alias = topic_aliases
         self._most_received = most_received
         self._aliases: Aliases | None = None
-        self._subscribed = False
+        self._subscribed = resume
+        self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
         self._sent: dict[int, Outgoing] = {}  # by packet id
@@ -79,11 +88,11 @@ class Link:
         self._tick()
         await self._accepted
 
-    async def close(self, limit_s: float) -> None:
-        """Send what is queued and DISCONNECT; hang up after `limit_s`."""
+    async def close(self, limit_s: float, *, forget: bool = False) -> None:
+        """Send what is queued and DISCONNECT; hang up after `limit_s`. forget: the broker's session ends with it."""
         try:
             if self.up:
-                self._client.say_goodbye()
+                self._client.say_goodbye(forget=forget)
                 async with asyncio.timeout(limit_s):
                     await asyncio.shield(self.gone)
         except TimeoutError:
@@ -154,8 +163,8 @@ class Link:
             outgoing.fail(Retryable(f"not sent: {mqtt.error_string(info.rc)}"))
 
     def _send_unnumbered(self, outgoing: Outgoing) -> None:
-        """At QoS 0; `_write` sends a PINGREQ after each batch, in the same call of the system. Topics go in full: an alias in
-        a message that the broker drops without a word may stay unknown to it."""
+        """At QoS 0; `_write` sends a PINGREQ after each batch, in the same call of the system. Topics go in full: an alias
+        in a message that the broker drops without a word may stay unknown to it."""
         retain = outgoing.retain and self._can_retain
         try:
             packet = unnumbered(outgoing.topic, outgoing.payload, retain=retain, properties=outgoing.properties)
@@ -250,10 +259,13 @@ class Link:
     def _on_want_write(self, *_: object) -> None:
         self._loop.call_soon(self._write)
 
-    def _on_connect(self, _c: object, _u: object, _flags: object, code: ReasonCode, properties: Properties | None) -> None:
+    def _on_connect(
+        self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
         if code.is_failure:
             self._finish(f"the broker refuses: {spell(code.value, code.getName())}{_elsewhere(properties)}")
             return
+        self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
         self._window = getattr(properties, "ReceiveMaximum", self._window)
         self.most_bytes = getattr(properties, "MaximumPacketSize", self.most_bytes)
