@@ -1,6 +1,8 @@
 """paho's client, made ready: the protocol engine of one connection. With `link.py` the only file that knows paho."""
 
 import logging
+import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
@@ -11,33 +13,21 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.sinks.mqtt.address import Address
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.packets import acknowledgement, acknowledgements
 from gateway.sinks.mqtt.packing import is_text
 from gateway.sinks.mqtt.traffic import Will
 from gateway.sinks.mqtt.wire import Connected, connect_wire
 
 _properties: Any = Properties  # its constructor has no types
 _SECOND_NS = 1_000_000_000
-_FAILURE = 0x80
-_SUCCESS = ReasonCode(PacketTypes.PUBACK)
-_NOTHING = _properties(PacketTypes.PUBACK)
-
-
-def _let_brokers_refuse() -> None:
-    """Make paho understand any reason code in a PUBACK.
-
-    It drops the connection at one that the standard does not list there, and mosquitto answers its message size limit
-    with 0x95: the same message would be sent and the connection dropped for ever.
-    """
-    for code, names in ReasonCode.names.items():
-        if code >= 0x80 and not any(PacketTypes.PUBACK in packets for packets in names.values()):
-            next(iter(names.values())).append(PacketTypes.PUBACK)
-
-
-_let_brokers_refuse()
 
 
 class Engine(mqtt.Client):
-    """paho's client on a wire that stands already, CONNECT still to be sent."""
+    """paho's client on a wire that stands already, CONNECT still to be sent.
+
+    Messages and their acknowledgements pass it by (`packets.py`): it makes and reads everything else, keeps the connection
+    alive, and gives out packet ids.
+    """
 
     def __init__(self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None) -> None:
         """Nothing here blocks."""
@@ -49,6 +39,8 @@ class Engine(mqtt.Client):
             protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
+        self.on_acknowledged: Callable[[int, int], None] = _ignore
+        """Takes packet id and reason code of PUBACKs that `acknowledgements` could not read."""
         self.wire = connected.wire
         self.certificate = connected.certificate
         self.max_inflight_messages_set(0)  # Link keeps the window; paho's costs a scan per acknowledgement
@@ -63,16 +55,36 @@ class Engine(mqtt.Client):
         clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
         self.connect("-", 1, config.keepalive // _SECOND_NS, clean_start=clean, properties=properties if v5 else None)
 
+    @property
+    def between_packets(self) -> bool:
+        """Nothing was read of the packet that comes next."""
+        return not self._in_packet["command"]
+
+    def next_packet_id(self) -> int:
+        """1 to 65535 and around again, for all packets that have one."""
+        return self._mid_generate()
+
+    def put(self, packet: bytes) -> None:
+        """A message on its way, after all that paho has waiting. Raises OSError when the wire has ended."""
+        if self._out_packet:
+            self.loop_write()
+        self.wire.put(packet)
+        self._last_msg_out = time.monotonic()
+
+    def acknowledgements(self) -> list[tuple[int, int]]:
+        """Packet ids and reason codes of the PUBACKs that come next; what follows is for `loop_read`. Raises OSError."""
+        found, size = acknowledgements(self.wire.arrived())
+        if found:
+            self.wire.skip(size)
+            self._last_bytes_received = time.monotonic()
+        return found
+
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """A PUBACK that says success and nothing else (MQTT 5.0, 3.4.2.1) needs no object of paho's."""
-        packet = self._in_packet["packet"]
-        has_properties = len(packet) > 4 or (len(packet) == 4 and packet[3] > 0)
-        if cmd != "PUBACK" or len(packet) < 2 or has_properties or (len(packet) > 2 and packet[2] >= _FAILURE):
-            return super()._handle_pubackcomp(cmd)
-        packet_id = int.from_bytes(packet[:2], "big")
-        with self._out_message_mutex:
-            if packet_id in self._out_messages:
-                return self._do_on_publish(packet_id, _SUCCESS, _NOTHING)
+        """A PUBACK that came in pieces."""
+        try:
+            self.on_acknowledged(*acknowledgement(self._in_packet["packet"]))
+        except ValueError:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _create_socket(self) -> Any:
@@ -104,6 +116,11 @@ def hang_up(client: Engine) -> None:
     """Close the connection without a word."""
     client.on_socket_close = client.on_socket_register_write = client.on_disconnect = None
     client.wire.close()
+
+
+def name_of(code: int) -> str:
+    """What the standard calls the reason code of a refusal (MQTT 5.0, 2.4)."""
+    return str(next(iter(ReasonCode.names[code])))
 
 
 class Complaint(logging.Handler):

@@ -11,23 +11,8 @@ from gateway.core.ports import Properties
 _FORMAT_IS_UTF8: Final = b"\x01\x01"
 _EXPIRY: Final = b"\x02"
 _CONTENT_TYPE: Final = b"\x03"
-_ALIAS: Final = b"\x23"
 _USER: Final = b"\x26"
 _LONGEST_TEXT_BYTES: Final = 65_535
-
-
-class Packed:
-    """What paho asks of properties: their bytes, length first."""
-
-    __slots__ = ("_content",)
-
-    def __init__(self, content: bytes, alias: int = 0) -> None:
-        """content: as `pack` makes it; alias: topic alias, 0 for none."""
-        self._content = content + _ALIAS + alias.to_bytes(2) if alias else content
-
-    def pack(self) -> bytes:
-        """Called by paho."""
-        return _variable(len(self._content)) + self._content
 
 
 def pack(properties: Properties) -> bytes:
@@ -63,15 +48,3 @@ def _text(text: str) -> bytes:
     if len(encoded) > _LONGEST_TEXT_BYTES or "\0" in text:
         raise ValueError("a property is longer than 65535 bytes or has a null character")
     return len(encoded).to_bytes(2) + encoded
-
-
-def _variable(number: int) -> bytes:
-    """A variable byte integer (1.5.5)."""
-    if number < 128:
-        return bytes((number,))
-    encoded = bytearray()
-    while True:
-        number, low = divmod(number, 128)
-        encoded.append(low | (0x80 if number else 0))
-        if not number:
-            return bytes(encoded)
