@@ -1,4 +1,4 @@
-"""The two packets that go by the thousand: a PUBLISH at QoS 1 as bytes, PUBACKs from bytes (MQTT 5.0, 3.3 and 3.4). Pure.
+"""The two packets that go by the thousand: PUBLISH as bytes, PUBACKs from bytes (MQTT 5.0, 3.3 and 3.4). Pure.
 
 paho makes six objects for each message and reads each acknowledgement a byte at a time.
 """
@@ -6,7 +6,8 @@ paho makes six objects for each message and reads each acknowledgement a byte at
 from functools import lru_cache
 from typing import Final
 
-_PUBLISH_QOS_1: Final = 0x32
+_PUBLISH: Final = 0x30
+_QOS_1: Final = 0x02
 _RETAIN: Final = 0x01
 _PUBACK: Final = 0x40
 _LAST_CODE: Final = 0xA2
@@ -16,9 +17,10 @@ _LONGEST_REST_BYTES: Final = 268_435_455
 
 
 def publish(topic: str, payload: bytes, packet_id: int, retain: bool, properties: bytes | None, alias: int = 0) -> bytes:
-    """A whole PUBLISH. properties: as `packing.pack` makes them, None in MQTT 3.1.1; alias: topic alias, 0 for none, else
-    the topic may be empty. Raises ValueError where the topic cannot be published to, or it is more than MQTT carries."""
-    head = _text(topic) + packet_id.to_bytes(2)
+    """A whole PUBLISH at QoS 1; with packet id 0 at QoS 0, which has none. properties: as `packing.pack` makes them, None
+    in MQTT 3.1.1; alias: topic alias, 0 for none, else the topic may be empty. Raises ValueError where the topic cannot be
+    published to, or it is more than MQTT carries."""
+    head = _text(topic) + packet_id.to_bytes(2) if packet_id else _text(topic)
     if properties is not None:
         if alias:
             properties += _ALIAS + alias.to_bytes(2)
@@ -26,7 +28,7 @@ def publish(topic: str, payload: bytes, packet_id: int, retain: bool, properties
     size = len(head) + len(payload)
     if size > _LONGEST_REST_BYTES or not (topic or alias):
         raise ValueError("no topic, or more than 256 MB")
-    return b"".join((_FIRST[retain], variable(size), head, payload))
+    return b"".join((_FIRST[packet_id > 0][retain], variable(size), head, payload))
 
 
 def acknowledgements(data: bytearray) -> tuple[list[tuple[int, int]], int]:
@@ -68,7 +70,7 @@ def variable(number: int) -> bytes:
             return bytes(encoded)
 
 
-_FIRST: Final = (bytes((_PUBLISH_QOS_1,)), bytes((_PUBLISH_QOS_1 | _RETAIN,)))
+_FIRST: Final = tuple((bytes((_PUBLISH | qos,)), bytes((_PUBLISH | qos | _RETAIN,))) for qos in (0, _QOS_1))
 
 
 @lru_cache(4096)
