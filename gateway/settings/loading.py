@@ -404,6 +404,7 @@ class _Loader:
     def _assembled(self, root: Root, devices: list[_Device]) -> Settings:
         entries, policies = [], []
         tags: list[Tag] = []
+        same: dict[TagPolicy, TagPolicy] = {}  # most tags have equal ones, a kilobyte each
         for number, device in enumerate(devices):
             models = [tag for tag, _, _ in device.tags]
             entries.append(DeviceEntry(number, device.config, tuple(models), len(tags)))
@@ -412,7 +413,8 @@ class _Loader:
                 single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
                 logical = kind.is_logical(config, model)
                 tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical))
-                policies.append(_with_defaults(model, device.defaults, root.defaults))
+                policy = _with_defaults(model, device.defaults, root.defaults)
+                policies.append(same.setdefault(policy, policy))
         table = TagTable(tuple(d.config.name for d in devices), tuple(tags))
         kinds = tuple(d.kind for d in devices)
         return Settings(
