@@ -245,7 +245,7 @@ class Publisher:
             if not any(delivery.live for delivery in self._held):
                 break
             await self._send_held()
-        await self._flights.all_landed()
+        await self._flights.emptied()
         return _DONE
 
     async def _take_briefly(self, limit: int) -> list[Delivery]:

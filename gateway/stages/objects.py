@@ -1,7 +1,7 @@
 """Values that are no numbers: told when they change, when their quality changes, and again after `max_silence`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,14 @@ class Objects:
         self.without_number: Mask = np.zeros(max_silence_ns.size, np.bool_)
 
     def changed(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
-        """The rows that say something new, in order. 1, 1.0 and True differ."""
+        """The rows that say something new, in order. 1, 1.0 and True differ. Of the past: new within the block, whatever
+        holds now, which stays as it is."""
+        if block.history:
+            now, self._told = self._told, {}
+            try:
+                return replace(self.changed(replace(block, history=False), now_ns), history=True)
+            finally:
+                self._told = now
         rows = []
         for row, (tag, time, value, quality) in enumerate(_rows(block)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
