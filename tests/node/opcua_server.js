@@ -12,7 +12,7 @@
 // It prints one line "ready" once clients may connect, and ends when its standard input closes. Before that each line is a
 // command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME, {"set": NAME,
 // "value": NUMBER} gives it a value, {"level": NUMBER} sets the level of the tank (above 50: alarm HighLevel), {"event": TEXT,
-// "severity": NUMBER} sends an event of the tank.
+// "severity": NUMBER} sends an event of the tank; {"stand": [LEVEL, STATE]} sets ServiceLevel and ServerState.
 //
 // Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable. A change waits until
 // every monitored item has sampled the one before: the timers of a starved process would let values pass unseen.
@@ -151,6 +151,11 @@ function isSampled(item, variables) {
 function obey(command, namespace, parent, { tank, level }) {
     if (command.level !== undefined) {
         level.setValueFromSource(new Variant({ dataType: DataType.Double, value: command.level }));
+    }
+    if (command.stand) {
+        const read = (dataType, value) => ({ get: () => new Variant({ dataType, value }) });
+        namespace.addressSpace.findNode("i=2267").bindVariable(read(DataType.Byte, command.stand[0]), true);
+        namespace.addressSpace.findNode("i=2259").bindVariable(read(DataType.Int32, command.stand[1]), true);
     }
     if (command.event) {
         tank.raiseEvent("BaseEventType", {

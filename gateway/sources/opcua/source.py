@@ -72,7 +72,6 @@ class OpcUaSource:
         self._items = self._tagging.items
         self._polled: set[int] = set()
         self._connection: Connection | None = None
-        self._left: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._statistics = Statistics()
@@ -118,11 +117,9 @@ class OpcUaSource:
         self._start()
 
     async def _revived(self) -> bool:
-        left = self._left
-        if left is None or not await left.revive():
-            self._left = None
+        self._connection = await self._servers.resume()
+        if self._connection is None:
             return False
-        self._connection, self._left = left, None
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
         self._begin()
         self._tell()
@@ -174,7 +171,7 @@ class OpcUaSource:
             if connection is not None:
                 self._statistics.closed(connection.traffic)
                 await connection.close()
-                self._left = connection if connection.left_behind and not self._servers.is_redundant else None
+                self._servers.leave(connection)
 
     async def _run(self, connection: Connection) -> None:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
