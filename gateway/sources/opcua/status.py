@@ -92,9 +92,13 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x80B8: ("BadRequestTooLarge", Q.BAD_CONFIG),
     0x80B9: ("BadResponseTooLarge", Q.BAD_CONFIG),
     0x80DB: ("BadTooManyMonitoredItems", Q.BAD_CONFIG),
+    0x80E6: ("BadSecurityModeInsufficient", Q.BAD_CONFIG),
     0x80EE: ("BadServerTooBusy", Q.BAD_TIMEOUT),
+    0x810E: ("BadLicenseExpired", Q.BAD_CONFIG),
+    0x810F: ("BadLicenseLimitsExceeded", Q.BAD_CONFIG),
 }
 
+USER_ACCESS_DENIED: Final = 0x801F0000
 NODE_UNKNOWN: Final = 0x80340000
 FILTER_NOT_ALLOWED: Final = 0x80450000
 TOO_MANY_ITEMS: Final = 0x80DB0000
