@@ -16,6 +16,10 @@ class Inbox:
     def __init__(self, limit: int) -> None:
         """limit: samples that may wait; a single larger block is let in when nothing else waits."""
         self._limit = limit
+        self.clear()
+
+    def clear(self) -> None:
+        """As new; nobody may be waiting."""
         self._held = 0
         self._blocks: list[SampleBlock] = []
         self._late: SampleBlock | None = None

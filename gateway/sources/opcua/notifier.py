@@ -1,5 +1,6 @@
 """Event monitored items and ConditionRefresh on asyncua (Part 4, 7.22.3; Part 9, 5.5.7)."""
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -8,51 +9,84 @@ from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
 
+from gateway.sources.opcua.addresses import Addresses
 from gateway.sources.opcua.alarms import BASE_EVENT, SELECTED
+from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.config import OpcUaEvents
+from gateway.sources.opcua.faults import translated
+from gateway.sources.opcua.services import expect
 from gateway.sources.opcua.status import is_good
+from gateway.sources.opcua.subscribing import Subscriptions
+
+log = logging.getLogger(__name__)
 
 QUEUE: Final = 1000
 _CONDITION_TYPE: Final = ua.NodeId.from_string("i=2782")
 _CONDITION_REFRESH: Final = ua.NodeId.from_string("i=3875")
 
 
-async def create_items(
-    session: UaSession, subscription: int, nodes: Sequence[ua.NodeId], wanted: Sequence[OpcUaEvents]
-) -> list[ua.MonitoredItemCreateResult]:
-    """One monitored item per notifier; its place in `wanted` is its client handle. A filter by severity that the server
-    does not understand is left out: `Alarms` filters anyway."""
-    pairs = list(zip(nodes, wanted, strict=True))
-    results = await _create(session, subscription, [_request(place, *pair, True) for place, pair in enumerate(pairs)])
-    refused = [place for place, result in enumerate(results) if not is_good(result.StatusCode.value)]
-    again = [_request(place, *pairs[place], False) for place in refused if wanted[place].severity > 1]
-    if again:
-        for result, request in zip(await _create(session, subscription, again), again, strict=True):
-            results[request.RequestedParameters.ClientHandle] = result
-    return results
+class Notifiers:
+    """The notifiers that one session watches, in its first subscription."""
 
+    def __init__(self, session: UaSession, subscriptions: Subscriptions, addresses: Addresses, name: str) -> None:
+        self._session = session
+        self._subscriptions = subscriptions
+        self._addresses = addresses
+        self._name = name
+        self._items: list[int] = []
 
-async def _create(
-    session: UaSession, subscription: int, requests: list[ua.MonitoredItemCreateRequest]
-) -> list[ua.MonitoredItemCreateResult]:
-    params = ua.CreateMonitoredItemsParameters()
-    params.SubscriptionId = subscription
-    params.TimestampsToReturn = ua.TimestampsToReturn.Neither
-    params.ItemsToCreate = requests
-    results = list(await session.create_monitored_items(params) or ())
-    if len(results) != len(requests):
-        raise UaError(f"{len(results)} results of {len(requests)} items")
-    return results
+    async def watch(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        """See `Connection.add_events`; there is a subscription."""
+        if self._items:
+            await self._subscriptions.delete(self._items)
+        self._addresses.retry(one.notifier for one in wanted)
+        await self._addresses.resolve(one.notifier for one in wanted)
+        statuses = [self._addresses.status_of(one.notifier) for one in wanted]
+        there = [one for one, status in zip(wanted, statuses, strict=True) if not status]
+        try:
+            with translated("cannot watch events"):
+                results = await self._create_items(there)
+        except ServiceFault as fault:
+            return [fault.status] * len(wanted)
+        expect(results, there)
+        self._items = [result.MonitoredItemId for result in results if is_good(result.StatusCode.value)]
+        told = iter(results)
+        return [status or int(next(told).StatusCode.value) for status in statuses]
 
+    async def _create_items(self, wanted: Sequence[OpcUaEvents]) -> list[ua.MonitoredItemCreateResult]:
+        """One monitored item per notifier; its place in `wanted` is its client handle. A filter by severity that the server
+        does not understand is left out: `Alarms` filters anyway."""
+        pairs = [(self._addresses.node(one.notifier), one) for one in wanted]
+        results = await self._create([_request(place, *pair, True) for place, pair in enumerate(pairs)])
+        refused = [place for place, result in enumerate(results) if not is_good(result.StatusCode.value)]
+        again = [_request(place, *pairs[place], False) for place in refused if wanted[place].severity > 1]
+        if again:
+            for result, request in zip(await self._create(again), again, strict=True):
+                results[request.RequestedParameters.ClientHandle] = result
+        return results
 
-async def refresh(session: UaSession, subscription: int) -> int:
-    """Call ConditionRefresh; its status code."""
-    request = ua.CallMethodRequest()
-    request.ObjectId, request.MethodId = _CONDITION_TYPE, _CONDITION_REFRESH
-    request.InputArguments = [ua.Variant(subscription, ua.VariantType.UInt32)]
-    (result,) = await session.call([request])
-    status: int = result.StatusCode.value
-    return status
+    async def _create(self, requests: list[ua.MonitoredItemCreateRequest]) -> list[ua.MonitoredItemCreateResult]:
+        params = ua.CreateMonitoredItemsParameters()
+        params.SubscriptionId = self._subscriptions.first_id
+        params.TimestampsToReturn = ua.TimestampsToReturn.Neither
+        params.ItemsToCreate = requests
+        results = list(await self._session.create_monitored_items(params) or ())
+        if len(results) != len(requests):
+            raise UaError(f"{len(results)} results of {len(requests)} items")
+        return results
+
+    async def refresh(self) -> bool:
+        """See `Connection.refresh_conditions`."""
+        request = ua.CallMethodRequest()
+        request.ObjectId, request.MethodId = _CONDITION_TYPE, _CONDITION_REFRESH
+        request.InputArguments = [ua.Variant(self._subscriptions.first_id, ua.VariantType.UInt32)]
+        try:
+            with translated("cannot refresh conditions"):
+                (result,) = await self._session.call([request])
+        except ServiceFault as fault:
+            log.debug("%s: no ConditionRefresh: %s", self._name, fault)
+            return False
+        return is_good(int(result.StatusCode.value))
 
 
 def _request(place: int, node: ua.NodeId, wanted: OpcUaEvents, filtered: bool) -> ua.MonitoredItemCreateRequest:
