@@ -92,7 +92,7 @@ async def test_a_renewal_that_is_never_answered_costs_the_channel_and_no_value(s
         await field.until(lambda: field.values[0][-1] == k)
         assert field.values[0] == [float(i) for i in range(k + 1)]
         assert all("cannot renew the secure channel: no answer in time" in reason for reason in field.downs)
-        assert len(server.server.iserver._external_sessions) == 1
+        await field.until(lambda: len(server.server.iserver._external_sessions) == 1)
 
 
 async def test_messages_of_a_thousand_chunks_are_put_together(server, mangler):
@@ -114,6 +114,22 @@ async def test_a_message_without_an_end_is_a_lost_connection(server, mangler):
         await field.until(lambda: field.values[0][-1] == 7.0)
 
 
+async def test_a_request_is_not_longer_than_the_server_takes(port):
+    """It is split before it is sent: many servers hang up instead of refusing."""
+
+    def acknowledge(told: Any) -> None:
+        told.MaxMessageSize, told.ReceiveBufferSize, told.MaxChunkCount = 3000, 8192, 1
+
+    nodes = [f"ns=2;s=v{i}" for i in range(300)]
+    async with AsyncuaServer(port, 300), Mangler(port) as mangler:
+        mangler.acknowledge = acknowledge
+        for mode in ("poll", "subscribe"):
+            async with reading(mangler.url, nodes, mode=mode) as reader:
+                await reader.until(lambda reader=reader: reader.seen(300))
+                assert reader.states[-1].state == "ok"
+        assert 1500 < mangler.longest <= 3000
+
+
 @pytest.mark.parametrize(("receives", "sends"), [(8192, 65535), (65535, 8192), (8192, 8192)])
 async def test_a_server_may_have_buffers_of_two_sizes(port, receives, sends):
     """What it sends is as long as it said, whatever it takes itself."""
@@ -132,36 +148,36 @@ LONG_AGO = datetime(1601, 1, 1)
 DOOM = datetime(9999, 12, 31, 23, 59, 59)
 
 
-@pytest.mark.parametrize("taken", [None, LONG_AGO, datetime(1601, 1, 2), DOOM, "ahead"])
-async def test_source_timestamps_of_nonsense_are_not_believed(server, mangler, taken):
+async def test_source_timestamps_of_nonsense_are_not_believed(server, mangler):
     """None, the null of 1601, the end of all days: the server's own time then; never one later than the receipt."""
+    taken: Any = None
 
     def stamp(value: ua.DataValue) -> None:
         later = datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=2)
-        value.SourceTimestamp = later if taken == "ahead" else taken
-        value.SourcePicoseconds = None
+        value.SourceTimestamp, value.SourcePicoseconds = later if taken == "ahead" else taken, None
 
     mangler.response = each_value(stamp)
     async with in_the_field(mangler.url, NODES) as field:
         await field.until(lambda: bool(field.values[0]))
-        await server.write(0, 1.0)
-        await field.until(lambda: field.values[0][-1] == 1.0)
-        now_ns = field.source._clock.now_ns()
-        assert now_ns - 30e9 < field.times[0][-1] <= now_ns
-        doubtful = taken in (DOOM, "ahead")
-        assert field.qualities[0][-1] == (Quality.UNCERTAIN_CLOCK if doubtful else Quality.GOOD)
+        for k, taken in enumerate((None, LONG_AGO, datetime(1601, 1, 2), DOOM, "ahead"), 1):
+            await server.write(0, float(k))
+            await field.until(lambda k=k: field.values[0][-1] == k)
+            now_ns = field.source._clock.now_ns()
+            assert now_ns - 30e9 < field.times[0][-1] <= now_ns, taken
+            doubtful = taken in (DOOM, "ahead")
+            assert field.qualities[0][-1] == (Quality.UNCERTAIN_CLOCK if doubtful else Quality.GOOD), taken
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-async def test_what_is_no_number_is_bad_and_the_next_number_is_good(server, number):
+async def test_what_is_no_number_is_bad_and_the_next_number_is_good(server):
     async with in_the_field(server.url, NODES) as field:
         await field.until(lambda: bool(field.values[0]))
-        await server.write(0, number)
-        await field.until(lambda: field.qualities[0][-1] == Quality.BAD_NOT_A_NUMBER)
-        assert math.isnan(field.values[0][-1])
-        await server.write(0, 3.0)
-        await field.until(lambda: field.values[0][-1] == 3.0)
-        assert field.qualities[0][-1] == Quality.GOOD
+        for k, number in enumerate((math.nan, math.inf, -math.inf), 1):
+            await server.write(0, number)
+            await field.until(lambda: field.qualities[0][-1] == Quality.BAD_NOT_A_NUMBER)
+            assert math.isnan(field.values[0][-1])
+            await server.write(0, float(k))
+            await field.until(lambda k=k: field.values[0][-1] == k)
+            assert field.qualities[0][-1] == Quality.GOOD
         assert field.states[-1].state == "ok"
 
 
@@ -191,7 +207,7 @@ async def test_every_bit_of_a_status_is_read(server, mangler):
     async with in_the_field(mangler.url, NODES) as field:
         await field.until(lambda: bool(field.values[0]))
         mangler.response = each_value(mark)
-        for k, (status, quality) in enumerate(STATUSES.items(), 1):  # noqa: B007 - mark takes it
+        for k, (status, quality) in enumerate(STATUSES.items(), 1):
             count = len(field.qualities[0])
             await server.write(0, float(k))
             await field.until(lambda count=count: len(field.qualities[0]) > count)
@@ -199,10 +215,9 @@ async def test_every_bit_of_a_status_is_read(server, mangler):
         assert not field.downs
 
 
-@pytest.mark.parametrize(
-    ("publishing", "lifetime", "keepalive"), [(1500.0, 3, 1), (50.0, 3, 1), (100.0, 1, 1), (3000.0, 60000, 20000)]
-)
-async def test_whatever_a_server_revises_a_subscription_to_the_values_come(server, mangler, publishing, lifetime, keepalive):
+async def test_whatever_a_server_revises_a_subscription_to_the_values_come(server, mangler):
+    publishing, lifetime, keepalive = 0.0, 0, 0
+
     def revise(request: Any) -> None:
         if isinstance(request, ua.CreateSubscriptionRequest):
             request.Parameters.RequestedPublishingInterval = publishing
@@ -213,13 +228,16 @@ async def test_whatever_a_server_revises_a_subscription_to_the_values_come(serve
                 one.RequestedParameters.SamplingInterval, one.RequestedParameters.QueueSize = 1000.0, 3
 
     mangler.request = revise
-    async with in_the_field(mangler.url, NODES) as field:
-        await field.until(lambda: bool(field.values[0]))
-        for k in range(1, 6):
-            await server.write(0, float(k))
-            await field.until(lambda k=k: field.values[0][-1] == k)
-        assert field.values[0] == [float(k) for k in range(6)]
-        assert field.downs == []
+    for revised in ((700.0, 3, 1), (50.0, 3, 1), (100.0, 1, 1), (1500.0, 60000, 20000)):
+        publishing, lifetime, keepalive = revised
+        await server.write(0, 0.0)
+        async with in_the_field(mangler.url, NODES) as field:
+            await field.until(lambda field=field: bool(field.values[0]))
+            for k in range(1, 4):
+                await server.write(0, float(k))
+                await field.until(lambda field=field, k=k: field.values[0][-1] == k)
+            assert field.values[0] == [float(k) for k in range(4)]
+            assert field.downs == []
 
 
 async def test_a_foreign_server_with_a_short_lifetime_keeps_its_subscription(node, port, store):
@@ -278,16 +296,19 @@ async def test_a_server_with_one_session_is_had_again_after_every_loss(node, por
             assert field.downs == [], "the session was closed at the end"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "plc-17.does.not.exist", "[::]", ""])
-async def test_the_address_in_the_configuration_is_used_whatever_a_server_calls_itself(server, mangler, host):
+async def test_the_address_in_the_configuration_is_used_whatever_a_server_calls_itself(server, mangler):
+    host = ""
+
     def rename(response: Any) -> None:
-        for endpoints in (getattr(response, "Endpoints", None), getattr(response, "Parameters", None)):
-            for one in getattr(endpoints, "ServerEndpoints", endpoints if isinstance(endpoints, list) else None) or ():
+        if isinstance(response, ua.CreateSessionResponse):
+            for one in response.Parameters.ServerEndpoints:
                 one.EndpointUrl = f"opc.tcp://{host}:4840/x"
 
     mangler.response = rename
-    async with reading(mangler.url, NODES) as reader:
-        await reader.until(lambda: reader.seen(3))
+    for name in ("0.0.0.0", "plc-17.does.not.exist", "[::]", ""):
+        host = name
+        async with reading(mangler.url, NODES) as reader:
+            await reader.until(lambda reader=reader: reader.seen(3))
 
 
 async def test_a_server_that_is_for_discovery_only_is_named_as_such(server, mangler):
@@ -301,8 +322,7 @@ async def test_a_server_that_is_for_discovery_only_is_named_as_such(server, mang
     await source.close()
 
 
-@pytest.mark.parametrize("security", ["none", "auto"])
-async def test_a_server_without_endpoints_says_so(server, mangler, security, tmp_path):
+async def test_a_server_without_endpoints_says_so(server, mangler, tmp_path):
     def none(response: Any) -> None:
         if isinstance(response, ua.GetEndpointsResponse):
             response.Endpoints = []
@@ -310,7 +330,58 @@ async def test_a_server_without_endpoints_says_so(server, mangler, security, tmp
             response.Parameters.ServerEndpoints = []
 
     mangler.response = none
-    source = make_source(mangler.url, NODES, security=security, pki=str(tmp_path))
-    with pytest.raises(NotConnected, match="the server offers nothing"):
-        await source.open()
-    await source.close()
+    for security in ("none", "auto"):
+        source = make_source(mangler.url, NODES, security=security, pki=str(tmp_path))
+        with pytest.raises(NotConnected, match="the server offers nothing"):
+            await source.open()
+        await source.close()
+
+
+DENIED = "BadUserAccessDenied: this user may not; give it the right on the server"
+REFUSED = {
+    "poll": ("ReadRequest", 0x808D0000, "the server refuses to read: BadOutOfService: the server, or what is behind it"),
+    "poll by denial": ("ReadRequest", 0x801F0000, f"the server refuses to read: {DENIED}"),
+    "poll without": ("ReadRequest", 0x800B0000, "the server refuses to read: BadServiceUnsupported: the server has no such"),
+    "subscribe": ("CreateMonitoredItemsRequest", 0x801F0000, f"all 3 nodes refused: {DENIED}"),
+    "subscribe by fault": (
+        "CreateMonitoredItemsRequest",
+        0x80020000,
+        "all 3 nodes refused: BadInternalError: the server has",
+    ),
+    "subscribe at all": ("CreateSubscriptionRequest", 0x801F0000, f"refuses: {DENIED}"),
+    "subscribe by path": ("TranslateBrowsePathsToNodeIdsRequest", 0x801F0000, f"all 3 nodes refused: {DENIED}"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_a_service_that_is_refused_as_a_whole_is_told_in_words_and_tried_again(server, mangler, monkeypatch, case):
+    monkeypatch.setattr("gateway.sources.opcua.health.FIRST_RETRY_S", 0.2)
+    monkeypatch.setattr("gateway.sources.opcua.health.SHOWN_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.1)
+    kind, status, words = REFUSED[case]
+    refusing = True
+    mangler.request = lambda request: status if refusing and type(request).__name__ == kind else None
+    nodes = [f"/Objects/2:Line/2:v{i}" for i in range(3)] if kind.startswith("Translate") else NODES
+    async with in_the_field(mangler.url, nodes, mode=case.split()[0], interval="100ms") as field:
+        await field.until(lambda: any(words in state.reason for state in field.states))
+        assert not any(value == value for value in field.values[0])
+        refusing = False
+        await field.until(lambda: field.states[-1].state == "ok" and 0.0 in field.values[0][-1:])
+
+
+async def test_reads_that_are_refused_do_not_make_silent_nodes_suspicious(server, mangler, monkeypatch):
+    """The watchdog of a subscription learns nothing from them."""
+    monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.5)
+    async with in_the_field(mangler.url, NODES, silence="1s") as field:
+        await field.until(lambda: all(field.values[tag] for tag in range(3)))
+        mangler.request = lambda request: 0x801F0000 if isinstance(request, ua.ReadRequest) else None
+        count = mangler.seen.count("ReadRequest")
+        await field.until(lambda: "the server refuses to read" in field.states[-1].reason)
+        async with asyncio.timeout(30):
+            while mangler.seen.count("ReadRequest") < count + 6:
+                await asyncio.sleep(0.1)
+        assert field.events == []
+        assert [len(field.values[tag]) for tag in range(3)] == [1, 1, 1]
+        await server.write(0, 7.0)
+        await field.until(lambda: field.values[0][-1] == 7.0)
+        assert field.downs == []

@@ -30,8 +30,8 @@ class Mangler:
 
     request, response: called with each decoded message, which they may change in place. None lets it pass, `DROP` swallows
     it, and for a request any other number is the status with which it is refused. opened: called for each answer to the
-    request for a channel. acknowledge: called with the server's Acknowledge. chunk_bytes: the longest body of a chunk that the
-    server sends. flood: the next response is never finished.
+    request for a channel. acknowledge: called with the server's Acknowledge. chunk_bytes: the longest body of a chunk that
+    the server sends. flood: the next response is never finished. longest: request so far, in bytes.
     """
 
     def __init__(self, target: int) -> None:
@@ -43,6 +43,7 @@ class Mangler:
         self.chunk_bytes = 60_000
         self.flood = False
         self.connections = 0
+        self.longest = 0
         self.seen: list[str] = []
         self.bugs: list[Exception] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -143,6 +144,8 @@ class _Way:
                 await self._back.send(kind, security, request, struct_to_binary(fault))
                 return
             body = struct_to_binary(message)
+        if self._back is not None:
+            mangler.longest = max(mangler.longest, len(body))
         await self.send(kind, security, request, body)
 
     async def send(self, kind: bytes, security: bytes, request: int, body: bytes) -> None:

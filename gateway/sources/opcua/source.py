@@ -12,6 +12,7 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
@@ -22,7 +23,7 @@ from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.occurring import Occurring
 from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.redundancy import Servers
-from gateway.sources.opcua.reports import LOST, OVERRUN, Reports
+from gateway.sources.opcua.reports import LOST, OVERRUN, READ_REFUSED, Reports
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
 from gateway.sources.opcua.tagging import Tagging
@@ -220,7 +221,8 @@ class OpcUaSource:
         """Keep the session alive, retry refused nodes, let old complaints fade."""
         while True:
             await self._clock.sleep(min(CHECK_S, connection.check_s))
-            await connection.check()
+            if refused := await connection.check():
+                self._reports.complain(f"{READ_REFUSED}: {explained(refused)}", 1)
             if self._servers.is_redundant:
                 await self._servers.judge(connection)
             await self._watching.retry(connection)
