@@ -4,13 +4,14 @@ what a server is able to receive says nothing of what it sends; a message has an
 server takes is refused here, so that it is split, because many servers hang up instead of answering.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UASocketProtocol
 from asyncua.common.connection import SecureConnection, TransportLimits
 from asyncua.crypto.security_policies import SecurityPolicy
+from asyncua.ua.uaerrors import BadRequestTooLarge
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of one message, or one chunk."""
@@ -66,9 +67,7 @@ class _Protocol(UASocketProtocol):
 class _Connection(SecureConnection):
     most_request_bytes: int = MOST_BYTES
 
-    def message_to_binary(
-        self, message: bytes, message_type: ua.MessageType = ua.MessageType.SecureMessage, request_id: int = 0
-    ) -> bytes:
+    def message_to_binary(self, message: bytes, *rest: Any, **named: Any) -> bytes:
         if len(message) > self.most_request_bytes:
-            raise ua.UaStatusCodeError(ua.StatusCodes.BadRequestTooLarge)
-        return super().message_to_binary(message, message_type, request_id)
+            raise BadRequestTooLarge
+        return super().message_to_binary(message, *rest, **named)
