@@ -5,7 +5,7 @@ import gc
 import secrets
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -88,6 +88,7 @@ class Gateway:
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
         will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
         self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=_will_of(node) if node else will)
+        self._aside: Callable[[], Mapping[str, str]] = lambda: node.aside.reasons if node else {}
         self.publisher = Publisher(
             self.client,
             self.outbox,
@@ -121,6 +122,7 @@ class Gateway:
             states=self.board.states,
             now_ms=lambda: self.clock.now_ns() // 1_000_000,
             next_bd_seq=counter.next,
+            report=self.event,
         )
         node.wake = self.board.wake
         return node
@@ -199,9 +201,10 @@ class Gateway:
         devices = ", ".join(f"{len(some)} {state}{_examples(state, some)}" for state, some in names.items())
         broker = "connected" if self.publisher.connected_since_ns else "away"
         stats = self.outbox.stats
+        aside = f"; no births of {', '.join(self._aside())}" if self._aside() else ""
         disk = f", disk refuses: {stats.refused}" if stats.refused else ""
         waiting = f"{self.publisher.acked} messages delivered, {stats.messages} waiting"
-        return f"devices: {devices}; broker {broker}; {waiting}{disk}"
+        return f"devices: {devices}; broker {broker}{aside}; {waiting}{disk}"
 
 
 def _examples(state: str, names: list[str]) -> str:
@@ -213,7 +216,7 @@ def _examples(state: str, names: list[str]) -> str:
 def _will_of(node: SparkplugNode) -> Callable[[], Will]:
     def will() -> Will:
         packet = node.will()
-        return Will(packet.topic, packet.payload, retain=False)
+        return Will(packet.topic, packet.payload, retain=False, after_goodbye=lambda: node.announced)
 
     return will
 

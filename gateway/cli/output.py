@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -11,6 +11,20 @@ from rich.table import Table
 
 EXIT_UNWRITABLE = 1
 _WIDEST = 10_000
+
+
+def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Table:
+    """An empty table that is no wider than its words: it fits a terminal of 80 columns, and tools read it by words.
+
+    right: headings of columns of numbers.
+    """
+    table = Table(
+        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
+    table.padding = (0, 2, 0, 0)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    return table
 
 
 class Output(Console):

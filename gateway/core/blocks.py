@@ -42,7 +42,8 @@ class SampleBlock:
     tag: uint32[n], row number in the `TagTable`. time: int64[n], ns since the epoch, UTC, never later than the real read.
     value: float64[n], NaN where the quality is bad. quality: uint8[n], a `Quality` code.
     Samples of one tag stand in the order in which they were taken. history: read back from the device's own history, about
-    the past: they fill windows and raise no alarm.
+    the past: they fill windows and raise no alarm. repeated: the last sample of each tag once more, which holds after all
+    although the connection was lost meanwhile; it counts in no window.
     """
 
     tag: TagIds
@@ -50,6 +51,7 @@ class SampleBlock:
     value: Values
     quality: Qualities
     history: bool = False
+    repeated: bool = False
 
     def __post_init__(self) -> None:
         _freeze(self)

@@ -119,6 +119,10 @@ def read_yaml(path: Path, shown: str) -> Document:
         hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else ""
         begun = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
         document.add((), f"is not valid YAML: {error.problem or error.context}{begun}", hint)
+    except yaml.reader.ReaderError as error:
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        document.lines[()] = text.count("\n", 0, found.start()) + 1 if found else 0
+        document.add((), f"is not valid YAML: the character U+{int(error.character):04X}", "printable text")
     except (yaml.YAMLError, ValueError) as error:
         document.add((), f"is not valid YAML: {str(error).splitlines()[0]}")
     except _TooMuchError as error:

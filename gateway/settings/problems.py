@@ -15,6 +15,7 @@ _EXPECTED = {
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("path_type", "path_parsing"), "the name of a file"),
     "string_type": "text (numbers, dates, yes and no go in quotes)",
 }
 _COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
@@ -59,7 +60,8 @@ def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[s
     if kind in _EXPECTED:
         text = _EXPECTED[kind]
     comma = "; decimals are written with a point" if isinstance(value, str) and _COMMA.fullmatch(value) else ""
-    return f"{shown} is not allowed", text.removeprefix("Input should be ") + comma
+    found = "is empty" if value is None else f"{shown} is not allowed"
+    return found, text.removeprefix("Input should be ") + comma
 
 
 def show(value: object) -> str:

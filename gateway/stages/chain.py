@@ -72,9 +72,9 @@ class Chain:
         return self.windows.next_close_ns
 
     def feed(self, block: SampleBlock, now_ns: int) -> list[Event]:
-        """Take samples; returns the alarms that they raise or clear, none for the past."""
+        """Take samples; returns the alarms that they raise or clear, none for the past and what is known."""
         self.windows.add(block, now_ns)
-        return [] if block.history else self.limits.check(block)
+        return [] if block.history or block.repeated else self.limits.check(block)
 
     def feed_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Take values that are no numbers; returns those worth telling at once."""

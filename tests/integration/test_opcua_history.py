@@ -137,3 +137,36 @@ async def test_what_overflowed_the_servers_queues_is_read_back(port):
 
 def told(field, kind):
     return [event for event in field.events if event.kind == kind]
+
+
+@pytest.mark.parametrize("while_away", [False, True])
+async def test_a_restart_of_the_gateway_is_a_gap_as_well(port, tmp_path, while_away):
+    """Stopped in order, with the connection up or down: every value comes once, live or from history."""
+    async with AsyncuaServer(port, 3) as server, Proxy(port) as proxy:
+        await server.historize(0, 1)
+        device = {"history": True, "queue_size": 100, "history_kept": str(tmp_path)}
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        got = []
+        for run in range(3):
+            async with in_the_field(url, NODES, **device) as field:
+                await field.until(
+                    lambda run=run: all(field.values[i] and field.values[i][-1] == 20.0 * run for i in range(3))
+                )
+                if run:
+                    await field.until(lambda: bool(told(field, "history")))
+                await write_live(field, server, 20 * run + 1, 20 * run + 10)
+                if while_away:
+                    proxy.refuse = True
+                    proxy.cut()
+                    await field.until(lambda: bool(field.downs))
+                got.append(field)
+            for k in range(20 * run + 10, 20 * run + 21):
+                for i in range(3):
+                    await server.write(i, float(k))
+            proxy.refuse = False
+        for run, field in enumerate(got[1:], 1):
+            begin = 20 * run - 10
+            assert field.past[0] == field.past[1] == [float(k) for k in range(begin, begin + 10)]
+            assert field.values[0] == [float(k) for k in range(20 * run, 20 * run + 10)]
+            assert 2 not in field.past
+            assert "skipped_ms" not in told(field, "history")[0].detail

@@ -212,6 +212,7 @@ def entry(
 ) -> DeviceEntry:
     """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`: each a node, or a tag's keys)."""
     config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", "silence": "0s"}
+    config["history_kept"] = "/dev/null/nowhere"  # nothing is left behind unless a test says where
     config |= device
     nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
     given = [node if isinstance(node, dict) else {"node": node} for node in nodes]

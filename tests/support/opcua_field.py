@@ -19,7 +19,7 @@ RETRY_S = 0.05
 class Field:
     """An `Intake` that remembers: values, times, qualities and texts by tag id, states and events.
 
-    past: the values that were read back from history, which are not among `values`.
+    past: the values that were read back from history, again: those that hold after all; neither are among `values`.
     """
 
     def __init__(self, source: OpcUaSource) -> None:
@@ -29,6 +29,7 @@ class Field:
         self.times: dict[int, list[int]] = defaultdict(list)
         self.qualities: dict[int, list[int]] = defaultdict(list)
         self.past: dict[int, list[float]] = defaultdict(list)
+        self.again: dict[int, list[float]] = defaultdict(list)
         self.texts: dict[int, list[object]] = defaultdict(list)
         self.states: list[DeviceState] = []
         self.events: list[Event] = []
@@ -38,8 +39,8 @@ class Field:
         columns = (block.tag.tolist(), block.value.tolist(), block.time.tolist(), block.quality.tolist())
         self._told.set()
         for tag, value, taken, quality in zip(*columns, strict=True):
-            if block.history:
-                self.past[tag].append(value)
+            if block.history or block.repeated:
+                (self.past if block.history else self.again)[tag].append(value)
                 continue
             self.values[tag].append(value)
             self.times[tag].append(taken)

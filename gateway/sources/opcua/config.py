@@ -21,7 +21,7 @@ from gateway.core.fields import (
 )
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.filters import Deadband, Trigger, parse_deadband
-from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND
+from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND, DEFAULT_KEPT
 from gateway.sources.opcua.notation import NodeText
 from gateway.sources.opcua.selection import element_text, field_text, index_range
 
@@ -174,11 +174,14 @@ class OpcUaDevice(DeviceModel):
     """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
     node is watched anew, and when that helps nothing the connection is made anew. With a unit; 0s: never."""
     history: bool = False
-    """True: after a lost connection the nodes that have a history are read back from the server."""
+    """True: after a lost connection, and after a restart of the gateway, nodes with a history are read back."""
     history_most: Annotated[int, duration_ns("1s", "30d"), DURATION_SCHEMA] = default("1h")
     """How far back that goes at most; with a unit."""
     history_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """How many samples of one node are read back at most."""
+    history_kept: FilePath = DEFAULT_KEPT
+    """Folder of a small file that says up to when samples were read, so that a restart of the gateway is read back, too
+    (with history)."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
 

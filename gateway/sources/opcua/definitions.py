@@ -8,20 +8,12 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
+from gateway.sources.opcua.datatypes import VARIANT, Enumeration, Known, Structure, definition_of, plain_id, standard
+from gateway.sources.opcua.dictionaries import Dictionaries
 from gateway.sources.opcua.labels import labels_in
 from gateway.sources.opcua.services import Services, local
 from gateway.sources.opcua.status import NODE_UNKNOWN, is_bad
-from gateway.sources.opcua.structures import (
-    MOST_TYPES,
-    VARIANT,
-    Enumeration,
-    Known,
-    Structure,
-    Types,
-    definition_of,
-    plain_id,
-    standard,
-)
+from gateway.sources.opcua.structures import EXTENSION_OBJECT, MOST_TYPES, Types
 
 _DEEPEST: Final = 32
 _NUMBERS: Final = frozenset({*range(1, 10), VARIANT})
@@ -39,14 +31,19 @@ class Definitions:
         self._types = types
         self._learning = asyncio.Lock()
         self._unread: set[ua.NodeId] = set()
+        self._dictionaries = Dictionaries(services, types)
 
     async def learn_missing(self) -> None:
         """Find the types of the encodings that were met. Raises NotConnected."""
         encodings = list(self._types.missing)
-        owners = await self._services.browse(encodings, ObjectIds.HasEncoding, inverse=True)
-        found = [_first(references) for references in owners]
+        owners = await self._services.references(encodings, ObjectIds.HasEncoding, inverse=True)
+        found = [local(references[0].NodeId) if references else None for references in owners]
         await self.learn(node for node in found if node is not None)
         self._types.encodings |= dict(zip(encodings, found, strict=True))
+        if ownerless := [encoding for encoding, owner in zip(encodings, found, strict=True) if owner is None]:
+            described = await self._dictionaries.of_encodings(ownerless)
+            self._types.known.update(described.items())
+            self._types.encodings |= {encoding: encoding for encoding in described}
         self._types.missing.difference_update(encodings)
 
     async def learn(self, data_types: Iterable[ua.NodeId]) -> None:
@@ -67,7 +64,7 @@ class Definitions:
             told = await self._services.read((node, AttributeIds.DataTypeDefinition) for node in asked)
             self._unread |= {node for node, one in zip(asked, told, strict=True) if _may_pass(_status(one))}
             names = await self._services.attributes((node, AttributeIds.BrowseName) for node in asked)
-            undefined = []
+            undefined: list[ua.NodeId] = []
             for node, definition, name in zip(asked, told, names, strict=True):
                 told_of = None if definition.Value is None or is_bad(_status(definition)) else definition.Value.Value
                 found = definition_of(str(name.Name) if isinstance(name, ua.QualifiedName) else "", told_of)
@@ -87,10 +84,10 @@ class Definitions:
         for _ in range(_DEEPEST):
             if not chains:
                 break
-            parents = await self._services.browse(list(chains.values()), ObjectIds.HasSubtype, inverse=True)
+            parents = await self._services.references(list(chains.values()), ObjectIds.HasSubtype, inverse=True)
             rising = {}
             for node, references in zip(chains, parents, strict=True):
-                parent = _first(references)
+                parent = local(references[0].NodeId) if references else None
                 if parent is None:
                     continue
                 kind = standard(parent)
@@ -99,10 +96,10 @@ class Definitions:
                 elif not isinstance(kind, type):
                     kinds[node] = kind
             chains = rising
-        # A structure without a definition cannot be decoded, whatever it is derived from.
-        self._types.known |= {
-            node: None if kind == ua.VariantType.ExtensionObject.value else kind for node, kind in kinds.items()
-        }
+        # A structure that nobody describes cannot be decoded, whatever it is derived from.
+        structures = [node for node in nodes if kinds.get(node) in (None, EXTENSION_OBJECT)]
+        described = await self._dictionaries.of_types(structures)
+        self._types.known.update((kinds | {node: described.get(node) for node in structures}).items())
         enumerations = [node for node, kind in kinds.items() if isinstance(kind, Enumeration)]
         told = await self.properties(enumerations, LABELS)
         self._types.known |= {
@@ -154,10 +151,6 @@ class Definitions:
             elif some is not None:
                 some[name] = _text(value.Value.Value)
         return properties
-
-
-def _first(references: list[Any] | int) -> ua.NodeId | None:
-    return local(references[0].NodeId) if isinstance(references, list) and references else None
 
 
 def _status(value: ua.DataValue) -> int:

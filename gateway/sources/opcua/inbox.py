@@ -25,7 +25,7 @@ class Inbox:
         self._late: SampleBlock | None = None
         self._state: DeviceState | None = None
         self._told: DeviceState | None = None
-        self._others: list[Event | ObjectBlock] = []
+        self._others: list[Event | ObjectBlock | SampleBlock] = []
         self._room = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -56,10 +56,15 @@ class Inbox:
         if self._state is not None:
             self._news.set()
 
-    def report(self, event: Event | ObjectBlock) -> None:
-        """Add an event, or values that are no numbers: few, so they do not count against the limit."""
+    def report(self, event: Event | ObjectBlock | SampleBlock) -> None:
+        """Add an event, values that are no numbers, or what holds after all: few, so they do not count against the limit."""
         self._others.append(event)
         self._news.set()
+
+    @property
+    def is_taken(self) -> bool:
+        """All that was added is taken, but for the past."""
+        return not (self._blocks or self._others)
 
     def wake(self) -> None:
         """Let the reader look around."""

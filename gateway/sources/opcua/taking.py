@@ -11,6 +11,7 @@ from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.labels import Labels, Unasked
+from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import OVERFLOWED, READ_REFUSED, Reports
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.status import count_overflows, node_faults, qualities_of
@@ -32,6 +33,7 @@ class Taking:
         reports: Reports,
         silence: Silence,
         gaps: Gaps | None,
+        repeats: Repeats,
     ) -> None:
         """tolerance_ns: how far the server's clock may be off."""
         self._columns = columns
@@ -42,6 +44,7 @@ class Taking:
         self._reports = reports
         self._silence = silence
         self._gaps = gaps
+        self._repeats = repeats
         self._labels = Labels(columns.first_tag, columns.times.size)
 
     async def take(self, values: DataValues) -> None:
@@ -52,6 +55,7 @@ class Taking:
         self._silence.heard(values.columns, self._clock.monotonic())
         if self._gaps is not None:
             self._gaps.heard(values.columns)
+        heard = values.columns
         values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._tolerance_ns)
         overflows = count_overflows(values.columns.status)
@@ -62,16 +66,28 @@ class Taking:
             self._reports.complain(f"{READ_REFUSED}: {explained(values.refused)}", len(values))
         else:
             self._judge_nodes(values.columns)
-        for told in (objects, self._labels.of(block)):
+        if objects is not None:
+            self._repeats.remember(objects)
+        block, again = self._repeats.sort(block)
+        for told in (again, objects, self._labels.of(block)):
             if told is not None:
                 self._inbox.report(told)
         await self._inbox.put(block)
+        if self._gaps is not None:
+            self._gaps.put(heard)
 
     async def take_past(self, values: DataValues) -> None:
         """What the server remembers; waits until everything else is read."""
         block, _ = self._decoded(values)
         self._reports.statistics.history += len(block)
         await self._inbox.put_late(block)
+
+    async def confirm(self, after_s: float) -> None:
+        """A subscription was taken over: what it has not said after so long has not changed, and holds."""
+        await self._clock.sleep(after_s)
+        for told in self._repeats.unsaid(self._reports.health.bad_rows):
+            if told is not None:
+                self._inbox.report(told)
 
     async def label(self, connection: Connection) -> None:
         """Ask what the numbers of enumerations mean, and tell the present ones; later ones are told as they come. Returns

@@ -38,7 +38,7 @@ def test_closed_streams_are_no_error(tmp_path: Path) -> None:
 
 def test_a_narrow_terminal_does_not_cut_an_address(tmp_path: Path) -> None:
     done = check(write(tmp_path), capture_output=True, env=os.environ | {"COLUMNS": "40"})
-    assert "│ opc.tcp://10.0.0.6:4840 │" in done.stdout
+    assert "  opc.tcp://10.0.0.6:4840  " in done.stdout
     assert f"Would keep in {Path('/var/lib/gateway/outbox.db')}" in done.stdout
 
 
