@@ -20,7 +20,7 @@ class FakeServices:
         self.limit = limit
         self.parts: list[str] = []
 
-    async def browse(self, nodes, reference, *, inverse=False, classes=0):
+    async def references(self, nodes, reference, *, inverse=False, classes=0):
         ways = {ENCODING: DESCRIPTION, DESCRIPTION: DICTIONARY}
         return [[SimpleNamespace(NodeId=ways[node])] if node in ways else [] for node in nodes]
 
