@@ -18,7 +18,7 @@ from gateway.core.wording import counted
 from gateway.settings import load
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.endpoints import STRONG
+from gateway.sources.opcua.endpoints import STRONG, Offer
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
@@ -49,15 +49,18 @@ def discover(url: str) -> int:
         else:
             shown = fingerprint(chain[0]) if chain else ""
         logins = ", ".join(dict.fromkeys(token.kind for token in offer.tokens))
-        typer.echo(
-            f"{offer.policy} {offer.mode}  {offer.url}\n    application  {offer.application_uri}\n    login        {logins}"
-        )
-        typer.echo(f"    certificate  {shown}")
+        typer.echo(f"{_security(offer)}  {offer.url}\n    application  {offer.application_uri}\n    login        {logins}")
+        if shown:
+            typer.echo(f"    certificate  {shown}")
     kinds = {token.kind for offer in offers for token in offer.tokens}
     login = "" if "anonymous" in kinds else " --username NAME"
     secure = "" if {offer.policy for offer in offers} & set(STRONG) else " --security none"
     typer.echo(f"next: gateway browse {url}{login}{secure}", err=True)
     return 0
+
+
+def _security(offer: Offer) -> str:
+    return "no security" if offer.policy == "None" else f"{offer.policy} {offer.mode}"
 
 
 def entry(**keys: object) -> Browse:

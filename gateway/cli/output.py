@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -46,6 +47,24 @@ class Output(Console):
         self.width = max(before, table.__rich_measure__(self, self.options).maximum)
         self.print(table)
         self.width = before
+
+
+@contextmanager
+def patience(text: str, after_s: float = 1.0) -> Iterator[None]:
+    """On a terminal: say what takes so long, once it does. Nothing elsewhere."""
+    console = Output(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    status = console.status(text)
+    timer = threading.Timer(after_s, status.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
 
 
 def hush() -> None:

@@ -52,9 +52,10 @@ class Field:
             (self.past_texts if block.history else self.texts)[tag].append(value)
         self._told.set()
 
-    def device_state(self, state: DeviceState) -> None:
+    def device_state(self, state: DeviceState) -> bool:
         self.states.append(state)
         self._told.set()
+        return True
 
     def event(self, event: Event) -> None:
         self.events.append(event)
