@@ -65,8 +65,8 @@ class Repeats:
         expected[list(excluded)] = False
         # Of a text and a bad sample of one tag the newer one holds; a large integer is both, at one time.
         newest = self._time.copy()
-        for tag, (_, told_ns, _) in self._objects.items():
-            newest[tag - self._first_tag] = max(newest[tag - self._first_tag], told_ns)
+        for one, (_, told_ns, _) in self._objects.items():
+            newest[one - self._first_tag] = max(newest[one - self._first_tag], told_ns)
         rows = np.flatnonzero(expected & (self._time > 0) & (self._time == newest))
         samples = None
         if rows.size:
