@@ -213,9 +213,8 @@ def _reason(error: OSError) -> str:
             case errno.EISDIR:
                 return "it is no serial device"
         return "it is no serial device" if "configure" in str(error) else str(error)
-    if isinstance(error, ConnectionRefusedError):  # asyncio and uvloop word it differently
-        return "connection refused"
-    return error.strerror or str(error)
+    refused = "connection refused" if isinstance(error, ConnectionRefusedError) else ""  # asyncio and uvloop differ
+    return refused or error.strerror or str(error)
 
 
 def _watch(peer: socket.socket) -> None:
