@@ -82,7 +82,8 @@ def _print_contract(console: Output, settings: Settings, topics: Topics, windows
         _print_numbers(console, settings, config, topics, windows, device)
         console.print(f"  {escape(topics.event(device))}  (at once)")
         console.print(f"  {escape(topics.stats(device))}  (counters, every {root.publish.stats / 1e9:g} s)")
-    console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)\n")
+    console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)")
+    console.print(f"  {escape(topics.stats(None))}  (deliveries, certificates, every {root.publish.stats / 1e9:g} s)\n")
 
 
 def _print_numbers(

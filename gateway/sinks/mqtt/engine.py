@@ -16,6 +16,7 @@ from gateway.sinks.mqtt.traffic import Will
 from gateway.sinks.mqtt.wire import Connected
 
 _properties: Any = Properties  # its constructor has no types
+LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
 _SECOND_NS = 1_000_000_000
 _FAILURE = 0x80
 _SUCCESS = ReasonCode(PacketTypes.PUBACK)
@@ -40,8 +41,10 @@ _let_brokers_refuse()
 class Engine(mqtt.Client):
     """paho's client on a wire that stands already, CONNECT still to be sent."""
 
-    def __init__(self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None) -> None:
-        """Nothing here blocks."""
+    def __init__(
+        self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None, most_received: int
+    ) -> None:
+        """Nothing here blocks. most_received: the largest packet to be taken, which MQTT 5 tells the broker (3.1.2.11.4)."""
         v5 = config.version == "5"
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -67,6 +70,8 @@ class Engine(mqtt.Client):
             self.username_pw_set(config.username, config.password.get_secret_value() or None)
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = config.session_expiry // _SECOND_NS
+        if most_received < LARGEST_PACKET_BYTES:
+            properties.MaximumPacketSize = most_received
         clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
         self.connect("-", 1, self._keepalive_s, clean_start=clean, properties=properties if v5 else None)
 
@@ -75,11 +80,17 @@ class Engine(mqtt.Client):
         a packet id that a message at QoS 1 may have: so it is told QoS 1, which it leaves alone."""
         self._packet_queue(mqtt.PUBLISH, packet, 0, 1)
 
+    @property
+    def incoming_bytes(self) -> int:
+        """What the packet that is being read claims to have."""
+        length: int = self._in_packet["remaining_length"]
+        return length
+
     def ask(self) -> None:
         """Send a PINGREQ now."""
         self._send_pingreq()
 
-    def say_goodbye(self, *, forget: bool = False) -> None:
+    def say_goodbye(self, *, forget: bool) -> None:
         """Send DISCONNECT; the connection ends when it is out. forget: with session expiry 0, so that the broker keeps
         nothing (MQTT 5.0, 3.14.2.2.2)."""
         properties = None
@@ -107,16 +118,21 @@ class Engine(mqtt.Client):
         return code
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """A PUBACK that says success and nothing else (MQTT 5.0, 3.4.2.1) needs no object of paho's."""
+        """A PUBACK that says success (MQTT 5.0, 3.4.2.1) needs no object of paho's, whatever its properties say. PUBREC and
+        PUBCOMP belong to QoS 2, which is never used: paho would take them for acknowledgements."""
         packet = self._in_packet["packet"]
-        has_properties = len(packet) > 4 or (len(packet) == 4 and packet[3] > 0)
-        if cmd != "PUBACK" or len(packet) < 2 or has_properties or (len(packet) > 2 and packet[2] >= _FAILURE):
+        if cmd != "PUBACK":
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        if len(packet) < 2 or (len(packet) > 2 and packet[2] >= _FAILURE):
             return super()._handle_pubackcomp(cmd)
         packet_id = int.from_bytes(packet[:2], "big")
         with self._out_message_mutex:
             if packet_id in self._out_messages:
                 return self._do_on_publish(packet_id, _SUCCESS, _NOTHING)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _create_socket(self) -> Any:
         """Called by paho in `connect`; the name and port given there mean nothing."""
