@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.tree import Tree
 
-from gateway.cli.output import Output, listing
+from gateway.cli.output import Output, address_hint, listing
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
@@ -31,7 +31,7 @@ def device(url: str, **keys: object) -> OpcUaDevice:
         return OpcUaDevice.model_validate({"name": "server", "protocol": "opcua", "url": url, **given})
     except ValidationError as error:
         for problem in error.errors():
-            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", err=True)
+            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -91,7 +91,8 @@ def find(folder: Path, name: str) -> int:
     configs = {entry.config.name: entry.config for entry in settings.entries if isinstance(entry.config, OpcUaDevice)}
     browsing = [one.name for one in configs.values() if one.browse]
     if name not in browsing:
-        typer.echo(f"no device {name!r} with browse: is configured; there are: {', '.join(browsing) or 'none'}", err=True)
+        there = f"no device {name!r} with browse: is configured; there are: {', '.join(browsing) or 'none'}"
+        typer.echo(there + address_hint(name, "opc.tcp"), err=True)
         return EXIT_CONFIG
     change = _run(ask(configs[name], SystemClock()))
     if change is None:
