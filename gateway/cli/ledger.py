@@ -39,10 +39,12 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Report:
     """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance. losses: messages that
-    loss records have told of, by cause."""
+    loss records have told of, by cause; thinned_first: messages of which such records say that they had been merged into
+    those before, so that they are in the count of `thinned`."""
 
     rows: tuple[Row, ...]
     losses: Mapping[str, int] = field(default_factory=dict)
+    thinned_first: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -154,6 +156,7 @@ class Ledger:
         self._last_ms: dict[str, int] = {}
         self._unclean: dict[str, int] = {}
         self._losses: Counter[str] = Counter()
+        self._thinned_first: Counter[str] = Counter()
 
     def take(self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False) -> None:
         """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out."""
@@ -182,7 +185,8 @@ class Ledger:
     def report(self) -> Report:
         """The proof as of now."""
         tracks = sorted((item for item in self._tracks.items() if item[1].begun), key=lambda item: item[0][0])
-        return Report(tuple(self._row(topic, boot, track) for (topic, boot), track in tracks), dict(self._losses))
+        rows = tuple(self._row(topic, boot, track) for (topic, boot), track in tracks)
+        return Report(rows, dict(self._losses), dict(self._thinned_first))
 
     @staticmethod
     def _count(track: _Track, seq: int, end_ms: int, *, marked: bool) -> None:
@@ -203,6 +207,8 @@ class Ledger:
             return
         if not known and len(self._losses) < _MOST_CAUSES:
             self._losses[str(payload.get("cause"))] += count
+            if (more := _whole(payload, "windows") - count) > 0:
+                self._thinned_first[str(payload.get("cause"))] += more
         track = self._tracks.setdefault((topic, boot), _Track())
         if count >= last - first + 1:
             track.lost.add(first, last)

@@ -208,7 +208,8 @@ def _loss(body: Mapping[str, Any]) -> str:
     first, last = number(body.get("first_seq")), number(body.get("last_seq"))
     cause, detail = clean(body.get("cause")), clean(body.get("detail", ""), _LONGEST_TEXT)
     topic = clean(body.get("topic"), 80)
-    return f"{number(body.get('count'))} messages of {topic}, seq {first} to {last}: {cause} {detail}".rstrip()
+    merged = f" (merged from {number(body['windows'])})" if "windows" in body else ""
+    return f"{number(body.get('count'))} messages{merged} of {topic}, seq {first} to {last}: {cause} {detail}".rstrip()
 
 
 def _rest(body: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from gateway.core.clock import Clock
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.losses import THINNED, LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
-from gateway.outbox.records import Change, Entry, Gone, Row
+from gateway.outbox.records import Change, Entry, Row
 from gateway.outbox.retention import age_period_ns, footprint, middle_aged_ms, near, needed, shortage, too_old_ms
 from gateway.outbox.store import Store
 from gateway.outbox.thinner import Merge, Merged, Thinner
@@ -111,6 +111,6 @@ class Room:
         """Delete rows and note the losses, in one transaction."""
         losses = losses_of(lost, cause)
         written = self._ledger.joined(losses)
-        await self._store.commit(Change(instead, [Gone(row.id, row.lane, row.size) for row in gone], written))
+        await self._store.commit(Change(instead, gone, written))
         self._ledger.add(losses)
         self._ledger.saved(written, ())

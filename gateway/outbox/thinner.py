@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -106,6 +106,15 @@ class _Pass:
             self.done_to = before_ms // self.span_ms
 
 
+def _standing(made: Sequence[Message], group: Sequence[Row]) -> Iterator[Entry]:
+    """Each result stands for the rows up to its number that no one before it stands for, and takes the place of the last."""
+    rows = deque(sorted(group, key=lambda row: row.seq))
+    for message in sorted(made, key=lambda m: m.seq):
+        own = [rows.popleft() for _ in range(len(rows)) if rows[0].seq <= message.seq]
+        windows, first_seq = sum(row.windows for row in own), own[0].first_seq or own[0].seq
+        yield Entry(own[-1].id, message, False, Lane.WINDOW, 0.0, windows=windows, first_seq=first_seq if windows > 1 else 0)
+
+
 class Thinner:
     """Merges windows, the oldest first, a bounded step at a time."""
 
@@ -139,15 +148,14 @@ class Thinner:
         size = 0
         while one.groups and size < STEP_BYTES:
             group = [row for row in one.groups.popleft() if not self._held(row.id)]
-            ids = {row.seq: row.id for row in group}
-            messages = await self._store.messages(ids.values())
-            if len(group) < 2 or not len(group) == len(ids) == len(messages):
+            messages = await self._store.messages(row.id for row in group)
+            if len(group) < 2 or not len(group) == len({row.seq for row in group}) == len(messages):
                 continue  # gone, broken, or there twice: others find that
             made = await asyncio.to_thread(self._merge, messages)
             if made:
                 one.merged = True
                 gone += group
-                instead += (Entry(ids[m.seq], m, False, Lane.WINDOW, 0.0) for m in made)
+                instead += _standing(made, group)
             size += sum(row.size for row in group)
         taken = {entry.id for entry in instead}
         return Merged(gone, instead, [row for row in gone if row.id not in taken])

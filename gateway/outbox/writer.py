@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from math import inf
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from gateway.core.clock import Clock
@@ -12,13 +11,14 @@ from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
 from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
+from gateway.outbox.extents import without
 from gateway.outbox.faults import DamagedError, LogGoneError, MovedError, UnwritableError
-from gateway.outbox.files import PathLock, may_write, set_aside
+from gateway.outbox.files import PathLock, may_write, remove, set_aside
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
+from gateway.outbox.mending import Mending
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
-from gateway.outbox.rescue import readable, readable_losses
-from gateway.outbox.retention import needed, shortage
+from gateway.outbox.rescue import Accounts
 from gateway.outbox.room import Room
 from gateway.outbox.sealing import seal_of
 from gateway.outbox.store import Store
@@ -32,8 +32,17 @@ LOAD_BYTES: Final = 2**20
 SHRINK_BYTES: Final = 16 * 2**20
 """An empty database gives its space back when it has more than this."""
 
-RESCUE_S: Final = 15.0
-"""Longest time for reading a damaged file: the watchdog's patience with the outbox is 20 s."""
+RESCUE_S: Final = 5.0
+"""How long a start, or a commit, may be busy with a damaged file; what is left then is copied beside the work."""
+
+REWRITE_S: Final = 15.0
+"""Longest time for writing a file again that was taken away: the watchdog's patience with the outbox is 20 s."""
+
+MEND_S: Final = 0.1
+"""How long a commit may be busy with what is left of a damaged file."""
+
+SEVERITY: Final = {"refused": 700, "recovered": 1, "damaged": 800, "rescued": 300, "moved": 400}
+"""Of what is reported, 1 to 1000 (OPC UA Part 9, 5.5.2), by `state`."""
 
 T = TypeVar("T")
 
@@ -81,6 +90,8 @@ class Writer:
         self.unclean: list[PreviousBoot] = []
         self._config, self._lock, self._boot, self._clock = config, lock, boot, clock
         self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
+        self._mending: Mending | None = None
+        self._blank = False
         self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
         self._disk = asyncio.Lock()
         self._losses_known = False
@@ -107,15 +118,28 @@ class Writer:
             ) from error
         except Retryable as error:
             self._refuse(error)
+        except DamagedError as error:
+            await to_its_end(self._replaced(error))
 
     async def _open(self) -> None:
         try:
             unclean = await self.store.open(self._boot, self._started_ms)
-            self.previous_unclean = self.previous_unclean or unclean
         except DamagedError as error:
-            await self._replace(error, lost=None)
-        else:
-            self._adopt()
+            self._put_aside(error)
+            unclean = await self._open_new()
+        self._blank = False
+        self.previous_unclean = self.previous_unclean or unclean
+        if self._mending:
+            await self._mending.begin(self.store, self.ledger)
+        self._adopt()
+        await self._mend(RESCUE_S)
+
+    async def _open_new(self) -> PreviousBoot | None:
+        """Start a new file. Raises Retryable also when that is damaged as well."""
+        try:
+            return await self.store.open(self._boot, self._started_ms)
+        except DamagedError as error:
+            raise Retryable(f"a new database is damaged as well: {error}") from error
 
     def _adopt(self) -> None:
         self.memory.disk_found(self.store.last_id)
@@ -144,7 +168,8 @@ class Writer:
 
     def wants_commit(self, now: float) -> bool:
         """Something beside messages and deletions is due: losses, a look for what is too old, a file that went."""
-        return self.store.is_moved or self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
+        urgent = self.store.is_moved or self.ledger.unsaved or self._mending is not None
+        return urgent or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
     async def commit(self, put_by: float = inf) -> bool:
         """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
@@ -160,6 +185,7 @@ class Writer:
                 await self._room.expire()
                 self._announce()
                 await self._write(put_by)
+                await self._mend(MEND_S)
                 if self.unclean:
                     await self.store.told()
                     self.unclean = []
@@ -228,7 +254,7 @@ class Writer:
 
     def gone(self, entries: Sequence[Entry], cause: str, detail: str, parked: bool = False) -> None:
         """Note the loss of messages that were in memory, and anew what those among them announced."""
-        self.ledger.add(losses_of((entry.message for entry in entries), cause, detail), parked)
+        self.ledger.add(losses_of((entry.row for entry in entries), cause, detail), parked)
         announced = (self._decode_loss(entry.message) for entry in entries if entry.lane == LOSS_LANE)
         self.ledger.announcements_lost(announced, parked)
 
@@ -259,97 +285,108 @@ class Writer:
     async def _replaced(self, error: DamagedError) -> bool:
         """True when there is a file again, with all or what was left of the old one."""
         try:
-            if isinstance(error, MovedError) and await self._written_again(error):
+            if isinstance(error, MovedError):
+                again = await self._written_again(error)
+                if again is None:
+                    return True
+                await self._give_up_file(again)
+                await self._open()
                 return True
+            await self.store.close()
+            self._put_aside(error)
+            await self._open()
         except Retryable as refusal:
             self._refuse(refusal)
             return False
-        held = self.memory.held_ids
-        if isinstance(error, MovedError):
-            await self._give_up_file(error, held)
-        lost = sum(self.store.totals.messages.values()) - self.memory.disk_lost()
-        self.ledger.store_lost()
-        try:
-            await self._replace(error, lost, held)
-        except Retryable as refusal:
-            self._refuse(refusal)
-            return False
-        except DamagedError as again:  # the new one as well: the next commit deals with it
+        except DamagedError as again:  # the next commit deals with it
             await self.store.close()
             self._refuse(again)
             return False
         return True
 
-    async def _written_again(self, error: MovedError) -> bool:
-        """The file went, but it is still open: all of it is put in its place again. False when that cannot be done."""
+    async def _written_again(self, error: MovedError) -> DamagedError | None:
+        """The file went, but it is still open: all of it is put in its place again. Returns why that cannot be done."""
         try:
             kept = set_aside(self._config.path, self._clock.now_ns())
-            await self.store.write_again(RESCUE_S)
+            await self.store.write_again(REWRITE_S)
         except OSError as refusal:
             raise Retryable(f"{self._config.path} was deleted or moved and cannot be written again: {refusal}") from refusal
         except DamagedError:
-            return False
+            return error
         await self.store.close()
         await self.store.open(self._boot, self._started_ms)
         self._room.restart()
         self._tell("moved", reason=str(error), kept=str(kept or ""))
-        return True
+        return None
 
-    async def _give_up_file(self, error: MovedError, held: frozenset[int]) -> None:
+    async def _give_up_file(self, error: DamagedError) -> None:
         """The file went and cannot be written again: what only it has, as far as it can still be read, is lost."""
+        held = self.memory.held
+        ids = {row.id for row in held}
+        lost = max(0, sum(self.store.totals.messages.values()) - len(held))
+        losses = [x.loss(of, "damaged", str(error)) for of, x in without(self.store.extents, held).items()]
         with suppress(Retryable, DamagedError):
-            announced = [self._decode_loss(message) for message in await self.store.loss_messages(held)]
-            self.ledger.add(await self.store.spans(held, "damaged", str(error)))
+            announced = [self._decode_loss(message) for message in await self.store.loss_messages(ids)]
             self.ledger.announcements_lost(announced)
-
-    async def _replace(self, error: DamagedError, lost: int | None, held: frozenset[int] = frozenset()) -> None:
-        """Set the damaged file aside and start a new one with what can be read of it.
-
-        lost: messages that only the file had, if known; held: ids of rows that memory has or that were delivered.
-        """
+            losses = await self.store.spans(ids, "damaged", str(error))
+        self.ledger.add(losses)
         await self.store.close()
+        self._lose_disk()
+        unknown = max(0, lost - sum(loss.count for loss in losses))
+        self._tell("damaged", reason=str(error), kept="", lost=lost, unknown=unknown, rescued=0)
+
+    def _put_aside(self, error: DamagedError) -> None:
+        """Rename the damaged file, which is closed; what it had is mended once a new one is open.
+
+        Raises UnwritableError when it cannot be renamed; then nothing has changed.
+        """
         try:
+            if self._blank:  # a new file in which nothing has ever been
+                remove(self._config.path)
+                return
             kept = set_aside(self._config.path, self._clock.now_ns())
         except OSError as refusal:
             raise UnwritableError(f"{self._config.path} is damaged and cannot be renamed: {refusal.strerror}") from error
-        try:
-            await self.store.open(self._boot, self._started_ms)
-        except DamagedError as again:
-            self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=lost, rescued=0)
-            raise Retryable(f"a new database is damaged as well: {again}") from again
-        except Retryable:
-            self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=lost, rescued=0)
-            raise
-        rescued = 0
-        try:
-            if kept is not None and not isinstance(error, MovedError):  # what lies there now is not what was lost
-                rescued = await self._rescue(kept, held, with_losses=lost is None)
-        finally:
-            left = None if lost is None else max(0, lost - rescued)
-            self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=left, rescued=rescued)
-            self._adopt()
+        known, held = None, self.memory.held
+        if self._losses_known:
+            store = self.store
+            extents = without(store.extents, held, store.uncounted_to)
+            messages = max(0, sum(store.totals.messages.values()) - len(held))
+            known = Accounts((), messages, extents, store.uncounted_to)
+        if self._mending:
+            self._end_mending(self._mending)
+        self._blank = True
+        self._mending = Mending(kept, str(error), known, frozenset(row.id for row in held)) if kept else None
+        self._lose_disk()
 
-    async def _rescue(self, kept: Path, held: frozenset[int], with_losses: bool) -> int:
-        """Copy what can be read into the new file, as far as room and time allow; returns how many messages."""
-        rescued, until = 0, self._clock.monotonic() + RESCUE_S
-        batches = readable(kept, self.store.coder, held.__contains__)
+    def _lose_disk(self) -> None:
+        self.memory.disk_lost()
+        self.ledger.store_lost()
+
+    async def _mend(self, most_s: float) -> None:
+        """Copy what can be read of a file that was set aside, for about `most_s`. Raises as `Store` does."""
+        if not self._mending:
+            return
+        mending, until = self._mending, self._clock.monotonic() + most_s
+        batch: Sequence[Entry] | None = ()
         try:
-            if with_losses:
-                losses = await asyncio.to_thread(readable_losses, kept)
-                await self.store.commit(Change(losses=losses))
-                self.store.losses = losses
-            while self._clock.monotonic() < until and (batch := await asyncio.to_thread(next, batches, None)):
-                short, _ = shortage(self._config, self.store.usage(), needed(batch))
-                if short:
+            while batch := await mending.step(self.store, self.ledger, self._config):
+                self.memory.disk_gained(batch)
+                if self._clock.monotonic() >= until:
                     break
-                await self.store.commit(Change(batch))
-                rescued += len(batch)
-                self.store.last_id = batch[-1].id
-        except Retryable as refusal:
-            self._refuse(refusal)
         finally:
-            await asyncio.to_thread(batches.close)
-        return rescued
+            if batch is None:
+                self._end_mending(mending)
+            elif not mending.told:
+                mending.told = True
+                self._tell("damaged", lost=None, unknown=None, **mending.said)
+
+    def _end_mending(self, mending: Mending) -> None:
+        """Nothing more can be had of that file."""
+        self._mending = None
+        mending.end(self.ledger)
+        state = "rescued" if mending.told else "damaged"
+        self._tell(state, lost=mending.lost, unknown=mending.unknown, **mending.said)
 
     def _refuse(self, error: Exception) -> None:
         if not self.refused:
@@ -357,4 +394,5 @@ class Writer:
             self._tell("refused", reason=self.refused)
 
     def _tell(self, state: str, **detail: object) -> None:
-        self._report(Event("outbox", self._clock.now_ns(), detail={"state": state, **detail}))
+        detail = {"state": state, **detail, "severity": SEVERITY[state]}
+        self._report(Event("outbox", self._clock.now_ns(), detail=detail))

@@ -15,7 +15,7 @@ from gateway.core.messages import Lane, Message
 from gateway.encoding.thinning import merge_windows
 from gateway.outbox import thinner
 from gateway.outbox.losses import losses_of
-from gateway.outbox.records import Change, Entry, Gone, Row
+from gateway.outbox.records import Change, Entry, Row
 from gateway.outbox.store import Store
 from gateway.outbox.thinner import Thinner, plan
 from tests.support.outbox_parts import NOW_NS, Rig, message, proof, samples_in, until, window
@@ -67,7 +67,7 @@ async def thinned(store: Store, work: Thinner, before_ms: int, levels: int = 2) 
         merged = await work.step(before_ms, levels)
         if merged is None:
             return count
-        gone = [Gone(r.id, r.lane, r.size) for r in merged.gone]
+        gone = merged.gone
         await store.commit(Change(merged.instead, gone))
         count += len(merged.thinned)
     raise AssertionError("never done")
