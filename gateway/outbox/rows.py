@@ -1,5 +1,6 @@
 """Reading messages from the database: backlog to send, and what retention looks at. Nothing here reads all there is."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,9 @@ _RISING: Final = (
     " ORDER BY id LIMIT ?"
 )
 _FALLING: Final = _RISING.replace("id > ?", "id < ?").replace("ORDER BY id", "ORDER BY id DESC")
-_ONE: Final = (
+_SOME: Final = (
     "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded, windows, first_seq FROM message"
-    " WHERE id = ?"
+    " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
 )
 _BETWEEN: Final = (
     "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload), windows, first_seq FROM message"
@@ -128,12 +129,10 @@ class Rows(Database):
             return [self._row(row) for row in await self._rows(_BETWEEN, (int(lane), id, last, most_rows))]
 
     async def messages(self, ids: Iterable[int]) -> list[Message]:
-        """Those of these messages that are there and whole."""
-        found: list[Message] = []
+        """Those of these messages that are there and whole, by id."""
         with translated():
-            for id in ids:
-                found += (m for row in await self._rows(_ONE, (id,)) if (m := self._read(row)[1]) is not None)
-        return found
+            rows = await self._rows(_SOME, (json.dumps(list(ids)),))
+        return [message for row in rows if (message := self._read(row)[1]) is not None]
 
     def _row(self, columns: Any) -> Row:
         id, lane, topic, boot, *numbers = columns
@@ -142,7 +141,7 @@ class Rows(Database):
         return Row(id, lane, self._topics.name(topic), self._boots.name(boot), *numbers)
 
     def _read(self, columns: Sequence[Any]) -> tuple[Row, Message | None]:
-        """A row as `_ONE` gives it, and its message if it is sound."""
+        """A row as `_SOME` gives it, and its message if it is sound."""
         *numbers, _, kept, coded, windows, first_seq = columns
         row = self._row((*numbers, len(kept) if isinstance(kept, bytes) else 0, windows, first_seq))
         if not is_sound(columns):

@@ -182,9 +182,11 @@ class Writer:
                     await self._open()
                 if self.store.is_moved:
                     raise MovedError("the file was deleted or moved")
-                await self._room.expire()
+                if self.refused:
+                    await self._room.expire()  # it may be that which makes room
                 self._announce()
                 await self._write(put_by)
+                await self._room.expire()
                 await self._mend(MEND_S)
                 if self.unclean:
                     await self.store.told()
