@@ -128,7 +128,7 @@ class Mending:
     def lost(self) -> int | None:
         """How many messages only the damaged file had, None when it does not say."""
         messages = self._accounts.messages
-        return None if messages is None else max(0, messages - self.rescued)
+        return None if messages is None else max(messages - self.rescued, self._missing.count)
 
     @property
     def unknown(self) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Message
-from gateway.outbox import rescue, writer
+from gateway.outbox import recovery, rescue, writer
 from gateway.outbox.faults import DamagedError
 from gateway.outbox.files import PathLock
 from tests.support.outbox_parts import Rig, message, until
@@ -138,7 +138,7 @@ async def test_a_crash_while_a_damaged_file_is_mended_leaves_the_account_whole(t
 
 async def test_a_large_damaged_file_is_mended_beside_the_work(tmp_path, monkeypatch):
     """The start does not wait for it: what is copied later is delivered as well, and told at the end."""
-    monkeypatch.setattr(writer, "RESCUE_S", 0.0)
+    monkeypatch.setattr(recovery, "RESCUE_S", 0.0)
     monkeypatch.setattr(rescue, "BATCH_BYTES", 100_000)
     path = tmp_path / "o.db"
     await filled(path)

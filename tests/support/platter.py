@@ -14,8 +14,8 @@ Change = tuple[int, bytes] | int
 
 @dataclass(eq=False)
 class _File:
-    """safe: the content at the last sync. unsafe: what was done since, in order. believed: what was done before and a sync has
-    confirmed, each with the number of that sync, on top of `first`."""
+    """safe: the content at the last sync. unsafe: what was done since, in order. believed: what was done before, on top of
+    `first`, each with the number of the sync that confirmed it."""
 
     safe: bytearray
     first: bytes = b""

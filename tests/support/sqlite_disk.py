@@ -45,7 +45,7 @@ class _Methods(ctypes.Structure):
 
 class Disk:
     """calls: how often each operation was done. before: called before each with its name; what it returns is SQLite's answer
-    instead of doing it, unless it is OK. bad: places that cannot be read, as inode, first byte and the one behind the last."""
+    instead of doing it, unless it is OK. bad: places that cannot be read: inode, first byte, the one behind the last."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
@@ -94,6 +94,7 @@ class _Shim:
         self._usual = usual
         self._names: dict[int, str] = {}
         self._inodes: dict[int, int] = {}
+        self._last_inodes: dict[str, int] = {}
         self._patched: dict[int, _Methods] = {}
         self._originals: dict[int, _Methods] = {}
         self.vfs = _Vfs.from_buffer_copy(usual.contents)
@@ -112,9 +113,10 @@ class _Shim:
         methods = ctypes.cast(file, ctypes.POINTER(_POINTER))
         if code == OK and name and methods[0]:
             self._names[file] = path = ctypes.string_at(name).decode()
-            self._inodes[file] = os.stat(path).st_ino
-            if self.disk.platter.file(path) is None:
+            self._inodes[file] = inode = os.stat(path).st_ino
+            if self.disk.platter.file(path) is None or self._last_inodes.get(path) != inode:
                 self.disk.platter.made(path, Path(path).read_bytes())
+            self._last_inodes[path] = inode
             methods[0] = ctypes.addressof(self._methods(methods[0]))
         return code
 

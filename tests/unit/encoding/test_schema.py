@@ -9,7 +9,7 @@ from gateway.core.messages import DeviceState, Event
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.schema import message_schema
 from gateway.encoding.topics import Topics
-from gateway.outbox.writer import SEVERITY
+from gateway.outbox.health import SEVERITY
 from tests.support.blocks import T0, table
 from tests.support.schemas import check, fault_of
 from tests.unit.encoding.test_encoder import BOOT, OLD, block_of, encoder_for

@@ -224,7 +224,7 @@ async def put_windows(rig: Rig, seqs: range) -> None:
     for seq in seqs:
         ts = rig.clock.now_ns() // 10**6
         for device in range(8):
-            rig.outbox.put(window(seq, ts, f"d{device}", boot=rig.outbox._writer._boot))
+            rig.outbox.put(window(seq, ts, f"d{device}", boot=rig.losses._boot))
         await rig.advance(1)
 
 
