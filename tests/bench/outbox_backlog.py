@@ -96,7 +96,7 @@ async def _drained(path: Path, rows: int, order: str) -> dict[str, float]:
     assert rig.outbox.previous_unclean is not None
     rig._run = asyncio.create_task(rig.outbox.run())
     rig.outbox.set_live(True)
-    left, half_mb, most_mb = min(rows // 2, DRAINED), 0.0, 0.0
+    left, half_mb, most_mb = min(rows // 5, DRAINED), 0.0, 0.0
     half = left // 2
     began = time.perf_counter()
     while left > 0:
@@ -112,7 +112,7 @@ async def _drained(path: Path, rows: int, order: str) -> dict[str, float]:
         "opened_mb": opened_mb - empty_mb,
         "draining_mb": most_mb - empty_mb,
         "growth_mb": most_mb - half_mb,
-        "drained_per_s": min(rows // 2, DRAINED) / draining,
+        "drained_per_s": min(rows // 5, DRAINED) / draining,
     }
 
 
