@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sources.opcua import client
+from gateway.sources.opcua import columnsession
 from gateway.sources.opcua.wire import WireError
 from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
@@ -18,7 +18,7 @@ def store(tmp_path_factory):
 def lossy(monkeypatch):
     """Every third notification cannot be decoded when it first comes; the list holds how many."""
     swallowed: list[int] = []
-    read, count = client.read_publish, 0
+    read, count = columnsession.read_publish, 0
 
     def read_or_not(answer, *types):
         nonlocal count
@@ -31,7 +31,7 @@ def lossy(monkeypatch):
         swallowed.append(told.sequence)
         raise WireError("swallowed by the test")
 
-    monkeypatch.setattr(client, "read_publish", read_or_not)
+    monkeypatch.setattr(columnsession, "read_publish", read_or_not)
     return swallowed
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 
 import numpy as np
@@ -73,6 +73,7 @@ class FakeConnection:
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
+        self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
         self.added: list[list[int]] = []
         self.reads_s: list[float] = []
@@ -110,6 +111,9 @@ class FakeConnection:
     async def refresh_conditions(self) -> bool:
         self.refreshes += 1
         return True
+
+    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
+        return {one: self.event_names[one] for one in types if one in self.event_names}
 
     async def next_values(self) -> DataValues:
         what = await self._published.get()
@@ -205,6 +209,7 @@ def entry(
 ) -> DeviceEntry:
     """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`: each a node, or a tag's keys)."""
     config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", "silence": "0s"}
+    config["history_kept"] = "/dev/null/nowhere"  # nothing is left behind unless a test says where
     config |= device
     nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
     given = [node if isinstance(node, dict) else {"node": node} for node in nodes]

@@ -1,4 +1,4 @@
-"""The session with a server, on asyncua. Beside `session.py`, which opens it, the only file that knows the library.
+"""The session with a server, on asyncua: its life from `connect` to `close`, and what is asked of it, by parts of their own.
 
 asyncua does channels, sessions and services. Its publish loop (one request in flight, errors logged and retried), its
 supervisor and its watchdog stay off: exactly one owner reconnects, and that is not the library.
@@ -8,42 +8,35 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Final, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
-import numpy as np
-from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.client.ua_client import UaClient
-from asyncua.client.ua_session import SessionState, UaSession
-from asyncua.common.utils import Buffer
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua import historian, notifier
 from gateway.sources.opcua.addresses import Addresses
 from gateway.sources.opcua.alarms import EventFields
-from gateway.sources.opcua.batches import Batches, ServiceFault
+from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.browsing import Browse
+from gateway.sources.opcua.columnsession import ColumnSession
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
-from gateway.sources.opcua.connection import DataValues, History, Item, Standing, ValueColumns
+from gateway.sources.opcua.connection import DataValues, History, Item, Standing
 from gateway.sources.opcua.definitions import Definitions
 from gateway.sources.opcua.faults import translated
 from gateway.sources.opcua.finding import FoundTag
+from gateway.sources.opcua.historian import Past
+from gateway.sources.opcua.notifier import Notifiers
 from gateway.sources.opcua.publishing import Notification, Publishing
-from gateway.sources.opcua.responses import read_publish, read_republish, read_values
-from gateway.sources.opcua.services import Services, expect
+from gateway.sources.opcua.reading import ValueReads
+from gateway.sources.opcua.services import Services
 from gateway.sources.opcua.session import open_channel, open_session, resume_session
-from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, NODE_UNKNOWN, is_good, status_name
-from gateway.sources.opcua.structures import Types
-from gateway.sources.opcua.subscribing import Subscriptions, value_of
+from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, status_name
+from gateway.sources.opcua.subscribing import Subscriptions
 from gateway.sources.opcua.traffic import Traffic
 from gateway.sources.opcua.walking import Walker
-from gateway.sources.opcua.wire import WireError, columns_of
-
-T = TypeVar("T")
+from gateway.sources.opcua.wire import columns_of
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +89,7 @@ class AsyncuaConnection:
         self._clock = clock
         self._timeout_s = config.timeout / 1e9
         self._client = self._new_client()
-        self._session = _Session(self._client.uaclient)
+        self._session = ColumnSession(self._client.uaclient)
         self._client.uaclient.session = self._session
         self.services = Services(self._session)
         self.definitions = Definitions(self.services, self._session.types)
@@ -104,9 +97,11 @@ class AsyncuaConnection:
         self._channel_opened_s = 0.0
         self._reads = self.services.reads
         self.addresses = Addresses(self.services, clock)
+        self._values = ValueReads(self._session, self._reads, self.addresses, clock, register=config.register_nodes)
+        self._past = Past(self._session, self._reads, self.addresses)
         self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config)
         self._unsubscribed = 0
-        self._event_items: list[int] = []
+        self._notifiers = Notifiers(self._session, self._subscriptions, self.services, self.addresses, config.name)
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
         self._ended: int | None = None
@@ -152,33 +147,15 @@ class AsyncuaConnection:
 
     async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
         """See `Connection.add_events`."""
-        if not len(self._subscriptions):
-            return [self._unsubscribed] * len(wanted)
-        if self._event_items:
-            await self._subscriptions.delete(self._event_items)
-        self.addresses.retry(one.notifier for one in wanted)
-        await self.addresses.resolve(one.notifier for one in wanted)
-        statuses = [self.addresses.status_of(one.notifier) for one in wanted]
-        there = [one for one, status in zip(wanted, statuses, strict=True) if not status]
-        nodes = [self.addresses.node(one.notifier) for one in there]
-        try:
-            with translated("cannot watch events"):
-                results = await notifier.create_items(self._session, self._subscriptions.first_id, nodes, there)
-        except ServiceFault as fault:
-            return [fault.status] * len(wanted)
-        expect(results, there)
-        self._event_items = [result.MonitoredItemId for result in results if is_good(result.StatusCode.value)]
-        told = iter(results)
-        return [status or int(next(told).StatusCode.value) for status in statuses]
+        return await self._notifiers.watch(wanted) if len(self._subscriptions) else [self._unsubscribed] * len(wanted)
 
     async def refresh_conditions(self) -> bool:
         """See `Connection.refresh_conditions`."""
-        try:
-            with translated("cannot refresh conditions"):
-                return is_good(await notifier.refresh(self._session, self._subscriptions.first_id))
-        except ServiceFault as fault:
-            log.debug("%s: no ConditionRefresh: %s", self._config.name, fault)
-            return False
+        return await self._notifiers.refresh()
+
+    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
+        """See `Connection.event_types`."""
+        return await self._notifiers.names(types)
 
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""
@@ -201,28 +178,7 @@ class AsyncuaConnection:
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
-        await self.addresses.resolve((item.node for item in items), register=self._config.register_nodes)
-        there = [item for item in items if not self.addresses.status_of(item.node)]
-        results = await self._reads.run(there, self._read_batch, self._refused_read)
-        if len(there) < len(items):
-            statuses = {item.row: self.addresses.status_of(item.node) for item in items}
-            for status in {*statuses.values()} - {0}:
-                results.append(self._refused_read([item for item in items if statuses[item.row] == status], status))
-        return results
-
-    async def _read_batch(self, items: Sequence[Item]) -> DataValues:
-        with translated("cannot read"):
-            nodes = [value_of(self.addresses.registered(item.node), item) for item in items]
-            columns, server_ns = await self._session.read_columns(nodes)
-        received_ns = self._clock.now_ns()
-        expect(columns.row.tolist(), items)
-        rows = np.array([item.row for item in items], np.uint32)
-        for place in np.flatnonzero(columns.status == NODE_UNKNOWN).tolist():
-            self.addresses.forget(items[place].node)
-        return DataValues(replace(columns, row=rows), received_ns, server_ns)
-
-    def _refused_read(self, items: Sequence[Item], status: int) -> DataValues:
-        return DataValues(columns_of([item.row for item in items], status), self._clock.now_ns(), 0)
+        return await self._values.read(items)
 
     async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
         """See `Connection.labels`."""
@@ -238,35 +194,17 @@ class AsyncuaConnection:
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:
         """See `Connection.has_history`."""
-        await self.addresses.resolve(item.node for item in items)
-
-        async def ask(batch: Sequence[Item]) -> list[bool]:
-            with translated("cannot read"):
-                answers = await historian.have_history(self._session, [self.addresses.node(item.node) for item in batch])
-            expect(answers, batch)
-            return answers
-
-        # History knows whole values: where the server cuts, there is none of the part.
-        asked = [item for item in items if not item.index and not self.addresses.status_of(item.node)]
-        batches = Batches(max(1, self._reads.size // historian.ATTRIBUTES))
-        answers = await batches.run(asked, ask, lambda batch, status: [False] * len(batch))
-        told = dict(zip((item.row for item in asked), (one for some in answers for one in some), strict=True))
-        return [told.get(item.row, False) for item in items]
+        return await self._past.is_kept(items)
 
     async def history(
         self, items: Sequence[Item], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
     ) -> list[History]:
         """See `Connection.history`."""
-        nodes = [self.addresses.node(item.node) for item in items]
-        with translated("cannot read history"):
-            answers = await historian.read_raw(self._session, nodes, start_ns, end_ns, most, points, self._session.types)
-        expect(answers, items)
-        return answers
+        return await self._past.read(items, start_ns, end_ns, most, points)
 
     async def release_history(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
         """See `Connection.release_history`."""
-        with translated("cannot read history"):
-            await historian.release(self._session, [self.addresses.node(item.node) for item in items], points)
+        await self._past.release(items, points)
 
     async def standing(self) -> Standing:
         """See `Connection.standing`."""
@@ -336,66 +274,3 @@ class AsyncuaConnection:
         if protocol is not None and protocol.transport is not None:
             protocol.transport.abort()
         self._client.disconnect_socket()
-
-
-class _Session(UaSession):
-    """asyncua's session: without its publish loop, and with its hot answers as columns."""
-
-    def __init__(self, client: UaClient) -> None:
-        super().__init__(client)
-        self.types = Types()
-        self.learn: Callable[[], Awaitable[None]] = _nothing
-        self._in_order = asyncio.Lock()
-
-    def move(self, client: UaClient) -> None:
-        """To another transport; the token stays, everything else is as it was before the session was activated."""
-        self._client = client
-        self._set_state(SessionState.CREATED)
-
-    def ensure_publish_loop(self) -> None:
-        """Not wanted: the connection keeps several publish requests in flight and hides no error."""
-
-    async def publish_once(self, acks: Sequence[tuple[int, int]]) -> Notification:
-        """See `PublishService.publish_once`."""
-        request = ua.PublishRequest()
-        request.Parameters.SubscriptionAcknowledgements = [ua.SubscriptionAcknowledgement(*ack) for ack in acks]
-        return await self._notified(request, read_publish, 0)
-
-    async def republish_once(self, subscription: int, sequence: int) -> Notification:
-        """See `PublishService.republish_once`."""
-        request = ua.RepublishRequest()
-        request.Parameters.SubscriptionId = subscription
-        request.Parameters.RetransmitSequenceNumber = sequence
-        return await self._notified(request, read_republish, None)
-
-    async def _notified(
-        self, request: Any, read: Callable[[Buffer, Types], Notification], timeout_s: float | None
-    ) -> Notification:
-        with translated("the subscription is lost"):
-            answer = await self._send_request(request, timeout=timeout_s)
-            try:
-                return await self._decoded(lambda: read(answer, self.types))
-            except WireError as error:
-                undecoded = error
-        raise undecoded
-
-    async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
-        """Read with both timestamps: the values, and the server's clock in ns. Raises WireError."""
-        request = ua.ReadRequest()
-        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-        request.Parameters.NodesToRead = nodes
-        answer = await self._send_request(request)
-        return await self._decoded(lambda: read_values(answer, self.types))
-
-    async def _decoded(self, decode: Callable[[], T]) -> T:
-        """Once more when types were met that nobody knew; answers keep their order."""
-        async with self._in_order:
-            result = decode()
-            if self.types.missing:
-                await self.learn()
-                result = decode()
-            return result
-
-
-async def _nothing() -> None:
-    """Until there is somebody who can learn."""

@@ -1,14 +1,12 @@
-"""One OPC UA server as a Source."""
+"""One OPC UA server as a Source: its connections one after the other, and the tasks that run on each."""
 
 import asyncio
 import logging
-import math
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
@@ -17,40 +15,27 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import Connect, Connection, DataValues, Item, ValueColumns
-from gateway.sources.opcua.decode import TagColumns, decode
+from gateway.sources.opcua.connection import Connect, Connection
+from gateway.sources.opcua.decode import TagColumns
 from gateway.sources.opcua.gaps import Gaps
-from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
-from gateway.sources.opcua.labels import Labels
+from gateway.sources.opcua.kept import Kept
+from gateway.sources.opcua.occurring import Occurring
 from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.redundancy import Servers
-from gateway.sources.opcua.silence import Silence, stale_rows
+from gateway.sources.opcua.repeats import Repeats
+from gateway.sources.opcua.reports import LOST, OVERRUN, Reports
+from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
-from gateway.sources.opcua.status import (
-    CANNOT_SUBSCRIBE,
-    count_overflows,
-    is_good,
-    node_faults,
-    qualities_of,
-    status_name,
-)
 from gateway.sources.opcua.tagging import Tagging
+from gateway.sources.opcua.taking import Taking
+from gateway.sources.opcua.watching import GRACE_S, Watching
 
 log = logging.getLogger(__name__)
 
 CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
-GRACE_S: Final = 0.5
-EVENTS_RETRY_S: Final = 60.0
-
-OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
-LOST: Final = "notifications were lost on the way"
-STALE: Final = "nodes said nothing although their values changed, and are watched anew"
-EVENTS_LOST: Final = "the server dropped events because they came too fast"
-DEAD: Final = "the server keeps the connection alive but sends no data, not even for nodes that were just added"
-OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 
 
 class OpcUaSource:
@@ -70,7 +55,7 @@ class OpcUaSource:
         self._columns = TagColumns.of(entry.first_tag, entry.tags)
         self._tagging = Tagging(self._config, entry.tags)
         self._items = self._tagging.items
-        self._polled: set[int] = set()
+        self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
         self._connection: Connection | None = None
         self._left: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
@@ -80,17 +65,32 @@ class OpcUaSource:
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
         self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._gaps = Gaps(len(self._items)) if self._config.history else None
+        self._kept = Kept(self._config, self._items, self._gaps, clock) if self._gaps is not None else None
+        self._is_first = True
+        self._is_taken_over = False
+        self._repeats = Repeats(entry.first_tag, len(entry.tags))
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
-        self._events_due_s = math.inf
-        self._adding = asyncio.Lock()
         self._comparison = Comparison(self._config, entry.number, clock)
         self._reset()
 
     def _reset(self) -> None:
-        self._health = Health(self._number, self._tags)
-        self._labels = Labels(self._columns.first_tag, len(self._tags))
-        self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
-        self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
+        """What is known of a connection is forgotten with it."""
+        config, clock, inbox, silence = self._config, self._clock, self._inbox, self._silence
+        inbox.clear()
+        self._reports = Reports(self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics)
+        self._taking = Taking(
+            self._columns,
+            self._tagging,
+            config.clock_tolerance,
+            clock,
+            inbox,
+            self._reports,
+            silence,
+            self._gaps,
+            self._repeats,
+        )
+        self._watching = Watching(config, self._tagging, self._columns.first_tag, clock, inbox, self._reports, silence)
+        self._occurring = Occurring(config, self._alarms, clock, inbox, self._reports)
 
     @property
     def devices(self) -> Sequence[int]:
@@ -102,19 +102,19 @@ class OpcUaSource:
 
         A session that could not be closed when its channel was lost is taken over, so that there are never two.
         """
-        if await self._revived():
+        self._is_taken_over = await self._revived()
+        if self._is_taken_over:
             self._start()
             return
         self._reset()
         self._connection = await self._servers.open()
         self._begin()
-        self._polled = set()
         if self._config.mode == "subscribe":
-            await self._watch_nodes(self._connection, self._items)
-            await self._watch_events(self._connection)
-            self._tell()
+            await self._watching.begin(self._connection)
+            await self._occurring.watch(self._connection)
+            self._reports.tell()
         else:
-            self._polled = {item.row for item in self._items}
+            self._watching.poll_all()
         self._start()
 
     async def _revived(self) -> bool:
@@ -123,9 +123,9 @@ class OpcUaSource:
             self._left = None
             return False
         self._connection, self._left = left, None
-        self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
+        self._inbox.clear()
         self._begin()
-        self._tell()
+        self._reports.tell()
         return True
 
     def _begin(self) -> None:
@@ -133,7 +133,12 @@ class OpcUaSource:
         now_s = self._clock.monotonic()
         self._statistics.opened(now_s)
         self._silence.begin(now_s)
-        if self._gaps is not None:
+        if self._config.mode == "subscribe":
+            self._repeats.expect()
+        if self._gaps is not None and self._kept is not None:
+            if self._is_first:
+                self._kept.recall()
+            self._is_first = False
             self._gaps.begin()
 
     def _start(self) -> None:
@@ -146,6 +151,8 @@ class OpcUaSource:
         """See `Source.read`: everything that waits, merged."""
         while True:
             if (news := self._inbox.take()) is not None:
+                if self._gaps is not None and self._inbox.is_taken:
+                    self._gaps.take()
                 return news
             if self._tasks is None:
                 raise NotConnected("not open")
@@ -157,10 +164,10 @@ class OpcUaSource:
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
         traffic = self._connection.traffic if self._connection else None
-        bad_rows = self._tagging.rows_of(self._health.bad_rows)
-        bad = self._health.statuses() + self._silence.bad_statuses(bad_rows)
+        health = self._reports.health
+        bad = health.statuses() + self._silence.bad_statuses(self._tagging.rows_of(health.bad_rows))
         report = self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())
-        return {self._number: report | {"polled": len(self._polled)}}
+        return {self._number: report | {"polled": len(self._watching.polled)}}
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -175,29 +182,36 @@ class OpcUaSource:
                 self._statistics.closed(connection.traffic)
                 await connection.close()
                 self._left = connection if connection.left_behind and not self._servers.is_redundant else None
+                if self._kept is not None:
+                    await self._kept.end(at_last=_is_stopping())
 
     async def _run(self, connection: Connection) -> None:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
         try:
             async with asyncio.TaskGroup() as group:
-                for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._polled}):
+                for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._watching.polled}):
                     group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
                 comparison = self._comparison.run(connection, self._inbox.report)
                 group.create_task(comparison, name=f"opcua model {self._config.name}")
-                group.create_task(self._label(connection), name=f"opcua labels {self._config.name}")
+                group.create_task(self._taking.label(connection), name=f"opcua labels {self._config.name}")
                 if subscribe:
                     group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
                 if subscribe:
                     group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
-                    group.create_task(self._doubt(connection), name=f"opcua silence {self._config.name}")
+                    group.create_task(self._watching.doubt(connection), name=f"opcua silence {self._config.name}")
+                if subscribe and self._is_taken_over:
+                    quiet_s = 2 * max((item.publishing_ns for item in self._items), default=0) / 1e9 + GRACE_S
+                    group.create_task(self._taking.confirm(quiet_s), name=f"opcua confirms {self._config.name}")
+                if self._kept is not None:
+                    group.create_task(self._kept.run(), name=f"opcua kept {self._config.name}")
                 if self._gaps is not None and self._gaps.waiting:
                     back = self._read_back(connection, self._gaps)
                     group.create_task(back, name=f"opcua history {self._config.name}")
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
         finally:
-            self._report_losses()
+            self._reports.report_losses()
 
     async def _receive(self, connection: Connection) -> None:
         while True:
@@ -205,10 +219,9 @@ class OpcUaSource:
             values = await connection.next_values()
             self._waiting_since = None
             if values.lost:
-                self._lose(LOST, values.lost)
-            if values.events:
-                await self._take_events(connection, values)
-            await self._accept(values)
+                self._reports.lose(LOST, values.lost)
+            await self._occurring.take(connection, values)
+            await self._taking.take(values)
 
     async def _listen(self, connection: Connection) -> None:
         """Fail when the server owes us a notification and is silent, keep-alives too (OPC UA Part 4, 5.13.1.1)."""
@@ -222,16 +235,16 @@ class OpcUaSource:
 
     async def _poll(self, connection: Connection, interval_ns: int) -> None:
         interval_s = interval_ns / 1e9
-        items = [item for item in self._items if item.row in self._polled and item.publishing_ns == interval_ns]
+        items = [item for item in self._items if item.row in self._watching.polled and item.publishing_ns == interval_ns]
         start, turn = self._clock.monotonic(), 0
         while True:
             for values in await connection.read(items):
-                await self._accept(values)
-            self._tell()
+                await self._taking.take(values)
+            self._reports.tell()
             now = self._clock.monotonic()
             due = int((now - start) / interval_s) + 1
             if due - turn > 1:
-                self._complain(OVERRUN, due - turn - 1)
+                self._reports.complain(OVERRUN, due - turn - 1)
             turn = due
             await self._clock.sleep(start + turn * interval_s - now)
 
@@ -242,43 +255,10 @@ class OpcUaSource:
             await connection.check()
             if self._servers.is_redundant:
                 await self._servers.judge(connection)
-            due = self._tagging.items_of(self._health.due(self._clock.monotonic()))
-            if due := [item for item in due if item.row not in self._polled]:
-                await self._watch_nodes(connection, due)
-            if self._clock.monotonic() >= self._events_due_s:
-                await self._watch_events(connection)
-            self._report_losses()
-            self._tell()
-
-    async def _doubt(self, connection: Connection) -> None:
-        """Do not believe in silence for ever: see `Silence`."""
-        sampling = max((item.sampling_ns for item in self._items), default=0)
-        interval = max((item.publishing_ns for item in self._items), default=0)
-        grace_s = (2 * interval + sampling) / 1e9 + GRACE_S
-        while self._config.silence:
-            await self._clock.sleep(min(CHECK_S, self._config.silence / 4e9))
-            bad = self._tagging.rows_of(self._health.bad_rows) | self._polled
-            stale = await stale_rows(self._silence, connection, self._items, bad, self._clock, grace_s)
-            if stale:
-                added_s = self._clock.monotonic()
-                await self._watch_nodes(connection, [self._items[row] for row in stale])
-                accepted = set(stale) - self._tagging.rows_of(self._health.bad_rows)
-                if accepted:
-                    self._lose(STALE, len(accepted))
-                    await self._clock.sleep(grace_s)
-                    if not self._silence.any_heard(accepted, added_s):
-                        self._silence.in_vain()
-                        raise NotConnected(DEAD)
-
-    async def _label(self, connection: Connection) -> None:
-        """Ask once what the numbers of enumerations mean, and tell the present ones; later ones are told as they come."""
-        found = await connection.labels(self._items)
-        labels = [(row, some) for item, some in zip(self._items, found, strict=True) for row in self._tagging.whole(item)]
-        rows = self._labels.learn(labels)
-        for values in await connection.read(self._tagging.items_of(rows)) if rows else ():
-            block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
-            if (told := self._labels.of(block)) is not None:
-                self._inbox.report(told)
+            await self._watching.retry(connection)
+            await self._occurring.retry(connection)
+            self._reports.report_losses()
+            self._reports.tell()
 
     async def _read_back(self, connection: Connection, gaps: Gaps) -> None:
         """Fill the gap from the server's history, once the first values say where it ends; only with believable times."""
@@ -288,116 +268,13 @@ class OpcUaSource:
             log.warning("%s: history is not read back because the clocks differ", self._config.name)
             return
         gaps.settle(now_ns)
-
-        async def put(values: DataValues) -> None:
-            block, _ = decode(self._tagging.spread(values), self._columns, self._config.clock_tolerance)
-            self._statistics.history += len(block)
-            await self._inbox.put_late(block)
-
-        historian = Historian(connection, self._items, self._clock, self._config.history_samples, put)
+        historian = Historian(connection, self._items, self._clock, self._config.history_samples, self._taking.take_past)
         for result in await historian.read(gaps, now_ns - self._config.history_most):
             if result.nodes:
                 self._inbox.report(Event("history", self._clock.now_ns(), self._number, None, result.detail()))
 
-    async def _watch_nodes(self, connection: Connection, items: Sequence[Item]) -> None:
-        """Create monitored items; refused ones are bad from now on, those that recovered will send their value."""
-        async with self._adding:
-            statuses = await connection.add_items(items)
-        if self._tasks is None:  # later on, nobody would begin to poll them
-            statuses = self._poll_instead(items, statuses)
-        now_s = self._clock.monotonic()
-        told = [(row, status) for item, status in zip(items, statuses, strict=True) for row in self._tagging.tags_of(item)]
-        refused = [(row, status) for row, status in told if not is_good(status)]
-        self._health.accept(row for row, status in told if is_good(status))
-        news = [(row, status) for row, status in refused if self._health.fail(row, status, now_s)]
-        if news:
-            rows, codes = (np.array(column, np.uint32) for column in zip(*news, strict=True))
-            times, values = np.full(rows.size, self._clock.now_ns(), np.int64), np.full(rows.size, np.nan)
-            tags = rows + np.uint32(self._columns.first_tag)
-            await self._inbox.put(SampleBlock(tags, times, values, qualities_of(codes)))
 
-    def _poll_instead(self, items: Sequence[Item], statuses: Sequence[int]) -> list[int]:
-        """Items that the server cannot watch, but may let us read, are polled."""
-        self._polled = {item.row for item, status in zip(items, statuses, strict=True) if status in CANNOT_SUBSCRIBE}
-        if self._polled:
-            reason = status_name(next(status for status in statuses if status in CANNOT_SUBSCRIBE))
-            log.warning("%s: %d of %d nodes are polled: %s", self._config.name, len(self._polled), len(items), reason)
-        return [0 if item.row in self._polled else status for item, status in zip(items, statuses, strict=True)]
-
-    async def _watch_events(self, connection: Connection) -> None:
-        """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused."""
-        wanted = self._config.events
-        if not wanted:
-            return
-        statuses = await connection.add_events(wanted)
-        refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]
-        self._events_due_s = self._clock.monotonic() + EVENTS_RETRY_S if refused else math.inf
-        for notifier, status in refused:
-            self._complain(f"events of {notifier} are refused: {status_name(status)}", 1)
-        if len(refused) < len(wanted):
-            await connection.refresh_conditions()
-
-    async def _take_events(self, connection: Connection, values: DataValues) -> None:
-        off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
-        for given in values.events:
-            for event in self._alarms.take(given, values.received_ns, abs(off_ns) <= self._config.clock_tolerance):
-                self._statistics.events += 1
-                self._inbox.report(event)
-        if self._alarms.lost:
-            self._lose(EVENTS_LOST, 1)
-        if self._alarms.needs_refresh:
-            await connection.refresh_conditions()
-        self._alarms.lost = self._alarms.needs_refresh = False
-
-    async def _accept(self, values: DataValues) -> None:
-        if not len(values):
-            return
-        self._statistics.values += len(values)
-        self._silence.heard(values.columns, self._clock.monotonic())
-        if self._gaps is not None:
-            self._gaps.heard(values.columns)
-        values = self._tagging.spread(values)
-        block, objects = decode(values, self._columns, self._config.clock_tolerance)
-        overflows = count_overflows(values.columns.status)
-        if overflows:
-            self._statistics.overflows += overflows
-            self._lose(OVERFLOWED, overflows)
-        self._judge_nodes(values.columns)
-        for told in (objects, self._labels.of(block)):
-            if told is not None:
-                self._inbox.report(told)
-        await self._inbox.put(block)
-
-    def _judge_nodes(self, columns: ValueColumns) -> None:
-        """A node that vanishes or comes back while it is watched or polled."""
-        blamed = node_faults(qualities_of(columns.status))
-        bad_rows = self._health.bad_rows
-        if not bad_rows and not blamed.any():
-            return
-        now_s = self._clock.monotonic()
-        for row, status in zip(columns.row[blamed].tolist(), columns.status[blamed].tolist(), strict=True):
-            if row not in bad_rows:
-                self._health.fail(row, status, now_s)
-        self._health.heal(bad_rows.intersection(columns.row[~blamed].tolist()))
-        self._tell()
-
-    def _lose(self, sentence: str, count: int) -> None:
-        self._dropped[sentence] += count
-        self._statistics.lost += count
-        self._complain(sentence, count)
-
-    def _report_losses(self) -> None:
-        """What the server dropped or the way swallowed since the last report, as events."""
-        for sentence, count in self._dropped.items():
-            if count:
-                detail = {"reason": sentence, "at_least": count, "severity": 500}
-                self._inbox.report(Event("samples_lost", self._clock.now_ns(), self._number, None, detail))
-                self._dropped[sentence] = 0
-
-    def _complain(self, sentence: str, count: int) -> None:
-        if self._health.complain(sentence, self._clock.monotonic()):
-            log.warning("%s: %s (%d)", self._config.name, sentence, count)
-        self._tell()
-
-    def _tell(self) -> None:
-        self._inbox.tell(self._health.state(self._clock.monotonic(), self._servers.note))
+def _is_stopping() -> bool:
+    """The supervisor that closes the source is itself being cancelled: not the connection ends, the gateway does."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

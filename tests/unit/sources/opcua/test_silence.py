@@ -6,7 +6,7 @@ import pytest
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState, Event
 from gateway.core.quality import Quality
-from gateway.sources.opcua import source as module
+from gateway.sources.opcua import reports
 from gateway.sources.opcua.silence import Silence
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
 
@@ -142,7 +142,7 @@ async def test_a_node_that_went_silent_is_watched_anew_and_told(clock, server):
     await clock.advance(90)
     assert server.added == [[0, 1, 2], [1]]
     said = await everything(made)
-    assert DeviceState(0, "degraded", module.STALE) in said
+    assert DeviceState(0, "degraded", reports.STALE) in said
     assert [one.detail["at_least"] for one in said if isinstance(one, Event)] == [1]
     await made.close()
 

@@ -1,0 +1,62 @@
+"""Events and alarms of one connection: subscribed, taken, and asked for again."""
+
+import math
+from typing import Final
+
+from gateway.core.clock import Clock
+from gateway.sources.opcua.alarms import EVENT_TYPE, Alarms
+from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.connection import Connection, DataValues
+from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.reports import EVENTS_LOST, Reports
+from gateway.sources.opcua.status import is_good, status_name
+
+EVENTS_RETRY_S: Final = 60.0
+
+
+class Occurring:
+    """alarms: what is known of conditions; it outlives the connection."""
+
+    def __init__(self, config: OpcUaDevice, alarms: Alarms, clock: Clock, inbox: Inbox, reports: Reports) -> None:
+        self._config = config
+        self._alarms = alarms
+        self._clock = clock
+        self._inbox = inbox
+        self._reports = reports
+        self._due_s = math.inf
+
+    async def watch(self, connection: Connection) -> None:
+        """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused."""
+        wanted = self._config.events
+        if not wanted:
+            return
+        statuses = await connection.add_events(wanted)
+        refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]
+        self._due_s = self._clock.monotonic() + EVENTS_RETRY_S if refused else math.inf
+        for notifier, status in refused:
+            self._reports.complain(f"events of {notifier} are refused: {status_name(status)}", 1)
+        if len(refused) < len(wanted):
+            await connection.refresh_conditions()
+
+    async def retry(self, connection: Connection) -> None:
+        """Notifiers that were refused, once their time has come."""
+        if self._clock.monotonic() >= self._due_s:
+            await self.watch(connection)
+
+    async def take(self, connection: Connection, values: DataValues) -> None:
+        """The events that came with values."""
+        if not values.events:
+            return
+        types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}
+        names = await connection.event_types([one for one in types if isinstance(one, str)])
+        off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
+        for given in values.events:
+            is_right = abs(off_ns) <= self._config.clock_tolerance
+            for event in self._alarms.take(given, values.received_ns, is_right, names):
+                self._reports.statistics.events += 1
+                self._inbox.report(event)
+        if self._alarms.lost:
+            self._reports.lose(EVENTS_LOST, 1)
+        if self._alarms.needs_refresh:
+            await connection.refresh_conditions()
+        self._alarms.lost = self._alarms.needs_refresh = False

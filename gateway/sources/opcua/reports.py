@@ -1,0 +1,68 @@
+"""What a source says of its server beside values: device state, losses, complaints, figures."""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.core.clock import Clock
+from gateway.core.messages import Event
+from gateway.sources.opcua.config import OpcUaTag
+from gateway.sources.opcua.health import Health
+from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.redundancy import Servers
+from gateway.sources.opcua.statistics import Statistics
+
+log = logging.getLogger(__name__)
+
+OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
+LOST: Final = "notifications were lost on the way"
+STALE: Final = "nodes said nothing although their values changed, and are watched anew"
+EVENTS_LOST: Final = "the server dropped events because they came too fast"
+OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
+
+
+class Reports:
+    """From one `open` to the next, but for `statistics`, which go on. health: nodes refused and what is complained about."""
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        tags: Sequence[OpcUaTag],
+        clock: Clock,
+        inbox: Inbox,
+        servers: Servers,
+        statistics: Statistics,
+    ) -> None:
+        self.health = Health(number, tags)
+        self.statistics = statistics
+        self._number = number
+        self._name = name
+        self._clock = clock
+        self._inbox = inbox
+        self._servers = servers
+        self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
+
+    def tell(self) -> None:
+        """The device state, if it is news."""
+        self._inbox.tell(self.health.state(self._clock.monotonic(), self._servers.note))
+
+    def complain(self, sentence: str, count: int) -> None:
+        """Something does not go as it should: for the device state, and the journal."""
+        if self.health.complain(sentence, self._clock.monotonic()):
+            log.warning("%s: %s (%d)", self._name, sentence, count)
+        self.tell()
+
+    def lose(self, sentence: str, count: int) -> None:
+        """Count what was lost, one of the sentences above."""
+        self._dropped[sentence] += count
+        self.statistics.lost += count
+        self.complain(sentence, count)
+
+    def report_losses(self) -> None:
+        """What the server dropped or the way swallowed since the last report, as events."""
+        for sentence, count in self._dropped.items():
+            if count:
+                detail = {"reason": sentence, "at_least": count, "severity": 500}
+                self._inbox.report(Event("samples_lost", self._clock.now_ns(), self._number, None, detail))
+                self._dropped[sentence] = 0
