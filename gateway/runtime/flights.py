@@ -74,6 +74,7 @@ class Flights:
         self._flying: dict[asyncio.Future[None], _Flying] = {}
         self._held_up: dict[Delivery, _Flight] = {}
         self._turn = asyncio.Lock()
+        self._departing: set[asyncio.Task[None]] = set()
         self._landed = asyncio.Event()
         self._last_answer = self._resume_at = 0.0
         self._usual = 1  # packets of a delivery, as the last one had
@@ -114,6 +115,13 @@ class Flights:
         if len(packets) == 1 and not alone and not self._turn.locked() and len(self._flying) < self._limit:
             self._launch(packets[0], flight)  # nearly always, and three times as fast
             return
+        # a task of its own: one who stops waiting for it, to say goodbye, leaves no message half sent
+        departing = asyncio.create_task(self._launch_all(packets, flight, alone=alone), name="a message of several packets")
+        self._departing.add(departing)
+        departing.add_done_callback(self._departing.discard)
+        await asyncio.shield(departing)
+
+    async def _launch_all(self, packets: Sequence[Packet], flight: _Flight, *, alone: bool) -> None:
         async with self._turn:
             if alone:
                 await self.all_landed()
@@ -150,6 +158,11 @@ class Flights:
             self._landed.clear()
             await self._landed.wait()
 
+    async def emptied(self) -> None:
+        """Wait until every packet of every message that was sent has left, and nothing is in flight."""
+        await asyncio.gather(*self._departing)
+        await self.all_landed()
+
     async def overdue(self, limit_s: float) -> str:
         """Return a reason once acknowledgements stay away for `limit_s`.
 
@@ -171,6 +184,8 @@ class Flights:
         not this side, has ended it."""
         if broken:
             self._blame(broken)
+        for departing in self._departing:
+            departing.cancel()
         lost = list(self._open.values())
         self._open.clear()
         self._flying.clear()

@@ -15,6 +15,15 @@ from tests.support.proxy import Proxy
 EVERY_WINDOW = "publish:\n  windows: all\n"
 QUEUES = "max_queued_messages 100000"
 
+IMPATIENT = """
+from gateway.core import backoff
+first_s, most_s, uniform = backoff.full_jitter.__defaults__
+backoff.full_jitter.__defaults__ = (first_s, 2.0, uniform)
+from gateway.__main__ import main
+main()
+"""
+"""The gateway with at most two seconds between attempts to connect: with a minute, tests of faults mostly wait."""
+
 
 @dataclass
 class Line:
@@ -48,12 +57,14 @@ async def running_line(
     proxied: bool = False,
     broker_lines: str = "",
     more_urls: Sequence[str] = (),
+    wide: int = 0,
     **environ: str,
 ) -> AsyncIterator[Line]:
     """Start all of it; end all of it, whatever happened. The gateway is running, its first windows may be on their way.
 
     proxied: the gateway reaches the broker through `Line.proxy`, the subscriber without it.
     broker_lines: more of mosquitto.conf. more_urls: further brokers for the gateway, after this one.
+    wide: tags of a second device, `wide`; 0 for none.
     """
     (folder / "broker").mkdir()
     broker = Mosquitto(mosquitto, folder / "broker", persistent=True)
@@ -63,9 +74,13 @@ async def running_line(
         upstream = proxy.url if proxied else broker.url
         if more_urls:
             upstream = f"[{', '.join((upstream, *more_urls))}]"
-        config = write_config(folder, upstream, [Modbus("press", url, tags, interval="200ms")], root=root)
+        devices = [Modbus("press", url, tags, interval="200ms")]
+        if wide:
+            devices.append(Modbus("wide", url, wide, unit=2, interval="500ms"))
+        config = write_config(folder, upstream, devices, root=root)
         subscriber = await asyncio.to_thread(lambda: Subscriber(broker.port).wait_ready())
         gateway = GatewayProcess(config, **environ)
+        gateway.program = ("-c", IMPATIENT)
         gateway.start()
         try:
             yield Line(broker, device, gateway, subscriber, proxy)

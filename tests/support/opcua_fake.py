@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 
 import numpy as np
@@ -74,6 +74,7 @@ class FakeConnection:
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
+        self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
         self.unlabelled: set[str] = set()
         self.labels_asked: list[list[int]] = []
@@ -115,6 +116,9 @@ class FakeConnection:
     async def refresh_conditions(self) -> bool:
         self.refreshes += 1
         return True
+
+    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
+        return {one: self.event_names[one] for one in types if one in self.event_names}
 
     async def next_values(self) -> DataValues:
         what = await self._published.get()

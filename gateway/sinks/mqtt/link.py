@@ -6,7 +6,6 @@ unused: each connection is a fresh paho client, and what it had in flight when i
 
 import asyncio
 from collections import deque
-from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
@@ -14,14 +13,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.sinks.mqtt.aliases import Aliases
-from gateway.sinks.mqtt.engine import Complaint, Engine, hang_up
-from gateway.sinks.mqtt.packing import Packed, unnumbered
+from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up, name_of
+from gateway.sinks.mqtt.packets import publish
 from gateway.sinks.mqtt.reasons import refusal, spell
 from gateway.sinks.mqtt.traffic import Outgoing, Received, end
+from gateway.sinks.mqtt.unproven import Unproven
 
 _MOST_WAITING = 10_000
 _MOST_RECEIVED = 10_000
-LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
 _OVERHEAD_BYTES = 16  # fixed header 5, topic length 2, packet id 2, properties' length 4, topic alias 3
 _UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
 
@@ -30,13 +29,21 @@ class Link:
     """One connection, from a connected socket to its end. Everything here happens on the event loop; the thread that
     made the connection is over by then."""
 
-    def __init__(self, client: Engine, *, topic_aliases: bool, resume: bool = False) -> None:
+    def __init__(
+        self,
+        client: Engine,
+        *,
+        topic_aliases: bool,
+        most_received: int = LARGEST_PACKET_BYTES,
+        resume: bool = False,
+    ) -> None:
         """resume: take what a kept session brings before anything is subscribed here."""
         self._loop = asyncio.get_running_loop()
         self._client = client
         self._wire = client.wire
         self.certificate = client.certificate
         self._may_alias = topic_aliases
+        self._most_received = most_received
         self._aliases: Aliases | None = None
         self._subscribed = resume
         self.resumed = False
@@ -44,9 +51,7 @@ class Link:
         self.gone: asyncio.Future[str] = self._loop.create_future()
         self._sent: dict[int, Outgoing] = {}  # by packet id
         self._waiting: deque[Outgoing] = deque()
-        self._unproven: deque[Outgoing] = deque()  # sent at QoS 0, oldest first
-        self._asked: deque[int] = deque()  # for each PINGREQ without its PINGRESP: how many of them it is sent after
-        self._unasked = 0  # the newest of them, that no PINGREQ was sent after yet
+        self._unproven = Unproven()
         self._subscribing: dict[int, asyncio.Future[None]] = {}
         self._received: deque[Received] = deque()
         self._arrival = asyncio.Event()
@@ -55,7 +60,7 @@ class Link:
         self._can_retain = True
         self._fd = -1
         self.ended_at = 0.0
-        self._reading = self._writing = False
+        self._reading = self._writing = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
         self._complaint = Complaint()
 
@@ -71,10 +76,10 @@ class Link:
         client.enable_logger(self._complaint.logger)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
+        client.on_acknowledged = self._on_acknowledged
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_ping, client.on_pong = self._on_ping, self._on_pong
+        client.on_ping, client.on_pong = self._unproven.asked, self._unproven.answered
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
         self._watch_reads(True)
@@ -145,30 +150,44 @@ class Link:
         topic = outgoing.topic
         if self._aliases is not None:
             topic, outgoing.alias = self._aliases.use(topic)
-        packed: Any = None if outgoing.properties is None else Packed(outgoing.properties, outgoing.alias)
+        packet_id = self._packet_id()
         try:
-            info = self._client.publish(topic, outgoing.payload, 1, outgoing.retain and self._can_retain, packed)
+            packet = publish(
+                topic, outgoing.payload, packet_id, outgoing.retain and self._can_retain, outgoing.properties, outgoing.alias
+            )
         except ValueError as error:
             outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
             return
-        if info.rc == mqtt.MQTT_ERR_SUCCESS:
-            self._sent[info.mid] = outgoing
-        else:
-            outgoing.fail(Retryable(f"not sent: {mqtt.error_string(info.rc)}"))
+        self._sent[packet_id] = outgoing
+        self._put(packet)
+
+    def _packet_id(self) -> int:
+        """One that is not in use: there are more of them than `_window` lets be sent."""
+        while (packet_id := self._client.next_packet_id()) in self._sent:
+            pass
+        return packet_id
 
     def _send_unnumbered(self, outgoing: Outgoing) -> None:
-        """QoS 0 has no acknowledgement. But the broker reads what comes over a connection in order, so the answer to a
-        PINGREQ says that it has read all before it; `_write` sends one after each batch, in the same call of the system.
-        Topics go in full: an alias in a message that the broker drops without a word may stay unknown to it."""
+        """At QoS 0; `_write` sends a PINGREQ after each batch, in the same call of the system. Topics go in full: an alias
+        in a message that the broker drops without a word may stay unknown to it."""
         retain = outgoing.retain and self._can_retain
         try:
-            packet = unnumbered(outgoing.topic, outgoing.payload, retain=retain, properties=outgoing.properties)
+            packet = publish(outgoing.topic, outgoing.payload, 0, retain, outgoing.properties)
         except ValueError as error:
             outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
             return
-        self._unproven.append(outgoing)
-        self._unasked += 1
-        self._client.queue_unnumbered(packet)
+        self._unproven.sent(outgoing)
+        self._put(packet)
+
+    def _put(self, packet: bytes) -> None:
+        """Into the buffer; all that comes in this turn of the event loop leaves it in one call of the system."""
+        try:
+            self._client.put(packet)
+        except OSError:
+            self._find_out()
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._write)
 
     def _send_waiting(self) -> None:
         while self._waiting and len(self._sent) < self._window and not self.gone.done():
@@ -179,7 +198,10 @@ class Link:
     def _read(self) -> None:
         if self._fd < 0 or not self._reading:
             return
-        self._client.loop_read()
+        if not self._read_acknowledgements():
+            self._client.loop_read()
+        if self._fd >= 0 and self._client.incoming_bytes > self._most_received:
+            self.drop(f"the broker sends {self._client.incoming_bytes} bytes in one packet, more than {self._most_received}")
         if self._fd >= 0 and self._wire.unsent:
             self._write()  # the answer to a WebSocket's ping
         if len(self._received) >= _MOST_RECEIVED:
@@ -187,10 +209,24 @@ class Link:
         elif self._fd >= 0 and self._wire.pending():
             self._loop.call_soon(self._read)
 
+    def _read_acknowledgements(self) -> bool:
+        """Whether they were all there was to read."""
+        client = self._client
+        if not client.between_packets:
+            return False
+        try:
+            found = client.acknowledgements()
+        except OSError:
+            return False  # paho finds out what it is
+        for packet_id, code in found:
+            self._on_acknowledged(packet_id, code)
+        return bool(found)
+
     def _write(self) -> None:
+        self._flushing = False
         if self._fd < 0:
             return
-        if self._unasked:
+        if self._unproven.unasked:
             self._client.ask()
         self._client.loop_write()
         self._flush()
@@ -206,8 +242,12 @@ class Link:
             if self._fd >= 0:
                 self._wire.flush()
         except OSError:
-            self._watch_reads(True)
-            self._loop.call_soon(self._read)  # paho finds out why, and tells
+            self._find_out()
+
+    def _find_out(self) -> None:
+        """The wire does not take what is sent: paho, reading, learns why, and tells."""
+        self._watch_reads(True)
+        self._loop.call_soon(self._read)
 
     def _tick(self) -> None:
         """Keep alive: paho sends PINGREQ when due and gives up when nothing came back."""
@@ -241,21 +281,11 @@ class Link:
         lost = NotConnected(reason)
         for future in (self._accepted, *self._subscribing.values()):
             end(future, lost)
-        for outgoing in (*self._sent.values(), *self._waiting, *self._unproven):
+        for outgoing in (*self._sent.values(), *self._waiting):
             outgoing.fail(lost)
         self._sent.clear()
         self._waiting.clear()
-        self._unproven.clear()
-        self._asked.clear()
-
-    def _on_ping(self) -> None:
-        self._asked.append(self._unasked)
-        self._unasked = 0
-
-    def _on_pong(self) -> None:
-        """One that nobody asked for proves nothing."""
-        for _ in range(self._asked.popleft() if self._asked else 0):
-            end(self._unproven.popleft().future, None)
+        self._unproven.fail(lost)
 
     def _on_socket_close(self, *_: object) -> None:
         self._unwatch()
@@ -267,7 +297,7 @@ class Link:
         self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._finish(f"the broker refuses: {spell(code.value, code.getName())}")
+            self._finish(f"the broker refuses: {spell(code.value, code.getName())}{_elsewhere(properties)}")
             return
         self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
@@ -281,9 +311,11 @@ class Link:
         elif not self._accepted.done():
             self._accepted.set_result(None)
 
-    def _on_disconnect(self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, _p: object) -> None:
+    def _on_disconnect(
+        self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
         if flags.is_disconnect_packet_from_server:
-            reason = f"the broker disconnects: {spell(code.value, code.getName())}"
+            reason = f"the broker disconnects: {spell(code.value, code.getName())}{_elsewhere(properties)}"
         elif code.value == _KEEPALIVE_TIMEOUT:
             reason = "no sign of life from the broker within the keep alive"
         elif code.value == _PROTOCOL_ERROR:
@@ -297,12 +329,13 @@ class Link:
             reason += f" before it accepted: does it speak this MQTT version (mqtt.version){doubt}"
         self._finish(reason)
 
-    def _on_publish(self, _c: object, _u: object, packet_id: int, code: ReasonCode, _p: object) -> None:
+    def _on_acknowledged(self, packet_id: int, code: int) -> None:
         outgoing = self._sent.pop(packet_id, None)
         if outgoing is not None:
-            if outgoing.alias and self._aliases is not None and not code.is_failure:
+            failed = code >= _UNSPECIFIED
+            if outgoing.alias and self._aliases is not None and not failed:
                 self._aliases.acknowledged(outgoing.topic, outgoing.alias)
-            end(outgoing.future, refusal(code.value, code.getName(), outgoing.topic) if code.is_failure else None)
+            end(outgoing.future, refusal(code, name_of(code), outgoing.topic) if failed else None)
         if self._waiting:
             self._loop.call_soon(self._send_waiting)
 
@@ -321,3 +354,9 @@ class Link:
             return
         self._received.append(Received(topic, bytes(message.payload), message.qos, message.retain, message.dup))
         self._arrival.set()
+
+
+def _elsewhere(properties: Properties | None) -> str:
+    """Where the broker sends us (MQTT 5.0, 4.13): told and not followed, for it would lead the password to anywhere."""
+    reference = getattr(properties, "ServerReference", "")
+    return f"; it refers to {reference!r}, to be set in mqtt.url" if reference else ""

@@ -42,7 +42,7 @@ class Definitions:
         self._types.encodings |= dict(zip(encodings, found, strict=True))
         if ownerless := [encoding for encoding, owner in zip(encodings, found, strict=True) if owner is None]:
             described = await self._dictionaries.of_encodings(ownerless)
-            self._types.known.update(described.items())
+            self._types.known |= described
             self._types.encodings |= {encoding: encoding for encoding in described}
         self._types.missing.difference_update(encodings)
 
@@ -99,7 +99,7 @@ class Definitions:
         # A structure that nobody describes cannot be decoded, whatever it is derived from.
         structures = [node for node in nodes if kinds.get(node) in (None, EXTENSION_OBJECT)]
         described = await self._dictionaries.of_types(structures)
-        self._types.known.update((kinds | {node: described.get(node) for node in structures}).items())
+        self._types.known |= kinds | {node: described.get(node) for node in structures}
         enumerations = [node for node, kind in kinds.items() if isinstance(kind, Enumeration)]
         told = await self.properties(enumerations, LABELS)
         self._types.known |= {

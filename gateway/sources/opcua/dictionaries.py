@@ -64,7 +64,7 @@ class Dictionaries:
         found: dict[ua.NodeId, Known] = {}
         for (encoding, _), name, owner in zip(described, names, dictionaries, strict=True):
             namespace = self._namespaces.get(owner) if owner is not None else None
-            known = self._types.known.get(TypeName(namespace or "", str(name)))
+            known = self._types.named.get(TypeName(namespace or "", str(name)))
             if namespace is not None and isinstance(known, Described):
                 found[encoding] = known
         return found
@@ -80,8 +80,8 @@ class Dictionaries:
             return
         self._namespaces[node] = told.namespace
         for name, known in told.types.items():
-            if len(self._types.known) < MOST_NAMES:
-                self._types.known[TypeName(told.namespace, name)] = known
+            if len(self._types.named) < MOST_NAMES:
+                self._types.named[TypeName(told.namespace, name)] = known
 
     async def _content(self, node: ua.NodeId) -> bytes:
         """The dictionary's bytes, in parts where they are too many for one answer. Raises BadDictionary."""
@@ -117,7 +117,7 @@ class Dictionaries:
             wanted = self._unknown_namespaces()
 
     def _unknown_namespaces(self) -> set[str]:
-        structures = [known for known in self._types.known.values() if isinstance(known, Described)]
+        structures = [known for known in self._types.named.values() if isinstance(known, Described)]
         named = {member.type.namespace for one in structures for member in one.members if isinstance(member.type, TypeName)}
         return named - {SCHEMA, STANDARD, *(uri for uri in self._namespaces.values() if uri is not None)}
 

@@ -273,7 +273,7 @@ class OpcUaSource:
         gaps.settle(now_ns)
         historian = Historian(connection, self._items, self._clock, self._config.history_samples, self._taking.take_past)
         for result in await historian.read(gaps, now_ns - self._config.history_most):
-            if result.nodes:
+            if result.nodes or result.skipped_ns:
                 self._inbox.report(Event("history", self._clock.now_ns(), self._number, None, result.detail()))
 
 

@@ -1,6 +1,7 @@
 """From a server's values to samples in the inbox."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
@@ -13,6 +14,7 @@ from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.labels import Labels, Unasked
 from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import OVERFLOWED, READ_REFUSED, Reports
+from gateway.sources.opcua.selection import NO_RANGE
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.status import count_overflows, node_faults, qualities_of
 from gateway.sources.opcua.tagging import Tagging
@@ -78,9 +80,13 @@ class Taking:
 
     async def take_past(self, values: DataValues) -> None:
         """What the server remembers; waits until everything else is read."""
-        block, _ = self._decoded(values)
-        self._reports.statistics.history += len(block)
-        await self._inbox.put_late(block)
+        # Many servers ignore index ranges where history is asked for.
+        values = self._tagging.spread(values, cuts=True)
+        values = replace(values, columns=values.columns.take(values.columns.status != NO_RANGE))
+        block, objects = decode(values, self._columns, self._tolerance_ns)
+        self._reports.statistics.history += len(values)
+        others = (objects, self._labels.past(block))
+        await self._inbox.put_late(block, *(one for one in others if one is not None))
 
     async def confirm(self, after_s: float) -> None:
         """A subscription was taken over: what it has not said after so long has not changed, and holds."""
