@@ -80,7 +80,8 @@ class Link:
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_ping, client.on_pong = self._unproven.asked, self._unproven.answered
+        client.on_ping = lambda: self._unproven.asked(self._loop.time())
+        client.on_pong = lambda: self._unproven.answered(self._loop.time())
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
         self._watch_reads(True)
@@ -163,8 +164,8 @@ class Link:
             outgoing.fail(Retryable(f"not sent: {mqtt.error_string(info.rc)}"))
 
     def _send_unnumbered(self, outgoing: Outgoing) -> None:
-        """At QoS 0; `_write` sends a PINGREQ after each batch, in the same call of the system. Topics go in full: an alias
-        in a message that the broker drops without a word may stay unknown to it."""
+        """At QoS 0; a PINGREQ follows each message, or from `_write` each batch, in the same call of the system. Topics go
+        in full: an alias in a message that the broker drops without a word may stay unknown to it."""
         retain = outgoing.retain and self._can_retain
         try:
             packet = unnumbered(outgoing.topic, outgoing.payload, retain=retain, properties=outgoing.properties)
@@ -173,6 +174,8 @@ class Link:
             return
         self._unproven.sent(outgoing)
         self._client.queue_unnumbered(packet)
+        if not self._unproven.quick:
+            self._client.ask()
 
     def _send_waiting(self) -> None:
         while self._waiting and len(self._sent) < self._window and not self.gone.done():
