@@ -77,13 +77,14 @@ class ObjectBlock:
 
     tag, time, quality: as in `SampleBlock`. value: per row what JSON can carry exactly (str, int, float, bool, None,
     lists and dicts of them); None where the quality is bad. A number that is merely too large comes twice: here exactly,
-    and in a `SampleBlock` as UNCERTAIN_ROUNDED.
+    and in a `SampleBlock` as UNCERTAIN_ROUNDED. history: as in `SampleBlock`: about the past, not what holds now.
     """
 
     tag: TagIds
     time: Times
     value: Sequence[Any]
     quality: Qualities
+    history: bool = False
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -95,7 +96,8 @@ class ObjectBlock:
 
     def take(self, rows: Sequence[int]) -> "ObjectBlock":
         """Only these rows."""
-        return ObjectBlock(self.tag[rows], self.time[rows], [self.value[row] for row in rows], self.quality[rows])
+        values = [self.value[row] for row in rows]
+        return ObjectBlock(self.tag[rows], self.time[rows], values, self.quality[rows], self.history)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,7 +51,8 @@ class Encoder:
         return self._messages(block, self._summary_topics, Lane.SUMMARY)
 
     def objects(self, block: ObjectBlock) -> list[Message]:
-        """Values that are no numbers: one message per device, or more where a tag changed more than once."""
+        """Values that are no numbers: one message per device, or more where a tag changed more than once. `late`: of the
+        past, not what holds now."""
         waiting: dict[int, dict[str, dict[str, Any]]] = {}
         messages = []
         for tag, time, value, quality in zip(
@@ -60,14 +61,15 @@ class Encoder:
             known = self._table.tags[tag]
             rows = waiting.setdefault(known.device, {})
             if known.name in rows or len(rows) == ROWS_PER_MESSAGE:
-                messages.append(self._values(known.device, rows))
+                messages.append(self._values(known.device, rows, block.history))
                 rows = waiting[known.device] = {}
             rows[known.name] = {"value": value, "ts": time // 1_000_000} | quality_fields(quality)
-        return messages + [self._values(device, rows) for device, rows in waiting.items()]
+        return messages + [self._values(device, rows, block.history) for device, rows in waiting.items()]
 
-    def _values(self, device: int, rows: dict[str, dict[str, Any]]) -> Message:
+    def _values(self, device: int, rows: dict[str, dict[str, Any]], late: bool) -> Message:
         times = [row["ts"] for row in rows.values()]
-        return self._document(self._topics.value(device), Lane.SUMMARY, min(times), max(times), {"tags": rows})
+        body = ({"late": True} if late else {}) | {"tags": rows}
+        return self._document(self._topics.value(device), Lane.SUMMARY, min(times), max(times), body)
 
     def stats(self, device: int | None, stats: Mapping[str, float | str], now_ns: int) -> Message:
         """Counters and measurements of a device's connection, or of the gateway itself."""
@@ -149,8 +151,9 @@ class Encoder:
                 head = b'{"boot":"%b","seq":%d,"ts":%d,"dur":%d,"hist":false,%b"tags":{' % (
                     self._boot.encode(), seq, start_ms, length_ms, late,
                 )  # fmt: skip
-                rows[0] = rows[0][1:]
-                payload = b"".join((head, *rows, b"}}"))
+                rows[0] = head + rows[0][1:]
+                rows.append(b"}}")
+                payload = b"".join(rows)
                 messages.append(Message(topics[device], self._boot, seq, lane, start_ms, start_ms + length_ms, payload))
         return messages
 

@@ -1,6 +1,7 @@
 """The bounded queue between a source's tasks and its reader."""
 
 import asyncio
+from collections import deque
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +23,7 @@ class Inbox:
         """As new; nobody may be waiting."""
         self._held = 0
         self._blocks: list[SampleBlock] = []
-        self._late: SampleBlock | None = None
+        self._late: deque[SampleBlock | ObjectBlock] = deque()
         self._state: DeviceState | None = None
         self._told: DeviceState | None = None
         self._others: list[Event | ObjectBlock | SampleBlock] = []
@@ -41,12 +42,12 @@ class Inbox:
                 self._blocks.append(block)
                 self._news.set()
 
-    async def put_late(self, block: SampleBlock) -> None:
-        """Add samples of the past, taken when nothing else waits; returns when they are. One caller at a time."""
-        if len(block):
-            self._late = replace(block, history=True)
+    async def put_late(self, *blocks: SampleBlock | ObjectBlock) -> None:
+        """Add what is past, taken when nothing else waits; returns when it is. One caller at a time."""
+        self._late.extend(replace(block, history=True) for block in blocks if len(block))
+        if self._late:
             self._news.set()
-        while self._late is not None:
+        while self._late:
             self._room.clear()
             await self._room.wait()
 
@@ -79,7 +80,7 @@ class Inbox:
         if self._others:
             return self._others.pop(0)
         if not self._blocks:
-            late, self._late = self._late, None
+            late = self._late.popleft() if self._late else None
             self._room.set()
             return late
         blocks, self._blocks, self._held = self._blocks, [], 0
