@@ -79,7 +79,8 @@ class Link:
         client.on_acknowledged = self._on_acknowledged
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_ping, client.on_pong = self._unproven.asked, self._unproven.answered
+        client.on_ping = lambda: self._unproven.asked(self._loop.time())
+        client.on_pong = lambda: self._unproven.answered(self._loop.time())
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
         self._watch_reads(True)
@@ -168,8 +169,8 @@ class Link:
         return packet_id
 
     def _send_unnumbered(self, outgoing: Outgoing) -> None:
-        """At QoS 0; `_write` sends a PINGREQ after each batch, in the same call of the system. Topics go in full: an alias
-        in a message that the broker drops without a word may stay unknown to it."""
+        """At QoS 0; a PINGREQ follows each message, or from `_write` each batch, in the same call of the system. Topics go
+        in full: an alias in a message that the broker drops without a word may stay unknown to it."""
         retain = outgoing.retain and self._can_retain
         try:
             packet = publish(outgoing.topic, outgoing.payload, 0, retain, outgoing.properties)
@@ -178,6 +179,8 @@ class Link:
             return
         self._unproven.sent(outgoing)
         self._put(packet)
+        if not self._unproven.quick:
+            self._client.ask()
 
     def _put(self, packet: bytes) -> None:
         """Into the buffer; all that comes in this turn of the event loop leaves it in one call of the system."""
