@@ -151,8 +151,9 @@ class Encoder:
                 head = b'{"boot":"%b","seq":%d,"ts":%d,"dur":%d,"hist":false,%b"tags":{' % (
                     self._boot.encode(), seq, start_ms, length_ms, late,
                 )  # fmt: skip
-                rows[0] = rows[0][1:]
-                payload = b"".join((head, *rows, b"}}"))
+                rows[0] = head + rows[0][1:]
+                rows.append(b"}}")
+                payload = b"".join(rows)
                 messages.append(Message(topics[device], self._boot, seq, lane, start_ms, start_ms + length_ms, payload))
         return messages
 

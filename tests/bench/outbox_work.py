@@ -6,7 +6,6 @@ Each prints one JSON object. The messages are real ones: windows of one second o
 import asyncio
 import json
 import os
-import shutil
 import sqlite3
 import sys
 import time
@@ -20,21 +19,14 @@ import uvloop
 
 from gateway.core.clock import SystemClock
 from gateway.core.messages import Lane, Message
-from gateway.core.ports import Delivery
-from gateway.encoding.layouts import DeviceLayout
 from gateway.outbox.coding import checksum
 from gateway.outbox.schema import VERSION
-from gateway.runtime.publisher import Publisher
-from gateway.sinks.mqtt.client import MqttClient
-from gateway.sinks.mqtt.config import MqttConfig
 from tests.bench.pipeline import Plant
-from tests.support.mosquitto import Mosquitto
-from tests.support.outbox_parts import NOW_NS, ManualClock, Rig, until
+from tests.support.outbox_parts import NOW_NS, Rig
 
 DEVICES = 100
 HOUR_S = 3600
 OFFLINE_S = 60
-GROWTH_S = 120
 ROWS = 1_000_000
 
 
@@ -106,95 +98,6 @@ async def plain(folder: Path) -> dict[str, float]:
         return {"bytes": written_bytes() - before, "seconds": OFFLINE_S}
 
 
-class _Online:
-    """A status that never changes."""
-
-    def current(self) -> tuple[str, bytes]:
-        return "bench/status", b"{}"
-
-    async def changed(self) -> None:
-        await asyncio.Event().wait()
-
-
-async def drain(folder: Path) -> dict[str, float]:
-    """A backlog from disk through the publisher to mosquitto, while a hundred live messages come every second."""
-    source = windows(time.time_ns())
-    filling = ManualClock()
-    async with Rig(folder / "o.db", compress=True, clock=filling) as rig:
-        for messages in islice(source, GROWTH_S):
-            for message in messages:
-                rig.outbox.put(message)
-            await rig.commit()
-    binary = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    assert binary, "mosquitto is needed: make servers"
-    broker = Mosquitto(binary, folder)
-    await broker.start("max_queued_messages 1000000")
-    try:
-        async with Rig(folder / "o.db", compress=True, boot="b2", clock=SystemClock()) as rig:
-            return await _drained(rig, broker.url, source)
-    finally:
-        broker.kill()
-
-
-async def _drained(rig: Rig, url: str, source: Iterator[list[Message]]) -> dict[str, float]:
-    outbox = rig.outbox
-    backlog = outbox.stats.messages
-    put_at: dict[tuple[str, int], float] = {}
-    delays: list[float] = []
-    acked, end = outbox.ack, asyncio.get_running_loop().create_future()
-    left = backlog
-
-    def ack(delivery: Delivery) -> None:
-        nonlocal left
-        message = delivery.message
-        if delivery.live:
-            delays.append(time.monotonic() - put_at.pop((message.topic, message.seq)))
-        else:
-            left -= 1
-            if not left and not end.done():
-                end.set_result(time.monotonic())
-        acked(delivery)
-
-    outbox.ack = ack  # type: ignore[method-assign]
-
-    async def live() -> None:
-        while True:
-            for message in next(source):
-                put_at[message.topic, message.seq] = time.monotonic()
-                outbox.put(message)
-            await asyncio.sleep(1)
-
-    config = MqttConfig(url=url)
-    publisher = Publisher(
-        MqttClient(config),
-        outbox,
-        SystemClock(),
-        in_flight=config.in_flight,
-        ack_timeout_s=config.timeout / 1e9,
-        layout=DeviceLayout(),
-        status=_Online(),
-        set_live=outbox.set_live,
-    )
-    carrying = asyncio.create_task(publisher.run())
-    await until(lambda: publisher.acked, "the first message is through")
-    began, cpu = time.monotonic(), time.process_time()
-    producing = asyncio.create_task(live())
-    ended = await asyncio.wait_for(end, 120)
-    cpu = time.process_time() - cpu
-    await until(lambda: not put_at, "the live messages are through")
-    for task in (producing, carrying):
-        task.cancel()
-    await asyncio.gather(producing, carrying, return_exceptions=True)
-    return {
-        "backlog": backlog,
-        "seconds": ended - began,
-        "cpu": cpu,
-        "live": len(delays),
-        "live_delay_ms": max(delays) * 1e3,
-        "memory_mb": memory_mb(),
-    }
-
-
 def build(path: Path, rows: int) -> None:
     """A backlog of small windows as the outbox would have written it, in one transaction."""
     payload = b'{"boot":"b0","seq":1,"ts":1790000000000,"dur":1000,"hist":false,"tags":{"temp":{"n":10,"mean":23.45}}}'
@@ -251,7 +154,7 @@ async def start(folder: Path) -> dict[str, float]:
     }
 
 
-WORKS = {work.__name__: work for work in (online, offline, plain, drain, start)}
+WORKS = {work.__name__: work for work in (online, offline, plain, start)}
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the gateway does
