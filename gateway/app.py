@@ -47,6 +47,7 @@ _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
 _FIND_S = 30.0
 _NAMED = 3
+_MOST_RECEIVED_BYTES = 1 << 20  # commands and states of hosts are small
 
 
 def new_boot(clock: Clock) -> str:
@@ -87,7 +88,12 @@ class Gateway:
         queue = Observed(self.outbox, node.observe) if node else self.outbox
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
         will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
-        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=_will_of(node) if node else will)
+        self.client = MqttClient(
+            root.mqtt,
+            client_id=f"gateway-{root.name}",
+            will=_will_of(node) if node else will,
+            most_received=_MOST_RECEIVED_BYTES,
+        )
         self._aside: Callable[[], Mapping[str, str]] = lambda: node.aside.reasons if node else {}
         self.publisher = Publisher(
             self.client,
@@ -152,7 +158,7 @@ class Gateway:
                 pipeline = tasks.create_task(self.pipeline.run(), name="pipeline")
                 sources = [tasks.create_task(s.run(), name=f"source {n}") for n, s in enumerate(self.supervisors)]
                 stats_s = self.settings.root.publish.stats / 1e9
-                telemetry = publish_stats(self.sources, self.encoder, self.outbox, self.clock, stats_s)
+                telemetry = publish_stats(self.sources, self._stats, self.encoder, self.outbox, self.clock, stats_s)
                 sources.append(tasks.create_task(telemetry, name="telemetry"))
                 sources.append(tasks.create_task(self.certificates.run(), name="certificates"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(self._describe), name="watchdog")
@@ -174,6 +180,19 @@ class Gateway:
         finally:
             await self.outbox.close(clean=orderly)
         log.info("stopped")
+
+    def _stats(self) -> dict[str, float | str]:
+        """What the gateway says of itself: counted since the start, what waits, days until certificates end."""
+        publisher = self.publisher
+        return {
+            "connects": publisher.connects,
+            "sent": publisher.sent,
+            "acked": publisher.acked,
+            "refused": publisher.refused,
+            "released": publisher.released,
+            "waiting": self.outbox.stats.messages,
+            **self.certificates.days_left(),
+        }
 
     def _announce(self) -> None:
         """Events of the start: which configuration runs, and which runs before ended in a crash."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli.output import Output, listing
+from gateway.cli.output import Output, listing, patience
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.sourcekind import DeviceEntry
@@ -23,7 +23,8 @@ from gateway.settings import Settings, load
 def check_config(folder: Path) -> int:
     """Print what would be read and published, or every problem; returns the exit code."""
     try:
-        settings = load(folder)
+        with patience(f"reading {escape(str(folder))}"):
+            settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
@@ -39,7 +40,7 @@ def check_config(folder: Path) -> int:
 
 
 def _devices(settings: Settings) -> Table:
-    numbers = ("tags", "with limits", "with detector")
+    numbers = ("tags", "limits", "detectors")
     table = listing("device", "protocol", "connection", *numbers, right=numbers)
     for kind, entry in zip(settings.kinds, settings.entries, strict=True):
         policies = settings.policies[entry.first_tag : entry.first_tag + len(entry.tags)]
@@ -81,7 +82,8 @@ def _print_contract(console: Output, settings: Settings, topics: Topics, windows
         _print_numbers(console, settings, config, topics, windows, device)
         console.print(f"  {escape(topics.event(device))}  (at once)")
         console.print(f"  {escape(topics.stats(device))}  (counters, every {root.publish.stats / 1e9:g} s)")
-    console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)\n")
+    console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)")
+    console.print(f"  {escape(topics.stats(None))}  (deliveries, certificates, every {root.publish.stats / 1e9:g} s)\n")
 
 
 def _print_numbers(

@@ -84,7 +84,7 @@ def _place(topic: str, root: str) -> tuple[str, str, Kind]:
     if kind is None or len(names) not in (_GATEWAY_LEVELS, _DEVICE_LEVELS) or not all(names):
         raise Foreign("foreign topic")
     device = names[1] if len(names) == _DEVICE_LEVELS else ""
-    if (kind == "status" and device) or (kind not in ("status", "event") and not device):
+    if (kind == "status" and device) or (kind not in ("status", "event", "stats") and not device):
         raise Foreign("foreign topic")
     return names[0], device, kind
 

@@ -51,11 +51,13 @@ class Row:
 class Report:
     """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance. losses: messages that
     loss records have told of, by cause. silent: rows of which nothing has come since the subscriber was away and the
-    broker kept nothing for it, so that their last number is not known."""
+    broker kept nothing for it, so that their last number is not known. fleeting: rows that come at QoS 0, of which brokers
+    keep nothing for those who are away."""
 
     rows: tuple[Row, ...]
     losses: Mapping[str, int] = field(default_factory=dict)
     silent: int = 0
+    fleeting: int = 0
 
     @property
     def complete(self) -> bool:
@@ -83,14 +85,18 @@ class Ledger:
         self._unclean: dict[str, int] = {}
         self._losses: Counter[str] = Counter()
 
-    def take(self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False) -> None:
-        """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out."""
+    def take(
+        self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False, fleeting: bool = False
+    ) -> None:
+        """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out.
+        fleeting: it came at QoS 0."""
         boot, seq = payload.get("boot"), payload.get("seq")
         if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
             return
         hist = payload.get("hist") is True
         marked = dup or hist
         track = self._tracks.setdefault((topic, boot), Track())
+        track.fleeting = fleeting
         if (part := _part(payload)) is not None:
             parts = track.part(seq, part, marked)
             if parts is None:
@@ -120,7 +126,8 @@ class Ledger:
         """The proof as of now."""
         tracks = sorted((item for item in self._tracks.items() if item[1].begun), key=lambda item: item[0][0])
         silent = sum(track.settle() for _, track in tracks)
-        return Report(tuple(self._row(topic, boot, track) for (topic, boot), track in tracks), dict(self._losses), silent)
+        rows = tuple(self._row(topic, boot, track) for (topic, boot), track in tracks)
+        return Report(rows, dict(self._losses), silent, sum(track.fleeting for _, track in tracks))
 
     def _loss(self, payload: Mapping[str, Any], *, known: bool) -> None:
         topic, boot = payload.get("topic"), payload.get("of_boot", payload.get("boot"))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.tree import Tree
 
-from gateway.cli.output import Output, listing
+from gateway.cli.output import Output, address_hint, listing
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
@@ -18,7 +18,7 @@ from gateway.core.wording import counted
 from gateway.settings import load
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.endpoints import STRONG
+from gateway.sources.opcua.endpoints import STRONG, Offer
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
@@ -31,7 +31,7 @@ def device(url: str, **keys: object) -> OpcUaDevice:
         return OpcUaDevice.model_validate({"name": "server", "protocol": "opcua", "url": url, **given})
     except ValidationError as error:
         for problem in error.errors():
-            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", err=True)
+            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -49,15 +49,18 @@ def discover(url: str) -> int:
         else:
             shown = fingerprint(chain[0]) if chain else ""
         logins = ", ".join(dict.fromkeys(token.kind for token in offer.tokens))
-        typer.echo(
-            f"{offer.policy} {offer.mode}  {offer.url}\n    application  {offer.application_uri}\n    login        {logins}"
-        )
-        typer.echo(f"    certificate  {shown}")
+        typer.echo(f"{_security(offer)}  {offer.url}\n    application  {offer.application_uri}\n    login        {logins}")
+        if shown:
+            typer.echo(f"    certificate  {shown}")
     kinds = {token.kind for offer in offers for token in offer.tokens}
     login = "" if "anonymous" in kinds else " --username NAME"
     secure = "" if {offer.policy for offer in offers} & set(STRONG) else " --security none"
     typer.echo(f"next: gateway browse {url}{login}{secure}", err=True)
     return 0
+
+
+def _security(offer: Offer) -> str:
+    return "no security" if offer.policy == "None" else f"{offer.policy} {offer.mode}"
 
 
 def entry(**keys: object) -> Browse:
@@ -88,7 +91,8 @@ def find(folder: Path, name: str) -> int:
     configs = {entry.config.name: entry.config for entry in settings.entries if isinstance(entry.config, OpcUaDevice)}
     browsing = [one.name for one in configs.values() if one.browse]
     if name not in browsing:
-        typer.echo(f"no device {name!r} with browse: is configured; there are: {', '.join(browsing) or 'none'}", err=True)
+        there = f"no device {name!r} with browse: is configured; there are: {', '.join(browsing) or 'none'}"
+        typer.echo(there + address_hint(name, "opc.tcp"), err=True)
         return EXIT_CONFIG
     change = _run(ask(configs[name], SystemClock()))
     if change is None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,11 @@ from rich.table import Table
 
 EXIT_UNWRITABLE = 1
 _WIDEST = 10_000
+
+
+def address_hint(what: str, scheme: str) -> str:
+    """The end of a sentence about a device that is not configured, where it looks like an address."""
+    return f"; an address is written {scheme}://{what}" if ":" in what or "." in what else ""
 
 
 def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Table:
@@ -46,6 +52,24 @@ class Output(Console):
         self.width = max(before, table.__rich_measure__(self, self.options).maximum)
         self.print(table)
         self.width = before
+
+
+@contextmanager
+def patience(text: str, after_s: float = 1.0) -> Iterator[None]:
+    """On a terminal: say what takes so long, once it does. Nothing elsewhere."""
+    console = Output(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    status = console.status(text)
+    timer = threading.Timer(after_s, status.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
 
 
 def hush() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from gateway.cli.output import Output, listing
+from gateway.cli.output import Output, listing, patience
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.wording import counted
@@ -16,7 +16,8 @@ from gateway.sources.modbus.load import TOO_MUCH, ConnectionLoad, connection_loa
 def print_plan(folder: Path, answer_s: float) -> int:
     """Print the plan of every Modbus connection; returns the exit code."""
     try:
-        settings = load(folder)
+        with patience(f"reading {escape(str(folder))}"):
+            settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG

@@ -69,7 +69,7 @@ class Reading:
             self._settled_at = math.inf
             self._ledger.settled()
         for topic, body in proofs:
-            self._ledger.take(topic, body, dup=message.dup, retained=message.retain)
+            self._ledger.take(topic, body, dup=message.dup, retained=message.retain, fleeting=message.qos == 0)
         if self._json:
             _print_json(message, {"payload": incoming.body})
         elif not self._quiet:
@@ -80,7 +80,7 @@ class Reading:
         """The subscription had no connection for a while."""
         self.tally.was_away(absence)
         self._ledger.was_away(kept=absence.kept)
-        self._nodes.was_away(kept=absence.kept)
+        self._nodes.was_away()
         self._settled_at = self.tally.now() + _SETTLING_S
 
     def _parsed(self, message: Received) -> tuple[Incoming | None, Sequence[Proof]]:

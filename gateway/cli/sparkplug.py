@@ -72,12 +72,12 @@ class Nodes:
     def __init__(self) -> None:
         self._nodes: dict[tuple[str, str], _Node] = {}
 
-    def was_away(self, *, kept: bool) -> None:
-        """The subscriber was disconnected until now. What was not kept may have been a birth: no alias is known any more."""
+    def was_away(self) -> None:
+        """The subscriber was disconnected until now. Brokers keep nothing of QoS 0, and what is missing may be a birth: no
+        alias is known any more."""
         for node in self._nodes.values():
             node.ahead = bool(node.last)
-            if not kept:
-                node.names.clear()
+            node.names.clear()
 
     def take(self, topic: str, payload: bytes, *, dup: bool = False) -> tuple[Incoming | None, Sequence[Proof]]:
         """What to show, and what to enter into the ledger. None for what hosts say. Raises Malformed."""

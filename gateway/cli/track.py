@@ -22,7 +22,8 @@ class Parts:
 class Track:
     """base: the first number received. lost, merged: declared lost, and declared to come merged, as whole spans;
     partly_lost: first, last and cause, with the count. times_ms maps the first number of a received span to the end of that
-    message's time. away: spans in which numbers may have been sent while the subscriber itself was disconnected."""
+    message's time. away: spans in which numbers may have been sent while the subscriber itself was disconnected.
+    fleeting: it comes at QoS 0, which a broker keeps for nobody."""
 
     base: int = 0
     base_ms: int = 0
@@ -35,6 +36,7 @@ class Track:
     times_ms: dict[int, int] = field(default_factory=dict)
     parts: dict[int, Parts] = field(default_factory=dict)
     away: Spans = field(default_factory=Spans)
+    fleeting: bool = False
     duplicates: int = 0
     unexplained: int = 0
     _frontier: int = 0
@@ -87,6 +89,7 @@ class Track:
         the next live one is known only after `settled`."""
         if not self.begun:
             return
+        kept = kept and not self.fleeting
         if not self._frontier:
             self._frontier = max(self.extent(from_start=False)[1], 1)
             self._kept = kept

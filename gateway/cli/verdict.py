@@ -57,6 +57,8 @@ def _line(name: str, columns: Sequence[object]) -> str:
 def proven(report: Report, tally: Tally) -> bool:
     """Whether nothing can be missing without an explanation: every number is there or accounted for, and no message can have
     passed while the subscriber was away."""
+    if tally.absences and report.fleeting:
+        return False
     return bool(report.rows) and report.complete and all(absence.kept for absence in tally.absences)
 
 

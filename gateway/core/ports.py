@@ -54,8 +54,9 @@ class Intake(Protocol):
         """Take values that are no numbers."""
         ...
 
-    def device_state(self, state: DeviceState) -> None:
-        """Take news of a device. `down` makes all its tags unknown from now on."""
+    def device_state(self, state: DeviceState) -> bool:
+        """Take news of a device. `down` makes all its tags unknown from now on. Returns whether the state is another one,
+        and the journal was told."""
         ...
 
     def event(self, event: Event) -> None:

@@ -71,8 +71,8 @@ class Encoder:
         body = ({"late": True} if late else {}) | {"tags": rows}
         return self._document(self._topics.value(device), Lane.SUMMARY, min(times), max(times), body)
 
-    def stats(self, device: int, stats: Mapping[str, float | str], now_ns: int) -> Message:
-        """Counters and measurements of a device's connection."""
+    def stats(self, device: int | None, stats: Mapping[str, float | str], now_ns: int) -> Message:
+        """Counters and measurements of a device's connection, or of the gateway itself."""
         stamp = now_ns // 1_000_000
         return self._document(self._topics.stats(device), Lane.WINDOW, stamp, stamp, {"stats": _finite(stats)})
 

@@ -170,7 +170,8 @@ class Publisher:
             log.warning(
                 "broker connections do not last",
                 in_a_row=self._short,
-                hint="does another gateway with this name, or another client with this client id, use the broker?",
+                hint="does another gateway with this name, or another client with this client id, use the broker? "
+                "Or is it out of memory, or allowed less? Its log says why",
             )
 
     async def _admission(self) -> str:

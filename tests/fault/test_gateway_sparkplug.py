@@ -262,3 +262,37 @@ async def test_with_two_brokers_it_goes_where_the_primary_host_is(tmp_path: Path
             await asyncio.to_thread(there.watch.close)
     finally:
         second.stop()
+
+
+async def test_a_birth_larger_than_the_broker_takes_costs_only_its_device(tmp_path: Path, mosquitto: str) -> None:
+    """The other device flows, an event tells, what the device had to say is declared lost and kept in a file; a broker that
+    takes it gets it."""
+    root = ROOT.replace(", host: scada", "")
+    limit = "max_packet_size 3000"
+    async with running_line(tmp_path, mosquitto, root=root, broker_lines=limit, wide=120, proxied=True) as line:
+        scada = Scada(line)
+        await scada.until("DDATA", 3)
+
+        def events(kind: str) -> list[dict[str, Any]]:
+            told = [m["value"] for name, body in scada.heard() if name == "NDATA" for m in body["metrics"]]
+            return [event for event in map(orjson.loads, filter(None, told)) if event.get("kind") == kind]
+
+        await until(lambda: bool(events("birth")), 20, line.gateway.log()[-1500:])
+        await until(lambda: any(e["topic"].endswith("/wide/window") for e in events("loss")), 20, "loss records")
+        (birth,) = events("birth")
+        assert (birth["device"], birth["state"], birth["severity"]) == ("wide", "refused", 700)
+        assert "the broker takes at most" in birth["reason"]
+        refused = [orjson.loads(text) for text in (tmp_path / "outbox.db.refused.jsonl").read_bytes().splitlines()]
+        assert {message["topic"].split("/")[3] for message in refused} == {"wide"}
+        births = [m.topic for m in line.subscriber.of("") if "/DBIRTH/" in m.topic]
+        assert set(births) == {DEVICE.format("DBIRTH")}
+        scada.prove()
+        line.proxy.refuse = True
+        line.proxy.cut()
+        await asyncio.to_thread(line.broker.stop)
+        await line.broker.start("max_queued_messages 100000")
+        await until(lambda: "as sub-" in line.broker.log().rpartition("starting")[2], 20, "the watcher is back")
+        await until(lambda: "SUBACK" in line.broker.log().rpartition("as sub-")[2], 20, "and has subscribed")
+        line.proxy.refuse = False
+        await until(lambda: any(m.topic.endswith("/wide") for m in line.subscriber.of("")), 40, "it is born")
+        await until(lambda: any("/DDATA/test/wide" in m.topic for m in line.subscriber.of("")), 20, "and heard")

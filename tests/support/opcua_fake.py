@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 
 import numpy as np
@@ -61,7 +61,8 @@ class FakeClock:
 class FakeConnection:
     """`Connection` to a server that lives in this object.
 
-    refused: status by node for `add_items`. numbers: value by node for `read`. `publish` queues what `next_values` gives.
+    refused: status by node for `add_items`. unlabelled: nodes whose labels are not told. numbers: value by node for `read`.
+    `publish` queues what `next_values` gives.
     on_add: told the rows of `add_items`.
     """
 
@@ -73,9 +74,13 @@ class FakeConnection:
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
+        self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
+        self.unlabelled: set[str] = set()
+        self.labels_asked: list[list[int]] = []
         self.added: list[list[int]] = []
         self.reads_s: list[float] = []
+        self.reads_refused = 0
         self.read_takes_s = 0.0
         self.checks = 0
         self.taken = 0
@@ -111,6 +116,9 @@ class FakeConnection:
         self.refreshes += 1
         return True
 
+    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
+        return {one: self.event_names[one] for one in types if one in self.event_names}
+
     async def next_values(self) -> DataValues:
         what = await self._published.get()
         if isinstance(what, Exception):
@@ -134,8 +142,10 @@ class FakeConnection:
             )
         ]
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
-        return [self.labels_of.get(item.node, {}) for item in items]
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
+        self.labels_asked.append([item.row for item in items])
+        refused = self.refused.keys() | self.unlabelled
+        return [None if item.node in refused else self.labels_of.get(item.node, {}) for item in items]
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         if isinstance(self.found, Exception):
@@ -147,10 +157,11 @@ class FakeConnection:
             raise self.failure
         return self.stands
 
-    async def check(self) -> None:
+    async def check(self) -> int:
         self.checks += 1
         if self.failure:
             raise self.failure
+        return self.reads_refused
 
     async def revive(self) -> bool:
         if self.failure:

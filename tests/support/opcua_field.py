@@ -52,9 +52,10 @@ class Field:
             (self.past_texts if block.history else self.texts)[tag].append(value)
         self._told.set()
 
-    def device_state(self, state: DeviceState) -> None:
+    def device_state(self, state: DeviceState) -> bool:
         self.states.append(state)
         self._told.set()
+        return True
 
     def event(self, event: Event) -> None:
         self.events.append(event)
@@ -73,9 +74,9 @@ class Field:
                 await self._told.wait()
 
     async def until_fresh(self, tag: int = 0, deadline_s: float = 60.0) -> None:
-        """Wait for one more value of a tag."""
-        count = len(self.values[tag])
-        await self.until(lambda: len(self.values[tag]) > count, deadline_s)
+        """Wait for one more value of a tag, or until it is known again."""
+        count = len(self.values[tag]) + len(self.again[tag])
+        await self.until(lambda: len(self.values[tag]) + len(self.again[tag]) > count, deadline_s)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -156,6 +157,13 @@ class NodeServer:
         assert self._process is not None
         self._process.kill()
         await self._process.wait()
+
+    async def starve(self, for_s: float) -> None:
+        """Let it have no CPU for a while; its sockets stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(for_s)
+        self._process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> None:
         """End it in order if it still runs."""

@@ -10,8 +10,8 @@ from gateway.sinks.mqtt.brokers import Brokers
 from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.dial import Dialer
-from gateway.sinks.mqtt.engine import Engine
-from gateway.sinks.mqtt.link import LARGEST_PACKET_BYTES, Link
+from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Engine
+from gateway.sinks.mqtt.link import Link
 from gateway.sinks.mqtt.packing import pack
 from gateway.sinks.mqtt.reasons import unreachable
 from gateway.sinks.mqtt.traffic import Outgoing, Received, Will
@@ -41,14 +41,17 @@ class MqttClient:
         *,
         client_id: str = "",
         will: Will | Callable[[], Will] | None = None,
+        most_received: int = LARGEST_PACKET_BYTES,
         resume: bool = False,
     ) -> None:
         """client_id: used where the configuration has none; empty lets the broker choose. will: one, or a new one for each
-        CONNECT: called on the event loop when the wire stands. resume: take what a kept session brings (else: only what was
-        subscribed on this connection)."""
+        CONNECT: called on the event loop when the wire stands. most_received: bytes of the largest packet that is taken; a
+        larger one ends the connection. resume: take what a kept session brings (else: only what was subscribed on this
+        connection)."""
         self._config = config
         self._client_id = config.client_id or client_id
         self._will = will
+        self._most_received = most_received
         self._resume = resume
         self._timeout_s = config.timeout / 1e9
         self._link: Link | None = None
@@ -85,7 +88,12 @@ class MqttClient:
         try:
             async with asyncio.timeout(self._timeout_s):
                 connected = await self._dialer.dial(lambda: connect_wire(address, self._config.tls, self._timeout_s))
-                link = Link(self._engine(connected), topic_aliases=self._config.topic_aliases, resume=self._resume)
+                link = Link(
+                    self._engine(connected),
+                    topic_aliases=self._config.topic_aliases,
+                    most_received=self._most_received,
+                    resume=self._resume,
+                )
                 await link.start()
         except TimeoutError:
             raise self._silence(address, link) from None
@@ -97,7 +105,7 @@ class MqttClient:
     def _engine(self, connected: Connected) -> Engine:
         try:
             will = self._will() if callable(self._will) else self._will
-            return Engine(connected, self._config, self._client_id, will)
+            return Engine(connected, self._config, self._client_id, will, self._most_received)
         except BaseException:
             connected.wire.close()
             raise

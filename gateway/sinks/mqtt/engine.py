@@ -18,6 +18,7 @@ from gateway.sinks.mqtt.traffic import Will
 from gateway.sinks.mqtt.wire import Connected
 
 _properties: Any = Properties  # its constructor has no types
+LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
 _SECOND_NS = 1_000_000_000
 _WITH_WILL = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04)
 
@@ -29,8 +30,10 @@ class Engine(mqtt.Client):
     alive, and gives out packet ids.
     """
 
-    def __init__(self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None) -> None:
-        """Nothing here blocks."""
+    def __init__(
+        self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None, most_received: int
+    ) -> None:
+        """Nothing here blocks. most_received: the largest packet to be taken, which MQTT 5 tells the broker (3.1.2.11.4)."""
         v5 = config.version == "5"
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -58,8 +61,16 @@ class Engine(mqtt.Client):
             self.username_pw_set(config.username, config.password.get_secret_value() or None)
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = config.session_expiry // _SECOND_NS
+        if most_received < LARGEST_PACKET_BYTES:
+            properties.MaximumPacketSize = most_received
         clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
         self.connect("-", 1, self._keepalive_s, clean_start=clean, properties=properties if v5 else None)
+
+    @property
+    def incoming_bytes(self) -> int:
+        """What the packet that is being read claims to have."""
+        length: int = self._in_packet["remaining_length"]
+        return length
 
     def ask(self) -> None:
         """Send a PINGREQ now."""
@@ -117,12 +128,18 @@ class Engine(mqtt.Client):
         return found
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """A PUBACK that came in pieces."""
+        """A PUBACK that came in pieces. PUBREC and PUBCOMP belong to QoS 2, which is never used: paho would take them for
+        acknowledgements."""
+        if cmd != "PUBACK":
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
         try:
             self.on_acknowledged(*acknowledgement(self._in_packet["packet"]))
         except ValueError:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _create_socket(self) -> Any:
         """Called by paho in `connect`; the name and port given there mean nothing."""

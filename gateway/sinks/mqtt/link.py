@@ -13,14 +13,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.sinks.mqtt.aliases import Aliases
-from gateway.sinks.mqtt.engine import Complaint, Engine, hang_up, name_of
+from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up, name_of
 from gateway.sinks.mqtt.packets import publish
 from gateway.sinks.mqtt.reasons import refusal, spell
 from gateway.sinks.mqtt.traffic import Outgoing, Received, end
+from gateway.sinks.mqtt.unproven import Unproven
 
 _MOST_WAITING = 10_000
 _MOST_RECEIVED = 10_000
-LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
 _OVERHEAD_BYTES = 16  # fixed header 5, topic length 2, packet id 2, properties' length 4, topic alias 3
 _UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
 
@@ -29,13 +29,21 @@ class Link:
     """One connection, from a connected socket to its end. Everything here happens on the event loop; the thread that
     made the connection is over by then."""
 
-    def __init__(self, client: Engine, *, topic_aliases: bool, resume: bool = False) -> None:
+    def __init__(
+        self,
+        client: Engine,
+        *,
+        topic_aliases: bool,
+        most_received: int = LARGEST_PACKET_BYTES,
+        resume: bool = False,
+    ) -> None:
         """resume: take what a kept session brings before anything is subscribed here."""
         self._loop = asyncio.get_running_loop()
         self._client = client
         self._wire = client.wire
         self.certificate = client.certificate
         self._may_alias = topic_aliases
+        self._most_received = most_received
         self._aliases: Aliases | None = None
         self._subscribed = resume
         self.resumed = False
@@ -43,9 +51,7 @@ class Link:
         self.gone: asyncio.Future[str] = self._loop.create_future()
         self._sent: dict[int, Outgoing] = {}  # by packet id
         self._waiting: deque[Outgoing] = deque()
-        self._unproven: deque[Outgoing] = deque()  # sent at QoS 0, oldest first
-        self._asked: deque[int] = deque()  # for each PINGREQ without its PINGRESP: how many of them it is sent after
-        self._unasked = 0  # the newest of them, that no PINGREQ was sent after yet
+        self._unproven = Unproven()
         self._subscribing: dict[int, asyncio.Future[None]] = {}
         self._received: deque[Received] = deque()
         self._arrival = asyncio.Event()
@@ -73,7 +79,7 @@ class Link:
         client.on_acknowledged = self._on_acknowledged
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_ping, client.on_pong = self._on_ping, self._on_pong
+        client.on_ping, client.on_pong = self._unproven.asked, self._unproven.answered
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
         self._watch_reads(True)
@@ -162,17 +168,15 @@ class Link:
         return packet_id
 
     def _send_unnumbered(self, outgoing: Outgoing) -> None:
-        """QoS 0 has no acknowledgement. But the broker reads what comes over a connection in order, so the answer to a
-        PINGREQ says that it has read all before it; `_write` sends one after each batch, in the same call of the system.
-        Topics go in full: an alias in a message that the broker drops without a word may stay unknown to it."""
+        """At QoS 0; `_write` sends a PINGREQ after each batch, in the same call of the system. Topics go in full: an alias
+        in a message that the broker drops without a word may stay unknown to it."""
         retain = outgoing.retain and self._can_retain
         try:
             packet = publish(outgoing.topic, outgoing.payload, 0, retain, outgoing.properties)
         except ValueError as error:
             outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
             return
-        self._unproven.append(outgoing)
-        self._unasked += 1
+        self._unproven.sent(outgoing)
         self._put(packet)
 
     def _put(self, packet: bytes) -> None:
@@ -196,6 +200,8 @@ class Link:
             return
         if not self._read_acknowledgements():
             self._client.loop_read()
+        if self._fd >= 0 and self._client.incoming_bytes > self._most_received:
+            self.drop(f"the broker sends {self._client.incoming_bytes} bytes in one packet, more than {self._most_received}")
         if self._fd >= 0 and self._wire.unsent:
             self._write()  # the answer to a WebSocket's ping
         if len(self._received) >= _MOST_RECEIVED:
@@ -220,7 +226,7 @@ class Link:
         self._flushing = False
         if self._fd < 0:
             return
-        if self._unasked:
+        if self._unproven.unasked:
             self._client.ask()
         self._client.loop_write()
         self._flush()
@@ -275,21 +281,11 @@ class Link:
         lost = NotConnected(reason)
         for future in (self._accepted, *self._subscribing.values()):
             end(future, lost)
-        for outgoing in (*self._sent.values(), *self._waiting, *self._unproven):
+        for outgoing in (*self._sent.values(), *self._waiting):
             outgoing.fail(lost)
         self._sent.clear()
         self._waiting.clear()
-        self._unproven.clear()
-        self._asked.clear()
-
-    def _on_ping(self) -> None:
-        self._asked.append(self._unasked)
-        self._unasked = 0
-
-    def _on_pong(self) -> None:
-        """One that nobody asked for proves nothing."""
-        for _ in range(self._asked.popleft() if self._asked else 0):
-            end(self._unproven.popleft().future, None)
+        self._unproven.fail(lost)
 
     def _on_socket_close(self, *_: object) -> None:
         self._unwatch()
@@ -301,7 +297,7 @@ class Link:
         self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._finish(f"the broker refuses: {spell(code.value, code.getName())}")
+            self._finish(f"the broker refuses: {spell(code.value, code.getName())}{_elsewhere(properties)}")
             return
         self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
@@ -315,9 +311,11 @@ class Link:
         elif not self._accepted.done():
             self._accepted.set_result(None)
 
-    def _on_disconnect(self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, _p: object) -> None:
+    def _on_disconnect(
+        self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
         if flags.is_disconnect_packet_from_server:
-            reason = f"the broker disconnects: {spell(code.value, code.getName())}"
+            reason = f"the broker disconnects: {spell(code.value, code.getName())}{_elsewhere(properties)}"
         elif code.value == _KEEPALIVE_TIMEOUT:
             reason = "no sign of life from the broker within the keep alive"
         elif code.value == _PROTOCOL_ERROR:
@@ -356,3 +354,9 @@ class Link:
             return
         self._received.append(Received(topic, bytes(message.payload), message.qos, message.retain, message.dup))
         self._arrival.set()
+
+
+def _elsewhere(properties: Properties | None) -> str:
+    """Where the broker sends us (MQTT 5.0, 4.13): told and not followed, for it would lead the password to anywhere."""
+    reference = getattr(properties, "ServerReference", "")
+    return f"; it refers to {reference!r}, to be set in mqtt.url" if reference else ""

@@ -20,6 +20,7 @@ from gateway.core.fields import (
     duration_ns,
 )
 from gateway.sources.opcua.browsing import Browse
+from gateway.sources.opcua.eventfield import parse_event_field
 from gateway.sources.opcua.filters import Deadband, Trigger, parse_deadband
 from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND, DEFAULT_KEPT
 from gateway.sources.opcua.notation import NodeText
@@ -81,13 +82,7 @@ _TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "integer"]})
 
 
 def _field_path(text: str) -> str:
-    """A browse path below an event: names joined by /, each with its namespace index where that is not 0."""
-    for name in text.split("/"):
-        index, colon, rest = name.partition(":")
-        if not name.strip() or (colon and not (index.isdecimal() and rest)):
-            raise ValueError(
-                f"{text!r} is no field of an event; expected for instance SourceNode, 2:Batch or ActiveState/Id"
-            )
+    parse_event_field(text)
     return text
 
 
@@ -99,7 +94,7 @@ class OpcUaEvents(ConfigModel):
     severity: Annotated[int, Field(ge=1, le=1000)] = 1
     """Only events of at least this severity, 1 to 1000."""
     fields: tuple[Annotated[str, AfterValidator(_field_path)], ...] = ()
-    """Further fields of the events, as browse paths: 2:Batch, ActiveState/Id."""
+    """Further fields of the events, as browse paths: ActiveState/Id, 2:Batch, {http://acme.com/line}Batch."""
 
     @model_validator(mode="after")
     def _fields_differ(self) -> "OpcUaEvents":

@@ -1,6 +1,6 @@
 """The seam between this source and its protocol library: columns of data values and a few calls."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -84,13 +84,14 @@ def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
 class DataValues:
     """One answer or notification. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time
     when it answered, 0 where it does not say. lost: notifications that are missing before this one. events: what else came
-    with it."""
+    with it. refused: the status with which the service was refused as a whole, which says nothing of single nodes."""
 
     columns: ValueColumns
     received_ns: int
     server_clock_ns: int
     lost: int = 0
     events: Sequence[EventFields] = ()
+    refused: int = 0
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -163,6 +164,10 @@ class Connection(Protocol):
         """Have the server repeat all conditions that matter now (Part 9, 5.5.7). False where it does not know how."""
         ...
 
+    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
+        """The names of types of events, by NodeId; nothing of those that have none."""
+        ...
+
     async def next_values(self) -> DataValues:
         """Wait for the next notification of the subscription, oldest first; a keep-alive is one without values.
 
@@ -174,8 +179,9 @@ class Connection(Protocol):
         """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
         ...
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
-        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, or unknown."""
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
+        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, None for one of which
+        the server would not say: ask again."""
         ...
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
@@ -202,8 +208,9 @@ class Connection(Protocol):
         """What the server says of itself. One that does not say is running, and healthy."""
         ...
 
-    async def check(self) -> None:
-        """Prove that the server answers, and renew what expires. To be called every `check_s` seconds."""
+    async def check(self) -> int:
+        """Prove that the server answers, and renew what expires. To be called every `check_s` seconds. Returns the status
+        with which the server refuses to read at all, 0 while it does not."""
         ...
 
     async def revive(self) -> bool:

@@ -4,12 +4,13 @@ import math
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.sources.opcua.alarms import Alarms
+from gateway.sources.opcua.advice import explained
+from gateway.sources.opcua.alarms import EVENT_TYPE, Alarms
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connection, DataValues
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.reports import EVENTS_LOST, Reports
-from gateway.sources.opcua.status import is_good, status_name
+from gateway.sources.opcua.status import is_good
 
 EVENTS_RETRY_S: Final = 60.0
 
@@ -34,7 +35,7 @@ class Occurring:
         refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]
         self._due_s = self._clock.monotonic() + EVENTS_RETRY_S if refused else math.inf
         for notifier, status in refused:
-            self._reports.complain(f"events of {notifier} are refused: {status_name(status)}", 1)
+            self._reports.complain(f"events of {notifier} are refused: {explained(status)}", 1)
         if len(refused) < len(wanted):
             await connection.refresh_conditions()
 
@@ -47,9 +48,12 @@ class Occurring:
         """The events that came with values."""
         if not values.events:
             return
+        types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}
+        names = await connection.event_types([one for one in types if isinstance(one, str)])
         off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
         for given in values.events:
-            for event in self._alarms.take(given, values.received_ns, abs(off_ns) <= self._config.clock_tolerance):
+            is_right = abs(off_ns) <= self._config.clock_tolerance
+            for event in self._alarms.take(given, values.received_ns, is_right, names):
                 self._reports.statistics.events += 1
                 self._inbox.report(event)
         if self._alarms.lost:

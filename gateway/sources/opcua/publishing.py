@@ -72,7 +72,8 @@ class Publishing:
         self._traffic = traffic
         self._name = name
         self._in_flight = IN_FLIGHT
-        self._requests: set[asyncio.Task[None]] = set()
+        self._requests: dict[asyncio.Task[None], int] = {}
+        self._count = 0
         self._numbering: dict[int, Numbering] = defaultdict(Numbering)
         self._acks: list[tuple[int, int]] = []
         self._waiting: deque[Notification] = deque()
@@ -98,17 +99,24 @@ class Publishing:
 
     async def close(self) -> None:
         """Forget the requests in flight."""
-        requests, self._requests = self._requests, set()
+        requests, self._requests = self._requests, {}
         for task in requests:
             task.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
 
     async def _wait(self) -> None:
         while len(self._requests) < self._in_flight:
-            self._requests.add(asyncio.create_task(self._request(), name=f"opcua publish {self._name}"))
-        done, self._requests = await asyncio.wait(self._requests, return_when=asyncio.FIRST_COMPLETED)
+            self._count += 1
+            self._requests[asyncio.create_task(self._request(), name=f"opcua publish {self._name}")] = self._count
+        done, _ = await asyncio.wait(self._requests, return_when=asyncio.FIRST_COMPLETED)
+        newest = max(self._requests.pop(task) for task in done)
         errors = [error for task in done if (error := task.exception())]
         self._failure = errors[0] if errors else None
+        # Servers answer the oldest request first (Part 4, 5.13.5): one that was passed by so many will not be answered.
+        for task in [task for task, number in self._requests.items() if number <= newest - IN_FLIGHT]:
+            del self._requests[task]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _request(self) -> None:
         acks, self._acks = self._acks, []

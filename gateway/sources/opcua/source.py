@@ -12,6 +12,7 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
@@ -24,7 +25,7 @@ from gateway.sources.opcua.occurring import Occurring
 from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.redundancy import Servers
 from gateway.sources.opcua.repeats import Repeats
-from gateway.sources.opcua.reports import LOST, OVERRUN, Reports
+from gateway.sources.opcua.reports import LOST, OVERRUN, READ_REFUSED, Reports
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
 from gateway.sources.opcua.tagging import Tagging
@@ -57,7 +58,6 @@ class OpcUaSource:
         self._items = self._tagging.items
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
         self._connection: Connection | None = None
-        self._left: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._statistics = Statistics()
@@ -118,11 +118,9 @@ class OpcUaSource:
         self._start()
 
     async def _revived(self) -> bool:
-        left = self._left
-        if left is None or not await left.revive():
-            self._left = None
+        self._connection = await self._servers.resume()
+        if self._connection is None:
             return False
-        self._connection, self._left = left, None
         self._inbox.clear()
         self._begin()
         self._reports.tell()
@@ -181,7 +179,7 @@ class OpcUaSource:
             if connection is not None:
                 self._statistics.closed(connection.traffic)
                 await connection.close()
-                self._left = connection if connection.left_behind and not self._servers.is_redundant else None
+                self._servers.leave(connection)
                 if self._kept is not None:
                     await self._kept.end(at_last=_is_stopping())
 
@@ -252,7 +250,8 @@ class OpcUaSource:
         """Keep the session alive, retry refused nodes, let old complaints fade."""
         while True:
             await self._clock.sleep(min(CHECK_S, connection.check_s))
-            await connection.check()
+            if refused := await connection.check():
+                self._reports.complain(f"{READ_REFUSED}: {explained(refused)}", 1)
             if self._servers.is_redundant:
                 await self._servers.judge(connection)
             await self._watching.retry(connection)
@@ -270,7 +269,7 @@ class OpcUaSource:
         gaps.settle(now_ns)
         historian = Historian(connection, self._items, self._clock, self._config.history_samples, self._taking.take_past)
         for result in await historian.read(gaps, now_ns - self._config.history_most):
-            if result.nodes:
+            if result.nodes or result.skipped_ns:
                 self._inbox.report(Event("history", self._clock.now_ns(), self._number, None, result.detail()))
 
 

@@ -218,6 +218,31 @@ async def test_close_leaves_no_request_behind(server, publishing):
     assert server.open_requests == 0
 
 
+async def test_a_request_that_was_passed_by_is_replaced(server, publishing):
+    """A server that swallows a request, or its answer, must not starve us of requests in flight."""
+    waits = server.publish_once
+
+    async def swallow(acks):
+        await asyncio.Event().wait()
+
+    server.publish_once = swallow
+    first = asyncio.create_task(publishing.next())
+    await settle()
+    first.cancel()
+    server.publish_once = waits
+    assert server.open_requests == 0
+    for task in list(publishing._requests)[1:]:  # two of the three had their answers after all
+        task.cancel()
+        del publishing._requests[task]
+    for _ in range(6):
+        server.say()
+    assert [one.sequence for one in await take(publishing, 6)] == [1, 2, 3, 4, 5, 6]
+    after = asyncio.create_task(publishing.next())
+    await settle()
+    assert server.open_requests == IN_FLIGHT
+    after.cancel()
+
+
 async def test_delays_are_measured_by_both_clocks(server, publishing):
     now_ns = FakeClock().now_ns()
     told = Notification(SUBSCRIPTION, 1, False, now_ns + 2_000_000, now_ns - 30_000_000)
