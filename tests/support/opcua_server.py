@@ -12,6 +12,8 @@ from asyncua import Node, Server, ua
 from asyncua.server.binary_server_asyncio import BinaryServer
 from asyncua.server.event_generator import EventGenerator
 
+from tests.support.opcua_space import quick_servers
+
 READY_S = 60.0
 TYPES = Path(__file__).parents[1] / "node" / "types.NodeSet2.xml"
 """Data types of a server's own, for both servers."""
@@ -37,6 +39,7 @@ class AsyncuaServer:
 
     async def start(self) -> None:
         """Start afresh: all variables are 0."""
+        quick_servers()
         server = Server()
         server.iserver.bind_condition_methods = 500
         await server.init()
