@@ -236,7 +236,8 @@ def _loss(body: Mapping[str, Any]) -> str:
     cause, detail = clean(body.get("cause")), clean(body.get("detail", ""), _LONGEST_TEXT)
     topic = clean(body.get("topic"), 80)
     noun = "message" if body.get("count") == 1 else "messages"
-    return f"{number(body.get('count'))} {noun} of {topic}, seq {first} to {last}: {cause} {detail}".rstrip()
+    merged = f" (merged from {number(body['windows'])})" if "windows" in body else ""
+    return f"{number(body.get('count'))} {noun}{merged} of {topic}, seq {first} to {last}: {cause} {detail}".rstrip()
 
 
 def _rest(body: Mapping[str, Any]) -> str:

@@ -108,6 +108,8 @@ class Encoder:
             "detail": loss.detail,
             "severity": _LOSS_SEVERITY.get(loss.cause, 700),
         }
+        if loss.windows:
+            fields |= {"windows": loss.windows, "from_seq": loss.from_seq}
         stamp = now_ns // 1_000_000
         return self._document(self._topics.event(known), Lane.EVENT, stamp, stamp, fields)
 
@@ -125,6 +127,8 @@ class Encoder:
             end_ms=body["end"],
             cause=body["cause"],
             detail=body["detail"],
+            windows=body.get("windows", 0),
+            from_seq=body.get("from_seq", 0),
         )
 
     def _seq(self, topic: str) -> int:

@@ -33,10 +33,11 @@ class Outbox:
     boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT);
     decode_loss: reads it back, for announcements that the broker refused or that had no room.
     merge: see `Merge`; called in a thread, for old windows when a ceiling is near.
-    report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`; `moved`: the file
-    was deleted or moved and has been written again, whole), `reason`, for the last two `kept` (the file that was set aside),
-    for `damaged` `rescued` (messages read from it into the new file) and `lost` (messages that only it had and that could
-    not be read; None when not known).
+    report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`, `rescued`: the end of what a
+    `damaged` could not say yet; `moved`: the file was deleted or moved and has been written again, whole), `severity`,
+    `reason`, for the last three `kept` (the file that was set aside), for `damaged` and `rescued` how many messages are
+    `rescued` (read from it into the new file), `lost` (only it had them and they cannot be read; None when not known, or not
+    yet) and, of these, `unknown` (in no loss record, because their topics are not known).
     """
 
     def __init__(

@@ -78,6 +78,7 @@ class FakeConnection:
         self.labels_of: dict[str, dict[int, str]] = {}
         self.unlabelled: set[str] = set()
         self.labels_asked: list[list[int]] = []
+        self.leaves: list[bool] = []
         self.added: list[list[int]] = []
         self.reads_s: list[float] = []
         self.reads_refused = 0
@@ -170,8 +171,10 @@ class FakeConnection:
         self.closed = not self.knows_session
         return self.knows_session
 
-    async def close(self) -> None:
+    async def close(self, *, leave: bool = False) -> None:
         self.closed = True
+        self.left_behind = self.left_behind or leave
+        self.leaves.append(leave)
 
 
 def values(

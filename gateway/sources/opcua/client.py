@@ -99,7 +99,6 @@ class AsyncuaConnection:
         self.definitions = Definitions(self.services, self._session.types)
         self._session.learn = self.definitions.learn_missing
         self._channel_opened_s = 0.0
-        self._channel_ends = False
         self._reads = self.services.reads
         self.addresses = Addresses(self.services, clock)
         self._values = ValueReads(self._session, self._reads, self.addresses, clock, register=config.register_nodes)
@@ -225,11 +224,10 @@ class AsyncuaConnection:
         (answer,) = await self.read([_SERVER_STATE])
         self.traffic.round_trip_ms = (self._clock.monotonic() - asked_s) * 1e3
         if self._clock.monotonic() - self._channel_opened_s > self._client.secure_channel_timeout / 2e3:
-            self._channel_ends = True
             with translated("cannot renew the secure channel"):
                 await self._client.open_secure_channel(renew=True)
                 self._client.uaclient.revolve_security_token()
-            self._channel_opened_s, self._channel_ends = self._clock.monotonic(), False
+            self._channel_opened_s = self._clock.monotonic()
         return answer.refused
 
     async def revive(self) -> bool:
@@ -240,7 +238,7 @@ class AsyncuaConnection:
         try:
             with translated(f"cannot connect to {self._config.url}"):
                 await open_channel(self._client, self._config)
-                self._channel_opened_s, self._channel_ends = self._clock.monotonic(), False
+                self._channel_opened_s = self._clock.monotonic()
                 self.has_session = await resume_session(self._client, before, self._config)
         except BaseException as error:
             self.abort()
@@ -255,14 +253,14 @@ class AsyncuaConnection:
         self._publishing.revive()
         return True
 
-    async def close(self) -> None:
-        """See `Connection.close`. A session whose channel could not be renewed is left behind, to be taken over."""
+    async def close(self, *, leave: bool = False) -> None:
+        """See `Connection.close`."""
         await self._publishing.close()
         protocol = self._client.uaclient.protocol
         self.left_behind = self.has_session
         try:
             async with asyncio.timeout(CLOSE_S):
-                if protocol is not None and not protocol.is_closed and not self._channel_ends:
+                if protocol is not None and not protocol.is_closed and not leave:
                     await self._client.uaclient.close_session(True)
                     self.left_behind = False
                 await self._client.close_secure_channel()

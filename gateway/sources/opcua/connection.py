@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask, Times, Values
 from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
 from gateway.sources.opcua.alarms import EventFields
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
@@ -129,6 +130,10 @@ class Standing:
         return self.is_running and self.level >= HEALTHY
 
 
+class Unanswered(NotConnected):
+    """The server does not answer: what it was asked, the end of the session too, may still be done when it wakes up."""
+
+
 class Connection(Protocol):
     """One session with one server, open from `Connect` to `close`. Calls may overlap, but `add_items`, `add_events` and
     `next_values` not with themselves.
@@ -219,8 +224,9 @@ class Connection(Protocol):
         forgotten it; then nothing is open. Raises NotConnected when the server cannot be reached: may be called again."""
         ...
 
-    async def close(self) -> None:
-        """End the session and free the socket, within about two seconds, whatever state they are in. Never raises."""
+    async def close(self, *, leave: bool = False) -> None:
+        """End the session and free the socket, within about two seconds, whatever state they are in. leave: do not end the
+        session, because it shall be taken over. Never raises."""
         ...
 
 

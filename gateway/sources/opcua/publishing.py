@@ -19,6 +19,8 @@ from gateway.sources.opcua.wire import WireError
 log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 3
+_GROW_AFTER: Final = 100
+"""Answers in a row after which one more request is tried where the server once wanted fewer."""
 _BAD_TIMEOUT: Final = 0x800A0000
 _TOO_MANY_PUBLISH_REQUESTS: Final = 0x80780000
 _SERVICE_UNSUPPORTED: Final = 0x800B0000
@@ -72,6 +74,7 @@ class Publishing:
         self._traffic = traffic
         self._name = name
         self._in_flight = IN_FLIGHT
+        self._answered = 0
         self._requests: dict[asyncio.Task[None], int] = {}
         self._count = 0
         self._numbering: dict[int, Numbering] = defaultdict(Numbering)
@@ -125,8 +128,8 @@ class Publishing:
             told = await self._service.publish_once(acks)
         except ServiceFault as fault:
             self._acks += acks
-            if fault.status == _TOO_MANY_PUBLISH_REQUESTS and self._in_flight > 1:
-                self._in_flight -= 1
+            if fault.status == _TOO_MANY_PUBLISH_REQUESTS and (self._in_flight > 1 or self._answered):
+                self._in_flight, self._answered = max(1, self._in_flight - 1), 0
             elif fault.status != _BAD_TIMEOUT:
                 raise NotConnected(f"the subscription is lost: {fault}") from None
         except WireError as error:
@@ -137,6 +140,9 @@ class Publishing:
             raise
         else:
             self._traffic.publish_ms = (self._clock.monotonic() - sent_s) * 1e3
+            self._answered += 1
+            if self._answered >= _GROW_AFTER and self._in_flight < IN_FLIGHT:
+                self._in_flight, self._answered = self._in_flight + 1, 0
             self._receive(told)
 
     def _receive(self, told: Notification) -> None:

@@ -16,7 +16,7 @@ from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import Connect, Connection
+from gateway.sources.opcua.connection import Connect, Connection, Unanswered
 from gateway.sources.opcua.decode import TagColumns
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.inbox import Inbox
@@ -60,6 +60,7 @@ class OpcUaSource:
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
+        self._leaves = self._has_heard = False
         self._statistics = Statistics()
         self._waiting_since: float | None = None
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
@@ -141,6 +142,7 @@ class OpcUaSource:
 
     def _start(self) -> None:
         assert self._connection is not None
+        self._leaves = self._has_heard = False
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
@@ -178,7 +180,7 @@ class OpcUaSource:
         finally:
             if connection is not None:
                 self._statistics.closed(connection.traffic)
-                await connection.close()
+                await connection.close(leave=self._leaves)
                 self._servers.leave(connection)
                 if self._kept is not None:
                     await self._kept.end(at_last=_is_stopping())
@@ -208,6 +210,8 @@ class OpcUaSource:
                     group.create_task(back, name=f"opcua history {self._config.name}")
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
+            # A server that said nothing at all since it was opened is not worth another try with this session.
+            self._leaves = self._has_heard and any(isinstance(one, Unanswered) for one in lost.exceptions)
         finally:
             self._reports.report_losses()
 
@@ -215,7 +219,7 @@ class OpcUaSource:
         while True:
             self._waiting_since = self._clock.monotonic()
             values = await connection.next_values()
-            self._waiting_since = None
+            self._waiting_since, self._has_heard = None, True
             if values.lost:
                 self._reports.lose(LOST, values.lost)
             await self._occurring.take(connection, values)
@@ -228,7 +232,7 @@ class OpcUaSource:
             since = self._waiting_since
             silent_s = 0.0 if since is None else self._clock.monotonic() - since
             if silent_s >= limit_s:
-                raise NotConnected(f"the subscription has been silent for {silent_s:.1f} s")
+                raise Unanswered(f"the subscription has been silent for {silent_s:.1f} s")
             await self._clock.sleep(limit_s - silent_s)
 
     async def _poll(self, connection: Connection, interval_ns: int) -> None:

@@ -193,6 +193,18 @@ async def test_fewer_requests_are_kept_in_flight_where_the_server_wants_fewer(se
     assert (await reader).sequence == 1
 
 
+async def test_a_server_that_wants_fewer_now_and_then_does_not_lose_us(server, publishing):
+    """At the least of one request a refusal counts only when nothing was answered since the last one."""
+    for _ in range(8):
+        server.say()
+        server.answer(ServiceFault(0x80780000))
+    for _ in range(150):
+        server.say()
+    told = await take(publishing, 158)
+    assert [one.sequence for one in told] == list(range(1, 159))
+    assert publishing._in_flight > 1, "more are tried again after a while"
+
+
 async def test_a_server_that_takes_no_request_at_all_has_lost_us(server, publishing):
     for _ in range(IN_FLIGHT):
         server.answer(ServiceFault(0x80780000))

@@ -354,6 +354,31 @@ async def test_a_session_left_behind_is_taken_over_with_its_items(clock, server)
     await made.close()
 
 
+async def test_a_session_is_left_where_nothing_is_answered_and_closed_where_nothing_ever_was(clock, server):
+    """A frozen server would carry out the closing when it wakes up, and what its queues held would be gone."""
+    made = await opened(clock, server)
+    for heard in (True, False):
+        if heard:
+            server.publish(values([0], [5.0]))
+        await clock.advance(20)
+        with pytest.raises(NotConnected, match="silent"):
+            await drained(made)
+        await made.close()
+        await made.open()
+    assert server.leaves == [True, False]
+    server.publish(NotConnected("the subscription is lost: BadSessionIdInvalid"))
+    await settle()
+    with pytest.raises(NotConnected, match="BadSessionIdInvalid"):
+        await drained(made)
+    await made.close()
+    assert server.leaves == [True, False, False]
+
+
+async def drained(made):
+    while True:
+        await made.read()
+
+
 async def test_a_session_that_the_server_forgot_is_made_anew(clock, server):
     made = await opened(clock, server)
     server.left_behind, server.knows_session = True, False
