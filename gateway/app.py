@@ -268,12 +268,12 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
     """
     changed = False
 
-    async def ask(kind: SourceKind, config: Any) -> None:
+    async def ask(kind: SourceKind, config: Any, tags: Sequence[Any]) -> None:
         nonlocal changed
         assert kind.find is not None
         try:
             async with asyncio.timeout(_FIND_S):
-                changed |= await kind.find(config, clock) is not None
+                changed |= await kind.find(config, tags, clock) is not None
         except (NotConnected, TimeoutError) as error:
             reason = str(error) or f"it takes longer than {_FIND_S:g} s"
             log.warning("tags cannot be asked for, those it last told of go on", device=config.name, reason=reason)
@@ -282,6 +282,6 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
 
     async with asyncio.TaskGroup() as tasks:
         for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-            if kind.find is not None and kind.found(entry.config) is not None:
-                tasks.create_task(ask(kind, entry.config), name=f"finding tags of {entry.config.name}")
+            if kind.find is not None and kind.asks(entry.config, entry.tags):
+                tasks.create_task(ask(kind, entry.config, entry.tags), name=f"finding tags of {entry.config.name}")
     return load(settings.folder) if changed else settings

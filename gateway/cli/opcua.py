@@ -79,35 +79,37 @@ def find(folder: Path, name: str) -> int:
     """Find the tags of a configured device anew and say what has changed; returns the exit code."""
     from gateway.sources.opcua.finding import find as ask
     from gateway.sources.opcua.finding import found_path
+    from gateway.sources.opcua.units import measures_path
 
     try:
         settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
-    configs = {entry.config.name: entry.config for entry in settings.entries if isinstance(entry.config, OpcUaDevice)}
-    browsing = [one.name for one in configs.values() if one.browse]
-    if name not in browsing:
-        typer.echo(f"no device {name!r} with browse: is configured; there are: {', '.join(browsing) or 'none'}", err=True)
+    entries = {entry.config.name: entry for entry in settings.entries if isinstance(entry.config, OpcUaDevice)}
+    if name not in entries:
+        typer.echo(f"no OPC UA device {name!r} is configured; there are: {', '.join(entries) or 'none'}", err=True)
         return EXIT_CONFIG
-    change = _run(ask(configs[name], SystemClock()))
+    config = entries[name].config
+    change = _run(ask(config, entries[name].tags, SystemClock()))
     if change is None:
         typer.echo(f"{name}: nothing has changed")
     else:
         counts = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.altered)} altered"
         more = "; there are more than most: allows" if change.cut else ""
-        typer.echo(f"{name}: {counts}{more}; in {found_path(configs[name])}, taken at the next start of the gateway")
+        place = found_path(config) or measures_path(config)
+        typer.echo(f"{name}: {counts}{more}; in {place}, taken at the next start of the gateway")
     return 0
 
 
 async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     from gateway.sources.opcua.explore import session, walker
-    from gateway.sources.opcua.tagfile import tag_file
+    from gateway.sources.opcua.finding import found_file
 
     async with session(config) as connection:
         with Output(stderr=True).status("browsing"):
             tags, cut = await walker(connection).find([wanted.model_copy(update={"most": most})])
-    typer.echo(tag_file((tag.path, tag.node, tag.unit) for tag in tags), nl=False)
+    typer.echo(found_file(tags), nl=False)
     typer.echo(f"{len(tags)} tags; variables that are no single numbers were left out", err=True)
     typer.echo(f"next: protocol: opcua, url: {config.url} and tag_file: in a file of config/devices/", err=True)
     return _cut(cut, most)

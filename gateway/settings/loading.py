@@ -282,6 +282,9 @@ class _Loader:
         found = device.kind.found(device.config) if device.config is not None else None
         if found is not None and device.config.enabled:
             self._found(device, found)
+        told = device.kind.told(device.config) if device.config is not None else None
+        if told is not None and device.config.enabled and _is_file(told):
+            self._complete(device, told)
         blamed = document.problems or len(self.problems) > before
         if not device.tags and not blamed and found is None and getattr(device.config, "enabled", True):
             document.add(("tags",), "the device has no tags", "tags: or tag_file:")
@@ -326,6 +329,16 @@ class _Loader:
                     self._tag(device, table, row, (at,))
         if table.problems:
             self.warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
+
+    def _complete(self, device: _Device, path: Path) -> None:
+        """Fill in what the device itself told of configured tags."""
+        table = read_csv(path, str(path))
+        if table.problems:
+            self.warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
+            return
+        self.read.append(path)
+        lines = {row.get("name"): row for row in table.value}
+        device.tags = [(device.kind.completed(tag, lines.get(tag.name, {})), *where) for tag, *where in device.tags]
 
     def _check_columns(self, device: _Device, table: Document) -> bool:
         """A wrong column is one problem of the header, not one for each line."""
@@ -411,7 +424,7 @@ class _Loader:
                 kind, config = device.kind, device.config
                 single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
                 logical = kind.is_logical(config, model)
-                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical))
+                tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical, model.range))
                 policies.append(_with_defaults(model, device.defaults, root.defaults))
         table = TagTable(tuple(d.config.name for d in devices), tuple(tags))
         kinds = tuple(d.kind for d in devices)

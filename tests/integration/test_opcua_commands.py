@@ -44,11 +44,12 @@ async def test_browse_writes_a_tag_file_that_the_configuration_takes(node, port,
     async with NodeServer(node, port, store, count=150, period=0) as server:
         result = await command("browse", server.url, "--security", "none", "--csv")
     assert result.exit_code == 0, result.stderr
-    tags = [OpcUaTag.model_validate(row) for row in csv.DictReader(io.StringIO(result.stdout))]
+    rows = [{key: cell for key, cell in row.items() if cell} for row in csv.DictReader(io.StringIO(result.stdout))]
+    tags = [OpcUaTag.model_validate(row) for row in rows]
     nodes = {tag.name: tag.node for tag in tags}
     assert {nodes[f"Line.v{i}"].rpartition(";")[2] for i in range(150)} == {f"s=v{i}" for i in range(150)}
     assert "Line.text" not in nodes
-    assert {tag.name: tag.unit for tag in tags if tag.unit} == {"Line.analog": "°C"}
+    assert {tag.name: (tag.unit, tag.range) for tag in tags if tag.unit} == {"Line.analog": ("°C", (0, 100))}
     assert {"Line.typeUInt64", "Line.mode", "Line.typeBoolean"} <= nodes.keys()
     assert not {"Line.array", "Line.machine", "Line.typeDateTime"} & nodes.keys()
 
@@ -87,13 +88,15 @@ async def test_read_takes_paths_and_parts_and_shows_labels_units_and_ranges(node
         {"node": "ns=1;s=machine", "field": "temperature.value"},
         {"node": "ns=1;s=multi"},
         {"node": "/Objects/1:Nowhere"},
+        {"node": "/Objects/1:Line/1:analog"},
     ]
     given = [OpcUaTag.model_validate({"name": f"t{i}", **tag}) for i, tag in enumerate(tags)]
     async with NodeServer(node, port, store, count=1, period=0) as server:
         assert await asyncio.to_thread(read_opcua, device(server.url, security="none"), given) == 1
     shown = [" ".join(part.strip() for part in row.split("│")).split() for row in capsys.readouterr().out.splitlines()]
     rows = {row[0]: row[1:] for row in shown if row and row[0].startswith("t") and row[0] != "tag"}
-    assert rows["t0"] == ["/Objects/1:Line/1:analog", "Double", "40", "°C", "0", "to", "100", "Good"]
+    assert rows["t0"] == ["/Objects/1:Line/1:analog", "Double", "40", "Good"], "scaled: the server's unit is not the tag's"
+    assert rows["t5"] == ["/Objects/1:Line/1:analog", "Double", "20", "°C", "0", "to", "100", "Good"]
     assert rows["t1"][-1] == "BadNodeIdUnknown"
     assert rows["t2"][2:] == ["23.45", "Good"]
     assert rows["t3"][2:] == ["1", "(two)", "Good"]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from asyncua import ua
 from typer.testing import CliRunner
 
 from gateway.app import find_tags
@@ -12,7 +13,7 @@ from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.settings import load
 from tests.support.opcua_reader import reading
-from tests.support.opcua_server import NodeServer
+from tests.support.opcua_server import AsyncuaServer, NodeServer
 
 CLOCK = SystemClock()
 
@@ -60,6 +61,58 @@ async def test_tags_are_found_anew_on_demand(node, port, store, tmp_path):
     assert "nothing has changed" in results[1].stdout
     assert "there are: line" in results[2].stderr
     assert [tag.name for tag in load(config).table.tags] == ["v0", "v1", "v2", "valve"]
+
+
+class Measured(AsyncuaServer):
+    """v0 has a unit and a range, v1 nothing."""
+
+    async def fill(self, server, line):
+        node = server.get_node("ns=2;s=v0")
+        unit = ua.EUInformation("http://www.opcfoundation.org/UA/units/un/cefact", 4408652, ua.LocalizedText("°C"))
+        await node.add_property(0, "EngineeringUnits", unit)
+        self.range = await node.add_property(0, "EURange", ua.Range(-40.0, 120.5))
+
+
+def measured(tmp_path: Path, url: str, node: str, plain: str) -> Path:
+    """A device whose tags stand in its file: a node with a unit, three times, and one without."""
+    config = folder(tmp_path, url, "{}")
+    (config / "devices" / "line.yaml").write_text(
+        f"protocol: opcua\nurl: {url}\nsecurity: none\ntimeout: 2s\nfound: {tmp_path / 'found'}\ntags:\n"
+        f"  - {{name: own, node: {node}}}\n  - {{name: given, node: {node}, unit: K}}\n"
+        f"  - {{name: scaled, node: {node}, scale: 1.8, offset: 32, unit: °F}}\n  - {{name: plain, node: {plain}}}\n"
+    )
+    return config
+
+
+def measures(settings):
+    return [(tag.name, tag.unit, tag.range) for tag in settings.table.tags]
+
+
+async def test_configured_tags_have_the_servers_units_and_keep_them_while_it_is_away(port, tmp_path):
+    told = [("own", "°C", (-40, 120.5)), ("given", "K", (-40, 120.5)), ("scaled", "°F", None), ("plain", "", None)]
+    async with Measured(port, 2) as server:
+        config = measured(tmp_path, server.url, "ns=2;s=v0", "ns=2;s=v1")
+        settings = await find_tags(load(config), CLOCK)
+        assert measures(settings) == told
+        assert (await find_tags(settings, CLOCK)) is settings, "told once, a start does not wait for them again"
+        shown = await asyncio.to_thread(CliRunner().invoke, app, ["read", "line", "--config", str(config)])
+        assert ["°C" in line for line in shown.stdout.splitlines() if "ns=2" in line] == [True, False, False, False]
+        assert "own <- ns=2;s=v0 in °C, -40 to 120.5" in "\n".join(settings.kinds[0].plan(settings.entries))
+        await server.range.write_value(ua.Range(0.0, 50.0))
+        nodes = [{"name": "own", "node": "ns=2;s=v0"}, {"name": "given", "node": "ns=2;s=v0", "unit": "K"}]
+        more = {"name": "line", "found": str(tmp_path / "found"), "refresh": "100ms"}
+        async with reading(server.url, nodes, **more) as reader:
+            await reader.until(lambda: len(reader.events) == 1, 20)
+        assert (reader.events[0].kind, reader.events[0].detail["names"]) == ("model", ["own", "given"])
+    assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (0, 50))
+
+
+async def test_configured_tags_have_the_units_of_a_foreign_server(node, port, store, tmp_path):
+    async with NodeServer(node, port, store, count=3, period=0, limit=1) as server:
+        config = measured(tmp_path, server.url, "/Objects/1:Line/1:analog", "nsu=urn:nobody;s=x")
+        settings = await find_tags(load(config), CLOCK)
+    told = [("own", "°C", (0, 100)), ("given", "K", (0, 100)), ("scaled", "°F", None), ("plain", "", None)]
+    assert measures(settings) == told
 
 
 async def test_a_type_chooses_the_variables_of_its_objects(node, port, store, tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
@@ -15,10 +16,13 @@ from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, 
 from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.source import OpcUaSource
 from gateway.sources.opcua.traffic import Traffic
+from gateway.sources.opcua.units import Measure
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11
 BAD_NODE_ID_UNKNOWN = 0x80340000
+FOUND = tempfile.TemporaryDirectory(prefix="opcua-found-")
+"""Where what is found is kept, unless a test says otherwise."""
 
 
 async def settle() -> None:
@@ -73,6 +77,7 @@ class FakeConnection:
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
+        self.measures_of: dict[str, Measure] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
         self.added: list[list[int]] = []
         self.reads_s: list[float] = []
@@ -142,6 +147,9 @@ class FakeConnection:
             raise self.found
         return self.found, False
 
+    async def measures(self, nodes: Sequence[str]) -> list[Measure]:
+        return [self.measures_of.get(node, Measure()) for node in nodes]
+
     async def standing(self) -> Standing:
         if self.failure:
             raise self.failure
@@ -205,7 +213,7 @@ def entry(
 ) -> DeviceEntry:
     """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`: each a node, or a tag's keys)."""
     config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", "silence": "0s"}
-    config |= device
+    config |= {"found": FOUND.name} | device
     nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
     given = [node if isinstance(node, dict) else {"node": node} for node in nodes]
     configured = [OpcUaTag.model_validate({"name": f"t{i}", **keys}) for i, keys in enumerate(given)]

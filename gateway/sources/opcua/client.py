@@ -23,7 +23,7 @@ from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.columnsession import ColumnSession
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.connection import DataValues, History, Item, Standing
-from gateway.sources.opcua.definitions import Definitions
+from gateway.sources.opcua.definitions import UNITS, Definitions
 from gateway.sources.opcua.faults import translated
 from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.historian import Past
@@ -35,6 +35,7 @@ from gateway.sources.opcua.session import open_channel, open_session, resume_ses
 from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, status_name
 from gateway.sources.opcua.subscribing import Subscriptions
 from gateway.sources.opcua.traffic import Traffic
+from gateway.sources.opcua.units import Measure, measure_of
 from gateway.sources.opcua.walking import Walker
 from gateway.sources.opcua.wire import columns_of
 
@@ -187,6 +188,14 @@ class AsyncuaConnection:
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """See `Connection.find`."""
         return await Walker(self.services, self.addresses, self.definitions).find(wanted)
+
+    async def measures(self, nodes: Sequence[str]) -> list[Measure]:
+        """See `Connection.measures`."""
+        await self.addresses.resolve(nodes)
+        there = [node for node in dict.fromkeys(nodes) if not self.addresses.status_of(node)]
+        properties = await self.definitions.properties([self.addresses.node(node) for node in there], UNITS)
+        told = {node: measure_of(some) for node, some in zip(there, properties, strict=True)}
+        return [told.get(node, Measure()) for node in nodes]
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:
         """See `Connection.has_history`."""

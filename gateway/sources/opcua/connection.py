@@ -15,6 +15,7 @@ from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.filters import Filter
 from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.traffic import Traffic
+from gateway.sources.opcua.units import Measure
 
 KIND_NULL: Final = 0
 KIND_NOT_SCALAR: Final = 255
@@ -180,6 +181,10 @@ class Connection(Protocol):
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """The variables that entries of `browse` ask for, and whether there are more than their ceilings allow."""
+        ...
+
+    async def measures(self, nodes: Sequence[str]) -> list[Measure]:
+        """Units and ranges of nodes; empty for those that have none or are not there."""
         ...
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:

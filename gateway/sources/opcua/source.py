@@ -64,7 +64,7 @@ class OpcUaSource:
         self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._gaps = Gaps(len(self._items)) if self._config.history else None
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
-        self._comparison = Comparison(self._config, entry.number, clock)
+        self._comparison = Comparison(self._config, entry.tags, entry.number, clock)
         self._reset()
 
     def _reset(self) -> None:

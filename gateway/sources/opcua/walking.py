@@ -16,6 +16,7 @@ from gateway.sources.opcua.finding import FoundTag, NotFound
 from gateway.sources.opcua.services import Services, local
 from gateway.sources.opcua.status import status_name
 from gateway.sources.opcua.structures import Enumeration
+from gateway.sources.opcua.units import measure_of
 
 MOST_VISITED: Final = 200_000
 """Nodes after which a walk ends, whatever was asked for."""
@@ -103,7 +104,7 @@ class Walker:
         properties = await self._definitions.properties(list(found), UNITS)
         uris = self._addresses.namespaces
         return [
-            FoundTag(one.path, address_text(node, uris), str(told.get("EngineeringUnits") or ""))
+            FoundTag(one.path, address_text(node, uris), measure_of(told))
             for (node, one), told in zip(found.items(), properties, strict=True)
         ], cut
 

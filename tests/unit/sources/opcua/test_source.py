@@ -12,6 +12,7 @@ from gateway.core.quality import Quality
 from gateway.sources.opcua import reports
 from gateway.sources.opcua import source as module
 from gateway.sources.opcua.finding import FoundTag, NotFound
+from gateway.sources.opcua.units import Measure
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
 
 OK = DeviceState(0, "ok")
@@ -240,13 +241,13 @@ async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_pat
     made = await opened(clock, server, browse={}, found=str(tmp_path), refresh="10min")
     assert await made.read() == OK
     keep = asyncio.create_task(keep_alive(server, clock))
-    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed", "mm/s")]
+    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed", Measure("mm/s"))]
     await clock.advance(29)
     assert not list(tmp_path.iterdir())
     await clock.advance(2)
     event = await asyncio.wait_for(made.read(), 5)
     assert (event.kind, event.detail["added"], event.detail["names"]) == ("model", 1, ["Line.speed"])
-    assert (tmp_path / "plc.csv").read_text() == "name,node,unit\nLine.speed,nsu=urn:x;s=speed,mm/s\n"
+    assert (tmp_path / "plc.csv").read_text() == "name,node,unit,range\nLine.speed,nsu=urn:x;s=speed,mm/s,\n"
     server.found = NotFound("/Objects/2:Line is not there: BadNoMatch")
     await clock.advance(600)
     server.found = []
