@@ -159,3 +159,44 @@ async def test_a_changed_model_is_an_event(node, port, store, tmp_path):
     told = [(event.kind, event.detail["added"], event.detail["removed"]) for event in reader.events]
     assert told == [("model", 4, 0), ("model", 1, 0), ("model", 0, 1)]
     assert reader.events[1].detail["names"] == ["new1"]
+
+
+async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, store, tmp_path, monkeypatch):
+    """node-opcua tells of nodes that come and go, and of units; nothing is asked by the clock here."""
+    monkeypatch.setattr("gateway.sources.opcua.comparing.PAUSE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.comparing.QUIET_S", 0.3)
+    browse = {"root": "/Objects/1:Line", "include": ["v0", "new*"]}
+    more = {"browse": browse, "found": str(tmp_path), "refresh": "1h"}
+    nodes = ["ns=1;s=v0", {"name": "analog", "node": "ns=1;s=analog"}]
+    server = NodeServer(node, port, store, count=3, period=50, versions=1)
+    async with server, reading(server.url, nodes, **more) as reader:
+        await reader.until(lambda: reader.seen(2))
+        server.command(add="new1", value=5)
+        server.command(add="new2", value=5)
+        await reader.until(lambda: bool(reader.events), 20)
+        server.command(delete="new1")
+        await reader.until(lambda: len(reader.events) == 2, 20)
+        server.command(high=70)
+        await reader.until(lambda: len(reader.events) == 3, 20)
+    told = [tuple(event.detail[key] for key in ("added", "removed", "altered")) for event in reader.events]
+    assert told == [(3, 0, 1), (0, 1, 0), (0, 0, 1)], "two nodes at once are one change; the first names all that was found"
+    assert reader.events[2].detail["names"] == ["analog"]
+    assert (tmp_path / "units" / "plc.csv").read_text().splitlines()[1:] == ["analog,ns=1;s=analog,°C,0 to 70"]
+
+
+@pytest.mark.parametrize("kind", [2132, 2133, 2738], ids=["base", "general", "semantic"])
+async def test_every_kind_of_change_is_understood_beside_other_events(port, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("gateway.sources.opcua.comparing.QUIET_S", 0.1)
+    more = {"browse": {"include": "Line.v*"}, "found": str(tmp_path), "refresh": "1h", "events": [{"severity": 1}]}
+    async with AsyncuaServer(port, 2) as server, reading(server.url, ["ns=2;s=v0"], **more) as reader:
+        await reader.until(lambda: reader.seen(1))
+        other, change = await server.emitter(2041), await server.emitter(kind)
+        await other.trigger(message="something else")
+        await reader.until(lambda: bool(reader.events))
+        await asyncio.sleep(0.5)
+        assert not list(tmp_path.iterdir()), "that was no change of the model"
+        await change.trigger(message="the model has changed")
+        await reader.until(lambda: len(reader.events) == 3)
+    kinds = [event.kind for event in reader.events]
+    assert sorted(kinds) == ["model", "opcua_event", "opcua_event"], "who asks for all events gets these, too"
+    assert next(e for e in reader.events if e.kind == "model").detail["names"] == ["Line.v0", "Line.v1"]

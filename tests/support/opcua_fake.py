@@ -77,6 +77,7 @@ class FakeConnection:
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
+        self.model_watched = False
         self.measures_of: dict[str, Measure] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
         self.added: list[list[int]] = []
@@ -108,9 +109,10 @@ class FakeConnection:
         self.on_add(self.added[-1])
         return [self.refused.get(item.node, 0) for item in items]
 
-    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+    async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
         self.events_added.append(list(wanted))
-        return [self.refused.get(one.notifier, 0) for one in wanted]
+        self.model_watched = model
+        return [*(self.refused.get(one.notifier, 0) for one in wanted), *([self.refused.get("model", 0)] if model else [])]
 
     async def refresh_conditions(self) -> bool:
         self.refreshes += 1
@@ -182,6 +184,7 @@ def values(
     received_ns: int = DAY_NS,
     server_clock_ns: int | None = None,
     lost: int = 0,
+    model_changed: bool = False,
 ) -> DataValues:
     """Data values with sensible columns: good doubles, taken and received at one time."""
     count = len(rows)
@@ -205,7 +208,8 @@ def values(
         column(received_ns if source_ns is None else source_ns, np.int64),
         column(server_ns, np.int64),
     )
-    return DataValues(columns, received_ns, received_ns if server_clock_ns is None else server_clock_ns, lost)
+    clock_ns = received_ns if server_clock_ns is None else server_clock_ns
+    return DataValues(columns, received_ns, clock_ns, lost, (), model_changed)
 
 
 def entry(

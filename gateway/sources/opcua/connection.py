@@ -85,13 +85,14 @@ def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
 class DataValues:
     """One answer or notification. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time
     when it answered, 0 where it does not say. lost: notifications that are missing before this one. events: what else came
-    with it."""
+    with it. model_changed: the server says that its nodes, or what their values mean, have changed."""
 
     columns: ValueColumns
     received_ns: int
     server_clock_ns: int
     lost: int = 0
     events: Sequence[EventFields] = ()
+    model_changed: bool = False
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -156,8 +157,11 @@ class Connection(Protocol):
         """
         ...
 
-    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
-        """Watch the events of these notifiers, instead of those named before. Returns one status code each, in order."""
+    async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
+        """Watch the events of these notifiers, instead of those named before. Returns one status code each, in order.
+
+        model: also changes of the server's model (see `DataValues.model_changed`); their status comes last.
+        """
         ...
 
     async def refresh_conditions(self) -> bool:

@@ -10,7 +10,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
 
 from gateway.sources.opcua.addresses import Addresses
-from gateway.sources.opcua.alarms import BASE_EVENT, SELECTED
+from gateway.sources.opcua.alarms import BASE_EVENT, MODEL_TYPES, SELECTED
 from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.config import OpcUaEvents
 from gateway.sources.opcua.faults import translated
@@ -21,6 +21,8 @@ from gateway.sources.opcua.subscribing import Subscriptions
 log = logging.getLogger(__name__)
 
 QUEUE: Final = 1000
+MODEL_CHANGES: Final = OpcUaEvents()
+"""Stands for changes of the server's model, in place of a notifier of the configuration; told apart by identity."""
 _CONDITION_TYPE: Final = ua.NodeId.from_string("i=2782")
 _CONDITION_REFRESH: Final = ua.NodeId.from_string("i=3875")
 
@@ -42,7 +44,7 @@ class Notifiers:
         self._addresses.retry(one.notifier for one in wanted)
         await self._addresses.resolve(one.notifier for one in wanted)
         statuses = [self._addresses.status_of(one.notifier) for one in wanted]
-        there = [one for one, status in zip(wanted, statuses, strict=True) if not status]
+        there = [(place, wanted[place]) for place, status in enumerate(statuses) if not status]
         try:
             with translated("cannot watch events"):
                 results = await self._create_items(there)
@@ -53,16 +55,17 @@ class Notifiers:
         told = iter(results)
         return [status or int(next(told).StatusCode.value) for status in statuses]
 
-    async def _create_items(self, wanted: Sequence[OpcUaEvents]) -> list[ua.MonitoredItemCreateResult]:
+    async def _create_items(self, wanted: Sequence[tuple[int, OpcUaEvents]]) -> list[ua.MonitoredItemCreateResult]:
         """One monitored item per notifier; its place in `wanted` is its client handle. A filter by severity that the server
         does not understand is left out: `Alarms` filters anyway."""
-        pairs = [(self._addresses.node(one.notifier), one) for one in wanted]
-        results = await self._create([_request(place, *pair, True) for place, pair in enumerate(pairs)])
-        refused = [place for place, result in enumerate(results) if not is_good(result.StatusCode.value)]
-        again = [_request(place, *pairs[place], False) for place in refused if wanted[place].severity > 1]
+        asked = [(place, self._addresses.node(one.notifier), one) for place, one in wanted]
+        results = await self._create([_request(*one, True) for one in asked])
+        refused = [at for at, result in enumerate(results) if not is_good(result.StatusCode.value)]
+        again = [at for at in refused if wanted[at][1].severity > 1]
         if again:
-            for result, request in zip(await self._create(again), again, strict=True):
-                results[request.RequestedParameters.ClientHandle] = result
+            told = await self._create([_request(*asked[at], False) for at in again])
+            for at, result in zip(again, told, strict=True):
+                results[at] = result
         return results
 
     async def _create(self, requests: list[ua.MonitoredItemCreateRequest]) -> list[ua.MonitoredItemCreateResult]:
@@ -102,11 +105,19 @@ def _request(place: int, node: ua.NodeId, wanted: OpcUaEvents, filtered: bool) -
 
 
 def _filter(wanted: OpcUaEvents, filtered: bool) -> ua.EventFilter:
-    """Conditions of every severity, because one that ends may end with a lower one; else severity as wanted."""
+    """Conditions of every severity, because one that ends may end with a lower one; else severity as wanted. Of changes of
+    the model each type by name, because not all servers know that a type is also its supertypes."""
     made = ua.EventFilter()
     fixed = [_operand(kind, path) for _, kind, path in SELECTED]
     made.SelectClauses = fixed + [_operand(BASE_EVENT, path) for path in wanted.fields]
-    if filtered and wanted.severity > 1:
+    if wanted is MODEL_CHANGES:
+        types = [ua.LiteralOperand(ua.Variant(ua.NodeId.from_string(one), ua.VariantType.NodeId)) for one in MODEL_TYPES]
+        made.WhereClause.Elements = [
+            _element(ua.FilterOperator.Or, ua.ElementOperand(1), ua.ElementOperand(2)),
+            _element(ua.FilterOperator.Or, ua.ElementOperand(3), ua.ElementOperand(4)),
+            *(_element(ua.FilterOperator.OfType, one) for one in types),
+        ]
+    elif filtered and wanted.severity > 1:
         condition = ua.LiteralOperand(ua.Variant(_CONDITION_TYPE, ua.VariantType.NodeId))
         severity = ua.LiteralOperand(ua.Variant(wanted.severity, ua.VariantType.UInt16))
         made.WhereClause.Elements = [

@@ -76,7 +76,7 @@ class OpcUaSource:
             self._columns, self._tagging, config.clock_tolerance, clock, inbox, self._reports, silence, self._gaps
         )
         self._watching = Watching(config, self._tagging, self._columns.first_tag, clock, inbox, self._reports, silence)
-        self._occurring = Occurring(config, self._alarms, clock, inbox, self._reports)
+        self._occurring = Occurring(config, self._alarms, self._comparison, clock, inbox, self._reports)
 
     @property
     def devices(self) -> Sequence[int]:

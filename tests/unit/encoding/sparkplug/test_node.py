@@ -23,8 +23,11 @@ from tests.unit.encoding.test_encoder import BOOT, MS, block_of, encoder_for
 TABLE = TagTable(
     ("press", "line"),
     (
-        Tag(0, 0, "temp", unit="°C", range=(-40, 120)), Tag(1, 0, "speed", single=True), Tag(2, 0, "running", logical=True), Tag(3, 1, "count"),
-    ),  # fmt: skip
+        Tag(0, 0, "temp", unit="°C", range=(-40, 120)),
+        Tag(1, 0, "speed", single=True),
+        Tag(2, 0, "running", logical=True),
+        Tag(3, 1, "count"),
+    ),
 )
 TOPICS = Topics.of("plant", "press-1", TABLE.devices)
 ALL = 2**28
