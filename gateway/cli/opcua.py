@@ -22,6 +22,7 @@ from gateway.sources.opcua.endpoints import STRONG
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
+_NAMED = 8
 
 
 def device(url: str, **keys: object) -> OpcUaDevice:
@@ -105,14 +106,27 @@ def find(folder: Path, name: str) -> int:
 async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     from gateway.sources.opcua.explore import session, walker
     from gateway.sources.opcua.finding import found_file
+    from gateway.sources.opcua.walking import MOST_VISITED
 
     async with session(config) as connection:
         with Output(stderr=True).status("browsing"):
-            tags, cut = await walker(connection).find([wanted.model_copy(update={"most": most})])
-    typer.echo(found_file(tags), nl=False)
-    typer.echo(f"{len(tags)} tags; variables that are no single numbers were left out", err=True)
+            findings = await walker(connection).find([wanted.model_copy(update={"most": most})])
+    typer.echo(found_file(findings.tags), nl=False)
+    typer.echo(f"{len(findings.tags)} tags", err=True)
+    left = (
+        (findings.beyond, f"beyond --most {most}: --most {most + len(findings.beyond)} takes them"),
+        (findings.no_numbers, "are no single numbers: --all takes them"),
+        (findings.unwanted, "are left out by --include, --exclude or --type"),
+        (findings.unopened, f"are objects that --depth {wanted.depth} does not look into"),
+    )
+    for names, why in left:
+        if names:
+            shown = f"{', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
+            typer.echo(f"left out: {len(names)} {why}: {shown}", err=True)
+    if findings.ended:
+        typer.echo(f"the server has more than {MOST_VISITED} nodes: the walk has ended; --root NODE chooses", err=True)
     typer.echo(f"next: protocol: opcua, url: {config.url} and tag_file: in a file of config/devices/", err=True)
-    return _cut(cut, most)
+    return int(findings.is_cut)
 
 
 async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
@@ -130,14 +144,13 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     for node in found[:most]:
         branches[node.path] = branches.get(node.path[:-1], tree).add(_line(node))
     Output().print(tree)
-    typer.echo("next: the same with --csv > config/tags/NAME.csv writes a tag file", err=True)
-    return _cut(len(found) > most, most)
-
-
-def _cut(cut: bool, most: int) -> int:
-    if cut:
+    if len(found) > most:
         typer.echo(f"more than {most} nodes: the rest is not shown; --most N or --root NODE chooses", err=True)
-    return int(cut)
+    unopened = sum(not one.is_variable and len(one.path) == wanted.depth for one in found)
+    if unopened:
+        typer.echo(f"{unopened} objects were not looked into: --depth N goes deeper", err=True)
+    typer.echo("next: the same with --csv > config/tags/NAME.csv writes a tag file, and names what it leaves out", err=True)
+    return int(len(found) > most)
 
 
 def _line(node: Any) -> str:

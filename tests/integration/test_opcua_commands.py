@@ -54,6 +54,28 @@ async def test_browse_writes_a_tag_file_that_the_configuration_takes(node, port,
     assert not {"Line.array", "Line.machine", "Line.typeDateTime"} & nodes.keys()
 
 
+async def test_browse_says_what_a_tag_file_leaves_out_and_how_to_have_it(node, port, store):
+    async with NodeServer(node, port, store, count=12, period=0) as server:
+        url = ("browse", server.url, "--security", "none", "--csv", "--root", "/Objects/1:Line")
+        numbers = await command(*url, "--include", "v?", "--include", "text", "--exclude", "v9", "--most", "4")
+        everything = await command(*url, "--include", "v?", "--include", "text", "--all", "--most", "11")
+        shallow = await command("browse", server.url, "--security", "none", "--csv", "--depth", "1")
+        tree = await command("browse", server.url, "--security", "none", "--depth", "1")
+    names = [row["name"] for row in csv.DictReader(io.StringIO(numbers.stdout))]
+    assert (names, numbers.exit_code) == (["v0", "v1", "v2", "v3"], 1)
+    said = numbers.stderr.splitlines()
+    assert said[0] == "4 tags"
+    assert said[1] == "left out: 5 beyond --most 4: --most 9 takes them: v4, v5, v6, v7, v8"
+    assert said[2] == "left out: 1 are no single numbers: --all takes them: text"
+    assert said[3].startswith("left out: ")
+    assert " are left out by --include, --exclude or --type: v9, v10, v11, " in said[3]
+    assert [row["name"] for row in csv.DictReader(io.StringIO(everything.stdout))] == [*(f"v{i}" for i in range(10)), "text"]
+    assert everything.exit_code == 0
+    assert "objects that --depth 1 does not look into: " in shallow.stderr
+    assert "Line" in shallow.stderr
+    assert "objects were not looked into: --depth N goes deeper" in tree.stderr
+
+
 async def test_browse_shows_a_tree_over_an_encrypted_channel(tmp_path, port):
     policy = ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt
     async with SecureServer(port, tmp_path, [policy], key=KEY) as server:

@@ -191,7 +191,8 @@ class AsyncuaConnection:
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """See `Connection.find`."""
-        return await Walker(self.services, self.addresses, self.definitions).find(wanted)
+        findings = await Walker(self.services, self.addresses, self.definitions).find(wanted)
+        return findings.tags, findings.is_cut
 
     async def measures(self, nodes: Sequence[str]) -> list[Measure]:
         """See `Connection.measures`."""
