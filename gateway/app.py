@@ -5,7 +5,7 @@ import gc
 import secrets
 import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -49,6 +49,7 @@ _OUTBOX_STUCK_S = 20.0
 _FIND_S = 30.0
 _CONFIG_RETRY_S = 60.0
 _NAMED = 3
+_MOST_RECEIVED_BYTES = 1 << 20  # commands and states of hosts are small
 
 
 def new_boot(clock: Clock) -> str:
@@ -90,7 +91,13 @@ class Gateway:
         queue = Observed(self.outbox, node.observe) if node else self.outbox
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
         will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
-        self.client = MqttClient(root.mqtt, client_id=f"gateway-{root.name}", will=_will_of(node) if node else will)
+        self.client = MqttClient(
+            root.mqtt,
+            client_id=f"gateway-{root.name}",
+            will=_will_of(node) if node else will,
+            most_received=_MOST_RECEIVED_BYTES,
+        )
+        self._aside: Callable[[], Mapping[str, str]] = lambda: node.aside.reasons if node else {}
         self.publisher = Publisher(
             self.client,
             self.outbox,
@@ -124,6 +131,7 @@ class Gateway:
             states=self.board.states,
             now_ms=lambda: self.clock.now_ns() // 1_000_000,
             next_bd_seq=counter.next,
+            report=self.event,
         )
         node.wake = self.board.wake
         return node
@@ -157,7 +165,7 @@ class Gateway:
                 pipeline = tasks.create_task(self.pipeline.run(), name="pipeline")
                 sources = [tasks.create_task(s.run(), name=f"source {n}") for n, s in enumerate(self.supervisors)]
                 stats_s = self.settings.root.publish.stats / 1e9
-                telemetry = publish_stats(self.sources, self.encoder, self.outbox, self.clock, stats_s)
+                telemetry = publish_stats(self.sources, self._stats, self.encoder, self.outbox, self.clock, stats_s)
                 sources.append(tasks.create_task(telemetry, name="telemetry"))
                 sources.append(tasks.create_task(self.certificates.run(), name="certificates"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(self._describe), name="watchdog")
@@ -211,6 +219,19 @@ class Gateway:
                 return settings
             self.renewal.drop()
 
+    def _stats(self) -> dict[str, float | str]:
+        """What the gateway says of itself: counted since the start, what waits, days until certificates end."""
+        publisher = self.publisher
+        return {
+            "connects": publisher.connects,
+            "sent": publisher.sent,
+            "acked": publisher.acked,
+            "refused": publisher.refused,
+            "released": publisher.released,
+            "waiting": self.outbox.stats.messages,
+            **self.certificates.days_left(),
+        }
+
     def _announce(self) -> None:
         """Events of the start: which configuration runs, and which runs before ended in a crash."""
         now, root = self.clock.now_ns(), self.settings.root
@@ -238,9 +259,10 @@ class Gateway:
         devices = ", ".join(f"{len(some)} {state}{_examples(state, some)}" for state, some in names.items())
         broker = "connected" if self.publisher.connected_since_ns else "away"
         stats = self.outbox.stats
+        aside = f"; no births of {', '.join(self._aside())}" if self._aside() else ""
         disk = f", disk refuses: {stats.refused}" if stats.refused else ""
         waiting = f"{self.publisher.acked} messages delivered, {stats.messages} waiting"
-        return f"devices: {devices}; broker {broker}; {waiting}{disk}"
+        return f"devices: {devices}; broker {broker}{aside}; {waiting}{disk}"
 
 
 def _examples(state: str, names: list[str]) -> str:
@@ -252,7 +274,7 @@ def _examples(state: str, names: list[str]) -> str:
 def _will_of(node: SparkplugNode) -> Callable[[], Will]:
     def will() -> Will:
         packet = node.will()
-        return Will(packet.topic, packet.payload, retain=False)
+        return Will(packet.topic, packet.payload, retain=False, after_goodbye=lambda: node.announced)
 
     return will
 

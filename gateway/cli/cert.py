@@ -6,26 +6,31 @@ from typing import Annotated
 
 import typer
 
-from gateway.sources.opcua.folders import DEFAULT_FOLDER
-
 app = typer.Typer(help="OPC UA certificates: the gateway's own, and which servers are trusted.", no_args_is_help=True)
 
+SHOWN_DEFAULT = "/var/lib/gateway/pki/opcua"  # the constant itself stands where numpy and asyncua are imported
 Folder = Annotated[
-    Path, typer.Option("--pki", envvar="GATEWAY_OPCUA_PKI", metavar="DIR", help="The folder that pki: of the devices names.")
+    Path | None,
+    typer.Option(
+        "--pki",
+        envvar="GATEWAY_OPCUA_PKI",
+        metavar="DIR",
+        show_default=SHOWN_DEFAULT,
+        help="The folder that pki: of the devices names.",
+    ),
 ]
-DEFAULT = DEFAULT_FOLDER
 _FEWEST_DIGITS = 8
 _PLACES = ("trusted", "issuers", "rejected")
 
 
 @app.command("list")
-def list_certificates(pki: Folder = DEFAULT) -> None:
+def list_certificates(pki: Folder = None) -> None:
     """List trusted, issuing and rejected certificates with their fingerprints. Exit code 1 when a file cannot be read."""
     from gateway.sources.opcua.certificates import application_uris, fingerprint
     from gateway.sources.opcua.pki import Pki
 
     try:
-        for listed in (entry for place in _PLACES for entry in Pki(pki).listed(place)):
+        for listed in (entry for place in _PLACES for entry in Pki(place_of(pki)).listed(place)):
             certificate = listed.certificate
             who = ", ".join(application_uris(certificate)) or certificate.subject.rfc4514_string()
             until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
@@ -37,13 +42,14 @@ def list_certificates(pki: Folder = DEFAULT) -> None:
 @app.command()
 def trust(
     what: Annotated[str, typer.Argument(metavar="FINGERPRINT|FILE", help="Of a rejected one, 8 digits or more; or a file.")],
-    pki: Folder = DEFAULT,
+    pki: Folder = None,
 ) -> None:
     """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt."""
     from gateway.sources.opcua.certificates import fingerprint, load_certificate
     from gateway.sources.opcua.pki import Pki
 
-    store, path = Pki(pki), Path(what)
+    folder, path = place_of(pki), Path(what)
+    store = Pki(folder)
     try:
         if path.is_file():
             certificate = load_certificate(path.read_bytes())
@@ -52,7 +58,7 @@ def trust(
             matches = [e.certificate for e in store.listed("rejected") if fingerprint(e.certificate).startswith(digits)]
             if len(digits) < _FEWEST_DIGITS or len(matches) != 1:
                 found = "too few digits" if len(digits) < _FEWEST_DIGITS else f"{len(matches)} rejected ones begin so"
-                raise ValueError(f"{what}: {found} in {pki}; gateway cert list --pki {pki} shows them")
+                raise ValueError(f"{what}: {found} in {folder}; gateway cert list --pki {folder} shows them")
             certificate = matches[0]
         target = store.trust(certificate)
     except (OSError, ValueError) as error:
@@ -62,22 +68,29 @@ def trust(
 
 
 @app.command()
-def show(pki: Folder = DEFAULT) -> None:
+def show(pki: Folder = None) -> None:
     """Show the gateway's own certificate (made if there is none): what servers have to trust."""
     _show(pki, renew=False)
 
 
 @app.command()
-def new(pki: Folder = DEFAULT) -> None:
+def new(pki: Folder = None) -> None:
     """Make a new own certificate now; key and application URI stay. Servers must trust it before they let the gateway in."""
     _show(pki, renew=True)
 
 
-def _show(folder: Path, *, renew: bool) -> None:
+def place_of(folder: Path | None) -> Path:
+    """The folder that was asked for, or the usual one."""
+    from gateway.sources.opcua.folders import DEFAULT_FOLDER
+
+    return folder or DEFAULT_FOLDER
+
+
+def _show(folder: Path | None, *, renew: bool) -> None:
     from gateway.sources.opcua.certificates import fingerprint
     from gateway.sources.opcua.pki import Pki
 
-    store, now = Pki(folder), datetime.now(UTC)
+    store, now = Pki(place_of(folder)), datetime.now(UTC)
     try:
         own = store.renew(now) if renew else store.own(now)
     except (OSError, ValueError) as error:

@@ -7,10 +7,11 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli.output import Output
+from gateway.cli.output import Output, listing, patience
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.sourcekind import DeviceEntry
+from gateway.core.wording import counted
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.layouts.tag import TagTopics
 from gateway.encoding.sparkplug.host import NAMESPACE
@@ -22,26 +23,25 @@ from gateway.settings import Settings, load
 def check_config(folder: Path) -> int:
     """Print what would be read and published, or every problem; returns the exit code."""
     try:
-        settings = load(folder)
+        with patience(f"reading {escape(str(folder))}"):
+            settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
     console = Output()
-    console.print(f"[bold green]{escape(str(folder))} can be used[/] (configuration {settings.hash})\n")
     console.table(_devices(settings))
     _print_reads(console, settings)
     _print_publishes(console, settings)
     for warning in settings.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
+    where, about = escape(str(folder)), f"{counted(len(settings.warnings), 'warning')}, " if settings.warnings else ""
+    console.print(f"[bold green]{where} can be used[/] ({about}configuration {settings.hash})")
     return 0
 
 
 def _devices(settings: Settings) -> Table:
-    table = Table(title="Devices", title_justify="left", title_style="bold")
-    for heading in ("device", "protocol", "connection"):
-        table.add_column(heading)
-    for heading in ("tags", "with limits", "with detector"):
-        table.add_column(heading, justify="right")
+    numbers = ("tags", "limits", "detectors")
+    table = listing("device", "protocol", "connection", *numbers, right=numbers)
     for kind, entry in zip(settings.kinds, settings.entries, strict=True):
         policies = settings.policies[entry.first_tag : entry.first_tag + len(entry.tags)]
         limits = sum(any(v is not None for v in (p.hihi, p.hi, p.lo, p.lolo)) for p in policies)
@@ -82,7 +82,8 @@ def _print_contract(console: Output, settings: Settings, topics: Topics, windows
         _print_numbers(console, settings, config, topics, windows, device)
         console.print(f"  {escape(topics.event(device))}  (at once)")
         console.print(f"  {escape(topics.stats(device))}  (counters, every {root.publish.stats / 1e9:g} s)")
-    console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)\n")
+    console.print(f"  {escape(topics.event(None))}  (losses, clock jumps, unclean stops)")
+    console.print(f"  {escape(topics.stats(None))}  (deliveries, certificates, every {root.publish.stats / 1e9:g} s)\n")
 
 
 def _print_numbers(

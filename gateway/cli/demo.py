@@ -1,7 +1,6 @@
 """`gateway demo`: the whole thing on this machine, and whether it did what it promises."""
 
 import asyncio
-import math
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,22 +10,21 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from gateway.cli.headlines import headlines, units
 from gateway.cli.inbound import Incoming
 from gateway.cli.ledger import Report
 from gateway.cli.output import hush
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.cli.reading import Reading, stop_on_signals, unless
 from gateway.cli.render import Screen, clean, console
-from gateway.cli.verdict import unproven
 from gateway.core.errors import ConfigError, GatewayError, NotConnected
+from gateway.core.wording import counted
 from gateway.demo.scene import Scene, shipped_config
-from gateway.settings import Settings
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 
 _EVENTS_DUE_S: Final = 60.0
 _GOODBYE_S: Final = 3.0
-_HEADLINES: Final = 6
 
 
 def run_demo(config: Path | None, seconds: float | None) -> int:
@@ -83,7 +81,7 @@ class _Demo:
         self._out.print(f"Starting a simulated press line with the configuration {self._folder} ...", soft_wrap=True)
         async with Scene(self._folder) as scene:
             root = scene.settings.root.mqtt.root
-            screen = Screen(self._out, _units(scene.settings), _headlines(scene.settings))
+            screen = Screen(self._out, units(scene.settings), headlines(scene.settings))
             reading = Reading(screen, root, from_start=True)
             client = MqttClient(MqttConfig.model_validate({"url": scene.broker_url}))
             try:
@@ -143,13 +141,13 @@ class _Demo:
             self._problems.append(f"the gateway ended with exit code {code}")
 
     def _judge(self, report: Report, reading: Reading, devices: Sequence[str]) -> None:
-        missing = sum(map(unproven, report.rows))
+        missing = sum(row.unproven for row in report.rows)
         if missing:
-            self._problems.append(f"{missing} sequence numbers are missing")
+            self._problems.append(f"{counted(missing, 'sequence number')} missing")
         if sum(row.unexplained_duplicates for row in report.rows):
             self._problems.append("messages came twice without a reason")
         if reading.tally.malformed:
-            self._problems.append(f"{reading.tally.malformed} messages were malformed")
+            self._problems.append(f"{counted(reading.tally.malformed, 'malformed message')}")
         if self._seconds is None:
             return
         silent = [device for device in devices if device not in self._seen.devices]
@@ -175,7 +173,7 @@ class _Demo:
         out.print()
         width = max(len(name) for name in (*settings.table.devices, "gateway"))
         for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-            text = f"{entry.config.url}  ({kind.name}, {len(entry.tags)} tags, simulated)"
+            text = f"{entry.config.url}  ({kind.name}, {counted(len(entry.tags), 'tag')}, simulated)"
             _place(out, f"{entry.config.name:<{width}}", text)
         _place(out, f"{'broker':<{width}}", f"{scene.broker_url}  (MQTT 5, embedded)")
         _place(out, f"{'gateway':<{width}}", f"its log: {scene.log}")
@@ -187,20 +185,3 @@ class _Demo:
 
 def _place(out: Console, name: str, text: str) -> None:
     out.print(Text(f"  {name}  ", style="cyan").append(text, style="default"), soft_wrap=True)
-
-
-def _units(settings: Settings) -> dict[str, str]:
-    return {settings.table.label(tag.id): tag.unit for tag in settings.table.tags}
-
-
-def _headlines(settings: Settings) -> dict[str, list[str]]:
-    """Of each device the tags that somebody watches most: those with a detector, then those with limits and a unit."""
-
-    def interest(tag: int) -> tuple[bool, bool, bool]:
-        policy = settings.policies[tag]
-        limits = any(limit is not None for limit in (policy.hihi, policy.hi, policy.lo, policy.lolo))
-        return not math.isfinite(policy.anomaly), not settings.table.tags[tag].unit, not limits
-
-    table = settings.table
-    ranked = {name: sorted(range(*table.range_of(number)), key=interest) for number, name in enumerate(table.devices)}
-    return {name: [table.tags[tag].name for tag in tags[:_HEADLINES]] for name, tags in ranked.items()}

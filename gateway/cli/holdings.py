@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gateway.cli.ledger import Spans
+from gateway.cli.spans import Spans, size
 from gateway.core.messages import Loss
 
 
@@ -47,12 +47,11 @@ def _holding(boot: str, topic: str, held: Spans, losses: list[Loss]) -> Holding:
     overlaps: list[tuple[int, int]] = []
     too_many = 0
     for loss in sorted(losses, key=lambda x: x.last_seq):
-        size = loss.last_seq - loss.first_seq + 1
-        if loss.count >= size:
-            overlaps += _common(held, loss.first_seq, loss.last_seq)
+        if loss.count >= loss.last_seq - loss.first_seq + 1:
+            overlaps += held.common(loss.first_seq, loss.last_seq)
             known.add(loss.first_seq, loss.last_seq)
         else:
-            too_many += max(0, loss.count - _missing(held, loss.first_seq, loss.last_seq))
+            too_many += max(0, loss.count - size(held.gaps(loss.first_seq, loss.last_seq)))
     for loss in sorted(losses, key=lambda x: x.last_seq):
         if loss.count < loss.last_seq - loss.first_seq + 1:
             known.fill(loss.first_seq, loss.last_seq, loss.count)
@@ -69,11 +68,3 @@ def _holding(boot: str, topic: str, held: Spans, losses: list[Loss]) -> Holding:
         too_many=too_many,
         holes=tuple(known.gaps(min(edges), max(edges))),
     )
-
-
-def _missing(held: Spans, first: int, last: int) -> int:
-    return sum(end - begin + 1 for begin, end in held.gaps(first, last))
-
-
-def _common(held: Spans, first: int, last: int) -> list[tuple[int, int]]:
-    return [(max(begin, first), min(end, last)) for begin, end in held if begin <= last and end >= first]

@@ -19,6 +19,10 @@ class Malformed(ValueError):
     """Not a message of the contract. The text says why; it may hold what came from the network."""
 
 
+class Foreign(Malformed):
+    """On a topic of somebody else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """One message. topic: what its `seq` counts: where it is or, in layout tag, its stream. device: empty where the gateway
@@ -78,10 +82,10 @@ def _place(topic: str, root: str) -> tuple[str, str, Kind]:
     *names, last = levels or [""]
     kind = next((kind for kind in _KINDS if kind == last), None)
     if kind is None or len(names) not in (_GATEWAY_LEVELS, _DEVICE_LEVELS) or not all(names):
-        raise Malformed("foreign topic")
+        raise Foreign("foreign topic")
     device = names[1] if len(names) == _DEVICE_LEVELS else ""
-    if (kind == "status" and device) or (kind not in ("status", "event") and not device):
-        raise Malformed("foreign topic")
+    if (kind == "status" and device) or (kind not in ("status", "event", "stats") and not device):
+        raise Foreign("foreign topic")
     return names[0], device, kind
 
 

@@ -1,13 +1,15 @@
 """Proves that nothing is missing: every message carries (boot, topic, seq), every loss is declared. Pure, no I/O."""
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-_MOST_INCOMPLETE: Final = 1000
+from gateway.cli.spans import Spans, size
+from gateway.cli.track import Track
+
 _MOST_CAUSES: Final = 100
+_MERGED: Final = "thinned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +17,10 @@ class Row:
     """What is known of one topic within one boot. Counts are messages.
 
     first, last: the sequence numbers that must all be there, declared losses included. missing: of these, not received;
-    explained: of the missing, declared lost; uncertain: of the missing, possibly lost in an unclean stop.
+    explained: of the missing, declared lost or merged; uncertain: of the missing, possibly lost in an unclean stop.
     duplicates: repeated receptions; unexplained_duplicates: of these, neither `hist` nor marked by MQTT's DUP flag.
+    merged: of the explained, those that come merged into longer windows. away: of the missing without explanation, possibly
+    sent while the subscriber itself was disconnected.
     """
 
     topic: str
@@ -29,115 +33,41 @@ class Row:
     uncertain: int
     duplicates: int
     unexplained_duplicates: int
+    merged: int = 0
+    away: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether every message is there or accounted for, and none came twice without a reason."""
         return self.missing == self.explained + self.uncertain and not self.unexplained_duplicates
 
+    @property
+    def unproven(self) -> int:
+        """How many numbers are missing without any explanation, the subscriber's own absence included."""
+        return self.missing - self.explained - self.uncertain - self.away
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance. losses: messages that
-    loss records have told of, by cause."""
+    loss records have told of, by cause. silent: rows of which nothing has come since the subscriber was away and the
+    broker kept nothing for it, so that their last number is not known. fleeting: rows that come at QoS 0, of which brokers
+    keep nothing for those who are away."""
 
     rows: tuple[Row, ...]
     losses: Mapping[str, int] = field(default_factory=dict)
+    silent: int = 0
+    fleeting: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether every row is complete."""
         return all(row.complete for row in self.rows)
 
-
-class Spans:
-    """A set of whole numbers kept as merged spans, so that a run of any length costs the same."""
-
-    def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
-        self._firsts: list[int] = []
-        self._lasts: list[int] = []
-        for first, last in spans:
-            self.add(first, last)
-
-    def __contains__(self, number: int) -> bool:
-        at = bisect_right(self._firsts, number) - 1
-        return at >= 0 and number <= self._lasts[at]
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return zip(self._firsts, self._lasts, strict=True)
-
-    def __len__(self) -> int:
-        return sum(last - first + 1 for first, last in self)
-
-    def add(self, first: int, last: int) -> None:
-        """Add first..last, both included."""
-        low = bisect_right(self._lasts, first - 2)  # the spans from low up to high touch or overlap first..last
-        high = bisect_right(self._firsts, last + 1)
-        if low < high:
-            first = min(first, self._firsts[low])
-            last = max(last, self._lasts[high - 1])
-        self._firsts[low:high] = [first]
-        self._lasts[low:high] = [last]
-
-    def gaps(self, first: int, last: int) -> list[tuple[int, int]]:
-        """The spans within first..last that are not in the set, rising."""
-        found = []
-        for begin, end in self:
-            if begin > last:
-                break
-            if begin > first:
-                found.append((first, begin - 1))
-            first = max(first, end + 1)
-        if first <= last:
-            found.append((first, last))
-        return found
-
-    def fill(self, first: int, last: int, count: int) -> None:
-        """Add up to `count` of the numbers that are missing in first..last: a loss that does not say which ones."""
-        for begin, end in self.gaps(first, last):
-            taken = min(count, end - begin + 1)
-            if taken:
-                self.add(begin, begin + taken - 1)
-            count -= taken
-
-
-@dataclass(slots=True)
-class _Parts:
-    """What is there of a message that comes in several packets."""
-
-    count: int
-    marked: bool = False
-    there: set[int] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Track:
-    """One topic within one boot. partly_lost: first, last and cause, with the count. times_ms maps the first number of a
-    received span to the end of that message's time."""
-
-    base: int = 0
-    base_ms: int = 0
-    dur_ms: int = 0
-    received: Spans = field(default_factory=Spans)
-    marked: Spans = field(default_factory=Spans)
-    lost: Spans = field(default_factory=Spans)
-    partly_lost: dict[tuple[int, int, str], int] = field(default_factory=dict)
-    times_ms: dict[int, int] = field(default_factory=dict)
-    parts: dict[int, "_Parts"] = field(default_factory=dict)
-    duplicates: int = 0
-    unexplained: int = 0
-
     @property
-    def begun(self) -> bool:
-        """Whether anything of it is known for sure."""
-        return bool(self.base or self.partly_lost or len(self.lost))
-
-    def extent(self, *, from_start: bool) -> tuple[int, int]:
-        """The first and last number that must be there or accounted for."""
-        partly = ((begin, end) for begin, end, _ in self.partly_lost)
-        numbers = [number for span in (*self.received, *self.lost, *partly) for number in span]
-        first = 1 if from_start else self.base or min(numbers)
-        return first, max(numbers)
+    def sound(self) -> bool:
+        """Whether nothing is wrong that the subscriber's own absence does not explain."""
+        return not any(row.unproven or row.unexplained_duplicates for row in self.rows)
 
 
 class Ledger:
@@ -150,73 +80,74 @@ class Ledger:
 
     def __init__(self, *, from_start: bool = False) -> None:
         self._from_start = from_start
-        self._tracks: dict[tuple[str, str], _Track] = {}
+        self._tracks: dict[tuple[str, str], Track] = {}
         self._last_ms: dict[str, int] = {}
         self._unclean: dict[str, int] = {}
         self._losses: Counter[str] = Counter()
 
-    def take(self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False) -> None:
-        """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out."""
+    def take(
+        self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False, fleeting: bool = False
+    ) -> None:
+        """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out.
+        fleeting: it came at QoS 0."""
         boot, seq = payload.get("boot"), payload.get("seq")
         if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
             return
-        marked = dup or payload.get("hist") is True
-        track = self._tracks.setdefault((topic, boot), _Track())
+        hist = payload.get("hist") is True
+        marked = dup or hist
+        track = self._tracks.setdefault((topic, boot), Track())
+        track.fleeting = fleeting
         if (part := _part(payload)) is not None:
-            parts = _with_part(track, seq, part, marked)
+            parts = track.part(seq, part, marked)
             if parts is None:
                 return
             marked = parts.marked
         end_ms = _whole(payload, "ts") + _whole(payload, "dur")
         self._last_ms[boot] = max(self._last_ms.get(boot, 0), end_ms)
-        if not track.base:
-            track.base, track.base_ms = seq, end_ms
         track.dur_ms = max(track.dur_ms, _whole(payload, "dur"))
         known = seq in track.received
-        self._count(track, seq, end_ms, marked=marked)
+        track.count(seq, end_ms, marked=marked, live=not hist)
         if payload.get("kind") == "loss":
             self._loss(payload, known=known)
         elif payload.get("kind") == "unclean_stop" and isinstance(payload.get("previous"), str):
             self._unclean[payload["previous"]] = _whole(payload, "bound_ms")
 
+    def was_away(self, *, kept: bool) -> None:
+        """The subscriber was disconnected until now. kept: the broker kept its session, and what came as far as it could."""
+        for track in self._tracks.values():
+            track.was_away(kept=kept)
+
+    def settled(self) -> None:
+        """What the broker had kept meanwhile has come."""
+        for track in self._tracks.values():
+            track.settled()
+
     def report(self) -> Report:
         """The proof as of now."""
         tracks = sorted((item for item in self._tracks.items() if item[1].begun), key=lambda item: item[0][0])
-        return Report(tuple(self._row(topic, boot, track) for (topic, boot), track in tracks), dict(self._losses))
-
-    @staticmethod
-    def _count(track: _Track, seq: int, end_ms: int, *, marked: bool) -> None:
-        if seq in track.received:
-            track.duplicates += 1
-            track.unexplained += not (marked or seq in track.marked)
-        elif seq - 1 not in track.received:
-            track.times_ms[seq] = end_ms
-        track.times_ms.pop(seq + 1, None)
-        track.received.add(seq, seq)
-        if marked:
-            track.marked.add(seq, seq)
+        silent = sum(track.settle() for _, track in tracks)
+        rows = tuple(self._row(topic, boot, track) for (topic, boot), track in tracks)
+        return Report(rows, dict(self._losses), silent, sum(track.fleeting for _, track in tracks))
 
     def _loss(self, payload: Mapping[str, Any], *, known: bool) -> None:
         topic, boot = payload.get("topic"), payload.get("of_boot", payload.get("boot"))
         first, last, count = (_whole(payload, key) for key in ("first_seq", "last_seq", "count"))
         if not isinstance(topic, str) or not isinstance(boot, str) or not 1 <= first <= last:
             return
+        cause = str(payload.get("cause"))
         if not known and len(self._losses) < _MOST_CAUSES:
-            self._losses[str(payload.get("cause"))] += count
-        track = self._tracks.setdefault((topic, boot), _Track())
-        if count >= last - first + 1:
-            track.lost.add(first, last)
+            self._losses[cause] += count
+        track = self._tracks.setdefault((topic, boot), Track())
+        if count < last - first + 1:
+            track.partly_lost[first, last, cause] = count
         else:
-            track.partly_lost[first, last, str(payload.get("cause"))] = count
+            (track.merged if cause == _MERGED else track.lost).add(first, last)
 
-    def _row(self, topic: str, boot: str, track: _Track) -> Row:
+    def _row(self, topic: str, boot: str, track: Track) -> Row:
         first, last = track.extent(from_start=self._from_start)
-        missing = _size(track.received.gaps(first, last))
-        known = Spans((*track.received, *track.lost))
-        # by their ends, so that a wide span leaves a narrow one its numbers
-        for (begin, end, _), count in sorted(track.partly_lost.items(), key=lambda item: item[0][1]):
-            known.fill(max(begin, first), end, count)
-        open_gaps = known.gaps(first, last)
+        open_gaps = _known(track, first, merged=True).gaps(first, last)
+        missing, unknown = size(track.received.gaps(first, last)), size(open_gaps)
+        uncertain = [gap for gap in open_gaps if self._uncertain(boot, track, gap)]
         return Row(
             topic=topic,
             boot=boot,
@@ -224,13 +155,15 @@ class Ledger:
             last=last,
             received=len(track.received),
             missing=missing,
-            explained=missing - _size(open_gaps),
-            uncertain=_size(gap for gap in open_gaps if self._uncertain(boot, track, gap)),
+            explained=missing - unknown,
+            uncertain=size(uncertain),
             duplicates=track.duplicates,
             unexplained_duplicates=track.unexplained,
+            merged=size(_known(track, first, merged=False).gaps(first, last)) - unknown,
+            away=sum(size(track.away.common(*gap)) for gap in open_gaps if gap not in uncertain),
         )
 
-    def _uncertain(self, boot: str, track: _Track, gap: tuple[int, int]) -> bool:
+    def _uncertain(self, boot: str, track: Track, gap: tuple[int, int]) -> bool:
         """Whether all of a gap can lie within `bound_ms` before the last sign of a boot that ended uncleanly.
 
         The missing ones came before their right neighbour, no closer to each other than windows of this topic, or than
@@ -246,8 +179,14 @@ class Ledger:
         return self._last_ms[boot] - earliest_ms <= bound_ms
 
 
-def _size(spans: Iterable[tuple[int, int]]) -> int:
-    return sum(last - first + 1 for first, last in spans)
+def _known(track: Track, first: int, *, merged: bool) -> Spans:
+    """What came or was declared lost; with `merged` also what was declared to come merged."""
+    known = Spans((*track.received, *track.lost, *(track.merged if merged else ())))
+    # by their ends, so that a wide span leaves a narrow one its numbers
+    for (begin, end, cause), count in sorted(track.partly_lost.items(), key=lambda item: item[0][1]):
+        if merged or cause != _MERGED:
+            known.fill(max(begin, first), end, count)
+    return known
 
 
 def _whole(payload: Mapping[str, Any], key: str) -> int:
@@ -262,16 +201,3 @@ def _part(payload: Mapping[str, Any]) -> tuple[int, int] | None:
             return k, n
         case _:
             return None
-
-
-def _with_part(track: _Track, seq: int, part: tuple[int, int], marked: bool) -> _Parts | None:
-    """Note a part; the message's parts once all are there. One that is sent again may be cut into another number."""
-    k, count = part
-    parts = track.parts.get(seq)
-    if parts is None or parts.count != count:
-        parts = track.parts[seq] = _Parts(count)
-        while len(track.parts) > _MOST_INCOMPLETE:
-            del track.parts[next(iter(track.parts))]
-    parts.there.add(k)
-    parts.marked = parts.marked or marked
-    return track.parts.pop(seq) if len(parts.there) == count else None

@@ -3,9 +3,10 @@
 import logging
 import sys
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import structlog
-from structlog.typing import Processor
+if TYPE_CHECKING:
+    from structlog.typing import Processor
 
 
 class LogLevel(StrEnum):
@@ -28,6 +29,8 @@ class LogFormat(StrEnum):
 
 def configure(level: LogLevel, style: LogFormat) -> None:
     """Send our logs and those of the libraries (from warning on) to standard error in one form."""
+    import structlog  # here, because every `--help` reads the names above
+
     if style is LogFormat.auto:
         style = LogFormat.console if sys.stderr.isatty() else LogFormat.plain
     shared: list[Processor] = [

@@ -8,17 +8,17 @@ from typing import Any, TypeVar
 import typer
 from pydantic import ValidationError
 from rich.markup import escape
-from rich.table import Table
 from rich.tree import Tree
 
-from gateway.cli.output import Output
+from gateway.cli.output import Output, listing
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
+from gateway.core.wording import counted
 from gateway.settings import load
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.endpoints import STRONG
+from gateway.sources.opcua.endpoints import STRONG, Offer
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
@@ -50,15 +50,18 @@ def discover(url: str) -> int:
         else:
             shown = fingerprint(chain[0]) if chain else ""
         logins = ", ".join(dict.fromkeys(token.kind for token in offer.tokens))
-        typer.echo(
-            f"{offer.policy} {offer.mode}  {offer.url}\n    application  {offer.application_uri}\n    login        {logins}"
-        )
-        typer.echo(f"    certificate  {shown}")
+        typer.echo(f"{_security(offer)}  {offer.url}\n    application  {offer.application_uri}\n    login        {logins}")
+        if shown:
+            typer.echo(f"    certificate  {shown}")
     kinds = {token.kind for offer in offers for token in offer.tokens}
     login = "" if "anonymous" in kinds else " --username NAME"
     secure = "" if {offer.policy for offer in offers} & set(STRONG) else " --security none"
     typer.echo(f"next: gateway browse {url}{login}{secure}", err=True)
     return 0
+
+
+def _security(offer: Offer) -> str:
+    return "no security" if offer.policy == "None" else f"{offer.policy} {offer.mode}"
 
 
 def entry(**keys: object) -> Browse:
@@ -112,7 +115,7 @@ async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
         with Output(stderr=True).status("browsing"):
             findings = await walker(connection).find([wanted.model_copy(update={"most": most})])
     typer.echo(found_file(findings.tags), nl=False)
-    typer.echo(f"{len(findings.tags)} tags", err=True)
+    typer.echo(counted(len(findings.tags), "tag"), err=True)
     left = (
         (findings.beyond, f"beyond --most {most}: --most {most + len(findings.beyond)} takes them"),
         (findings.no_numbers, "are no single numbers: --all takes them"),
@@ -138,17 +141,17 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
         with Output(stderr=True).status("browsing") as status:
             async for level in walk(connection, wanted, most + 1):
                 found += level
-                status.update(f"browsing: {len(found)} nodes")
+                status.update(f"browsing: {counted(len(found), 'node')}")
     tree = Tree(escape(f"{config.url} {wanted.root}"))
     branches: dict[tuple[str, ...], Tree] = {(): tree}
     for node in found[:most]:
         branches[node.path] = branches.get(node.path[:-1], tree).add(_line(node))
     Output().print(tree)
     if len(found) > most:
-        typer.echo(f"more than {most} nodes: the rest is not shown; --most N or --root NODE chooses", err=True)
+        typer.echo(f"more than {counted(most, 'node')}: the rest is not shown; --most N or --root NODE chooses", err=True)
     unopened = sum(not one.is_variable and len(one.path) == wanted.depth for one in found)
     if unopened:
-        typer.echo(f"{unopened} objects were not looked into: --depth N goes deeper", err=True)
+        typer.echo(f"{counted(unopened, 'object')} not looked into: --depth N goes deeper", err=True)
     typer.echo("next: the same with --csv > config/tags/NAME.csv writes a tag file, and names what it leaves out", err=True)
     return int(len(found) > most)
 
@@ -181,9 +184,7 @@ async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
     async with session(config) as connection:
         found = await read(connection, config, tags)
-    table = Table()
-    for heading in ("tag", "node", "type", "value", "unit", "range", "status"):
-        table.add_column(heading)
+    table = listing("tag", "node", "type", "value", "unit", "range", "status")
     for one in found:
         name = escape(one.path[-1])
         value, unit = escape(one.value), escape(one.unit)

@@ -12,15 +12,15 @@ from typing import IO, Any, Final
 import orjson
 import typer
 from rich.progress import Progress
-from rich.table import Table
 
 from gateway.cli.holdings import Holding, holdings
-from gateway.cli.ledger import Spans
-from gateway.cli.output import Output
+from gateway.cli.output import Output, listing
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.render import clean
+from gateway.cli.spans import Spans
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.messages import Lane, Message
+from gateway.core.wording import counted
 from gateway.encoding.encoder import Encoder
 from gateway.outbox.looking import Look, looking
 from gateway.outbox.losses import THINNED
@@ -87,18 +87,16 @@ def stats(path: Path, key_file: str, as_json: bool) -> int:
 
 
 def _print_stats(said: Mapping[str, Any], lanes: Mapping[str, Mapping[str, Any]]) -> None:
-    console, table = Output(), Table()
-    table.add_column("lane")
-    for heading in ("messages", "kept", "oldest"):
-        table.add_column(heading, justify="right")
+    numbers = ("messages", "kept", "oldest")
+    console, table = Output(), listing("lane", *numbers, right=numbers)
     for name, row in lanes.items():
         table.add_row(name, f"{row['messages']:,}", _size(row["kept_bytes"]), _age(row["oldest_s"]))
     console.table(table)
     ceiling = f" of {_size(said['max_bytes'])} (outbox.max_bytes)" if said["max_bytes"] else ""
     console.print(f"files: {_size(said['file_bytes'])}{ceiling}{', payloads encrypted' if said['encrypted'] else ''}")
     if said["unannounced_losses"]:
-        told = f"{said['unannounced_lost']} lost and {said['unannounced_merged']} merged"
-        console.print(f"not yet told: {told} messages in {said['unannounced_losses']} records")
+        told, records = f"{said['unannounced_lost']} lost and", counted(said["unannounced_losses"], "record")
+        console.print(f"not yet told: {told} {counted(said['unannounced_merged'], 'merged message')} in {records}")
 
 
 def _size(size: float) -> str:
@@ -147,7 +145,7 @@ def export(path: Path, target: str, key_file: str = "") -> int:
                     file.write(orjson.dumps(_line(found.message), option=orjson.OPT_APPEND_NEWLINE))
                 progress.advance(task)
         file.flush()
-        typer.echo(f"{total - broken} messages exported, {broken} unreadable", err=True)
+        typer.echo(f"{counted(total - broken, 'message')} exported, {broken} unreadable", err=True)
         return EXIT_DAMAGED if broken else 0
 
     return _with(path, key_file, write)
@@ -179,7 +177,7 @@ def _export_refused(path: Path, target: str, key_file: str) -> int:
         typer.echo(str(error), err=True)
         return EXIT_CONFIG
     hint = "" if key_file or not counts[False] else "; if it is encrypted, name its key with --key-file"
-    typer.echo(f"{counts[True]} messages exported, {counts[False]} unreadable{hint}", err=True)
+    typer.echo(f"{counted(counts[True], 'message')} exported, {counts[False]} unreadable{hint}", err=True)
     return EXIT_DAMAGED if counts[False] else 0
 
 
@@ -200,7 +198,9 @@ def verify(path: Path, key_file: str) -> int:
             if found.lane == LOSS_LANE and m.payload:
                 losses.append(Encoder.read_loss(m))
         kept = sum(n for n, _ in look.totals().values())
-        typer.echo(f"{rows} messages: {broken} unreadable or with a wrong checksum, {twice} twice; the totals say {kept}")
+        typer.echo(
+            f"{counted(rows, 'message')}: {broken} unreadable or with a wrong checksum, {twice} twice; the totals say {kept}"
+        )
         if look.locked:
             typer.echo("payloads are encrypted and were not opened: name the key with --key-file")
         found_sound = _print_holdings(holdings(there, losses))

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -11,6 +12,20 @@ from rich.table import Table
 
 EXIT_UNWRITABLE = 1
 _WIDEST = 10_000
+
+
+def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Table:
+    """An empty table that is no wider than its words: it fits a terminal of 80 columns, and tools read it by words.
+
+    right: headings of columns of numbers.
+    """
+    table = Table(
+        title=title or None, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+    )
+    table.padding = (0, 2, 0, 0)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    return table
 
 
 class Output(Console):
@@ -32,6 +47,24 @@ class Output(Console):
         self.width = max(before, table.__rich_measure__(self, self.options).maximum)
         self.print(table)
         self.width = before
+
+
+@contextmanager
+def patience(text: str, after_s: float = 1.0) -> Iterator[None]:
+    """On a terminal: say what takes so long, once it does. Nothing elsewhere."""
+    console = Output(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    status = console.status(text)
+    timer = threading.Timer(after_s, status.start)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        status.stop()
 
 
 def hush() -> None:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from rich.markup import escape
-from rich.table import Table
 
-from gateway.cli.output import Output
+from gateway.cli.output import Output, listing, patience
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
+from gateway.core.wording import counted
 from gateway.settings import load
 from gateway.sources.modbus import KIND
 from gateway.sources.modbus.load import TOO_MUCH, ConnectionLoad, connection_loads
@@ -16,7 +16,8 @@ from gateway.sources.modbus.load import TOO_MUCH, ConnectionLoad, connection_loa
 def print_plan(folder: Path, answer_s: float) -> int:
     """Print the plan of every Modbus connection; returns the exit code."""
     try:
-        settings = load(folder)
+        with patience(f"reading {escape(str(folder))}"):
+            settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
@@ -30,9 +31,9 @@ def print_plan(folder: Path, answer_s: float) -> int:
 
 
 def _print_connection(console: Output, connection: ConnectionLoad, answer_s: float) -> None:
-    table = Table(title=escape(connection.endpoint.url), title_justify="left", title_style="bold")
-    for heading in ("device", "unit", "reads", "places", "tags", "fill", "every", "a second", "busy ms"):
-        table.add_column(heading, justify="left" if heading in ("device", "reads") else "right")
+    headings = ("device", "unit", "reads", "places", "tags", "fill", "every", "a second", "busy ms")
+    numbers = [heading for heading in headings if heading not in ("device", "reads")]
+    table = listing(*headings, right=numbers, title=escape(connection.endpoint.url))
     for one in connection.requests:
         request = one.request
         table.add_row(
@@ -51,12 +52,12 @@ def _print_connection(console: Output, connection: ConnectionLoad, answer_s: flo
     end = connection.endpoint
     line = f"{end.baudrate} baud, {end.character_s * 1e3:.2f} ms a character, " if end.is_serial else ""
     console.print(
-        f"  {len(connection.requests)} requests, {connection.per_s:.4g} a second; busy for "
+        f"{counted(len(connection.requests), 'request')}, {connection.per_s:.4g} a second; busy for "
         f"[{style}]{connection.share:.1%}[/] of the time ({line}{answer_s * 1e3:g} ms until a reply begins)"
     )
     if connection.share > TOO_MUCH:
         console.print(
-            f"  [bold yellow]warning:[/] more than {TOO_MUCH:.0%} leaves no room for timeouts and retries: read less often, "
+            f"[bold yellow]warning:[/] more than {TOO_MUCH:.0%} leaves no room for timeouts and retries: read less often, "
             "put units on another line, or raise the baud rate"
         )
     console.print()

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from gateway.cli.output import Output
 from gateway.core.errors import ConfigError
+from gateway.core.wording import counted
 
 EXIT_CONFIG = 2
 """Exit code for a configuration that cannot be used; systemd does not restart after it."""
@@ -30,5 +31,5 @@ def print_problems(error: ConfigError, folder: Path) -> None:
     count = len(error.problems)
     if count > _MOST:
         console.print(f"... and {count - _MOST} more")
-    console.print(Text(f"{count} problem{'s' if count != 1 else ''}: {folder} cannot be used", style="bold red"))
+    console.print(Text(f"{counted(count, 'problem')}: {folder} cannot be used", style="bold red"))
     sys.stderr.flush()

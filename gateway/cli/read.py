@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.opcua import read_opcua
-from gateway.cli.output import Output
+from gateway.cli.output import Output, listing
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.quality import REASONS
@@ -24,11 +24,13 @@ from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.endpoint import Endpoint, parse
 from gateway.sources.modbus.link import ExceptionReply, NoReply
 from gateway.sources.modbus.plan import Request, Span
+from gateway.sources.modbus.types import REGISTERS, ValueType, is_bits
 from gateway.sources.modbus.types import Table as ModbusTable
-from gateway.sources.modbus.types import is_bits
-from gateway.sources.modbus.views import ORDERS, shortest, strings, views
+from gateway.sources.modbus.views import ORDERS, hardly_meant, shortest, strings, views
 
 EXIT_NO_REPLY = 1
+_WIDE = 4  # registers of a 64-bit value
+_ABREAST = 3  # of them fit into 80 columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,8 @@ async def _read_all(places: Sequence[Place], *, keep_going: bool = False) -> lis
 
 
 def _tag_table(entry: DeviceEntry, tags: Sequence[ModbusTag], payloads: Sequence[bytes | str]) -> Table:
-    table = Table(title=escape(f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}"), title_justify="left")
-    for heading in ("tag", "address", "type", "raw", "value", "quality"):
-        table.add_column(heading, overflow="fold")
+    title = escape(f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}")
+    table = listing("tag", "address", "type", "raw", "value", "quality", title=title)
     for tag, payload in zip(tags, payloads, strict=True):
         place = f"{tag.table}:{tag.start}"
         if isinstance(payload, str):
@@ -152,6 +153,10 @@ def _number(tag: ModbusTag, value: float) -> str:
     return shortest("float32", value) if plain else f"{value:.15g}"
 
 
+def _shown(kind: ValueType, text: str) -> str:
+    return f"[dim]({text})[/]" if hardly_meant(kind, text) else text
+
+
 def _print_bits(console: Output, place: Place, payload: bytes) -> None:
     bits = [payload[at // 8] >> at % 8 & 1 for at in range(place.count)]
     for begin in range(0, place.count, 16):
@@ -160,20 +165,28 @@ def _print_bits(console: Output, place: Place, payload: bytes) -> None:
 
 
 def _print_words(console: Output, place: Place, words: Sequence[int]) -> None:
-    raw = Table(title="words", title_justify="left")
-    for heading in ("address", "hex", "bits", "high byte", "low byte"):
-        raw.add_column(heading, justify="right")
+    headings = ("address", "hex", "bits", "high byte", "low byte")
+    raw = listing(*headings, right=headings)
     for at, word in enumerate(words):
         bits = f"{word:016b}"
         grouped = " ".join(bits[i : i + 4] for i in range(0, 16, 4))
         raw.add_row(f"{place.table}:{place.start + at}", f"0x{word:04X}", grouped, str(word >> 8), str(word & 0xFF))
-    console.print(raw)
-    table = Table(title=f"from {place.table}:{place.start} on, by byte_order", title_justify="left")
-    table.add_column("type")
-    for order in ORDERS:
-        table.add_column(order, justify="right", overflow="fold")
-    for kind, texts in views(words):
-        table.add_row(kind, *(texts.get(order, "") for order in ORDERS))
-    console.print(table)
+    console.table(raw)
+    decoded = [(kind, {order: _shown(kind, text) for order, text in texts.items()}) for kind, texts in views(words)]
+    narrow = listing("type", *ORDERS, right=ORDERS, title=f"\nfrom {place.table}:{place.start} on, by byte_order")
+    for kind, texts in decoded:
+        if REGISTERS[kind] < _WIDE:
+            narrow.add_row(kind, *(texts.get(order, "") for order in ORDERS))
+    console.table(narrow)
+    wide = [(kind, texts) for kind, texts in decoded if REGISTERS[kind] == _WIDE and any(texts.values())]
+    for some in filter(None, (wide[:_ABREAST], wide[_ABREAST:])):
+        kinds = [kind for kind, _ in some]
+        table = listing("", *kinds, right=kinds)
+        for order in ORDERS:
+            table.add_row(order, *(texts[order] for _, texts in some))
+        console.print()
+        console.table(table)
+    if any(text.startswith("[dim](") for _, texts in decoded for text in texts.values()):
+        console.print("\n[dim]in parentheses: numbers that are hardly meant; another type or byte_order is[/]")
     for order, text in strings(words).items():
         console.print(f"  string, byte_order {order}: {escape(text)}")

@@ -12,12 +12,15 @@ from rich.text import Text
 
 from gateway.cli.inbound import Incoming
 from gateway.cli.output import Output
+from gateway.cli.sparkplug import PREFIX
 
 _LONGEST_NAME, _LONGEST_TEXT = 60, 200
 _MOST_DEVICES: Final = 1000
 _HEADLINES: Final = 6
 _QUALITY_STYLES: Final = {"good": "green", "uncertain": "yellow", "bad": "red"}
 _WHOLE_BELOW: Final = 1e15
+_MOST_BOOTS: Final = 1000
+_START_MS: Final = 60_000
 
 
 def clean(value: object, longest: int = _LONGEST_NAME) -> str:
@@ -64,9 +67,12 @@ class Screen:
         self._headlines = headlines or {}
         self._width = max((len(clean(name, 16)) for name in self._headlines), default=5)
         self._last: dict[tuple[str, str], dict[str, Any]] = {}
+        self._live: set[str] = set()
 
     def show(self, incoming: Incoming) -> None:
         """Print one message."""
+        if incoming.body.get("hist") is False and len(self._live) < _MOST_BOOTS:
+            self._live.add(_run(incoming))
         if incoming.kind == "window":
             self._print(self._window(incoming))
         elif incoming.kind == "event":
@@ -101,10 +107,12 @@ class Screen:
 
     def _window(self, incoming: Incoming) -> Text:
         line, tags = self._head(incoming), incoming.body["tags"]
-        line.append(f"{len(tags):>4} tag{'s' if len(tags) != 1 else ' '}")
-        for key, style in (("hist", "magenta"), ("late", "magenta")):
-            if incoming.body.get(key) is True:
-                line.append(f" {'backlog' if key == 'hist' else key}", style=style)
+        line.append(_tags(tags))
+        mark, style = self._mark(incoming)
+        if mark:
+            line.append(f" {mark}", style=style)
+        if incoming.body.get("late") is True:
+            line.append(" late", style="magenta")
         bad = [name for name, tag in islice(tags.items(), 10_000) if tag.get("q") == "bad"]
         if bad:
             line.append(f"  {len(bad)} bad ({clean(tags[bad[0]].get('reason', 'no reason'))})", style="red")
@@ -163,7 +171,17 @@ class Screen:
             line.append(" LOSS ", style="bold white on red").append(f" {_loss(body)}")
         else:
             line.append(f" {clean(kind)} ", style="bold yellow").append(f" {_rest(body)}")
-        return _with_backlog(line, body)
+        mark, style = self._mark(incoming)
+        return line.append(f" ({mark})", style=style) if mark else line
+
+    def _mark(self, incoming: Incoming) -> tuple[str, str]:
+        """What `hist` means here, and its style: every start makes messages before its first connection stands."""
+        body = incoming.body
+        if body.get("hist") is not True:
+            return "", ""
+        made_ms = body.get("ts")
+        young = isinstance(made_ms, int) and time.time() * 1000 - made_ms < _START_MS
+        return ("before connecting", "dim") if young and _run(incoming) not in self._live else ("backlog", "magenta")
 
     def _condition(self, line: Text, incoming: Incoming, title: str, text: str, style: str, active: bool) -> None:
         tag = incoming.body.get("tag")
@@ -186,10 +204,15 @@ def _stamp(ms: object) -> Text:
     return Text().append(f"{clock(time.time() * 1000 if ms is None else ms)} ", style="dim")
 
 
+def _run(incoming: Incoming) -> str:
+    """What names a run of a gateway. Sparkplug's sessions are connections, so its node stands for all of them."""
+    return incoming.gateway if incoming.topic.startswith(PREFIX) else str(incoming.body.get("boot"))
+
+
 def _what(incoming: Incoming) -> str:
     body = incoming.body
     if incoming.kind == "summary":
-        return f"{len(body['tags']):>4} tags  summary of {number(body['dur'] / 1000)} s"
+        return f"{_tags(body['tags'])}  summary of {number(body['dur'] / 1000)} s"
     if incoming.kind in ("birth", "death"):
         return f" {incoming.kind.upper()}" + (f"  {body['metrics']} metrics" if incoming.kind == "birth" else "")
     if incoming.kind == "value":
@@ -200,6 +223,10 @@ def _what(incoming: Incoming) -> str:
     return f" {incoming.kind}"
 
 
+def _tags(tags: Mapping[str, Any]) -> str:
+    return f"{len(tags):>4} {'tag ' if len(tags) == 1 else 'tags'}"
+
+
 def _object(tag: Mapping[str, Any]) -> str:
     return clean(repr(tag.get("value"))) if tag.get("q") != "bad" else f"bad ({clean(tag.get('reason', 'no reason'))})"
 
@@ -208,14 +235,11 @@ def _loss(body: Mapping[str, Any]) -> str:
     first, last = number(body.get("first_seq")), number(body.get("last_seq"))
     cause, detail = clean(body.get("cause")), clean(body.get("detail", ""), _LONGEST_TEXT)
     topic = clean(body.get("topic"), 80)
-    return f"{number(body.get('count'))} messages of {topic}, seq {first} to {last}: {cause} {detail}".rstrip()
+    noun = "message" if body.get("count") == 1 else "messages"
+    return f"{number(body.get('count'))} {noun} of {topic}, seq {first} to {last}: {cause} {detail}".rstrip()
 
 
 def _rest(body: Mapping[str, Any]) -> str:
     known = ("boot", "seq", "ts", "hist", "kind", "severity", "device", "stream")
     fields = islice(((key, value) for key, value in body.items() if key not in known), 10)
     return "  ".join(f"{clean(key, 24)} {number(value)}" for key, value in fields)
-
-
-def _with_backlog(line: Text, body: Mapping[str, Any]) -> Text:
-    return line.append(" (backlog)", style="magenta") if body.get("hist") is True else line

@@ -10,10 +10,10 @@ from gateway.encoding.sparkplug.wire import read_payload
 
 PREFIX: Final = f"{NAMESPACE}/"
 
-_MODULUS: Final = 256
+MODULUS: Final = 256
 _MOST_NODES, _MOST_ALIASES = 1000, 100_000
 _NODE_LEVELS, _DEVICE_LEVELS = 4, 5
-_WORDS: Final = {192: "good", 64: "uncertain", 0: "bad"}
+_WORDS: Final = {192: "good", 500: "uncertain", 0: "bad"}
 _DOCUMENTS: Final = ("Event", "Stats")
 _SILENT: Final = ("NCMD", "DCMD")
 """What hosts say to nodes."""
@@ -24,11 +24,13 @@ Proof = tuple[str, Mapping[str, Any]]
 
 @dataclass(slots=True)
 class _Node:
-    """One edge node. session: names what its numbers count in; last: the newest of them, which go on beyond 255."""
+    """One edge node. session: names what its numbers count in; last: the newest of them, which go on beyond 255; ahead: the
+    subscriber was away, so the next number can only be a later one, however far."""
 
     births: int = 0
     session: str = "joined"
     last: int = 0
+    ahead: bool = False
     names: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def born(self, seq: int, bd_seq: object) -> int:
@@ -36,6 +38,7 @@ class _Node:
         self.births += 1
         self.session = f"bdSeq {bd_seq}, birth {self.births}"
         self.last = seq + 1
+        self.ahead = False
         return self.last
 
     def learn(self, device: str, metrics: Sequence[Mapping[str, Any]]) -> None:
@@ -49,12 +52,16 @@ class _Node:
         alias = metric.get("alias", -1)
         return str(metric.get("name") or self.names.get((device, alias), f"alias {alias}"))
 
-    def number(self, seq: int) -> int:
+    def number(self, seq: int, *, dup: bool) -> int:
         """The number of a message, the nearest to the newest: what is late or twice is told from what is missing."""
         if not self.last:
-            self.last = _MODULUS + seq + 1  # joined later; leaves room for what comes out of order
+            self.last = MODULUS + seq + 1  # joined later; leaves room for what comes out of order
             return self.last
-        number = self.last + (seq + 1 - self.last + _MODULUS // 2) % _MODULUS - _MODULUS // 2
+        if self.ahead and not dup:
+            self.ahead = False
+            self.last += (seq - self.last) % MODULUS + 1
+            return self.last
+        number = self.last + (seq + 1 - self.last + MODULUS // 2) % MODULUS - MODULUS // 2
         self.last = max(self.last, number)
         return number
 
@@ -65,7 +72,14 @@ class Nodes:
     def __init__(self) -> None:
         self._nodes: dict[tuple[str, str], _Node] = {}
 
-    def take(self, topic: str, payload: bytes) -> tuple[Incoming | None, Sequence[Proof]]:
+    def was_away(self) -> None:
+        """The subscriber was disconnected until now. Brokers keep nothing of QoS 0, and what is missing may be a birth: no
+        alias is known any more."""
+        for node in self._nodes.values():
+            node.ahead = bool(node.last)
+            node.names.clear()
+
+    def take(self, topic: str, payload: bytes, *, dup: bool = False) -> tuple[Incoming | None, Sequence[Proof]]:
         """What to show, and what to enter into the ledger. None for what hosts say. Raises Malformed."""
         levels = topic.split("/")
         if levels[1] == "STATE" or (len(levels) > 2 and levels[2] in _SILENT):
@@ -81,7 +95,7 @@ class Nodes:
             raise Malformed(str(error)) from None
         node = self._node(group, name)
         stream = f"{PREFIX}{group}/+/{name}"
-        proofs = [] if levels[2] == "NDEATH" else [(stream, _numbered(node, levels[2], body))]
+        proofs = [] if levels[2] == "NDEATH" else [(stream, _numbered(node, levels[2], body, dup))]
         if kind == "BIRTH":
             node.learn(device, body["metrics"])
             return _life(topic, name, device, "birth", body), proofs
@@ -99,14 +113,14 @@ class Nodes:
         return self._nodes.setdefault((group, name), _Node())
 
 
-def _numbered(node: _Node, kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+def _numbered(node: _Node, kind: str, body: Mapping[str, Any], dup: bool) -> dict[str, Any]:
     seq = body.get("seq")
-    if not isinstance(seq, int) or not 0 <= seq < _MODULUS:
+    if not isinstance(seq, int) or not 0 <= seq < MODULUS:
         raise Malformed(f"'seq' is {seq}, not 0 to 255")
     if kind == "NBIRTH":
         number = node.born(seq, next((m["value"] for m in body["metrics"] if m.get("name") == "bdSeq"), "?"))
     else:
-        number = node.number(seq)
+        number = node.number(seq, dup=dup)
     return {"boot": node.session, "seq": number, "ts": body.get("timestamp", 0)}
 
 

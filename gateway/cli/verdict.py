@@ -1,55 +1,27 @@
 """The proof at the end of `tail` and `demo`: what the ledger says, as a table and a sentence."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
-from gateway.cli.inbound import Incoming
 from gateway.cli.ledger import Report, Row
+from gateway.cli.rates import rate_of
 from gateway.cli.render import clean
+from gateway.cli.sparkplug import MODULUS, PREFIX
+from gateway.cli.tally import Absence, Tally
+from gateway.core.wording import counted
 
-_MOST_ROWS = 50
-_HEADINGS = ("first", "last", "received", "missing", "explained", "duplicates")
-_WIDTHS = (8, 9, 10, 9, 11, 12)
-
-
-@dataclass(slots=True)
-class Tally:
-    """What arrived, by kind, and what came in the way. values: of tags; lost: messages that loss records spoke of, as often
-    as they came."""
-
-    kinds: Counter[str] = field(default_factory=Counter)
-    values: int = 0
-    lost: int = 0
-    malformed: int = 0
-    disconnects: int = 0
-    away_s: float = 0.0
-
-    def count(self, incoming: Incoming) -> None:
-        """Take a message into account."""
-        self.kinds[incoming.kind] += 1
-        tags = incoming.body.get("tags")
-        self.values += len(tags) if isinstance(tags, dict) else 0
-        if incoming.kind == "event" and incoming.body["kind"] == "loss" and incoming.body.get("cause") != "thinned":
-            lost = incoming.body.get("count")
-            self.lost += lost if isinstance(lost, int) else 0
-
-    @property
-    def total(self) -> int:
-        """Messages, malformed ones included."""
-        return sum(self.kinds.values()) + self.malformed
-
-    def __str__(self) -> str:
-        parts = [f"{count} {kind}" for kind, count in sorted(self.kinds.items())]
-        parts += [f"{self.malformed} malformed"] if self.malformed else []
-        return ", ".join(parts) or "nothing"
+_MOST_ROWS: Final = 50
+_MOST_TIMES: Final = 3
+_HEADINGS: Final = ("first", "last", "received", "missing", "explained", "duplicates")
+_WIDTHS: Final = (8, 9, 9, 8, 10, 11)  # 77 characters with the name
 
 
-def print_report(out: Console, report: Report) -> None:
-    """A table of all topics and their boots; with very many only of those that are not complete."""
+def print_report(out: Console, report: Report, tally: Tally) -> None:
+    """A table of all topics, their rates and boots; with very many only of those that are not complete."""
     rows = [row for row in report.rows if len(report.rows) <= _MOST_ROWS or not row.complete]
     if not rows:
         return
@@ -57,16 +29,24 @@ def print_report(out: Console, report: Report) -> None:
     previous = ""
     for row in rows[:_MOST_ROWS]:
         if row.topic != previous:
-            out.print(Text(clean(row.topic, 200), style="cyan"), soft_wrap=True)
+            flow = tally.flows.get(row.topic)
+            rate = rate_of(flow) if flow else ""
+            line = Text(clean(row.topic, 200), style="cyan")
+            out.print(line.append(f"  {rate}" if rate else "", style="dim"), soft_wrap=True)
         previous = row.topic
         counts = (row.first, row.last, row.received, row.missing, row.explained + row.uncertain, row.duplicates)
-        line = Text(_line(f"  {clean(row.boot, 20)}", counts), style="" if row.complete else "bold red")
-        out.print(line, soft_wrap=True)
+        style = "" if row.complete else "bold red" if row.unproven or row.unexplained_duplicates else "yellow"
+        out.print(Text(_line(f"  {clean(row.boot, 20)}", counts), style=style), soft_wrap=True)
     if len(rows) > _MOST_ROWS:
         out.print(f"... and {len(rows) - _MOST_ROWS} more that are not complete")
+    if any(row.topic.startswith(PREFIX) for row in rows):
+        out.print(
+            f"Sparkplug's own numbers go from 0 to {MODULUS - 1}: what is missing there is counted modulo {MODULUS}.",
+            style="dim", soft_wrap=not out.is_terminal,
+        )  # fmt: skip
     if report.losses:
         causes = ", ".join(f"{count} {clean(cause)}" for cause, count in sorted(report.losses.items()))
-        out.print(f"Loss records speak of {sum(report.losses.values())} messages: {causes}", soft_wrap=True)
+        out.print(f"Loss records speak of {counted(sum(report.losses.values()), 'message')}: {causes}", soft_wrap=True)
 
 
 def _line(name: str, columns: Sequence[object]) -> str:
@@ -74,45 +54,73 @@ def _line(name: str, columns: Sequence[object]) -> str:
     return f"{name:<22}" + "".join(f"{column!s:>{width}}" for column, width in zip(columns, _WIDTHS, strict=True))
 
 
+def proven(report: Report, tally: Tally) -> bool:
+    """Whether nothing can be missing without an explanation: every number is there or accounted for, and no message can have
+    passed while the subscriber was away."""
+    if tally.absences and report.fleeting:
+        return False
+    return bool(report.rows) and report.complete and all(absence.kept for absence in tally.absences)
+
+
 def verdict(report: Report, tally: Tally) -> Text:
     """The sentence at the end."""
     if not report.rows:
         return Text("Nothing to prove: no message with a sequence number arrived.", style="bold yellow")
     text = Text()
-    received = sum(row.received for row in report.rows)
-    topics = len({row.topic for row in report.rows})
-    if report.complete:
-        text.append(f"Complete: {received} messages on {topics} topics, no gap", style="bold green")
-        text.append(f"{_explained(report)}, no unexplained duplicate.", style="bold green")
+    if proven(report, tally):
+        text.append(_complete(report), style="bold green")
+        if tally.absences:
+            text.append(f" {_absent(tally.absences)}; the broker kept what came meanwhile.")
+    elif report.sound:
+        text.append("Complete except while tail itself was disconnected: ", style="bold yellow")
+        text.append(f"{_unproven(report)}. {_complete(report)} {_absent(tally.absences)}.", style="yellow")
     else:
         text.append("NOT complete: ", style="bold red").append("; ".join(_faults(report.rows)) + ".", style="red")
-        if tally.disconnects:
-            text.append(
-                f" This subscriber itself was disconnected {_times(tally.disconnects)} ({tally.away_s:.1f} s in all): "
-                "what was sent meanwhile is missing here and not necessarily lost."
-            )
+        if tally.absences:
+            text.append(f" {_absent(tally.absences)}: {_unproven(report)}, not necessarily lost.")
     if tally.malformed:
-        text.append(f" {tally.malformed} malformed messages.", style="yellow")
+        text.append(f" {counted(tally.malformed, 'malformed message')}.", style="yellow")
     return text
 
 
-def unproven(row: Row) -> int:
-    """How many numbers of a row are missing without an explanation."""
-    return row.missing - row.explained - row.uncertain
+def _complete(report: Report) -> str:
+    received, topics = sum(row.received for row in report.rows), len({row.topic for row in report.rows})
+    counts = f"{counted(received, 'message')} on {counted(topics, 'topic')}"
+    away = sum(row.away for row in report.rows)
+    if away or not report.complete:
+        return f"Apart from that: {counts}, no gap{_explained(report)}, no unexplained duplicate."
+    return f"Complete: {counts}, no gap{_explained(report)}, no unexplained duplicate."
 
 
 def _explained(report: Report) -> str:
-    lost, uncertain = sum(row.explained for row in report.rows), sum(row.uncertain for row in report.rows)
+    merged, uncertain = sum(row.merged for row in report.rows), sum(row.uncertain for row in report.rows)
+    lost = sum(row.explained for row in report.rows) - merged
     said = [f"{lost} declared lost"] if lost else []
+    said += [f"{merged} that came merged into longer windows"] if merged else []
     said += [f"{uncertain} possibly lost in an unclean stop"] if uncertain else []
     return f" but for {' and '.join(said)}" if said else ""
 
 
 def _faults(rows: tuple[Row, ...]) -> list[str]:
-    missing, twice = sum(map(unproven, rows)), sum(row.unexplained_duplicates for row in rows)
-    faults = [f"{missing} sequence number{'s' if missing != 1 else ''} missing without a loss record"] if missing else []
-    return faults + ([f"{twice} duplicate{'s' if twice != 1 else ''} without a reason"] if twice else [])
+    missing, twice = sum(row.unproven for row in rows), sum(row.unexplained_duplicates for row in rows)
+    faults = [f"{counted(missing, 'sequence number')} missing without a loss record"] if missing else []
+    return faults + ([f"{counted(twice, 'duplicate')} without a reason"] if twice else [])
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+def _unproven(report: Report) -> str:
+    """What an absence leaves open."""
+    away = sum(row.away for row in report.rows)
+    said = f"{counted(away, 'sequence number')} unproven"
+    if report.silent:
+        said += f", and how {counted(report.silent, 'row')} went on, of which nothing has come since"
+    return said
+
+
+def _absent(absences: Sequence[Absence]) -> str:
+    times = [f"{_clock(one.begin_s)}-{_clock(one.end_s)}" for one in absences[:_MOST_TIMES]]
+    more = f" and {len(absences) - _MOST_TIMES} times more" if len(absences) > _MOST_TIMES else ""
+    return f"Tail was disconnected {', '.join(times)}{more}"
+
+
+def _clock(time_s: float) -> str:
+    return datetime.fromtimestamp(time_s).strftime("%H:%M:%S")

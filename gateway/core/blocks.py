@@ -42,7 +42,8 @@ class SampleBlock:
     tag: uint32[n], row number in the `TagTable`. time: int64[n], ns since the epoch, UTC, never later than the real read.
     value: float64[n], NaN where the quality is bad. quality: uint8[n], a `Quality` code.
     Samples of one tag stand in the order in which they were taken. history: read back from the device's own history, about
-    the past: they fill windows and raise no alarm.
+    the past: they fill windows and raise no alarm. repeated: the last sample of each tag once more, which holds after all
+    although the connection was lost meanwhile; it counts in no window.
     """
 
     tag: TagIds
@@ -50,6 +51,7 @@ class SampleBlock:
     value: Values
     quality: Qualities
     history: bool = False
+    repeated: bool = False
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -75,13 +77,14 @@ class ObjectBlock:
 
     tag, time, quality: as in `SampleBlock`. value: per row what JSON can carry exactly (str, int, float, bool, None,
     lists and dicts of them); None where the quality is bad. A number that is merely too large comes twice: here exactly,
-    and in a `SampleBlock` as UNCERTAIN_ROUNDED.
+    and in a `SampleBlock` as UNCERTAIN_ROUNDED. history: as in `SampleBlock`: about the past, not what holds now.
     """
 
     tag: TagIds
     time: Times
     value: Sequence[Any]
     quality: Qualities
+    history: bool = False
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -93,7 +96,8 @@ class ObjectBlock:
 
     def take(self, rows: Sequence[int]) -> "ObjectBlock":
         """Only these rows."""
-        return ObjectBlock(self.tag[rows], self.time[rows], [self.value[row] for row in rows], self.quality[rows])
+        values = [self.value[row] for row in rows]
+        return ObjectBlock(self.tag[rows], self.time[rows], values, self.quality[rows], self.history)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

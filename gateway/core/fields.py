@@ -142,6 +142,16 @@ def located(path: Path) -> Path:
 FilePath = Annotated[Path, AfterValidator(located)]
 """A path; relative ones count from the configuration folder."""
 
+
+def _to_be_written(path: Path) -> Path:
+    if not path.name or path.is_dir():
+        raise ValueError(f"{path} is a folder; expected a file")
+    return path
+
+
+OwnFile = Annotated[Path, AfterValidator(located), AfterValidator(_to_be_written)]
+"""A file that the gateway writes itself; relative paths count from the configuration folder."""
+
 MUST_EXIST: Final = "must exist"
 ExistingFile = Annotated[FilePath, MUST_EXIST]
 """A file that is read at each connect: `check` says when it cannot be read now."""

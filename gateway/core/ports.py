@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.messages import DeviceState, Event, Message
@@ -54,8 +54,9 @@ class Intake(Protocol):
         """Take values that are no numbers."""
         ...
 
-    def device_state(self, state: DeviceState) -> None:
-        """Take news of a device. `down` makes all its tags unknown from now on."""
+    def device_state(self, state: DeviceState) -> bool:
+        """Take news of a device. `down` makes all its tags unknown from now on. Returns whether the state is another one,
+        and the journal was told."""
         ...
 
     def event(self, event: Event) -> None:
@@ -81,14 +82,18 @@ class Properties:
     expiry_s: int = 0
 
 
+QoS = Literal[0, 1]
+
+
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One publication, as it goes over the wire at QoS 1."""
+    """One publication, as it goes over the wire."""
 
     topic: str
     payload: bytes
     retain: bool = False
     properties: Properties = Properties()
+    qos: QoS = 1
 
 
 class Layout(Protocol):
@@ -96,19 +101,29 @@ class Layout(Protocol):
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """At least one packet. hist: it is sent from backlog. most_bytes: the largest payload that the broker takes, as far
-        as it says so; what cannot be made smaller is returned as it is."""
+        as it says so; what cannot be made smaller is returned as it is. Raises Permanent where it cannot be said at all."""
         ...
+
+
+Until = Literal["later", "reconnect", "restart"]
+"""How long a refusal holds."""
 
 
 class Announcing(Protocol):
     """What a layout says on a connection beside the messages, where it does (Sparkplug). The outbox knows nothing of it."""
 
-    def births(self) -> Sequence[Packet]:
-        """What goes before everything else on a connection, and again when the broker has refused what was told last."""
+    def births(self, most_bytes: int) -> Sequence[Packet]:
+        """What goes before everything else on a connection. What is larger than the broker takes is left out, and told as an
+        event. Raises Permanent when nothing can be said on this connection."""
         ...
 
-    def news(self) -> Sequence[Packet]:
-        """What has changed since `births` or `news` was last called; may be nothing."""
+    def news(self, most_bytes: int) -> Sequence[Packet]:
+        """What has changed since `births` or `news` was last called, or was refused; may be nothing."""
+        ...
+
+    def refused(self, topic: str, reason: str, *, until: Until) -> bool:
+        """The broker has refused a packet, announced or with a message. True if the session goes on without what it
+        announced; `later` it may be told again with the news."""
         ...
 
     def death(self) -> Sequence[Packet]:
@@ -163,6 +178,15 @@ class Subscriber(Protocol):
         """The next message; one caller. Raises NotConnected. Cancelled, it loses none."""
         ...
 
+    @property
+    def places(self) -> int:
+        """How many brokers there are to go to."""
+        ...
+
+    def move_on(self) -> None:
+        """This broker is of no use although it serves: the next `open` begins with the one after it, and stays there."""
+        ...
+
 
 class MessageQueue(Protocol):
     """The pipeline's side of the outbox."""
@@ -205,10 +229,12 @@ class Sink(Protocol):
         ...
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = Properties()
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = Properties(), qos: QoS = 1
     ) -> "asyncio.Future[None]":
-        """Send at QoS 1. The future ends on the PUBACK: with None, Permanent (refused for good), Retryable (refused for
-        now) or NotConnected."""
+        """Send. The future ends with None, Permanent (refused for good), Retryable (refused for now) or NotConnected.
+
+        At QoS 1 that is on the PUBACK. At QoS 0 it is when the broker has answered a question that was sent after the
+        message over the same connection: it has read the message, but does not say what it did with it."""
         ...
 
     async def lost(self) -> str:

@@ -51,7 +51,8 @@ class Encoder:
         return self._messages(block, self._summary_topics, Lane.SUMMARY)
 
     def objects(self, block: ObjectBlock) -> list[Message]:
-        """Values that are no numbers: one message per device, or more where a tag changed more than once."""
+        """Values that are no numbers: one message per device, or more where a tag changed more than once. `late`: of the
+        past, not what holds now."""
         waiting: dict[int, dict[str, dict[str, Any]]] = {}
         messages = []
         for tag, time, value, quality in zip(
@@ -60,17 +61,18 @@ class Encoder:
             known = self._table.tags[tag]
             rows = waiting.setdefault(known.device, {})
             if known.name in rows or len(rows) == ROWS_PER_MESSAGE:
-                messages.append(self._values(known.device, rows))
+                messages.append(self._values(known.device, rows, block.history))
                 rows = waiting[known.device] = {}
             rows[known.name] = {"value": value, "ts": time // 1_000_000} | quality_fields(quality)
-        return messages + [self._values(device, rows) for device, rows in waiting.items()]
+        return messages + [self._values(device, rows, block.history) for device, rows in waiting.items()]
 
-    def _values(self, device: int, rows: dict[str, dict[str, Any]]) -> Message:
+    def _values(self, device: int, rows: dict[str, dict[str, Any]], late: bool) -> Message:
         times = [row["ts"] for row in rows.values()]
-        return self._document(self._topics.value(device), Lane.SUMMARY, min(times), max(times), {"tags": rows})
+        body = ({"late": True} if late else {}) | {"tags": rows}
+        return self._document(self._topics.value(device), Lane.SUMMARY, min(times), max(times), body)
 
-    def stats(self, device: int, stats: Mapping[str, float | str], now_ns: int) -> Message:
-        """Counters and measurements of a device's connection."""
+    def stats(self, device: int | None, stats: Mapping[str, float | str], now_ns: int) -> Message:
+        """Counters and measurements of a device's connection, or of the gateway itself."""
         stamp = now_ns // 1_000_000
         return self._document(self._topics.stats(device), Lane.WINDOW, stamp, stamp, {"stats": _finite(stats)})
 

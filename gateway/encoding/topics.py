@@ -45,6 +45,6 @@ class Topics:
         """Values of a device that are no numbers, when they change."""
         return f"{self.base}/{self.devices[device]}/value"
 
-    def stats(self, device: int) -> str:
-        """Counters and measurements of a device's connection."""
-        return f"{self.base}/{self.devices[device]}/stats"
+    def stats(self, device: int | None) -> str:
+        """Counters and measurements of a device's connection, or of the gateway itself."""
+        return f"{self.base}/stats" if device is None else f"{self.base}/{self.devices[device]}/stats"

@@ -9,7 +9,7 @@ from gateway.core.fields import (
     DURATION_SCHEMA,
     SIZE_SCHEMA,
     ConfigModel,
-    FilePath,
+    OwnFile,
     SizeBytes,
     default,
     duration_ns,
@@ -31,7 +31,7 @@ def _key_file(value: str) -> str:
 class OutboxConfig(ConfigModel):
     """Where messages wait until the broker has them, and how much may wait."""
 
-    path: FilePath = Path("/var/lib/gateway/outbox.db")
+    path: OwnFile = Path("/var/lib/gateway/outbox.db")
     """Database file; a relative path counts from the configuration folder. Its folder is made when missing; the gateway must
     be able to write there."""
     commit_interval: Annotated[int, duration_ns("10ms", "60s"), DURATION_SCHEMA] = default("1s")

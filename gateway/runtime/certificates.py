@@ -50,6 +50,11 @@ class CertificateWatch:
             self.look(await asyncio.to_thread(self._certificates))
             await self._clock.sleep(_LOOK_S)
 
+    def days_left(self) -> dict[str, float]:
+        """`{owner}_certificate_days`: until each ends, to the hundredth, negative when it has ended."""
+        now_ms = self._clock.now_ns() // 1_000_000
+        return {f"{owner}_certificate_days": round((end - now_ms) / _DAY_MS, 2) for owner, end in self.ends.items()}
+
     def look(self, certificates: Sequence[Ending]) -> None:
         """Take note of the certificates as they are now. Without a connection the broker's last one counts on."""
         ends = {**self.ends, **{certificate.owner: certificate.end_ms for certificate in certificates}}

@@ -9,7 +9,7 @@ import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports import Deliveries, Delivery, Layout, Packet, Properties, Sink
+from gateway.core.ports import Announcing, Deliveries, Delivery, Layout, Packet, Properties, Sink
 from gateway.runtime.seldom import Seldom
 from gateway.runtime.suspects import Suspects, Verdict
 
@@ -58,9 +58,9 @@ class Flights:
         limit: int,
         delays: Callable[[], Iterator[float]],
         suspects: Suspects,
-        seal: Callable[[Packet], Packet] = lambda packet: packet,
+        session: Announcing | None = None,
     ) -> None:
-        """seal: what each packet goes through immediately before it is sent, in the order of sending."""
+        """session: numbers each packet immediately before it is sent, in the order of sending, and hears of refusals."""
         self._sink = sink
         self._deliveries = deliveries
         self._layout = layout
@@ -68,12 +68,13 @@ class Flights:
         self._limit = limit
         self._delays = delays
         self._suspects = suspects
-        self._seal = seal
+        self._session = session
         self._pauses: Iterator[float] | None = None
         self._open: dict[_Flight, Delivery] = {}
         self._flying: dict[asyncio.Future[None], _Flying] = {}
         self._held_up: dict[Delivery, _Flight] = {}
         self._turn = asyncio.Lock()
+        self._departing: set[asyncio.Task[None]] = set()
         self._landed = asyncio.Event()
         self._last_answer = self._resume_at = 0.0
         self._usual = 1  # packets of a delivery, as the last one had
@@ -103,13 +104,24 @@ class Flights:
                     await self._depart(delivery, flight)
 
     async def _depart(self, delivery: Delivery, flight: _Flight) -> None:
-        packets = self._layout.packets(delivery.message, hist=not delivery.live, most_bytes=self._sink.most_bytes)
+        try:
+            packets = self._layout.packets(delivery.message, hist=not delivery.live, most_bytes=self._sink.most_bytes)
+        except Permanent as error:
+            self._refuse(_Flying(delivery.message.topic, flight, self._clock.monotonic()), str(error))
+            return
         flight.left = self._usual = len(packets)
         self.sent += 1
         alone = self._suspects.alone(delivery.message)
         if len(packets) == 1 and not alone and not self._turn.locked() and len(self._flying) < self._limit:
             self._launch(packets[0], flight)  # nearly always, and three times as fast
             return
+        # a task of its own: one who stops waiting for it, to say goodbye, leaves no message half sent
+        departing = asyncio.create_task(self._launch_all(packets, flight, alone=alone), name="a message of several packets")
+        self._departing.add(departing)
+        departing.add_done_callback(self._departing.discard)
+        await asyncio.shield(departing)
+
+    async def _launch_all(self, packets: Sequence[Packet], flight: _Flight, *, alone: bool) -> None:
         async with self._turn:
             if alone:
                 await self.all_landed()
@@ -125,12 +137,9 @@ class Flights:
         """Publish topic and payload retained; the outbox knows nothing of it."""
         return self._launch(Packet(*status, retain=True, properties=properties), _Flight(None))
 
-    def tell(self, packets: Sequence[Packet]) -> asyncio.Future[None] | None:
-        """Publish packets of which the outbox knows nothing, at once; the future is that of the last one."""
-        told = None
-        for packet in packets:
-            told = self._launch(packet, _Flight(None))
-        return told
+    def tell(self, packets: Sequence[Packet]) -> list[asyncio.Future[None]]:
+        """Publish packets of which the outbox knows nothing, at once."""
+        return [self._launch(packet, _Flight(None)) for packet in packets]
 
     async def room(self) -> int:
         """Wait until something may be sent; returns how many deliveries, if they are like the last one."""
@@ -148,6 +157,11 @@ class Flights:
         while self._flying:
             self._landed.clear()
             await self._landed.wait()
+
+    async def emptied(self) -> None:
+        """Wait until every packet of every message that was sent has left, and nothing is in flight."""
+        await asyncio.gather(*self._departing)
+        await self.all_landed()
 
     async def overdue(self, limit_s: float) -> str:
         """Return a reason once acknowledgements stay away for `limit_s`.
@@ -170,6 +184,8 @@ class Flights:
         not this side, has ended it."""
         if broken:
             self._blame(broken)
+        for departing in self._departing:
+            departing.cancel()
         lost = list(self._open.values())
         self._open.clear()
         self._flying.clear()
@@ -198,8 +214,10 @@ class Flights:
             await self._landed.wait()
 
     def _launch(self, packet: Packet, flight: _Flight) -> asyncio.Future[None]:
-        packet = self._seal(packet)
-        future = self._sink.publish(packet.topic, packet.payload, retain=packet.retain, properties=packet.properties)
+        packet = self._session.numbered(packet) if self._session else packet
+        future = self._sink.publish(
+            packet.topic, packet.payload, retain=packet.retain, properties=packet.properties, qos=packet.qos
+        )
         self._flying[future] = _Flying(packet.topic, flight, self._clock.monotonic())
         future.add_done_callback(self._land)
         return future
@@ -215,6 +233,9 @@ class Flights:
         if oldest is not None and oldest.sent_at < flying.sent_at:
             oldest.overtaken_at = min(oldest.overtaken_at, self._last_answer)
         self._landed.set()
+        if error is not None and self._session is not None:
+            for_good = isinstance(error, Permanent) and self._welcome
+            self._session.refused(flying.topic, str(error), until="reconnect" if for_good else "later")
         if error is None:
             self._accepted(flying.flight)
         elif flying.flight.over:

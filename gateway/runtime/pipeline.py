@@ -91,18 +91,20 @@ class Pipeline:
         for message in self._encoder.objects(block):
             self._outbox.put(message)
 
-    def device_state(self, state: DeviceState) -> None:
+    def device_state(self, state: DeviceState) -> bool:
         """Take news of a device: status at once, an event when the state (not only the reason) changes, unknown tags."""
         before = self._board.state_of(state.device)
         changed = self._board.update(state)
         now = self._clock.now_ns()
         if state.state == "down":
             self._publish_objects(self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now))
-        if changed and (before.state != state.state or before.reason == "starting"):
+        told = changed and (before.state != state.state or before.reason == "starting")
+        if told:
             level = log.info if state.state == "ok" else log.warning
             level("device", device=self._table.devices[state.device], state=state.state, reason=state.reason)
             detail = {"state": state.state, "reason": state.reason, "severity": 1 if state.state == "ok" else 600}
             self.event(Event("device", now, state.device, None, detail))
+        return told
 
     async def run(self) -> None:
         """Close windows when they are due, for ever; notice when the wall clock jumps."""

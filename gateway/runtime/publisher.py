@@ -2,17 +2,18 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
 
 import structlog
 
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
-from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports import Deliveries, Delivery, Layout, Properties, Session, Sink, Subscriber
-from gateway.runtime.conversation import BARRED, Conversation
+from gateway.core.errors import NotConnected, Permanent
+from gateway.core.ports import Deliveries, Delivery, Layout, Session, Sink, Subscriber
+from gateway.runtime.announcer import Announcer, Status, Told
+from gateway.runtime.conversation import BARRED, ELSEWHERE, Conversation
 from gateway.runtime.flights import Flights
+from gateway.runtime.race import first
 from gateway.runtime.seldom import Seldom
 from gateway.runtime.suspects import Suspects
 
@@ -22,21 +23,8 @@ _STABLE_S = 30.0
 _MANY_SHORT = 3
 _IDLE_S = 0.2
 _FAREWELL_S = 0.5
-_STATUS_RETRY_S = 5.0
 _STOP = "stopped"
 _DONE = "done"
-
-
-class Status(Protocol):
-    """What the retained status topic says. Called on the event loop."""
-
-    def current(self) -> tuple[str, bytes]:
-        """Topic and payload of the status as it is now."""
-        ...
-
-    def changed(self) -> Awaitable[None]:
-        """Returns once there is something new since `current` or this was last called. Cancellable."""
-        ...
 
 
 class Publisher:
@@ -75,16 +63,14 @@ class Publisher:
         self._deliveries = deliveries
         self._clock = clock
         self._ack_timeout_s = ack_timeout_s
-        self._status = status
         self._set_live = set_live
         self._delays = delays
-        self._status_properties = Properties(status_type)
         self._first_delay_s = first_delay_s
-        self._conversation = Conversation(subscriber, session) if session and subscriber else None
-        seal = (session.numbered,) if session else ()
-        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries), *seal)
+        self._conversation = Conversation(subscriber, session, clock) if session and subscriber else None
+        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries), session)
+        self._announcer = Announcer(self._flights, sink, status, status_type, session, clock, tries)
         self._held: deque[Delivery] = deque()
-        self._failure_told, self._hint_told = Seldom(clock), Seldom(clock)
+        self._failure_told, self._hint_told, self._walk_told = Seldom(clock), Seldom(clock), Seldom(clock)
         self._short = 0
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -127,7 +113,7 @@ class Publisher:
         self._ended.clear()
         delays = self._delays()
         try:
-            await _first(self._nap(self._first_delay_s), self._asked_to_stop())
+            await first(self._nap(self._first_delay_s), self._asked_to_stop())
             while not self._stopping.is_set():
                 began = self._clock.monotonic()
                 goodbye = False
@@ -136,9 +122,10 @@ class Publisher:
                     goodbye = True
                 finally:  # cancelled, or a bug: the last will is the truth
                     await self._sink.close(goodbye=goodbye)
-                if self._clock.monotonic() - began > _STABLE_S:
+                steps_on = self._conversation is not None and self._conversation.steps_on()
+                if steps_on or self._clock.monotonic() - began > _STABLE_S:
                     delays = self._delays()
-                await _first(self._nap(next(delays)), self._asked_to_stop())
+                await first(self._nap(next(delays)), self._asked_to_stop())
         finally:
             self._ended.set()
 
@@ -155,7 +142,7 @@ class Publisher:
 
     async def _connect_and_serve(self) -> None:
         try:
-            if await _first(self._open(), self._asked_to_stop()) == _STOP:
+            if await first(self._open(), self._asked_to_stop()) == _STOP:
                 return
         except NotConnected as error:
             if self._failure_told.due(str(error)):
@@ -170,6 +157,9 @@ class Publisher:
         up_s = round(self._clock.monotonic() - began, 1)
         if reason == _STOP:
             log.info("broker disconnected", up_s=up_s, acked=self.acked)
+        elif reason == ELSEWHERE:
+            if self._walk_told.due(reason):
+                log.warning("going on to the next broker", reason=reason)
         else:
             log.warning("broker connection lost", reason=reason, up_s=up_s, released=self.released)
             self._hint(short=bool(self._broken) and up_s < _STABLE_S)
@@ -180,36 +170,41 @@ class Publisher:
             log.warning(
                 "broker connections do not last",
                 in_a_row=self._short,
-                hint="does another gateway with this name, or another client with this client id, use the broker?",
+                hint="does another gateway with this name, or another client with this client id, use the broker? "
+                "Or is it out of memory, or allowed less? Its log says why",
             )
 
     async def _admission(self) -> str:
         """Where the layout has a session of its own: wait until it may send. Returns why it never will, or nothing."""
         if self._conversation is None:
             return ""
-        return await _first(self._sink.lost(), self._conversation.begin(), self._asked_to_stop())
+        return await first(self._sink.lost(), self._conversation.begin(), self._asked_to_stop())
 
     async def _session(self) -> str:
         """From acceptance to loss or stop; returns why it ended."""
         self._broken = ""
         self._set_live(True)
-        birth = self._tell(again=True)
         try:
-            reason = await _first(
+            told = self._announcer.begin()
+            reason = await first(
                 self._broken_off(),
                 self._silence(),
                 self._feed(),
                 self._flights.retry(),
-                self._tell_changes(birth),
+                self._announcer.run(told),
                 self._asked_to_stop(),
                 *([self._conversation.listen(), self._conversation.barred()] if self._conversation else []),
             )
             if reason == _STOP:
                 await self._farewell()
-            elif reason == BARRED:
-                await self._last_words(self._tell(), _FAREWELL_S)
+            elif reason == BARRED and self._conversation is not None:
+                await self._last_words(self._announcer.news(), _FAREWELL_S)
+                self._conversation.move_on()
             return reason
+        except Permanent as error:  # of the session as a whole: nothing can be said to this broker
+            return str(error)
         finally:
+            self._announcer.ended(self._broken)
             self._set_live(False)
             self.connected_since_ns = None
             held, self._held = list(self._held), deque()
@@ -221,6 +216,7 @@ class Publisher:
         return self._broken
 
     async def _feed(self) -> str:
+        await self._announcer.ready.wait()
         while True:
             self._held.extend(await self._deliveries.take(await self._flights.room()))
             await self._send_held()
@@ -230,39 +226,17 @@ class Publisher:
             await self._flights.pause_over()  # one may have begun while the outbox had nothing, or there was no room
             await self._flights.send(self._held.popleft())
 
-    async def _tell_changes(self, told: asyncio.Future[None] | None) -> str:
-        while True:
-            if told is not None:
-                await asyncio.wait({told})
-            refused = told is not None and isinstance(told.exception(), Retryable | Permanent)
-            if refused:  # an access list can be mended
-                await self._clock.sleep(_STATUS_RETRY_S)
-            else:
-                await self._status.changed()
-            told = self._tell(again=refused)
-
-    def _tell(self, *, again: bool = False) -> asyncio.Future[None] | None:
-        """Publish the status as it is now; of a session what is new, or all of it (again)."""
-        if self._conversation is None:
-            return self._send_status(self._status.current())
-        session = self._conversation.session
-        return self._flights.tell(session.births() if again else session.news())
-
-    def _send_status(self, status: tuple[str, bytes]) -> asyncio.Future[None]:
-        return self._flights.send_status(status, self._status_properties)
-
     async def _farewell(self) -> None:
         left_s = self._deadline - self._clock.monotonic()
-        await _first(self._drain(), self._sink.lost(), self._silence(), self._nap(left_s))
+        if self._announcer.ready.is_set():
+            await first(self._drain(), self._sink.lost(), self._silence(), self._nap(left_s))
         if self._final is not None:
-            talk = self._conversation
-            told = self._flights.tell(talk.session.death()) if talk else self._send_status(self._final)
             left_s = self._deadline - self._clock.monotonic()
-            await self._last_words(told, max(left_s, _FAREWELL_S))
+            await self._last_words(self._announcer.farewell(self._final), max(left_s, _FAREWELL_S))
 
-    async def _last_words(self, told: asyncio.Future[None] | None, most_s: float) -> None:
-        if told is not None:
-            await _first(_ended(told), self._sink.lost(), self._nap(most_s))
+    async def _last_words(self, told: Told, most_s: float) -> None:
+        if told:
+            await first(self._landed(told), self._sink.lost(), self._nap(most_s))
 
     async def _drain(self) -> str:
         """Deliver until no live message waits: the outbox hands them out before any backlog."""
@@ -272,7 +246,7 @@ class Publisher:
             if not any(delivery.live for delivery in self._held):
                 break
             await self._send_held()
-        await self._flights.all_landed()
+        await self._flights.emptied()
         return _DONE
 
     async def _take_briefly(self, limit: int) -> list[Delivery]:
@@ -292,6 +266,11 @@ class Publisher:
                 self._flights.release(late)
         return taken
 
+    @staticmethod
+    async def _landed(told: Told) -> str:
+        await asyncio.wait(told)
+        return _DONE
+
     async def _silence(self) -> str:
         return await self._flights.overdue(self._ack_timeout_s)
 
@@ -306,27 +285,3 @@ class Publisher:
     async def _asked_to_stop(self) -> str:
         await self._stopping.wait()
         return _STOP
-
-
-async def _ended(future: asyncio.Future[None]) -> str:
-    await asyncio.wait({future})
-    return _DONE
-
-
-async def _first(*coroutines: Coroutine[Any, Any, str]) -> str:
-    """Run all together until one returns or raises; the others are cancelled and waited for.
-
-    The earlier argument wins where several ended; an error wins over all.
-    """
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        ended = [task for task in tasks if task.done()]
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in ended:
-        if error := task.exception():
-            raise error
-    return ended[0].result()

@@ -84,10 +84,11 @@ class Supervisor:
             raise NotConnected(f"internal error, see the log: {type(bug).__name__}: {bug}") from bug
 
     def _tell(self, reason: str) -> None:
-        for device in self._source.devices:
-            self._intake.device_state(DeviceState(device, "down", reason))
+        """One line for one fault: what the intake has told of every device need not be said again."""
+        news = [self._intake.device_state(DeviceState(device, "down", reason)) for device in self._source.devices]
         told, at = self._told
         now = self._clock.monotonic()
         if reason != told or now - at > _REMIND_S:
             self._told = (reason, now)
-            self._log.warning("not connected", reason=reason)
+            if not all(news):
+                self._log.warning("not connected", reason=reason)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
@@ -119,6 +119,10 @@ def read_yaml(path: Path, shown: str) -> Document:
         hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else ""
         begun = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
         document.add((), f"is not valid YAML: {error.problem or error.context}{begun}", hint)
+    except yaml.reader.ReaderError as error:
+        found = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        document.lines[()] = text.count("\n", 0, found.start()) + 1 if found else 0
+        document.add((), f"is not valid YAML: the character U+{int(error.character):04X}", "printable text")
     except (yaml.YAMLError, ValueError) as error:
         document.add((), f"is not valid YAML: {str(error).splitlines()[0]}")
     except _TooMuchError as error:
@@ -189,19 +193,31 @@ def read_csv(path: Path, shown: str) -> Document:
     head = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        _rows(document, reader)
-    except csv.Error as error:
-        document.lines[()] = reader.line_num
-        document.add((), f"is not valid CSV: {error}")
+    _rows(document, reader)
     return document
+
+
+def _records(document: Document, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Each record with its first line, up to one that cannot be read."""
+    begin = 1
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            document.lines[()] = begin
+            unclosed = "end of data" in str(error)
+            reason = 'a cell that begins with " does not end' if unclosed else str(error)
+            document.add((), f"is not valid CSV: {reason}", 'a " at both ends of the cell, and "" for one inside it')
+            return
+        if cells is None:
+            return
+        yield begin, cells
+        begin = reader.line_num + 1
 
 
 def _rows(document: Document, reader: Any) -> None:
     header: list[str] | None = None
-    line = 1
-    for cells in reader:
-        begin, line = line, reader.line_num + 1
+    for begin, cells in _records(document, reader):
         if not any(cell.strip() for cell in cells) or cells[0].lstrip().startswith("#"):
             continue
         if header is None:
@@ -216,7 +232,7 @@ def _rows(document: Document, reader: Any) -> None:
         if any(cell.strip() for key, cell in zip(header, cells, strict=False) if not key):
             document.add((at,), "has a cell in a column without a name", "a name in the header of every column in use")
         document.value.append({key: cell.strip() for key, cell in zip(header, cells, strict=False) if key and cell.strip()})
-    if header is None:
+    if header is None and not document.problems:
         document.add((), "is empty", "a header line that names the tag keys")
 
 
@@ -225,6 +241,6 @@ def _check_header(document: Document, header: list[str]) -> None:
         document.add((key,), "stands twice in the header")
     if "name" not in header:
         alike = next((key for key in header if key.lower() == "name"), "")
-        found = f"not {alike!r}: " if alike else ""
+        found = f"'name', not {alike!r}: " if alike else ""
         expected = f"{found}the tag keys as column names, in small letters, for instance name,address,type"
         document.add((), "the header has no column 'name'", expected)

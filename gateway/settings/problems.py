@@ -15,9 +15,10 @@ _EXPECTED = {
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("path_type", "path_parsing"), "the name of a file"),
     "string_type": "text (numbers, dates, yes and no go in quotes)",
 }
-_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*")
+_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*%?\s*")
 _LOGIN = re.compile(r"//[^/@\s]*@")
 _OF_A_KEY = "[key]"
 """pydantic's mark for a key that is wrong itself."""
@@ -49,8 +50,10 @@ def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[s
     if kind == "missing":
         return "is missing", ""
     value = one["input"]
+    comma = "; decimals are written with a point" if isinstance(value, str) and _COMMA.fullmatch(value) else ""
     shown = "the value" if is_secret(where) else show(value)
     if kind in ("value_error", "assertion_error"):
+        text += comma
         return text.removeprefix("Value error, ").removeprefix("Assertion failed, ").replace(repr(value), shown), ""
     if "expected" in context:
         return f"{shown} is not allowed", str(context["expected"])
@@ -58,8 +61,8 @@ def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[s
         return f"{shown} is not a mapping", "keys below it, each as key: value"
     if kind in _EXPECTED:
         text = _EXPECTED[kind]
-    comma = "; decimals are written with a point" if isinstance(value, str) and _COMMA.fullmatch(value) else ""
-    return f"{shown} is not allowed", text.removeprefix("Input should be ") + comma
+    found = "is empty" if value is None else f"{shown} is not allowed"
+    return found, text.removeprefix("Input should be ") + comma
 
 
 def show(value: object) -> str:

@@ -42,6 +42,7 @@ def topic_problems(
 ) -> Iterator[Problem]:
     """Fields without a value, and two things on one topic. document: gateway.yaml; devices: in table order."""
     taken = _Taken({topics.status: "the gateway's status", topics.event(None): "the gateway's events"})
+    taken.by[topics.stats(None)] = "the gateway's stats"
     for number, device in enumerate(devices):
         for topic in (topics.window, topics.summary, topics.value, topics.event, topics.stats):
             taken.by.setdefault(topic(number), f"device {device.name}")

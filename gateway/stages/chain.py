@@ -72,9 +72,10 @@ class Chain:
         return self.windows.next_close_ns
 
     def feed(self, block: SampleBlock, now_ns: int) -> list[Event]:
-        """Take samples; returns the alarms that they raise or clear, none for the past."""
+        """Take samples; returns the alarms that they raise or clear, none for the past and what is known."""
         self.windows.add(block, now_ns)
-        return [] if block.history else self.limits.check(block)
+        self.objects.note(block)
+        return [] if block.history or block.repeated else self.limits.check(block)
 
     def feed_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Take values that are no numbers; returns those worth telling at once."""
@@ -88,7 +89,7 @@ class Chain:
     def close(self, now_ns: int) -> Closed:
         """Finish the windows that are due."""
         closed = self._after(self.windows.close(now_ns))
-        closed.objects.append(self.objects.due(now_ns))
+        closed.objects += [self.objects.overtaken(now_ns), self.objects.due(now_ns)]
         return closed
 
     def flush(self, now_ns: int) -> Closed:

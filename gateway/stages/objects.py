@@ -1,12 +1,13 @@
 """Values that are no numbers: told when they change, when their quality changes, and again after `max_silence`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gateway.core.blocks import Mask, ObjectBlock, TagIds, Times
+from gateway.core.blocks import Mask, ObjectBlock, SampleBlock, TagIds, Times
+from gateway.core.quality import USABLE_FROM
 
 
 @dataclass(slots=True)
@@ -20,35 +21,80 @@ class _Told:
 class Objects:
     """Report by exception for objects. They are few and change seldom, so this is plain Python over rows.
 
-    without_number: bool[tags], those that have shown text or a structure; their windows hold no number worth sending.
+    A tag that was told here and then has a sample without an object (its text is bad now, its large integer is small) is
+    told once more, as what it is now: else the last object would be repeated as if it held. A window's length is waited for
+    the object that belongs to the sample.
+
+    without_number: bool[tags], those that have shown text, a structure or nothing; their windows hold no number to send.
     """
 
     def __init__(self, max_silence_ns: Times) -> None:
         """max_silence_ns: int64[tags]."""
         self._max_silence = max_silence_ns.tolist()
         self._told: dict[int, _Told] = {}
+        tags = max_silence_ns.size
+        self._is_told = np.zeros(tags, np.bool_)
+        self._object, self._sample, self._waited = _Newest(tags), _Newest(tags), _Newest(tags)
+        self._turn = 0
+        self._integers: set[int] = set()
         self.without_number: Mask = np.zeros(max_silence_ns.size, np.bool_)
 
     def changed(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
-        """The rows that say something new, in order. 1, 1.0 and True differ."""
+        """The rows that say something new, in order. 1, 1.0 and True differ. Of the past: new within the block, whatever
+        holds now, which stays as it is."""
+        if block.history:
+            return self._news(block, {}, now_ns)
+        self._turn += 1
+        self._is_told[block.tag] = True
+        self._object.note(block, self._turn)
+        return self._news(block, self._told, now_ns)
+
+    def _news(self, block: ObjectBlock, told: dict[int, _Told], now_ns: int) -> ObjectBlock:
         rows = []
         for row, (tag, time, value, quality) in enumerate(_rows(block)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            no_number = isinstance(value, bool) or not isinstance(value, int | float)
+            if no_number and quality >= USABLE_FROM:
                 self.without_number[tag] = True
-            before = self._told.get(tag)
+            if type(value) is int:
+                self._integers.add(tag)
+            before = told.get(tag)
             if before is None or before.quality != quality or not _same(before.value, value):
-                self._told[tag] = _Told(value, time, quality, now_ns)
+                told[tag] = _Told(value, time, quality, now_ns)
                 rows.append(row)
             elif time > before.time:
                 before.time = time
         return block.take(rows)
+
+    def note(self, block: SampleBlock) -> None:
+        """Look at samples: of tags that were told here, which may have no object any more."""
+        if not self._told or block.history:
+            return
+        rows = self._is_told[block.tag]
+        if rows.any():
+            self._turn += 1
+            self._sample.note(block, self._turn, rows)
+
+    def overtaken(self, now_ns: int) -> ObjectBlock:
+        """The tags of which a sample was the last thing that came, as it was; to be asked once a window."""
+        if not self._told:
+            return _block([], [])
+        tags = np.flatnonzero(self._is_told & self._waited.beats(self._object)).tolist()
+        rows = [self._waited.row(tag) for tag in tags]
+        np.copyto(self._waited.columns, self._sample.columns)
+        for tag, row in zip(tags, rows, strict=True):
+            if tag in self._integers and row.value is not None and row.value.is_integer():
+                row.value = int(row.value)
+        return self.changed(_block(tags, rows), now_ns)
 
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock:
         """The tags are unknown from now on: a row for each that was told with another quality."""
         known = [tag for tag in tags.tolist() if (told := self._told.get(tag)) and told.quality != quality]
         for tag in known:
             self._told[tag] = _Told(None, now_ns, quality, now_ns)
-        return self._block(known)
+        marked = self._block(known)
+        self._turn += 1
+        self._object.note(marked, self._turn)
+        return marked
 
     def due(self, now_ns: int) -> ObjectBlock:
         """What has not been said for `max_silence`, once more, with the time at which it was last read."""
@@ -59,13 +105,54 @@ class Objects:
         return self._block(silent)
 
     def _block(self, tags: list[int]) -> ObjectBlock:
-        told = [self._told[tag] for tag in tags]
-        return ObjectBlock(
-            np.array(tags, np.uint32),
-            np.array([t.time for t in told], np.int64),
-            [t.value for t in told],
-            np.array([t.quality for t in told], np.uint8),
-        )
+        return _block(tags, [self._told[tag] for tag in tags])
+
+
+@dataclass(slots=True)
+class _Row:
+    value: Any
+    time: int
+    quality: int
+
+
+class _Newest:
+    """The newest sample or object of each tag, as columns: when it was read, its place among what came, what it was."""
+
+    def __init__(self, tags: int) -> None:
+        self.columns = np.zeros(tags, [("time", "i8"), ("turn", "i8"), ("value", "f8"), ("quality", "u1")])
+
+    def note(self, block: SampleBlock | ObjectBlock, turn: int, rows: Mask | None = None) -> None:
+        """Take the chosen rows of a block, but for those that are older than what is known."""
+        chosen = np.ones(len(block), np.bool_) if rows is None else rows
+        chosen = chosen & (block.time >= self.columns["time"][block.tag])
+        tag = block.tag[chosen]
+        self.columns["time"][tag] = block.time[chosen]
+        self.columns["turn"][tag] = turn
+        self.columns["quality"][tag] = block.quality[chosen]
+        if isinstance(block, SampleBlock):
+            self.columns["value"][tag] = block.value[chosen]
+
+    def beats(self, objects: "_Newest") -> Mask:
+        """Which samples are news after the objects: read later, or bad ones that came later about the same time."""
+        mine, theirs = self.columns, objects.columns
+        bad = mine["quality"] < USABLE_FROM
+        later: Mask = mine["time"] > theirs["time"]
+        news: Mask = later | (bad & (mine["time"] == theirs["time"]) & (mine["turn"] > theirs["turn"]))
+        return news
+
+    def row(self, tag: int) -> _Row:
+        """What is known of one tag."""
+        time, _, value, quality = self.columns[tag].tolist()
+        return _Row(value if quality >= USABLE_FROM else None, time, quality)
+
+
+def _block(tags: list[int], rows: Sequence[_Row | _Told]) -> ObjectBlock:
+    return ObjectBlock(
+        np.array(tags, np.uint32),
+        np.array([row.time for row in rows], np.int64),
+        [row.value for row in rows],
+        np.array([row.quality for row in rows], np.uint8),
+    )
 
 
 def _rows(block: ObjectBlock) -> Iterator[tuple[int, int, Any, int]]:

@@ -166,6 +166,11 @@ class Statistics:
         known_again = tags[unknown if always else unknown & (self.ending_time[tags] == 0)]
         self.ending[known_again], self.ending_time[known_again] = NO_FLAW, 0
 
+    def hold(self, tags: TagIds, time: Times, quality: Qualities) -> None:
+        """The samples of these times, which are among these statistics, tell how the span ends, whatever `mark` said."""
+        last = self.ending_time[tags] == 0
+        self.ending[tags[last]], self.ending_time[tags[last]] = quality[last], time[last]
+
     def quality(self, in_force: Qualities) -> Qualities:
         """Quality of each tag's span, uint8[tags]; `in_force` counts where there is no sample.
 

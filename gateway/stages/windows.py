@@ -51,6 +51,9 @@ class Windows:
 
     def add(self, block: SampleBlock, now_ns: int) -> None:
         """Take samples as they come."""
+        if block.repeated:
+            self._hold(block, now_ns)
+            return
         self._waiting.append(block)
         self._samples += len(block)
         self._newest = max(self._newest, self._floor(now_ns))
@@ -63,6 +66,18 @@ class Windows:
         newest = max(self._start, self._floor(now_ns), *self._open)
         self._statistics(newest).mark(tags, quality)
         self._marked = max(self._marked, newest)
+
+    def _hold(self, block: SampleBlock, now_ns: int) -> None:
+        """The last samples hold after all: what `mark` has made unknown is known again, and nothing is counted."""
+        self._fold()
+        tag, time, held = block.tag, block.time, self._held
+        closed = (time < self._start) & (time >= held.time[tag])
+        held.set(tag[closed], block.value[closed], time[closed], block.quality[closed])
+        for start, statistics in self._open.items():
+            statistics.unmark(tag[time < start])
+            here = (time >= start) & (time < start + self._length)
+            statistics.hold(tag[here], time[here], block.quality[here])
+        self._confirmed[tag] = np.maximum(self._confirmed[tag], self._floor(now_ns))
 
     def close(self, now_ns: int) -> list[WindowBlock]:
         """Every window whose grace is over, oldest first, then at most 500 supplements; further ones

@@ -70,6 +70,19 @@ async def test_many_messages_are_in_flight_together(stand: Stand) -> None:
     assert await asyncio.wait_for(asyncio.gather(*futures), 10) == [None] * 300
 
 
+async def test_messages_at_qos_0_end_as_well(stand: Stand) -> None:
+    """With None once the far end has read them; NotConnected when the connection goes first; Permanent as at QoS 1."""
+    await stand.sink.open()
+    futures = [stand.sink.publish("a/b", b"%d" % n, qos=0) for n in range(300)]
+    assert await asyncio.wait_for(asyncio.gather(*futures), 10) == [None] * 300
+    with pytest.raises(Permanent):
+        await stand.sink.publish("a/#", b"x", qos=0)
+    stand.cut()
+    await asyncio.wait_for(stand.sink.lost(), 5)
+    with pytest.raises(NotConnected):
+        await stand.sink.publish("a", b"x", qos=0)
+
+
 async def test_properties_may_go_with_a_message(stand: Stand) -> None:
     await stand.sink.open()
     properties = Properties("application/json", (("boot", "b"), ("seq", "1")), expiry_s=60)

@@ -9,6 +9,9 @@ import orjson
 import pytest
 
 from gateway.cli.ledger import Ledger, Report
+from gateway.core.errors import NotConnected
+from gateway.sinks.mqtt.client import MqttClient
+from gateway.sinks.mqtt.config import MqttConfig
 from tests.support.gateway import Subscriber
 from tests.support.line import QUEUES, Line, running_line
 from tests.support.mosquitto import Authority
@@ -250,6 +253,7 @@ async def test_a_broker_whose_certificate_changes(tmp_path: Path, mosquitto: str
     (tmp_path / "strange").mkdir()
     stranger = Authority(tmp_path / "strange")
     environ = {"GATEWAY__MQTT__URL": f"mqtts://127.0.0.1:{port}", "GATEWAY__MQTT__TLS__CA": str(authority.certificate)}
+    environ["GATEWAY__PUBLISH__STATS"] = "1s"
     async with running_line(tmp_path, mosquitto, **environ) as line:
 
         def told() -> list[int]:
@@ -275,3 +279,58 @@ async def test_a_broker_whose_certificate_changes(tmp_path: Path, mosquitto: str
         assert proof(line).complete
         await until(lambda: 58 < days_left() < 61, 30, f"the status says when the newest one ends: {days_left()}")
         assert told() == [19]
+        stats = [m.payload["stats"] for m in line.subscriber.of("/v1/test/stats")]
+        days = [one["broker_certificate_days"] for one in stats if "broker_certificate_days" in one]
+        assert 19 < days[0] <= 20, "and the stats say it as a number"
+        await until(
+            lambda: 58 < line.subscriber.of("/v1/test/stats")[-1].payload["stats"]["broker_certificate_days"] < 61, 30
+        )
+
+
+class Glutton:
+    """A client that is away and for whom the broker keeps everything, until it has no memory left."""
+
+    def __init__(self, line: Line) -> None:
+        self._config = MqttConfig(url=line.broker.url, clean_start=False, session_expiry="1h")
+
+    async def fill(self, *, least: int) -> None:
+        """Down to the last `least` bytes."""
+        away = MqttClient(self._config, client_id="glutton")
+        await away.open()
+        await away.subscribe("$junk")  # which `#` does not match: the watcher stays slim
+        await away.close()
+        for size in (100_000, 10_000, least):
+            while await self._fits(size):
+                pass
+
+    async def _fits(self, size: int) -> bool:
+        feeder = MqttClient(MqttConfig(url=self._config.url))
+        try:
+            await feeder.open()
+            for _ in range(100):
+                await asyncio.wait_for(feeder.publish("$junk", bytes(size)), 5)
+        except (NotConnected, TimeoutError):
+            return False
+        finally:
+            await feeder.close()
+        return True
+
+
+async def test_a_broker_without_memory_loses_nothing_and_says_so(tmp_path: Path, mosquitto: str) -> None:
+    """`memory_limit`: it hangs up on whoever sends it something. The gateway backs off, tells, and goes on when somebody has
+    helped the broker (mosquitto 2.0.11 does not recover by itself)."""
+    async with running_line(tmp_path, mosquitto, tags=60) as line:
+        await line.more_windows(2)
+        await with_lines(line, "memory_limit 3000000")
+        await recovered(line, "the broker's restart")
+        await Glutton(line).fill(least=1000)
+        assert "out of memory" in line.broker.log()
+        losses = line.gateway.log().count("broker connection lost")
+        await until(lambda: line.gateway.log().count("broker connection lost") > losses + 1, 60, "it is hung up on")
+        asks = len(line.device.asks)
+        await until(lambda: len(line.device.asks) > asks + 20, 20, "polling goes on")
+        await until(lambda: "do not last" in line.gateway.log(), 60, "a hint where to look")
+        await with_lines(line)
+        await recovered(line, "the broker has memory again")
+        assert proof(line).complete
+        assert not any(row.explained or row.uncertain for row in proof(line).rows), "all arrived, none was given up"

@@ -1,5 +1,7 @@
 """The whole gateway as a Sparkplug edge node: a primary host that comes and goes, rebirth, kill, restart."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,14 @@ from gateway.core.ports import Packet
 from gateway.encoding.sparkplug.wire import read_payload
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from tests.support.gateway import Subscriber
 from tests.support.line import Line, running_line
+from tests.support.mosquitto import Mosquitto
 from tests.support.network import until
+from tests.support.proxy import PUBLISH
 from tests.unit.encoding.sparkplug.test_node import rebirth
 
+PINGRESP = 13
 ROOT = "publish:\n  windows: all\n  summaries: false\n  layout: sparkplug\n  sparkplug: {group: hall, host: scada}\n"
 NODE = "spBv1.0/hall/{}/test"
 DEVICE = "spBv1.0/hall/{}/test/press"
@@ -22,12 +28,15 @@ DEVICE = "spBv1.0/hall/{}/test/press"
 class Scada:
     """A host application: says whether it is there, and reads what the node says."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, watch: Subscriber | None = None, url: str = "") -> None:
+        """watch, url: of another broker than the line's."""
         self.line = line
+        self.watch = watch or line.subscriber
+        self._url = url or line.broker.url
         self._stamp = 0
 
     async def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        client = MqttClient(MqttConfig(url=self.line.broker.url))
+        client = MqttClient(MqttConfig(url=self._url))
         await client.open()
         await client.publish(topic, payload, retain=retain)
         await client.close()
@@ -39,7 +48,7 @@ class Scada:
     def heard(self) -> list[tuple[str, dict[str, Any]]]:
         """Type and payload of everything that the node has sent, in order."""
         found = []
-        for message in self.line.subscriber.of(""):
+        for message in self.watch.of(""):
             kind = message.topic.split("/")[2]
             if message.topic.startswith("spBv1.0/hall/") and kind != "NCMD":
                 found.append((kind, read_payload(Packet(message.topic, message.payload).payload)))
@@ -71,7 +80,13 @@ class Scada:
             numbered = [body["seq"] for kind, body in session if kind != "NDEATH"]
             assert numbered == [n % 256 for n in range(len(numbered))]
             kinds = [kind for kind, _ in session]
-            assert "NDEATH" not in kinds[:-1], "nothing after a death but a birth"
+            deaths = [body["metrics"] for kind, body in session if kind == "NDEATH"]
+            assert "NDEATH" not in kinds[: len(kinds) - len(deaths)], "nothing after a death but a birth"
+            assert [[m["value"] for m in metrics] for metrics in deaths] in (
+                [],
+                [[bd_seq_of(session)]],
+                [[bd_seq_of(session)]] * 2,
+            )
             assert "DDATA" not in kinds[: kinds.index("DBIRTH") if "DBIRTH" in kinds else None]
 
     def times(self, *, historical: bool | None = None) -> list[int]:
@@ -99,7 +114,7 @@ async def test_nothing_is_sent_or_lost_while_the_primary_host_is_away(tmp_path: 
         assert scada.times(historical=True), "what was made before the host was there"
         await until(lambda: bool(scada.times(historical=False)), 20, "live data")
         await scada.state(False)
-        await scada.until("NDEATH", 1)
+        await scada.until("NDEATH", 2)
         sent, polled = len(scada.heard()), len(line.device.asks)
         await until(lambda: len(line.device.asks) > polled + 20, 30, "polls while the host is away")
         assert len(scada.heard()) == sent
@@ -108,8 +123,12 @@ async def test_nothing_is_sent_or_lost_while_the_primary_host_is_away(tmp_path: 
         await until(lambda: max(scada.times(historical=False)) > newest + 4000, 60, "live data again")
         await until(lambda: _whole(scada.times()), 30, f"every second, got {sorted(set(scada.times()))}")
         scada.prove()
-        assert scada.bd_seqs("NDEATH") == scada.bd_seqs("NBIRTH")[:1]
+        assert scada.bd_seqs("NDEATH") == scada.bd_seqs("NBIRTH")[:1] * 2, "said, and the will, as MQTT 5 asks for it"
         assert scada.bd_seqs("NBIRTH")[1] > scada.bd_seqs("NBIRTH")[0]
+
+
+def bd_seq_of(session: list[tuple[str, dict[str, Any]]]) -> int:
+    return next(m["value"] for m in session[0][1]["metrics"] if m["name"] == "bdSeq")
 
 
 def _whole(times: list[int]) -> bool:
@@ -151,3 +170,129 @@ async def test_a_device_that_goes_dies_and_is_born_again(tmp_path: Path, mosquit
         await line.device.start()
         await scada.until("DBIRTH", 2)
         scada.prove()
+
+
+Meddle = Callable[[bool, int, bytes], Awaitable[bytes]]
+
+
+def cutting(line: Line, fault: str, times: int) -> tuple[Meddle, list[str]]:
+    """Cuts the connection around a DDATA, `times` times. `read`: the broker gets it but not the question after it; `unread`:
+    it gets neither; `unanswered`: it gets both, and its answer is lost."""
+    cuts: list[str] = []
+    armed = closing = False
+
+    def cut() -> None:
+        nonlocal closing
+        closing = False
+        cuts.append(fault)
+        line.proxy.cut()
+
+    async def meddle(up: bool, kind: int, packet: bytes) -> bytes:
+        nonlocal armed, closing
+        is_data = up and kind == PUBLISH and b"/DDATA/" in packet
+        if closing:
+            return b""
+        if is_data and len(cuts) < times:
+            armed = True
+        hit = armed and (is_data if fault != "unanswered" else not up and kind == PINGRESP)
+        if not hit:
+            return packet
+        armed, closing = False, True
+        asyncio.get_running_loop().call_later(0.02, cut)
+        return packet if fault == "read" else b""
+
+    return meddle, cuts
+
+
+@pytest.mark.parametrize("fault", ["read", "unread", "unanswered"])
+async def test_a_cut_between_data_and_the_answer_loses_nothing(tmp_path: Path, mosquitto: str, fault: str) -> None:
+    """At QoS 0: what no answer has followed stays in the outbox and comes again as history; births before it each time."""
+    root = ROOT.replace(", host: scada", "")
+    async with running_line(tmp_path, mosquitto, root=root, proxied=True) as line:
+        scada = Scada(line)
+        await scada.until("DDATA", 2)
+        assert {m.qos for m in line.subscriber.of("") if "/DDATA/" in m.topic} == {0}
+        line.proxy.meddle, cuts = cutting(line, fault, 3)
+        await until(lambda: len(cuts) == 3, 60, f"three cuts, {cuts}; {line.gateway.log()[-1500:]}")
+        line.proxy.meddle = None
+        newest = max(scada.times())
+        await until(lambda: max(scada.times(historical=False)) > newest + 3000, 60, "live data again")
+        await until(lambda: _whole(scada.times()), 30, f"every second, got {sorted(set(scada.times()))}")
+        scada.prove()
+        assert len(set(scada.bd_seqs("NBIRTH"))) >= 4
+        again = scada.times()
+        assert scada.times(historical=True), "what had no answer is history"
+        assert (len(again) > len(set(again))) == (fault != "unread"), "what the broker had read already comes twice"
+
+
+async def test_what_must_be_acknowledged_is_where_it_is_asked_for(tmp_path: Path, mosquitto: str) -> None:
+    """`qos: 1`: all of it is; the broker's refusals are seen."""
+    root = ROOT.replace(", host: scada", ", qos: 1")
+    async with running_line(tmp_path, mosquitto, root=root) as line:
+        scada = Scada(line)
+        await scada.until("DDATA", 2)
+        assert {m.qos for m in line.subscriber.of("") if m.topic.startswith("spBv1.0/hall/")} == {1}
+
+
+async def test_with_two_brokers_it_goes_where_the_primary_host_is(tmp_path: Path, mosquitto: str) -> None:
+    """Host away at the first: on to the second. It goes there too: NDEATH, back to the first when it comes there. Nothing is
+    lost, what waited is history, and never are there two sessions at once."""
+    (tmp_path / "second").mkdir()
+    second = Mosquitto(mosquitto, tmp_path / "second")
+    await second.start()
+    try:
+        async with running_line(tmp_path, mosquitto, root=ROOT, more_urls=(second.url,)) as line:
+            here, there = Scada(line), Scada(line, Subscriber(second.port).wait_ready(), second.url)
+            await here.state(False)
+            await there.state(True)
+            await there.until("DDATA", 4)
+            assert here.kinds() == []
+            assert there.times(historical=True), "what was made on the way"
+            await there.state(False)
+            await here.state(True)
+            await here.until("DDATA", 4)
+            assert "NDEATH" in there.kinds()[-2:]
+            newest = max(here.times())
+            await until(lambda: max(here.times(historical=False), default=0) > newest + 2000, 40, "live at the first")
+            both = here.times() + there.times()
+            await until(lambda: _whole(here.times() + there.times()), 30, f"every second, got {sorted(set(both))}")
+            here.prove()
+            there.prove()
+            assert min(here.bd_seqs("NBIRTH")) > max(there.bd_seqs("NBIRTH"))
+            await asyncio.to_thread(there.watch.close)
+    finally:
+        second.stop()
+
+
+async def test_a_birth_larger_than_the_broker_takes_costs_only_its_device(tmp_path: Path, mosquitto: str) -> None:
+    """The other device flows, an event tells, what the device had to say is declared lost and kept in a file; a broker that
+    takes it gets it."""
+    root = ROOT.replace(", host: scada", "")
+    limit = "max_packet_size 3000"
+    async with running_line(tmp_path, mosquitto, root=root, broker_lines=limit, wide=120, proxied=True) as line:
+        scada = Scada(line)
+        await scada.until("DDATA", 3)
+
+        def events(kind: str) -> list[dict[str, Any]]:
+            told = [m["value"] for name, body in scada.heard() if name == "NDATA" for m in body["metrics"]]
+            return [event for event in map(orjson.loads, filter(None, told)) if event.get("kind") == kind]
+
+        await until(lambda: bool(events("birth")), 20, line.gateway.log()[-1500:])
+        await until(lambda: any(e["topic"].endswith("/wide/window") for e in events("loss")), 20, "loss records")
+        (birth,) = events("birth")
+        assert (birth["device"], birth["state"], birth["severity"]) == ("wide", "refused", 700)
+        assert "the broker takes at most" in birth["reason"]
+        refused = [orjson.loads(text) for text in (tmp_path / "outbox.db.refused.jsonl").read_bytes().splitlines()]
+        assert {message["topic"].split("/")[3] for message in refused} == {"wide"}
+        births = [m.topic for m in line.subscriber.of("") if "/DBIRTH/" in m.topic]
+        assert set(births) == {DEVICE.format("DBIRTH")}
+        scada.prove()
+        line.proxy.refuse = True
+        line.proxy.cut()
+        await asyncio.to_thread(line.broker.stop)
+        await line.broker.start("max_queued_messages 100000")
+        await until(lambda: "as sub-" in line.broker.log().rpartition("starting")[2], 20, "the watcher is back")
+        await until(lambda: "SUBACK" in line.broker.log().rpartition("as sub-")[2], 20, "and has subscribed")
+        line.proxy.refuse = False
+        await until(lambda: any(m.topic.endswith("/wide") for m in line.subscriber.of("")), 40, "it is born")
+        await until(lambda: any("/DDATA/test/wide" in m.topic for m in line.subscriber.of("")), 20, "and heard")

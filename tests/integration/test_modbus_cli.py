@@ -34,6 +34,17 @@ async def test_a_url_shows_words_and_every_decoding(port: int) -> None:
     assert str(0x41A141A0) in text
 
 
+async def test_all_decodings_fit_a_usual_terminal_and_the_unlikely_stand_apart(port: int) -> None:
+    async with ScriptedServer(port):
+        code, text = await gateway("read", f"tcp://127.0.0.1:{port}", "--address", "holding:16800", "--count", "4")
+    assert code == 0
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    (row,) = [line.split() for line in lines if line.startswith("float32")]
+    assert row == ["float32", "20.032045", "20.157043", "(-1.640109e-19)", "(-6.560304e-19)"]
+    assert "in parentheses: numbers that are hardly meant" in text
+
+
 async def test_bits_and_classic_addresses(port: int) -> None:
     async with ScriptedServer(port) as server:
         code, text = await gateway("read", f"tcp://127.0.0.1:{port}", "--address", "00005", "--count", "3")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -100,13 +101,15 @@ async def test_one_illegal_address_costs_one_tag(port: int) -> None:
     async with ScriptedServer(port, refuse_77):
         source = source_at(port)
         await source.open()
-        state = await first(source, lambda item: isinstance(item, DeviceState) and item.state == "degraded")
-        assert state == DeviceState(0, "degraded", "1 of 200 tags cannot be read: t77 (illegal data address)")
+        told: list[object] = []
         seen: dict[int, int] = {}
-        while len(seen) < 200:
-            block = await source.read()
-            assert isinstance(block, SampleBlock)
-            seen |= dict(zip(block.tag.tolist(), block.quality.tolist(), strict=True))
+        while len(seen) < 200 or len(told) < 2:
+            item = await source.read()
+            if isinstance(item, SampleBlock):
+                seen |= dict(zip(item.tag.tolist(), item.quality.tolist(), strict=True))
+            else:
+                told.append(item)
+        assert told[-1] == DeviceState(0, "degraded", "1 of 200 tags cannot be read: t77 (illegal data address)")
         assert [tag for tag, quality in seen.items() if quality != Quality.GOOD] == [77]
         await source.close()
 
@@ -133,3 +136,49 @@ async def test_each_url_is_one_connection() -> None:
     urls = ["tcp://a", "tcp://b:502", "tcp://A:502"]
     sources = KIND.build([entry(TAGS, number=n, first_tag=200 * n, url=url) for n, url in enumerate(urls)], SystemClock())
     assert [list(source.devices) for source in sources] == [[0, 2], [1]]
+
+
+async def test_a_server_that_closes_at_a_bad_address_serves_all_others(port: int) -> None:
+    async def close(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        if ask.start <= 23 < ask.start + ask.count:
+            writer.close()
+        else:
+            writer.write(ask.good())
+
+    good: set[int] = set()
+    async with ScriptedServer(port, close):
+        source = source_at(port, TAGS[20:28])
+        async with asyncio.timeout(60):
+            while len(good) < 7:
+                with suppress(NotConnected):
+                    await source.open()
+                    while len(good) < 7:
+                        item = await source.read()
+                        if isinstance(item, SampleBlock):
+                            good.update(item.tag[item.quality == Quality.GOOD].tolist())
+                await source.close()
+    assert good == set(range(8)) - {3}
+
+
+@pytest.mark.parametrize("unit", [0, 255])
+async def test_a_device_without_units_may_say_so_in_its_replies(port: int, unit: int) -> None:
+    async def no_unit(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        writer.write(ask.frame(ask.pdu(), unit=unit))
+
+    async with ScriptedServer(port, no_unit):
+        source = source_at(port)
+        await source.open()
+        assert good_samples(await first(source, good_samples))
+        await source.close()
+
+
+async def test_what_came_instead_of_a_reply_is_told(port: int) -> None:
+    async def other_unit(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        writer.write(ask.frame(ask.pdu(), unit=7))
+
+    async with ScriptedServer(port, other_unit):
+        source = source_at(port)
+        await source.open()
+        with pytest.raises(NotConnected, match=r"no reply within 0\.2 s, but a reply of unit 7"):
+            await first(source, good_samples)
+        await source.close()

@@ -39,6 +39,29 @@ async def test_events_of_asyncuas_server_by_severity_with_further_fields(port):
             assert [state.state for state in field.states] == ["ok"]
 
 
+@pytest.mark.parametrize("before", [(), ("urn:gateway:first",)])
+async def test_types_have_names_and_fields_are_found_by_their_namespace(port, before):
+    """Whatever number the server gives the namespace today."""
+    server = AsyncuaServer(port, 1)
+    server.namespaces_before = before
+    index = 2 + len(before)
+    fields = ["{urn:gateway:test}Batch", "nsu=urn:gateway:test;Batch", f"{index}:Batch", "{urn:nowhere}Lot"]
+    async with server:
+        made = [("Batch", ua.VariantType.String)]
+        kind = await server.server.create_custom_event_type(index, "BatchDone", ua.ObjectIds.BaseEventType, made)
+        async with in_the_field(server.url, [f"ns={index};s=v0"], events=[{"fields": fields}]) as field:
+            await field.until(lambda: bool(field.values[0]))
+            emitter = await server.server.get_event_generator(kind.nodeid, server.server.nodes.server)
+            for word in ("A-17", "A-18"):
+                emitter.event.Batch = word
+                await emitter.trigger(message=word)
+            await field.until(lambda: len(told(field, "opcua_event")) == 2)
+            first, second = (event.detail for event in told(field, "opcua_event"))
+            assert first["fields"] == dict(zip(fields, ["A-17", "A-17", "A-17", None], strict=True))
+            assert second["type_name"] == first["type_name"] == "BatchDone"
+            assert first["event_type"] == kind.nodeid.to_string()
+
+
 async def test_conditions_are_refreshed_after_a_loss_and_told_once(port):
     async with AsyncuaServer(port, 1) as server, Proxy(port) as proxy:
         url = f"opc.tcp://127.0.0.1:{proxy.port}"
@@ -88,6 +111,7 @@ async def test_real_alarms_of_a_foreign_server(node, port, store):
         alarms = told(field, "alarm")
         assert [event.detail["state"] for event in alarms] == ["active", "active", "cleared"]
         assert {event.detail["condition"] for event in alarms} == {"HighLevel"}
+        assert {event.detail["type_name"] for event in alarms} == {"ExclusiveLimitAlarmType"}
         assert alarms[0].detail["fields"]["SourceNode"] == "ns=1;s=level"
         assert [event.detail["message"] for event in told(field, "opcua_event")] == ["hello"]
 

@@ -4,6 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from asyncua import ua
 
 from gateway.stages.windows import Windows
 from tests.support.opcua_field import in_the_field
@@ -137,3 +138,92 @@ async def test_what_overflowed_the_servers_queues_is_read_back(port):
 
 def told(field, kind):
     return [event for event in field.events if event.kind == kind]
+
+
+@pytest.mark.parametrize("while_away", [False, True])
+async def test_a_restart_of_the_gateway_is_a_gap_as_well(port, tmp_path, while_away):
+    """Stopped in order, with the connection up or down: every value comes once, live or from history."""
+    async with AsyncuaServer(port, 3) as server, Proxy(port) as proxy:
+        await server.historize(0, 1)
+        device = {"history": True, "queue_size": 100, "history_kept": str(tmp_path)}
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        got = []
+        for run in range(3):
+            async with in_the_field(url, NODES, **device) as field:
+                await field.until(
+                    lambda run=run: all(field.values[i] and field.values[i][-1] == 20.0 * run for i in range(3))
+                )
+                if run:
+                    await field.until(lambda: bool(told(field, "history")))
+                await write_live(field, server, 20 * run + 1, 20 * run + 10)
+                if while_away:
+                    proxy.refuse = True
+                    proxy.cut()
+                    await field.until(lambda: bool(field.downs))
+                got.append(field)
+            for k in range(20 * run + 10, 20 * run + 21):
+                for i in range(3):
+                    await server.write(i, float(k))
+            proxy.refuse = False
+        for run, field in enumerate(got[1:], 1):
+            begin = 20 * run - 10
+            assert field.past[0] == field.past[1] == [float(k) for k in range(begin, begin + 10)]
+            assert field.values[0] == [float(k) for k in range(20 * run, 20 * run + 10)]
+            assert 2 not in field.past
+            assert "skipped_ms" not in told(field, "history")[0].detail
+
+
+async def test_texts_labels_and_parts_are_read_back(port):
+    """asyncua's server ignores index ranges, live and in history: live values are refused, whole ones of the past cut."""
+    async with AsyncuaServer(port, 0) as server, Proxy(port) as proxy:
+        for i, value in enumerate(("one", [0.0, 0.0, 0.0], 1)):
+            await server.add(f"v{i}", value)
+        multi = server.server.get_node("ns=2;s=v2")
+        await multi.add_property(
+            ua.NodeId("strings", 2), ua.QualifiedName("EnumStrings"), [ua.LocalizedText(t) for t in "abcde"]
+        )
+        await server.historize(0, 1, 2)
+        nodes = ["ns=2;s=v0", {"node": "ns=2;s=v1", "index": "1:2"}, "ns=2;s=v2", {"node": "ns=2;s=v1", "element": 1}]
+        async with in_the_field(f"opc.tcp://127.0.0.1:{proxy.port}", nodes, history=True) as field:
+            await field.until(lambda: bool(field.texts[0] and field.texts[2] and field.values[3]))
+            proxy.refuse = True
+            proxy.cut()
+            await field.until(lambda: bool(field.downs))
+            await server.forget()
+            for k, word in enumerate(("two", "three", "three", "four", "five")):
+                await write(server, word, [k, k + 0.5, k + 1.0], k % 5)
+            proxy.refuse = False
+            await field.until(lambda: bool(told(field, "history")) and field.texts[0][-1] == "five")
+            assert field.past_texts[0] == ["two", "three", "four"]
+            assert field.past_texts[2] == ["a", "b", "c", "d"]
+            assert field.past[3] == [0.5, 1.5, 2.5, 3.5]
+            assert field.past_texts[1] == [[k + 0.5, k + 1.0] for k in range(4)]
+            assert not field.texts[1]
+
+
+async def write(server, word, array, number):
+    await server.write(0, word)
+    await server.write(1, [float(one) for one in array])
+    await server.write(2, number)
+
+
+async def test_parts_of_arrays_are_read_back_from_a_foreign_server(node, port, store):
+    server = NodeServer(node, port, store, count=1, period=0, history=2000)
+    nodes = [{"node": "ns=1;s=array", "index": "1:2"}, "ns=1;s=text", {"node": "ns=1;s=array", "index": 0}]
+    async with server, Proxy(port) as proxy:
+        url = f"opc.tcp://127.0.0.1:{proxy.port}/test"
+        async with in_the_field(url, nodes, history=True, session_timeout="1s") as field:
+            await field.until(lambda: bool(field.texts[0] and field.texts[1] and field.values[2]))
+            proxy.refuse = True
+            proxy.cut()
+            await field.until(lambda: bool(field.downs))
+            for k in range(1, 6):
+                server.command(set="array", value=[10 * k, 10 * k + 1, 10 * k + 2])
+                server.command(set="text", value=f"step {k}", type="String")
+                await asyncio.sleep(0.05)
+            await field.until(lambda: len(field.downs) > 60)  # more than three seconds: the session has ended
+            proxy.refuse = False
+            await field.until(lambda: bool(told(field, "history")))
+            assert field.past_texts[0] == [[10.0 * k + 1, 10.0 * k + 2] for k in range(1, 5)]
+            assert field.past_texts[1] == [f"step {k}" for k in range(1, 5)]
+            assert field.past[2] == [10.0 * k for k in range(1, 5)]

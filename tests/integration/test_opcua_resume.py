@@ -42,6 +42,30 @@ async def test_no_value_of_asyncuas_server_is_missing_through_lost_connections(p
             assert field.times[0] == sorted(field.times[0])
 
 
+@pytest.mark.parametrize("foreign", [False, True])
+async def test_what_has_not_changed_is_known_again_and_counts_once(request, port, foreign, store):
+    """asyncua's server says nothing of it after the takeover, node-opcua's says it again."""
+    if foreign:
+        server, names = (
+            NodeServer(request.getfixturevalue("node"), port, store, count=1, period=0),
+            ["ns=1;s=v0", "ns=1;s=text"],
+        )
+    else:
+        server, names = AsyncuaServer(port, 1), ["ns=2;s=v0", "ns=2;s=word"]
+    async with server, Proxy(port) as proxy:
+        if not foreign:
+            await server.add("word", "running")
+        url = f"opc.tcp://127.0.0.1:{proxy.port}" + ("/test" if foreign else "")
+        async with in_the_field(url, names, timeout="2s") as field:
+            await field.until(lambda: bool(field.values[0] and field.texts[1]))
+            for cut in range(1, 4):
+                proxy.cut()
+                await field.until(lambda cut=cut: len(field.downs) >= cut)
+                await field.until(lambda cut=cut: len(field.again[0]) == cut and len(field.texts[1]) > cut)
+            assert field.values[0] == field.again[0][:1] == [0.0]
+            assert set(field.texts[1]) == {"running"}
+
+
 async def write(server: AsyncuaServer) -> float:
     """A value every 20 ms for some seconds; the last one."""
     for k in range(1, 401):

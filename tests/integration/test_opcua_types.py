@@ -202,13 +202,14 @@ async def test_parts_of_values_are_tags(server, mode):
 async def test_browse_paths_lead_to_nodes(server, mode):
     uri = "urn:gateway:test" if server.ns == 2 else None
     nodes = ["/Objects/{ns}:Line/{ns}:v1", "/Objects/{ns}:Line/{ns}:nowhere", "/Objects/{ns}:Line/{ns}:typeDouble", "i=2258"]
+    nodes[1:1] = ["/Objects/{urn:nowhere}Line/{ns}:v1"]
     if uri:
         nodes.append(f"/Objects/{{{uri}}}Line/{{{uri}}}v2")
     reader = await read_all(server, [{"node": node} for node in nodes], mode=mode)
-    assert reader.qualities[1][0] == Quality.BAD_ADDRESS
-    assert reader.values[2][0] == 1e300
+    assert reader.qualities[1][0] == reader.qualities[2][0] == Quality.BAD_ADDRESS
+    assert reader.values[3][0] == 1e300
     assert "BadNoMatch" in reader.states[-1].reason
-    assert all(reader.qualities[i][0] == Quality.GOOD for i in range(len(nodes)) if i not in (1, 3))
+    assert all(reader.qualities[i][0] == Quality.GOOD for i in range(len(nodes)) if i not in (1, 2, 4))
 
 
 async def test_registered_nodes_are_read(server):

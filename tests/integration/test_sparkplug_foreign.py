@@ -53,7 +53,7 @@ def payloads() -> list[bytes]:
     """Births, data of every type, events, deaths."""
     bench = Bench(summaries=True, statistics=True)
     node = bench.node
-    packets = [node.will(), *node.births()]
+    packets = [node.will(), *node.births(2**28)]
     packets += node.packets(bench.window([0, 1, 2], last=[61.5, 0.1, 1.0]), hist=True, most_bytes=2**28)
     for value in ("Öl", 2**64 - 1, -(2**60), {"a": [1.5, None]}):
         packets += node.packets(bench.value(3, value), hist=False, most_bytes=2**28)
@@ -104,4 +104,4 @@ def test_the_gateway_reads_what_tahu_writes(tahu):
     bench.connect()
     for payload in (base64.b64decode(line), rebirth()):
         bench.node.heard("spBv1.0/plant/NCMD/press-1", payload)
-        assert len(bench.see(bench.node.news())) == 3
+        assert len(bench.see(bench.node.news(2**28))) == 3

@@ -2,20 +2,28 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import orjson
 import pytest
 
+from gateway.core.messages import Lane, Message
+from gateway.encoding.layouts import layout_for
+from gateway.encoding.sparkplug.wire import DataType, new_payload
+from gateway.encoding.topics import Topics
+from gateway.settings import load
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.support.mosquitto import Mosquitto, password_lines
 from tests.support.network import free_port
+from tests.support.proxy import Proxy
+from tests.unit.settings.folders import PRESS, ROOT, write
 
 TOPIC = "plant/v1/gw/press/window"
 
@@ -92,6 +100,7 @@ async def test_a_gap_ends_with_1(broker):
 
 
 async def test_it_comes_back_after_the_broker_and_says_what_it_missed(broker):
+    """A broker that has forgotten the session: what was sent meanwhile is neither called lost nor complete."""
     tail = await Tail.start("--broker", broker.url)
     await tail.says("Connected to")
     await publish(broker, 1)
@@ -102,8 +111,144 @@ async def test_it_comes_back_after_the_broker_and_says_what_it_missed(broker):
     await tail.says("Connected again")
     await publish(broker, 3)
     await tail.says("t 3")
-    assert await tail.end(signal.SIGTERM) == 1
-    assert "This subscriber itself was disconnected once" in tail.text
+    assert await tail.end(signal.SIGTERM) == 3
+    assert "Complete except while tail itself was disconnected: 1 sequence number unproven." in tail.text
+    assert "What was sent meanwhile is missing here." in tail.text
+
+
+async def through(proxy: Proxy, broker: Mosquitto, tail: Tail, numbers: Sequence[int]) -> None:
+    """Cut the connection of `tail`, publish meanwhile, let it come back."""
+    await tail.says("Connected to")
+    await publish(broker, 1)
+    await tail.says("t 1")
+    proxy.refuse = True
+    proxy.cut()
+    await tail.says("Connection lost")
+    await publish(broker, *numbers)
+    proxy.refuse = False
+    await tail.says("Connected again")
+    await publish(broker, numbers[-1] + 1)
+    await tail.says(f"t {numbers[-1] + 1}")
+
+
+async def test_the_broker_keeps_what_comes_while_tail_is_away(broker):
+    """The numbers prove it: exit code 0."""
+    async with Proxy(broker.port) as proxy:
+        tail = await Tail.start("--broker", f"mqtt://127.0.0.1:{proxy.port}")
+        await through(proxy, broker, tail, range(2, 40))
+        assert await tail.end(signal.SIGTERM) == 0, tail.text
+    assert "Complete: 40 messages on 1 topic" in tail.text
+    assert "the broker kept what came meanwhile" in tail.text
+
+
+async def test_what_the_broker_s_queue_could_not_hold_is_unproven(broker):
+    broker.stop()
+    await broker.start("max_queued_messages 5")
+    async with Proxy(broker.port) as proxy:
+        tail = await Tail.start("--broker", f"mqtt://127.0.0.1:{proxy.port}")
+        await through(proxy, broker, tail, range(2, 40))
+        assert await tail.end(signal.SIGTERM) == 3, tail.text
+    unproven = int(re.search(r"disconnected: (\d+) sequence numbers unproven", tail.text)[1])
+    assert 20 <= unproven <= 36
+
+
+async def test_mqtt_3_has_no_end_of_sessions_so_none_is_kept(broker):
+    async with Proxy(broker.port) as proxy:
+        tail = await Tail.start("--broker", f"mqtt://127.0.0.1:{proxy.port}", "--mqtt", "3.1.1")
+        await through(proxy, broker, tail, range(2, 5))
+        assert await tail.end(signal.SIGTERM) == 3, tail.text
+    assert "disconnected: 3 sequence numbers unproven" in tail.text
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_nothing_is_left_behind_at_the_broker(broker, version):
+    tail = await Tail.start("--broker", broker.url, "--client-id", "watcher", "--mqtt", version)
+    await tail.says("Connected to")
+    await tail.end(signal.SIGTERM)
+    client = MqttClient(MqttConfig(url=broker.url, client_id="watcher", clean_start=False, version=version))
+    await client.open()
+    assert not client.resumed
+    await client.close()
+
+
+LAYOUTS = {
+    "device": "publish: {format: json+zstd}",
+    "tag": "publish: {layout: tag, topic: 'acme/{hall}/{device}/{tag}', topic_fields: {hall: b/h2}, format: cbor}",
+    "sparkplug": "publish: {layout: sparkplug}",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+async def test_a_configuration_says_where_and_what(broker, tmp_path, layout):
+    """Broker, topics, units and first tags come from it; what others publish beside it is no fault."""
+    press = PRESS + "tags:\n  - {name: oil_temp, address: 'holding:0', unit: °C}\n"
+    files = {"gateway.yaml": f"{ROOT}mqtt: {{url: '{broker.url}', client_id: me}}\n{LAYOUTS[layout]}\n"}
+    folder = write(tmp_path / "config", files | {"devices/press.yaml": press.replace("tag_file: press.csv\n", "")})
+    settings = load(folder)
+    own = MqttClient(settings.root.mqtt)  # the gateway's own connection, with its client id
+    await own.open()
+    tail = await Tail.start("--config", str(folder))
+    await tail.says("Connected to")
+    number = settings.table.devices.index("press")
+    topics = Topics.of("plant", "press-1", settings.table.devices)
+    if layout == "sparkplug":
+        node = new_payload(timestamp=1000, seq=0)
+        node.metrics.add(name="oil_temp", alias=1, timestamp=1000, datatype=DataType.DOUBLE, double_value=61.5)
+        await own.publish("spBv1.0/plant/NBIRTH/press-1", node.SerializeToString())
+        node.seq = 1
+        await own.publish("spBv1.0/plant/DDATA/press-1/press", node.SerializeToString())
+    else:
+        row = {
+            "n": 1,
+            "good": 1,
+            "min": 61.5,
+            "max": 61.5,
+            "mean": 61.5,
+            "std": 0.0,
+            "first": 61.5,
+            "last": 61.5,
+            "q": "good",
+        }
+        body = {"boot": "b", "seq": 1, "ts": 1000, "dur": 1000, "hist": False, "tags": {"oil_temp": row}}
+        message = Message(topics.window(number), "b", 1, Lane.WINDOW, 1000, 2000, orjson.dumps(body))
+        chosen = layout_for(settings.root.publish, settings.publishing, topics)
+        for packet in chosen.packets(message, hist=False, most_bytes=2**28):
+            await own.publish(packet.topic, packet.payload)
+        await own.publish("acme/b/h2/press/other/deeper/still", b"of somebody else")
+    await tail.says("oil_temp 61.5 °C")
+    assert await tail.end(signal.SIGTERM) == 0, tail.text
+    assert "MALFORMED" not in tail.text
+    assert ("1 message of others" in tail.text) is (layout == "tag")
+    await own.publish("x", b"it was never thrown out")
+    await own.close()
+
+
+async def test_a_configuration_that_cannot_be_used_is_2(tmp_path):
+    tail = await Tail.start("--config", str(write(tmp_path, {"gateway.yaml": "nmae: x\n"})))
+    assert await tail.end() == 2
+    assert b"nmae: is not a known key; expected name?" in tail.errors
+
+
+async def test_what_the_broker_forbids_costs_that_alone(broker, tmp_path):
+    """A subscription that nobody asked for by name may be refused; one that was asked for ends it."""
+    (tmp_path / "acl").write_text("topic readwrite plant/#\n")
+    broker.stop()
+    await broker.start(f"acl_file {tmp_path / 'acl'}")
+    tail = await Tail.start("--broker", broker.url)
+    await tail.says("Connected to")
+    await publish(broker, 1)
+    await tail.says("t 1")
+    assert await tail.end(signal.SIGTERM) == 0
+
+
+async def test_rates_alone_without_a_terminal_print_the_proof(broker):
+    tail = await Tail.start("--broker", broker.url, "--rates")
+    await tail.says("Connected to")
+    await publish(broker, 1, 2)
+    await asyncio.sleep(0.5)
+    await tail.end(signal.SIGTERM)
+    assert "Complete: 2 messages" in tail.text
+    assert "t 1" not in tail.text
 
 
 async def test_json_is_one_object_per_line_and_the_proof_on_standard_error(broker):

@@ -12,7 +12,8 @@
 //   folder     where the certificate store may live
 // It prints one line "ready" once clients may connect, and ends when its standard input closes. Before that each line is a
 // command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME, {"set": NAME,
-// "value": NUMBER} gives it a value, {"high": NUMBER} sets the upper end of analog's EURange, {"level": NUMBER} sets the level of the tank (above 50: alarm HighLevel), {"event": TEXT,
+// "value": VALUE, "type": "Double"} gives it a value, {"high": NUMBER} sets the upper end of analog's EURange,
+// {"level": NUMBER} sets the level of the tank (above 50: alarm HighLevel), {"event": TEXT,
 // "severity": NUMBER} sends an event of the tank.
 //
 // Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable.
@@ -51,9 +52,11 @@ function addVariables(namespace, parent) {
         variable.setValueFromSource(variant(i, 0));
         variables.push(variable);
     }
-    const add = (name, dataType, value, extra) => namespace
-        .addVariable({ componentOf: parent, browseName: name, nodeId: `s=${name}`, dataType, ...extra })
-        .setValueFromSource(new Variant({ dataType, value, ...(extra || {}) }));
+    const add = (name, dataType, value, extra) => {
+        const variable = namespace.addVariable({ componentOf: parent, browseName: name, nodeId: `s=${name}`, dataType, ...extra });
+        if (options.history) namespace.addressSpace.installHistoricalDataNode(variable, { maxOnlineValues: options.history });
+        variable.setValueFromSource(new Variant({ dataType, value, ...(extra || {}) }));
+    };
     add("text", DataType.String, "running");
     add("array", DataType.Double, new Float64Array([1, 2, 3]), { arrayType: VariantArrayType.Array, valueRank: 1 });
     add("time", DataType.DateTime, new Date());
@@ -147,7 +150,9 @@ function obey(command, namespace, parent, { tank, level }) {
             .setValueFromSource(new Variant({ dataType: DataType.Double, value: command.value }));
     }
     if (command.set) {
-        namespace.findNode(`s=${command.set}`).setValueFromSource(new Variant({ dataType: DataType.Double, value: command.value }));
+        const dataType = DataType[command.type || "Double"];
+        const array = Array.isArray(command.value) ? { arrayType: VariantArrayType.Array } : {};
+        namespace.findNode(`s=${command.set}`).setValueFromSource(new Variant({ dataType, value: command.value, ...array }));
     }
     if (command.high !== undefined) {
         const range = new Range({ low: 0, high: command.high });

@@ -111,6 +111,7 @@ class Got:
     at: float
     size: int
     dup: bool = False
+    qos: int = 0
 
 
 class Subscriber:
@@ -145,7 +146,7 @@ class Subscriber:
     def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         foreign = message.topic.startswith("spBv1.0/")  # Sparkplug: kept as bytes
         body = message.payload if foreign else read_document(message.payload) if message.payload else None
-        got = Got(message.topic, body, message.retain, time.time(), len(message.payload), message.dup)
+        got = Got(message.topic, body, message.retain, time.time(), len(message.payload), message.dup, message.qos)
         fault = fault_of(got.topic, body) if message.payload and not foreign else ""
         with self._lock:
             self.faults += [fault] if fault and len(self.faults) < 100 else []

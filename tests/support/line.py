@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +47,15 @@ async def running_line(
     tags: int = 5,
     proxied: bool = False,
     broker_lines: str = "",
+    more_urls: Sequence[str] = (),
+    wide: int = 0,
     **environ: str,
 ) -> AsyncIterator[Line]:
     """Start all of it; end all of it, whatever happened. The gateway is running, its first windows may be on their way.
 
     proxied: the gateway reaches the broker through `Line.proxy`, the subscriber without it.
-    broker_lines: more of mosquitto.conf.
+    broker_lines: more of mosquitto.conf. more_urls: further brokers for the gateway, after this one.
+    wide: tags of a second device, `wide`; 0 for none.
     """
     (folder / "broker").mkdir()
     broker = Mosquitto(mosquitto, folder / "broker", persistent=True)
@@ -60,7 +63,12 @@ async def running_line(
     async with ScriptedServer(free_port()) as device, Proxy(broker.port, mqtt=True) as proxy:
         url = f"tcp://127.0.0.1:{device.port}"
         upstream = proxy.url if proxied else broker.url
-        config = write_config(folder, upstream, [Modbus("press", url, tags, interval="200ms")], root=root)
+        if more_urls:
+            upstream = f"[{', '.join((upstream, *more_urls))}]"
+        devices = [Modbus("press", url, tags, interval="200ms")]
+        if wide:
+            devices.append(Modbus("wide", url, wide, unit=2, interval="500ms"))
+        config = write_config(folder, upstream, devices, root=root)
         subscriber = await asyncio.to_thread(lambda: Subscriber(broker.port).wait_ready())
         gateway = GatewayProcess(config, **environ)
         gateway.start()

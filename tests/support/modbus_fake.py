@@ -38,12 +38,13 @@ class FakeClock:
 
 @dataclass
 class FakeUnit:
-    """A unit: registers by address (all tables alike), addresses it refuses with an exception code, silence, busy, and the
-    most places that it gives at once."""
+    """A unit: registers by address (all tables alike), addresses it refuses with an exception code, those at which it closes
+    the connection, silence, busy, and the most places that it gives at once."""
 
     registers: dict[int, int] = field(default_factory=dict)
     refused: dict[int, int] = field(default_factory=dict)
     mute: set[int] = field(default_factory=set)
+    closes: set[int] = field(default_factory=set)
     silent: bool = False
     code: int = 0
     most: int = 2000
@@ -75,6 +76,9 @@ class FakeLink:
             await self.clock.sleep(timeout_s)
             raise NoReply(f"no reply within {timeout_s:g} s")
         await self.clock.sleep(self.latency_s)
+        if not peer.closes.isdisjoint(places):
+            self.connected = False
+            raise NotConnected("the connection was lost")
         code = (
             peer.code
             or 3 * (count > peer.most)

@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 
 import numpy as np
@@ -79,6 +79,7 @@ class FakeConnection:
         self.found: list[FoundTag] | Exception = []
         self.model_watched = False
         self.measures_of: dict[str, Measure] = {}
+        self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
         self.added: list[list[int]] = []
         self.reads_s: list[float] = []
@@ -117,6 +118,9 @@ class FakeConnection:
     async def refresh_conditions(self) -> bool:
         self.refreshes += 1
         return True
+
+    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
+        return {one: self.event_names[one] for one in types if one in self.event_names}
 
     async def next_values(self) -> DataValues:
         what = await self._published.get()
@@ -217,6 +221,7 @@ def entry(
 ) -> DeviceEntry:
     """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`: each a node, or a tag's keys)."""
     config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", "silence": "0s"}
+    config["history_kept"] = "/dev/null/nowhere"  # nothing is left behind unless a test says where
     config |= {"found": FOUND.name} | device
     nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
     given = [node if isinstance(node, dict) else {"node": node} for node in nodes]

@@ -19,7 +19,7 @@ RETRY_S = 0.05
 class Field:
     """An `Intake` that remembers: values, times, qualities and texts by tag id, states and events.
 
-    past: the values that were read back from history, which are not among `values`.
+    past, past_texts: what was read back from history; again: what holds after all. None of it is among `values` or `texts`.
     """
 
     def __init__(self, source: OpcUaSource) -> None:
@@ -29,6 +29,8 @@ class Field:
         self.times: dict[int, list[int]] = defaultdict(list)
         self.qualities: dict[int, list[int]] = defaultdict(list)
         self.past: dict[int, list[float]] = defaultdict(list)
+        self.past_texts: dict[int, list[object]] = defaultdict(list)
+        self.again: dict[int, list[float]] = defaultdict(list)
         self.texts: dict[int, list[object]] = defaultdict(list)
         self.states: list[DeviceState] = []
         self.events: list[Event] = []
@@ -38,8 +40,8 @@ class Field:
         columns = (block.tag.tolist(), block.value.tolist(), block.time.tolist(), block.quality.tolist())
         self._told.set()
         for tag, value, taken, quality in zip(*columns, strict=True):
-            if block.history:
-                self.past[tag].append(value)
+            if block.history or block.repeated:
+                (self.past if block.history else self.again)[tag].append(value)
                 continue
             self.values[tag].append(value)
             self.times[tag].append(taken)
@@ -47,12 +49,13 @@ class Field:
 
     def objects(self, block: ObjectBlock) -> None:
         for tag, value in zip(block.tag.tolist(), block.value, strict=True):
-            self.texts[tag].append(value)
+            (self.past_texts if block.history else self.texts)[tag].append(value)
         self._told.set()
 
-    def device_state(self, state: DeviceState) -> None:
+    def device_state(self, state: DeviceState) -> bool:
         self.states.append(state)
         self._told.set()
+        return True
 
     def event(self, event: Event) -> None:
         self.events.append(event)
@@ -71,9 +74,9 @@ class Field:
                 await self._told.wait()
 
     async def until_fresh(self, tag: int = 0, deadline_s: float = 60.0) -> None:
-        """Wait for one more value of a tag."""
-        count = len(self.values[tag])
-        await self.until(lambda: len(self.values[tag]) > count, deadline_s)
+        """Wait for one more value of a tag, or until it is known again."""
+        count = len(self.values[tag]) + len(self.again[tag])
+        await self.until(lambda: len(self.values[tag]) + len(self.again[tag]) > count, deadline_s)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent
-from gateway.core.ports import Properties
+from gateway.core.ports import Properties, QoS
 
 NO_PROPERTIES = Properties()
 
@@ -19,6 +19,7 @@ class Published:
     retain: bool
     properties: Properties
     future: asyncio.Future[None]
+    qos: QoS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class FakeSink:
         self.refuse_subscriptions = False
         self._heard: list[Heard] = []
         self._news = asyncio.Event()
+        self.places = 1
+        self.moves = 0
 
     @property
     def is_open(self) -> bool:
@@ -74,10 +77,10 @@ class FakeSink:
         self._gone = asyncio.get_running_loop().create_future()
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = NO_PROPERTIES
+        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = NO_PROPERTIES, qos: QoS = 1
     ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        published = Published(topic, payload, retain, properties, future)
+        published = Published(topic, payload, retain, properties, future, qos)
         if not self.is_open:
             self._fail(published, NotConnected("not open"))
         elif "#" in topic or "+" in topic:
@@ -114,6 +117,9 @@ class FakeSink:
         """Something comes from the broker."""
         self._heard.append(Heard(topic, payload))
         self._news.set()
+
+    def move_on(self) -> None:
+        self.moves += 1
 
     async def lost(self) -> str:
         return "not opened" if self._gone is None else await asyncio.shield(self._gone)

@@ -9,8 +9,8 @@ import orjson
 
 from gateway.encoding.sparkplug.wire import DataType, new_payload, set_property, set_value
 
-QUALITY: Final = {"good": 192, "uncertain": 64, "bad": 0}
-"""Values of the metric property `Quality`, as hosts know them from OPC DA."""
+QUALITY: Final = {"good": 192, "uncertain": 500, "bad": 0}
+"""Values of the metric property `Quality`: good, stale and bad are all that there is (6.4.9.1)."""
 
 SUMMARY_FIELDS: Final = ("n", "min", "max", "mean", "std")
 _STATISTICS: Final = ("min", "max", "mean", "std")

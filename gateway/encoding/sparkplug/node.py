@@ -6,11 +6,13 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.core.messages import DeviceState, Message
-from gateway.core.ports import Packet
+from gateway.core.errors import Permanent
+from gateway.core.messages import DeviceState, Event, Message
+from gateway.core.ports import Packet, QoS, Until
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.encoder import mark_hist
+from gateway.encoding.sparkplug.aside import Aside
 from gateway.encoding.sparkplug.host import NAMESPACE, PrimaryHost
 from gateway.encoding.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics, Told, write_birth, write_told
 from gateway.encoding.sparkplug.wire import DataType, new_payload, numbered, read_payload, set_value
@@ -20,6 +22,7 @@ _REBIRTH: Final = "Node Control/Rebirth"
 _SEQ_MODULUS: Final = 256
 BD_SEQ_MODULUS: Final = 256
 _DEVICE_KINDS: Final = ("window", "summary", "value")
+_SEQ_BYTES: Final = 3
 _NODE_METRICS: Final = {"event": "Event", "stats": "Stats"}
 
 States = Mapping[int, DeviceState]
@@ -44,9 +47,10 @@ class SparkplugNode:
         states: Callable[[], States],
         now_ms: Callable[[], int],
         next_bd_seq: Callable[[], int],
+        report: Callable[[Event], None] = lambda event: None,
     ) -> None:
         """facts: strings for the node's birth, by name. states: of all devices, as they are now. next_bd_seq:
-        0..255, the next one at each call, over restarts."""
+        0..255, the next one at each call, over restarts. report: takes an event for publishing."""
         own = config.sparkplug
         self._base = f"{NAMESPACE}/{own.group or topics.root}"
         self._node = topics.gateway
@@ -56,6 +60,7 @@ class SparkplugNode:
         self._now_ms = now_ms
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
+        self._qos: QoS = own.qos
         self._aliases = count(1)
         self._node_alias = {name: next(self._aliases) for name in _NODE_METRICS.values()}
         self._devices: dict[str, DeviceMetrics] = {}
@@ -65,6 +70,9 @@ class SparkplugNode:
         self._host = PrimaryHost(own.host or "")
         self._bd_seq = self._seq = 0
         self._rebirth = self._born = False
+        self.aside = Aside(report, now_ms)
+        self.announced = False
+        """Whether hosts on this connection have been told of this node."""
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to tell that no device's state has brought about."""
 
@@ -88,15 +96,21 @@ class SparkplugNode:
         """DDATA or NDATA, in several packets where it is too large. Before it a DBIRTH, where the host does not know a
         metric by this name or type, or the device is away and this is from before. That all tags of a device that is away
         are bad is known from its DDEATH: then an NDATA without metrics stands for the message."""
+        births = self.births(most_bytes) if self._rebirth and self._born else []  # no data before what was asked for (5.17)
+        return [*births, *self._data(message, hist, most_bytes)]
+
+    def _data(self, message: Message, hist: bool, most_bytes: int) -> Sequence[Packet]:
         name, kind = self._place(message)
         if not name or kind not in _DEVICE_KINDS:
             return self._node_data(kind, message, hist)
         device, body = self._device(name), orjson.loads(message.payload)
         told = device.read(kind, body)
+        self._must_be_taken(device)
         alive = self._is_alive(device)
         if not alive and not hist and not any(one.value is not None for one in told):
             return [self._death_of(device) if device.born else self._nothing()]
-        births = [] if device.born else [self._birth_of(device)]
+        births = [] if device.born else self._birth_of(device, most_bytes)
+        self._must_be_taken(device)
         historical = hist or not alive or "late" in body
         return [*births, *self._device_data(device, told, historical, most_bytes)]
 
@@ -106,31 +120,50 @@ class SparkplugNode:
             return packet
         if packet.topic == self._topic("NBIRTH"):
             self._seq = 0
-        packet = Packet(packet.topic, numbered(packet.payload, self._seq))
+        packet = Packet(packet.topic, numbered(packet.payload, self._seq), qos=packet.qos)
         self._seq = (self._seq + 1) % _SEQ_MODULUS
         return packet
 
     # -- announcing ------------------------------------------------------------------------------------------------------
 
-    def births(self) -> Sequence[Packet]:
-        """NBIRTH, and DBIRTH of every device that is there."""
-        self._rebirth, self._born = False, True
+    def births(self, most_bytes: int) -> Sequence[Packet]:
+        """NBIRTH, and DBIRTH of every device that is there. A device whose birth is larger than the broker takes is set
+        aside, and its data are refused, until a connection takes it. Raises Permanent when it is the node's own."""
+        node = self._node_birth()
+        if len(node.payload) + _SEQ_BYTES > most_bytes:
+            raise Permanent(f"the birth of the node has {len(node.payload)} bytes, the broker takes at most {most_bytes}")
+        self._rebirth, self._born, self.announced = False, True, True
         for device in self._devices.values():
             device.born = False
-        return [self._node_birth(), *(self._birth_of(d) for d in self._devices.values() if self._is_alive(d))]
+        alive = [device for device in self._devices.values() if self._is_alive(device)]
+        return [node, *(birth for device in alive for birth in self._birth_of(device, most_bytes))]
 
-    def news(self) -> Sequence[Packet]:
+    def refused(self, topic: str, reason: str, *, until: Until) -> bool:
+        """A birth that the broker refuses: a device's sets that device aside, or it comes again with the news; without its
+        own birth the node begins anew with the next news. Anything else is the outbox's."""
+        if topic == self._topic("NBIRTH"):
+            self._rebirth = True
+            return False
+        kind = self._topic("DBIRTH", "")
+        if topic.startswith(f"{kind}/"):
+            device = self._device(topic.removeprefix(f"{kind}/"))
+            device.born = False
+            if until != "later":
+                self._set_aside(device, reason, until)
+        return True
+
+    def news(self, most_bytes: int) -> Sequence[Packet]:
         """What has changed: births again when a host asked for them, DBIRTH and DDEATH, NDEATH when the primary host has
         gone offline."""
         if not self._host.online:
             return self.death()
         if self._rebirth:
-            return self.births()
-        told = []
+            return self.births(most_bytes)
+        told: list[Packet] = []
         for device in self._devices.values():
             alive = self._is_alive(device)
             if alive and not device.born:
-                told.append(self._birth_of(device))
+                told += self._birth_of(device, most_bytes)
             elif not alive and device.born:
                 told.append(self._death_of(device))
         return told
@@ -145,7 +178,8 @@ class SparkplugNode:
     def will(self) -> Packet:
         """The NDEATH that the broker sends when a new connection breaks: called before each, which gets the next bdSeq."""
         self._bd_seq = self._next_bd_seq()
-        self._born = False
+        self._born = self.announced = False
+        self.aside.reconnected()
         self._host.forget()
         return self._node_death()
 
@@ -171,6 +205,11 @@ class SparkplugNode:
     def _topic(self, kind: str, device: str = "") -> str:
         return f"{self._base}/{kind}/{self._node}" + (f"/{device}" if device else "")
 
+    def _packet(self, kind: str, payload: Any, device: str = "") -> Packet:
+        """payload: the message, or its bytes. The NDEATH goes at QoS 1 like the will that it stands for (5.4)."""
+        written = payload if isinstance(payload, bytes) else payload.SerializeToString()
+        return Packet(self._topic(kind, device), written, qos=1 if kind == "NDEATH" else self._qos)
+
     def _place(self, message: Message) -> tuple[str, str]:
         """Device, empty for the gateway itself, and kind."""
         name, _, kind = message.topic.removeprefix(self._prefix).rpartition("/")
@@ -194,26 +233,45 @@ class SparkplugNode:
             payload.metrics.add(name=f"Properties/{name}", timestamp=now, datatype=DataType.STRING, string_value=text)
         for name, alias in self._node_alias.items():
             payload.metrics.add(name=name, alias=alias, timestamp=now, datatype=DataType.STRING, is_null=True)
-        return Packet(self._topic("NBIRTH"), payload.SerializeToString())
+        return self._packet("NBIRTH", payload)
 
     def _node_death(self) -> Packet:
         payload = new_payload(timestamp=self._now_ms())
         payload.metrics.add(name="bdSeq", timestamp=payload.timestamp, datatype=DataType.INT64, long_value=self._bd_seq)
-        return Packet(self._topic("NDEATH"), payload.SerializeToString())
+        return self._packet("NDEATH", payload)
 
-    def _birth_of(self, device: DeviceMetrics) -> Packet:
+    def _set_aside(self, device: DeviceMetrics, reason: str, until: Until) -> None:
+        device.born = False
+        self.aside.put(device.name, self._numbers.get(device.name), reason, until)
+
+    def _must_be_taken(self, device: DeviceMetrics) -> None:
+        if device.name in self.aside:
+            raise Permanent(f"{device.name} is set aside: {self.aside.reasons[device.name]}")
+
+    def _birth_of(self, device: DeviceMetrics, most_bytes: int) -> list[Packet]:
+        """Nothing when the device is set aside."""
+        if device.name in self.aside:
+            return []
+        birth = self._write_birth(device)
+        if len(birth.payload) + _SEQ_BYTES > most_bytes:
+            reason = f"its birth has {len(birth.payload)} bytes, the broker takes at most {most_bytes}"
+            self._set_aside(device, reason, "reconnect")
+            return []
+        return [birth]
+
+    def _write_birth(self, device: DeviceMetrics) -> Packet:
         device.born = True
         payload = new_payload(timestamp=self._now_ms())
-        for metric in device:
+        for metric in sorted(device, key=lambda one: one.time_ms or payload.timestamp):  # chronological (5.16)
             write_birth(payload, metric, payload.timestamp)
-        return Packet(self._topic("DBIRTH", device.name), payload.SerializeToString())
+        return self._packet("DBIRTH", payload, device.name)
 
     def _death_of(self, device: DeviceMetrics) -> Packet:
         device.born = False
-        return Packet(self._topic("DDEATH", device.name), new_payload(timestamp=self._now_ms()).SerializeToString())
+        return self._packet("DDEATH", new_payload(timestamp=self._now_ms()), device.name)
 
     def _nothing(self) -> Packet:
-        return Packet(self._topic("NDATA"), new_payload(timestamp=self._now_ms()).SerializeToString())
+        return self._packet("NDATA", new_payload(timestamp=self._now_ms()))
 
     def _device_data(self, device: DeviceMetrics, told: Sequence[Told], historical: bool, most_bytes: int) -> list[Packet]:
         payload = new_payload(timestamp=self._now_ms())
@@ -221,7 +279,7 @@ class SparkplugNode:
             write_told(payload, one, historical=historical)
         written = payload.SerializeToString()
         if len(written) + 3 <= most_bytes or len(told) < 2:
-            return [Packet(self._topic("DDATA", device.name), written)]
+            return [self._packet("DDATA", written, device.name)]
         middle = len(told) // 2
         halves = (told[:middle], told[middle:])
         return [packet for half in halves for packet in self._device_data(device, half, historical, most_bytes)]
@@ -238,7 +296,7 @@ class SparkplugNode:
         if hist:
             entry.is_historical = True
         set_value(entry, DataType.STRING, text.decode())
-        return [Packet(self._topic("NDATA"), payload.SerializeToString())]
+        return [self._packet("NDATA", payload)]
 
 
 def _kind_of(tag: Tag) -> DataType:

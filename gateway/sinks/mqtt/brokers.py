@@ -9,7 +9,8 @@ class Brokers:
     """Brokers by number, 0 the preferred one.
 
     After a loss they are tried in order from the first; when the connection was a short one, from the one after it: a broker
-    that accepts and hangs up again must not keep the gateway from the others.
+    that accepts and hangs up again must not keep the gateway from the others. Who walks from one to the next (`move_on`)
+    knows better than a probe where to be, and so is not called back as long as the connection holds.
     """
 
     def __init__(self, count: int, return_after_s: float) -> None:
@@ -20,7 +21,7 @@ class Brokers:
         self._now_at = 0
         self._since = 0.0
         self._reachable_since: dict[int, float] = {}
-        self._returning = False
+        self._returning = self._moving = self._walking = False
 
     @property
     def order(self) -> list[int]:
@@ -30,7 +31,12 @@ class Brokers:
     @property
     def better(self) -> range:
         """Those that are preferred to the one connected to: to be probed now and then."""
-        return range(self._now_at)
+        return range(0 if self._walking else self._now_at)
+
+    def move_on(self) -> None:
+        """The one connected to is of no use: the next one is the first to try."""
+        self._first = (self._now_at + 1) % self._count
+        self._moving = True
 
     def connected(self, number: int, now: float) -> None:
         """A broker has accepted. One more return that did not come off makes the next wait twice as long, up to an hour."""
@@ -40,12 +46,13 @@ class Brokers:
                 self._return_after_s if came_back else min(2 * self._patience_s, max(3600.0, self._return_after_s))
             )
         self._returning = False
+        self._walking, self._moving = self._moving, False
         self._now_at, self._since = number, now
         self._reachable_since.clear()
 
     def lost(self, now: float) -> None:
         """The connection has ended."""
-        if not self._returning:
+        if not self._returning and not self._moving:
             short = now - self._since < _STABLE_S
             self._first = (self._now_at + 1) % self._count if short else 0
 

@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports import Properties
+from gateway.core.ports import Properties, QoS
 from gateway.sinks.mqtt.address import Address
 from gateway.sinks.mqtt.brokers import Brokers
 from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.dial import Dialer
-from gateway.sinks.mqtt.engine import Engine, connect, hang_up
-from gateway.sinks.mqtt.link import LARGEST_PACKET_BYTES, Link
+from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Engine
+from gateway.sinks.mqtt.link import Link
 from gateway.sinks.mqtt.packing import pack
 from gateway.sinks.mqtt.reasons import unreachable
 from gateway.sinks.mqtt.traffic import Outgoing, Received, Will
-from gateway.sinks.mqtt.wire import probe
+from gateway.sinks.mqtt.wire import Connected, connect_wire, probe
 
 __all__ = ["MqttClient", "Received", "Will"]
 
@@ -35,15 +35,27 @@ class MqttClient:
     packet size and topic alias maximum are honoured. Runs on any event loop with `add_reader`, uvloop included.
     """
 
-    def __init__(self, config: MqttConfig, *, client_id: str = "", will: Will | Callable[[], Will] | None = None) -> None:
+    def __init__(
+        self,
+        config: MqttConfig,
+        *,
+        client_id: str = "",
+        will: Will | Callable[[], Will] | None = None,
+        most_received: int = LARGEST_PACKET_BYTES,
+        resume: bool = False,
+    ) -> None:
         """client_id: used where the configuration has none; empty lets the broker choose. will: one, or a new one for each
-        connection."""
+        CONNECT: called on the event loop when the wire stands. most_received: bytes of the largest packet that is taken; a
+        larger one ends the connection. resume: take what a kept session brings (else: only what was subscribed on this
+        connection)."""
         self._config = config
         self._client_id = config.client_id or client_id
         self._will = will
+        self._most_received = most_received
+        self._resume = resume
         self._timeout_s = config.timeout / 1e9
         self._link: Link | None = None
-        self._dialer: Dialer[Engine] = Dialer(hang_up)
+        self._dialer: Dialer[Connected] = Dialer(lambda connected: connected.wire.close())
         self._prober: Dialer[None] = Dialer(lambda _: None)
         self._probing: asyncio.Task[None] | None = None
         self._brokers = Brokers(len(config.addresses), config.return_after / 1e9)
@@ -73,11 +85,15 @@ class MqttClient:
 
     async def _open(self, address: Address) -> Link:
         link: Link | None = None
-        will = self._will() if callable(self._will) else self._will
         try:
             async with asyncio.timeout(self._timeout_s):
-                engine = await self._dialer.dial(lambda: connect(address, self._config, self._client_id, will))
-                link = Link(engine, topic_aliases=self._config.topic_aliases)
+                connected = await self._dialer.dial(lambda: connect_wire(address, self._config.tls, self._timeout_s))
+                link = Link(
+                    self._engine(connected),
+                    topic_aliases=self._config.topic_aliases,
+                    most_received=self._most_received,
+                    resume=self._resume,
+                )
                 await link.start()
         except TimeoutError:
             raise self._silence(address, link) from None
@@ -85,6 +101,20 @@ class MqttClient:
             if link is not None and not link.up:
                 link.drop("not accepted")
         return link
+
+    def _engine(self, connected: Connected) -> Engine:
+        try:
+            will = self._will() if callable(self._will) else self._will
+            return Engine(connected, self._config, self._client_id, will, self._most_received)
+        except BaseException:
+            connected.wire.close()
+            raise
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the broker had kept the session of this client id, with its subscriptions and what came meanwhile
+        (CONNACK's Session Present; MQTT 5.0, 3.2.2.1.1)."""
+        return self._link is not None and self._link.resumed
 
     @property
     def certificates(self) -> list[Certificate]:
@@ -105,15 +135,22 @@ class MqttClient:
         return packet - min(_HEAD_BYTES, packet // 2)
 
     def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = _NO_PROPERTIES
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        properties: Properties = _NO_PROPERTIES,
+        qos: QoS = 1,
     ) -> asyncio.Future[None]:
-        """Send at QoS 1, now or when the broker's receive maximum allows. MQTT 3.1.1 carries no properties.
+        """Send, at QoS 1 now or when the broker's receive maximum allows. MQTT 3.1.1 carries no properties.
 
         The future ends with the PUBACK: None on success, also without subscribers (0x10); Permanent or Retryable as
         `reasons.refusal` says (MQTT 5.0, 3.4.2.1); NotConnected when the connection went first. In MQTT 3.1.1 a PUBACK
-        has no reason code and is always a success.
+        has no reason code and is always a success. At QoS 0 it ends with the PINGRESP to a PINGREQ that follows: the
+        broker has read the message, which is all that can be known; it cannot refuse one but by hanging up.
         """
-        outgoing = Outgoing(topic, payload, retain, None, asyncio.get_running_loop().create_future())
+        outgoing = Outgoing(topic, payload, retain, None, asyncio.get_running_loop().create_future(), qos=qos)
         try:
             outgoing.properties = pack(properties) if self._config.version == "5" else None
         except ValueError as error:
@@ -146,10 +183,11 @@ class MqttClient:
         twice the keep alive (MQTT 5.0, 3.1.2.10)."""
         return "not opened" if self._link is None else await asyncio.shield(self._link.gone)
 
-    async def close(self, *, goodbye: bool = True) -> None:
+    async def close(self, *, goodbye: bool = True, forget: bool = False) -> None:
         """Send what is queued and DISCONNECT, so that the last will stays unsent; after 2 s hang up. Never raises.
 
-        Without goodbye it hangs up at once, and the broker sends the last will.
+        Without goodbye it hangs up at once, and the broker sends the last will. With `forget` the broker keeps no session
+        of it, whatever was configured (MQTT 5).
         """
         self._stop_probing()
         if self._link is None:
@@ -157,7 +195,16 @@ class MqttClient:
         if not goodbye:
             self._link.drop("hung up")
         else:
-            await self._link.close(min(self._timeout_s, _LONGEST_GOODBYE_S))
+            await self._link.close(min(self._timeout_s, _LONGEST_GOODBYE_S), forget=forget)
+
+    @property
+    def places(self) -> int:
+        """How many addresses there are."""
+        return len(self._config.addresses)
+
+    def move_on(self) -> None:
+        """The next `open` begins with the broker after this one, and stays there while the connection holds."""
+        self._brokers.move_on()
 
     def _opened(self) -> Link:
         if self._link is None:

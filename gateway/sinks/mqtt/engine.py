@@ -1,6 +1,7 @@
 """paho's client, made ready: the protocol engine of one connection. With `link.py` the only file that knows paho."""
 
 import logging
+from collections.abc import Callable
 from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
@@ -9,16 +10,17 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.sinks.mqtt.address import Address
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.packing import is_text
 from gateway.sinks.mqtt.traffic import Will
-from gateway.sinks.mqtt.wire import Connected, connect_wire
+from gateway.sinks.mqtt.wire import Connected
 
 _properties: Any = Properties  # its constructor has no types
+LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
 _SECOND_NS = 1_000_000_000
 _FAILURE = 0x80
 _SUCCESS = ReasonCode(PacketTypes.PUBACK)
+_WITH_WILL = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04)
 _NOTHING = _properties(PacketTypes.PUBACK)
 
 
@@ -39,8 +41,10 @@ _let_brokers_refuse()
 class Engine(mqtt.Client):
     """paho's client on a wire that stands already, CONNECT still to be sent."""
 
-    def __init__(self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None) -> None:
-        """Nothing here blocks."""
+    def __init__(
+        self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None, most_received: int
+    ) -> None:
+        """Nothing here blocks. most_received: the largest packet to be taken, which MQTT 5 tells the broker (3.1.2.11.4)."""
         v5 = config.version == "5"
         super().__init__(
             CallbackAPIVersion.VERSION2,
@@ -49,6 +53,12 @@ class Engine(mqtt.Client):
             protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
+        self.on_ping: Callable[[], None] = _ignore
+        """Called when a PINGREQ is queued, whoever asked for it."""
+        self.on_pong: Callable[[], None] = _ignore
+        """Called for each PINGRESP. They come in the order of the PINGREQs: MQTT has no other way to tell them apart."""
+        self._keepalive_s = config.keepalive // _SECOND_NS
+        self._will_after_goodbye = will.after_goodbye if v5 and will is not None else lambda: False
         self.wire = connected.wire
         self.certificate = connected.certificate
         self.max_inflight_messages_set(0)  # Link keeps the window; paho's costs a scan per acknowledgement
@@ -60,20 +70,69 @@ class Engine(mqtt.Client):
             self.username_pw_set(config.username, config.password.get_secret_value() or None)
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = config.session_expiry // _SECOND_NS
+        if most_received < LARGEST_PACKET_BYTES:
+            properties.MaximumPacketSize = most_received
         clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
-        self.connect("-", 1, config.keepalive // _SECOND_NS, clean_start=clean, properties=properties if v5 else None)
+        self.connect("-", 1, self._keepalive_s, clean_start=clean, properties=properties if v5 else None)
+
+    def queue_unnumbered(self, packet: bytes) -> None:
+        """Send a PUBLISH at QoS 0 that is packed already. paho's own way makes three objects for each, and calls back with
+        a packet id that a message at QoS 1 may have: so it is told QoS 1, which it leaves alone."""
+        self._packet_queue(mqtt.PUBLISH, packet, 0, 1)
+
+    @property
+    def incoming_bytes(self) -> int:
+        """What the packet that is being read claims to have."""
+        length: int = self._in_packet["remaining_length"]
+        return length
+
+    def ask(self) -> None:
+        """Send a PINGREQ now."""
+        self._send_pingreq()
+
+    def say_goodbye(self, *, forget: bool) -> None:
+        """Send DISCONNECT; the connection ends when it is out. forget: with session expiry 0, so that the broker keeps
+        nothing (MQTT 5.0, 3.14.2.2.2)."""
+        properties = None
+        if forget and self.protocol == MQTTProtocolVersion.MQTTv5:
+            properties = _properties(PacketTypes.DISCONNECT)
+            properties.SessionExpiryInterval = 0
+        self.disconnect(_WITH_WILL if self._will_after_goodbye() else None, properties)
+
+    def _send_pingreq(self) -> MQTTErrorCode:
+        code = super()._send_pingreq()
+        if code == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self.on_ping()
+        return code
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        code = super()._handle_pingresp()
+        if code == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self.on_pong()
+        return code
+
+    def _handle_connack(self) -> MQTTErrorCode:
+        """A server keep alive of 0 means that it needs none; we do, and paho would take each PINGREQ for overdue."""
+        code = super()._handle_connack()
+        self._keepalive = self._keepalive or self._keepalive_s
+        return code
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """A PUBACK that says success and nothing else (MQTT 5.0, 3.4.2.1) needs no object of paho's."""
+        """A PUBACK that says success (MQTT 5.0, 3.4.2.1) needs no object of paho's, whatever its properties say. PUBREC and
+        PUBCOMP belong to QoS 2, which is never used: paho would take them for acknowledgements."""
         packet = self._in_packet["packet"]
-        has_properties = len(packet) > 4 or (len(packet) == 4 and packet[3] > 0)
-        if cmd != "PUBACK" or len(packet) < 2 or has_properties or (len(packet) > 2 and packet[2] >= _FAILURE):
+        if cmd != "PUBACK":
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        if len(packet) < 2 or (len(packet) > 2 and packet[2] >= _FAILURE):
             return super()._handle_pubackcomp(cmd)
         packet_id = int.from_bytes(packet[:2], "big")
         with self._out_message_mutex:
             if packet_id in self._out_messages:
                 return self._do_on_publish(packet_id, _SUCCESS, _NOTHING)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _handle_pubrec(self) -> MQTTErrorCode:
+        return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _create_socket(self) -> Any:
         """Called by paho in `connect`; the name and port given there mean nothing."""
@@ -90,19 +149,10 @@ def _will(will: Will, config: MqttConfig) -> Properties:
     return properties  # type: ignore[no-any-return]  # see _properties
 
 
-def connect(address: Address, config: MqttConfig, client_id: str, will: Will | None) -> Engine:
-    """A client with a connected socket. Blocks: for a thread. Raises NotConnected."""
-    connected = connect_wire(address, config.tls, config.timeout / 1e9)
-    try:
-        return Engine(connected, config, client_id, will)
-    except BaseException:
-        connected.wire.close()
-        raise
-
-
 def hang_up(client: Engine) -> None:
     """Close the connection without a word."""
     client.on_socket_close = client.on_socket_register_write = client.on_disconnect = None
+    client.on_ping = client.on_pong = _ignore
     client.wire.close()
 
 

@@ -14,14 +14,14 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.sinks.mqtt.aliases import Aliases
-from gateway.sinks.mqtt.engine import Complaint, Engine, hang_up
-from gateway.sinks.mqtt.packing import Packed
+from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up
+from gateway.sinks.mqtt.packing import Packed, unnumbered
 from gateway.sinks.mqtt.reasons import refusal, spell
 from gateway.sinks.mqtt.traffic import Outgoing, Received, end
+from gateway.sinks.mqtt.unproven import Unproven
 
 _MOST_WAITING = 10_000
 _MOST_RECEIVED = 10_000
-LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
 _OVERHEAD_BYTES = 16  # fixed header 5, topic length 2, packet id 2, properties' length 4, topic alias 3
 _UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
 
@@ -30,18 +30,29 @@ class Link:
     """One connection, from a connected socket to its end. Everything here happens on the event loop; the thread that
     made the connection is over by then."""
 
-    def __init__(self, client: Engine, *, topic_aliases: bool) -> None:
+    def __init__(
+        self,
+        client: Engine,
+        *,
+        topic_aliases: bool,
+        most_received: int = LARGEST_PACKET_BYTES,
+        resume: bool = False,
+    ) -> None:
+        """resume: take what a kept session brings before anything is subscribed here."""
         self._loop = asyncio.get_running_loop()
         self._client = client
         self._wire = client.wire
         self.certificate = client.certificate
         self._may_alias = topic_aliases
+        self._most_received = most_received
         self._aliases: Aliases | None = None
-        self._subscribed = False
+        self._subscribed = resume
+        self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
         self._sent: dict[int, Outgoing] = {}  # by packet id
         self._waiting: deque[Outgoing] = deque()
+        self._unproven = Unproven()
         self._subscribing: dict[int, asyncio.Future[None]] = {}
         self._received: deque[Received] = deque()
         self._arrival = asyncio.Event()
@@ -69,6 +80,7 @@ class Link:
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_ping, client.on_pong = self._unproven.asked, self._unproven.answered
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
         self._watch_reads(True)
@@ -76,11 +88,11 @@ class Link:
         self._tick()
         await self._accepted
 
-    async def close(self, limit_s: float) -> None:
-        """Send what is queued and DISCONNECT; hang up after `limit_s`."""
+    async def close(self, limit_s: float, *, forget: bool = False) -> None:
+        """Send what is queued and DISCONNECT; hang up after `limit_s`. forget: the broker's session ends with it."""
         try:
             if self.up:
-                self._client.disconnect()
+                self._client.say_goodbye(forget=forget)
                 async with asyncio.timeout(limit_s):
                     await asyncio.shield(self.gone)
         except TimeoutError:
@@ -95,16 +107,18 @@ class Link:
         self._finish(reason)
 
     def publish(self, outgoing: Outgoing) -> None:
-        """Send, or queue where the broker's receive maximum is reached (MQTT 5.0, 4.9)."""
+        """Send, or queue where the broker's receive maximum is reached (MQTT 5.0, 4.9), which QoS 0 does not count for."""
         size = len(outgoing.topic.encode()) + len(outgoing.payload) + len(outgoing.properties or b"") + _OVERHEAD_BYTES
         if self.gone.done():
             outgoing.fail(NotConnected(self.gone.result()))
         elif size > self.most_bytes:
             # A larger packet is a protocol error (MQTT 5.0, 3.2.2.3.6): the broker would end the connection.
             outgoing.fail(Permanent(f"{outgoing.topic}: {size} bytes, the broker takes at most {self.most_bytes}"))
-        elif len(self._sent) < self._window and not self._waiting:
+        elif outgoing.qos == 0 and len(self._unproven) < _MOST_WAITING:
+            self._send_unnumbered(outgoing)
+        elif outgoing.qos and len(self._sent) < self._window and not self._waiting:
             self._send(outgoing)
-        elif len(self._waiting) < _MOST_WAITING:
+        elif outgoing.qos and len(self._waiting) < _MOST_WAITING:
             self._waiting.append(outgoing)
         else:
             outgoing.fail(Retryable(f"{_MOST_WAITING} messages wait for the broker already"))
@@ -148,6 +162,18 @@ class Link:
         else:
             outgoing.fail(Retryable(f"not sent: {mqtt.error_string(info.rc)}"))
 
+    def _send_unnumbered(self, outgoing: Outgoing) -> None:
+        """At QoS 0; `_write` sends a PINGREQ after each batch, in the same call of the system. Topics go in full: an alias
+        in a message that the broker drops without a word may stay unknown to it."""
+        retain = outgoing.retain and self._can_retain
+        try:
+            packet = unnumbered(outgoing.topic, outgoing.payload, retain=retain, properties=outgoing.properties)
+        except ValueError as error:
+            outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
+            return
+        self._unproven.sent(outgoing)
+        self._client.queue_unnumbered(packet)
+
     def _send_waiting(self) -> None:
         while self._waiting and len(self._sent) < self._window and not self.gone.done():
             outgoing = self._waiting.popleft()
@@ -158,6 +184,8 @@ class Link:
         if self._fd < 0 or not self._reading:
             return
         self._client.loop_read()
+        if self._fd >= 0 and self._client.incoming_bytes > self._most_received:
+            self.drop(f"the broker sends {self._client.incoming_bytes} bytes in one packet, more than {self._most_received}")
         if self._fd >= 0 and self._wire.unsent:
             self._write()  # the answer to a WebSocket's ping
         if len(self._received) >= _MOST_RECEIVED:
@@ -168,6 +196,8 @@ class Link:
     def _write(self) -> None:
         if self._fd < 0:
             return
+        if self._unproven.unasked:
+            self._client.ask()
         self._client.loop_write()
         self._flush()
         if self._fd >= 0 and (self._client.want_write() or self._wire.unsent) != self._writing:
@@ -221,6 +251,7 @@ class Link:
             outgoing.fail(lost)
         self._sent.clear()
         self._waiting.clear()
+        self._unproven.fail(lost)
 
     def _on_socket_close(self, *_: object) -> None:
         self._unwatch()
@@ -228,10 +259,13 @@ class Link:
     def _on_want_write(self, *_: object) -> None:
         self._loop.call_soon(self._write)
 
-    def _on_connect(self, _c: object, _u: object, _flags: object, code: ReasonCode, properties: Properties | None) -> None:
+    def _on_connect(
+        self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
         if code.is_failure:
-            self._finish(f"the broker refuses: {spell(code.value, code.getName())}")
+            self._finish(f"the broker refuses: {spell(code.value, code.getName())}{_elsewhere(properties)}")
             return
+        self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
         self._window = getattr(properties, "ReceiveMaximum", self._window)
         self.most_bytes = getattr(properties, "MaximumPacketSize", self.most_bytes)
@@ -243,9 +277,11 @@ class Link:
         elif not self._accepted.done():
             self._accepted.set_result(None)
 
-    def _on_disconnect(self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, _p: object) -> None:
+    def _on_disconnect(
+        self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
         if flags.is_disconnect_packet_from_server:
-            reason = f"the broker disconnects: {spell(code.value, code.getName())}"
+            reason = f"the broker disconnects: {spell(code.value, code.getName())}{_elsewhere(properties)}"
         elif code.value == _KEEPALIVE_TIMEOUT:
             reason = "no sign of life from the broker within the keep alive"
         elif code.value == _PROTOCOL_ERROR:
@@ -283,3 +319,9 @@ class Link:
             return
         self._received.append(Received(topic, bytes(message.payload), message.qos, message.retain, message.dup))
         self._arrival.set()
+
+
+def _elsewhere(properties: Properties | None) -> str:
+    """Where the broker sends us (MQTT 5.0, 4.13): told and not followed, for it would lead the password to anywhere."""
+    reference = getattr(properties, "ServerReference", "")
+    return f"; it refers to {reference!r}, to be set in mqtt.url" if reference else ""

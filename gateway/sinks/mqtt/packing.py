@@ -1,4 +1,4 @@
-"""The properties of a PUBLISH as bytes (MQTT 5.0, 2.2.2 and 3.3.2.3). Pure.
+"""A PUBLISH and its properties as bytes (MQTT 5.0, 2.2.2 and 3.3). Pure.
 
 Not paho's own `Properties`: checking and packing two user properties costs it more than all the rest of sending a message.
 """
@@ -14,6 +14,8 @@ _CONTENT_TYPE: Final = b"\x03"
 _ALIAS: Final = b"\x23"
 _USER: Final = b"\x26"
 _LONGEST_TEXT_BYTES: Final = 65_535
+_LONGEST_REST_BYTES: Final = 268_435_455
+_PUBLISH: Final = 0x30
 
 
 class Packed:
@@ -38,6 +40,18 @@ def pack(properties: Properties) -> bytes:
     if properties.expiry_s:
         parts.append(_EXPIRY + properties.expiry_s.to_bytes(4))
     return b"".join(parts)
+
+
+def unnumbered(topic: str, payload: bytes, *, retain: bool, properties: bytes | None) -> bytes:
+    """A whole PUBLISH at QoS 0, which has no packet id. properties: as `pack` makes them; None in MQTT 3.1.1. Raises
+    ValueError where a topic is none, or it is too much."""
+    name = topic.encode()
+    if not 1 <= len(name) <= _LONGEST_TEXT_BYTES or any(character in topic for character in "+#\0"):
+        raise ValueError("not a topic to publish to")
+    head = len(name).to_bytes(2) + name + (b"" if properties is None else _variable(len(properties)) + properties)
+    if len(head) + len(payload) > _LONGEST_REST_BYTES:
+        raise ValueError("larger than MQTT can carry")
+    return bytes((_PUBLISH | retain,)) + _variable(len(head) + len(payload)) + head + payload
 
 
 def is_text(content_type: str) -> bool:

@@ -1,19 +1,23 @@
 """What goes over a connection to the broker."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError
+from gateway.core.ports import QoS
 
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5)."""
+    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5). after_goodbye: asked
+    at a proper end; where it says so, MQTT 5 sends the will then as well (3.14.2.1, 0x04)."""
 
     topic: str
     payload: bytes
     content_type: str = ""
     retain: bool = True
+    after_goodbye: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,8 @@ class Received:
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
-    """A message to publish, and the future that its PUBACK ends. properties: packed; None in MQTT 3.1.1. alias: the topic
-    alias it was sent with."""
+    """A message to publish, and the future that its acknowledgement ends: the PUBACK, or at QoS 0 the PINGRESP to a PINGREQ
+    sent later. properties: packed; None in MQTT 3.1.1. alias: the topic alias it was sent with."""
 
     topic: str
     payload: bytes
@@ -38,6 +42,7 @@ class Outgoing:
     properties: bytes | None
     future: asyncio.Future[None]
     alias: int = 0
+    qos: QoS = 1
 
     def fail(self, error: GatewayError) -> None:
         """End the future with `error`, unless it has ended."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
+from gateway.core.wording import counted
 from gateway.sources.modbus.config import ModbusDevice, ModbusTag
 from gateway.sources.modbus.plan import check_devices, check_tag, check_tags, interval_ns, plan_device
 
@@ -20,8 +21,9 @@ def _is_logical(_: ModbusDevice, tag: ModbusTag) -> bool:
 
 def _plan(entries: Sequence[DeviceEntry]) -> list[str]:
     return [
-        f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}, {request.table} "
-        f"{request.start}..{request.start + request.count - 1}, {len(request.spans)} tags, every {interval / 1e9:g}s"
+        f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}, "
+        f"{request.table} {request.start}..{request.start + request.count - 1}, "
+        f"{counted(len(request.spans), 'tag')}, every {interval / 1e9:g}s"
         for entry in entries
         for interval, request in plan_device(entry.config, entry.tags)
     ]

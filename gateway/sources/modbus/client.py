@@ -26,6 +26,7 @@ _SILENCE_S: Final = 0.02
 _LONGEST_DRAIN_S: Final = 1.0
 _UNACKNOWLEDGED_MS: Final = 10_000
 _KEEPALIVE_S: Final = 10
+_SHOWN: Final = 16
 
 
 class ModbusLink:
@@ -124,7 +125,7 @@ class ModbusLink:
                 (len(frame) + size + 5) * self._endpoint.character_s * (2 if self._endpoint.scheme == "ascii" else 1)
             )
         future = conversation.expect(wanted, frame if self._has_echo else b"")
-        expiry = loop.call_later(timeout_s, _expire, future, timeout_s)
+        expiry = loop.call_later(timeout_s, _expire, future, timeout_s, conversation)
         try:
             if self._is_udp:
                 self._transport.sendto(frame)
@@ -165,9 +166,10 @@ class ModbusLink:
             transport.abort()
 
 
-def _expire(future: "asyncio.Future[bytes]", timeout_s: float) -> None:
+def _expire(future: "asyncio.Future[bytes]", timeout_s: float, conversation: "_Conversation") -> None:
     if not future.done():
-        future.set_exception(NoReply(f"no reply within {timeout_s:.3g} s"))
+        came = conversation.strange()
+        future.set_exception(NoReply(f"no reply within {timeout_s:.3g} s" + (f", but {came}" if came else "")))
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext:
@@ -235,6 +237,7 @@ class _Conversation(asyncio.Protocol, asyncio.DatagramProtocol):
         self._waiting: dict[int, Wanted] = {}
         self._futures: dict[int, asyncio.Future[bytes]] = {}
         self._echo = b""
+        self._came, self._sample = 0, b""
         self._loop = asyncio.get_running_loop()
         self.heard_at = self._loop.time()
         self.lost = ""
@@ -244,8 +247,16 @@ class _Conversation(asyncio.Protocol, asyncio.DatagramProtocol):
         future = self._loop.create_future()
         self._waiting[wanted.transaction], self._futures[wanted.transaction] = wanted, future
         self._echo = echo
+        self._came, self._sample = 0, b""
         self.heard_at = self._loop.time()
         return future
+
+    def strange(self) -> str:
+        """What came since the last request and answers nothing: on a serial line mostly wrong settings. Or empty."""
+        if isinstance(self._framing, Mbap):
+            found, self._framing.passed_over = self._framing.passed_over, ""
+            return found
+        return f"{self._came} bytes that are no reply to it: {self._sample[:_SHOWN].hex(' ')}" if self._came else ""
 
     def forget(self, wanted: Wanted) -> None:
         """Nobody waits for it any more."""
@@ -266,6 +277,8 @@ class _Conversation(asyncio.Protocol, asyncio.DatagramProtocol):
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._loop.time()
         self._buffer += data
+        self._came += len(data)
+        self._sample = data
         if self._echo:
             self._cut_echo()
         if not self._waiting and len(self._buffer) > 4096:

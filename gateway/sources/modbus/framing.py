@@ -15,6 +15,7 @@ from pymodbus.pdu import DecodePDU
 
 _LONGEST_ADU: Final = 260
 _LONGEST_NOISE: Final = 1024
+_NO_UNIT: Final = (0, 255)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,14 @@ class Framing(Protocol):
 
 
 class Mbap:
-    """MODBUS Messaging on TCP/IP 1.0b, 3.1.3: replies are found by transaction id."""
+    """MODBUS Messaging on TCP/IP 1.0b, 3.1.3: replies are found by transaction id. Devices that have no units may answer
+    with the unit 0 or 255, which mean none (4.4.2.1).
+
+    passed_over: what the last reply was that nobody waited for."""
 
     def __init__(self) -> None:
         self._framer = FramerSocket(DecodePDU(False))
+        self.passed_over = ""
 
     def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
         return self._framer.encode(pdu, wanted.unit, wanted.transaction)
@@ -68,8 +73,9 @@ class Mbap:
             used, unit, transaction, pdu = self._framer.decode(bytes(buffer[: 6 + length]))
             del buffer[:used]
             wanted = waiting.get(transaction)
-            if wanted is not None and wanted.unit == unit:
+            if wanted is not None and (wanted.unit == unit or unit in _NO_UNIT):
                 return wanted, pdu
+            self.passed_over = f"a reply of unit {unit}" if wanted else f"a reply with the transaction id {transaction}"
         return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from gateway.core.errors import NotConnected
 from gateway.sources.modbus.counters import ConnectionCounters
-from gateway.sources.modbus.link import BadReply, ExceptionReply, Link
+from gateway.sources.modbus.link import BadReply, ExceptionReply, HungUp, Link, NoReply, Refusal
 from gateway.sources.modbus.types import Table
 
 
@@ -15,6 +15,9 @@ class Line:
     Many controllers close a connection on which nothing was asked for some seconds, some now and then in the middle. Where
     the connection had served, that is no failure yet: it is opened again at once, and when the peer closes that one as well
     before it served, with the next request. What cannot be opened again is NotConnected, within a second.
+
+    A request that was lost with its connection is asked once more, alone. A connection lost at that as well is the request's
+    doing: some devices close instead of answering with an exception.
     """
 
     def __init__(self, links: Sequence[Link], counters: ConnectionCounters) -> None:
@@ -25,6 +28,7 @@ class Line:
         self._timeout_s = 0.0
         self._is_open = self._served = self._is_reopened = self._is_resting = False
         self._opening = asyncio.Lock()
+        self._answered: tuple[int, Table, int, int, float] | None = None
 
     @property
     def _link(self) -> Link:
@@ -34,6 +38,11 @@ class Line:
     def turn(self) -> int:
         """Which of the links is or was open last."""
         return self._turn
+
+    @property
+    def has_served(self) -> bool:
+        """Whether this connection has brought a reply."""
+        return self._served
 
     async def open(self, timeout_s: float) -> None:
         """Connect: to the first link, or to the next one when the last connection gave no reply. Raises NotConnected."""
@@ -60,44 +69,71 @@ class Line:
         if self._is_reopened and not self._served:
             self._is_resting = True
         elif self._served:
-            await self._reopen()
+            async with self._opening:
+                await self._reopen()
         else:
             raise NotConnected("closed by the device before it answered anything; does it allow one more connection?")
 
     async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
-        """See `Link.read`. On a connection that had served and is lost meanwhile, it is asked once more on a new one."""
-        if not self._link.connected and (self._served or self._is_reopened):
-            await self._reopen()
-        had_served = self._served
+        """See `Link.read`. Raises Refusal and HungUp as well, where the peer closes the connection at this request."""
+        wanted = unit, table, start, count, timeout_s
+        if self._opening.locked() or not (self._link.connected or not (self._served or self._is_reopened)):
+            async with self._opening:
+                await self._reopen()
+        had_served, link = self._served, self._link
+        was_up = link.connected
         try:
-            payload = await self._links[self._turn].read(unit, table, start, count, timeout_s)
-        except (ExceptionReply, BadReply):
-            self._served = True
-            raise
-        except NotConnected:
+            return await self._ask(link, *wanted)
+        except NotConnected as error:
             if not had_served:
+                if was_up:
+                    raise HungUp(str(error)) from error
                 raise
-        else:
-            self._served = True
-            return payload
-        await self._reopen()
-        return await self._once_more(unit, table, start, count, timeout_s)
+        async with self._opening:  # others wait, so that they are not lost with a connection that this one ends
+            await self._reopen()
+            try:
+                return await self._ask(self._link, *wanted)
+            except NotConnected as error:
+                raise Refusal("the connection is closed instead of a reply") from error
 
-    async def _once_more(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
+    async def try_first(self) -> bool:
+        """While a backup is in use: ask the first address what the backup has just answered, beside it. When it answers it
+        takes over, and what is under way on the backup is asked again. False when it does not."""
+        first, wanted = self._links[0], self._answered
+        if wanted is None:
+            return False
         try:
-            payload = await self._link.read(unit, table, start, count, timeout_s)
+            await first.open(self._timeout_s)
+            await first.read(*wanted)
+        except (NotConnected, NoReply, BadReply):
+            first.close()
+            return False
+        except ExceptionReply:
+            pass
+        except BaseException:
+            first.close()
+            raise
+        async with self._opening:
+            backup, self._turn = self._link, 0
+            self._served, self._is_reopened, self._is_resting = True, False, False
+            self._counters.connects += 1
+            backup.close()
+        return True
+
+    async def _ask(self, link: Link, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
+        try:
+            payload = await link.read(unit, table, start, count, timeout_s)
         except (ExceptionReply, BadReply):
             self._served = True
             raise
-        self._served = True
+        self._served, self._answered = True, (unit, table, start, count, timeout_s)
         return payload
 
     async def _reopen(self) -> None:
-        async with self._opening:
-            if not self._link.connected:
-                await self._link.open(self._timeout_s)
-                self._counters.connects += 1
-                self._served, self._is_reopened, self._is_resting = False, True, False
+        if not self._link.connected:
+            await self._link.open(self._timeout_s)
+            self._counters.connects += 1
+            self._served, self._is_reopened, self._is_resting = False, True, False
 
     def close(self) -> None:
         """Let go of the connection. Never raises."""

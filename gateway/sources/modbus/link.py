@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from gateway.core.errors import Retryable
+from gateway.core.errors import NotConnected, Retryable
 from gateway.sources.modbus.types import Table
 
 EXCEPTIONS: Final = {
@@ -27,6 +27,14 @@ class NoReply(Retryable):
 
 class BadReply(Retryable):
     """A reply came that does not fit the request (length, unit, function)."""
+
+
+class Refusal(BadReply):
+    """The peer closed the connection instead of answering, twice, though it answers other requests."""
+
+
+class HungUp(NotConnected):
+    """The peer closed a connection at the first request on it."""
 
 
 class Link(Protocol):

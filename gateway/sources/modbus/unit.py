@@ -40,8 +40,9 @@ class Poll:
     """One request of one unit, read at a fixed interval; its turns are kept by the `Schedule`.
 
     origin: the planned request that it is, or is a part of. failures: turns failed in a row. busy: times that its unit was
-    busy in this turn. fault: set while it is known to fail; it is tried again from retry_ns (monotonic) on. suspect: part of
-    a failed request, not served yet. retired: others have taken its place; what is still under way for it ends there.
+    busy in this turn. hang_ups: times that the connection ended at it, no values in between. fault: set while it is known to
+    fail; it is tried again from retry_ns (monotonic) on. is_told: its tags were told to be bad since. suspect: part of a
+    failed request, not served yet. retired: others have taken its place; what is still under way for it ends there.
     """
 
     unit: "Unit"
@@ -54,8 +55,10 @@ class Poll:
     retired: bool = False
     failures: int = 0
     busy: int = 0
+    hang_ups: int = 0
     fault: Fault | None = None
     retry_ns: int = 0
+    is_told: bool = False
     retries: Iterator[float] = field(default_factory=full_jitter)
     refusals: Iterator[float] = field(default_factory=_refusals)
     numeric_tags: TagIds = field(init=False)
@@ -70,7 +73,7 @@ class Poll:
     def succeeded(self) -> bool:
         """It was answered with values. True when that is news: it was suspect, or known to fail."""
         news = self.suspect or self.fault is not None
-        self.failures, self.busy, self.suspect = 0, 0, False
+        self.failures, self.busy, self.hang_ups, self.suspect = 0, 0, 0, False
         if self.fault is not None:
             self.fault, self.retries, self.refusals = None, full_jitter(), _refusals()
             self.unit.recovered(self)
@@ -106,7 +109,7 @@ class Unit:
         self.reset()
 
     def reset(self) -> None:
-        """A new connection: what failed keeps its requests apart and is tried at once."""
+        """A new connection: what failed keeps its requests apart and is tried at once, unless connections end at it."""
         self.timeouts = 0
         self.heard = False
         self.down = ""
@@ -118,7 +121,9 @@ class Unit:
         self._turn = 0
         self._told: DeviceState | None = None
         for poll in self.polls:
-            poll.failures, poll.busy, poll.retry_ns = 0, 0, 0
+            poll.failures, poll.busy, poll.is_told = 0, 0, False
+            if not poll.hang_ups:
+                poll.retry_ns = 0
 
     def _poll(self, request: Request, origin: Request, interval_ns: int) -> Poll:
         tags = np.array(request.rows, np.uint32) + np.uint32(self._first_tag)
@@ -128,7 +133,7 @@ class Unit:
         """Replace a request by its halves, which are suspect until they were tried."""
         halves = [self._poll(half, poll.origin, poll.interval_ns) for half in split(poll.request)]
         for half in halves:
-            half.suspect, half.failures = True, poll.failures
+            half.suspect, half.failures, half.hang_ups = True, poll.failures, poll.hang_ups
         self._replace([poll], halves)
         return halves
 

@@ -15,6 +15,8 @@ ORDERS: Final[tuple[ByteOrder, ...]] = ("ABCD", "CDAB", "BADC", "DCBA")
 _KINDS: Final[tuple[ValueType, ...]] = (
     "int16", "uint16", "bcd16", "float16", "int32", "uint32", "float32", "bcd32", "int64", "uint64", "float64", "bcd64",
 )  # fmt: skip
+_SMALLEST: Final = 1e-9
+_LARGEST: Final = 1e12
 
 
 def views(words: Sequence[int]) -> Iterator[tuple[ValueType, dict[ByteOrder, str]]]:
@@ -27,6 +29,14 @@ def views(words: Sequence[int]) -> Iterator[tuple[ValueType, dict[ByteOrder, str
         width = REGISTERS[kind]
         if width <= len(words):
             yield kind, {order: _text(kind, order, payload[: 2 * width]) for order in ORDERS if width > 1 or order[1] != "D"}
+
+
+def hardly_meant(kind: ValueType, text: str) -> bool:
+    """Whether a decoding is a number that no device measures, as happens with the wrong type or byte order: a fraction
+    beyond any unit."""
+    if not text or not kind.startswith("float"):
+        return False
+    return not (float(text) == 0 or _SMALLEST <= abs(float(text)) <= _LARGEST)
 
 
 def strings(words: Sequence[int]) -> dict[ByteOrder, str]:

@@ -15,6 +15,8 @@ RETRY_S: Final = 60.0
 """How long a browse path that leads nowhere is left alone."""
 _UNKNOWN_NAMESPACE: Final = 0xFFFF
 """An index that no server has: a node of a namespace that the server lacks is refused alone, as any unknown node."""
+_MOST_NAMED: Final = 0x7FFF
+"""asyncua encodes no larger one in a browse name. No server has it either."""
 _ROOT: Final = ua.NodeId(ObjectIds.RootFolder, 0)  # type: ignore[arg-type]  # asyncua declares its own integers
 _NODE_TYPES: Final = {
     "i": ua.NodeIdType.Numeric,
@@ -115,5 +117,9 @@ class Addresses:
         return index
 
     def _element(self, step: PathStep) -> ua.RelativePathElement:
+        return element(self.name(step), ObjectIds.HierarchicalReferences)
+
+    def name(self, step: PathStep) -> ua.QualifiedName:
+        """A browse name in this session."""
         index = self._index(step.uri) if step.uri else step.namespace
-        return element(ua.QualifiedName(step.name, index), ObjectIds.HierarchicalReferences)
+        return ua.QualifiedName(step.name, min(index, _MOST_NAMED))

@@ -29,6 +29,8 @@ SELECTED: Final = (
     ("condition_id", CONDITION, ""),
 )
 """Our name, the type that defines the field, and its browse path; the empty path is the condition's own NodeId."""
+EVENT_TYPE: Final = 1
+"""The place of the type in `SELECTED`."""
 _NAMES: Final = tuple(name for name, _, _ in SELECTED)
 
 
@@ -66,8 +68,10 @@ class Alarms:
     _known: dict[str, _State] = field(default_factory=dict)
     _named: set[str] | None = None
 
-    def take(self, given: EventFields, received_ns: int, clock_is_right: bool = True) -> list[Event]:
-        """What is to be told of it. clock_is_right: the server's clock may be believed."""
+    def take(
+        self, given: EventFields, received_ns: int, clock_is_right: bool = True, names: Mapping[str, str] | None = None
+    ) -> list[Event]:
+        """What is to be told of it. clock_is_right: the server's clock may be believed. names: of event types."""
         known: dict[str, object] = dict.fromkeys(_NAMES)
         known.update(zip(_NAMES, given.values, strict=False))
         kind = known["event_type"]
@@ -83,6 +87,7 @@ class Alarms:
             wanted = self.wanted[given.notifier]
             values = dict(zip(wanted.fields, given.values[len(SELECTED) :], strict=False))
             time_ns = _time(known["time"], received_ns, self.tolerance_ns) if clock_is_right else received_ns
+            known["type_name"] = (names or {}).get(str(kind))
             return self._event(known, values, time_ns, wanted.severity)
         return []
 
@@ -95,6 +100,7 @@ class Alarms:
             "event_type": known["event_type"],
             "event_id": known["event_id"],
         }
+        detail |= {"type_name": known["type_name"]} if known["type_name"] else {}
         detail |= {"fields": values} if values else {}
         if known["condition"] is not None:
             detail |= {"condition": known["condition"]}
@@ -139,7 +145,7 @@ class Alarms:
 
 def is_model_change(event: EventFields) -> bool:
     """Of what came from a filter by `MODEL_TYPES`: some servers let the marks of a refresh through every filter."""
-    return len(event.values) > 1 and event.values[1] not in (REFRESH_START, REFRESH_END)
+    return len(event.values) > EVENT_TYPE and event.values[EVENT_TYPE] not in (REFRESH_START, REFRESH_END)
 
 
 def _is_branch(branch: object) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from asyncua.client.client import Client
@@ -102,7 +102,7 @@ class AsyncuaConnection:
         self._past = Past(self._session, self._reads, self.addresses)
         self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config)
         self._unsubscribed = 0
-        self._notifiers = Notifiers(self._session, self._subscriptions, self.addresses, config.name)
+        self._notifiers = Notifiers(self._session, self._subscriptions, self.services, self.addresses, config.name)
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
         self._ended: int | None = None
@@ -155,6 +155,10 @@ class AsyncuaConnection:
     async def refresh_conditions(self) -> bool:
         """See `Connection.refresh_conditions`."""
         return await self._notifiers.refresh()
+
+    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
+        """See `Connection.event_types`."""
+        return await self._notifiers.names(types)
 
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""

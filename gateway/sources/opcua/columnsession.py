@@ -1,4 +1,4 @@
-"""A session's hot services, decoded to columns: Publish, Republish and Read of values. On asyncua."""
+"""A session's hot services, decoded to columns: Publish, Republish, Read of values, HistoryRead. On asyncua."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,10 +9,10 @@ from asyncua.client.ua_client import UaClient
 from asyncua.client.ua_session import SessionState, UaSession
 from asyncua.common.utils import Buffer
 
-from gateway.sources.opcua.connection import ValueColumns
+from gateway.sources.opcua.connection import History, ValueColumns
 from gateway.sources.opcua.faults import translated
 from gateway.sources.opcua.publishing import Notification
-from gateway.sources.opcua.responses import read_publish, read_republish, read_values
+from gateway.sources.opcua.responses import read_history, read_publish, read_republish, read_values
 from gateway.sources.opcua.structures import Types
 from gateway.sources.opcua.wire import WireError
 
@@ -70,6 +70,11 @@ class ColumnSession(UaSession):
         request.Parameters.NodesToRead = nodes
         answer = await self._send_request(request)
         return await self._decoded(lambda: read_values(answer, self.types))
+
+    async def read_past(self, request: ua.HistoryReadRequest) -> list[History]:
+        """HistoryRead. Raises WireError."""
+        answer = await self._send_request(request)
+        return await self._decoded(lambda: read_history(answer, self.types))
 
     async def _decoded(self, decode: Callable[[], T]) -> T:
         """Once more when types were met that nobody knew; answers keep their order."""

@@ -20,8 +20,9 @@ from gateway.core.fields import (
     duration_ns,
 )
 from gateway.sources.opcua.browsing import Browse
+from gateway.sources.opcua.eventfield import parse_event_field
 from gateway.sources.opcua.filters import Deadband, Trigger, parse_deadband
-from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND
+from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND, DEFAULT_KEPT
 from gateway.sources.opcua.notation import NodeText
 from gateway.sources.opcua.selection import element_text, field_text, index_range
 
@@ -81,13 +82,7 @@ _TEXT_OR_NUMBER = WithJsonSchema({"type": ["string", "integer"]})
 
 
 def _field_path(text: str) -> str:
-    """A browse path below an event: names joined by /, each with its namespace index where that is not 0."""
-    for name in text.split("/"):
-        index, colon, rest = name.partition(":")
-        if not name.strip() or (colon and not (index.isdecimal() and rest)):
-            raise ValueError(
-                f"{text!r} is no field of an event; expected for instance SourceNode, 2:Batch or ActiveState/Id"
-            )
+    parse_event_field(text)
     return text
 
 
@@ -99,7 +94,7 @@ class OpcUaEvents(ConfigModel):
     severity: Annotated[int, Field(ge=1, le=1000)] = 1
     """Only events of at least this severity, 1 to 1000."""
     fields: tuple[Annotated[str, AfterValidator(_field_path)], ...] = ()
-    """Further fields of the events, as browse paths: 2:Batch, ActiveState/Id."""
+    """Further fields of the events, as browse paths: ActiveState/Id, 2:Batch, {http://acme.com/line}Batch."""
 
     @model_validator(mode="after")
     def _fields_differ(self) -> "OpcUaEvents":
@@ -175,11 +170,14 @@ class OpcUaDevice(DeviceModel):
     """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
     node is watched anew, and when that helps nothing the connection is made anew. With a unit; 0s: never."""
     history: bool = False
-    """True: after a lost connection the nodes that have a history are read back from the server."""
+    """True: after a lost connection, and after a restart of the gateway, nodes with a history are read back."""
     history_most: Annotated[int, duration_ns("1s", "30d"), DURATION_SCHEMA] = default("1h")
     """How far back that goes at most; with a unit."""
     history_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """How many samples of one node are read back at most."""
+    history_kept: FilePath = DEFAULT_KEPT
+    """Folder of a small file that says up to when samples were read, so that a restart of the gateway is read back, too
+    (with history)."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
 

@@ -1,6 +1,6 @@
 """The seam between this source and its protocol library: columns of data values and a few calls."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -166,6 +166,10 @@ class Connection(Protocol):
 
     async def refresh_conditions(self) -> bool:
         """Have the server repeat all conditions that matter now (Part 9, 5.5.7). False where it does not know how."""
+        ...
+
+    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
+        """The names of types of events, by NodeId; nothing of those that have none."""
         ...
 
     async def next_values(self) -> DataValues:

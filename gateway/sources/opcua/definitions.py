@@ -8,19 +8,11 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
+from gateway.sources.opcua.datatypes import VARIANT, Enumeration, Known, Structure, definition_of, plain_id, standard
+from gateway.sources.opcua.dictionaries import Dictionaries
 from gateway.sources.opcua.labels import labels_in
 from gateway.sources.opcua.services import Services, local
-from gateway.sources.opcua.structures import (
-    MOST_TYPES,
-    VARIANT,
-    Enumeration,
-    Known,
-    Structure,
-    Types,
-    definition_of,
-    plain_id,
-    standard,
-)
+from gateway.sources.opcua.structures import EXTENSION_OBJECT, MOST_TYPES, Types
 
 _DEEPEST: Final = 32
 _NUMBERS: Final = frozenset({*range(1, 10), VARIANT})
@@ -36,6 +28,7 @@ class Definitions:
         self._services = services
         self._types = types
         self._learning = asyncio.Lock()
+        self._dictionaries = Dictionaries(services, types)
 
     async def learn_missing(self) -> None:
         """Find the types of the encodings that were met. Raises NotConnected."""
@@ -44,6 +37,10 @@ class Definitions:
         found = [local(references[0].NodeId) if references else None for references in owners]
         await self.learn(node for node in found if node is not None)
         self._types.encodings |= dict(zip(encodings, found, strict=True))
+        if ownerless := [encoding for encoding, owner in zip(encodings, found, strict=True) if owner is None]:
+            described = await self._dictionaries.of_encodings(ownerless)
+            self._types.known.update(described.items())
+            self._types.encodings |= {encoding: encoding for encoding in described}
         self._types.missing.difference_update(encodings)
 
     async def learn(self, data_types: Iterable[ua.NodeId]) -> None:
@@ -63,7 +60,7 @@ class Definitions:
                 break
             told = await self._services.attributes((node, AttributeIds.DataTypeDefinition) for node in asked)
             names = await self._services.attributes((node, AttributeIds.BrowseName) for node in asked)
-            undefined = []
+            undefined: list[ua.NodeId] = []
             for node, definition, name in zip(asked, told, names, strict=True):
                 found = definition_of(str(name.Name) if isinstance(name, ua.QualifiedName) else "", definition)
                 known[node] = found
@@ -94,10 +91,10 @@ class Definitions:
                 elif not isinstance(kind, type):
                     kinds[node] = kind
             chains = rising
-        # A structure without a definition cannot be decoded, whatever it is derived from.
-        self._types.known |= {
-            node: None if kind == ua.VariantType.ExtensionObject.value else kind for node, kind in kinds.items()
-        }
+        # A structure that nobody describes cannot be decoded, whatever it is derived from.
+        structures = [node for node in nodes if kinds.get(node) in (None, EXTENSION_OBJECT)]
+        described = await self._dictionaries.of_types(structures)
+        self._types.known.update((kinds | {node: described.get(node) for node in structures}).items())
         enumerations = [node for node, kind in kinds.items() if isinstance(kind, Enumeration)]
         told = await self.properties(enumerations, LABELS)
         self._types.known |= {

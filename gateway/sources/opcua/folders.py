@@ -5,3 +5,4 @@ from typing import Final
 
 DEFAULT_FOLDER: Final = Path("/var/lib/gateway/pki/opcua")
 DEFAULT_FOUND: Final = Path("/var/lib/gateway/found")
+DEFAULT_KEPT: Final = Path("/var/lib/gateway/history")

@@ -24,6 +24,8 @@ class Gap:
     after: Times
     before: Times
     counts: NDArray[np.int64]
+    skipped_ns: int = 0
+    """So much before it may have been handed on before a crash, or not, and is not read back."""
 
     def bound(self, oldest_ns: int) -> None:
         """Give up what is older than `oldest_ns`."""
@@ -59,7 +61,28 @@ class Gaps:
     def __init__(self, rows: int) -> None:
         self._last = np.zeros(rows, np.int64)
         self._first = np.zeros(rows, np.int64)
+        self._put = np.zeros(rows, np.int64)
+        self._skipped_ns = 0
+        self.taken = np.zeros(rows, np.int64)
+        """Of each row, the time up to which everything was handed on by this run."""
         self.waiting: deque[Gap] = deque(maxlen=MOST_GAPS)
+
+    def remember(self, last: Times, skipped_ns: int) -> None:
+        """What an earlier run has heard last: before the first `begin`."""
+        self._last[:], self._skipped_ns = last, skipped_ns
+
+    def put(self, columns: ValueColumns) -> None:
+        """These, which were heard, are now waiting to be handed on."""
+        self._put[columns.row] = np.maximum(self._put[columns.row], columns.source_ns)
+
+    def take(self) -> None:
+        """All that was waiting is handed on."""
+        self.taken[:] = self._put
+
+    @property
+    def newest_taken_ns(self) -> int:
+        """The newest of the times in `taken`, 0 for none."""
+        return int(self.taken.max(initial=0))
 
     def heard(self, columns: ValueColumns) -> None:
         """The server said this by itself. Values of one row in the order of their times."""
@@ -75,7 +98,8 @@ class Gaps:
         rows = self._last.size
         self._drop_unsettled()
         if self._last.any():
-            self.waiting.append(Gap(self._last.copy(), np.zeros(rows, np.int64), np.zeros(rows, np.int64)))
+            none = np.zeros(rows, np.int64)
+            self.waiting.append(Gap(self._last.copy(), none, none.copy(), self._skipped_ns))
         self._first[:] = 0
 
     def _drop_unsettled(self) -> None:
@@ -89,6 +113,7 @@ class Gaps:
         """The new connection has said what holds now: that is where the newest gap ends; where it said nothing, `now_ns`."""
         if self.waiting and not self.waiting[-1].before.any():
             self.waiting[-1].before = np.where(self._first > 0, self._first, now_ns)
+            self._skipped_ns = 0
 
 
 class Steps:

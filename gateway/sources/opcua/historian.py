@@ -13,7 +13,7 @@ from gateway.sources.opcua.batches import Batches
 from gateway.sources.opcua.columnsession import ColumnSession
 from gateway.sources.opcua.connection import History, Item
 from gateway.sources.opcua.faults import translated
-from gateway.sources.opcua.responses import read_history, read_values
+from gateway.sources.opcua.responses import read_values
 from gateway.sources.opcua.services import expect
 from gateway.sources.opcua.status import is_good
 
@@ -33,8 +33,7 @@ class Past:
     async def is_kept(self, items: Sequence[Item]) -> list[bool]:
         """See `Connection.has_history`."""
         await self._addresses.resolve(item.node for item in items)
-        # History knows whole values: where the server cuts, there is none of the part.
-        asked = [item for item in items if not item.index and not self._addresses.status_of(item.node)]
+        asked = [item for item in items if not self._addresses.status_of(item.node)]
         batches = Batches(max(1, self._reads.size // len(_ASKED)))
         answers = await batches.run(asked, self._ask, lambda batch, status: [False] * len(batch))
         told = dict(zip((item.row for item in asked), (one for some in answers for one in some), strict=True))
@@ -66,7 +65,7 @@ class Past:
         request = self._request(items, points)
         request.Parameters.HistoryReadDetails = details
         with translated("cannot read history"):
-            answers = read_history(await self._session._send_request(request), self._session.types)
+            answers = await self._session.read_past(request)
         expect(answers, items)
         return answers
 
@@ -83,7 +82,9 @@ class Past:
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         request.Parameters.ReleaseContinuationPoints = False
         request.Parameters.NodesToRead = [
-            ua.HistoryReadValueId(NodeId=self._addresses.node(item.node), ContinuationPoint=point or None)
+            ua.HistoryReadValueId(
+                NodeId=self._addresses.node(item.node), IndexRange=item.index or None, ContinuationPoint=point or None
+            )
             for item, point in zip(items, points, strict=True)
         ]
         return request

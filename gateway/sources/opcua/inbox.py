@@ -1,6 +1,7 @@
 """The bounded queue between a source's tasks and its reader."""
 
 import asyncio
+from collections import deque
 from dataclasses import replace
 
 import numpy as np
@@ -22,10 +23,10 @@ class Inbox:
         """As new; nobody may be waiting."""
         self._held = 0
         self._blocks: list[SampleBlock] = []
-        self._late: SampleBlock | None = None
+        self._late: deque[SampleBlock | ObjectBlock] = deque()
         self._state: DeviceState | None = None
         self._told: DeviceState | None = None
-        self._others: list[Event | ObjectBlock] = []
+        self._others: list[Event | ObjectBlock | SampleBlock] = []
         self._room = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -41,12 +42,12 @@ class Inbox:
                 self._blocks.append(block)
                 self._news.set()
 
-    async def put_late(self, block: SampleBlock) -> None:
-        """Add samples of the past, taken when nothing else waits; returns when they are. One caller at a time."""
-        if len(block):
-            self._late = replace(block, history=True)
+    async def put_late(self, *blocks: SampleBlock | ObjectBlock) -> None:
+        """Add what is past, taken when nothing else waits; returns when it is. One caller at a time."""
+        self._late.extend(replace(block, history=True) for block in blocks if len(block))
+        if self._late:
             self._news.set()
-        while self._late is not None:
+        while self._late:
             self._room.clear()
             await self._room.wait()
 
@@ -56,10 +57,15 @@ class Inbox:
         if self._state is not None:
             self._news.set()
 
-    def report(self, event: Event | ObjectBlock) -> None:
-        """Add an event, or values that are no numbers: few, so they do not count against the limit."""
+    def report(self, event: Event | ObjectBlock | SampleBlock) -> None:
+        """Add an event, values that are no numbers, or what holds after all: few, so they do not count against the limit."""
         self._others.append(event)
         self._news.set()
+
+    @property
+    def is_taken(self) -> bool:
+        """All that was added is taken, but for the past."""
+        return not (self._blocks or self._others)
 
     def wake(self) -> None:
         """Let the reader look around."""
@@ -74,7 +80,7 @@ class Inbox:
         if self._others:
             return self._others.pop(0)
         if not self._blocks:
-            late, self._late = self._late, None
+            late = self._late.popleft() if self._late else None
             self._room.set()
             return late
         blocks, self._blocks, self._held = self._blocks, [], 0

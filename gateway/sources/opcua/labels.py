@@ -1,24 +1,22 @@
 """The labels of enumerations, told as text beside their numbers. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.quality import USABLE_FROM, Quality
 
-_NEVER: Final = (None, -1)
-
 
 class Labels:
-    """Whose numbers have labels, and which was told last: a label is told when it, or its quality, is another one."""
+    """Whose numbers have labels, and of which one was told. Whether it is news is not decided here."""
 
     def __init__(self, first_tag: int, tags: int) -> None:
         self._first_tag = first_tag
         self._labels: dict[int, Mapping[int, str]] = {}
         self._has = np.zeros(tags, np.bool_)
-        self._told: dict[int, tuple[Any, int]] = {}
+        self._told: set[int] = set()
 
     def learn(self, labels: Iterable[tuple[int, Mapping[int, str]]]) -> list[int]:
         """Labels of tags by row, empty for none; what was known of others is forgotten. Returns the rows that have some."""
@@ -30,22 +28,30 @@ class Labels:
 
     def of(self, block: SampleBlock) -> ObjectBlock | None:
         """The labels that a block of samples brings, in its order. A number without a label is told as the integer it is,
-        uncertain; without a usable number there is none."""
+        uncertain; before the first usable number there is none."""
         if not self._labels:
             return None
         rows = block.tag.astype(np.intp) - self._first_tag
         places, values, qualities = [], [], []
         for place in np.flatnonzero(self._has[rows]).tolist():
             row, quality = int(rows[place]), int(block.quality[place])
-            told = self._label(row, float(block.value[place]), quality)
-            if told != self._told.get(row, _NEVER if quality >= USABLE_FROM else told):
+            if quality >= USABLE_FROM or row in self._told:
+                value, code = self._label(row, float(block.value[place]), quality)
                 places.append(place)
-                values.append(told[0])
-                qualities.append(told[1])
-            self._told[row] = told
+                values.append(value)
+                qualities.append(code)
+                self._told.add(row)
         if not places:
             return None
         return ObjectBlock(block.tag[places], block.time[places], values, np.array(qualities, np.uint8))
+
+    def past(self, block: SampleBlock) -> ObjectBlock | None:
+        """The same of samples of the past, whatever was told of the present."""
+        now, self._told = self._told, set()
+        try:
+            return self.of(block)
+        finally:
+            self._told = now
 
     def _label(self, row: int, value: float, quality: int) -> tuple[Any, int]:
         if quality < USABLE_FROM:

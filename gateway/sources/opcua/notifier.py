@@ -1,7 +1,7 @@
 """Event monitored items and ConditionRefresh on asyncua (Part 4, 7.22.3; Part 9, 5.5.7)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from asyncua import ua
@@ -13,8 +13,9 @@ from gateway.sources.opcua.addresses import Addresses
 from gateway.sources.opcua.alarms import BASE_EVENT, MODEL_TYPES, SELECTED
 from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.config import OpcUaEvents
+from gateway.sources.opcua.eventfield import parse_event_field
 from gateway.sources.opcua.faults import translated
-from gateway.sources.opcua.services import expect
+from gateway.sources.opcua.services import Services, expect
 from gateway.sources.opcua.status import is_good
 from gateway.sources.opcua.subscribing import Subscriptions
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 QUEUE: Final = 1000
 MODEL_CHANGES: Final = OpcUaEvents()
 """Stands for changes of the server's model, in place of a notifier of the configuration; told apart by identity."""
+MOST_TYPES: Final = 1000
+"""Types of events whose names are asked for."""
 _CONDITION_TYPE: Final = ua.NodeId.from_string("i=2782")
 _CONDITION_REFRESH: Final = ua.NodeId.from_string("i=3875")
 
@@ -30,12 +33,16 @@ _CONDITION_REFRESH: Final = ua.NodeId.from_string("i=3875")
 class Notifiers:
     """The notifiers that one session watches, in its first subscription."""
 
-    def __init__(self, session: UaSession, subscriptions: Subscriptions, addresses: Addresses, name: str) -> None:
+    def __init__(
+        self, session: UaSession, subscriptions: Subscriptions, services: Services, addresses: Addresses, name: str
+    ) -> None:
         self._session = session
         self._subscriptions = subscriptions
+        self._services = services
         self._addresses = addresses
         self._name = name
         self._items: list[int] = []
+        self._names: dict[str, str] = {}
 
     async def watch(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
         """See `Connection.add_events`; there is a subscription."""
@@ -45,6 +52,7 @@ class Notifiers:
         await self._addresses.resolve(one.notifier for one in wanted)
         statuses = [self._addresses.status_of(one.notifier) for one in wanted]
         there = [(place, wanted[place]) for place, status in enumerate(statuses) if not status]
+        self._tell_unknown([one for _, one in there])
         try:
             with translated("cannot watch events"):
                 results = await self._create_items(there)
@@ -55,15 +63,22 @@ class Notifiers:
         told = iter(results)
         return [status or int(next(told).StatusCode.value) for status in statuses]
 
+    def _tell_unknown(self, wanted: Sequence[OpcUaEvents]) -> None:
+        asked = {step.uri for one in wanted for path in one.fields for step in parse_event_field(path) if step.uri}
+        if unknown := sorted(asked - set(self._addresses.namespaces)):
+            log.warning(
+                "%s: the server has no namespace %s: these fields of events are null", self._name, ", ".join(unknown)
+            )
+
     async def _create_items(self, wanted: Sequence[tuple[int, OpcUaEvents]]) -> list[ua.MonitoredItemCreateResult]:
         """One monitored item per notifier; its place in `wanted` is its client handle. A filter by severity that the server
         does not understand is left out: `Alarms` filters anyway."""
         asked = [(place, self._addresses.node(one.notifier), one) for place, one in wanted]
-        results = await self._create([_request(*one, True) for one in asked])
+        results = await self._create([self._request(*one, True) for one in asked])
         refused = [at for at, result in enumerate(results) if not is_good(result.StatusCode.value)]
         again = [at for at in refused if wanted[at][1].severity > 1]
         if again:
-            told = await self._create([_request(*asked[at], False) for at in again])
+            told = await self._create([self._request(*asked[at], False) for at in again])
             for at, result in zip(again, told, strict=True):
                 results[at] = result
         return results
@@ -77,6 +92,52 @@ class Notifiers:
         if len(results) != len(requests):
             raise UaError(f"{len(results)} results of {len(requests)} items")
         return results
+
+    def _request(self, place: int, node: ua.NodeId, wanted: OpcUaEvents, filtered: bool) -> ua.MonitoredItemCreateRequest:
+        request = ua.MonitoredItemCreateRequest()
+        request.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.EventNotifier)
+        request.MonitoringMode = ua.MonitoringMode.Reporting
+        request.RequestedParameters.ClientHandle = place
+        request.RequestedParameters.SamplingInterval = 0
+        request.RequestedParameters.QueueSize = QUEUE
+        request.RequestedParameters.DiscardOldest = True
+        request.RequestedParameters.Filter = self._filter(wanted, filtered)
+        return request
+
+    def _filter(self, wanted: OpcUaEvents, filtered: bool) -> ua.EventFilter:
+        """Conditions of every severity, because one that ends may end with a lower one; else severity as wanted. Of changes
+        of the model each type by name, because not all servers know that a type is also its supertypes."""
+        made = ua.EventFilter()
+        fixed = [_operand(kind, _names(path)) for _, kind, path in SELECTED]
+        further = [[self._addresses.name(step) for step in parse_event_field(path)] for path in wanted.fields]
+        made.SelectClauses = fixed + [_operand(BASE_EVENT, names) for names in further]
+        if wanted is MODEL_CHANGES:
+            types = [ua.LiteralOperand(ua.Variant(ua.NodeId.from_string(one), ua.VariantType.NodeId)) for one in MODEL_TYPES]
+            made.WhereClause.Elements = [
+                _element(ua.FilterOperator.Or, ua.ElementOperand(1), ua.ElementOperand(2)),
+                _element(ua.FilterOperator.Or, ua.ElementOperand(3), ua.ElementOperand(4)),
+                *(_element(ua.FilterOperator.OfType, one) for one in types),
+            ]
+        elif filtered and wanted.severity > 1:
+            condition = ua.LiteralOperand(ua.Variant(_CONDITION_TYPE, ua.VariantType.NodeId))
+            severity = ua.LiteralOperand(ua.Variant(wanted.severity, ua.VariantType.UInt16))
+            made.WhereClause.Elements = [
+                _element(ua.FilterOperator.Or, ua.ElementOperand(1), ua.ElementOperand(2)),
+                _element(ua.FilterOperator.OfType, condition),
+                _element(ua.FilterOperator.GreaterThanOrEqual, _operand(BASE_EVENT, _names("Severity")), severity),
+            ]
+        return made
+
+    async def names(self, types: Collection[str]) -> Mapping[str, str]:
+        """See `Connection.event_types`. Each is asked for once."""
+        new = [text for text in types if text not in self._names]
+        if new and len(self._names) < MOST_TYPES:
+            self._names |= dict.fromkeys(new, "")
+            nodes = {text: node for text in new if (node := _node(text)) is not None}
+            told = await self._services.attributes((node, AttributeIds.BrowseName) for node in nodes.values())
+            for text, name in zip(nodes, told, strict=True):
+                self._names[text] = str(name.Name or "") if isinstance(name, ua.QualifiedName) else ""
+        return self._names
 
     async def refresh(self) -> bool:
         """See `Connection.refresh_conditions`."""
@@ -92,50 +153,25 @@ class Notifiers:
         return is_good(int(result.StatusCode.value))
 
 
-def _request(place: int, node: ua.NodeId, wanted: OpcUaEvents, filtered: bool) -> ua.MonitoredItemCreateRequest:
-    request = ua.MonitoredItemCreateRequest()
-    request.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.EventNotifier)
-    request.MonitoringMode = ua.MonitoringMode.Reporting
-    request.RequestedParameters.ClientHandle = place
-    request.RequestedParameters.SamplingInterval = 0
-    request.RequestedParameters.QueueSize = QUEUE
-    request.RequestedParameters.DiscardOldest = True
-    request.RequestedParameters.Filter = _filter(wanted, filtered)
-    return request
-
-
-def _filter(wanted: OpcUaEvents, filtered: bool) -> ua.EventFilter:
-    """Conditions of every severity, because one that ends may end with a lower one; else severity as wanted. Of changes of
-    the model each type by name, because not all servers know that a type is also its supertypes."""
-    made = ua.EventFilter()
-    fixed = [_operand(kind, path) for _, kind, path in SELECTED]
-    made.SelectClauses = fixed + [_operand(BASE_EVENT, path) for path in wanted.fields]
-    if wanted is MODEL_CHANGES:
-        types = [ua.LiteralOperand(ua.Variant(ua.NodeId.from_string(one), ua.VariantType.NodeId)) for one in MODEL_TYPES]
-        made.WhereClause.Elements = [
-            _element(ua.FilterOperator.Or, ua.ElementOperand(1), ua.ElementOperand(2)),
-            _element(ua.FilterOperator.Or, ua.ElementOperand(3), ua.ElementOperand(4)),
-            *(_element(ua.FilterOperator.OfType, one) for one in types),
-        ]
-    elif filtered and wanted.severity > 1:
-        condition = ua.LiteralOperand(ua.Variant(_CONDITION_TYPE, ua.VariantType.NodeId))
-        severity = ua.LiteralOperand(ua.Variant(wanted.severity, ua.VariantType.UInt16))
-        made.WhereClause.Elements = [
-            _element(ua.FilterOperator.Or, ua.ElementOperand(1), ua.ElementOperand(2)),
-            _element(ua.FilterOperator.OfType, condition),
-            _element(ua.FilterOperator.GreaterThanOrEqual, _operand(BASE_EVENT, "Severity"), severity),
-        ]
-    return made
+def _node(text: str) -> ua.NodeId | None:
+    try:
+        return ua.NodeId.from_string(text)
+    except (UaError, ValueError):  # what a server sends as the type of an event may be anything
+        return None
 
 
 def _element(operator: ua.FilterOperator, *operands: object) -> ua.ContentFilterElement:
     return ua.ContentFilterElement(FilterOperator=operator, FilterOperands=list(operands))
 
 
-def _operand(kind: str, path: str) -> ua.SimpleAttributeOperand:
-    names = [ua.QualifiedName.from_string(name) for name in path.split("/")] if path else []
+def _operand(kind: str, names: list[ua.QualifiedName]) -> ua.SimpleAttributeOperand:
     return ua.SimpleAttributeOperand(
         TypeDefinitionId=ua.NodeId.from_string(kind),
         BrowsePath=names,
         AttributeId=AttributeIds.Value if names else AttributeIds.NodeId,
     )
+
+
+def _names(path: str) -> list[ua.QualifiedName]:
+    """A path of the standard's own names."""
+    return [ua.QualifiedName(name, 0) for name in path.split("/")] if path else []

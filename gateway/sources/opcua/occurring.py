@@ -5,7 +5,7 @@ import math
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.sources.opcua.alarms import Alarms
+from gateway.sources.opcua.alarms import EVENT_TYPE, Alarms
 from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connection, DataValues
@@ -65,9 +65,12 @@ class Occurring:
             self._comparison.hurry()
         if not values.events:
             return
+        types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}
+        names = await connection.event_types([one for one in types if isinstance(one, str)])
         off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
         for given in values.events:
-            for event in self._alarms.take(given, values.received_ns, abs(off_ns) <= self._config.clock_tolerance):
+            is_right = abs(off_ns) <= self._config.clock_tolerance
+            for event in self._alarms.take(given, values.received_ns, is_right, names):
                 self._reports.statistics.events += 1
                 self._inbox.report(event)
         if self._alarms.lost:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.core.sourcekind import DeviceEntry
+from gateway.core.wording import counted
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Item
 from gateway.sources.opcua.tagging import Tagging
@@ -28,7 +29,7 @@ def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
     for interval in intervals:
         group = [item for item in items if item.publishing_ns == interval]
         if device.mode == "poll":
-            lines.append(f"  poll: {len(group)} nodes every {_seconds(interval)}")
+            lines.append(f"  poll: {counted(len(group), 'node')} every {_seconds(interval)}")
         else:
             lines += _subscription_lines(interval, group)
     lines += [f"  events of {one.notifier} from severity {one.severity}" for one in device.events]

@@ -20,7 +20,8 @@ Put = Callable[[DataValues], Awaitable[None]]
 
 @dataclass(slots=True)
 class ReadBack:
-    """What came of one gap. truncated: nodes that had more samples than are allowed. refused: nodes without history."""
+    """What came of one gap. truncated: nodes that had more samples than are allowed. refused: nodes without history.
+    skipped_ns: see `Gap`."""
 
     samples: int = 0
     nodes: int = 0
@@ -28,10 +29,12 @@ class ReadBack:
     refused: int = 0
     begin_ns: int = 0
     end_ns: int = 0
+    skipped_ns: int = 0
 
     def detail(self) -> dict[str, object]:
         """As fields of an event."""
-        return {
+        skipped: dict[str, object] = {"skipped_ms": self.skipped_ns // 1_000_000} if self.skipped_ns else {}
+        return skipped | {
             "from": self.begin_ns // 1_000_000,
             "to": self.end_ns // 1_000_000,
             "samples": self.samples,
@@ -73,7 +76,7 @@ class Historian:
         rows = gap.rows(self._most)
         readable = await self._connection.has_history([self._items[row] for row in rows])
         gap.skip([row for row, can in zip(rows, readable, strict=True) if not can])
-        result = ReadBack(refused=readable.count(False))
+        result = ReadBack(refused=readable.count(False), skipped_ns=gap.skipped_ns)
         rows, steps = gap.rows(self._most), Steps()
         if rows:
             result.begin_ns, result.end_ns = int(gap.after[rows].min()), int(gap.before[rows].max())

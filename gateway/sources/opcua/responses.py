@@ -16,12 +16,12 @@ import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.object_ids import ObjectIds
-from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary, variant_from_binary
+from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary
 
 from gateway.sources.opcua.alarms import EventFields
 from gateway.sources.opcua.connection import History, ValueColumns
 from gateway.sources.opcua.publishing import Notification
-from gateway.sources.opcua.structures import EXTENSION_OBJECT, Types, typed
+from gateway.sources.opcua.structures import Types
 from gateway.sources.opcua.wire import Fallback, WireError, columns_of, decode_values, to_ns
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
@@ -150,14 +150,10 @@ def _all(buffer: Buffer) -> bytes:
 
 
 def variants(types: Types) -> Fallback:
-    """Reads what is no number: structures by the session's types, the rest as asyncua does."""
+    """Reads what is no number, structures by the session's types."""
 
     def read(data: bytes, at: int) -> tuple[object, int]:
-        if data[at] & 63 == EXTENSION_OBJECT:
-            return types.variant(data, at, plain)
-        buffer = Buffer(data, at)
-        variant = variant_from_binary(buffer)
-        return plain(typed(variant.VariantType.value, variant.Value)), buffer.cur_pos
+        return types.variant(data, at, plain)
 
     return read
 

@@ -84,9 +84,33 @@ def ranged(value: object, index: str) -> tuple[object, int]:
     sizes = [int(high or low) - int(low) + 1 for low, _, high in (part.partition(":") for part in index.split(","))]
     if not _fits(value, sizes):
         return None, NO_RANGE
+    return _single(value, index), 0
+
+
+def cut(value: object, index: str) -> tuple[object, int]:
+    """The part that an index range means of a whole array, and 0. None and NO_ELEMENT when the array is shorter, NO_RANGE
+    for what is no array."""
+    spans = [(int(low), int(high or low) + 1) for low, _, high in (part.partition(":") for part in index.split(","))]
+    part = _part(value, spans)
+    if part is None:
+        return None, NO_RANGE
+    return (_single(part, index), 0) if part else (None, NO_ELEMENT)
+
+
+def _part(value: object, spans: Sequence[tuple[int, int]]) -> list[object] | None:
+    if not isinstance(value, list):
+        return None
+    part = value[slice(*spans[0])]
+    if len(spans) == 1:
+        return part
+    inner = [_part(one, spans[1:]) for one in part]
+    return [one for one in inner if one] if None not in inner else None
+
+
+def _single(value: object, index: str) -> object:
     while ":" not in index and isinstance(value, list) and len(value) == 1:
         value = value[0]
-    return value, 0
+    return value
 
 
 def _fits(value: object, sizes: Sequence[int]) -> bool:

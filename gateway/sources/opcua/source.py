@@ -19,9 +19,11 @@ from gateway.sources.opcua.connection import Connect, Connection
 from gateway.sources.opcua.decode import TagColumns
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.kept import Kept
 from gateway.sources.opcua.occurring import Occurring
 from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.redundancy import Servers
+from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import LOST, OVERRUN, Reports
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
@@ -63,6 +65,10 @@ class OpcUaSource:
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
         self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._gaps = Gaps(len(self._items)) if self._config.history else None
+        self._kept = Kept(self._config, self._items, self._gaps, clock) if self._gaps is not None else None
+        self._is_first = True
+        self._is_taken_over = False
+        self._repeats = Repeats(entry.first_tag, len(entry.tags))
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
         self._comparison = Comparison(self._config, entry.tags, entry.number, clock)
         self._reset()
@@ -73,7 +79,15 @@ class OpcUaSource:
         inbox.clear()
         self._reports = Reports(self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics)
         self._taking = Taking(
-            self._columns, self._tagging, config.clock_tolerance, clock, inbox, self._reports, silence, self._gaps
+            self._columns,
+            self._tagging,
+            config.clock_tolerance,
+            clock,
+            inbox,
+            self._reports,
+            silence,
+            self._gaps,
+            self._repeats,
         )
         self._watching = Watching(config, self._tagging, self._columns.first_tag, clock, inbox, self._reports, silence)
         self._occurring = Occurring(config, self._alarms, self._comparison, clock, inbox, self._reports)
@@ -88,7 +102,8 @@ class OpcUaSource:
 
         A session that could not be closed when its channel was lost is taken over, so that there are never two.
         """
-        if await self._revived():
+        self._is_taken_over = await self._revived()
+        if self._is_taken_over:
             self._start()
             return
         self._reset()
@@ -118,7 +133,12 @@ class OpcUaSource:
         now_s = self._clock.monotonic()
         self._statistics.opened(now_s)
         self._silence.begin(now_s)
-        if self._gaps is not None:
+        if self._config.mode == "subscribe":
+            self._repeats.expect()
+        if self._gaps is not None and self._kept is not None:
+            if self._is_first:
+                self._kept.recall()
+            self._is_first = False
             self._gaps.begin()
 
     def _start(self) -> None:
@@ -131,6 +151,8 @@ class OpcUaSource:
         """See `Source.read`: everything that waits, merged."""
         while True:
             if (news := self._inbox.take()) is not None:
+                if self._gaps is not None and self._inbox.is_taken:
+                    self._gaps.take()
                 return news
             if self._tasks is None:
                 raise NotConnected("not open")
@@ -160,6 +182,8 @@ class OpcUaSource:
                 self._statistics.closed(connection.traffic)
                 await connection.close()
                 self._left = connection if connection.left_behind and not self._servers.is_redundant else None
+                if self._kept is not None:
+                    await self._kept.end(at_last=_is_stopping())
 
     async def _run(self, connection: Connection) -> None:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
@@ -176,6 +200,11 @@ class OpcUaSource:
                 if subscribe:
                     group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
                     group.create_task(self._watching.doubt(connection), name=f"opcua silence {self._config.name}")
+                if subscribe and self._is_taken_over:
+                    quiet_s = 2 * max((item.publishing_ns for item in self._items), default=0) / 1e9 + GRACE_S
+                    group.create_task(self._taking.confirm(quiet_s), name=f"opcua confirms {self._config.name}")
+                if self._kept is not None:
+                    group.create_task(self._kept.run(), name=f"opcua kept {self._config.name}")
                 if self._gaps is not None and self._gaps.waiting:
                     back = self._read_back(connection, self._gaps)
                     group.create_task(back, name=f"opcua history {self._config.name}")
@@ -243,3 +272,9 @@ class OpcUaSource:
         for result in await historian.read(gaps, now_ns - self._config.history_most):
             if result.nodes:
                 self._inbox.report(Event("history", self._clock.now_ns(), self._number, None, result.detail()))
+
+
+def _is_stopping() -> bool:
+    """The supervisor that closes the source is itself being cancelled: not the connection ends, the gateway does."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,19 +1,22 @@
-"""Values of a server's own data types: structures, unions and enumerations by their definitions (Part 3, 8.48; Part 6, 5.2.6
-to 5.2.8). Pure, and kept per session: two servers may give the same id to different types, which is why asyncua's own
-registry, one for the whole process, is not used. Beside `responses.py` a file on asyncua's encodings, not on its client."""
+"""Values of a server's own data types: structures, unions and enumerations by their definitions (Part 6, 5.2.6 to 5.2.8),
+and what holds them: variants, data values. Pure, and kept per session: two servers may give the same id to different types,
+which is why asyncua's own registry, one for the whole process, is not used. Beside `responses.py` a file on asyncua's
+encodings, not on its client."""
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, is_dataclass
-from enum import Enum
-from typing import Any, Final, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer
-from asyncua.ua.object_ids import ObjectIdNames
 from asyncua.ua.ua_binary import from_binary, nodeid_from_binary, unpack_uatype, variant_from_binary
 
+from gateway.sources.opcua.datatypes import VARIANT, Enumeration, Field, Known, Structure, plain_id, standard_named
+from gateway.sources.opcua.dates import date_text
+from gateway.sources.opcua.described import Described, TypeName
+from gateway.sources.opcua.dictionary import STANDARD
 from gateway.sources.opcua.wire import WireError
 
 log = logging.getLogger(__name__)
@@ -21,73 +24,73 @@ log = logging.getLogger(__name__)
 Plain = Callable[[Any], object]
 """asyncua's objects to what JSON can carry."""
 
+DATE_TIME: Final = 13
 EXTENSION_OBJECT: Final = 22
-VARIANT: Final = 24
-_ENUMERATION: Final = 29
+DATA_VALUE: Final = 23
 MOST_TYPES: Final = 5000
 """A server that has more than this is not asked any further."""
-_INT32: Final = 6
 _DEEPEST: Final = 16
-_ABSTRACT_NUMBERS: Final = (26, 27, 28)
-"""Number, Integer, UInteger: a Variant where a value stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """type: its data type's id. rank: 0 for one value, else the number of dimensions. wrapped: any subtype may stand
-    there, so that the value says itself what it is."""
-
-    name: str
-    type: ua.NodeId
-    rank: int = 0
-    optional: bool = False
-    wrapped: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Structure:
-    """A structure's fields in their order. shape: `plain`, with optional fields, or a union."""
-
-    name: str
-    shape: Literal["plain", "optional", "union"]
-    fields: tuple[Field, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Enumeration:
-    """Labels by value; empty when the server does not say."""
-
-    labels: Mapping[int, str]
-
-
-Known = Structure | Enumeration | int | type | None
-"""What a data type is: the number of the built-in type it is encoded as, asyncua's class for one of the standard's own
-structures, None for what cannot be decoded."""
+_VALUES_PER_BYTE: Final = 16
+_LEAST_VALUES: Final = 256
+_DATA_VALUE_TAIL: Final = ((2, 4), (4, 8), (16, 2), (8, 8), (32, 2))
+"""What follows the value of a DataValue, by bit of its mask, with its length (Part 6, 5.2.2.17)."""
 
 
 @dataclass(slots=True)
 class Types:
     """What a session has learnt of its server's types.
 
-    known: by data type. encodings: data type by the id of its binary encoding, None where the server knows no type for it.
-    missing: encodings that were met and are not in `encodings` yet.
+    known: by data type, and by name those that only dictionaries tell of. encodings: data type by the id of its binary
+    encoding, None where the server knows no type for it. missing: encodings that were met and are not in `encodings` yet.
     """
 
-    known: dict[ua.NodeId, Known] = field(default_factory=dict)
+    known: dict[ua.NodeId | TypeName, Known] = field(default_factory=dict)
     encodings: dict[ua.NodeId, ua.NodeId | None] = field(default_factory=dict)
     missing: set[ua.NodeId] = field(default_factory=set)
+    _left: int = 0
 
     def variant(self, data: bytes, at: int, plain: Plain) -> tuple[object, int]:
-        """The variant that holds extension objects and begins at `at`, and the position after it. Raises WireError."""
+        """The variant that begins at `at`, and the position after it. Raises WireError, and what asyncua raises."""
         buffer = Buffer(data, at)
-        head = buffer.read(1)[0]
+        return self._variant(buffer, plain, _DEEPEST), buffer.cur_pos
+
+    def _variant(self, buffer: Buffer, plain: Plain, depth: int) -> object:
+        """What may hold a type of the server's own, or dates, is read here, the rest by asyncua (Part 6, 5.2.2.16)."""
+        if depth == 0:
+            raise WireError("nested too deeply")
+        head = buffer.copy().read(1)[0]
+        kind = head & 63
+        if kind not in (DATE_TIME, EXTENSION_OBJECT, DATA_VALUE, VARIANT):
+            variant = variant_from_binary(buffer)
+            return plain(typed(kind, variant.Value))
+        buffer.skip(1)
+
+        def read() -> object:
+            return self._built_in(kind, buffer, plain, depth)
+
         if not head & 0x80:
-            return self._extension_object(buffer, plain, _DEEPEST), buffer.cur_pos
-        values = self._list(buffer, lambda: self._extension_object(buffer, plain, _DEEPEST))
+            return read()
+        values = self._list(buffer, read)
         if head & 0x40:
             dimensions = [int(n) for n in self._list(buffer, lambda: _int32(buffer)) or ()]
             values = None if values is None else reshaped(values, dimensions)
-        return values, buffer.cur_pos
+        return values
+
+    def _built_in(self, kind: int, buffer: Buffer, plain: Plain, depth: int) -> object:
+        """A value of a built-in type."""
+        if kind == EXTENSION_OBJECT:
+            return self._extension_object(buffer, plain, depth - 1)
+        if kind == VARIANT:
+            return self._variant(buffer, plain, depth - 1)
+        if kind == DATE_TIME:
+            return date_text(int.from_bytes(buffer.read(8), "little", signed=True))
+        if kind == DATA_VALUE:
+            mask = buffer.read(1)[0]
+            value = self._variant(buffer, plain, depth - 1) if mask & 1 else None
+            for bit, length in _DATA_VALUE_TAIL:
+                buffer.read(length if mask & bit else 0)
+            return value
+        return plain(typed(kind, unpack_uatype(ua.VariantType(kind), buffer)))
 
     def _extension_object(self, buffer: Buffer, plain: Plain, depth: int) -> object:
         """An ExtensionObject (Part 6, 5.2.2.15). Of an unknown type: its id and its bytes."""
@@ -95,11 +98,14 @@ class Types:
         body: bytes = (unpack_uatype(ua.VariantType.ByteString, buffer) or b"") if kind in (1, 2) else b""
         if encoding.is_null() or kind == 0:
             return None
+        left, self._left = self._left, _VALUES_PER_BYTE * len(body) + _LEAST_VALUES
         try:
             if kind == 1 and (value := self._body(encoding, Buffer(body), plain, depth)) is not None:
                 return value
         except Exception as error:  # noqa: BLE001 - asyncua raises anything; the body's length is known, so only it is lost
             log.debug("a value of type %s is not as its definition says: %s", encoding.to_string(), error)
+        finally:
+            self._left = left
         return {"type": encoding.to_string(), "body": plain(body)}
 
     def _body(self, encoding: ua.NodeId, buffer: Buffer, plain: Plain, depth: int) -> object:
@@ -113,18 +119,20 @@ class Types:
             raise WireError(f"{structure.name} has {len(buffer)} bytes more than its definition")
         return value
 
-    def _structure_of(self, encoding: ua.NodeId) -> Structure | None:
+    def _structure_of(self, encoding: ua.NodeId) -> Structure | Described | None:
         if encoding not in self.encodings:
             if len(self.encodings) < MOST_TYPES:
                 self.missing.add(encoding)
             return None
         data_type = self.encodings[encoding]
         found = self.known.get(data_type) if data_type is not None else None
-        return found if isinstance(found, Structure) else None
+        return found if isinstance(found, Structure | Described) else None
 
-    def _structure(self, buffer: Buffer, structure: Structure, plain: Plain, depth: int) -> object:
+    def _structure(self, buffer: Buffer, structure: Structure | Described, plain: Plain, depth: int) -> object:
         if depth == 0:
             raise WireError(f"{structure.name} is nested too deeply")
+        if isinstance(structure, Described):
+            return self._described(buffer, structure, plain, depth)
         if structure.shape == "union":
             chosen = _uint32(buffer)
             if chosen > len(structure.fields):
@@ -143,42 +151,60 @@ class Types:
             values[one.name] = self._field(buffer, one, plain, depth) if present else None
         return values
 
+    def _described(self, buffer: Buffer, structure: Described, plain: Plain, depth: int) -> object:
+        def one(kind: int | TypeName) -> object:
+            if isinstance(kind, int):
+                return self._value(buffer, kind, str(kind), plain, depth)
+            known = standard_named(kind.name) if kind.namespace == STANDARD else self.known.get(kind)
+            return self._value(buffer, known, kind.name, plain, depth)
+
+        def many(kind: int | TypeName, count: int) -> object:
+            return self._values(buffer, count, lambda: one(kind))
+
+        return structure.read(buffer.read, many, one)
+
     def _field(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
+        known = self.known.get(one.type)
+        if one.wrapped:
+            is_structure = isinstance(known, Structure | Described | type) or known == EXTENSION_OBJECT
+            known = EXTENSION_OBJECT if is_structure else VARIANT
+
+        def read() -> object:
+            return self._value(buffer, known, one.type.to_string(), plain, depth)
+
         if not one.rank:
-            return self._value(buffer, one, plain, depth)
+            return read()
         if one.rank == 1:
-            return self._list(buffer, lambda: self._value(buffer, one, plain, depth))
+            return self._list(buffer, read)
         dimensions = [int(n) for n in self._list(buffer, lambda: _int32(buffer)) or ()]
         count = 1
         for length in dimensions:
             count *= max(0, length)
-        if count > len(buffer):  # every value takes at least a byte
-            raise WireError(f"{count} values in {len(buffer)} bytes")
-        return reshaped([self._value(buffer, one, plain, depth) for _ in range(count)], dimensions)
+        return reshaped(self._values(buffer, count, read), dimensions)
 
-    def _value(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
-        known = self.known.get(one.type)
-        if one.wrapped:
-            known = EXTENSION_OBJECT if isinstance(known, Structure | type) or known == EXTENSION_OBJECT else VARIANT
-        if isinstance(known, Structure):
+    def _value(self, buffer: Buffer, known: Known, name: str, plain: Plain, depth: int) -> object:
+        """A value of a type, which is called `name`. No body holds many more values than bytes: empty ones cost time."""
+        self._left -= 1
+        if self._left < 0:
+            raise WireError("more values than bytes")
+        if isinstance(known, Structure | Described):
             return self._structure(buffer, known, plain, depth - 1)
         if isinstance(known, Enumeration):
             return _int32(buffer)
         if isinstance(known, type):
             return plain(from_binary(known, buffer))
         if known is None:
-            raise WireError(f"the field {one.name} has the type {one.type.to_string()}, which the server does not describe")
-        if known == EXTENSION_OBJECT:
-            return self._extension_object(buffer, plain, depth - 1)
-        if known == VARIANT:
-            return plain(variant_from_binary(buffer))
-        return plain(typed(known, unpack_uatype(ua.VariantType(known), buffer)))
+            raise WireError(f"the server does not describe the type {name}")
+        return self._built_in(known, buffer, plain, depth)
 
     def _list(self, buffer: Buffer, read: Callable[[], object]) -> list[Any] | None:
         count = _int32(buffer)
-        if count > len(buffer):
+        return None if count < 0 else self._values(buffer, count, read)
+
+    def _values(self, buffer: Buffer, count: int, read: Callable[[], object]) -> list[Any]:
+        if count > len(buffer):  # every value takes at least a byte
             raise WireError(f"{count} values in {len(buffer)} bytes")
-        return None if count < 0 else [read() for _ in range(count)]
+        return [read() for _ in range(count)]
 
 
 def typed(kind: int, value: Any) -> Any:
@@ -203,53 +229,6 @@ def reshaped(values: list[Any], dimensions: list[int]) -> list[Any]:
     for length in reversed(dimensions[1:]):
         values = [values[at : at + length] for at in range(0, len(values), length)] if length else []
     return values
-
-
-def definition_of(name: str, told: object) -> Structure | Enumeration | None:
-    """A DataTypeDefinition attribute; None for anything else."""
-    if isinstance(told, ua.EnumDefinition):
-        return Enumeration({int(one.Value): str(one.DisplayName.Text or one.Name or one.Value) for one in told.Fields or ()})
-    if not isinstance(told, ua.StructureDefinition):
-        return None
-    kind = int(told.StructureType)
-    wrapping = kind in (3, 4)
-    shapes: dict[int, Literal["plain", "optional", "union"]] = {1: "optional", 2: "union", 4: "union"}
-    return Structure(
-        name, shapes.get(kind, "plain"), tuple(_field_of(one, kind == 1, wrapping) for one in told.Fields or ())
-    )
-
-
-def _field_of(one: ua.StructureField, may_lack: bool, wrapping: bool) -> Field:
-    rank = max(0, one.ValueRank) or (len(one.ArrayDimensions or ()) if one.ValueRank != -1 else 0)
-    # In the last two kinds of structure IsOptional says that subtypes are allowed (Part 3, 8.51).
-    return Field(
-        one.Name or "", plain_id(one.DataType), rank, bool(one.IsOptional) and may_lack, wrapping and bool(one.IsOptional)
-    )
-
-
-def standard(data_type: ua.NodeId) -> Known:
-    """What a data type of the standard itself is, as far as it is known here; None where the server must be asked."""
-    number = data_type.Identifier
-    if data_type.NamespaceIndex != 0 or not isinstance(number, int):
-        return None
-    if 1 <= number <= 25 or number in _ABSTRACT_NUMBERS:
-        return min(number, VARIANT)  # a DiagnosticInfo cannot be a value
-    return Enumeration({}) if number == _ENUMERATION else _class_of(getattr(ua, ObjectIdNames.get(number, ""), None))
-
-
-def _class_of(found: object) -> Known:
-    """asyncua's class for a data type of the standard."""
-    if isinstance(found, type) and issubclass(found, Enum):
-        return Enumeration({int(one.value): one.name for one in found})
-    if isinstance(found, type) and found.__name__ in ua.VariantType.__members__:  # Duration, UtcTime ... are only names
-        return ua.VariantType[found.__name__].value
-    return found if isinstance(found, type) and is_dataclass(found) else None
-
-
-def plain_id(node: Any) -> ua.NodeId:
-    """A NodeId that compares by what it names, however it was encoded."""
-    kind = ua.NodeIdType.Numeric if isinstance(node.Identifier, int) else node.NodeIdType
-    return ua.NodeId(node.Identifier, node.NamespaceIndex, kind)
 
 
 def _int32(buffer: Buffer) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import EXACT, KIND_NOT_SCALAR, KIND_NULL, DataValues, Item, ValueColumns
 from gateway.sources.opcua.filters import Filter
-from gateway.sources.opcua.selection import Step, ranged, select, steps_of
+from gateway.sources.opcua.selection import Step, cut, ranged, select, steps_of
 from gateway.sources.opcua.status import is_bad
 
 _BOOLEAN, _INT64, _DOUBLE, _STRING = 1, 8, 11, 12
@@ -57,16 +57,17 @@ class Tagging:
         """Rows of these items."""
         return set(self._item[list(tags)].tolist())
 
-    def spread(self, values: DataValues) -> DataValues:
+    def spread(self, values: DataValues, *, cuts: bool = False) -> DataValues:
         """Values by item to values by tag, each as its tag takes it.
 
-        What is not there is bad: BadIndexRangeNoData, BadNotFound or BadNoData (see `selection`).
+        What is not there is bad: BadIndexRangeNoData, BadNotFound or BadNoData (see `selection`). cuts: an array that is
+        larger than the part that was asked for is the whole one, and is cut here.
         """
         if self._is_shared:
             values = replace(values, columns=self._repeated(values.columns))
         if not self._steps or not self._selects[values.columns.row].any():
             return values
-        return replace(values, columns=self._selected(values.columns))
+        return replace(values, columns=self._selected(values.columns, cuts))
 
     def _repeated(self, columns: ValueColumns) -> ValueColumns:
         counts = self._counts[columns.row]
@@ -83,7 +84,7 @@ class Tagging:
             columns.source_ns[source], columns.server_ns[source],
         )  # fmt: skip
 
-    def _selected(self, columns: ValueColumns) -> ValueColumns:
+    def _selected(self, columns: ValueColumns, cuts: bool) -> ValueColumns:
         kind, number, status = columns.kind.copy(), columns.number.copy(), columns.status.copy()
         objects = dict(columns.objects)
         for place in np.flatnonzero(self._selects[columns.row]).tolist():
@@ -95,7 +96,10 @@ class Tagging:
                 if steps:
                     status[place], kind[place], number[place] = select(0, steps)[1], KIND_NULL, np.nan
                 continue
-            value, fault = ranged(value, index) if index else (value, 0)
+            whole = value
+            value, fault = ranged(whole, index) if index else (whole, 0)
+            if fault and cuts:
+                value, fault = cut(whole, index)
             if not fault:
                 value, fault = select(value, steps)
             status[place] = fault or status[place]

@@ -1,5 +1,7 @@
 """From a server's values to samples in the inbox."""
 
+from dataclasses import replace
+
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
 from gateway.sources.opcua.connection import Connection, DataValues, ValueColumns
@@ -7,7 +9,9 @@ from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.labels import Labels
+from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import OVERFLOWED, Reports
+from gateway.sources.opcua.selection import NO_RANGE
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.status import count_overflows, node_faults, qualities_of
 from gateway.sources.opcua.tagging import Tagging
@@ -26,6 +30,7 @@ class Taking:
         reports: Reports,
         silence: Silence,
         gaps: Gaps | None,
+        repeats: Repeats,
     ) -> None:
         """tolerance_ns: how far the server's clock may be off."""
         self._columns = columns
@@ -36,6 +41,7 @@ class Taking:
         self._reports = reports
         self._silence = silence
         self._gaps = gaps
+        self._repeats = repeats
         self._labels = Labels(columns.first_tag, columns.times.size)
 
     async def take(self, values: DataValues) -> None:
@@ -46,6 +52,7 @@ class Taking:
         self._silence.heard(values.columns, self._clock.monotonic())
         if self._gaps is not None:
             self._gaps.heard(values.columns)
+        heard = values.columns
         values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._tolerance_ns)
         overflows = count_overflows(values.columns.status)
@@ -53,16 +60,32 @@ class Taking:
             self._reports.statistics.overflows += overflows
             self._reports.lose(OVERFLOWED, overflows)
         self._judge_nodes(values.columns)
-        for told in (objects, self._labels.of(block)):
+        if objects is not None:
+            self._repeats.remember(objects)
+        block, again = self._repeats.sort(block)
+        for told in (again, objects, self._labels.of(block)):
             if told is not None:
                 self._inbox.report(told)
         await self._inbox.put(block)
+        if self._gaps is not None:
+            self._gaps.put(heard)
 
     async def take_past(self, values: DataValues) -> None:
         """What the server remembers; waits until everything else is read."""
-        block, _ = self._decoded(values)
-        self._reports.statistics.history += len(block)
-        await self._inbox.put_late(block)
+        # Many servers ignore index ranges where history is asked for.
+        values = self._tagging.spread(values, cuts=True)
+        values = replace(values, columns=values.columns.take(values.columns.status != NO_RANGE))
+        block, objects = decode(values, self._columns, self._tolerance_ns)
+        self._reports.statistics.history += len(values)
+        others = (objects, self._labels.past(block))
+        await self._inbox.put_late(block, *(one for one in others if one is not None))
+
+    async def confirm(self, after_s: float) -> None:
+        """A subscription was taken over: what it has not said after so long has not changed, and holds."""
+        await self._clock.sleep(after_s)
+        for told in self._repeats.unsaid(self._reports.health.bad_rows):
+            if told is not None:
+                self._inbox.report(told)
 
     async def label(self, connection: Connection) -> None:
         """Ask once what the numbers of enumerations mean, and tell the present ones; later ones are told as they come."""

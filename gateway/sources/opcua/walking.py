@@ -11,11 +11,11 @@ from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.addresses import Addresses
 from gateway.sources.opcua.browsing import MOST_DEPTH, Browse
+from gateway.sources.opcua.datatypes import Enumeration
 from gateway.sources.opcua.definitions import UNITS, Definitions
 from gateway.sources.opcua.finding import FoundTag, NotFound
 from gateway.sources.opcua.services import Services, local
 from gateway.sources.opcua.status import status_name
-from gateway.sources.opcua.structures import Enumeration
 from gateway.sources.opcua.units import measure_of
 
 MOST_VISITED: Final = 200_000

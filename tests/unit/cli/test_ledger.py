@@ -203,3 +203,25 @@ def test_the_ledger_counts_like_sets_do(
 @given(st.permutations(range(1, 30)))
 def test_any_order_of_arrival_is_complete_in_the_end(order: list[int]) -> None:
     assert ledger_of(*order, from_start=True).report().complete
+
+
+@given(st.sets(st.integers(1, 40), min_size=1), st.sets(st.integers(1, 40)), st.integers(1, 40), st.booleans())
+def test_an_absence_explains_what_lies_between_the_numbers_around_it_and_nothing_else(
+    there: set[int], hist: set[int], cut: int, kept: bool
+) -> None:
+    """Against a model of plain sets: live numbers rise; the subscriber is away once, after the number `cut`."""
+    ledger = Ledger()
+    before, after = sorted(n for n in there if n <= cut), sorted(n for n in there if n > cut)
+    for seq in before:
+        ledger.take(TOPIC, window(seq))
+    ledger.was_away(kept=kept)
+    if kept:
+        ledger.settled()
+    for seq in after:
+        ledger.take(TOPIC, window(seq))
+    for seq in hist:
+        ledger.take(TOPIC, window(seq, hist=True))
+    found = row(ledger)
+    missing = set(range(found.first, found.last + 1)) - there - hist
+    away = {n for n in missing if before and max(before) < n and (not after or n < min(after))}
+    assert (found.missing, found.away, found.unproven) == (len(missing), len(away), len(missing - away))

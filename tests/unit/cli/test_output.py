@@ -1,6 +1,8 @@
 """What people see, where it goes nowhere or to a narrow place."""
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +40,7 @@ def test_closed_streams_are_no_error(tmp_path: Path) -> None:
 
 def test_a_narrow_terminal_does_not_cut_an_address(tmp_path: Path) -> None:
     done = check(write(tmp_path), capture_output=True, env=os.environ | {"COLUMNS": "40"})
-    assert "│ opc.tcp://10.0.0.6:4840 │" in done.stdout
+    assert "  opc.tcp://10.0.0.6:4840  " in done.stdout
     assert f"Would keep in {Path('/var/lib/gateway/outbox.db')}" in done.stdout
 
 
@@ -48,3 +50,47 @@ def test_of_many_problems_the_first_are_shown_and_the_others_counted(tmp_path: P
     assert done.returncode == 2
     assert "... and 800 more" in done.stderr
     assert "1000 problems" in done.stderr
+
+
+def on_a_terminal(script: str) -> str:
+    """What a Python script shows on a terminal of 80 columns."""
+    parent, child = pty.openpty()
+    environ = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen([sys.executable, "-c", script], stdin=child, stdout=child, stderr=child, env=environ) as process:
+        os.close(child)
+        shown = b""
+        with contextlib.suppress(OSError):  # Linux: the other end has gone
+            while part := os.read(parent, 65536):
+                shown += part
+        os.close(parent)
+    assert process.returncode == 0
+    return shown.decode()
+
+
+WAITING = """
+import time
+from gateway.cli.output import patience
+with patience("reading a great deal", after_s={after_s}):
+    time.sleep({for_s})
+"""
+
+
+@pytest.mark.parametrize(("after_s", "for_s", "said"), [(0.01, 0.5, True), (60.0, 0.0, False)])
+def test_what_takes_long_says_so_and_what_is_quick_does_not(after_s: float, for_s: float, said: bool) -> None:
+    assert ("reading a great deal" in on_a_terminal(WAITING.format(after_s=after_s, for_s=for_s))) is said
+
+
+def test_the_verdict_comes_last(tmp_path: Path) -> None:
+    """And says how many warnings stand above it."""
+    folder = write(tmp_path, {"tags/spare.csv": "name,address\n"})
+    *_, warning, verdict = check(folder, capture_output=True).stdout.splitlines()
+    assert warning == f"warning: {folder}/tags/spare.csv: no device uses this file"
+    assert verdict.startswith(f"{folder} can be used (1 warning, configuration ")
+
+
+@pytest.mark.parametrize(("command", "rows"), [("check", 3), ("plan", 6)])
+def test_a_usual_terminal_is_wide_enough_for_the_tables_of_the_example(command: str, rows: int) -> None:
+    words = [*COMMAND, command, "--config", str(Path(__file__).parents[3] / "config")]
+    lines = subprocess.run(words, text=True, capture_output=True, env=os.environ | {"COLUMNS": "80"}).stdout.splitlines()
+    assert max(len(line.rstrip()) for line in lines[:rows]) <= 80
+    assert not any("\x1b" in line for line in lines)

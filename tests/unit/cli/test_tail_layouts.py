@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gateway.cli.footer import Footer, footer
 from gateway.cli.inbound import parse
+from gateway.cli.rates import Board, Footer, footer
 from gateway.cli.reading import Reading
 from gateway.cli.render import Screen
-from gateway.cli.verdict import Tally
+from gateway.cli.tally import Absence, Tally
 from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Packet
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
@@ -41,7 +42,7 @@ class Tail:
 
     def take(self, packets: Sequence[Packet], *, dup: bool = False) -> None:
         for packet in packets:
-            self.reading.take(Received(packet.topic, packet.payload, 1, packet.retain, dup))
+            self.reading.take(Received(packet.topic, packet.payload, packet.qos, packet.retain, dup))
 
     def verdict(self) -> tuple[bool, str]:
         report = self.reading.finish(self.console)
@@ -164,7 +165,7 @@ def test_losses_are_totalled_by_cause_once_each():
 
 
 def node_sends(node: Node, windows: int) -> list[Packet]:
-    packets = list(node.node.births())
+    packets = list(node.node.births(2**28))
     for _ in range(windows):
         packets += node.node.packets(node.window([0, 1, 2], last=[61.5, 0.5, 1.0]), hist=False, most_bytes=2**28)
     packets += node.node.packets(
@@ -226,7 +227,7 @@ def test_deaths_and_hosts_are_no_faults():
     node.node.will()
     tail.take(node_sends(node, 1))
     node.set(0, DOWN)
-    tail.take([node.node.numbered(p) for p in (*node.node.news(), *node.node.death())])
+    tail.take([node.node.numbered(p) for p in (*node.node.news(2**28), *node.node.death())])
     tail.take([Packet("spBv1.0/STATE/scada", b'{"online":true}'), Packet("spBv1.0/plant/NCMD/press-1", b"\x08\x01")])
     complete, text = tail.verdict()
     assert complete, text
@@ -240,6 +241,53 @@ def test_foreign_topics_and_payloads_are_malformed(topic):
     tail = Tail()
     tail.take([Packet(topic, b""), Packet("spBv1.0/a/NDATA/b", b"\xff"), Packet("spBv1.0/a/NDATA/b", b"")])
     assert "3 malformed" in tail.verdict()[1]
+
+
+def test_what_a_node_sends_late_after_another_birth_is_backlog():
+    """Its sessions are connections: the second one begins with what the first could not send."""
+    tail, node = Tail(), Node()
+    node.node.will()
+    tail.take(node_sends(node, 1))
+    now_ns = time.time_ns()
+    for hist in (False, True):
+        births = list(node.node.births(2**28))
+        late = node.node.packets(node.window([0], start=now_ns), hist=hist, most_bytes=2**28)
+        tail.take([node.node.numbered(packet) for packet in (*births, *late)])
+    assert "backlog" in tail.out.getvalue()
+    assert "before connecting" not in tail.out.getvalue()
+
+
+def absent(tail: Tail, *, kept: bool) -> None:
+    tail.reading.was_away(Absence(0, 1, kept))
+
+
+@pytest.mark.parametrize(("missed", "counted"), [(1, 1), (200, 200), (255, 255), (256, 0), (300, 44)])
+def test_sparkplug_s_numbers_prove_an_absence_modulo_256(missed, counted):
+    """A gap of more than half of them is not taken for something late or twice."""
+    tail, node = Tail(), Node()
+    node.node.will()
+    packets = node_sends(node, 400)
+    tail.take(packets[:20])
+    absent(tail, kept=True)
+    tail.take(packets[18:20], dup=True)
+    tail.take(packets[20 + missed :])
+    complete, text = tail.verdict()
+    assert complete is (counted == 0)
+    assert "Complete except while tail itself was disconnected" in text, "brokers keep nothing of QoS 0, session or not"
+    assert f"{counted} sequence number{'' if counted == 1 else 's'} unproven" in text
+    assert "Sparkplug's own numbers go from 0 to 255: what is missing there is counted modulo 256." in text
+
+
+def test_aliases_mean_nothing_after_an_absence_without_a_session():
+    """There may have been another birth."""
+    tail, node = Tail(), Node()
+    node.node.will()
+    packets = node_sends(node, 4)
+    tail.take(packets[:-2])
+    absent(tail, kept=False)
+    tail.out.truncate(0)
+    tail.take(packets[-2:-1])
+    assert "alias 3 61.5" in tail.out.getvalue()
 
 
 # -- rates -------------------------------------------------------------------------------------------------------------
@@ -268,6 +316,26 @@ def test_there_is_no_footer_without_a_terminal():
     with footer(Console(file=terminal, force_terminal=True, width=80), Tally()):
         pass
     assert "messages/s" in terminal.getvalue()
+
+
+def test_the_board_shows_each_topic_and_the_busiest_where_there_is_no_room():
+    tally, now = Tally(), [100.0]
+    out = Console(file=io.StringIO(), width=80, height=7)
+    board = Board(out, tally, lambda: now[0])
+    for packets in sent(messages(5), "device", "json", 2**28):
+        for packet in packets:
+            tally.count(parse(packet.topic, packet.payload, "plant"), len(packet.payload))
+    now[0] = 105.0
+    lines = "".join(text.plain + "\n" for text in board.__rich__().renderables).splitlines()
+    assert lines[0].split() == ["topic", "messages/s", "values/s", "bytes/s", "messages"]
+    assert [(*line.split()[:3], line.split()[-1]) for line in lines[1:3]] == [
+        ("plant/v1/press-1/line/window", "1.0", "1", "5"),
+        ("plant/v1/press-1/press/summary", "1.0", "3", "5"),
+    ]
+    assert lines[-2] == "... and 2 that are less busy"
+    assert "5.0 messages/s" in lines[-1]
+    assert len(lines) <= 7
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_value_that_is_carried_over_is_dim():

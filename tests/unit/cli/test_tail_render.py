@@ -1,6 +1,7 @@
 """Lines on the terminal: readable, and safe whatever the network sends."""
 
 import io
+import time
 
 import orjson
 from hypothesis import given
@@ -56,6 +57,22 @@ def test_bad_quality_is_in_words_and_in_red():
 def test_backlog_and_late_windows_say_so():
     assert "backlog" in shown("window", {"hist": True})
     assert "late" in shown("window", {"late": True})
+
+
+def test_what_is_made_before_the_first_connection_is_no_backlog():
+    """Every start has such messages; only later ones tell of an outage."""
+    out = io.StringIO()
+    screen = Screen(Console(file=out, width=120))
+    now_ms = time.time_ns() // 1_000_000
+    for hist, ts in ((True, now_ms), (False, now_ms), (True, now_ms), (True, now_ms - 3_600_000)):
+        body = {"boot": "b", "seq": 1, "ts": ts, "dur": 1000, "hist": hist, "tags": {}}
+        screen.show(parse("plant/v1/gw/press/window", orjson.dumps(body), "plant"))
+    marks = [line.split("0 tags")[1].strip() for line in out.getvalue().splitlines()]
+    assert marks == ["before connecting", "", "backlog", "backlog"]
+
+
+def test_an_old_message_is_backlog_whoever_sent_it():
+    assert "(backlog)" in shown("event", {"kind": "device", "state": "ok", "hist": True})
 
 
 def test_alarms_are_highlighted_with_limit_and_value():

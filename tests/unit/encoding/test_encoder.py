@@ -15,7 +15,7 @@ from gateway.core.tags import Tag, TagTable
 from gateway.encoding.encoder import Encoder, StatusText, mark_hist
 from gateway.encoding.topics import Topics
 from tests.support.blocks import GOOD, SECOND, T0, table
-from tests.support.schemas import check
+from tests.support.schemas import check, fault_of
 
 NAMES = (
     'plain "quoted"',
@@ -311,6 +311,14 @@ def test_objects_go_by_device_exactly_and_a_second_change_is_a_second_message() 
     assert second["tags"] == {"tag0": {"value": "later", "ts": MS + 4, "q": "good"}}
     assert other["tags"]["tag3"] == {"value": None, "ts": MS + 3, "q": "bad", "reason": "not_connected"}
     assert mark_hist(messages[0].payload) != messages[0].payload
+
+
+def test_objects_of_the_past_say_so() -> None:
+    """A subscriber must not take them for what holds now."""
+    block = ObjectBlock(np.zeros(1, np.uint32), np.array([T0]), ["was"], np.array([GOOD], np.uint8), history=True)
+    (message,) = encoder_for(table(1)).objects(block)
+    assert payload_of(message)["late"] is True
+    assert fault_of(message.topic, payload_of(message)) == ""
 
 
 def test_stats_carry_what_json_can() -> None:

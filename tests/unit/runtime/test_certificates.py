@@ -69,3 +69,12 @@ def test_status_is_told_of_changes_only_and_a_lost_connection_forgets_nothing() 
     assert bench.watch.ends == {"broker": first.end_ms, "gateway": own.end_ms}
     bench.watch.look([bench.ending(365), own])
     assert bench.changes == 3
+
+
+def test_days_left_are_numbers_for_the_stats() -> None:
+    """The newest certificate of each owner; below zero when it has ended."""
+    bench = Bench()
+    assert bench.watch.days_left() == {}
+    bench.watch.look([bench.ending(20.5), bench.ending(400, "gateway")])
+    bench.clock.jump(DAY_S * 25)
+    assert bench.watch.days_left() == {"broker_certificate_days": -4.5, "gateway_certificate_days": 375.0}

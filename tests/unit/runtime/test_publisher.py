@@ -552,6 +552,22 @@ async def test_stop_delivers_what_is_live_then_says_goodbye(bench: Bench) -> Non
     assert (bench.sink.closes, bench.sink.wills, bench.task.done()) == (1, 0, True)
 
 
+async def test_stop_in_the_middle_of_a_message_of_several_packets_sends_all_of_it(bench: Bench) -> None:
+    bench.sink.auto_ack = False
+    bench.outbox.put(2)
+    bench.outbox.put(topic=MANY)  # two of its three packets find room
+    await settle()
+    assert bench.payloads == [b"1", b"2", b"3a", b"3b"]
+    stop = asyncio.create_task(bench.publisher.stop(5.0, (STATUS, b"offline")))
+    await settle()
+    bench.sink.auto_ack = True
+    bench.sink.ack(4)
+    await bench.clock.advance(1)
+    await stop
+    assert bench.payloads == [b"1", b"2", b"3a", b"3b", b"3c"]
+    assert bench.outbox.journal == ["live", "ack 1", "ack 2", "ack 3", "not live"]
+
+
 async def test_stop_leaves_backlog_to_the_outbox(bench: Bench) -> None:
     bench.sink.auto_ack = False
     bench.outbox.put(4)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import structlog.testing
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.errors import NotConnected
@@ -63,12 +64,14 @@ class Intake:
     """Keeps what it gets."""
 
     got: list[object] = field(default_factory=list)
+    news: bool = False
 
     def feed(self, block: SampleBlock) -> None:
         self.got.append(block)
 
-    def device_state(self, state: DeviceState) -> None:
+    def device_state(self, state: DeviceState) -> bool:
         self.got.append(state)
+        return self.news
 
     def objects(self, block: ObjectBlock) -> None:
         self.got.append(block)
@@ -119,6 +122,16 @@ async def test_a_device_that_is_not_there_is_tried_for_ever_with_growing_delays(
     assert line.times("close")[:4] == line.times("open")[:4]
     assert len(line.times("close")) == len(line.times("open"))
     assert (line.supervisor.connects, line.supervisor.losses) == (0, len(line.times("open")))
+
+
+@pytest.mark.parametrize(("news", "lines"), [(True, 0), (False, 1)])
+async def test_one_fault_is_one_line(news: bool, lines: int) -> None:
+    """What the intake has told of each device, the supervisor does not say again; what it has not, it does."""
+    line = Line(*[NotConnected("no route")] * 1000)
+    line.intake.news = news
+    with structlog.testing.capture_logs() as logs:
+        await line.run(100)
+    assert [one["event"] for one in logs].count("not connected") == lines
 
 
 async def test_every_device_of_a_lost_connection_is_down_with_the_reason() -> None:

@@ -25,9 +25,9 @@ class Recorder:
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.got: list[tuple[float, int, object]] = []
+        self.got: list[tuple[float, int | None, object]] = []
 
-    def stats(self, device: int, stats: Mapping[str, float | str], now_ns: int) -> Message:
+    def stats(self, device: int | None, stats: Mapping[str, float | str], now_ns: int) -> Message:
         self.got.append((self.clock.monotonic(), device, stats["asked"]))
         return Message("t", "b", 1, Lane.WINDOW, 0, 0, b"{}")
 
@@ -38,7 +38,10 @@ class Recorder:
 async def test_every_device_speaks_once_per_interval_spread_over_it() -> None:
     clock = FakeClock()
     begin, recorder = clock.monotonic(), Recorder(clock)
-    task = asyncio.create_task(publish_stats([Source(0), Source(1)], recorder, recorder, clock, 60.0))  # type: ignore[list-item]
+    own = {"asked": "the gateway"}
+    task = asyncio.create_task(publish_stats([Source(0), Source(1)], lambda: own, recorder, recorder, clock, 60.0))  # type: ignore[list-item]
     await clock.advance(125.0)
     task.cancel()
-    assert [(at - begin, device, n) for at, device, n in recorder.got] == [(30, 0, 1), (60, 1, 1), (90, 0, 2), (120, 1, 2)]
+    assert [(at - begin, device, n) for at, device, n in recorder.got] == [
+        (30, 0, 1), (60, 1, 1), (60, None, "the gateway"), (90, 0, 2), (120, 1, 2), (120, None, "the gateway"),
+    ]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.core.blocks import ObjectBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.quality import Quality
 from gateway.stages.objects import Objects
 from tests.support.blocks import GOOD, SECOND, T0
@@ -84,3 +84,92 @@ def test_only_tags_that_show_no_numbers_lose_their_window_rows() -> None:
     stage = objects()
     stage.changed(rows((0, 2**60), (1, "text"), (2, {"x": 1}), (3, True)), T0)
     assert stage.without_number.tolist() == [False, True, True, True]
+
+
+def sample(tag: int, value: float, quality: int = GOOD, at: int = 5) -> SampleBlock:
+    """Read `at` seconds after T0."""
+    return SampleBlock(
+        np.array([tag], np.uint32), np.array([T0 + at * SECOND]), np.array([value]), np.array([quality], np.uint8)
+    )
+
+
+def settled(stage: Objects) -> list[tuple[int, Any, int]]:
+    """What is told of samples once the objects that belong to them had time to come."""
+    assert not len(stage.overtaken(T0 + 6 * SECOND))
+    return told(stage.overtaken(T0 + 7 * SECOND))
+
+
+@pytest.mark.parametrize(
+    ("before", "value", "quality", "after"),
+    [
+        ("b", np.nan, Quality.BAD_TIMEOUT, (None, Quality.BAD_TIMEOUT)),  # a text that went bad
+        (2**60 + 1, 3.0, GOOD, (3, GOOD)),  # a large integer that is small now
+        (2**60 + 1, np.nan, Quality.BAD_ADDRESS, (None, Quality.BAD_ADDRESS)),
+        ("text", 7.5, GOOD, (7.5, GOOD)),  # a node of any type
+    ],
+)
+def test_an_object_ends_with_the_next_sample_of_its_tag(before: Any, value: float, quality: int, after: Any) -> None:
+    stage = objects()
+    stage.changed(rows((1, before)), T0)
+    stage.note(sample(1, value, quality))
+    assert settled(stage) == [(1, *after)]
+    assert not len(stage.overtaken(T0 + 8 * SECOND)), "once"
+    assert told(stage.due(T0 + 7 * SECOND + SILENCE)) == [(1, *after)]
+    assert type(told(stage.due(T0 + 9 * SECOND + 2 * SILENCE))[0][1]) is type(after[0])
+
+
+def test_an_integer_that_was_bad_is_an_integer_again() -> None:
+    stage = objects()
+    stage.changed(rows((1, 2**60 + 1)), T0)
+    stage.note(sample(1, np.nan, Quality.BAD_TIMEOUT))
+    assert settled(stage) == [(1, None, Quality.BAD_TIMEOUT)]
+    stage.note(sample(1, 4.0, at=9))
+    ((_, value, _),) = settled(stage)
+    assert (value, type(value)) == (4, int)
+
+
+def test_a_bad_sample_about_the_same_time_ends_it_and_a_good_one_is_its_number() -> None:
+    """A server may change the status and leave the time as it was; a label and its number have one time."""
+    stage = objects()
+    stage.changed(rows((1, "Running"), (2, "b")), T0)
+    stage.note(sample(1, 4.0, at=0))
+    stage.note(sample(2, np.nan, Quality.BAD_TIMEOUT, at=1))
+    assert settled(stage) == [(2, None, Quality.BAD_TIMEOUT)]
+
+
+def test_a_sample_waits_for_its_object_and_then_says_nothing() -> None:
+    """The sample of a label or of a large integer may come a moment before it, and a window may end in between."""
+    stage = objects()
+    stage.changed(rows((1, "Running")), T0)
+    stage.note(sample(1, 4.0))
+    assert not len(stage.overtaken(T0 + 6 * SECOND))
+    late = rows((0, "x"), (0, "x"), (0, "x"), (0, "x"), (0, "x"), (1, "Faulty"))
+    assert told(stage.changed(late, T0))[-1] == (1, "Faulty", GOOD)
+    assert not len(stage.overtaken(T0 + 7 * SECOND))
+    assert not len(stage.overtaken(T0 + 8 * SECOND))
+
+
+def test_older_samples_samples_of_others_and_of_the_past_change_nothing() -> None:
+    stage = objects()
+    stage.changed(rows((0, "x"), (0, "y"), (1, "b")), T0)
+    stage.note(sample(1, np.nan, Quality.BAD_TIMEOUT, at=1))
+    stage.note(sample(2, 1.0))
+    past = sample(1, 9.0)
+    stage.note(SampleBlock(past.tag, past.time, past.value, past.quality, history=True))
+    assert settled(stage) == []
+
+
+def test_a_device_that_goes_after_the_sample_says_why() -> None:
+    stage = objects()
+    stage.changed(rows((1, "b")), T0)
+    stage.note(sample(1, np.nan, Quality.BAD_TIMEOUT))
+    stage.overtaken(T0 + 6 * SECOND)
+    stage.mark(np.array([1], np.uint32), Quality.BAD_NOT_CONNECTED, T0 + 6 * SECOND)
+    assert not len(stage.overtaken(T0 + 7 * SECOND))
+
+
+def test_windows_of_a_tag_that_has_nothing_to_say_hold_no_number() -> None:
+    """A text that is null from the beginning; what is bad from the beginning may still become a number."""
+    stage = objects()
+    stage.changed(rows((1, None), (2, None, Quality.BAD_TIMEOUT)), T0)
+    assert stage.without_number.tolist() == [False, True, False, False]

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from gateway.core.blocks import ObjectBlock
+from gateway.core.errors import Permanent
 from gateway.core.messages import DeviceState, Event, Message
 from gateway.core.ports import Packet
 from gateway.core.tags import Tag, TagTable
@@ -71,10 +72,12 @@ class Bench:
         config = LayoutConfig.model_validate({"layout": "sparkplug", "sparkplug": sparkplug})
         numbers = count(250)
         self.now_ms = MS + 10_000
+        self.events: list[Event] = []
         self.node = SparkplugNode(
             config, TOPICS, TABLE, {"Boot": BOOT},
             summaries=summaries, states=lambda: self.states, now_ms=lambda: self.now_ms,
             next_bd_seq=lambda: next(numbers) % 256,
+            report=self.events.append,
         )  # fmt: skip
         self.encoder = encoder_for(TABLE)
         self.states = {0: DeviceState(0, OK), 1: DeviceState(1, OK)}
@@ -86,9 +89,9 @@ class Bench:
     def see(self, packets: Any) -> list[tuple[str, str, dict[str, Any]]]:
         return [self.host.take(self.node.numbered(packet)) for packet in packets]
 
-    def connect(self) -> list[tuple[str, str, dict[str, Any]]]:
+    def connect(self, most_bytes: int = ALL) -> list[tuple[str, str, dict[str, Any]]]:
         self.will = read_payload(self.node.will().payload)
-        return self.see(self.node.births())
+        return self.see(self.node.births(most_bytes))
 
     def send(self, message: Message, *, hist: bool = False, most_bytes: int = ALL) -> list[tuple[str, str, dict[str, Any]]]:
         return self.see(self.node.packets(message, hist=hist, most_bytes=most_bytes))
@@ -146,7 +149,7 @@ def test_a_window_becomes_data_with_aliases():
 
 
 def test_qualities_and_carried_values_say_what_they_are():
-    """bad is null with quality 0, uncertain 64; a value that is carried over keeps the time of its read."""
+    """bad is null with quality 0, uncertain 500; a value that is carried over keeps the time of its read."""
     bench = Bench()
     bench.connect()
     nothing = {
@@ -162,7 +165,7 @@ def test_qualities_and_carried_values_say_what_they_are():
     held = bench.window([0, 1], **nothing, last=[5.0, np.nan], last_time=T0 - 7 * SECOND, quality=[0x44, 0x08])
     ((_, _, metrics),) = bench.send(held)
     assert [(m["value"], m["timestamp"], m["properties"]["Quality"]) for m in metrics.values()] == [
-        (5.0, MS - 7000, 64),
+        (5.0, MS - 7000, 500),
         (None, MS, 0),
     ]
 
@@ -193,7 +196,7 @@ def test_numbers_are_given_in_the_order_of_sending():
     bench = Bench()
     bench.connect()
     first, second = bench.node.packets(bench.window([0, 1]), hist=False, most_bytes=60)
-    bench.see([first, *bench.node.births(), second])
+    bench.see([first, *bench.node.births(ALL), second])
     assert bench.host.seqs == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
@@ -205,7 +208,7 @@ def test_births_tell_the_newest_values_also_those_that_were_never_sent_live():
     bench.window([0], last=9.0, late=True)
     bench.value(3, "A-17")
     seen = bench.connect()
-    assert (seen[1][2]["temp"]["value"], seen[1][2]["temp"]["properties"]["Quality"]) == (2.0, 64)
+    assert (seen[1][2]["temp"]["value"], seen[1][2]["temp"]["properties"]["Quality"]) == (2.0, 500)
     assert (seen[2][2]["count"]["value"], seen[2][2]["count"]["datatype"]) == ("A-17", DataType.STRING)
 
 
@@ -215,8 +218,8 @@ def test_a_device_that_goes_and_comes():
     assert kinds(bench.connect()) == [("NBIRTH", ""), ("DBIRTH", "press")]
     bench.set(1, OK)
     bench.set(0, DOWN)
-    assert kinds(bench.see(bench.node.news())) == [("DDEATH", "press"), ("DBIRTH", "line")]
-    assert bench.see(bench.node.news()) == []
+    assert kinds(bench.see(bench.node.news(ALL))) == [("DDEATH", "press"), ("DBIRTH", "line")]
+    assert bench.see(bench.node.news(ALL)) == []
 
 
 def test_what_a_device_that_is_away_had_to_say_comes_as_history():
@@ -228,7 +231,7 @@ def test_what_a_device_that_is_away_had_to_say_comes_as_history():
         seen = bench.send(bench.window([0], last=5.0), hist=hist)
         assert kinds(seen) == ([("DBIRTH", "press"), ("DDATA", "press")] if hist else [("DDATA", "press")])
         assert seen[-1][2]["temp"]["is_historical"] is True
-    assert kinds(bench.see(bench.node.news())) == [("DDEATH", "press")]
+    assert kinds(bench.see(bench.node.news(ALL))) == [("DDEATH", "press")]
 
 
 def test_that_all_is_bad_needs_no_words_beside_a_death():
@@ -250,7 +253,7 @@ def test_the_first_window_of_a_device_that_is_back_is_live_even_before_the_news(
     seen = bench.send(bench.window([0]))
     assert kinds(seen) == [("DBIRTH", "press"), ("DDATA", "press")]
     assert "is_historical" not in seen[1][2]["temp"]
-    assert bench.see(bench.node.news()) == []
+    assert bench.see(bench.node.news(ALL)) == []
 
 
 @pytest.mark.parametrize(
@@ -362,11 +365,11 @@ def test_a_host_may_ask_for_births_again():
     bench.connect()
     command, _ = bench.node.subscriptions[0], bench.node.heard("spBv1.0/plant/NCMD/press-1", rebirth())
     assert command == "spBv1.0/plant/NCMD/press-1"
-    seen = bench.see(bench.node.news())
+    seen = bench.see(bench.node.news(ALL))
     assert kinds(seen) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line")]
     assert seen[0][2]["bdSeq"]["value"] == 250, "the connection is the same"
     assert asked == [1]
-    assert bench.see(bench.node.news()) == []
+    assert bench.see(bench.node.news(ALL)) == []
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff", rebirth(False), b"{}"])
@@ -374,7 +377,7 @@ def test_other_commands_are_ignored(payload):
     bench = Bench()
     bench.connect()
     bench.node.heard("spBv1.0/plant/NCMD/press-1", payload)
-    assert bench.see(bench.node.news()) == []
+    assert bench.see(bench.node.news(ALL)) == []
 
 
 def state(online: object, stamp: object = 5) -> bytes:
@@ -394,11 +397,11 @@ async def test_nothing_is_sent_before_the_primary_host_is_there_nor_after():
         assert not waiting.done()
     node.heard("spBv1.0/STATE/scada", state(True, 6))
     await waiting
-    bench.see(node.births())
+    bench.see(node.births(ALL))
     node.heard("spBv1.0/STATE/scada", state(False, 5))
     node.heard("spBv1.0/STATE/scada", state(False, 6))
     await node.may_send(False)
-    assert kinds(bench.see(node.news())) == [("NDEATH", "")]
+    assert kinds(bench.see(node.news(ALL))) == [("NDEATH", "")]
     assert not node.death(), "it is dead already"
 
 
@@ -424,3 +427,94 @@ def test_a_proper_end_is_an_ndeath_with_the_bd_seq_of_its_birth():
     bench.connect()
     ((kind, _, metrics),) = bench.see(bench.node.death())
     assert (kind, metrics["bdSeq"]["value"], metrics["bdSeq"]["datatype"]) == ("NDEATH", 250, DataType.INT64)
+
+
+def wide_bench() -> tuple[Bench, int]:
+    """With the bytes that hold the births of node and `line`, and not that of `press`."""
+    bench = Bench(summaries=True)
+    bench.node.will()
+    node, press, line = (len(packet.payload) for packet in bench.node.births(ALL))
+    assert press > max(node, line) + 10
+    return bench, press - 1
+
+
+def test_a_birth_that_is_too_large_costs_only_its_device():
+    """The others are born and heard; its data are refused with the reason, told once; another broker may take it."""
+    bench, most = wide_bench()
+    for _ in range(2):
+        assert kinds(bench.connect(most)) == [("NBIRTH", ""), ("DBIRTH", "line")]
+        with pytest.raises(Permanent, match="press is set aside: its birth has"):
+            bench.send(bench.window([0]), most_bytes=most)
+        assert kinds(bench.send(bench.window([3]), most_bytes=most)) == [("DDATA", "line")]
+        assert bench.see(bench.node.news(most)) == []
+    (event,) = bench.events
+    assert (event.kind, event.device, event.detail["name"], event.detail["severity"]) == ("birth", 0, "press", 700)
+    assert list(bench.node.aside.reasons) == ["press"]
+    assert kinds(bench.send(bench.encoder.event(event), most_bytes=ALL)) == [("NDATA", "")], "the node says it"
+    assert kinds(bench.connect()) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line")]
+    assert kinds(bench.send(bench.window([0]))) == [("DDATA", "press")]
+
+
+def test_a_birth_that_grows_too_large_on_the_way_sets_its_device_aside():
+    """A longer text, a new type: the birth before the data is where it shows."""
+    bench = Bench()
+    bench.connect()
+    with pytest.raises(Permanent):
+        bench.send(bench.value(3, "x" * 5000), most_bytes=3000)
+    assert [event.detail["name"] for event in bench.events] == ["line"]
+
+
+def test_a_birth_of_the_node_that_is_too_large_ends_the_session():
+    bench = Bench()
+    bench.node.will()
+    with pytest.raises(Permanent, match="the birth of the node has"):
+        bench.node.births(50)
+    assert not bench.node.announced
+
+
+@pytest.mark.parametrize(
+    ("until", "again", "after_reconnect"),
+    [("later", True, True), ("reconnect", False, True), ("restart", False, False)],
+)
+def test_a_refused_birth_comes_again_when_it_may(until, again, after_reconnect):
+    bench = Bench()
+    bench.connect()
+    assert bench.node.refused("spBv1.0/plant/DBIRTH/press-1/press", "quota", until=until)
+    assert (("DBIRTH", "press") in kinds(bench.see(bench.node.news(ALL)))) == again
+    assert (("DBIRTH", "press") in kinds(bench.connect())) == after_reconnect
+    assert [event.detail["reason"] for event in bench.events] == ([] if again else ["quota"])
+
+
+def test_without_its_own_birth_the_node_begins_anew():
+    bench = Bench()
+    bench.connect()
+    assert not bench.node.refused("spBv1.0/plant/NBIRTH/press-1", "quota", until="later")
+    assert kinds(bench.see(bench.node.news(ALL)))[0] == ("NBIRTH", "")
+
+
+@pytest.mark.parametrize("topic", ["spBv1.0/plant/DDATA/press-1/press", "spBv1.0/plant/NDATA/press-1", "x"])
+def test_refused_data_change_nothing(topic):
+    bench = Bench()
+    bench.connect()
+    assert bench.node.refused(topic, "quota", until="reconnect")
+    assert bench.see(bench.node.news(ALL)) == []
+    assert bench.events == []
+
+
+def test_no_data_go_before_births_that_were_asked_for():
+    """Also before anything has woken the publisher (3.0.0, 5.17)."""
+    bench = Bench()
+    bench.connect()
+    bench.node.heard("spBv1.0/plant/NCMD/press-1", rebirth())
+    seen = bench.send(bench.window([0]))
+    assert kinds(seen) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line"), ("DDATA", "press")]
+    assert bench.see(bench.node.news(ALL)) == [], "once"
+
+
+def test_births_are_in_the_order_of_time():
+    bench = Bench()
+    bench.window([0, 1, 2], start=T0 + 5 * SECOND)
+    bench.window([1], start=T0)
+    times = [metric["timestamp"] for metric in bench.connect()[1][2].values()]
+    assert times == sorted(times)
+    assert len(set(times)) == 2

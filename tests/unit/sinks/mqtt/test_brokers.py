@@ -62,3 +62,27 @@ def test_a_return_that_does_not_come_off_waits_longer_each_time() -> None:
     brokers.connected(1, now + 4000)
     brokers.probed(0, True, now + 4000)
     assert brokers.probed(0, True, now + 4300), "a return that came off begins anew"
+
+
+def test_who_moves_on_comes_to_the_next_and_is_not_called_back() -> None:
+    """Also from a connection that had lasted; when it is lost, everything is as usual."""
+    brokers = Brokers(3, 300)
+    brokers.connected(1, 0)
+    brokers.move_on()
+    brokers.lost(1000)
+    assert brokers.order == [2, 0, 1]
+    brokers.connected(2, 1001)
+    assert list(brokers.better) == []
+    brokers.lost(2000)
+    assert brokers.order == [0, 1, 2]
+    brokers.connected(1, 2001)
+    assert list(brokers.better) == [0]
+
+
+def test_moving_on_goes_round() -> None:
+    brokers = Brokers(2, 300)
+    for number in (0, 1, 0, 1):
+        assert brokers.order[0] == number
+        brokers.connected(number, 0)
+        brokers.move_on()
+        brokers.lost(3)

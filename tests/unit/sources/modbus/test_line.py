@@ -1,11 +1,13 @@
 """What becomes of a connection that the peer closes, and of a second address; no sockets, no sleeps."""
 
+import asyncio
+
 import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.line import Line
-from gateway.sources.modbus.link import NoReply
+from gateway.sources.modbus.link import HungUp, NoReply, Refusal
 from tests.support.modbus_fake import FakeClock, FakeLink, FakeUnit
 
 
@@ -85,8 +87,26 @@ async def test_a_request_whose_connection_is_lost_is_asked_once_more_where_it_ha
     link.read = close_once  # type: ignore[method-assign, assignment]
     assert await bench.read() == b"\0\7"
     assert bench.counters.connects == 2
+
+
+async def test_a_request_at_which_the_connection_is_closed_twice_is_refused_and_others_are_served() -> None:
+    bench = Bench()
+    await bench.line.open(3.0)
+    await bench.read()
+    link, read = bench.links[0], bench.links[0].read
     link.read = closed_under_way  # type: ignore[method-assign, assignment]
-    with pytest.raises(NotConnected, match="lost"):
+    with pytest.raises(Refusal, match="closed instead"):
+        await bench.read()
+    link.read = read  # type: ignore[method-assign]
+    link.connected = False
+    assert await bench.read() == b"\0\7"
+
+
+async def test_a_connection_that_ends_at_its_first_request_is_lost() -> None:
+    bench = Bench()
+    await bench.line.open(3.0)
+    bench.links[0].read = closed_under_way  # type: ignore[method-assign, assignment]
+    with pytest.raises(HungUp, match="lost"):
         await bench.read()
 
 
@@ -100,6 +120,35 @@ async def test_a_backup_is_used_while_the_first_address_cannot_be_reached() -> N
     bench.links[0].refuse = False
     await bench.line.open(3.0)
     assert bench.line.turn == 0
+
+
+async def test_the_first_address_takes_over_again_once_it_answers_and_nothing_under_way_is_lost() -> None:
+    bench = Bench(2)
+    first, backup = bench.links
+    first.refuse = True
+    await bench.line.open(3.0)
+    await bench.read()
+    assert not await bench.line.try_first()
+    first.refuse, first.units[1].silent = False, True
+    assert not await bench.line.try_first()
+    assert (bench.line.turn, first.connected, backup.connected) == (1, False, True)
+    first.units[1].silent = False
+    ask = backup.read
+    started, closed = asyncio.Event(), asyncio.Event()
+
+    async def interrupted(*request: object) -> bytes:
+        started.set()
+        await closed.wait()
+        raise NotConnected("closed")
+
+    backup.read = interrupted  # type: ignore[method-assign, assignment]
+    under_way = asyncio.create_task(bench.read())
+    await started.wait()
+    assert await bench.line.try_first()
+    closed.set()
+    assert await under_way == b"\0\7"
+    assert (bench.line.turn, first.connected, backup.connected) == (0, True, False)
+    backup.read = ask  # type: ignore[method-assign]
 
 
 async def test_a_first_address_that_accepts_and_says_nothing_is_passed_over() -> None:

@@ -36,6 +36,19 @@ class Bench:
         self.clock.end_s = inf
         return news
 
+    async def heal(self, for_s: float, pause_s: float = 5.0) -> list[News]:
+        """Everything read within that time, the connection opened again after a pause whenever it is lost."""
+        news: list[News] = []
+        end_s = self.clock.time_s + for_s
+        while self.clock.time_s < end_s:
+            with suppress(NotConnected):
+                await self.source.open()
+                news += await self.run(end_s - self.clock.time_s)
+            self.clock.end_s = inf
+            await self.source.close()
+            await self.clock.sleep(pause_s)
+        return news
+
     async def start(self, for_s: float) -> list[News]:
         await self.source.open()
         return await self.run(for_s)
@@ -93,11 +106,22 @@ async def test_one_bad_address_costs_one_tag() -> None:
     bench = Bench(entry(holding(*range(40))), u1=FakeUnit(refused={23: 2}))
     news = await bench.start(10.0)
     found = qualities(news)
-    assert found.pop(23) == {Quality.BAD_ADDRESS: 10}
+    assert found.pop(23) == {Quality.BAD_ADDRESS: 1}  # no sample stands for a request that was not sent
     assert all(count == {Quality.GOOD: 10} for count in found.values())
     assert len(found) == 39
     reason = "1 of 40 tags cannot be read: t23 (illegal data address)"
     assert states(news) == [DeviceState(0, "ok"), DeviceState(0, "degraded", reason)]
+
+
+async def test_a_refused_tag_is_told_to_be_bad_again_when_its_unit_was_away() -> None:
+    """What was known of it was overwritten by the unit's being down."""
+    unit = FakeUnit(refused={3: 2})
+    bench = Bench(entry(holding(*range(5))), entry(holding(0), number=1, first_tag=5, unit=2), u1=unit, u2=FakeUnit())
+    await bench.start(5.0)
+    unit.silent = True
+    await bench.run(10.0)
+    unit.silent = False
+    assert qualities(await bench.run(10.0))[3] == {Quality.BAD_ADDRESS: 1}  # tried again after half a minute at the earliest
 
 
 async def test_the_split_is_kept_and_the_culprit_is_left_alone_for_a_minute() -> None:
@@ -171,7 +195,7 @@ async def test_an_illegal_function_is_not_searched_for_a_culprit() -> None:
     bench = Bench(entry(holding(*range(100))), u1=FakeUnit(code=1))
     news = await bench.start(5.0)
     assert len(bench.link.requests) == 1
-    assert all(count == {Quality.BAD_ADDRESS: 5} for count in qualities(news).values())
+    assert all(count == {Quality.BAD_ADDRESS: 1} for count in qualities(news).values())
     (state,) = states(news)
     assert state.reason.startswith("100 of 100 tags cannot be read: t0 (illegal function), t1 ")
     assert state.reason.endswith(" and 95 more")
@@ -417,6 +441,46 @@ async def test_a_refused_connection_and_a_closed_source_say_so() -> None:
     bench.link.refuse = True
     with pytest.raises(NotConnected, match="refused"):
         await bench.source.open()
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+async def test_a_device_that_closes_instead_of_refusing_costs_one_tag(in_flight: int) -> None:
+    """Every tag in one request, so that no connection ever served until the request was taken apart."""
+    bench = Bench(entry(holding(*range(40)), max_in_flight=in_flight), u1=FakeUnit(closes={23}))
+    await bench.heal(120.0)
+    bench.link.requests.clear()
+    news = await bench.heal(40.0)
+    found = qualities(news)
+    assert set(found.pop(23)) == {Quality.BAD_COMM_FAILURE}
+    assert len(found) == 39
+    assert all(set(count) == {Quality.GOOD} and count[Quality.GOOD] >= 38 for count in found.values())
+    assert len([start for _, _, start, count in bench.link.requests if start <= 23 < start + count]) <= 4
+    assert states(news)[-1].state == "degraded"
+    assert "t23 (" in states(news)[-1].reason
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+async def test_a_request_that_ends_connections_which_serve_others_costs_no_one_else_a_turn(in_flight: int) -> None:
+    tags = holding(*range(10)) + holding(500) + holding(*range(1000, 1010))
+    bench = Bench(entry(tags, max_in_flight=in_flight), u1=FakeUnit(closes={500}))
+    await bench.heal(5.0, 1.0)  # with more than one in flight the first connection is lost for all
+    found = qualities(await bench.start(20.0))
+    assert set(found.pop(10)) == {Quality.BAD_COMM_FAILURE}
+    assert all(count == {Quality.GOOD: 20} for count in found.values())
+    assert bench.source.stats()[0]["connection_connects"] < 20
+
+
+async def test_a_device_that_closed_every_connection_for_an_hour_is_read_in_few_requests_again() -> None:
+    unit = FakeUnit(closes={0})
+    bench = Bench(entry(holding(0) + holding(*range(2, 40))), u1=unit)
+    unit.closes = set(range(40))
+    await bench.heal(3600.0, 60.0)
+    unit.closes = set()
+    await bench.heal(2000.0)
+    bench.link.requests.clear()
+    news = await bench.heal(10.0)
+    assert states(news)[-1] == DeviceState(0, "ok")
+    assert len(bench.link.requests) <= 12
 
 
 async def test_bad_samples_carry_no_value() -> None:

@@ -82,7 +82,7 @@ async def test_wrong_replies_that_last_cost_the_tags_that_they_are_about() -> No
     news = await bench.start(20.0)
     assert states(news)[-1] == DeviceState(0, "degraded", "1 of 20 tags cannot be read: t7 (4 bytes of values, expected 6)")
     found = qualities(await bench.run(5.0))
-    assert found.pop(7) == {Quality.BAD_COMM_FAILURE: 5}
+    assert 7 not in found
     assert all(count == {Quality.GOOD: 5} for count in found.values())
     wrong.places = set()
     assert states(await bench.run(61.0)) == [DeviceState(0, "ok")]

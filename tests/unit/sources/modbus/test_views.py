@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from gateway.sources.modbus.views import ORDERS, strings, views
+from gateway.sources.modbus.views import ORDERS, hardly_meant, strings, views
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -33,6 +33,19 @@ def test_only_what_the_words_suffice_for_and_nothing_where_there_is_no_number() 
     assert shown["float32"]["ABCD"] == ""
     assert shown["bcd32"]["ABCD"] == ""
     assert shown["uint32"]["ABCD"] == str(0x7FC00001)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "expected"),
+    [
+        ("float32", "1e-41", True), ("float32", "3.2e+38", True), ("float32", "0.0", False), ("float32", "-0.0", False),
+        ("float32", "-23.45", False), ("float64", "1e-09", False), ("float64", "inf", True), ("float32", "", False),
+        ("uint64", "18446744073709551615", False), ("int64", "-70000", False), ("uint32", "4294967295", False),
+        ("bcd64", "9999999999999999", False),
+    ],
+)  # fmt: skip
+def test_what_no_device_measures_is_told_from_what_it_may(kind: str, text: str, expected: bool) -> None:
+    assert hardly_meant(kind, text) is expected
 
 
 def test_strings_in_both_placements() -> None:

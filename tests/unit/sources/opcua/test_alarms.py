@@ -46,6 +46,13 @@ def test_an_event_keeps_its_time_source_severity_and_further_fields():
     }  # fmt: skip
 
 
+def test_the_name_of_the_type_is_told_where_it_is_known():
+    made = alarms()
+    told = [made.take(given, NOW_NS, True, {"i=9341": "LimitAlarmType", "i=5": ""}) for given in (condition(True), event())]
+    assert [one.detail.get("type_name") for (one,) in told] == ["LimitAlarmType", None]
+    assert [one.detail["event_type"] for (one,) in told] == ["i=9341", "i=2041"]
+
+
 def test_a_condition_becomes_active_and_cleared():
     made = alarms()
     (on,) = made.take(condition(True, time="2023-11-14T22:13:19+00:00"), NOW_NS)

@@ -61,5 +61,5 @@ def test_the_plan_shows_groups_and_parts():
         "  t2 <- /Objects/2:A[3]",
     ]
     polled = entry(nodes=tags, mode="poll")
-    assert KIND.plan([polled])[1:3] == ["  poll: 1 nodes every 1s", "  poll: 1 nodes every 5s"]
+    assert KIND.plan([polled])[1:3] == ["  poll: 1 node every 1s", "  poll: 1 node every 5s"]
     assert [KIND.interval_ns(polled.config, tag) for tag in polled.tags] == [10**9, 10**9, 5 * 10**9]

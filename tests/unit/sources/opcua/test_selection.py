@@ -7,6 +7,7 @@ from gateway.sources.opcua.selection import (
     NO_FIELD,
     NO_RANGE,
     NO_VALUE,
+    cut,
     element_text,
     field_text,
     index_range,
@@ -113,3 +114,16 @@ def test_answers_to_index_ranges(value, index, expected):
 @pytest.mark.parametrize(("value", "index"), [([1, 2], "1"), ([1, 2, 3], "1:2"), ([[1, 2]], "0,0"), ("abc", "0:1")])
 def test_a_server_that_ignores_index_ranges_is_not_believed(value, index):
     assert ranged(value, index) == (None, NO_RANGE)
+
+
+def test_a_part_is_cut_out_of_a_whole_array():
+    grid = [[1, 2, 3], [4, 5, 6]]
+    assert cut([1, 2, 3], "1:2") == ([2, 3], 0)
+    assert cut([1, 2, 3], "1:9") == ([2, 3], 0)
+    assert cut([1, 2, 3], "2") == (3, 0)
+    assert cut(grid, "1,0:1") == ([[4, 5]], 0)
+    assert cut(grid, "1,2") == (6, 0)
+    assert cut([1, 2, 3], "3") == (None, NO_ELEMENT)
+    assert cut(grid, "0:1,7") == (None, NO_ELEMENT)
+    for nothing in ("text", 5, None, [1, [2]]):
+        assert cut(nothing, "0:1,0")[1] in (NO_RANGE, NO_ELEMENT)

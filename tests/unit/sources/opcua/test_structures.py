@@ -8,17 +8,9 @@ from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.sources.opcua.datatypes import Enumeration, Field, Structure, definition_of, standard
 from gateway.sources.opcua.responses import plain
-from gateway.sources.opcua.structures import (
-    Enumeration,
-    Field,
-    Structure,
-    Types,
-    definition_of,
-    reshaped,
-    shortest,
-    standard,
-)
+from gateway.sources.opcua.structures import Types, reshaped, shortest
 from gateway.sources.opcua.wire import WireError
 
 POINT, POINT_BINARY, MODE = ua.NodeId(1, 2), ua.NodeId(101, 2), ua.NodeId(3, 2)
@@ -149,3 +141,40 @@ def test_floats_have_the_digits_they_need():
         0.1,
         float("inf"),
     ]
+
+
+def point(x: int) -> bytes:
+    return struct.pack("<BBHBii", 1, 2, 101, 1, 4, x)
+
+
+def test_structures_in_variants_and_data_values_are_decoded_wherever_they_stand():
+    known = types(Structure("P", "plain", (Field("x", INT32),)))
+    many = bytes([22 | 0xC0]) + struct.pack("<i", 2) + point(1) + point(2) + struct.pack("<iii", 2, 2, 1)
+    value = bytes([23, 0x3F, 22]) + point(3) + bytes(4 + 8 + 2 + 8 + 2)
+    list_of_variants = bytes([24 | 0x80]) + struct.pack("<i", 3) + bytes([22]) + point(4) + many + value
+    assert read(known, list_of_variants) == [{"x": 4}, [[{"x": 1}], [{"x": 2}]], {"x": 3}]
+    assert read(known, bytes([23, 0])) is None
+    assert read(known, bytes([24 | 0x80]) + struct.pack("<i", -1)) is None
+
+
+def test_a_variant_field_of_a_structure_may_hold_another_structure():
+    known = types(Structure("P", "plain", (Field("x", INT32),)))
+    known.known |= {ua.NodeId(24): 24, ua.NodeId(7, 2): Structure("H", "plain", (Field("any", ua.NodeId(24)),))}
+    known.encodings[ua.NodeId(107, 2)] = ua.NodeId(7, 2)
+    assert read(known, wrapped(bytes([22]) + point(5), 107)) == {"any": {"x": 5}}
+    assert read(known, wrapped(bytes([13]) + struct.pack("<q", 1), 107)) == {"any": "1601-01-01T00:00:00.0000001+00:00"}
+
+
+def test_variants_within_variants_end():
+    with pytest.raises(WireError, match="nested too deeply"):
+        read(types(Structure("P", "plain", ())), (bytes([24 | 0x80]) + struct.pack("<i", 1)) * 40)
+
+
+def test_empty_structures_cost_no_more_than_bytes():
+    known = types(Structure("P", "plain", (Field("inner", ua.NodeId(8, 2), rank=1),)))
+    known.known |= {
+        ua.NodeId(8, 2): Structure("L", "plain", (Field("all", ua.NodeId(9, 2), rank=1),)),
+        ua.NodeId(9, 2): Structure("E", "plain", ()),
+    }
+    body = struct.pack("<i", 10_000) + struct.pack("<i", 30_000) * 10_000
+    assert read(known, wrapped(body))["type"] == "ns=2;i=101"

@@ -1,0 +1,143 @@
+"""Commands that look at devices: read, scan, discover, browse."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli import cert
+from gateway.cli.commands.options import DEFAULT_CONFIG, ConfigDir, printed
+
+Security = Annotated[str, typer.Option(help="OPC UA, as in a device file: auto, none, or a policy's name.")]
+SecurityMode = Annotated[str, typer.Option(metavar="MODE", help="OPC UA: SignAndEncrypt or Sign.")]
+CheckHost = Annotated[
+    bool, typer.Option("--check-host/--no-check-host", help="OPC UA: the server's certificate must name the URL's host.")
+]
+OpcUaUser = Annotated[
+    str, typer.Option("--username", show_default=False, help="OPC UA; the password comes from GATEWAY_OPCUA_PASSWORD.")
+]
+
+
+def read(
+    what: Annotated[
+        str, typer.Argument(metavar="DEVICE|URL", help="A configured device, or tcp://host:502, opc.tcp://host:4840.")
+    ],
+    tags: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TAG...", help="Tags; NodeIds or browse paths with an opc.tcp URL.", show_default="all"),
+    ] = None,
+    unit: Annotated[int, typer.Option(min=0, max=255, help="Unit id, with a URL.")] = 1,
+    address: Annotated[str, typer.Option(help="First register or bit, with a URL: holding:100 or 40101.")] = "holding:0",
+    count: Annotated[int, typer.Option(min=1, max=2000, help="How many registers or bits, with a URL.")] = 4,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.01, metavar="SECONDS", show_default="1, 10 for OPC UA, or the device's")
+    ] = None,
+    security: Security = "auto",
+    security_mode: SecurityMode = "SignAndEncrypt",
+    username: OpcUaUser = "",
+    check_host: CheckHost = True,
+    pki: cert.Folder = None,
+    config: ConfigDir = DEFAULT_CONFIG,
+) -> None:
+    """Read once and show what comes: raw words and every sensible decoding side by side, or tags as they are configured.
+
+    Exit codes: 0, 1 when something could not be read, 2 when the question or the configuration cannot be used.
+    """
+    from gateway.cli.read import read_address, read_tags
+
+    if what.startswith("opc.tcp:"):  # each of these ends the command
+        from gateway.cli.opcua import device, nodes, read_opcua
+
+        server = device(
+            what, **_login(security, security_mode, username, check_host, pki), timeout=timeout and f"{timeout:.3f}s"
+        )
+        if not tags:
+            raise typer.BadParameter('expected NodeIds or browse paths, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
+        printed(lambda: read_opcua(server, nodes(tags)))
+    if "://" in what:
+        printed(lambda: read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
+    if not config.is_dir() and (":" in what or "." in what):
+        raise typer.BadParameter(f"{what} is no configured device; an address is tcp://{what}", param_hint="DEVICE|URL")
+    printed(lambda: read_tags(config, what, tags or [], timeout))
+
+
+def scan(
+    url: Annotated[str, typer.Argument(metavar="URL", help="tcp://host:502, rtu:///dev/ttyUSB0?baudrate=19200 ...")],
+    first: Annotated[int, typer.Option(min=1, max=255, help="First unit id.")] = 1,
+    last: Annotated[int, typer.Option(min=1, max=255, help="Last unit id.")] = 247,
+    until: Annotated[int, typer.Option(min=0, max=65535, help="Last address to try in each table.")] = 999,
+    per_second: Annotated[float, typer.Option(min=0.1, max=1000, help="Most requests a second.")] = 10.0,
+    timeout: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="Wait for each reply.")] = 0.5,
+) -> None:
+    """Find the Modbus units that answer and the addresses that can be read, slowly and only by reading.
+
+    Some devices act when registers are read: ask whoever runs the plant. Ctrl-C ends it with what was found so far.
+    Exit codes: 0 when a unit answered, 1 when none did, 2 when the URL is wrong.
+    """
+    from gateway.cli.scan import scan as run_scan
+
+    printed(lambda: run_scan(url, (first, last), until, per_second, timeout))
+
+
+def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")]) -> None:
+    """List an OPC UA server's endpoints: policies, modes, logins, certificates. Exit code 1 when it does not answer."""
+    from gateway.cli.opcua import discover as run_discover
+
+    printed(lambda: run_discover(url))
+
+
+def browse(
+    what: Annotated[
+        str, typer.Argument(metavar="URL|DEVICE", help="opc.tcp://host:4840, or a configured device with browse:.")
+    ],
+    root: Annotated[
+        str, typer.Option(metavar="NODE", help="Where to begin: a NodeId, or a browse path such as /Objects/2:Line.")
+    ] = "i=85",
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only variables of these names: Motor*.Speed.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="None of these.")] = None,
+    depth: Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Levels below the root.")] = 32,
+    of_type: Annotated[str, typer.Option("--type", metavar="NODE", help="Only in objects of this type.")] = "",
+    csv: Annotated[bool, typer.Option("--csv", help="A tag file of all numeric variables, for config/tags/.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="With --csv also texts, dates, arrays and structures.")] = False,
+    most: Annotated[int, typer.Option(min=1, metavar="N", help="Nodes at most.")] = 10_000,
+    security: Security = "auto",
+    security_mode: SecurityMode = "SignAndEncrypt",
+    username: OpcUaUser = "",
+    check_host: CheckHost = True,
+    pki: cert.Folder = None,
+    config: ConfigDir = DEFAULT_CONFIG,
+) -> None:
+    """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file; what this leaves out is
+    counted and named beside it.
+
+    Of a configured device: find its tags anew now, as each start of the gateway does, and say what has changed.
+
+    Exit codes: 0 when all of it was shown, 1 when the server cannot be reached or has more than --most nodes, 2 when an
+    option is wrong.
+    """
+    from gateway.cli.opcua import browse as run_browse
+    from gateway.cli.opcua import device, entry, find
+
+    if "://" not in what:
+        printed(lambda: find(config, what))
+    values = "all" if everything else "numbers"
+    wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type, values=values)
+    server = device(what, **_login(security, security_mode, username, check_host, pki))
+    printed(lambda: run_browse(server, wanted, most, as_csv=csv))
+
+
+def _login(security: str, mode: str, username: str, check_host: bool, pki: Path | None) -> dict[str, str | bool | None]:
+    password = os.environ.get("GATEWAY_OPCUA_PASSWORD") if username else None
+    if username and password is None:
+        raise typer.BadParameter("there is no password: set GATEWAY_OPCUA_PASSWORD", param_hint="--username")
+    keys = {
+        "security": security,
+        "security_mode": mode,
+        "username": username,
+        "password": password,
+        "pki": str(cert.place_of(pki)),
+    }
+    return keys | {"check_host": None if check_host else False}

@@ -1,0 +1,41 @@
+"""What `--help` shows of each command at its end."""
+
+from typing import Final
+
+EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
+    "demo": ("gateway demo --seconds 90",),
+    "check": ("gateway check --config myplant",),
+    "run": ("gateway run --config myplant",),
+    "schema": ("gateway schema > gateway.schema.json",),
+    "plan": ("gateway plan --config myplant",),
+    "read": (
+        "gateway read tcp://192.168.0.10 --unit 1 --address holding:100 --count 4",
+        "gateway read press oil_temperature running --config myplant",
+        'gateway read opc.tcp://192.168.0.11 "ns=2;s=Line.Speed" --security none',
+    ),
+    "scan": ("gateway scan tcp://192.168.0.10 --last 20 --until 199",),
+    "discover": ("gateway discover opc.tcp://192.168.0.11",),
+    "browse": (
+        'gateway browse opc.tcp://192.168.0.11 --include "Motor*.Speed"',
+        "gateway browse opc.tcp://192.168.0.11 --csv > myplant/tags/line.csv",
+    ),
+    "cert list": ("gateway cert list",),
+    "cert trust": ("gateway cert trust 3f9a12bc", "gateway cert trust server.der"),
+    "cert show": ("gateway cert show",),
+    "cert new": ("gateway cert new",),
+    "tail": (
+        "gateway tail --config myplant",
+        "gateway tail --broker mqtts://broker.example --username reader --seconds 60",
+        'gateway tail --template "acme/berlin/{line}/{device}/{tag}"',
+    ),
+    "outbox stats": ("gateway outbox stats myplant",),
+    "outbox peek": ("gateway outbox peek myplant --count 3",),
+    "outbox verify": ("gateway outbox verify /var/lib/gateway/outbox.db",),
+    "outbox export": ("gateway outbox export myplant /media/stick/waiting.jsonl",),
+}
+
+
+def epilog(command: str) -> str:
+    """The examples as typer prints them: a paragraph each."""
+    first, *others = (line.replace("[", r"\[") for line in EXAMPLES[command])
+    return "\n\n".join([f"[dim]For example:[/dim] [bold]{first}[/bold]", *(f"[bold]{line}[/bold]" for line in others)])

@@ -1,0 +1,86 @@
+"""Commands around a configuration: run, check, plan, schema, demo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.commands.options import DEFAULT_CONFIG, ConfigDir, printed
+from gateway.cli.logs import LogFormat, LogLevel
+
+
+def run(
+    config: ConfigDir = DEFAULT_CONFIG,
+    log_level: Annotated[LogLevel, typer.Option(help="Least important message to log.")] = LogLevel.info,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="auto: colours on a terminal, key=value elsewhere.")
+    ] = LogFormat.auto,
+) -> None:
+    """Run the gateway until SIGTERM or Ctrl-C.
+
+    Exit codes: 0 after an orderly stop, 2 when the configuration cannot be used, 1 for anything unexpected.
+    """
+    from gateway.cli.run import run_gateway
+
+    raise typer.Exit(run_gateway(config, log_level, log_format))
+
+
+def check(config: ConfigDir = DEFAULT_CONFIG) -> None:
+    """Check a configuration without touching a device; print what would be read and published.
+
+    Exit codes: 0 when it can be used, 2 when not; then every problem is listed with file, line and key.
+    """
+    from gateway.cli.check import check_config
+
+    printed(lambda: check_config(config))
+
+
+def plan(
+    config: ConfigDir = DEFAULT_CONFIG,
+    answer_ms: Annotated[
+        float, typer.Option(min=0, metavar="MS", help="How long a device takes to begin its reply, for the estimate.")
+    ] = 10.0,
+) -> None:
+    """Print the Modbus requests of a configuration: their spans, fill and rate, and how busy each connection will be.
+
+    Exit codes: 0, or 2 when the configuration cannot be used.
+    """
+    from gateway.cli.plan import print_plan
+
+    printed(lambda: print_plan(config, answer_ms / 1e3))
+
+
+def demo(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="DIR",
+            show_default="the shipped example",
+            help="Folder with gateway.yaml, devices/ and tags/. Its devices are simulated.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, metavar="N", show_default=False, help="End after N seconds and judge the run.")
+    ] = None,
+) -> None:
+    """Run everything on this machine, nothing else needed: broker, simulated devices, gateway, subscriber.
+
+    Exit codes: 0 when it ended well, 1 when not, and it says why; 2 when the configuration cannot be used. With --seconds
+    a good end means: windows of every device, an alarm or anomaly (from 60 s on), and no sequence number missing.
+    """
+    from gateway.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(config, seconds))
+
+
+def schema(
+    messages: Annotated[
+        bool, typer.Option("--messages", help="Of the MQTT payloads instead, for those who read them.")
+    ] = False,
+) -> None:
+    """Print the JSON Schema of the configuration, for editors that complete and check while you type."""
+    from gateway.cli.schema import print_schema
+
+    printed(lambda: print_schema(messages))

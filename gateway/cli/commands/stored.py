@@ -1,0 +1,62 @@
+"""`gateway outbox`: commands that look into an outbox."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli.commands.options import printed
+
+app = typer.Typer(help="Look into an outbox, whether its gateway runs or not. Nothing is changed.", no_args_is_help=True)
+OutboxKey = Annotated[
+    str, typer.Option(metavar="KEY", envvar="GATEWAY__OUTBOX__KEY_FILE", show_default=False, help="As outbox.key_file.")
+]
+OutboxFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The database, or the configuration folder that names it (and its key).")
+]
+
+
+@app.command()
+def stats(
+    file: OutboxFile, json: Annotated[bool, typer.Option("--json", help="For machines.")] = False, key_file: OutboxKey = ""
+) -> None:
+    """Print what waits, by lane, how old it is, and the losses not yet announced. Exit code 2 when it cannot be read."""
+    from gateway.cli import outbox
+
+    printed(lambda: outbox.stats(file, key_file, json))
+
+
+@app.command()
+def export(
+    file: OutboxFile,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file of JSON lines; - is standard output.")],
+    key_file: OutboxKey = "",
+) -> None:
+    """Write all that waits as JSON lines. Exit codes: 0, 1 when some rows are unreadable, 2 when the file or target is."""
+    from gateway.cli import outbox
+
+    printed(lambda: outbox.export(file, target, key_file))
+
+
+@app.command()
+def verify(file: OutboxFile, key_file: OutboxKey = "") -> None:
+    """Check every row, and of each boot and topic that nothing is both there and declared lost; say where holes are.
+
+    Exit codes: 0 when whole, 1 when not, 2 when the file cannot be read.
+    """
+    from gateway.cli import outbox
+
+    printed(lambda: outbox.verify(file, key_file))
+
+
+@app.command()
+def peek(
+    file: OutboxFile,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, metavar="N", help="So many of each topic.")] = 1,
+    whole: Annotated[bool, typer.Option("--whole", help="Do not cut long payloads.")] = False,
+    key_file: OutboxKey = "",
+) -> None:
+    """Show the newest messages of each topic. Exit code 2 when the file cannot be read."""
+    from gateway.cli import outbox
+
+    printed(lambda: outbox.peek(file, count, whole, key_file))

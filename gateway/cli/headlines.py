@@ -1,0 +1,26 @@
+"""What a configuration knows that messages do not say: units, and which tags somebody watches most."""
+
+import math
+from typing import Final
+
+from gateway.settings import Settings
+
+_MOST: Final = 6
+
+
+def units(settings: Settings) -> dict[str, str]:
+    """By `device/tag`."""
+    return {settings.table.label(tag.id): tag.unit for tag in settings.table.tags}
+
+
+def headlines(settings: Settings) -> dict[str, list[str]]:
+    """Of each device the tags to show first: those with a detector, then those with limits and a unit."""
+
+    def interest(tag: int) -> tuple[bool, bool, bool]:
+        policy = settings.policies[tag]
+        limits = any(limit is not None for limit in (policy.hihi, policy.hi, policy.lo, policy.lolo))
+        return not math.isfinite(policy.anomaly), not settings.table.tags[tag].unit, not limits
+
+    table = settings.table
+    ranked = {name: sorted(range(*table.range_of(number)), key=interest) for number, name in enumerate(table.devices)}
+    return {name: [table.tags[tag].name for tag in tags[:_MOST]] for name, tags in ranked.items()}

@@ -1,0 +1,90 @@
+"""Variables GATEWAY__... that override the files: which key each sets, and those that set none."""
+
+import difflib
+import os
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from pydantic_settings import SettingsError
+
+from gateway.core.errors import Problem
+from gateway.settings.documents import Document, KeyPath
+from gateway.settings.model import ENV_PREFIX, Root
+
+_DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in capitals"
+
+
+class Environment:
+    """The variables of ours at one moment, by name in capitals."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        given = os.environ if environ is None else environ
+        self.values = {name.upper(): text for name, text in given.items() if name.upper().startswith(ENV_PREFIX)}
+
+    def variable(self, document: Document, path: KeyPath, prefix: str = ENV_PREFIX) -> str | None:
+        """The variable that set this key, something around it, or (if the file does not) something in it."""
+        for end in range(len(path), 0, -1):
+            name = prefix + "__".join(str(part) for part in path[:end]).upper()
+            if name in self.values:
+                return name
+        inner = prefix + "".join(f"{part}__" for part in path).upper()
+        below = [name for name in sorted(self.values) if name.startswith(inner)]
+        return below[0] if path and below and path not in document.lines else None
+
+    def override(self, document: Document, device: str, value: dict[str, Any]) -> None:
+        """GATEWAY__DEVICES__NAME__KEY sets a plain key of devices/name.yaml, or of the device of this name in a list."""
+        prefix = device_prefix(device)
+        for name, text in self.values.items():
+            if name.startswith(prefix) and name != prefix:
+                target = value
+                *parents, last = name.removeprefix(prefix).lower().split("__")
+                if "tags" in (last, *parents):
+                    document.problems.append(Problem("environment", 0, name, "tags cannot be set here", "a plain key"))
+                    continue
+                for key in parents:
+                    inner = target.setdefault(key, {})
+                    if not isinstance(inner, dict):
+                        document.problems.append(Problem("environment", 0, name, f"{key} is not a mapping", "a plain key"))
+                        break
+                    target = inner
+                else:
+                    target[last] = text
+
+    def unreadable(self, error: SettingsError) -> Problem:
+        """pydantic-settings could not parse the text of a variable; it names only the field."""
+        field = str(error).partition('field "')[2].partition('"')[0]
+        names = [name for name in sorted(self.values) if name == f"{ENV_PREFIX}{field}".upper()]
+        expected = "a JSON object, or one variable for each key"
+        return Problem("environment", 0, (names or [""])[0], "is not valid JSON", expected)
+
+    def unknown_settings(self) -> Iterator[Problem]:
+        """Variables that name no part of the configuration."""
+        known = {name.upper() for name in Root.model_fields} | {"DEVICES"}
+        for name in sorted(self.values):
+            head, *rest = name.removeprefix(ENV_PREFIX).split("__")
+            if head not in known:
+                close = difflib.get_close_matches(head, known, 1)
+                hint = f"{ENV_PREFIX}{close[0]}..." if close else "a key of gateway.yaml or DEVICES"
+                yield Problem("environment", 0, name, "is not a known setting", hint)
+            elif head == "DEVICES" and not rest:
+                yield Problem("environment", 0, name, "names no device", _DEVICE_VARIABLE)
+
+    def unknown_devices(self, devices: Collection[str]) -> Iterator[Problem]:
+        """Variables for devices that are not there. devices: the names of all."""
+        stems = {_variable_part(name) for name in devices}
+        for name in sorted(self.values):
+            rest = name.removeprefix(f"{ENV_PREFIX}DEVICES__")
+            if rest != name and not any(len(rest) > len(stem) + 2 and rest.startswith(f"{stem}__") for stem in stems):
+                problem = "names no key of the device" if rest.rstrip("_") in stems else "names no device file"
+                expected = f"{_DEVICE_VARIABLE}: {', '.join(sorted(stems)) or 'there is no device file'}"
+                yield Problem("environment", 0, name, problem, expected)
+
+
+def device_prefix(name: str) -> str:
+    """How the variables for a device begin."""
+    return f"{ENV_PREFIX}DEVICES__{_variable_part(name)}__"
+
+
+def _variable_part(name: str) -> str:
+    """A device's name as it stands in a variable."""
+    return "".join(c if c.isalnum() else "_" for c in name).upper()

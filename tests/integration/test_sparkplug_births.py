@@ -1,0 +1,82 @@
+"""A Sparkplug node with a device for whose birth a real broker hangs up: MQTT 3.1.1 cannot say how much it takes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from gateway.core.messages import DeviceState, Event
+from gateway.core.tags import Tag, TagTable
+from gateway.encoding.config import LayoutConfig
+from gateway.encoding.sparkplug.node import SparkplugNode
+from gateway.encoding.topics import Topics
+from gateway.runtime.publisher import Publisher
+from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.sinks.mqtt.config import MqttConfig
+from tests.integration.test_mqtt_poison import FASTER, FastClock, Outbox
+from tests.support.gateway import Subscriber
+from tests.support.mosquitto import Mosquitto
+from tests.support.network import until
+from tests.unit.runtime.test_conversation import Status
+
+WIDE = 200
+TABLE = TagTable(
+    ("narrow", "wide", "also"),
+    (Tag(0, 0, "a"), *(Tag(n, 1, f"tag{n}") for n in range(1, WIDE)), Tag(WIDE, 2, "b")),
+)
+
+
+@pytest.fixture
+async def broker(mosquitto: str, tmp_path: Path) -> AsyncIterator[Mosquitto]:
+    broker = Mosquitto(mosquitto, tmp_path)
+    await broker.start("max_packet_size 4000")
+    yield broker
+    broker.stop()
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_a_birth_for_which_the_broker_hangs_up_is_left_out(broker: Mosquitto, qos: int) -> None:
+    """Found after some connections; then the other devices are born, and messages flow over a connection that stays."""
+    events: list[Event] = []
+    numbers = count()
+    clock = FastClock()
+    node = SparkplugNode(
+        LayoutConfig.model_validate({"layout": "sparkplug", "sparkplug": {"qos": qos}}),
+        Topics.of("plant", "gw", TABLE.devices),
+        TABLE,
+        {},
+        summaries=False,
+        states=lambda: {number: DeviceState(number, "ok") for number in range(3)},
+        now_ms=lambda: clock.now_ns() // 1_000_000,
+        next_bd_seq=lambda: next(numbers) % 256,
+        report=events.append,
+    )
+
+    def will() -> Will:
+        packet = node.will()
+        return Will(packet.topic, packet.payload, retain=False)
+
+    outbox = Outbox()
+    client = MqttClient(MqttConfig(url=broker.url, version="3.1.1"), client_id="gw", will=will)
+    publisher = Publisher(
+        client, outbox, clock, in_flight=20, ack_timeout_s=5.0 * FASTER, layout=node, status=Status(),
+        set_live=lambda live: None, delays=lambda: iter([5.0] * 10_000), session=node, subscriber=client,
+    )  # fmt: skip
+    with Subscriber(broker.port) as watch:
+        run = asyncio.create_task(publisher.run())
+        try:
+            await until(lambda: list(node.aside.reasons) == ["wide"], 40, f"found; {node.aside.reasons}")
+            assert "sending it ended the connection" in node.aside.reasons["wide"]
+            assert [event.detail["name"] for event in events] == ["wide"]
+            await until(lambda: len(outbox.acked) > 100, 20, "messages flow")
+            connects = publisher.connects
+            await until(lambda: len(outbox.acked) > 300, 20, "on")
+            assert publisher.connects == connects
+            born = {m.topic.rpartition("/")[2] for m in watch.of("") if "/DBIRTH/" in m.topic}
+            assert born == {"narrow", "also"}
+            assert not outbox.refused
+        finally:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)

@@ -1,0 +1,42 @@
+"""What an answered question proves."""
+
+import asyncio
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import NotConnected
+from gateway.sinks.mqtt.traffic import Outgoing
+from gateway.sinks.mqtt.unproven import Unproven
+
+
+@given(st.lists(st.sampled_from("s?!"), max_size=60))
+def test_proved_is_what_was_sent_before_a_question_that_was_answered(steps: Sequence[str]) -> None:
+    """s: a message, ?: a question, !: an answer. Answers come in the order of the questions; too many are none."""
+
+    async def play() -> None:
+        unproven, sent = Unproven(), []
+        asked_after: list[int] = []
+        answers = proved = 0
+        for step in steps:
+            if step == "s":
+                sent.append(Outgoing("a", b"", False, None, asyncio.get_running_loop().create_future(), qos=0))
+                unproven.sent(sent[-1])
+            elif step == "?":
+                asked_after.append(len(sent))
+                unproven.asked()
+            else:
+                unproven.answered()
+                if answers < len(asked_after):
+                    proved = max(proved, asked_after[answers])
+                    answers += 1
+            assert [message.future.done() for message in sent] == [n < proved for n in range(len(sent))]
+            assert len(unproven) == len(sent) - proved
+            assert unproven.unasked == (len(sent) > (asked_after[-1] if asked_after else 0))
+        unproven.fail(NotConnected("cut"))
+        assert all(message.future.done() for message in sent)
+        assert [message.future.exception() is None for message in sent] == [n < proved for n in range(len(sent))]
+        unproven.answered()
+
+    asyncio.run(play())
