@@ -73,7 +73,7 @@ async def test_browse_says_what_a_tag_file_leaves_out_and_how_to_have_it(node, p
     assert everything.exit_code == 0
     assert "objects that --depth 1 does not look into: " in shallow.stderr
     assert "Line" in shallow.stderr
-    assert "objects were not looked into: --depth N goes deeper" in tree.stderr
+    assert "objects not looked into: --depth N goes deeper" in tree.stderr
 
 
 async def test_browse_shows_a_tree_over_an_encrypted_channel(tmp_path, port):
