@@ -141,7 +141,8 @@ class Gateway:
         if loss.cause == "thinned":
             log.info("messages merged", topic=loss.topic, count=loss.count, seq=span)
         else:
-            log.warning("messages lost", topic=loss.topic, count=loss.count, seq=span, cause=loss.cause, detail=loss.detail)
+            counts = {"count": loss.count, **({"windows": loss.windows} if loss.windows else {})}
+            log.warning("messages lost", topic=loss.topic, **counts, seq=span, cause=loss.cause, detail=loss.detail)
         return self.encoder.loss(loss, self.clock.now_ns())
 
     def event(self, event: Event) -> None:

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import disk as disk_under_test
 from tests.support.network import free_port
 
 NODE = Path(__file__).parent / "node"
+
+settings.register_profile("gateway", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("gateway")
 
 
 @pytest.fixture

@@ -178,7 +178,9 @@ class _Demo:
         _place(out, f"{'broker':<{width}}", f"{scene.broker_url}  (MQTT 5, embedded)")
         _place(out, f"{'gateway':<{width}}", f"its log: {scene.log}")
         out.print("\nFrom another terminal:", end=" ")
-        out.print(f"gateway tail --broker {scene.broker_url}", style="bold")
+        of_tags = any(own.over(settings.root.publish).layout == "tag" for own in settings.publishing)
+        topics = f" --config {settings.folder}" if of_tags and settings.root.publish.layout != "sparkplug" else ""
+        out.print(f"gateway tail --broker {scene.broker_url}{topics}", style="bold", soft_wrap=True)
         out.print("A fault comes every half minute, the first in about 20 s. ", end="")
         out.print("Ctrl-C ends the demo.\n" if self._seconds is None else f"Ends by itself after {self._seconds:g} s.\n")
 

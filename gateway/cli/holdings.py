@@ -12,7 +12,8 @@ class Holding:
     """One topic within one boot. held: messages there; first, last: their span. declared: messages declared lost or merged.
 
     overlaps: spans declared lost as a whole that are there all the same; too_many: declared beyond what is missing in their
-    spans. holes: spans that are neither there nor declared: delivered, in flight, or given to a damaged file.
+    spans. holes: spans that are neither there nor declared: delivered, in flight, or given to a damaged file. merged_before:
+    of the declared, merged into others that were lost afterwards.
     """
 
     boot: str
@@ -24,6 +25,7 @@ class Holding:
     overlaps: tuple[tuple[int, int], ...]
     too_many: int
     holes: tuple[tuple[int, int], ...]
+    merged_before: int = 0
 
     @property
     def sound(self) -> bool:
@@ -67,4 +69,5 @@ def _holding(boot: str, topic: str, held: Spans, losses: list[Loss]) -> Holding:
         overlaps=tuple(overlaps),
         too_many=too_many,
         holes=tuple(known.gaps(min(edges), max(edges))),
+        merged_before=sum(max(0, loss.windows - loss.count) for loss in losses),
     )

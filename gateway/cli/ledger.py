@@ -52,12 +52,14 @@ class Report:
     """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance. losses: messages that
     loss records have told of, by cause. silent: rows of which nothing has come since the subscriber was away and the
     broker kept nothing for it, so that their last number is not known. fleeting: rows that come at QoS 0, of which brokers
-    keep nothing for those who are away."""
+    keep nothing for those who are away. thinned_first: messages of which loss records say that they had been merged into
+    those that were lost, so that they are in the count of `thinned`."""
 
     rows: tuple[Row, ...]
     losses: Mapping[str, int] = field(default_factory=dict)
     silent: int = 0
     fleeting: int = 0
+    thinned_first: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -84,6 +86,7 @@ class Ledger:
         self._last_ms: dict[str, int] = {}
         self._unclean: dict[str, int] = {}
         self._losses: Counter[str] = Counter()
+        self._thinned_first: Counter[str] = Counter()
 
     def take(
         self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False, fleeting: bool = False
@@ -127,7 +130,8 @@ class Ledger:
         tracks = sorted((item for item in self._tracks.items() if item[1].begun), key=lambda item: item[0][0])
         silent = sum(track.settle() for _, track in tracks)
         rows = tuple(self._row(topic, boot, track) for (topic, boot), track in tracks)
-        return Report(rows, dict(self._losses), silent, sum(track.fleeting for _, track in tracks))
+        fleeting = sum(track.fleeting for _, track in tracks)
+        return Report(rows, dict(self._losses), silent, fleeting, dict(self._thinned_first))
 
     def _loss(self, payload: Mapping[str, Any], *, known: bool) -> None:
         topic, boot = payload.get("topic"), payload.get("of_boot", payload.get("boot"))
@@ -137,6 +141,8 @@ class Ledger:
         cause = str(payload.get("cause"))
         if not known and len(self._losses) < _MOST_CAUSES:
             self._losses[cause] += count
+            if (more := _whole(payload, "windows") - count) > 0:
+                self._thinned_first[cause] += more
         track = self._tracks.setdefault((topic, boot), Track())
         if count < last - first + 1:
             track.partly_lost[first, last, cause] = count

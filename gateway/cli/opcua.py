@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.tree import Tree
 
-from gateway.cli.output import Output, listing
+from gateway.cli.output import Output, address_hint, listing
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
@@ -32,7 +32,7 @@ def device(url: str, **keys: object) -> OpcUaDevice:
         return OpcUaDevice.model_validate({"name": "server", "protocol": "opcua", "url": url, **given})
     except ValidationError as error:
         for problem in error.errors():
-            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", err=True)
+            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -92,7 +92,8 @@ def find(folder: Path, name: str) -> int:
         return EXIT_CONFIG
     entries = {entry.config.name: entry for entry in settings.entries if isinstance(entry.config, OpcUaDevice)}
     if name not in entries:
-        typer.echo(f"no OPC UA device {name!r} is configured; there are: {', '.join(entries) or 'none'}", err=True)
+        there = f"no OPC UA device {name!r} is configured; there are: {', '.join(entries) or 'none'}"
+        typer.echo(there + address_hint(name, "opc.tcp"), err=True)
         return EXIT_CONFIG
     config = entries[name].config
     change = _run(ask(config, entries[name].tags, SystemClock()))

@@ -19,6 +19,7 @@ from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.render import clean
 from gateway.cli.spans import Spans
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.core.fields import followed
 from gateway.core.messages import Lane, Message
 from gateway.core.wording import counted
 from gateway.encoding.encoder import Encoder
@@ -49,7 +50,7 @@ class Place:
     def of(cls, path: Path, key_file: str) -> "Place":
         """From the database or the configuration folder that names it. Raises ConfigError."""
         if not path.is_dir():
-            return cls(path, key_file)
+            return cls(followed(path), key_file)
         config = load(path).root.outbox
         return cls(config.path, key_file or config.key_file, config.max_bytes)
 
@@ -182,16 +183,19 @@ def _export_refused(path: Path, target: str, key_file: str) -> int:
 
 
 def verify(path: Path, key_file: str) -> int:
-    """Check every row, the kept totals, and that of no boot and topic a number is both there and declared lost."""
+    """Check every row, the kept counts, and that of no boot and topic a number is both there and declared lost."""
 
     def check(look: Look, _: Place) -> int:
         there: dict[tuple[str, str], Spans] = {}
         losses, rows, broken, twice = look.losses(), 0, 0, 0
+        uncounted_to, should = look.counts()
         for found in look.rows():
             rows += 1
             if (m := found.message) is None:
                 broken += 1
                 continue
+            if found.id > uncounted_to:
+                should[m.boot, m.topic] = should.get((m.boot, m.topic), 0) - 1
             spans = there.setdefault((m.boot, m.topic), Spans())
             twice += m.seq in spans
             spans.add(m.seq, m.seq)
@@ -204,7 +208,11 @@ def verify(path: Path, key_file: str) -> int:
         if look.locked:
             typer.echo("payloads are encrypted and were not opened: name the key with --key-file")
         found_sound = _print_holdings(holdings(there, losses))
-        return 0 if found_sound and not broken and not twice and kept == rows else EXIT_DAMAGED
+        wrong = {of: count for of, count in should.items() if count}
+        for (boot, topic), count in sorted(wrong.items()):
+            what = "MISSING" if count > 0 else "TOO MANY"
+            typer.echo(f"{boot} {clean(topic, 120)}: {abs(count)} {what}, by the file's own count")
+        return 0 if found_sound and not broken and not twice and not wrong and kept == rows else EXIT_DAMAGED
 
     return _with(path, key_file, check)
 
@@ -213,6 +221,7 @@ def _print_holdings(rows: list[Holding]) -> bool:
     for row in rows:
         said = f"{row.boot} {clean(row.topic, 120)}: {row.held} held" + (f" in {row.first}..{row.last}" if row.held else "")
         said += f", {row.declared} declared lost or merged" if row.declared else ""
+        said += f" ({row.merged_before} of these merged before into what was lost)" if row.merged_before else ""
         said += f", not here and not declared (delivered?): {_spans(row.holes)}" if row.holes else ""
         said += f", HELD AND DECLARED LOST: {_spans(row.overlaps)}" if row.overlaps else ""
         said += f", {row.too_many} MORE DECLARED THAN MISSING" if row.too_many else ""

@@ -14,6 +14,11 @@ EXIT_UNWRITABLE = 1
 _WIDEST = 10_000
 
 
+def address_hint(what: str, scheme: str) -> str:
+    """The end of a sentence about a device that is not configured, where it looks like an address."""
+    return f"; an address is written {scheme}://{what}" if ":" in what or "." in what else ""
+
+
 def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Table:
     """An empty table that is no wider than its words: it fits a terminal of 80 columns, and tools read it by words.
 

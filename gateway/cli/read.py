@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.cli.opcua import read_opcua
-from gateway.cli.output import Output, listing
+from gateway.cli.output import Output, address_hint, listing
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.quality import REASONS
@@ -86,7 +86,8 @@ def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float 
         return EXIT_CONFIG
     devices = {entry.config.name: (kind, entry) for kind, entry in zip(settings.kinds, settings.entries, strict=True)}
     if device not in devices:
-        return _refused(ValueError(f"no device is called {device!r}; there are: {', '.join(devices) or 'none'}"))
+        there = f"no device is called {device!r}; there are: {', '.join(devices) or 'none'}"
+        return _refused(ValueError(there + address_hint(device, "tcp")))
     kind, entry = devices[device]
     tags = [tag for tag in entry.tags if not names or tag.name in names]
     if missing := sorted(set(names) - {tag.name for tag in tags}):

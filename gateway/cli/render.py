@@ -196,7 +196,7 @@ class Screen:
         for name, device in islice(devices.items(), 20) if isinstance(devices, dict) else ():
             its, why = (device.get("state"), device.get("reason")) if isinstance(device, dict) else (device, "")
             line.append(f"  {clean(name)} ").append(clean(its), style="green" if its == "ok" else "yellow")
-            line.append(f" ({clean(why)})" if why else "")
+            line.append(f" ({clean(why, _LONGEST_TEXT)})" if why else "")
         return line
 
 
@@ -236,7 +236,8 @@ def _loss(body: Mapping[str, Any]) -> str:
     cause, detail = clean(body.get("cause")), clean(body.get("detail", ""), _LONGEST_TEXT)
     topic = clean(body.get("topic"), 80)
     noun = "message" if body.get("count") == 1 else "messages"
-    return f"{number(body.get('count'))} {noun} of {topic}, seq {first} to {last}: {cause} {detail}".rstrip()
+    merged = f" (merged from {number(body['windows'])})" if "windows" in body else ""
+    return f"{number(body.get('count'))} {noun}{merged} of {topic}, seq {first} to {last}: {cause} {detail}".rstrip()
 
 
 def _rest(body: Mapping[str, Any]) -> str:

@@ -32,12 +32,13 @@ def scan(url: str, units: tuple[int, int], last: int, per_s: float, timeout_s: f
     found: dict[int, dict[Table, list[tuple[int, int]]]] = {}
     count = units[1] - units[0] + 1
     errors.print(f"units {units[0]} to {units[1]}: up to {count * max(timeout_s, 1 / per_s):.0f} s, then the ranges of each")
-    at = [f"unit {units[0]}"]
+    at, broken = [f"unit {units[0]}"], False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was found is worth as much as after Ctrl-C
     try:
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
             asyncio.run(_scan(endpoint, units, last, (1 / per_s, timeout_s), found, progress, at))
     except NotConnected as error:
+        broken = True
         errors.print(f"[red]{escape(str(error))}[/]")
     except KeyboardInterrupt:
         errors.print(f"[yellow]stopped at {at[0]}: what comes after it was not looked at[/]")
@@ -46,7 +47,7 @@ def scan(url: str, units: tuple[int, int], last: int, per_s: float, timeout_s: f
         for table, ranges in tables.items():
             text = ", ".join(f"{first}..{end}" if first != end else str(first) for first, end in ranges)
             console.print(f"  {table}: {text or 'nothing'}")
-    if not found:
+    if not found and not broken:  # who could not ask cannot say that
         console.print("no unit answered")
     elif example := next(((u, t, r[0]) for u, tables in found.items() for t, r in tables.items() if r), None):
         unit, table, (first, end) = example

@@ -47,6 +47,8 @@ def print_report(out: Console, report: Report, tally: Tally) -> None:
     if report.losses:
         causes = ", ".join(f"{count} {clean(cause)}" for cause, count in sorted(report.losses.items()))
         out.print(f"Loss records speak of {counted(sum(report.losses.values()), 'message')}: {causes}", soft_wrap=True)
+    if gone := sum(report.thinned_first.values()):
+        out.print(f"Of those thinned, {gone} had been merged into messages that were lost afterwards", soft_wrap=True)
 
 
 def _line(name: str, columns: Sequence[object]) -> str:

@@ -34,6 +34,8 @@ class Message:
 class Loss:
     """Messages of one (boot, topic) that will never arrive. `count` of them, numbered within first_seq..last_seq.
 
+    windows, from_seq: where merged windows are among them, how many messages they stood for, themselves included, and the
+    first number of these; else 0. All but `count` of them had been declared `thinned` before, so `count` is what adds up.
     cause: `max_bytes`, `max_age`, `disk_free`, `memory`, `damaged`, `refused`; `thinned` where what they said arrives merged
     into longer windows; detail: what a person should know.
     """
@@ -47,6 +49,8 @@ class Loss:
     end_ms: int
     cause: str
     detail: str = ""
+    windows: int = 0
+    from_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,8 @@ class Encoder:
             "detail": loss.detail,
             "severity": _LOSS_SEVERITY.get(loss.cause, 700),
         }
+        if loss.windows:
+            fields |= {"windows": loss.windows, "from_seq": loss.from_seq}
         stamp = now_ns // 1_000_000
         return self._document(self._topics.event(known), Lane.EVENT, stamp, stamp, fields)
 
@@ -125,6 +127,8 @@ class Encoder:
             end_ms=body["end"],
             cause=body["cause"],
             detail=body["detail"],
+            windows=body.get("windows", 0),
+            from_seq=body.get("from_seq", 0),
         )
 
     def _seq(self, topic: str) -> int:
@@ -151,8 +155,9 @@ class Encoder:
                 head = b'{"boot":"%b","seq":%d,"ts":%d,"dur":%d,"hist":false,%b"tags":{' % (
                     self._boot.encode(), seq, start_ms, length_ms, late,
                 )  # fmt: skip
-                rows[0] = rows[0][1:]
-                payload = b"".join((head, *rows, b"}}"))
+                rows[0] = head + rows[0][1:]
+                rows.append(b"}}")
+                payload = b"".join(rows)
                 messages.append(Message(topics[device], self._boot, seq, lane, start_ms, start_ms + length_ms, payload))
         return messages
 

@@ -33,10 +33,17 @@ def checksum(numbers: Sequence[object], kept: bytes, coded: int) -> int:
     return zlib.crc32(kept, zlib.crc32(repr((*numbers, coded) if coded else tuple(numbers)).encode()))
 
 
+def checked(numbers: Sequence[object], windows: object, first_seq: object) -> Sequence[object]:
+    """The numbers of a row that its checksum is over; those of a merged window are two more."""
+    return numbers if windows == 1 and not first_seq else (*numbers, windows, first_seq)
+
+
 def is_sound(row: Sequence[object]) -> bool:
-    """Whether a row (id to end_ms, checksum, what is kept, coded) is as it was written."""
-    *numbers, check, kept, coded = row
-    return isinstance(kept, bytes) and isinstance(coded, int) and check == checksum(numbers, kept, coded)
+    """Whether a row (id to end_ms, checksum, what is kept, coded, windows, first_seq) is as it was written."""
+    *numbers, check, kept, coded, windows, first_seq = row
+    if not (isinstance(kept, bytes) and isinstance(coded, int)):
+        return False
+    return check == checksum(checked(numbers, windows, first_seq), kept, coded)
 
 
 class Coder:

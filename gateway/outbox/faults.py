@@ -8,6 +8,11 @@ from typing import Final
 from gateway.core.errors import GatewayError, Retryable
 
 _DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNREADABLE: Final = {
+    sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS, sqlite3.SQLITE_IOERR_DATA,
+}  # fmt: skip
+"""A part of the file that the disk does not give back."""
+
 _UNWRITABLE: Final = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 _REFUSED: Final = {
     sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL,
@@ -38,7 +43,7 @@ def translated(*also_damaged: int) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         whole = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
         code = whole & 0xFF
-        if code in _DAMAGED or code in also_damaged:
+        if code in _DAMAGED or whole in _UNREADABLE or code in also_damaged:
             raise DamagedError(str(error)) from error
         if whole == sqlite3.SQLITE_READONLY_DBMOVED:
             raise MovedError("the file was moved or deleted") from error

@@ -187,9 +187,14 @@ def set_aside(path: Path, now_ns: int) -> Path | None:
     return target if moved else None
 
 
+def remove(path: Path) -> None:
+    """Delete a database and its log. Raises OSError when the folder does not let it."""
+    for part in _PARTS:
+        path.with_name(path.name + part).unlink(missing_ok=True)
+
+
 def _forget_oldest(path: Path) -> None:
     damaged = [p for p in path.parent.glob(f"{path.name}.damaged-*") if not p.name.endswith(_PARTS[1:])]
     damaged.sort(key=lambda p: p.stat().st_mtime_ns)
     for old in damaged[:-KEPT_DAMAGED]:
-        for part in _PARTS:
-            old.with_name(old.name + part).unlink(missing_ok=True)
+        remove(old)

@@ -12,15 +12,15 @@ from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, is_sound
 from gateway.outbox.faults import translated
 from gateway.outbox.records import LANES_BY_WORTH
-from gateway.outbox.schema import VERSION, identify
+from gateway.outbox.schema import LOSSES, VERSION, identify
 from gateway.outbox.sealing import seal_of
 
 _ROWS: Final = (
-    "SELECT m.id, m.lane, m.topic, m.boot, m.seq, m.start_ms, m.end_ms, m.checksum, m.payload, m.coded, t.name, b.name"
+    "SELECT m.id, m.lane, m.topic, m.boot, m.seq, m.start_ms, m.end_ms, m.checksum, m.payload, m.coded, m.windows,"
+    " m.first_seq, t.name, b.name"
     " FROM message m LEFT JOIN topic t ON t.id = m.topic LEFT JOIN boot b ON b.id = m.boot ORDER BY m.id"
 )
 _ROW: Final = _ROWS.replace("ORDER BY m.id", "WHERE m.id = ?")
-_LOSSES: Final = "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail FROM loss"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,13 @@ class Look:
 
     def losses(self) -> list[Loss]:
         """Losses that are not yet announced."""
-        return [Loss(*row) for row in self._db.execute(_LOSSES)]
+        return [Loss(*row) for row in self._db.execute(LOSSES)]
+
+    def counts(self) -> tuple[int, dict[tuple[str, str], int]]:
+        """How many messages each (boot, topic) should have, and the id up to which they are not counted in that."""
+        query = "SELECT b.name, t.name, e.messages FROM extent e JOIN topic t ON t.id = e.topic JOIN boot b ON b.id = e.boot"
+        counts = {(boot, topic): count for boot, topic, count in self._db.execute(query)}
+        return self._db.execute("SELECT up_to FROM uncounted").fetchone()[0], counts
 
     def rows(self) -> Iterator[Found]:
         """Every row by id, one at a time; payloads are empty when `locked`. Raises DamagedError where it cannot be read."""
@@ -87,7 +93,7 @@ class Look:
         return Found(row[0], row[1], self._message(row, topic, boot, locked) if topic and boot else None)
 
     def _message(self, row: list[Any], topic: str, boot: str, locked: bool) -> Message | None:
-        _, lane, _, _, seq, start_ms, end_ms, _, kept, coded = row
+        _, lane, _, _, seq, start_ms, end_ms, _, kept, coded, *_ = row
         if not is_sound(row):
             return None
         try:

@@ -2,46 +2,41 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from gateway.core.messages import Loss
-from gateway.outbox.records import LossKey
+from gateway.outbox.records import LossKey, Row
 
 THINNED: Final = "thinned"
 """Cause of messages whose content arrives in another one."""
 
 
-class Numbered(Protocol):
-    """What a loss must know of a message."""
+def losses_of(rows: Iterable[Row], cause: str, detail: str = "") -> list[Loss]:
+    """One loss per boot and topic for messages given up together.
 
-    @property
-    def topic(self) -> str: ...
-    @property
-    def boot(self) -> str: ...
-    @property
-    def seq(self) -> int: ...
-    @property
-    def start_ms(self) -> int: ...
-    @property
-    def end_ms(self) -> int: ...
+    What merged windows stood for is told where nothing takes their place: all causes but `THINNED`.
+    """
+    spans: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        spans.setdefault((row.topic, row.boot), []).append(row)
+    return [_loss_of(some, cause, detail) for some in spans.values()]
 
 
-def losses_of(messages: Iterable[Numbered], cause: str, detail: str = "") -> list[Loss]:
-    """One loss per boot and topic for messages given up together."""
-    spans: dict[tuple[str, str], list[int]] = {}
-    for m in messages:
-        span = spans.setdefault((m.topic, m.boot), [m.seq, m.seq, 0, m.start_ms, m.end_ms])
-        span[0], span[1] = min(span[0], m.seq), max(span[1], m.seq)
-        span[2] += 1
-        span[3], span[4] = min(span[3], m.start_ms), max(span[4], m.end_ms)
-    return [
-        Loss(topic, boot, first, last, count, start, end, cause, detail)
-        for (topic, boot), (first, last, count, start, end) in spans.items()
-    ]
+def _loss_of(rows: list[Row], cause: str, detail: str) -> Loss:
+    """The loss of messages of one boot and topic."""
+    first, last = min(row.seq for row in rows), max(row.seq for row in rows)
+    start, end = min(row.start_ms for row in rows), max(row.end_ms for row in rows)
+    windows = 0 if cause == THINNED else sum(row.windows for row in rows)
+    from_seq = min(row.first_seq or row.seq for row in rows)
+    more = (windows, from_seq) if windows > len(rows) else (0, 0)
+    return Loss(rows[0].topic, rows[0].boot, first, last, len(rows), start, end, cause, detail, *more)
 
 
 def merged(a: Loss, b: Loss) -> Loss:
     """Both losses (same boot, topic, cause) in one; the later detail counts."""
+    windows = (a.windows or a.count) + (b.windows or b.count)
+    from_seq = min(a.from_seq or a.first_seq, b.from_seq or b.first_seq)
+    more = (windows, from_seq) if windows > a.count + b.count else (0, 0)
     return replace(
         a,
         first_seq=min(a.first_seq, b.first_seq),
@@ -50,6 +45,8 @@ def merged(a: Loss, b: Loss) -> Loss:
         start_ms=min(a.start_ms, b.start_ms),
         end_ms=max(a.end_ms, b.end_ms),
         detail=b.detail or a.detail,
+        windows=more[0],
+        from_seq=more[1],
     )
 
 
@@ -117,12 +114,12 @@ class LossLedger:
 
     def joined(self, losses: Iterable[Loss]) -> list[Loss]:
         """Losses as they will stand after `add`, for writing them together with what causes them."""
-        known = ((self._whole(key_of(loss)), loss) for loss in losses)
+        known = ((self.whole(key_of(loss)), loss) for loss in losses)
         return [merged(old, loss) if old else loss for old, loss in known]
 
     def unsaved_losses(self) -> list[Loss]:
         """What the store's copy lacks."""
-        return [loss for key in sorted(self._unsaved) if (loss := self._whole(key))]
+        return [loss for key in sorted(self._unsaved) if (loss := self.whole(key))]
 
     def settled(self) -> list[LossKey]:
         """What the store's copy has too much."""
@@ -131,7 +128,7 @@ class LossLedger:
     def saved(self, losses: Iterable[Loss], settled: Iterable[LossKey]) -> None:
         """The store has written what `unsaved_losses` and `settled` named."""
         for loss in losses:
-            if self._whole(key_of(loss)) == loss:
+            if self.whole(key_of(loss)) == loss:
                 self._unsaved.discard(key_of(loss))
         self._settled.difference_update(settled)
 
@@ -140,7 +137,8 @@ class LossLedger:
         self._settled.clear()
         self._unsaved.update(self._pending, self._parked)
 
-    def _whole(self, key: LossKey) -> Loss | None:
+    def whole(self, key: LossKey) -> Loss | None:
+        """The loss of this key that is not yet announced."""
         pending, parked = self._pending.get(key), self._parked.get(key)
         return merged(parked, pending) if pending and parked else pending or parked
 

@@ -10,7 +10,7 @@ from gateway.core.messages import Lane, Message
 from gateway.core.ports import Delivery
 from gateway.outbox.backlog import Backlog
 from gateway.outbox.pace import Pace
-from gateway.outbox.records import LOSS_LANE, Entry, Gone, Loaded, Row, Wanted
+from gateway.outbox.records import LOSS_LANE, Entry, Loaded, Row, Wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Batch:
     """What one commit takes from memory to disk; ends in `Memory.committed` or `Memory.failed`."""
 
     inserts: Sequence[Entry]
-    deletes: Sequence[Gone]
+    deletes: Sequence[Row]
 
 
 class Memory:
@@ -36,7 +36,7 @@ class Memory:
         self._events, self._rest = Backlog(), Backlog(newest_first)
         self._unstored: dict[int, Entry] = {}
         self._stored: dict[int, Entry] = {}
-        self._deletes: dict[int, Gone] = {}
+        self._deletes: dict[int, Row] = {}
         self._delete_since = 0.0
         self._announced: list[Entry] = []
 
@@ -91,7 +91,7 @@ class Memory:
         entry.in_flight, entry.done = False, True
         if entry.stored:
             del self._stored[entry.id]
-            self._delete(Gone(entry.id, entry.lane, entry.kept), now)
+            self._delete(entry.row, now)
         elif not entry.writing:
             del self._unstored[entry.id]
         return entry
@@ -157,7 +157,7 @@ class Memory:
             entry.writing, entry.stored = False, True
             del self._unstored[entry.id]
             if entry.done:
-                self._delete(Gone(entry.id, entry.lane, entry.kept), now)
+                self._delete(entry.row, now)
             else:
                 self._stored[entry.id] = entry
                 self._unhold(entry, live)
@@ -178,9 +178,14 @@ class Memory:
         return id in self._stored or id in self._deletes
 
     @property
-    def held_ids(self) -> frozenset[int]:
+    def held(self) -> list[Row]:
         """All rows that `holds` is true for."""
-        return frozenset(self._stored) | frozenset(self._deletes)
+        return [*(entry.row for entry in self._stored.values()), *self._deletes.values()]
+
+    @property
+    def next_id(self) -> int:
+        """What the next message will be called."""
+        return self._next
 
     def disk_found(self, last_id: int) -> None:
         """A database with rows up to `last_id` was opened; what is here and unwritten is younger and numbered so."""
@@ -195,9 +200,14 @@ class Memory:
             backlog.renumber(offset)
             backlog.disk_found(last_id)
 
-    def disk_lost(self) -> int:
-        """The database is gone: everything here is unwritten again. Returns how many of its rows are still here."""
-        kept = len(self._stored) + len(self._deletes)
+    def disk_gained(self, rows: Sequence[Entry]) -> None:
+        """Backlog was added to the database from elsewhere."""
+        for backlog in (self._events, self._rest):
+            for id in {f(ids) for f in (min, max) if (ids := [e.id for e in rows if self._backlog_of(e.lane) is backlog])}:
+                backlog.left_to_disk(id)
+
+    def disk_lost(self) -> None:
+        """The database is gone: everything here is unwritten again."""
         for entry in self._stored.values():
             entry.stored = False
         both = {**self._stored, **self._unstored}
@@ -206,7 +216,6 @@ class Memory:
         self._stored, self._deletes = {}, {}
         for backlog in (self._events, self._rest):
             backlog.disk_lost()
-        return kept
 
     def wants(self) -> Wanted | None:
         """What to load next; None when all backlog is here."""
@@ -226,7 +235,7 @@ class Memory:
                 self._place(entry)
         broken = [row for row in batch.broken if not self.holds(row.id)]
         for row in broken:
-            self._delete(Gone(row.id, row.lane, row.size), now)
+            self._delete(row, now)
         backlog.loaded_to = backlog.top if batch.complete else backlog.place(batch.up_to)
         return broken
 
@@ -278,7 +287,7 @@ class Memory:
         self.waiting_bytes -= entry.cost
         return entry
 
-    def _delete(self, gone: Gone, now: float) -> None:
+    def _delete(self, gone: Row, now: float) -> None:
         if not self._deletes:
             self._delete_since = now
         self._deletes[gone.id] = gone

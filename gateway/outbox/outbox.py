@@ -19,6 +19,9 @@ from gateway.outbox.writer import BATCH_DELETES, Writer
 _LEAD: Final = 0.8
 """Share of the commit interval after which a commit begins, so that it ends within the interval."""
 
+_AHEAD_BYTES: Final = 4 * 2**20
+"""Backlog is read when less than this waits in memory, about what is sent during a commit, which the disk is busy with."""
+
 
 class Outbox:
     """Durable queue with write-behind (`MessageQueue` and `Deliveries`).
@@ -30,10 +33,11 @@ class Outbox:
     boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT);
     decode_loss: reads it back, for announcements that the broker refused or that had no room.
     merge: see `Merge`; called in a thread, for old windows when a ceiling is near.
-    report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`; `moved`: the file
-    was deleted or moved and has been written again, whole), `reason`, for the last two `kept` (the file that was set aside),
-    for `damaged` `rescued` (messages read from it into the new file) and `lost` (messages that only it had and that could
-    not be read; None when not known).
+    report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`, `rescued`: the end of what a
+    `damaged` could not say yet; `moved`: the file was deleted or moved and has been written again, whole), `severity`,
+    `reason`, for the last three `kept` (the file that was set aside), for `damaged` and `rescued` how many messages are
+    `rescued` (read from it into the new file), `lost` (only it had them and they cannot be read; None when not known, or not
+    yet) and, of these, `unknown` (in no loss record, because their topics are not known).
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Outbox:
         self._config, self._clock = config, clock
         self._lead_s = config.commit_interval / 1e9 * _LEAD
         self._crowd_bytes = config.memory // 2
+        self._ahead_bytes = min(_AHEAD_BYTES, config.memory // 8)
         self._lock = PathLock(config.path)
         self._writer = Writer(config, self._lock, boot, clock, encode_loss, decode_loss, merge, report)
         self._memory = self._writer.memory
@@ -58,6 +63,7 @@ class Outbox:
         self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
 
     @property
     def previous_unclean(self) -> PreviousBoot | None:
@@ -85,6 +91,11 @@ class Outbox:
             thinned=writer.ledger.thinned,
             refused=writer.refused,
         )
+
+    @property
+    def unsaved(self) -> int:
+        """After `close`: messages that were neither delivered nor written, because the disk refused them to the end."""
+        return self._writer.unsaved
 
     async def open(self) -> None:
         """Take the lock and open the database, or start a new one.
@@ -122,6 +133,8 @@ class Outbox:
         clean: the pipeline has handed over everything; otherwise the next boot says that this one ended badly.
         """
         await self._refused.write()
+        if self._reading is not None:
+            await asyncio.wait({self._reading})
         await self._writer.close(clean)
         self._lock.release()
 
@@ -153,14 +166,13 @@ class Outbox:
         while True:
             self._pace.refill(self._clock.monotonic())
             strict = self._config.strict and not writer.refused
-            if taken := self._memory.take(limit, not writer.unreadable, self._pace, stored_only=strict):
+            taken = self._memory.take(limit, not writer.unreadable, self._pace, stored_only=strict)
+            self._read_ahead(nothing_left=not taken)
+            if taken:
                 return taken
             if (wait_s := self._pace.delay_s) and self._memory.has_backlog:
                 self._arrived.clear()
                 await self._first_of(self._arrived, wait_s)
-                continue
-            if not writer.unreadable and self._memory.wants() is not None:
-                await writer.load()
                 continue
             self._arrived.clear()
             await self._arrived.wait()
@@ -184,7 +196,17 @@ class Outbox:
         self._memory.release(deliveries)
         self._arrived.set()
 
-    # -- the loop
+    # -- inside
+
+    def _read_ahead(self, *, nothing_left: bool) -> None:
+        """Have backlog loaded while other backlog is sent; `_arrived` says when it is there."""
+        if self._reading is not None and self._reading.done():
+            self._reading.result()  # a bug is loud
+            self._reading = None
+        wanted = nothing_left or self._memory.waiting_bytes < self._ahead_bytes
+        if self._reading is None and wanted and not self._writer.unreadable and self._memory.wants() is not None:
+            self._reading = asyncio.create_task(self._writer.load(), name="outbox: reading ahead")
+            self._reading.add_done_callback(lambda _: self._arrived.set())
 
     async def _pause(self) -> None:
         """Sleep until the oldest change is due, at most one lead; less when memory fills or deletions pile up."""

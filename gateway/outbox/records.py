@@ -20,7 +20,7 @@ OVERHEAD_BYTES: Final = 512
 @dataclass(slots=True, eq=False)
 class Entry(Delivery):
     """A message that memory knows. lane: as filed, `LOSS_LANE` for loss messages. put_at: monotonic seconds.
-    kept: bytes of the payload as the store keeps it, once it does.
+    kept: bytes of the payload as the store keeps it, once it does. windows, first_seq: as in `Row`.
 
     It is held (a loss message before its first commit), waiting, in flight or done, and beside that
     unwritten, being written or stored.
@@ -34,15 +34,25 @@ class Entry(Delivery):
     writing: bool = False
     stored: bool = False
     kept: int = 0
+    windows: int = 1
+    first_seq: int = 0
 
     @property
     def cost(self) -> int:
         """Bytes of memory."""
         return len(self.message.payload) + OVERHEAD_BYTES
 
+    @property
+    def row(self) -> "Row":
+        """What the database has of it, or would have."""
+        m = self.message
+        numbers = m.seq, m.start_ms, m.end_ms, self.kept, self.windows, self.first_seq
+        return Row(self.id, self.lane, m.topic, m.boot, *numbers)
+
 
 class Row(NamedTuple):
-    """A message in the database without its payload; size: bytes of the payload as it is kept."""
+    """A message in the database without its payload; size: bytes of the payload as it is kept. windows: how many messages
+    it stands for, more than one when they were merged, and then first_seq: the first number of these."""
 
     id: int
     lane: int
@@ -52,14 +62,8 @@ class Row(NamedTuple):
     start_ms: int
     end_ms: int
     size: int
-
-
-class Gone(NamedTuple):
-    """A row to delete, with what the running totals need."""
-
-    id: int
-    lane: int
-    size: int
+    windows: int = 1
+    first_seq: int = 0
 
 
 LossKey = tuple[str, str, str]
@@ -72,7 +76,7 @@ class Change:
     forget, before `losses` are written over what is there."""
 
     inserts: Sequence[Entry] = ()
-    deletes: Sequence[Gone] = ()
+    deletes: Sequence[Row] = ()
     losses: Sequence[Loss] = ()
     settled: Sequence[LossKey] = ()
 
@@ -106,7 +110,7 @@ class Totals:
     messages: dict[int, int] = field(default_factory=lambda: dict.fromkeys(LANES_BY_WORTH, 0))
     size: dict[int, int] = field(default_factory=lambda: dict.fromkeys(LANES_BY_WORTH, 0))
 
-    def after(self, inserts: Iterable[Entry], deletes: Iterable[Gone]) -> "Totals":
+    def after(self, inserts: Iterable[Entry], deletes: Iterable[Row]) -> "Totals":
         """These totals once a transaction is through."""
         new = Totals(dict(self.messages), dict(self.size))
         for entry in inserts:

@@ -1,31 +1,70 @@
 """What can still be read of a damaged database that was set aside. It is only read, never changed."""
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.coding import Coder, is_sound
+from gateway.outbox.extents import Extent, Extents, TopicOf, checksum
 from gateway.outbox.records import LANES_BY_WORTH, Entry
+from gateway.outbox.schema import LOSSES
 
 BATCH_BYTES: Final = 2**20
 
-_WIDEST_GAP: Final = 2**40
+_WIDEST_GAP: Final = 2**51
 _NEXT: Final = (
-    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message"
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded, windows, first_seq FROM message"
     " WHERE id > ? ORDER BY id LIMIT ?"
 )
-_NEXT_OF_VERSION_1: Final = _NEXT.replace("coded", "0")
-_LOSSES: Final = "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail FROM loss"
+_NEXT_OF_VERSION_2: Final = _NEXT.replace("windows, first_seq", "1, 0")
+_NEXT_OF_VERSION_1: Final = _NEXT_OF_VERSION_2.replace("coded", "0")
+_LOSSES_OF_VERSION_2: Final = LOSSES.replace(", windows, from_seq", "")
+_EXTENTS: Final = "SELECT topic, boot, messages, first_seq, last_seq, start_ms, end_ms, checksum FROM extent"
+_MESSAGES: Final = "SELECT sum(messages) FROM total HAVING count(*) = ?"
+_BEYOND: Final = 2**50
+"""Taken for the last id of a file where that cannot be read: above all that may be found in it."""
 
 
-def readable_losses(path: Path) -> list[Loss]:
-    """Losses that were not yet announced; none when they cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """What a damaged file still says of itself. losses: not yet announced. messages: how many it had, None when not known.
+    extents: whose they were, but for rows up to `uncounted_to`; as far as they can be read. last_id: no row is above."""
+
+    losses: Sequence[Loss] = ()
+    messages: int | None = None
+    extents: Extents = field(default_factory=dict)
+    uncounted_to: int = 0
+    last_id: int = _BEYOND
+
+
+def accounts(path: Path) -> Accounts:
+    """Never raises on a damaged file. May be called from any thread."""
+    losses: list[Loss] = []
+    messages: int | None = None
+    found: dict[TopicOf, Extent] = {}
+    uncounted_to, last_id = 0, _BEYOND
     with suppress(sqlite3.Error), closing(_opened(path)) as db:
-        return [Loss(*row) for row in db.execute(_LOSSES)]
-    return []
+        for query in (LOSSES, _LOSSES_OF_VERSION_2):
+            with suppress(sqlite3.Error):
+                losses = [Loss(*row) for row in db.execute(query)]
+                break
+        with suppress(sqlite3.Error):
+            messages = db.execute(_MESSAGES, (len(LANES_BY_WORTH),)).fetchone()[0]
+        with suppress(sqlite3.Error):
+            last_id = db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0]
+        with suppress(sqlite3.Error):
+            uncounted_to = db.execute("SELECT up_to FROM uncounted").fetchone()[0]
+            topics = dict(db.execute("SELECT id, name FROM topic"))
+            boots = dict(db.execute("SELECT id, name FROM boot"))
+            for topic, boot, *numbers, check in db.execute(_EXTENTS):
+                extent = Extent(*numbers)
+                if topic in topics and boot in boots and check == checksum(topic, boot, extent):
+                    found[topics[topic], boots[boot]] = extent
+    return Accounts(losses, messages, found, uncounted_to, last_id)
 
 
 def readable(path: Path, coder: Coder, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:
@@ -37,14 +76,14 @@ def readable(path: Path, coder: Coder, held: Callable[[int], bool]) -> Generator
     """
     with suppress(sqlite3.Error), closing(_opened(path)) as db:
         known = {column for _, column, *_ in db.execute("PRAGMA table_info(message)")}
-        query = _NEXT if "coded" in known else _NEXT_OF_VERSION_1
+        query = _NEXT if "windows" in known else _NEXT_OF_VERSION_2 if "coded" in known else _NEXT_OF_VERSION_1
         topics = dict(db.execute("SELECT id, name FROM topic"))
         boots = dict(db.execute("SELECT id, name FROM boot"))
         db.text_factory = bytes  # noise need not be UTF-8
         batch: list[Entry] = []
         size = 0
         for columns in _rows(db, query):
-            id, lane, topic, boot, seq, start_ms, end_ms, _, kept, coded = columns
+            id, lane, topic, boot, seq, start_ms, end_ms, _, kept, coded, windows, of = columns
             if not is_sound(columns) or lane not in LANES_BY_WORTH or topic not in topics or boot not in boots or held(id):
                 continue
             try:
@@ -52,7 +91,7 @@ def readable(path: Path, coder: Coder, held: Callable[[int], bool]) -> Generator
             except ValueError:
                 continue
             message = Message(topics[topic], boots[boot], seq, Lane(max(0, lane)), start_ms, end_ms, payload)
-            batch.append(Entry(id, message, False, lane, 0.0))
+            batch.append(Entry(id, message, False, lane, 0.0, windows=windows, first_seq=of))
             size += len(payload)
             if size >= BATCH_BYTES:
                 yield batch

@@ -12,7 +12,7 @@ WAL_RESERVE_BYTES: Final = 8 * 2**20
 """Kept free below `max_bytes` for the write-ahead log: 4 MiB until its checkpoint and the largest transaction."""
 
 AT_ONCE: Final = 16
-"""A sixteenth goes at once, so that losses stay few and large."""
+"""When something has to go, a sixteenth goes too, so that losses stay few and large."""
 
 NEAR: Final = 0.75
 """Share of a ceiling from which on stored windows are merged."""
@@ -49,13 +49,17 @@ def near(config: OutboxConfig, usage: Usage) -> bool:
 
 
 def shortage(config: OutboxConfig, usage: Usage, need: int) -> tuple[int, str]:
-    """Bytes to free before `need` more may be written, and the ceiling (a cause of `Loss`) that asks for it.
-
-    When something has to go, a sixteenth of what is allowed goes too.
-    """
+    """Bytes to free before `need` more may be written, and the ceiling (a cause of `Loss`) that asks for it."""
     limit, cause = ceiling(config, usage)
     over = usage.used + need - limit
-    return (over + max(0, limit) // AT_ONCE, cause) if over > 0 else (0, "")
+    return (over, cause) if over > 0 else (0, "")
+
+
+def surplus(config: OutboxConfig, usage: Usage) -> tuple[int, str]:
+    """Bytes to free once something had to go, and the ceiling that asked for it: a sixteenth of what is allowed goes too."""
+    limit, cause = ceiling(config, usage)
+    over = usage.used - max(0, limit) * (AT_ONCE - 1) // AT_ONCE
+    return (over, cause) if over > 0 else (0, "")
 
 
 def age_period_ns(config: OutboxConfig) -> int:

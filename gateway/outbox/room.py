@@ -7,8 +7,8 @@ from gateway.core.clock import Clock
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.losses import THINNED, LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
-from gateway.outbox.records import Change, Entry, Gone, Row
-from gateway.outbox.retention import age_period_ns, footprint, middle_aged_ms, near, needed, shortage, too_old_ms
+from gateway.outbox.records import Change, Entry, Row
+from gateway.outbox.retention import age_period_ns, footprint, middle_aged_ms, near, needed, shortage, surplus, too_old_ms
 from gateway.outbox.store import Store
 from gateway.outbox.thinner import Merge, Merged, Thinner
 
@@ -16,14 +16,16 @@ CLOCK_PATIENCE_S: Final = 600.0
 """After a start or a step of the wall clock nothing is too old for so long: a machine without a battery starts at any date,
 and what a wrong date drops is gone when the time server has answered."""
 
-STEPS_BEFORE_CEILING: Final = 4
+STEPS_BEFORE_CEILING: Final = 8
 SHARE_OF_TIME: Final = 0.25
-"""Merges after each commit while the ceiling is near, and how much of the commit interval they may take, but for the last.
-They take in more than a commit writes, so dropping begins only when there is nothing left to merge."""
+"""Merges after each commit while the ceiling is near, and how much of the commit interval all that makes room may take, but
+for the last of it. They take in more than a commit writes, so dropping begins only when there is nothing left to merge."""
 
-STEPS_AT_CEILING: Final = 16
+STEPS_AT_CEILING: Final = 32
 
-_CLOCK_STEP_S: Final = 60.0
+CLOCK_STEP_S: Final = 60.0
+"""A difference between wall and monotonic clock that changes by more than this means that the wall clock was set."""
+
 _MINUTES_ONLY: Final = 1
 
 
@@ -38,6 +40,7 @@ class Room:
         self._thinner = Thinner(store, merge, memory.holds)
         self._next_look = clock.monotonic() + CLOCK_PATIENCE_S
         self._wall_offset_s = self._offset_s()
+        self._dropping = False
 
     def restart(self) -> None:
         """The store has opened a file."""
@@ -48,47 +51,76 @@ class Room:
         return now >= self._next_look
 
     async def make(self, batch: Batch) -> bool:
-        """At a ceiling merge, then drop what is worth least, until the batch fits. False when nothing is left to drop."""
+        """At a ceiling merge, then drop what is worth least, until the batch fits. False when nothing is left to drop.
+
+        Where much is over the ceiling, because that has come down, only so much goes at once that the file does not grow.
+        """
         need, steps = needed(batch.inserts), 0
+        before = self._store.usage().used if batch.inserts else 0
         while batch.inserts:
-            short, cause = shortage(self._config, self._store.usage(), need)
-            if not short:
+            usage = self._store.usage()
+            short, cause = shortage(self._config, usage, need)
+            if not short or before - usage.used >= need:
                 break
             steps += 1
             if steps <= STEPS_AT_CEILING and await self._merge():
                 continue
-            victims = await self._store.oldest(short, footprint, self._memory.holds)
-            if not victims:
+            self._dropping = True
+            if not await self._drop_oldest(short, cause):
                 return False
-            await self._drop(victims, cause)
-            self._thinner.restart()
         return True
 
     async def prepare(self) -> None:
-        """Near a ceiling merge some windows, after a commit, so that the next ones find room and are not late for it."""
-        began, most_s = self._clock.monotonic(), self._config.commit_interval / 1e9 * SHARE_OF_TIME
-        for _ in range(STEPS_BEFORE_CEILING):
-            late = self._clock.monotonic() - began > most_s
-            if late or not near(self._config, self._store.usage()) or not await self._merge():
+        """Near a ceiling merge some windows, after a commit, so that the next ones find room and are not late for it; when
+        something had to be dropped, go on with that until there is some room."""
+        began, steps = self._clock.monotonic(), 0
+        while not self._late(began) and near(self._config, self._store.usage()):
+            steps += 1
+            if steps > STEPS_BEFORE_CEILING:
                 break
+            if await self._merge():
+                continue
+            over, cause = surplus(self._config, self._store.usage())
+            if not self._dropping or not over:
+                break
+            steps = 0
+            if not await self._drop_oldest(over, cause):
+                break
+        if self._dropping and not surplus(self._config, self._store.usage())[0]:
+            self._dropping = False
+            self._thinner.restart()  # rows that memory held then may be free when the ceiling is reached again
 
     async def expire(self) -> None:
         """Drop some of what is too old, or merge some of what is half as old; the next look is at once if there is more."""
         now, offset_s = self._clock.monotonic(), self._offset_s()
-        if abs(offset_s - self._wall_offset_s) > _CLOCK_STEP_S:
+        if abs(offset_s - self._wall_offset_s) > CLOCK_STEP_S:
             self._next_look = now + CLOCK_PATIENCE_S
+            if offset_s < self._wall_offset_s:
+                await self._store.turned_back(self._memory.next_id, self._clock.now_ns() // 1_000_000)
         self._wall_offset_s = offset_s
         if now < self._next_look:
             return
         wall_ns = self._clock.now_ns()
-        if victims := await self._store.expired(too_old_ms(self._config, wall_ns), self._memory.holds):
-            await self._drop(victims, "max_age")
-            return
-        merged = await self._thinner.step(middle_aged_ms(self._config, wall_ns), _MINUTES_ONLY)
-        if merged is not None:
+        while not self._late(now):
+            if victims := await self._store.expired(too_old_ms(self._config, wall_ns), self._memory.holds):
+                await self._drop(victims, "max_age")
+                continue
+            merged = await self._thinner.step(middle_aged_ms(self._config, wall_ns), _MINUTES_ONLY)
+            if merged is None:
+                self._next_look = now + age_period_ns(self._config) / 1e9
+                break
             await self._replace(merged)
-        else:
-            self._next_look = now + age_period_ns(self._config) / 1e9
+
+    def _late(self, began: float) -> bool:
+        """What began then has had its share of the commit interval."""
+        return self._clock.monotonic() - began > self._config.commit_interval / 1e9 * SHARE_OF_TIME
+
+    async def _drop_oldest(self, most_bytes: int, cause: str) -> bool:
+        """Drop some of what is worth least; False when there is nothing."""
+        victims = await self._store.oldest(most_bytes, footprint, self._memory.holds)
+        if victims:
+            await self._drop(victims, cause)
+        return bool(victims)
 
     def _offset_s(self) -> float:
         return self._clock.now_ns() / 1e9 - self._clock.monotonic()
@@ -111,6 +143,6 @@ class Room:
         """Delete rows and note the losses, in one transaction."""
         losses = losses_of(lost, cause)
         written = self._ledger.joined(losses)
-        await self._store.commit(Change(instead, [Gone(row.id, row.lane, row.size) for row in gone], written))
+        await self._store.commit(Change(instead, gone, written))
         self._ledger.add(losses)
         self._ledger.saved(written, ())

@@ -1,5 +1,6 @@
 """The database's tables, how older ones become newer ones, and what a file is before SQLite touches it."""
 
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -50,10 +51,31 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # one row if payloads are encrypted: proof of the key
         "CREATE TABLE seal (proof BLOB NOT NULL)",
     ),
+    (
+        # how many messages a merged window stands for and the first of their numbers; 1 and 0 stand in the row's header
+        "ALTER TABLE message ADD COLUMN windows INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE message ADD COLUMN first_seq INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE loss ADD COLUMN windows INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE loss ADD COLUMN from_seq INTEGER NOT NULL DEFAULT 0",
+        # see `extents`; topic, boot: ids. Rows up to `uncounted` are not in there: counting them would delay the start
+        "CREATE TABLE extent (topic INTEGER NOT NULL, boot INTEGER NOT NULL, messages INTEGER NOT NULL,"
+        " first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,"
+        " checksum INTEGER NOT NULL,"
+        " PRIMARY KEY (topic, boot)) WITHOUT ROWID",
+        "CREATE TABLE uncounted (up_to INTEGER NOT NULL)",
+        "INSERT INTO uncounted SELECT coalesce(max(id), 0) FROM message",
+        # where the wall clock was set back: the first id after, and the time it showed then
+        "CREATE TABLE turn (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL)",
+    ),
 )
 """What leads from each version to the next. Released ones are never changed, only added to."""
 
 VERSION: Final = len(MIGRATIONS)
+
+LOSSES: Final = (
+    "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail, windows, from_seq FROM loss"
+)
+"""The losses that are not yet announced, in the order of `Loss`'s fields."""
 
 
 def steps(version: int, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Iterator[tuple[str, ...]]:
@@ -69,6 +91,8 @@ def identify(path: Path) -> bool:
     program's or a newer gateway's.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting for ever
+            raise ConfigError(f"{path} is no regular file, so no outbox")
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError:
@@ -76,9 +100,9 @@ def identify(path: Path) -> bool:
     if not header:
         return False
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        raise DamagedError("it is not an SQLite database")
-    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
-    if application != APPLICATION_ID:
+        raise DamagedError(f"{path} is not an SQLite database")
+    version, application = int.from_bytes(header[60:64], "big", signed=True), int.from_bytes(header[68:72], "big")
+    if application != APPLICATION_ID or version < 0:
         raise ConfigError(f"outbox.path: {path} is another program's database; set another path or move the file away")
     if version > VERSION:
         raise ConfigError(

@@ -1,76 +1,66 @@
-"""What the database holds: messages, names, boots, losses, totals."""
+"""What the database holds: opening it, and the transactions that change it."""
 
 import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from gateway.core.errors import ConfigError, Retryable
-from gateway.core.messages import Lane, Loss, Message
-from gateway.outbox.coding import Coder, checksum, is_sound
-from gateway.outbox.database import Database
+from gateway.core.messages import Loss, Message
+from gateway.outbox.coding import checked, checksum
+from gateway.outbox.extents import Extent, TopicOf, changes
+from gateway.outbox.extents import checksum as extent_checksum
 from gateway.outbox.faults import DamagedError, UnwritableError, translated
 from gateway.outbox.names import Names
-from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, Loaded, PreviousBoot, Row, Totals, Wanted
-from gateway.outbox.schema import SETTINGS, SIGN, identify, steps
+from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, PreviousBoot, Totals
+from gateway.outbox.rows import Rows
+from gateway.outbox.schema import LOSSES, SETTINGS, SIGN, identify, steps
 
 CHECKED_WHOLE_BYTES: Final = 16 * 2**20
 """Files up to this size are checked from end to end when they are opened; larger ones would delay the start."""
 
-MOST_VICTIMS: Final = 20_000
-"""Rows to give up in one transaction: bounds its memory and its share of the log."""
+CLOCK_STEP_MS: Final = 60_000
+"""A wall clock that is behind what it was by more than this has been set back."""
 
-_STEP_ROWS: Final = 64
-_SCAN_ROWS: Final = 500
+MOST_TURNS: Final = 100
+"""Times that the clock was set back which are remembered, the latest."""
 
-_RISING: Final = (
-    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message WHERE lane = ? AND id > ?"
-    " UNION ALL "
-    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message WHERE lane = ? AND id > ?"
-    " ORDER BY id LIMIT ?"
-)
-_FALLING: Final = _RISING.replace("id > ?", "id < ?").replace("ORDER BY id", "ORDER BY id DESC")
-_ONE: Final = "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded FROM message WHERE id = ?"
 _INSERT: Final = (
-    "INSERT INTO message (id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO message (id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded, windows, first_seq)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_FORGET_TURNS: Final = "DELETE FROM turn WHERE id NOT IN (SELECT id FROM turn ORDER BY id DESC LIMIT ?)"
 _SPANS: Final = (
     "SELECT topic, boot, min(seq), max(seq), count(*), min(start_ms), max(end_ms) FROM message"
     " WHERE lane >= 0 AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY topic, boot"
 )
-_AFTER: Final = (
-    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload) FROM message WHERE lane = ? AND id > ?"
-    " ORDER BY id LIMIT ?"
-)
-_IN_LANE: Final = (
-    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload) FROM message WHERE lane = ? ORDER BY id"
-)
+_EXTENTS: Final = "SELECT topic, boot, messages, first_seq, last_seq, start_ms, end_ms, checksum FROM extent"
 
 
-class Store(Database):
+class Store(Rows):
     """The outbox's database."""
 
     def __init__(self, path: Path, synchronous: str = "full") -> None:
         super().__init__(path)
-        self.coder = Coder()
         self.totals = Totals()
         self.losses: list[Loss] = []
         self.last_id = 0
         self._synchronous = f"PRAGMA synchronous = {synchronous}"
+        self.extents: dict[TopicOf, Extent] = {}
+        """How many rows there are of each topic and boot, but for those up to the id `uncounted_to`."""
+        self.uncounted_to = 0
         self._boot = 0
-        self._boots = Names()
-        self._topics = Names()
         self.untold: list[PreviousBoot] = []
         """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
 
     async def open(self, boot: str, started_ms: int) -> PreviousBoot | None:
         """Open or make the file and enter this boot. Returns the boot before if it had no clean stop.
 
-        Sets `totals`, `losses` (not yet announced) and `last_id`. Raises also ConfigError (see `identify`) and
+        Sets `totals`, `extents`, `losses` (not yet announced) and `last_id`. Raises also ConfigError (see `identify`) and
         UnwritableError.
         """
         try:
@@ -125,22 +115,54 @@ class Store(Database):
         totals = await self._rows("SELECT lane, messages, bytes FROM total")
         if {lane for lane, _, _ in totals} != set(LANES_BY_WORTH):
             raise DamagedError("the totals are missing")
-        self.totals = Totals({lane: n for lane, n, _ in totals}, {lane: n for lane, _, n in totals})
+        found = Totals({lane: n for lane, n, _ in totals}, {lane: n for lane, _, n in totals})
         self.last_id = (await self._rows("SELECT coalesce(max(id), 0) FROM message"))[0][0]
-        if not self.last_id:
+        if not self.last_id and not any(found.messages.values()):
             await self._rows("DELETE FROM topic")
             await self._rows("DELETE FROM boot WHERE clean = 1 AND id < (SELECT max(id) FROM boot)")
+            await self._rows("UPDATE uncounted SET up_to = 0")
+            await self._rows("DELETE FROM extent")
+        await self._rows("DELETE FROM turn WHERE id <= (SELECT coalesce(min(id), ?) FROM message)", (2**62,))
         self._topics = Names(dict(await self._rows("SELECT name, id FROM topic")))
-        self.losses = [
-            Loss(*row)
-            for row in await self._rows(
-                "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail FROM loss"
-            )
-        ]
+        self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
+        self._turns = [(id, wall_ms) for id, wall_ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
+        self.losses = [Loss(*row) for row in await self._rows(LOSSES)]
+        self.uncounted_to, self.extents = await self._extents(sum(found.messages.values()))
+        self.totals = found
         self._pages = await self._measured()
+
+    async def _extents(self, messages: int) -> tuple[int, dict[TopicOf, Extent]]:
+        """Raises DamagedError where rows are missing, as far as that can be known without reading them all."""
+        uncounted = await self._rows("SELECT up_to FROM uncounted")
+        if len(uncounted) != 1:
+            raise DamagedError("the extents are missing")
+        extents: dict[TopicOf, Extent] = {}
+        for topic, boot, *numbers, check in await self._rows(_EXTENTS):
+            extent = Extent(*numbers)
+            if check != extent_checksum(topic, boot, extent) or topic not in self._topics or boot not in self._boots:
+                raise DamagedError("the extents have a wrong checksum")
+            extents[self._topics.name(topic), self._boots.name(boot)] = extent
+        if not uncounted[0][0]:
+            if sum(extent.messages for extent in extents.values()) != messages:
+                raise DamagedError("extents and totals differ")
+            if os.stat(self._path).st_size <= CHECKED_WHOLE_BYTES:
+                await self._recount(extents)
+        return uncounted[0][0], extents
+
+    async def _recount(self, extents: Mapping[TopicOf, Extent]) -> None:
+        """Raises DamagedError unless just the rows are there that should be."""
+        counts = await self._rows("SELECT topic, boot, count(*) FROM message GROUP BY topic, boot")
+        there = {(topic, boot): count for topic, boot, count in counts}
+        kept = {(self._topics.number(t), self._boots.number(b)): x.messages for (t, b), x in extents.items()}
+        if there != kept:
+            raise DamagedError("messages are missing, or some that were deleted have come back")
 
     async def _enter(self, boot: str, started_ms: int) -> PreviousBoot | None:
         last = await self._rows("SELECT name, started_ms, clean FROM boot ORDER BY id DESC LIMIT 1")
+        if last and last[0][0] != boot:
+            newest = await self._rows("SELECT end_ms FROM message WHERE id = ?", (self.last_id,))
+            if newest and newest[0][0] > started_ms + CLOCK_STEP_MS:
+                await self.turned_back(self.last_id + 1, started_ms)
         unclean = "SELECT name, started_ms FROM boot WHERE clean = 0 AND name <> ? ORDER BY id"
         self.untold = [PreviousBoot(*row) for row in await self._rows(unclean, (boot,))]
         await self._rows(
@@ -158,6 +180,7 @@ class Store(Database):
         topics, new_topics = self._topics.with_new(entry.message.topic for entry in change.inserts)
         messages = await asyncio.to_thread(self._columns, change.inserts, topics, boots)
         totals = self.totals.after(change.inserts, change.deletes)
+        extents = changes(self.extents, change.deletes, change.inserts, self.uncounted_to)
         with translated():
             await self._rows("BEGIN IMMEDIATE")
             try:
@@ -167,21 +190,25 @@ class Store(Database):
                 await self._many(_INSERT, messages)
                 await self._write_losses(change)
                 await self._write_totals(totals)
+                await self._write_extents(extents, topics, boots)
                 pages = await self._measured()
                 await self._rows("COMMIT")
             except BaseException:
                 await self._rollback()
                 raise
         self.totals, self._boots, self._topics, self._pages = totals, boots, topics, pages
+        for of, extent in extents.items():
+            if extent.messages:
+                self.extents[of] = extent
+            else:
+                self.extents.pop(of, None)
 
     async def _write_losses(self, change: Change) -> None:
         await self._many("DELETE FROM loss WHERE boot = ? AND topic = ? AND cause = ?", change.settled)
         await self._many(
-            "INSERT OR REPLACE INTO loss VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (x.boot, x.topic, x.cause, x.first_seq, x.last_seq, x.count, x.start_ms, x.end_ms, x.detail)
-                for x in change.losses
-            ],
+            "INSERT OR REPLACE INTO loss (topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail, windows,"
+            " from_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            map(astuple, change.losses),
         )
 
     async def _write_totals(self, totals: Totals) -> None:
@@ -194,69 +221,27 @@ class Store(Database):
             ],
         )
 
+    async def _write_extents(self, changed: Mapping[TopicOf, Extent], topics: Names, boots: Names) -> None:
+        numbered = [(topics.number(topic), boots.number(boot), x) for (topic, boot), x in changed.items()]
+        await self._many(
+            "DELETE FROM extent WHERE topic = ? AND boot = ?", [(t, b) for t, b, x in numbered if not x.messages]
+        )
+        await self._many(
+            "INSERT OR REPLACE INTO extent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(t, b, *x, extent_checksum(t, b, x)) for t, b, x in numbered if x.messages],
+        )
+
+    async def turned_back(self, next_id: int, wall_ms: int) -> None:
+        """The wall clock was set back, to `wall_ms` (UTC); messages from `next_id` on are put after that."""
+        with translated():
+            await self._rows("INSERT OR IGNORE INTO turn VALUES (?, ?)", (next_id, wall_ms))
+            await self._rows(_FORGET_TURNS, (MOST_TURNS,))
+            self._turns = [(id, ms) for id, ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
+
     async def _rollback(self) -> None:
         if self._db is not None and self._db.in_transaction:
             with translated():
                 await self._rows("ROLLBACK")
-
-    async def load(self, wanted: Wanted, most_rows: int, most_bytes: int) -> Loaded:
-        """The next messages of the backlog in their order."""
-        first, second = (LOSS_LANE, Lane.EVENT) if wanted.events else (Lane.SUMMARY, Lane.WINDOW)
-        query, after = _FALLING if wanted.newest_first else _RISING, wanted.after
-        found: list[Entry] = []
-        broken: list[Row] = []
-        up_to, size, rows = after, 0, 0
-        with translated():
-            async with self._database.execute(query, (int(first), after, int(second), after, most_rows)) as cursor:
-                while size < most_bytes and (some := list(await cursor.fetchmany(_STEP_ROWS))):
-                    for columns in some:
-                        row, message = self._read(columns)
-                        if message is None:
-                            broken.append(row)
-                        else:
-                            found.append(Entry(row.id, message, False, row.lane, 0.0, stored=True, kept=row.size))
-                            size += len(message.payload)
-                    up_to, rows = some[-1][0], rows + len(some)
-        return Loaded(found, broken, up_to, complete=size < most_bytes and rows < most_rows)
-
-    async def oldest(self, most_bytes: int, cost: Callable[[int], int], held: Callable[[int], bool]) -> list[Row]:
-        """Messages whose deletion frees about `most_bytes`, least worth and oldest first, none that is `held`."""
-        found: list[Row] = []
-        with translated():
-            for lane in LANES_BY_WORTH:
-                async with self._database.execute(_IN_LANE, (int(lane),)) as cursor:
-                    while most_bytes > 0 and len(found) < MOST_VICTIMS and (some := await cursor.fetchmany(_SCAN_ROWS)):
-                        for row in map(self._row, some):
-                            if most_bytes > 0 and not held(row.id):
-                                found.append(row)
-                                most_bytes -= cost(row.size)
-        return found
-
-    async def expired(self, before_ms: int, held: Callable[[int], bool]) -> list[Row]:
-        """Messages that ended before `before_ms`, none that is `held` and no loss messages."""
-        found: list[Row] = []
-        with translated():
-            for lane in Lane:
-                async with self._database.execute(_IN_LANE, (int(lane),)) as cursor:
-                    while len(found) < MOST_VICTIMS and (some := await cursor.fetchmany(_SCAN_ROWS)):
-                        old = [row for row in map(self._row, some) if row.end_ms < before_ms]
-                        found += (row for row in old if not held(row.id))
-                        if not old:
-                            break
-        return found
-
-    async def after(self, lane: Lane, id: int, most_rows: int) -> list[Row]:
-        """The next messages of a lane by id."""
-        with translated():
-            return [self._row(row) for row in await self._rows(_AFTER, (int(lane), id, most_rows))]
-
-    async def messages(self, ids: Iterable[int]) -> list[Message]:
-        """Those of these messages that are there and whole."""
-        found: list[Message] = []
-        with translated():
-            for id in ids:
-                found += (m for row in await self._rows(_ONE, (id,)) if (m := self._read(row)[1]) is not None)
-        return found
 
     async def mark_clean(self) -> None:
         """Note that this boot stops as it should, and what it has told of the boots before is kept."""
@@ -264,7 +249,7 @@ class Store(Database):
             await self._rows("UPDATE boot SET clean = 1")
 
     async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
-        """All messages but loss messages and those that are `held`, as losses."""
+        """All messages but loss messages and those that are `held`, as losses. Reads all rows."""
         with translated():
             rows = await self._rows(_SPANS, (json.dumps(list(held)),))
         return [
@@ -284,24 +269,6 @@ class Store(Database):
         with translated():
             await self._rows("UPDATE boot SET clean = 1 WHERE id <> ?", (self._boot,))
 
-    def _row(self, columns: Any) -> Row:
-        id, lane, topic, boot, seq, start_ms, end_ms, size = columns
-        if lane not in LANES_BY_WORTH or topic not in self._topics or boot not in self._boots:
-            raise DamagedError(f"message {id} belongs to nothing known")
-        return Row(id, lane, self._topics.name(topic), self._boots.name(boot), seq, start_ms, end_ms, size)
-
-    def _read(self, columns: Sequence[Any]) -> tuple[Row, Message | None]:
-        """A row as `_ONE` gives it, and its message if it is sound."""
-        *numbers, _, kept, coded = columns
-        row = self._row((*numbers, len(kept) if isinstance(kept, bytes) else 0))
-        if not is_sound(columns):
-            return row, None
-        try:
-            payload = self.coder.payload(row.topic, row.boot, row.seq, kept, coded)
-        except ValueError:
-            return row, None
-        return row, Message(row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload)
-
     def _columns(self, entries: Sequence[Entry], topics: Names, boots: Names) -> list[tuple[object, ...]]:
         """Rows for `_INSERT`. Compressing takes its time, so a thread does it."""
         rows: list[tuple[object, ...]] = []
@@ -310,5 +277,6 @@ class Store(Database):
             numbers = (entry.id, int(entry.lane), topics.number(m.topic), boots.number(m.boot), m.seq, m.start_ms, m.end_ms)
             kept, coded = self.coder.keep(m.topic, m.boot, m.seq, m.payload)
             entry.kept = len(kept)
-            rows.append((*numbers, checksum(numbers, kept, coded), kept, coded))
+            check = checksum(checked(numbers, entry.windows, entry.first_seq), kept, coded)
+            rows.append((*numbers, check, kept, coded, entry.windows, entry.first_seq))
         return rows

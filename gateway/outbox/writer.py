@@ -1,11 +1,12 @@
-"""Between memory and disk: commits, loading, making room, and what happens when the disk refuses or is damaged."""
+"""Between memory and disk: commits, loading, making room, and what happens when the disk refuses."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from math import inf
-from pathlib import Path
 from typing import Any, Final, TypeVar
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Retryable
@@ -13,16 +14,18 @@ from gateway.core.messages import Event, Loss, Message
 from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.faults import DamagedError, LogGoneError, MovedError, UnwritableError
-from gateway.outbox.files import PathLock, may_write, set_aside
+from gateway.outbox.files import PathLock, may_write
+from gateway.outbox.health import Health
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory import Batch, Memory
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
-from gateway.outbox.rescue import readable, readable_losses
-from gateway.outbox.retention import needed, shortage
+from gateway.outbox.recovery import MEND_S, Recovery
 from gateway.outbox.room import Room
 from gateway.outbox.sealing import seal_of
 from gateway.outbox.store import Store
 from gateway.outbox.thinner import Merge
+
+log = structlog.get_logger("outbox")
 
 BATCH_BYTES: Final = 2 * 2**20
 BATCH_DELETES: Final = 5_000
@@ -31,9 +34,6 @@ LOAD_BYTES: Final = 2**20
 
 SHRINK_BYTES: Final = 16 * 2**20
 """An empty database gives its space back when it has more than this."""
-
-RESCUE_S: Final = 15.0
-"""Longest time for reading a damaged file: the watchdog's patience with the outbox is 20 s."""
 
 T = TypeVar("T")
 
@@ -56,8 +56,7 @@ async def to_its_end(operation: Coroutine[Any, Any, T]) -> T:
 class Writer:
     """Moves messages from memory to the database and back; nobody else touches the store.
 
-    live: there is a connection, so losses are announced. refused: why the disk takes nothing at present, or empty.
-    unreadable: the last attempt to load failed.
+    live: there is a connection, so losses are announced. unreadable: the last attempt to load failed.
     """
 
     def __init__(
@@ -74,17 +73,28 @@ class Writer:
         self.memory = Memory(config.backlog_order == "newest-first")
         self.ledger = LossLedger()
         self.store = Store(config.path, config.synchronous)
+        self.unsaved = 0
         self.live = False
-        self.refused = ""
         self.unreadable = False
-        self.previous_unclean: PreviousBoot | None = None
         self.unclean: list[PreviousBoot] = []
-        self._config, self._lock, self._boot, self._clock = config, lock, boot, clock
-        self._encode_loss, self._decode_loss, self._report = encode_loss, decode_loss, report
+        self._config, self._lock, self._clock = config, lock, clock
+        self._encode_loss, self._decode_loss = encode_loss, decode_loss
+        self._health = Health(clock, report)
         self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
+        self._recovery = Recovery(
+            config, boot, clock, self.store, self.memory, self.ledger, self._health, decode_loss, self._room.restart
+        )
         self._disk = asyncio.Lock()
-        self._losses_known = False
-        self._started_ms = clock.now_ns() // 1_000_000
+
+    @property
+    def refused(self) -> str:
+        """Why the disk takes nothing at present, or empty."""
+        return self._health.refused
+
+    @property
+    def previous_unclean(self) -> PreviousBoot | None:
+        """The boot before this one, if it ended without a clean stop."""
+        return self._recovery.previous_unclean
 
     # -- opening and closing
 
@@ -95,34 +105,20 @@ class Writer:
         """
         self.store.coder = Coder(self._config.compress, seal_of(self._config.key_file))
         try:
-            await to_its_end(self._open())
+            await to_its_end(self._recovery.open())
             self.unclean = self.store.untold
         except UnwritableError as error:
             if self._lock.read_only or may_write(self._config.path):
-                self._refuse(error)
+                self._health.refuse(error)
                 return
             raise ConfigError(
                 f"outbox.path: cannot write {self._config.path}: {error}; give the file and its folder to the user the "
                 f"gateway runs as, or set another outbox.path"
             ) from error
         except Retryable as error:
-            self._refuse(error)
-
-    async def _open(self) -> None:
-        try:
-            unclean = await self.store.open(self._boot, self._started_ms)
-            self.previous_unclean = self.previous_unclean or unclean
+            self._health.refuse(error)
         except DamagedError as error:
-            await self._replace(error, lost=None)
-        else:
-            self._adopt()
-
-    def _adopt(self) -> None:
-        self.memory.disk_found(self.store.last_id)
-        if not self._losses_known:  # opened again, it has nothing that the ledger lacks
-            self.ledger.found(self.store.losses)
-        self._losses_known = True
-        self._room.restart()
+            await to_its_end(self._recovery.replace(error))
 
     async def close(self, clean: bool) -> None:
         """Write what is left, mark the boot if it ends `clean`, close the file. Never raises; refusals are reported."""
@@ -137,14 +133,18 @@ class Writer:
             try:
                 await self.store.mark_clean()
             except (Retryable, DamagedError) as error:
-                self._refuse(error)
+                self._health.refuse(error)
+        self.unsaved, _ = self.memory.unwritten
+        if self.unsaved:
+            log.error("messages are lost with this stop: the disk refuses them", count=self.unsaved)
         await self.store.close()
 
     # -- commits
 
     def wants_commit(self, now: float) -> bool:
         """Something beside messages and deletions is due: losses, a look for what is too old, a file that went."""
-        return self.store.is_moved or self.ledger.unsaved or (self.live and bool(self.ledger)) or self._room.wants_look(now)
+        urgent = self.store.is_moved or self.ledger.unsaved or self._recovery.mending
+        return urgent or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
     async def commit(self, put_by: float = inf) -> bool:
         """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
@@ -154,27 +154,28 @@ class Writer:
         async with self._disk:
             try:
                 if not self.store.is_open:
-                    await self._open()
+                    await self._recovery.open()
                 if self.store.is_moved:
                     raise MovedError("the file was deleted or moved")
-                await self._room.expire()
+                if self.refused:
+                    await self._room.expire()  # it may be that which makes room
                 self._announce()
                 await self._write(put_by)
+                await self._room.expire()
+                await self._recovery.mend(MEND_S)
                 if self.unclean:
                     await self.store.told()
                     self.unclean = []
             except LogGoneError as error:
                 await self.store.close()  # that writes the log to the database; the next commit opens it with a new one
-                self._refuse(error)
+                self._health.refuse(error)
                 return False
             except Retryable as error:
-                self._refuse(error)
+                self._health.refuse(error)
                 return False
             except DamagedError as error:
-                return await self._replaced(error)
-            if self.refused:
-                self.refused = ""
-                self._tell("recovered")
+                return await self._recovery.replace(error)
+            self._health.recover()
             return True
 
     async def _write(self, put_by: float) -> None:
@@ -228,7 +229,7 @@ class Writer:
 
     def gone(self, entries: Sequence[Entry], cause: str, detail: str, parked: bool = False) -> None:
         """Note the loss of messages that were in memory, and anew what those among them announced."""
-        self.ledger.add(losses_of((entry.message for entry in entries), cause, detail), parked)
+        self.ledger.add(losses_of((entry.row for entry in entries), cause, detail), parked)
         announced = (self._decode_loss(entry.message) for entry in entries if entry.lane == LOSS_LANE)
         self.ledger.announcements_lost(announced, parked)
 
@@ -247,114 +248,9 @@ class Writer:
                 batch = await self.store.load(wanted, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
             except Retryable as error:
                 self.unreadable = True
-                self._refuse(error)
+                self._health.refuse(error)
             except DamagedError as error:
-                await self._replaced(error)
+                await self._recovery.replace(error)
             else:
                 broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
                 self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
-
-    # -- a disk that fails
-
-    async def _replaced(self, error: DamagedError) -> bool:
-        """True when there is a file again, with all or what was left of the old one."""
-        try:
-            if isinstance(error, MovedError) and await self._written_again(error):
-                return True
-        except Retryable as refusal:
-            self._refuse(refusal)
-            return False
-        held = self.memory.held_ids
-        if isinstance(error, MovedError):
-            await self._give_up_file(error, held)
-        lost = sum(self.store.totals.messages.values()) - self.memory.disk_lost()
-        self.ledger.store_lost()
-        try:
-            await self._replace(error, lost, held)
-        except Retryable as refusal:
-            self._refuse(refusal)
-            return False
-        except DamagedError as again:  # the new one as well: the next commit deals with it
-            await self.store.close()
-            self._refuse(again)
-            return False
-        return True
-
-    async def _written_again(self, error: MovedError) -> bool:
-        """The file went, but it is still open: all of it is put in its place again. False when that cannot be done."""
-        try:
-            kept = set_aside(self._config.path, self._clock.now_ns())
-            await self.store.write_again(RESCUE_S)
-        except OSError as refusal:
-            raise Retryable(f"{self._config.path} was deleted or moved and cannot be written again: {refusal}") from refusal
-        except DamagedError:
-            return False
-        await self.store.close()
-        await self.store.open(self._boot, self._started_ms)
-        self._room.restart()
-        self._tell("moved", reason=str(error), kept=str(kept or ""))
-        return True
-
-    async def _give_up_file(self, error: MovedError, held: frozenset[int]) -> None:
-        """The file went and cannot be written again: what only it has, as far as it can still be read, is lost."""
-        with suppress(Retryable, DamagedError):
-            announced = [self._decode_loss(message) for message in await self.store.loss_messages(held)]
-            self.ledger.add(await self.store.spans(held, "damaged", str(error)))
-            self.ledger.announcements_lost(announced)
-
-    async def _replace(self, error: DamagedError, lost: int | None, held: frozenset[int] = frozenset()) -> None:
-        """Set the damaged file aside and start a new one with what can be read of it.
-
-        lost: messages that only the file had, if known; held: ids of rows that memory has or that were delivered.
-        """
-        await self.store.close()
-        try:
-            kept = set_aside(self._config.path, self._clock.now_ns())
-        except OSError as refusal:
-            raise UnwritableError(f"{self._config.path} is damaged and cannot be renamed: {refusal.strerror}") from error
-        try:
-            await self.store.open(self._boot, self._started_ms)
-        except DamagedError as again:
-            self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=lost, rescued=0)
-            raise Retryable(f"a new database is damaged as well: {again}") from again
-        except Retryable:
-            self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=lost, rescued=0)
-            raise
-        rescued = 0
-        try:
-            if kept is not None and not isinstance(error, MovedError):  # what lies there now is not what was lost
-                rescued = await self._rescue(kept, held, with_losses=lost is None)
-        finally:
-            left = None if lost is None else max(0, lost - rescued)
-            self._tell("damaged", reason=str(error), kept=str(kept or ""), lost=left, rescued=rescued)
-            self._adopt()
-
-    async def _rescue(self, kept: Path, held: frozenset[int], with_losses: bool) -> int:
-        """Copy what can be read into the new file, as far as room and time allow; returns how many messages."""
-        rescued, until = 0, self._clock.monotonic() + RESCUE_S
-        batches = readable(kept, self.store.coder, held.__contains__)
-        try:
-            if with_losses:
-                losses = await asyncio.to_thread(readable_losses, kept)
-                await self.store.commit(Change(losses=losses))
-                self.store.losses = losses
-            while self._clock.monotonic() < until and (batch := await asyncio.to_thread(next, batches, None)):
-                short, _ = shortage(self._config, self.store.usage(), needed(batch))
-                if short:
-                    break
-                await self.store.commit(Change(batch))
-                rescued += len(batch)
-                self.store.last_id = batch[-1].id
-        except Retryable as refusal:
-            self._refuse(refusal)
-        finally:
-            await asyncio.to_thread(batches.close)
-        return rescued
-
-    def _refuse(self, error: Exception) -> None:
-        if not self.refused:
-            self.refused = str(error) or type(error).__name__
-            self._tell("refused", reason=self.refused)
-
-    def _tell(self, state: str, **detail: object) -> None:
-        self._report(Event("outbox", self._clock.now_ns(), detail={"state": state, **detail}))

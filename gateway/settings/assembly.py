@@ -18,6 +18,7 @@ def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Setting
     """The settings of a configuration without problems."""
     entries, policies = [], []
     tags: list[Tag] = []
+    same: dict[TagPolicy, TagPolicy] = {}  # most tags have equal ones, a kilobyte each
     for number, device in enumerate(devices):
         models = [tag for tag, _, _ in device.tags]
         entries.append(DeviceEntry(number, device.config, tuple(models), len(tags)))
@@ -27,7 +28,8 @@ def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Setting
             single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
             logical = kind.is_logical(config, model)
             tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical, model.range))
-            policies.append(_policy(model, layers))
+            policy = _policy(model, layers)
+            policies.append(same.setdefault(policy, policy))
     return Settings(
         found.folder,
         root,

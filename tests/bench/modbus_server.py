@@ -1,11 +1,13 @@
-"""A Modbus TCP server that costs as little as Python can: `python -m tests.bench.modbus_server PORT`.
+"""A Modbus TCP server that costs as little as Python can: `python -m tests.bench.modbus_server PORT [moving]`.
 
-Every unit, every register pair a float32; whole requests at a time, several in one piece of the stream too. Prints "ready".
+Every unit, every register pair a float32; whole requests at a time, several in one piece of the stream too. `moving`: noise,
+another value at every request. Prints "ready".
 """
 
 import asyncio
 import struct
 import sys
+from itertools import count
 
 import numpy as np
 import uvloop
@@ -14,7 +16,22 @@ _IMAGE = np.arange(32768, dtype=">f4").tobytes()
 _REQUEST = struct.Struct(">HHHBBHH")
 
 
+_NOISE = np.random.default_rng(1).normal(100, 1, 32768).astype(">f4").tobytes()
+_turn = count()
+
+
+def _body(start: int, registers: int) -> bytes:
+    return _IMAGE[2 * start : 2 * (start + registers)]
+
+
+def _moving(start: int, registers: int) -> bytes:
+    at = 4 * (start // 2 + next(_turn) % 16384)
+    return _NOISE[at : at + 2 * registers]
+
+
 class _Server(asyncio.Protocol):
+    body = staticmethod(_body)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         self._rest = b""
@@ -24,8 +41,8 @@ class _Server(asyncio.Protocol):
         whole = len(data) - len(data) % 12
         self._rest = data[whole:]
         out = []
-        for transaction, _, _, unit, function, start, count in _REQUEST.iter_unpack(data[:whole]):
-            body = _IMAGE[2 * start : 2 * (start + count)]
+        for transaction, _, _, unit, function, start, registers in _REQUEST.iter_unpack(data[:whole]):
+            body = self.body(start, registers)
             out.append(struct.pack(">HHHBBB", transaction, 0, 3 + len(body), unit, function, len(body)) + body)
         self._transport.write(b"".join(out))  # type: ignore[attr-defined]
 
@@ -37,4 +54,6 @@ async def main(port: int) -> None:
 
 
 if __name__ == "__main__":
+    if "moving" in sys.argv:
+        _Server.body = staticmethod(_moving)
     uvloop.run(main(int(sys.argv[1])))

@@ -5,11 +5,8 @@ Each prints one JSON object. The messages are real ones: windows of one second o
 
 import asyncio
 import json
-import os
-import shutil
 import sqlite3
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -18,24 +15,14 @@ from pathlib import Path
 
 import uvloop
 
-from gateway.core.clock import SystemClock
 from gateway.core.messages import Lane, Message
-from gateway.core.ports import Delivery
-from gateway.encoding.layouts import DeviceLayout
-from gateway.outbox.coding import checksum
-from gateway.outbox.schema import VERSION
-from gateway.runtime.publisher import Publisher
-from gateway.sinks.mqtt.client import MqttClient
-from gateway.sinks.mqtt.config import MqttConfig
+from tests.bench.outbox_backlog import start
 from tests.bench.pipeline import Plant
-from tests.support.mosquitto import Mosquitto
-from tests.support.outbox_parts import NOW_NS, ManualClock, Rig, until
+from tests.support.outbox_parts import NOW_NS, Rig
 
 DEVICES = 100
 HOUR_S = 3600
 OFFLINE_S = 60
-GROWTH_S = 120
-ROWS = 1_000_000
 
 
 def windows(now_ns: int = NOW_NS) -> Iterator[list[Message]]:
@@ -55,11 +42,6 @@ def written_bytes() -> int:
     """Bytes this process has caused to be written to storage so far (proc(5), write_bytes)."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
-
-
-def memory_mb() -> float:
-    """Resident memory of this process, MiB."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 async def online(folder: Path) -> dict[str, float]:
@@ -106,152 +88,7 @@ async def plain(folder: Path) -> dict[str, float]:
         return {"bytes": written_bytes() - before, "seconds": OFFLINE_S}
 
 
-class _Online:
-    """A status that never changes."""
-
-    def current(self) -> tuple[str, bytes]:
-        return "bench/status", b"{}"
-
-    async def changed(self) -> None:
-        await asyncio.Event().wait()
-
-
-async def drain(folder: Path) -> dict[str, float]:
-    """A backlog from disk through the publisher to mosquitto, while a hundred live messages come every second."""
-    source = windows(time.time_ns())
-    filling = ManualClock()
-    async with Rig(folder / "o.db", compress=True, clock=filling) as rig:
-        for messages in islice(source, GROWTH_S):
-            for message in messages:
-                rig.outbox.put(message)
-            await rig.commit()
-    binary = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin")
-    assert binary, "mosquitto is needed: make servers"
-    broker = Mosquitto(binary, folder)
-    await broker.start("max_queued_messages 1000000")
-    try:
-        async with Rig(folder / "o.db", compress=True, boot="b2", clock=SystemClock()) as rig:
-            return await _drained(rig, broker.url, source)
-    finally:
-        broker.kill()
-
-
-async def _drained(rig: Rig, url: str, source: Iterator[list[Message]]) -> dict[str, float]:
-    outbox = rig.outbox
-    backlog = outbox.stats.messages
-    put_at: dict[tuple[str, int], float] = {}
-    delays: list[float] = []
-    acked, end = outbox.ack, asyncio.get_running_loop().create_future()
-    left = backlog
-
-    def ack(delivery: Delivery) -> None:
-        nonlocal left
-        message = delivery.message
-        if delivery.live:
-            delays.append(time.monotonic() - put_at.pop((message.topic, message.seq)))
-        else:
-            left -= 1
-            if not left and not end.done():
-                end.set_result(time.monotonic())
-        acked(delivery)
-
-    outbox.ack = ack  # type: ignore[method-assign]
-
-    async def live() -> None:
-        while True:
-            for message in next(source):
-                put_at[message.topic, message.seq] = time.monotonic()
-                outbox.put(message)
-            await asyncio.sleep(1)
-
-    config = MqttConfig(url=url)
-    publisher = Publisher(
-        MqttClient(config),
-        outbox,
-        SystemClock(),
-        in_flight=config.in_flight,
-        ack_timeout_s=config.timeout / 1e9,
-        layout=DeviceLayout(),
-        status=_Online(),
-        set_live=outbox.set_live,
-    )
-    carrying = asyncio.create_task(publisher.run())
-    await until(lambda: publisher.acked, "the first message is through")
-    began, cpu = time.monotonic(), time.process_time()
-    producing = asyncio.create_task(live())
-    ended = await asyncio.wait_for(end, 120)
-    cpu = time.process_time() - cpu
-    await until(lambda: not put_at, "the live messages are through")
-    for task in (producing, carrying):
-        task.cancel()
-    await asyncio.gather(producing, carrying, return_exceptions=True)
-    return {
-        "backlog": backlog,
-        "seconds": ended - began,
-        "cpu": cpu,
-        "live": len(delays),
-        "live_delay_ms": max(delays) * 1e3,
-        "memory_mb": memory_mb(),
-    }
-
-
-def build(path: Path, rows: int) -> None:
-    """A backlog of small windows as the outbox would have written it, in one transaction."""
-    payload = b'{"boot":"b0","seq":1,"ts":1790000000000,"dur":1000,"hist":false,"tags":{"temp":{"n":10,"mean":23.45}}}'
-
-    def columns() -> Iterator[tuple[object, ...]]:
-        for id in range(1, rows + 1):
-            end_ms = NOW_NS // 10**6 + id * 10
-            numbers = (id, int(Lane.WINDOW), id % DEVICES + 1, 1, id // DEVICES + 1, end_ms - 1000, end_ms)
-            yield *numbers, checksum(numbers, payload, 0), payload, 0
-
-    with closing(sqlite3.connect(path, isolation_level=None)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
-        db.execute("PRAGMA synchronous = OFF")
-        db.execute("BEGIN")
-        db.executemany("INSERT INTO topic (id, name) VALUES (?, ?)", [(i + 1, f"g/d{i}/window") for i in range(DEVICES)])
-        db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", columns())
-        db.execute("UPDATE total SET messages = ?, bytes = ? WHERE lane = ?", (rows, rows * len(payload), int(Lane.WINDOW)))
-        db.execute("COMMIT")
-
-
-async def start(folder: Path) -> dict[str, float]:
-    """Open a large backlog that an unclean stop left, and take a hundred batches of it, the disk's answers included."""
-    path = folder / "o.db"
-    rig = Rig(path, "b0", SystemClock(), max_bytes="1TiB")
-    await rig.outbox.open()
-    await rig.crash()
-    rows = int(os.environ.get("OUTBOX_ROWS", str(ROWS)))
-    began = time.perf_counter()
-    build(path, rows)
-    building, empty_mb = time.perf_counter() - began, memory_mb()
-    began = time.perf_counter()
-    rig = Rig(path, "b1", SystemClock(), max_bytes="1TiB")
-    await rig.outbox.open()
-    opening = time.perf_counter() - began
-    assert rig.outbox.stats.messages == rows, rig.events
-    assert rig.outbox.previous_unclean is not None
-    opened_mb = memory_mb()
-    rig._run = asyncio.create_task(rig.outbox.run())
-    rig.outbox.set_live(True)
-    left, most_mb = min(rows, 200_000), 0.0
-    while left > 0:
-        for delivery in await rig.outbox.take(100):
-            rig.outbox.ack(delivery)
-            left -= 1
-        most_mb = max(most_mb, memory_mb())
-    await rig.crash()
-    return {
-        "rows": rows,
-        "building_s": building,
-        "file_mb": path.stat().st_size / 2**20,
-        "open_s": opening,
-        "opened_mb": opened_mb - empty_mb,
-        "draining_mb": most_mb - empty_mb,
-    }
-
-
-WORKS = {work.__name__: work for work in (online, offline, plain, drain, start)}
+WORKS = {work.__name__: work for work in (online, offline, plain, start)}
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the gateway does

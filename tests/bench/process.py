@@ -14,7 +14,7 @@ import psutil
 
 from tests.bench.figures import Bench, Figure
 from tests.bench.servers import ALARM_AT
-from tests.support.gateway import GatewayProcess, Modbus, Subscriber, write_config
+from tests.support.gateway import GatewayProcess, Got, Modbus, Subscriber, write_config
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import free_port
 
@@ -104,17 +104,13 @@ def _online(rig: _Rig, subscriber: Subscriber, tags: int, on: str) -> Iterator[F
     assert rig.gateway.process is not None
     process = psutil.Process(rig.gateway.process.pid)
     time.sleep(_SETTLE_S)
-    begin, cpu, disk, sent = time.monotonic(), process.cpu_times(), _disk_bytes(process), subscriber.bytes
+    begin, cpu, disk = time.monotonic(), process.cpu_times(), _disk_bytes(process)
     since = time.time()
     time.sleep(_MEASURE_S)
     took = time.monotonic() - begin
     cpu_now = process.cpu_times()
     share = (cpu_now.user + cpu_now.system - cpu.user - cpu.system) / took * 100
     yield Figure("process_cpu_share", share, "% of one core", f"{on}, {_MEASURE_S} s")
-    samples = tags * took
-    yield Figure(
-        "upstream_bytes_per_sample", (subscriber.bytes - sent) / samples, "B/sample", f"{on}, noise 0.05 %, deadband 0.2 %"
-    )
     yield Figure("disk_bytes_per_s_online", (_disk_bytes(process) - disk) / took, "B/s", on)
     alarms = [
         (m.at - m.payload["ts"] / 1e3) * 1e3
@@ -123,6 +119,28 @@ def _online(rig: _Rig, subscriber: Subscriber, tags: int, on: str) -> Iterator[F
     ]
     about = f"{on}; {len(alarms)} alarms, from the sample's time to the subscriber's callback"
     yield Figure("alarm_latency_p99_ms", float(np.percentile(alarms, 99)), "ms", about)
+    yield from _upstream(subscriber, since, since + took, tags, on)
+
+
+def _upstream(subscriber: Subscriber, since: float, until: float, tags: int, on: str) -> Iterator[Figure]:
+    """Payload bytes per sample. Summaries come all together once a minute, so they are not measured over a part of one."""
+    deadline = time.time() + 70
+    summaries: list[Got] = []
+    while sum(len(m.payload["tags"]) for m in summaries) < tags:
+        assert time.time() < deadline, "no summaries within a minute"
+        time.sleep(0.1)
+        summaries = _newest(subscriber.of("/summary"))
+    summary = sum(m.size for m in summaries) / tags / 60
+    rest = sum(m.size for m in list(subscriber.messages) if since <= m.at < until and not m.topic.endswith("/summary"))
+    rest /= tags * (until - since)
+    about = f"{on}, noise 0.05 %, deadband 0.2 %; windows and events {rest:.2f}, summaries of a whole minute {summary:.2f}"
+    yield Figure("upstream_bytes_per_sample", rest + summary, "B/sample", about)
+
+
+def _newest(messages: list[Got]) -> list[Got]:
+    """Those of the last window there is."""
+    newest = max((m.payload["ts"] for m in messages), default=0)
+    return [m for m in messages if m.payload["ts"] == newest]
 
 
 def _offline(rig: _Rig, on: str) -> Iterator[Figure]:

@@ -89,6 +89,7 @@ async def test_stopped_nothing_is_missing_and_killed_nothing_is_told_twice(tmp_p
             assert not json.loads((kept / "plc.json").read_text())["exact"]
             await asyncio.sleep(1.5)
             gateway.start()
+            await until(lambda: any("skipped_ms" in event for event in told("history")), 40, gateway.log()[-2000:])
             await live(writer.count)
             assert await asyncio.to_thread(gateway.terminate) == 0
             total = sum(n for n, _, _ in values())

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.errors import ConfigError
+from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Message
+from gateway.outbox import recovery, rescue, writer
 from gateway.outbox.faults import DamagedError
 from gateway.outbox.files import PathLock
 from tests.support.outbox_parts import Rig, message, until
@@ -83,18 +84,85 @@ async def test_a_file_damaged_before_the_start_is_kept_and_a_new_one_begun(tmp_p
     content = path.read_bytes()
     async with Rig(path) as rig:
         (event,) = rig.events
-        assert (event.kind, event.detail["state"]) == ("outbox", "damaged")
+        assert (event.kind, event.detail["state"], event.detail["severity"]) == ("outbox", "damaged", 800)
         kept = Path(str(event.detail["kept"]))
         assert kept.name.startswith("o.db.damaged-2026")
         assert kept.read_bytes() == content or damage is without_tables
-        rescued = event.detail["rescued"]
+        rescued, lost = event.detail["rescued"], event.detail["lost"]
         assert rescued in RESCUED[damage]
+        assert lost in {None, 3000 - rescued}, "as the file itself says, where that can be read"
         rig.outbox.put(message(1))
         await rig.commit()
         assert rig.on_disk == rescued + 1
-        assert {(m.boot, m.seq, len(m.payload)) for m in await rig.drain() if m.boot == "b0"} <= {
-            ("b0", seq, 1000) for seq in range(1, 3001)
-        }
+        found = {(m.boot, m.seq, len(m.payload)) for m in await rig.drain() if m.boot == "b0"}
+        assert found <= {("b0", seq, 1000) for seq in range(1, 3001)}
+        rig.outbox.set_live(True)
+        await rig.commit()
+        declared = sum(loss.count for loss in rig.losses.encoded)
+        assert declared + (event.detail["unknown"] or 0) == (lost or 0)
+        assert {loss.cause for loss in rig.losses.encoded} <= {"damaged"}
+        if damage in {random_in_a_quarter, cut_short}:
+            assert declared == 3000 - rescued, "every one of them by boot, topic and span"
+
+
+async def test_a_crash_while_a_damaged_file_is_mended_leaves_the_account_whole(tmp_path, monkeypatch):
+    """What was not yet copied is declared lost already, and lies in the file that was set aside."""
+    path = tmp_path / "o.db"
+    await filled(path)
+    random_in_a_quarter(path)
+    rig, copied = Rig(path), 0
+    store = rig.outbox._writer.store
+    commit = store.commit
+
+    async def full_after_two(change):
+        nonlocal copied
+        copied += bool(change.inserts)
+        if copied > 1:
+            raise Retryable("the disk is full")
+        await commit(change)
+
+    monkeypatch.setattr(store, "commit", full_after_two)
+    async with rig:
+        assert rig.states == ["damaged", "refused"]
+        assert rig.events[0].detail["lost"] is None
+        assert rig.on_disk > 900
+        there = rig.on_disk
+        await rig.crash()
+    async with Rig(path, "b2") as later:
+        assert later.events == []
+        later.outbox.set_live(True)
+        await later.commit()
+        ((boot, count),) = ((loss.boot, loss.count) for loss in later.losses.encoded)
+        assert (boot, count) == ("b0", 3000 - there)
+
+
+async def test_a_large_damaged_file_is_mended_beside_the_work(tmp_path, monkeypatch):
+    """The start does not wait for it: what is copied later is delivered as well, and told at the end."""
+    monkeypatch.setattr(recovery, "RESCUE_S", 0.0)
+    monkeypatch.setattr(rescue, "BATCH_BYTES", 100_000)
+    path = tmp_path / "o.db"
+    await filled(path)
+    random_in_a_quarter(path)
+    async with Rig(path, backlog_order="newest-first") as rig:
+        assert [(e.detail["state"], e.detail["lost"]) for e in rig.events] == [("damaged", None)]
+        monkeypatch.setattr(writer, "MEND_S", 0.0)
+        rig.outbox.set_live(True)
+        rig.outbox.put(message(1))
+        got = []
+        for _ in range(200):
+            await rig.commit()
+            if rig.outbox.stats.messages:
+                for delivery in await rig.outbox.take(1000):
+                    got.append(delivery.message)
+                    rig.outbox.ack(delivery)
+            if "rescued" in rig.states and rig.losses.encoded:
+                break
+        got += await rig.drain()
+        (rescued,) = (e.detail for e in rig.events if e.detail["state"] == "rescued")
+        there = [m.seq for m in got if m.boot == "b0"]
+        assert len(there) == len(set(there)) == rescued["rescued"] > 2800
+        (loss,) = rig.losses.encoded
+        assert (loss.count, rescued["lost"], rescued["unknown"]) == (3000 - len(there), 3000 - len(there), 0)
 
 
 async def drain_into(rig: Rig, delivered: list[Message]) -> None:
@@ -122,10 +190,17 @@ async def test_damage_in_use_keeps_what_memory_has_and_counts_what_is_lost(tmp_p
         await until(lambda: not rig.outbox.stats.messages, "what memory has is delivered")
         drain.cancel()
         assert rig.states == ["damaged"]
+        delivered = [m for m in delivered if m.topic != "g/event"]
         assert ("b1", 1) in {(m.boot, m.seq) for m in delivered}
         assert len({(m.boot, m.seq) for m in delivered}) == len(delivered)
         assert len(delivered) + rig.events[0].detail["lost"] == 20_001
         assert rig.events[0].detail["rescued"] > 10_000
+        assert rig.events[0].detail["unknown"] == 0
+        missing = set(range(1, 20_001)) - {m.seq for m in delivered if m.boot == "b0"}
+        (loss,) = rig.losses.encoded
+        assert (loss.boot, loss.cause, loss.count) == ("b0", "damaged", len(missing))
+        assert loss.first_seq <= min(missing)
+        assert loss.last_seq == max(missing), "as rows after it could be read"
         rig.outbox.put(message(2))
         await rig.commit()
         assert rig.on_disk == 1

@@ -28,6 +28,7 @@ def never_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_what_only_the_file_had_is_declared_lost_with_spans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "o.db"
+    monkeypatch.setattr("gateway.outbox.outbox._AHEAD_BYTES", 0)  # what is read ahead is not lost with the file
     async with Rig(path) as rig:
         never_again(rig, monkeypatch)
         await put_and_commit(rig, range(1, 31))

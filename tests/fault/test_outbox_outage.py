@@ -32,6 +32,9 @@ async def test_then_ten_minutes_then_the_oldest_go_and_events_stay(tmp_path: Pat
         assert windows[0]["windows"] == 5, "what was dropped had been merged, and so was what came next"
         assert lost["max_bytes"] * 5 + sum(body.get("windows", 1) for body in windows) == count
         assert lost["max_bytes"] > 0
+        (dropped,) = (x for x in rig.losses.encoded if x.cause == "max_bytes")
+        assert (dropped.windows, dropped.from_seq) == (dropped.count * 5, 1), "what was dropped stood for five each"
+        assert dropped.last_seq == windows[0]["first_seq"] - 1
 
 
 DEVICES, TAGS, CHANGED = 2, 500, 8

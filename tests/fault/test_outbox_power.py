@@ -1,8 +1,18 @@
-"""Power cuts: whatever a disk forgets of what was not synced, the outbox opens and has what it had committed."""
+"""Power cuts, kills, disks that lie and disks with bad places: the outbox opens and has all that it had promised.
 
+One model of the disk (`tests/support/platter.py`), told by SQLite's own file layer in this process, or by every call of
+another process below its C library.
+"""
+
+import json
 import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import zlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +20,16 @@ import pytest
 
 from gateway.core.messages import Lane
 from gateway.outbox.records import Change
+from tests.support.disk import Follower, Record, preloaded, records
+from tests.support.outbox_marked import key
 from tests.support.outbox_parts import Rig, message, until, window
-from tests.support.sqlite_disk import OK, Disk, disk
+from tests.support.platter import Platter
+from tests.support.sqlite_disk import IOERR_READ, OK, Disk
+from tests.support.sqlite_disk import disk as sqlite_disk
 
 CUTS = 200
+CALL_CUTS = 100
+STEPS = 100
 
 Name = tuple[str, str, int]
 
@@ -45,9 +61,10 @@ async def working(path: Path, chance: random.Random, **changes: Any) -> AsyncIte
         yield rig
 
 
-async def work(rig: Rig, chance: random.Random, rounds: int) -> None:
-    """Put, deliver, lose the connection, commit; now and then everything is delivered and the file shrinks."""
-    seqs = dict.fromkeys(range(3), 0)
+async def work(rig: Rig, chance: random.Random, rounds: int, seqs: dict[int, int] | None = None) -> None:
+    """Put, deliver, lose the connection, commit; now and then everything is delivered and the file shrinks. seqs: the last
+    numbers of three devices and of the events, to go on from."""
+    seqs = dict.fromkeys(range(4), 0) if seqs is None else seqs
     for round in range(rounds):
         rig.outbox.set_live(chance.random() < 0.3)
         for _ in range(chance.randrange(60)):
@@ -56,7 +73,8 @@ async def work(rig: Rig, chance: random.Random, rounds: int) -> None:
             ts = 1_764_000_000_000 + round * 10_000 + seqs[device]
             rig.outbox.put(window(seqs[device], ts, f"d{device}", tags=chance.choice((1, 8, 40))))
         if chance.random() < 0.2:
-            rig.outbox.put(message(round + 1, Lane.EVENT, size=chance.randrange(60, 20_000)))
+            seqs[3] += 1
+            rig.outbox.put(message(seqs[3], Lane.EVENT, size=chance.randrange(60, 20_000)))
         if rig.outbox._writer.live and rig.outbox.stats.messages:
             for delivery in await rig.outbox.take(chance.choice((1, 50, 2000))):
                 rig.outbox.ack(delivery) if chance.random() < 0.9 else rig.outbox.release([delivery])
@@ -74,7 +92,7 @@ async def cuts(tmp_path: Path, count: int, **changes: Any) -> AsyncIterator[tupl
     """Folders as power cuts leave them, each with what must be there before and after the transaction that was cut."""
     chance = random.Random(11)
     taken: list[tuple[Path, set[Name], set[Name]]] = []
-    with disk() as under:
+    with sqlite_disk() as under:
         async with working(tmp_path / "o.db", chance, **changes) as rig:
             witness = Witness(rig)
 
@@ -126,7 +144,7 @@ async def test_the_disk_of_these_tests_does_forget(tmp_path: Path) -> None:
 async def test_a_cut_during_the_first_start_leaves_something_that_starts(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     folders: list[Path] = []
-    with disk() as under:
+    with sqlite_disk() as under:
 
         def at(operation: str) -> int:
             folders.append(tmp_path / f"cut{len(folders)}")
@@ -143,3 +161,266 @@ async def test_a_cut_during_the_first_start_leaves_something_that_starts(tmp_pat
             rig.outbox.put(message(1))
             await rig.commit()
             assert rig.on_disk == 1
+
+
+# -- another process, below its C library
+
+
+class Promises:
+    """What the outbox has said so far, from the marks in the log."""
+
+    def __init__(self) -> None:
+        self.put: dict[tuple[str, str, int], int] = {}
+        self.stored: set[tuple[str, str, int]] = set()
+        self.deleted: set[tuple[str, str, int]] = set()
+        self.acked: set[tuple[str, str, int]] = set()
+
+    def hear(self, record: Record) -> None:
+        """Take in a mark; other records say nothing."""
+        if record.kind != "M":
+            return
+        kind, what, *more = json.loads(record.body)
+        if kind == "put":
+            self.put[tuple(what)] = more[0]
+        elif kind == "ack":
+            self.acked.add(tuple(what))
+        else:
+            (self.stored if kind == "stored" else self.deleted).update(map(tuple, what))
+
+
+def recorded(disk: Path, folder: Path, boot: str, synchronous: str) -> list[Record]:
+    """Let the outbox in `folder` be worked; what its disk was told."""
+    with tempfile.TemporaryDirectory() as aside:
+        log = Path(aside) / "log"
+        command = [sys.executable, "-m", "tests.support.outbox_marked", folder / "o.db", boot, synchronous, str(STEPS)]
+        environment = preloaded(disk, folder, log)
+        subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], check=True, timeout=60)
+        return list(records(log))
+
+
+def lay_out(files: dict[str, bytes], folder: Path) -> None:
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / Path(name).name).write_bytes(content)
+
+
+async def check_opened(folder: Path, said: Promises, forgetful: bool) -> None:
+    """Everything promised is there, nothing was invented, nothing deleted has come back."""
+    async with Rig(folder / "o.db", "after") as rig:
+        assert rig.events == []
+        count = rig.outbox.stats.messages
+        messages = await rig.drain()
+        with closing(sqlite3.connect(folder / "o.db")) as db:
+            assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert len(messages) == count
+    found = {key(m): zlib.crc32(m.payload) for m in messages}
+    assert len(found) == count, "nothing is there twice"
+    assert found.items() <= said.put.items(), "nothing is invented"
+    if not forgetful:
+        assert said.stored - said.acked <= found.keys(), "what was committed is there, or delivered"
+        assert not said.deleted & found.keys(), "what was deleted stays deleted"
+
+
+async def test_kills_at_any_moment_of_a_commit(disk: Path, shared_memory: Path) -> None:
+    """SIGKILL between any two calls to the disk, and within one: twice a hundred of them, whatever `synchronous` says."""
+    for synchronous in ("full", "normal"):
+        chance, said = random.Random(synchronous), Promises()
+        folder = shared_memory / synchronous
+        folder.mkdir()
+        log = recorded(disk, folder, "b0", synchronous)
+        platter = Platter()
+        follower = Follower(platter)
+        moments = set(chance.sample(range(len(log)), CALL_CUTS))
+        for moment, record in enumerate(log[: max(moments) + 1]):
+            if moment in moments:
+                cut = shared_memory / f"{synchronous}-{moment}"
+                lay_out(platter.kept(chance), cut)
+                await check_opened(cut, said, forgetful=False)
+            follower.apply(record)
+            said.hear(record)
+        assert len(said.stored) > 100
+
+
+@pytest.mark.parametrize("synchronous", ["full", "extra", "normal"])
+async def test_power_cuts_cost_nothing_that_was_committed(disk: Path, shared_memory: Path, synchronous: str) -> None:
+    """Cuts at random moments of two boots, the second on what a cut of the first has left."""
+    chance = random.Random(synchronous)
+    said, files, states = Promises(), {}, 0
+    for number, boot in enumerate(("b0", "b1")):
+        folder = shared_memory / boot
+        lay_out(files, folder)
+        log = recorded(disk, folder, boot, synchronous)
+        platter = Platter({str(folder / Path(name).name): content for name, content in files.items()})
+        follower = Follower(platter)
+        moments = set(chance.sample(range(len(log) - len(log) // 4), CALL_CUTS))
+        for moment, record in enumerate(log[: max(moments) + 1]):
+            if moment in moments:
+                files = platter.cut(chance, chance.choice([512, 4096]))
+                cut = shared_memory / f"cut{number}-{moment}"
+                lay_out(files, cut)
+                await check_opened(cut, said, synchronous == "normal")
+                states += 1
+            follower.apply(record)
+            said.hear(record)
+    assert states == 2 * CALL_CUTS
+    assert len(said.stored) > 300
+    assert len(said.deleted) > 100
+
+
+# -- disks that lie
+
+
+@pytest.mark.parametrize("order", ["kept", "lost"])
+async def test_after_a_cut_on_a_disk_that_lies_what_is_missing_is_told_or_the_file_is_an_older_one(
+    tmp_path: Path, order: str
+) -> None:
+    """The last syncs did nothing. A disk that writes in order has an older file, whole, and nothing can tell: a subscriber
+    sees it by the numbers. One that does not has a torn file: it is set aside, and what was lost is told as far as it can be
+    known. Nothing is invented, and nothing comes twice within one drain."""
+    chance = random.Random(order)
+    states: list[set[Name]] = [set()]
+    put: set[Name] = set()
+    damaged = older = told = 0
+    with sqlite_disk() as under:
+        async with working(tmp_path / "o.db", chance) as rig:
+            witness = Witness(rig)
+            commit = rig.outbox._writer.store.commit
+
+            async def noting(change: Change) -> None:
+                await commit(change)
+                states.append(set(witness.before.values()))
+                put.update(witness.before.values())
+
+            rig.outbox._writer.store.commit = noting  # type: ignore[method-assign]
+            await rig.outbox._writer.store._rows("PRAGMA wal_autocheckpoint = 20")
+            seqs = dict.fromkeys(range(4), 0)
+            await work(rig, chance, 5, seqs)
+            folders = []
+            for number in range(80):
+                await work(rig, chance, 1, seqs)
+                folder = tmp_path / f"cut{number}"
+                if order == "kept":
+                    lay_out(under.platter.before_syncs(chance.randrange(1, 12)), folder)
+                else:
+                    under.power_cut(folder, chance, lies=chance.randrange(1, 12))
+                folders.append(folder)
+    for folder in folders:
+        (folder / "o.db.lock").touch()
+        async with Rig(folder / "o.db", "later") as rig:
+            messages = await rig.drain()
+            rig.outbox.set_live(True)
+            await rig.commit()
+            messages += [m for m in await rig.drain() if m.topic != "g/event"]
+            names = [(m.boot, m.topic, m.seq) for m in messages]
+            assert len(names) == len(set(names))
+            assert set(names) <= put
+            assert rig.outbox.stats.refused == ""
+            if rig.events:
+                (event,) = rig.events
+                assert event.detail["state"] == "damaged"
+                assert event.detail["rescued"] == len(names)
+                declared = sum(loss.count for loss in rig.losses.encoded)
+                if event.detail["lost"] is not None:
+                    assert event.detail["lost"] == declared + event.detail["unknown"]
+                damaged, told = damaged + 1, told + (declared > 0)
+            elif order == "kept":
+                assert set(names) in states
+                older += set(names) != states[-1]
+    assert (damaged == 0 and older > 20) if order == "kept" else (damaged > 5 and told > 0)
+
+
+# -- disks with bad places
+
+
+@pytest.mark.parametrize("moment", ["start", "use"])
+async def test_a_part_of_the_file_that_cannot_be_read_costs_what_lies_there(tmp_path: Path, moment: str) -> None:
+    """The file is set aside; all other rows are rescued, and those that cannot be read are declared, topic by topic."""
+    path = tmp_path / "o.db"
+    async with Rig(path, "b0") as rig:
+        for seq in range(1, 2501):
+            for device in ("d0", "d1"):
+                rig.outbox.put(message(seq, topic=f"g/{device}/window", boot="b0", size=1000))
+        await rig.commit()
+    with sqlite_disk() as under:
+        inode, size = path.stat().st_ino, path.stat().st_size
+        place = size // 4 // 4096 * 4096
+        if moment == "start":
+            under.bad = [(inode, place, place + 40 * 4096)]
+        async with Rig(path, "b1") as rig:
+            await rig.outbox._writer.store._rows("PRAGMA cache_size = 10")
+            under.bad = [(inode, place, place + 40 * 4096)]
+            found = [m for m in await rig.drain() if m.topic != "g/event"]
+            assert rig.states == ["damaged"]
+            assert any(said in str(rig.events[0].detail["reason"]) for said in ("I/O", "unable to get the page"))
+            rig.outbox.set_live(True)
+            await rig.commit()
+            losses = rig.losses.encoded
+            found += [m for m in await rig.drain() if m.topic != "g/event"]
+            rig.outbox.put(message(1))
+            await rig.commit()
+            assert rig.outbox.stats.refused == ""
+    for device in ("d0", "d1"):
+        there = {m.seq for m in found if m.topic == f"g/{device}/window"}
+        (loss,) = (x for x in losses if x.topic == f"g/{device}/window")
+        missing = set(range(1, 2501)) - there
+        assert 20 < len(missing) < 200
+        assert loss.count == len(missing)
+        assert loss.first_seq <= min(missing)
+        assert loss.last_seq >= max(missing)
+    assert rig.events[0].detail["unknown"] == 0
+
+
+async def test_a_disk_of_which_nothing_can_be_read_is_waited_for_and_costs_nothing(tmp_path: Path) -> None:
+    """Memory takes over, whatever the disk does to every new file; when it is well again all is there, old and new."""
+    path = tmp_path / "o.db"
+    async with Rig(path, "b0") as rig:
+        for seq in range(1, 101):
+            rig.outbox.put(message(seq, boot="b0"))
+    with sqlite_disk() as under:
+        under.before = lambda operation: IOERR_READ if operation == "read" else OK
+        async with Rig(path, "b1") as rig:
+            for seq in range(1, 11):
+                rig.outbox.put(message(seq, boot="b1"))
+                await rig.commit()
+            assert rig.outbox.stats.refused
+            assert len(list(tmp_path.glob("o.db.damaged-*"))) <= 3, "one file and its log; the new ones were never used"
+            assert "damaged" not in rig.states
+            under.before = lambda operation: OK
+            await rig.advance(3)
+            assert rig.states[-1] == "recovered"
+            found = {(m.boot, m.seq) for m in await rig.drain()}
+            assert found == {("b0", seq) for seq in range(1, 101)} | {("b1", seq) for seq in range(1, 11)}
+            assert rig.losses.encoded == []
+
+
+async def test_a_file_written_again_that_is_damaged_at_once_does_not_end_the_gateway(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "o.db"
+    async with Rig(path) as rig:
+        for seq in range(1, 101):
+            rig.outbox.put(message(seq))
+        await rig.commit()
+        store = rig.outbox._writer.store
+        write_again = store.write_again
+
+        async def damaged(most_s: float) -> None:
+            await write_again(most_s)
+            content = bytearray(path.read_bytes())
+            content[4096 * 5 : 4096 * 9] = random.Random(1).randbytes(4 * 4096)
+            path.write_bytes(content)
+
+        monkeypatch.setattr(store, "write_again", damaged)
+        for part in ("", "-wal", "-shm"):
+            path.with_name(path.name + part).unlink()
+        for seq in range(101, 104):
+            rig.outbox.put(message(seq))
+            await rig.commit()
+        assert "damaged" in rig.states
+        assert rig.outbox.stats.refused == ""
+        rig.outbox.set_live(True)
+        await rig.commit()
+        found = [m.seq for m in await rig.drain() if m.topic != "g/event"]
+        assert len(found) == len(set(found))
+        assert len(found) + sum(loss.count for loss in rig.losses.encoded) == 103
+        assert {101, 102, 103} <= set(found)

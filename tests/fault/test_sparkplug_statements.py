@@ -11,7 +11,7 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import orjson
@@ -57,8 +57,11 @@ class Scene:
     def count(self, *kinds: str) -> int:
         return sum(1 for _ in self.tap.all(*kinds))
 
-    async def more(self, kind: str, by: int = 1) -> None:
+    async def more(self, kind: str, by: int = 1, *, after: Awaitable[object] | None = None) -> None:
+        """Wait for `by` more publications of a type than there were before `after` was done."""
         target = self.count(kind) + by
+        if after is not None:
+            await after
         await until(lambda: self.count(kind) >= target, 40, f"{by} more {kind}; {self.gateway.log()[-2000:]}")
 
     async def more_polls(self, device: ScriptedServer, count: int = 10) -> None:
@@ -96,18 +99,14 @@ class Scene:
         self.marks["before the host"] = self.count(*NUMBERED)
         await self.state("scada", True, 2_000)
         await self.more("DDATA", 4)
-        await self.say("spBv1.0/hall/NCMD/test", rebirth())
-        await self.more("NBIRTH")
+        await self.more("NBIRTH", after=self.say("spBv1.0/hall/NCMD/test", rebirth()))
         await self.more("DDATA", 4)
-        await oven.stop()
-        await self.more("DDEATH")
-        await oven.start()
-        await self.more("DBIRTH")
+        await self.more("DDEATH", after=oven.stop())
+        await self.more("DBIRTH", after=oven.start())
         await self.state("scada", False, 1_500)
         await self.more("DDATA", 3)
         self.marks["sessions before the host went"] = len(self.tap.sessions)
-        await self.state("scada", False, 3_000)
-        await self.more("NDEATH")
+        await self.more("NDEATH", after=self.state("scada", False, 3_000))
         await until(lambda: len(self.tap.sessions) > self.marks["sessions before the host went"], 40, "it connects anew")
         await self.more_polls(press)
         self.marks["while the host was away"] = len(self.tap.sessions[-1].sent)

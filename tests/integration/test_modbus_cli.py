@@ -34,6 +34,27 @@ async def test_a_url_shows_words_and_every_decoding(port: int) -> None:
     assert str(0x41A141A0) in text
 
 
+async def test_who_could_not_ask_does_not_say_that_no_unit_answered(port: int) -> None:
+    code, text = await gateway("scan", f"tcp://127.0.0.1:{port}", "--last", "2")
+    assert code == 1
+    assert "refused" in text
+    assert "no unit answered" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["read", "192.168.0.10"], "an address is written tcp://192.168.0.10"),
+        (["browse", "192.168.0.11:4840"], "an address is written opc.tcp://192.168.0.11:4840"),
+        (["discover", "192.168.0.11"], "url: '192.168.0.11' is not an OPC UA address; expected opc.tcp://HOST"),
+    ],
+)
+async def test_an_address_without_its_scheme_is_told_how_it_is_written(words: list[str], said: str) -> None:
+    code, text = await gateway(*words, *(["--config", "config"] if words[0] != "discover" else []))
+    assert code == 2
+    assert said in text
+
+
 async def test_all_decodings_fit_a_usual_terminal_and_the_unlikely_stand_apart(port: int) -> None:
     async with ScriptedServer(port):
         code, text = await gateway("read", f"tcp://127.0.0.1:{port}", "--address", "holding:16800", "--count", "4")

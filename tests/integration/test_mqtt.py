@@ -298,15 +298,15 @@ async def test_everything_is_acknowledged_although_the_broker_is_killed_again_an
     broker: Mosquitto, version: str
 ) -> None:
     await broker.start()
-    outbox = Outbox(2000)
+    outbox = Outbox(20_000)
     publisher = publisher_for(broker.url, outbox, version=version)
     run = asyncio.create_task(publisher.run())
-    for goal in (300, 900, 1500):
+    for goal in (300, 6000, 12_000):
         await until(lambda goal=goal: len(outbox.acked) >= goal, 20, f"{goal} acknowledged")  # type: ignore[misc]
         broker.kill()
         await broker.start()
-    await until(lambda: len(outbox.acked) >= 2000, 20, "all acknowledged")
-    assert sorted(outbox.acked) == list(range(2000))
+    await until(lambda: len(outbox.acked) >= 20_000, 20, "all acknowledged")
+    assert sorted(outbox.acked) == list(range(20_000))
     assert publisher.reconnects == 3
     await publisher.stop(1.0, ("gw/status", b"stopped"))
     await run
@@ -319,7 +319,7 @@ async def test_everything_is_acknowledged_although_the_broker_is_killed_again_an
 async def test_a_half_open_connection_costs_one_timeout(broker: Mosquitto) -> None:
     await broker.start()
     async with Proxy(broker.port) as proxy:
-        outbox = Outbox(2000)
+        outbox = Outbox(20_000)
         publisher = publisher_for(proxy.url, outbox)
         run = asyncio.create_task(publisher.run())
         await until(lambda: len(outbox.acked) > 500, what="deliveries")
@@ -327,6 +327,6 @@ async def test_a_half_open_connection_costs_one_timeout(broker: Mosquitto) -> No
         await until(lambda: publisher.connected_since_ns is None, 5, "the loss is noticed")
         proxy.cut()
         proxy.flow()
-        await until(lambda: len(outbox.acked) == 2000, 20, "all acknowledged")
+        await until(lambda: len(outbox.acked) == 20_000, 20, "all acknowledged")
         await publisher.stop(1.0, ("gw/status", b"stopped"))
         await run

@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 from gateway.app import find_tags
 from gateway.cli.main import app
 from gateway.core.clock import SystemClock
+from gateway.core.errors import NotConnected
 from gateway.settings import load
+from gateway.sources.opcua.finding import find
+from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
@@ -200,3 +203,33 @@ async def test_every_kind_of_change_is_understood_beside_other_events(port, tmp_
     kinds = [event.kind for event in reader.events]
     assert sorted(kinds) == ["model", "opcua_event", "opcua_event"], "who asks for all events gets these, too"
     assert next(e for e in reader.events if e.kind == "model").detail["names"] == ["Line.v0", "Line.v1"]
+
+
+@pytest.mark.parametrize("kind", ["BrowseRequest", "BrowseNextRequest"])
+async def test_a_server_that_refuses_to_browse_costs_no_tags(node, port, store, tmp_path, kind):
+    """What was found before stays: nobody says that it is gone."""
+    async with NodeServer(node, port, store, count=150, period=0) as server, Mangler(port) as mangler:
+        config = folder(tmp_path, server.url, "{root: /Objects/1:Line, include: v*}")
+        await find_tags(load(config), CLOCK)
+        found = (tmp_path / "found" / "line.csv").read_text()
+        mangler.request = narrow(kind, 0x801F0000)
+        refused = load(folder(tmp_path, f"{mangler.url}/test", "{root: /Objects/1:Line, include: v*}"))
+        device = refused.entries[0].config
+        with pytest.raises(NotConnected, match=r"/Objects/1:Line cannot be browsed: BadUserAccessDenied: this user may not"):
+            await find(device, (), CLOCK)
+        assert (tmp_path / "found" / "line.csv").read_text() == found
+        mangler.request = narrow("", 0)
+        assert await find(device, (), CLOCK) is None, "all of it, by many calls"
+
+
+def narrow(kind: str, status: int):
+    """Browse ten references at once, so that there is more to be had; refuse one kind of request."""
+
+    def change(request):
+        if type(request).__name__ == kind:
+            return status
+        if isinstance(request, ua.BrowseRequest):
+            request.Parameters.RequestedMaxReferencesPerNode = 10
+        return None
+
+    return change

@@ -35,9 +35,13 @@ def number(i: int, k: int) -> float:
 
 
 async def test_every_change_of_every_type_arrives_in_order(node, port, store):
+    """Also when the server's process is starved."""
     server = NodeServer(node, port, store, count=300, period=100)
     async with server, reading(server.url, nodes(300), queue_size=20) as reader:
-        await reader.until(lambda: len(reader.values[299]) >= 12, 30)
+        for tenths in range(1, 5):
+            await reader.until(lambda tenths=tenths: len(reader.values[299]) >= 3 * tenths, 30)
+            await server.starve(tenths / 10)
+        await reader.until(lambda: len(reader.values[299]) >= 15, 30)
         first = round(reader.values[0][0])
         assert [state.state for state in reader.states] == ["ok"]
     for i in range(300):

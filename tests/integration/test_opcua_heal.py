@@ -101,7 +101,9 @@ async def test_a_subscription_that_the_server_ends_is_made_anew(server):
         await field.until(lambda: bool(field.downs))
         assert "ended the subscription: BadTimeout" in field.downs[0]
         assert field.values[1][-1] == 5.0, "what came with the notice is not lost"
-        await field.until_fresh(0)
+        await field.until(lambda: bool(field.again[0]))  # what holds is said once more, and counts once
+        await server.write(0, 7.0)
+        await field.until(lambda: field.values[0][-1] == 7.0)
         assert (sessions(server), subscriptions(server)) == (1, 1)
 
 

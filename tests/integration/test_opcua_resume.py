@@ -10,7 +10,7 @@ from tests.support.opcua_server import AsyncuaServer, NodeServer
 from tests.support.proxy import Proxy
 
 NODES = ["ns=2;s=v0", "ns=2;s=v1"]
-SESSION_COUNT = "i=2277"
+SESSION_COUNT, CUMULATED_SESSION_COUNT = "i=2277", "i=2278"
 CUTS = 5
 
 
@@ -73,6 +73,22 @@ async def write(server: AsyncuaServer) -> float:
             await server.write(i, float(k))
         await asyncio.sleep(0.02)
     return 400.0
+
+
+async def test_a_server_that_was_frozen_goes_on_with_the_same_session(node, port, store):
+    """It finds nothing in its buffers that would end it."""
+    server = NodeServer(node, port, store, count=1, period=100)
+    names = ["ns=1;s=v0", SESSION_COUNT, CUMULATED_SESSION_COUNT]
+    async with server, in_the_field(server.url, names, queue_size=500, timeout="2s") as field:
+        await field.until(lambda: len(field.values[0]) > 3 and bool(field.values[2]))
+        for _ in range(2):
+            lost = len(field.downs)
+            await server.starve(6)
+            await field.until(lambda lost=lost: len(field.downs) > lost)
+            await field.until_fresh()
+        values = [value for _, value in dict.fromkeys(zip(field.times[0], field.values[0], strict=True))]
+        assert values == [values[0] + k for k in range(len(values))]
+        assert set(field.values[1]) == set(field.values[2]) == {1.0}
 
 
 @pytest.mark.parametrize("security", ["none", "auto"])

@@ -230,7 +230,7 @@ async def test_a_configuration_that_cannot_be_used_is_2(tmp_path):
 
 
 async def test_what_the_broker_forbids_costs_that_alone(broker, tmp_path):
-    """A subscription that nobody asked for by name may be refused; one that was asked for ends it."""
+    """An access list that hides Sparkplug's topics does not hide the others."""
     (tmp_path / "acl").write_text("topic readwrite plant/#\n")
     broker.stop()
     await broker.start(f"acl_file {tmp_path / 'acl'}")

@@ -13,10 +13,11 @@
 // It prints one line "ready" once clients may connect, and ends when its standard input closes. Before that each line is a
 // command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME, {"set": NAME,
 // "value": VALUE, "type": "Double"} gives it a value, {"high": NUMBER} sets the upper end of analog's EURange,
-// {"level": NUMBER} sets the level of the tank (above 50: alarm HighLevel), {"event": TEXT,
-// "severity": NUMBER} sends an event of the tank.
+// {"level": NUMBER} sets the level of the tank (above 50: alarm HighLevel), {"event": TEXT, "severity": NUMBER} sends an event
+// of the tank; {"stand": [LEVEL, STATE]} sets ServiceLevel and ServerState.
 //
-// Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable.
+// Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable. A change waits until
+// every monitored item has sampled the one before: the timers of a starved process would let values pass unseen.
 "use strict";
 const fs = require("node:fs");
 const os = require("node:os");
@@ -134,9 +135,31 @@ function addTank(namespace, addressSpace) {
     return { tank, level };
 }
 
+// The monitored items of all subscriptions, those of lost sessions too.
+function watched(server) {
+    const items = new Set();
+    server.on("create_session", (session) => session.on("new_subscription", (subscription) => {
+        subscription.on("monitoredItem", (item) => items.add(item));
+        subscription.on("removeMonitoredItem", (item) => items.delete(item));
+        subscription.on("terminated", () => items.forEach((item) => item.$subscription === subscription && items.delete(item)));
+    }));
+    return items;
+}
+
+// Whether what a variable holds has been sampled by whoever samples it.
+function isSampled(item, variables) {
+    if (!item.node || !item.oldDataValue || item.filter || !variables.has(item.node)) return true;
+    return Number(item.oldDataValue.sourceTimestamp) === Number(item.node.readValue().sourceTimestamp);
+}
+
 function obey(command, namespace, parent, { tank, level }) {
     if (command.level !== undefined) {
         level.setValueFromSource(new Variant({ dataType: DataType.Double, value: command.level }));
+    }
+    if (command.stand) {
+        const read = (dataType, value) => ({ get: () => new Variant({ dataType, value }) });
+        namespace.addressSpace.findNode("i=2267").bindVariable(read(DataType.Byte, command.stand[0]), true);
+        namespace.addressSpace.findNode("i=2259").bindVariable(read(DataType.Int32, command.stand[1]), true);
     }
     if (command.event) {
         tank.raiseEvent("BaseEventType", {
@@ -189,9 +212,12 @@ async function main() {
     const variables = addVariables(namespace, parent);
     addTypes(server.engine.addressSpace, namespace, parent);
     const scene = addTank(namespace, server.engine.addressSpace);
+    const items = watched(server);
     await server.start();
     let k = 0;
+    const changing = new Set(variables);
     const timer = options.period && setInterval(() => {
+        if (![...items].every((item) => isSampled(item, changing))) return;
         k += 1;
         variables.forEach((variable, i) => variable.setValueFromSource(variant(i, k)));
     }, options.period);

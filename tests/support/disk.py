@@ -1,16 +1,18 @@
-"""A disk that forgets what was not synced, and one that fails when told: the log of tests/c/disk.c, and its switches."""
+"""The disk of tests/c/disk.c, below the C library of a process: the log of what it was told, and its switches."""
 
 import ctypes
 import json
 import os
-import random
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
+from typing import Any
+
+from tests.support.platter import Platter
 
 SOURCE = Path(__file__).parents[1] / "c" / "disk.c"
 _HEAD = struct.Struct("<cqqI")
@@ -91,118 +93,31 @@ def records(log: Path) -> Iterator[Record]:
         at += length
 
 
-@dataclass(eq=False)
-class _File:
-    """What is safe, and in order what is not: (offset, bytes), or a new size."""
+class Follower:
+    """Tells a platter what a log says."""
 
-    safe: bytearray
-    unsafe: list[tuple[int, bytes] | int] = field(default_factory=list)
-
-
-class Platter:
-    """Files as a power cut would leave them, followed through a log.
-
-    Safe is: content at the last sync of its file, names at the last sync of the folder. Of all else anything may
-    survive: names in their order up to any point (a journalling file system), content in any order, torn at `block`
-    bytes, holes read as zeros.
-    """
-
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self._names = {name: _File(bytearray(content)) for name, content in files.items()}
-        self._safe_names = dict(self._names)
-        self._unsafe_names: list[dict[str, _File]] = []
-        self._fds: dict[int, _File | None] = {}
-        self._last: tuple[int, bytes] | None = None
+    def __init__(self, platter: Platter) -> None:
+        self.platter = platter
+        self._files: dict[int, Any] = {}
 
     def apply(self, record: Record) -> None:
         """The next change; marks change nothing."""
-        self._last = None
+        platter, file = self.platter, self._files.get(record.a)
         match record.kind:
             case "O":
-                self._open(record.a, record.body.decode(), bool(record.b))
-            case "W" if file := self._fds[record.a]:
-                self._last = record.b, record.body
-                file.unsafe.append(self._last)
-            case "T" if file := self._fds[record.a]:
-                file.unsafe.append(record.b)
+                name = record.body.decode()
+                if record.b:
+                    platter.made(name)
+                self._files[record.a] = platter.file(name)
+            case "W" if file:
+                platter.wrote(file, record.b, record.body)
+            case "T" if file:
+                platter.resized(file, record.b)
             case "S":
-                self._sync(self._fds[record.a])
+                platter.synced(file) if file else platter.folder_synced()
             case "R":
-                source, target = record.body.decode().split("\0")
-                self._rename(source, target)
+                platter.renamed(*record.body.decode().split("\0"))
             case "U":
-                self._named({name: file for name, file in self._names.items() if name != record.body.decode()})
-
-    def cut(self, chance: random.Random, block: int) -> dict[str, bytes]:
-        """The files after a power cut now."""
-        survives = chance.choice([0.0, 0.1, 0.5, 0.9, 1.0])
-        names = chance.choice([self._safe_names, *self._unsafe_names])
-        files = {name: self._torn(file, chance, survives, block) for name, file in names.items()}
-        for name in files:
-            if name.endswith("-shm"):  # memory shared through a mapping: what is on the disk is anybody's guess
-                files[name] = chance.randbytes(chance.choice([0, 32768]))
-        return files
-
-    def kept(self, chance: random.Random) -> dict[str, bytes]:
-        """The files after a SIGKILL now: the system has everything, but for the last write, which may have got half-way."""
-        files = {}
-        for name, file in self._names.items():
-            changes = list(file.unsafe)
-            if changes and self._last is not None and changes[-1] is self._last:
-                offset, content = self._last
-                changes[-1] = offset, content[: chance.randrange(len(content) + 1)]
-            whole = bytearray(file.safe)
-            _write(whole, changes)
-            files[name] = bytes(whole)
-        return files
-
-    def _open(self, fd: int, path: str, made: bool) -> None:
-        if made:
-            self._named({**self._names, path: _File(bytearray())})
-        self._fds[fd] = self._names.get(path)
-
-    def _rename(self, source: str, target: str) -> None:
-        names = dict(self._names)
-        names[target] = names.pop(source)
-        self._named(names)
-
-    def _named(self, names: dict[str, _File]) -> None:
-        self._names = names
-        self._unsafe_names.append(names)
-
-    def _sync(self, file: _File | None) -> None:
-        if file is None:
-            self._safe_names, self._unsafe_names = self._names, []
-        else:
-            _write(file.safe, file.unsafe)
-            file.unsafe = []
-
-    @staticmethod
-    def _torn(file: _File, chance: random.Random, survives: float, block: int) -> bytes:
-        content = bytearray(file.safe)
-        pieces = (piece for change in file.unsafe for piece in _pieces(change, block))
-        _write(content, (piece for piece in pieces if chance.random() < survives))
-        return bytes(content)
-
-
-def _pieces(change: tuple[int, bytes] | int, block: int) -> Iterator[tuple[int, bytes] | int]:
-    if isinstance(change, int):
-        yield change
-        return
-    offset, content = change
-    at = 0
-    while at < len(content):
-        end = (offset + at) // block * block + block - offset
-        yield offset + at, content[at:end]
-        at = end
-
-
-def _write(content: bytearray, changes: Iterable[tuple[int, bytes] | int]) -> None:
-    for change in changes:
-        if isinstance(change, int):
-            del content[change:]
-            content.extend(bytes(change - len(content)))
-        else:
-            offset, piece = change
-            content.extend(bytes(max(0, offset - len(content))))
-            content[offset : offset + len(piece)] = piece
+                platter.removed(record.body.decode())
+        if record.kind != "W":
+            platter.quiet()

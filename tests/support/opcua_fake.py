@@ -65,7 +65,8 @@ class FakeClock:
 class FakeConnection:
     """`Connection` to a server that lives in this object.
 
-    refused: status by node for `add_items`. numbers: value by node for `read`. `publish` queues what `next_values` gives.
+    refused: status by node for `add_items`. unlabelled: nodes whose labels are not told. numbers: value by node for `read`.
+    `publish` queues what `next_values` gives.
     on_add: told the rows of `add_items`.
     """
 
@@ -81,8 +82,12 @@ class FakeConnection:
         self.measures_of: dict[str, Measure] = {}
         self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
+        self.unlabelled: set[str] = set()
+        self.labels_asked: list[list[int]] = []
+        self.leaves: list[bool] = []
         self.added: list[list[int]] = []
         self.reads_s: list[float] = []
+        self.reads_refused = 0
         self.read_takes_s = 0.0
         self.checks = 0
         self.taken = 0
@@ -145,8 +150,10 @@ class FakeConnection:
             )
         ]
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
-        return [self.labels_of.get(item.node, {}) for item in items]
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
+        self.labels_asked.append([item.row for item in items])
+        refused = self.refused.keys() | self.unlabelled
+        return [None if item.node in refused else self.labels_of.get(item.node, {}) for item in items]
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         if isinstance(self.found, Exception):
@@ -161,10 +168,11 @@ class FakeConnection:
             raise self.failure
         return self.stands
 
-    async def check(self) -> None:
+    async def check(self) -> int:
         self.checks += 1
         if self.failure:
             raise self.failure
+        return self.reads_refused
 
     async def revive(self) -> bool:
         if self.failure:
@@ -173,8 +181,10 @@ class FakeConnection:
         self.closed = not self.knows_session
         return self.knows_session
 
-    async def close(self) -> None:
+    async def close(self, *, leave: bool = False) -> None:
         self.closed = True
+        self.left_behind = self.left_behind or leave
+        self.leaves.append(leave)
 
 
 def values(
@@ -213,7 +223,7 @@ def values(
         column(server_ns, np.int64),
     )
     clock_ns = received_ns if server_clock_ns is None else server_clock_ns
-    return DataValues(columns, received_ns, clock_ns, lost, (), model_changed)
+    return DataValues(columns, received_ns, clock_ns, lost, model_changed=model_changed)
 
 
 def entry(

@@ -18,11 +18,14 @@ from datetime import UTC, datetime
 from asyncua import Server, ua
 from asyncua.server.address_space import AddressSpace
 
+from tests.support.opcua_space import quick_servers
+
 PERIOD_S = 0.2
 PER_FOLDER = 100
 
 
 async def build(port: int, count: int) -> Server:
+    quick_servers()
     server = Server()
     await server.init()
     server.set_endpoint(f"opc.tcp://127.0.0.1:{port}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Self
 from asyncua import Node, Server, ua
 from asyncua.server.binary_server_asyncio import BinaryServer
 from asyncua.server.event_generator import EventGenerator
+
+from tests.support.opcua_space import quick_servers
 
 READY_S = 60.0
 TYPES = Path(__file__).parents[1] / "node" / "types.NodeSet2.xml"
@@ -36,6 +39,7 @@ class AsyncuaServer:
 
     async def start(self) -> None:
         """Start afresh: all variables are 0."""
+        quick_servers()
         server = Server()
         server.iserver.bind_condition_methods = 500
         await server.init()
@@ -153,6 +157,13 @@ class NodeServer:
         assert self._process is not None
         self._process.kill()
         await self._process.wait()
+
+    async def starve(self, for_s: float) -> None:
+        """Let it have no CPU for a while; its sockets stay open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(for_s)
+        self._process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> None:
         """End it in order if it still runs."""

@@ -1,8 +1,7 @@
-"""A disk under SQLite that can be told to refuse, and that knows what a power cut would leave of its files.
+"""A disk under SQLite that can be told to refuse, that has bad places, and that tells a platter what it was told.
 
-A VFS (sqlite.org/vfs.html) put before the usual one with ctypes: every write, truncation, sync and removal passes through
-here, and is done for real as well. Of what was not synced a power cut may leave anything: each 512-byte sector of each
-write is there or not, in any order; truncations and removals have happened or not. What was synced is there.
+A VFS (sqlite.org/vfs.html) put before the usual one with ctypes: every read, write, truncation, sync and removal passes
+through here, and is done for real as well.
 """
 
 import _sqlite3
@@ -13,12 +12,13 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.platter import Platter
+
 SECTOR = 512
-OK, FULL, IOERR_WRITE, IOERR_FSYNC = 0, 13, 10 | 3 << 8, 10 | 4 << 8
+OK, FULL, IOERR_READ, IOERR_WRITE, IOERR_FSYNC = 0, 13, 10 | 1 << 8, 10 | 3 << 8, 10 | 4 << 8
 
 _POINTER = ctypes.c_void_p
 _OPEN = ctypes.CFUNCTYPE(ctypes.c_int, _POINTER, _POINTER, _POINTER, ctypes.c_int, _POINTER)
@@ -43,72 +43,21 @@ class _Methods(ctypes.Structure):
     )  # fmt: skip
 
 
-@dataclass
-class _File:
-    """synced: the content that is safe, None for no file. later: what was done since, writes as (offset, content),
-    truncations as (size, None). removed: and not yet known to be so."""
-
-    synced: bytearray | None = None
-    later: list[tuple[int, bytes | None]] = field(default_factory=list)
-    removed: bool = False
-
-    def sync(self) -> None:
-        self.synced = _after(self.synced or bytearray(), self.later)
-        self.later = []
-
-    def cut(self, chance: random.Random) -> bytearray | None:
-        """What is left of it."""
-        if self.removed and chance.random() < 0.5:
-            return None
-        if self.synced is None and chance.random() < 0.5:
-            return None
-        kept: list[tuple[int, bytes | None]] = []
-        share = chance.choice((0.0, 0.5, 0.95, 1.0))
-        for at, content in self.later:
-            if content is None:
-                kept += [(at, None)] if chance.random() < share else []
-                continue
-            ends = [*range((at // SECTOR + 1) * SECTOR, at + len(content), SECTOR), at + len(content)]
-            begin = at
-            for end in ends:
-                if chance.random() < share:
-                    kept.append((begin, content[begin - at : end - at]))
-                begin = end
-        return _after(self.synced or bytearray(), kept)
-
-
-def _after(content: bytearray, changes: list[tuple[int, bytes | None]]) -> bytearray:
-    result = bytearray(content)
-    for at, data in changes:
-        size = at if data is None else at + len(data)
-        if data is None:
-            del result[at:]
-        result.extend(bytes(max(0, size - len(result))))
-        if data is not None:
-            result[at:size] = data
-    return result
-
-
 class Disk:
     """calls: how often each operation was done. before: called before each with its name; what it returns is SQLite's answer
-    instead of doing it, unless it is OK."""
+    instead of doing it, unless it is OK. bad: places that cannot be read: inode, first byte, the one behind the last."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self.before: Callable[[str], int] = lambda operation: OK
-        self.files: dict[str, _File] = {}
+        self.bad: list[tuple[int, int, int]] = []
+        self.platter = Platter()
 
-    def power_cut(self, folder: Path, chance: random.Random) -> None:
-        """Write to `folder` what a cut at this moment would leave."""
+    def power_cut(self, folder: Path, chance: random.Random, lies: int = 0) -> None:
+        """Write to `folder` what a cut at this moment would leave. lies: so many of the last syncs did nothing."""
         folder.mkdir()
-        for name, file in self.files.items():
-            content = file.cut(chance)
-            if content is not None:
-                (folder / Path(name).name).write_bytes(content)
-
-    def folder_synced(self) -> None:
-        """What was removed stays removed."""
-        self.files = {name: file for name, file in self.files.items() if not file.removed}
+        for name, content in self.platter.cut(chance, chance.choice([SECTOR, 4096]), lies).items():
+            (folder / Path(name).name).write_bytes(content)
 
     def done(self, operation: str, name: str) -> int:
         self.calls[operation] += 1
@@ -128,7 +77,7 @@ def disk() -> Iterator[Disk]:
     def folder_too(fd: int) -> None:
         fsync(fd)
         if stat.S_ISDIR(os.fstat(fd).st_mode):
-            shim.disk.folder_synced()
+            shim.disk.platter.folder_synced()
 
     os.fsync = folder_too
     try:
@@ -144,6 +93,8 @@ class _Shim:
         self.disk = Disk()
         self._usual = usual
         self._names: dict[int, str] = {}
+        self._inodes: dict[int, int] = {}
+        self._last_inodes: dict[str, int] = {}
         self._patched: dict[int, _Methods] = {}
         self._originals: dict[int, _Methods] = {}
         self.vfs = _Vfs.from_buffer_copy(usual.contents)
@@ -162,36 +113,44 @@ class _Shim:
         methods = ctypes.cast(file, ctypes.POINTER(_POINTER))
         if code == OK and name and methods[0]:
             self._names[file] = path = ctypes.string_at(name).decode()
-            known = self.disk.files.setdefault(path, _File())
-            if known.synced is None or known.removed:
-                content = Path(path).read_bytes()
-                known.synced, known.removed = bytearray(content) if content else None, False
+            self._inodes[file] = inode = os.stat(path).st_ino
+            if self.disk.platter.file(path) is None or self._last_inodes.get(path) != inode:
+                self.disk.platter.made(path, Path(path).read_bytes())
+            self._last_inodes[path] = inode
             methods[0] = ctypes.addressof(self._methods(methods[0]))
         return code
 
     def _methods(self, original: int) -> _Methods:
         if original not in self._patched:
             methods = _Methods.from_address(original)
+            read = _WRITE(methods.read)
             write, truncate, sync = _WRITE(methods.write), _TRUNCATE(methods.truncate), _SYNC(methods.sync)
             patched = _Methods.from_buffer_copy(methods)
+            patched.read = self._pointer(_WRITE, lambda *a: self.read(read, *a))
             patched.write = self._pointer(_WRITE, lambda *a: self.write(write, *a))
             patched.truncate = self._pointer(_TRUNCATE, lambda *a: self.truncate(truncate, *a))
             patched.sync = self._pointer(_SYNC, lambda *a: self.sync(sync, *a))
             self._patched[original] = patched
         return self._patched[original]
 
+    def read(self, read: Any, file: int, content: int, size: int, at: int) -> int:
+        inode = self._inodes[file]
+        if any(inode == other and at < end and begin < at + size for other, begin, end in self.disk.bad):
+            return IOERR_READ
+        return self.disk.done("read", self._names[file]) or int(read(file, content, size, at))
+
     def write(self, write: Any, file: int, content: int, size: int, at: int) -> int:
         name = self._names[file]
         if code := self.disk.done("write", name):
             return code
-        self.disk.files[name].later.append((at, ctypes.string_at(content, size)))
+        self._told(name, lambda platter, known: platter.wrote(known, at, ctypes.string_at(content, size)))
         return int(write(file, content, size, at))
 
     def truncate(self, truncate: Any, file: int, size: int) -> int:
         name = self._names[file]
         if code := self.disk.done("truncate", name):
             return code
-        self.disk.files[name].later.append((size, None))
+        self._told(name, lambda platter, known: platter.resized(known, size))
         return int(truncate(file, size))
 
     def sync(self, sync: Any, file: int, flags: int) -> int:
@@ -200,14 +159,18 @@ class _Shim:
             return code
         code = int(sync(file, flags))
         if code == OK:
-            self.disk.files[name].sync()
+            self._told(name, lambda platter, known: platter.synced(known))
         return code
 
     def delete(self, _: int, name: int, sync_folder: int) -> int:
         path = ctypes.string_at(name).decode()
         code = int(self._delete(ctypes.addressof(self._usual.contents), name, sync_folder))
-        if code == OK and path in self.disk.files:
-            self.disk.files[path].removed = True
+        if code == OK and self.disk.platter.file(path) is not None:
+            self.disk.platter.removed(path)
             if sync_folder:
-                self.disk.folder_synced()
+                self.disk.platter.folder_synced()
         return code
+
+    def _told(self, name: str, what: Callable[[Platter, Any], None]) -> None:
+        if (known := self.disk.platter.file(name)) is not None:
+            what(self.disk.platter, known)

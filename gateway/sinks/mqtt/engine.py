@@ -1,6 +1,7 @@
 """paho's client, made ready: the protocol engine of one connection. With `link.py` the only file that knows paho."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.packets import acknowledgement, acknowledgements
 from gateway.sinks.mqtt.packing import is_text
 from gateway.sinks.mqtt.traffic import Will
 from gateway.sinks.mqtt.wire import Connected
@@ -18,28 +20,15 @@ from gateway.sinks.mqtt.wire import Connected
 _properties: Any = Properties  # its constructor has no types
 LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
 _SECOND_NS = 1_000_000_000
-_FAILURE = 0x80
-_SUCCESS = ReasonCode(PacketTypes.PUBACK)
 _WITH_WILL = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04)
-_NOTHING = _properties(PacketTypes.PUBACK)
-
-
-def _let_brokers_refuse() -> None:
-    """Make paho understand any reason code in a PUBACK.
-
-    It drops the connection at one that the standard does not list there, and mosquitto answers its message size limit
-    with 0x95: the same message would be sent and the connection dropped for ever.
-    """
-    for code, names in ReasonCode.names.items():
-        if code >= 0x80 and not any(PacketTypes.PUBACK in packets for packets in names.values()):
-            next(iter(names.values())).append(PacketTypes.PUBACK)
-
-
-_let_brokers_refuse()
 
 
 class Engine(mqtt.Client):
-    """paho's client on a wire that stands already, CONNECT still to be sent."""
+    """paho's client on a wire that stands already, CONNECT still to be sent.
+
+    Messages and their acknowledgements pass it by (`packets.py`): it makes and reads everything else, keeps the connection
+    alive, and gives out packet ids.
+    """
 
     def __init__(
         self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None, most_received: int
@@ -53,6 +42,8 @@ class Engine(mqtt.Client):
             protocol=MQTTProtocolVersion.MQTTv5 if v5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
         )
+        self.on_acknowledged: Callable[[int, int], None] = _ignore
+        """Takes packet id and reason code of PUBACKs that `acknowledgements` could not read."""
         self.on_ping: Callable[[], None] = _ignore
         """Called when a PINGREQ is queued, whoever asked for it."""
         self.on_pong: Callable[[], None] = _ignore
@@ -74,11 +65,6 @@ class Engine(mqtt.Client):
             properties.MaximumPacketSize = most_received
         clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
         self.connect("-", 1, self._keepalive_s, clean_start=clean, properties=properties if v5 else None)
-
-    def queue_unnumbered(self, packet: bytes) -> None:
-        """Send a PUBLISH at QoS 0 that is packed already. paho's own way makes three objects for each, and calls back with
-        a packet id that a message at QoS 1 may have: so it is told QoS 1, which it leaves alone."""
-        self._packet_queue(mqtt.PUBLISH, packet, 0, 1)
 
     @property
     def incoming_bytes(self) -> int:
@@ -117,18 +103,39 @@ class Engine(mqtt.Client):
         self._keepalive = self._keepalive or self._keepalive_s
         return code
 
+    @property
+    def between_packets(self) -> bool:
+        """Nothing was read of the packet that comes next."""
+        return not self._in_packet["command"]
+
+    def next_packet_id(self) -> int:
+        """1 to 65535 and around again, for all packets that have one."""
+        return self._mid_generate()
+
+    def put(self, packet: bytes) -> None:
+        """A message on its way, after all that paho has waiting. Raises OSError when the wire has ended."""
+        if self._out_packet:
+            self.loop_write()
+        self.wire.put(packet)
+        self._last_msg_out = time.monotonic()
+
+    def acknowledgements(self) -> list[tuple[int, int]]:
+        """Packet ids and reason codes of the PUBACKs that come next; what follows is for `loop_read`. Raises OSError."""
+        found, size = acknowledgements(self.wire.arrived())
+        if found:
+            self.wire.skip(size)
+            self._last_bytes_received = time.monotonic()
+        return found
+
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """A PUBACK that says success (MQTT 5.0, 3.4.2.1) needs no object of paho's, whatever its properties say. PUBREC and
-        PUBCOMP belong to QoS 2, which is never used: paho would take them for acknowledgements."""
-        packet = self._in_packet["packet"]
+        """A PUBACK that came in pieces. PUBREC and PUBCOMP belong to QoS 2, which is never used: paho would take them for
+        acknowledgements."""
         if cmd != "PUBACK":
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        if len(packet) < 2 or (len(packet) > 2 and packet[2] >= _FAILURE):
-            return super()._handle_pubackcomp(cmd)
-        packet_id = int.from_bytes(packet[:2], "big")
-        with self._out_message_mutex:
-            if packet_id in self._out_messages:
-                return self._do_on_publish(packet_id, _SUCCESS, _NOTHING)
+        try:
+            self.on_acknowledged(*acknowledgement(self._in_packet["packet"]))
+        except ValueError:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_pubrec(self) -> MQTTErrorCode:
@@ -154,6 +161,11 @@ def hang_up(client: Engine) -> None:
     client.on_socket_close = client.on_socket_register_write = client.on_disconnect = None
     client.on_ping = client.on_pong = _ignore
     client.wire.close()
+
+
+def name_of(code: int) -> str:
+    """What the standard calls the reason code of a refusal (MQTT 5.0, 2.4)."""
+    return str(next(iter(ReasonCode.names[code])))
 
 
 class Complaint(logging.Handler):

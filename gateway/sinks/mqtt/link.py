@@ -6,7 +6,6 @@ unused: each connection is a fresh paho client, and what it had in flight when i
 
 import asyncio
 from collections import deque
-from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
@@ -14,8 +13,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.sinks.mqtt.aliases import Aliases
-from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up
-from gateway.sinks.mqtt.packing import Packed, unnumbered
+from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up, name_of
+from gateway.sinks.mqtt.packets import publish
 from gateway.sinks.mqtt.reasons import refusal, spell
 from gateway.sinks.mqtt.traffic import Outgoing, Received, end
 from gateway.sinks.mqtt.unproven import Unproven
@@ -61,7 +60,7 @@ class Link:
         self._can_retain = True
         self._fd = -1
         self.ended_at = 0.0
-        self._reading = self._writing = False
+        self._reading = self._writing = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
         self._complaint = Complaint()
 
@@ -77,10 +76,11 @@ class Link:
         client.enable_logger(self._complaint.logger)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
+        client.on_acknowledged = self._on_acknowledged
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_ping, client.on_pong = self._unproven.asked, self._unproven.answered
+        client.on_ping = lambda: self._unproven.asked(self._loop.time())
+        client.on_pong = lambda: self._unproven.answered(self._loop.time())
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
         self._watch_reads(True)
@@ -151,28 +151,46 @@ class Link:
         topic = outgoing.topic
         if self._aliases is not None:
             topic, outgoing.alias = self._aliases.use(topic)
-        packed: Any = None if outgoing.properties is None else Packed(outgoing.properties, outgoing.alias)
+        packet_id = self._packet_id()
         try:
-            info = self._client.publish(topic, outgoing.payload, 1, outgoing.retain and self._can_retain, packed)
+            packet = publish(
+                topic, outgoing.payload, packet_id, outgoing.retain and self._can_retain, outgoing.properties, outgoing.alias
+            )
         except ValueError as error:
             outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
             return
-        if info.rc == mqtt.MQTT_ERR_SUCCESS:
-            self._sent[info.mid] = outgoing
-        else:
-            outgoing.fail(Retryable(f"not sent: {mqtt.error_string(info.rc)}"))
+        self._sent[packet_id] = outgoing
+        self._put(packet)
+
+    def _packet_id(self) -> int:
+        """One that is not in use: there are more of them than `_window` lets be sent."""
+        while (packet_id := self._client.next_packet_id()) in self._sent:
+            pass
+        return packet_id
 
     def _send_unnumbered(self, outgoing: Outgoing) -> None:
-        """At QoS 0; `_write` sends a PINGREQ after each batch, in the same call of the system. Topics go in full: an alias
-        in a message that the broker drops without a word may stay unknown to it."""
+        """At QoS 0; a PINGREQ follows each message, or from `_write` each batch, in the same call of the system. Topics go
+        in full: an alias in a message that the broker drops without a word may stay unknown to it."""
         retain = outgoing.retain and self._can_retain
         try:
-            packet = unnumbered(outgoing.topic, outgoing.payload, retain=retain, properties=outgoing.properties)
+            packet = publish(outgoing.topic, outgoing.payload, 0, retain, outgoing.properties)
         except ValueError as error:
             outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
             return
         self._unproven.sent(outgoing)
-        self._client.queue_unnumbered(packet)
+        self._put(packet)
+        if not self._unproven.quick:
+            self._client.ask()
+
+    def _put(self, packet: bytes) -> None:
+        """Into the buffer; all that comes in this turn of the event loop leaves it in one call of the system."""
+        try:
+            self._client.put(packet)
+        except OSError:
+            self._find_out()
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._write)
 
     def _send_waiting(self) -> None:
         while self._waiting and len(self._sent) < self._window and not self.gone.done():
@@ -183,7 +201,8 @@ class Link:
     def _read(self) -> None:
         if self._fd < 0 or not self._reading:
             return
-        self._client.loop_read()
+        if not self._read_acknowledgements():
+            self._client.loop_read()
         if self._fd >= 0 and self._client.incoming_bytes > self._most_received:
             self.drop(f"the broker sends {self._client.incoming_bytes} bytes in one packet, more than {self._most_received}")
         if self._fd >= 0 and self._wire.unsent:
@@ -193,7 +212,21 @@ class Link:
         elif self._fd >= 0 and self._wire.pending():
             self._loop.call_soon(self._read)
 
+    def _read_acknowledgements(self) -> bool:
+        """Whether they were all there was to read."""
+        client = self._client
+        if not client.between_packets:
+            return False
+        try:
+            found = client.acknowledgements()
+        except OSError:
+            return False  # paho finds out what it is
+        for packet_id, code in found:
+            self._on_acknowledged(packet_id, code)
+        return bool(found)
+
     def _write(self) -> None:
+        self._flushing = False
         if self._fd < 0:
             return
         if self._unproven.unasked:
@@ -212,8 +245,12 @@ class Link:
             if self._fd >= 0:
                 self._wire.flush()
         except OSError:
-            self._watch_reads(True)
-            self._loop.call_soon(self._read)  # paho finds out why, and tells
+            self._find_out()
+
+    def _find_out(self) -> None:
+        """The wire does not take what is sent: paho, reading, learns why, and tells."""
+        self._watch_reads(True)
+        self._loop.call_soon(self._read)
 
     def _tick(self) -> None:
         """Keep alive: paho sends PINGREQ when due and gives up when nothing came back."""
@@ -295,12 +332,13 @@ class Link:
             reason += f" before it accepted: does it speak this MQTT version (mqtt.version){doubt}"
         self._finish(reason)
 
-    def _on_publish(self, _c: object, _u: object, packet_id: int, code: ReasonCode, _p: object) -> None:
+    def _on_acknowledged(self, packet_id: int, code: int) -> None:
         outgoing = self._sent.pop(packet_id, None)
         if outgoing is not None:
-            if outgoing.alias and self._aliases is not None and not code.is_failure:
+            failed = code >= _UNSPECIFIED
+            if outgoing.alias and self._aliases is not None and not failed:
                 self._aliases.acknowledged(outgoing.topic, outgoing.alias)
-            end(outgoing.future, refusal(code.value, code.getName(), outgoing.topic) if code.is_failure else None)
+            end(outgoing.future, refusal(code, name_of(code), outgoing.topic) if failed else None)
         if self._waiting:
             self._loop.call_soon(self._send_waiting)
 

@@ -33,6 +33,17 @@ class Stream:
         """Bytes that have arrived and that no selector sees any more."""
         return len(self._incoming) or (self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0)
 
+    def arrived(self) -> bytearray:
+        """What was read and not yet taken; when that is nothing, what one read brings: nothing at the end. Take it with
+        `skip`. Raises as `recv`."""
+        if not self._incoming:
+            self._receive()
+        return self._incoming
+
+    def skip(self, length: int) -> None:
+        """Take the first `length` bytes."""
+        del self._incoming[:length]
+
     def recv(self, length: int) -> bytes:
         """As of a socket: up to `length` bytes, none at the end. Raises BlockingIOError, ssl.SSLWantReadError, OSError."""
         if not self._incoming:
@@ -48,10 +59,14 @@ class Stream:
             self.flush()
             if self._outgoing and (last or len(self._outgoing) > _MOST_UNSENT_BYTES):
                 raise BlockingIOError
-        self._put(data)
+        self.put(data)
         if last:
             self.flush()
         return len(data)
+
+    def put(self, data: bytes) -> None:
+        """Take a packet whole, however many wait: the caller limits them. Raises OSError when the wire has ended."""
+        self._outgoing += data
 
     def flush(self) -> None:
         """Send what the socket takes. Raises OSError when it is broken."""
@@ -78,6 +93,3 @@ class Stream:
     def _receive(self) -> None:
         """Read once into `_incoming`; nothing at the end."""
         self._incoming += self._sock.recv(CHUNK_BYTES)
-
-    def _put(self, data: bytes) -> None:
-        self._outgoing += data

@@ -77,7 +77,8 @@ class WebSocket(Stream):
             if self._protocol.parser_exc is not None:
                 self._fault = f"what came is not WebSocket: {self._protocol.parser_exc}"
 
-    def _put(self, data: bytes) -> None:
+    def put(self, data: bytes) -> None:
+        """As a stream does, in a frame of its own."""
         if self._protocol.state is not State.OPEN:
             raise ConnectionAbortedError(self._fault or "the broker closed the WebSocket")
         self._protocol.send_binary(data)

@@ -213,7 +213,8 @@ def _reason(error: OSError) -> str:
             case errno.EISDIR:
                 return "it is no serial device"
         return "it is no serial device" if "configure" in str(error) else str(error)
-    return error.strerror or str(error)
+    refused = "connection refused" if isinstance(error, ConnectionRefusedError) else ""  # asyncio and uvloop differ
+    return refused or error.strerror or str(error)
 
 
 def _watch(peer: socket.socket) -> None:

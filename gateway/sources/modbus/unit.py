@@ -11,6 +11,7 @@ from gateway.core.blocks import TagIds
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.core.sourcekind import DeviceEntry
+from gateway.core.wording import counted
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.counters import Counters
 from gateway.sources.modbus.decode import Decoder
@@ -226,5 +227,5 @@ class Unit:
             return DeviceState(self.device, "ok")
         named = [f"{self._tags[row].name} ({reason})" for row, reason in failing[:_NAMES_SHOWN]]
         more = f" and {len(failing) - _NAMES_SHOWN} more" if len(failing) > _NAMES_SHOWN else ""
-        reason = f"{len(failing)} of {len(self._tags)} tags cannot be read: {', '.join(named)}{more}"
+        reason = f"{len(failing)} of {counted(len(self._tags), 'tag')} cannot be read: {', '.join(named)}{more}"
         return DeviceState(self.device, "degraded", reason)

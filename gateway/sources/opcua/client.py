@@ -17,6 +17,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.addresses import Addresses
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import EventFields, is_model_change
 from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.browsing import Browse
@@ -32,9 +33,10 @@ from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.reading import ValueReads
 from gateway.sources.opcua.services import Services
 from gateway.sources.opcua.session import open_channel, open_session, resume_session
-from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, status_name
+from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED, status_name
 from gateway.sources.opcua.subscribing import Subscriptions
 from gateway.sources.opcua.traffic import Traffic
+from gateway.sources.opcua.transport import bound
 from gateway.sources.opcua.units import Measure, measure_of
 from gateway.sources.opcua.walking import Walker
 from gateway.sources.opcua.wire import columns_of
@@ -45,6 +47,7 @@ CHECK_S: Final = 10.0
 LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
 
+ONLY_DISCOVERY: Final = "; is this a server for discovery only? gateway discover shows what it offers"
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
 _SERVER_STATE = Item(0, "i=2259", 0, 0)
 _SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
@@ -60,7 +63,8 @@ async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
         await connection.close()
         subscribes = connection.has_session and config.mode == "subscribe"
         hint = "; with mode: poll no subscription is needed" if subscribes else ""
-        raise NotConnected(f"{config.url} refuses: {fault}{hint}") from None
+        hint = hint if connection.has_session or fault.status != SERVICE_UNSUPPORTED else ONLY_DISCOVERY
+        raise NotConnected(f"{config.url} refuses: {explained(fault.status)}{hint}") from None
     except NotConnected:
         await connection.close()
         raise
@@ -113,7 +117,7 @@ class AsyncuaConnection:
         return self._subscriptions.keepalive_s
 
     def _new_client(self) -> Client:
-        client = Client(self._config.url, timeout=self._timeout_s)
+        client = bound(Client(self._config.url, timeout=self._timeout_s))
         client.name = client.description = "gateway"
         client.session_timeout = self._config.session_timeout // 1_000_000
         return client
@@ -178,20 +182,21 @@ class AsyncuaConnection:
         for columns in told.changes or [columns_of([], 0)]:
             if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
                 raise NotConnected("the server sent a value for a client handle that it was never given")
-            self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost, events, changed))
+            times = told.received_ns, told.server_clock_ns
+            self._arrived.append(DataValues(columns, *times, lost, events, model_changed=changed))
             lost, events, changed = 0, (), False
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
         return await self._values.read(items)
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
         """See `Connection.labels`."""
         await self.addresses.resolve(item.node for item in items)
         there = [item for item in items if not self.addresses.status_of(item.node)]
         labels = await self.definitions.labels([self.addresses.node(item.node) for item in there])
         told = dict(zip((item.row for item in there), labels, strict=True))
-        return [told.get(item.row, {}) for item in items]
+        return [told.get(item.row) for item in items]
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """See `Connection.find`."""
@@ -226,18 +231,19 @@ class AsyncuaConnection:
         state, level = (number for answer in answers for number in answer.columns.number.tolist())
         return Standing(int(state) if math.isfinite(state) else 0, int(level) if math.isfinite(level) else 255)
 
-    async def check(self) -> None:
+    async def check(self) -> int:
         """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""
         if self.addresses.lacks_namespace:
             await self._learn_namespaces()
         asked_s = self._clock.monotonic()
-        await self.read([_SERVER_STATE])
+        (answer,) = await self.read([_SERVER_STATE])
         self.traffic.round_trip_ms = (self._clock.monotonic() - asked_s) * 1e3
         if self._clock.monotonic() - self._channel_opened_s > self._client.secure_channel_timeout / 2e3:
             with translated("cannot renew the secure channel"):
                 await self._client.open_secure_channel(renew=True)
                 self._client.uaclient.revolve_security_token()
             self._channel_opened_s = self._clock.monotonic()
+        return answer.refused
 
     async def revive(self) -> bool:
         """See `Connection.revive`. A new client for the session, whose subscription, items and numbering stay."""
@@ -253,7 +259,7 @@ class AsyncuaConnection:
             self.abort()
             self._client = before
             if isinstance(error, ServiceFault):
-                raise NotConnected(f"{self._config.url} refuses: {error}") from None
+                raise NotConnected(f"{self._config.url} refuses: {explained(error.status)}") from None
             raise
         if not self.has_session:
             self.left_behind = False
@@ -262,14 +268,14 @@ class AsyncuaConnection:
         self._publishing.revive()
         return True
 
-    async def close(self) -> None:
+    async def close(self, *, leave: bool = False) -> None:
         """See `Connection.close`."""
         await self._publishing.close()
         protocol = self._client.uaclient.protocol
         self.left_behind = self.has_session
         try:
             async with asyncio.timeout(CLOSE_S):
-                if protocol is not None and not protocol.is_closed:
+                if protocol is not None and not protocol.is_closed and not leave:
                     await self._client.uaclient.close_session(True)
                     self.left_behind = False
                 await self._client.close_secure_channel()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask, Times, Values
 from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
 from gateway.sources.opcua.alarms import EventFields
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
@@ -85,13 +86,15 @@ def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
 class DataValues:
     """One answer or notification. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time
     when it answered, 0 where it does not say. lost: notifications that are missing before this one. events: what else came
-    with it. model_changed: the server says that its nodes, or what their values mean, have changed."""
+    with it. refused: the status with which the service was refused as a whole, which says nothing of single nodes.
+    model_changed: the server says that its nodes, or what their values mean, have changed."""
 
     columns: ValueColumns
     received_ns: int
     server_clock_ns: int
     lost: int = 0
     events: Sequence[EventFields] = ()
+    refused: int = 0
     model_changed: bool = False
 
     def __len__(self) -> int:
@@ -128,6 +131,10 @@ class Standing:
     def is_healthy(self) -> bool:
         """There is no reason to look for another server."""
         return self.is_running and self.level >= HEALTHY
+
+
+class Unanswered(NotConnected):
+    """The server does not answer: what it was asked, the end of the session too, may still be done when it wakes up."""
 
 
 class Connection(Protocol):
@@ -183,8 +190,9 @@ class Connection(Protocol):
         """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
         ...
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str]]:
-        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, or unknown."""
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
+        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, None for one of which
+        the server would not say: ask again."""
         ...
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
@@ -215,8 +223,9 @@ class Connection(Protocol):
         """What the server says of itself. One that does not say is running, and healthy."""
         ...
 
-    async def check(self) -> None:
-        """Prove that the server answers, and renew what expires. To be called every `check_s` seconds."""
+    async def check(self) -> int:
+        """Prove that the server answers, and renew what expires. To be called every `check_s` seconds. Returns the status
+        with which the server refuses to read at all, 0 while it does not."""
         ...
 
     async def revive(self) -> bool:
@@ -225,8 +234,9 @@ class Connection(Protocol):
         forgotten it; then nothing is open. Raises NotConnected when the server cannot be reached: may be called again."""
         ...
 
-    async def close(self) -> None:
-        """End the session and free the socket, within about two seconds, whatever state they are in. Never raises."""
+    async def close(self, *, leave: bool = False) -> None:
+        """End the session and free the socket, within about two seconds, whatever state they are in. leave: do not end the
+        session, because it shall be taken over. Never raises."""
         ...
 
 

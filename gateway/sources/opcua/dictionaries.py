@@ -37,7 +37,7 @@ class Dictionaries:
 
     async def of_types(self, data_types: Sequence[ua.NodeId]) -> dict[ua.NodeId, Known]:
         """What dictionaries tell of these types; nothing of those that have no binary encoding or no description."""
-        references = await self._services.browse(data_types, ObjectIds.HasEncoding)
+        references = await self._services.references(data_types, ObjectIds.HasEncoding)
         pairs = [
             (data_type, encoding)
             for data_type, some in zip(data_types, references, strict=True)
@@ -48,7 +48,7 @@ class Dictionaries:
 
     async def of_encodings(self, encodings: Sequence[ua.NodeId]) -> dict[ua.NodeId, Known]:
         """The same by the types' binary encodings."""
-        references = await self._services.browse(encodings, ObjectIds.HasDescription)
+        references = await self._services.references(encodings, ObjectIds.HasDescription)
         described = [
             (encoding, description)
             for encoding, some in zip(encodings, references, strict=True)
@@ -56,7 +56,7 @@ class Dictionaries:
         ]
         nodes = [node for _, node in described]
         names = await self._services.attributes((node, AttributeIds.Value) for node in nodes)
-        owners = await self._services.browse(nodes, ObjectIds.HasComponent, inverse=True)
+        owners = await self._services.references(nodes, ObjectIds.HasComponent, inverse=True)
         dictionaries = [_first(some) for some in owners]
         for dictionary in dict.fromkeys(one for one in dictionaries if one is not None):
             await self._load(dictionary)
@@ -64,7 +64,7 @@ class Dictionaries:
         found: dict[ua.NodeId, Known] = {}
         for (encoding, _), name, owner in zip(described, names, dictionaries, strict=True):
             namespace = self._namespaces.get(owner) if owner is not None else None
-            known = self._types.known.get(TypeName(namespace or "", str(name)))
+            known = self._types.named.get(TypeName(namespace or "", str(name)))
             if namespace is not None and isinstance(known, Described):
                 found[encoding] = known
         return found
@@ -80,8 +80,8 @@ class Dictionaries:
             return
         self._namespaces[node] = told.namespace
         for name, known in told.types.items():
-            if len(self._types.known) < MOST_NAMES:
-                self._types.known[TypeName(told.namespace, name)] = known
+            if len(self._types.named) < MOST_NAMES:
+                self._types.named[TypeName(told.namespace, name)] = known
 
     async def _content(self, node: ua.NodeId) -> bytes:
         """The dictionary's bytes, in parts where they are too many for one answer. Raises BadDictionary."""
@@ -103,7 +103,7 @@ class Dictionaries:
         wanted = self._unknown_namespaces()
         if not wanted:
             return
-        (references,) = await self._services.browse([_TYPE_SYSTEM], ObjectIds.HasComponent)
+        (references,) = await self._services.references([_TYPE_SYSTEM], ObjectIds.HasComponent)
         nodes = [node for one in references if (node := local(one.NodeId)) is not None and node not in self._namespaces]
         name = element(ua.QualifiedName("NamespaceUri", 0), ObjectIds.HasProperty)
         properties = await self._services.translate([(node, [name]) for node in nodes])
@@ -117,7 +117,7 @@ class Dictionaries:
             wanted = self._unknown_namespaces()
 
     def _unknown_namespaces(self) -> set[str]:
-        structures = [known for known in self._types.known.values() if isinstance(known, Described)]
+        structures = [known for known in self._types.named.values() if isinstance(known, Described)]
         named = {member.type.namespace for one in structures for member in one.members if isinstance(member.type, TypeName)}
         return named - {SCHEMA, STANDARD, *(uri for uri in self._namespaces.values() if uri is not None)}
 

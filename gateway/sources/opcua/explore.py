@@ -105,7 +105,7 @@ async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequenc
     tagging = Tagging(device.model_copy(update={"mode": "poll"}), tags)
     columns = TagColumns.of(0, tags)
     labels = {
-        row: some
+        row: some or {}
         for item, some in zip(tagging.items, await connection.labels(tagging.items), strict=True)
         for row in tagging.whole(item)
     }

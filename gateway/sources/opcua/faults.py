@@ -8,6 +8,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.batches import ServiceFault
+from gateway.sources.opcua.connection import Unanswered
 from gateway.sources.opcua.status import GONE, status_name
 
 
@@ -19,7 +20,7 @@ def translated(what: str) -> Iterator[None]:
     except (NotConnected, ServiceFault):
         raise
     except TimeoutError:
-        raise NotConnected(f"{what}: no answer in time") from None
+        raise Unanswered(f"{what}: no answer in time") from None
     except OSError as error:
         raise NotConnected(f"{what}: {_reason(error)}") from error
     except UaStatusCodeError as error:

@@ -6,20 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.messages import DeviceState
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.config import OpcUaTag
-from gateway.sources.opcua.selection import NO_RANGE, SELECTION_FAULTS
-from gateway.sources.opcua.status import FILTER_NOT_ALLOWED, status_name
+from gateway.sources.opcua.selection import SELECTION_FAULTS
 
 FIRST_RETRY_S: Final = 60.0
 MOST_RETRY_S: Final = 1800.0
 SHOWN_S: Final = 60.0
 _NAMED: Final = 3
-_MEANING: Final = {
-    FILTER_NOT_ALLOWED: "a deadband in percent needs a node with EURange",
-    0x80440000: "the server cannot do this server_deadband or trigger for it",
-    0x808E0000: "the server cannot do this server_deadband for it",
-    NO_RANGE: "the server ignores index; element works with every server",
-}
 
 
 @dataclass(slots=True)
@@ -83,12 +77,10 @@ class Health:
 
     def _refused(self) -> str:
         rows = sorted(self._bad)
-        first = [(self._tags[row], _explained(self._bad[row].status)) for row in rows[:_NAMED]]
+        statuses = {one.status for one in self._bad.values()}
+        if 1 < len(rows) == len(self._tags) and len(statuses) == 1:
+            return f"all {len(rows)} nodes refused: {explained(statuses.pop())}"
+        first = [(self._tags[row], explained(self._bad[row].status)) for row in rows[:_NAMED]]
         named = [f"{tag.name} ({tag.node}) {status}" for tag, status in first]
         more = [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
         return f"{len(rows)} of {len(self._tags)} nodes refused: " + ", ".join(named + more)
-
-
-def _explained(status: int) -> str:
-    meaning = _MEANING.get(status)
-    return f"{status_name(status)}: {meaning}" if meaning else status_name(status)

@@ -1,12 +1,13 @@
 """The labels of enumerations, told as text beside their numbers. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.quality import USABLE_FROM, Quality
+from gateway.sources.opcua.health import FIRST_RETRY_S, MOST_RETRY_S
 
 
 class Labels:
@@ -19,17 +20,18 @@ class Labels:
         self._told: set[int] = set()
 
     def learn(self, labels: Iterable[tuple[int, Mapping[int, str]]]) -> list[int]:
-        """Labels of tags by row, empty for none; what was known of others is forgotten. Returns the rows that have some."""
-        self._labels = {row: some for row, some in labels if some}
-        self._told.clear()
-        self._has[:] = False
-        self._has[list(self._labels)] = True
-        return list(self._labels)
+        """Labels of tags by row, empty for none. Returns the rows of these that have some."""
+        some = dict(labels)
+        for row, known in some.items():
+            self._has[row] = bool(known)
+            self._labels[row] = known
+            self._told.discard(row)
+        return [row for row, known in some.items() if known]
 
     def of(self, block: SampleBlock) -> ObjectBlock | None:
         """The labels that a block of samples brings, in its order. A number without a label is told as the integer it is,
         uncertain; before the first usable number there is none."""
-        if not self._labels:
+        if not self._has.any():
             return None
         rows = block.tag.astype(np.intp) - self._first_tag
         places, values, qualities = [], [], []
@@ -60,6 +62,35 @@ class Labels:
         if label is not None:
             return label, quality
         return int(value) if value.is_integer() else value, min(quality, int(Quality.UNCERTAIN_RANGE))
+
+
+class Unasked:
+    """Rows of items whose labels the server would not tell, and when to ask again. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._delays: dict[int, float] = {}
+        self._due_s: dict[int, float] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._due_s)
+
+    def told(self, rows: Iterable[int]) -> None:
+        """These are known."""
+        for row in rows:
+            self._delays.pop(row, None)
+            self._due_s.pop(row, None)
+
+    def refused(self, rows: Iterable[int], now_s: float) -> None:
+        """Ask again in a minute, then after twice as long each time up to half an hour."""
+        for row in rows:
+            self._delays[row] = delay_s = min(2 * self._delays.get(row, FIRST_RETRY_S / 2), MOST_RETRY_S)
+            self._due_s[row] = now_s + delay_s
+
+    def due(self, now_s: float, bad_rows: Collection[int]) -> list[int]:
+        """Rows to ask for now, ascending: none whose node is bad, and at once those whose node was."""
+        for row in self._due_s.keys() & set(bad_rows):
+            self._due_s[row] = now_s
+        return sorted(row for row, due_s in self._due_s.items() if due_s <= now_s and row not in bad_rows)
 
 
 def labels_in(properties: Mapping[str, Any]) -> Mapping[int, str]:

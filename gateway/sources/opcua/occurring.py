@@ -5,6 +5,7 @@ import math
 from typing import Final
 
 from gateway.core.clock import Clock
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import EVENT_TYPE, Alarms
 from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice
@@ -50,7 +51,7 @@ class Occurring:
         refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]
         self._due_s = self._clock.monotonic() + EVENTS_RETRY_S if refused else math.inf
         for notifier, status in refused:
-            self._reports.complain(f"events of {notifier} are refused: {status_name(status)}", 1)
+            self._reports.complain(f"events of {notifier} are refused: {explained(status)}", 1)
         if len(refused) < len(wanted):
             await connection.refresh_conditions()
 

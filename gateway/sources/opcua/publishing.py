@@ -19,6 +19,8 @@ from gateway.sources.opcua.wire import WireError
 log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 3
+_GROW_AFTER: Final = 100
+"""Answers in a row after which one more request is tried where the server once wanted fewer."""
 _BAD_TIMEOUT: Final = 0x800A0000
 _TOO_MANY_PUBLISH_REQUESTS: Final = 0x80780000
 _SERVICE_UNSUPPORTED: Final = 0x800B0000
@@ -72,7 +74,9 @@ class Publishing:
         self._traffic = traffic
         self._name = name
         self._in_flight = IN_FLIGHT
-        self._requests: set[asyncio.Task[None]] = set()
+        self._answered = 0
+        self._requests: dict[asyncio.Task[None], int] = {}
+        self._count = 0
         self._numbering: dict[int, Numbering] = defaultdict(Numbering)
         self._acks: list[tuple[int, int]] = []
         self._waiting: deque[Notification] = deque()
@@ -98,17 +102,24 @@ class Publishing:
 
     async def close(self) -> None:
         """Forget the requests in flight."""
-        requests, self._requests = self._requests, set()
+        requests, self._requests = self._requests, {}
         for task in requests:
             task.cancel()
         await asyncio.gather(*requests, return_exceptions=True)
 
     async def _wait(self) -> None:
         while len(self._requests) < self._in_flight:
-            self._requests.add(asyncio.create_task(self._request(), name=f"opcua publish {self._name}"))
-        done, self._requests = await asyncio.wait(self._requests, return_when=asyncio.FIRST_COMPLETED)
+            self._count += 1
+            self._requests[asyncio.create_task(self._request(), name=f"opcua publish {self._name}")] = self._count
+        done, _ = await asyncio.wait(self._requests, return_when=asyncio.FIRST_COMPLETED)
+        newest = max(self._requests.pop(task) for task in done)
         errors = [error for task in done if (error := task.exception())]
         self._failure = errors[0] if errors else None
+        # Servers answer the oldest request first (Part 4, 5.13.5): one that was passed by so many will not be answered.
+        for task in [task for task, number in self._requests.items() if number <= newest - IN_FLIGHT]:
+            del self._requests[task]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _request(self) -> None:
         acks, self._acks = self._acks, []
@@ -117,8 +128,8 @@ class Publishing:
             told = await self._service.publish_once(acks)
         except ServiceFault as fault:
             self._acks += acks
-            if fault.status == _TOO_MANY_PUBLISH_REQUESTS and self._in_flight > 1:
-                self._in_flight -= 1
+            if fault.status == _TOO_MANY_PUBLISH_REQUESTS and (self._in_flight > 1 or self._answered):
+                self._in_flight, self._answered = max(1, self._in_flight - 1), 0
             elif fault.status != _BAD_TIMEOUT:
                 raise NotConnected(f"the subscription is lost: {fault}") from None
         except WireError as error:
@@ -129,6 +140,9 @@ class Publishing:
             raise
         else:
             self._traffic.publish_ms = (self._clock.monotonic() - sent_s) * 1e3
+            self._answered += 1
+            if self._answered >= _GROW_AFTER and self._in_flight < IN_FLIGHT:
+                self._in_flight, self._answered = self._in_flight + 1, 0
             self._receive(told)
 
     def _receive(self, told: Notification) -> None:

@@ -73,10 +73,10 @@ class Historian:
         return results
 
     async def _close(self, gap: Gap) -> ReadBack:
-        rows = gap.rows(self._most)
+        rows, newest_ns = gap.rows(self._most), int(gap.after.max(initial=0))
         readable = await self._connection.has_history([self._items[row] for row in rows])
         gap.skip([row for row, can in zip(rows, readable, strict=True) if not can])
-        result = ReadBack(refused=readable.count(False), skipped_ns=gap.skipped_ns)
+        result = ReadBack(0, 0, 0, readable.count(False), newest_ns, newest_ns, gap.skipped_ns)
         rows, steps = gap.rows(self._most), Steps()
         if rows:
             result.begin_ns, result.end_ns = int(gap.after[rows].min()), int(gap.before[rows].max())

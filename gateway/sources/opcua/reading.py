@@ -34,7 +34,7 @@ class ValueReads:
         """See `Connection.read`."""
         await self._addresses.resolve((item.node for item in items), register=self._register)
         there = [item for item in items if not self._addresses.status_of(item.node)]
-        results = await self._batches.run(there, self._read, self._refused)
+        results = await self._batches.run(there, self._read, self._refused_service)
         if len(there) < len(items):
             statuses = {item.row: self._addresses.status_of(item.node) for item in items}
             for status in {*statuses.values()} - {0}:
@@ -51,6 +51,9 @@ class ValueReads:
         for place in np.flatnonzero(columns.status == NODE_UNKNOWN).tolist():
             self._addresses.forget(items[place].node)
         return DataValues(replace(columns, row=rows), received_ns, server_ns)
+
+    def _refused_service(self, items: Sequence[Item], status: int) -> DataValues:
+        return replace(self._refused(items, status), refused=status)
 
     def _refused(self, items: Sequence[Item], status: int) -> DataValues:
         return DataValues(columns_of([item.row for item in items], status), self._clock.now_ns(), 0)

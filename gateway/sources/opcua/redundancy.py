@@ -1,5 +1,6 @@
 """Several servers that serve the same nodes: which one is asked (OPC UA Part 4, 6.6.2)."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connect, Connection, Standing
+from gateway.sources.opcua.failover import BEST, Failover, badness
 
 log = logging.getLogger(__name__)
 
-RETURN_S: Final = 60.0
-"""The first server has to be the best for so long before it is taken back."""
-BEST: Final = 255
+RESUME_S: Final = 5.0
+"""Longest try to go on with the session that was left behind, where there are other servers to turn to."""
 _NAMED: Final = 200
 
 
@@ -30,23 +31,16 @@ class Found:
 def best(found: Sequence[Found]) -> Found | None:
     """The one that runs and has the highest ServiceLevel; of equal ones the one listed first; None if none is there."""
     there = [one for one in found if one.standing is not None]
-    return min(there, key=lambda one: (*_badness(one.standing), one.place), default=None)
-
-
-def is_better(other: Standing, than: Standing) -> bool:
-    """Worth a change."""
-    return _badness(other) < _badness(than)
-
-
-def _badness(standing: Standing | None) -> tuple[bool, int]:
-    return (True, BEST) if standing is None else (not standing.is_running, BEST - standing.level)
+    return min(there, key=lambda one: (*badness(one.standing), one.place), default=None)
 
 
 class Servers:
     """Connects to the best server of a device, one connection at a time, and says when another one should be taken.
 
-    A server that has just been lost is asked last. While connected, others are asked by a short session of their own, and
-    only when there is a reason: the present server is not healthy (below 200 or not running), or it is not the first one.
+    A session that was left behind on the present server is gone on with where that can be done; else the server that has
+    just been lost is asked last. While connected, others are asked by a short session of their own, and only when there is a
+    reason: the present server is not healthy (below 200 or not running), or it is not the first one. What was left behind
+    on any other server is taken over to be closed: what it holds may be older than what was told since.
     """
 
     def __init__(self, config: OpcUaDevice, connect: Connect, clock: Clock) -> None:
@@ -54,9 +48,9 @@ class Servers:
         self._connect = connect
         self._clock = clock
         self._place = 0
+        self._left: dict[int, Connection] = {}
         self._lost: int | None = None
-        self._asked_s = 0.0
-        self._good_since_s: float | None = None
+        self._failover = Failover()
 
     @property
     def is_redundant(self) -> bool:
@@ -73,8 +67,30 @@ class Servers:
         """What people should know, empty on the first server."""
         return f"on server {self._place + 1} of {len(self._configs)}, {self.url}" if self._place else ""
 
+    def leave(self, connection: Connection) -> None:
+        """The connection in use is closed; perhaps its session is not."""
+        if connection.left_behind:
+            self._left[self._place] = connection
+
+    async def resume(self) -> Connection | None:
+        """Go on with the session that was left behind on the present server. None where there is none, the server has
+        forgotten it, or others should be asked: then `open`. Raises NotConnected where there are no others."""
+        left = self._left.get(self._place)
+        if left is None:
+            return None
+        try:
+            async with asyncio.timeout(RESUME_S if self.is_redundant else None):
+                knows = await left.revive()
+        except (NotConnected, TimeoutError) as error:
+            if not self.is_redundant:
+                raise
+            log.debug("%s: %s cannot be gone on with: %s", self._configs[0].name, self.url, error)
+            return None
+        del self._left[self._place]
+        return left if knows else None
+
     async def open(self) -> Connection:
-        """A connection to the best server. Raises NotConnected."""
+        """A new connection to the best server. Raises NotConnected."""
         if not self.is_redundant:
             return await self._connect(self._configs[0], self._clock)
         found = await self._ask_all()
@@ -82,35 +98,24 @@ class Servers:
         if chosen is None:
             raise NotConnected("no server can be reached: " + "; ".join(one.problem for one in found)[: 3 * _NAMED])
         self._place, self._lost = chosen.place, chosen.place
-        self._good_since_s, self._asked_s = None, self._clock.monotonic()
+        self._failover.opened(self._clock.monotonic(), is_first=chosen.place == 0)
         return await self._connect(self._configs[chosen.place], self._clock)
 
     async def judge(self, connection: Connection) -> None:
         """Call it now and then while connected. Raises NotConnected when another server should be taken: `open` does so."""
         here = await connection.standing()
-        if here.is_healthy:
-            await self._come_back(here)
+        if not self._failover.wants_to_ask(here, self._clock.monotonic()):
             return
-        self._good_since_s = None
+        if here.is_healthy:
+            first = (await self._ask(0)).standing
+            if self._failover.returns(here, first, self._clock.monotonic()):
+                self._lost = self._place
+                raise NotConnected(f"comes back to {self._configs[0].url}: {first} there, {here} at {self.url}")
+            return
         other = best([await self._ask(place) for place in range(len(self._configs)) if place != self._place])
-        if other is not None and other.standing is not None and is_better(other.standing, here):
+        if other is not None and self._failover.leaves(here, other.standing, self._clock.monotonic()):
             there = self._configs[other.place].url
             raise NotConnected(f"fails over to {there}: {other.standing} there, {here} at {self.url}")
-
-    async def _come_back(self, here: Standing) -> None:
-        now_s = self._clock.monotonic()
-        if self._place == 0 or now_s - self._asked_s < RETURN_S / 2:
-            return
-        self._asked_s = now_s
-        standing = (await self._ask(0)).standing
-        if standing is None or not standing.is_healthy or is_better(here, standing):
-            self._good_since_s = None
-            return
-        if self._good_since_s is None:
-            self._good_since_s = now_s
-        if now_s - self._good_since_s >= RETURN_S:
-            self._lost = self._place
-            raise NotConnected(f"comes back to {self._configs[0].url}: {standing} there, {here} at {self.url}")
 
     async def _ask_all(self) -> list[Found]:
         """All servers, but none after one that could not be better."""
@@ -125,12 +130,23 @@ class Servers:
 
     async def _ask(self, place: int) -> Found:
         """In a session of its own, without a subscription."""
-        config = self._configs[place].model_copy(update={"mode": "poll"})
         try:
-            connection = await self._connect(config, self._clock)
+            connection = await self._taken_over(place)
+            if connection is None:
+                config = self._configs[place].model_copy(update={"mode": "poll"})
+                connection = await self._connect(config, self._clock)
             try:
                 return Found(place, await connection.standing())
             finally:
                 await connection.close()
         except NotConnected as error:
             return Found(place, None, str(error)[:_NAMED])
+
+    async def _taken_over(self, place: int) -> Connection | None:
+        """What was left behind there, to be closed: some controllers have no more than one or two sessions."""
+        left = self._left.get(place)
+        if left is None:
+            return None
+        knows = await left.revive()
+        del self._left[place]
+        return left if knows else None

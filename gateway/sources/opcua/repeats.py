@@ -63,12 +63,20 @@ class Repeats:
         expected, self._expected = self._expected, np.zeros_like(self._expected)
         self._expects = False
         expected[list(excluded)] = False
-        rows = np.flatnonzero(expected & (self._time > 0))
+        # Of a text and a bad sample of one tag the newer one holds; a large integer is both, at one time.
+        newest = self._time.copy()
+        for one, (_, told_ns, _) in self._objects.items():
+            newest[one - self._first_tag] = max(newest[one - self._first_tag], told_ns)
+        rows = np.flatnonzero(expected & (self._time > 0) & (self._time == newest))
         samples = None
         if rows.size:
             tags = (rows + self._first_tag).astype(np.uint32)
             samples = SampleBlock(tags, self._time[rows], self._value[rows], self._quality[rows], repeated=True)
-        held = [(tag, *told) for tag, told in self._objects.items() if expected[tag - self._first_tag]]
+        held = [
+            (tag, *told)
+            for tag, told in self._objects.items()
+            if expected[tag - self._first_tag] and told[1] == newest[tag - self._first_tag]
+        ]
         if not held:
             return samples, None
         tag, value, time, quality = zip(*held, strict=True)

@@ -18,6 +18,7 @@ OVERFLOWED: Final = "the server drops samples because its queues are too short: 
 LOST: Final = "notifications were lost on the way"
 STALE: Final = "nodes said nothing although their values changed, and are watched anew"
 EVENTS_LOST: Final = "the server dropped events because they came too fast"
+READ_REFUSED: Final = "the server refuses to read"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 
 

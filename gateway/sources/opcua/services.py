@@ -12,6 +12,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.batches import Batches, ServiceFault
 from gateway.sources.opcua.faults import translated
+from gateway.sources.opcua.status import is_bad
 
 SAFE: Final = 100
 """Operations in one call to a server that states no limit, or 0."""
@@ -86,20 +87,28 @@ class Services:
 
     async def browse(
         self, nodes: Sequence[ua.NodeId], reference: int, *, inverse: bool = False, classes: int = 0
-    ) -> list[list[Any]]:
+    ) -> list[list[Any] | int]:
         """References of each node of a type or its subtypes, to nodes of the classes (a mask, 0: all); all of them, by as
-        many BrowseNext calls as it takes, at most `MOST_CHILDREN` a node."""
+        many BrowseNext calls as it takes, at most `MOST_CHILDREN` a node. Or the status code that says why not."""
         asked = [_description(node, reference, inverse=inverse, classes=classes) for node in nodes]
-        results = await self.browses.run(asked, self._browse, lambda batch, _: [[]] * len(batch))
+
+        def refused(batch: Sequence[ua.BrowseDescription], status: int) -> list[list[Any] | int]:
+            return [status] * len(batch)
+
+        results = await self.browses.run(asked, self._browse, refused)
         return [references for batch in results for references in batch]
 
-    async def _browse(self, batch: Sequence[ua.BrowseDescription]) -> list[list[Any]]:
+    async def references(self, nodes: Sequence[ua.NodeId], reference: int, *, inverse: bool = False) -> list[list[Any]]:
+        """The same where it does not matter why there is none."""
+        return [some if isinstance(some, list) else [] for some in await self.browse(nodes, reference, inverse=inverse)]
+
+    async def _browse(self, batch: Sequence[ua.BrowseDescription]) -> list[list[Any] | int]:
         params = ua.BrowseParameters(NodesToBrowse=list(batch))
         params.View.Timestamp = ua.get_win_epoch()
         with translated("cannot browse"):
             results = await self._session.browse(params)
         expect(results, batch)
-        found = [list(result.References or ()) for result in results]
+        found: list[list[Any] | int] = [_references(result) for result in results]
         points = {at: result.ContinuationPoint for at, result in enumerate(results) if result.ContinuationPoint}
         await self._browse_next(found, points)
         # A server with few continuation points refuses the nodes that came after: alone they can have one.
@@ -108,7 +117,7 @@ class Services:
                 (found[at],) = await self._browse([batch[at]])
         return found
 
-    async def _browse_next(self, found: list[list[Any]], points: dict[int, bytes]) -> None:
+    async def _browse_next(self, found: list[list[Any] | int], points: dict[int, bytes]) -> None:
         while points:
             asked = list(points.items())
             params = ua.BrowseNextParameters(ReleaseContinuationPoints=False)
@@ -118,8 +127,12 @@ class Services:
             expect(results, asked)
             points = {}
             for (at, _), result in zip(asked, results, strict=True):
-                found[at] += result.References or ()
-                if result.ContinuationPoint and result.References and len(found[at]) < MOST_CHILDREN:
+                before, more = found[at], _references(result)
+                if isinstance(before, int) or isinstance(more, int):
+                    found[at] = more
+                    continue
+                before += more
+                if result.ContinuationPoint and more and len(before) < MOST_CHILDREN:
                     points[at] = result.ContinuationPoint
 
     async def translate(self, paths: Sequence[tuple[ua.NodeId, Sequence[ua.RelativePathElement]]]) -> list[ua.NodeId | int]:
@@ -178,6 +191,11 @@ def local(node: Any) -> ua.NodeId | None:
     if getattr(node, "ServerIndex", None) or getattr(node, "NamespaceUri", None):
         return None
     return ua.NodeId(node.Identifier, node.NamespaceIndex, node.NodeIdType)
+
+
+def _references(result: ua.BrowseResult) -> list[Any] | int:
+    status = 0 if result.StatusCode is None else int(result.StatusCode.value)
+    return status if is_bad(status) else list(result.References or ())
 
 
 def _target(result: ua.BrowsePathResult) -> ua.NodeId | int:

@@ -32,6 +32,7 @@ from gateway.sources.opcua.endpoints import (
 from gateway.sources.opcua.folders import DEFAULT_FOLDER
 from gateway.sources.opcua.pki import Own, Pki
 from gateway.sources.opcua.status import status_name
+from gateway.sources.opcua.transport import bound
 from gateway.sources.opcua.trust import Expected, Refused, judge
 
 _POLICIES: Final[dict[str, Any]] = {  # asyncua declares neither their constructors nor one base for them all
@@ -57,7 +58,7 @@ _DISTRUST: Final = frozenset({0x80130000, 0x801A0000, 0x80120000, 0x80140000, 0x
 
 async def get_offers(url: str, timeout_s: float) -> list[Offer]:
     """GetEndpoints (Part 4, 5.5.4) over a channel of its own without security. Raises what asyncua raises."""
-    client = Client(url, timeout=timeout_s)
+    client = bound(Client(url, timeout=timeout_s))
     return _offers(await client.connect_and_get_server_endpoints())
 
 

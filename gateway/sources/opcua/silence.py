@@ -103,7 +103,7 @@ async def stale_rows(
     due = [known[row] for row in silence.due(asked_s, excluded) if row in known]
     if not due:
         return []
-    answers = [answer.columns for answer in await connection.read(due)]
+    answers = [answer.columns for answer in await connection.read(due) if not answer.refused]
     if not any(silence.changed(columns, asked_s) for columns in answers):
         return []
     await clock.sleep(grace_s)

@@ -12,10 +12,11 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import Connect, Connection
+from gateway.sources.opcua.connection import Connect, Connection, Unanswered
 from gateway.sources.opcua.decode import TagColumns
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.inbox import Inbox
@@ -24,7 +25,7 @@ from gateway.sources.opcua.occurring import Occurring
 from gateway.sources.opcua.readback import Historian
 from gateway.sources.opcua.redundancy import Servers
 from gateway.sources.opcua.repeats import Repeats
-from gateway.sources.opcua.reports import LOST, OVERRUN, Reports
+from gateway.sources.opcua.reports import LOST, OVERRUN, READ_REFUSED, Reports
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
 from gateway.sources.opcua.tagging import Tagging
@@ -57,9 +58,9 @@ class OpcUaSource:
         self._items = self._tagging.items
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
         self._connection: Connection | None = None
-        self._left: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
+        self._leaves = self._has_heard = False
         self._statistics = Statistics()
         self._waiting_since: float | None = None
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
@@ -118,11 +119,9 @@ class OpcUaSource:
         self._start()
 
     async def _revived(self) -> bool:
-        left = self._left
-        if left is None or not await left.revive():
-            self._left = None
+        self._connection = await self._servers.resume()
+        if self._connection is None:
             return False
-        self._connection, self._left = left, None
         self._inbox.clear()
         self._begin()
         self._reports.tell()
@@ -143,6 +142,7 @@ class OpcUaSource:
 
     def _start(self) -> None:
         assert self._connection is not None
+        self._leaves = self._has_heard = False
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
@@ -180,8 +180,8 @@ class OpcUaSource:
         finally:
             if connection is not None:
                 self._statistics.closed(connection.traffic)
-                await connection.close()
-                self._left = connection if connection.left_behind and not self._servers.is_redundant else None
+                await connection.close(leave=self._leaves)
+                self._servers.leave(connection)
                 if self._kept is not None:
                     await self._kept.end(at_last=_is_stopping())
 
@@ -210,6 +210,8 @@ class OpcUaSource:
                     group.create_task(back, name=f"opcua history {self._config.name}")
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
+            # A server that said nothing at all since it was opened is not worth another try with this session.
+            self._leaves = self._has_heard and any(isinstance(one, Unanswered) for one in lost.exceptions)
         finally:
             self._reports.report_losses()
 
@@ -217,7 +219,7 @@ class OpcUaSource:
         while True:
             self._waiting_since = self._clock.monotonic()
             values = await connection.next_values()
-            self._waiting_since = None
+            self._waiting_since, self._has_heard = None, True
             if values.lost:
                 self._reports.lose(LOST, values.lost)
             await self._occurring.take(connection, values)
@@ -230,7 +232,7 @@ class OpcUaSource:
             since = self._waiting_since
             silent_s = 0.0 if since is None else self._clock.monotonic() - since
             if silent_s >= limit_s:
-                raise NotConnected(f"the subscription has been silent for {silent_s:.1f} s")
+                raise Unanswered(f"the subscription has been silent for {silent_s:.1f} s")
             await self._clock.sleep(limit_s - silent_s)
 
     async def _poll(self, connection: Connection, interval_ns: int) -> None:
@@ -252,7 +254,8 @@ class OpcUaSource:
         """Keep the session alive, retry refused nodes, let old complaints fade."""
         while True:
             await self._clock.sleep(min(CHECK_S, connection.check_s))
-            await connection.check()
+            if refused := await connection.check():
+                self._reports.complain(f"{READ_REFUSED}: {explained(refused)}", 1)
             if self._servers.is_redundant:
                 await self._servers.judge(connection)
             await self._watching.retry(connection)
@@ -270,7 +273,7 @@ class OpcUaSource:
         gaps.settle(now_ns)
         historian = Historian(connection, self._items, self._clock, self._config.history_samples, self._taking.take_past)
         for result in await historian.read(gaps, now_ns - self._config.history_most):
-            if result.nodes:
+            if result.nodes or result.skipped_ns:
                 self._inbox.report(Event("history", self._clock.now_ns(), self._number, None, result.detail()))
 
 

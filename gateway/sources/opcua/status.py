@@ -92,13 +92,18 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x80B8: ("BadRequestTooLarge", Q.BAD_CONFIG),
     0x80B9: ("BadResponseTooLarge", Q.BAD_CONFIG),
     0x80DB: ("BadTooManyMonitoredItems", Q.BAD_CONFIG),
+    0x80E6: ("BadSecurityModeInsufficient", Q.BAD_CONFIG),
     0x80EE: ("BadServerTooBusy", Q.BAD_TIMEOUT),
+    0x810E: ("BadLicenseExpired", Q.BAD_CONFIG),
+    0x810F: ("BadLicenseLimitsExceeded", Q.BAD_CONFIG),
 }
 
+SERVICE_UNSUPPORTED: Final = 0x800B0000
+USER_ACCESS_DENIED: Final = 0x801F0000
 NODE_UNKNOWN: Final = 0x80340000
 FILTER_NOT_ALLOWED: Final = 0x80450000
 TOO_MANY_ITEMS: Final = 0x80DB0000
-CANNOT_SUBSCRIBE: Final = frozenset({0x800B0000, 0x803D0000, 0x80400000, 0x80770000, TOO_MANY_ITEMS})
+CANNOT_SUBSCRIBE: Final = frozenset({SERVICE_UNSUPPORTED, 0x803D0000, 0x80400000, 0x80770000, TOO_MANY_ITEMS})
 """Service unsupported, not supported, not implemented, too many subscriptions or monitored items: reading may work."""
 
 TOO_MANY_OPERATIONS: Final = 0x80100000

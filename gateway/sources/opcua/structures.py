@@ -40,13 +40,14 @@ _DATA_VALUE_TAIL: Final = ((2, 4), (4, 8), (16, 2), (8, 8), (32, 2))
 class Types:
     """What a session has learnt of its server's types.
 
-    known: by data type, and by name those that only dictionaries tell of. encodings: data type by the id of its binary
-    encoding, None where the server knows no type for it. missing: encodings that were met and are not in `encodings` yet.
+    known: by data type. named: by name, as type dictionaries tell. encodings: data type by the id of its binary encoding,
+    None where the server knows no type for it. missing: encodings that were met and are not in `encodings` yet.
     """
 
-    known: dict[ua.NodeId | TypeName, Known] = field(default_factory=dict)
+    known: dict[ua.NodeId, Known] = field(default_factory=dict)
     encodings: dict[ua.NodeId, ua.NodeId | None] = field(default_factory=dict)
     missing: set[ua.NodeId] = field(default_factory=set)
+    named: dict[TypeName, Described | int] = field(default_factory=dict)
     _left: int = 0
 
     def variant(self, data: bytes, at: int, plain: Plain) -> tuple[object, int]:
@@ -155,7 +156,7 @@ class Types:
         def one(kind: int | TypeName) -> object:
             if isinstance(kind, int):
                 return self._value(buffer, kind, str(kind), plain, depth)
-            known = standard_named(kind.name) if kind.namespace == STANDARD else self.known.get(kind)
+            known = standard_named(kind.name) if kind.namespace == STANDARD else self.named.get(kind)
             return self._value(buffer, known, kind.name, plain, depth)
 
         def many(kind: int | TypeName, count: int) -> object:

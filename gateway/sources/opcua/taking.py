@@ -1,20 +1,25 @@
 """From a server's values to samples in the inbox."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
-from gateway.sources.opcua.connection import Connection, DataValues, ValueColumns
+from gateway.sources.opcua.advice import explained
+from gateway.sources.opcua.connection import Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.gaps import Gaps
 from gateway.sources.opcua.inbox import Inbox
-from gateway.sources.opcua.labels import Labels
+from gateway.sources.opcua.labels import Labels, Unasked
 from gateway.sources.opcua.repeats import Repeats
-from gateway.sources.opcua.reports import OVERFLOWED, Reports
+from gateway.sources.opcua.reports import OVERFLOWED, READ_REFUSED, Reports
 from gateway.sources.opcua.selection import NO_RANGE
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.status import count_overflows, node_faults, qualities_of
 from gateway.sources.opcua.tagging import Tagging
+
+LOOK_S: Final = 10.0
 
 
 class Taking:
@@ -59,7 +64,10 @@ class Taking:
         if overflows:
             self._reports.statistics.overflows += overflows
             self._reports.lose(OVERFLOWED, overflows)
-        self._judge_nodes(values.columns)
+        if values.refused:
+            self._reports.complain(f"{READ_REFUSED}: {explained(values.refused)}", len(values))
+        else:
+            self._judge_nodes(values.columns)
         if objects is not None:
             self._repeats.remember(objects)
         block, again = self._repeats.sort(block)
@@ -88,11 +96,23 @@ class Taking:
                 self._inbox.report(told)
 
     async def label(self, connection: Connection) -> None:
-        """Ask once what the numbers of enumerations mean, and tell the present ones; later ones are told as they come."""
-        items = self._tagging.items
+        """Ask what the numbers of enumerations mean, and tell the present ones; later ones are told as they come. Returns
+        once the server has said it of all."""
+        unasked = Unasked()
+        await self._ask_labels(connection, self._tagging.items, unasked)
+        while unasked:
+            await self._clock.sleep(LOOK_S)
+            bad_rows = self._tagging.rows_of(self._reports.health.bad_rows)
+            if due := unasked.due(self._clock.monotonic(), bad_rows):
+                await self._ask_labels(connection, [self._tagging.items[row] for row in due], unasked)
+
+    async def _ask_labels(self, connection: Connection, items: Sequence[Item], unasked: Unasked) -> None:
         found = await connection.labels(items)
-        labels = [(row, some) for item, some in zip(items, found, strict=True) for row in self._tagging.whole(item)]
-        rows = self._labels.learn(labels)
+        pairs = list(zip(items, found, strict=True))
+        unasked.told(item.row for item, some in pairs if some is not None)
+        unasked.refused((item.row for item, some in pairs if some is None), self._clock.monotonic())
+        known = [(item, some) for item, some in pairs if some is not None]
+        rows = self._labels.learn((row, some) for item, some in known for row in self._tagging.whole(item))
         for values in await connection.read(self._tagging.items_of(rows)) if rows else ():
             block, _ = self._decoded(values)
             if (told := self._labels.of(block)) is not None:

@@ -52,8 +52,9 @@ def judge(chain: Sequence[x509.Certificate], lists: TrustLists, expected: Expect
     known = {fingerprint(certificate) for certificate in lists.trusted}
     if not known & {fingerprint(certificate) for certificate in path}:
         host = f"; and {told}" if (told := _wrong_host(leaf, expected.host)) else ""
+        ended = f"; and it {_ended(leaf)}: renew it on the server first" if now > leaf.not_valid_after_utc else ""
         raise Refused(
-            f"the server's certificate is not trusted (SHA-256 {fingerprint(leaf)}){_former(leaf, lists)}{host}",
+            f"the server's certificate is not trusted (SHA-256 {fingerprint(leaf)}){_former(leaf, lists)}{ended}{host}",
             unknown=True,
         )
     for certificate in path:
@@ -99,14 +100,18 @@ def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 def _check_time(certificate: x509.Certificate, now: datetime) -> None:
     if now > certificate.not_valid_after_utc:
         raise Refused(
-            f"the certificate of {certificate.subject.rfc4514_string()} expired on "
-            f"{certificate.not_valid_after_utc:%Y-%m-%d}; renew it on the server and trust the new one"
+            f"the certificate of {certificate.subject.rfc4514_string()} {_ended(certificate)}; renew it on the server and "
+            "trust the new one"
         )
     if now < certificate.not_valid_before_utc:
         raise Refused(
             f"the certificate of {certificate.subject.rfc4514_string()} is valid only from "
             f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M}Z; check the clocks of the gateway and the server"
         )
+
+
+def _ended(certificate: x509.Certificate) -> str:
+    return f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
 
 
 def _check_revocation(

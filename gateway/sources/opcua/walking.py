@@ -10,12 +10,13 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.addresses import Addresses
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.browsing import MOST_DEPTH, Browse
 from gateway.sources.opcua.datatypes import Enumeration
 from gateway.sources.opcua.definitions import UNITS, Definitions
 from gateway.sources.opcua.finding import FoundTag, NotFound
 from gateway.sources.opcua.services import Services, local
-from gateway.sources.opcua.status import status_name
+from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED, status_name
 from gateway.sources.opcua.units import measure_of
 
 MOST_VISITED: Final = 200_000
@@ -24,6 +25,7 @@ _SERVER_OBJECT: Final = ua.NodeId(ObjectIds.Server, 0)  # type: ignore[arg-type]
 _NUMBERS: Final = range(1, 12)
 _SCALAR: Final = (None, -1, -2, -3)
 _OBJECTS_AND_VARIABLES: Final = 3
+_HIDDEN: Final = frozenset({USER_ACCESS_DENIED, NODE_UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,8 @@ class Walker:
 
     async def walk(self, root: str, depth: int = MOST_DEPTH, of_type: str | None = None) -> AsyncIterator[list[Visited]]:
         """Objects and variables below a node along hierarchical references, level by level, each node once. Variables are
-        leaves. The Server object is left out unless it is the root."""
+        leaves. The Server object is left out unless it is the root, and so is what this user may not see. Raises NotFound
+        where the server refuses: what is not known to be whole must not be taken for it."""
         start = await self.start(root)
         types = None if of_type is None else await self._subtypes(await self.start(of_type))
         seen = {start}
@@ -89,6 +92,10 @@ class Walker:
             )
             found = []
             for parent, some in zip(level, references, strict=True):
+                if isinstance(some, int):
+                    if parent.node == start or some not in _HIDDEN:
+                        raise NotFound(f"{'/'.join([root, *parent.path])} cannot be browsed: {explained(some)}")
+                    continue
                 for at, reference in enumerate(some):
                     child = _child(parent, at, reference, types)
                     if child is not None and child.node not in seen and child.node != _SERVER_OBJECT:
@@ -104,7 +111,10 @@ class Walker:
         types, level = {of_type}, [of_type]
         while level and len(types) < MOST_VISITED:
             some = await self._services.browse(level, ObjectIds.HasSubtype)
-            level = [node for one in some for r in one if (node := local(r.NodeId)) is not None and node not in types]
+            if refused := [one for one in some if isinstance(one, int)]:
+                raise NotFound(f"the subtypes of {of_type.to_string()} cannot be browsed: {explained(refused[0])}")
+            found = [r for one in some if isinstance(one, list) for r in one]
+            level = [node for r in found if (node := local(r.NodeId)) is not None and node not in types]
             types.update(level)
         return types
 

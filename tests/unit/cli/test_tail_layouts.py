@@ -159,6 +159,23 @@ def test_losses_are_totalled_by_cause_once_each():
         tail.take(packets, dup=True)
     text = tail.verdict()[1]
     assert "Loss records speak of 67 messages: 7 max_bytes, 60 thinned" in text
+    assert "merged into" not in text
+
+
+def test_what_had_been_merged_into_lost_messages_is_told():
+    tail, encoder = Tail(), encoder_for(TABLE)
+    topic = "plant/v1/press-1/press/window"
+    losses = [
+        Loss(topic, BOOT, 1, 119, 118, 0, 1, "thinned"),
+        Loss(topic, BOOT, 60, 60, 1, 0, 1, "max_bytes", "", 60, 1),
+        Loss(topic, BOOT, 120, 120, 1, 0, 1, "max_bytes", "", 60, 61),
+    ]
+    for loss in losses:
+        tail.take(sent([encoder.loss(loss, T0)], "device", "json", 2**28)[0])
+    text = tail.verdict()[1]
+    assert "Loss records speak of 120 messages: 2 max_bytes, 118 thinned" in text
+    assert "Of those thinned, 118 had been merged into messages that were lost afterwards" in text
+    assert "Complete" in text
 
 
 # -- Sparkplug ---------------------------------------------------------------------------------------------------------

@@ -93,6 +93,7 @@ def test_device_states_and_losses_are_told():
     assert "DEVICE down  no answer" in shown("event", {"kind": "device", "state": "down", "reason": "no answer"})
     loss = {"kind": "loss", "topic": "x/y", "first_seq": 3, "last_seq": 9, "count": 7, "cause": "max_age", "detail": ""}
     assert "LOSS  7 messages of x/y, seq 3 to 9: max_age" in shown("event", loss)
+    assert "LOSS  7 messages (merged from 420) of x/y" in shown("event", loss | {"windows": 420, "from_seq": 1})
 
 
 def test_an_unknown_kind_of_event_shows_its_fields():
@@ -103,6 +104,12 @@ def test_status_shows_every_device():
     devices = {"press": {"state": "ok", "reason": ""}, "line": {"state": "down", "reason": "starting"}}
     line = shown("status", {"state": "online", "devices": devices}, device="")
     assert "gw is online  press ok  line down (starting)" in line
+
+
+def test_the_reason_of_a_device_is_whole():
+    reason = "2 of 3 tags cannot be read: oil_temperature (illegal data address), strokes (illegal data address)"
+    line = shown("status", {"state": "online", "devices": {"press": {"state": "degraded", "reason": reason}}}, device="")
+    assert reason in " ".join(line.split())
 
 
 def test_control_characters_and_markup_are_shown_and_not_obeyed():

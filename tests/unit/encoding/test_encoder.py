@@ -267,6 +267,15 @@ def test_a_loss_is_told_where_its_messages_would_have_come(topic: str, told_on: 
     }  # fmt: skip
 
 
+def test_a_loss_of_merged_windows_says_how_many_they_stood_for() -> None:
+    encoder = encoder_for(table(2, devices=2))
+    loss = Loss("plant/v1/press-1/device1/window", OLD, 60, 120, 2, 1000, 2000, "max_bytes", "", 120, 1)
+    message = encoder.loss(loss, T0)
+    assert encoder.read_loss(message) == loss
+    assert (payload_of(message)["count"], payload_of(message)["windows"], payload_of(message)["from_seq"]) == (2, 120, 1)
+    check(message.topic.removeprefix("plant/v1/press-1/"), payload_of(message))
+
+
 def test_status_online_and_offline() -> None:
     """The birth names every device with state and reason; the goodbye knows of none."""
     text = StatusText(BOOT, "0.1.0", "abc", table(2, devices=2))

@@ -9,11 +9,14 @@ from gateway.core.messages import DeviceState, Event
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.schema import message_schema
 from gateway.encoding.topics import Topics
+from gateway.outbox.health import SEVERITY
 from tests.support.blocks import T0, table
 from tests.support.schemas import check, fault_of
 from tests.unit.encoding.test_encoder import BOOT, OLD, block_of, encoder_for
 
 WINDOW = "plant/v1/press-1/device0/window"
+DAMAGED = {"state": "damaged", "reason": "x", "kept": "o.db.1", "lost": None, "unknown": None, "rescued": 3, "severity": 800}
+
 EVENTS = [
     Event("alarm", T0, 0, 0,
           {"state": "active", "condition": "hi", "severity": 500, "value": 61.5, "limit": 60.0}),
@@ -25,8 +28,8 @@ EVENTS = [
     Event("clock_jump", T0, detail={"by_ms": -5, "severity": 400}),
     Event("stall", T0, detail={"for_ms": 3500, "severity": 400}),
     Event("configuration", T0, detail={"config": "0123456789ab", "devices": 2, "tags": 9, "severity": 1}),
-    Event("outbox", T0, detail={"state": "damaged", "reason": "x", "kept": "outbox.db.1", "lost": None, "rescued": 3}),
-    Event("outbox", T0, detail={"state": "recovered"}),
+    Event("outbox", T0, detail=DAMAGED),
+    *(Event("outbox", T0, detail={"state": state, "severity": severity}) for state, severity in SEVERITY.items()),
     Event("alarm", T0, 0, None,
           {"source": "Pump", "severity": 700, "message": "hot", "event_type": "i=2915", "event_id": "00ff",
            "condition": "HighHigh", "state": "active", "acknowledged": False, "fields": {"a": 1}}),

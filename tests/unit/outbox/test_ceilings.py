@@ -274,3 +274,65 @@ async def test_losses_that_nobody_heard_of_yet_are_kept_at_close(tmp_path, commi
         rig.outbox.set_live(True)
         await rig.commit()
         assert [(x.boot, x.first_seq, x.cause) for x in rig.losses.encoded] == [("b1", 1, "refused")]
+
+
+async def test_a_ceiling_that_came_down_is_reached_in_bounded_steps(tmp_path):
+    """Live messages are written at once: each commit drops what it needs and a little, not all that is too much."""
+    async with Rig(tmp_path / "o.db", max_bytes="64MiB") as rig:
+        for seq in range(1, 40_001):
+            rig.outbox.put(message(seq, size=1000))
+            if seq % 1000 == 0:
+                await rig.commit()
+    async with Rig(tmp_path / "o.db", "b2", max_bytes="24MiB") as rig:
+        writer, store, dropped = rig.outbox._writer, rig.outbox._writer.store, []
+        commit, whole = store.commit, writer._commit
+
+        async def counted(change):
+            dropped[-1] += len(change.deletes)
+            rig.clock.elapsed += 0.1  # a slow disk
+            await commit(change)
+
+        async def counting(*args):
+            dropped.append(0)
+            return await whole(*args)
+
+        store.commit, writer._commit = counted, counting
+        size = store.usage().file
+        for seq in range(1, 101):
+            rig.outbox.put(message(seq, boot="b2", size=1000))
+            await rig.commit()
+            assert store.usage().file <= size
+            assert rig.outbox._memory.unwritten[0] <= 2
+        await rig.advance(2)
+        assert rig.outbox._memory.unwritten == (0, 0)
+        assert max(dropped) <= 7 * 5000, "half a second of a slow disk"
+        assert store.usage().used <= 16 * 2**20, "with a sixteenth of room"
+        count = rig.on_disk
+        rig.outbox.set_live(True)
+        await rig.commit()
+        assert sum(loss.count for loss in rig.losses.encoded) == 40_100 - count
+
+
+async def test_what_is_too_old_goes_in_bounded_steps_after_what_is_new_is_written(tmp_path):
+    now_ms = NOW_NS // 10**6
+    async with Rig(tmp_path / "o.db", max_age="1h") as rig:
+        for seq in range(1, 20_001):
+            rig.outbox.put(message(seq, end_ms=now_ms - 7_200_000))
+        await rig.commit()
+        store, written, commit = rig.outbox._writer.store, [], rig.outbox._writer.store.commit
+
+        async def slow(change):
+            written.append((len(change.inserts), len(change.deletes)))
+            rig.clock.elapsed += 0.3
+            await commit(change)
+
+        store.commit = slow
+        await rig.clock.advance(599, lambda: until(lambda: rig.clock.sleepers, "sleeps"))
+        rig.outbox.put(message(30_000, end_ms=now_ms + 600_000))
+        written.clear()
+        for _ in range(10):
+            await rig.commit()
+        assert rig.on_disk == 1
+        assert [inserts for inserts, _ in written].count(1) == 1
+        assert max(deletes for _, deletes in written) <= 5000
+        assert written[0] == (1, 0), "first what is new"

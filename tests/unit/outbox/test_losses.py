@@ -3,6 +3,7 @@ from hypothesis import strategies as st
 
 from gateway.core.messages import Lane, Loss
 from gateway.outbox.losses import LossLedger, losses_of, merged
+from gateway.outbox.records import Entry, Row
 from tests.support.outbox_parts import message
 
 
@@ -10,8 +11,13 @@ def loss(first: int = 1, last: int = 1, cause: str = "max_bytes", topic: str = "
     return Loss(topic, "b", first, last, count or last - first + 1, first * 1000, last * 1000, cause)
 
 
+def row(*args: object, windows: int = 1, first_seq: int = 0, **changes: object) -> Row:
+    m = message(*args, **changes)
+    return Entry(m.seq, m, False, m.lane, 0.0, windows=windows, first_seq=first_seq).row
+
+
 def test_losses_are_counted_by_boot_and_topic_with_exact_spans():
-    dropped = [message(5, end_ms=9000), message(3, end_ms=7000), message(1, Lane.EVENT, end_ms=8000), message(5, boot="b2")]
+    dropped = [row(5, end_ms=9000), row(3, end_ms=7000), row(1, Lane.EVENT, end_ms=8000), row(5, boot="b2")]
     assert losses_of(dropped[:3], "memory", "why") == [
         Loss("g/press/window", "b1", 3, 5, 2, 6000, 9000, "memory", "why"),
         Loss("g/press/event", "b1", 1, 1, 1, 7000, 8000, "memory", "why"),
@@ -21,7 +27,9 @@ def test_losses_are_counted_by_boot_and_topic_with_exact_spans():
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9)), min_size=1), st.integers(0, 100))
 def test_merging_parts_says_the_same_as_counting_the_whole(numbers, cut):
-    dropped = [message(seq, end_ms=1000 * at + 1000) for seq, at in numbers]
+    dropped = [
+        row(seq, end_ms=1000 * at + 1000, windows=1 + seq % 3, first_seq=seq // 2 if seq % 3 else 0) for seq, at in numbers
+    ]
     (whole,) = losses_of(dropped, "memory")
     left, right = losses_of(dropped[:cut], "memory"), losses_of(dropped[cut:], "memory")
     parts = left + right

@@ -147,7 +147,8 @@ class MemoryAgainstModel(RuleBasedStateMachine):
     @rule()
     def lose_disk(self) -> None:
         known = {id for id in self.disk if self.memory.holds(id)}
-        assert self.memory.disk_lost() == len(known)
+        assert {row.id for row in self.memory.held} == known
+        self.memory.disk_lost()
         self.waiting -= {self.disk[id][1].seq for id in self.disk.keys() - known}
         self.disk = {}
         self.memory.disk_found(0)

@@ -252,6 +252,38 @@ async def test_a_take_cancelled_while_loading_loses_nothing(tmp_path):
         assert [m.seq for m in await rig.drain()] == list(range(1, 11))
 
 
+async def test_backlog_is_read_ahead_while_other_backlog_is_sent(tmp_path, monkeypatch):
+    async with Rig(tmp_path / "o.db") as rig:
+        for seq in range(1, 701):
+            rig.outbox.put(message(seq))
+    async with Rig(tmp_path / "o.db", "b2") as rig:
+        store, loads = rig.outbox._writer.store, []
+        load = store.load
+
+        async def noting(wanted, *limits):
+            loads.append(await load(wanted, *limits))
+            return loads[-1]
+
+        monkeypatch.setattr(store, "load", noting)
+        rig.outbox.set_live(True)
+        taken = await rig.outbox.take(10)
+        taken += await rig.outbox.take(10)
+        await until(lambda: sum(len(batch.found) for batch in loads) > 256, "the next batch is read, nobody waits for it")
+        while len(taken) < 700:
+            taken += await rig.outbox.take(10)
+        assert [delivery.message.seq for delivery in taken] == list(range(1, 701))
+
+
+async def test_what_goes_first_is_loaded_however_much_waits_that_comes_later(tmp_path):
+    async with Rig(tmp_path / "o.db", memory="1MiB") as rig:
+        rig.outbox.put(message(1))
+    async with Rig(tmp_path / "o.db", "b2", memory="1MiB") as rig:
+        for seq in range(2, 302):
+            rig.outbox.put(message(seq, size=1000))
+        rig.outbox.set_live(True)
+        assert [m.seq for m in await rig.drain()] == list(range(1, 302))
+
+
 async def test_memory_filling_up_is_written_at_once_and_left_to_the_disk(tmp_path):
     async with Rig(tmp_path / "o.db", memory="1MiB") as rig:
         rig.outbox.set_live(True)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.outbox.records import Usage
-from gateway.outbox.retention import WAL_RESERVE_BYTES, age_period_ns, footprint, shortage, too_old_ms
+from gateway.outbox.retention import WAL_RESERVE_BYTES, age_period_ns, footprint, shortage, surplus, too_old_ms
 from tests.support.outbox_parts import NOW_NS, settings
 
 MIB = 2**20
@@ -28,7 +28,9 @@ def test_nothing_is_short_below_the_ceiling():
 
 def test_above_max_bytes_a_sixteenth_goes_too():
     room = 64 * MIB - WAL_RESERVE_BYTES
-    assert shortage(config(), Usage(room, room, 0, PLENTY), MIB) == (MIB + room // 16, "max_bytes")
+    assert shortage(config(), Usage(room, room, 0, PLENTY), MIB) == (MIB, "max_bytes")
+    assert surplus(config(), Usage(room, room, 0, PLENTY)) == (room - room * 15 // 16, "max_bytes")
+    assert surplus(config(), Usage(room * 15 // 16, room, 0, PLENTY)) == (0, "")
 
 
 def test_a_log_beyond_its_reserve_counts():
@@ -39,7 +41,7 @@ def test_a_log_beyond_its_reserve_counts():
 def test_a_full_disk_lets_the_file_be_reused_but_not_grow():
     used, file = 10 * MIB, 20 * MIB
     assert shortage(config(), Usage(used, file, 8 * MIB, 50 * MIB), 9 * MIB) == (0, "")
-    assert shortage(config(), Usage(used, file, 8 * MIB, 50 * MIB), 11 * MIB) == (MIB + file // 16, "disk_free")
+    assert shortage(config(), Usage(used, file, 8 * MIB, 50 * MIB), 11 * MIB) == (MIB, "disk_free")
 
 
 @pytest.mark.parametrize(("age", "period_s"), [("1min", 1), ("1d", 1350), ("7d", 3600)])

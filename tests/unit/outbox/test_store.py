@@ -7,7 +7,7 @@ from gateway.core.errors import Retryable
 from gateway.core.messages import Lane, Loss
 from gateway.outbox.coding import Coder
 from gateway.outbox.faults import DamagedError
-from gateway.outbox.records import LOSS_LANE, Change, Entry, Gone, PreviousBoot, Wanted
+from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot, Wanted
 from gateway.outbox.store import Store
 from tests.support.outbox_parts import message
 
@@ -49,8 +49,9 @@ async def test_messages_come_back_as_they_were(store):
 
 
 async def test_totals_follow_every_change(store):
-    await store.commit(Change([entry(1, size=100), entry(2, size=200), entry(3, Lane.EVENT, size=50)]))
-    await store.commit(Change(deletes=[Gone(1, Lane.WINDOW, 100)]))
+    first = entry(1, size=100)
+    await store.commit(Change([first, entry(2, size=200), entry(3, Lane.EVENT, size=50)]))
+    await store.commit(Change(deletes=[first.row]))
     fresh, _ = await reopened(store)
     assert fresh.totals == store.totals
     assert (fresh.totals.messages[Lane.WINDOW], fresh.totals.size[Lane.WINDOW]) == (1, 200)
@@ -142,8 +143,9 @@ async def test_a_boot_without_a_clean_stop_is_told_to_the_next_one_only(store):
 
 
 async def test_an_empty_start_forgets_names_that_nothing_refers_to(store):
-    await store.commit(Change([entry(1, topic="old/topic")]))
-    await store.commit(Change(deletes=[Gone(1, Lane.WINDOW, 100)]))
+    first = entry(1, topic="old/topic")
+    await store.commit(Change([first]))
+    await store.commit(Change(deletes=[first.row]))
     fresh, _ = await reopened(store)
     assert (await fresh._rows("SELECT count(*) FROM topic"))[0][0] == 0
     await fresh.close()

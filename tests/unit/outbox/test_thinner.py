@@ -15,10 +15,10 @@ from gateway.core.messages import Lane, Message
 from gateway.encoding.thinning import merge_windows
 from gateway.outbox import thinner
 from gateway.outbox.losses import losses_of
-from gateway.outbox.records import Change, Entry, Gone, Row
+from gateway.outbox.records import Change, Entry, Row
 from gateway.outbox.store import Store
 from gateway.outbox.thinner import Thinner, plan
-from tests.support.outbox_parts import NOW_NS, Rig, message, proof, samples_in, until, window
+from tests.support.outbox_parts import NOW_NS, ManualClock, Rig, message, proof, samples_in, until, window
 
 MINUTE = 60_000
 M0 = NOW_NS // 10**6 // 600_000 * 600_000 - 86_400_000
@@ -67,7 +67,7 @@ async def thinned(store: Store, work: Thinner, before_ms: int, levels: int = 2) 
         merged = await work.step(before_ms, levels)
         if merged is None:
             return count
-        gone = [Gone(r.id, r.lane, r.size) for r in merged.gone]
+        gone = merged.gone
         await store.commit(Change(merged.instead, gone))
         count += len(merged.thinned)
     raise AssertionError("never done")
@@ -208,3 +208,79 @@ async def test_a_row_that_is_broken_is_left_to_be_found_as_such(tmp_path: Path) 
 def test_the_record_of_a_merge_names_exactly_what_will_not_come() -> None:
     (loss,) = losses_of([row(seq, seq) for seq in range(1, 60)], "thinned")
     assert (loss.first_seq, loss.last_seq, loss.count) == (1, 59, 59)
+
+
+class WrongClock(ManualClock):
+    """A clock whose wall time is ahead by so much."""
+
+    ahead_s = 0.0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + round(self.ahead_s * 1e9)
+
+
+async def put_windows(rig: Rig, seqs: range) -> None:
+    """Windows of eight devices, stamped with the time that the clock shows, one second after the other."""
+    for seq in seqs:
+        ts = rig.clock.now_ns() // 10**6
+        for device in range(8):
+            rig.outbox.put(window(seq, ts, f"d{device}", boot=rig.losses._boot))
+        await rig.advance(1)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_clock_that_was_wrong_for_a_while_keeps_nothing_from_being_merged(tmp_path: Path, restarted: bool) -> None:
+    """A month ahead, then set right, in use or between two boots: windows from before, meanwhile and after all become
+    minutes before anything is dropped."""
+    clock, path = WrongClock(), tmp_path / "o.db"
+    async with Rig(path, clock=clock, max_bytes="16MiB") as rig:
+        await put_windows(rig, range(1, 181))
+        clock.ahead_s = 30 * 86_400.0
+        await put_windows(rig, range(181, 361))
+        if not restarted:
+            clock.ahead_s = 0.0
+            await put_windows(rig, range(361, 1400))
+            assert [run.until_ms is None for run in rig.outbox._writer.store.runs] == [False, True]
+            await check_merged(rig, range(1, 1400))
+            return
+    clock.ahead_s = 0.0
+    async with Rig(path, "b2", clock=clock, max_bytes="16MiB") as rig:
+        await put_windows(rig, range(1, 1040))
+        assert len(rig.outbox._writer.store.runs) == 2
+        await check_merged(rig, range(1, 1400))
+
+
+async def check_merged(rig: Rig, seqs: range) -> None:
+    assert rig.outbox.stats.lost == 0
+    waiting = await rig.outbox._writer.store.after(Lane.WINDOW, 0, 100_000)
+    month_ahead = NOW_NS // 10**6 + 20 * 86_400_000
+    assert sum(row.windows == 1 for row in waiting[:100]) <= 8, "but for the second in which the clock was set"
+    ahead = [row for row in waiting if row.start_ms > month_ahead]
+    assert sum(row.windows for row in ahead) == 180 * 8
+    assert max(len([r for r in ahead if r.topic == topic]) for topic in {r.topic for r in ahead}) <= 4
+    _, delivered = await proof(rig)
+    assert samples_in(delivered) == len(seqs) * 8 * 80
+
+
+async def test_what_a_wrong_clock_stamped_does_not_outlive_max_age(tmp_path: Path) -> None:
+    """Nor does it keep what came after it."""
+    clock = WrongClock()
+    async with Rig(tmp_path / "o.db", clock=clock, max_age="1h") as rig:
+        clock.ahead_s = 30 * 86_400.0
+        await rig.advance(700)
+        for seq in range(1, 11):
+            rig.outbox.put(window(seq, clock.now_ns() // 10**6))
+        await rig.commit()
+        clock.ahead_s = 0.0
+        for seq in range(11, 21):
+            rig.outbox.put(window(seq, clock.now_ns() // 10**6))
+        await rig.advance(2)
+        assert rig.on_disk == 20
+        await rig.advance(3000)
+        assert sum(row.windows for row in await rig.outbox._writer.store.after(Lane.WINDOW, 0, 100)) == 20
+        await rig.advance(1200)
+        assert rig.on_disk == 0
+        rig.outbox.set_live(True)
+        await rig.commit()
+        (loss,) = (loss for loss in rig.losses.encoded if loss.cause == "max_age")
+        assert (loss.windows or loss.count, loss.last_seq) == (20, 20)

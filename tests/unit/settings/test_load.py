@@ -1,9 +1,12 @@
 """A configuration folder becomes settings."""
 
+import contextlib
+import gc
 from pathlib import Path
 
 import pytest
 
+from gateway.core.errors import ConfigError
 from gateway.settings import load
 from tests.unit.settings.folders import CSV, LINE, PRESS, ROOT, write
 
@@ -39,6 +42,21 @@ def test_a_tag_takes_what_it_does_not_say_from_device_then_gateway_then_model(tm
     assert (a.deadband, b.deadband, press.deadband) == ((0.0, 0.0), (0.0, 0.02), (3.0, 0.0))
     assert (a.max_silence, b.max_silence) == (30 * SECOND, 5 * SECOND)
     assert (a.anomaly, a.hysteresis) == (7.0, (0.0, 0.01))
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("name", ["name: g\n", "nmae: g\n"])
+def test_collection_of_garbage_is_as_it_was_before(tmp_path: Path, on: bool, name: str) -> None:
+    """Loading pauses it, also where it ends with problems."""
+    folder = write(tmp_path, {"gateway.yaml": name})
+    before = gc.isenabled()
+    try:
+        (gc.enable if on else gc.disable)()
+        with contextlib.suppress(ConfigError):
+            load(folder)
+        assert gc.isenabled() is on
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_a_section_of_which_every_line_is_commented_out_is_as_good_as_none(tmp_path: Path) -> None:

@@ -7,17 +7,20 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 
 from gateway.core.ports import Properties
-from gateway.sinks.mqtt.packing import Packed, pack
+from gateway.sinks.mqtt.packets import publish, variable
+from gateway.sinks.mqtt.packing import pack
 
 texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=300)
 
 
 @given(texts, st.lists(st.tuples(texts, texts), max_size=20), st.integers(0, 2**32 - 1), st.integers(0, 65_535))
 def test_paho_reads_what_was_packed(content_type: str, user: list[tuple[str, str]], expiry_s: int, alias: int) -> None:
-    packed = Packed(pack(Properties(content_type, tuple(user), expiry_s)), alias).pack()
+    packed = pack(Properties(content_type, tuple(user), expiry_s))
+    packet = publish("t", b"", 1, False, packed, alias)
+    at = packet.index(b"\0\1t\0\1") + 5
     read = PahoProperties(PacketTypes.PUBLISH)
-    _, length = read.unpack(packed)
-    assert length == len(packed)
+    _, length = read.unpack(packet[at:])
+    assert at + length == len(packet)
     assert getattr(read, "ContentType", "") == content_type
     assert getattr(read, "UserProperty", []) == user
     assert getattr(read, "MessageExpiryInterval", 0) == expiry_s
@@ -27,7 +30,8 @@ def test_paho_reads_what_was_packed(content_type: str, user: list[tuple[str, str
 @pytest.mark.parametrize(("content_type", "utf8"), [("application/json", 1), ("text/plain", 1), ("application/cbor", None)])
 def test_text_is_marked_as_utf8(content_type: str, utf8: int | None) -> None:
     read = PahoProperties(PacketTypes.PUBLISH)
-    read.unpack(Packed(pack(Properties(content_type))).pack())
+    packed = pack(Properties(content_type))
+    read.unpack(variable(len(packed)) + packed)
     assert getattr(read, "PayloadFormatIndicator", None) == utf8
 
 

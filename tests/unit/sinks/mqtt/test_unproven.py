@@ -25,9 +25,9 @@ def test_proved_is_what_was_sent_before_a_question_that_was_answered(steps: Sequ
                 unproven.sent(sent[-1])
             elif step == "?":
                 asked_after.append(len(sent))
-                unproven.asked()
+                unproven.asked(0.0)
             else:
-                unproven.answered()
+                unproven.answered(0.0)
                 if answers < len(asked_after):
                     proved = max(proved, asked_after[answers])
                     answers += 1
@@ -37,6 +37,17 @@ def test_proved_is_what_was_sent_before_a_question_that_was_answered(steps: Sequ
         unproven.fail(NotConnected("cut"))
         assert all(message.future.done() for message in sent)
         assert [message.future.exception() is None for message in sent] == [n < proved for n in range(len(sent))]
-        unproven.answered()
+        unproven.answered(0.0)
 
     asyncio.run(play())
+
+
+def test_each_message_gets_its_own_question_unless_answers_come_at_once() -> None:
+    unproven = Unproven()
+    assert not unproven.quick, "nothing is known of a new connection"
+    for took_s, quick in ((0.01, True), (0.5, False), (0.09, True)):
+        unproven.asked(10.0)
+        unproven.answered(10.0 + took_s)
+        assert unproven.quick == quick
+    unproven.answered(99.0)
+    assert unproven.quick, "an answer that nobody asked for says nothing"

@@ -20,7 +20,7 @@ class FakeServices:
         self.limit = limit
         self.parts: list[str] = []
 
-    async def browse(self, nodes, reference, *, inverse=False, classes=0):
+    async def references(self, nodes, reference, *, inverse=False, classes=0):
         ways = {ENCODING: DESCRIPTION, DESCRIPTION: DICTIONARY}
         return [[SimpleNamespace(NodeId=ways[node])] if node in ways else [] for node in nodes]
 
@@ -82,5 +82,5 @@ async def test_what_cannot_be_read_costs_its_types():
     endless = FakeServices(b"x" * 20_000_000, PART_BYTES)
     types = Types()
     assert await Dictionaries(endless, types).of_encodings([ENCODING]) == {}
-    assert TypeName("urn:x", "P") not in types.known
+    assert TypeName("urn:x", "P") not in types.named
     assert len(endless.parts) < 300

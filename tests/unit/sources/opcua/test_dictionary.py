@@ -37,8 +37,8 @@ def field(name: str, kind: str, more: str = "") -> str:
 
 def types(content: bytes) -> Types:
     told = parse_dictionary(content)
-    known = {TypeName(told.namespace, name): one for name, one in told.types.items()}
-    return Types({**known, ENCODING: told.types.get("P")}, {ENCODING: ENCODING})
+    named = {TypeName(told.namespace, name): one for name, one in told.types.items()}
+    return Types({ENCODING: told.types.get("P")}, {ENCODING: ENCODING}, named=named)
 
 
 def read(known: Types, body: bytes) -> object:

@@ -27,6 +27,15 @@ def test_the_first_nodes_are_named_and_the_rest_counted():
     )
 
 
+def test_one_status_for_all_is_said_once_and_explained():
+    h = health(3)
+    for row in range(3):
+        h.fail(row, BAD_NOT_READABLE, 0)
+    assert h.state(0).reason == "all 3 nodes refused: BadNotReadable: the node cannot be read, only written"
+    h.fail(2, BAD_NODE_ID_UNKNOWN, 0)
+    assert h.state(0).reason.startswith("3 of 3 nodes refused: t0 (ns=1;s=v0) BadNotReadable: the node cannot")
+
+
 def test_retries_double_from_a_minute_to_half_an_hour():
     h, now, delays = health(), 0.0, []
     for _ in range(8):

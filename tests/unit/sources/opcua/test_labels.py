@@ -4,7 +4,7 @@ import numpy as np
 
 from gateway.core.blocks import SampleBlock
 from gateway.core.quality import Quality
-from gateway.sources.opcua.labels import Labels, labels_in
+from gateway.sources.opcua.labels import Labels, Unasked, labels_in
 
 MODES = {0: "Stopped", 1: "Running", 7: "Faulty"}
 
@@ -54,6 +54,36 @@ def test_new_labels_are_told_again():
     told(made, (11, 1, Quality.GOOD))
     made.learn([(1, {1: "Läuft"})])
     assert told(made, (11, 1, Quality.GOOD)) == [(11, 0, "Läuft", Quality.GOOD)]
+
+
+def test_only_what_was_asked_is_learned():
+    made = labels()
+    told(made, (11, 1, Quality.GOOD))
+    assert made.learn([(2, MODES)]) == [2]
+    assert told(made, (11, 7, Quality.GOOD), (12, 1, Quality.GOOD)) == [
+        (11, 0, "Faulty", Quality.GOOD), (12, 1, "Running", Quality.GOOD)
+    ]  # fmt: skip
+    assert made.learn([(1, {})]) == []
+    assert told(made, (11, 1, Quality.GOOD)) == []
+
+
+def test_a_server_that_will_not_say_is_asked_ever_less():
+    unasked, now, delays = Unasked(), 0.0, []
+    for _ in range(8):
+        unasked.refused([4], now)
+        delays.append(next(s for s in range(1, 4000) if unasked.due(now + s, ())))
+        now += delays[-1]
+    assert delays == [60, 120, 240, 480, 960, 1800, 1800, 1800]
+    unasked.told([4])
+    assert not unasked
+
+
+def test_a_bad_node_is_not_asked_and_at_once_when_it_is_good_again():
+    unasked = Unasked()
+    unasked.refused([1, 2], 0)
+    assert unasked.due(61, {1}) == [2]
+    assert unasked.due(5, {1}) == []
+    assert unasked.due(6, ()) == [1]
 
 
 def test_labels_stand_in_one_of_three_kinds_of_property():

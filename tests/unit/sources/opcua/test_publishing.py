@@ -193,6 +193,18 @@ async def test_fewer_requests_are_kept_in_flight_where_the_server_wants_fewer(se
     assert (await reader).sequence == 1
 
 
+async def test_a_server_that_wants_fewer_now_and_then_does_not_lose_us(server, publishing):
+    """At the least of one request a refusal counts only when nothing was answered since the last one."""
+    for _ in range(8):
+        server.say()
+        server.answer(ServiceFault(0x80780000))
+    for _ in range(150):
+        server.say()
+    told = await take(publishing, 158)
+    assert [one.sequence for one in told] == list(range(1, 159))
+    assert publishing._in_flight > 1, "more are tried again after a while"
+
+
 async def test_a_server_that_takes_no_request_at_all_has_lost_us(server, publishing):
     for _ in range(IN_FLIGHT):
         server.answer(ServiceFault(0x80780000))
@@ -216,6 +228,31 @@ async def test_close_leaves_no_request_behind(server, publishing):
     await publishing.close()
     await settle()
     assert server.open_requests == 0
+
+
+async def test_a_request_that_was_passed_by_is_replaced(server, publishing):
+    """A server that swallows a request, or its answer, must not starve us of requests in flight."""
+    waits = server.publish_once
+
+    async def swallow(acks):
+        await asyncio.Event().wait()
+
+    server.publish_once = swallow
+    first = asyncio.create_task(publishing.next())
+    await settle()
+    first.cancel()
+    server.publish_once = waits
+    assert server.open_requests == 0
+    for task in list(publishing._requests)[1:]:  # two of the three had their answers after all
+        task.cancel()
+        del publishing._requests[task]
+    for _ in range(6):
+        server.say()
+    assert [one.sequence for one in await take(publishing, 6)] == [1, 2, 3, 4, 5, 6]
+    after = asyncio.create_task(publishing.next())
+    await settle()
+    assert server.open_requests == IN_FLIGHT
+    after.cancel()
 
 
 async def test_delays_are_measured_by_both_clocks(server, publishing):

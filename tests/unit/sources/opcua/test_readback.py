@@ -200,3 +200,11 @@ async def test_a_server_that_promises_more_for_ever_is_left():
     bench = Bench(archive, 1, 5)
     (result,) = await bench.read()
     assert result.samples == 0
+
+
+async def test_what_is_skipped_after_a_crash_is_told_although_nothing_is_read():
+    bench = Bench(Archive({0: [(DAY_NS + S, 1.0)]}), 1, 0)
+    bench.gaps.waiting[0].skipped_ns = 5 * S
+    (result,) = await bench.read()
+    detail = result.detail()
+    assert (detail["skipped_ms"], detail["samples"], detail["from"]) == (5000, 0, DAY_NS // 1_000_000)

@@ -4,7 +4,8 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.connection import Standing
-from gateway.sources.opcua.redundancy import RETURN_S, Found, Servers, best, is_better
+from gateway.sources.opcua.failover import RETURN_S
+from gateway.sources.opcua.redundancy import Found, Servers, best
 from gateway.sources.opcua.source import OpcUaSource
 from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle
 
@@ -63,11 +64,6 @@ def test_the_best_runs_and_has_the_highest_level(standings, place):
 
 def test_nobody_is_best_where_nobody_is():
     assert best([Found(0, None), Found(1, None)]) is None
-
-
-def test_equal_is_not_better():
-    assert not is_better(Standing(0, 255), Standing(0, 255))
-    assert is_better(Standing(0, 1), Standing(SUSPENDED, 255))
 
 
 async def test_one_server_is_connected_without_asking():
@@ -189,6 +185,59 @@ async def test_a_source_changes_servers_and_says_so():
     await made.open()
     await settle()
     assert (await made.read()).reason == f"on server 2 of 2, {B}"
+    assert plant.open == [B]
+    await made.close()
+
+
+async def left_behind(plant):
+    """A source whose connection to A was lost without a goodbye."""
+    made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect)
+    await made.open()
+    (connection,) = (one for one in plant.connections if not one.closed)
+    connection.left_behind = True
+    await made.close()
+    plant.asked.clear()
+    return made, connection
+
+
+async def read_on(made):
+    while True:
+        await made.read()
+
+
+async def test_a_session_left_behind_is_gone_on_with_although_there_are_others():
+    plant = Plant(a=255, b=255)
+    made, connection = await left_behind(plant)
+    await made.open()
+    assert (connection.revived, plant.asked, plant.open) == (1, [], [A])
+    assert connection.added == [[0, 1]]
+    await made.close()
+
+
+async def test_another_server_is_taken_where_the_session_cannot_be_gone_on_with():
+    plant = Plant(a=255, b=255)
+    made, connection = await left_behind(plant)
+    connection.failure = NotConnected("away")
+    await made.open()
+    assert [url for url, _ in plant.asked] == [B, B]
+    assert plant.open == [B]
+    connection.failure = None
+    await plant.clock.advance(3 * RETURN_S + 20)
+    assert (connection.revived, connection.closed) == (1, True), "taken over to be closed, not to be used"
+    with pytest.raises(NotConnected, match=f"comes back to {A}"):
+        await read_on(made)
+    await made.close()
+    await made.open()
+    assert plant.open == [A]
+    assert connection.closed
+    await made.close()
+
+
+async def test_a_server_that_forgot_the_session_is_asked_last():
+    plant = Plant(a=255, b=255)
+    made, connection = await left_behind(plant)
+    connection.knows_session = False
+    await made.open()
     assert plant.open == [B]
     await made.close()
 

@@ -64,3 +64,17 @@ def test_what_is_not_said_holds_but_for_what_is_known_to_be_bad():
     repeats.expect()
     repeats.remember(texts)
     assert repeats.unsaid([0, 1, 2]) == (None, None)
+
+
+def test_of_a_text_and_a_bad_sample_the_newer_one_holds():
+    def text(tag: int, time: int) -> ObjectBlock:
+        return ObjectBlock(np.array([tag], np.uint32), np.array([time]), ["on"], np.array([GOOD], np.uint8))
+
+    bad = float("nan")
+    repeats = made(Sample(7, 10, bad, BAD), Sample(8, 10, bad, BAD), Sample(9, 10, 2.0**60, GOOD))
+    for tag, time in ((7, 11), (8, 9), (9, 10)):
+        repeats.remember(text(tag, time))
+    repeats.expect()
+    samples, objects = repeats.unsaid([])
+    assert samples.tag.tolist() == [8, 9]
+    assert objects.tag.tolist() == [7, 9]

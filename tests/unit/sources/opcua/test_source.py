@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from gateway.core.blocks import SampleBlock
+from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
@@ -238,6 +238,55 @@ async def test_labels_of_enumerations_are_told_beside_their_numbers(clock, serve
     await made.close()
 
 
+async def test_labels_that_could_not_be_asked_are_asked_again(clock, server):
+    """A node that was bad: as soon as it is not. One whose labels are refused: on a timer that slows down."""
+    server.refused["ns=1;s=v1"] = BAD_NODE_ID_UNKNOWN
+    server.unlabelled.add("ns=1;s=v2")
+    server.labels_of = {"ns=1;s=v1": {0: "Stopped", 1: "Running"}}
+    made = await opened(clock, server)
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(59)
+    assert server.labels_asked == [[0, 1, 2]]
+    server.refused.clear()
+    await clock.advance(31)
+    assert server.labels_asked[1:] == [[2], [1]]
+    said = [one async for one in everything(made) if isinstance(one, ObjectBlock)]
+    assert [(one.tag.tolist(), one.value) for one in said] == [([1], ["Stopped"])]
+    await clock.advance(1000)
+    assert server.labels_asked[3:] == [[2]] * 3, "after 2, 4 and 8 minutes more"
+    server.unlabelled.clear()
+    await clock.advance(2000)
+    asked = len(server.labels_asked)
+    await clock.advance(2000)
+    assert len(server.labels_asked) == asked
+    keep.cancel()
+    await made.close()
+
+
+async def everything(made):
+    while True:
+        try:
+            async with asyncio.timeout(0.05):
+                yield await made.read()
+        except TimeoutError:
+            return
+
+
+async def test_a_server_that_refuses_to_read_at_all_is_told(clock, server):
+    server.reads_refused = 0x801F0000
+    made = await opened(clock, server)
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(12)
+    said = [one async for one in everything(made) if isinstance(one, DeviceState)]
+    assert said[-1].state == "degraded"
+    assert said[-1].reason.startswith("the server refuses to read: BadUserAccessDenied: this user may not")
+    server.reads_refused = 0
+    await clock.advance(90)
+    assert [one async for one in everything(made) if isinstance(one, DeviceState)] == [OK]
+    keep.cancel()
+    await made.close()
+
+
 async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_path):
     made = await opened(clock, server, browse={}, found=str(tmp_path), refresh="10min")
     assert await made.read() == OK
@@ -358,6 +407,31 @@ async def test_a_session_left_behind_is_taken_over_with_its_items(clock, server)
     assert (await next_block(made)).value.tolist() == [5.0]
     assert made.stats()[0]["reconnects"] == 1
     await made.close()
+
+
+async def test_a_session_is_left_where_nothing_is_answered_and_closed_where_nothing_ever_was(clock, server):
+    """A frozen server would carry out the closing when it wakes up, and what its queues held would be gone."""
+    made = await opened(clock, server)
+    for heard in (True, False):
+        if heard:
+            server.publish(values([0], [5.0]))
+        await clock.advance(20)
+        with pytest.raises(NotConnected, match="silent"):
+            await drained(made)
+        await made.close()
+        await made.open()
+    assert server.leaves == [True, False]
+    server.publish(NotConnected("the subscription is lost: BadSessionIdInvalid"))
+    await settle()
+    with pytest.raises(NotConnected, match="BadSessionIdInvalid"):
+        await drained(made)
+    await made.close()
+    assert server.leaves == [True, False, False]
+
+
+async def drained(made):
+    while True:
+        await made.read()
 
 
 async def test_a_session_that_the_server_forgot_is_made_anew(clock, server):

@@ -32,6 +32,13 @@ def test_an_unknown_certificate_is_refused_with_its_fingerprint():
     assert fingerprint(LEAF) in str(error)
 
 
+def test_an_unknown_certificate_that_has_expired_is_better_renewed_than_trusted():
+    error = refused([LEAF], TrustLists([certificate(KEY)]), now=NOW + timedelta(days=101))
+    assert error.unknown
+    assert "and it expired on" in str(error)
+    assert "renew it on the server first" in str(error)
+
+
 def test_an_authority_vouches_for_what_it_signed_and_for_nothing_else():
     judge([LEAF], TrustLists([ROOT]), ANY_HOST, NOW)
     judge([LEAF, ROOT], TrustLists([ROOT]), ANY_HOST, NOW)

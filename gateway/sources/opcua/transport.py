@@ -1,0 +1,73 @@
+"""asyncua's transport with the limits of both sides (OPC UA Part 6, 7.1.2), which the library mixes up or does not have:
+
+what a server is able to receive says nothing of what it sends; a message has an end; and a request that is longer than the
+server takes is refused here, so that it is split, because many servers hang up instead of answering.
+"""
+
+from typing import Any, Final
+
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.client.ua_client import UASocketProtocol
+from asyncua.common.connection import SecureConnection, TransportLimits
+from asyncua.crypto.security_policies import SecurityPolicy
+from asyncua.ua.uaerrors import BadRequestTooLarge
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Of one message, or one chunk."""
+MOST_CHUNKS: Final = 50_000
+CHUNK_BYTES: Final = 65_535
+_OVERHEAD_BYTES: Final = 128
+"""Of a chunk: headers, signature, padding."""
+
+
+def bound(client: Client) -> Client:
+    """The same client, with a transport that keeps the limits."""
+    inner = client.uaclient
+
+    def made() -> UASocketProtocol:
+        protocol = _Protocol(inner._timeout, inner.security_policy)
+        protocol.pre_request_hook = inner.pre_request_hook
+        protocol.on_connection_lost = inner._on_transport_lost
+        protocol.is_session_closing = inner._is_session_closing
+        inner.protocol = protocol
+        return protocol
+
+    inner._make_protocol = made  # type: ignore[method-assign]  # asyncua has no other way to choose a transport
+    return client
+
+
+class _Protocol(UASocketProtocol):
+    _connection: "_Connection"
+
+    def __init__(self, timeout_s: float, security_policy: SecurityPolicy) -> None:
+        super().__init__(timeout_s, security_policy)
+        self._connection = _Connection(security_policy, TransportLimits(CHUNK_BYTES, CHUNK_BYTES, 0, 0))
+
+    def data_received(self, data: bytes) -> None:
+        if self.receive_buffer is not None and len(self.receive_buffer) > MOST_BYTES:
+            self.receive_buffer = None
+            self._fail_all_pending(ConnectionError("the server's message is too long"))
+            self.disconnect_socket()
+            return
+        super().data_received(data)
+
+    async def send_hello(self, url: str, max_messagesize: int = 0, max_chunkcount: int = 0) -> ua.Acknowledge:
+        """The arguments are asyncua's; the limits are ours."""
+        told = await super().send_hello(url, MOST_BYTES, MOST_CHUNKS)
+        limits = self._connection._limits
+        limits.max_recv_buffer = limits.max_message_size = MOST_BYTES
+        limits.max_chunk_count = MOST_CHUNKS
+        limits.max_send_buffer = min(told.ReceiveBufferSize or CHUNK_BYTES, CHUNK_BYTES)
+        chunks = (told.MaxChunkCount or MOST_CHUNKS) * (limits.max_send_buffer - _OVERHEAD_BYTES)
+        self._connection.most_request_bytes = min(told.MaxMessageSize or MOST_BYTES, chunks)
+        return told
+
+
+class _Connection(SecureConnection):
+    most_request_bytes: int = MOST_BYTES
+
+    def message_to_binary(self, message: bytes, *rest: Any, **named: Any) -> bytes:
+        if len(message) > self.most_request_bytes:
+            raise BadRequestTooLarge
+        return super().message_to_binary(message, *rest, **named)
