@@ -13,7 +13,7 @@ import structlog
 from gateway import __version__
 from gateway.core.backoff import start_delay_s
 from gateway.core.clock import Clock, SystemClock
-from gateway.core.errors import NotConnected
+from gateway.core.errors import ConfigError, NotConnected
 from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Layout, Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
@@ -30,6 +30,7 @@ from gateway.runtime.expiry import Expiring
 from gateway.runtime.observed import Observed
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
+from gateway.runtime.renewal import Noticing, Renewal
 from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
 from gateway.runtime.telemetry import publish_stats
@@ -46,6 +47,7 @@ _SOURCES_CLOSE_S = 5.0
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
 _FIND_S = 30.0
+_CONFIG_RETRY_S = 60.0
 _NAMED = 3
 _MOST_RECEIVED_BYTES = 1 << 20  # commands and states of hosts are small
 
@@ -58,10 +60,11 @@ def new_boot(clock: Clock) -> str:
 class Gateway:
     """All parts of one gateway, not yet started. Built without I/O."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock, renewal: Renewal) -> None:
         root, table = settings.root, settings.table
         self.settings = settings
         self.clock = clock
+        self.renewal = renewal
         self.boot = new_boot(clock)
         self.started_ms = clock.now_ns() // 1_000_000
         topics = Topics.of(root.mqtt.root, root.name, table.devices)
@@ -111,9 +114,9 @@ class Gateway:
             subscriber=self.client,
         )
         self.sources = list(_sources(settings, clock))
+        intake = Noticing(self.pipeline, renewal, table.devices)
         self.supervisors = [
-            Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
-            for source in self.sources
+            Supervisor(source, ",".join(table.devices[d] for d in source.devices), intake, clock) for source in self.sources
         ]
 
     def _sparkplug(self, topics: Topics) -> SparkplugNode:
@@ -147,10 +150,14 @@ class Gateway:
         log.warning(event.kind, **{str(key): value for key, value in event.detail.items() if key != "severity"})
         self.pipeline.event(event)
 
-    async def run(self, stop: asyncio.Event, notifier: Notifier) -> None:
-        """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them, loudly."""
+    async def run(self, stop: asyncio.Event, notifier: Notifier) -> Settings | None:
+        """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them, loudly.
+
+        Returns None, or the settings to start anew with when that is due.
+        """
         await self.outbox.open()
         orderly = False
+        following = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 outbox = tasks.create_task(self.outbox.run(), name="outbox")
@@ -168,19 +175,50 @@ class Gateway:
                 notifier.send("READY=1")
                 log.info("running", boot=self.boot, config=self.settings.hash, version=__version__)
                 log.info("outbox", file=str(self.settings.root.outbox.path), waiting=self.outbox.stats.messages)
-                await stop.wait()
-                notifier.send("STOPPING=1")
-                log.info("stopping")
+                following = await self._end(stop, tasks)
+                why = "stopped" if following is None else f"starts anew: {self.renewal.reason}"
+                notifier.send(*(["STOPPING=1"] if following is None else ["WATCHDOG=1", f"STATUS={why}"]))
+                log.info("stopping", reason=why)
                 await _cancel(sources, _SOURCES_CLOSE_S)
                 await _cancel([pipeline], _SOURCES_CLOSE_S)
                 self.pipeline.flush()
                 now_ms = self.clock.now_ns() // 1_000_000
-                await self.publisher.stop(_FAREWELL_S, (self.status_topic, self.text.offline(now_ms, "stopped")))
+                await self.publisher.stop(_FAREWELL_S, (self.status_topic, self.text.offline(now_ms, why)))
                 await _cancel([publisher, watchdog, outbox], _SOURCES_CLOSE_S)
                 orderly = True
         finally:
             await self.outbox.close(clean=orderly)
+            gc.unfreeze()
         log.info("stopped")
+        return following
+
+    async def _end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> Settings | None:
+        """Wait for `stop`, or until a new start is due and there are good settings for it."""
+        stopping = tasks.create_task(stop.wait(), name="stop")
+        renewing = tasks.create_task(self._renewed(), name="renewal")
+        await asyncio.wait([stopping, renewing], return_when=asyncio.FIRST_COMPLETED)
+        following = None if stop.is_set() else renewing.result()
+        await _cancel([stopping, renewing], _SOURCES_CLOSE_S)
+        return following
+
+    async def _renewed(self) -> Settings:
+        """The settings with the tags that have changed, once they are due. A configuration that has become bad meanwhile
+        does not replace the one that runs: it is told, and looked at again every minute."""
+        told = ""
+        while True:
+            reason = await self.renewal.due()
+            try:
+                settings = await asyncio.to_thread(load, self.settings.folder)
+            except ConfigError as error:
+                if told != (told := str(error.problems[0])):
+                    detail = {"reason": reason, "problem": told, "severity": 600}
+                    self.event(Event("renewal_refused", self.clock.now_ns(), detail=detail))
+                await self.clock.sleep(_CONFIG_RETRY_S)
+                continue
+            if settings.hash != self.settings.hash:
+                self.renewal.begin(reason)
+                return settings
+            self.renewal.drop()
 
     def _stats(self) -> dict[str, float | str]:
         """What the gateway says of itself: counted since the start, what waits, days until certificates end."""
@@ -204,6 +242,7 @@ class Gateway:
             self.event(Event("unclean_stop", now, detail=detail))
         table = self.settings.table
         detail = {"config": self.settings.hash, "devices": len(table.devices), "tags": len(table), "severity": 1}
+        detail |= {"reason": self.renewal.reason} if self.renewal.reason else {}
         self.pipeline.event(Event("configuration", now, detail=detail))
 
     def _watchdog(self, notifier: Notifier) -> Watchdog:
@@ -265,7 +304,7 @@ async def _cancel(tasks: Sequence["asyncio.Task[Any]"], most_s: float) -> None:
 
 
 async def run(settings: Settings) -> None:
-    """Run a gateway until SIGTERM, SIGINT or SIGHUP (its terminal is gone).
+    """Run a gateway until SIGTERM, SIGINT or SIGHUP (its terminal is gone); again and again, as a device's tags change.
 
     Raises ConfigError when a part finds the configuration unusable.
     """
@@ -279,7 +318,10 @@ async def run(settings: Settings) -> None:
     await asyncio.wait([finding, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if finding.done():
-        await Gateway(finding.result(), clock).run(stop, Notifier())
+        renewal = Renewal(clock)
+        following: Settings | None = finding.result()
+        while following is not None:
+            following = await Gateway(following, clock, renewal).run(stop, Notifier())
     else:
         await _cancel([finding], _SOURCES_CLOSE_S)
 
@@ -291,12 +333,12 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
     """
     changed = False
 
-    async def ask(kind: SourceKind, config: Any) -> None:
+    async def ask(kind: SourceKind, config: Any, tags: Sequence[Any]) -> None:
         nonlocal changed
         assert kind.find is not None
         try:
             async with asyncio.timeout(_FIND_S):
-                changed |= await kind.find(config, clock) is not None
+                changed |= await kind.find(config, tags, clock) is not None
         except (NotConnected, TimeoutError) as error:
             reason = str(error) or f"it takes longer than {_FIND_S:g} s"
             log.warning("tags cannot be asked for, those it last told of go on", device=config.name, reason=reason)
@@ -305,6 +347,6 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
 
     async with asyncio.TaskGroup() as tasks:
         for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-            if kind.find is not None and kind.found(entry.config) is not None:
-                tasks.create_task(ask(kind, entry.config), name=f"finding tags of {entry.config.name}")
+            if kind.find is not None and kind.asks(entry.config, entry.tags):
+                tasks.create_task(ask(kind, entry.config, entry.tags), name=f"finding tags of {entry.config.name}")
     return load(settings.folder) if changed else settings

@@ -22,6 +22,7 @@ from gateway.sources.opcua.endpoints import STRONG, Offer
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
+_NAMED = 8
 
 
 def device(url: str, **keys: object) -> OpcUaDevice:
@@ -82,39 +83,54 @@ def find(folder: Path, name: str) -> int:
     """Find the tags of a configured device anew and say what has changed; returns the exit code."""
     from gateway.sources.opcua.finding import find as ask
     from gateway.sources.opcua.finding import found_path
+    from gateway.sources.opcua.units import measures_path
 
     try:
         settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
-    configs = {entry.config.name: entry.config for entry in settings.entries if isinstance(entry.config, OpcUaDevice)}
-    browsing = [one.name for one in configs.values() if one.browse]
-    if name not in browsing:
-        there = f"no device {name!r} with browse: is configured; there are: {', '.join(browsing) or 'none'}"
+    entries = {entry.config.name: entry for entry in settings.entries if isinstance(entry.config, OpcUaDevice)}
+    if name not in entries:
+        there = f"no OPC UA device {name!r} is configured; there are: {', '.join(entries) or 'none'}"
         typer.echo(there + address_hint(name, "opc.tcp"), err=True)
         return EXIT_CONFIG
-    change = _run(ask(configs[name], SystemClock()))
+    config = entries[name].config
+    change = _run(ask(config, entries[name].tags, SystemClock()))
     if change is None:
         typer.echo(f"{name}: nothing has changed")
     else:
         counts = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.altered)} altered"
         more = "; there are more than most: allows" if change.cut else ""
-        typer.echo(f"{name}: {counts}{more}; in {found_path(configs[name])}, taken at the next start of the gateway")
+        place = found_path(config) or measures_path(config)
+        typer.echo(f"{name}: {counts}{more}; in {place}, taken at the next start of the gateway")
     return 0
 
 
 async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     from gateway.sources.opcua.explore import session, walker
-    from gateway.sources.opcua.tagfile import tag_file
+    from gateway.sources.opcua.finding import found_file
+    from gateway.sources.opcua.walking import MOST_VISITED
 
     async with session(config) as connection:
         with Output(stderr=True).status("browsing"):
-            tags, cut = await walker(connection).find([wanted.model_copy(update={"most": most})])
-    typer.echo(tag_file((tag.path, tag.node, tag.unit) for tag in tags), nl=False)
-    typer.echo(f"{counted(len(tags), 'tag')}; variables that are no single numbers were left out", err=True)
+            findings = await walker(connection).find([wanted.model_copy(update={"most": most})])
+    typer.echo(found_file(findings.tags), nl=False)
+    typer.echo(counted(len(findings.tags), "tag"), err=True)
+    left = (
+        (findings.beyond, f"beyond --most {most}: --most {most + len(findings.beyond)} takes them"),
+        (findings.no_numbers, "are no single numbers: --all takes them"),
+        (findings.unwanted, "are left out by --include, --exclude or --type"),
+        (findings.unopened, f"are objects that --depth {wanted.depth} does not look into"),
+    )
+    for names, why in left:
+        if names:
+            shown = f"{', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
+            typer.echo(f"left out: {len(names)} {why}: {shown}", err=True)
+    if findings.ended:
+        typer.echo(f"the server has more than {MOST_VISITED} nodes: the walk has ended; --root NODE chooses", err=True)
     typer.echo(f"next: protocol: opcua, url: {config.url} and tag_file: in a file of config/devices/", err=True)
-    return _cut(cut, most)
+    return int(findings.is_cut)
 
 
 async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
@@ -132,14 +148,13 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     for node in found[:most]:
         branches[node.path] = branches.get(node.path[:-1], tree).add(_line(node))
     Output().print(tree)
-    typer.echo("next: the same with --csv > config/tags/NAME.csv writes a tag file", err=True)
-    return _cut(len(found) > most, most)
-
-
-def _cut(cut: bool, most: int) -> int:
-    if cut:
+    if len(found) > most:
         typer.echo(f"more than {counted(most, 'node')}: the rest is not shown; --most N or --root NODE chooses", err=True)
-    return int(cut)
+    unopened = sum(not one.is_variable and len(one.path) == wanted.depth for one in found)
+    if unopened:
+        typer.echo(f"{counted(unopened, 'object')} not looked into: --depth N goes deeper", err=True)
+    typer.echo("next: the same with --csv > config/tags/NAME.csv writes a tag file, and names what it leaves out", err=True)
+    return int(len(found) > most)
 
 
 def _line(node: Any) -> str:

@@ -23,6 +23,7 @@ _SIZE_BYTES = {
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
+_RANGE = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s+to\s+([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*")
 _LONGEST_NS = 100 * 365 * _DURATION_NS["d"]
 _LARGEST_BYTES = 2**50
 
@@ -45,6 +46,17 @@ def parse_duration_ns(value: Any) -> int:
 def parse_size_bytes(value: Any) -> int:
     """`512MiB`, `1GB` as bytes. Raises ValueError for a number without a unit and anything else."""
     return _scaled(value, _SIZE_BYTES, "a number with a unit such as 64KiB, 512MiB, 1GiB", _LARGEST_BYTES)
+
+
+def parse_value_range(value: Any) -> tuple[float, float]:
+    """`0 to 100`, `-40 to 120.5` as two numbers that rise. Raises ValueError for anything else."""
+    match = _RANGE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a range; expected for instance 0 to 100")
+    low, high = float(match[1]), float(match[2])
+    if not low < high < float("inf"):
+        raise ValueError(f"{value!r} does not rise; expected for instance 0 to 100")
+    return low, high
 
 
 def check_name(value: Any) -> str:
@@ -97,6 +109,11 @@ DurationNs = Annotated[int, duration_ns(), DURATION_SCHEMA]
 IntervalNs = Annotated[int, duration_ns("10ms", "7d"), DURATION_SCHEMA]
 TimeoutNs = Annotated[int, duration_ns("10ms", "1h"), DURATION_SCHEMA]
 SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes), SIZE_SCHEMA]
+ValueRange = Annotated[
+    tuple[float, float],
+    BeforeValidator(lambda value: value if isinstance(value, tuple) else parse_value_range(value)),
+    WithJsonSchema({"type": "string", "pattern": r"^\s*[-+]?\d\S*\s+to\s+[-+]?\d\S*\s*$", "examples": ["0 to 100"]}),
+]
 Name = Annotated[
     str, BeforeValidator(check_name), WithJsonSchema({"type": "string", "pattern": r"^[^/+#$\s]([^/+#]*[^/+#\s])?$"})
 ]
@@ -181,6 +198,8 @@ class TagModel(ConfigModel):
     """Name of the tag: unique within its device, one level of a topic."""
     unit: str = ""
     """Engineering unit, for instance °C, bar, mm/s."""
+    range: ValueRange | None = None
+    """Lowest and highest value in normal operation, for people and hosts: 0 to 100. Alarms have hi, lo and so on."""
     description: str = ""
     """What it measures, for people."""
 

@@ -67,8 +67,8 @@ class Event:
     """Something worth telling at once. device and tag are table rows, None where the gateway itself is meant.
 
     kind: `alarm`, `anomaly`, `quality`, `device`, `samples_lost`, `history`, `opcua_event`, `model`, `birth`; for the
-    gateway `loss`, `unclean_stop`, `clock_jump`, `stall`, `configuration`, `outbox`, `certificate`. detail: further fields
-    of the payload, JSON-able, named as in the contract.
+    gateway `loss`, `unclean_stop`, `clock_jump`, `stall`, `configuration`, `renewal_refused`, `outbox`, `certificate`.
+    detail: further fields of the payload, JSON-able, named as in the contract.
     """
 
     kind: str

@@ -1,6 +1,6 @@
 """What a protocol folder tells the rest of the gateway about itself."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,11 @@ def _nowhere(device: Any) -> Path | None:
     return None
 
 
+def _as_it_is(tag: Any, line: Mapping[str, str]) -> Any:
+    del line
+    return tag
+
+
 def _at_once(*_: Any) -> int:
     return 0
 
@@ -55,8 +60,10 @@ class SourceKind:
     check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
     delay_ns(device, tags): how much later than its time a sample may come by what is configured.
     found(device): a tag file, outside the configuration, of tags that the device itself told of, which are its tags beside
-    the configured ones; None when it is not to be asked. find(device, clock): ask it and write that file; what is new in it,
-    None for nothing. Raises NotConnected.
+    the configured ones; None when it has none. told(device): a file in which it told of the configured tags themselves,
+    None when it is not asked; completed(tag, line): a tag with what a line of that file says and the configuration does not.
+    asks(device, tags): it is to be asked at the start. find(device, tags, clock): ask it, and write these files; what is new
+    in them, None for nothing. Raises NotConnected.
     """
 
     name: str
@@ -71,5 +78,8 @@ class SourceKind:
     check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
     is_logical: Callable[[Any, Any], bool] = _not_known
     found: Callable[[Any], Path | None] = _nowhere
-    find: Callable[[Any, Clock], Awaitable[object]] | None = None
+    told: Callable[[Any], Path | None] = _nowhere
+    completed: Callable[[Any, Mapping[str, str]], Any] = _as_it_is
+    asks: Callable[[Any, Sequence[Any]], bool] = _not_known
+    find: Callable[[Any, Sequence[Any], Clock], Awaitable[object]] | None = None
     delay_ns: Callable[[Any, Sequence[Any]], int] = _at_once

@@ -14,6 +14,7 @@ class Tag:
 
     single: the source delivers float32, so numbers are published with float32's shortest digits.
     interval_ns: how often a sample is due; 0 where the device decides (subscriptions). logical: a bit, 0 or 1.
+    range: lowest and highest value in normal operation, in `unit`.
     """
 
     id: int
@@ -23,6 +24,7 @@ class Tag:
     single: bool = False
     interval_ns: int = 0
     logical: bool = False
+    range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,10 @@ class Scene:
                 "GATEWAY__OUTBOX__KEEP_FREE": "0B",
             }
             for entry, port in zip(entries, ports[1:], strict=True):
-                variables[f"GATEWAY__DEVICES__{_variable(entry.config.name)}__URL"] = _local_url(entry, port)
+                prefix = f"GATEWAY__DEVICES__{_variable(entry.config.name)}__"
+                variables[f"{prefix}URL"] = _local_url(entry, port)
+                if hasattr(entry.config, "found"):
+                    variables[f"{prefix}FOUND"] = str(folder / "found")
             stack.enter_context(_environment(variables))
             self.settings = load(self._config)
             await stack.enter_async_context(EmbeddedBroker(ports[0], folder))

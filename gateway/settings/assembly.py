@@ -27,7 +27,7 @@ def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Setting
             kind, config = device.kind, device.config
             single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
             logical = kind.is_logical(config, model)
-            tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical))
+            tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical, model.range))
             policy = _policy(model, layers)
             policies.append(same.setdefault(policy, policy))
     return Settings(

@@ -34,6 +34,9 @@ class Tags:
         found = device.kind.found(device.config) if device.config is not None else None
         if found is not None and device.config.enabled:
             self._found(device, found)
+        told = device.kind.told(device.config) if device.config is not None else None
+        if told is not None and device.config.enabled and _is_file(told):
+            self._complete(device, told)
         blamed = document.problems or len(self._findings.problems) > before
         if not device.tags and not blamed and found is None and getattr(device.config, "enabled", True):
             document.add(("tags",), "the device has no tags", "tags: or tag_file:")
@@ -77,6 +80,16 @@ class Tags:
                     self._tag(device, table, row, (at,))
         if table.problems:
             warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
+
+    def _complete(self, device: Device, path: Path) -> None:
+        """Fill in what the device itself told of configured tags."""
+        table = read_csv(path, str(path))
+        if table.problems:
+            self._findings.warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
+            return
+        self._findings.read.append(path)
+        lines = {row.get("name"): row for row in table.value}
+        device.tags = [(device.kind.completed(tag, lines.get(tag.name, {})), *where) for tag, *where in device.tags]
 
     def _check_columns(self, device: Device, table: Document) -> bool:
         """A wrong column is one problem of the header, not one for each line."""

@@ -32,7 +32,7 @@ def _config(folder: Path, broker: str, modbus_port: int, opcua_port: int) -> Pat
         root="defaults:\n  deadband: 0.2%\n",
         files={
             "server.yaml": f"protocol: opcua\nurl: opc.tcp://127.0.0.1:{opcua_port}/bench/\nsecurity: none\n"
-            "tag_file: server.csv\n"
+            f"found: {folder / 'found'}\ntag_file: server.csv\n"
         },
     )
     (config / "tags" / "server.csv").write_text("name,node\n" + rows)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ class OpcUaServer:
     def __init__(self, nodes: int = 50) -> None:
         self.port, self._modbus, self._nodes = free_port(), free_port(), nodes
         self._process: subprocess.Popen[bytes] | None = None
+        self._found = tempfile.TemporaryDirectory()
 
     def start(self) -> None:
         command = [sys.executable, "-m", "tests.bench.servers", str(self._modbus), str(self.port), str(self._nodes)]
@@ -44,7 +46,8 @@ class OpcUaServer:
 
     def device_file(self) -> str:
         tags = "".join(f"  - {{name: n{i}, node: ns=2;s=n{i}}}\n" for i in range(self._nodes))
-        return f"protocol: opcua\nurl: opc.tcp://127.0.0.1:{self.port}/bench/\nsecurity: none\ntimeout: 3s\ntags:\n{tags}"
+        head = f"protocol: opcua\nurl: opc.tcp://127.0.0.1:{self.port}/bench/\nsecurity: none\ntimeout: 3s\n"
+        return f"{head}found: {self._found.name}\ntags:\n{tags}"
 
 
 @pytest.fixture

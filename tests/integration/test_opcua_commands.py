@@ -44,13 +44,36 @@ async def test_browse_writes_a_tag_file_that_the_configuration_takes(node, port,
     async with NodeServer(node, port, store, count=150, period=0) as server:
         result = await command("browse", server.url, "--security", "none", "--csv")
     assert result.exit_code == 0, result.stderr
-    tags = [OpcUaTag.model_validate(row) for row in csv.DictReader(io.StringIO(result.stdout))]
+    rows = [{key: cell for key, cell in row.items() if cell} for row in csv.DictReader(io.StringIO(result.stdout))]
+    tags = [OpcUaTag.model_validate(row) for row in rows]
     nodes = {tag.name: tag.node for tag in tags}
     assert {nodes[f"Line.v{i}"].rpartition(";")[2] for i in range(150)} == {f"s=v{i}" for i in range(150)}
     assert "Line.text" not in nodes
-    assert {tag.name: tag.unit for tag in tags if tag.unit} == {"Line.analog": "°C"}
+    assert {tag.name: (tag.unit, tag.range) for tag in tags if tag.unit} == {"Line.analog": ("°C", (0, 100))}
     assert {"Line.typeUInt64", "Line.mode", "Line.typeBoolean"} <= nodes.keys()
     assert not {"Line.array", "Line.machine", "Line.typeDateTime"} & nodes.keys()
+
+
+async def test_browse_says_what_a_tag_file_leaves_out_and_how_to_have_it(node, port, store):
+    async with NodeServer(node, port, store, count=12, period=0) as server:
+        url = ("browse", server.url, "--security", "none", "--csv", "--root", "/Objects/1:Line")
+        numbers = await command(*url, "--include", "v?", "--include", "text", "--exclude", "v9", "--most", "4")
+        everything = await command(*url, "--include", "v?", "--include", "text", "--all", "--most", "11")
+        shallow = await command("browse", server.url, "--security", "none", "--csv", "--depth", "1")
+        tree = await command("browse", server.url, "--security", "none", "--depth", "1")
+    names = [row["name"] for row in csv.DictReader(io.StringIO(numbers.stdout))]
+    assert (names, numbers.exit_code) == (["v0", "v1", "v2", "v3"], 1)
+    said = numbers.stderr.splitlines()
+    assert said[0] == "4 tags"
+    assert said[1] == "left out: 5 beyond --most 4: --most 9 takes them: v4, v5, v6, v7, v8"
+    assert said[2] == "left out: 1 are no single numbers: --all takes them: text"
+    assert said[3].startswith("left out: ")
+    assert " are left out by --include, --exclude or --type: v9, v10, v11, " in said[3]
+    assert [row["name"] for row in csv.DictReader(io.StringIO(everything.stdout))] == [*(f"v{i}" for i in range(10)), "text"]
+    assert everything.exit_code == 0
+    assert "objects that --depth 1 does not look into: " in shallow.stderr
+    assert "Line" in shallow.stderr
+    assert "objects not looked into: --depth N goes deeper" in tree.stderr
 
 
 async def test_browse_shows_a_tree_over_an_encrypted_channel(tmp_path, port):
@@ -87,13 +110,15 @@ async def test_read_takes_paths_and_parts_and_shows_labels_units_and_ranges(node
         {"node": "ns=1;s=machine", "field": "temperature.value"},
         {"node": "ns=1;s=multi"},
         {"node": "/Objects/1:Nowhere"},
+        {"node": "/Objects/1:Line/1:analog"},
     ]
     given = [OpcUaTag.model_validate({"name": f"t{i}", **tag}) for i, tag in enumerate(tags)]
     async with NodeServer(node, port, store, count=1, period=0) as server:
         assert await asyncio.to_thread(read_opcua, device(server.url, security="none"), given) == 1
     shown = [" ".join(part.strip() for part in row.split("│")).split() for row in capsys.readouterr().out.splitlines()]
     rows = {row[0]: row[1:] for row in shown if row and row[0].startswith("t") and row[0] != "tag"}
-    assert rows["t0"] == ["/Objects/1:Line/1:analog", "Double", "40", "°C", "0", "to", "100", "Good"]
+    assert rows["t0"] == ["/Objects/1:Line/1:analog", "Double", "40", "Good"], "scaled: the server's unit is not the tag's"
+    assert rows["t5"] == ["/Objects/1:Line/1:analog", "Double", "20", "°C", "0", "to", "100", "Good"]
     assert rows["t1"][-1] == "BadNodeIdUnknown"
     assert rows["t2"][2:] == ["23.45", "Good"]
     assert rows["t3"][2:] == ["1", "(two)", "Good"]

@@ -16,7 +16,7 @@ from gateway.settings import load
 from gateway.sources.opcua.finding import find
 from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import reading
-from tests.support.opcua_server import NodeServer
+from tests.support.opcua_server import AsyncuaServer, NodeServer
 
 CLOCK = SystemClock()
 
@@ -66,6 +66,58 @@ async def test_tags_are_found_anew_on_demand(node, port, store, tmp_path):
     assert [tag.name for tag in load(config).table.tags] == ["v0", "v1", "v2", "valve"]
 
 
+class Measured(AsyncuaServer):
+    """v0 has a unit and a range, v1 nothing."""
+
+    async def fill(self, server, line):
+        node = server.get_node("ns=2;s=v0")
+        unit = ua.EUInformation("http://www.opcfoundation.org/UA/units/un/cefact", 4408652, ua.LocalizedText("°C"))
+        await node.add_property(0, "EngineeringUnits", unit)
+        self.range = await node.add_property(0, "EURange", ua.Range(-40.0, 120.5))
+
+
+def measured(tmp_path: Path, url: str, node: str, plain: str) -> Path:
+    """A device whose tags stand in its file: a node with a unit, three times, and one without."""
+    config = folder(tmp_path, url, "{}")
+    (config / "devices" / "line.yaml").write_text(
+        f"protocol: opcua\nurl: {url}\nsecurity: none\ntimeout: 2s\nfound: {tmp_path / 'found'}\ntags:\n"
+        f"  - {{name: own, node: {node}}}\n  - {{name: given, node: {node}, unit: K}}\n"
+        f"  - {{name: scaled, node: {node}, scale: 1.8, offset: 32, unit: °F}}\n  - {{name: plain, node: {plain}}}\n"
+    )
+    return config
+
+
+def measures(settings):
+    return [(tag.name, tag.unit, tag.range) for tag in settings.table.tags]
+
+
+async def test_configured_tags_have_the_servers_units_and_keep_them_while_it_is_away(port, tmp_path):
+    told = [("own", "°C", (-40, 120.5)), ("given", "K", (-40, 120.5)), ("scaled", "°F", None), ("plain", "", None)]
+    async with Measured(port, 2) as server:
+        config = measured(tmp_path, server.url, "ns=2;s=v0", "ns=2;s=v1")
+        settings = await find_tags(load(config), CLOCK)
+        assert measures(settings) == told
+        assert (await find_tags(settings, CLOCK)) is settings, "told once, a start does not wait for them again"
+        shown = await asyncio.to_thread(CliRunner().invoke, app, ["read", "line", "--config", str(config)])
+        assert ["°C" in line for line in shown.stdout.splitlines() if "ns=2" in line] == [True, False, False, False]
+        assert "own <- ns=2;s=v0 in °C, -40 to 120.5" in "\n".join(settings.kinds[0].plan(settings.entries))
+        await server.range.write_value(ua.Range(0.0, 50.0))
+        nodes = [{"name": "own", "node": "ns=2;s=v0"}, {"name": "given", "node": "ns=2;s=v0", "unit": "K"}]
+        more = {"name": "line", "found": str(tmp_path / "found"), "refresh": "100ms"}
+        async with reading(server.url, nodes, **more) as reader:
+            await reader.until(lambda: len(reader.events) == 1, 20)
+        assert (reader.events[0].kind, reader.events[0].detail["names"]) == ("model", ["own", "given"])
+    assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (0, 50))
+
+
+async def test_configured_tags_have_the_units_of_a_foreign_server(node, port, store, tmp_path):
+    async with NodeServer(node, port, store, count=3, period=0, limit=1) as server:
+        config = measured(tmp_path, server.url, "/Objects/1:Line/1:analog", "nsu=urn:nobody;s=x")
+        settings = await find_tags(load(config), CLOCK)
+    told = [("own", "°C", (0, 100)), ("given", "K", (0, 100)), ("scaled", "°F", None), ("plain", "", None)]
+    assert measures(settings) == told
+
+
 async def test_a_type_chooses_the_variables_of_its_objects(node, port, store, tmp_path):
     """Both found objects are of FolderType's supertype BaseObjectType; none is of a type of its own."""
     async with NodeServer(node, port, store, count=3, period=0) as server:
@@ -112,6 +164,47 @@ async def test_a_changed_model_is_an_event(node, port, store, tmp_path):
     assert reader.events[1].detail["names"] == ["new1"]
 
 
+async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, store, tmp_path, monkeypatch):
+    """node-opcua tells of nodes that come and go, and of units; nothing is asked by the clock here."""
+    monkeypatch.setattr("gateway.sources.opcua.comparing.PAUSE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.comparing.QUIET_S", 0.3)
+    browse = {"root": "/Objects/1:Line", "include": ["v0", "new*"]}
+    more = {"browse": browse, "found": str(tmp_path), "refresh": "1h"}
+    nodes = ["ns=1;s=v0", {"name": "analog", "node": "ns=1;s=analog"}]
+    server = NodeServer(node, port, store, count=3, period=50, versions=1)
+    async with server, reading(server.url, nodes, **more) as reader:
+        await reader.until(lambda: reader.seen(2))
+        server.command(add="new1", value=5)
+        server.command(add="new2", value=5)
+        await reader.until(lambda: bool(reader.events), 20)
+        server.command(delete="new1")
+        await reader.until(lambda: len(reader.events) == 2, 20)
+        server.command(high=70)
+        await reader.until(lambda: len(reader.events) == 3, 20)
+    told = [tuple(event.detail[key] for key in ("added", "removed", "altered")) for event in reader.events]
+    assert told == [(3, 0, 1), (0, 1, 0), (0, 0, 1)], "two nodes at once are one change; the first names all that was found"
+    assert reader.events[2].detail["names"] == ["analog"]
+    assert (tmp_path / "units" / "plc.csv").read_text().splitlines()[1:] == ["analog,ns=1;s=analog,°C,0 to 70"]
+
+
+@pytest.mark.parametrize("kind", [2132, 2133, 2738], ids=["base", "general", "semantic"])
+async def test_every_kind_of_change_is_understood_beside_other_events(port, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr("gateway.sources.opcua.comparing.QUIET_S", 0.1)
+    more = {"browse": {"include": "Line.v*"}, "found": str(tmp_path), "refresh": "1h", "events": [{"severity": 1}]}
+    async with AsyncuaServer(port, 2) as server, reading(server.url, ["ns=2;s=v0"], **more) as reader:
+        await reader.until(lambda: reader.seen(1))
+        other, change = await server.emitter(2041), await server.emitter(kind)
+        await other.trigger(message="something else")
+        await reader.until(lambda: bool(reader.events))
+        await asyncio.sleep(0.5)
+        assert not list(tmp_path.iterdir()), "that was no change of the model"
+        await change.trigger(message="the model has changed")
+        await reader.until(lambda: len(reader.events) == 3)
+    kinds = [event.kind for event in reader.events]
+    assert sorted(kinds) == ["model", "opcua_event", "opcua_event"], "who asks for all events gets these, too"
+    assert next(e for e in reader.events if e.kind == "model").detail["names"] == ["Line.v0", "Line.v1"]
+
+
 @pytest.mark.parametrize("kind", ["BrowseRequest", "BrowseNextRequest"])
 async def test_a_server_that_refuses_to_browse_costs_no_tags(node, port, store, tmp_path, kind):
     """What was found before stays: nobody says that it is gone."""
@@ -123,10 +216,10 @@ async def test_a_server_that_refuses_to_browse_costs_no_tags(node, port, store, 
         refused = load(folder(tmp_path, f"{mangler.url}/test", "{root: /Objects/1:Line, include: v*}"))
         device = refused.entries[0].config
         with pytest.raises(NotConnected, match=r"/Objects/1:Line cannot be browsed: BadUserAccessDenied: this user may not"):
-            await find(device, CLOCK)
+            await find(device, (), CLOCK)
         assert (tmp_path / "found" / "line.csv").read_text() == found
         mangler.request = narrow("", 0)
-        assert await find(device, CLOCK) is None, "all of it, by many calls"
+        assert await find(device, (), CLOCK) is None, "all of it, by many calls"
 
 
 def narrow(kind: str, status: int):

@@ -8,11 +8,13 @@
 //   user       the one user that may log in, with the password "secret" ("" = anonymous)
 //   token      ms that a secure channel's token lives (0 = node-opcua's ten minutes; it grants at least 2500)
 //   history    values that each variable remembers (0 = no history)
+//   versions   1: nodes have a NodeVersion, so that the server tells changes of its model and of its units (0 = no)
 //   folder     where the certificate store may live
 // It prints one line "ready" once clients may connect, and ends when its standard input closes. Before that each line is a
 // command: {"add": NAME, "value": NUMBER} and {"delete": NAME} create and delete the Double ns=1;s=NAME, {"set": NAME,
-// "value": VALUE, "type": "Double"} gives it a value, {"level": NUMBER} sets the level of the tank (above 50: alarm HighLevel),
-// {"event": TEXT, "severity": NUMBER} sends an event of the tank; {"stand": [LEVEL, STATE]} sets ServiceLevel and ServerState.
+// "value": VALUE, "type": "Double"} gives it a value, {"high": NUMBER} sets the upper end of analog's EURange,
+// {"level": NUMBER} sets the level of the tank (above 50: alarm HighLevel), {"event": TEXT, "severity": NUMBER} sends an event
+// of the tank; {"stand": [LEVEL, STATE]} sets ServiceLevel and ServerState.
 //
 // Variable i holds k + i after the k-th change (Boolean: k + i odd), so that a value names its variable. A change waits until
 // every monitored item has sampled the one before: the timers of a starved process would let values pass unseen.
@@ -23,11 +25,11 @@ const path = require("node:path");
 const readline = require("node:readline");
 const {
     OPCUAServer, OPCUACertificateManager, Variant, DataType, VariantArrayType, StatusCodes, SecurityPolicy,
-    MessageSecurityMode, DataValue, standardUnits, nodesets, coerceInt64, coerceUInt64, resolveNodeId,
+    MessageSecurityMode, DataValue, standardUnits, nodesets, coerceInt64, coerceUInt64, resolveNodeId, Range,
 } = require("node-opcua");
 
 const port = Number(process.argv[2]);
-const options = { count: 300, period: 100, limit: 0, user: "", token: 0, history: 0, folder: "", ...JSON.parse(process.argv[3] || "{}") };
+const options = { count: 300, period: 100, limit: 0, user: "", token: 0, history: 0, versions: 0, folder: "", ...JSON.parse(process.argv[3] || "{}") };
 const types = [DataType.Double, DataType.Float, DataType.Int32, DataType.UInt16, DataType.Boolean, DataType.Int64];
 
 function variant(i, k) {
@@ -175,6 +177,10 @@ function obey(command, namespace, parent, { tank, level }) {
         const array = Array.isArray(command.value) ? { arrayType: VariantArrayType.Array } : {};
         namespace.findNode(`s=${command.set}`).setValueFromSource(new Variant({ dataType, value: command.value, ...array }));
     }
+    if (command.high !== undefined) {
+        const range = new Range({ low: 0, high: command.high });
+        namespace.findNode("s=analog").euRange.setValueFromSource({ dataType: DataType.ExtensionObject, value: range });
+    }
     if (command.delete) namespace.deleteNode(namespace.findNode(`s=${command.delete}`));
 }
 
@@ -202,7 +208,7 @@ async function main() {
     });
     await server.initialize();
     const namespace = server.engine.addressSpace.getOwnNamespace();
-    const parent = namespace.addObject({ organizedBy: server.engine.addressSpace.rootFolder.objects, browseName: "Line" });
+    const parent = namespace.addObject({ organizedBy: server.engine.addressSpace.rootFolder.objects, browseName: "Line", ...(options.versions ? { nodeVersion: "0" } : {}) });
     const variables = addVariables(namespace, parent);
     addTypes(server.engine.addressSpace, namespace, parent);
     const scene = addTank(namespace, server.engine.addressSpace);

@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import count
 
@@ -15,10 +16,13 @@ from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, 
 from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.source import OpcUaSource
 from gateway.sources.opcua.traffic import Traffic
+from gateway.sources.opcua.units import Measure
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11
 BAD_NODE_ID_UNKNOWN = 0x80340000
+FOUND = tempfile.TemporaryDirectory(prefix="opcua-found-")
+"""Where what is found is kept, unless a test says otherwise."""
 
 
 async def settle() -> None:
@@ -74,6 +78,8 @@ class FakeConnection:
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
+        self.model_watched = False
+        self.measures_of: dict[str, Measure] = {}
         self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
         self.unlabelled: set[str] = set()
@@ -109,9 +115,10 @@ class FakeConnection:
         self.on_add(self.added[-1])
         return [self.refused.get(item.node, 0) for item in items]
 
-    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+    async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
         self.events_added.append(list(wanted))
-        return [self.refused.get(one.notifier, 0) for one in wanted]
+        self.model_watched = model
+        return [*(self.refused.get(one.notifier, 0) for one in wanted), *([self.refused.get("model", 0)] if model else [])]
 
     async def refresh_conditions(self) -> bool:
         self.refreshes += 1
@@ -153,6 +160,9 @@ class FakeConnection:
             raise self.found
         return self.found, False
 
+    async def measures(self, nodes: Sequence[str]) -> list[Measure]:
+        return [self.measures_of.get(node, Measure()) for node in nodes]
+
     async def standing(self) -> Standing:
         if self.failure:
             raise self.failure
@@ -188,6 +198,7 @@ def values(
     received_ns: int = DAY_NS,
     server_clock_ns: int | None = None,
     lost: int = 0,
+    model_changed: bool = False,
 ) -> DataValues:
     """Data values with sensible columns: good doubles, taken and received at one time."""
     count = len(rows)
@@ -211,7 +222,8 @@ def values(
         column(received_ns if source_ns is None else source_ns, np.int64),
         column(server_ns, np.int64),
     )
-    return DataValues(columns, received_ns, received_ns if server_clock_ns is None else server_clock_ns, lost)
+    clock_ns = received_ns if server_clock_ns is None else server_clock_ns
+    return DataValues(columns, received_ns, clock_ns, lost, model_changed=model_changed)
 
 
 def entry(
@@ -220,7 +232,7 @@ def entry(
     """A device with tags t0, t1 ... on the nodes ns=1;s=v0, v1 ... (or on `nodes`: each a node, or a tag's keys)."""
     config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1:4840", "security": "none", "silence": "0s"}
     config["history_kept"] = "/dev/null/nowhere"  # nothing is left behind unless a test says where
-    config |= device
+    config |= {"found": FOUND.name} | device
     nodes = nodes or [f"ns=1;s=v{i}" for i in range(tags)]
     given = [node if isinstance(node, dict) else {"node": node} for node in nodes]
     configured = [OpcUaTag.model_validate({"name": f"t{i}", **keys}) for i, keys in enumerate(given)]

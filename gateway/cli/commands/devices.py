@@ -101,6 +101,7 @@ def browse(
     depth: Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Levels below the root.")] = 32,
     of_type: Annotated[str, typer.Option("--type", metavar="NODE", help="Only in objects of this type.")] = "",
     csv: Annotated[bool, typer.Option("--csv", help="A tag file of all numeric variables, for config/tags/.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="With --csv also texts, dates, arrays and structures.")] = False,
     most: Annotated[int, typer.Option(min=1, metavar="N", help="Nodes at most.")] = 10_000,
     security: Security = "auto",
     security_mode: SecurityMode = "SignAndEncrypt",
@@ -109,7 +110,8 @@ def browse(
     pki: cert.Folder = None,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
-    """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file.
+    """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file; what this leaves out is
+    counted and named beside it.
 
     Of a configured device: find its tags anew now, as each start of the gateway does, and say what has changed.
 
@@ -121,7 +123,8 @@ def browse(
 
     if "://" not in what:
         printed(lambda: find(config, what))
-    wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type)
+    values = "all" if everything else "numbers"
+    wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type, values=values)
     server = device(what, **_login(security, security_mode, username, check_host, pki))
     printed(lambda: run_browse(server, wanted, most, as_csv=csv))
 

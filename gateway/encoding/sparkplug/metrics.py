@@ -38,6 +38,7 @@ class Metric:
     value: Any = None
     time_ms: int = 0
     quality: int = 0
+    range: tuple[float, float] | None = None
 
     def _is_plain(self, value: Any) -> bool:
         """A float that its type carries: nearly all values, so it is looked at first."""
@@ -167,7 +168,7 @@ _QUALITY_ALONE: Final = {quality: _quality_alone(quality) for quality in QUALITY
 
 
 def write_birth(payload: Any, metric: Metric, now_ms: int) -> None:
-    """A metric in a birth: name, alias, type, newest value, unit (6.4.10)."""
+    """A metric in a birth: name, alias, type, newest value, unit and range (6.4.10)."""
     entry = payload.metrics.add(
         name=metric.name, alias=metric.alias, timestamp=metric.time_ms or now_ms, datatype=metric.kind
     )
@@ -175,6 +176,9 @@ def write_birth(payload: Any, metric: Metric, now_ms: int) -> None:
     set_property(entry, "Quality", DataType.INT32, metric.quality)
     if metric.unit:
         set_property(entry, "engUnit", DataType.STRING, metric.unit)
+    if metric.range is not None:
+        set_property(entry, "engLow", DataType.DOUBLE, metric.range[0])
+        set_property(entry, "engHigh", DataType.DOUBLE, metric.range[1])
 
 
 def write_told(payload: Any, told: Told, *, historical: bool) -> None:

@@ -79,7 +79,7 @@ class SparkplugNode:
     def _prefill(self, device: DeviceMetrics, table: TagTable, number: int, *, summaries: bool) -> None:
         tags = table.tags[slice(*table.range_of(number))]
         for tag in tags:
-            device.metric(tag.name, _kind_of(tag), tag.unit)
+            device.metric(tag.name, _kind_of(tag), tag.unit).range = tag.range
         for tag in tags if summaries else ():
             for what in SUMMARY_FIELDS:
                 device.metric(f"Summary/{tag.name}/{what}", DataType.INT64 if what == "n" else DataType.DOUBLE, tag.unit)

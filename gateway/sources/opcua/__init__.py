@@ -10,8 +10,9 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.finding import find, found_path
+from gateway.sources.opcua.finding import asks, find, found_path
 from gateway.sources.opcua.plan import plan
+from gateway.sources.opcua.units import completed, measures_path
 
 
 def _check(device: OpcUaDevice, tag: OpcUaTag) -> tuple[str, str, str] | None:
@@ -53,6 +54,9 @@ KIND = SourceKind(
     plan,
     _build,
     found=found_path,
+    told=measures_path,
+    completed=completed,
+    asks=asks,
     find=find,
     delay_ns=_delay_ns,
 )

@@ -10,6 +10,8 @@ from gateway.sources.opcua.config import OpcUaEvents
 
 BASE_EVENT, CONDITION, ACKNOWLEDGEABLE, ALARM = "i=2041", "i=2782", "i=2881", "i=2915"
 REFRESH_START, REFRESH_END, REFRESH_REQUIRED, OVERFLOW = "i=2787", "i=2788", "i=2789", "i=3035"
+MODEL_TYPES: Final = ("i=2132", "i=2133", "i=2738")
+"""BaseModelChangeEventType, GeneralModelChangeEventType, SemanticChangeEventType (Part 5, 6.4.31 to 6.4.33)."""
 MOST_CONDITIONS: Final = 10_000
 
 SELECTED: Final = (
@@ -139,6 +141,11 @@ class Alarms:
     def active(self) -> int:
         """How many conditions are active on the server, as far as is known."""
         return sum(state.active for state in self._known.values())
+
+
+def is_model_change(event: EventFields) -> bool:
+    """Of what came from a filter by `MODEL_TYPES`: some servers let the marks of a refresh through every filter."""
+    return len(event.values) > EVENT_TYPE and event.values[EVENT_TYPE] not in (REFRESH_START, REFRESH_END)
 
 
 def _is_branch(branch: object) -> bool:

@@ -18,17 +18,17 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.addresses import Addresses
 from gateway.sources.opcua.advice import explained
-from gateway.sources.opcua.alarms import EventFields
+from gateway.sources.opcua.alarms import EventFields, is_model_change
 from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.columnsession import ColumnSession
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.connection import DataValues, History, Item, Standing
-from gateway.sources.opcua.definitions import Definitions
+from gateway.sources.opcua.definitions import UNITS, Definitions
 from gateway.sources.opcua.faults import translated
 from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.historian import Past
-from gateway.sources.opcua.notifier import Notifiers
+from gateway.sources.opcua.notifier import MODEL_CHANGES, Notifiers
 from gateway.sources.opcua.publishing import Notification, Publishing
 from gateway.sources.opcua.reading import ValueReads
 from gateway.sources.opcua.services import Services
@@ -37,6 +37,7 @@ from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED, 
 from gateway.sources.opcua.subscribing import Subscriptions
 from gateway.sources.opcua.traffic import Traffic
 from gateway.sources.opcua.transport import bound
+from gateway.sources.opcua.units import Measure, measure_of
 from gateway.sources.opcua.walking import Walker
 from gateway.sources.opcua.wire import columns_of
 
@@ -149,9 +150,11 @@ class AsyncuaConnection:
         """See `Connection.add_items`."""
         return await self._subscriptions.add(items) if len(self._subscriptions) else [self._unsubscribed] * len(items)
 
-    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+    async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
         """See `Connection.add_events`."""
-        return await self._notifiers.watch(wanted) if len(self._subscriptions) else [self._unsubscribed] * len(wanted)
+        if not len(self._subscriptions):
+            return [self._unsubscribed] * (len(wanted) + model)
+        return await self._notifiers.watch([*wanted, MODEL_CHANGES] if model else wanted)
 
     async def refresh_conditions(self) -> bool:
         """See `Connection.refresh_conditions`."""
@@ -171,14 +174,17 @@ class AsyncuaConnection:
 
     def _take(self, told: Notification) -> None:
         self._ended, lost = told.status, told.lost
-        if any(event.notifier >= len(self._config.events) for event in told.events):
+        own = len(self._config.events)
+        if any(event.notifier > own for event in told.events):
             raise NotConnected("the server sent an event for a client handle that it was never given")
-        events: Sequence[EventFields] = told.events
+        changed = any(event.notifier == own and is_model_change(event) for event in told.events)
+        events: Sequence[EventFields] = [event for event in told.events if event.notifier < own]
         for columns in told.changes or [columns_of([], 0)]:
             if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
                 raise NotConnected("the server sent a value for a client handle that it was never given")
-            self._arrived.append(DataValues(columns, told.received_ns, told.server_clock_ns, lost, events))
-            lost, events = 0, ()
+            times = told.received_ns, told.server_clock_ns
+            self._arrived.append(DataValues(columns, *times, lost, events, model_changed=changed))
+            lost, events, changed = 0, (), False
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
@@ -194,7 +200,16 @@ class AsyncuaConnection:
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """See `Connection.find`."""
-        return await Walker(self.services, self.addresses, self.definitions).find(wanted)
+        findings = await Walker(self.services, self.addresses, self.definitions).find(wanted)
+        return findings.tags, findings.is_cut
+
+    async def measures(self, nodes: Sequence[str]) -> list[Measure]:
+        """See `Connection.measures`."""
+        await self.addresses.resolve(nodes)
+        there = [node for node in dict.fromkeys(nodes) if not self.addresses.status_of(node)]
+        properties = await self.definitions.properties([self.addresses.node(node) for node in there], UNITS)
+        told = {node: measure_of(some) for node, some in zip(there, properties, strict=True)}
+        return [told.get(node, Measure()) for node in nodes]
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:
         """See `Connection.has_history`."""

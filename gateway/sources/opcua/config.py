@@ -1,10 +1,10 @@
 """Configuration of an OPC UA device and its tags."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, WithJsonSchema, model_validator
 
 from gateway.core.fields import (
     DURATION_SCHEMA,
@@ -133,9 +133,10 @@ class OpcUaDevice(DeviceModel):
     """Variables below a folder, or of objects of a type, become tags, beside those in tags and tag_file (which win): one
     entry or a list. The server is asked at each start; what it last said is kept in found, and serves while it is away."""
     found: FilePath = DEFAULT_FOUND
-    """Folder where the tags that browse found are kept, as tag files."""
+    """Folder where the tags that browse found are kept, as tag files, and below units/ what the server tells of tags that
+    give no unit or range."""
     refresh: IntervalNs = default("1h")
-    """How often browse is compared with the server; what has changed is told as an event, and taken at the next start."""
+    """How often browse, units and ranges are compared with the server; what has changed is told as an event."""
     register_nodes: bool = False
     """True lets the server prepare for reading the same nodes again and again (poll only; RegisterNodes)."""
     timeout: TimeoutNs = default("10s")
@@ -253,6 +254,18 @@ class OpcUaTag(TagModel):
     """Changes up to this are not reported by the server (subscribe only): 0.5, or 0.5% of EURange. Default: the device's."""
     trigger: Trigger | None = None
     """What the server reports (subscribe only): `status`, `value` or `timestamp`. Default: the device's trigger."""
+    _completed: bool = PrivateAttr(False)
+
+    @property
+    def is_completed(self) -> bool:
+        """Not all of it stands in the configuration."""
+        return self._completed
+
+    def completed(self, told: dict[str, Any]) -> Self:
+        """With what the server told of it."""
+        copy = self.model_copy(update=told)
+        copy._completed = True
+        return copy
 
 
 def exact_divisor(scale: float) -> float:

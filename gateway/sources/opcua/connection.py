@@ -16,6 +16,7 @@ from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.filters import Filter
 from gateway.sources.opcua.finding import FoundTag
 from gateway.sources.opcua.traffic import Traffic
+from gateway.sources.opcua.units import Measure
 
 KIND_NULL: Final = 0
 KIND_NOT_SCALAR: Final = 255
@@ -85,7 +86,8 @@ def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
 class DataValues:
     """One answer or notification. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time
     when it answered, 0 where it does not say. lost: notifications that are missing before this one. events: what else came
-    with it. refused: the status with which the service was refused as a whole, which says nothing of single nodes."""
+    with it. refused: the status with which the service was refused as a whole, which says nothing of single nodes.
+    model_changed: the server says that its nodes, or what their values mean, have changed."""
 
     columns: ValueColumns
     received_ns: int
@@ -93,6 +95,7 @@ class DataValues:
     lost: int = 0
     events: Sequence[EventFields] = ()
     refused: int = 0
+    model_changed: bool = False
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -161,8 +164,11 @@ class Connection(Protocol):
         """
         ...
 
-    async def add_events(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
-        """Watch the events of these notifiers, instead of those named before. Returns one status code each, in order."""
+    async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
+        """Watch the events of these notifiers, instead of those named before. Returns one status code each, in order.
+
+        model: also changes of the server's model (see `DataValues.model_changed`); their status comes last.
+        """
         ...
 
     async def refresh_conditions(self) -> bool:
@@ -191,6 +197,10 @@ class Connection(Protocol):
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """The variables that entries of `browse` ask for, and whether there are more than their ceilings allow."""
+        ...
+
+    async def measures(self, nodes: Sequence[str]) -> list[Measure]:
+        """Units and ranges of nodes; empty for those that have none or are not there."""
         ...
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:

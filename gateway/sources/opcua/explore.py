@@ -24,6 +24,7 @@ from gateway.sources.opcua.faults import translated
 from gateway.sources.opcua.session import get_offers
 from gateway.sources.opcua.status import status_name
 from gateway.sources.opcua.tagging import Tagging
+from gateway.sources.opcua.units import Measure, measure_of, range_text, takes_measure
 from gateway.sources.opcua.walking import Visited, Walker
 
 
@@ -95,8 +96,8 @@ def _found(one: Visited, data: ua.DataValue, properties: dict[str, Any]) -> Foun
     variant, status = data.Value, 0 if data.StatusCode is None else int(data.StatusCode.value)
     kind = "" if variant is None else variant.VariantType.name + ("[]" if variant.is_array else "")
     value = "" if variant is None or variant.Value is None else str(variant.Value)
-    unit, limits, name = _unit(properties), _range(properties), status_name(status) if status else ""
-    return Found(one.path, one.node.to_string(), True, kind, unit, limits, value, name)
+    told, name = measure_of(properties), status_name(status) if status else ""
+    return Found(one.path, one.node.to_string(), True, kind, told.unit, told.range, value, name)
 
 
 async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
@@ -108,9 +109,7 @@ async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequenc
         for item, some in zip(tagging.items, await connection.labels(tagging.items), strict=True)
         for row in tagging.whole(item)
     }
-    nodes = [item.node for item in tagging.items if not connection.addresses.status_of(item.node)]
-    told = await connection.definitions.properties([connection.addresses.node(node) for node in nodes], UNITS)
-    properties = dict(zip(nodes, told, strict=True))
+    measures = await connection.measures([tag.node for tag in tags])
     found: dict[int, Found] = {}
     for answer in await connection.read(tagging.items):
         values = tagging.spread(answer)
@@ -120,10 +119,10 @@ async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequenc
         shown |= {} if objects is None else {int(row): str(one) for row, one in zip(objects.tag, objects.value, strict=True)}
         for place, row in enumerate(values.columns.row.tolist()):
             tag, status = tags[row], int(values.columns.status[place])
-            told_of = properties.get(tag.node, {})
+            told = measures[row] if takes_measure(tag) else Measure()
             found[row] = Found(
-                (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or _unit(told_of),
-                _range(told_of), shown.get(row, ""), status_name(status) if status else "",
+                (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or told.unit,
+                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "",
             )  # fmt: skip
     return [found[row] for row in range(len(tags))]
 
@@ -137,12 +136,3 @@ def _kind(kind: int) -> str:
     if kind == KIND_NOT_SCALAR:
         return "array or structure"
     return "" if kind == KIND_NULL else ua.VariantType(kind).name
-
-
-def _unit(properties: dict[str, Any]) -> str:
-    return str(properties.get("EngineeringUnits") or "")
-
-
-def _range(properties: dict[str, Any]) -> str:
-    limits = properties.get("EURange")
-    return f"{limits[0]:g} to {limits[1]:g}" if isinstance(limits, tuple) else ""

@@ -10,7 +10,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
 
 from gateway.sources.opcua.addresses import Addresses
-from gateway.sources.opcua.alarms import BASE_EVENT, SELECTED
+from gateway.sources.opcua.alarms import BASE_EVENT, MODEL_TYPES, SELECTED
 from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.config import OpcUaEvents
 from gateway.sources.opcua.eventfield import parse_event_field
@@ -22,6 +22,8 @@ from gateway.sources.opcua.subscribing import Subscriptions
 log = logging.getLogger(__name__)
 
 QUEUE: Final = 1000
+MODEL_CHANGES: Final = OpcUaEvents()
+"""Stands for changes of the server's model, in place of a notifier of the configuration; told apart by identity."""
 MOST_TYPES: Final = 1000
 """Types of events whose names are asked for."""
 _CONDITION_TYPE: Final = ua.NodeId.from_string("i=2782")
@@ -49,8 +51,8 @@ class Notifiers:
         self._addresses.retry(one.notifier for one in wanted)
         await self._addresses.resolve(one.notifier for one in wanted)
         statuses = [self._addresses.status_of(one.notifier) for one in wanted]
-        there = [one for one, status in zip(wanted, statuses, strict=True) if not status]
-        self._tell_unknown(there)
+        there = [(place, wanted[place]) for place, status in enumerate(statuses) if not status]
+        self._tell_unknown([one for _, one in there])
         try:
             with translated("cannot watch events"):
                 results = await self._create_items(there)
@@ -68,16 +70,17 @@ class Notifiers:
                 "%s: the server has no namespace %s: these fields of events are null", self._name, ", ".join(unknown)
             )
 
-    async def _create_items(self, wanted: Sequence[OpcUaEvents]) -> list[ua.MonitoredItemCreateResult]:
+    async def _create_items(self, wanted: Sequence[tuple[int, OpcUaEvents]]) -> list[ua.MonitoredItemCreateResult]:
         """One monitored item per notifier; its place in `wanted` is its client handle. A filter by severity that the server
         does not understand is left out: `Alarms` filters anyway."""
-        pairs = [(self._addresses.node(one.notifier), one) for one in wanted]
-        results = await self._create([self._request(place, *pair, True) for place, pair in enumerate(pairs)])
-        refused = [place for place, result in enumerate(results) if not is_good(result.StatusCode.value)]
-        again = [self._request(place, *pairs[place], False) for place in refused if wanted[place].severity > 1]
+        asked = [(place, self._addresses.node(one.notifier), one) for place, one in wanted]
+        results = await self._create([self._request(*one, True) for one in asked])
+        refused = [at for at, result in enumerate(results) if not is_good(result.StatusCode.value)]
+        again = [at for at in refused if wanted[at][1].severity > 1]
         if again:
-            for result, request in zip(await self._create(again), again, strict=True):
-                results[request.RequestedParameters.ClientHandle] = result
+            told = await self._create([self._request(*asked[at], False) for at in again])
+            for at, result in zip(again, told, strict=True):
+                results[at] = result
         return results
 
     async def _create(self, requests: list[ua.MonitoredItemCreateRequest]) -> list[ua.MonitoredItemCreateResult]:
@@ -102,12 +105,20 @@ class Notifiers:
         return request
 
     def _filter(self, wanted: OpcUaEvents, filtered: bool) -> ua.EventFilter:
-        """Conditions of every severity, because one that ends may end with a lower one; else severity as wanted."""
+        """Conditions of every severity, because one that ends may end with a lower one; else severity as wanted. Of changes
+        of the model each type by name, because not all servers know that a type is also its supertypes."""
         made = ua.EventFilter()
         fixed = [_operand(kind, _names(path)) for _, kind, path in SELECTED]
         further = [[self._addresses.name(step) for step in parse_event_field(path)] for path in wanted.fields]
         made.SelectClauses = fixed + [_operand(BASE_EVENT, names) for names in further]
-        if filtered and wanted.severity > 1:
+        if wanted is MODEL_CHANGES:
+            types = [ua.LiteralOperand(ua.Variant(ua.NodeId.from_string(one), ua.VariantType.NodeId)) for one in MODEL_TYPES]
+            made.WhereClause.Elements = [
+                _element(ua.FilterOperator.Or, ua.ElementOperand(1), ua.ElementOperand(2)),
+                _element(ua.FilterOperator.Or, ua.ElementOperand(3), ua.ElementOperand(4)),
+                *(_element(ua.FilterOperator.OfType, one) for one in types),
+            ]
+        elif filtered and wanted.severity > 1:
             condition = ua.LiteralOperand(ua.Variant(_CONDITION_TYPE, ua.VariantType.NodeId))
             severity = ua.LiteralOperand(ua.Variant(wanted.severity, ua.VariantType.UInt16))
             made.WhereClause.Elements = [

@@ -1,37 +1,53 @@
 """Events and alarms of one connection: subscribed, taken, and asked for again."""
 
+import logging
 import math
 from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import EVENT_TYPE, Alarms
+from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connection, DataValues
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.reports import EVENTS_LOST, Reports
-from gateway.sources.opcua.status import is_good
+from gateway.sources.opcua.status import is_good, status_name
+
+log = logging.getLogger(__name__)
 
 EVENTS_RETRY_S: Final = 60.0
 
 
 class Occurring:
-    """alarms: what is known of conditions; it outlives the connection."""
+    """alarms, comparison: what is known of conditions and of the model; they outlive the connection."""
 
-    def __init__(self, config: OpcUaDevice, alarms: Alarms, clock: Clock, inbox: Inbox, reports: Reports) -> None:
+    def __init__(
+        self,
+        config: OpcUaDevice,
+        alarms: Alarms,
+        comparison: Comparison,
+        clock: Clock,
+        inbox: Inbox,
+        reports: Reports,
+    ) -> None:
         self._config = config
         self._alarms = alarms
+        self._comparison = comparison
         self._clock = clock
         self._inbox = inbox
         self._reports = reports
         self._due_s = math.inf
 
     async def watch(self, connection: Connection) -> None:
-        """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused."""
-        wanted = self._config.events
-        if not wanted:
+        """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused. Where changes
+        of the model are refused, or never come, `refresh` finds them."""
+        wanted, model = self._config.events, bool(self._config.browse)
+        if not wanted and not model:
             return
-        statuses = await connection.add_events(wanted)
+        statuses = await connection.add_events(wanted, model=model)
+        if model and not is_good(status := statuses.pop()):
+            log.info("%s: changes of the model are not told: %s", self._config.name, status_name(status))
         refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]
         self._due_s = self._clock.monotonic() + EVENTS_RETRY_S if refused else math.inf
         for notifier, status in refused:
@@ -46,6 +62,8 @@ class Occurring:
 
     async def take(self, connection: Connection, values: DataValues) -> None:
         """The events that came with values."""
+        if values.model_changed:
+            self._comparison.hurry()
         if not values.events:
             return
         types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}

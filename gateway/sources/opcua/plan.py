@@ -8,6 +8,7 @@ from gateway.core.wording import counted
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Item
 from gateway.sources.opcua.tagging import Tagging
+from gateway.sources.opcua.units import range_text
 
 _LISTED = 20
 
@@ -36,7 +37,7 @@ def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
         lines.append(
             f"  history is read back, {_seconds(device.history_most)} and {device.history_samples} samples a node at most"
         )
-    lines += [f"  {tag.name} <- {tag.node}{_part(tag)}" for tag in tags[:_LISTED]]
+    lines += [f"  {tag.name} <- {tag.node}{_part(tag)}{_measure(tag)}" for tag in tags[:_LISTED]]
     if len(tags) > _LISTED:
         lines.append(f"  and {len(tags) - _LISTED} more")
     return lines
@@ -57,6 +58,11 @@ def _subscription_lines(interval: int, items: Sequence[Item]) -> list[str]:
 
 def _seconds(duration_ns: int) -> str:
     return f"{duration_ns / 1e6:g}ms" if duration_ns < 1_000_000_000 else f"{duration_ns / 1e9:g}s"
+
+
+def _measure(tag: OpcUaTag) -> str:
+    told = ", ".join(one for one in (tag.unit, range_text(tag.range)) if one)
+    return f" in {told}" if told else ""
 
 
 def _part(tag: OpcUaTag) -> str:

@@ -71,7 +71,7 @@ class OpcUaSource:
         self._is_taken_over = False
         self._repeats = Repeats(entry.first_tag, len(entry.tags))
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
-        self._comparison = Comparison(self._config, entry.number, clock)
+        self._comparison = Comparison(self._config, entry.tags, entry.number, clock)
         self._reset()
 
     def _reset(self) -> None:
@@ -91,7 +91,7 @@ class OpcUaSource:
             self._repeats,
         )
         self._watching = Watching(config, self._tagging, self._columns.first_tag, clock, inbox, self._reports, silence)
-        self._occurring = Occurring(config, self._alarms, clock, inbox, self._reports)
+        self._occurring = Occurring(config, self._alarms, self._comparison, clock, inbox, self._reports)
 
     @property
     def devices(self) -> Sequence[int]:

@@ -28,12 +28,10 @@ def _clean(part: str) -> str:
     return "".join("_" if c in _FORBIDDEN or not c.isprintable() else c for c in part)
 
 
-def tag_file(variables: Iterable[tuple[Sequence[str], str, str]]) -> str:
-    """CSV for config/tags/ of (browse path, node, unit), in the order given."""
-    rows = list(variables)
+def tag_file(rows: Iterable[tuple[str, str, str, str]]) -> str:
+    """CSV for config/tags/ of (name, node, unit, range), in the order given."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("name", "node", "unit"))
-    for name, (_, node, unit) in zip(tag_names([path for path, _, _ in rows]), rows, strict=True):
-        writer.writerow((name, node, unit))
+    writer.writerow(("name", "node", "unit", "range"))
+    writer.writerows(rows)
     return out.getvalue()

@@ -1,7 +1,7 @@
 """Walking through a server's address space, level by level, and finding what becomes tags."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ from gateway.sources.opcua.definitions import UNITS, Definitions
 from gateway.sources.opcua.finding import FoundTag, NotFound
 from gateway.sources.opcua.services import Services, local
 from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED, status_name
+from gateway.sources.opcua.units import measure_of
 
 MOST_VISITED: Final = 200_000
 """Nodes after which a walk ends, whatever was asked for."""
@@ -37,6 +38,28 @@ class Visited:
     node: ua.NodeId
     is_variable: bool
     inside: bool
+
+
+@dataclass(slots=True)
+class Findings:
+    """tags: what becomes tags, each once, in the order of the tree. The rest by name, each with what would take it in.
+
+    beyond: an entry's ceiling (most). no_numbers: not single ones (values). unwanted: neither their names nor the types they
+    lie in (include, exclude, type). unopened: objects on the last level that is looked at (depth). ended: a walk had to end
+    before its time.
+    """
+
+    tags: list[FoundTag] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)
+    no_numbers: list[str] = field(default_factory=list)
+    unwanted: list[str] = field(default_factory=list)
+    unopened: list[str] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def is_cut(self) -> bool:
+        """There is more than the ceilings allow."""
+        return bool(self.beyond) or self.ended
 
 
 class Walker:
@@ -95,27 +118,41 @@ class Walker:
             types.update(level)
         return types
 
-    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
-        """The variables that these entries ask for, each once, in the order of the tree; and whether there are more than an
-        entry's ceiling. Raises NotFound when a root is not there."""
+    async def find(self, wanted: Sequence[Browse]) -> Findings:
+        """The variables that these entries ask for, and what they leave out. Raises NotFound when a root is not there."""
+        findings = Findings()
         found: dict[ua.NodeId, Visited] = {}
-        cut = False
         for browse in wanted:
-            visited = [one async for level in self.walk(browse.root, browse.depth, browse.type) for one in level]
-            chosen = [one for one in visited if one.is_variable and one.inside and browse.wants(".".join(one.path))]
-            chosen.sort(key=lambda one: one.order)
-            if browse.values == "numbers":
-                numeric = await self.are_numbers([one.node for one in chosen])
-                chosen = [one for one, is_number in zip(chosen, numeric, strict=True) if is_number]
-            cut = cut or len(chosen) > browse.most or len(visited) >= MOST_VISITED
-            for one in chosen[: browse.most]:
+            for one in await self._choose(browse, findings):
                 found.setdefault(one.node, one)
         properties = await self._definitions.properties(list(found), UNITS)
         uris = self._addresses.namespaces
-        return [
-            FoundTag(one.path, address_text(node, uris), str(told.get("EngineeringUnits") or ""))
+        findings.tags = [
+            FoundTag(one.path, address_text(node, uris), measure_of(told))
             for (node, one), told in zip(found.items(), properties, strict=True)
-        ], cut
+        ]
+        return findings
+
+    async def _choose(self, browse: Browse, findings: Findings) -> list[Visited]:
+        """What one entry takes; the rest is noted."""
+        visited = [one async for level in self.walk(browse.root, browse.depth, browse.type) for one in level]
+        visited.sort(key=lambda one: one.order)
+        chosen: list[Visited] = []
+        for one in visited:
+            if one.is_variable:
+                is_wanted = one.inside and browse.wants(_name(one))
+                chosen += [one] if is_wanted else []
+                findings.unwanted += [] if is_wanted else [_name(one)]
+            elif len(one.path) == browse.depth:
+                findings.unopened.append(_name(one))
+        if browse.values == "numbers":
+            numeric = await self.are_numbers([one.node for one in chosen])
+            pairs = list(zip(chosen, numeric, strict=True))
+            chosen = [one for one, is_number in pairs if is_number]
+            findings.no_numbers += [_name(one) for one, is_number in pairs if not is_number]
+        findings.beyond += [_name(one) for one in chosen[browse.most :]]
+        findings.ended = findings.ended or len(visited) >= MOST_VISITED
+        return chosen[: browse.most]
 
     async def are_numbers(self, nodes: Sequence[ua.NodeId]) -> list[bool]:
         """Which variables are single numbers, Booleans or enumerations, by their data types."""
@@ -126,6 +163,10 @@ class Walker:
             (isinstance(kind, Enumeration) or kind in _NUMBERS) and rank in _SCALAR
             for kind, rank in zip(known, ranks, strict=True)
         ]
+
+
+def _name(one: Visited) -> str:
+    return ".".join(one.path)
 
 
 def _child(parent: Visited, at: int, reference: Any, types: set[ua.NodeId] | None) -> Visited | None:

@@ -23,7 +23,12 @@ from tests.unit.encoding.test_encoder import BOOT, MS, block_of, encoder_for
 
 TABLE = TagTable(
     ("press", "line"),
-    (Tag(0, 0, "temp", unit="°C"), Tag(1, 0, "speed", single=True), Tag(2, 0, "running", logical=True), Tag(3, 1, "count")),
+    (
+        Tag(0, 0, "temp", unit="°C", range=(-40, 120)),
+        Tag(1, 0, "speed", single=True),
+        Tag(2, 0, "running", logical=True),
+        Tag(3, 1, "count"),
+    ),
 )
 TOPICS = Topics.of("plant", "press-1", TABLE.devices)
 ALL = 2**28
@@ -127,7 +132,7 @@ def test_births_come_first_and_name_everything():
     assert {name: (m["datatype"], m["value"]) for name, m in press.items()} == {
         "temp": (DataType.DOUBLE, None), "speed": (DataType.FLOAT, None), "running": (DataType.BOOLEAN, None),
     }  # fmt: skip
-    assert press["temp"]["properties"] == {"Quality": 0, "engUnit": "°C"}
+    assert press["temp"]["properties"] == {"Quality": 0, "engUnit": "°C", "engLow": -40, "engHigh": 120}
     aliases = [metric["alias"] for _, _, metrics in seen for metric in metrics.values() if "alias" in metric]
     assert len(aliases) == len(set(aliases))
 

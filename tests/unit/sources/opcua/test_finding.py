@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.finding import FoundTag, NotFound, compare, found_path, keep
+from gateway.sources.opcua.units import Measure
 from tests.support.opcua_fake import entry
 
-SPEED = FoundTag(("Motor", "Speed"), "nsu=urn:x;s=speed", "mm/s")
-LOAD = FoundTag(("Motor", "Load"), "nsu=urn:x;s=load", "")
+SPEED = FoundTag(("Motor", "Speed"), "nsu=urn:x;s=speed", Measure("mm/s", "0 to 5"))
+LOAD = FoundTag(("Motor", "Load"), "nsu=urn:x;s=load")
 
 
 def device(folder, **browse):
@@ -28,8 +29,8 @@ def test_what_is_found_is_kept_and_only_news_are_told(tmp_path):
     assert (first.added, first.removed, first.altered) == (["Motor.Speed"], [], [])
     assert keep(config, [SPEED], cut=False) is None
     second = keep(config, [LOAD], cut=True)
-    assert (second.added, second.removed, second.detail()["cut"]) == (["Motor.Load"], ["Motor.Speed"], True)
-    assert found_path(config).read_text() == "name,node,unit\nMotor.Load,nsu=urn:x;s=load,\n"
+    assert (second.added, second.removed, second.detail("soon")["cut"]) == (["Motor.Load"], ["Motor.Speed"], True)
+    assert found_path(config).read_text() == "name,node,unit,range\nMotor.Load,nsu=urn:x;s=load,,\n"
     assert os.listdir(found_path(config).parent) == ["plc.csv"]
 
 

@@ -12,6 +12,7 @@ from gateway.core.quality import Quality
 from gateway.sources.opcua import reports
 from gateway.sources.opcua import source as module
 from gateway.sources.opcua.finding import FoundTag, NotFound
+from gateway.sources.opcua.units import Measure
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
 
 OK = DeviceState(0, "ok")
@@ -290,19 +291,73 @@ async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_pat
     made = await opened(clock, server, browse={}, found=str(tmp_path), refresh="10min")
     assert await made.read() == OK
     keep = asyncio.create_task(keep_alive(server, clock))
-    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed", "mm/s")]
+    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed", Measure("mm/s"))]
     await clock.advance(29)
     assert not list(tmp_path.iterdir())
     await clock.advance(2)
     event = await asyncio.wait_for(made.read(), 5)
     assert (event.kind, event.detail["added"], event.detail["names"]) == ("model", 1, ["Line.speed"])
-    assert (tmp_path / "plc.csv").read_text() == "name,node,unit\nLine.speed,nsu=urn:x;s=speed,mm/s\n"
+    assert (tmp_path / "plc.csv").read_text() == "name,node,unit,range\nLine.speed,nsu=urn:x;s=speed,mm/s,\n"
     server.found = NotFound("/Objects/2:Line is not there: BadNoMatch")
     await clock.advance(600)
     server.found = []
     await clock.advance(600)
     event = await asyncio.wait_for(made.read(), 5)
     assert (event.kind, event.detail["removed"]) == ("model", 1)
+    keep.cancel()
+    await made.close()
+
+
+async def compared(clock, server, made, times):
+    """How often the model was looked at, after each of these moments at which the server said that it has changed."""
+    looks, find = [], server.find
+
+    async def counted(wanted):
+        looks.append(round(clock.monotonic()))
+        return await find(wanted)
+
+    server.find = counted
+    for at in times:
+        await clock.advance(at - clock.monotonic())
+        server.publish(values([], [], model_changed=True))
+    await clock.advance(200)
+    return looks
+
+
+@pytest.mark.parametrize(
+    ("times", "looks"),
+    [
+        ([40], [30, 90]),  # a minute after the first look, by the clock
+        ([100], [30, 102]),  # two seconds after it was said
+        ([100, 101, 102], [30, 104]),  # or said last
+        ([100 + i for i in range(40)], [30, 130, 190]),  # but not for ever, and with a pause
+    ],
+)
+async def test_the_model_is_compared_once_the_server_has_finished_to_change_it(clock, server, tmp_path, times, looks):
+    made = await opened(clock, server, browse={}, found=str(tmp_path), refresh="7d", silence="0s")
+    assert server.model_watched
+    keep = asyncio.create_task(keep_alive(server, clock))
+    assert await compared(clock, server, made, times) == looks
+    keep.cancel()
+    await made.close()
+
+
+async def test_a_server_that_does_not_tell_changes_is_no_complaint(clock, server, tmp_path):
+    server.refused["model"] = 0x80570000
+    made = await opened(clock, server, browse={}, found=str(tmp_path))
+    assert await made.read() == OK
+    await made.close()
+
+
+async def test_a_change_that_is_to_be_taken_at_once_says_so(clock, server, tmp_path):
+    made = await opened(clock, server, browse={"on_change": "restart"}, found=str(tmp_path))
+    assert await made.read() == OK
+    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")]
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(31)
+    event = await asyncio.wait_for(made.read(), 5)
+    assert (event.detail["restart"], event.detail["added"]) == (True, 1)
+    assert "the gateway starts anew" in event.detail["reason"]
     keep.cancel()
     await made.close()
 

@@ -8,7 +8,12 @@ from gateway.sources.opcua.tagfile import tag_file, tag_names
 
 
 def test_names_are_paths_joined_by_dots():
-    assert tag_file([(("Line", "Speed"), "ns=2;s=a,b", "m/s")]) == 'name,node,unit\nLine.Speed,"ns=2;s=a,b",m/s\n'
+    assert tag_names([("Line", "Speed"), ("Line.Speed",)]) == ["Line.Speed", "Line.Speed_2"]
+
+
+def test_a_tag_file_is_csv():
+    text = tag_file([("Line.Speed", "ns=2;s=a,b", "m/s", "0 to 5")])
+    assert text == 'name,node,unit,range\nLine.Speed,"ns=2;s=a,b",m/s,0 to 5\n'
 
 
 @given(st.lists(st.lists(st.text(max_size=80), max_size=4), max_size=20))

@@ -1,0 +1,66 @@
+"""When a gateway starts anew by itself, because a device's tags are other ones than those that run."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.core.clock import Clock
+from gateway.core.messages import Event
+from gateway.core.ports import Intake
+
+EVERY_S: Final = 300.0
+
+
+class Renewal:
+    """Outlives each start. A start is due once a device asks for it, but not again within `EVERY_S`: a device that changes
+    all the time would keep the others from being read.
+
+    reason: why the present start was made, empty for the first.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.reason = ""
+        self._clock = clock
+        self._last_s = -math.inf
+        self._names: dict[str, None] = {}
+        self._asked = asyncio.Event()
+
+    def ask(self, name: str) -> None:
+        """The tags of a device have changed."""
+        self._names[name] = None
+        self._asked.set()
+
+    async def due(self) -> str:
+        """Wait until a start is due; why, for people. It stays due until `begin` or `drop`. Cancellable."""
+        await self._asked.wait()
+        await self._clock.sleep(max(0.0, self._last_s + EVERY_S - self._clock.monotonic()))
+        return f"the tags of {', '.join(self._names)} have changed"
+
+    def drop(self) -> None:
+        """Nothing is to be done."""
+        self._names.clear()
+        self._asked.clear()
+
+    def begin(self, reason: str) -> None:
+        """It is made now."""
+        self.drop()
+        self.reason = reason
+        self._last_s = self._clock.monotonic()
+
+
+class Noticing:
+    """An `Intake` that hands everything on, and notes when a source says that its device's tags have changed and are to be
+    taken at once."""
+
+    def __init__(self, intake: Intake, renewal: Renewal, devices: Sequence[str]) -> None:
+        self.feed, self.objects, self.device_state = intake.feed, intake.objects, intake.device_state
+        self._event = intake.event
+        self._renewal = renewal
+        self._devices = devices
+
+    def event(self, event: Event) -> None:
+        """See `Intake.event`."""
+        self._event(event)
+        if event.kind == "model" and event.detail.get("restart") and event.device is not None:
+            self._renewal.ask(self._devices[event.device])

@@ -1,0 +1,111 @@
+"""A server whose nodes change, under the whole gateway: found, told, and taken where that is wanted."""
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from gateway.cli.ledger import Ledger
+from tests.support.gateway import Got
+from tests.support.line import running_line
+from tests.support.network import free_port, until
+from tests.support.opcua_server import AsyncuaServer
+
+
+@asynccontextmanager
+async def plant(folder: Path, mosquitto: str, on_change: str):
+    """The usual line, and beside it a server of which a folder is browsed."""
+    async with AsyncuaServer(free_port(), 2) as server, running_line(folder, mosquitto) as line:
+        (line.gateway.config / "devices" / "server.yaml").write_text(
+            f"protocol: opcua\nurl: {server.url}\nsecurity: none\ninterval: 200ms\nfound: {folder / 'found'}\n"
+            f"browse: {{root: /Objects/2:Line, on_change: {on_change}}}\n"
+        )
+        line.gateway.terminate()
+        line.gateway.start()
+        await eventually(line, lambda: shown(line) == {"v0", "v1"}, 30)
+        yield server, line
+
+
+async def eventually(line, condition, deadline_s: float = 60.0) -> None:
+    """As `until`, with the gateway's log where it fails."""
+    try:
+        await until(condition, deadline_s)
+    except AssertionError:
+        raise AssertionError(line.gateway.log()[-3000:]) from None
+
+
+def shown(line) -> set[str]:
+    """The server's tags in its newest window."""
+    return {name for window in line.windows("server")[-1:] for name in window.payload["tags"]}
+
+
+def models(line) -> list[Got]:
+    return [m for m in line.subscriber.of("/server/event") if m.payload["kind"] == "model"]
+
+
+async def add(server: AsyncuaServer, name: str) -> None:
+    """A variable of the line, as an engineer loads it into the controller: the server says so."""
+    parent = await server.server.nodes.objects.get_child("2:Line")
+    await parent.add_variable(f"ns=2;s={name}", f"2:{name}", 7.0)
+    await (await server.emitter(2133)).trigger(message="the model has changed")
+
+
+async def test_a_new_node_is_a_tag_without_anybody_touching_the_gateway(tmp_path: Path, mosquitto: str) -> None:
+    """A new boot with the new tag, in the same process; status and events say why; every message of both boots arrives."""
+    async with plant(tmp_path, mosquitto, "restart") as (server, line):
+        pid, before = line.gateway.process.pid, line.windows("server")[-1].payload["boot"]
+        await add(server, "v2")
+        await eventually(line, lambda: shown(line) == {"v0", "v1", "v2"}, 60)
+        after = line.windows("server")[-1].payload["boot"]
+        assert line.windows("server")[-1].payload["tags"]["v2"]["last"] == 7.0
+        assert (line.gateway.process.pid, line.gateway.process.poll()) == (pid, None)
+        assert after > before
+        await line.more_windows(2)
+        (event,) = models(line)
+        assert (event.payload["restart"], event.payload["names"], event.payload["boot"]) == (True, ["v2"], before)
+        goodbye = [m.payload for m in line.subscriber.of("/status") if m.payload["state"] == "offline"][-1]
+        assert (goodbye["boot"], goodbye["reason"]) == (before, "starts anew: the tags of server have changed")
+        began = [m.payload for m in line.subscriber.of("/test/event") if m.payload["kind"] == "configuration"][-1]
+        assert (began["boot"], began["reason"]) == (after, "the tags of server have changed")
+        assert not [m for m in line.subscriber.of("/test/event") if m.payload["kind"] == "unclean_stop"]
+        ledger = Ledger(from_start=True)
+        for m in line.subscriber.messages:
+            if not m.retain and m.topic.endswith(("/window", "/event", "/summary")):
+                ledger.take(m.topic, m.payload, dup=m.dup, retained=False)
+        report = ledger.report()
+        assert report.complete, report
+        assert {before, after} <= {row.boot for row in report.rows if row.topic.endswith("/press/window")}
+
+        await add(server, "v3")
+        await eventually(line, lambda: len(models(line)) == 2, 90)
+        await line.more_windows(3)
+        assert line.windows("server")[-1].payload["boot"] == after, "not again within five minutes"
+        assert line.gateway.terminate() == 0, "a stop does not wait for it"
+
+
+async def test_a_change_is_only_told_unless_more_is_wanted(tmp_path: Path, mosquitto: str) -> None:
+    async with plant(tmp_path, mosquitto, "tell") as (server, line):
+        boot = line.windows("server")[-1].payload["boot"]
+        await add(server, "v2")
+        await eventually(line, lambda: bool(models(line)), 60)
+        await line.more_windows(3)
+        assert "restart" not in models(line)[0].payload
+        assert shown(line) == {"v0", "v1"}
+        assert line.windows()[-1].payload["boot"] == boot
+        line.gateway.terminate()
+        line.gateway.start()
+        await eventually(line, lambda: shown(line) == {"v0", "v1", "v2"}, 30)
+
+
+async def test_a_configuration_that_is_bad_by_then_does_not_replace_the_good_one(tmp_path: Path, mosquitto: str) -> None:
+    async with plant(tmp_path, mosquitto, "restart") as (server, line):
+        boot = line.windows("server")[-1].payload["boot"]
+        press = line.gateway.config / "devices" / "press.yaml"
+        press.write_text(press.read_text() + "nonsense: 1\n")
+        await add(server, "v2")
+
+        def refused():
+            return [m for m in line.subscriber.of("/test/event") if m.payload["kind"] == "renewal_refused"]
+
+        await eventually(line, lambda: bool(refused()), 60)
+        assert "nonsense" in refused()[0].payload["problem"]
+        await line.more_windows(3)
+        assert line.windows()[-1].payload["boot"] == boot
