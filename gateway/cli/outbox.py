@@ -19,6 +19,7 @@ from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.render import clean
 from gateway.cli.spans import Spans
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.core.fields import followed
 from gateway.core.messages import Lane, Message
 from gateway.core.wording import counted
 from gateway.encoding.encoder import Encoder
@@ -49,7 +50,7 @@ class Place:
     def of(cls, path: Path, key_file: str) -> "Place":
         """From the database or the configuration folder that names it. Raises ConfigError."""
         if not path.is_dir():
-            return cls(path, key_file)
+            return cls(followed(path), key_file)
         config = load(path).root.outbox
         return cls(config.path, key_file or config.key_file, config.max_bytes)
 

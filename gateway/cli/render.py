@@ -196,7 +196,7 @@ class Screen:
         for name, device in islice(devices.items(), 20) if isinstance(devices, dict) else ():
             its, why = (device.get("state"), device.get("reason")) if isinstance(device, dict) else (device, "")
             line.append(f"  {clean(name)} ").append(clean(its), style="green" if its == "ok" else "yellow")
-            line.append(f" ({clean(why)})" if why else "")
+            line.append(f" ({clean(why, _LONGEST_TEXT)})" if why else "")
         return line
 
 

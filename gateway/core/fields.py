@@ -4,6 +4,7 @@ pydantic stands in `core` for this alone: the components' `config.py` may import
 must be one.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -129,7 +130,12 @@ FilePath = Annotated[Path, AfterValidator(located)]
 def _to_be_written(path: Path) -> Path:
     if not path.name or path.is_dir():
         raise ValueError(f"{path} is a folder; expected a file")
-    return path
+    return followed(path)
+
+
+def followed(path: Path) -> Path:
+    """The file that a symbolic link stands for: what lies beside a file lies beside that one, not beside the link."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 OwnFile = Annotated[Path, AfterValidator(located), AfterValidator(_to_be_written)]

@@ -92,6 +92,11 @@ class Outbox:
             refused=writer.refused,
         )
 
+    @property
+    def unsaved(self) -> int:
+        """After `close`: messages that were neither delivered nor written, because the disk refused them to the end."""
+        return self._writer.unsaved
+
     async def open(self) -> None:
         """Take the lock and open the database, or start a new one.
 

@@ -1,5 +1,6 @@
 """The database's tables, how older ones become newer ones, and what a file is before SQLite touches it."""
 
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -90,6 +91,8 @@ def identify(path: Path) -> bool:
     program's or a newer gateway's.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting for ever
+            raise ConfigError(f"{path} is no regular file, so no outbox")
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError:
@@ -97,9 +100,9 @@ def identify(path: Path) -> bool:
     if not header:
         return False
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        raise DamagedError("it is not an SQLite database")
-    version, application = int.from_bytes(header[60:64], "big"), int.from_bytes(header[68:72], "big")
-    if application != APPLICATION_ID:
+        raise DamagedError(f"{path} is not an SQLite database")
+    version, application = int.from_bytes(header[60:64], "big", signed=True), int.from_bytes(header[68:72], "big")
+    if application != APPLICATION_ID or version < 0:
         raise ConfigError(f"outbox.path: {path} is another program's database; set another path or move the file away")
     if version > VERSION:
         raise ConfigError(

@@ -6,6 +6,8 @@ from contextlib import suppress
 from math import inf
 from typing import Any, Final, TypeVar
 
+import structlog
+
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
@@ -22,6 +24,8 @@ from gateway.outbox.room import Room
 from gateway.outbox.sealing import seal_of
 from gateway.outbox.store import Store
 from gateway.outbox.thinner import Merge
+
+log = structlog.get_logger("outbox")
 
 BATCH_BYTES: Final = 2 * 2**20
 BATCH_DELETES: Final = 5_000
@@ -69,6 +73,7 @@ class Writer:
         self.memory = Memory(config.backlog_order == "newest-first")
         self.ledger = LossLedger()
         self.store = Store(config.path, config.synchronous)
+        self.unsaved = 0
         self.live = False
         self.unreadable = False
         self.unclean: list[PreviousBoot] = []
@@ -129,6 +134,9 @@ class Writer:
                 await self.store.mark_clean()
             except (Retryable, DamagedError) as error:
                 self._health.refuse(error)
+        self.unsaved, _ = self.memory.unwritten
+        if self.unsaved:
+            log.error("messages are lost with this stop: the disk refuses them", count=self.unsaved)
         await self.store.close()
 
     # -- commits

@@ -64,6 +64,18 @@ async def test_write_errors(tmp_path: Path) -> None:
         assert [m.seq for m in await rig.drain()] == list(range(1, 1101))
 
 
+async def test_a_stop_while_the_disk_refuses_says_what_is_lost(tmp_path: Path) -> None:
+    rig = Rig(tmp_path / "o.db")
+    async with rig:
+        await put_and_commit(rig, 1, 10)
+        await rig.outbox._writer.store._rows("PRAGMA query_only = ON")
+        await put_and_commit(rig, 11, 5)
+    assert rig.outbox.unsaved == 5
+    async with Rig(tmp_path / "o.db", boot="b2") as rig:
+        assert rig.outbox.previous_unclean is not None, "the next run tells that this one ended badly"
+        assert [m.seq for m in await rig.drain()] == list(range(1, 11))
+
+
 async def test_a_disk_full_at_the_start_does_not_keep_the_gateway_from_starting(tmp_path: Path) -> None:
     async with Rig(tmp_path / "o.db", "b0") as rig:
         await put_and_commit(rig, 1, 20)

@@ -106,6 +106,12 @@ def test_status_shows_every_device():
     assert "gw is online  press ok  line down (starting)" in line
 
 
+def test_the_reason_of_a_device_is_whole():
+    reason = "2 of 3 tags cannot be read: oil_temperature (illegal data address), strokes (illegal data address)"
+    line = shown("status", {"state": "online", "devices": {"press": {"state": "degraded", "reason": reason}}}, device="")
+    assert reason in " ".join(line.split())
+
+
 def test_control_characters_and_markup_are_shown_and_not_obeyed():
     nasty = "\x1b]0;owned\x07[red]x[/red]\x1b[2J\r\n\u202e"
     line = shown(

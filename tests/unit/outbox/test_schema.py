@@ -1,3 +1,4 @@
+import os
 import sqlite3
 
 import pytest
@@ -68,3 +69,14 @@ def test_a_newer_schema_is_refused_and_nothing_is_touched(tmp_path):
 def test_another_programs_database_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="another program"):
         identify(database(tmp_path / "x", application=0))
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="no regular file"):
+        identify(tmp_path / "pipe")
+
+
+def test_a_version_that_never_was_is_another_programs(tmp_path):
+    with pytest.raises(ConfigError, match="another program"):
+        identify(database(tmp_path / "x", version=-1))
