@@ -1,16 +1,15 @@
 """What the outbox holds in memory: lanes, flights, and what is on its way to the disk. Pure: no I/O, no clock."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from math import inf
 
-from gateway.core.messages import Lane, Message
+from gateway.core.messages import Message
 from gateway.core.ports import Delivery
-from gateway.outbox.backlog import Backlog
 from gateway.outbox.pace import Pace
 from gateway.outbox.records import LOSS_LANE, Entry, Loaded, Row, Wanted
+from gateway.outbox.waiting import Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +29,8 @@ class Memory:
 
     def __init__(self, newest_first: bool = False) -> None:
         """newest_first: the order of backlog, but for events."""
-        self.waiting_bytes = 0
         self._next = 1
-        self._live: tuple[deque[Entry], ...] = tuple(deque() for _ in Lane)
-        self._events, self._rest = Backlog(), Backlog(newest_first)
+        self._waiting = Waiting(newest_first)
         self._unstored: dict[int, Entry] = {}
         self._stored: dict[int, Entry] = {}
         self._deletes: dict[int, Row] = {}
@@ -47,7 +44,7 @@ class Memory:
         entry = Entry(self._next, message, live, message.lane, now)
         self._next += 1
         self._unstored[entry.id] = entry
-        self._place(entry)
+        self._waiting.place(entry)
 
     def hold(self, message: Message, now: float) -> None:
         """Take a loss message in: it is handed out after the next commit, whether that succeeds or not.
@@ -65,25 +62,20 @@ class Memory:
         in_order: wait for loading rather than hand out backlog before what may go first on disk. pace: how much backlog.
         stored_only: nothing before its commit.
         """
-        taken: list[Delivery] = []
-        for lane in self._live:
-            while lane and len(taken) < limit and (lane[0].stored or not stored_only):
-                taken.append(self._flight(lane.popleft()))
-        for backlog in (self._events, self._rest):
-            while len(taken) < limit and not pace.delay_s and (entry := backlog.first(in_order)) is not None:
-                if stored_only and not entry.stored:
-                    break
-                backlog.pop(in_order)
-                pace.spend(len(entry.message.payload))
-                taken.append(self._flight(entry))
-            if in_order and backlog.on_disk:
-                break
-        return taken
+        taken = self._waiting.take(limit, in_order, pace, stored_only)
+        for entry in taken:
+            entry.in_flight = True
+        return list(taken)
 
     @property
     def has_backlog(self) -> bool:
         """Backlog waits, here or on disk."""
-        return any(backlog.on_disk or backlog.first(in_order=False) for backlog in (self._events, self._rest))
+        return self._waiting.has_backlog
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory of what waits."""
+        return self._waiting.bytes
 
     def end(self, delivery: Delivery, now: float) -> Entry:
         """A flight is over for good (acknowledged or refused). Raises ValueError when it is not in flight."""
@@ -101,15 +93,11 @@ class Memory:
         for delivery in deliveries:
             entry = _in_flight(delivery)
             entry.in_flight = entry.live = False
-            self._place(entry)
+            self._waiting.place(entry)
 
     def disconnected(self) -> None:
         """What waits in the live lanes becomes backlog."""
-        for lane in self._live:
-            while lane:
-                entry = lane.popleft()
-                entry.live = False
-                self._backlog_of(entry.lane).push(entry)
+        self._waiting.disconnected()
 
     # -- commits
 
@@ -196,15 +184,13 @@ class Memory:
             for entry in self._unstored.values():
                 entry.id += offset
             self._unstored = {entry.id: entry for entry in self._unstored.values()}
-        for backlog in (self._events, self._rest):
+        for backlog in self._waiting.backlogs:
             backlog.renumber(offset)
             backlog.disk_found(last_id)
 
     def disk_gained(self, rows: Sequence[Entry]) -> None:
         """Backlog was added to the database from elsewhere."""
-        for backlog in (self._events, self._rest):
-            for id in {f(ids) for f in (min, max) if (ids := [e.id for e in rows if self._backlog_of(e.lane) is backlog])}:
-                backlog.left_to_disk(id)
+        self._waiting.disk_gained(rows)
 
     def disk_lost(self) -> None:
         """The database is gone: everything here is unwritten again."""
@@ -214,25 +200,22 @@ class Memory:
         self._unstored = {id: both[id] for id in sorted(both)}
         self._announced = [entry for entry in self._unstored.values() if entry.lane == LOSS_LANE]
         self._stored, self._deletes = {}, {}
-        for backlog in (self._events, self._rest):
+        for backlog in self._waiting.backlogs:
             backlog.disk_lost()
 
     def wants(self) -> Wanted | None:
         """What to load next; None when all backlog is here."""
-        for events, backlog in ((True, self._events), (False, self._rest)):
-            if backlog.on_disk:
-                return Wanted(events, backlog.newest_first, backlog.place(backlog.loaded_to))
-        return None
+        return self._waiting.wants()
 
     def loaded(self, wanted: Wanted, batch: Loaded, now: float) -> Sequence[Row]:
         """Take in what `wants` asked for. Returns the broken rows, from now on to be deleted."""
-        backlog = self._events if wanted.events else self._rest
+        backlog = self._waiting.events if wanted.events else self._waiting.rest
         if backlog.place(backlog.loaded_to) != wanted.after:
             return ()  # rows were left to the disk meanwhile: asked again from there
         for entry in batch.found:
             if not self.holds(entry.id):
                 self._stored[entry.id] = entry
-                self._place(entry)
+                self._waiting.place(entry)
         broken = [row for row in batch.broken if not self.holds(row.id)]
         for row in broken:
             self._delete(row, now)
@@ -241,16 +224,16 @@ class Memory:
 
     def spill(self, most_bytes: int) -> None:
         """Leave stored messages to the disk, the last to be sent first, until at most `most_bytes` wait."""
-        stored = sorted((e for e in self._waiting() if e.stored), key=self._last_sent_first)
-        gone = self._remove(stored, most_bytes)
+        stored = sorted((e for e in self._waiting if e.stored), key=self._waiting.last_sent_first)
+        gone = self._waiting.remove(stored, most_bytes)
         for entry in gone:
             del self._stored[entry.id]
-            self._backlog_of(entry.lane).left_to_disk(entry.id)
+            self._waiting.backlog_of(entry.lane).left_to_disk(entry.id)
 
     def drop(self, most_bytes: int) -> list[Entry]:
         """Give up unwritten messages, least worth and oldest first, until at most `most_bytes` wait."""
-        unstored = (e for e in self._waiting() if not e.stored and not e.writing)
-        gone = self._remove(sorted(unstored, key=lambda e: (-e.lane, e.id)), most_bytes)
+        unstored = (e for e in self._waiting if not e.stored and not e.writing)
+        gone = self._waiting.remove(sorted(unstored, key=lambda e: (-e.lane, e.id)), most_bytes)
         for entry in gone:
             entry.done = True
             del self._unstored[entry.id]
@@ -263,50 +246,15 @@ class Memory:
 
     # -- inside
 
-    def _backlog_of(self, lane: int) -> Backlog:
-        return self._events if lane <= Lane.EVENT else self._rest
-
-    def _last_sent_first(self, entry: Entry) -> tuple[bool, int, int]:
-        place = entry.id if entry.live else self._backlog_of(entry.lane).place(entry.id)
-        return entry.live, -entry.lane, -place
-
-    def _place(self, entry: Entry) -> None:
-        if entry.live:
-            self._live[entry.message.lane].append(entry)
-        else:
-            self._backlog_of(entry.lane).push(entry)
-        self.waiting_bytes += entry.cost
-
     def _unhold(self, entry: Entry, live: bool) -> None:
         if entry.held:
             entry.held, entry.live = False, live
-            self._place(entry)
-
-    def _flight(self, entry: Entry) -> Entry:
-        entry.in_flight = True
-        self.waiting_bytes -= entry.cost
-        return entry
+            self._waiting.place(entry)
 
     def _delete(self, gone: Row, now: float) -> None:
         if not self._deletes:
             self._delete_since = now
         self._deletes[gone.id] = gone
-
-    def _waiting(self) -> Iterator[Entry]:
-        return chain(*self._live, self._events, self._rest)
-
-    def _remove(self, candidates: Iterable[Entry], most_bytes: int) -> list[Entry]:
-        gone: dict[int, Entry] = {}
-        for entry in candidates:
-            if self.waiting_bytes <= most_bytes:
-                break
-            gone[entry.id] = entry
-            self.waiting_bytes -= entry.cost
-        if gone:
-            self._live = tuple(deque(e for e in lane if e.id not in gone) for lane in self._live)
-            for backlog in (self._events, self._rest):
-                backlog.keep(lambda e: e.id not in gone)
-        return list(gone.values())
 
 
 def _in_flight(delivery: Delivery) -> Entry:

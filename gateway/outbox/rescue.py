@@ -24,7 +24,7 @@ _NEXT_OF_VERSION_2: Final = _NEXT.replace("windows, first_seq", "1, 0")
 _NEXT_OF_VERSION_1: Final = _NEXT_OF_VERSION_2.replace("coded", "0")
 _LOSSES_OF_VERSION_2: Final = LOSSES.replace(", windows, from_seq", "")
 _EXTENTS: Final = "SELECT topic, boot, messages, first_seq, last_seq, start_ms, end_ms, checksum FROM extent"
-_MESSAGES: Final = "SELECT sum(messages) FROM total HAVING count(*) = ?"
+_MESSAGES: Final = "SELECT sum(messages) FROM total HAVING count(*) = {}"
 _BEYOND: Final = 2**50
 """Taken for the last id of a file where that cannot be read: above all that may be found in it."""
 
@@ -52,12 +52,10 @@ def accounts(path: Path) -> Accounts:
             with suppress(sqlite3.Error):
                 losses = [Loss(*row) for row in db.execute(query)]
                 break
+        messages = _number(db, _MESSAGES.format(len(LANES_BY_WORTH)))
+        last_id = _or(_number(db, "SELECT coalesce(max(id), 0) FROM message"), _BEYOND)
+        uncounted_to = _or(_number(db, "SELECT up_to FROM uncounted"), 0)
         with suppress(sqlite3.Error):
-            messages = db.execute(_MESSAGES, (len(LANES_BY_WORTH),)).fetchone()[0]
-        with suppress(sqlite3.Error):
-            last_id = db.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0]
-        with suppress(sqlite3.Error):
-            uncounted_to = db.execute("SELECT up_to FROM uncounted").fetchone()[0]
             topics = dict(db.execute("SELECT id, name FROM topic"))
             boots = dict(db.execute("SELECT id, name FROM boot"))
             for topic, boot, *numbers, check in db.execute(_EXTENTS):
@@ -65,6 +63,18 @@ def accounts(path: Path) -> Accounts:
                 if topic in topics and boot in boots and check == checksum(topic, boot, extent):
                     found[topics[topic], boots[boot]] = extent
     return Accounts(losses, messages, found, uncounted_to, last_id)
+
+
+def _number(db: sqlite3.Connection, query: str) -> int | None:
+    """What a query answers, if that is a number."""
+    with suppress(sqlite3.Error):
+        for (answer,) in db.execute(query):
+            return answer if isinstance(answer, int) else None
+    return None
+
+
+def _or(number: int | None, default: int) -> int:
+    return default if number is None else number
 
 
 def readable(path: Path, coder: Coder, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:

@@ -66,6 +66,8 @@ def build(path: Path, rows: int, end_ms: int) -> None:
         counts = [(topic, boot, *extent, extent_checksum(topic, boot, extent)) for topic, boot, extent in extents]
         db.executemany("INSERT INTO extent VALUES (?, ?, ?, ?, ?, ?, ?, ?)", counts)
         db.execute("COMMIT")
+    with path.open("rb") as file:
+        os.fsync(file.fileno())  # or the first start would wait for what the outbox has not written
 
 
 async def start(folder: Path) -> dict[str, float]:

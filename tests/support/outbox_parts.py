@@ -146,6 +146,8 @@ class Rig:
     async def crash(self) -> None:
         """Forget everything that is not on disk, as a crash would."""
         await self.stop()
+        if self.outbox._reading is not None:  # its open cursor would keep the file busy for who comes next
+            await asyncio.wait({self.outbox._reading})
         await self.outbox._writer.store.close()
         self.outbox._lock.release()
 

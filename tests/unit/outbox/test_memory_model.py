@@ -155,7 +155,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
 
     @invariant()
     def bytes_are_counted(self) -> None:
-        assert self.memory.waiting_bytes == sum(entry.cost for entry in self.memory._waiting())
+        assert self.memory.waiting_bytes == sum(entry.cost for entry in self.memory._waiting)
 
     def teardown(self) -> None:
         """At the end everything that waits comes, once, in order; then the disk has nothing left to do or to keep."""
