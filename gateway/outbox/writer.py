@@ -74,6 +74,7 @@ class Writer:
         self.ledger = LossLedger()
         self.store = Store(config.path, config.synchronous)
         self.unsaved = 0
+        self._began_at: float | None = None
         self.live = False
         self.unreadable = False
         self.unclean: list[PreviousBoot] = []
@@ -143,8 +144,18 @@ class Writer:
 
     def wants_commit(self, now: float) -> bool:
         """Something beside messages and deletions is due: losses, a look for what is too old, a file that went."""
-        urgent = self.store.is_moved or self.ledger.unsaved or self._recovery.mending
+        if self._began_at is None:
+            self._began_at = now
+        urgent = self.store.is_moved or self.ledger.unsaved or self._recovery.mending or self._unclean_is_known
         return urgent or (self.live and bool(self.ledger)) or self._room.wants_look(now)
+
+    @property
+    def _unclean_is_known(self) -> bool:
+        """The events about runs that ended badly, put when this one began, are on disk or at the broker."""
+        if not self.unclean or self._began_at is None:
+            return False
+        since = self.memory.unwritten_since
+        return since is None or since > self._began_at
 
     async def commit(self, put_by: float = inf) -> bool:
         """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
@@ -163,7 +174,7 @@ class Writer:
                 await self._write(put_by)
                 await self._room.expire()
                 await self._recovery.mend(MEND_S)
-                if self.unclean:
+                if self._unclean_is_known:
                     await self.store.told()
                     self.unclean = []
             except LogGoneError as error:

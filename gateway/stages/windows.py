@@ -69,8 +69,11 @@ class Windows:
 
     def _hold(self, block: SampleBlock, now_ns: int) -> None:
         """The last samples hold after all: what `mark` has made unknown is known again, and nothing is counted."""
-        self._fold()
         tag, time, held = block.tag, block.time, self._held
+        if self._marked < self._start and (held.quality[tag] >= USABLE_FROM).all():  # they never were unknown: a poll
+            self._confirmed[tag] = np.maximum(self._confirmed[tag], self._floor(now_ns))
+            return
+        self._fold()
         closed = (time < self._start) & (time >= held.time[tag])
         held.set(tag[closed], block.value[closed], time[closed], block.quality[closed])
         for start, statistics in self._open.items():

@@ -1,11 +1,11 @@
 """What a server says again after a connection was lost, and what it need not say again. Pure."""
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import numpy as np
 
-from gateway.core.blocks import Mask, ObjectBlock, SampleBlock
+from gateway.core.blocks import Mask, ObjectBlock, Rows, SampleBlock
+from gateway.core.quality import USABLE_FROM
 
 Objects = dict[int, tuple[object, int, int]]
 
@@ -15,40 +15,66 @@ class Repeats:
 
     A subscription that is taken over goes on: what has not changed meanwhile need not be said again, and some servers say it
     nevertheless. A new one begins with what holds. In both cases a first sample that is the last one once more counts
-    nowhere (`SampleBlock.repeated`), and what is not said holds.
+    nowhere (`SampleBlock.repeated`), and what is not said holds. What a subscription says that goes on is what came after
+    the last sample, which is said again before it: so a late sample is not taken for the first thing a new one says.
+
+    A node that is polled is said again at each poll: what has the same time, value and status is no new sample.
     """
 
-    def __init__(self, first_tag: int, tags: int) -> None:
+    def __init__(self, first_tag: int, tags: int, *, polled: bool = False) -> None:
+        """polled: every sample may be the last one once more."""
         self._first_tag = first_tag
+        self._polled = polled
         self._time = np.zeros(tags, np.int64)
         self._value = np.full(tags, np.nan)
         self._quality = np.zeros(tags, np.uint8)
         self._expected: Mask = np.zeros(tags, np.bool_)
-        self._expects = False
+        self._expects = self._continues = False
         self._objects: Objects = {}
 
-    def expect(self) -> None:
-        """The connection was lost: what comes next of each tag may be the last sample once more."""
+    def expect(self, *, continues: bool = False) -> None:
+        """The connection was lost: what comes next of each tag may be the last sample once more. continues: the
+        subscription was taken over."""
         self._expected[:] = self._expects = True
+        self._continues = continues
 
     def sort(self, block: SampleBlock) -> tuple[SampleBlock, SampleBlock | None]:
         """New samples, and those that are the last ones once more."""
         rows = block.tag.astype(np.intp) - self._first_tag
-        again = self._again(block, rows) if self._expects else None
-        self._time[rows], self._value[rows], self._quality[rows] = block.time, block.value, block.quality
-        if again is None or not again.any():
+        if not self._expects and not self._polled:
+            self._note(block, rows)
             return block, None
-        return _rows(block, ~again), replace(_rows(block, again), repeated=True)
+        same = self._same(block, rows)
+        first = self._first(rows) if self._expects else np.zeros(len(block), np.bool_)
+        again = same & first
+        said = rows[first & (self._time[rows] > 0)] if self._continues else rows[again]
+        if self._polled:
+            again |= same & (block.quality >= USABLE_FROM)
+            said = rows[again]
+        told = self._last(np.unique(said)) if said.size else None
+        self._note(block, rows)
+        return (_rows(block, ~again) if again.any() else block), told
 
-    def _again(self, block: SampleBlock, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> Mask:
-        is_first = np.zeros(len(block), np.bool_)
-        is_first[np.unique(rows, return_index=True)[1]] = True
+    def _note(self, block: SampleBlock, rows: Rows) -> None:
+        self._time[rows], self._value[rows], self._quality[rows] = block.time, block.value, block.quality
+
+    def _same(self, block: SampleBlock, rows: Rows) -> Mask:
         value = self._value[rows]
         same: Mask = (block.value == value) | (np.isnan(block.value) & np.isnan(value))
         same &= (block.time == self._time[rows]) & (block.quality == self._quality[rows])
-        same &= is_first & self._expected[rows]
-        self._expected[rows] = False
         return same
+
+    def _first(self, rows: Rows) -> Mask:
+        """The first samples of tags of which one is expected, which then is not any more."""
+        first = np.zeros(rows.size, np.bool_)
+        first[np.unique(rows, return_index=True)[1]] = True
+        first &= self._expected[rows]
+        self._expected[rows] = False
+        return first
+
+    def _last(self, rows: Rows) -> SampleBlock:
+        tags = (rows + self._first_tag).astype(np.uint32)
+        return SampleBlock(tags, self._time[rows], self._value[rows], self._quality[rows], repeated=True)
 
     def remember(self, block: ObjectBlock) -> None:
         """Values that are no numbers. Of these a repetition does no harm: they are told on change."""
@@ -68,10 +94,7 @@ class Repeats:
         for one, (_, told_ns, _) in self._objects.items():
             newest[one - self._first_tag] = max(newest[one - self._first_tag], told_ns)
         rows = np.flatnonzero(expected & (self._time > 0) & (self._time == newest))
-        samples = None
-        if rows.size:
-            tags = (rows + self._first_tag).astype(np.uint32)
-            samples = SampleBlock(tags, self._time[rows], self._value[rows], self._quality[rows], repeated=True)
+        samples = self._last(rows) if rows.size else None
         held = [
             (tag, *told)
             for tag, told in self._objects.items()

@@ -69,7 +69,7 @@ class OpcUaSource:
         self._kept = Kept(self._config, self._items, self._gaps, clock) if self._gaps is not None else None
         self._is_first = True
         self._is_taken_over = False
-        self._repeats = Repeats(entry.first_tag, len(entry.tags))
+        self._repeats = Repeats(entry.first_tag, len(entry.tags), polled=entry.config.mode == "poll")
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
         self._comparison = Comparison(self._config, entry.tags, entry.number, clock)
         self._reset()
@@ -109,7 +109,7 @@ class OpcUaSource:
             return
         self._reset()
         self._connection = await self._servers.open()
-        self._begin()
+        self._begin(continues=False)
         if self._config.mode == "subscribe":
             await self._watching.begin(self._connection)
             await self._occurring.watch(self._connection)
@@ -123,17 +123,17 @@ class OpcUaSource:
         if self._connection is None:
             return False
         self._inbox.clear()
-        self._begin()
+        self._begin(continues=True)
         self._reports.tell()
         return True
 
-    def _begin(self) -> None:
+    def _begin(self, *, continues: bool) -> None:
         """A gap begins where something was heard last: what overflowed the server's queues meanwhile is in it, too."""
         now_s = self._clock.monotonic()
         self._statistics.opened(now_s)
         self._silence.begin(now_s)
         if self._config.mode == "subscribe":
-            self._repeats.expect()
+            self._repeats.expect(continues=continues)
         if self._gaps is not None and self._kept is not None:
             if self._is_first:
                 self._kept.recall()

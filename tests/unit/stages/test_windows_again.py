@@ -78,3 +78,33 @@ def test_a_bad_sample_that_holds_is_bad_for_its_own_reason():
     stage.add(again(bad), T0 + 4 * TICK)
     told = rows(stage.close(T0 + 3 * SECOND))
     assert (told[0][1], told[-1][3]) == (1, Quality.BAD_SENSOR_FAILURE)
+
+
+def test_after_it_a_late_sample_counts_in_its_window():
+    """A subscription that was taken over hands on what came while it was away; only a new one begins with what holds."""
+    for known in (False, True):
+        stage = windows()
+        first, late = Sample(0, T0 + 2 * TICK, 5.0, GOOD), Sample(0, T0 + 9 * TICK, 6.0, GOOD)
+        stage.add(block_of([first]), T0 + 3 * TICK)
+        stage.mark(np.array([0], np.uint32), LOST, T0 + 8 * TICK)
+        blocks = stage.close(T0 + 30 * TICK)
+        if known:
+            stage.add(again(first), T0 + 30 * TICK)
+        stage.add(block_of([late]), T0 + 30 * TICK)
+        blocks += stage.close(T0 + 60 * TICK)
+        told = rows(blocks)
+        assert sum(count for _, count, _, _ in told) == 1 + known
+        assert told[-1][2:] == (6.0, GOOD)
+
+
+def test_a_poll_that_says_the_same_keeps_a_value_believed_and_counts_nothing():
+    stage = Windows(1, SECOND, GRACE, np.full(1, 3 * SECOND, np.int64), T0)
+    sample = Sample(0, T0 + TICK, 5.0, GOOD)
+    stage.add(block_of([sample]), T0 + 2 * TICK)
+    blocks = []
+    for tick in range(3, 200):
+        stage.add(again(sample), T0 + tick * TICK)
+        blocks += stage.close(T0 + tick * TICK)
+    told = rows(blocks)
+    assert sum(count for _, count, _, _ in told) == 1
+    assert {quality for _, _, _, quality in told} == {GOOD}

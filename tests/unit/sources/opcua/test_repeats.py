@@ -78,3 +78,28 @@ def test_of_a_text_and_a_bad_sample_the_newer_one_holds():
     samples, objects = repeats.unsaid([])
     assert samples.tag.tolist() == [8, 9]
     assert objects.tag.tolist() == [7, 9]
+
+
+def test_before_what_comes_after_a_takeover_the_last_sample_is_said_once_more():
+    """So that the tag is known again, and a late sample counts in its window."""
+    repeats = made(Sample(7, 10, 1.0, GOOD), Sample(8, 10, 2.0, GOOD))
+    repeats.expect(continues=True)
+    new, again = repeats.sort(block_of([Sample(7, 11, 1.5, GOOD), Sample(7, 12, 1.6, GOOD), Sample(8, 10, 2.0, GOOD)]))
+    assert told(new) == [(7, 11, 1.5), (7, 12, 1.6)]
+    assert told(again) == [(7, 10, 1.0), (8, 10, 2.0)]
+    assert repeats.sort(block_of([Sample(7, 13, 1.7, GOOD)]))[1] is None, "once"
+    assert told(repeats.sort(block_of([Sample(9, 13, 1.7, GOOD)]))[1]) == [], "of this one nothing was known"
+
+
+def test_a_polled_value_with_the_same_time_is_the_same_sample():
+    repeats = Repeats(FIRST, 4, polled=True)
+    polls = [Sample(7, 10, 1.0, GOOD), Sample(7, 10, 1.0, GOOD), Sample(7, 11, 1.0, GOOD), Sample(7, 11, 2.0, GOOD)]
+    found = [repeats.sort(block_of([one])) for one in polls]
+    assert [len(new) for new, _ in found] == [1, 0, 1, 1]
+    assert [told(again) for _, again in found] == [[], [(7, 10, 1.0)], [], []]
+
+
+def test_a_bad_poll_is_a_sample_each_time():
+    repeats = Repeats(FIRST, 4, polled=True)
+    bad = block_of([Sample(7, 10, float("nan"), BAD)])
+    assert [len(repeats.sort(bad)[0]) for _ in range(3)] == [1, 1, 1]

@@ -308,6 +308,10 @@ async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_pat
     await made.close()
 
 
+async def at_once(function, *values, **keys):
+    return function(*values, **keys)
+
+
 async def compared(clock, server, made, times):
     """How often the model was looked at, after each of these moments at which the server said that it has changed."""
     looks, find = [], server.find
@@ -333,7 +337,10 @@ async def compared(clock, server, made, times):
         ([100 + i for i in range(40)], [30, 130, 190]),  # but not for ever, and with a pause
     ],
 )
-async def test_the_model_is_compared_once_the_server_has_finished_to_change_it(clock, server, tmp_path, times, looks):
+async def test_the_model_is_compared_once_the_server_has_finished_to_change_it(
+    clock, server, tmp_path, monkeypatch, times, looks
+):
+    monkeypatch.setattr(asyncio, "to_thread", at_once)  # a thread's time is not the fake clock's
     made = await opened(clock, server, browse={}, found=str(tmp_path), refresh="7d", silence="0s")
     assert server.model_watched
     keep = asyncio.create_task(keep_alive(server, clock))
