@@ -233,7 +233,7 @@ class Outbox:
         now, writer = self._clock.monotonic(), self._writer
         since = self._memory.due_since()
         due = since is not None and now >= since + self._lead_s
-        if not (due or self._urgent.is_set() or writer.refused or writer.wants_commit(now)):
+        if not (writer.wants_commit(now) or due or self._urgent.is_set() or writer.refused):
             return
         self._urgent.clear()
         put_by = self._put_by(now)

@@ -183,6 +183,24 @@ async def test_unclean_stops_are_known_until_a_boot_has_kept_that_it_told_of_the
                     assert not fifth.outbox.unclean
 
 
+@pytest.mark.parametrize("acknowledged", [False, True])
+async def test_an_unclean_stop_that_the_broker_knows_of_is_told_once(tmp_path, acknowledged):
+    """Online nothing is ever written, so no commit comes by itself; what the broker lacks is written with it."""
+    async with Rig(tmp_path / "o.db") as first:
+        await first.crash()
+        async with Rig(tmp_path / "o.db", "b2") as second:
+            second.outbox.set_live(True)
+            second.outbox.put(message(1))
+            (delivery,) = await second.outbox.take(1)
+            if acknowledged:
+                second.outbox.ack(delivery)
+            await second.advance(3)
+            await second.crash()
+            async with Rig(tmp_path / "o.db", "b3") as third:
+                assert [boot.boot for boot in third.outbox.unclean] == ["b2"]
+                assert [m.seq for m in await third.drain()] == ([] if acknowledged else [1])
+
+
 async def test_an_unclean_stop_is_known_at_the_next_start(tmp_path):
     async with Rig(tmp_path / "o.db") as rig:
         await rig.crash()
