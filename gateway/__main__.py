@@ -3,15 +3,20 @@
 import os
 import sys
 
-from gateway.cli.main import app
+_INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
 def main() -> None:
-    """Run the command line, also where somebody has closed standard output or error."""
+    """Run the command line, also where somebody has closed standard output or error, or interrupts before it is there."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process
-    app(prog_name="gateway")
+    try:
+        from gateway.cli.main import app
+
+        app(prog_name="gateway")
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import structlog
 from gateway import __version__
 from gateway.core.backoff import start_delay_s
 from gateway.core.clock import Clock, SystemClock
-from gateway.core.errors import ConfigError, NotConnected
+from gateway.core.errors import ConfigError, NotConnected, Unsaved
 from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Layout, Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
@@ -189,6 +189,8 @@ class Gateway:
         finally:
             await self.outbox.close(clean=orderly)
             gc.unfreeze()
+        if self.outbox.unsaved:
+            raise Unsaved(f"{self.outbox.unsaved} messages are lost")
         log.info("stopped")
         return following
 

@@ -3,14 +3,16 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from gateway.cli import logs
 from gateway.cli.problems import EXIT_CONFIG, print_problems
-from gateway.core.errors import ConfigError
+from gateway.core.errors import ConfigError, Unsaved
 from gateway.settings import load
+
+EXIT_UNSAVED: Final = 3
 
 
 def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> int:
@@ -27,6 +29,8 @@ def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> in
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
+    except Unsaved:
+        return EXIT_UNSAVED
     return 0
 
 

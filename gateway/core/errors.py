@@ -20,6 +20,10 @@ class Permanent(GatewayError):
     """This item will never be accepted: count it, set it aside, go on."""
 
 
+class Unsaved(GatewayError):
+    """The gateway has stopped, and what waited could neither be delivered nor written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One fault of a configuration. line is 1-based, 0 when the file as a whole is meant; key is a dotted path."""

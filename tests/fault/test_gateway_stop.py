@@ -3,12 +3,16 @@
 import asyncio
 import itertools
 import random
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from gateway.cli.ledger import Ledger
+from tests.support.gateway import GatewayProcess, Modbus, write_config
 from tests.support.line import running_line
-from tests.support.network import until
+from tests.support.network import free_port, until
 
 
 async def test_sigterm_flushes_the_open_window_says_goodbye_and_exits_with_0(tmp_path: Path, mosquitto: str) -> None:
@@ -46,6 +50,30 @@ async def test_sigterm_without_a_broker_keeps_everything_for_the_next_start(tmp_
         assert not any(row.missing for row in ledger.report().rows)
         kept = [m.payload["hist"] for m in line.windows() if m.payload["boot"] == first_boot][-3:]
         assert kept == [True] * 3
+
+
+def test_a_stop_that_cannot_keep_what_waits_says_so(tmp_path: Path) -> None:
+    """No broker, and a disk that must not be written."""
+    config = write_config(tmp_path, f"mqtt://127.0.0.1:{free_port()}", [Modbus("press", "tcp://127.0.0.1:1", 1)])
+    with GatewayProcess(config, GATEWAY__OUTBOX__KEEP_FREE="900TiB") as gateway:
+        deadline = time.monotonic() + 30
+        while "device=press state=down" not in gateway.log():
+            assert time.monotonic() < deadline, gateway.log()
+            time.sleep(0.1)
+        assert gateway.terminate() == 3
+    assert "messages are lost with this stop" in gateway.log()
+    assert "Traceback" not in gateway.log()
+
+
+def test_an_interrupt_before_anything_runs_is_no_bug() -> None:
+    for wait_s in (0.05, 0.15, 0.3, 0.5):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "schema"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        time.sleep(wait_s)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+        assert b"Traceback" not in said or b"gateway/" not in said, said
 
 
 async def test_sigkill_costs_at_most_the_promised_interval_and_is_reported(tmp_path: Path, mosquitto: str) -> None:
