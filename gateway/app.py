@@ -13,6 +13,7 @@ import structlog
 from gateway import __version__
 from gateway.core.backoff import start_delay_s
 from gateway.core.clock import Clock, SystemClock
+from gateway.core.deadline import deadline
 from gateway.core.errors import ConfigError, NotConnected, Unsaved
 from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports import Layout, Source
@@ -339,7 +340,7 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
         nonlocal changed
         assert kind.find is not None
         try:
-            async with asyncio.timeout(_FIND_S):
+            async with deadline(_FIND_S):
                 changed |= await kind.find(config, tags, clock) is not None
         except (NotConnected, TimeoutError) as error:
             reason = str(error) or f"it takes longer than {_FIND_S:g} s"

@@ -203,7 +203,7 @@ class Writer:
         if not room:
             self.memory.failed(batch, self.live)
             await self._write_without_room(batch)
-            raise Retryable("there is no room: the disk has less than outbox.keep_free left")
+            raise Retryable("there is no room: the disk has less left than outbox.keep_free and 8 MiB for the log")
         self.memory.committed(batch, self.live, self._clock.monotonic())
         self.ledger.saved(losses, settled)
         await self._tidy()

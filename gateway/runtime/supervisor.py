@@ -79,6 +79,13 @@ class Supervisor:
             return await call
         except NotConnected:
             raise
+        except asyncio.CancelledError as stray:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody has cancelled us: a library's own cancellation got out. This task would end without a word.
+            self._log.exception("stray cancellation in source", advice="please report it")
+            raise NotConnected("internal error, see the log: a stray cancellation") from stray
         except Exception as bug:
             self._log.exception("bug in source", advice="please report it")
             raise NotConnected(f"internal error, see the log: {type(bug).__name__}: {bug}") from bug

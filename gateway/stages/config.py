@@ -79,7 +79,7 @@ class TagPolicy(ConfigModel):
     lolo: Number | None = None
     """Alarm when the value is at or below this, engineering units."""
     hysteresis: Band = default("1%")
-    """How far the value must come back from a limit to clear its alarm: engineering units, or percent of the limit."""
+    """An alarm clears once the value is further than this inside its limit: engineering units, or percent of the limit."""
     anomaly: Threshold = default("off")
     """z-score of a window's mean against its own recent past from which it counts as an anomaly; `off` for none."""
 

@@ -4,7 +4,6 @@ asyncua does channels, sessions and services. Its publish loop (one request in f
 supervisor and its watchdog stay off: exactly one owner reconnects, and that is not the library.
 """
 
-import asyncio
 import logging
 import math
 from collections import deque
@@ -15,6 +14,7 @@ from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.clock import Clock
+from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.addresses import Addresses
 from gateway.sources.opcua.advice import explained
@@ -274,7 +274,7 @@ class AsyncuaConnection:
         protocol = self._client.uaclient.protocol
         self.left_behind = self.has_session
         try:
-            async with asyncio.timeout(CLOSE_S):
+            async with deadline(CLOSE_S):
                 if protocol is not None and not protocol.is_closed and not leave:
                     await self._client.uaclient.close_session(True)
                     self.left_behind = False

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.clock import Clock
+from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.tagfile import tag_file, tag_names
@@ -142,7 +143,7 @@ async def find(device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock) -> C
     from gateway.sources.opcua.redundancy import Servers
 
     try:
-        async with asyncio.timeout(None if device.browse else UNITS_S):
+        async with deadline(None if device.browse else UNITS_S):
             connection = await Servers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
             try:
                 return await ask(connection, device, tags)

@@ -1,12 +1,12 @@
 """Several servers that serve the same nodes: which one is asked (OPC UA Part 4, 6.6.2)."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.clock import Clock
+from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connect, Connection, Standing
@@ -79,7 +79,7 @@ class Servers:
         if left is None:
             return None
         try:
-            async with asyncio.timeout(RESUME_S if self.is_redundant else None):
+            async with deadline(RESUME_S if self.is_redundant else None):
                 knows = await left.revive()
         except (NotConnected, TimeoutError) as error:
             if not self.is_redundant:

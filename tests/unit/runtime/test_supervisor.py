@@ -187,6 +187,19 @@ async def test_a_bug_of_a_source_is_told_and_costs_nobody_else(script: tuple[obj
     assert line.intake.got[-1] is BLOCK
 
 
+class OfALibraryError(asyncio.CancelledError):
+    """Libraries have such; it ends a task as if somebody had cancelled it."""
+
+
+@pytest.mark.parametrize("script", [(OfALibraryError(),), ([OfALibraryError()],)])
+async def test_a_cancellation_that_nobody_asked_for_ends_no_source(script: tuple[object, ...]) -> None:
+    line = Line(*script, [BLOCK])
+    await line.run(5)
+    down = [news for news in line.intake.got if isinstance(news, DeviceState)]
+    assert down == [DeviceState(n, "down", "internal error, see the log: a stray cancellation") for n in (3, 4)]
+    assert line.intake.got[-1] is BLOCK
+
+
 async def test_a_bug_behind_the_source_is_loud() -> None:
     """What the pipeline throws is no business of one device: it passes through and ends the process."""
     line = Line([BLOCK])
