@@ -109,6 +109,7 @@ class WindowBlock:
     (good and uncertain). min, max, mean, std (population), first, last: float64[n], NaN where `used` is 0, except `last`,
     which then holds the value that is still in force, read at `last_time` (int64[n], ns; 0 = never).
     quality: uint8[n]; with `count` 0 the quality of the value in force.
+    past: all of it was read back from the devices' own history.
     """
 
     start: int
@@ -126,6 +127,7 @@ class WindowBlock:
     last: Values
     last_time: Times
     quality: Qualities
+    past: bool = False
 
     def __post_init__(self) -> None:
         _freeze(self)

@@ -18,7 +18,8 @@ class Lane(IntEnum):
 class Message:
     """One encoded message on its way to the broker. (boot, topic, seq) names it for ever.
 
-    start_ms, end_ms: the time span it speaks of, UTC. payload: final but for the `hist` mark, which is false.
+    start_ms, end_ms: the time span it speaks of, UTC. payload: final but for the `hist` mark, which is false. past: it tells
+    what a device remembers of the past, so it is backlog from the beginning, also over the connection it was made on.
     """
 
     topic: str
@@ -28,6 +29,7 @@ class Message:
     start_ms: int
     end_ms: int
     payload: bytes
+    past: bool = False
 
 
 @dataclass(frozen=True, slots=True)

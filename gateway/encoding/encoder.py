@@ -69,7 +69,7 @@ class Encoder:
     def _values(self, device: int, rows: dict[str, dict[str, Any]], late: bool) -> Message:
         times = [row["ts"] for row in rows.values()]
         body = ({"late": True} if late else {}) | {"tags": rows}
-        return self._document(self._topics.value(device), Lane.SUMMARY, min(times), max(times), body)
+        return self._document(self._topics.value(device), Lane.SUMMARY, min(times), max(times), body, past=late)
 
     def stats(self, device: int | None, stats: Mapping[str, float | str], now_ns: int) -> Message:
         """Counters and measurements of a device's connection, or of the gateway itself."""
@@ -135,10 +135,12 @@ class Encoder:
         seq = self._last_seq[topic] = self._last_seq.get(topic, 0) + 1
         return seq
 
-    def _document(self, topic: str, lane: Lane, start_ms: int, end_ms: int, fields: dict[str, Any]) -> Message:
+    def _document(
+        self, topic: str, lane: Lane, start_ms: int, end_ms: int, fields: dict[str, Any], *, past: bool = False
+    ) -> Message:
         seq = self._seq(topic)
         head: dict[str, Any] = {"boot": self._boot, "seq": seq, "ts": start_ms, "hist": False}
-        return Message(topic, self._boot, seq, lane, start_ms, end_ms, orjson.dumps(head | fields))
+        return Message(topic, self._boot, seq, lane, start_ms, end_ms, orjson.dumps(head | fields), past)
 
     def _messages(self, block: WindowBlock, topics: list[str], lane: Lane) -> list[Message]:
         if not len(block):
@@ -158,7 +160,9 @@ class Encoder:
                 rows[0] = head + rows[0][1:]
                 rows.append(b"}}")
                 payload = b"".join(rows)
-                messages.append(Message(topics[device], self._boot, seq, lane, start_ms, start_ms + length_ms, payload))
+                messages.append(
+                    Message(topics[device], self._boot, seq, lane, start_ms, start_ms + length_ms, payload, block.past)
+                )
         return messages
 
 

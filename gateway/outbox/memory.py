@@ -248,7 +248,7 @@ class Memory:
 
     def _unhold(self, entry: Entry, live: bool) -> None:
         if entry.held:
-            entry.held, entry.live = False, live
+            entry.held, entry.live = False, live and not entry.message.past
             self._waiting.place(entry)
 
     def _delete(self, gone: Row, now: float) -> None:

@@ -151,7 +151,7 @@ class Outbox:
     def put(self, message: Message) -> None:
         """Take over a message. In memory only: a few microseconds, never waits."""
         memory = self._memory
-        memory.put(message, self._writer.live, self._clock.monotonic())
+        memory.put(message, self._writer.live and not message.past, self._clock.monotonic())
         self._arrived.set()
         if memory.waiting_bytes > self._crowd_bytes:
             if memory.waiting_bytes > self._config.memory:

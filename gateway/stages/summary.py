@@ -1,5 +1,7 @@
 """One-minute summaries: windows merged exactly, before anything is filtered."""
 
+from dataclasses import replace
+
 from gateway.core.blocks import WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
 from gateway.stages.statistics import Held, Statistics, of_window
@@ -18,6 +20,7 @@ class Summary:
         self._begun: int | None = None
         self._statistics = Statistics(tags)
         self._late_start: int | None = None
+        self._late_past = False
         self._late = self._statistics
         self._held = Held.unknown(tags)
 
@@ -38,7 +41,7 @@ class Summary:
         if start is None:
             return []
         block = self._late.window(start, self._length, True, Held.unknown(self._tags))
-        return [block.take(block.count > 0)]
+        return [replace(block.take(block.count > 0), past=self._late_past)]
 
     def flush(self) -> list[WindowBlock]:
         """What has been gathered so far, as the summary of its span; nothing if there is nothing."""
@@ -62,9 +65,9 @@ class Summary:
             self._merge(window)
             return []
         done = []
-        if start != self._late_start:
+        if (start, window.past) != (self._late_start, self._late_past):
             done = self.settle()
-            self._late_start, self._late = start, Statistics(self._tags)
+            self._late_start, self._late_past, self._late = start, window.past, Statistics(self._tags)
         _merge(self._late, window)
         return done
 

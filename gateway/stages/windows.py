@@ -34,7 +34,7 @@ class Windows:
         self._confirmed = np.zeros(tags, np.int64)
         self._open: dict[int, Statistics] = {}
         self._begun: set[int] = set()
-        self._aside: deque[tuple[SampleBlock, int]] = deque()
+        self._aside: deque[tuple[SampleBlock, int, bool]] = deque()
         self._waiting: list[SampleBlock] = []
         self._samples = 0
         self._newest = 0
@@ -54,11 +54,21 @@ class Windows:
         if block.repeated:
             self._hold(block, now_ns)
             return
+        if block.history:
+            block = self._add_past(block)
         self._waiting.append(block)
         self._samples += len(block)
         self._newest = max(self._newest, self._floor(now_ns))
         if self._samples >= _FOLD_AT:
             self._fold()
+
+    def _add_past(self, block: SampleBlock) -> SampleBlock:
+        """What a device remembers of closed windows becomes supplements of its own, and says nothing of what holds now.
+        Returns the rest."""
+        block = _in_time_order(block)
+        closed = block.time < self._start
+        self._supplement_with(_rows(block, closed), past=True)
+        return _rows(block, ~closed)
 
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> None:
         """The tags are unknown from now on, for the reason in `quality` (a bad code), until their next sample."""
@@ -178,19 +188,21 @@ class Windows:
         for statistics in self._open.values():
             statistics.unmark(tag[told & unknown], always=True)
         self._confirmed[tag[told]] = newest
-        late = _rows(block, ~told)
+        self._supplement_with(_rows(block, ~told), past=False)
+
+    def _supplement_with(self, late: SampleBlock, *, past: bool) -> None:
         start = late.time - late.time % self._length
         for one, begin, end in _runs(start):
-            self._aside.append((_slice(late, begin, end), one))
+            self._aside.append((_slice(late, begin, end), one, past))
 
-    def _supplement(self, part: SampleBlock, start: int) -> WindowBlock:
+    def _supplement(self, part: SampleBlock, start: int, past: bool) -> WindowBlock:
         tags, compact = np.unique(part.tag, return_inverse=True)
         statistics = Statistics(tags.size)
         small = SampleBlock(compact.astype(np.uint32), part.time, part.value, part.quality)
         statistics.merge(of_samples(small, tags.size))
         window = statistics.window(start, self._length, True, Held.unknown(tags.size))
         columns = {name: getattr(window, name) for name in WindowBlock.__slots__}
-        return WindowBlock(**columns | {"tag": tags})
+        return WindowBlock(**columns | {"tag": tags, "past": past})
 
 
 def _is_value(held: Held, block: SampleBlock) -> Mask:

@@ -82,6 +82,8 @@ async def test_stopped_nothing_is_missing_and_killed_nothing_is_told_twice(tmp_p
                 await live(writer.count)
             # What is in force when a life begins is told as such, or by the next value; it counts in no window.
             await until(lambda: len(missing()) <= 2, 10, "every value, live or from history")
+            windows = [m.payload for m in subscriber.of("/plc/window")]
+            assert any(window["hist"] and window.get("late") for window in windows), "what was read back is history"
             stopped = sum(n for n, _, _ in values())
             assert stopped <= writer.count + 1, "no value is counted twice"
             assert all("skipped_ms" not in event for event in told("history"))

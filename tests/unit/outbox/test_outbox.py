@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -344,3 +345,16 @@ async def test_backlog_may_leave_newest_first_but_events_never(tmp_path):
         got = await rig.drain_marked()
         assert [(m.seq, live) for m, live in got[:11]] == [(1012, True), *((seq, False) for seq in range(100, 1001, 100))]
         assert [m.seq for m, _ in got[11:]] == [seq for seq in range(1011, 0, -1) if seq % 100 or seq > 1000]
+
+
+async def test_what_a_device_remembers_is_backlog_from_the_beginning(tmp_path):
+    for strict in (False, True):
+        async with Rig(tmp_path / f"{strict}.db", strict=strict) as rig:
+            rig.outbox.set_live(True)
+            rig.outbox.put(replace(message(1), past=True))
+            rig.outbox.put(message(2))
+            await rig.commit()
+            taken = []
+            while len(taken) < 2:
+                taken += await rig.outbox.take(2)
+            assert [(delivery.message.seq, delivery.live) for delivery in taken] == [(2, True), (1, False)]

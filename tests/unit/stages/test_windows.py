@@ -1,7 +1,7 @@
 """Columnar windows against the per-sample oracle, whatever arrives, however it is cut, whatever the clock does."""
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -324,3 +324,24 @@ def test_history_comes_in_portions_and_all_of_it() -> None:
     late.append([b.start for b in windows.flush(T0 + 4 * SECOND) if b.late])
     assert [len(part) for part in late] == [500, 500, 200]
     assert [start for part in late for start in part] == [T0 - n * SECOND for n in range(1200, 0, -1)]
+
+
+def test_what_a_device_remembers_counts_in_its_windows_whatever_holds_now() -> None:
+    """Even the last of it, which of an unknown tag would else be taken for the value in force; and it is marked."""
+    windows = Windows(2, SECOND, 0, np.zeros(2, np.int64), T0)
+    windows.close(T0 + 10 * SECOND)
+    windows.mark(np.array([0], np.uint32), int(Quality.BAD_NOT_CONNECTED), T0 + 10 * SECOND)
+    samples = [Sample(0, T0 + n * SECOND, float(n), GOOD) for n in (3, 1, 2)] + [Sample(1, T0 + SECOND, 9.0, GOOD)]
+    windows.add(replace(block_of(samples), history=True), T0 + 11 * SECOND)
+    blocks = windows.close(T0 + 11 * SECOND)
+    past = [(b.start - T0, b.tag.tolist(), b.last.tolist()) for b in blocks if b.past]
+    assert past == [(SECOND, [0, 1], [1.0, 9.0]), (2 * SECOND, [0], [2.0]), (3 * SECOND, [0], [3.0])]
+    (present,) = [b for b in blocks if not b.past]
+    assert present.quality[0] == Quality.BAD_NOT_CONNECTED
+
+
+def test_what_a_device_remembers_of_an_open_window_is_no_supplement() -> None:
+    windows = Windows(1, SECOND, 0, np.zeros(1, np.int64), T0)
+    windows.add(replace(block_of([Sample(0, T0 + TICK, 5.0, GOOD)]), history=True), T0 + 2 * TICK)
+    (block,) = windows.close(T0 + SECOND)
+    assert (block.count[0], block.last[0], block.late, block.past) == (1, 5.0, False, False)
