@@ -241,7 +241,7 @@ class OpcUaSource:
         start, turn = self._clock.monotonic(), 0
         while True:
             for values in await connection.read(items):
-                await self._taking.take(values)
+                await self._taking.take(values, was_read=True)
             self._reports.tell()
             now = self._clock.monotonic()
             due = int((now - start) / interval_s) + 1
