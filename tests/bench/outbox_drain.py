@@ -24,6 +24,7 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.messages import Message
 from gateway.core.ports import Delivery
+from gateway.runtime.renewal import Renewal
 from gateway.runtime.watchdog import Notifier
 from gateway.settings.loading import load
 from tests.bench.outbox_work import DEVICES, windows
@@ -120,7 +121,8 @@ async def drain(folder: Path) -> dict[str, float]:
     broker = Mosquitto(binary, folder)
     stop = asyncio.Event()
     with _server() as port:
-        gateway = Gateway(load(write_config(folder, broker.url, _devices(port))), SystemClock())
+        clock = SystemClock()
+        gateway = Gateway(load(write_config(folder, broker.url, _devices(port))), clock, Renewal(clock))
         watch = Watch(gateway)
         running = asyncio.create_task(gateway.run(stop, Notifier()))
         try:
