@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## A simulated press line, a broker, the gateway and a subsc
 	@$(BIN)/gateway demo $(if $(filter command environment,$(firstword $(origin SECONDS))),--seconds $(SECONDS))
 
 test: $(VENV)/.dev servers ## All tests (PYTEST="-k name" to choose)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: $(VENV)/.dev ## Style, types and import rules
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Fixtures that every kind of test may need."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -17,6 +18,21 @@ NODE = Path(__file__).parent / "node"
 
 settings.register_profile("gateway", deadline=None)  # how long an example takes says how busy the machine is
 settings.load_profile("gateway")
+
+
+_COLLECT_AFTER = 200_000
+"""Objects made since the last collection: about what one server of asyncua takes."""
+
+
+@pytest.fixture(autouse=True)
+def _collected_between_tests() -> Iterator[None]:
+    """With some hundred servers behind it a worker's garbage takes seconds to collect: not in the middle of a test, in which
+    server and client share one loop and nobody answers meanwhile."""
+    gc.disable()
+    yield
+    gc.enable()
+    if gc.get_count()[0] > _COLLECT_AFTER:
+        gc.collect()
 
 
 @pytest.fixture

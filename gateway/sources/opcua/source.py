@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 
 CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
+AFTER_STALL_S: Final = 0.25
+"""Where this process stood still, what the server has said meanwhile is read before it is called silent."""
 WAITING_SAMPLES: Final = 100_000
 
 
@@ -232,6 +234,9 @@ class OpcUaSource:
             since = self._waiting_since
             silent_s = 0.0 if since is None else self._clock.monotonic() - since
             if silent_s >= limit_s:
+                await self._clock.sleep(AFTER_STALL_S)
+                if self._waiting_since != since:
+                    continue
                 raise Unanswered(f"the subscription has been silent for {silent_s:.1f} s")
             await self._clock.sleep(limit_s - silent_s)
 
