@@ -26,8 +26,8 @@ _PLACES = ("trusted", "issuers", "rejected")
 @app.command("list")
 def list_certificates(pki: Folder = None) -> None:
     """List trusted, issuing and rejected certificates with their fingerprints. Exit code 1 when a file cannot be read."""
-    from gateway.sources.opcua.certificates import application_uris, fingerprint
-    from gateway.sources.opcua.pki import Pki
+    from gateway.sources.opcua.security.certificates import application_uris, fingerprint
+    from gateway.sources.opcua.security.pki import Pki
 
     try:
         for listed in (entry for place in _PLACES for entry in Pki(place_of(pki)).listed(place)):
@@ -45,8 +45,8 @@ def trust(
     pki: Folder = None,
 ) -> None:
     """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt."""
-    from gateway.sources.opcua.certificates import fingerprint, load_certificate
-    from gateway.sources.opcua.pki import Pki
+    from gateway.sources.opcua.security.certificates import fingerprint, load_certificate
+    from gateway.sources.opcua.security.pki import Pki
 
     folder, path = place_of(pki), Path(what)
     store = Pki(folder)
@@ -81,14 +81,14 @@ def new(pki: Folder = None) -> None:
 
 def place_of(folder: Path | None) -> Path:
     """The folder that was asked for, or the usual one."""
-    from gateway.sources.opcua.folders import DEFAULT_FOLDER
+    from gateway.sources.opcua.security.folders import DEFAULT_FOLDER
 
     return folder or DEFAULT_FOLDER
 
 
 def _show(folder: Path | None, *, renew: bool) -> None:
-    from gateway.sources.opcua.certificates import fingerprint
-    from gateway.sources.opcua.pki import Pki
+    from gateway.sources.opcua.security.certificates import fingerprint
+    from gateway.sources.opcua.security.pki import Pki
 
     store, now = Pki(place_of(folder)), datetime.now(UTC)
     try:

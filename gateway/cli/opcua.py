@@ -16,9 +16,9 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
 from gateway.core.wording import counted
 from gateway.settings import load
-from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.endpoints import STRONG, Offer
+from gateway.sources.opcua.model.browsing import Browse
+from gateway.sources.opcua.security.endpoints import STRONG, Offer
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
@@ -38,8 +38,8 @@ def device(url: str, **keys: object) -> OpcUaDevice:
 
 def discover(url: str) -> int:
     """Print endpoints, policies, logins and certificates; returns the exit code."""
-    from gateway.sources.opcua.certificates import fingerprint, load_chain
-    from gateway.sources.opcua.explore import discover as ask
+    from gateway.sources.opcua.model.explore import discover as ask
+    from gateway.sources.opcua.security.certificates import fingerprint, load_chain
 
     offers = _run(ask(device(url)))
     for offer in offers:
@@ -81,9 +81,9 @@ def browse(config: OpcUaDevice, wanted: Browse, most: int, *, as_csv: bool) -> i
 
 def find(folder: Path, name: str) -> int:
     """Find the tags of a configured device anew and say what has changed; returns the exit code."""
-    from gateway.sources.opcua.finding import find as ask
-    from gateway.sources.opcua.finding import found_path
-    from gateway.sources.opcua.units import measures_path
+    from gateway.sources.opcua.model.finding import find as ask
+    from gateway.sources.opcua.model.finding import found_path
+    from gateway.sources.opcua.model.units import measures_path
 
     try:
         settings = load(folder)
@@ -108,9 +108,9 @@ def find(folder: Path, name: str) -> int:
 
 
 async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
-    from gateway.sources.opcua.explore import session, walker
-    from gateway.sources.opcua.finding import found_file
-    from gateway.sources.opcua.walking import MOST_VISITED
+    from gateway.sources.opcua.model.explore import session, walker
+    from gateway.sources.opcua.model.finding import found_file
+    from gateway.sources.opcua.model.walking import MOST_VISITED
 
     async with session(config) as connection:
         with Output(stderr=True).status("browsing"):
@@ -134,8 +134,8 @@ async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
 
 
 async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
-    from gateway.sources.opcua.explore import browse as walk
-    from gateway.sources.opcua.explore import session
+    from gateway.sources.opcua.model.explore import browse as walk
+    from gateway.sources.opcua.model.explore import session
 
     found = []
     async with session(config) as connection:
@@ -181,7 +181,7 @@ def read_opcua(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
 
 async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
-    from gateway.sources.opcua.explore import read, session
+    from gateway.sources.opcua.model.explore import read, session
 
     async with session(config) as connection:
         found = await read(connection, config, tags)

@@ -13,7 +13,7 @@ from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.settings import load
-from gateway.sources.opcua.finding import find
+from gateway.sources.opcua.model.finding import find
 from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
@@ -166,8 +166,8 @@ async def test_a_changed_model_is_an_event(node, port, store, tmp_path):
 
 async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, store, tmp_path, monkeypatch):
     """node-opcua tells of nodes that come and go, and of units; nothing is asked by the clock here."""
-    monkeypatch.setattr("gateway.sources.opcua.comparing.PAUSE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.comparing.QUIET_S", 0.3)
+    monkeypatch.setattr("gateway.sources.opcua.model.comparing.PAUSE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.model.comparing.QUIET_S", 0.3)
     browse = {"root": "/Objects/1:Line", "include": ["v0", "new*"]}
     more = {"browse": browse, "found": str(tmp_path), "refresh": "1h"}
     nodes = ["ns=1;s=v0", {"name": "analog", "node": "ns=1;s=analog"}]
@@ -189,7 +189,7 @@ async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, s
 
 @pytest.mark.parametrize("kind", [2132, 2133, 2738], ids=["base", "general", "semantic"])
 async def test_every_kind_of_change_is_understood_beside_other_events(port, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr("gateway.sources.opcua.comparing.QUIET_S", 0.1)
+    monkeypatch.setattr("gateway.sources.opcua.model.comparing.QUIET_S", 0.1)
     more = {"browse": {"include": "Line.v*"}, "found": str(tmp_path), "refresh": "1h", "events": [{"severity": 1}]}
     async with AsyncuaServer(port, 2) as server, reading(server.url, ["ns=2;s=v0"], **more) as reader:
         await reader.until(lambda: reader.seen(1))

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.pki import Pki
+from gateway.sources.opcua.security.pki import Pki
 from tests.support.network import free_port
 from tests.support.opcua_reader import make_source, reading
 from tests.support.opcua_secure import KEY, certificate, write_pair

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.certificates import der, fingerprint, make_key
-from gateway.sources.opcua.endpoints import PREFIX
-from gateway.sources.opcua.pki import Pki
+from gateway.sources.opcua.security.certificates import der, fingerprint, make_key
+from gateway.sources.opcua.security.endpoints import PREFIX
+from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_field import in_the_field
 from tests.support.opcua_reader import make_source, reading
 from tests.support.opcua_secure import KEY, SecureServer, certificate, crl, issued, write_pair

@@ -21,8 +21,8 @@ def store(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.failover.RETURN_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.failover.HOLD_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.servers.failover.RETURN_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.servers.failover.HOLD_S", 0.5)
     monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.1)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.sources.opcua import columnsession
-from gateway.sources.opcua.wire import WireError
+from gateway.sources.opcua.session import columnsession
+from gateway.sources.opcua.session.wire import WireError
 from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.sources.opcua.pki import Pki
+from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_field import in_the_field
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 from tests.support.proxy import Proxy

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua import session
-from gateway.sources.opcua.pki import Pki
+from gateway.sources.opcua.security.pki import Pki
+from gateway.sources.opcua.session import opening as session
 from tests.support.network import free_port
 from tests.support.opcua_reader import make_source, reading
 from tests.support.opcua_secure import KEY, SecureServer, certificate, write_pair

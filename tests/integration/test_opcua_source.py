@@ -13,7 +13,7 @@ from asyncua.server.internal_session import InternalSession
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.quality import Quality
-from gateway.sources.opcua import client
+from gateway.sources.opcua.session import client
 from tests.support.opcua_fake import entry
 from tests.support.opcua_reader import Stopwatch, make_source, reading
 from tests.support.opcua_server import AsyncuaServer

@@ -10,13 +10,13 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.sourcekind import DeviceEntry
-from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents, OpcUaTag
 from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, ValueColumns
-from gateway.sources.opcua.finding import FoundTag
+from gateway.sources.opcua.model.browsing import Browse
+from gateway.sources.opcua.model.finding import FoundTag
+from gateway.sources.opcua.model.units import Measure
+from gateway.sources.opcua.session.traffic import Traffic
 from gateway.sources.opcua.source import OpcUaSource
-from gateway.sources.opcua.traffic import Traffic
-from gateway.sources.opcua.units import Measure
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11

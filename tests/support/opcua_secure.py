@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from gateway.sources.opcua.certificates import der, fingerprint, make_certificate, make_key
+from gateway.sources.opcua.security.certificates import der, fingerprint, make_certificate, make_key
 
 URI = "urn:test:server"
 DAY = timedelta(days=1)

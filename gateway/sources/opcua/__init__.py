@@ -10,9 +10,9 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.finding import asks, find, found_path
+from gateway.sources.opcua.model.finding import asks, find, found_path
+from gateway.sources.opcua.model.units import completed, measures_path
 from gateway.sources.opcua.plan import plan
-from gateway.sources.opcua.units import completed, measures_path
 
 
 def _check(device: OpcUaDevice, tag: OpcUaTag) -> tuple[str, str, str] | None:
@@ -38,7 +38,7 @@ def _delay_ns(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
 
 def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
-    from gateway.sources.opcua.client import connect
+    from gateway.sources.opcua.session.client import connect
     from gateway.sources.opcua.source import OpcUaSource
 
     return [OpcUaSource(entry, clock, connect) for entry in entries]

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.sources.opcua.selection import NO_RANGE
+from gateway.sources.opcua.addressing.selection import NO_RANGE
 from gateway.sources.opcua.status import FILTER_NOT_ALLOWED, TOO_MANY_ITEMS, status_name
 
 _MEANING: Final = {

@@ -19,12 +19,12 @@ from gateway.core.fields import (
     default,
     duration_ns,
 )
-from gateway.sources.opcua.browsing import Browse
-from gateway.sources.opcua.eventfield import parse_event_field
-from gateway.sources.opcua.filters import Deadband, Trigger, parse_deadband
-from gateway.sources.opcua.folders import DEFAULT_FOLDER, DEFAULT_FOUND, DEFAULT_KEPT
-from gateway.sources.opcua.notation import NodeText
-from gateway.sources.opcua.selection import element_text, field_text, index_range
+from gateway.sources.opcua.addressing.eventfield import parse_event_field
+from gateway.sources.opcua.addressing.filters import Deadband, Trigger, parse_deadband
+from gateway.sources.opcua.addressing.notation import NodeText
+from gateway.sources.opcua.addressing.selection import element_text, field_text, index_range
+from gateway.sources.opcua.model.browsing import Browse
+from gateway.sources.opcua.security.folders import DEFAULT_FOLDER, DEFAULT_FOUND, DEFAULT_KEPT
 
 _URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4840"
 

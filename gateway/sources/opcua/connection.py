@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from gateway.core.blocks import Mask, Times, Values
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.addressing.filters import Filter
 from gateway.sources.opcua.alarms import EventFields
-from gateway.sources.opcua.browsing import Browse
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
-from gateway.sources.opcua.filters import Filter
-from gateway.sources.opcua.finding import FoundTag
-from gateway.sources.opcua.traffic import Traffic
-from gateway.sources.opcua.units import Measure
+from gateway.sources.opcua.model.browsing import Browse
+from gateway.sources.opcua.model.finding import FoundTag
+from gateway.sources.opcua.model.units import Measure
+from gateway.sources.opcua.session.traffic import Traffic
 
 KIND_NULL: Final = 0
 KIND_NOT_SCALAR: Final = 255

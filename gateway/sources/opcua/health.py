@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.messages import DeviceState
+from gateway.sources.opcua.addressing.selection import SELECTION_FAULTS
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.config import OpcUaTag
-from gateway.sources.opcua.selection import SELECTION_FAULTS
 
 FIRST_RETRY_S: Final = 60.0
 MOST_RETRY_S: Final = 1800.0

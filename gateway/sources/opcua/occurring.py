@@ -7,10 +7,10 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import EVENT_TYPE, Alarms
-from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connection, DataValues
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.model.comparing import Comparison
 from gateway.sources.opcua.reports import EVENTS_LOST, Reports
 from gateway.sources.opcua.status import is_good, status_name
 

@@ -7,8 +7,8 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.core.wording import counted
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Item
+from gateway.sources.opcua.model.units import range_text
 from gateway.sources.opcua.tagging import Tagging
-from gateway.sources.opcua.units import range_text
 
 _LISTED = 20
 

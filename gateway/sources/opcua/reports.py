@@ -9,7 +9,7 @@ from gateway.core.messages import Event
 from gateway.sources.opcua.config import OpcUaTag
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
-from gateway.sources.opcua.redundancy import Servers
+from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.statistics import Statistics
 
 log = logging.getLogger(__name__)

@@ -14,18 +14,18 @@ from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import Alarms
-from gateway.sources.opcua.comparing import Comparison
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connect, Connection, Unanswered
 from gateway.sources.opcua.decode import TagColumns
-from gateway.sources.opcua.gaps import Gaps
+from gateway.sources.opcua.history.gaps import Gaps
+from gateway.sources.opcua.history.kept import Kept
+from gateway.sources.opcua.history.readback import Historian
 from gateway.sources.opcua.inbox import Inbox
-from gateway.sources.opcua.kept import Kept
+from gateway.sources.opcua.model.comparing import Comparison
 from gateway.sources.opcua.occurring import Occurring
-from gateway.sources.opcua.readback import Historian
-from gateway.sources.opcua.redundancy import Servers
 from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import LOST, OVERRUN, READ_REFUSED, Reports
+from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
 from gateway.sources.opcua.tagging import Tagging

@@ -5,8 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.sources.opcua.session.traffic import Traffic
 from gateway.sources.opcua.status import status_name
-from gateway.sources.opcua.traffic import Traffic
 
 _STATUS_KEYS: Final = 5
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

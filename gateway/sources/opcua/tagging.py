@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from gateway.sources.opcua.addressing.filters import Filter
+from gateway.sources.opcua.addressing.selection import Step, cut, ranged, select, steps_of
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import EXACT, KIND_NOT_SCALAR, KIND_NULL, DataValues, Item, ValueColumns
-from gateway.sources.opcua.filters import Filter
-from gateway.sources.opcua.selection import Step, cut, ranged, select, steps_of
 from gateway.sources.opcua.status import is_bad
 
 _BOOLEAN, _INT64, _DOUBLE, _STRING = 1, 8, 11, 12

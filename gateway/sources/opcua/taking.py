@@ -6,18 +6,18 @@ from typing import Final
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
+from gateway.sources.opcua.addressing.selection import NO_RANGE
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.connection import Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
-from gateway.sources.opcua.gaps import Gaps
+from gateway.sources.opcua.history.gaps import Gaps
 from gateway.sources.opcua.inbox import Inbox
-from gateway.sources.opcua.labels import Labels, Unasked
 from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import OVERFLOWED, READ_REFUSED, Reports
-from gateway.sources.opcua.selection import NO_RANGE
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.status import count_overflows, node_faults, qualities_of
 from gateway.sources.opcua.tagging import Tagging
+from gateway.sources.opcua.types.labels import Labels, Unasked
 
 LOOK_S: Final = 10.0
 

@@ -2,8 +2,8 @@
 
 from asyncua import ua
 
-from gateway.sources.opcua.addresses import RETRY_S, Addresses
-from gateway.sources.opcua.services import NO_MATCH
+from gateway.sources.opcua.session.addresses import RETRY_S, Addresses
+from gateway.sources.opcua.session.services import NO_MATCH
 from tests.support.opcua_fake import FakeClock
 
 SPEED = ua.NodeId("speed", 2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sources.opcua.batches import Batches, ServiceFault
+from gateway.sources.opcua.session.batches import Batches, ServiceFault
 
 TOO_MANY = 0x80100000
 TOO_BUSY = 0x80EE0000

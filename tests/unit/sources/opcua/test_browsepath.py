@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sources.opcua.browsepath import PathStep, escaped, parse_browse_path
+from gateway.sources.opcua.addressing.browsepath import PathStep, escaped, parse_browse_path
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sources.opcua.dates import date_text
+from gateway.sources.opcua.types.dates import date_text
 
 BEGIN = datetime(1601, 1, 1, tzinfo=UTC)
 

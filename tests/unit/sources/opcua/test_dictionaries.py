@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 from asyncua import ua
 
-from gateway.sources.opcua.described import Described, TypeName
-from gateway.sources.opcua.dictionaries import PART_BYTES, Dictionaries
-from gateway.sources.opcua.structures import Types
+from gateway.sources.opcua.types.described import Described, TypeName
+from gateway.sources.opcua.types.dictionaries import PART_BYTES, Dictionaries
+from gateway.sources.opcua.types.structures import Types
 
 RESPONSE_TOO_LARGE, NO_DATA = 0x80B90000, 0x80370000
 ENCODING, DESCRIPTION, DICTIONARY = (ua.NodeId(n, 2) for n in (1, 2, 3))

@@ -8,11 +8,11 @@ from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.sources.opcua.described import Described, TypeName
-from gateway.sources.opcua.dictionary import MOST_BYTES, BadDictionary, parse_dictionary
-from gateway.sources.opcua.responses import plain
-from gateway.sources.opcua.structures import Types
-from gateway.sources.opcua.wire import WireError
+from gateway.sources.opcua.session.responses import plain
+from gateway.sources.opcua.session.wire import WireError
+from gateway.sources.opcua.types.described import Described, TypeName
+from gateway.sources.opcua.types.dictionary import MOST_BYTES, BadDictionary, parse_dictionary
+from gateway.sources.opcua.types.structures import Types
 
 URN = "urn:plc"
 HEAD = (

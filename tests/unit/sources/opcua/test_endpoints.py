@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sources.opcua.endpoints import NoEndpoint, Offer, Token, choose, choose_token
+from gateway.sources.opcua.security.endpoints import NoEndpoint, Offer, Token, choose, choose_token
 
 BOTH = "SignAndEncrypt"
 

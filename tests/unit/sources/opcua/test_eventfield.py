@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.sources.opcua.browsepath import PathStep
-from gateway.sources.opcua.eventfield import parse_event_field
+from gateway.sources.opcua.addressing.browsepath import PathStep
+from gateway.sources.opcua.addressing.eventfield import parse_event_field
 
 
 def test_names_with_and_without_namespaces():

@@ -5,7 +5,7 @@ from itertools import count, pairwise
 import pytest
 
 from gateway.sources.opcua.connection import Standing
-from gateway.sources.opcua.failover import HOLD_S, RETURN_S, STEADY_S, Failover, class_of
+from gateway.sources.opcua.servers.failover import HOLD_S, RETURN_S, STEADY_S, Failover, class_of
 
 GOOD, FAIR, POOR, EMPTY, RESTING = (Standing(0, level) for level in (255, 210, 100, 1, 0))
 STOPPED = Standing(2, 255)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sources.opcua.filters import Deadband, Filter, parse_deadband
+from gateway.sources.opcua.addressing.filters import Deadband, Filter, parse_deadband
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from gateway.sources.opcua.browsing import Browse
-from gateway.sources.opcua.finding import FoundTag, NotFound, compare, found_path, keep
-from gateway.sources.opcua.units import Measure
+from gateway.sources.opcua.model.browsing import Browse
+from gateway.sources.opcua.model.finding import FoundTag, NotFound, compare, found_path, keep
+from gateway.sources.opcua.model.units import Measure
 from tests.support.opcua_fake import entry
 
 SPEED = FoundTag(("Motor", "Speed"), "nsu=urn:x;s=speed", Measure("mm/s", "0 to 5"))

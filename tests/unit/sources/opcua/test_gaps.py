@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gateway.sources.opcua.gaps import MOST_GAPS, Gap, Gaps, Steps
+from gateway.sources.opcua.history.gaps import MOST_GAPS, Gap, Gaps, Steps
 from tests.support.opcua_fake import values
 
 S = 1_000_000_000

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Item
-from gateway.sources.opcua.gaps import Gaps
-from gateway.sources.opcua.kept import KEEP_S, Kept
+from gateway.sources.opcua.history.gaps import Gaps
+from gateway.sources.opcua.history.kept import KEEP_S, Kept
 from tests.support.opcua_fake import DAY_NS, values
 
 S = 1_000_000_000

@@ -4,7 +4,7 @@ import numpy as np
 
 from gateway.core.blocks import SampleBlock
 from gateway.core.quality import Quality
-from gateway.sources.opcua.labels import Labels, Unasked, labels_in
+from gateway.sources.opcua.types.labels import Labels, Unasked, labels_in
 
 MODES = {0: "Stopped", 1: "Running", 7: "Faulty"}
 

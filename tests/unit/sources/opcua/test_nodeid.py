@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from gateway.sources.opcua.nodeid import NodeAddress, parse_node_id
+from gateway.sources.opcua.addressing.nodeid import NodeAddress, parse_node_id
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sources.opcua.numbering import Numbering
+from gateway.sources.opcua.session.numbering import Numbering
 
 LAST = 2**32 - 1
 

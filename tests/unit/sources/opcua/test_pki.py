@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.sources.opcua import pki as module
-from gateway.sources.opcua.certificates import fingerprint
-from gateway.sources.opcua.pki import Pki
+from gateway.sources.opcua.security import pki as module
+from gateway.sources.opcua.security.certificates import fingerprint
+from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_secure import KEY, certificate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

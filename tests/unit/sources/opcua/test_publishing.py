@@ -6,10 +6,10 @@ from collections import deque
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.batches import ServiceFault
-from gateway.sources.opcua.publishing import IN_FLIGHT, Notification, Publishing
-from gateway.sources.opcua.traffic import Traffic
-from gateway.sources.opcua.wire import WireError
+from gateway.sources.opcua.session.batches import ServiceFault
+from gateway.sources.opcua.session.publishing import IN_FLIGHT, Notification, Publishing
+from gateway.sources.opcua.session.traffic import Traffic
+from gateway.sources.opcua.session.wire import WireError
 from tests.support.opcua_fake import FakeClock, settle
 
 SUBSCRIPTION = 7

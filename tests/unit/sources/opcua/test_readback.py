@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.batches import ServiceFault
 from gateway.sources.opcua.connection import History, Item
-from gateway.sources.opcua.gaps import Gaps
-from gateway.sources.opcua.readback import Historian
+from gateway.sources.opcua.history.gaps import Gaps
+from gateway.sources.opcua.history.readback import Historian
+from gateway.sources.opcua.session.batches import ServiceFault
 from tests.support.opcua_fake import DAY_NS, FakeClock, settle, values
 
 S = 1_000_000_000

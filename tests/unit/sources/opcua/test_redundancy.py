@@ -4,8 +4,8 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.connection import Standing
-from gateway.sources.opcua.failover import RETURN_S
-from gateway.sources.opcua.redundancy import Found, Servers, best
+from gateway.sources.opcua.servers.failover import RETURN_S
+from gateway.sources.opcua.servers.redundancy import Found, Servers, best
 from gateway.sources.opcua.source import OpcUaSource
 from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle
 

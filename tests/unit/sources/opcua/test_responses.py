@@ -10,8 +10,8 @@ from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.sources.opcua.responses import read_history, read_publish, read_republish
-from gateway.sources.opcua.wire import WireError
+from gateway.sources.opcua.session.responses import read_history, read_publish, read_republish
+from gateway.sources.opcua.session.wire import WireError
 
 TIME = datetime(2026, 8, 1, tzinfo=UTC)
 TIME_NS = round(TIME.timestamp() * 1e9)

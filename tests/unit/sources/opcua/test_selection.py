@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sources.opcua.selection import (
+from gateway.sources.opcua.addressing.selection import (
     NO_ELEMENT,
     NO_FIELD,
     NO_RANGE,

@@ -11,8 +11,8 @@ from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua import reports
 from gateway.sources.opcua import source as module
-from gateway.sources.opcua.finding import FoundTag, NotFound
-from gateway.sources.opcua.units import Measure
+from gateway.sources.opcua.model.finding import FoundTag, NotFound
+from gateway.sources.opcua.model.units import Measure
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
 
 OK = DeviceState(0, "ok")

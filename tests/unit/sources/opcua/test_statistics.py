@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.session.traffic import Traffic
 from gateway.sources.opcua.statistics import Statistics, by_status
-from gateway.sources.opcua.traffic import Traffic
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
 
 BAD_SENSOR = 0x808C0000

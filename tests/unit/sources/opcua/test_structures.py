@@ -8,10 +8,10 @@ from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.sources.opcua.datatypes import Enumeration, Field, Structure, definition_of, standard
-from gateway.sources.opcua.responses import plain
-from gateway.sources.opcua.structures import Types, reshaped, shortest
-from gateway.sources.opcua.wire import WireError
+from gateway.sources.opcua.session.responses import plain
+from gateway.sources.opcua.session.wire import WireError
+from gateway.sources.opcua.types.datatypes import Enumeration, Field, Structure, definition_of, standard
+from gateway.sources.opcua.types.structures import Types, reshaped, shortest
 
 POINT, POINT_BINARY, MODE = ua.NodeId(1, 2), ua.NodeId(101, 2), ua.NodeId(3, 2)
 INT32, FLOAT, STRING = ua.NodeId(6), ua.NodeId(10), ua.NodeId(12)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.fields import check_name
-from gateway.sources.opcua.tagfile import tag_file, tag_names
+from gateway.sources.opcua.model.tagfile import tag_file, tag_names
 
 
 def test_names_are_paths_joined_by_dots():

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.sources.opcua.addressing.selection import NO_ELEMENT, NO_FIELD, NO_VALUE
 from gateway.sources.opcua.connection import KIND_NOT_SCALAR, KIND_NULL
-from gateway.sources.opcua.selection import NO_ELEMENT, NO_FIELD, NO_VALUE
 from gateway.sources.opcua.tagging import Tagging
 from tests.support.opcua_fake import entry, values
 

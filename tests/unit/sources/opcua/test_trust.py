@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.sources.opcua.certificates import der, fingerprint, load_chain, make_key
-from gateway.sources.opcua.trust import Expected, Refused, TrustLists, judge
+from gateway.sources.opcua.security.certificates import der, fingerprint, load_chain, make_key
+from gateway.sources.opcua.security.trust import Expected, Refused, TrustLists, judge
 from tests.support.opcua_secure import KEY, URI, certificate, crl, issued
 
 CA_KEY = make_key()

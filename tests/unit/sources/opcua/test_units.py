@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.sources.opcua.config import OpcUaTag
-from gateway.sources.opcua.finding import asks, keep_measures
-from gateway.sources.opcua.units import Measure, completed, lacking, measure_of, measures_path
+from gateway.sources.opcua.model.finding import asks, keep_measures
+from gateway.sources.opcua.model.units import Measure, completed, lacking, measure_of, measures_path
 from tests.support.opcua_fake import entry
 
 

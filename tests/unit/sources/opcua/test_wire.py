@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.connection import KIND_NOT_SCALAR, ValueColumns
-from gateway.sources.opcua.responses import plain, read_publish, read_values
-from gateway.sources.opcua.wire import WireError, columns_of, decode_values, to_ns
+from gateway.sources.opcua.session.responses import plain, read_publish, read_values
+from gateway.sources.opcua.session.wire import WireError, columns_of, decode_values, to_ns
 
 NUMBERS = {
     ua.VariantType.Boolean: st.booleans(),

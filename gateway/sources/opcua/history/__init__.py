@@ -1,0 +1,1 @@
+"""What was missed while a server was away, and its reading back."""

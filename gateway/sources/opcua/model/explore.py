@@ -1,0 +1,138 @@
+"""Looking around on a server, for people: its variables with types, units and values. On asyncua; nothing here runs in the
+gateway itself, only in commands."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+
+from gateway.core.clock import SystemClock
+from gateway.core.errors import NotConnected
+from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.connection import KIND_NOT_SCALAR, KIND_NULL
+from gateway.sources.opcua.decode import TagColumns, decode
+from gateway.sources.opcua.model.browsing import Browse
+from gateway.sources.opcua.model.units import Measure, measure_of, range_text, takes_measure
+from gateway.sources.opcua.model.walking import Visited, Walker
+from gateway.sources.opcua.security.endpoints import Offer
+from gateway.sources.opcua.session.batches import ServiceFault
+from gateway.sources.opcua.session.client import AsyncuaConnection, connect, quiet_library
+from gateway.sources.opcua.session.faults import translated
+from gateway.sources.opcua.session.opening import get_offers
+from gateway.sources.opcua.status import status_name
+from gateway.sources.opcua.tagging import Tagging
+from gateway.sources.opcua.types.definitions import UNITS
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One node, or one tag. path: browse names from below the root, the last one its own, or the tag's name.
+
+    type, unit, range, value, status: of a variable, else "". status: "" while good.
+    """
+
+    path: tuple[str, ...]
+    node: str
+    is_variable: bool
+    type: str = ""
+    unit: str = ""
+    range: str = ""
+    value: str = ""
+    status: str = ""
+
+
+async def discover(config: OpcUaDevice) -> list[Offer]:
+    """The endpoints of a server. Raises NotConnected."""
+    quiet_library()
+    try:
+        with translated(f"cannot ask {config.url}"):
+            return await get_offers(config.url, config.timeout / 1e9)
+    except ServiceFault as fault:
+        raise NotConnected(f"{config.url} refuses: {fault}") from None
+
+
+@asynccontextmanager
+async def session(config: OpcUaDevice) -> AsyncIterator[AsyncuaConnection]:
+    """A session for a command, without a subscription, closed at the end. Raises NotConnected."""
+    connection = await connect(config.model_copy(update={"mode": "poll"}), SystemClock())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def walker(connection: AsyncuaConnection) -> Walker:
+    """For finding and walking."""
+    return Walker(connection.services, connection.addresses, connection.definitions)
+
+
+async def browse(connection: AsyncuaConnection, wanted: Browse, most: int) -> AsyncIterator[list[Found]]:
+    """Objects and the variables that are wanted, level by level, at most `most` of them in all. Raises NotConnected."""
+    count = 0
+    async for level in walker(connection).walk(wanted.root, wanted.depth, wanted.type):
+        shown = [one for one in level if not one.is_variable or (one.inside and wanted.wants(".".join(one.path)))]
+        shown = shown[: most - count]
+        count += len(shown)
+        yield await _described(connection, shown)
+        if count >= most:
+            return
+
+
+async def _described(connection: AsyncuaConnection, visited: Sequence[Visited]) -> list[Found]:
+    nodes = [one.node for one in visited if one.is_variable]
+    values = iter(await connection.services.read((node, AttributeIds.Value) for node in nodes))
+    properties = iter(await connection.definitions.properties(nodes, UNITS))
+    return [
+        _found(one, next(values), next(properties)) if one.is_variable else Found(one.path, one.node.to_string(), False)
+        for one in visited
+    ]
+
+
+def _found(one: Visited, data: ua.DataValue, properties: dict[str, Any]) -> Found:
+    variant, status = data.Value, 0 if data.StatusCode is None else int(data.StatusCode.value)
+    kind = "" if variant is None else variant.VariantType.name + ("[]" if variant.is_array else "")
+    value = "" if variant is None or variant.Value is None else str(variant.Value)
+    told, name = measure_of(properties), status_name(status) if status else ""
+    return Found(one.path, one.node.to_string(), True, kind, told.unit, told.range, value, name)
+
+
+async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
+    """The present values of tags, each as its tag takes it: scaled, an element, a field, a label. Raises NotConnected."""
+    tagging = Tagging(device.model_copy(update={"mode": "poll"}), tags)
+    columns = TagColumns.of(0, tags)
+    labels = {
+        row: some or {}
+        for item, some in zip(tagging.items, await connection.labels(tagging.items), strict=True)
+        for row in tagging.whole(item)
+    }
+    measures = await connection.measures([tag.node for tag in tags])
+    found: dict[int, Found] = {}
+    for answer in await connection.read(tagging.items):
+        values = tagging.spread(answer)
+        block, objects = decode(values, columns, device.clock_tolerance)
+        shown = {int(row): f"{value:.15g}" for row, value in zip(block.tag, block.value, strict=True) if isfinite(value)}
+        shown = {row: _labelled(text, labels.get(row, {})) for row, text in shown.items()}
+        shown |= {} if objects is None else {int(row): str(one) for row, one in zip(objects.tag, objects.value, strict=True)}
+        for place, row in enumerate(values.columns.row.tolist()):
+            tag, status = tags[row], int(values.columns.status[place])
+            told = measures[row] if takes_measure(tag) else Measure()
+            found[row] = Found(
+                (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or told.unit,
+                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "",
+            )  # fmt: skip
+    return [found[row] for row in range(len(tags))]
+
+
+def _labelled(text: str, labels: Mapping[int, str]) -> str:
+    label = labels.get(int(text)) if text.lstrip("-").isdigit() else None
+    return text if label is None else f"{text} ({label})"
+
+
+def _kind(kind: int) -> str:
+    if kind == KIND_NOT_SCALAR:
+        return "array or structure"
+    return "" if kind == KIND_NULL else ua.VariantType(kind).name

@@ -1,0 +1,1 @@
+"""Certificates, trust and logins: what is offered, what is accepted. Free of the protocol library."""

@@ -1,0 +1,199 @@
+"""The folder with the gateway's own certificate and its trust lists, in the usual layout (OPC UA Part 12, 7.8).
+
+    own/private/key.pem     own/certs/gateway.der, next.der
+    trusted/certs           servers and authorities that are trusted
+    trusted/crl             their revocation lists
+    issuers/certs, crl      authorities that only complete a chain
+    rejected                servers that were refused, for `gateway cert trust`
+
+Everything here is file I/O: call it on a thread. Raises OSError, and ValueError for a file that is no certificate.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from gateway.sources.opcua.security.certificates import (
+    application_uris,
+    der,
+    fingerprint,
+    load_certificate,
+    make_certificate,
+    make_key,
+)  # fmt: skip
+from gateway.sources.opcua.security.trust import TrustLists
+
+NEXT_MADE: Final = timedelta(days=60)
+"""The next certificate lies ready this long before the present one ends, so that servers can be told."""
+NEXT_USED: Final = timedelta(days=7)
+MOST_REJECTED: Final = 100
+_SUFFIXES: Final = frozenset({".der", ".pem", ".crt", ".cer"})
+_LOCK: Final = threading.Lock()
+"""Many sources start at once, and only one may make the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The gateway's own certificate and key. next: the one that follows, once it has been made."""
+
+    certificate: x509.Certificate
+    key: rsa.RSAPrivateKey
+    application_uri: str
+    next: x509.Certificate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A certificate file. place: `own`, `trusted`, `issuers` or `rejected`."""
+
+    place: str
+    path: Path
+    certificate: x509.Certificate
+
+
+class Pki:
+    """One PKI folder; built without I/O."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._key = self.folder / "own" / "private" / "key.pem"
+        self.own_path = self.folder / "own" / "certs" / "gateway.der"
+        self._next = self.folder / "own" / "certs" / "next.der"
+
+    def own(self, now: datetime) -> Own:
+        """The certificate to show, made on first use. Its key and application URI never change; it is followed in time."""
+        with _LOCK:
+            key = self._load_or_make_key()
+            current = self._load_own(self.own_path, key)
+            if current is None:
+                current = self._make(self.own_path, key, f"urn:{socket.gethostname()}:gateway", now)
+            uri = application_uris(current)[0]
+            following = self._load_own(self._next, key)
+            if following is None and current.not_valid_after_utc - now < NEXT_MADE:
+                following = self._make(self._next, key, uri, now)
+            if following is not None and current.not_valid_after_utc - now < NEXT_USED:
+                os.replace(self._next, self.own_path)
+                current, following = following, None
+            return Own(current, key, uri, following)
+
+    def renew(self, now: datetime) -> Own:
+        """Replace the own certificate now; key and application URI stay."""
+        own = self.own(now)
+        with _LOCK:
+            self._make(self.own_path, own.key, own.application_uri, now)
+            self._next.unlink(missing_ok=True)
+        return self.own(now)
+
+    def lists(self) -> TrustLists:
+        """What is trusted now. Files are read anew at each call."""
+        certificates = {place: [entry.certificate for entry in self.listed(place)] for place in ("trusted", "issuers")}
+        paths = [
+            path for place in certificates for path in sorted((self.folder / place / "crl").glob("*")) if path.is_file()
+        ]
+        return TrustLists(certificates["trusted"], certificates["issuers"], [_load_crl(path) for path in paths])
+
+    def listed(self, place: str) -> list[Listed]:
+        """The certificates of one place, by file name."""
+        folder = self.folder / place
+        folder = folder if place == "rejected" else folder / "certs"
+        paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
+        return [Listed(place, path, _load(path)) for path in paths]
+
+    def reject(self, certificate: x509.Certificate) -> None:
+        """Keep a refused certificate; of too many the oldest goes."""
+        path = self.folder / "rejected" / f"{fingerprint(certificate)}.der"
+        if not path.exists():
+            _write(path, der(certificate), 0o644)
+        kept = sorted(path.parent.glob("*.der"), key=lambda p: p.stat().st_mtime_ns)
+        for old in kept[:-MOST_REJECTED]:
+            old.unlink(missing_ok=True)
+
+    def trust(self, certificate: x509.Certificate) -> Path:
+        """Put a certificate among the trusted and take it from the rejected. Returns its file."""
+        name = f"{fingerprint(certificate)}.der"
+        path = self.folder / "trusted" / "certs" / name
+        _write(path, der(certificate), 0o644)
+        (self.folder / "rejected" / name).unlink(missing_ok=True)
+        return path
+
+    def _load_or_make_key(self) -> rsa.RSAPrivateKey:
+        if not self._key.exists():
+            plain = serialization.NoEncryption()
+            content = make_key().private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+            _write(self._key, content, 0o600, replace=False)
+        key = serialization.load_pem_private_key(self._key.read_bytes(), None)
+        if not isinstance(key, rsa.RSAPrivateKey):
+            raise ValueError(f"{self._key} holds no RSA key")
+        return key
+
+    def _load_own(self, path: Path, key: rsa.RSAPrivateKey) -> x509.Certificate | None:
+        if not path.exists():
+            return None
+        certificate = _load(path)
+        if certificate.public_key() != key.public_key() or not application_uris(certificate):
+            raise ValueError(f"{path} does not belong to {self._key} or names no application URI")
+        return certificate
+
+    def _make(self, path: Path, key: rsa.RSAPrivateKey, uri: str, now: datetime) -> x509.Certificate:
+        certificate = make_certificate(key, uri, socket.gethostname(), now)
+        _write(path, der(certificate), 0o644)
+        return certificate
+
+
+def _load(path: Path) -> x509.Certificate:
+    try:
+        return load_certificate(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is not a certificate: {error}") from None
+
+
+def _load_crl(path: Path) -> x509.CertificateRevocationList:
+    content = path.read_bytes()
+    try:
+        pem = b"-----BEGIN" in content
+        return x509.load_pem_x509_crl(content) if pem else x509.load_der_x509_crl(content)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a certificate revocation list: {error}") from None
+
+
+def _write(path: Path, content: bytes, mode: int, *, replace: bool = True) -> None:
+    """Whole or not at all. With replace=False an existing file stays (another process was first)."""
+    _make_folder(path.parent)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        _give(partial)
+        if replace:
+            os.replace(partial, path)
+        else:
+            with contextlib.suppress(FileExistsError):
+                os.link(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.exists():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o755, exist_ok=True)
+        _give(folder)
+
+
+def _give(path: Path) -> None:
+    """What root makes by `gateway cert` belongs to whom the folder around it belongs to: the service must read it."""
+    if os.geteuid() == 0:
+        around = path.parent.stat()
+        os.chown(path, around.st_uid, around.st_gid)

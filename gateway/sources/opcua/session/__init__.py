@@ -1,0 +1,1 @@
+"""One connection to a server, on asyncua: channel, session, services, subscriptions, history and events of it."""

@@ -1,0 +1,240 @@
+"""Values of a server's own data types: structures, unions and enumerations by their definitions (Part 6, 5.2.6 to 5.2.8),
+and what holds them: variants, data values. Pure, and kept per session: two servers may give the same id to different types,
+which is why asyncua's own registry, one for the whole process, is not used. On asyncua's
+encodings, not on its client."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import from_binary, nodeid_from_binary, unpack_uatype, variant_from_binary
+
+from gateway.sources.opcua.session.wire import WireError
+from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration, Field, Known, Structure, plain_id, standard_named
+from gateway.sources.opcua.types.dates import date_text
+from gateway.sources.opcua.types.described import Described, TypeName
+from gateway.sources.opcua.types.dictionary import STANDARD
+
+log = logging.getLogger(__name__)
+
+Plain = Callable[[Any], object]
+"""asyncua's objects to what JSON can carry."""
+
+DATE_TIME: Final = 13
+EXTENSION_OBJECT: Final = 22
+DATA_VALUE: Final = 23
+MOST_TYPES: Final = 5000
+"""A server that has more than this is not asked any further."""
+_DEEPEST: Final = 16
+_VALUES_PER_BYTE: Final = 16
+_LEAST_VALUES: Final = 256
+_DATA_VALUE_TAIL: Final = ((2, 4), (4, 8), (16, 2), (8, 8), (32, 2))
+"""What follows the value of a DataValue, by bit of its mask, with its length (Part 6, 5.2.2.17)."""
+
+
+@dataclass(slots=True)
+class Types:
+    """What a session has learnt of its server's types.
+
+    known: by data type. named: by name, as type dictionaries tell. encodings: data type by the id of its binary encoding,
+    None where the server knows no type for it. missing: encodings that were met and are not in `encodings` yet.
+    """
+
+    known: dict[ua.NodeId, Known] = field(default_factory=dict)
+    encodings: dict[ua.NodeId, ua.NodeId | None] = field(default_factory=dict)
+    missing: set[ua.NodeId] = field(default_factory=set)
+    named: dict[TypeName, Described | int] = field(default_factory=dict)
+    _left: int = 0
+
+    def variant(self, data: bytes, at: int, plain: Plain) -> tuple[object, int]:
+        """The variant that begins at `at`, and the position after it. Raises WireError, and what asyncua raises."""
+        buffer = Buffer(data, at)
+        return self._variant(buffer, plain, _DEEPEST), buffer.cur_pos
+
+    def _variant(self, buffer: Buffer, plain: Plain, depth: int) -> object:
+        """What may hold a type of the server's own, or dates, is read here, the rest by asyncua (Part 6, 5.2.2.16)."""
+        if depth == 0:
+            raise WireError("nested too deeply")
+        head = buffer.copy().read(1)[0]
+        kind = head & 63
+        if kind not in (DATE_TIME, EXTENSION_OBJECT, DATA_VALUE, VARIANT):
+            variant = variant_from_binary(buffer)
+            return plain(typed(kind, variant.Value))
+        buffer.skip(1)
+
+        def read() -> object:
+            return self._built_in(kind, buffer, plain, depth)
+
+        if not head & 0x80:
+            return read()
+        values = self._list(buffer, read)
+        if head & 0x40:
+            dimensions = [int(n) for n in self._list(buffer, lambda: _int32(buffer)) or ()]
+            values = None if values is None else reshaped(values, dimensions)
+        return values
+
+    def _built_in(self, kind: int, buffer: Buffer, plain: Plain, depth: int) -> object:
+        """A value of a built-in type."""
+        if kind == EXTENSION_OBJECT:
+            return self._extension_object(buffer, plain, depth - 1)
+        if kind == VARIANT:
+            return self._variant(buffer, plain, depth - 1)
+        if kind == DATE_TIME:
+            return date_text(int.from_bytes(buffer.read(8), "little", signed=True))
+        if kind == DATA_VALUE:
+            mask = buffer.read(1)[0]
+            value = self._variant(buffer, plain, depth - 1) if mask & 1 else None
+            for bit, length in _DATA_VALUE_TAIL:
+                buffer.read(length if mask & bit else 0)
+            return value
+        return plain(typed(kind, unpack_uatype(ua.VariantType(kind), buffer)))
+
+    def _extension_object(self, buffer: Buffer, plain: Plain, depth: int) -> object:
+        """An ExtensionObject (Part 6, 5.2.2.15). Of an unknown type: its id and its bytes."""
+        encoding, kind = plain_id(nodeid_from_binary(buffer)), buffer.read(1)[0]
+        body: bytes = (unpack_uatype(ua.VariantType.ByteString, buffer) or b"") if kind in (1, 2) else b""
+        if encoding.is_null() or kind == 0:
+            return None
+        left, self._left = self._left, _VALUES_PER_BYTE * len(body) + _LEAST_VALUES
+        try:
+            if kind == 1 and (value := self._body(encoding, Buffer(body), plain, depth)) is not None:
+                return value
+        except Exception as error:  # noqa: BLE001 - asyncua raises anything; the body's length is known, so only it is lost
+            log.debug("a value of type %s is not as its definition says: %s", encoding.to_string(), error)
+        finally:
+            self._left = left
+        return {"type": encoding.to_string(), "body": plain(body)}
+
+    def _body(self, encoding: ua.NodeId, buffer: Buffer, plain: Plain, depth: int) -> object:
+        if encoding.NamespaceIndex == 0 and encoding in ua.extension_objects_by_typeid:
+            return plain(from_binary(ua.extension_objects_by_typeid[encoding], buffer))
+        structure = self._structure_of(encoding)
+        if structure is None:
+            return None
+        value = self._structure(buffer, structure, plain, depth)
+        if len(buffer):
+            raise WireError(f"{structure.name} has {len(buffer)} bytes more than its definition")
+        return value
+
+    def _structure_of(self, encoding: ua.NodeId) -> Structure | Described | None:
+        if encoding not in self.encodings:
+            if len(self.encodings) < MOST_TYPES:
+                self.missing.add(encoding)
+            return None
+        data_type = self.encodings[encoding]
+        found = self.known.get(data_type) if data_type is not None else None
+        return found if isinstance(found, Structure | Described) else None
+
+    def _structure(self, buffer: Buffer, structure: Structure | Described, plain: Plain, depth: int) -> object:
+        if depth == 0:
+            raise WireError(f"{structure.name} is nested too deeply")
+        if isinstance(structure, Described):
+            return self._described(buffer, structure, plain, depth)
+        if structure.shape == "union":
+            chosen = _uint32(buffer)
+            if chosen > len(structure.fields):
+                raise WireError(f"{structure.name} has no member {chosen}")
+            members: dict[str, object] = {one.name: None for one in structure.fields}
+            if chosen:
+                one = structure.fields[chosen - 1]
+                members[one.name] = self._field(buffer, one, plain, depth)
+            return members
+        mask = _uint32(buffer) if structure.shape == "optional" else 0
+        values: dict[str, object] = {}
+        for one in structure.fields:
+            present = True
+            if one.optional:
+                present, mask = bool(mask & 1), mask >> 1
+            values[one.name] = self._field(buffer, one, plain, depth) if present else None
+        return values
+
+    def _described(self, buffer: Buffer, structure: Described, plain: Plain, depth: int) -> object:
+        def one(kind: int | TypeName) -> object:
+            if isinstance(kind, int):
+                return self._value(buffer, kind, str(kind), plain, depth)
+            known = standard_named(kind.name) if kind.namespace == STANDARD else self.named.get(kind)
+            return self._value(buffer, known, kind.name, plain, depth)
+
+        def many(kind: int | TypeName, count: int) -> object:
+            return self._values(buffer, count, lambda: one(kind))
+
+        return structure.read(buffer.read, many, one)
+
+    def _field(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
+        known = self.known.get(one.type)
+        if one.wrapped:
+            is_structure = isinstance(known, Structure | Described | type) or known == EXTENSION_OBJECT
+            known = EXTENSION_OBJECT if is_structure else VARIANT
+
+        def read() -> object:
+            return self._value(buffer, known, one.type.to_string(), plain, depth)
+
+        if not one.rank:
+            return read()
+        if one.rank == 1:
+            return self._list(buffer, read)
+        dimensions = [int(n) for n in self._list(buffer, lambda: _int32(buffer)) or ()]
+        count = 1
+        for length in dimensions:
+            count *= max(0, length)
+        return reshaped(self._values(buffer, count, read), dimensions)
+
+    def _value(self, buffer: Buffer, known: Known, name: str, plain: Plain, depth: int) -> object:
+        """A value of a type, which is called `name`. No body holds many more values than bytes: empty ones cost time."""
+        self._left -= 1
+        if self._left < 0:
+            raise WireError("more values than bytes")
+        if isinstance(known, Structure | Described):
+            return self._structure(buffer, known, plain, depth - 1)
+        if isinstance(known, Enumeration):
+            return _int32(buffer)
+        if isinstance(known, type):
+            return plain(from_binary(known, buffer))
+        if known is None:
+            raise WireError(f"the server does not describe the type {name}")
+        return self._built_in(known, buffer, plain, depth)
+
+    def _list(self, buffer: Buffer, read: Callable[[], object]) -> list[Any] | None:
+        count = _int32(buffer)
+        return None if count < 0 else self._values(buffer, count, read)
+
+    def _values(self, buffer: Buffer, count: int, read: Callable[[], object]) -> list[Any]:
+        if count > len(buffer):  # every value takes at least a byte
+            raise WireError(f"{count} values in {len(buffer)} bytes")
+        return [read() for _ in range(count)]
+
+
+def typed(kind: int, value: Any) -> Any:
+    """A Float (32 bits) as the shortest decimal that names it; anything else as it is."""
+    if kind != ua.VariantType.Float.value:
+        return value
+    return [typed(kind, one) for one in value] if isinstance(value, list | tuple) else shortest(value)
+
+
+def shortest(value: float) -> float:
+    """The decimal with the fewest digits that names the same float32."""
+    return float(str(np.float32(value)))
+
+
+def reshaped(values: list[Any], dimensions: list[int]) -> list[Any]:
+    """Nested lists of these lengths. Raises WireError when the number of values is another."""
+    count = 1
+    for length in dimensions:
+        count *= length
+    if count != len(values) or min(dimensions, default=0) < 0:
+        raise WireError(f"{len(values)} values for dimensions {dimensions}")
+    for length in reversed(dimensions[1:]):
+        values = [values[at : at + length] for at in range(0, len(values), length)] if length else []
+    return values
+
+
+def _int32(buffer: Buffer) -> int:
+    return int.from_bytes(buffer.read(4), "little", signed=True)
+
+
+def _uint32(buffer: Buffer) -> int:
+    return int.from_bytes(buffer.read(4), "little")
