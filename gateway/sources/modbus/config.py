@@ -35,7 +35,8 @@ class ModbusDevice(DeviceModel):
     connect_pause=1s (silence after connecting); buses (rtu, ascii, rtu+tcp) echo=1 (the adapter gives back what is sent)."""
     backup: Url | None = None
     """A second address of the same units, of the same form as `url`: used when the first cannot be reached or does not
-    answer, until it fails in turn."""
+    answer. The first is asked beside it, within a minute and then up to ten minutes apart, and takes over again when it
+    answers."""
     unit: int = Field(1, ge=0, le=255)
     """Unit id: 1 to 247 behind a gateway or on a bus, 0 or 255 for a device that stands alone on TCP."""
     interval: IntervalNs = default("1s")
