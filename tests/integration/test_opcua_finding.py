@@ -8,7 +8,7 @@ import pytest
 from asyncua import ua
 from typer.testing import CliRunner
 
-from gateway.app import find_tags
+from gateway.app.finding import find_tags
 from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
