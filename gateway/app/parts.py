@@ -62,7 +62,7 @@ class Parts:
             topics.status,
             lambda states: self.text.online(self.started_ms, states, self.certificates.ends),
         )
-        self.certificates = CertificateWatch(lambda: self.client.certificates, self.event, self.board.renew, clock)
+        self.certificates = CertificateWatch(lambda: self.client.certificates, self.event, self.board.wake, clock)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
