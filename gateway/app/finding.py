@@ -33,7 +33,7 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
         except (NotConnected, TimeoutError) as error:
             reason = str(error) or f"it takes longer than {_FIND_S:g} s"
             log.warning("tags cannot be asked for, those it last told of go on", device=config.name, reason=reason)
-        except Exception:
+        except Exception:  # one device's bug must not keep the others from starting
             log.exception("a bug in asking for tags: please report it", device=config.name)
 
     async with asyncio.TaskGroup() as tasks:

@@ -78,7 +78,7 @@ class Store(Rows):
         except OSError as error:
             await self.close()
             raise Retryable(f"{self._path}: {error.strerror}") from error
-        except BaseException:
+        except BaseException:  # cancelled, too: a connection that is left open keeps its thread and its locks
             await self.close()
             raise
 
@@ -193,7 +193,7 @@ class Store(Rows):
                 await self._write_extents(extents, topics, boots)
                 pages = await self._measured()
                 await self._rows("COMMIT")
-            except BaseException:
+            except BaseException:  # cancelled, too: the next transaction cannot begin in this one
                 await self._rollback()
                 raise
         self.totals, self._boots, self._topics, self._pages = totals, boots, topics, pages
