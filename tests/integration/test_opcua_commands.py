@@ -4,7 +4,6 @@ import asyncio
 import csv
 import io
 
-import pytest
 from asyncua import ua
 from typer.testing import CliRunner
 
@@ -15,11 +14,6 @@ from gateway.sources.opcua.config import OpcUaTag
 from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_secure import KEY, SecureServer
 from tests.support.opcua_server import AsyncuaServer, NodeServer
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("opcua-store")
 
 
 async def command(*words: str):

@@ -21,11 +21,6 @@ from tests.support.opcua_server import AsyncuaServer, NodeServer
 CLOCK = SystemClock()
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 def folder(tmp_path: Path, url: str, browse: str) -> Path:
     config = tmp_path / "config"
     (config / "devices").mkdir(parents=True, exist_ok=True)
