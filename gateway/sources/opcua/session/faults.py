@@ -15,8 +15,8 @@ from gateway.sources.opcua.status import BAD_DECODING, GONE, status_name
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives: an answer that is whole
-    and cannot be decoded is one, too, because the next one, or half of it, may be decoded."""
+    """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives; that is also
+    an answer which is whole and cannot be decoded, because the next one, or half of it, may be."""
     try:
         yield
     except (NotConnected, ServiceFault):
