@@ -257,11 +257,12 @@ class Writer:
                 return
             try:
                 batch = await self.store.load(wanted, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
+                broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
+                self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
+                if self.memory.wants() is None:
+                    self.store.agree(self.memory.rows)
             except Retryable as error:
                 self.unreadable = True
                 self._health.refuse(error)
             except DamagedError as error:
                 await self._recovery.replace(error)
-            else:
-                broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
-                self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
