@@ -81,6 +81,8 @@ ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
                                   (2, "publish.layout", "publish.sparkplug.group")),
     "sparkplug with a kept session": ("gateway.yaml", "name: g\npublish: {layout: sparkplug}\nmqtt:\n  clean_start: false\n",
                                       (4, "mqtt.clean_start", "clean session")),
+    "sparkplug with an expiry": ("gateway.yaml", "name: g\npublish: {layout: sparkplug}\nmqtt:\n  expiry: 1h\n",
+                                 (4, "mqtt.expiry", "no expiry")),
     "sparkplug group of several levels": ("gateway.yaml", "name: g\npublish: {sparkplug: {group: a/b}}\n",
                                           (2, "publish.sparkplug.group", "'/'")),
     "payload format": ("gateway.yaml", "name: g\npublish:\n  format: xml\n", (3, "publish.format", "'json+zstd' or 'cbor'")),
