@@ -78,7 +78,7 @@ async def test_browse_shows_a_tree_over_an_encrypted_channel(tmp_path, port):
         shown = await command("browse", server.url, "--pki", str(tmp_path / "pki"))
     assert refused.exit_code == 1
     assert "gateway cert trust" in refused.stderr
-    assert "v0 ns=2;s=v0 Double 42.0" in shown.stdout
+    assert "v0 ns=2;s=v0 Double 42" in shown.stdout
 
 
 async def test_browse_has_a_ceiling_and_says_so(port):

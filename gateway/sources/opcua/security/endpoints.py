@@ -73,7 +73,7 @@ def _advice(offers: Sequence[Offer], security: str, mode: str) -> str:
     if weak := [policy for policy in SHA1 if policy in policies]:
         return f"{text}; security: {weak[0]} accepts a policy that rests on SHA-1, which is broken"
     if "None" in policies:
-        return f"{text}; security: none accepts a connection that anybody can read and change"
+        return f"{text}; security: none accepts what anybody can read and change (on the command line --security none)"
     return text
 
 
