@@ -73,6 +73,9 @@ class Tags:
             return
         table = read_csv(path, str(path))
         configured = {tag.name for tag, _, _ in device.tags}
+        if not table.problems and not table.value:
+            name = device.config.name
+            warnings.append(f"{path!s}: nothing that is wanted was found on {name}; gateway browse shows what is there")
         if not table.problems:
             self._findings.read.append(path)
             for at, row in enumerate(table.value):

@@ -12,6 +12,8 @@ from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.addressing.namespaces import lacking
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import KIND_NOT_SCALAR, KIND_NULL
 from gateway.sources.opcua.decode import TagColumns, decode
@@ -32,7 +34,8 @@ from gateway.sources.opcua.types.definitions import UNITS
 class Found:
     """One node, or one tag. path: browse names from below the root, the last one its own, or the tag's name.
 
-    type, unit, range, value, status: of a variable, else "". status: "" while good.
+    type, unit, range, value, status: of a variable, else "". status: "" while good. why: the status in words, where there
+    are any. place: the node's among its siblings at each level, because names may be equal.
     """
 
     path: tuple[str, ...]
@@ -43,6 +46,8 @@ class Found:
     range: str = ""
     value: str = ""
     status: str = ""
+    why: str = ""
+    place: tuple[int, ...] = ()
 
 
 async def discover(config: OpcUaDevice) -> list[Offer]:
@@ -86,10 +91,11 @@ async def _described(connection: AsyncuaConnection, visited: Sequence[Visited]) 
     nodes = [one.node for one in visited if one.is_variable]
     values = iter(await connection.services.read((node, AttributeIds.Value) for node in nodes))
     properties = iter(await connection.definitions.properties(nodes, UNITS))
-    return [
-        _found(one, next(values), next(properties)) if one.is_variable else Found(one.path, one.node.to_string(), False)
-        for one in visited
-    ]
+    return [_found(one, next(values), next(properties)) if one.is_variable else _folder(one) for one in visited]
+
+
+def _folder(one: Visited) -> Found:
+    return Found(one.path, one.node.to_string(), False, place=one.order)
 
 
 def _found(one: Visited, data: ua.DataValue, properties: dict[str, Any]) -> Found:
@@ -97,7 +103,7 @@ def _found(one: Visited, data: ua.DataValue, properties: dict[str, Any]) -> Foun
     kind = "" if variant is None else variant.VariantType.name + ("[]" if variant.is_array else "")
     value = "" if variant is None or variant.Value is None else str(variant.Value)
     told, name = measure_of(properties), status_name(status) if status else ""
-    return Found(one.path, one.node.to_string(), True, kind, told.unit, told.range, value, name)
+    return Found(one.path, one.node.to_string(), True, kind, told.unit, told.range, value, name, place=one.order)
 
 
 async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
@@ -120,11 +126,16 @@ async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequenc
         for place, row in enumerate(values.columns.row.tolist()):
             tag, status = tags[row], int(values.columns.status[place])
             told = measures[row] if takes_measure(tag) else Measure()
+            why = _why(tag.node, status, connection.addresses.namespaces) if status else ""
             found[row] = Found(
                 (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or told.unit,
-                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "",
+                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "", why,
             )  # fmt: skip
     return [found[row] for row in range(len(tags))]
+
+
+def _why(node: str, status: int, namespaces: Sequence[str]) -> str:
+    return lacking(node, namespaces) or explained(status).partition(": ")[2]
 
 
 def _labelled(text: str, labels: Mapping[int, str]) -> str:
