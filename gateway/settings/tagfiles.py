@@ -51,7 +51,7 @@ class Tags:
         path = place / tag_file
         if not _is_file(path):
             there = difflib.get_close_matches(tag_file, [p.name for p in place.glob("*.csv")], 1)
-            hint = f"is there as {there[0]}?" if there else f"a CSV file in {place!s}"
+            hint = f"{there[0]}?" if there else f"a CSV file in {place!s}"
             device.document.add(("tag_file",), f"{path!s} does not exist", hint)
             return
         self._findings.read.append(path)
