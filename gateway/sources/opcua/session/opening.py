@@ -30,7 +30,7 @@ from gateway.sources.opcua.security.endpoints import (
     short_name,
 )  # fmt: skip
 from gateway.sources.opcua.security.folders import DEFAULT_FOLDER
-from gateway.sources.opcua.security.pki import Own, Pki
+from gateway.sources.opcua.security.pki import Own, Pki, fault
 from gateway.sources.opcua.security.trust import Expected, Refused, judge
 from gateway.sources.opcua.session.transport import bound
 from gateway.sources.opcua.status import status_name
@@ -178,7 +178,8 @@ def _admit(offer: Offer, config: OpcUaDevice) -> Own:
             raise NotConnected(f"{config.url}: {refused}{advice}") from None
     except (OSError, ValueError) as error:
         raise NotConnected(
-            f"{config.url}: certificates in {config.pki} cannot be used: {error}; pki: names the folder"
+            f"{config.url}: certificates in {config.pki} cannot be used: {fault(error)}; pki: names another folder (on the "
+            "command line --pki)"
         ) from None
     return own
 
