@@ -36,8 +36,21 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
         except Exception:  # one device's bug must not keep the others from starting
             log.exception("a bug in asking for tags: please report it", device=config.name)
 
+    asked = [
+        (kind, entry)
+        for kind, entry in zip(settings.kinds, settings.entries, strict=True)
+        if kind.find is not None and kind.asks(entry.config, entry.tags)
+    ]
+    if asked:
+        names = ", ".join(entry.config.name for _, entry in asked)
+        log.info("asking devices for tags and units, before the start", devices=names, at_most_s=_FIND_S)
     async with asyncio.TaskGroup() as tasks:
-        for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-            if kind.find is not None and kind.asks(entry.config, entry.tags):
-                tasks.create_task(ask(kind, entry.config, entry.tags), name=f"finding tags of {entry.config.name}")
-    return load(settings.folder) if changed else settings
+        for kind, entry in asked:
+            tasks.create_task(ask(kind, entry.config, entry.tags), name=f"finding tags of {entry.config.name}")
+    if not changed:
+        return settings
+    found = load(settings.folder)
+    for warning in found.warnings:
+        if warning not in settings.warnings:
+            log.warning("configuration", warning=warning)
+    return found

@@ -47,9 +47,10 @@ async def test_a_user_certificate_logs_in_and_another_does_not(tmp_path, port):
     async with SecureServer(port, tmp_path, BASIC, key=KEY, user=user, anonymous=False) as server:
         pki = trusting(tmp_path, server)
         assert await value(server, pki=pki, user_certificate=str(path), user_key=str(key)) == 42
-        assert "Bad" in await refusal(server, pki=pki, user_certificate=str(other), user_key=str(key))
+        stranger = await refusal(server, pki=pki, user_certificate=str(other), user_key=str(key))
+        assert f"the server refuses the user's certificate {other}: BadUserAccessDenied" in stranger
         wrong = await refusal(server, pki=pki, username="me", password="hunter2")
-        assert "BadUserAccessDenied" in wrong
+        assert "the server refuses the user 'me': BadUserAccessDenied: check username and password" in wrong
         assert "hunter2" not in wrong
 
 

@@ -76,7 +76,7 @@ async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
 
 def quiet_library() -> None:
     """Silence asyncua's client loggers unless somebody set a level: each failure reaches us as an exception anyway."""
-    for name in ("asyncua.client", "asyncua.common"):
+    for name in ("asyncua.client", "asyncua.common", "asyncua.uaprotocol"):
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.CRITICAL + 1)

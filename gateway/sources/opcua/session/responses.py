@@ -187,6 +187,7 @@ _TEXTS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (ua.LocalizedText, lambda value: value.Text),
     (ua.NodeId, lambda value: value.to_string()),
     (ua.QualifiedName, lambda value: value.to_string()),
+    (ua.XmlElement, lambda value: value.Value),
     (ua.StatusCode, lambda value: value.name),
     (ua.ExtensionObject, lambda value: {"type": value.TypeId.to_string(), "body": plain(value.Body)}),
 )
