@@ -258,6 +258,26 @@ async def test_messages_released_after_their_commit_come_back_in_order(tmp_path)
         assert [(m.seq, live) for m, live in await rig.drain_marked()] == [(seq, False) for seq in range(1, 602)]
 
 
+@pytest.mark.parametrize("lane", [Lane.EVENT, Lane.WINDOW, Lane.SUMMARY])
+@pytest.mark.parametrize("written", [False, True])
+async def test_what_was_given_back_is_never_live_again(tmp_path, lane, written):
+    """Neither over the connection that goes on (the broker refused it for now) nor over the next one."""
+    async with Rig(tmp_path / "o.db") as rig:
+        rig.outbox.set_live(True)
+        rig.outbox.put(message(1, lane))
+        for _ in range(2):
+            (delivery,) = await rig.outbox.take(5)
+            if written:
+                await rig.commit()
+            rig.outbox.release([delivery])
+        (delivery,) = await rig.outbox.take(5)
+        assert not delivery.live
+        rig.outbox.set_live(False)
+        rig.outbox.release([delivery])
+        rig.outbox.set_live(True)
+        assert [live for _, live in await rig.drain_marked()] == [False]
+
+
 async def test_a_take_cancelled_while_loading_loses_nothing(tmp_path):
     async with Rig(tmp_path / "o.db") as rig:
         for seq in range(1, 11):
