@@ -162,7 +162,7 @@ async def test_closing_writes_everything_in_flight_or_not_and_is_clean(tmp_path)
             rig.outbox.put(message(seq))
         await rig.outbox.take(2)
     async with Rig(tmp_path / "o.db", "b2") as rig:
-        assert rig.outbox.previous_unclean is None
+        assert not rig.outbox.unclean
         assert [m.seq for m in await rig.drain()] == [1, 2, 3]
 
 
@@ -207,9 +207,11 @@ async def test_an_unclean_stop_is_known_at_the_next_start(tmp_path):
         await rig.crash()
         async with Rig(tmp_path / "o.db", "b2") as second:
             started_ms = second.clock.now_ns() // 10**6
-            assert second.outbox.previous_unclean == PreviousBoot("b1", started_ms)
+            assert second.outbox.unclean == [PreviousBoot("b1", started_ms)]
+            second.outbox.put(message(1, Lane.EVENT, boot="b2"))
+            await second.commit()
         async with Rig(tmp_path / "o.db", "b3") as third:
-            assert third.outbox.previous_unclean is None
+            assert not third.outbox.unclean
 
 
 async def test_backlog_of_an_earlier_boot_comes_in_order_after_what_is_live(tmp_path):
