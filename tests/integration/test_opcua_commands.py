@@ -158,9 +158,9 @@ async def test_browse_keeps_objects_of_one_name_apart_and_names_on_one_line(port
         tree = await command("browse", server.url, "--security", "none", "--root", "/Objects/2:Line")
     lines = [line.strip("│├└─ ") for line in tree.stdout.splitlines()]
     assert lines[1:] == [
-        *("Motor ns=2;s=motor1", "Speed ns=2;s=speed1 Double 1.0"),
-        *("Motor ns=2;s=motor2", "Speed ns=2;s=speed2 Double 2.0"),
-        "two\\nlines ns=2;s=two Double 0.0",
+        *("Motor ns=2;s=motor1", "Speed ns=2;s=speed1 Double 1"),
+        *("Motor ns=2;s=motor2", "Speed ns=2;s=speed2 Double 2"),
+        "two\\nlines ns=2;s=two Double 0",
     ]
 
 
