@@ -9,6 +9,7 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
+from gateway.core.deadline import end_if_cancelled
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.ports import Intake, Source
@@ -57,7 +58,7 @@ class Supervisor:
                 self._tell(str(error) or "connection lost")
             finally:
                 await self._source.close()
-            _end_if_cancelled()
+            end_if_cancelled()
             if opened_at is not None and self._clock.monotonic() - opened_at > _STABLE_S:
                 delays = self._delays()
             await self._clock.sleep(next(delays))
@@ -65,7 +66,7 @@ class Supervisor:
     async def _read(self) -> None:
         while True:
             await asyncio.sleep(0)  # a source that always has something to say would leave no turn to others
-            _end_if_cancelled()
+            end_if_cancelled()
             item = await self._guarded(self._source.read())
             if isinstance(item, SampleBlock):
                 self._intake.feed(item)
@@ -101,11 +102,3 @@ class Supervisor:
             self._told = (reason, now)
             if not all(news):
                 self._log.warning("not connected", reason=reason)
-
-
-def _end_if_cancelled() -> None:
-    """Libraries swallow cancellations, as asyncio.wait_for of Python 3.11 does when its answer comes in the same moment; who
-    was cancelled and went on would hold up the stop of the whole gateway."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
