@@ -38,8 +38,6 @@ class Supervisor:
         self._delays = delays
         self._log = log.bind(devices=names)
         self._told = ("", 0.0)
-        self.connects = 0
-        self.losses = 0
 
     async def run(self) -> None:
         """Never returns; cancel it to stop. Errors of the intake are bugs of the gateway and pass through."""
@@ -49,12 +47,10 @@ class Supervisor:
             try:
                 await self._guarded(self._source.open())
                 opened_at = self._clock.monotonic()
-                self.connects += 1
                 self._told = ("", 0.0)
                 self._log.info("connected")
                 await self._read()
             except NotConnected as error:
-                self.losses += 1
                 self._tell(str(error) or "connection lost")
             finally:
                 await self._source.close()
