@@ -120,6 +120,36 @@ function addTypes(addressSpace, namespace, parent) {
     }
 }
 
+// Values of the types of shapes.NodeSet2.xml, and of the standard's discrete variables.
+function addShapes(addressSpace, namespace, parent) {
+    const own = addressSpace.getNamespaceIndex("urn:gateway:shapes");
+    const type = (number) => addressSpace.findDataType(resolveNodeId(`ns=${own};i=${number}`));
+    const make = (number, fields) => addressSpace.constructExtensionObject(type(number), fields);
+    const any = (dataType, value, arrayType = VariantArrayType.Scalar) => new Variant({ dataType, value, arrayType });
+    const circle = make(1022, { name: "c", radius: 2.5 }), box = make(1023, { name: "b", width: 1, height: 2 });
+    const leaf = (name) => ({ name, children: [] });
+    const structures = {
+        tree: [1013, { name: "a", children: [leaf("b"), { name: "c", children: [leaf("d")] }] }],
+        drawing: [1024, {
+            first: circle, all: [circle, box], number: any(DataType.Int64, [0, 5]), any: any(DataType.ExtensionObject, box),
+            many: [any(DataType.String, "x"), any(DataType.Int32, [1, 2], VariantArrayType.Array)],
+        }],
+        mixed: [1025, { flags: 5, modes: [1, 7], access: 3, none: [], nothing: null, when: new Date(Date.UTC(2026, 7, 1)) }],
+        optional: [1027, { some: [{ value: 1, unit: "a", every: 1 }], choice: { count: 42 } }],
+    };
+    for (const [name, [number, fields]] of Object.entries(structures)) {
+        namespace
+            .addVariable({ componentOf: parent, browseName: name, nodeId: `s=${name}`, dataType: `ns=${own};i=${number}` })
+            .setValueFromSource(any(DataType.ExtensionObject, make(number, fields)));
+    }
+    namespace.addVariable({ componentOf: parent, browseName: "flags", nodeId: "s=flags", dataType: `ns=${own};i=1011` })
+        .setValueFromSource(any(DataType.UInt16, 0x8005));
+    namespace.addMultiStateValueDiscrete({
+        componentOf: parent, browseName: "speed", nodeId: "s=speed", dataType: DataType.UInt16, value: 40,
+        enumValues: [{ displayName: "slow", value: 10 }, { displayName: "fast", value: 40 }],
+    });
+}
+
 function addTank(namespace, addressSpace) {
     addressSpace.installAlarmsAndConditionsService();
     const objects = addressSpace.rootFolder.objects;
@@ -197,7 +227,7 @@ async function main() {
         allowAnonymous: options.user === "", disableDiscovery: true,
         userManager: { isValidUser: (user, password) => user === options.user && password === "secret" },
         serverCertificateManager: store("server"), userCertificateManager: store("user"),
-        nodeset_filename: [nodesets.standard, path.join(__dirname, "types.NodeSet2.xml")],
+        nodeset_filename: [nodesets.standard, path.join(__dirname, "types.NodeSet2.xml"), path.join(__dirname, "shapes.NodeSet2.xml")],
         serverCapabilities: {
             ...options.capabilities,
             ...(limit ? { operationLimits: {
@@ -211,6 +241,7 @@ async function main() {
     const parent = namespace.addObject({ organizedBy: server.engine.addressSpace.rootFolder.objects, browseName: "Line", ...(options.versions ? { nodeVersion: "0" } : {}) });
     const variables = addVariables(namespace, parent);
     addTypes(server.engine.addressSpace, namespace, parent);
+    addShapes(server.engine.addressSpace, namespace, parent);
     const scene = addTank(namespace, server.engine.addressSpace);
     const items = watched(server);
     await server.start();

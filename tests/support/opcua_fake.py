@@ -150,7 +150,7 @@ class FakeConnection:
             )
         ]
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
         self.labels_asked.append([item.row for item in items])
         refused = self.refused.keys() | self.unlabelled
         return [None if item.node in refused else self.labels_of.get(item.node, {}) for item in items]

@@ -190,9 +190,9 @@ class Connection(Protocol):
         """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
         ...
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
-        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, None for one of which
-        the server would not say: ask again."""
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
+        """What the nodes' numbers mean, by number: a text, or the names of bits that are set; empty for a node whose numbers
+        are no enumeration, None for one of which the server would not say: ask again."""
         ...
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:

@@ -127,8 +127,10 @@ async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequenc
     return [found[row] for row in range(len(tags))]
 
 
-def _labelled(text: str, labels: Mapping[int, str]) -> str:
+def _labelled(text: str, labels: Mapping[int, object]) -> str:
     label = labels.get(int(text)) if text.lstrip("-").isdigit() else None
+    if isinstance(label, list):  # names of bits
+        label = ", ".join(map(str, label)) or None
     return text if label is None else f"{text} ({label})"
 
 

@@ -16,7 +16,7 @@ from gateway.sources.opcua.model.units import measure_of
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.services import Services, local
 from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED, status_name
-from gateway.sources.opcua.types.datatypes import Enumeration
+from gateway.sources.opcua.types.datatypes import Enumeration, OptionSet
 from gateway.sources.opcua.types.definitions import UNITS, Definitions
 
 MOST_VISITED: Final = 200_000
@@ -160,7 +160,7 @@ class Walker:
         ranks = await self._services.attributes((node, AttributeIds.ValueRank) for node in nodes)
         known = await self._definitions.kinds(types)
         return [
-            (isinstance(kind, Enumeration) or kind in _NUMBERS) and rank in _SCALAR
+            (isinstance(kind, Enumeration | OptionSet) or kind in _NUMBERS) and rank in _SCALAR
             for kind, rank in zip(known, ranks, strict=True)
         ]
 

@@ -190,7 +190,7 @@ class AsyncuaConnection:
         """See `Connection.read`."""
         return await self._values.read(items)
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
         """See `Connection.labels`."""
         await self.addresses.resolve(item.node for item in items)
         there = [item for item in items if not self.addresses.status_of(item.node)]
