@@ -79,6 +79,7 @@ class FakeConnection:
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
         self.model_watched = False
+        self.marked: Sequence[str] = ("namespaces", "start")
         self.measures_of: dict[str, Measure] = {}
         self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
@@ -162,6 +163,9 @@ class FakeConnection:
 
     async def measures(self, nodes: Sequence[str]) -> list[Measure]:
         return [self.measures_of.get(node, Measure()) for node in nodes]
+
+    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
+        return self.marked if nodes else ()
 
     async def standing(self) -> Standing:
         if self.failure:

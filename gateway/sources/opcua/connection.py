@@ -203,6 +203,11 @@ class Connection(Protocol):
         """Units and ranges of nodes; empty for those that have none or are not there."""
         ...
 
+    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
+        """What is cheap to read and another one where the model is another one: namespaces, the time of the server's start,
+        and the NodeVersion (Part 3, 5.2.5) of these nodes. Empty where there are no nodes."""
+        ...
+
     async def has_history(self, items: Sequence[Item]) -> list[bool]:
         """Which nodes have a history that may be read."""
         ...

@@ -33,6 +33,7 @@ _NUMBERS: Final = frozenset({*range(1, 10), VARIANT})
 _NO_ATTRIBUTE: Final = 0x80350000
 LABELS: Final = frozenset({"EnumStrings", "EnumValues", "OptionSetValues", "TrueState", "FalseState"})
 UNITS: Final = frozenset({"EngineeringUnits", "EURange"})
+VERSION: Final = frozenset({"NodeVersion"})
 
 
 class Definitions:
