@@ -25,7 +25,7 @@ const path = require("node:path");
 const readline = require("node:readline");
 const {
     OPCUAServer, OPCUACertificateManager, Variant, DataType, VariantArrayType, StatusCodes, SecurityPolicy,
-    MessageSecurityMode, DataValue, standardUnits, nodesets, coerceInt64, coerceUInt64, resolveNodeId, Range,
+    MessageSecurityMode, DataValue, standardUnits, nodesets, coerceInt64, coerceUInt64, resolveNodeId, Range, QualifiedName, ExpandedNodeId, NodeIdType, DiagnosticInfo,
 } = require("node-opcua");
 
 const port = Number(process.argv[2]);
@@ -95,6 +95,27 @@ function addTypes(addressSpace, namespace, parent) {
     add("matrix", DataType.Int32, new Int32Array([1, 2, 3, 4, 5, 6]), {
         arrayType: VariantArrayType.Matrix, valueRank: 2, dimensions: [2, 3], arrayDimensions: [2, 3],
     });
+    const odd = {
+        typeQualifiedName: [DataType.QualifiedName, new QualifiedName({ namespaceIndex: 2, name: "speed" })],
+        typeExpandedNodeId: [DataType.ExpandedNodeId, new ExpandedNodeId(NodeIdType.STRING, "v0", 0, "urn:x", 3)],
+        typeXmlElement: [DataType.XmlElement, "<a>ä</a>"],
+        typeDiagnosticInfo: [DataType.DiagnosticInfo, new DiagnosticInfo({ symbolicId: 1, additionalInfo: "x" })],
+        typeDataValue: [DataType.DataValue, new DataValue({ value: { dataType: DataType.Int32, value: 5 } })],
+        nullString: [DataType.String, null], nullByteString: [DataType.ByteString, null],
+        emptyString: [DataType.String, ""], emptyByteString: [DataType.ByteString, Buffer.alloc(0)],
+        firstDate: [DataType.DateTime, new Date(Date.UTC(1601, 0, 1))], lastDate: [DataType.DateTime, new Date(Date.UTC(9999, 11, 31, 23, 59, 59))],
+        emptyDoubles: [DataType.Double, new Float64Array([]), list], emptyStrings: [DataType.String, [], list],
+        nulls: [DataType.String, ["a", null, ""], list], booleans: [DataType.Boolean, [true, false], list],
+        long: [DataType.Int64, [coerceInt64("9223372036854775807"), coerceInt64("-9223372036854775808"), [0, 0]], list],
+        anything: [DataType.Variant, [
+            new Variant({ dataType: DataType.Int32, value: 1 }), new Variant({ dataType: DataType.String, value: "x" }),
+            new Variant({ dataType: DataType.Double, value: new Float64Array([1.5]), arrayType: VariantArrayType.Array }),
+        ], list],
+        guids: [DataType.Guid, ["09087E75-8E5E-499B-954F-F2A9603DB28A"], list],
+        codes: [DataType.StatusCode, [StatusCodes.BadNodeIdUnknown, StatusCodes.Good], list],
+        localized: [DataType.LocalizedText, [{ locale: "de", text: "a" }, { text: "b" }], list],
+    };
+    for (const [name, [dataType, value, extra]] of Object.entries(odd)) add(name, dataType, value, extra);
     namespace.addMultiStateDiscrete({
         componentOf: parent, browseName: "multi", nodeId: "s=multi", enumStrings: ["one", "two"], value: 1,
     });
