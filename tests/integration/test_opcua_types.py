@@ -22,11 +22,6 @@ MACHINE = {
 }
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 DIAGNOSTIC = {
     "SymbolicId": 1,
     "NamespaceURI": None,

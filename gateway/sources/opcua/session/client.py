@@ -29,7 +29,7 @@ from gateway.sources.opcua.session.columnsession import ColumnSession
 from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.historian import Past
 from gateway.sources.opcua.session.inquiries import Inquiries
-from gateway.sources.opcua.session.notifier import MODEL_CHANGES, Notifiers
+from gateway.sources.opcua.session.notifier import EVENTS_NS, MODEL_CHANGES, Notifiers
 from gateway.sources.opcua.session.opening import open_channel, open_session, resume_session
 from gateway.sources.opcua.session.publishing import Notification, Publishing
 from gateway.sources.opcua.session.reading import ValueReads
@@ -38,7 +38,7 @@ from gateway.sources.opcua.session.subscribing import Subscriptions
 from gateway.sources.opcua.session.traffic import Traffic
 from gateway.sources.opcua.session.transport import bound
 from gateway.sources.opcua.session.wire import columns_of
-from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED, status_name
+from gateway.sources.opcua.status import BAD_DECODING, CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED, status_name
 from gateway.sources.opcua.types.definitions import Definitions
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,6 @@ log = logging.getLogger(__name__)
 CHECK_S: Final = 10.0
 LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
-EVENTS_NS: Final = 1_000_000_000
-"""How often events are published beside polled reads."""
 
 ONLY_DISCOVERY: Final = "; is this a server for discovery only? gateway discover shows what it offers"
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
@@ -78,7 +76,7 @@ async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
 
 def quiet_library() -> None:
     """Silence asyncua's client loggers unless somebody set a level: each failure reaches us as an exception anyway."""
-    for name in ("asyncua.client", "asyncua.common"):
+    for name in ("asyncua.client", "asyncua.common", "asyncua.uaprotocol"):
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.CRITICAL + 1)
@@ -246,6 +244,8 @@ class AsyncuaConnection:
                 await self._client.open_secure_channel(renew=True)
                 self._client.uaclient.revolve_security_token()
             self._channel_opened_s = self._clock.monotonic()
+        if answer.refused == BAD_DECODING:
+            raise NotConnected("cannot read: the server's answer made no sense")
         return answer.refused
 
     async def revive(self) -> bool:
