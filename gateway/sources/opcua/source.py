@@ -15,7 +15,7 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import Connect, Connection, Unanswered
+from gateway.sources.opcua.connection import Connect, Connection, DataValues, Unanswered
 from gateway.sources.opcua.decode import TagColumns
 from gateway.sources.opcua.history.gaps import Gaps
 from gateway.sources.opcua.history.kept import Kept
@@ -28,6 +28,7 @@ from gateway.sources.opcua.reports import LOST, OVERRUN, READ_REFUSED, Reports
 from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
+from gateway.sources.opcua.status import has_new_meaning
 from gateway.sources.opcua.tagging import Tagging
 from gateway.sources.opcua.taking import Taking
 from gateway.sources.opcua.watching import GRACE_S, Watching
@@ -112,12 +113,14 @@ class OpcUaSource:
         self._reset()
         self._connection = await self._servers.open()
         self._begin(continues=False)
+        self._comparison.begin()
         if self._config.mode == "subscribe":
             await self._watching.begin(self._connection)
             await self._occurring.watch(self._connection)
             self._reports.tell()
         else:
             self._watching.poll_all()
+            await self._occurring.watch(self._connection)
         self._start()
 
     async def _revived(self) -> bool:
@@ -198,6 +201,8 @@ class OpcUaSource:
                 group.create_task(self._taking.label(connection), name=f"opcua labels {self._config.name}")
                 if subscribe:
                     group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
+                elif connection.keepalive_s > 0:
+                    group.create_task(self._occurring.hear(connection), name=f"opcua changes {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
                 if subscribe:
                     group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
@@ -225,7 +230,13 @@ class OpcUaSource:
             if values.lost:
                 self._reports.lose(LOST, values.lost)
             await self._occurring.take(connection, values)
+            self._notice(values)
             await self._taking.take(values)
+
+    def _notice(self, values: DataValues) -> None:
+        """Another unit or range, as the values themselves tell it."""
+        if has_new_meaning(values.columns.status):
+            self._comparison.hurry()
 
     async def _listen(self, connection: Connection) -> None:
         """Fail when the server owes us a notification and is silent, keep-alives too (OPC UA Part 4, 5.13.1.1)."""
@@ -246,6 +257,7 @@ class OpcUaSource:
         start, turn = self._clock.monotonic(), 0
         while True:
             for values in await connection.read(items):
+                self._notice(values)
                 await self._taking.take(values, was_read=True)
             self._reports.tell()
             now = self._clock.monotonic()

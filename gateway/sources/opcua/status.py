@@ -152,6 +152,7 @@ GONE: Final = frozenset(
 
 _CLASSES: Final = (Q.GOOD, Q.UNCERTAIN, Q.BAD, Q.BAD)
 _OVERFLOW: Final = np.uint32(0x0480)
+_SEMANTICS_CHANGED: Final = np.uint32(0x4000)
 
 
 def status_name(status: int) -> str:
@@ -188,6 +189,11 @@ def is_bad(status: int) -> bool:
 def count_overflows(status: NDArray[np.uint32]) -> int:
     """How many of these values follow a gap, because the server's queue for the node was full (Part 4, 7.39.1)."""
     return int(np.count_nonzero((status & _OVERFLOW) == _OVERFLOW))
+
+
+def has_new_meaning(status: NDArray[np.uint32]) -> bool:
+    """One of these values is the first since its node has another unit or range (SemanticsChanged, Part 4, 7.39.1)."""
+    return bool((status & _SEMANTICS_CHANGED).any())
 
 
 def node_faults(quality: Qualities) -> NDArray[np.bool_]:
