@@ -194,7 +194,11 @@ class AsyncuaConnection:
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
-        return await self._values.read(items)
+        answers = await self._values.read(items)
+        for answer in answers:
+            if answer.server_clock_ns:
+                self.traffic.clock_ms = (answer.server_clock_ns - answer.received_ns) / 1e6
+        return answers
 
     async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
         """See `Connection.labels`."""
