@@ -88,6 +88,10 @@ async def open_channel(client: Client, config: OpcUaDevice) -> Offer | None:
         await client.open_secure_channel()
     except UaStatusCodeError as error:
         raise _distrusted(error, config) from error
+    except ConnectionError as error:
+        if offer is None or isinstance(error, ConnectionRefusedError):
+            raise
+        raise NotConnected(_refusal(config, f"hung up when a channel with {offer.policy} was to be opened")) from error
     return offer
 
 
@@ -193,10 +197,13 @@ def _load_user(certificate: Path, key: Path) -> tuple[x509.Certificate, rsa.RSAP
 def _distrusted(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:
     if error.code not in _DISTRUST or config.security == "none":
         return error
-    own = Pki(config.pki).own_path
-    return NotConnected(
-        f"{config.url}: the server refuses: {status_name(error.code)}; it may not trust this gateway's certificate yet: "
-        f"copy {own} into its trust list, or accept it there among the rejected ones"
+    return NotConnected(_refusal(config, f"refuses: {status_name(error.code)}"))
+
+
+def _refusal(config: OpcUaDevice, what: str) -> str:
+    return (
+        f"{config.url}: the server {what}; it may not trust this gateway's certificate yet: copy {Pki(config.pki).own_path} "
+        "into its trust list, or accept it there among the rejected ones"
     )
 
 
