@@ -85,6 +85,7 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x8055: ("BadSecurityPolicyRejected", Q.BAD_CONFIG),
     0x8056: ("BadTooManySessions", Q.BAD_NOT_CONNECTED),
     0x8057: ("BadUserSignatureInvalid", Q.BAD_CONFIG),
+    0x8058: ("BadApplicationSignatureInvalid", Q.BAD_CONFIG),
     0x806D: ("BadTooManyMatches", Q.BAD_ADDRESS),
     0x806F: ("BadNoMatch", Q.BAD_ADDRESS),
     0x8077: ("BadTooManySubscriptions", Q.BAD_CONFIG),
@@ -115,6 +116,7 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x80DB: ("BadTooManyMonitoredItems", Q.BAD_CONFIG),
     0x80E6: ("BadSecurityModeInsufficient", Q.BAD_CONFIG),
     0x80EE: ("BadServerTooBusy", Q.BAD_TIMEOUT),
+    0x810D: ("BadCertificateChainIncomplete", Q.BAD_CONFIG),
     0x810E: ("BadLicenseExpired", Q.BAD_CONFIG),
     0x810F: ("BadLicenseLimitsExceeded", Q.BAD_CONFIG),
 }

@@ -13,6 +13,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.addressing.namespaces import lacking
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
@@ -35,7 +36,8 @@ _FLOATING: Final = (ua.VariantType.Float.value, ua.VariantType.Double.value)
 class Found:
     """One node, or one tag. path: browse names from below the root, the last one its own, or the tag's name.
 
-    type, unit, range, value, status: of a variable, else "". status: "" while good.
+    type, unit, range, value, status: of a variable, else "". status: "" while good. why: the status in words, where there
+    are any. place: the node's among its siblings at each level, because names may be equal.
     """
 
     path: tuple[str, ...]
@@ -46,6 +48,8 @@ class Found:
     range: str = ""
     value: str = ""
     status: str = ""
+    why: str = ""
+    place: tuple[int, ...] = ()
 
 
 async def discover(config: OpcUaDevice) -> list[Offer]:
@@ -94,9 +98,9 @@ async def _described(connection: AsyncuaConnection, device: OpcUaDevice, visited
     tags = [OpcUaTag.model_construct(name=node.to_string(), node=node.to_string()) for node in nodes]
     values = iter(await read(connection, device, tags))
     return [
-        replace(told := next(values), path=one.path, type=_type(next(types)) or told.type)
+        replace(told := next(values), path=one.path, type=_type(next(types)) or told.type, place=one.order)
         if one.is_variable
-        else Found(one.path, one.node.to_string(), False)
+        else Found(one.path, one.node.to_string(), False, place=one.order)
         for one in visited
     ]
 
@@ -130,9 +134,10 @@ async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequenc
         for place, row in enumerate(values.columns.row.tolist()):
             tag, status = tags[row], int(values.columns.status[place])
             told = measures[row] if takes_measure(tag) else Measure()
+            why = _why(tag.node, status, connection.addresses.namespaces) if status else ""
             found[row] = Found(
                 (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or told.unit,
-                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "",
+                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "", why,
             )  # fmt: skip
     return [found[row] for row in range(len(tags))]
 
@@ -141,6 +146,10 @@ def _infinite(columns: ValueColumns) -> dict[int, str]:
     """`nan` and `inf`, by row: no samples, but what the server says."""
     told = np.isin(columns.kind, _FLOATING) & ~np.isfinite(columns.number)
     return {int(row): str(value) for row, value in zip(columns.row[told], columns.number[told], strict=True)}
+
+
+def _why(node: str, status: int, namespaces: Sequence[str]) -> str:
+    return lacking(node, namespaces) or explained(status).partition(": ")[2]
 
 
 def _labelled(text: str, labels: Mapping[int, str]) -> str:

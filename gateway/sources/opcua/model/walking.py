@@ -9,19 +9,21 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
+from gateway.sources.opcua.addressing.namespaces import lacking
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.model.browsing import MOST_DEPTH, Browse
 from gateway.sources.opcua.model.finding import FoundTag, NotFound
 from gateway.sources.opcua.model.units import measure_of
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.services import Services, local
-from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED, status_name
+from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED
 from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration
 from gateway.sources.opcua.types.definitions import UNITS, Definitions
 
 MOST_VISITED: Final = 200_000
 """Nodes after which a walk ends, whatever was asked for."""
-_SERVER_OBJECT: Final = ua.NodeId(ObjectIds.Server, 0)  # type: ignore[arg-type]  # asyncua declares its own integers
+_OF_THE_SERVER: Final = frozenset(ua.NodeId(one, 0) for one in (ObjectIds.Server, ObjectIds.Aliases))  # type: ignore[arg-type]
+"""asyncua declares its own integers."""
 _NUMBERS: Final = range(1, 12)
 _SCALAR: Final = (None, -1, -2, -3)
 _OBJECTS_AND_VARIABLES: Final = 3
@@ -73,15 +75,17 @@ class Walker:
     async def start(self, text: str) -> ua.NodeId:
         """The node of an address. Raises NotFound with its status when it is not there."""
         await self._addresses.resolve([text])
-        status = self._addresses.status_of(text)
-        if status:
-            raise NotFound(f"{text} is not there: {status_name(status)}")
+        told = lacking(text, self._addresses.namespaces)
+        if status := self._addresses.status_of(text):
+            raise NotFound(f"{text} is not there: {told or explained(status)}")
+        if told:
+            raise NotFound(f"{text} is not there: {told}")
         return self._addresses.node(text)
 
     async def walk(self, root: str, depth: int = MOST_DEPTH, of_type: str | None = None) -> AsyncIterator[list[Visited]]:
         """Objects and variables below a node along hierarchical references, level by level, each node once. Variables are
-        leaves. The Server object is left out unless it is the root, and so is what this user may not see. Raises NotFound
-        where the server refuses: what is not known to be whole must not be taken for it."""
+        leaves. The Server object and Aliases are left out unless they are the root, and so is what this user may not see.
+        Raises NotFound where the server refuses: what is not known to be whole must not be taken for it."""
         start = await self.start(root)
         types = None if of_type is None else await self._subtypes(await self.start(of_type))
         seen = {start}
@@ -98,7 +102,7 @@ class Walker:
                     continue
                 for at, reference in enumerate(some):
                     child = _child(parent, at, reference, types)
-                    if child is not None and child.node not in seen and child.node != _SERVER_OBJECT:
+                    if child is not None and child.node not in seen and child.node not in _OF_THE_SERVER:
                         seen.add(child.node)
                         found.append(child)
             if found:
