@@ -16,7 +16,7 @@ _MEANING: Final = {
     0x800A0000: "the server did not get it done in time; read fewer tags, or less often",
     0x800B0000: "the server has no such service",
     0x801F0000: "this user may not; give it the right on the server, or log in as another one",
-    0x80200000: "the server does not take this kind of login",
+    0x80200000: "the server does not take this login: check username and password, and the kinds of login that it takes",
     0x80210000: "check username and password, or user_certificate, and what the server makes of them",
     0x80330000: "the server has no such node, or not its namespace; gateway browse shows what it has",
     0x80340000: "the server has no such node, or not its namespace; gateway browse shows what it has",
