@@ -52,7 +52,7 @@ def discover(url: str) -> int:
     from gateway.sources.opcua.model.explore import discover as ask
     from gateway.sources.opcua.security.certificates import fingerprint, load_chain
 
-    offers = _run(ask(device(url)))
+    offers, servers = _run(ask(device(url)))
     for offer in offers:
         try:
             chain = load_chain(offer.certificate)
@@ -65,6 +65,13 @@ def discover(url: str) -> int:
         if shown:
             typer.echo(f"    certificate  {shown}")
     kinds = {token.kind for offer in offers for token in offer.tokens}
+    if not kinds:
+        typer.echo(
+            f"nobody can log in here: a server for discovery, which knows {counted(len(servers), 'server')}", err=True
+        )
+        for uri, place in servers:
+            typer.echo(f"    {place}  {uri}", err=True)
+        return 0
     login = "" if "anonymous" in kinds else " --username NAME"
     typer.echo(f"next: gateway browse {url}{login}{_options(offers)}", err=True)
     return 0

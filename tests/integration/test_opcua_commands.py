@@ -17,6 +17,8 @@ from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_secure import KEY, SecureServer
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
+P = ua.SecurityPolicyType
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
@@ -33,6 +35,32 @@ async def test_discover_lists_policies_and_certificates(tmp_path, port):
         result = await command("discover", server.url)
     assert result.exit_code == 0
     assert {"Aes256_Sha256_RsaPss", "SignAndEncrypt", server.fingerprint} <= set(result.stdout.split())
+
+
+async def test_discover_lists_what_a_discovery_server_knows(port):
+    async with AsyncuaServer(port, 1) as server:
+        for endpoint in server.server.iserver.endpoints:
+            endpoint.UserIdentityTokens = []
+        result = await command("discover", server.url)
+    assert result.exit_code == 0
+    assert "nobody can log in here: a server for discovery, which knows 1 server" in result.stderr
+    assert f"{server.url}" in result.stderr
+    assert "next:" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("policies", "options"),
+    [
+        ([P.Basic256Sha256_SignAndEncrypt, P.NoSecurity], ""),
+        ([P.Basic256Sha256_Sign, P.Basic256_SignAndEncrypt], " --security-mode Sign"),
+        ([P.Basic256_Sign], " --security Basic256 --security-mode Sign"),
+        ([P.NoSecurity], " --security none"),
+    ],
+)
+async def test_discover_names_the_options_of_the_strongest_endpoint(tmp_path, port, policies, options):
+    async with SecureServer(port, tmp_path, policies, key=KEY) as server:
+        result = await command("discover", server.url)
+    assert result.stderr.strip() == f"next: gateway browse {server.url}{options}"
 
 
 async def test_discover_says_that_nobody_answers(port):

@@ -26,6 +26,7 @@ _MEANING: Final = {
     0x806F0000: "no node has this path; names are compared exactly, each with its namespace (2:Speed)",
     0x80310000: "the server has no connection to its device; look there",
     0x803A0000: "the node cannot be read, only written",
+    0x80550000: "the server does not take this policy; where it was only asked what it offers, its discovery is off",
     0x80560000: "all sessions of the server are taken; end other clients, or wait until those that are gone time out",
     0x80770000: "the server has no subscription left; end other clients, or use mode: poll",
     0x808B0000: "the device behind the server has a fault; look there",
