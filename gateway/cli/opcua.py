@@ -181,7 +181,7 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     found = []
     async with session(config) as connection:
         with Output(stderr=True).status("browsing") as status:
-            async for level in walk(connection, wanted, most + 1):
+            async for level in walk(connection, config, wanted, most + 1):
                 found += level
                 status.update(f"browsing: {counted(len(found), 'node')}")
     tree = Tree(escape(f"{config.url} {wanted.root}"))

@@ -171,6 +171,11 @@ class Memory:
         return [*(entry.row for entry in self._stored.values()), *self._deletes.values()]
 
     @property
+    def rows(self) -> int:
+        """How many rows `holds` is true for."""
+        return len(self._stored) + len(self._deletes)
+
+    @property
     def next_id(self) -> int:
         """What the next message will be called."""
         return self._next

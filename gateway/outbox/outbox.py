@@ -109,7 +109,7 @@ class Outbox:
         try:
             await self._writer.open()
             self._refused.seal = self._writer.store.coder.seal
-        except BaseException:
+        except BaseException:  # cancelled, too: nobody would release it before the process ends
             self._lock.release()
             raise
 

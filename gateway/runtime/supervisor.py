@@ -86,7 +86,7 @@ class Supervisor:
             # Nobody has cancelled us: a library's own cancellation got out. This task would end without a word.
             self._log.exception("stray cancellation in source", advice="please report it")
             raise NotConnected("internal error, see the log: a stray cancellation") from stray
-        except Exception as bug:
+        except Exception as bug:  # a bug in a source costs that source its connection (ARCHITECTURE.md, 15)
             self._log.exception("bug in source", advice="please report it")
             raise NotConnected(f"internal error, see the log: {type(bug).__name__}: {bug}") from bug
 

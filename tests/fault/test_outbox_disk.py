@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import ConfigError
+from tests.support.absent import absent
 from tests.support.outbox_parts import Rig, message, until
 
 
@@ -146,7 +147,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
             ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", where], capture_output=True, check=False
         ).returncode
     ):
-        pytest.skip("mounting a small file system needs root; the tests above fill the disk in other ways")
+        absent("root, to mount a small file system (the tests above fill the disk in other ways)")
     yield where
     subprocess.run(["umount", "-l", where], check=True)
 

@@ -4,7 +4,6 @@ import asyncio
 import csv
 import io
 
-import pytest
 import yaml
 from asyncua import ua
 from typer.testing import CliRunner
@@ -18,11 +17,6 @@ from tests.support.opcua_secure import KEY, SecureServer
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
 P = ua.SecurityPolicyType
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("opcua-store")
 
 
 async def command(*words: str):
@@ -113,7 +107,7 @@ async def test_browse_shows_a_tree_over_an_encrypted_channel(tmp_path, port):
         shown = await command("browse", server.url, "--pki", str(tmp_path / "pki"))
     assert refused.exit_code == 1
     assert "gateway cert trust" in refused.stderr
-    assert "v0 ns=2;s=v0 Double 42.0" in shown.stdout
+    assert "v0 ns=2;s=v0 Double 42" in shown.stdout
 
 
 async def test_browse_has_a_ceiling_and_says_so(port):
@@ -192,9 +186,9 @@ async def test_browse_keeps_objects_of_one_name_apart_and_names_on_one_line(port
         tree = await command("browse", server.url, "--security", "none", "--root", "/Objects/2:Line")
     lines = [line.strip("│├└─ ") for line in tree.stdout.splitlines()]
     assert lines[1:] == [
-        *("Motor ns=2;s=motor1", "Speed ns=2;s=speed1 Double 1.0"),
-        *("Motor ns=2;s=motor2", "Speed ns=2;s=speed2 Double 2.0"),
-        "two\\nlines ns=2;s=two Double 0.0",
+        *("Motor ns=2;s=motor1", "Speed ns=2;s=speed1 Double 1"),
+        *("Motor ns=2;s=motor2", "Speed ns=2;s=speed2 Double 2"),
+        "two\\nlines ns=2;s=two Double 0",
     ]
 
 

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
-from asyncua import ua
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
@@ -13,26 +12,8 @@ from gateway.core.errors import NotConnected
 from gateway.sources.opcua.security.pki import Pki
 from gateway.sources.opcua.session import opening as session
 from tests.support.network import free_port
-from tests.support.opcua_reader import make_source, reading
-from tests.support.opcua_secure import KEY, SecureServer, certificate, write_pair
-
-P = ua.SecurityPolicyType
-NODE = ["ns=2;s=v0"]
-BASIC = [P.Basic256Sha256_SignAndEncrypt]
-
-
-async def refusal(server, **device) -> str:
-    source = make_source(server.url, NODE, **{"security": "auto", **device})
-    with pytest.raises(NotConnected) as raised:
-        await source.open()
-    await source.close()
-    return str(raised.value)
-
-
-async def value(server, **device) -> float:
-    async with reading(server.url, NODE, **{"security": "auto", **device}) as reader:
-        await reader.until(lambda: reader.seen(1))
-        return reader.values[0][0]
+from tests.support.opcua_reader import make_source
+from tests.support.opcua_secure import BASIC, KEY, NODE, P, SecureServer, certificate, refusal, value, write_pair
 
 
 def trusting(tmp_path, *servers) -> str:

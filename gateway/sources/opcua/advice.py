@@ -29,6 +29,9 @@ _MEANING: Final = {
     0x80550000: "the server does not take this policy; where it was only asked what it offers, its discovery is off",
     0x80560000: "all sessions of the server are taken; end other clients, or wait until those that are gone time out",
     0x80770000: "the server has no subscription left; end other clients, or use mode: poll",
+    0x807D0000: "the server has no connection left; end other clients",
+    0x80830000: "the server does not know this address; it wants its own host name or path in it, as its documentation or "
+    "another client shows; servers made with Milo often tell it at opc.tcp://HOST:PORT/discovery",
     0x808B0000: "the device behind the server has a fault; look there",
     0x808D0000: "the server, or what is behind it, is out of service; switch it on there",
     0x80B80000: "a single value is too large for the server's messages",

@@ -17,7 +17,7 @@ from gateway.sources.opcua.model.units import measure_of
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.services import Services, local
 from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED
-from gateway.sources.opcua.types.datatypes import Enumeration
+from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration
 from gateway.sources.opcua.types.definitions import UNITS, Definitions
 
 MOST_VISITED: Final = 200_000
@@ -159,18 +159,27 @@ class Walker:
         return chosen[: browse.most]
 
     async def are_numbers(self, nodes: Sequence[ua.NodeId]) -> list[bool]:
-        """Which variables are single numbers, Booleans or enumerations, by their data types."""
+        """Which variables are single numbers, Booleans or enumerations: by their data types, and where these leave it open
+        (BaseDataType, or a type that is not there) by the value of the moment."""
         types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
         ranks = await self._services.attributes((node, AttributeIds.ValueRank) for node in nodes)
         known = await self._definitions.kinds(types)
+        scalar = [rank in _SCALAR for rank in ranks]
+        open_ = [at for at, kind in enumerate(known) if scalar[at] and kind in (None, VARIANT)]
+        values = await self._services.read((nodes[at], AttributeIds.Value) for at in open_)
+        found = {at for at, data in zip(open_, values, strict=True) if _is_number(data.Value)}
         return [
-            (isinstance(kind, Enumeration) or kind in _NUMBERS) and rank in _SCALAR
-            for kind, rank in zip(known, ranks, strict=True)
+            is_scalar and (isinstance(kind, Enumeration) or kind in _NUMBERS or at in found)
+            for at, (kind, is_scalar) in enumerate(zip(known, scalar, strict=True))
         ]
 
 
 def _name(one: Visited) -> str:
     return ".".join(one.path)
+
+
+def _is_number(variant: ua.Variant | None) -> bool:
+    return variant is not None and not variant.is_array and variant.VariantType.value in _NUMBERS
 
 
 def _child(parent: Visited, at: int, reference: Any, types: set[ua.NodeId] | None) -> Visited | None:
