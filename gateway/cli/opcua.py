@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
+import yaml
 from pydantic import ValidationError
 from rich.markup import escape
 from rich.tree import Tree
@@ -158,20 +159,22 @@ async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
             typer.echo(_nothing(wanted), err=True)
         return int(findings.is_cut)
     typer.echo("next: this as tags/NAME.csv of the configuration, and as devices/NAME.yaml:", err=True)
-    typer.echo(_device_file(config), err=True)
+    typer.echo(_device_file(config), nl=False, err=True)
     return int(findings.is_cut)
 
 
 def _device_file(config: OpcUaDevice) -> str:
     """What a device file needs to reach the same server as the command did."""
-    keys = {"protocol": "opcua", "url": config.url}
+    keys: dict[str, str | bool] = {"protocol": "opcua", "url": config.url}
     keys |= {} if config.security == "auto" else {"security": config.security}
     keys |= {} if config.security_mode == "SignAndEncrypt" else {"security_mode": config.security_mode}
-    keys |= {} if config.check_host else {"check_host": "false"}
+    keys |= {} if config.check_host else {"check_host": False}
     keys |= {} if config.username is None else {"username": config.username}
-    keys |= {} if config.pki == DEFAULT_FOLDER else {"pki": str(config.pki.absolute())}
-    notes = {"username": "  # the password as the variable GATEWAY__DEVICES__NAME__PASSWORD"}
-    return "\n".join(f"  {key}: {value}{notes.get(key, '')}" for key, value in [*keys.items(), ("tag_file", "NAME.csv")])
+    if config.pki != DEFAULT_FOLDER:  # who cannot write there cannot write beside it
+        keys |= {"pki": str(config.pki.absolute()), "found": str(config.pki.absolute().parent / "found")}
+    text = yaml.safe_dump(keys | {"tag_file": "NAME.csv"}, sort_keys=False, allow_unicode=True, width=1000)
+    note = "# the password as the variable GATEWAY__DEVICES__NAME__PASSWORD\n" if "username" in keys else ""
+    return f"{text}{note}"
 
 
 async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:

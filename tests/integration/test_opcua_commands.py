@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 
+import pytest
 import yaml
 from asyncua import ua
 from typer.testing import CliRunner
@@ -212,15 +213,15 @@ async def test_browse_names_the_namespaces_that_there_are(port):
 async def test_browse_prints_the_device_file_that_reaches_the_server(port, tmp_path, monkeypatch):
     monkeypatch.setenv("GATEWAY_OPCUA_PASSWORD", "secret")
     policy = ua.SecurityPolicyType.Basic256Sha256_Sign
-    options = ("--security-mode", "Sign", "--pki", str(tmp_path / "pki"), "--no-check-host", "--csv", "--username", "me")
+    options = ("--security-mode", "Sign", "--pki", str(tmp_path / "pki #1"), "--no-check-host", "--csv", "--username", "me")
     async with SecureServer(port, tmp_path, [policy], key=KEY) as server:
-        Pki(tmp_path / "pki").trust(server.certificate)
+        Pki(tmp_path / "pki #1").trust(server.certificate)
         result = await command("browse", server.url, *options)
     assert result.exit_code == 0, result.stderr
     file = yaml.safe_load(result.stderr.partition("devices/NAME.yaml:\n")[2])
     assert file == {
         "protocol": "opcua", "url": server.url, "security_mode": "Sign", "check_host": False, "username": "me",
-        "pki": str(tmp_path / "pki"), "tag_file": "NAME.csv",
+        "pki": str(tmp_path / "pki #1"), "found": str(tmp_path / "found"), "tag_file": "NAME.csv",
     }  # fmt: skip
 
 
