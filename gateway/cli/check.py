@@ -36,7 +36,7 @@ def check_config(folder: Path) -> int:
             Output(stderr=True).print(f"{path} is read by the service alone; here: set -a; . {path}; set +a (as root)")
         return EXIT_CONFIG
     console = Output()
-    console.table(_devices(settings))
+    console.whole(_devices(settings))
     _print_reads(console, settings)
     _print_publishes(console, settings)
     for warning in settings.warnings:

@@ -191,7 +191,7 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     branches: dict[tuple[int, ...], Tree] = {(): tree}
     for node in found[:most]:
         branches[node.place] = branches[node.place[:-1]].add(_line(node))
-    Output().print(tree)
+    Output().whole(tree)
     if len(found) > most:
         typer.echo(f"more than {counted(most, 'node')}: the rest is not shown; --most N or --root NODE chooses", err=True)
     unopened = sum(not one.is_variable and len(one.path) == wanted.depth for one in found)
@@ -251,7 +251,7 @@ async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
     for one in found:
         name, value, unit, node = (escape(visible(text)) for text in (one.path[-1], one.value, one.unit, one.node))
         table.add_row(name, one.type, value, unit, one.range, one.status or "Good", node)
-    Output().table(table)
+    Output().whole(table)
     reasons: dict[str, list[str]] = {}
     for one in found:
         if one.why:

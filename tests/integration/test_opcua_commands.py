@@ -179,16 +179,19 @@ class Awkward(AsyncuaServer):
         for number in (1, 2):
             motor = await line.add_object(ua.NodeId(f"motor{number}", self._index), f"{self._index}:Motor")
             await motor.add_variable(ua.NodeId(f"speed{number}", self._index), f"{self._index}:Speed", float(number))
+        await line.add_variable(ua.NodeId("x" * 200, self._index), f"{self._index}:long", 0.0)
         await line.add_variable(ua.NodeId("two", self._index), ua.QualifiedName("two\nlines", self._index), 0.0)
 
 
-async def test_browse_keeps_objects_of_one_name_apart_and_names_on_one_line(port):
+async def test_browse_keeps_objects_of_one_name_apart_and_each_node_whole_on_one_line(port, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
     async with Awkward(port, 0) as server:
         tree = await command("browse", server.url, "--security", "none", "--root", "/Objects/2:Line")
     lines = [line.strip("│├└─ ") for line in tree.stdout.splitlines()]
     assert lines[1:] == [
         *("Motor ns=2;s=motor1", "Speed ns=2;s=speed1 Double 1"),
         *("Motor ns=2;s=motor2", "Speed ns=2;s=speed2 Double 2"),
+        f"long ns=2;s={'x' * 200} Double 0",
         "two\\nlines ns=2;s=two Double 0",
     ]
 
