@@ -27,6 +27,7 @@ _MEANING: Final = {
     0x80310000: "the server has no connection to its device; look there",
     0x803A0000: "the node cannot be read, only written",
     0x804B0000: "the server can answer too few questions at a time; end other clients that read history",
+    0x80550000: "the server does not take this policy; where it was only asked what it offers, its discovery is off",
     0x80560000: "all sessions of the server are taken; end other clients, or wait until those that are gone time out",
     0x80710000: "the server cannot read this node's history in this way",
     0x80720000: "the server keeps no history that can be read; switch it on there",
