@@ -41,8 +41,9 @@ class Occurring:
 
     async def watch(self, connection: Connection) -> None:
         """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused. Where changes
-        of the model are refused, or never come, `refresh` finds them."""
-        wanted, model = self._config.events, bool(self._config.browse)
+        of the model are refused, or never come, `refresh` finds them. They are
+        also a reason to ask again for refused nodes."""
+        wanted, model = self._config.events, bool(self._config.browse or self._reports.health.bad_rows)
         if not wanted and not model:
             return
         statuses = await connection.add_events(wanted, model=model)
@@ -64,6 +65,7 @@ class Occurring:
         """The events that came with values."""
         if values.model_changed:
             self._comparison.hurry()
+            self._reports.health.hurry(self._clock.monotonic())
         if not values.events:
             return
         types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}

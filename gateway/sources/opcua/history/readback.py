@@ -1,5 +1,6 @@
 """Reads back from a server's history what was missed while it was away (Part 11, 6.4.3)."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -7,12 +8,17 @@ from typing import Final
 import numpy as np
 
 from gateway.core.clock import Clock
+from gateway.core.messages import Event
+from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connection, DataValues, History, Item, ValueColumns, joined
 from gateway.sources.opcua.history.gaps import Gap, Gaps, Steps
 from gateway.sources.opcua.session.batches import Batches, ServiceFault
 from gateway.sources.opcua.status import is_good
 
+log = logging.getLogger(__name__)
+
 NODES_PER_CALL: Final = 10
+GRACE_S: Final = 0.5
 PAUSE_S: Final = 0.02
 
 Put = Callable[[DataValues], Awaitable[None]]
@@ -139,3 +145,26 @@ class Historian:
         columns = replace(answer.columns, row=np.full(len(answer.columns), row, np.uint32))
         wanted = gap.take(row, columns.source_ns, end_ns, self._most)
         return [columns.take(wanted)] if wanted.any() else []
+
+
+async def read_back(
+    connection: Connection,
+    device: OpcUaDevice,
+    items: Sequence[Item],
+    number: int,
+    gaps: Gaps,
+    clock: Clock,
+    put: Put,
+    report: Callable[[Event], None],
+) -> None:
+    """Fill the gaps from the server's history, once the first values say where they end; only with believable times."""
+    await clock.sleep(2 * device.interval / 1e9 + GRACE_S)
+    now_ns = clock.now_ns()
+    if abs(connection.traffic.clock_ms) * 1e6 > device.clock_tolerance:
+        log.warning("%s: history is not read back because the clocks differ", device.name)
+        return
+    gaps.settle(now_ns)
+    historian = Historian(connection, items, clock, device.history_samples, put)
+    for result in await historian.read(gaps, now_ns - device.history_most):
+        if result.nodes or result.skipped_ns:
+            report(Event("history", clock.now_ns(), number, None, result.detail()))
