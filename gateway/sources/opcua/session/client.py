@@ -151,6 +151,10 @@ class AsyncuaConnection:
         """See `Connection.add_items`."""
         return await self._subscriptions.add(items) if len(self._subscriptions) else [self._unsubscribed] * len(items)
 
+    async def remove_items(self, items: Sequence[Item]) -> None:
+        """See `Connection.remove_items`."""
+        await self._subscriptions.remove([item.row for item in items])
+
     async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
         """See `Connection.add_events`."""
         if not len(self._subscriptions) and self._config.mode == "poll":
