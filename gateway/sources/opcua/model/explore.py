@@ -154,8 +154,10 @@ def _why(node: str, status: int, namespaces: Sequence[str]) -> str:
     return lacking(node, namespaces) or explained(status).partition(": ")[2]
 
 
-def _labelled(text: str, labels: Mapping[int, str]) -> str:
+def _labelled(text: str, labels: Mapping[int, object]) -> str:
     label = labels.get(int(text)) if text.lstrip("-").isdigit() else None
+    if isinstance(label, list):  # names of bits
+        label = ", ".join(map(str, label)) or None
     return text if label is None else f"{text} ({label})"
 
 
