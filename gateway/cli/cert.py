@@ -2,9 +2,12 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 app = typer.Typer(help="OPC UA certificates: the gateway's own, and which servers are trusted.", no_args_is_help=True)
 
@@ -29,12 +32,17 @@ def list_certificates(pki: Folder = None) -> None:
     from gateway.sources.opcua.security.certificates import application_uris, fingerprint
     from gateway.sources.opcua.security.pki import Pki
 
+    folder, count = place_of(pki), 0
     try:
-        for listed in (entry for place in _PLACES for entry in Pki(place_of(pki)).listed(place)):
+        for listed in (entry for place in _PLACES for entry in Pki(folder).listed(place)):
+            count += 1
             certificate = listed.certificate
             who = ", ".join(application_uris(certificate)) or certificate.subject.rfc4514_string()
             until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
             typer.echo(f"{listed.place:<8}  {fingerprint(certificate)}  until {until}  {who}")
+        if not count:
+            nothing = "no server has been trusted or rejected yet" if folder.is_dir() else "there is no such folder"
+            typer.echo(f"{folder}: {nothing}; another one is named with --pki, as pki: in the devices", err=True)
     except (OSError, ValueError) as error:
         raise _failed(error) from None
 
@@ -44,21 +52,26 @@ def trust(
     what: Annotated[str, typer.Argument(metavar="FINGERPRINT|FILE", help="Of a rejected one, 8 digits or more; or a file.")],
     pki: Folder = None,
 ) -> None:
-    """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt."""
-    from gateway.sources.opcua.security.certificates import fingerprint, load_certificate
+    """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt. Exit
+    code 1 when it cannot be found or read."""
+    from gateway.sources.opcua.security.certificates import fingerprint
     from gateway.sources.opcua.security.pki import Pki
 
     folder, path = place_of(pki), Path(what)
     store = Pki(folder)
     try:
         if path.is_file():
-            certificate = load_certificate(path.read_bytes())
+            certificate = _read(path)
+        elif path.exists() or "/" in what:
+            raise ValueError(f"{what} is no file; expected a certificate's file, or the fingerprint of a rejected one")
         else:
             digits = what.replace(":", "").lower()
             matches = [e.certificate for e in store.listed("rejected") if fingerprint(e.certificate).startswith(digits)]
             if len(digits) < _FEWEST_DIGITS or len(matches) != 1:
-                found = "too few digits" if len(digits) < _FEWEST_DIGITS else f"{len(matches)} rejected ones begin so"
-                raise ValueError(f"{what}: {found} in {folder}; gateway cert list --pki {folder} shows them")
+                few = f"expected a file, or at least {_FEWEST_DIGITS} digits of a fingerprint"
+                count = f"{len(matches) or 'none'} of the rejected ones in {folder} begin so"
+                problem = few if len(digits) < _FEWEST_DIGITS else f"{count}; gateway cert list --pki {folder} shows them"
+                raise ValueError(f"{what!r}: {problem}")
             certificate = matches[0]
         target = store.trust(certificate)
     except (OSError, ValueError) as error:
@@ -69,14 +82,25 @@ def trust(
 
 @app.command()
 def show(pki: Folder = None) -> None:
-    """Show the gateway's own certificate (made if there is none): what servers have to trust."""
+    """Show the gateway's own certificate (made if there is none): what servers have to trust. Exit code 1 when it cannot be
+    read or made."""
     _show(pki, renew=False)
 
 
 @app.command()
 def new(pki: Folder = None) -> None:
-    """Make a new own certificate now; key and application URI stay. Servers must trust it before they let the gateway in."""
+    """Make a new own certificate now; key and application URI stay. Servers must trust it before they let the gateway in.
+    Exit code 1 when it cannot be made."""
     _show(pki, renew=True)
+
+
+def _read(path: Path) -> "Certificate":
+    from gateway.sources.opcua.security.certificates import load_certificate
+
+    try:
+        return load_certificate(path.read_bytes())
+    except ValueError:
+        raise ValueError(f"{path} is no certificate; expected an X.509 certificate, DER or PEM") from None
 
 
 def place_of(folder: Path | None) -> Path:
@@ -103,5 +127,6 @@ def _show(folder: Path | None, *, renew: bool) -> None:
 
 
 def _failed(error: Exception) -> typer.Exit:
-    typer.echo(str(error), err=True)
+    is_of_file = isinstance(error, OSError) and error.filename is not None
+    typer.echo(f"{error.filename}: {error.strerror}" if is_of_file else str(error), err=True)  # type: ignore[attr-defined]
     return typer.Exit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.markup import escape
 from rich.tree import Tree
 
@@ -16,6 +16,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
 from gateway.core.wording import counted
 from gateway.settings import load
+from gateway.settings.problems import in_words
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.security.endpoints import STRONG, Offer
@@ -31,9 +32,7 @@ def device(url: str, **keys: object) -> OpcUaDevice:
     try:
         return OpcUaDevice.model_validate({"name": "server", "protocol": "opcua", "url": url, **given})
     except ValidationError as error:
-        for problem in error.errors():
-            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", err=True)
-        raise typer.Exit(2) from None
+        raise _refused(error, OpcUaDevice) from None
 
 
 def discover(url: str) -> int:
@@ -69,9 +68,7 @@ def entry(**keys: object) -> Browse:
     try:
         return Browse.model_validate({key: value for key, value in keys.items() if value})
     except ValidationError as error:
-        for problem in error.errors():
-            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", err=True)
-        raise typer.Exit(2) from None
+        raise _refused(error, Browse) from None
 
 
 def browse(config: OpcUaDevice, wanted: Browse, most: int, *, as_csv: bool) -> int:
@@ -171,8 +168,13 @@ def nodes(texts: Sequence[str]) -> list[OpcUaTag]:
     try:
         return [OpcUaTag.model_validate({"name": "node", "node": text}) for text in texts]
     except ValidationError as error:
-        typer.echo(error.errors()[0]["msg"].removeprefix("Value error, "), err=True)
-        raise typer.Exit(2) from None
+        raise _refused(error, OpcUaTag) from None
+
+
+def _refused(error: ValidationError, model: type[BaseModel]) -> typer.Exit:
+    for line in in_words(error, model):
+        typer.echo(line, err=True)
+    return typer.Exit(EXIT_CONFIG)
 
 
 def read_opcua(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:

@@ -1,6 +1,7 @@
 """Reading a configuration folder: every problem of every file at once."""
 
 import gc
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,14 +17,22 @@ from gateway.settings.model import Settings
 from gateway.settings.rootfile import read_root
 from gateway.settings.tagfiles import Tags
 
+_FOLDER = "a folder with gateway.yaml, devices/ and tags/"
+
 
 def load(folder: Path) -> Settings:
     """Read and check a configuration folder; variables GATEWAY__... of the process override. Raises ConfigError with every
     problem found."""
-    if folder.is_file():
+    try:
+        mode = folder.stat().st_mode
+    except (OSError, ValueError) as error:  # ValueError: no name of a file
+        missing = isinstance(error, FileNotFoundError)
+        reason = "no such folder" if missing else f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise ConfigError([Problem(str(folder), 0, "", reason, _FOLDER)]) from error
+    if stat.S_ISREG(mode):
         raise ConfigError([Problem(str(folder), 0, "", "is a file", f"the folder it lies in: {folder.parent}")])
-    if not folder.is_dir():
-        raise ConfigError([Problem(str(folder), 0, "", "no such folder", "a folder with gateway.yaml, devices/ and tags/")])
+    if not stat.S_ISDIR(mode):
+        raise ConfigError([Problem(str(folder), 0, "", "is no folder", _FOLDER)])
     with files_relative_to(folder), _no_garbage():
         return _loaded(Findings(folder))
 

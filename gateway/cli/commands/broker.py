@@ -55,7 +55,7 @@ def tail(
         str, typer.Option(metavar="ID", show_default="a new one", help="For brokers that only let some client ids in.")
     ] = "",
     seconds: Annotated[
-        float | None, typer.Option(min=0, metavar="N", show_default=False, help="End after N seconds.")
+        float | None, typer.Option(min=0, max=10**8, metavar="N", show_default=False, help="End after N seconds.")
     ] = None,
     rates: Annotated[
         bool, typer.Option("--rates", help="Instead of messages a table of all topics and how much comes on each.")
