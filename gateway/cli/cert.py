@@ -127,6 +127,7 @@ def _show(folder: Path | None, *, renew: bool) -> None:
 
 
 def _failed(error: Exception) -> typer.Exit:
-    is_of_file = isinstance(error, OSError) and error.filename is not None
-    typer.echo(f"{error.filename}: {error.strerror}" if is_of_file else str(error), err=True)  # type: ignore[attr-defined]
+    from gateway.cli.output import in_words
+
+    typer.echo(in_words(error), err=True)
     return typer.Exit(1)

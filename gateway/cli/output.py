@@ -19,6 +19,13 @@ def address_hint(what: str, scheme: str) -> str:
     return f"; an address is written {scheme}://{what}" if ":" in what or "." in what else ""
 
 
+def in_words(error: Exception) -> str:
+    """What an error says, without numbers of the operating system."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error)
+
+
 def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Table:
     """An empty table that is no wider than its words: it fits a terminal of 80 columns, and tools read it by words.
 
