@@ -14,13 +14,15 @@ from gateway.core.ports import Source
 class DeviceEntry:
     """A device as configured and where it stands in the tag table.
 
-    number: its row among the table's devices; first_tag: the id of tags[0], the others follow without a gap.
+    number: its row among the table's devices; first_tag: the id of tags[0], the others follow without a gap. held_ns: how
+    long at most a sample that was handed on is in memory only, and may be lost with the process.
     """
 
     number: int
     config: Any
     tags: Sequence[Any]
     first_tag: int
+    held_ns: int = 3_000_000_000
 
 
 def _nothing_between(*_: Any) -> Sequence[tuple[int, str, str, str]]:

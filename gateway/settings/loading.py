@@ -1,10 +1,10 @@
 """Reading a configuration folder: every problem of every file at once."""
 
 import gc
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from gateway.core.errors import ConfigError, Problem
 from gateway.core.fields import files_relative_to
@@ -17,22 +17,24 @@ from gateway.settings.model import Settings
 from gateway.settings.rootfile import read_root
 from gateway.settings.tagfiles import Tags
 
-_FOLDER = "a folder with gateway.yaml, devices/ and tags/"
-
 
 def load(folder: Path) -> Settings:
     """Read and check a configuration folder; variables GATEWAY__... of the process override. Raises ConfigError with every
     problem found."""
     try:
-        mode = folder.stat().st_mode
-    except (OSError, ValueError) as error:  # ValueError: no name of a file
-        missing = isinstance(error, FileNotFoundError)
-        reason = "no such folder" if missing else f"cannot be read: {getattr(error, 'strerror', None) or error}"
-        raise ConfigError([Problem(str(folder), 0, "", reason, _FOLDER)]) from error
-    if stat.S_ISREG(mode):
+        kind = folder.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        kind = 0
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            [Problem(str(folder), 0, "", f"cannot be read: {reason}", "a folder that is open to you")]
+        ) from None
+    if S_ISREG(kind):
         raise ConfigError([Problem(str(folder), 0, "", "is a file", f"the folder it lies in: {folder.parent}")])
-    if not stat.S_ISDIR(mode):
-        raise ConfigError([Problem(str(folder), 0, "", "is no folder", _FOLDER)])
+    if not S_ISDIR(kind):
+        found = "is no folder" if kind else "no such folder"
+        raise ConfigError([Problem(str(folder), 0, "", found, "a folder with gateway.yaml, devices/ and tags/")])
     with files_relative_to(folder), _no_garbage():
         return _loaded(Findings(folder))
 

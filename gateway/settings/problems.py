@@ -15,6 +15,7 @@ _EXPECTED = {
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list: [one, another]"),
     **dict.fromkeys(("path_type", "path_parsing"), "the name of a file"),
     "string_type": "text (numbers, dates, yes and no go in quotes)",
 }
@@ -48,7 +49,7 @@ def note_validation(
             if (where, one["msg"]) not in in_file:
                 document.problems.append(Problem("environment", 0, names, message, expected))
                 continue
-        document.add((*path, *where), message, expected)
+        document.add((*path, *where, *_blamed(one, message)), message, expected)
 
 
 def in_words(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -74,10 +75,20 @@ def _errors_of(validate: Callable[[], object]) -> set[tuple[KeyPath, str]]:
     return set()
 
 
+def _blamed(one: Any, message: str) -> KeyPath:
+    """Where keys do not go together, the mapping is wrong as a whole: the first of them that it has, by the message."""
+    if one["type"] != "value_error" or not isinstance(one["input"], dict):
+        return ()
+    return next(((word,) for word in re.findall(r"\w+", message) if word in one["input"]), ())
+
+
 def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[str, ...]) -> tuple[str, str]:
     kind, text, context = one["type"], one["msg"], one.get("ctx", {})
     if kind == "extra_forbidden":
-        return unknown_key(str(where[-1]), [*_fields_at(model, where[:-1]), *(extra_keys if len(where) == 1 else ())])
+        fields = _fields_at(model, where[:-1])
+        message, expected = unknown_key(str(where[-1]), fields if len(where) > 1 else [*fields, *extra_keys])
+        comma = "; a text with a comma goes in quotes" if one["input"] is None else ""  # {node: ns=2;s=a,b}: node, and b
+        return message, expected + comma
     if kind == "missing":
         return "is missing", ""
     value = one["input"]

@@ -114,7 +114,7 @@ def test_a_variable_that_does_not_go_with_the_file_is_named(
 def test_what_is_wrong_between_keys_of_the_file_stays_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY__WINDOW__GRACE", "1s")
     (problem,) = problems_of(write(tmp_path, {"gateway.yaml": "name: g\nwindow:\n  length: 7s\n"}))
-    assert (problem.file, problem.line, problem.key) == ("gateway.yaml", 2, "window")
+    assert (problem.file, problem.line, problem.key) == ("gateway.yaml", 3, "window.length")
 
 
 def test_a_variable_that_is_no_text_is_refused_or_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
