@@ -124,3 +124,15 @@ def test_certificates_that_are_not_there_are_told_in_words(tmp_path, words, code
     (tmp_path / "text").write_text("hello")
     result = CliRunner().invoke(app, ["cert", *(word.format(tmp_path) for word in words)])
     assert (result.exit_code, said in result.stderr) == (code, True), result.output
+
+
+@pytest.mark.parametrize("words", [("cert", "show"), ("cert", "list"), ("schema",)], ids=" ".join)
+def test_a_full_disk_behind_the_output_is_no_bug(tmp_path, words):
+    pki = ["--pki", str(tmp_path)] if words[0] == "cert" else []
+    if words == ("cert", "list"):
+        CliRunner().invoke(app, ["cert", "show", *pki])
+        CliRunner().invoke(app, ["cert", "trust", str(tmp_path / "own" / "certs" / "gateway.der"), *pki])
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "gateway", *words, *pki]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (1, "Cannot write the output: No space left on device\n")
