@@ -74,9 +74,11 @@ class Gateway:
                 now_ms = self.clock.now_ns() // 1_000_000
                 await parts.publisher.stop(_FAREWELL_S, (parts.status_topic, parts.text.offline(now_ms, why)))
                 await cancel([publisher, watchdog, outbox], _CLOSE_S)
+                await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block
                 orderly = True
         finally:
-            await parts.outbox.close(clean=orderly)
+            if not orderly:
+                await parts.outbox.close(clean=False)
             gc.unfreeze()
         if parts.outbox.unsaved:
             raise Unsaved(f"{parts.outbox.unsaved} messages are lost")

@@ -34,14 +34,18 @@ def list_certificates(pki: Folder = None) -> None:
     from gateway.sources.opcua.security.certificates import application_uris, fingerprint, holder
     from gateway.sources.opcua.security.pki import Pki
 
+    folder, found = place_of(pki), 0
     try:
-        for listed in (entry for place in _PLACES for entry in Pki(place_of(pki)).listed(place)):
+        for listed in (entry for place in _PLACES for entry in Pki(folder).listed(place)):
+            found += 1
             certificate = listed.certificate
             who = ", ".join(application_uris(certificate)) or holder(certificate)
             until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
             typer.echo(f"{listed.place:<8}  {fingerprint(certificate)}  until {until}  {who}")
     except (OSError, ValueError) as error:
         raise _failed(error, pki) from None
+    if not found:
+        typer.echo(f"no certificate of a server in {folder}; --pki names another folder", err=True)
 
 
 @app.command()

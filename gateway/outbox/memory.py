@@ -245,9 +245,9 @@ class Memory:
         return gone
 
     @property
-    def unwritten(self) -> tuple[int, int]:
-        """Messages that the disk lacks and the bytes of their payloads."""
-        return len(self._unstored), sum(len(entry.message.payload) for entry in self._unstored.values())
+    def unwritten(self) -> int:
+        """Messages that the disk lacks."""
+        return len(self._unstored)
 
     # -- inside
 

@@ -49,11 +49,11 @@ class Store(Counts):
         self.untold: list[PreviousBoot] = []
         """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
 
-    async def open(self, boot: str, started_ms: int) -> PreviousBoot | None:
-        """Open or make the file and enter this boot. Returns the boot before if it had no clean stop.
+    async def open(self, boot: str, started_ms: int) -> None:
+        """Open or make the file and enter this boot.
 
-        Sets `totals`, `extents`, `losses` (not yet announced) and `last_id`. Raises also ConfigError (see `identify`) and
-        UnwritableError.
+        Sets `totals`, `extents`, `losses` (not yet announced), `untold` and `last_id`. Raises also ConfigError (see
+        `identify`) and UnwritableError.
         """
         try:
             known = identify(self._path)
@@ -64,9 +64,8 @@ class Store(Counts):
                 await self._connect()
                 await self._prepare(known)
                 await self._take_stock()
-                unclean = await self._enter(boot, started_ms)
+                await self._enter(boot, started_ms)
                 self._log_inode = self._log.stat().st_ino
-                return unclean
         except OSError as error:
             await self.close()
             raise Retryable(f"{self._path}: {error.strerror}") from error
@@ -134,8 +133,8 @@ class Store(Counts):
         if found != messages:
             raise DamagedError(f"{messages} messages are counted and {found} can be found")
 
-    async def _enter(self, boot: str, started_ms: int) -> PreviousBoot | None:
-        last = await self._rows("SELECT name, started_ms, clean FROM boot ORDER BY id DESC LIMIT 1")
+    async def _enter(self, boot: str, started_ms: int) -> None:
+        last = await self._rows("SELECT name FROM boot ORDER BY id DESC LIMIT 1")
         if last and last[0][0] != boot:
             newest = await self._rows("SELECT end_ms FROM message WHERE id = ?", (self.last_id,))
             if newest and newest[0][0] > started_ms + CLOCK_STEP_MS:
@@ -149,7 +148,6 @@ class Store(Counts):
         )
         self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
         self._boot = self._boots.number(boot)
-        return PreviousBoot(last[0][0], last[0][1]) if last and not last[0][2] and last[0][0] != boot else None
 
     async def commit(self, change: Change) -> None:
         """Write a change, whole or not at all, to stay."""

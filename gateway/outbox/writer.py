@@ -92,11 +92,6 @@ class Writer:
         """Why the disk takes nothing at present, or empty."""
         return self._health.refused
 
-    @property
-    def previous_unclean(self) -> PreviousBoot | None:
-        """The boot before this one, if it ended without a clean stop."""
-        return self._recovery.previous_unclean
-
     # -- opening and closing
 
     async def open(self) -> None:
@@ -135,7 +130,7 @@ class Writer:
                 await self.store.mark_clean()
             except (Retryable, DamagedError) as error:
                 self._health.refuse(error)
-        self.unsaved, _ = self.memory.unwritten
+        self.unsaved = self.memory.unwritten
         if self.unsaved:
             log.error("messages are lost with this stop: the disk refuses them", count=self.unsaved)
         await self.store.close()

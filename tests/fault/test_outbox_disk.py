@@ -73,7 +73,7 @@ async def test_a_stop_while_the_disk_refuses_says_what_is_lost(tmp_path: Path) -
         await put_and_commit(rig, 11, 5)
     assert rig.outbox.unsaved == 5
     async with Rig(tmp_path / "o.db", boot="b2") as rig:
-        assert rig.outbox.previous_unclean is not None, "the next run tells that this one ended badly"
+        assert rig.outbox.unclean, "the next run tells that this one ended badly"
         assert [m.seq for m in await rig.drain()] == list(range(1, 11))
 
 

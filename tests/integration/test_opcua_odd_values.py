@@ -75,6 +75,10 @@ def xml_bodies(monkeypatch):
         return ua_binary.nodeid_to_binary(ua.NodeId(885)) + b"\x02" + struct.pack("<i", len(body)) + body
 
     monkeypatch.setattr(ua_binary, "extensionobject_to_binary", encode)
+    ua_binary.create_uatype_serializer.cache_clear()  # it remembers who encodes what
+    yield
+    monkeypatch.undo()
+    ua_binary.create_uatype_serializer.cache_clear()
 
 
 async def command(*words: str):

@@ -65,6 +65,13 @@ async def get_offers(url: str, timeout_s: float) -> list[Offer]:
     return _offers(await client.connect_and_get_server_endpoints())
 
 
+async def get_servers(url: str, timeout_s: float) -> list[tuple[str, str]]:
+    """Application URI and URL of each server that a discovery server knows (FindServers, Part 4, 5.5.2). Raises as
+    `get_offers`."""
+    servers = await bound(Client(url, timeout=timeout_s)).connect_and_find_servers()
+    return [(one.ApplicationUri or "", place) for one in servers for place in one.DiscoveryUrls or ()]
+
+
 async def open_channel(client: Client, config: OpcUaDevice) -> Offer | None:
     """Choose the endpoint, judge the server's certificate, open the channel. None with security none.
 
