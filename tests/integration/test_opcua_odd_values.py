@@ -17,8 +17,10 @@ from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from gateway.core.quality import Quality
 from gateway.sources.opcua.security.certificates import der
 from tests.support.gateway import ROOT
+from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import reading
 from tests.support.opcua_secure import KEY
 from tests.support.opcua_server import AsyncuaServer
@@ -110,6 +112,21 @@ async def test_a_structure_is_found_by_its_definition_where_its_encoding_is_no_n
         await reader.until(lambda: bool(reader.objects[0] and reader.values[1]), 30)
         assert reader.objects[0][-1] == {"load": 7.25, "name": "press"}
         assert reader.values[1][-1] == 7.25
+
+
+async def test_browse_paths_are_followed_by_browsing_where_the_server_cannot_translate_them(port):
+    def refuse(request: object) -> int | None:
+        return 0x800B0000 if isinstance(request, ua.TranslateBrowsePathsToNodeIdsRequest) else None
+
+    async with AsyncuaServer(port, 2) as server, Mangler(port) as mangler:
+        mangler.request = refuse
+        await server.write(1, 4.5)
+        tags = ["/Objects/2:Line/2:v1", "/Objects/2:Line/2:absent", "/Objects/2:Lane/2:v1"]
+        async with reading(mangler.url, tags, mode="poll", timeout="10s") as reader:
+            await reader.until(lambda: reader.seen(3), 30)
+        assert "TranslateBrowsePathsToNodeIdsRequest" in mangler.seen
+    assert reader.values[0][-1] == 4.5
+    assert {*reader.qualities[1], *reader.qualities[2]} == {Quality.BAD_ADDRESS}
 
 
 async def test_an_address_that_the_server_does_not_know_is_told_in_words_and_nothing_else_is_printed(capfd):
