@@ -88,6 +88,7 @@ class FakeConnection:
         self.labels_asked: list[list[int]] = []
         self.leaves: list[bool] = []
         self.added: list[list[int]] = []
+        self.removed: list[int] = []
         self.reads_s: list[float] = []
         self.reads_refused = 0
         self.read_takes_s = 0.0
@@ -116,6 +117,9 @@ class FakeConnection:
         self.added.append([item.row for item in items])
         self.on_add(self.added[-1])
         return [self.refused.get(item.node, 0) for item in items]
+
+    async def remove_items(self, items: Sequence[Item]) -> None:
+        self.removed += [item.row for item in items]
 
     async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
         if model and self.hangs_up_on_model:

@@ -137,6 +137,18 @@ class Unanswered(NotConnected):
     """The server does not answer: what it was asked, the end of the session too, may still be done when it wakes up."""
 
 
+class HungUp(NotConnected):
+    """The other end closed the connection, or the way to it broke."""
+
+
+class Poisoned(NotConnected):
+    """The server could not make an answer, or we could not read it, and what is lost with it cannot be had again."""
+
+    def __init__(self, words: str, status: int) -> None:
+        self.status = status
+        super().__init__(words)
+
+
 class Connection(Protocol):
     """One session with one server, open from `Connect` to `close`. Calls may overlap, but `add_items`, `add_events` and
     `next_values` not with themselves.
@@ -162,6 +174,10 @@ class Connection(Protocol):
 
         An item added again replaces the earlier one.
         """
+        ...
+
+    async def remove_items(self, items: Sequence[Item]) -> None:
+        """Do not watch these any longer."""
         ...
 
     async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:

@@ -42,7 +42,7 @@ class Occurring:
 
     async def watch(self, connection: Connection) -> None:
         """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused. Where changes
-        of the model are refused, or never come, `refresh` finds them."""
+        of the model are refused, or never come, `refresh` finds them. Refused nodes are asked for again when they come."""
         wanted, model = self._config.events, self._is_model_wanted and not self._comparison.is_deaf
         self._comparison.is_deaf = False
         if not wanted and not model:
@@ -63,8 +63,9 @@ class Occurring:
 
     @property
     def _is_model_wanted(self) -> bool:
-        """For units alone no subscription is made beside polled reads: small servers have few."""
-        return bool(self._config.browse) or (self._config.mode == "subscribe" and self._comparison.is_wanted)
+        """For units and refused nodes alone no subscription is made beside polled reads: small servers have few."""
+        is_useful = self._comparison.is_wanted or bool(self._reports.health.bad_rows)
+        return bool(self._config.browse) or (self._config.mode == "subscribe" and is_useful)
 
     async def hear(self, connection: Connection) -> None:
         """Changes of the model beside polled reads, which do not depend on them: `refresh` is left when they end."""
@@ -83,6 +84,7 @@ class Occurring:
         """The events that came with values."""
         if values.model_changed:
             self._comparison.hurry()
+            self._reports.health.hurry(self._clock.monotonic())
         if not values.events:
             return
         types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}

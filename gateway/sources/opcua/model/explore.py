@@ -25,7 +25,7 @@ from gateway.sources.opcua.security.endpoints import Offer
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.client import AsyncuaConnection, connect, quiet_library
 from gateway.sources.opcua.session.faults import translated
-from gateway.sources.opcua.session.opening import get_offers
+from gateway.sources.opcua.session.opening import get_offers, get_servers
 from gateway.sources.opcua.status import status_name
 from gateway.sources.opcua.tagging import Tagging
 
@@ -52,12 +52,14 @@ class Found:
     place: tuple[int, ...] = ()
 
 
-async def discover(config: OpcUaDevice) -> list[Offer]:
-    """The endpoints of a server. Raises NotConnected."""
+async def discover(config: OpcUaDevice) -> tuple[list[Offer], list[tuple[str, str]]]:
+    """The endpoints of a server, and if nobody can log in there, the servers that it knows. Raises NotConnected."""
     quiet_library()
+    timeout_s = config.timeout / 1e9
     try:
         with translated(f"cannot ask {config.url}"):
-            return await get_offers(config.url, config.timeout / 1e9)
+            offers = await get_offers(config.url, timeout_s)
+            return offers, [] if any(one.tokens for one in offers) else await get_servers(config.url, timeout_s)
     except ServiceFault as fault:
         raise NotConnected(f"{config.url} refuses: {explained(fault.status)}") from None
 

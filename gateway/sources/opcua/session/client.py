@@ -151,6 +151,10 @@ class AsyncuaConnection:
         """See `Connection.add_items`."""
         return await self._subscriptions.add(items) if len(self._subscriptions) else [self._unsubscribed] * len(items)
 
+    async def remove_items(self, items: Sequence[Item]) -> None:
+        """See `Connection.remove_items`."""
+        await self._subscriptions.remove([item.row for item in items])
+
     async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
         """See `Connection.add_events`."""
         if not len(self._subscriptions) and self._config.mode == "poll":
@@ -194,7 +198,11 @@ class AsyncuaConnection:
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
-        return await self._values.read(items)
+        answers = await self._values.read(items)
+        for answer in answers:
+            if answer.server_clock_ns:
+                self.traffic.clock_ms = (answer.server_clock_ns - answer.received_ns) / 1e6
+        return answers
 
     async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
         """See `Connection.labels`."""

@@ -1,14 +1,16 @@
 """The labels of enumerations, told as text beside their numbers. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.quality import USABLE_FROM, Quality
 from gateway.sources.opcua.connection import EXACT
-from gateway.sources.opcua.health import FIRST_RETRY_S, MOST_RETRY_S
+
+FIRST_RETRY_S: Final = 60.0
+MOST_RETRY_S: Final = 1800.0
 
 
 class BitNames(Mapping[int, list[str | int]]):
