@@ -9,6 +9,7 @@ from itertools import count
 import numpy as np
 
 from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents, OpcUaTag
 from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, ValueColumns
@@ -78,7 +79,7 @@ class FakeConnection:
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
-        self.model_watched = False
+        self.model_watched = self.hangs_up_on_model = False
         self.marked: Sequence[str] = ("namespaces", "start")
         self.measures_of: dict[str, Measure] = {}
         self.event_names: dict[str, str] = {}
@@ -121,6 +122,8 @@ class FakeConnection:
         self.removed += [item.row for item in items]
 
     async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
+        if model and self.hangs_up_on_model:
+            raise NotConnected("the server hung up")
         self.events_added.append(list(wanted))
         self.model_watched = model
         return [*(self.refused.get(one.notifier, 0) for one in wanted), *([self.refused.get("model", 0)] if model else [])]

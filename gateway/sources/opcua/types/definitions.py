@@ -50,6 +50,10 @@ class Definitions:
 
     async def learn_missing(self) -> None:
         """Find the types of the encodings that were met. Raises NotConnected."""
+        async with self._learning:
+            if self._types.is_doubtful:
+                self._types.forget()
+                self._dictionaries = Dictionaries(self._services, self._types)
         encodings = list(self._types.missing)
         owners = await self._services.references(encodings, ObjectIds.HasEncoding, inverse=True)
         found = [local(references[0].NodeId) if references else None for references in owners]
