@@ -13,34 +13,37 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import Connect, Connection, Unanswered
+from gateway.sources.opcua.connection import Connect, Connection, DataValues, Unanswered
 from gateway.sources.opcua.decode import TagColumns
 from gateway.sources.opcua.history.filling import Filling
 from gateway.sources.opcua.history.gaps import Gaps
 from gateway.sources.opcua.history.kept import Kept
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.keepalives import Keepalives
 from gateway.sources.opcua.model.comparing import Comparison
 from gateway.sources.opcua.occurring import Occurring
 from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import LOST, OVERRUN, READ_REFUSED, Reports
+from gateway.sources.opcua.searching import Searching
 from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
+from gateway.sources.opcua.status import has_new_meaning
+from gateway.sources.opcua.suspects import Suspects
 from gateway.sources.opcua.tagging import Tagging
 from gateway.sources.opcua.taking import Taking
 from gateway.sources.opcua.watching import GRACE_S, Watching
 
 CHECK_S: Final = 10.0
-SILENT_KEEPALIVES: Final = 3
-AFTER_STALL_S: Final = 0.25
-"""Where this process stood still, what the server has said meanwhile is read before it is called silent."""
 WAITING_SAMPLES: Final = 100_000
+REOPEN_S: Final = 0.1
 
 
 class OpcUaSource:
     """A `Source` for one OPC UA server: a subscription, or polled reads with a fixed phase on the monotonic clock.
 
-    A node that the server refuses costs its own samples (BAD_ADDRESS, BAD_CONFIG ...) and is retried on its own timer.
+    A node that the server refuses costs its own samples (BAD_ADDRESS, BAD_CONFIG ...) and is retried on its own timer. One
+    that brings the server's answers down is searched for (see `Suspects`), by connections that nobody is told of.
     Between two reads at most `WAITING_SAMPLES` samples (or four per tag) wait; then the server waits, whose queues tell
     when they overflow. What was received before a connection was lost is still read.
     """
@@ -58,9 +61,12 @@ class OpcUaSource:
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
-        self._leaves = self._has_heard = False
+        self._leaves = self._has_heard = self._has_served = False
+        self._suspects = Suspects(len(self._items))
+        self._opened_s = 0.0
+        self._goes_on = False
         self._statistics = Statistics()
-        self._waiting_since: float | None = None
+        self._keepalives = Keepalives(clock)
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
         self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._gaps = Gaps(len(self._items)) if self._config.history else None
@@ -81,7 +87,10 @@ class OpcUaSource:
         """What is known of a connection is forgotten with it."""
         config, clock, inbox, silence = self._config, self._clock, self._inbox, self._silence
         inbox.clear()
-        self._reports = Reports(self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics)
+        suspects = self._suspects
+        self._reports = Reports(
+            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects
+        )
         self._taking = Taking(
             self._columns,
             self._tagging,
@@ -93,7 +102,9 @@ class OpcUaSource:
             self._gaps,
             self._repeats,
         )
-        self._watching = Watching(config, self._tagging, self._columns.first_tag, clock, inbox, self._reports, silence)
+        first_tag, reports = self._columns.first_tag, self._reports
+        self._watching = Watching(config, self._tagging, first_tag, clock, inbox, reports, silence, suspects)
+        self._searching = Searching(suspects, self._tagging, clock, reports, self._watching, silence, self._taking, config)
         self._occurring = Occurring(config, self._alarms, self._comparison, clock, inbox, self._reports)
 
     @property
@@ -104,8 +115,12 @@ class OpcUaSource:
     async def open(self) -> None:
         """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`.
 
-        A session that could not be closed when its channel was lost is taken over, so that there are never two.
+        A session that could not be closed when its channel was lost is taken over, so that there are never two; but not with
+        items in it that bring the server down.
         """
+        if self._searching.is_stained:
+            self._searching.is_stained = False
+            await self._servers.drop()
         self._is_taken_over = await self._revived()
         if self._is_taken_over:
             self._start()
@@ -113,13 +128,19 @@ class OpcUaSource:
         self._reset()
         self._connection = await self._servers.open()
         self._begin(continues=False)
+        self._comparison.begin()
         if self._config.mode == "subscribe":
-            await self._watching.begin(self._connection)
+            try:
+                await self._watching.begin(self._connection)
+            except NotConnected as lost:
+                self._searching.judge([lost], self._opened_s, has_heard=False)
+                raise
             self._reports.warn_of_queues(self._connection.queues, self._tagging)
             await self._occurring.watch(self._connection)
             self._reports.tell()
         else:
-            self._watching.poll_all()
+            await self._watching.poll_all()
+            await self._occurring.watch(self._connection)
         self._start()
 
     async def _revived(self) -> bool:
@@ -133,7 +154,7 @@ class OpcUaSource:
 
     def _begin(self, *, continues: bool) -> None:
         """A gap begins where something was heard last: what overflowed the server's queues meanwhile is in it, too."""
-        now_s = self._clock.monotonic()
+        self._opened_s = now_s = self._clock.monotonic()
         self._statistics.opened(now_s)
         self._silence.begin(now_s)
         if self._config.mode == "subscribe":
@@ -147,7 +168,7 @@ class OpcUaSource:
 
     def _start(self) -> None:
         assert self._connection is not None
-        self._leaves = self._has_heard = False
+        self._leaves = self._has_heard = self._has_served = False
         self._begun_ns = self._clock.now_ns()
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
@@ -166,8 +187,17 @@ class OpcUaSource:
                 raise NotConnected("not open")
             if self._tasks.done():
                 self._tasks.result()
-                raise NotConnected(self._lost)
+                if not self._goes_on:
+                    raise NotConnected(self._lost)
+                await self._reopen()
+                continue
             await self._inbox.wait()
+
+    async def _reopen(self) -> None:
+        """A connection more for the search."""
+        await self.close()
+        await self._clock.sleep(REOPEN_S)
+        await self.open()
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
@@ -181,6 +211,7 @@ class OpcUaSource:
 
     async def close(self) -> None:
         """See `Source.close`."""
+        self._goes_on = False
         tasks, self._tasks = self._tasks, None
         connection, self._connection = self._connection, None
         try:
@@ -205,12 +236,15 @@ class OpcUaSource:
                     group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
                 comparison = self._comparison.run(connection, self._inbox.report)
                 group.create_task(comparison, name=f"opcua model {self._config.name}")
-                group.create_task(self._taking.label(connection), name=f"opcua labels {self._config.name}")
+                group.create_task(self._taking.label(connection, self._suspects), name=f"opcua labels {self._config.name}")
                 if subscribe:
                     group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
+                elif connection.keepalive_s > 0:
+                    group.create_task(self._occurring.hear(connection), name=f"opcua changes {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
+                group.create_task(self._searching.run(connection), name=f"opcua search {self._config.name}")
                 if subscribe:
-                    group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
+                    group.create_task(self._keepalives.run(connection), name=f"opcua keep-alives {self._config.name}")
                     group.create_task(self._watching.doubt(connection), name=f"opcua silence {self._config.name}")
                 if subscribe and self._is_taken_over:
                     quiet_s = 2 * max((item.publishing_ns for item in self._items), default=0) / 1e9 + GRACE_S
@@ -225,45 +259,44 @@ class OpcUaSource:
             self._lost = str(lost.exceptions[0])
             # A server that said nothing at all since it was opened is not worth another try with this session.
             self._leaves = self._has_heard and any(isinstance(one, Unanswered) for one in lost.exceptions)
+            self._goes_on = self._searching.judge(lost.exceptions, self._opened_s, has_heard=self._has_served)
         finally:
             self._reports.report_losses()
 
     async def _receive(self, connection: Connection) -> None:
         while True:
-            self._waiting_since = self._clock.monotonic()
+            self._keepalives.wait()
             values = await connection.next_values()
-            self._waiting_since, self._has_heard = None, True
+            self._keepalives.heard()
+            self._has_heard = self._has_served = True
+            self._searching.miss(connection.traffic.undecoded, values.lost)
             if values.lost:
                 self._reports.lose(LOST, values.lost)
             await self._occurring.take(connection, values)
+            self._notice(values)
             await self._taking.take(values)
 
-    async def _listen(self, connection: Connection) -> None:
-        """Fail when the server owes us a notification and is silent, keep-alives too (OPC UA Part 4, 5.13.1.1)."""
-        limit_s = SILENT_KEEPALIVES * connection.keepalive_s
-        while True:
-            since = self._waiting_since
-            silent_s = 0.0 if since is None else self._clock.monotonic() - since
-            if silent_s >= limit_s:
-                await self._clock.sleep(AFTER_STALL_S)
-                if self._waiting_since != since:
-                    continue
-                raise Unanswered(f"the subscription has been silent for {silent_s:.1f} s")
-            await self._clock.sleep(limit_s - silent_s)
+    def _notice(self, values: DataValues) -> None:
+        """Another unit or range, as the values themselves tell it."""
+        if has_new_meaning(values.columns.status):
+            self._comparison.hurry()
 
     async def _poll(self, connection: Connection, interval_ns: int) -> None:
         interval_s = interval_ns / 1e9
         items = [item for item in self._items if item.row in self._watching.polled and item.publishing_ns == interval_ns]
         start, turn = self._clock.monotonic(), 0
         while True:
-            for values in await connection.read(items):
+            untrusted = self._suspects.untrusted
+            asked = [item for item in items if item.row not in untrusted] if untrusted else items
+            for values in self._searching.sort(await connection.read(asked)):
+                self._notice(values)
                 await self._taking.take(values, was_read=True)
             self._reports.tell()
             now = self._clock.monotonic()
             due = int((now - start) / interval_s) + 1
             if due - turn > 1:
                 self._reports.complain(OVERRUN, due - turn - 1)
-            turn = due
+            self._has_served, turn = turn > 0, due
             await self._clock.sleep(start + turn * interval_s - now)
 
     async def _tend(self, connection: Connection) -> None:

@@ -18,6 +18,7 @@ from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import OVERFLOWED, READ_REFUSED, Reports
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.status import count_overflows, node_faults, qualities_of
+from gateway.sources.opcua.suspects import Suspects
 from gateway.sources.opcua.tagging import Tagging
 from gateway.sources.opcua.types.labels import Labels, Unasked
 
@@ -102,25 +103,26 @@ class Taking:
             if told is not None:
                 self._inbox.report(told)
 
-    async def label(self, connection: Connection) -> None:
+    async def label(self, connection: Connection, suspects: Suspects) -> None:
         """Ask what the numbers of enumerations mean, and tell the present ones; later ones are told as they come. Returns
         once the server has said it of all."""
         unasked = Unasked()
-        await self._ask_labels(connection, self._tagging.items, unasked)
+        await self._ask_labels(connection, self._tagging.items, unasked, suspects)
         while unasked:
             await self._clock.sleep(LOOK_S)
             bad_rows = self._tagging.rows_of(self._reports.health.bad_rows)
             if due := unasked.due(self._clock.monotonic(), bad_rows):
-                await self._ask_labels(connection, [self._tagging.items[row] for row in due], unasked)
+                await self._ask_labels(connection, [self._tagging.items[row] for row in due], unasked, suspects)
 
-    async def _ask_labels(self, connection: Connection, items: Sequence[Item], unasked: Unasked) -> None:
+    async def _ask_labels(self, connection: Connection, items: Sequence[Item], unasked: Unasked, suspects: Suspects) -> None:
         found = await connection.labels(items)
         pairs = list(zip(items, found, strict=True))
         unasked.told(item.row for item, some in pairs if some is not None)
         unasked.refused((item.row for item, some in pairs if some is None), self._clock.monotonic())
         known = [(item, some) for item, some in pairs if some is not None]
         rows = self._labels.learn((row, some) for item, some in known for row in self._tagging.whole(item))
-        for values in await connection.read(self._tagging.items_of(rows)) if rows else ():
+        labelled = [item for item in self._tagging.items_of(rows) if item.row not in suspects.untrusted]
+        for values in await connection.read(labelled) if labelled else ():
             block, _ = self._decoded(values)
             if (told := self._labels.of(block)) is not None:
                 self._inbox.report(told)

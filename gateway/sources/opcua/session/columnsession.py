@@ -8,13 +8,14 @@ from asyncua import ua
 from asyncua.client.ua_client import UaClient
 from asyncua.client.ua_session import SessionState, UaSession
 from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_from_binary
 
 from gateway.sources.opcua.connection import History, ValueColumns
 from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.publishing import Notification
 from gateway.sources.opcua.session.responses import read_history, read_publish, read_republish, read_values
 from gateway.sources.opcua.session.wire import WireError
-from gateway.sources.opcua.types.structures import Types
+from gateway.sources.opcua.types.structures import DEEPEST, Types
 
 T = TypeVar("T")
 
@@ -63,6 +64,19 @@ class ColumnSession(UaSession):
                 undecoded = error
         raise undecoded
 
+    async def read(self, parameters: ua.ReadParameters) -> list[ua.DataValue]:
+        """Read as asyncua decodes it. Raises WireError where it cannot."""
+        request = ua.ReadRequest()
+        request.Parameters = parameters
+        answer = await self._send_request(request)
+        try:
+            response = struct_from_binary(ua.ReadResponse, answer)
+        except Exception as error:  # asyncua raises anything on bytes it does not understand
+            raise WireError(str(error) or type(error).__name__) from error
+        response.ResponseHeader.ServiceResult.check()
+        results: list[ua.DataValue] = response.Results
+        return results
+
     async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
         """Read with both timestamps: the values, and the server's clock in ns. Raises WireError."""
         request = ua.ReadRequest()
@@ -77,10 +91,12 @@ class ColumnSession(UaSession):
         return await self._decoded(lambda: read_history(answer, self.types))
 
     async def _decoded(self, decode: Callable[[], T]) -> T:
-        """Once more when types were met that nobody knew; answers keep their order."""
+        """Once more when types were met that nobody knew, in which others may stand; answers keep their order."""
         async with self._in_order:
             result = decode()
-            if self.types.missing:
+            for _ in range(DEEPEST):
+                if not self.types.missing:
+                    break
                 await self.learn()
                 result = decode()
             return result
