@@ -1,9 +1,14 @@
 """Servers that will not, or cannot, tell of the past: it is told in words, live values go on, and what can be had is had."""
 
+import asyncio
+import sys
+
 import pytest
 from asyncua import ua
 
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.history.filling import REFUSED
+from gateway.sources.opcua.history.trying import NONE_KEPT
 from tests.support.opcua_field import in_the_field
 from tests.support.opcua_mangler import DROP, Mangler
 from tests.support.opcua_server import AsyncuaServer
@@ -92,3 +97,31 @@ async def test_an_archive_that_does_not_answer_costs_no_connection(port):
             await field.until(lambda: bool(told(field)))
             assert "BadTimeout" in told(field)[0]["reason"]
             assert len(field.downs) == before
+
+
+async def test_a_command_says_whose_history_cannot_be_read(port, tmp_path):
+    """v0 is kept, v1 is kept and refused, v2 is not kept."""
+    async with AsyncuaServer(port, 3) as server, Mangler(port) as mangler:
+        await server.historize(0, 1)
+        mangler.response = deny_second
+        (tmp_path / "devices").mkdir()
+        (tmp_path / "gateway.yaml").write_text("name: test\nmqtt: {url: mqtt://127.0.0.1}\n")
+        tags = "".join(f"  - {{name: t{i}, node: ns=2;s=v{i}}}\n" for i in range(3))
+        text = f"protocol: opcua\nurl: {mangler.url}\nsecurity: none\nhistory: true\ntags:\n{tags}"
+        (tmp_path / "devices" / "plc.yaml").write_text(text)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "read", "plc", "--config", str(tmp_path),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        _, errors = await process.communicate()
+        assert process.returncode == 0
+        told = errors.decode()
+        assert f"history of t1: {explained(DENIED)}" in told
+        assert f"history of t2: {NONE_KEPT}" in told
+        assert "t0" not in told
+
+
+def deny_second(message):
+    """The second node's history is refused in an answer to many."""
+    if isinstance(message, ua.HistoryReadResponse):
+        message.Results[1].StatusCode = ua.StatusCode(DENIED)
