@@ -12,7 +12,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents, OpcUaTag
-from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, ValueColumns
+from gateway.sources.opcua.connection import EXACT, DataValues, Item, QueueReport, Standing, ValueColumns
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.finding import FoundTag
 from gateway.sources.opcua.model.units import Measure
@@ -76,6 +76,7 @@ class FakeConnection:
         self.keepalive_s = keepalive_s
         self.check_s = 10.0
         self.traffic = Traffic()
+        self.queues = QueueReport()
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
