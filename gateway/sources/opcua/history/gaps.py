@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -12,6 +12,7 @@ from gateway.core.blocks import Mask, Times
 from gateway.sources.opcua.connection import ValueColumns
 
 MOST_GAPS: Final = 10
+MOST_BREAKS: Final = 3
 _FIRST_STEP_NS: Final = 1_000_000_000
 _WANTED: Final = 50_000
 
@@ -26,6 +27,8 @@ class Gap:
     counts: NDArray[np.int64]
     skipped_ns: int = 0
     """So much before it may have been handed on before a crash, or not, and is not read back."""
+    breaks: dict[int, int] = field(default_factory=dict)
+    """How often the connection ended while a row was asked for, nothing read of it since."""
 
     def bound(self, oldest_ns: int) -> None:
         """Give up what is older than `oldest_ns`."""
@@ -40,6 +43,16 @@ class Gap:
     def skip(self, rows: Sequence[int]) -> None:
         """Nothing can be had of these rows."""
         self.after[list(rows)] = 0
+
+    def broke(self, rows: Sequence[int]) -> None:
+        """The connection ended while these were asked for: each alone next time; one that was alone twice is given up."""
+        for row in rows:
+            self.breaks[row] = self.breaks.get(row, 0) + 1
+        self.skip([row for row in rows if self.breaks[row] >= MOST_BREAKS])
+
+    def apart(self, rows: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Those to be asked for together, and those alone."""
+        return [row for row in rows if row not in self.breaks], [row for row in rows if row in self.breaks]
 
     def take(self, row: int, source_ns: Times, end_ns: int, most: int) -> Mask:
         """Which of these values, in time order, lie in the row's gap and before `end_ns`, no more than `most` per row in

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connection, DataValues, History, Item, ValueColumns, joined
@@ -111,9 +112,17 @@ class Historian:
             except ServiceFault:
                 gap.counts[:] = counts  # what was had is not used: fewer nodes are asked once more
                 raise
+            except NotConnected:
+                gap.counts[:] = counts
+                gap.broke(batch)
+                raise
+            for row in batch:
+                gap.breaks.pop(row, None)
             await self._clock.sleep(PAUSE_S)
 
-        await self._batches.run(rows, read, lambda batch, status: gap.skip(batch))
+        together, alone = gap.apart(rows)
+        for some in (together, *([row] for row in alone)):
+            await self._batches.run(some, read, lambda batch, status: gap.skip(batch))
         now_ns = self._clock.now_ns()
         return DataValues(joined(parts), now_ns, now_ns) if parts else None
 

@@ -26,6 +26,8 @@ class Archive:
         self.calls: list[int] = []
         self.open_points: set[bytes] = set()
         self.failure_after = -1
+        self.poisoned: set[int] = set()
+        self.poison: Exception = ServiceFault(0x80020000)
 
     async def has_history(self, items):
         return [item.row not in self.without for item in items]
@@ -36,6 +38,8 @@ class Archive:
         if len(self.calls) == self.failure_after:
             raise NotConnected("gone")
         self.calls.append(len(items))
+        if not self.poisoned.isdisjoint(item.row for item in items):
+            raise self.poison
         return [self._answer(item.row, start_ns, end_ns, most, point) for item, point in zip(items, points, strict=True)]
 
     def _answer(self, row, start_ns, end_ns, most, point):
@@ -208,3 +212,26 @@ async def test_what_is_skipped_after_a_crash_is_told_although_nothing_is_read():
     (result,) = await bench.read()
     detail = result.detail()
     assert (detail["skipped_ms"], detail["samples"], detail["from"]) == (5000, 0, DAY_NS // 1_000_000)
+
+
+async def test_a_node_whose_history_brings_the_whole_answer_down_costs_nobody_else():
+    archive = Archive({row: [(DAY_NS + S, float(row))] for row in range(20)})
+    archive.poisoned = {3, 12}
+    bench = Bench(archive, 20, 5)
+    (result,) = await bench.read()
+    assert [row for row in range(20) if not bench.got[row]] == [3, 12]
+    assert (result.samples, result.nodes) == (18, 18)
+
+
+async def test_a_node_whose_history_ends_the_connection_is_given_up_after_a_few():
+    archive = Archive({row: [(DAY_NS + S, float(row))] for row in range(20)})
+    archive.poisoned, archive.poison = {3, 12}, NotConnected("gone")
+    bench = Bench(archive, 20, 5)
+    losses = 0
+    while bench.gaps.waiting:
+        try:
+            await bench.read()
+        except NotConnected:
+            losses += 1
+            assert losses <= 2 * 3
+    assert [row for row in range(20) if len(bench.got[row]) != 1] == [3, 12]
