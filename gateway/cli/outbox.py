@@ -92,7 +92,7 @@ def _print_stats(said: Mapping[str, Any], lanes: Mapping[str, Mapping[str, Any]]
     console, table = Output(), listing("lane", *numbers, right=numbers)
     for name, row in lanes.items():
         table.add_row(name, f"{row['messages']:,}", _size(row["kept_bytes"]), _age(row["oldest_s"]))
-    console.table(table)
+    console.whole(table)
     ceiling = f" of {_size(said['max_bytes'])} (outbox.max_bytes)" if said["max_bytes"] else ""
     console.print(f"files: {_size(said['file_bytes'])}{ceiling}{', payloads encrypted' if said['encrypted'] else ''}")
     if said["unannounced_losses"]:
@@ -212,7 +212,10 @@ def verify(path: Path, key_file: str) -> int:
         for (boot, topic), count in sorted(wrong.items()):
             what = "MISSING" if count > 0 else "TOO MANY"
             typer.echo(f"{boot} {clean(topic, 120)}: {abs(count)} {what}, by the file's own count")
-        return 0 if found_sound and not broken and not twice and not wrong and kept == rows else EXIT_DAMAGED
+        if flaw := look.flaw():
+            typer.echo(f"THE FILE IS TORN ({flaw}); the gateway copies what is sound to a new one and tells what is lost")
+        sound = found_sound and not broken and not twice and not wrong and not flaw and kept == rows
+        return 0 if sound else EXIT_DAMAGED
 
     return _with(path, key_file, check)
 

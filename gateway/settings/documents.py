@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
@@ -31,12 +31,17 @@ class _TooMuchError(Exception):
         super().__init__(message)
 
 
+def _no_variable(_: KeyPath) -> str | None:
+    return None
+
+
 @dataclass(slots=True)
 class Document:
     """The content of one file. lines: the line of each key path; () is the file itself.
 
     origins: where top-level keys really stand, if not here (templates, lists of devices); problems are put there.
     prefix: the key path of this document within its file, for one of several in it.
+    variable: the environment variable that has set what stands at a key path, if one has; problems are put there.
     tabular: the first part of each path is the number of a row, which problems do not show (they have its line).
     """
 
@@ -47,6 +52,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     origins: dict[str, "Document"] = field(default_factory=dict)
     prefix: KeyPath = ()
+    variable: Callable[[KeyPath], str | None] = _no_variable
 
     def part(self, path: KeyPath, value: Any) -> "Document":
         """What stands at a key path as a document of its own."""
@@ -62,6 +68,8 @@ class Document:
 
     def problem(self, path: KeyPath, message: str, expected: str = "") -> Problem:
         """A problem at a key path."""
+        if name := self.variable(path):
+            return Problem("environment", 0, name, message, expected)
         if path and path[0] in self.origins:
             return self.origins[str(path[0])].problem(path, message, expected)
         shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else self.prefix + path
@@ -100,6 +108,15 @@ def _text(document: Document, path: Path) -> str | None:
     return None
 
 
+def _hint(error: yaml.MarkedYAMLError) -> str:
+    context = error.context or ""
+    if "flow" in context:
+        return "a text with # , : { } [ ] in quotes, and every bracket closed"
+    if "mapping values" in (error.problem or ""):
+        return "keys of one level to begin in the same column, and a text with a colon in quotes"
+    return "keys of one level to begin in the same column" if "block mapping" in context else ""
+
+
 def read_yaml(path: Path, shown: str) -> Document:
     """A YAML file; `shown` is how problems name it. A key that stands twice is a problem, not a silent choice."""
     document = Document(shown)
@@ -116,7 +133,7 @@ def read_yaml(path: Path, shown: str) -> Document:
         mark = error.problem_mark or error.context_mark
         document.lines[()] = mark.line + 1 if mark else 0
         line = text.splitlines()[mark.line : mark.line + 1] if mark else []
-        hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else ""
+        hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else _hint(error)
         begun = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
         document.add((), f"is not valid YAML: {error.problem or error.context}{begun}", hint)
     except yaml.reader.ReaderError as error:

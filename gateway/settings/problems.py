@@ -2,8 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,7 @@ _EXPECTED = {
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list: [one, another]"),
     **dict.fromkeys(("path_type", "path_parsing"), "the name of a file"),
     "string_type": "text (numbers, dates, yes and no go in quotes)",
 }
@@ -30,23 +31,53 @@ def note_validation(
     model: type[BaseModel],
     path: KeyPath = (),
     extra_keys: tuple[str, ...] = (),
-    environment: Callable[[KeyPath], str | None] = lambda _: None,
+    below: Callable[[KeyPath], str] = lambda _: "",
+    alone: Callable[[], object] | None = None,
 ) -> None:
-    """Add each error to the document, at its own line, or to the environment variable that brought the value."""
+    """Add each error to the document, at its own line, or to the environment variable that brought the value.
+
+    below: the variables in what stands at a key path. alone: validates the same without variables; what is wrong between
+    several keys is the variables' doing where this does not find it.
+    """
+    in_file: set[tuple[KeyPath, str]] | None = None
     for one in error.errors(include_url=False):
-        where = tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
+        where = _where(one)
         message, expected = _words(one, model, where, extra_keys)
-        variable = environment((*path, *where))
-        if variable:
-            document.problems.append(Problem("environment", 0, variable, message, expected))
-        else:
-            document.add((*path, *where), message, expected)
+        names = below((*path, *where)) if one["type"] == "value_error" and document.variable((*path, *where)) is None else ""
+        if names and alone is not None:
+            in_file = _errors_of(alone) if in_file is None else in_file
+            if (where, one["msg"]) not in in_file:
+                document.problems.append(Problem("environment", 0, names, message, expected))
+                continue
+        document.add((*path, *where, *_blamed(one, message)), message, expected)
+
+
+def _where(one: Any) -> KeyPath:
+    return tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
+
+
+def _errors_of(validate: Callable[[], object]) -> set[tuple[KeyPath, str]]:
+    try:
+        validate()
+    except ValidationError as error:
+        return {(_where(one), one["msg"]) for one in error.errors(include_url=False)}
+    return set()
+
+
+def _blamed(one: Any, message: str) -> KeyPath:
+    """Where keys do not go together, the mapping is wrong as a whole: the first of them that it has, by the message."""
+    if one["type"] != "value_error" or not isinstance(one["input"], dict):
+        return ()
+    return next(((word,) for word in re.findall(r"\w+", message) if word in one["input"]), ())
 
 
 def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[str, ...]) -> tuple[str, str]:
     kind, text, context = one["type"], one["msg"], one.get("ctx", {})
     if kind == "extra_forbidden":
-        return unknown_key(str(where[-1]), [*_fields_at(model, where[:-1]), *extra_keys])
+        fields = _fields_at(model, where[:-1])
+        message, expected = unknown_key(str(where[-1]), fields if len(where) > 1 else [*fields, *extra_keys])
+        comma = "; a text with a comma goes in quotes" if one["input"] is None else ""  # {node: ns=2;s=a,b}: node, and b
+        return message, expected + comma
     if kind == "missing":
         return "is missing", ""
     value = one["input"]
@@ -76,15 +107,26 @@ def show(value: object) -> str:
 def unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:
     """Message and expectation for a key that nobody knows: the nearest known one, or all of them."""
     close = difflib.get_close_matches(key, known, 1)
-    return "is not a known key", f"{close[0]}?" if close else f"one of {', '.join(known)}"
+    some = f"one of {', '.join(known)}" if known else "no such line"
+    return "is not a known key", f"{close[0]}?" if close else some
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
     """The keys that are known at a path below a model."""
     for part in path:
-        found = model.model_fields.get(str(part))
-        inner = found.annotation if found else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if isinstance(part, int):
+            continue  # a place in a list
+        found = model.model_fields.get(part)
+        inner = next(_models_in(found.annotation), None) if found else None
+        if inner is None:
             return list(model.model_fields) if found is None else []
         model = inner
     return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a value of this type may be, or be made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -7,11 +7,13 @@ from typing import Any
 from gateway.core.errors import Problem
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig, SparkplugConfig
 from gateway.encoding.layouts.tag import TagTopics
-from gateway.encoding.template import OWN_FIELDS, unknown_fields
+from gateway.encoding.template import OWN_FIELDS, free_fields, unknown_fields
 from gateway.encoding.topics import Topics
 from gateway.settings.documents import Document, KeyPath
+from gateway.sinks.mqtt.config import MqttConfig
 
 _TOPIC = ("publish", "topic")
+_OF_TAGS = ("topic", "topic_fields", "retain")
 _NAMED = 3
 
 
@@ -62,10 +64,39 @@ def topic_problems(
         yield document.problem(_TOPIC, *_without_value([name], *names))
 
 
+def unused_problems(general: LayoutConfig, document: Document, devices: Sequence[Publishing]) -> Iterator[Problem]:
+    """Keys of layout tag that no topic uses. document: gateway.yaml."""
+    in_use: list[str] = []
+    for device in devices if general.layout != "sparkplug" else ():
+        config = device.config.over(general)
+        templates = [config.topic] if config.layout == "tag" else []
+        yield from _unused(device.config, device.document, templates)
+        in_use += templates
+    if devices:
+        yield from _unused(general, document, in_use)
+
+
+def _unused(config: LayoutConfig | DeviceLayoutConfig, document: Document, templates: Sequence[str]) -> Iterator[Problem]:
+    """templates: topics in use, none where the layout is another."""
+    if not templates:
+        for key in _OF_TAGS:
+            if key in config.model_fields_set:
+                yield document.problem(("publish", key), "has no effect with another layout", "publish.layout: tag")
+        return
+    fields = {name for template in templates for name in free_fields(template)}
+    some = ", ".join(list(dict.fromkeys(templates))[:_NAMED])
+    for name in config.topic_fields:
+        if name not in fields:
+            message = f"has no effect: {{{name}}} does not stand in {some}"
+            yield document.problem(
+                ("publish", "topic_fields", name), message, "that field in publish.topic, or no such line"
+            )
+
+
 def sparkplug_problems(
-    general: LayoutConfig, document: Document, root: str, clean: bool, devices: Sequence[Publishing]
+    general: LayoutConfig, mqtt: MqttConfig, document: Document, devices: Sequence[Publishing]
 ) -> Iterator[Problem]:
-    """What does not go together with layout sparkplug, and the other way round. root, clean: mqtt.root, mqtt.clean_start."""
+    """What does not go together with layout sparkplug, and the other way round."""
     if general.layout != "sparkplug":
         if general.sparkplug != SparkplugConfig():
             yield document.problem(
@@ -75,12 +106,15 @@ def sparkplug_problems(
     if general.format != "json":
         message = f"{general.format} has no effect: payloads of Sparkplug are protobuf"
         yield document.problem(("publish", "format"), message, "no format, or another layout")
-    if general.sparkplug.group is None and "/" in root:
-        message = f"mqtt.root {root!r} has several levels, and a Sparkplug group has one"
+    if general.sparkplug.group is None and "/" in mqtt.root:
+        message = f"mqtt.root {mqtt.root!r} has several levels, and a Sparkplug group has one"
         yield document.problem(("publish", "layout"), message, "publish.sparkplug.group")
-    if not clean:
+    if not mqtt.clean_start:
         message = "Sparkplug begins each connection with a clean session (3.0.0, 5.3)"
         yield document.problem(("mqtt", "clean_start"), message, "true, or another layout")
+    if mqtt.expiry:
+        message = "has no effect: messages of Sparkplug do not expire"
+        yield document.problem(("mqtt", "expiry"), message, "no expiry, or another layout")
     for device in devices:
         if device.config != DeviceLayoutConfig():
             message = "has no effect: gateway.yaml says layout: sparkplug, which is for all devices together"

@@ -10,6 +10,7 @@ from gateway.settings.documents import Document, KeyPath, read_csv
 from gateway.settings.findings import Findings
 from gateway.settings.model import tag_model
 from gateway.settings.problems import show
+from gateway.stages.config import OF_NUMBERS
 
 
 class Tags:
@@ -51,7 +52,7 @@ class Tags:
         path = place / tag_file
         if not _is_file(path):
             there = difflib.get_close_matches(tag_file, [p.name for p in place.glob("*.csv")], 1)
-            hint = f"is there as {there[0]}?" if there else f"a CSV file in {place!s}"
+            hint = f"{there[0]}?" if there else f"a CSV file in {place!s}"
             device.document.add(("tag_file",), f"{path!s} does not exist", hint)
             return
         self._findings.read.append(path)
@@ -73,6 +74,9 @@ class Tags:
             return
         table = read_csv(path, str(path))
         configured = {tag.name for tag, _, _ in device.tags}
+        if not table.problems and not table.value:
+            name = device.config.name
+            warnings.append(f"{path!s}: nothing that is wanted was found on {name}; gateway browse shows what is there")
         if not table.problems:
             self._findings.read.append(path)
             for at, row in enumerate(table.value):
@@ -118,6 +122,12 @@ class Tags:
         if wrong:
             key, message, expected = wrong
             document.add((*path, key), message, expected)
+        if device.config and device.kind.is_text(device.config, tag):
+            for key in sorted(tag.model_fields_set & OF_NUMBERS.keys()):
+                if getattr(tag, key) != OF_NUMBERS[key]:
+                    document.add(
+                        (*path, key), "has no effect: the tag's values are no numbers", f"a type of numbers, or no {key}"
+                    )
 
     def _name(self, device: Device, document: Document, item: dict[str, Any], path: KeyPath) -> None:
         """A name stands once in a device, whatever else is wrong with its tag."""

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
-from asyncua import ua
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
@@ -13,26 +12,8 @@ from gateway.core.errors import NotConnected
 from gateway.sources.opcua.security.pki import Pki
 from gateway.sources.opcua.session import opening as session
 from tests.support.network import free_port
-from tests.support.opcua_reader import make_source, reading
-from tests.support.opcua_secure import KEY, SecureServer, certificate, write_pair
-
-P = ua.SecurityPolicyType
-NODE = ["ns=2;s=v0"]
-BASIC = [P.Basic256Sha256_SignAndEncrypt]
-
-
-async def refusal(server, **device) -> str:
-    source = make_source(server.url, NODE, **{"security": "auto", **device})
-    with pytest.raises(NotConnected) as raised:
-        await source.open()
-    await source.close()
-    return str(raised.value)
-
-
-async def value(server, **device) -> float:
-    async with reading(server.url, NODE, **{"security": "auto", **device}) as reader:
-        await reader.until(lambda: reader.seen(1))
-        return reader.values[0][0]
+from tests.support.opcua_reader import make_source
+from tests.support.opcua_secure import BASIC, KEY, NODE, P, SecureServer, certificate, refusal, value, write_pair
 
 
 def trusting(tmp_path, *servers) -> str:
@@ -66,9 +47,10 @@ async def test_a_user_certificate_logs_in_and_another_does_not(tmp_path, port):
     async with SecureServer(port, tmp_path, BASIC, key=KEY, user=user, anonymous=False) as server:
         pki = trusting(tmp_path, server)
         assert await value(server, pki=pki, user_certificate=str(path), user_key=str(key)) == 42
-        assert "Bad" in await refusal(server, pki=pki, user_certificate=str(other), user_key=str(key))
+        stranger = await refusal(server, pki=pki, user_certificate=str(other), user_key=str(key))
+        assert f"the server refuses the user's certificate {other}: BadUserAccessDenied" in stranger
         wrong = await refusal(server, pki=pki, username="me", password="hunter2")
-        assert "BadUserAccessDenied" in wrong
+        assert "the server refuses the user 'me': BadUserAccessDenied: check username and password" in wrong
         assert "hunter2" not in wrong
 
 
@@ -150,3 +132,30 @@ async def test_unreachable_servers_do_not_hinder_the_others(tmp_path):
         await asyncio.gather(*(source.close() for source in away))
     assert results[5:] == [42, 42, 42]
     assert all(isinstance(result, NotConnected) for result in results[:5])
+
+
+async def test_a_server_that_hangs_up_without_a_word_is_told_with_what_to_do(tmp_path, port):
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As far as the request for a channel with security."""
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        back = asyncio.create_task(pump(far_reader, writer))
+        while data := await reader.read(65_536):
+            if data.startswith(b"OPN") and b"#None" not in data:
+                break
+            far_writer.write(data)
+        for one in (writer, far_writer):
+            one.close()
+        await back
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+
+    async with SecureServer(port, tmp_path, BASIC, key=KEY) as server:
+        pki = trusting(tmp_path, server)
+        async with await asyncio.start_server(join, "127.0.0.1", 0) as rude:
+            source = make_source(f"opc.tcp://127.0.0.1:{rude.sockets[0].getsockname()[1]}", NODE, security="auto", pki=pki)
+            with pytest.raises(NotConnected, match="hung up when a channel with Basic256Sha256 was to be opened") as raised:
+                await source.open()
+            await source.close()
+    assert f"copy {Pki(pki).own_path} into its trust list" in str(raised.value)

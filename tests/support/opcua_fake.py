@@ -79,6 +79,7 @@ class FakeConnection:
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
         self.model_watched = False
+        self.marked: Sequence[str] = ("namespaces", "start")
         self.measures_of: dict[str, Measure] = {}
         self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
@@ -154,7 +155,7 @@ class FakeConnection:
             )
         ]
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
         self.labels_asked.append([item.row for item in items])
         refused = self.refused.keys() | self.unlabelled
         return [None if item.node in refused else self.labels_of.get(item.node, {}) for item in items]
@@ -166,6 +167,9 @@ class FakeConnection:
 
     async def measures(self, nodes: Sequence[str]) -> list[Measure]:
         return [self.measures_of.get(node, Measure()) for node in nodes]
+
+    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
+        return self.marked if nodes else ()
 
     async def standing(self) -> Standing:
         if self.failure:

@@ -6,8 +6,9 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.wording import counted
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.plan import check_devices, check_tag, check_tags, interval_ns, plan_device
+from gateway.sources.modbus.tag import ModbusTag
 
 
 def _is_single(_: ModbusDevice, tag: ModbusTag) -> bool:
@@ -17,6 +18,10 @@ def _is_single(_: ModbusDevice, tag: ModbusTag) -> bool:
 
 def _is_logical(_: ModbusDevice, tag: ModbusTag) -> bool:
     return tag.value_type == "bool" and not tag.labels
+
+
+def _is_text(_: ModbusDevice, tag: ModbusTag) -> bool:
+    return tag.is_text
 
 
 def _plan(entries: Sequence[DeviceEntry]) -> list[str]:
@@ -51,4 +56,5 @@ KIND = SourceKind(
     check_tags,
     check_devices,
     _is_logical,
+    _is_text,
 )

@@ -206,9 +206,9 @@ class Connection(Protocol):
         """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
         ...
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
-        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, None for one of which
-        the server would not say: ask again."""
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
+        """What the nodes' numbers mean, by number: a text, or the names of bits that are set; empty for a node whose numbers
+        are no enumeration, None for one of which the server would not say: ask again."""
         ...
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
@@ -217,6 +217,11 @@ class Connection(Protocol):
 
     async def measures(self, nodes: Sequence[str]) -> list[Measure]:
         """Units and ranges of nodes; empty for those that have none or are not there."""
+        ...
+
+    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
+        """What is cheap to read and another one where the model is another one: namespaces, the time of the server's start,
+        and the NodeVersion (Part 3, 5.2.5) of these nodes. Empty where there are no nodes."""
         ...
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:

@@ -9,6 +9,7 @@ from gateway.core.messages import DeviceState
 from gateway.sources.opcua.addressing.selection import SELECTION_FAULTS
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.config import OpcUaTag
+from gateway.sources.opcua.status import status_name
 
 FIRST_RETRY_S: Final = 30.0
 MOST_RETRY_S: Final = 120.0
@@ -89,7 +90,11 @@ class Health:
         reasons = {one.words or explained(one.status) for one in self._bad.values()}
         if 1 < len(rows) == len(self._tags) and len(reasons) == 1:
             return f"all {len(rows)} nodes refused: {reasons.pop()}"
-        first = [(self._tags[row], self._bad[row].words or explained(self._bad[row].status)) for row in rows[:_NAMED]]
-        named = [f"{tag.name} ({tag.node}) {status}" for tag, status in first]
+        first = [(self._tags[row], self._bad[row]) for row in rows[:_NAMED]]
+        named = [f"{tag.name} ({tag.node}) {one.words or status_name(one.status)}" for tag, one in first]
+        for status in {one.status for _, one in first if not one.words}:  # each explained once, where it comes first
+            at = next(at for at, (_, one) in enumerate(first) if one.status == status and not one.words)
+            meaning = explained(status).removeprefix(status_name(status)).removeprefix(": ")
+            named[at] += f" ({meaning})" if meaning else ""
         more = [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
         return f"{len(rows)} of {len(self._tags)} nodes refused: " + ", ".join(named + more)

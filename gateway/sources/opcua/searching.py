@@ -15,7 +15,7 @@ from gateway.sources.opcua.connection import Connection, DataValues, HungUp, Ite
 from gateway.sources.opcua.keepalives import SILENT_KEEPALIVES
 from gateway.sources.opcua.reports import Reports
 from gateway.sources.opcua.silence import Silence
-from gateway.sources.opcua.status import BAD_DECODING, POISONED
+from gateway.sources.opcua.status import BAD_DECODING, COMMUNICATION_ERROR, POISONED
 from gateway.sources.opcua.suspects import STRIKES, Fault, Suspects
 from gateway.sources.opcua.tagging import Tagging
 from gateway.sources.opcua.taking import Taking
@@ -26,7 +26,6 @@ DUE_LOOK_S: Final = 1.0
 MOST_RUBBISH: Final = 3
 LOOKS_APART_S: Final = 10.0
 _UNANSWERED: Final = 0x800A0000
-_HUNG_UP: Final = 0x80050000
 
 
 def fault_of(errors: Sequence[BaseException], *, has_heard: bool) -> Fault | None:
@@ -37,7 +36,9 @@ def fault_of(errors: Sequence[BaseException], *, has_heard: bool) -> Fault | Non
             case Poisoned():
                 return Fault(error.status)
             case HungUp():
-                return Fault(_HUNG_UP, "the server hangs up when it is asked for it", 1 if has_heard else STRIKES // 3)
+                return Fault(
+                    COMMUNICATION_ERROR, "the server hangs up when it is asked for it", 1 if has_heard else STRIKES // 3
+                )
             case Unanswered():
                 return Fault(
                     _UNANSWERED, "the server falls silent when it is asked for it", 1 if has_heard else STRIKES // 2

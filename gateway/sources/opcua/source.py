@@ -1,7 +1,6 @@
 """One OPC UA server as a Source: its connections one after the other, and the tasks that run on each."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,11 +13,11 @@ from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import Connect, Connection, Unanswered
+from gateway.sources.opcua.connection import Connect, Connection, DataValues, Unanswered
 from gateway.sources.opcua.decode import TagColumns
+from gateway.sources.opcua.history.filling import Filling
 from gateway.sources.opcua.history.gaps import Gaps
 from gateway.sources.opcua.history.kept import Kept
-from gateway.sources.opcua.history.readback import read_back
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.keepalives import Keepalives
 from gateway.sources.opcua.model.comparing import Comparison
@@ -29,12 +28,11 @@ from gateway.sources.opcua.searching import Searching
 from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
+from gateway.sources.opcua.status import has_new_meaning
 from gateway.sources.opcua.suspects import Suspects
 from gateway.sources.opcua.tagging import Tagging
 from gateway.sources.opcua.taking import Taking
 from gateway.sources.opcua.watching import GRACE_S, Watching
-
-log = logging.getLogger(__name__)
 
 CHECK_S: Final = 10.0
 WAITING_SAMPLES: Final = 100_000
@@ -72,7 +70,12 @@ class OpcUaSource:
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
         self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._gaps = Gaps(len(self._items)) if self._config.history else None
-        self._kept = Kept(self._config, self._items, self._gaps, clock) if self._gaps is not None else None
+        self._kept: Kept | None = None
+        self._filling: Filling | None = None
+        if self._gaps is not None:
+            held_s = entry.held_ns / 1e9
+            self._kept = Kept(self._config, self._items, self._gaps, clock, held_s)
+            self._filling = Filling(self._config, self._items, entry.number, clock, self._gaps, self._kept, held_s)
         self._is_first = True
         self._is_taken_over = False
         self._repeats = Repeats(entry.first_tag, len(entry.tags), polled=entry.config.mode == "poll")
@@ -125,6 +128,7 @@ class OpcUaSource:
         self._reset()
         self._connection = await self._servers.open()
         self._begin(continues=False)
+        self._comparison.begin()
         if self._config.mode == "subscribe":
             try:
                 await self._watching.begin(self._connection)
@@ -135,6 +139,7 @@ class OpcUaSource:
             self._reports.tell()
         else:
             await self._watching.poll_all()
+            await self._occurring.watch(self._connection)
         self._start()
 
     async def _revived(self) -> bool:
@@ -158,10 +163,12 @@ class OpcUaSource:
                 self._kept.recall()
             self._is_first = False
             self._gaps.begin()
+            self._kept.begin()
 
     def _start(self) -> None:
         assert self._connection is not None
         self._leaves = self._has_heard = self._has_served = False
+        self._begun_ns = self._clock.now_ns()
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
@@ -169,6 +176,8 @@ class OpcUaSource:
     async def read(self) -> Reading:
         """See `Source.read`: everything that waits, merged."""
         while True:
+            if self._kept is not None:
+                await self._kept.admit()
             if (news := self._inbox.take()) is not None:
                 if self._gaps is not None and self._inbox.is_taken:
                     self._gaps.take()
@@ -195,7 +204,8 @@ class OpcUaSource:
         health = self._reports.health
         bad = health.statuses() + self._silence.bad_statuses(self._tagging.rows_of(health.bad_rows))
         report = self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())
-        return {self._number: report | {"polled": len(self._watching.polled)}}
+        refused = {"history_refused": self._filling.refused} if self._filling is not None else {}
+        return {self._number: report | {"polled": len(self._watching.polled)} | refused}
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -206,6 +216,8 @@ class OpcUaSource:
             if tasks is not None:
                 tasks.cancel()
                 await asyncio.wait([tasks])
+            for gap in self._gaps.waiting if self._gaps is not None else ():
+                gap.return_lent(*self._inbox.late_parts)
         finally:
             if connection is not None:
                 self._statistics.closed(connection.traffic)
@@ -225,6 +237,8 @@ class OpcUaSource:
                 group.create_task(self._taking.label(connection, self._suspects), name=f"opcua labels {self._config.name}")
                 if subscribe:
                     group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
+                elif connection.keepalive_s > 0:
+                    group.create_task(self._occurring.hear(connection), name=f"opcua changes {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
                 group.create_task(self._searching.run(connection), name=f"opcua search {self._config.name}")
                 if subscribe:
@@ -235,10 +249,10 @@ class OpcUaSource:
                     group.create_task(self._taking.confirm(quiet_s), name=f"opcua confirms {self._config.name}")
                 if self._kept is not None:
                     group.create_task(self._kept.run(), name=f"opcua kept {self._config.name}")
-                if self._gaps is not None and self._gaps.waiting:
-                    taken = self._taking.take_past, self._inbox.report
-                    back = read_back(connection, self._config, self._items, self._number, self._gaps, self._clock, *taken)
-                    group.create_task(back, name=f"opcua history {self._config.name}")
+                if self._filling is not None:
+                    taking, report = self._taking.take_past, self._inbox.report
+                    filling = self._filling.run(connection, self._begun_ns, taking, self._reports, report)
+                    group.create_task(filling, name=f"opcua history {self._config.name}")
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
             # A server that said nothing at all since it was opened is not worth another try with this session.
@@ -257,7 +271,13 @@ class OpcUaSource:
             if values.lost:
                 self._reports.lose(LOST, values.lost)
             await self._occurring.take(connection, values)
+            self._notice(values)
             await self._taking.take(values)
+
+    def _notice(self, values: DataValues) -> None:
+        """Another unit or range, as the values themselves tell it."""
+        if has_new_meaning(values.columns.status):
+            self._comparison.hurry()
 
     async def _poll(self, connection: Connection, interval_ns: int) -> None:
         interval_s = interval_ns / 1e9
@@ -267,6 +287,7 @@ class OpcUaSource:
             untrusted = self._suspects.untrusted
             asked = [item for item in items if item.row not in untrusted] if untrusted else items
             for values in self._searching.sort(await connection.read(asked)):
+                self._notice(values)
                 await self._taking.take(values, was_read=True)
             self._reports.tell()
             now = self._clock.monotonic()

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
 from gateway.sources.opcua.addressing.selection import NO_RANGE
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.connection import Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
-from gateway.sources.opcua.history.gaps import Gaps
+from gateway.sources.opcua.history.gaps import Gaps, heard_times
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import OVERFLOWED, READ_REFUSED, Reports
@@ -21,6 +23,7 @@ from gateway.sources.opcua.tagging import Tagging
 from gateway.sources.opcua.types.labels import Labels, Unasked
 
 LOOK_S: Final = 10.0
+_NO_TIMES: Final = np.zeros(0, np.int64)
 
 
 class Taking:
@@ -56,9 +59,10 @@ class Taking:
             return
         self._reports.statistics.values += len(values)
         self._silence.heard(values.columns, self._clock.monotonic())
+        rows, times = values.columns.row, _NO_TIMES
         if self._gaps is not None:
-            self._gaps.heard(values.columns)
-        heard = values.columns
+            times = heard_times(values, self._tolerance_ns)
+            self._gaps.heard(rows, times)
         values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._tolerance_ns)
         overflows = 0 if was_read else count_overflows(values.columns.status)
@@ -72,12 +76,15 @@ class Taking:
         if objects is not None:
             self._repeats.remember(objects)
         block, again = self._repeats.sort(block)
-        for told in (again, objects, self._labels.of(block)):
-            if told is not None:
-                self._inbox.report(told)
-        await self._inbox.put(block)
-        if self._gaps is not None:
-            self._gaps.put(heard)
+        others = (again, objects, self._labels.of(block))
+        try:
+            await self._inbox.put(block)
+        finally:  # cancelled, it has taken the block all the same
+            for told in others:
+                if told is not None:
+                    self._inbox.report(told)
+            if self._gaps is not None:
+                self._gaps.put(rows, times)
 
     async def take_past(self, values: DataValues) -> None:
         """What the server remembers; waits until everything else is read."""

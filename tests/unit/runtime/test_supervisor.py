@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,6 +38,10 @@ class Source:
         step = self.script.pop(0) if self.script else []
         if step == "hang":
             await asyncio.Event().wait()
+        if step in ("swallow", "swallow and fail"):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            step = [BLOCK] if step == "swallow" else NotConnected("no answer in time")
         if isinstance(step, BaseException):
             raise step
         self.reads = list(step)  # type: ignore[call-overload]
@@ -121,7 +126,7 @@ async def test_a_device_that_is_not_there_is_tried_for_ever_with_growing_delays(
     assert line.times("open") == [0, 1, 3, 7, *range(15, 101, 8)]
     assert line.times("close")[:4] == line.times("open")[:4]
     assert len(line.times("close")) == len(line.times("open"))
-    assert (line.supervisor.connects, line.supervisor.losses) == (0, len(line.times("open")))
+    assert line.intake.got == [DeviceState(n, "down", "no route") for _ in line.times("open") for n in (3, 4)]
 
 
 @pytest.mark.parametrize(("news", "lines"), [(True, 0), (False, 1)])
@@ -163,7 +168,8 @@ async def test_after_a_connection_that_lasted_the_delay_starts_small_again() -> 
     line = Line(NotConnected(), NotConnected(), NotConnected(), [31.0, NotConnected()], [])
     await line.run(60)
     assert line.times("open") == [0, 1, 3, 7, 39]
-    assert line.supervisor.connects == 2
+    downs = [state for state in line.intake.got if isinstance(state, DeviceState)]
+    assert len(downs) == 2 * 4, "four losses, told of both devices; the fifth connection stands"
 
 
 @pytest.mark.parametrize("script", [("hang",), ([],), (NotConnected(),), ([1.0] * 100,)])
@@ -198,6 +204,17 @@ async def test_a_cancellation_that_nobody_asked_for_ends_no_source(script: tuple
     down = [news for news in line.intake.got if isinstance(news, DeviceState)]
     assert down == [DeviceState(n, "down", "internal error, see the log: a stray cancellation") for n in (3, 4)]
     assert line.intake.got[-1] is BLOCK
+
+
+@pytest.mark.parametrize("step", ["swallow", "swallow and fail"])
+async def test_a_cancellation_that_a_library_swallows_ends_it_all_the_same(step: str) -> None:
+    line = Line(step)
+    task = asyncio.create_task(line.supervisor.run())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task}, timeout=5)
+    assert task.cancelled()
+    assert [call for call, _ in line.source.calls] == ["open", "close"]
 
 
 async def test_a_bug_behind_the_source_is_loud() -> None:
