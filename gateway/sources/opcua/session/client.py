@@ -8,6 +8,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from asyncua.client.client import Client
@@ -29,7 +30,7 @@ from gateway.sources.opcua.session.columnsession import ColumnSession
 from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.historian import Past
 from gateway.sources.opcua.session.inquiries import Inquiries
-from gateway.sources.opcua.session.notifier import EVENTS_NS, MODEL_CHANGES, Notifiers
+from gateway.sources.opcua.session.notifier import EVENTS_NS, FIRST_HANDLE, MODEL_CHANGES, Notifiers
 from gateway.sources.opcua.session.opening import open_channel, open_session, resume_session
 from gateway.sources.opcua.session.publishing import Notification, Publishing
 from gateway.sources.opcua.session.reading import ValueReads
@@ -185,11 +186,14 @@ class AsyncuaConnection:
     def _take(self, told: Notification) -> None:
         self._ended, lost = told.status, told.lost
         own = len(self._config.events)
-        if any(event.notifier > own for event in told.events):
+        given = [replace(event, notifier=event.notifier - FIRST_HANDLE) for event in told.events]
+        if any(not 0 <= event.notifier <= own for event in given):
             raise NotConnected("the server sent an event for a client handle that it was never given")
-        changed = any(event.notifier == own and is_model_change(event) for event in told.events)
-        events: Sequence[EventFields] = [event for event in told.events if event.notifier < own]
+        changed = any(event.notifier == own and is_model_change(event) for event in given)
+        events: Sequence[EventFields] = [event for event in given if event.notifier < own]
         for columns in told.changes or [columns_of([], 0)]:
+            if len(columns) and columns.row.max() >= FIRST_HANDLE:
+                columns = columns.take(columns.row < FIRST_HANDLE)  # noqa: PLW2901 - no values of items
             if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
                 raise NotConnected("the server sent a value for a client handle that it was never given")
             times = told.received_ns, told.server_clock_ns

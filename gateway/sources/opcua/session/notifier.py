@@ -22,6 +22,8 @@ from gateway.sources.opcua.status import is_good
 log = logging.getLogger(__name__)
 
 QUEUE: Final = 1000
+FIRST_HANDLE: Final = 2**31
+"""Client handles of notifiers, apart from rows: after a takeover node-opcua tells their EventNotifier attribute as a value."""
 EVENTS_NS: Final = 1_000_000_000
 """How often events are published beside polled reads."""
 MODEL_CHANGES: Final = OpcUaEvents()
@@ -99,7 +101,7 @@ class Notifiers:
         request = ua.MonitoredItemCreateRequest()
         request.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.EventNotifier)
         request.MonitoringMode = ua.MonitoringMode.Reporting
-        request.RequestedParameters.ClientHandle = place
+        request.RequestedParameters.ClientHandle = FIRST_HANDLE + place
         request.RequestedParameters.SamplingInterval = 0
         request.RequestedParameters.QueueSize = QUEUE
         request.RequestedParameters.DiscardOldest = True
