@@ -146,6 +146,7 @@ RESPONSE_TOO_LARGE: Final = 0x80B90000
 TOO_MUCH: Final = frozenset({TOO_MANY_OPERATIONS, 0x80080000, 0x80B80000, RESPONSE_TOO_LARGE, 0x80800000})
 """Faults of a service call that a smaller call may not have: too many operations, encoding limits, message too large."""
 
+COMMUNICATION_ERROR: Final = 0x80050000
 BAD_DECODING: Final = 0x80070000
 POISONED: Final = frozenset({0x80000000, 0x80010000, 0x80020000, 0x80030000, 0x80040000, 0x80060000, BAD_DECODING})
 """Faults of a service call that a single one of its nodes may have caused: bad, unexpected or internal error, out of memory

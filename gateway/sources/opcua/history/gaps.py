@@ -12,6 +12,7 @@ from gateway.core.blocks import Mask, Times
 from gateway.sources.opcua.connection import DataValues, ValueColumns
 
 MOST_GAPS: Final = 10
+MOST_BREAKS: Final = 3
 _FIRST_STEP_NS: Final = 1_000_000_000
 _WANTED: Final = 50_000
 
@@ -51,6 +52,8 @@ class Gap:
     truncated: set[int] = field(default_factory=set)
     """Rows given up although the server may have more of them."""
     lent: "Lent | None" = None
+    breaks: dict[int, int] = field(default_factory=dict)
+    """How often the connection ended while a row was asked for, nothing read of it since."""
 
     def bound(self, oldest_ns: int) -> int:
         """Give up what is older than `oldest_ns`; how much that is of the row of which it is most, in ns."""
@@ -81,6 +84,16 @@ class Gap:
         """No more is to be had of these rows."""
         self.truncated.update(rows)
         self.skip(rows)
+
+    def broke(self, rows: Sequence[int]) -> None:
+        """The connection ended while these were asked for: each alone next time; one that was alone twice is given up."""
+        for row in rows:
+            self.breaks[row] = self.breaks.get(row, 0) + 1
+        self.cut([row for row in rows if self.breaks[row] >= MOST_BREAKS])
+
+    def apart(self, rows: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Those to be asked for together, and those alone."""
+        return [row for row in rows if row not in self.breaks], [row for row in rows if row in self.breaks]
 
     def skip_span(self, from_ns: int, to_ns: int) -> None:
         """What lies between may have been handed on, or not; and what lies between that and what was skipped before."""

@@ -29,6 +29,8 @@ class Archive:
         self.faulty: dict[int, int] = {}
         self.most_values = 1_000_000
         self.most_points = 1_000_000
+        self.poisoned: set[int] = set()
+        self.poison: Exception = ServiceFault(0x80020000)
 
     async def has_history(self, items):
         return [item.row not in self.without for item in items]
@@ -44,6 +46,8 @@ class Archive:
         if most > self.most_values:
             raise ServiceFault(0x80B90000)
         self.calls.append(len(items))
+        if not self.poisoned.isdisjoint(item.row for item in items):
+            raise self.poison
         return [self._answer(item.row, start_ns, end_ns, most, point) for item, point in zip(items, points, strict=True)]
 
     def _answer(self, row, start_ns, end_ns, most, point):
@@ -346,3 +350,26 @@ async def test_the_past_is_handed_on_no_faster_than_windows_can_be_closed():
     bench = Bench(Archive({0: series(3600)}), 1, 3601)
     await bench.read()
     assert bench.historian._clock.time_s >= 3600 / 250
+
+
+async def test_a_node_whose_history_brings_the_whole_answer_down_costs_nobody_else():
+    archive = Archive({row: [(DAY_NS + S, float(row))] for row in range(20)})
+    archive.poisoned = {3, 12}
+    bench = Bench(archive, 20, 5)
+    (result,) = await bench.read()
+    assert [row for row in range(20) if not bench.got[row]] == [3, 12]
+    assert (result.samples, result.nodes) == (18, 18)
+
+
+async def test_a_node_whose_history_ends_the_connection_is_given_up_after_a_few():
+    archive = Archive({row: [(DAY_NS + S, float(row))] for row in range(20)})
+    archive.poisoned, archive.poison = {3, 12}, NotConnected("gone")
+    bench = Bench(archive, 20, 5)
+    losses = 0
+    while bench.gaps.waiting:
+        try:
+            await bench.read()
+        except NotConnected:
+            losses += 1
+            assert losses <= 2 * 3
+    assert [row for row in range(20) if len(bench.got[row]) != 1] == [3, 12]
