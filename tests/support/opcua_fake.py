@@ -15,6 +15,7 @@ from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, 
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.finding import FoundTag
 from gateway.sources.opcua.model.units import Measure
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.traffic import Traffic
 from gateway.sources.opcua.source import OpcUaSource
 
@@ -100,7 +101,7 @@ class FakeConnection:
         self.on_add: Callable[[list[int]], None] = lambda rows: None
         self._published: asyncio.Queue[DataValues | Exception] = asyncio.Queue()
 
-    async def connect(self, config: OpcUaDevice, clock: Clock) -> "FakeConnection":
+    async def connect(self, config: OpcUaDevice, clock: Clock, patience: Patience) -> "FakeConnection":
         """As `Connect`: this object is the connection."""
         if self.failure:
             raise self.failure

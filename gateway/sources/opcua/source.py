@@ -23,6 +23,7 @@ from gateway.sources.opcua.history.readback import Historian
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.model.comparing import Comparison
 from gateway.sources.opcua.occurring import Occurring
+from gateway.sources.opcua.patience import AFTER_STALL_S
 from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import LOST, OVERRUN, READ_REFUSED, Reports
 from gateway.sources.opcua.servers.redundancy import Servers
@@ -36,8 +37,6 @@ log = logging.getLogger(__name__)
 
 CHECK_S: Final = 10.0
 SILENT_KEEPALIVES: Final = 3
-AFTER_STALL_S: Final = 0.25
-"""Where this process stood still, what the server has said meanwhile is read before it is called silent."""
 WAITING_SAMPLES: Final = 100_000
 
 
@@ -105,9 +104,16 @@ class OpcUaSource:
 
         A session that could not be closed when its channel was lost is taken over, so that there are never two.
         """
+        try:
+            await self._open()
+        except Unanswered:
+            self._servers.patience.missed()
+            raise
+        self._start()
+
+    async def _open(self) -> None:
         self._is_taken_over = await self._revived()
         if self._is_taken_over:
-            self._start()
             return
         self._reset()
         self._connection = await self._servers.open()
@@ -118,7 +124,6 @@ class OpcUaSource:
             self._reports.tell()
         else:
             self._watching.poll_all()
-        self._start()
 
     async def _revived(self) -> bool:
         self._connection = await self._servers.resume()
@@ -213,7 +218,10 @@ class OpcUaSource:
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
             # A server that said nothing at all since it was opened is not worth another try with this session.
-            self._leaves = self._has_heard and any(isinstance(one, Unanswered) for one in lost.exceptions)
+            is_silent = any(isinstance(one, Unanswered) for one in lost.exceptions)
+            self._leaves = self._has_heard and is_silent
+            if is_silent:
+                self._servers.patience.missed()
         finally:
             self._reports.report_losses()
 
@@ -221,7 +229,10 @@ class OpcUaSource:
         while True:
             self._waiting_since = self._clock.monotonic()
             values = await connection.next_values()
+            late_s = self._clock.monotonic() - self._waiting_since - connection.keepalive_s
             self._waiting_since, self._has_heard = None, True
+            self._servers.patience.answered(late_s)
+            self._servers.patience.settle()
             if values.lost:
                 self._reports.lose(LOST, values.lost)
             await self._occurring.take(connection, values)
@@ -229,8 +240,8 @@ class OpcUaSource:
 
     async def _listen(self, connection: Connection) -> None:
         """Fail when the server owes us a notification and is silent, keep-alives too (OPC UA Part 4, 5.13.1.1)."""
-        limit_s = SILENT_KEEPALIVES * connection.keepalive_s
         while True:
+            limit_s = SILENT_KEEPALIVES * connection.keepalive_s * self._servers.patience.stretch
             since = self._waiting_since
             silent_s = 0.0 if since is None else self._clock.monotonic() - since
             if silent_s >= limit_s:
@@ -247,6 +258,7 @@ class OpcUaSource:
         while True:
             for values in await connection.read(items):
                 await self._taking.take(values, was_read=True)
+            self._servers.patience.settle()
             self._reports.tell()
             now = self._clock.monotonic()
             due = int((now - start) / interval_s) + 1

@@ -18,6 +18,7 @@ from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.units import Measure, measure_of, range_text, takes_measure
 from gateway.sources.opcua.model.walking import Visited, Walker
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.security.endpoints import Offer
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.client import AsyncuaConnection, connect, quiet_library
@@ -50,7 +51,7 @@ async def discover(config: OpcUaDevice) -> list[Offer]:
     quiet_library()
     try:
         with translated(f"cannot ask {config.url}"):
-            return await get_offers(config.url, config.timeout / 1e9)
+            return await get_offers(config.url, Patience(config.timeout / 1e9, SystemClock().monotonic))
     except ServiceFault as fault:
         raise NotConnected(f"{config.url} refuses: {fault}") from None
 

@@ -15,6 +15,7 @@ from asyncua.ua.object_ids import ObjectIds
 from gateway.sources.opcua.addressing.filters import Filter
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Item
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.batches import Batches, ServiceFault
 from gateway.sources.opcua.session.faults import translated
@@ -44,8 +45,10 @@ class _Subscription:
 class Subscriptions:
     """Made empty; `create` begins, `add` creates what else is needed."""
 
-    def __init__(self, session: UaSession, services: Services, addresses: Addresses, config: OpcUaDevice) -> None:
-        self.creations = Batches(MOST)
+    def __init__(
+        self, session: UaSession, services: Services, addresses: Addresses, config: OpcUaDevice, patience: Patience
+    ) -> None:
+        self.creations = Batches(MOST, patience.pace())
         self._most_items = math.inf
         self._session = session
         self._services = services

@@ -1,0 +1,108 @@
+"""How long a server is waited for, and how much is asked of it at once: by how long it took to answer. Pure."""
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+TIMES: Final = 3.0
+"""Silence so many times as long as the longest answer of late is more than slowness."""
+MOST: Final = 4.0
+"""Of `timeout_s`, however slow the server is."""
+MEMORY_S: Final = 60.0
+YOUNG_S: Final = 30.0
+"""A connection that falls silent this soon after it began to deliver has a server that is slow, or a network that flaps."""
+FIRST: Final = 100
+"""Operations in the first call of a service."""
+AFTER_STALL_S: Final = 0.25
+"""Where this process stood still, what the server has said meanwhile is read before it is called silent."""
+SOON: Final = 0.25
+"""Of `timeout_s`: an answer should not take longer."""
+
+
+class Patience:
+    """One server's, over all its connections. Times are monotonic seconds.
+
+    A server (or a machine) that is slow must not be taken for a dead one again and again, since opening a connection costs
+    more than anything that comes later. So while answers take longer than a third of `timeout_s` silence may last three
+    times as long as the longest of them, four times `timeout_s` at most. What counts is the last minute or two, and what did
+    not come while a connection was young, too, unless nothing at all was heard on it: then nobody is there.
+    """
+
+    def __init__(self, timeout_s: float, now: Callable[[], float]) -> None:
+        self.timeout_s = timeout_s
+        self.now = now
+        self.heard_s = -math.inf
+        """When the server said anything at all."""
+        self._longest_s = self._longest_before_s = 0.0
+        self._turned_s = self._begun_s = now()
+        self._settled_s = math.inf
+        self._misses = 0
+
+    @property
+    def limit_s(self) -> float:
+        """Longest silence while an answer is due."""
+        self._turn()
+        longest_s = max(self._longest_s, self._longest_before_s)
+        return min(max(self.timeout_s, TIMES * longest_s), MOST * self.timeout_s)
+
+    @property
+    def stretch(self) -> float:
+        """By how much silence may be longer than usual."""
+        return self.limit_s / self.timeout_s
+
+    def left_s(self, sent_s: float) -> float:
+        """How much longer to wait for the answer to what was sent then: silence counts, and in the end all of it."""
+        now_s = self.now()
+        return min(self.limit_s - (now_s - max(sent_s, self.heard_s)), MOST * self.timeout_s - (now_s - sent_s))
+
+    def begin(self) -> None:
+        """An attempt to connect begins."""
+        self._begun_s, self._settled_s = self.now(), math.inf
+
+    def hear(self) -> None:
+        """Bytes of the server have arrived."""
+        self.heard_s = self.now()
+
+    def answered(self, took_s: float) -> None:
+        """An answer came so long after it was due."""
+        self._turn()
+        self._longest_s = max(self._longest_s, took_s)
+
+    def settle(self) -> None:
+        """The connection delivers."""
+        if self._settled_s == math.inf:
+            self._settled_s, self._misses = self.now(), 0
+
+    def missed(self) -> None:
+        """An answer did not come, and the connection is given up."""
+        is_young = self._settled_s == math.inf or self.now() - self._settled_s < YOUNG_S
+        if is_young and self.heard_s >= self._begun_s:
+            self._misses += 1
+            self.answered(self.limit_s)
+
+    def pace(self) -> "Pace":
+        """For one service of one connection."""
+        return Pace(max(1, FIRST >> 2 * min(self._misses, FIRST)), SOON * self.timeout_s, self.now)
+
+    def _turn(self) -> None:
+        now_s = self.now()
+        if now_s - self._turned_s >= MEMORY_S:
+            before_s = self._longest_s if now_s - self._turned_s < 2 * MEMORY_S else 0.0
+            self._longest_before_s, self._longest_s, self._turned_s = before_s, 0.0, now_s
+
+
+class Pace:
+    """How many operations one call may hold, so that its answer comes soon: twice as many after quick ones, half after slow
+    ones. most: at present."""
+
+    def __init__(self, first: int, soon_s: float, now: Callable[[], float]) -> None:
+        self.most = first
+        self.now = now
+        self._soon_s = soon_s
+
+    def took(self, count: int, seconds: float) -> None:
+        """A call of `count` operations was answered."""
+        if seconds > self._soon_s:
+            self.most = max(1, min(self.most, count) // 2)
+        elif count >= self.most and seconds < self._soon_s / 4:
+            self.most *= 2

@@ -1,0 +1,114 @@
+"""How long a server is waited for."""
+
+import pytest
+
+from gateway.sources.opcua.patience import FIRST, MEMORY_S, MOST, YOUNG_S, Pace, Patience
+
+TIMEOUT_S = 2.0
+
+
+class Time:
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def now(self) -> float:
+        return self.s
+
+
+@pytest.fixture
+def time():
+    return Time()
+
+
+@pytest.fixture
+def patience(time):
+    one = Patience(TIMEOUT_S, time.now)
+    one.begin()
+    return one
+
+
+def fell_silent(patience, time, *, heard=True, settled=False, after_s=0.0):
+    patience.begin()
+    if heard:
+        patience.hear()
+    if settled:
+        patience.settle()
+    time.s += after_s
+    patience.missed()
+
+
+def test_a_server_that_answers_soon_is_waited_for_as_long_as_configured(patience):
+    patience.answered(TIMEOUT_S / 3)
+    assert (patience.limit_s, patience.stretch) == (TIMEOUT_S, 1)
+
+
+def test_one_that_answers_late_is_waited_for_three_times_as_long_within_bounds(patience):
+    patience.answered(1.0)
+    assert patience.limit_s == 3.0
+    patience.answered(60.0)
+    assert (patience.limit_s, patience.stretch) == (MOST * TIMEOUT_S, MOST)
+
+
+def test_slowness_is_forgotten_in_a_minute_or_two(patience, time):
+    patience.answered(1.0)
+    time.s += MEMORY_S
+    assert patience.limit_s == 3.0
+    time.s += MEMORY_S
+    assert patience.limit_s == TIMEOUT_S
+
+
+def test_what_was_long_ago_is_forgotten_at_once(patience, time):
+    patience.answered(1.0)
+    time.s += 2 * MEMORY_S
+    assert patience.limit_s == TIMEOUT_S
+
+
+def test_a_server_that_fell_silent_while_it_was_being_opened_gets_more_time_and_less_to_do(patience, time):
+    limits, firsts = [], []
+    for _ in range(8):
+        fell_silent(patience, time)
+        limits.append(patience.limit_s)
+        firsts.append(patience.pace().most)
+    assert limits == [6.0, *[MOST * TIMEOUT_S] * 7]
+    assert firsts == [25, 6, 1, 1, 1, 1, 1, 1]
+    patience.begin()
+    patience.settle()
+    assert patience.pace().most == FIRST
+
+
+def test_nobody_is_waited_for_any_longer_who_never_said_a_word(patience, time):
+    fell_silent(patience, time, heard=False)
+    assert (patience.limit_s, patience.pace().most) == (TIMEOUT_S, FIRST)
+
+
+def test_a_connection_that_had_delivered_for_long_is_noticed_as_soon_as_ever(patience, time):
+    fell_silent(patience, time, settled=True, after_s=YOUNG_S)
+    assert patience.limit_s == TIMEOUT_S
+    fell_silent(patience, time, settled=True, after_s=YOUNG_S - 1)
+    assert patience.limit_s == 3 * TIMEOUT_S
+
+
+def test_only_silence_counts_but_not_for_ever(patience, time):
+    sent_s = time.s
+    for _ in range(7):
+        time.s += 1.0
+        patience.hear()
+        assert patience.left_s(sent_s) > 0
+    time.s += 1.0
+    assert patience.left_s(sent_s) == 0, "the server talks, but does not answer"
+    assert patience.left_s(time.s) == TIMEOUT_S, "what is asked now has all its time"
+
+
+def test_calls_grow_while_answers_are_quick_and_shrink_while_they_are_slow(time):
+    pace = Pace(100, 0.5, time.now)
+    pace.took(100, 0.1)
+    assert pace.most == 200
+    pace.took(150, 0.1)
+    assert pace.most == 200, "a small call proves nothing"
+    pace.took(200, 0.3)
+    assert pace.most == 200
+    pace.took(150, 0.6)
+    assert pace.most == 75
+    for _ in range(9):
+        pace.took(pace.most, 5.0)
+    assert pace.most == 1
