@@ -183,8 +183,10 @@ class NodeServer:
 class MortalServer:
     """asyncua's server in a process of its own that can be killed and is back at once (see opcua_mortal)."""
 
-    def __init__(self, port: int, count: int) -> None:
-        self._command = ("-m", "tests.support.opcua_mortal", str(port), str(count))
+    def __init__(self, port: int, count: int, folder: Path | None = None) -> None:
+        """folder: with its certificate and its ledger; without one there is no security."""
+        last = [] if folder is None else [str(folder)]
+        self._command = ("-m", "tests.support.opcua_mortal", str(port), str(count), *last)
         self.url = f"opc.tcp://127.0.0.1:{port}"
 
     async def __aenter__(self) -> Self:
