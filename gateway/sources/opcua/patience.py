@@ -8,9 +8,9 @@ TIMES: Final = 3.0
 """Silence so many times as long as the longest answer of late is more than slowness."""
 MOST: Final = 4.0
 """Of `timeout_s`, however slow the server is."""
+MUTE: Final = 2.0
+"""The same for a server that accepts a connection and says nothing."""
 MEMORY_S: Final = 60.0
-YOUNG_S: Final = 30.0
-"""A connection that falls silent this soon after it began to deliver has a server that is slow, or a network that flaps."""
 FIRST: Final = 100
 """Operations in the first call of a service."""
 AFTER_STALL_S: Final = 0.25
@@ -19,13 +19,39 @@ SOON: Final = 0.25
 """Of `timeout_s`: an answer should not take longer."""
 
 
+class _Longest:
+    """The longest of the durations of the last minute or two."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._of_late_s = self._before_s = 0.0
+        self._turned_s = now()
+
+    def add(self, duration_s: float) -> None:
+        self._turn()
+        self._of_late_s = max(self._of_late_s, duration_s)
+
+    @property
+    def duration_s(self) -> float:
+        self._turn()
+        return max(self._of_late_s, self._before_s)
+
+    def _turn(self) -> None:
+        now_s = self._now()
+        if now_s - self._turned_s >= MEMORY_S:
+            self._before_s = self._of_late_s if now_s - self._turned_s < 2 * MEMORY_S else 0.0
+            self._of_late_s, self._turned_s = 0.0, now_s
+
+
 class Patience:
     """One server's, over all its connections. Times are monotonic seconds.
 
     A server (or a machine) that is slow must not be taken for a dead one again and again, since opening a connection costs
     more than anything that comes later. So while answers take longer than a third of `timeout_s` silence may last three
-    times as long as the longest of them, four times `timeout_s` at most. What counts is the last minute or two, and what did
-    not come while a connection was young, too, unless nothing at all was heard on it: then nobody is there.
+    times as long as the longest of them, four times `timeout_s` at most. What counts is the last minute or two; while a
+    connection is being opened also how that went before, and what did not come at all. Where nothing whatever was heard
+    perhaps nobody is there: twice `timeout_s`. A connection that delivers is lost as soon as ever, until its own answers are
+    late.
     """
 
     def __init__(self, timeout_s: float, now: Callable[[], float]) -> None:
@@ -33,16 +59,17 @@ class Patience:
         self.now = now
         self.heard_s = -math.inf
         """When the server said anything at all."""
-        self._longest_s = self._longest_before_s = 0.0
-        self._turned_s = self._begun_s = now()
-        self._settled_s = math.inf
+        self._opening, self._delivering = _Longest(now), _Longest(now)
+        self._begun_s = now()
+        self._is_settled = False
         self._misses = 0
 
     @property
     def limit_s(self) -> float:
         """Longest silence while an answer is due."""
-        self._turn()
-        longest_s = max(self._longest_s, self._longest_before_s)
+        longest_s = self._delivering.duration_s
+        if not self._is_settled:
+            longest_s = max(longest_s, self._opening.duration_s)
         return min(max(self.timeout_s, TIMES * longest_s), MOST * self.timeout_s)
 
     @property
@@ -57,7 +84,7 @@ class Patience:
 
     def begin(self) -> None:
         """An attempt to connect begins."""
-        self._begun_s, self._settled_s = self.now(), math.inf
+        self._begun_s, self._is_settled = self.now(), False
 
     def hear(self) -> None:
         """Bytes of the server have arrived."""
@@ -65,30 +92,25 @@ class Patience:
 
     def answered(self, took_s: float) -> None:
         """An answer came so long after it was due."""
-        self._turn()
-        self._longest_s = max(self._longest_s, took_s)
+        (self._delivering if self._is_settled else self._opening).add(took_s)
 
     def settle(self) -> None:
         """The connection delivers."""
-        if self._settled_s == math.inf:
-            self._settled_s, self._misses = self.now(), 0
+        self._is_settled, self._misses = True, 0
 
     def missed(self) -> None:
         """An answer did not come, and the connection is given up."""
-        is_young = self._settled_s == math.inf or self.now() - self._settled_s < YOUNG_S
-        if is_young and self.heard_s >= self._begun_s:
+        if self._is_settled:
+            return
+        if self.heard_s >= self._begun_s:
             self._misses += 1
-            self.answered(self.limit_s)
+            self._opening.add(self.limit_s)
+        else:
+            self._opening.add(MUTE * self.timeout_s / TIMES)
 
     def pace(self) -> "Pace":
         """For one service of one connection."""
         return Pace(max(1, FIRST >> 2 * min(self._misses, FIRST)), SOON * self.timeout_s, self.now)
-
-    def _turn(self) -> None:
-        now_s = self.now()
-        if now_s - self._turned_s >= MEMORY_S:
-            before_s = self._longest_s if now_s - self._turned_s < 2 * MEMORY_S else 0.0
-            self._longest_before_s, self._longest_s, self._turned_s = before_s, 0.0, now_s
 
 
 class Pace:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sources.opcua.patience import FIRST, MEMORY_S, MOST, YOUNG_S, Pace, Patience
+from gateway.sources.opcua.patience import FIRST, MEMORY_S, MOST, Pace, Patience
 
 TIMEOUT_S = 2.0
 
@@ -27,13 +27,12 @@ def patience(time):
     return one
 
 
-def fell_silent(patience, time, *, heard=True, settled=False, after_s=0.0):
+def fell_silent(patience, *, heard=True, settled=False):
     patience.begin()
     if heard:
         patience.hear()
     if settled:
         patience.settle()
-    time.s += after_s
     patience.missed()
 
 
@@ -63,10 +62,10 @@ def test_what_was_long_ago_is_forgotten_at_once(patience, time):
     assert patience.limit_s == TIMEOUT_S
 
 
-def test_a_server_that_fell_silent_while_it_was_being_opened_gets_more_time_and_less_to_do(patience, time):
+def test_a_server_that_fell_silent_while_it_was_being_opened_gets_more_time_and_less_to_do(patience):
     limits, firsts = [], []
     for _ in range(8):
-        fell_silent(patience, time)
+        fell_silent(patience)
         limits.append(patience.limit_s)
         firsts.append(patience.pace().most)
     assert limits == [6.0, *[MOST * TIMEOUT_S] * 7]
@@ -76,16 +75,22 @@ def test_a_server_that_fell_silent_while_it_was_being_opened_gets_more_time_and_
     assert patience.pace().most == FIRST
 
 
-def test_nobody_is_waited_for_any_longer_who_never_said_a_word(patience, time):
-    fell_silent(patience, time, heard=False)
-    assert (patience.limit_s, patience.pace().most) == (TIMEOUT_S, FIRST)
+def test_one_who_never_said_a_word_is_waited_for_a_little_longer(patience, time):
+    time.s += 1.0
+    for _ in range(5):
+        fell_silent(patience, heard=False)
+        assert (patience.limit_s, patience.pace().most) == (2 * TIMEOUT_S, FIRST)
 
 
-def test_a_connection_that_had_delivered_for_long_is_noticed_as_soon_as_ever(patience, time):
-    fell_silent(patience, time, settled=True, after_s=YOUNG_S)
-    assert patience.limit_s == TIMEOUT_S
-    fell_silent(patience, time, settled=True, after_s=YOUNG_S - 1)
+def test_a_connection_that_delivers_is_lost_as_soon_as_ever_until_its_answers_are_late(patience):
+    fell_silent(patience)
     assert patience.limit_s == 3 * TIMEOUT_S
+    fell_silent(patience, settled=True)
+    assert patience.limit_s == TIMEOUT_S, "however it was opened"
+    patience.answered(1.0)
+    assert patience.limit_s == 3.0
+    patience.begin()
+    assert patience.limit_s == 3 * TIMEOUT_S, "and the next one is opened with what is known"
 
 
 def test_only_silence_counts_but_not_for_ever(patience, time):
