@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support import disk as disk_under_test
+from tests.support.absent import NODE_PACKAGES, absent
 from tests.support.network import free_port
 
 NODE = Path(__file__).parent / "node"
@@ -44,23 +45,19 @@ def port() -> int:
 @pytest.fixture(scope="session")
 def node() -> Path:
     """The folder with the foreign servers, installed by `make test`. Absent node: skipped at home, an error in CI."""
-    if shutil.which("node") and (NODE / "node_modules" / "node-opcua").is_dir():
-        return NODE
-    if os.environ.get("CI"):
-        pytest.fail("node and the packages of tests/node must be installed in CI (make test does it)")
-    pytest.skip("needs node and `npm ci` in tests/node (make test does it)")
+    if not shutil.which("node") or not (NODE / "node_modules" / "node-opcua").is_dir():
+        absent(NODE_PACKAGES)
+    return NODE
 
 
 @pytest.fixture(scope="session")
 def mosquitto() -> str:
     """Path of the real broker. Absent: skipped at home, an error in CI."""
     path = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
-    if path:
-        subprocess.run([path, "-h"], capture_output=True, check=False)
-        return path
-    if os.environ.get("CI"):
-        pytest.fail("mosquitto must be installed in CI (make test does it)")
-    pytest.skip("needs mosquitto (make test installs it where it can)")
+    if not path:
+        absent("mosquitto (make test installs it where it can)")
+    subprocess.run([path, "-h"], capture_output=True, check=False)
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -68,9 +65,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that puts a process on a disk under test. Absent a compiler: skipped at home, an error in CI."""
     library = disk_under_test.compiled(tmp_path_factory.mktemp("disk"))
     if library is None:
-        if os.environ.get("CI"):
-            pytest.fail("a C compiler must be installed in CI (make test does it)")
-        pytest.skip("needs a C compiler (make test installs it where it can)")
+        absent("a C compiler (make test installs it where it can)")
     return library
 
 

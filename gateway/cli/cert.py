@@ -2,9 +2,14 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
+
+    from gateway.sources.opcua.security.pki import Pki
 
 app = typer.Typer(help="OPC UA certificates: the gateway's own, and which servers are trusted.", no_args_is_help=True)
 
@@ -36,7 +41,7 @@ def list_certificates(pki: Folder = None) -> None:
             until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
             typer.echo(f"{listed.place:<8}  {fingerprint(certificate)}  until {until}  {who}")
     except (OSError, ValueError) as error:
-        raise _failed(error) from None
+        raise _failed(error, pki) from None
 
 
 @app.command()
@@ -45,26 +50,35 @@ def trust(
     pki: Folder = None,
 ) -> None:
     """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt."""
-    from gateway.sources.opcua.security.certificates import fingerprint, load_certificate
-    from gateway.sources.opcua.security.pki import Pki
+    from gateway.sources.opcua.security.certificates import fingerprint
+    from gateway.sources.opcua.security.pki import Pki, load_file
 
     folder, path = place_of(pki), Path(what)
     store = Pki(folder)
     try:
-        if path.is_file():
-            certificate = load_certificate(path.read_bytes())
-        else:
-            digits = what.replace(":", "").lower()
-            matches = [e.certificate for e in store.listed("rejected") if fingerprint(e.certificate).startswith(digits)]
-            if len(digits) < _FEWEST_DIGITS or len(matches) != 1:
-                found = "too few digits" if len(digits) < _FEWEST_DIGITS else f"{len(matches)} rejected ones begin so"
-                raise ValueError(f"{what}: {found} in {folder}; gateway cert list --pki {folder} shows them")
-            certificate = matches[0]
+        certificate = load_file(path) if path.is_file() else _fingerprinted(store, what)
         target = store.trust(certificate)
     except (OSError, ValueError) as error:
-        raise _failed(error) from None
+        raise _failed(error, pki) from None
     typer.echo(f"trusted: {certificate.subject.rfc4514_string()}, SHA-256 {fingerprint(certificate)}, in {target}")
     typer.echo("the server must trust this gateway as well: gateway cert show", err=True)
+
+
+def _fingerprinted(store: "Pki", what: str) -> "Certificate":
+    """The one certificate that was rejected, or is trusted already, whose fingerprint begins so. Raises ValueError."""
+    from gateway.sources.opcua.security.certificates import fingerprint
+
+    digits = what.replace(":", "").lower()
+    matches: list[Certificate] = []
+    for place in ("rejected", "trusted"):
+        matches = matches or [e.certificate for e in store.listed(place) if fingerprint(e.certificate).startswith(digits)]
+    if len(digits) < _FEWEST_DIGITS or len(matches) != 1:
+        found = f"fewer than {_FEWEST_DIGITS} digits" if len(digits) < _FEWEST_DIGITS else f"{len(matches)} begin so"
+        raise ValueError(
+            f"{what} is no file, and no fingerprint of a rejected certificate: {found} in {store.folder}; "
+            f"gateway cert list --pki {store.folder} shows them"
+        )
+    return matches[0]
 
 
 @app.command()
@@ -94,7 +108,7 @@ def _show(folder: Path | None, *, renew: bool) -> None:
     try:
         own = store.renew(now) if renew else store.own(now)
     except (OSError, ValueError) as error:
-        raise _failed(error) from None
+        raise _failed(error, folder) from None
     typer.echo(f"file             {store.own_path}\napplication URI  {own.application_uri}")
     for name, certificate in (("", own.certificate), ("next ", own.next)):
         if certificate is not None:
@@ -102,6 +116,13 @@ def _show(folder: Path | None, *, renew: bool) -> None:
             typer.echo(f"{name + 'valid until':<16} {certificate.not_valid_after_utc:%Y-%m-%d}")
 
 
-def _failed(error: Exception) -> typer.Exit:
-    typer.echo(str(error), err=True)
+def _failed(error: OSError | ValueError, folder: Path | None) -> typer.Exit:
+    from gateway.sources.opcua.security.pki import fault
+
+    advice = ""
+    if isinstance(error, PermissionError):
+        advice = "; the folder of the service is root's: sudo, with the whole path of gateway; or another folder with --pki"
+    elif isinstance(error, OSError):
+        advice = "; --pki names another folder" if folder is None else ""
+    typer.echo(f"{fault(error)}{advice}", err=True)
     return typer.Exit(1)

@@ -10,15 +10,16 @@ from pydantic import ValidationError
 from rich.markup import escape
 from rich.tree import Tree
 
-from gateway.cli.output import Output, address_hint, listing
+from gateway.cli.output import Output, address_hint, listing, visible
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
 from gateway.core.wording import counted
 from gateway.settings import load
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.model.browsing import Browse
-from gateway.sources.opcua.security.endpoints import STRONG, Offer
+from gateway.sources.opcua.model.browsing import MOST_DEPTH, Browse
+from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Offer
+from gateway.sources.opcua.security.folders import DEFAULT_FOLDER
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
@@ -31,9 +32,19 @@ def device(url: str, **keys: object) -> OpcUaDevice:
     try:
         return OpcUaDevice.model_validate({"name": "server", "protocol": "opcua", "url": url, **given})
     except ValidationError as error:
-        for problem in error.errors():
-            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", err=True)
-        raise typer.Exit(2) from None
+        raise _refused(error) from None
+
+
+def _refused(error: ValidationError) -> typer.Exit:
+    """Say which options are wrong, by their names on the command line."""
+    for problem in error.errors():
+        option = ".".join(map(str, problem["loc"][:1])).replace("_", "-")
+        name = f"{'' if option == 'url' else '--'}{option}: " if option else ""
+        if "expected" in problem.get("ctx", {}):
+            typer.echo(f"{name}{problem['input']!r} is not allowed; expected {problem['ctx']['expected']}", err=True)
+        else:
+            typer.echo(f"{name}{problem['msg'].removeprefix('Value error, ')}", err=True)
+    return typer.Exit(2)
 
 
 def discover(url: str) -> int:
@@ -55,9 +66,18 @@ def discover(url: str) -> int:
             typer.echo(f"    certificate  {shown}")
     kinds = {token.kind for offer in offers for token in offer.tokens}
     login = "" if "anonymous" in kinds else " --username NAME"
-    secure = "" if {offer.policy for offer in offers} & set(STRONG) else " --security none"
-    typer.echo(f"next: gateway browse {url}{login}{secure}", err=True)
+    typer.echo(f"next: gateway browse {url}{login}{_options(offers)}", err=True)
     return 0
+
+
+def _options(offers: Sequence[Offer]) -> str:
+    """What the strongest endpoint takes on the command line, where it is not the default."""
+    there = {(offer.policy, offer.mode) for offer in offers}
+    for policies in (STRONG, SHA1):
+        for mode, signed in (("SignAndEncrypt", ""), ("Sign", " --security-mode Sign")):
+            if found := [policy for policy in policies if (policy, mode) in there]:
+                return signed if policies is STRONG else f" --security {found[0]}{signed}"
+    return " --security none"
 
 
 def _security(offer: Offer) -> str:
@@ -69,9 +89,7 @@ def entry(**keys: object) -> Browse:
     try:
         return Browse.model_validate({key: value for key, value in keys.items() if value})
     except ValidationError as error:
-        for problem in error.errors():
-            typer.echo(f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}", err=True)
-        raise typer.Exit(2) from None
+        raise _refused(error) from None
 
 
 def browse(config: OpcUaDevice, wanted: Browse, most: int, *, as_csv: bool) -> int:
@@ -118,19 +136,35 @@ async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     typer.echo(found_file(findings.tags), nl=False)
     typer.echo(counted(len(findings.tags), "tag"), err=True)
     left = (
-        (findings.beyond, f"beyond --most {most}: --most {most + len(findings.beyond)} takes them"),
-        (findings.no_numbers, "are no single numbers: --all takes them"),
-        (findings.unwanted, "are left out by --include, --exclude or --type"),
-        (findings.unopened, f"are objects that --depth {wanted.depth} does not look into"),
+        (findings.beyond, f"beyond --most {most} (--most {most + len(findings.beyond)} takes them)"),
+        (findings.no_numbers, "not a single number (--all takes them)"),
+        (findings.unwanted, "not wanted by --include, --exclude or --type"),
+        (findings.unopened, f"objects at --depth {wanted.depth}, not looked into ({_deeper(wanted)})"),
     )
     for names, why in left:
         if names:
-            shown = f"{', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
-            typer.echo(f"left out: {len(names)} {why}: {shown}", err=True)
+            typer.echo(f"left out: {len(names)} {why}: {_first(names)}", err=True)
     if findings.ended:
         typer.echo(f"the server has more than {MOST_VISITED} nodes: the walk has ended; --root NODE chooses", err=True)
-    typer.echo(f"next: protocol: opcua, url: {config.url} and tag_file: in a file of config/devices/", err=True)
+    if not findings.tags:
+        if not findings.no_numbers:
+            typer.echo(_nothing(wanted), err=True)
+        return int(findings.is_cut)
+    typer.echo("next: this as tags/NAME.csv of the configuration, and as devices/NAME.yaml:", err=True)
+    typer.echo(_device_file(config), err=True)
     return int(findings.is_cut)
+
+
+def _device_file(config: OpcUaDevice) -> str:
+    """What a device file needs to reach the same server as the command did."""
+    keys = {"protocol": "opcua", "url": config.url}
+    keys |= {} if config.security == "auto" else {"security": config.security}
+    keys |= {} if config.security_mode == "SignAndEncrypt" else {"security_mode": config.security_mode}
+    keys |= {} if config.check_host else {"check_host": "false"}
+    keys |= {} if config.username is None else {"username": config.username}
+    keys |= {} if config.pki == DEFAULT_FOLDER else {"pki": str(config.pki.absolute())}
+    notes = {"username": "  # the password as the variable GATEWAY__DEVICES__NAME__PASSWORD"}
+    return "\n".join(f"  {key}: {value}{notes.get(key, '')}" for key, value in [*keys.items(), ("tag_file", "NAME.csv")])
 
 
 async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
@@ -140,26 +174,44 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     found = []
     async with session(config) as connection:
         with Output(stderr=True).status("browsing") as status:
-            async for level in walk(connection, wanted, most + 1):
+            async for level in walk(connection, config, wanted, most + 1):
                 found += level
                 status.update(f"browsing: {counted(len(found), 'node')}")
     tree = Tree(escape(f"{config.url} {wanted.root}"))
-    branches: dict[tuple[str, ...], Tree] = {(): tree}
+    branches: dict[tuple[int, ...], Tree] = {(): tree}
     for node in found[:most]:
-        branches[node.path] = branches.get(node.path[:-1], tree).add(_line(node))
+        branches[node.place] = branches[node.place[:-1]].add(_line(node))
     Output().print(tree)
     if len(found) > most:
         typer.echo(f"more than {counted(most, 'node')}: the rest is not shown; --most N or --root NODE chooses", err=True)
     unopened = sum(not one.is_variable and len(one.path) == wanted.depth for one in found)
     if unopened:
-        typer.echo(f"{counted(unopened, 'object')} not looked into: --depth N goes deeper", err=True)
+        typer.echo(f"{counted(unopened, 'object')} not looked into: {_deeper(wanted)}", err=True)
+    if not any(one.is_variable for one in found):
+        typer.echo(_nothing(wanted), err=True)
+        return 0
     typer.echo("next: the same with --csv > config/tags/NAME.csv writes a tag file, and names what it leaves out", err=True)
     return int(len(found) > most)
 
 
+def _deeper(wanted: Browse) -> str:
+    return "--depth N goes deeper" if wanted.depth < MOST_DEPTH else "--root NODE begins further down"
+
+
+def _nothing(wanted: Browse) -> str:
+    """Why a walk may have found no variable at all."""
+    if wanted.include == ("*",) and not wanted.exclude and wanted.type is None:
+        return f"there is no variable below {wanted.root}"
+    return (
+        "no variable is wanted by --include, --exclude and --type: a pattern is compared with the whole name, the names "
+        "below the root joined by dots (Line.Motor.Speed): *Speed finds it, Speed does not"
+    )
+
+
 def _line(node: Any) -> str:
     value = node.value if len(node.value) <= _LONGEST_VALUE else f"{node.value[:_LONGEST_VALUE]}..."
-    head = f"[bold]{escape(node.path[-1])}[/] [dim]{escape(node.node)}[/]"
+    name, address, value = map(visible, (node.path[-1], node.node, value))
+    head = f"[bold]{escape(name)}[/] [dim]{escape(address)}[/]"
     if not node.is_variable:
         return head
     shown = f"{node.type} [cyan]{escape(value)}[/] {escape(node.unit)}"
@@ -185,13 +237,22 @@ async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
     async with session(config) as connection:
         found = await read(connection, config, tags)
-    table = listing("tag", "node", "type", "value", "unit", "range", "status")
+    table = listing("tag", "type", "value", "unit", "range", "status", "node")  # the longest word at the end
     for one in found:
-        name = escape(one.path[-1])
-        value, unit = escape(one.value), escape(one.unit)
-        table.add_row(name, escape(one.node), one.type, value, unit, one.range, one.status or "Good")
+        name, value, unit, node = (escape(visible(text)) for text in (one.path[-1], one.value, one.unit, one.node))
+        table.add_row(name, one.type, value, unit, one.range, one.status or "Good", node)
     Output().table(table)
+    reasons: dict[str, list[str]] = {}
+    for one in found:
+        if one.why:
+            reasons.setdefault(f"{one.status}: {one.why}", []).append(one.path[-1])
+    for reason, names in reasons.items():
+        typer.echo(f"{_first(names)}: {reason}", err=True)
     return int(any(one.status for one in found))
+
+
+def _first(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -212,7 +212,10 @@ def verify(path: Path, key_file: str) -> int:
         for (boot, topic), count in sorted(wrong.items()):
             what = "MISSING" if count > 0 else "TOO MANY"
             typer.echo(f"{boot} {clean(topic, 120)}: {abs(count)} {what}, by the file's own count")
-        return 0 if found_sound and not broken and not twice and not wrong and kept == rows else EXIT_DAMAGED
+        if flaw := look.flaw():
+            typer.echo(f"THE FILE IS TORN ({flaw}); the gateway copies what is sound to a new one and tells what is lost")
+        sound = found_sound and not broken and not twice and not wrong and not flaw and kept == rows
+        return 0 if sound else EXIT_DAMAGED
 
     return _with(path, key_file, check)
 

@@ -19,6 +19,11 @@ def address_hint(what: str, scheme: str) -> str:
     return f"; an address is written {scheme}://{what}" if ":" in what or "." in what else ""
 
 
+def visible(text: str) -> str:
+    """A device's text on one line of a terminal: what cannot be printed as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Table:
     """An empty table that is no wider than its words: it fits a terminal of 80 columns, and tools read it by words.
 

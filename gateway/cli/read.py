@@ -19,11 +19,12 @@ from gateway.settings import load
 from gateway.sources.modbus import KIND
 from gateway.sources.modbus.address import resolve
 from gateway.sources.modbus.client import ModbusLink
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.endpoint import Endpoint, parse
 from gateway.sources.modbus.link import ExceptionReply, NoReply
 from gateway.sources.modbus.plan import Request, Span
+from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import REGISTERS, ValueType, is_bits
 from gateway.sources.modbus.types import Table as ModbusTable
 from gateway.sources.modbus.views import ORDERS, hardly_meant, shortest, strings, views

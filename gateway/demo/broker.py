@@ -76,10 +76,11 @@ class EmbeddedBroker:
         try:
             async with asyncio.timeout(_READY_S):
                 await self._listening(self._process)
-        except BaseException as error:
+        except TimeoutError:
             await self._stop()
-            if isinstance(error, TimeoutError):
-                raise BrokerFailed(f"the embedded broker did not listen within {_READY_S:g} s") from None
+            raise BrokerFailed(f"the embedded broker did not listen within {_READY_S:g} s") from None
+        except BaseException:  # cancelled, too: the process would go on without anybody to end it
+            await self._stop()
             raise
         return self
 

@@ -12,7 +12,8 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from gateway.demo.ports import LOOPBACK, need
 from gateway.demo.quiet import quiet
 from gateway.demo.registers import Image
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.config import ModbusDevice
+from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import Table
 
 _PERIOD_S: Final = 0.1

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Mapping, Sequence
 
-from gateway.sources.modbus.config import ModbusTag
+from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import ByteOrder, Table, is_bits, positions, size_bytes, text_positions
 
 

@@ -56,11 +56,13 @@ class OutboxConfig(ConfigModel):
     `credential:NAME` is the systemd credential NAME, which can be sealed to a TPM. Topics, times and sizes stay readable.
     Empty: not encrypted."""
     max_bytes: Annotated[int, size_bytes("16MiB", "1TiB"), SIZE_SCHEMA] = default("1GiB")
-    """Most disk space of the database and its write-ahead log together. Above it the oldest messages of least worth go."""
+    """Most disk space of the database and its write-ahead log together. Above it the oldest messages of least worth go.
+    Lowered, it counts from the next message that has to be written; the file gives its space back when it is empty."""
     max_age: Annotated[int, duration_ns("1min", "36500d"), DURATION_SCHEMA] = default("7d")
     """Messages older than this are dropped, with a loss record. For ten minutes after a start or a step of the clock nothing
     counts as too old."""
     memory: Annotated[int, size_bytes("1MiB", "64GiB"), SIZE_SCHEMA] = default("32MiB")
     """Most memory of what waits, for the disk or for the broker."""
     keep_free: SizeBytes = default("256MiB")
-    """Disk space left to others: when less is free the database does not grow, and new messages replace the oldest."""
+    """Disk space left to others: when less is free the database does not grow, and new messages replace the oldest.
+    8 MiB more are kept free for the write-ahead log."""

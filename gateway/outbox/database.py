@@ -70,7 +70,7 @@ class Database:
         try:
             with translated(), closing(sqlite3.connect(self._path, check_same_thread=False)) as copy:
                 await self._database.backup(copy, pages=_COPY_PAGES, progress=in_time)
-        except BaseException:
+        except BaseException:  # cancelled, too: half a copy would be opened as if it were whole
             self._path.unlink(missing_ok=True)
             raise
 

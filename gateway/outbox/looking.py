@@ -69,6 +69,12 @@ class Look:
         counts = {(boot, topic): count for boot, topic, count in self._db.execute(query)}
         return self._db.execute("SELECT up_to FROM uncounted").fetchone()[0], counts
 
+    def flaw(self) -> str:
+        """What SQLite itself finds wrong with the file, its indexes included; empty when it is sound. Reads all of it."""
+        with translated():
+            found = str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        return "" if found == "ok" else found
+
     def rows(self) -> Iterator[Found]:
         """Every row by id, one at a time; payloads are empty when `locked`. Raises DamagedError where it cannot be read."""
         locked = self.locked

@@ -171,6 +171,11 @@ class Memory:
         return [*(entry.row for entry in self._stored.values()), *self._deletes.values()]
 
     @property
+    def rows(self) -> int:
+        """How many rows `holds` is true for."""
+        return len(self._stored) + len(self._deletes)
+
+    @property
     def next_id(self) -> int:
         """What the next message will be called."""
         return self._next
@@ -240,9 +245,9 @@ class Memory:
         return gone
 
     @property
-    def unwritten(self) -> tuple[int, int]:
-        """Messages that the disk lacks and the bytes of their payloads."""
-        return len(self._unstored), sum(len(entry.message.payload) for entry in self._unstored.values())
+    def unwritten(self) -> int:
+        """Messages that the disk lacks."""
+        return len(self._unstored)
 
     # -- inside
 

@@ -66,25 +66,18 @@ class Outbox:
         self._reading: asyncio.Task[None] | None = None
 
     @property
-    def previous_unclean(self) -> PreviousBoot | None:
-        """The boot before this one, if it ended without `close`: up to one commit interval of its messages is missing."""
-        return self._writer.previous_unclean
-
-    @property
     def unclean(self) -> Sequence[PreviousBoot]:
-        """Every boot that ended without `close` and of which no later one lived long enough to tell. Tell before `run`: the
-        first commit keeps the messages and notes that they were told."""
+        """Every boot that ended without `close`, so that up to one commit interval of its messages is missing, and of which
+        no later one lived long enough to tell; oldest first. Tell before `run`: the first commit keeps the messages and
+        notes that they were told."""
         return self._writer.unclean
 
     @property
     def stats(self) -> Stats:
         """Numbers for health and status; cheap enough for once a second."""
         writer, memory = self._writer, self._memory
-        unwritten, unwritten_bytes = memory.unwritten
-        totals = writer.store.totals
         return Stats(
-            messages=sum(totals.messages.values()) - memory.deletes + unwritten,
-            payload_bytes=sum(totals.size.values()) + unwritten_bytes,
+            messages=sum(writer.store.totals.messages.values()) - memory.deletes + memory.unwritten,
             memory_bytes=memory.waiting_bytes,
             disk_bytes=writer.store.disk_bytes,
             lost=writer.ledger.lost,
@@ -109,7 +102,7 @@ class Outbox:
         try:
             await self._writer.open()
             self._refused.seal = self._writer.store.coder.seal
-        except BaseException:
+        except BaseException:  # cancelled, too: nobody would release it before the process ends
             self._lock.release()
             raise
 

@@ -142,14 +142,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The outbox in numbers. messages, payload_bytes: not yet delivered, memory and disk together; the disk's as kept there.
+    """The outbox in numbers. messages: not yet delivered, memory and disk together.
 
     memory_bytes: what waits in memory. disk_bytes: the files. lost: messages given up since the start; thinned: merged into
     others. refused: why the disk takes nothing at present, empty when it does.
     """
 
     messages: int
-    payload_bytes: int
     memory_bytes: int
     disk_bytes: int
     lost: int

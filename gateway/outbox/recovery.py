@@ -15,7 +15,7 @@ from gateway.outbox.health import Health
 from gateway.outbox.losses import LossLedger
 from gateway.outbox.memory import Memory
 from gateway.outbox.mending import DAMAGED, Mending
-from gateway.outbox.records import Entry, PreviousBoot
+from gateway.outbox.records import Entry
 from gateway.outbox.rescue import Accounts
 from gateway.outbox.store import Store
 
@@ -45,7 +45,6 @@ class Recovery:
         opened: Callable[[], None],
     ) -> None:
         """opened: called when the store has opened a file."""
-        self.previous_unclean: PreviousBoot | None = None
         self._config, self._boot, self._clock = config, boot, clock
         self._store, self._memory, self._ledger, self._health = store, memory, ledger, health
         self._decode_loss, self._opened = decode_loss, opened
@@ -62,21 +61,20 @@ class Recovery:
     async def open(self) -> None:
         """Open the database, or start a new one where it is damaged. Raises as `Store` does."""
         try:
-            unclean = await self._store.open(self._boot, self._started_ms)
+            await self._store.open(self._boot, self._started_ms)
         except DamagedError as error:
             self._put_aside(error)
-            unclean = await self._open_new()
+            await self._open_new()
         self._blank = False
-        self.previous_unclean = self.previous_unclean or unclean
         if self._mending:
             await self._mending.begin(self._store, self._ledger)
         self._adopt()
         await self.mend(RESCUE_S)
 
-    async def _open_new(self) -> PreviousBoot | None:
+    async def _open_new(self) -> None:
         """Start a new file. Raises Retryable also when that is damaged as well."""
         try:
-            return await self._store.open(self._boot, self._started_ms)
+            await self._store.open(self._boot, self._started_ms)
         except DamagedError as error:
             raise Retryable(f"a new database is damaged as well: {error}") from error
 

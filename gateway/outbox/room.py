@@ -117,9 +117,12 @@ class Room:
 
     async def _drop_oldest(self, most_bytes: int, cause: str) -> bool:
         """Drop some of what is worth least; False when there is nothing."""
+        held = self._memory.rows
         victims = await self._store.oldest(most_bytes, footprint, self._memory.holds)
         if victims:
             await self._drop(victims, cause)
+        elif held == self._memory.rows:  # else some were left to the disk meanwhile
+            self._store.agree(held)
         return bool(victims)
 
     def _offset_s(self) -> float:

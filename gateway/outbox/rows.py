@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,6 +87,7 @@ class Rows(Database):
         with translated():
             async with self._database.execute(query, (int(first), after, int(second), after, most_rows)) as cursor:
                 while size < most_bytes and (some := list(await cursor.fetchmany(_STEP_ROWS))):
+                    _check_order(query is _FALLING, up_to, [columns[0] for columns in some])
                     for columns in some:
                         row, message = self._read(columns)
                         if message is None:
@@ -126,7 +128,9 @@ class Rows(Database):
     async def after(self, lane: int, id: int, most_rows: int, last: int = _LAST_ID) -> list[Row]:
         """The next messages of a lane by id, none above `last`."""
         with translated():
-            return [self._row(row) for row in await self._rows(_BETWEEN, (int(lane), id, last, most_rows))]
+            rows = await self._rows(_BETWEEN, (int(lane), id, last, most_rows))
+        _check_order(False, id, [row[0] for row in rows])
+        return [self._row(row) for row in rows]
 
     async def messages(self, ids: Iterable[int]) -> list[Message]:
         """Those of these messages that are there and whole, by id."""
@@ -151,6 +155,13 @@ class Rows(Database):
         except ValueError:
             return row, None
         return row, Message(row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload)
+
+
+def _check_order(falling: bool, after: int, ids: list[int]) -> None:
+    """Raises DamagedError unless ids lead on from `after`: a torn index could lead in circles."""
+    rising = [after, *ids] if not falling else [*reversed(ids), after]
+    if any(not a < b for a, b in pairwise(rising)):
+        raise DamagedError("the index is out of order")
 
 
 def _entry(row: Row, message: Message) -> Entry:

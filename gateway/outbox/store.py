@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Final
@@ -12,16 +12,12 @@ from typing import Final
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Loss, Message
 from gateway.outbox.coding import checked, checksum
-from gateway.outbox.extents import Extent, TopicOf, changes
-from gateway.outbox.extents import checksum as extent_checksum
+from gateway.outbox.counts import Counts
+from gateway.outbox.extents import changes
 from gateway.outbox.faults import DamagedError, UnwritableError, translated
 from gateway.outbox.names import Names
 from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, PreviousBoot, Totals
-from gateway.outbox.rows import Rows
 from gateway.outbox.schema import LOSSES, SETTINGS, SIGN, identify, steps
-
-CHECKED_WHOLE_BYTES: Final = 16 * 2**20
-"""Files up to this size are checked from end to end when they are opened; larger ones would delay the start."""
 
 CLOCK_STEP_MS: Final = 60_000
 """A wall clock that is behind what it was by more than this has been set back."""
@@ -38,10 +34,9 @@ _SPANS: Final = (
     "SELECT topic, boot, min(seq), max(seq), count(*), min(start_ms), max(end_ms) FROM message"
     " WHERE lane >= 0 AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY topic, boot"
 )
-_EXTENTS: Final = "SELECT topic, boot, messages, first_seq, last_seq, start_ms, end_ms, checksum FROM extent"
 
 
-class Store(Rows):
+class Store(Counts):
     """The outbox's database."""
 
     def __init__(self, path: Path, synchronous: str = "full") -> None:
@@ -50,18 +45,15 @@ class Store(Rows):
         self.losses: list[Loss] = []
         self.last_id = 0
         self._synchronous = f"PRAGMA synchronous = {synchronous}"
-        self.extents: dict[TopicOf, Extent] = {}
-        """How many rows there are of each topic and boot, but for those up to the id `uncounted_to`."""
-        self.uncounted_to = 0
         self._boot = 0
         self.untold: list[PreviousBoot] = []
         """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
 
-    async def open(self, boot: str, started_ms: int) -> PreviousBoot | None:
-        """Open or make the file and enter this boot. Returns the boot before if it had no clean stop.
+    async def open(self, boot: str, started_ms: int) -> None:
+        """Open or make the file and enter this boot.
 
-        Sets `totals`, `extents`, `losses` (not yet announced) and `last_id`. Raises also ConfigError (see `identify`) and
-        UnwritableError.
+        Sets `totals`, `extents`, `losses` (not yet announced), `untold` and `last_id`. Raises also ConfigError (see
+        `identify`) and UnwritableError.
         """
         try:
             known = identify(self._path)
@@ -72,23 +64,21 @@ class Store(Rows):
                 await self._connect()
                 await self._prepare(known)
                 await self._take_stock()
-                unclean = await self._enter(boot, started_ms)
+                await self._enter(boot, started_ms)
                 self._log_inode = self._log.stat().st_ino
-                return unclean
         except OSError as error:
             await self.close()
             raise Retryable(f"{self._path}: {error.strerror}") from error
-        except BaseException:
+        except BaseException:  # cancelled, too: a connection that is left open keeps its thread and its locks
             await self.close()
             raise
 
     async def _prepare(self, known: bool) -> None:
         for setting in (*(() if known else (SIGN,)), *SETTINGS, self._synchronous):
             await self._rows(setting)
-        file = os.stat(self._path)
-        self._inode = file.st_ino
-        if file.st_size <= CHECKED_WHOLE_BYTES:
-            found = await self._rows("PRAGMA quick_check(1)")
+        self._inode = os.stat(self._path).st_ino
+        if self._is_small:
+            found = await self._rows("PRAGMA integrity_check(1)")  # the quick check does not look for rows in the index
             if found[0][0] != "ok":
                 raise DamagedError(str(found[0][0]))
         version = (await self._rows("PRAGMA user_version"))[0][0]
@@ -117,7 +107,9 @@ class Store(Rows):
             raise DamagedError("the totals are missing")
         found = Totals({lane: n for lane, n, _ in totals}, {lane: n for lane, _, n in totals})
         self.last_id = (await self._rows("SELECT coalesce(max(id), 0) FROM message"))[0][0]
-        if not self.last_id and not any(found.messages.values()):
+        if not self.last_id and any(found.messages.values()):
+            raise DamagedError("the totals count messages where there are none")
+        if not self.last_id:
             await self._rows("DELETE FROM topic")
             await self._rows("DELETE FROM boot WHERE clean = 1 AND id < (SELECT max(id) FROM boot)")
             await self._rows("UPDATE uncounted SET up_to = 0")
@@ -127,38 +119,22 @@ class Store(Rows):
         self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
         self._turns = [(id, wall_ms) for id, wall_ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
         self.losses = [Loss(*row) for row in await self._rows(LOSSES)]
-        self.uncounted_to, self.extents = await self._extents(sum(found.messages.values()))
+        await self._read_extents(sum(found.messages.values()))
         self.totals = found
         self._pages = await self._measured()
 
-    async def _extents(self, messages: int) -> tuple[int, dict[TopicOf, Extent]]:
-        """Raises DamagedError where rows are missing, as far as that can be known without reading them all."""
-        uncounted = await self._rows("SELECT up_to FROM uncounted")
-        if len(uncounted) != 1:
-            raise DamagedError("the extents are missing")
-        extents: dict[TopicOf, Extent] = {}
-        for topic, boot, *numbers, check in await self._rows(_EXTENTS):
-            extent = Extent(*numbers)
-            if check != extent_checksum(topic, boot, extent) or topic not in self._topics or boot not in self._boots:
-                raise DamagedError("the extents have a wrong checksum")
-            extents[self._topics.name(topic), self._boots.name(boot)] = extent
-        if not uncounted[0][0]:
-            if sum(extent.messages for extent in extents.values()) != messages:
-                raise DamagedError("extents and totals differ")
-            if os.stat(self._path).st_size <= CHECKED_WHOLE_BYTES:
-                await self._recount(extents)
-        return uncounted[0][0], extents
+    def agree(self, found: int) -> None:
+        """All that can be found is so many messages. Raises DamagedError unless the totals say so, too.
 
-    async def _recount(self, extents: Mapping[TopicOf, Extent]) -> None:
-        """Raises DamagedError unless just the rows are there that should be."""
-        counts = await self._rows("SELECT topic, boot, count(*) FROM message GROUP BY topic, boot")
-        there = {(topic, boot): count for topic, boot, count in counts}
-        kept = {(self._topics.number(t), self._boots.number(b)): x.messages for (t, b), x in extents.items()}
-        if there != kept:
-            raise DamagedError("messages are missing, or some that were deleted have come back")
+        On a disk that lies about syncs the index and the totals may be of another time than the rows. In a file too large to
+        be checked when it is opened that shows when nothing more is found; the rows are then had from the table itself.
+        """
+        messages = sum(self.totals.messages.values())
+        if found != messages:
+            raise DamagedError(f"{messages} messages are counted and {found} can be found")
 
-    async def _enter(self, boot: str, started_ms: int) -> PreviousBoot | None:
-        last = await self._rows("SELECT name, started_ms, clean FROM boot ORDER BY id DESC LIMIT 1")
+    async def _enter(self, boot: str, started_ms: int) -> None:
+        last = await self._rows("SELECT name FROM boot ORDER BY id DESC LIMIT 1")
         if last and last[0][0] != boot:
             newest = await self._rows("SELECT end_ms FROM message WHERE id = ?", (self.last_id,))
             if newest and newest[0][0] > started_ms + CLOCK_STEP_MS:
@@ -172,7 +148,6 @@ class Store(Rows):
         )
         self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
         self._boot = self._boots.number(boot)
-        return PreviousBoot(last[0][0], last[0][1]) if last and not last[0][2] and last[0][0] != boot else None
 
     async def commit(self, change: Change) -> None:
         """Write a change, whole or not at all, to stay."""
@@ -193,15 +168,11 @@ class Store(Rows):
                 await self._write_extents(extents, topics, boots)
                 pages = await self._measured()
                 await self._rows("COMMIT")
-            except BaseException:
+            except BaseException:  # cancelled, too: the next transaction cannot begin in this one
                 await self._rollback()
                 raise
         self.totals, self._boots, self._topics, self._pages = totals, boots, topics, pages
-        for of, extent in extents.items():
-            if extent.messages:
-                self.extents[of] = extent
-            else:
-                self.extents.pop(of, None)
+        self._note_extents(extents)
 
     async def _write_losses(self, change: Change) -> None:
         await self._many("DELETE FROM loss WHERE boot = ? AND topic = ? AND cause = ?", change.settled)
@@ -221,27 +192,12 @@ class Store(Rows):
             ],
         )
 
-    async def _write_extents(self, changed: Mapping[TopicOf, Extent], topics: Names, boots: Names) -> None:
-        numbered = [(topics.number(topic), boots.number(boot), x) for (topic, boot), x in changed.items()]
-        await self._many(
-            "DELETE FROM extent WHERE topic = ? AND boot = ?", [(t, b) for t, b, x in numbered if not x.messages]
-        )
-        await self._many(
-            "INSERT OR REPLACE INTO extent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [(t, b, *x, extent_checksum(t, b, x)) for t, b, x in numbered if x.messages],
-        )
-
     async def turned_back(self, next_id: int, wall_ms: int) -> None:
         """The wall clock was set back, to `wall_ms` (UTC); messages from `next_id` on are put after that."""
         with translated():
             await self._rows("INSERT OR IGNORE INTO turn VALUES (?, ?)", (next_id, wall_ms))
             await self._rows(_FORGET_TURNS, (MOST_TURNS,))
             self._turns = [(id, ms) for id, ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
-
-    async def _rollback(self) -> None:
-        if self._db is not None and self._db.in_transaction:
-            with translated():
-                await self._rows("ROLLBACK")
 
     async def mark_clean(self) -> None:
         """Note that this boot stops as it should, and what it has told of the boots before is kept."""

@@ -92,11 +92,6 @@ class Writer:
         """Why the disk takes nothing at present, or empty."""
         return self._health.refused
 
-    @property
-    def previous_unclean(self) -> PreviousBoot | None:
-        """The boot before this one, if it ended without a clean stop."""
-        return self._recovery.previous_unclean
-
     # -- opening and closing
 
     async def open(self) -> None:
@@ -135,7 +130,7 @@ class Writer:
                 await self.store.mark_clean()
             except (Retryable, DamagedError) as error:
                 self._health.refuse(error)
-        self.unsaved, _ = self.memory.unwritten
+        self.unsaved = self.memory.unwritten
         if self.unsaved:
             log.error("messages are lost with this stop: the disk refuses them", count=self.unsaved)
         await self.store.close()
@@ -146,8 +141,9 @@ class Writer:
         """Something beside messages and deletions is due: losses, a look for what is too old, a file that went."""
         if self._began_at is None:
             self._began_at = now
-        urgent = self.store.is_moved or self.ledger.unsaved or self._recovery.mending or self._unclean_is_known
-        return urgent or (self.live and bool(self.ledger)) or self._room.wants_look(now)
+        urgent = self.store.is_moved or self.ledger.unsaved or self._recovery.mending or self.store.uncounted_to
+        urgent = urgent or self._unclean_is_known
+        return bool(urgent) or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
     @property
     def _unclean_is_known(self) -> bool:
@@ -174,6 +170,7 @@ class Writer:
                 await self._write(put_by)
                 await self._room.expire()
                 await self._recovery.mend(MEND_S)
+                await self.store.count_more()
                 if self._unclean_is_known:
                     await self.store.told()
                     self.unclean = []
@@ -257,11 +254,12 @@ class Writer:
                 return
             try:
                 batch = await self.store.load(wanted, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
+                broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
+                self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
+                if self.memory.wants() is None:
+                    self.store.agree(self.memory.rows)
             except Retryable as error:
                 self.unreadable = True
                 self._health.refuse(error)
             except DamagedError as error:
                 await self._recovery.replace(error)
-            else:
-                broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
-                self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))

@@ -53,7 +53,7 @@ class Encoding(Protocol):
 class Pipeline:
     """Implements `Intake`. Everything here runs on the event loop and returns at once; nothing is queued.
 
-    samples, windows, events: how many passed, for metrics. beat: monotonic time of the last turn of its loop.
+    beat: monotonic time of the last turn of its loop.
     """
 
     def __init__(
@@ -66,25 +66,19 @@ class Pipeline:
         self._table = table
         self._clock = clock
         self._offset_ns = self._wall_minus_monotonic()
-        self.samples = 0
-        self.windows = 0
-        self.events = 0
         self.beat = clock.monotonic()
 
     def feed(self, block: SampleBlock) -> None:
         """Take samples; alarms leave at once."""
-        self.samples += len(block)
         for event in self._stages.feed(block, self._clock.now_ns()):
             self.event(event)
 
     def event(self, event: Event) -> None:
         """Publish an event."""
-        self.events += 1
         self._outbox.put(self._encoder.event(event))
 
     def objects(self, block: ObjectBlock) -> None:
         """Take values that are no numbers; what is new leaves at once."""
-        self.samples += len(block)
         self._publish_objects(self._stages.feed_objects(block, self._clock.now_ns()))
 
     def _publish_objects(self, block: ObjectBlock) -> None:
@@ -133,7 +127,6 @@ class Pipeline:
         for changed in closed.objects:
             self._publish_objects(changed)
         for block in closed.windows:
-            self.windows += len(block)
             for message in self._encoder.windows(block):
                 self._outbox.put(message)
         for block in closed.summaries:

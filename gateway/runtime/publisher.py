@@ -103,11 +103,6 @@ class Publisher:
         """Messages given back to the outbox, to be sent again."""
         return self._flights.released
 
-    @property
-    def reconnects(self) -> int:
-        """Connections accepted after the first."""
-        return max(0, self.connects - 1)
-
     async def run(self) -> None:
         """Connect and deliver until `stop` is done; cancel it to stop at once. Errors outside the families pass through."""
         self._ended.clear()

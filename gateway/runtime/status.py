@@ -23,10 +23,6 @@ class StatusBoard:
         self._news.set()
         return True
 
-    def renew(self) -> None:
-        """Something else that the status says has changed."""
-        self._news.set()
-
     def state_of(self, device: int) -> DeviceState:
         """The newest state of a device."""
         return self._states[device]
@@ -36,7 +32,7 @@ class StatusBoard:
         return self._states
 
     def wake(self) -> None:
-        """Make `changed` return although no state is new."""
+        """Make `changed` return although no state is new: something else is to be told."""
         self._news.set()
 
     def current(self) -> tuple[str, bytes]:

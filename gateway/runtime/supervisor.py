@@ -57,6 +57,7 @@ class Supervisor:
                 self._tell(str(error) or "connection lost")
             finally:
                 await self._source.close()
+            _end_if_cancelled()
             if opened_at is not None and self._clock.monotonic() - opened_at > _STABLE_S:
                 delays = self._delays()
             await self._clock.sleep(next(delays))
@@ -64,6 +65,7 @@ class Supervisor:
     async def _read(self) -> None:
         while True:
             await asyncio.sleep(0)  # a source that always has something to say would leave no turn to others
+            _end_if_cancelled()
             item = await self._guarded(self._source.read())
             if isinstance(item, SampleBlock):
                 self._intake.feed(item)
@@ -86,7 +88,7 @@ class Supervisor:
             # Nobody has cancelled us: a library's own cancellation got out. This task would end without a word.
             self._log.exception("stray cancellation in source", advice="please report it")
             raise NotConnected("internal error, see the log: a stray cancellation") from stray
-        except Exception as bug:
+        except Exception as bug:  # a bug in a source costs that source its connection (ARCHITECTURE.md, 15)
             self._log.exception("bug in source", advice="please report it")
             raise NotConnected(f"internal error, see the log: {type(bug).__name__}: {bug}") from bug
 
@@ -99,3 +101,11 @@ class Supervisor:
             self._told = (reason, now)
             if not all(news):
                 self._log.warning("not connected", reason=reason)
+
+
+def _end_if_cancelled() -> None:
+    """Libraries swallow cancellations, as asyncio.wait_for of Python 3.11 does when its answer comes in the same moment; who
+    was cancelled and went on would hold up the stop of the whole gateway."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -38,7 +38,7 @@ def topics(root: Root, document: Document, devices: Sequence[Device]) -> Iterato
     ]
     of_all = Topics.of(root.mqtt.root, root.name, [d.name for d in publishing])
     yield from topic_problems(root.publish, document, of_all, publishing)
-    yield from sparkplug_problems(root.publish, document, root.mqtt.root, root.mqtt.clean_start, publishing)
+    yield from sparkplug_problems(root.publish, root.mqtt, document, publishing)
 
 
 def unused_tag_files(found: Findings) -> Iterator[str]:

@@ -100,6 +100,15 @@ def _text(document: Document, path: Path) -> str | None:
     return None
 
 
+def _hint(error: yaml.MarkedYAMLError) -> str:
+    context = error.context or ""
+    if "flow" in context:
+        return "a text with # , : { } [ ] in quotes, and every bracket closed"
+    if "mapping values" in (error.problem or ""):
+        return "keys of one level to begin in the same column, and a text with a colon in quotes"
+    return "keys of one level to begin in the same column" if "block mapping" in context else ""
+
+
 def read_yaml(path: Path, shown: str) -> Document:
     """A YAML file; `shown` is how problems name it. A key that stands twice is a problem, not a silent choice."""
     document = Document(shown)
@@ -116,7 +125,7 @@ def read_yaml(path: Path, shown: str) -> Document:
         mark = error.problem_mark or error.context_mark
         document.lines[()] = mark.line + 1 if mark else 0
         line = text.splitlines()[mark.line : mark.line + 1] if mark else []
-        hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else ""
+        hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else _hint(error)
         begun = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
         document.add((), f"is not valid YAML: {error.problem or error.context}{begun}", hint)
     except yaml.reader.ReaderError as error:

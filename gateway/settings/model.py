@@ -122,6 +122,7 @@ _LIST: dict[str, Any] = {
     "properties": {
         "devices": {
             "type": "array",
+            "description": "The devices of this file.",
             "minItems": 1,
             "items": {"type": "object", "required": ["name"], "description": "One device: its name and its own keys."},
         }

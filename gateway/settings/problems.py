@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,7 @@ _EXPECTED = {
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
     **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list: [one, another]"),
     **dict.fromkeys(("path_type", "path_parsing"), "the name of a file"),
     "string_type": "text (numbers, dates, yes and no go in quotes)",
 }
@@ -36,6 +37,7 @@ def note_validation(
     for one in error.errors(include_url=False):
         where = tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
         message, expected = _words(one, model, where, extra_keys)
+        where += _blamed(one, message)
         variable = environment((*path, *where))
         if variable:
             document.problems.append(Problem("environment", 0, variable, message, expected))
@@ -43,10 +45,20 @@ def note_validation(
             document.add((*path, *where), message, expected)
 
 
+def _blamed(one: Any, message: str) -> KeyPath:
+    """Where keys do not go together, the mapping is wrong as a whole: the first of them that it has, by the message."""
+    if one["type"] != "value_error" or not isinstance(one["input"], dict):
+        return ()
+    return next(((word,) for word in re.findall(r"\w+", message) if word in one["input"]), ())
+
+
 def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[str, ...]) -> tuple[str, str]:
     kind, text, context = one["type"], one["msg"], one.get("ctx", {})
     if kind == "extra_forbidden":
-        return unknown_key(str(where[-1]), [*_fields_at(model, where[:-1]), *extra_keys])
+        fields = _fields_at(model, where[:-1])
+        message, expected = unknown_key(str(where[-1]), fields if len(where) > 1 else [*fields, *extra_keys])
+        comma = "; a text with a comma goes in quotes" if one["input"] is None else ""  # {node: ns=2;s=a,b}: node, and b
+        return message, expected + comma
     if kind == "missing":
         return "is missing", ""
     value = one["input"]
@@ -82,9 +94,18 @@ def unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
     """The keys that are known at a path below a model."""
     for part in path:
-        found = model.model_fields.get(str(part))
-        inner = found.annotation if found else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        if isinstance(part, int):
+            continue
+        found = model.model_fields.get(part)
+        inner = _model_in(found.annotation) if found else None
+        if inner is None:
             return list(model.model_fields) if found is None else []
         model = inner
     return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation is, or holds: a list of them, one or none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for one in get_args(annotation) if (model := _model_in(one)) is not None), None)

@@ -10,6 +10,7 @@ from gateway.encoding.layouts.tag import TagTopics
 from gateway.encoding.template import OWN_FIELDS, unknown_fields
 from gateway.encoding.topics import Topics
 from gateway.settings.documents import Document, KeyPath
+from gateway.sinks.mqtt.config import MqttConfig
 
 _TOPIC = ("publish", "topic")
 _NAMED = 3
@@ -63,9 +64,9 @@ def topic_problems(
 
 
 def sparkplug_problems(
-    general: LayoutConfig, document: Document, root: str, clean: bool, devices: Sequence[Publishing]
+    general: LayoutConfig, mqtt: MqttConfig, document: Document, devices: Sequence[Publishing]
 ) -> Iterator[Problem]:
-    """What does not go together with layout sparkplug, and the other way round. root, clean: mqtt.root, mqtt.clean_start."""
+    """What does not go together with layout sparkplug, and the other way round."""
     if general.layout != "sparkplug":
         if general.sparkplug != SparkplugConfig():
             yield document.problem(
@@ -75,12 +76,15 @@ def sparkplug_problems(
     if general.format != "json":
         message = f"{general.format} has no effect: payloads of Sparkplug are protobuf"
         yield document.problem(("publish", "format"), message, "no format, or another layout")
-    if general.sparkplug.group is None and "/" in root:
-        message = f"mqtt.root {root!r} has several levels, and a Sparkplug group has one"
+    if general.sparkplug.group is None and "/" in mqtt.root:
+        message = f"mqtt.root {mqtt.root!r} has several levels, and a Sparkplug group has one"
         yield document.problem(("publish", "layout"), message, "publish.sparkplug.group")
-    if not clean:
+    if not mqtt.clean_start:
         message = "Sparkplug begins each connection with a clean session (3.0.0, 5.3)"
         yield document.problem(("mqtt", "clean_start"), message, "true, or another layout")
+    if mqtt.expiry:
+        message = "has no effect: messages of Sparkplug do not expire"
+        yield document.problem(("mqtt", "expiry"), message, "no expiry, or another layout")
     for device in devices:
         if device.config != DeviceLayoutConfig():
             message = "has no effect: gateway.yaml says layout: sparkplug, which is for all devices together"

@@ -51,7 +51,7 @@ class Tags:
         path = place / tag_file
         if not _is_file(path):
             there = difflib.get_close_matches(tag_file, [p.name for p in place.glob("*.csv")], 1)
-            hint = f"is there as {there[0]}?" if there else f"a CSV file in {place!s}"
+            hint = f"{there[0]}?" if there else f"a CSV file in {place!s}"
             device.document.add(("tag_file",), f"{path!s} does not exist", hint)
             return
         self._findings.read.append(path)
@@ -73,6 +73,9 @@ class Tags:
             return
         table = read_csv(path, str(path))
         configured = {tag.name for tag, _, _ in device.tags}
+        if not table.problems and not table.value:
+            name = device.config.name
+            warnings.append(f"{path!s}: nothing that is wanted was found on {name}; gateway browse shows what is there")
         if not table.problems:
             self._findings.read.append(path)
             for at, row in enumerate(table.value):

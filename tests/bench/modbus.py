@@ -15,8 +15,9 @@ from gateway.core.clock import SystemClock
 from gateway.core.ports import Source
 from gateway.core.quality import Quality
 from gateway.core.sourcekind import DeviceEntry
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.source import ModbusSource
+from gateway.sources.modbus.tag import ModbusTag
 from tests.bench.figures import Bench, Figure
 from tests.support.network import free_port
 

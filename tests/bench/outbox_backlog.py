@@ -95,7 +95,7 @@ async def _drained(path: Path, rows: int, order: str) -> dict[str, float]:
     await rig.outbox.open()
     opening, opened_mb = time.perf_counter() - began, memory_mb()
     assert rig.outbox.stats.messages > rows - DRAINED - 10_000, rig.events
-    assert rig.outbox.previous_unclean is not None
+    assert rig.outbox.unclean
     rig._run = asyncio.create_task(rig.outbox.run())
     rig.outbox.set_live(True)
     left, half_mb, most_mb = min(rows // 5, DRAINED), 0.0, 0.0

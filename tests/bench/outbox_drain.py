@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from gateway.app import Gateway
+from gateway.app.gateway import Gateway
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.messages import Message
@@ -52,7 +52,7 @@ class Watch:
         """Messages of the backlog that the broker does not have yet, once counting has begun."""
         self._put_at: dict[tuple[str, int], float] = {}
         self._last_ns: dict[int, int] = {}
-        outbox, pipeline = gateway.outbox, gateway.pipeline
+        outbox, pipeline = gateway.parts.outbox, gateway.parts.pipeline
         self._put, self._ack, self._feed = outbox.put, outbox.ack, pipeline.feed
         outbox.put, outbox.ack, pipeline.feed = self.put, self.ack, self.feed  # type: ignore[method-assign]
 
@@ -80,7 +80,7 @@ class Watch:
 
     def counted(self, name: str) -> int:
         """A counter of the Modbus devices, all together."""
-        return sum(int(of[name]) for source in self.gateway.sources for of in source.stats().values())
+        return sum(int(of[name]) for source in self.gateway.parts.sources for of in source.stats().values())
 
 
 @contextmanager
@@ -129,7 +129,7 @@ async def drain(folder: Path) -> dict[str, float]:
             await until(lambda: watch.counted("requests") > 5 * DEVICES, "it polls", 30)
             quiet = await _quiet(watch)
             await broker.start("max_queued_messages 1000000")
-            await until(lambda: gateway.publisher.acked, "the first message is through", 60)
+            await until(lambda: gateway.parts.publisher.acked, "the first message is through", 60)
             return quiet | await _drained(watch)
         finally:
             stop.set()
@@ -150,7 +150,7 @@ async def _quiet(watch: Watch) -> dict[str, float]:
 
 
 async def _drained(watch: Watch) -> dict[str, float]:
-    stats = watch.gateway.outbox.stats
+    stats = watch.gateway.parts.outbox.stats
     watch.left = backlog = stats.messages
     watch.late_ns = 0
     began, cpu, polls, missed = time.monotonic(), time.process_time(), watch.counted("requests"), watch.counted("overruns")

@@ -77,7 +77,7 @@ async def many_lives(line: Line, chance: random.Random, count: int) -> list[Life
     """One after the other; at the end the gateway runs."""
     lives = [await one_life(line, chance, 0)]
     while len(lives) < count:
-        await asyncio.sleep(0.3)  # a poll that was on its way is not one of the next life
+        await until(lambda: not line.device.open_connections, 10, "a poll that was on its way is not one of the next life")
         line.gateway.start()
         lives.append(await one_life(line, chance, lives[-1].killed_ms))
     line.gateway.start()

@@ -13,7 +13,7 @@ from gateway.encoding.sparkplug.wire import read_payload
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.support.gateway import Subscriber
-from tests.support.line import Line, running_line
+from tests.support.line import Line, running_line, slowly
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import until
 from tests.support.proxy import PUBLISH
@@ -308,21 +308,7 @@ async def test_a_broker_that_takes_one_message_a_second_keeps_its_connection(tmp
         line.proxy.cut()
         asks = len(line.device.asks)
         await until(lambda: len(line.device.asks) >= asks + 25, 30, "polls")
-        passed = 0
-
-        async def pace(up: bool, kind: int, packet: bytes) -> bytes:
-            nonlocal passed
-            if up and kind == PUBLISH:
-                await asyncio.sleep(1)
-                passed += 1
-            return packet
-
-        line.proxy.meddle = pace
-        line.proxy.refuse = False
-        connections = line.proxy.connections
-        await until(lambda: passed >= 14, 90, f"slow messages; {line.gateway.log()[-1500:]}")
-        assert line.proxy.connections <= connections + 1, "the connection stays"
-        line.proxy.meddle = None
+        await slowly(line, 14)
         newest = max(scada.times())
         await until(lambda: max(scada.times(historical=False)) > newest + 2000, 60, "live again")
         await until(lambda: _whole(scada.times()), 30, f"every second, got {sorted(set(scada.times()))}")

@@ -39,6 +39,11 @@ class Writer:
             self.count = k
             await asyncio.sleep(PERIOD_S)
 
+    async def more(self, count: int) -> None:
+        """Wait until so many more are written."""
+        target = self.count + count
+        await until(lambda: self.count >= target, 30, f"{count} more values")
+
 
 async def test_stopped_nothing_is_missing_and_killed_nothing_is_told_twice(tmp_path, mosquitto):
     (tmp_path / "broker").mkdir()
@@ -76,7 +81,7 @@ async def test_stopped_nothing_is_missing_and_killed_nothing_is_told_twice(tmp_p
             for life in range(2):  # stopped in order, twice
                 assert await asyncio.to_thread(gateway.terminate) == 0
                 assert json.loads((kept / "plc.json").read_text())["exact"]
-                await asyncio.sleep(1.5)
+                await writer.more(25)
                 gateway.start()
                 await until(lambda life=life: len(told("history")) > life, 40, gateway.log()[-2000:])
                 await live(writer.count)
@@ -89,7 +94,7 @@ async def test_stopped_nothing_is_missing_and_killed_nothing_is_told_twice(tmp_p
             assert all("skipped_ms" not in event for event in told("history"))
             await asyncio.to_thread(gateway.kill)
             assert not json.loads((kept / "plc.json").read_text())["exact"]
-            await asyncio.sleep(1.5)
+            await writer.more(25)
             gateway.start()
             await until(lambda: any("skipped_ms" in event for event in told("history")), 40, gateway.log()[-2000:])
             await live(writer.count)

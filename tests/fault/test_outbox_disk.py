@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import ConfigError
+from tests.support.absent import absent
 from tests.support.outbox_parts import Rig, message, until
 
 
@@ -72,7 +73,7 @@ async def test_a_stop_while_the_disk_refuses_says_what_is_lost(tmp_path: Path) -
         await put_and_commit(rig, 11, 5)
     assert rig.outbox.unsaved == 5
     async with Rig(tmp_path / "o.db", boot="b2") as rig:
-        assert rig.outbox.previous_unclean is not None, "the next run tells that this one ended badly"
+        assert rig.outbox.unclean, "the next run tells that this one ended badly"
         assert [m.seq for m in await rig.drain()] == list(range(1, 11))
 
 
@@ -146,7 +147,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
             ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", where], capture_output=True, check=False
         ).returncode
     ):
-        pytest.skip("mounting a small file system needs root; the tests above fill the disk in other ways")
+        absent("root, to mount a small file system (the tests above fill the disk in other ways)")
     yield where
     subprocess.run(["umount", "-l", where], check=True)
 

@@ -71,5 +71,4 @@ async def test_a_second_process_is_refused_and_gets_in_once_the_first_is_killed(
     child.kill()
     child.communicate()
     async with Rig(tmp_path / "o.db", "second") as rig:
-        assert rig.outbox.previous_unclean is not None
-        assert rig.outbox.previous_unclean.boot == "first"
+        assert [previous.boot for previous in rig.outbox.unclean] == ["first"]

@@ -8,7 +8,6 @@ Tahu's library for JavaScript, and so Node-RED, reads no value without it.
 """
 
 import asyncio
-import os
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,6 +19,7 @@ import pytest
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.conftest import NODE
+from tests.support.absent import NODE_PACKAGES, absent
 from tests.support.gateway import GatewayProcess, Modbus, write_config
 from tests.support.modbus_server import ScriptedServer
 from tests.support.mosquitto import Mosquitto
@@ -129,9 +129,7 @@ class Scene:
 def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     mosquitto = request.getfixturevalue("mosquitto")
     if not shutil.which("node") or not (NODE / "node_modules" / "sparkplug-payload").exists():
-        if os.environ.get("CI"):
-            pytest.fail("node and the packages of tests/node must be installed in CI (make test does it)")
-        pytest.skip("needs node and `npm ci` in tests/node (make test does it)")
+        absent(NODE_PACKAGES)
     scene = Scene(tmp_path_factory.mktemp("statements"), mosquitto, request.param)
     asyncio.run(scene.play())
     return scene

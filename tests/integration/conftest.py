@@ -1,7 +1,8 @@
-"""Event loops of integration tests."""
+"""Event loops of integration tests, and what several of them need."""
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -16,3 +17,9 @@ def pytest_asyncio_loop_factories(
     if getattr(getattr(item, "module", None), "BOTH_LOOPS", False):
         loops["uvloop"] = uvloop.new_event_loop
     return loops
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where node-opcua keeps its certificates, made once for a file of tests."""
+    return tmp_path_factory.mktemp("opcua-store")

@@ -25,8 +25,6 @@ from gateway.settings import load
 from tests.support.gateway import Subscriber
 from tests.support.network import free_port
 
-if not os.environ.get("CI"):
-    pytest.importorskip("iotcore", reason="needs the extra demo (make test installs it)")
 SIMULATORS = {"press": SimulatedModbusDevice, "line": SimulatedOpcUaServer}
 
 

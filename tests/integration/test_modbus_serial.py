@@ -20,6 +20,7 @@ from gateway.sources.modbus import KIND
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import parse
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
+from tests.support.absent import absent
 from tests.support.modbus_bus import Bus, compiled
 from tests.support.modbus_fake import entry
 from tests.unit.sources.modbus.test_framing import crc, frame
@@ -29,7 +30,7 @@ from tests.unit.sources.modbus.test_framing import crc, frame
 def libmodbus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     binary = compiled(tmp_path_factory.mktemp("libmodbus"))
     if binary is None:
-        pytest.skip("needs a C compiler and libmodbus-dev (make test installs them where it can)")
+        absent("a C compiler and libmodbus-dev (make test installs them where it can)")
     return binary
 
 

@@ -22,6 +22,7 @@ from gateway.sources.modbus import KIND
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import parse
 from gateway.sources.modbus.link import ExceptionReply, NoReply
+from tests.support.absent import absent
 from tests.support.modbus_bus import compiled, device
 from tests.support.modbus_fake import entry
 from tests.support.modbus_server import Ask, ScriptedServer
@@ -175,7 +176,7 @@ def libmodbus(tmp_path: Path, port: int) -> Iterator[int]:
     """The foreign TCP server; returns its port."""
     binary = compiled(tmp_path)
     if binary is None:
-        pytest.skip("needs a C compiler and libmodbus-dev (make test installs them where it can)")
+        absent("a C compiler and libmodbus-dev (make test installs them where it can)")
     with subprocess.Popen([str(binary), "tcp", str(port)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

@@ -307,7 +307,7 @@ async def test_everything_is_acknowledged_although_the_broker_is_killed_again_an
         await broker.start()
     await until(lambda: len(outbox.acked) >= 20_000, 20, "all acknowledged")
     assert sorted(outbox.acked) == list(range(20_000))
-    assert publisher.reconnects == 3
+    assert publisher.connects == 4
     await publisher.stop(1.0, ("gw/status", b"stopped"))
     await run
     watcher = await opened(broker.url)

@@ -207,8 +207,10 @@ async def test_pubacks_for_what_was_never_sent_acknowledge_nothing() -> None:
         strange = [n.to_bytes(2) for n in (0, 7, 4711, 65_535)]
         broker.say(b"".join(b"\x40\x02" + other for other in strange if other not in own))
         broker.say(b"\x50\x02" + own[0] + b"\x70\x02" + own[1])  # PUBREC and PUBCOMP belong to QoS 2
-        await asyncio.sleep(0.1)
-        assert not any(future.done() and future.exception() is None for future in futures)
+        await asyncio.wait_for(client.lost(), 5)
+        for future in futures:
+            with pytest.raises(NotConnected):
+                await asyncio.wait_for(future, 5)
 
 
 # -- DISCONNECT --------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 
-import pytest
+import yaml
 from asyncua import ua
 from typer.testing import CliRunner
 
@@ -15,11 +15,6 @@ from gateway.sources.opcua.config import OpcUaTag
 from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_secure import KEY, SecureServer
 from tests.support.opcua_server import AsyncuaServer, NodeServer
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("opcua-store")
 
 
 async def command(*words: str):
@@ -65,13 +60,13 @@ async def test_browse_says_what_a_tag_file_leaves_out_and_how_to_have_it(node, p
     assert (names, numbers.exit_code) == (["v0", "v1", "v2", "v3"], 1)
     said = numbers.stderr.splitlines()
     assert said[0] == "4 tags"
-    assert said[1] == "left out: 5 beyond --most 4: --most 9 takes them: v4, v5, v6, v7, v8"
-    assert said[2] == "left out: 1 are no single numbers: --all takes them: text"
+    assert said[1] == "left out: 5 beyond --most 4 (--most 9 takes them): v4, v5, v6, v7, v8"
+    assert said[2] == "left out: 1 not a single number (--all takes them): text"
     assert said[3].startswith("left out: ")
-    assert " are left out by --include, --exclude or --type: v9, v10, v11, " in said[3]
+    assert " not wanted by --include, --exclude or --type: v9, v10, v11, " in said[3]
     assert [row["name"] for row in csv.DictReader(io.StringIO(everything.stdout))] == [*(f"v{i}" for i in range(10)), "text"]
     assert everything.exit_code == 0
-    assert "objects that --depth 1 does not look into: " in shallow.stderr
+    assert "objects at --depth 1, not looked into (--depth N goes deeper): " in shallow.stderr
     assert "Line" in shallow.stderr
     assert "objects not looked into: --depth N goes deeper" in tree.stderr
 
@@ -84,7 +79,7 @@ async def test_browse_shows_a_tree_over_an_encrypted_channel(tmp_path, port):
         shown = await command("browse", server.url, "--pki", str(tmp_path / "pki"))
     assert refused.exit_code == 1
     assert "gateway cert trust" in refused.stderr
-    assert "v0 ns=2;s=v0 Double 42.0" in shown.stdout
+    assert "v0 ns=2;s=v0 Double 42" in shown.stdout
 
 
 async def test_browse_has_a_ceiling_and_says_so(port):
@@ -115,14 +110,17 @@ async def test_read_takes_paths_and_parts_and_shows_labels_units_and_ranges(node
     given = [OpcUaTag.model_validate({"name": f"t{i}", **tag}) for i, tag in enumerate(tags)]
     async with NodeServer(node, port, store, count=1, period=0) as server:
         assert await asyncio.to_thread(read_opcua, device(server.url, security="none"), given) == 1
-    shown = [" ".join(part.strip() for part in row.split("│")).split() for row in capsys.readouterr().out.splitlines()]
+    told = capsys.readouterr()
+    shown = [" ".join(part.strip() for part in row.split("│")).split() for row in told.out.splitlines()]
     rows = {row[0]: row[1:] for row in shown if row and row[0].startswith("t") and row[0] != "tag"}
-    assert rows["t0"] == ["/Objects/1:Line/1:analog", "Double", "40", "Good"], "scaled: the server's unit is not the tag's"
-    assert rows["t5"] == ["/Objects/1:Line/1:analog", "Double", "20", "°C", "0", "to", "100", "Good"]
-    assert rows["t1"][-1] == "BadNodeIdUnknown"
-    assert rows["t2"][2:] == ["23.45", "Good"]
-    assert rows["t3"][2:] == ["1", "(two)", "Good"]
-    assert rows["t4"][-1] == "BadNoMatch"
+    assert rows["t0"] == ["Double", "40", "Good", "/Objects/1:Line/1:analog"], "scaled: the server's unit is not the tag's"
+    assert rows["t5"] == ["Double", "20", "°C", "0", "to", "100", "Good", "/Objects/1:Line/1:analog"]
+    assert rows["t1"] == ["BadNodeIdUnknown", "nsu=urn:absent;s=v0"]
+    assert rows["t2"][1:3] == ["23.45", "Good"]
+    assert rows["t3"][1:4] == ["1", "(two)", "Good"]
+    assert rows["t4"] == ["BadNoMatch", "/Objects/1:Nowhere"]
+    assert "t1: BadNodeIdUnknown: the server has no namespace urn:absent; it has 1 urn:" in told.err
+    assert "t4: BadNoMatch: no node has this path" in told.err
 
 
 async def test_browse_is_narrowed_by_names_depth_and_type(node, port, store):
@@ -143,3 +141,62 @@ async def test_browse_is_narrowed_by_names_depth_and_type(node, port, store):
     assert (mistaken.exit_code, absent.exit_code) == (2, 1)
     assert "expected a browse path" in mistaken.stderr
     assert "/Objects/1:Lane is not there: BadNoMatch" in absent.stderr
+
+
+class Awkward(AsyncuaServer):
+    """Two objects of one name, and a name of two lines."""
+
+    async def fill(self, server, line):
+        for number in (1, 2):
+            motor = await line.add_object(ua.NodeId(f"motor{number}", self._index), f"{self._index}:Motor")
+            await motor.add_variable(ua.NodeId(f"speed{number}", self._index), f"{self._index}:Speed", float(number))
+        await line.add_variable(ua.NodeId("two", self._index), ua.QualifiedName("two\nlines", self._index), 0.0)
+
+
+async def test_browse_keeps_objects_of_one_name_apart_and_names_on_one_line(port):
+    async with Awkward(port, 0) as server:
+        tree = await command("browse", server.url, "--security", "none", "--root", "/Objects/2:Line")
+    lines = [line.strip("│├└─ ") for line in tree.stdout.splitlines()]
+    assert lines[1:] == [
+        *("Motor ns=2;s=motor1", "Speed ns=2;s=speed1 Double 1"),
+        *("Motor ns=2;s=motor2", "Speed ns=2;s=speed2 Double 2"),
+        "two\\nlines ns=2;s=two Double 0",
+    ]
+
+
+async def test_browse_says_what_a_pattern_is_compared_with_when_nothing_matches(port):
+    async with AsyncuaServer(port, 2) as server:
+        url = ("browse", server.url, "--security", "none", "--include", "v1")
+        tree, table = await command(*url), await command(*url, "--csv")
+    assert "compared with the whole name" in tree.stderr
+    assert "compared with the whole name" in table.stderr
+    assert "next:" not in tree.stderr + table.stderr
+
+
+async def test_browse_names_the_namespaces_that_there_are(port):
+    async with AsyncuaServer(port, 2) as server:
+        url = ("browse", server.url, "--security", "none", "--root")
+        index, uri = await command(*url, "ns=7;s=v0"), await command(*url, "nsu=urn:lost;s=v0")
+    assert "the server has no namespace 7; it has 1 urn:" in index.stderr
+    assert "the server has no namespace urn:lost; it has 1 urn:" in uri.stderr
+
+
+async def test_browse_prints_the_device_file_that_reaches_the_server(port, tmp_path, monkeypatch):
+    monkeypatch.setenv("GATEWAY_OPCUA_PASSWORD", "secret")
+    policy = ua.SecurityPolicyType.Basic256Sha256_Sign
+    options = ("--security-mode", "Sign", "--pki", str(tmp_path / "pki"), "--no-check-host", "--csv", "--username", "me")
+    async with SecureServer(port, tmp_path, [policy], key=KEY) as server:
+        Pki(tmp_path / "pki").trust(server.certificate)
+        result = await command("browse", server.url, *options)
+    assert result.exit_code == 0, result.stderr
+    file = yaml.safe_load(result.stderr.partition("devices/NAME.yaml:\n")[2])
+    assert file == {
+        "protocol": "opcua", "url": server.url, "security_mode": "Sign", "check_host": False, "username": "me",
+        "pki": str(tmp_path / "pki"), "tag_file": "NAME.csv",
+    }  # fmt: skip
+
+
+async def test_options_are_refused_by_their_names(port):
+    result = await command("browse", f"opc.tcp://127.0.0.1:{port}", "--security-mode", "signed")
+    assert result.exit_code == 2
+    assert result.stderr.strip() == "--security-mode: 'signed' is not allowed; expected 'SignAndEncrypt' or 'Sign'"

@@ -10,12 +10,6 @@ from tests.support.proxy import Proxy
 BASE_EVENT, ALARM = 2041, 2915
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """Where node-opcua keeps its certificates, made once."""
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 def told(field, kind):
     return [event for event in field.events if event.kind == kind]
 

@@ -8,7 +8,7 @@ import pytest
 from asyncua import ua
 from typer.testing import CliRunner
 
-from gateway.app import find_tags
+from gateway.app.finding import find_tags
 from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
@@ -19,11 +19,6 @@ from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
 CLOCK = SystemClock()
-
-
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("opcua-store")
 
 
 def folder(tmp_path: Path, url: str, browse: str) -> Path:

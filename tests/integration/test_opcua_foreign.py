@@ -17,12 +17,6 @@ from tests.support.opcua_server import NodeServer
 SESSION_COUNT = "i=2277"
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """Where node-opcua keeps its certificates, made once."""
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 def nodes(count: int) -> list[str]:
     return [f"ns=1;s=v{i}" for i in range(count)]
 

@@ -18,12 +18,6 @@ NODES = [f"ns=2;s=v{i}" for i in range(3)]
 SESSION_COUNT = "i=2277"
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """Where node-opcua keeps its certificates, made once."""
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 @pytest.fixture
 async def server(port):
     async with AsyncuaServer(port, 3) as running:

@@ -14,12 +14,6 @@ from tests.support.proxy import Proxy
 NODES = [f"ns=2;s=v{i}" for i in range(3)]
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """Where node-opcua keeps its certificates, made once."""
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 async def test_a_gap_is_filled_from_asyncuas_history(port):
     async with AsyncuaServer(port, 3) as server, Proxy(port) as proxy:
         await server.historize(0, 1, most_at_once=4)

@@ -7,33 +7,26 @@ from asyncua import ua
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.core.errors import NotConnected
 from gateway.sources.opcua.security.certificates import der, fingerprint, make_key
 from gateway.sources.opcua.security.endpoints import PREFIX
 from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_field import in_the_field
-from tests.support.opcua_reader import make_source, reading
-from tests.support.opcua_secure import KEY, SecureServer, certificate, crl, issued, write_pair
+from tests.support.opcua_secure import (
+    BASIC,
+    KEY,
+    NODE,
+    P,
+    SecureServer,
+    certificate,
+    crl,
+    issued,
+    refusal,
+    value,
+    write_pair,
+)
 
-P = ua.SecurityPolicyType
-NODE = ["ns=2;s=v0"]
-BASIC = [P.Basic256Sha256_SignAndEncrypt]
 OAEP_SHA256 = "http://opcfoundation.org/UA/security/rsa-oaep-sha2-256"
 OAEP = "http://www.w3.org/2001/04/xmlenc#rsa-oaep"
-
-
-async def refusal(server, **device) -> str:
-    source = make_source(server.url, NODE, **{"security": "auto", **device})
-    with pytest.raises(NotConnected) as raised:
-        await source.open()
-    await source.close()
-    return str(raised.value)
-
-
-async def value(server, **device) -> float:
-    async with reading(server.url, NODE, **{"security": "auto", **device}) as reader:
-        await reader.until(lambda: reader.seen(1))
-        return reader.values[0][0]
 
 
 def offer_logins(server, kind, *policies) -> list[str]:

@@ -13,12 +13,6 @@ NODES = ["ns=2;s=v0"]
 SESSION_COUNT = "i=2277"
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """Where node-opcua keeps its certificates, made once."""
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     monkeypatch.setattr("gateway.sources.opcua.servers.failover.RETURN_S", 0.5)

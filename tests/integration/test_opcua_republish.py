@@ -8,12 +8,6 @@ from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """Where node-opcua keeps its certificates, made once."""
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 @pytest.fixture
 def lossy(monkeypatch):
     """Every third notification cannot be decoded when it first comes; the list holds how many."""

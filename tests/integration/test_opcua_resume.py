@@ -14,12 +14,6 @@ SESSION_COUNT, CUMULATED_SESSION_COUNT = "i=2277", "i=2278"
 CUTS = 5
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    """Where node-opcua keeps its certificates, made once."""
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 @pytest.mark.parametrize("half_open", [False, True])
 async def test_no_value_of_asyncuas_server_is_missing_through_lost_connections(port, half_open):
     async with AsyncuaServer(port, 2) as server, Proxy(port) as proxy:

@@ -115,16 +115,29 @@ async def test_a_cut_connection_is_noticed_at_once(server, port):
 
 
 @pytest.fixture
-async def silent():
+def hello():
+    """Set once the silent server has heard something."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def silent(hello):
     """A TCP server that accepts and says nothing; its port."""
-    async with await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0) as listening:
+
+    async def listen(reader, writer):
+        await reader.read(1)
+        hello.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0) as listening:
         yield listening.sockets[0].getsockname()[1]
 
 
-async def test_opening_to_a_silent_peer_is_cancelled_at_once(silent):
+async def test_opening_to_a_silent_peer_is_cancelled_at_once(silent, hello):
     source = make_source(f"opc.tcp://127.0.0.1:{silent}", NODES, timeout="60s")
     opening = asyncio.create_task(source.open())
-    await asyncio.sleep(0.2)
+    await asyncio.wait_for(hello.wait(), 10)
     watch = Stopwatch()
     opening.cancel()
     with pytest.raises(asyncio.CancelledError):

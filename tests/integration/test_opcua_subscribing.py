@@ -14,11 +14,6 @@ SUBSCRIPTIONS = "i=2285"
 ANALOG = "ns=1;s=analog"
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 def nodes(count: int) -> list[str | dict[str, object]]:
     return [f"ns=1;s=v{6 * i}" for i in range(count)]
 

@@ -22,11 +22,6 @@ MACHINE = {
 }
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory):
-    return tmp_path_factory.mktemp("opcua-store")
-
-
 class TypedServer(AsyncuaServer):
     """asyncua's server with the data types of tests/node/types.NodeSet2.xml, and the variables of opcua_server.js."""
 

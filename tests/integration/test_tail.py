@@ -21,7 +21,7 @@ from gateway.settings import load
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.support.mosquitto import Mosquitto, password_lines
-from tests.support.network import free_port
+from tests.support.network import free_port, until
 from tests.support.proxy import Proxy
 from tests.unit.settings.folders import PRESS, ROOT, write
 
@@ -245,7 +245,7 @@ async def test_rates_alone_without_a_terminal_print_the_proof(broker):
     tail = await Tail.start("--broker", broker.url, "--rates")
     await tail.says("Connected to")
     await publish(broker, 1, 2)
-    await asyncio.sleep(0.5)
+    await until(lambda: broker.log().count("Received PUBACK from gateway-tail-") == 2, 20, "both have arrived")
     await tail.end(signal.SIGTERM)
     assert "Complete: 2 messages" in tail.text
     assert "t 1" not in tail.text

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Self
 
+from tests.support.listener import Listener
 from tests.support.proxy import packets
 
 CONNECT, PUBLISH, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 8, 12, 14
@@ -31,11 +31,12 @@ def packet_id(packet: bytes) -> bytes:
     return body[at : at + 2]
 
 
-class BadBroker:
+class BadBroker(Listener):
     """Listens on loopback. `answer` decides for each packet; unless replaced it accepts, acknowledges and pongs."""
 
     def __init__(self, connack: bytes | None = ACCEPT, *, v5: bool = True) -> None:
         """connack: None never answers a CONNECT."""
+        super().__init__()
         self.connack = connack
         self._v5 = v5
         self.answer: Callable[[int, bytes], bytes | None] = self.usual
@@ -43,22 +44,6 @@ class BadBroker:
         """Bytes that are sent at a time, a loop's turn apart; 0: all together."""
         self.heard: list[tuple[int, bytes]] = []
         """Type and packet of everything that has come, over all connections."""
-        self.connections = 0
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = int(self._server.sockets[0].getsockname()[1])
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def url(self) -> str:
@@ -92,11 +77,6 @@ class BadBroker:
         """End every connection."""
         for writer in self._writers:
             writer.close()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

@@ -10,7 +10,7 @@ from tests.support.gateway import GatewayProcess, Modbus, Subscriber, write_conf
 from tests.support.modbus_server import ScriptedServer
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import free_port, until
-from tests.support.proxy import Proxy
+from tests.support.proxy import PUBLISH, Proxy
 
 EVERY_WINDOW = "publish:\n  windows: all\n"
 QUEUES = "max_queued_messages 100000"
@@ -90,3 +90,23 @@ async def running_line(
             gateway.kill()
             subscriber.close()
             broker.stop()
+
+
+async def slowly(line: Line, count: int) -> None:
+    """Let a broker that was refused come back with one message a second until `count` have passed: slow is not lost, and the
+    connection stays."""
+    passed = 0
+
+    async def pace(up: bool, kind: int, packet: bytes) -> bytes:
+        nonlocal passed
+        if up and kind == PUBLISH:
+            await asyncio.sleep(1)
+            passed += 1
+        return packet
+
+    line.proxy.meddle = pace
+    line.proxy.refuse = False
+    connections = line.proxy.connections
+    await until(lambda: passed >= count, 90, f"slow messages; {line.gateway.log()[-1500:]}")
+    assert line.proxy.connections <= connections + 1, "the connection stays"
+    line.proxy.meddle = None

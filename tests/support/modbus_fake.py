@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from gateway.core.errors import NotConnected
 from gateway.core.sourcekind import DeviceEntry
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.link import ExceptionReply, NoReply
+from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import Table
 
 

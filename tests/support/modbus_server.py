@@ -63,6 +63,11 @@ class ScriptedServer:
         self._writers: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
+    @property
+    def open_connections(self) -> int:
+        """Connections of clients that stand."""
+        return len(self._conversations)
+
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 

@@ -4,11 +4,13 @@ import asyncio
 import itertools
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
+
+from tests.support.listener import Listener
 
 DROP: Final = -1
 """Returned by a hook: the message does not arrive."""
@@ -25,7 +27,7 @@ def nothing(message: Any) -> int | None:
     return None
 
 
-class Mangler:
+class Mangler(Listener):
     """Listens on loopback before `127.0.0.1:target`. `async with Mangler(port) as mangler`.
 
     request, response: called with each decoded message, which they may change in place. None lets it pass, `DROP` swallows
@@ -35,6 +37,7 @@ class Mangler:
     """
 
     def __init__(self, target: int) -> None:
+        super().__init__()
         self._target = target
         self.request: Callable[[Any], int | None] = nothing
         self.response: Callable[[Any], int | None] = nothing
@@ -42,37 +45,20 @@ class Mangler:
         self.acknowledge: Callable[[Any], int | None] = nothing
         self.chunk_bytes = 60_000
         self.flood = False
-        self.connections = 0
         self.longest = 0
         self.seen: list[str] = []
         self.bugs: list[Exception] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
 
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"opc.tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
+    @property
+    def url(self) -> str:
+        """The mangler as a server's endpoint."""
+        return f"opc.tcp://127.0.0.1:{self.port}"
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().__aexit__()
         assert not self.bugs, self.bugs
 
-    def cut(self) -> None:
-        """Reset every connection."""
-        for writer in self._writers:
-            writer.transport.abort()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._join(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers |= {writer, far_writer}

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from asyncua import Server, ua
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.user_managers import UserManager
@@ -13,10 +14,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from gateway.core.errors import NotConnected
 from gateway.sources.opcua.security.certificates import der, fingerprint, make_certificate, make_key
+from tests.support.opcua_reader import make_source, reading
 
 URI = "urn:test:server"
 DAY = timedelta(days=1)
+P = ua.SecurityPolicyType
+BASIC = [P.Basic256Sha256_SignAndEncrypt]
+NODE: list[str | dict[str, object]] = ["ns=2;s=v0"]
 
 
 def certificate(
@@ -130,3 +136,19 @@ class SecureServer:
 
 KEY = make_key()
 """One for all: making keys is slow."""
+
+
+async def refusal(server: SecureServer, **device: Any) -> str:
+    """Why a device of this configuration is not connected to the server."""
+    source = make_source(server.url, NODE, **{"security": "auto", **device})
+    with pytest.raises(NotConnected) as raised:
+        await source.open()
+    await source.close()
+    return str(raised.value)
+
+
+async def value(server: SecureServer, **device: Any) -> float:
+    """What a device of this configuration reads from the server."""
+    async with reading(server.url, NODE, **{"security": "auto", **device}) as reader:
+        await reader.until(lambda: reader.seen(1))
+        return reader.values[0][0]

@@ -22,8 +22,7 @@ async def work(path: Path, boot: str) -> None:
     chance = random.Random(boot)
     async with Rig(path, boot, SystemClock(), commit_interval=f"{INTERVAL_S * 1000:.0f}ms", compress=True) as rig:
         outbox = rig.outbox
-        previous = outbox.previous_unclean
-        print("open", previous.boot if previous else "-", flush=True)
+        print("open", outbox.unclean[-1].boot if outbox.unclean else "-", flush=True)
         for seq in range(1, 10**9):
             if seq % 100 == 1:
                 outbox.set_live(chance.random() < 0.4)

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Self
+
+from tests.support.listener import Listener
 
 PUBLISH, PUBACK = 3, 4
 
@@ -26,52 +27,25 @@ def packets(data: bytes) -> tuple[list[bytes], bytes]:
     return found, data
 
 
-class Proxy:
+class Proxy(Listener):
     """Listens on loopback and passes bytes to `127.0.0.1:target` and back. `async with Proxy(port) as proxy`."""
 
     def __init__(self, target: int, *, mqtt: bool = False) -> None:
         """mqtt: pass on whole packets, so that `meddle` may be set at any time."""
+        super().__init__()
         self._target = target
         self._mqtt = mqtt
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._writers: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
         self._flows.set()
         self.delay_s = 0.0
         self.meddle: Callable[[bool, int, bytes], Awaitable[bytes]] | None = None
         """Called for each packet: whether it goes to the broker, its type, the packet; returns what is passed on."""
         self.refuse = False
-        self.connections = 0
-        self.port = 0
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = int(self._server.sockets[0].getsockname()[1])
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def url(self) -> str:
         """The proxy as a broker's address."""
         return f"mqtt://127.0.0.1:{self.port}"
-
-    @property
-    def open_connections(self) -> int:
-        """Connections of clients that stand."""
-        return len(self._tasks)
-
-    def cut(self) -> None:
-        """Reset every connection; new ones are welcome."""
-        for writer in self._writers:
-            writer.transport.abort()
 
     def stall(self) -> None:
         """Let nothing through any more, on old and new connections, and tell nobody."""
@@ -81,13 +55,7 @@ class Proxy:
         """End a stall."""
         self._flows.set()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A task of our own: asyncio logs the cancellation of its own as an error."""
-        task = asyncio.create_task(self._carry(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
             if not self.refuse:

@@ -5,64 +5,72 @@ from typing import Annotated
 
 import typer
 
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="GATEWAY_CONFIG",
+        metavar="DIR",
+        show_default=False,
+        help="The gateway's configuration: its broker, its login, and the topics of its layouts. Other options win.",
+    ),
+]
+Broker = Annotated[
+    str,
+    typer.Option(
+        metavar="URL", show_default="mqtt://127.0.0.1:1883", help="mqtt://host:1883, mqtts:// for TLS, ws://, wss://."
+    ),
+]
+Root = Annotated[
+    str, typer.Option(show_default="plant", help="mqtt.root: the first level or levels of the contract's topics.")
+]
+Template = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="TEMPLATE",
+        help="Gateways with layout tag: follow their publish.topic, too. A field such as {site} stands for one level; "
+        "write the value of one with several.",
+    ),
+]
+Topic = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILTER",
+        show_default="ROOT/v1/# and spBv1.0/#, or what --config says",
+        help="Follow this and nothing else; may stand several times.",
+    ),
+]
+Username = Annotated[
+    str, typer.Option(show_default=False, help="User name at the broker; the password comes from GATEWAY_MQTT_PASSWORD.")
+]
+Ca = Annotated[
+    str, typer.Option(metavar="FILE", show_default="those of the system", help="PEM file of the CA to trust, for mqtts://.")
+]
+MqttVersion = Annotated[str, typer.Option(metavar="VERSION", show_default="5", help="MQTT version: 5 or 3.1.1.")]
+ClientId = Annotated[
+    str, typer.Option(metavar="ID", show_default="a new one", help="For brokers that only let some client ids in.")
+]
+Seconds = Annotated[float | None, typer.Option(min=0, metavar="N", show_default=False, help="End after N seconds.")]
+Rates = Annotated[
+    bool, typer.Option("--rates", help="Instead of messages a table of all topics and how much comes on each.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per message; the proof goes to standard error.")]
+
 
 def tail(
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            envvar="GATEWAY_CONFIG",
-            metavar="DIR",
-            show_default=False,
-            help="The gateway's configuration: its broker, its login, and the topics of its layouts. Other options win.",
-        ),
-    ] = None,
-    broker: Annotated[
-        str,
-        typer.Option(
-            metavar="URL", show_default="mqtt://127.0.0.1:1883", help="mqtt://host:1883, mqtts:// for TLS, ws://, wss://."
-        ),
-    ] = "",
-    root: Annotated[
-        str, typer.Option(show_default="plant", help="mqtt.root: the first level or levels of the contract's topics.")
-    ] = "",
-    template: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEMPLATE",
-            help="Gateways with layout tag: follow their publish.topic, too. A field such as {site} stands for one level; "
-            "write the value of one with several.",
-        ),
-    ] = None,
-    topic: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILTER",
-            show_default="ROOT/v1/# and spBv1.0/#, or what --config says",
-            help="Follow this and nothing else; may stand several times.",
-        ),
-    ] = None,
-    username: Annotated[
-        str, typer.Option(show_default=False, help="User name at the broker; the password comes from GATEWAY_MQTT_PASSWORD.")
-    ] = "",
-    ca: Annotated[
-        str,
-        typer.Option(metavar="FILE", show_default="those of the system", help="PEM file of the CA to trust, for mqtts://."),
-    ] = "",
-    mqtt: Annotated[str, typer.Option(metavar="VERSION", show_default="5", help="MQTT version: 5 or 3.1.1.")] = "",
-    client_id: Annotated[
-        str, typer.Option(metavar="ID", show_default="a new one", help="For brokers that only let some client ids in.")
-    ] = "",
-    seconds: Annotated[
-        float | None, typer.Option(min=0, metavar="N", show_default=False, help="End after N seconds.")
-    ] = None,
-    rates: Annotated[
-        bool, typer.Option("--rates", help="Instead of messages a table of all topics and how much comes on each.")
-    ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON object per message; the proof goes to standard error.")
-    ] = False,
+    config: Config = None,
+    broker: Broker = "",
+    root: Root = "",
+    template: Template = None,
+    topic: Topic = None,
+    username: Username = "",
+    ca: Ca = "",
+    mqtt: MqttVersion = "",
+    client_id: ClientId = "",
+    seconds: Seconds = None,
+    rates: Rates = False,
+    json: Json = False,
 ) -> None:
     """Print live what gateways publish, in any layout and format; at the end prove that nothing is missing.
 

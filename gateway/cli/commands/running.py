@@ -18,7 +18,8 @@ def run(
 ) -> None:
     """Run the gateway until SIGTERM or Ctrl-C.
 
-    Exit codes: 0 after an orderly stop, 2 when the configuration cannot be used, 1 for anything unexpected.
+    Exit codes: 0 after an orderly stop, 3 when the disk did not keep what was still waiting, 2 when the configuration cannot
+    be used, 1 for anything unexpected.
     """
     from gateway.cli.run import run_gateway
 

@@ -2,28 +2,25 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from gateway.core.errors import Permanent
 from gateway.core.messages import DeviceState, Event, Message
-from gateway.core.ports import Packet, QoS, Until
+from gateway.core.ports import Packet, Until
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import LayoutConfig
-from gateway.encoding.encoder import mark_hist
 from gateway.encoding.sparkplug.aside import Aside
-from gateway.encoding.sparkplug.host import NAMESPACE, PrimaryHost
-from gateway.encoding.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics, Told, write_birth, write_told
-from gateway.encoding.sparkplug.wire import DataType, new_payload, numbered, read_payload, set_value
+from gateway.encoding.sparkplug.host import PrimaryHost
+from gateway.encoding.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics
+from gateway.encoding.sparkplug.packets import REBIRTH, SEQ_BYTES, NodePackets
+from gateway.encoding.sparkplug.wire import DataType, numbered, read_payload
 from gateway.encoding.topics import Topics
 
-_REBIRTH: Final = "Node Control/Rebirth"
 _SEQ_MODULUS: Final = 256
 BD_SEQ_MODULUS: Final = 256
 _DEVICE_KINDS: Final = ("window", "summary", "value")
-_SEQ_BYTES: Final = 3
-_NODE_METRICS: Final = {"event": "Event", "stats": "Stats"}
 
 States = Mapping[int, DeviceState]
 
@@ -52,17 +49,12 @@ class SparkplugNode:
         """facts: strings for the node's birth, by name. states: of all devices, as they are now. next_bd_seq:
         0..255, the next one at each call, over restarts. report: takes an event for publishing."""
         own = config.sparkplug
-        self._base = f"{NAMESPACE}/{own.group or topics.root}"
-        self._node = topics.gateway
         self._prefix = f"{topics.base}/"
-        self._facts = facts
         self._states = states
-        self._now_ms = now_ms
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
-        self._qos: QoS = own.qos
         self._aliases = count(1)
-        self._node_alias = {name: next(self._aliases) for name in _NODE_METRICS.values()}
+        self._packets = NodePackets(own.group or topics.root, topics.gateway, own.qos, facts, self._aliases, now_ms)
         self._devices: dict[str, DeviceMetrics] = {}
         for number, name in enumerate(table.devices):
             self._prefill(self._device(name), table, number, summaries=summaries)
@@ -102,23 +94,23 @@ class SparkplugNode:
     def _data(self, message: Message, hist: bool, most_bytes: int) -> Sequence[Packet]:
         name, kind = self._place(message)
         if not name or kind not in _DEVICE_KINDS:
-            return self._node_data(kind, message, hist)
+            return [self._packets.node_data(kind, message, hist=hist)]
         device, body = self._device(name), orjson.loads(message.payload)
         told = device.read(kind, body)
         self._must_be_taken(device)
         alive = self._is_alive(device)
         if not alive and not hist and not any(one.value is not None for one in told):
-            return [self._death_of(device) if device.born else self._nothing()]
+            return [self._death_of(device) if device.born else self._packets.nothing()]
         births = [] if device.born else self._birth_of(device, most_bytes)
         self._must_be_taken(device)
         historical = hist or not alive or "late" in body
-        return [*births, *self._device_data(device, told, historical, most_bytes)]
+        return [*births, *self._packets.device_data(device.name, told, historical=historical, most_bytes=most_bytes)]
 
     def numbered(self, packet: Packet) -> Packet:
         """The packet with its sequence number: 0 for NBIRTH, then up to 255 and again from 0. NDEATH has none (6.4.23)."""
-        if packet.topic == self._topic("NDEATH"):
+        if packet.topic == self._packets.topic("NDEATH"):
             return packet
-        if packet.topic == self._topic("NBIRTH"):
+        if packet.topic == self._packets.topic("NBIRTH"):
             self._seq = 0
         packet = Packet(packet.topic, numbered(packet.payload, self._seq), qos=packet.qos)
         self._seq = (self._seq + 1) % _SEQ_MODULUS
@@ -129,8 +121,8 @@ class SparkplugNode:
     def births(self, most_bytes: int) -> Sequence[Packet]:
         """NBIRTH, and DBIRTH of every device that is there. A device whose birth is larger than the broker takes is set
         aside, and its data are refused, until a connection takes it. Raises Permanent when it is the node's own."""
-        node = self._node_birth()
-        if len(node.payload) + _SEQ_BYTES > most_bytes:
+        node = self._packets.node_birth(self._bd_seq)
+        if len(node.payload) + SEQ_BYTES > most_bytes:
             raise Permanent(f"the birth of the node has {len(node.payload)} bytes, the broker takes at most {most_bytes}")
         self._rebirth, self._born, self.announced = False, True, True
         for device in self._devices.values():
@@ -141,10 +133,10 @@ class SparkplugNode:
     def refused(self, topic: str, reason: str, *, until: Until) -> bool:
         """A birth that the broker refuses: a device's sets that device aside, or it comes again with the news; without its
         own birth the node begins anew with the next news. Anything else is the outbox's."""
-        if topic == self._topic("NBIRTH"):
+        if topic == self._packets.topic("NBIRTH"):
             self._rebirth = True
             return False
-        kind = self._topic("DBIRTH", "")
+        kind = self._packets.topic("DBIRTH")
         if topic.startswith(f"{kind}/"):
             device = self._device(topic.removeprefix(f"{kind}/"))
             device.born = False
@@ -171,7 +163,7 @@ class SparkplugNode:
     def death(self) -> Sequence[Packet]:
         """NDEATH, before a proper end; nothing when there was no birth."""
         born, self._born = self._born, False
-        return [self._node_death()] if born else []
+        return [self._packets.node_death(self._bd_seq)] if born else []
 
     # -- session -----------------------------------------------------------------------------------------------------
 
@@ -181,18 +173,18 @@ class SparkplugNode:
         self._born = self.announced = False
         self.aside.reconnected()
         self._host.forget()
-        return self._node_death()
+        return self._packets.node_death(self._bd_seq)
 
     @property
     def subscriptions(self) -> Sequence[str]:
         """Commands to this node, and the state of the primary host."""
-        return [self._topic("NCMD"), *([self._host.topic] if self._host.topic else [])]
+        return [self._packets.topic("NCMD"), *([self._host.topic] if self._host.topic else [])]
 
     def heard(self, topic: str, payload: bytes) -> None:
         """A message of a subscription. What is not understood is ignored; the only command is to be born again."""
         if topic == self._host.topic:
             self._host.heard(payload)
-        elif topic == self._topic("NCMD") and _asks_for_rebirth(payload):
+        elif topic == self._packets.topic("NCMD") and _asks_for_rebirth(payload):
             self._rebirth = True
             self.wake()
 
@@ -201,14 +193,6 @@ class SparkplugNode:
         await self._host.until(wanted)
 
     # -- parts -------------------------------------------------------------------------------------------------------
-
-    def _topic(self, kind: str, device: str = "") -> str:
-        return f"{self._base}/{kind}/{self._node}" + (f"/{device}" if device else "")
-
-    def _packet(self, kind: str, payload: Any, device: str = "") -> Packet:
-        """payload: the message, or its bytes. The NDEATH goes at QoS 1 like the will that it stands for (5.4)."""
-        written = payload if isinstance(payload, bytes) else payload.SerializeToString()
-        return Packet(self._topic(kind, device), written, qos=1 if kind == "NDEATH" else self._qos)
 
     def _place(self, message: Message) -> tuple[str, str]:
         """Device, empty for the gateway itself, and kind."""
@@ -224,22 +208,6 @@ class SparkplugNode:
         number = self._numbers.get(device.name)
         return number is not None and self._states()[number].state != "down"
 
-    def _node_birth(self) -> Packet:
-        now = self._now_ms()
-        payload = new_payload(timestamp=now)
-        payload.metrics.add(name="bdSeq", timestamp=now, datatype=DataType.INT64, long_value=self._bd_seq)
-        payload.metrics.add(name=_REBIRTH, timestamp=now, datatype=DataType.BOOLEAN, boolean_value=False)
-        for name, text in self._facts.items():
-            payload.metrics.add(name=f"Properties/{name}", timestamp=now, datatype=DataType.STRING, string_value=text)
-        for name, alias in self._node_alias.items():
-            payload.metrics.add(name=name, alias=alias, timestamp=now, datatype=DataType.STRING, is_null=True)
-        return self._packet("NBIRTH", payload)
-
-    def _node_death(self) -> Packet:
-        payload = new_payload(timestamp=self._now_ms())
-        payload.metrics.add(name="bdSeq", timestamp=payload.timestamp, datatype=DataType.INT64, long_value=self._bd_seq)
-        return self._packet("NDEATH", payload)
-
     def _set_aside(self, device: DeviceMetrics, reason: str, until: Until) -> None:
         device.born = False
         self.aside.put(device.name, self._numbers.get(device.name), reason, until)
@@ -252,51 +220,17 @@ class SparkplugNode:
         """Nothing when the device is set aside."""
         if device.name in self.aside:
             return []
-        birth = self._write_birth(device)
-        if len(birth.payload) + _SEQ_BYTES > most_bytes:
+        device.born = True
+        birth = self._packets.device_birth(device)
+        if len(birth.payload) + SEQ_BYTES > most_bytes:
             reason = f"its birth has {len(birth.payload)} bytes, the broker takes at most {most_bytes}"
             self._set_aside(device, reason, "reconnect")
             return []
         return [birth]
 
-    def _write_birth(self, device: DeviceMetrics) -> Packet:
-        device.born = True
-        payload = new_payload(timestamp=self._now_ms())
-        for metric in sorted(device, key=lambda one: one.time_ms or payload.timestamp):  # chronological (5.16)
-            write_birth(payload, metric, payload.timestamp)
-        return self._packet("DBIRTH", payload, device.name)
-
     def _death_of(self, device: DeviceMetrics) -> Packet:
         device.born = False
-        return self._packet("DDEATH", new_payload(timestamp=self._now_ms()), device.name)
-
-    def _nothing(self) -> Packet:
-        return self._packet("NDATA", new_payload(timestamp=self._now_ms()))
-
-    def _device_data(self, device: DeviceMetrics, told: Sequence[Told], historical: bool, most_bytes: int) -> list[Packet]:
-        payload = new_payload(timestamp=self._now_ms())
-        for one in told:
-            write_told(payload, one, historical=historical)
-        written = payload.SerializeToString()
-        if len(written) + 3 <= most_bytes or len(told) < 2:
-            return [self._packet("DDATA", written, device.name)]
-        middle = len(told) // 2
-        halves = (told[:middle], told[middle:])
-        return [packet for half in halves for packet in self._device_data(device, half, historical, most_bytes)]
-
-    def _node_data(self, kind: str, message: Message, hist: bool) -> list[Packet]:
-        name = _NODE_METRICS.get(kind, _NODE_METRICS["event"])
-        text = orjson.dumps(
-            {"stream": message.topic} | orjson.loads(mark_hist(message.payload) if hist else message.payload)
-        )
-        payload = new_payload(timestamp=self._now_ms())
-        entry: Any = payload.metrics.add(
-            alias=self._node_alias[name], timestamp=message.start_ms, datatype=DataType.STRING, is_transient=True
-        )
-        if hist:
-            entry.is_historical = True
-        set_value(entry, DataType.STRING, text.decode())
-        return [self._packet("NDATA", payload)]
+        return self._packets.device_death(device.name)
 
 
 def _kind_of(tag: Tag) -> DataType:
@@ -310,4 +244,4 @@ def _asks_for_rebirth(payload: bytes) -> bool:
         metrics = read_payload(payload)["metrics"]
     except ValueError:
         return False
-    return any(metric.get("name") == _REBIRTH and metric["value"] is True for metric in metrics)
+    return any(metric.get("name") == REBIRTH and metric["value"] is True for metric in metrics)

@@ -106,7 +106,7 @@ class MqttClient:
         try:
             will = self._will() if callable(self._will) else self._will
             return Engine(connected, self._config, self._client_id, will, self._most_received)
-        except BaseException:
+        except BaseException:  # whatever it was, the wire has no other owner yet
             connected.wire.close()
             raise
 

@@ -202,6 +202,8 @@ class MqttConfig(ConfigModel):
                     raise ValueError(f"{key} needs MQTT 5: remove it or set version: 5")
         if self.session_expiry and self.clean_start:
             raise ValueError("session_expiry keeps a session that clean_start discards: set clean_start: false as well")
+        if self.expiry_backlog and not self.expiry:
+            raise ValueError("expiry_backlog says nothing without expiry: set expiry, or remove it")
         if self.will_delay > self.session_expiry:
             raise ValueError(
                 "will_delay is longer than session_expiry, and a broker sends the last will when the session ends: set "

@@ -11,17 +11,14 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.sinks.mqtt.aliases import Aliases
-from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up, name_of
-from gateway.sinks.mqtt.packets import publish
-from gateway.sinks.mqtt.reasons import refusal, spell
+from gateway.core.errors import NotConnected, Permanent
+from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up
+from gateway.sinks.mqtt.reasons import spell
+from gateway.sinks.mqtt.sending import Sending
 from gateway.sinks.mqtt.traffic import Outgoing, Received, end
-from gateway.sinks.mqtt.unproven import Unproven
 
-_MOST_WAITING = 10_000
 _MOST_RECEIVED = 10_000
-_OVERHEAD_BYTES = 16  # fixed header 5, topic length 2, packet id 2, properties' length 4, topic alias 3
+_LARGEST_WINDOW = 65_535
 _UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
 
 
@@ -44,20 +41,15 @@ class Link:
         self.certificate = client.certificate
         self._may_alias = topic_aliases
         self._most_received = most_received
-        self._aliases: Aliases | None = None
         self._subscribed = resume
         self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
-        self._sent: dict[int, Outgoing] = {}  # by packet id
-        self._waiting: deque[Outgoing] = deque()
-        self._unproven = Unproven()
+        self._sending = Sending(client.next_packet_id, self._put, client.ask)
+        self._unproven = self._sending.unproven
         self._subscribing: dict[int, asyncio.Future[None]] = {}
         self._received: deque[Received] = deque()
         self._arrival = asyncio.Event()
-        self._window = 65_535
-        self.most_bytes = LARGEST_PACKET_BYTES
-        self._can_retain = True
         self._fd = -1
         self.ended_at = 0.0
         self._reading = self._writing = self._flushing = False
@@ -68,6 +60,11 @@ class Link:
     def up(self) -> bool:
         """Whether the broker has accepted and the connection stands."""
         return self._accepted.done() and not self._accepted.cancelled() and not self.gone.done()
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest packet that the broker takes."""
+        return self._sending.most_bytes
 
     async def start(self) -> None:
         """Send CONNECT and return when it is accepted. Raises NotConnected."""
@@ -107,21 +104,11 @@ class Link:
         self._finish(reason)
 
     def publish(self, outgoing: Outgoing) -> None:
-        """Send, or queue where the broker's receive maximum is reached (MQTT 5.0, 4.9), which QoS 0 does not count for."""
-        size = len(outgoing.topic.encode()) + len(outgoing.payload) + len(outgoing.properties or b"") + _OVERHEAD_BYTES
+        """Send, or queue where the broker's receive maximum is reached."""
         if self.gone.done():
             outgoing.fail(NotConnected(self.gone.result()))
-        elif size > self.most_bytes:
-            # A larger packet is a protocol error (MQTT 5.0, 3.2.2.3.6): the broker would end the connection.
-            outgoing.fail(Permanent(f"{outgoing.topic}: {size} bytes, the broker takes at most {self.most_bytes}"))
-        elif outgoing.qos == 0 and len(self._unproven) < _MOST_WAITING:
-            self._send_unnumbered(outgoing)
-        elif outgoing.qos and len(self._sent) < self._window and not self._waiting:
-            self._send(outgoing)
-        elif outgoing.qos and len(self._waiting) < _MOST_WAITING:
-            self._waiting.append(outgoing)
         else:
-            outgoing.fail(Retryable(f"{_MOST_WAITING} messages wait for the broker already"))
+            self._sending.publish(outgoing)
 
     async def subscribe(self, topic_filter: str, qos: int) -> None:
         """Return on the SUBACK. Raises Permanent, NotConnected."""
@@ -147,41 +134,6 @@ class Link:
             self._loop.call_soon(self._read)
         return self._received.popleft()
 
-    def _send(self, outgoing: Outgoing) -> None:
-        topic = outgoing.topic
-        if self._aliases is not None:
-            topic, outgoing.alias = self._aliases.use(topic)
-        packet_id = self._packet_id()
-        try:
-            packet = publish(
-                topic, outgoing.payload, packet_id, outgoing.retain and self._can_retain, outgoing.properties, outgoing.alias
-            )
-        except ValueError as error:
-            outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
-            return
-        self._sent[packet_id] = outgoing
-        self._put(packet)
-
-    def _packet_id(self) -> int:
-        """One that is not in use: there are more of them than `_window` lets be sent."""
-        while (packet_id := self._client.next_packet_id()) in self._sent:
-            pass
-        return packet_id
-
-    def _send_unnumbered(self, outgoing: Outgoing) -> None:
-        """At QoS 0; a PINGREQ follows each message, or from `_write` each batch, in the same call of the system. Topics go
-        in full: an alias in a message that the broker drops without a word may stay unknown to it."""
-        retain = outgoing.retain and self._can_retain
-        try:
-            packet = publish(outgoing.topic, outgoing.payload, 0, retain, outgoing.properties)
-        except ValueError as error:
-            outgoing.fail(Permanent(f"{outgoing.topic!r} cannot be published: {error}"))
-            return
-        self._unproven.sent(outgoing)
-        self._put(packet)
-        if not self._unproven.quick:
-            self._client.ask()
-
     def _put(self, packet: bytes) -> None:
         """Into the buffer; all that comes in this turn of the event loop leaves it in one call of the system."""
         try:
@@ -191,12 +143,6 @@ class Link:
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._write)
-
-    def _send_waiting(self) -> None:
-        while self._waiting and len(self._sent) < self._window and not self.gone.done():
-            outgoing = self._waiting.popleft()
-            if not outgoing.future.done():
-                self._send(outgoing)
 
     def _read(self) -> None:
         if self._fd < 0 or not self._reading:
@@ -284,11 +230,7 @@ class Link:
         lost = NotConnected(reason)
         for future in (self._accepted, *self._subscribing.values()):
             end(future, lost)
-        for outgoing in (*self._sent.values(), *self._waiting):
-            outgoing.fail(lost)
-        self._sent.clear()
-        self._waiting.clear()
-        self._unproven.fail(lost)
+        self._sending.fail(lost)
 
     def _on_socket_close(self, *_: object) -> None:
         self._unwatch()
@@ -304,11 +246,12 @@ class Link:
             return
         self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
-        self._window = getattr(properties, "ReceiveMaximum", self._window)
-        self.most_bytes = getattr(properties, "MaximumPacketSize", self.most_bytes)
-        self._can_retain = bool(getattr(properties, "RetainAvailable", True))
-        if self._may_alias and (most := getattr(properties, "TopicAliasMaximum", 0)):
-            self._aliases = Aliases(most)
+        self._sending.allow(
+            getattr(properties, "ReceiveMaximum", _LARGEST_WINDOW),
+            getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES),
+            getattr(properties, "TopicAliasMaximum", 0) if self._may_alias else 0,
+            retain=bool(getattr(properties, "RetainAvailable", True)),
+        )
         if getattr(properties, "MaximumQoS", 1) < 1:
             self._finish("the broker does not take QoS 1")
         elif not self._accepted.done():
@@ -333,14 +276,9 @@ class Link:
         self._finish(reason)
 
     def _on_acknowledged(self, packet_id: int, code: int) -> None:
-        outgoing = self._sent.pop(packet_id, None)
-        if outgoing is not None:
-            failed = code >= _UNSPECIFIED
-            if outgoing.alias and self._aliases is not None and not failed:
-                self._aliases.acknowledged(outgoing.topic, outgoing.alias)
-            end(outgoing.future, refusal(code, name_of(code), outgoing.topic) if failed else None)
-        if self._waiting:
-            self._loop.call_soon(self._send_waiting)
+        self._sending.acknowledged(packet_id, code)
+        if self._sending.waits:
+            self._loop.call_soon(self._sending.send_waiting)
 
     def _on_subscribe(self, _c: object, _u: object, packet_id: int, codes: list[ReasonCode], _p: object) -> None:
         future = self._subscribing.pop(packet_id, None)

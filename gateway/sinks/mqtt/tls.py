@@ -48,7 +48,7 @@ def secured(sock: socket.socket, host: str, config: MqttTls) -> tuple[ssl.SSLSoc
         certificate = certificate_of("broker", der)
         if config.pin:
             _check_pin(config.pin, fingerprint(der), certificate)
-    except BaseException:
+    except BaseException:  # whatever it was, the caller does not know this socket yet
         wrapped.close()
         raise
     return wrapped, certificate

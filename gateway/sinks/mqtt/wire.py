@@ -25,19 +25,23 @@ class Connected:
 
 def connect_wire(address: Address, tls: MqttTls, timeout_s: float) -> Connected:
     """Look the name up, connect, make the handshakes. Raises NotConnected that says what to do."""
-    sock: socket.socket | None = None
     try:
         sock = socket.create_connection((address.host, address.port), timeout_s)
+        return _dressed(sock, address, tls)
+    except (OSError, ValueError) as error:
+        raise unreachable(error, address.host, address.port, timeout_s, tls.server_name) from None
+
+
+def _dressed(sock: socket.socket, address: Address, tls: MqttTls) -> Connected:
+    """TLS and WebSocket on a connected socket, which is closed if that fails. Raises NotConnected, OSError, ValueError."""
+    certificate = None
+    try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        certificate = None
         if address.secure:
             sock, certificate = secured(sock, address.host, tls)
         return Connected(WebSocket(sock, str(address)) if address.path else Stream(sock), certificate)
-    except BaseException as error:
-        if sock is not None:
-            sock.close()
-        if isinstance(error, OSError | ValueError) and not isinstance(error, NotConnected):
-            raise unreachable(error, address.host, address.port, timeout_s, tls.server_name) from None
+    except BaseException:  # whatever it was, the socket has no other owner yet
+        sock.close()
         raise
 
 

@@ -6,8 +6,9 @@ from gateway.core.clock import Clock
 from gateway.core.ports import Source
 from gateway.core.sourcekind import DeviceEntry, SourceKind
 from gateway.core.wording import counted
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.plan import check_devices, check_tag, check_tags, interval_ns, plan_device
+from gateway.sources.modbus.tag import ModbusTag
 
 
 def _is_single(_: ModbusDevice, tag: ModbusTag) -> bool:

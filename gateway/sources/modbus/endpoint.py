@@ -89,6 +89,11 @@ class Endpoint:
         return self.url.partition("?")[0]
 
     @property
+    def place(self) -> str:
+        """For people: the serial device, or host and port."""
+        return self.path or f"{self.host}:{self.port}"
+
+    @property
     def is_serial(self) -> bool:
         """A serial line on this machine."""
         return self.scheme in ("rtu", "ascii")

@@ -1,6 +1,6 @@
 """Frames around a PDU: MBAP (TCP, UDP, TLS), RTU and ASCII. Bytes in, replies out; no I/O.
 
-This file and `client.py` are the only ones that know pymodbus: here its framers, there its serial transport.
+This file and `dialing.py` are the only ones that know pymodbus: here its framers, there its serial transport.
 Checked against pymodbus 3.16: its RTU framer takes the first bytes that look like a known function for a frame, so a
 disturbed byte in front can hide a good reply; its ASCII framer raises ValueError on letters that are no hexadecimal digits.
 """

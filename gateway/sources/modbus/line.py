@@ -110,7 +110,7 @@ class Line:
             return False
         except ExceptionReply:
             pass
-        except BaseException:
+        except BaseException:  # cancelled: nobody else knows that this connection is open
             first.close()
             raise
         async with self._opening:

@@ -38,7 +38,8 @@ class HungUp(NotConnected):
 
 
 class Link(Protocol):
-    """One connection. One owner, one call at a time; every call may be cancelled and then ends at once."""
+    """One connection. One owner; one `read` at a time, several over tcp and tls. Every call may be cancelled and then ends
+    at once."""
 
     @property
     def connected(self) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gateway.sources.modbus.address import Range, parse_range
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.config import ModbusDevice
+from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import Table, is_bits
 
 

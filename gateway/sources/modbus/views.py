@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from gateway.sources.modbus.config import ModbusTag
 from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.plan import Request, Span
+from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import REGISTERS, ByteOrder, ValueType
 
 ORDERS: Final[tuple[ByteOrder, ...]] = ("ABCD", "CDAB", "BADC", "DCBA")

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.sources.opcua.addressing.selection import NO_RANGE
+from gateway.sources.opcua.addressing.selection import NO_ELEMENT, NO_FIELD, NO_RANGE
 from gateway.sources.opcua.status import FILTER_NOT_ALLOWED, TOO_MANY_ITEMS, status_name
 
 _MEANING: Final = {
@@ -18,10 +18,19 @@ _MEANING: Final = {
     0x801F0000: "this user may not; give it the right on the server, or log in as another one",
     0x80200000: "the server does not take this kind of login",
     0x80210000: "check username and password, or user_certificate, and what the server makes of them",
+    0x80330000: "the server has no such node, or not its namespace; gateway browse shows what it has",
+    0x80340000: "the server has no such node, or not its namespace; gateway browse shows what it has",
+    0x80350000: "it is no variable; gateway browse --root shows those below it",
+    NO_ELEMENT: "the value has no such element",
+    NO_FIELD: "the value has no such field",
+    0x806F0000: "no node has this path; names are compared exactly, each with its namespace (2:Speed)",
     0x80310000: "the server has no connection to its device; look there",
     0x803A0000: "the node cannot be read, only written",
     0x80560000: "all sessions of the server are taken; end other clients, or wait until those that are gone time out",
     0x80770000: "the server has no subscription left; end other clients, or use mode: poll",
+    0x807D0000: "the server has no connection left; end other clients",
+    0x80830000: "the server does not know this address; it wants its own host name or path in it, as its documentation or "
+    "another client shows; servers made with Milo often tell it at opc.tcp://HOST:PORT/discovery",
     0x808B0000: "the device behind the server has a fault; look there",
     0x808D0000: "the server, or what is behind it, is out of service; switch it on there",
     0x80B80000: "a single value is too large for the server's messages",

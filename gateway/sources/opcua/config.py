@@ -40,6 +40,8 @@ def _endpoint_url(text: str) -> str:
         raise ValueError(f"{text!r} is not an OPC UA address; expected {_URL_EXPECTED}")
     if "@" in url.netloc:
         raise ValueError("credentials do not belong in the address; expected the keys username and password")
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # not bound to
+        raise ValueError(f"{text!r}: at {host} a server listens, but nobody finds it; expected its own name or address")
     if any(c.isspace() for c in text):
         raise ValueError(f"{text!r} contains a space; expected {_URL_EXPECTED}")
     netloc = url.netloc if port is not None else f"{url.netloc.rstrip(':')}:4840"

@@ -9,6 +9,7 @@ from gateway.core.messages import DeviceState
 from gateway.sources.opcua.addressing.selection import SELECTION_FAULTS
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.config import OpcUaTag
+from gateway.sources.opcua.status import status_name
 
 FIRST_RETRY_S: Final = 60.0
 MOST_RETRY_S: Final = 1800.0
@@ -80,7 +81,11 @@ class Health:
         statuses = {one.status for one in self._bad.values()}
         if 1 < len(rows) == len(self._tags) and len(statuses) == 1:
             return f"all {len(rows)} nodes refused: {explained(statuses.pop())}"
-        first = [(self._tags[row], explained(self._bad[row].status)) for row in rows[:_NAMED]]
-        named = [f"{tag.name} ({tag.node}) {status}" for tag, status in first]
+        first = [(self._tags[row], self._bad[row].status) for row in rows[:_NAMED]]
+        named = [f"{tag.name} ({tag.node}) {status_name(status)}" for tag, status in first]
+        for status in {status for _, status in first}:  # each explained once, where it comes first
+            at = next(at for at, (_, one) in enumerate(first) if one == status)
+            meaning = explained(status).removeprefix(status_name(status)).removeprefix(": ")
+            named[at] += f" ({meaning})" if meaning else ""
         more = [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
         return f"{len(rows)} of {len(self._tags)} nodes refused: " + ", ".join(named + more)

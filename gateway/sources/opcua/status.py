@@ -43,7 +43,19 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x800D: ("BadServerNotConnected", Q.BAD_NOT_CONNECTED),
     0x800E: ("BadServerHalted", Q.BAD_OUT_OF_SERVICE),
     0x8010: ("BadTooManyOperations", Q.BAD_CONFIG),
+    0x8012: ("BadCertificateInvalid", Q.BAD_CONFIG),
     0x8013: ("BadSecurityChecksFailed", Q.BAD_CONFIG),
+    0x8014: ("BadCertificateTimeInvalid", Q.BAD_CONFIG),
+    0x8015: ("BadCertificateIssuerTimeInvalid", Q.BAD_CONFIG),
+    0x8016: ("BadCertificateHostNameInvalid", Q.BAD_CONFIG),
+    0x8017: ("BadCertificateUriInvalid", Q.BAD_CONFIG),
+    0x8018: ("BadCertificateUseNotAllowed", Q.BAD_CONFIG),
+    0x8019: ("BadCertificateIssuerUseNotAllowed", Q.BAD_CONFIG),
+    0x801A: ("BadCertificateUntrusted", Q.BAD_CONFIG),
+    0x801B: ("BadCertificateRevocationUnknown", Q.BAD_CONFIG),
+    0x801C: ("BadCertificateIssuerRevocationUnknown", Q.BAD_CONFIG),
+    0x801D: ("BadCertificateRevoked", Q.BAD_CONFIG),
+    0x801E: ("BadCertificateIssuerRevoked", Q.BAD_CONFIG),
     0x801F: ("BadUserAccessDenied", Q.BAD_CONFIG),
     0x8020: ("BadIdentityTokenInvalid", Q.BAD_CONFIG),
     0x8021: ("BadIdentityTokenRejected", Q.BAD_CONFIG),
@@ -69,14 +81,24 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x8043: ("BadMonitoredItemFilterInvalid", Q.BAD_CONFIG),
     0x8044: ("BadMonitoredItemFilterUnsupported", Q.BAD_CONFIG),
     0x8045: ("BadFilterNotAllowed", Q.BAD_CONFIG),
+    0x8054: ("BadSecurityModeRejected", Q.BAD_CONFIG),
+    0x8055: ("BadSecurityPolicyRejected", Q.BAD_CONFIG),
     0x8056: ("BadTooManySessions", Q.BAD_NOT_CONNECTED),
     0x8057: ("BadUserSignatureInvalid", Q.BAD_CONFIG),
+    0x8058: ("BadApplicationSignatureInvalid", Q.BAD_CONFIG),
     0x806D: ("BadTooManyMatches", Q.BAD_ADDRESS),
     0x806F: ("BadNoMatch", Q.BAD_ADDRESS),
     0x8077: ("BadTooManySubscriptions", Q.BAD_CONFIG),
     0x8078: ("BadTooManyPublishRequests", Q.BAD),
     0x8079: ("BadNoSubscription", Q.BAD_NOT_CONNECTED),
+    0x807D: ("BadTcpServerTooBusy", Q.BAD_NOT_CONNECTED),
+    0x807E: ("BadTcpMessageTypeInvalid", Q.BAD_NOT_CONNECTED),
+    0x807F: ("BadTcpSecureChannelUnknown", Q.BAD_NOT_CONNECTED),
     0x8080: ("BadTcpMessageTooLarge", Q.BAD_CONFIG),
+    0x8081: ("BadTcpNotEnoughResources", Q.BAD_NOT_CONNECTED),
+    0x8082: ("BadTcpInternalError", Q.BAD_NOT_CONNECTED),
+    0x8083: ("BadTcpEndpointUrlInvalid", Q.BAD_CONFIG),
+    0x8084: ("BadRequestInterrupted", Q.BAD_NOT_CONNECTED),
     0x8085: ("BadRequestTimeout", Q.BAD_TIMEOUT),
     0x8086: ("BadSecureChannelClosed", Q.BAD_NOT_CONNECTED),
     0x8087: ("BadSecureChannelTokenUnknown", Q.BAD_NOT_CONNECTED),
@@ -94,6 +116,7 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x80DB: ("BadTooManyMonitoredItems", Q.BAD_CONFIG),
     0x80E6: ("BadSecurityModeInsufficient", Q.BAD_CONFIG),
     0x80EE: ("BadServerTooBusy", Q.BAD_TIMEOUT),
+    0x810D: ("BadCertificateChainIncomplete", Q.BAD_CONFIG),
     0x810E: ("BadLicenseExpired", Q.BAD_CONFIG),
     0x810F: ("BadLicenseLimitsExceeded", Q.BAD_CONFIG),
 }
@@ -109,6 +132,11 @@ CANNOT_SUBSCRIBE: Final = frozenset({SERVICE_UNSUPPORTED, 0x803D0000, 0x80400000
 TOO_MANY_OPERATIONS: Final = 0x80100000
 TOO_MUCH: Final = frozenset({TOO_MANY_OPERATIONS, 0x80080000, 0x80B80000, 0x80B90000, 0x80800000})
 """Faults of a service call that a smaller call may not have: too many operations, encoding limits, message too large."""
+
+BAD_DECODING: Final = 0x80070000
+POISONED: Final = frozenset({0x80000000, 0x80010000, 0x80020000, 0x80030000, 0x80040000, 0x80060000, BAD_DECODING})
+"""Faults of a service call that a single one of its nodes may have caused: bad, unexpected or internal error, out of memory
+or resources, encoding; decoding stands for an answer that we cannot read."""
 
 GONE: Final = frozenset(
     code << 16

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gateway.demo.registers import Image, to_words
-from gateway.sources.modbus.config import ModbusTag
 from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.plan import Request, Span
+from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import REGISTERS
 
 

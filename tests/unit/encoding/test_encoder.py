@@ -156,6 +156,16 @@ def test_marking_backlog_changes_the_mark_and_nothing_else() -> None:
     assert payload_of(message) | {"hist": True} == json.loads(mark_hist(message.payload))
 
 
+def test_a_structure_with_a_field_of_the_same_name_keeps_it() -> None:
+    """The mark is the message's; what a device calls `hist` is the device's."""
+    told = {"hist": False, "n": 1}
+    block = ObjectBlock(np.zeros(1, np.uint32), np.array([T0]), [told], np.array([GOOD], np.uint8))
+    (message,) = encoder_for(table(1)).objects(block)
+    sent = json.loads(mark_hist(message.payload))
+    assert sent["hist"] is True
+    assert sent["tags"]["tag0"]["value"] == told
+
+
 def test_a_supplement_says_so() -> None:
     """`late` stands only where it is true."""
     late, usual = (encoder_for(table(1)).windows(block_of([0], late=flag))[0] for flag in (True, False))

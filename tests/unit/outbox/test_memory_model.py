@@ -26,6 +26,9 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         self.memory = Memory(self.newest_first)
         self.disk: dict[int, tuple[int, Message]] = {}
         self.live = False
+        self.fresh: set[int] = set()
+        """Messages that are live: put while connected, and neither given back nor waiting when a connection went."""
+        self.held: set[int] = set()
         self.waiting: set[int] = set()
         self.flying: dict[int, Delivery] = {}
         self.batch: Batch | None = None
@@ -48,18 +51,21 @@ class MemoryAgainstModel(RuleBasedStateMachine):
     def put(self, lane: Lane) -> None:
         self.seq += 1
         self.waiting.add(self.seq)
+        self.fresh |= {self.seq} if self.live else set()
         self.memory.put(message(self.seq, lane), self.live, self.tick())
 
     @rule()
     def hold(self) -> None:
         self.seq += 1
         self.waiting.add(self.seq)
+        self.held.add(self.seq)
         self.memory.hold(message(self.seq, Lane.EVENT), self.tick())
 
     @rule(live=st.booleans())
     def connect(self, live: bool) -> None:
         self.live = live
         if not live:
+            self.fresh -= self.waiting
             self.memory.disconnected()
 
     @rule(limit=st.integers(1, 6), in_order=st.booleans())
@@ -72,6 +78,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         for delivery in got:
             seq = delivery.message.seq
             assert seq in self.waiting, "handed out twice, or after its end"
+            assert seq in self.held or delivery.live == (seq in self.fresh)
             self.waiting.remove(seq)
             self.flying[seq] = delivery
         return got
@@ -87,6 +94,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
     def release(self, data: st.DataObject) -> None:
         seqs = data.draw(st.sets(st.sampled_from(sorted(self.flying)), min_size=1))
         self.memory.release([self.flying.pop(seq) for seq in seqs])
+        self.fresh -= seqs
         self.waiting |= seqs
 
     @precondition(lambda self: not self.batch and not self.loading)

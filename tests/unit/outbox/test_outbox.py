@@ -162,7 +162,7 @@ async def test_closing_writes_everything_in_flight_or_not_and_is_clean(tmp_path)
             rig.outbox.put(message(seq))
         await rig.outbox.take(2)
     async with Rig(tmp_path / "o.db", "b2") as rig:
-        assert rig.outbox.previous_unclean is None
+        assert not rig.outbox.unclean
         assert [m.seq for m in await rig.drain()] == [1, 2, 3]
 
 
@@ -207,9 +207,11 @@ async def test_an_unclean_stop_is_known_at_the_next_start(tmp_path):
         await rig.crash()
         async with Rig(tmp_path / "o.db", "b2") as second:
             started_ms = second.clock.now_ns() // 10**6
-            assert second.outbox.previous_unclean == PreviousBoot("b1", started_ms)
+            assert second.outbox.unclean == [PreviousBoot("b1", started_ms)]
+            second.outbox.put(message(1, Lane.EVENT, boot="b2"))
+            await second.commit()
         async with Rig(tmp_path / "o.db", "b3") as third:
-            assert third.outbox.previous_unclean is None
+            assert not third.outbox.unclean
 
 
 async def test_backlog_of_an_earlier_boot_comes_in_order_after_what_is_live(tmp_path):
@@ -256,6 +258,26 @@ async def test_messages_released_after_their_commit_come_back_in_order(tmp_path)
         await rig.commit()
         assert rig.outbox.stats.memory_bytes == 0
         assert [(m.seq, live) for m, live in await rig.drain_marked()] == [(seq, False) for seq in range(1, 602)]
+
+
+@pytest.mark.parametrize("lane", [Lane.EVENT, Lane.WINDOW, Lane.SUMMARY])
+@pytest.mark.parametrize("written", [False, True])
+async def test_what_was_given_back_is_never_live_again(tmp_path, lane, written):
+    """Neither over the connection that goes on (the broker refused it for now) nor over the next one."""
+    async with Rig(tmp_path / "o.db") as rig:
+        rig.outbox.set_live(True)
+        rig.outbox.put(message(1, lane))
+        for _ in range(2):
+            (delivery,) = await rig.outbox.take(5)
+            if written:
+                await rig.commit()
+            rig.outbox.release([delivery])
+        (delivery,) = await rig.outbox.take(5)
+        assert not delivery.live
+        rig.outbox.set_live(False)
+        rig.outbox.release([delivery])
+        rig.outbox.set_live(True)
+        assert [live for _, live in await rig.drain_marked()] == [False]
 
 
 async def test_a_take_cancelled_while_loading_loses_nothing(tmp_path):

@@ -61,7 +61,7 @@ async def test_a_file_of_the_first_version_goes_on_with_all_it_had(tmp_path: Pat
     version_1(tmp_path / "o.db")
     async with Rig(tmp_path / "o.db", compress=True, key_file=key) as rig:
         assert rig.events == []
-        assert rig.outbox.previous_unclean is not None
+        assert rig.outbox.unclean
         rig.outbox.put(window(1, TS))
         await rig.commit()
         got = await rig.drain()

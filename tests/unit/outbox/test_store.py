@@ -26,7 +26,8 @@ async def store(tmp_path):
 async def reopened(store, boot="b2"):
     await store.close()
     fresh = Store(store._path)
-    return fresh, await fresh.open(boot, 2000)
+    await fresh.open(boot, 2000)
+    return fresh
 
 
 def rows_of(loaded):
@@ -40,7 +41,7 @@ def entry(id, lane=Lane.WINDOW, **changes):
 async def test_messages_come_back_as_they_were(store):
     entries = [entry(1), entry(2, Lane.SUMMARY, boot="b0"), entry(3, Lane.EVENT), entry(4, LOSS_LANE), entry(5, size=9000)]
     await store.commit(Change(entries))
-    fresh, _ = await reopened(store)
+    fresh = await reopened(store)
     events, rest = [await fresh.load(Wanted(kind, False, 0), 100, 10**6) for kind in (True, False)]
     assert rows_of(events) == [(3, 0, entries[2].message), (4, -1, entries[3].message)]
     assert rows_of(rest) == [(e.id, e.lane, e.message) for e in (entries[0], entries[1], entries[4])]
@@ -52,7 +53,7 @@ async def test_totals_follow_every_change(store):
     first = entry(1, size=100)
     await store.commit(Change([first, entry(2, size=200), entry(3, Lane.EVENT, size=50)]))
     await store.commit(Change(deletes=[first.row]))
-    fresh, _ = await reopened(store)
+    fresh = await reopened(store)
     assert fresh.totals == store.totals
     assert (fresh.totals.messages[Lane.WINDOW], fresh.totals.size[Lane.WINDOW]) == (1, 200)
     assert (fresh.totals.messages[Lane.EVENT], fresh.totals.size[Lane.EVENT]) == (1, 50)
@@ -79,10 +80,10 @@ async def test_backlog_is_loaded_from_the_newest_down(store):
 
 async def test_losses_are_kept_until_settled(store):
     await store.commit(Change(losses=[LOSS]))
-    fresh, _ = await reopened(store)
+    fresh = await reopened(store)
     assert fresh.losses == [LOSS]
     await fresh.commit(Change(settled=[("b0", "g/press/window", "max_bytes")]))
-    last, _ = await reopened(fresh, "b3")
+    last = await reopened(fresh, "b3")
     assert last.losses == []
     await last.close()
 
@@ -92,7 +93,7 @@ async def test_a_change_that_fails_leaves_nothing_behind(store):
     with pytest.raises(sqlite3.IntegrityError):
         await store.commit(Change([entry(2, topic="new"), entry(1)], losses=[LOSS]))
     await store.commit(Change([entry(3, topic="new")]))
-    fresh, _ = await reopened(store)
+    fresh = await reopened(store)
     assert [id for id, _, _ in rows_of(await fresh.load(Wanted(False, False, 0), 100, 10**6))] == [1, 3]
     assert fresh.losses == []
     await fresh.close()
@@ -119,7 +120,7 @@ async def test_flipped_bits_in_a_row_are_noticed(store, damage):
     with closing(sqlite3.connect(store._path)) as db:
         db.execute(f"UPDATE message SET {damage} WHERE id = 1")
         db.commit()
-    fresh, _ = await reopened(store)
+    fresh = await reopened(store)
     batch = await fresh.load(Wanted(False, False, 0), 100, 10**6)
     assert [(row.id, row.topic) for row in batch.broken] == [(1, "g/press/window")]
     assert [id for id, _, _ in rows_of(batch)] == [2]
@@ -134,11 +135,12 @@ async def test_a_row_that_refers_to_nothing_is_damage(store):
 
 
 async def test_a_boot_without_a_clean_stop_is_told_to_the_next_one_only(store):
-    fresh, previous = await reopened(store, "b2")
-    assert previous == PreviousBoot("b1", 1000)
+    fresh = await reopened(store, "b2")
+    assert fresh.untold == [PreviousBoot("b1", 1000)]
+    await fresh.told()
     await fresh.mark_clean()
-    last, previous = await reopened(fresh, "b3")
-    assert previous is None
+    last = await reopened(fresh, "b3")
+    assert last.untold == []
     await last.close()
 
 
@@ -146,7 +148,7 @@ async def test_an_empty_start_forgets_names_that_nothing_refers_to(store):
     first = entry(1, topic="old/topic")
     await store.commit(Change([first]))
     await store.commit(Change(deletes=[first.row]))
-    fresh, _ = await reopened(store)
+    fresh = await reopened(store)
     assert (await fresh._rows("SELECT count(*) FROM topic"))[0][0] == 0
     await fresh.close()
 

@@ -210,7 +210,7 @@ async def test_a_loss_gives_everything_back_after_the_end_of_live(bench: Bench) 
     bench.sink.auto_ack = True
     await bench.clock.advance(1)
     assert bench.payloads == [b"1", b"2", b"hist 1", b"hist 2"]
-    assert (bench.publisher.sent, bench.publisher.acked, bench.publisher.reconnects) == (4, 2, 1)
+    assert (bench.publisher.sent, bench.publisher.acked, bench.publisher.connects) == (4, 2, 2)
 
 
 async def test_a_permanent_refusal_sets_aside_and_goes_on(bench: Bench) -> None:

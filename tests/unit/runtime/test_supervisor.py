@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,6 +38,10 @@ class Source:
         step = self.script.pop(0) if self.script else []
         if step == "hang":
             await asyncio.Event().wait()
+        if step in ("swallow", "swallow and fail"):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            step = [BLOCK] if step == "swallow" else NotConnected("no answer in time")
         if isinstance(step, BaseException):
             raise step
         self.reads = list(step)  # type: ignore[call-overload]
@@ -198,6 +203,17 @@ async def test_a_cancellation_that_nobody_asked_for_ends_no_source(script: tuple
     down = [news for news in line.intake.got if isinstance(news, DeviceState)]
     assert down == [DeviceState(n, "down", "internal error, see the log: a stray cancellation") for n in (3, 4)]
     assert line.intake.got[-1] is BLOCK
+
+
+@pytest.mark.parametrize("step", ["swallow", "swallow and fail"])
+async def test_a_cancellation_that_a_library_swallows_ends_it_all_the_same(step: str) -> None:
+    line = Line(step)
+    task = asyncio.create_task(line.supervisor.run())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task}, timeout=5)
+    assert task.cancelled()
+    assert [call for call, _ in line.source.calls] == ["open", "close"]
 
 
 async def test_a_bug_behind_the_source_is_loud() -> None:

@@ -25,6 +25,16 @@ def test_before_anything_was_found_a_device_may_have_no_tags(tmp_path: Path) -> 
     assert "nothing was found on line yet" in settings.warnings[0]
 
 
+def test_a_device_on_which_nothing_was_found_is_told(tmp_path: Path) -> None:
+    place = folder(tmp_path, tags=False)
+    keep(tmp_path, "name,node,unit,range\n")
+    settings = load(place)
+    assert len(settings.table) == 0
+    assert [f"{tmp_path}/found/line.csv: nothing that is wanted was found on line; gateway browse shows what is there"] == [
+        *settings.warnings
+    ]
+
+
 def test_found_tags_stand_beside_configured_ones_which_win(tmp_path: Path) -> None:
     before = load(folder(tmp_path)).hash
     keep(tmp_path, FOUND)

@@ -9,7 +9,10 @@ from urllib.parse import unquote
 from uuid import UUID
 
 _SHAPE = re.compile(r"(?:ns=(?P<namespace>[^;]*);|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<identifier>.*)", re.DOTALL)
-_EXPECTED = "a NodeId such as ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID ns=2;b=BASE64 or nsu=URI;s=Speed"
+_EXPECTED = (
+    "a NodeId such as ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64 or nsu=URI;s=Speed, or a browse "
+    "path such as /Objects/2:Line/2:Speed"
+)
 
 
 @dataclass(frozen=True, slots=True)

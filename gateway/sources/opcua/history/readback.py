@@ -9,7 +9,7 @@ import numpy as np
 from gateway.core.clock import Clock
 from gateway.sources.opcua.connection import Connection, DataValues, History, Item, ValueColumns, joined
 from gateway.sources.opcua.history.gaps import Gap, Gaps, Steps
-from gateway.sources.opcua.session.batches import Batches
+from gateway.sources.opcua.session.batches import Batches, ServiceFault
 from gateway.sources.opcua.status import is_good
 
 NODES_PER_CALL: Final = 10
@@ -99,7 +99,12 @@ class Historian:
         parts: list[ValueColumns] = []
 
         async def read(batch: Sequence[int]) -> None:
-            parts.extend(await self._batch(gap, batch, start_ns, end_ns))
+            counts = gap.counts.copy()
+            try:
+                parts.extend(await self._batch(gap, batch, start_ns, end_ns))
+            except ServiceFault:
+                gap.counts[:] = counts  # what was had is not used: fewer nodes are asked once more
+                raise
             await self._clock.sleep(PAUSE_S)
 
         await self._batches.run(rows, read, lambda batch, status: gap.skip(batch))

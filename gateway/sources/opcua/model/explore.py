@@ -3,20 +3,23 @@ gateway itself, only in commands."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any
+from typing import Final
 
+import numpy as np
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.addressing.namespaces import lacking
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import KIND_NOT_SCALAR, KIND_NULL
+from gateway.sources.opcua.connection import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.model.browsing import Browse
-from gateway.sources.opcua.model.units import Measure, measure_of, range_text, takes_measure
+from gateway.sources.opcua.model.units import Measure, range_text, takes_measure
 from gateway.sources.opcua.model.walking import Visited, Walker
 from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.security.endpoints import Offer
@@ -26,14 +29,16 @@ from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.opening import get_offers
 from gateway.sources.opcua.status import status_name
 from gateway.sources.opcua.tagging import Tagging
-from gateway.sources.opcua.types.definitions import UNITS
+
+_FLOATING: Final = (ua.VariantType.Float.value, ua.VariantType.Double.value)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """One node, or one tag. path: browse names from below the root, the last one its own, or the tag's name.
 
-    type, unit, range, value, status: of a variable, else "". status: "" while good.
+    type, unit, range, value, status: of a variable, else "". status: "" while good. why: the status in words, where there
+    are any. place: the node's among its siblings at each level, because names may be equal.
     """
 
     path: tuple[str, ...]
@@ -44,6 +49,8 @@ class Found:
     range: str = ""
     value: str = ""
     status: str = ""
+    why: str = ""
+    place: tuple[int, ...] = ()
 
 
 async def discover(config: OpcUaDevice) -> list[Offer]:
@@ -53,7 +60,7 @@ async def discover(config: OpcUaDevice) -> list[Offer]:
         with translated(f"cannot ask {config.url}"):
             return await get_offers(config.url, Patience(config.timeout / 1e9, SystemClock().monotonic))
     except ServiceFault as fault:
-        raise NotConnected(f"{config.url} refuses: {fault}") from None
+        raise NotConnected(f"{config.url} refuses: {explained(fault.status)}") from None
 
 
 @asynccontextmanager
@@ -71,34 +78,40 @@ def walker(connection: AsyncuaConnection) -> Walker:
     return Walker(connection.services, connection.addresses, connection.definitions)
 
 
-async def browse(connection: AsyncuaConnection, wanted: Browse, most: int) -> AsyncIterator[list[Found]]:
-    """Objects and the variables that are wanted, level by level, at most `most` of them in all. Raises NotConnected."""
+async def browse(
+    connection: AsyncuaConnection, device: OpcUaDevice, wanted: Browse, most: int
+) -> AsyncIterator[list[Found]]:
+    """Objects and the variables that are wanted with their values, level by level, at most `most` in all. Raises
+    NotConnected."""
     count = 0
     async for level in walker(connection).walk(wanted.root, wanted.depth, wanted.type):
         shown = [one for one in level if not one.is_variable or (one.inside and wanted.wants(".".join(one.path)))]
         shown = shown[: most - count]
         count += len(shown)
-        yield await _described(connection, shown)
+        yield await _described(connection, device, shown)
         if count >= most:
             return
 
 
-async def _described(connection: AsyncuaConnection, visited: Sequence[Visited]) -> list[Found]:
+async def _described(connection: AsyncuaConnection, device: OpcUaDevice, visited: Sequence[Visited]) -> list[Found]:
     nodes = [one.node for one in visited if one.is_variable]
-    values = iter(await connection.services.read((node, AttributeIds.Value) for node in nodes))
-    properties = iter(await connection.definitions.properties(nodes, UNITS))
+    types = iter(await connection.services.read((node, AttributeIds.Value) for node in nodes))
+    tags = [OpcUaTag.model_construct(name=node.to_string(), node=node.to_string()) for node in nodes]
+    values = iter(await read(connection, device, tags))
     return [
-        _found(one, next(values), next(properties)) if one.is_variable else Found(one.path, one.node.to_string(), False)
+        replace(told := next(values), path=one.path, type=_type(next(types)) or told.type, place=one.order)
+        if one.is_variable
+        else Found(one.path, one.node.to_string(), False, place=one.order)
         for one in visited
     ]
 
 
-def _found(one: Visited, data: ua.DataValue, properties: dict[str, Any]) -> Found:
-    variant, status = data.Value, 0 if data.StatusCode is None else int(data.StatusCode.value)
-    kind = "" if variant is None else variant.VariantType.name + ("[]" if variant.is_array else "")
-    value = "" if variant is None or variant.Value is None else str(variant.Value)
-    told, name = measure_of(properties), status_name(status) if status else ""
-    return Found(one.path, one.node.to_string(), True, kind, told.unit, told.range, value, name)
+def _type(data: ua.DataValue) -> str:
+    """Of a value as asyncua decodes it, which knows the types of arrays; "" where it does not."""
+    variant = data.Value
+    if variant is None or variant.VariantType is ua.VariantType.Null:
+        return ""
+    return variant.VariantType.name + ("[]" if variant.is_array else "")
 
 
 async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
@@ -116,16 +129,28 @@ async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequenc
         values = tagging.spread(answer)
         block, objects = decode(values, columns, device.clock_tolerance)
         shown = {int(row): f"{value:.15g}" for row, value in zip(block.tag, block.value, strict=True) if isfinite(value)}
+        shown |= _infinite(values.columns)
         shown = {row: _labelled(text, labels.get(row, {})) for row, text in shown.items()}
         shown |= {} if objects is None else {int(row): str(one) for row, one in zip(objects.tag, objects.value, strict=True)}
         for place, row in enumerate(values.columns.row.tolist()):
             tag, status = tags[row], int(values.columns.status[place])
             told = measures[row] if takes_measure(tag) else Measure()
+            why = _why(tag.node, status, connection.addresses.namespaces) if status else ""
             found[row] = Found(
                 (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or told.unit,
-                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "",
+                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "", why,
             )  # fmt: skip
     return [found[row] for row in range(len(tags))]
+
+
+def _infinite(columns: ValueColumns) -> dict[int, str]:
+    """`nan` and `inf`, by row: no samples, but what the server says."""
+    told = np.isin(columns.kind, _FLOATING) & ~np.isfinite(columns.number)
+    return {int(row): str(value) for row, value in zip(columns.row[told], columns.number[told], strict=True)}
+
+
+def _why(node: str, status: int, namespaces: Sequence[str]) -> str:
+    return lacking(node, namespaces) or explained(status).partition(": ")[2]
 
 
 def _labelled(text: str, labels: Mapping[int, str]) -> str:

@@ -9,19 +9,21 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
+from gateway.sources.opcua.addressing.namespaces import lacking
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.model.browsing import MOST_DEPTH, Browse
 from gateway.sources.opcua.model.finding import FoundTag, NotFound
 from gateway.sources.opcua.model.units import measure_of
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.services import Services, local
-from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED, status_name
-from gateway.sources.opcua.types.datatypes import Enumeration
+from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED
+from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration
 from gateway.sources.opcua.types.definitions import UNITS, Definitions
 
 MOST_VISITED: Final = 200_000
 """Nodes after which a walk ends, whatever was asked for."""
-_SERVER_OBJECT: Final = ua.NodeId(ObjectIds.Server, 0)  # type: ignore[arg-type]  # asyncua declares its own integers
+_OF_THE_SERVER: Final = frozenset(ua.NodeId(one, 0) for one in (ObjectIds.Server, ObjectIds.Aliases))  # type: ignore[arg-type]
+"""asyncua declares its own integers."""
 _NUMBERS: Final = range(1, 12)
 _SCALAR: Final = (None, -1, -2, -3)
 _OBJECTS_AND_VARIABLES: Final = 3
@@ -73,15 +75,17 @@ class Walker:
     async def start(self, text: str) -> ua.NodeId:
         """The node of an address. Raises NotFound with its status when it is not there."""
         await self._addresses.resolve([text])
-        status = self._addresses.status_of(text)
-        if status:
-            raise NotFound(f"{text} is not there: {status_name(status)}")
+        told = lacking(text, self._addresses.namespaces)
+        if status := self._addresses.status_of(text):
+            raise NotFound(f"{text} is not there: {told or explained(status)}")
+        if told:
+            raise NotFound(f"{text} is not there: {told}")
         return self._addresses.node(text)
 
     async def walk(self, root: str, depth: int = MOST_DEPTH, of_type: str | None = None) -> AsyncIterator[list[Visited]]:
         """Objects and variables below a node along hierarchical references, level by level, each node once. Variables are
-        leaves. The Server object is left out unless it is the root, and so is what this user may not see. Raises NotFound
-        where the server refuses: what is not known to be whole must not be taken for it."""
+        leaves. The Server object and Aliases are left out unless they are the root, and so is what this user may not see.
+        Raises NotFound where the server refuses: what is not known to be whole must not be taken for it."""
         start = await self.start(root)
         types = None if of_type is None else await self._subtypes(await self.start(of_type))
         seen = {start}
@@ -98,7 +102,7 @@ class Walker:
                     continue
                 for at, reference in enumerate(some):
                     child = _child(parent, at, reference, types)
-                    if child is not None and child.node not in seen and child.node != _SERVER_OBJECT:
+                    if child is not None and child.node not in seen and child.node not in _OF_THE_SERVER:
                         seen.add(child.node)
                         found.append(child)
             if found:
@@ -155,18 +159,27 @@ class Walker:
         return chosen[: browse.most]
 
     async def are_numbers(self, nodes: Sequence[ua.NodeId]) -> list[bool]:
-        """Which variables are single numbers, Booleans or enumerations, by their data types."""
+        """Which variables are single numbers, Booleans or enumerations: by their data types, and where these leave it open
+        (BaseDataType, or a type that is not there) by the value of the moment."""
         types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
         ranks = await self._services.attributes((node, AttributeIds.ValueRank) for node in nodes)
         known = await self._definitions.kinds(types)
+        scalar = [rank in _SCALAR for rank in ranks]
+        open_ = [at for at, kind in enumerate(known) if scalar[at] and kind in (None, VARIANT)]
+        values = await self._services.read((nodes[at], AttributeIds.Value) for at in open_)
+        found = {at for at, data in zip(open_, values, strict=True) if _is_number(data.Value)}
         return [
-            (isinstance(kind, Enumeration) or kind in _NUMBERS) and rank in _SCALAR
-            for kind, rank in zip(known, ranks, strict=True)
+            is_scalar and (isinstance(kind, Enumeration) or kind in _NUMBERS or at in found)
+            for at, (kind, is_scalar) in enumerate(zip(known, scalar, strict=True))
         ]
 
 
 def _name(one: Visited) -> str:
     return ".".join(one.path)
+
+
+def _is_number(variant: ua.Variant | None) -> bool:
+    return variant is not None and not variant.is_array and variant.VariantType.value in _NUMBERS
 
 
 def _child(parent: Visited, at: int, reference: Any, types: set[ua.NodeId] | None) -> Visited | None:

@@ -71,9 +71,10 @@ def _advice(offers: Sequence[Offer], security: str, mode: str) -> str:
     if policies & set(STRONG):
         return f"{text}; security: auto takes the strongest"
     if weak := [policy for policy in SHA1 if policy in policies]:
-        return f"{text}; security: {weak[0]} accepts a policy that rests on SHA-1, which is broken"
+        signed = "" if (weak[0], "SignAndEncrypt") in {(o.policy, o.mode) for o in offers} else " with security_mode: Sign"
+        return f"{text}; security: {weak[0]}{signed} accepts a policy that rests on SHA-1, which is broken"
     if "None" in policies:
-        return f"{text}; security: none accepts a connection that anybody can read and change"
+        return f"{text}; security: none accepts what anybody can read and change (on the command line --security none)"
     return text
 
 

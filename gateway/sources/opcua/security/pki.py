@@ -106,7 +106,7 @@ class Pki:
         folder = self.folder / place
         folder = folder if place == "rejected" else folder / "certs"
         paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
-        return [Listed(place, path, _load(path)) for path in paths]
+        return [Listed(place, path, load_file(path)) for path in paths]
 
     def reject(self, certificate: x509.Certificate) -> None:
         """Keep a refused certificate; of too many the oldest goes."""
@@ -138,7 +138,7 @@ class Pki:
     def _load_own(self, path: Path, key: rsa.RSAPrivateKey) -> x509.Certificate | None:
         if not path.exists():
             return None
-        certificate = _load(path)
+        certificate = load_file(path)
         if certificate.public_key() != key.public_key() or not application_uris(certificate):
             raise ValueError(f"{path} does not belong to {self._key} or names no application URI")
         return certificate
@@ -149,7 +149,15 @@ class Pki:
         return certificate
 
 
-def _load(path: Path) -> x509.Certificate:
+def fault(error: OSError | ValueError) -> str:
+    """What is wrong with the folder, for people."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def load_file(path: Path) -> x509.Certificate:
+    """A certificate in PEM or DER. Raises OSError, ValueError."""
     try:
         return load_certificate(path.read_bytes())
     except ValueError as error:

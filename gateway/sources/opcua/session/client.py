@@ -39,7 +39,7 @@ from gateway.sources.opcua.session.subscribing import Subscriptions
 from gateway.sources.opcua.session.traffic import Traffic
 from gateway.sources.opcua.session.transport import bound
 from gateway.sources.opcua.session.wire import columns_of
-from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED, status_name
+from gateway.sources.opcua.status import BAD_DECODING, CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED, status_name
 from gateway.sources.opcua.types.definitions import UNITS, Definitions
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ async def connect(config: OpcUaDevice, clock: Clock, patience: Patience | None =
 
 def quiet_library() -> None:
     """Silence asyncua's client loggers unless somebody set a level: each failure reaches us as an exception anyway."""
-    for name in ("asyncua.client", "asyncua.common"):
+    for name in ("asyncua.client", "asyncua.common", "asyncua.uaprotocol"):
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.CRITICAL + 1)
@@ -244,6 +244,8 @@ class AsyncuaConnection:
                 await self._client.open_secure_channel(renew=True)
                 self._client.uaclient.revolve_security_token()
             self._channel_opened_s = self._clock.monotonic()
+        if answer.refused == BAD_DECODING:
+            raise NotConnected("cannot read: the server's answer made no sense")
         return answer.refused
 
     async def revive(self) -> bool:

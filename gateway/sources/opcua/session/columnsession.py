@@ -8,6 +8,7 @@ from asyncua import ua
 from asyncua.client.ua_client import UaClient
 from asyncua.client.ua_session import SessionState, UaSession
 from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_from_binary
 
 from gateway.sources.opcua.connection import History, ValueColumns
 from gateway.sources.opcua.session.faults import translated
@@ -62,6 +63,19 @@ class ColumnSession(UaSession):
             except WireError as error:
                 undecoded = error
         raise undecoded
+
+    async def read(self, parameters: ua.ReadParameters) -> list[ua.DataValue]:
+        """Read as asyncua decodes it. Raises WireError where it cannot."""
+        request = ua.ReadRequest()
+        request.Parameters = parameters
+        answer = await self._send_request(request)
+        try:
+            response = struct_from_binary(ua.ReadResponse, answer)
+        except Exception as error:  # asyncua raises anything on bytes it does not understand
+            raise WireError(str(error) or type(error).__name__) from error
+        response.ResponseHeader.ServiceResult.check()
+        results: list[ua.DataValue] = response.Results
+        return results
 
     async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
         """Read with both timestamps: the values, and the server's clock in ns. Raises WireError."""

@@ -9,16 +9,20 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.connection import Unanswered
 from gateway.sources.opcua.session.batches import ServiceFault
-from gateway.sources.opcua.status import GONE, status_name
+from gateway.sources.opcua.session.wire import WireError
+from gateway.sources.opcua.status import BAD_DECODING, GONE, status_name
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives."""
+    """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives; that is also
+    an answer which is whole and cannot be decoded, because the next one, or half of it, may be."""
     try:
         yield
     except (NotConnected, ServiceFault):
         raise
+    except WireError as error:
+        raise ServiceFault(BAD_DECODING) from error
     except TimeoutError:
         raise Unanswered(f"{what}: no answer in time") from None
     except OSError as error:

@@ -31,7 +31,7 @@ from gateway.sources.opcua.security.endpoints import (
     short_name,
 )  # fmt: skip
 from gateway.sources.opcua.security.folders import DEFAULT_FOLDER
-from gateway.sources.opcua.security.pki import Own, Pki
+from gateway.sources.opcua.security.pki import Own, Pki, fault
 from gateway.sources.opcua.security.trust import Expected, Refused, judge
 from gateway.sources.opcua.session.transport import bound
 from gateway.sources.opcua.status import status_name
@@ -53,8 +53,11 @@ _TOKENS: Final[dict[ua.UserTokenType, TokenKind]] = {
     ua.UserTokenType.UserName: "username",
     ua.UserTokenType.Certificate: "certificate",
 }
-_DISTRUST: Final = frozenset({0x80130000, 0x801A0000, 0x80120000, 0x80140000, 0x80170000, 0x80550000})
-"""Security checks failed; certificate untrusted, invalid, expired, URI invalid; policy rejected (Part 6, A.2)."""
+_TIME_INVALID: Final = 0x80140000
+_DISTRUST: Final = frozenset({*range(0x80120000, 0x801E0000, 0x10000), 0x80550000, 0x80580000, 0x810D0000})
+"""Certificate invalid to revoked, security checks failed; policy rejected; signature invalid; chain incomplete."""
+_NOT_LET_IN: Final = frozenset({0x801F0000, 0x80200000, 0x80210000})
+"""User access denied; identity token invalid, rejected."""
 
 
 async def get_offers(url: str, patience: Patience) -> list[Offer]:
@@ -114,9 +117,12 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None,
             raise NotConnected(f"{config.url}: {error}") from None
         client._policy_ids = [policy for policy in client._policy_ids if _is_token(policy, token, again)]
         password = config.password.get_secret_value() if config.password else None
-        await client.activate_session(username=config.username, password=password, certificate=client.user_certificate)
     except UaStatusCodeError as error:
         raise _distrusted(error, config) from error
+    try:
+        await client.activate_session(username=config.username, password=password, certificate=client.user_certificate)
+    except UaStatusCodeError as error:
+        raise _not_let_in(error, config) from error
 
 
 async def _create_session(
@@ -175,7 +181,8 @@ def _admit(offer: Offer, config: OpcUaDevice) -> Own:
             raise NotConnected(f"{config.url}: {refused}{advice}") from None
     except (OSError, ValueError) as error:
         raise NotConnected(
-            f"{config.url}: certificates in {config.pki} cannot be used: {error}; pki: names the folder"
+            f"{config.url}: certificates in {config.pki} cannot be used: {fault(error)}; pki: names another folder (on the "
+            "command line --pki)"
         ) from None
     return own
 
@@ -197,10 +204,27 @@ def _distrusted(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:
     if error.code not in _DISTRUST or config.security == "none":
         return error
     own = Pki(config.pki).own_path
-    return NotConnected(
-        f"{config.url}: the server refuses: {status_name(error.code)}; it may not trust this gateway's certificate yet: "
-        f"copy {own} into its trust list, or accept it there among the rejected ones"
+    advice = (
+        f"it may not trust this gateway's certificate yet: copy {own} into its trust list, or accept it there among the "
+        "rejected ones"
     )
+    if error.code == _TIME_INVALID:
+        advice = (
+            f"to its clock the certificate {own} has expired or is not yet valid: compare the clocks "
+            f"(here it is {datetime.now(UTC):%Y-%m-%d %H:%M}Z), or make a new one with gateway cert new"
+        )
+    return NotConnected(f"{config.url}: the server refuses: {status_name(error.code)}; {advice}")
+
+
+def _not_let_in(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:
+    """The channel stands, so what is refused is the user."""
+    if error.code not in _NOT_LET_IN or (config.username is None and config.user_certificate is None):
+        return _distrusted(error, config)
+    if config.username is not None:
+        who, advice = f"the user {config.username!r}", "check username and password, and what the server lets this user do"
+    else:
+        who, advice = f"the user's certificate {config.user_certificate}", "the server has to trust it, and let its user in"
+    return NotConnected(f"{config.url}: the server refuses {who}: {status_name(error.code)}: {advice}")
 
 
 def _offers(endpoints: list[ua.EndpointDescription]) -> list[Offer]:

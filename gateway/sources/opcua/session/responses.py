@@ -20,6 +20,7 @@ from gateway.sources.opcua.connection import History, ValueColumns
 from gateway.sources.opcua.session.publishing import Notification
 from gateway.sources.opcua.session.wire import Fallback, WireError, columns_of, decode_values, to_ns
 from gateway.sources.opcua.types.structures import Types
+from gateway.sources.opcua.types.texts import sound
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
 _HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
@@ -167,10 +168,10 @@ def plain(value: Any, depth: int = _DEEPEST) -> object:
         return plain(value.Value, depth - 1)
     for kind, text in _TEXTS:
         if isinstance(value, kind):
-            return text(value)
+            return sound(made) if isinstance(made := text(value), str) else made
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if value is None or isinstance(value, int | str | float):
+    if value is None or isinstance(value, int | float):
         return value
     if is_dataclass(value):
         return {one.name: plain(getattr(value, one.name), depth - 1) for one in fields(value) if one.name != "Encoding"}
@@ -178,6 +179,7 @@ def plain(value: Any, depth: int = _DEEPEST) -> object:
 
 
 _TEXTS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
+    (str, str),
     (Enum, lambda value: plain(value.value)),
     (bytes, lambda value: base64.b64encode(value).decode()),
     (datetime, lambda value: value.replace(tzinfo=UTC).isoformat()),
@@ -185,6 +187,7 @@ _TEXTS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (ua.LocalizedText, lambda value: value.Text),
     (ua.NodeId, lambda value: value.to_string()),
     (ua.QualifiedName, lambda value: value.to_string()),
+    (ua.XmlElement, lambda value: value.Value),
     (ua.StatusCode, lambda value: value.name),
     (ua.ExtensionObject, lambda value: {"type": value.TypeId.to_string(), "body": plain(value.Body)}),
 )

@@ -10,6 +10,7 @@ from asyncua import ua
 from asyncua.ua.object_ids import ObjectIdNames
 
 from gateway.sources.opcua.types.described import Described
+from gateway.sources.opcua.types.texts import sound
 
 VARIANT: Final = 24
 _ENUMERATION: Final = 29
@@ -53,7 +54,9 @@ it is encoded as, asyncua's class for one of the standard's own structures, None
 def definition_of(name: str, told: object) -> Structure | Enumeration | None:
     """A DataTypeDefinition attribute; None for anything else."""
     if isinstance(told, ua.EnumDefinition):
-        return Enumeration({int(one.Value): str(one.DisplayName.Text or one.Name or one.Value) for one in told.Fields or ()})
+        return Enumeration(
+            {int(one.Value): sound(str(one.DisplayName.Text or one.Name or one.Value)) for one in told.Fields or ()}
+        )
     if not isinstance(told, ua.StructureDefinition):
         return None
     kind = int(told.StructureType)
@@ -68,7 +71,11 @@ def _field_of(one: ua.StructureField, may_lack: bool, wrapping: bool) -> Field:
     rank = max(0, one.ValueRank) or (len(one.ArrayDimensions or ()) if one.ValueRank != -1 else 0)
     # In the last two kinds of structure IsOptional says that subtypes are allowed (Part 3, 8.51).
     return Field(
-        one.Name or "", plain_id(one.DataType), rank, bool(one.IsOptional) and may_lack, wrapping and bool(one.IsOptional)
+        sound(one.Name or ""),
+        plain_id(one.DataType),
+        rank,
+        bool(one.IsOptional) and may_lack,
+        wrapping and bool(one.IsOptional),
     )
 
 

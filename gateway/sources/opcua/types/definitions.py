@@ -14,6 +14,7 @@ from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration, Known, S
 from gateway.sources.opcua.types.dictionaries import Dictionaries
 from gateway.sources.opcua.types.labels import labels_in
 from gateway.sources.opcua.types.structures import EXTENSION_OBJECT, MOST_TYPES, Types
+from gateway.sources.opcua.types.texts import sound
 
 _DEEPEST: Final = 32
 _NUMBERS: Final = frozenset({*range(1, 10), VARIANT})
@@ -166,9 +167,10 @@ def _text(value: Any) -> Any:
     if isinstance(value, list):
         return [_text(one) for one in value]
     if isinstance(value, ua.EnumValueType):
-        return int(value.Value), str(value.DisplayName.Text or value.Value)
+        return int(value.Value), sound(str(value.DisplayName.Text or value.Value))
     if isinstance(value, ua.Range):
         return value.Low, value.High
     if isinstance(value, ua.EUInformation):
         value = value.DisplayName
-    return str(value.Text or "") if isinstance(value, ua.LocalizedText) else value
+    value = str(value.Text or "") if isinstance(value, ua.LocalizedText) else value
+    return sound(value) if isinstance(value, str) else value

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 MOST_DICTIONARIES: Final = 100
 MOST_NAMES: Final = 20_000
 PART_BYTES: Final = 32_768
+_NAMED: Final = 5
 _BINARY: Final = "Default Binary"
 _TYPE_SYSTEM: Final = ua.NodeId(ObjectIds.OPCBinarySchema_TypeSystem, 0)  # type: ignore[arg-type]  # asyncua's own integers
 
@@ -78,6 +79,12 @@ class Dictionaries:
         except BadDictionary as error:
             log.warning("the server's type dictionary %s cannot be used: %s", node.to_string(), error)
             return
+        if told.refused:
+            some = "; ".join(f"{name}.{why}" for name, why in list(told.refused.items())[:_NAMED])
+            log.warning(
+                "%d structures of the server's type dictionary %s are told as bytes: %s",
+                len(told.refused), told.namespace, some,
+            )  # fmt: skip
         self._namespaces[node] = told.namespace
         for name, known in told.types.items():
             if len(self._types.named) < MOST_NAMES:

@@ -7,10 +7,11 @@ ever fetched, and length, depth and number of fields are bounded.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeGuard
 from xml.parsers import expat
 
-from gateway.sources.opcua.types.described import OPERANDS, Described, Member, TypeName
+from gateway.sources.opcua.types.codeunits import BIT, CHAR, WIDE_CHAR, WIDE_TEXT
+from gateway.sources.opcua.types.described import OPERANDS, Described, Kind, Member, Opaque, TypeName
 
 SCHEMA: Final = "http://opcfoundation.org/BinarySchema/"
 STANDARD: Final = "http://opcfoundation.org/UA/"
@@ -18,7 +19,8 @@ MOST_BYTES: Final = 8 * 2**20
 _MOST_FIELDS: Final = 200_000
 _DEEPEST: Final = 16
 _MOST_BITS: Final = 64
-_INT32, _UINT32, _BIT = 6, 7, -1
+_MOST_DIGITS: Final = 10
+_INT32, _UINT32 = 6, 7
 _BUILT_IN: Final[Mapping[str, int]] = {
     name: number
     for number, name in enumerate(
@@ -29,10 +31,12 @@ _BUILT_IN: Final[Mapping[str, int]] = {
         ),
         1,
     )
-} | {"CharArray": 12, "Char": 3, "Bit": _BIT}  # fmt: skip
+} | {
+    "CharArray": 12, "Char": CHAR, "WideChar": WIDE_CHAR, "WideString": WIDE_TEXT, "WideCharArray": WIDE_TEXT, "Bit": BIT,
+}  # fmt: skip
 _INTEGERS: Final = range(2, 10)
-_ENUMERATIONS: Final = {8: 2, 16: 4, 32: _INT32, 64: 8}
-"""Built-in types by length in bits. The standard knows 32 only (Part 6, 5.2.4)."""
+_ENUMERATIONS: Final = {8: 3, 16: 5, 32: _INT32, 64: 9}
+"""Built-in types by length in bits: unsigned (Part 5, C.2.4), but UA's own enumerations of 32 bits (Part 6, 5.2.4)."""
 
 
 class BadDictionary(ValueError):
@@ -41,13 +45,13 @@ class BadDictionary(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Dictionary:
-    """namespace: that of its types. types: by name, a structure, or the built-in type as which an enumeration is encoded.
-
-    What is described in a way that UA's binary encoding does not have is not among them.
+    """namespace: that of its types. types: by name, a structure, the built-in type as which an enumeration is encoded, or
+    bytes. refused: structures that are described in a way that cannot be read, with their field and what is wrong with it.
     """
 
     namespace: str
-    types: Mapping[str, Described | int]
+    types: Mapping[str, Described | Opaque | int]
+    refused: Mapping[str, str]
 
 
 def parse_dictionary(data: bytes) -> Dictionary:
@@ -67,11 +71,24 @@ def parse_dictionary(data: bytes) -> Dictionary:
         raise BadDictionary(str(error)) from None
     if reader.depth or not reader.is_dictionary:
         raise BadDictionary("it has no TypeDictionary")
-    return Dictionary(reader.namespace, reader.types)
+    return reader.dictionary()
 
 
 def _refuse_doctype(*_: object) -> None:
     raise BadDictionary("it has a document type, which is refused")
+
+
+class _Refused(ValueError):
+    """A field cannot be read, with its reason."""
+
+
+@dataclass(slots=True)
+class _Structured:
+    """A structure as it stands in the file. base: the type that it is derived from."""
+
+    base: TypeName
+    big: bool | None
+    fields: list[tuple[Mapping[str, str], Kind]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -81,11 +98,12 @@ class _Reader:
     namespace: str = ""
     is_dictionary: bool = False
     depth: int = 0
-    types: dict[str, Described | int] = field(default_factory=dict)
+    _types: dict[str, Opaque | int] = field(default_factory=dict)
+    _odd: dict[str, int] = field(default_factory=dict)
+    _structures: dict[str, _Structured] = field(default_factory=dict)
     _prefixes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    _big_endian: bool = False
-    _name: str | None = None
-    _fields: list[Mapping[str, str]] = field(default_factory=list)
+    _big: bool = False
+    _open: _Structured | None = None
     _count: int = 0
 
     def bind(self, prefix: str | None, uri: str | None) -> None:
@@ -102,73 +120,168 @@ class _Reader:
         name = attributes.get("Name", "")
         if local == "TypeDictionary" and self.depth == 1:
             self.is_dictionary, self.namespace = True, attributes.get("TargetNamespace", "")
-            self._big_endian = attributes.get("DefaultByteOrder") == "BigEndian"
+            self._big = bool(_order(attributes))
         elif local == "StructuredType":
-            self._name, self._fields = name, []
-            if attributes.get("DefaultByteOrder", "BigEndian" if self._big_endian else "") == "BigEndian":
-                self._name = None
-        elif local == "EnumeratedType":
-            bits = attributes.get("LengthInBits", "32")
-            if bits.isdecimal() and int(bits) in _ENUMERATIONS:
-                self.types[name] = _ENUMERATIONS[int(bits)]
-        elif local == "Field":
+            self._open = _Structured(self._named(attributes.get("BaseType", "")), _order(attributes))
+            self._structures[name] = self._open
+        elif local in ("EnumeratedType", "OpaqueType"):
+            self._fixed(name, local == "EnumeratedType", attributes)
+        elif local == "Field" and self._open is not None:
             self._count += 1
             if self._count > _MOST_FIELDS:
                 raise BadDictionary(f"it has more than {_MOST_FIELDS} fields")
-            self._fields.append(attributes)
+            self._open.fields.append((attributes, self._type(attributes.get("TypeName", ""))))
 
     def end(self, element: str) -> None:
         self.depth -= 1
-        if element.rpartition(" ")[2] == "StructuredType" and self._name is not None:
-            members = self._members()
-            if members is not None:
-                self.types[self._name] = Described(self._name, members)
-            self._name = None
+        if element.rpartition(" ")[2] == "StructuredType":
+            self._open = None
 
-    def _members(self) -> tuple[Member, ...] | None:
-        """None for what is beyond UA's binary encoding."""
+    def _fixed(self, name: str, is_enumeration: bool, attributes: Mapping[str, str]) -> None:
+        """A type of so many bits; one that says nothing of its length is not known."""
+        text = attributes.get("LengthInBits", "32" if is_enumeration else "")
+        bits = int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
+        if is_enumeration and bits in _ENUMERATIONS:
+            is_set = attributes.get("IsOptionSet") == "true"
+            self._types[name] = _UINT32 if is_set and bits == 32 else _ENUMERATIONS[bits]
+        elif 0 < bits <= _MOST_BITS and (is_enumeration or bits % 8):
+            self._odd[name] = bits
+        elif bits and not bits % 8:
+            self._types[name] = Opaque(bits // 8)
+
+    def dictionary(self) -> Dictionary:
+        """What was read, once all of it was."""
+        types: dict[str, Described | Opaque | int] = dict(self._types)
+        refused: dict[str, str] = {}
+        for name, one in self._structures.items():
+            try:
+                types[name] = Described(name, self._members(one), one.big, self._big)
+            except _Refused as reason:
+                refused[name] = str(reason)
+        return Dictionary(self.namespace, types, refused)
+
+    def _members(self, structured: _Structured) -> tuple[Member, ...]:
+        """Raises _Refused."""
         places: dict[str, int] = {}
         members: list[Member] = []
-        for attributes in self._fields:
-            member = self._member(attributes, places, members)
-            if member is None:
-                return None
+        for attributes, kind in self._inherited(structured):
+            try:
+                member = self._member(attributes, kind, places, members)
+            except _Refused as reason:
+                raise _Refused(f"{attributes.get('Name', '')}: {reason}") from None
             places[member.name] = len(members)
             members.append(member)
         return _hidden(members)
 
-    def _member(self, attributes: Mapping[str, str], places: Mapping[str, int], before: Sequence[Member]) -> Member | None:
-        kind, length = self._type(attributes.get("TypeName", "")), attributes.get("Length", "")
-        if "Terminator" in attributes or attributes.get("IsLengthInBytes") == "true" or (length and not length.isdecimal()):
-            return None
-        count, counted_by, switch = int(length or 0), None, None
-        if (counter := attributes.get("LengthField")) is not None:
-            counted_by = places.get(counter)
-            if counted_by is None or not _counts(before[counted_by]):
-                return None
-        if (switcher := attributes.get("SwitchField")) is not None:
-            place, value = places.get(switcher), attributes.get("SwitchValue", "")
-            operand = attributes.get("SwitchOperand", "Equals" if value else "NotEqual")
-            operand = "Equals" if operand == "Equal" else operand
-            if place is None or operand not in OPERANDS or (value and not value.isdecimal()):
-                return None
-            switch = (place, operand, int(value or 0))
-        name = attributes.get("Name", "")
-        if kind == _BIT:
-            return Member(name, kind, bits=count or 1, switch=switch) if count <= _MOST_BITS and counted_by is None else None
-        return Member(name, kind, 0, count, counted_by, switch)
+    def _inherited(self, structured: _Structured) -> Sequence[tuple[Mapping[str, str], Kind]]:
+        """All fields. A derived structure repeats those of its base, as the stream has them; one that repeats none has only
+        its own, which come behind the base's."""
+        fields, one = structured.fields, structured
+        for _ in range(_DEEPEST):
+            base = self._structures.get(one.base.name) if one.base.namespace == self.namespace else None
+            if base is None or base is one:
+                break
+            self._count += len(base.fields) + len(fields)
+            if self._count > _MOST_FIELDS:
+                raise _Refused("there are too many fields with those of its base")
+            names = {attributes.get("Name") for attributes, _ in fields}
+            if names & {attributes.get("Name") for attributes, _ in base.fields}:
+                break
+            fields, one = [*base.fields, *fields], base
+        return fields
 
-    def _type(self, text: str) -> int | TypeName:
+    def _member(
+        self, attributes: Mapping[str, str], kind: Kind, places: Mapping[str, int], before: Sequence[Member]
+    ) -> Member:
+        """Part 5, C.2.6. Raises _Refused."""
+        name = attributes.get("Name", "")
+        if self._is_own(kind) and kind.name in _BUILT_IN and not self._defines(kind.name):
+            kind = _BUILT_IN[kind.name]
+        count, counted_by = _length(attributes, places, before)
+        in_bytes = attributes.get("IsLengthInBytes") in ("true", "1")
+        terminator = _terminator(attributes)
+        switch = _switch(attributes, places, before)
+        bits = 1 if kind == BIT else self._odd.get(kind.name, 0) if self._is_own(kind) else 0
+        if not bits:
+            return Member(name, kind, 0, count, counted_by, switch, False, in_bytes, terminator)
+        bits *= 8 if in_bytes and kind == BIT else 1
+        if counted_by is not None or terminator or (count > 1 and kind != BIT):
+            raise _Refused("an array of bits")
+        if bits * (count or 1) > _MOST_BITS:
+            raise _Refused(f"more than {_MOST_BITS} bits")
+        return Member(name, kind, bits * (count or 1), switch=switch)
+
+    def _is_own(self, kind: Kind) -> TypeGuard[TypeName]:
+        return isinstance(kind, TypeName) and kind.namespace == self.namespace
+
+    def _defines(self, name: str) -> bool:
+        return name in self._structures or name in self._types or name in self._odd
+
+    def _type(self, text: str) -> Kind:
+        named = self._named(text)
+        if named.namespace in (SCHEMA, STANDARD) and named.name in _BUILT_IN:
+            return _BUILT_IN[named.name]
+        return named
+
+    def _named(self, text: str) -> TypeName:
         prefix, colon, name = text.rpartition(":")
         bound = self._prefixes.get(prefix)
-        namespace = bound[-1] if bound and colon else self.namespace
-        if namespace in (SCHEMA, STANDARD) and name in _BUILT_IN:
-            return _BUILT_IN[name]
-        return TypeName(namespace, name)
+        return TypeName(bound[-1] if bound and colon else self.namespace, name)
+
+
+def _order(attributes: Mapping[str, str]) -> bool | None:
+    """Whether the highest byte comes first; None where nothing is said."""
+    return {"BigEndian": True, "LittleEndian": False}.get(attributes.get("DefaultByteOrder", ""))
+
+
+def _number(text: str, what: str) -> int:
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise _Refused(f"{what} {text[:20]!r} is no number")
+    return int(text)
+
+
+def _length(attributes: Mapping[str, str], places: Mapping[str, int], before: Sequence[Member]) -> tuple[int, int | None]:
+    count = _number(attributes.get("Length", "0"), "Length")
+    if (counter := attributes.get("LengthField")) is None:
+        return count, None
+    if (place := places.get(counter)) is None:
+        raise _Refused(f"its length is in {counter}, which is no field before it")
+    if not _counts(before[place]):
+        raise _Refused(f"its length is in {counter}, which is no integer")
+    return 0, place
+
+
+def _terminator(attributes: Mapping[str, str]) -> bytes:
+    if (text := attributes.get("Terminator")) is None:
+        return b""
+    try:
+        terminator = bytes.fromhex(text)
+    except ValueError:
+        terminator = b""
+    if not terminator:
+        raise _Refused(f"Terminator {text[:20]!r} is no hexadecimal")
+    return terminator
+
+
+def _switch(
+    attributes: Mapping[str, str], places: Mapping[str, int], before: Sequence[Member]
+) -> tuple[int, str, int] | None:
+    """Without a value any other than 0 switches it on, whatever the operand."""
+    if (switcher := attributes.get("SwitchField")) is None:
+        return None
+    if (place := places.get(switcher)) is None:
+        raise _Refused(f"it is switched by {switcher}, which is no field before it")
+    text = attributes.get("SwitchValue")
+    operand = attributes.get("SwitchOperand", "Equals") if text is not None else "NotEqual"
+    operand = "Equals" if operand == "Equal" else operand
+    if operand not in OPERANDS:
+        raise _Refused(f"SwitchOperand {operand[:20]!r} is not known")
+    return place, operand, _number(text or "0", "SwitchValue")
 
 
 def _counts(member: Member) -> bool:
-    return member.type in _INTEGERS and member.count == 0 and member.counted_by is None
+    is_single = member.count == 0 and member.counted_by is None and not member.terminator
+    return bool(member.bits) or (member.type in _INTEGERS and is_single)
 
 
 def _hidden(members: Sequence[Member]) -> tuple[Member, ...]:

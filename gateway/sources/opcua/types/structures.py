@@ -14,9 +14,10 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import from_binary, nodeid_from_binary, unpack_uatype, variant_from_binary
 
 from gateway.sources.opcua.session.wire import WireError
+from gateway.sources.opcua.types.codeunits import OWN, read_big, read_own
 from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration, Field, Known, Structure, plain_id, standard_named
 from gateway.sources.opcua.types.dates import date_text
-from gateway.sources.opcua.types.described import Described, TypeName
+from gateway.sources.opcua.types.described import Described, Kind, Opaque, TypeName
 from gateway.sources.opcua.types.dictionary import STANDARD
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ Plain = Callable[[Any], object]
 """asyncua's objects to what JSON can carry."""
 
 DATE_TIME: Final = 13
+INT32: Final = 6
 EXTENSION_OBJECT: Final = 22
 DATA_VALUE: Final = 23
 MOST_TYPES: Final = 5000
@@ -47,8 +49,9 @@ class Types:
     known: dict[ua.NodeId, Known] = field(default_factory=dict)
     encodings: dict[ua.NodeId, ua.NodeId | None] = field(default_factory=dict)
     missing: set[ua.NodeId] = field(default_factory=set)
-    named: dict[TypeName, Described | int] = field(default_factory=dict)
+    named: dict[TypeName, Described | Opaque | int] = field(default_factory=dict)
     _left: int = 0
+    _spoilt: set[ua.NodeId] = field(default_factory=set)
 
     def variant(self, data: bytes, at: int, plain: Plain) -> tuple[object, int]:
         """The variant that begins at `at`, and the position after it. Raises WireError, and what asyncua raises."""
@@ -104,10 +107,17 @@ class Types:
             if kind == 1 and (value := self._body(encoding, Buffer(body), plain, depth)) is not None:
                 return value
         except Exception as error:  # noqa: BLE001 - asyncua raises anything; the body's length is known, so only it is lost
-            log.debug("a value of type %s is not as its definition says: %s", encoding.to_string(), error)
+            self._complain(encoding, error)
         finally:
             self._left = left
         return {"type": encoding.to_string(), "body": plain(body)}
+
+    def _complain(self, encoding: ua.NodeId, error: Exception) -> None:
+        """Once for each type: the rest of its values will hardly be better."""
+        if encoding not in self._spoilt:
+            self._spoilt.add(encoding)  # no more of them than encodings, which are bounded
+            text = encoding.to_string()
+            log.warning("values of type %s are told as bytes where they are not as defined, as here: %s", text, error)
 
     def _body(self, encoding: ua.NodeId, buffer: Buffer, plain: Plain, depth: int) -> object:
         if encoding.NamespaceIndex == 0 and encoding in ua.extension_objects_by_typeid:
@@ -152,17 +162,40 @@ class Types:
             values[one.name] = self._field(buffer, one, plain, depth) if present else None
         return values
 
-    def _described(self, buffer: Buffer, structure: Described, plain: Plain, depth: int) -> object:
-        def one(kind: int | TypeName) -> object:
-            if isinstance(kind, int):
-                return self._value(buffer, kind, str(kind), plain, depth)
-            known = standard_named(kind.name) if kind.namespace == STANDARD else self.named.get(kind)
-            return self._value(buffer, known, kind.name, plain, depth)
+    def _described(
+        self, buffer: Buffer, structure: Described, plain: Plain, depth: int, outer: bool | None = None
+    ) -> object:
+        """outer: the order of bytes of what it stands in."""
 
-        def many(kind: int | TypeName, count: int) -> object:
-            return self._values(buffer, count, lambda: one(kind))
+        def one(kind: Kind, big: bool) -> object:
+            if not isinstance(kind, int):
+                return self._named(buffer, kind, big, plain, depth)
+            self._count()
+            if kind in OWN:
+                return read_own(kind, buffer.read, big=big)
+            if big:
+                return plain(typed(kind, read_big(kind, buffer.read)))
+            return self._built_in(kind, buffer, plain, depth)
 
-        return structure.read(buffer.read, many, one)
+        return structure.read(buffer, outer, one)
+
+    def _named(self, buffer: Buffer, name: TypeName, big: bool, plain: Plain, depth: int) -> object:
+        """A value of a type that a dictionary names."""
+        known = standard_named(name.name) if name.namespace == STANDARD else self.named.get(name)
+        if isinstance(known, Opaque):
+            self._count()
+            return plain(buffer.read(known.size))
+        if isinstance(known, Described):
+            self._count()
+            if depth == 1:
+                raise WireError(f"{known.name} is nested too deeply")
+            return self._described(buffer, known, plain, depth - 1, big)
+        if not big:
+            return self._value(buffer, known, name.name, plain, depth)
+        if not isinstance(known, int | Enumeration):
+            raise WireError(f"the type {name.name} is not known with its highest byte first")
+        self._count()
+        return plain(read_big(INT32 if isinstance(known, Enumeration) else known, buffer.read))
 
     def _field(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
         known = self.known.get(one.type)
@@ -185,9 +218,7 @@ class Types:
 
     def _value(self, buffer: Buffer, known: Known, name: str, plain: Plain, depth: int) -> object:
         """A value of a type, which is called `name`. No body holds many more values than bytes: empty ones cost time."""
-        self._left -= 1
-        if self._left < 0:
-            raise WireError("more values than bytes")
+        self._count()
         if isinstance(known, Structure | Described):
             return self._structure(buffer, known, plain, depth - 1)
         if isinstance(known, Enumeration):
@@ -197,6 +228,11 @@ class Types:
         if known is None:
             raise WireError(f"the server does not describe the type {name}")
         return self._built_in(known, buffer, plain, depth)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise WireError("more values than bytes")
 
     def _list(self, buffer: Buffer, read: Callable[[], object]) -> list[Any] | None:
         count = _int32(buffer)

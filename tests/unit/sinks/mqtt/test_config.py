@@ -139,6 +139,7 @@ def test_a_root_that_would_make_topics_too_long_is_refused() -> None:
     ("settings", "words"),
     [
         ({"session_expiry": "1h"}, "clean_start: false"),
+        ({"expiry_backlog": True}, "set expiry"),
         ({"will_delay": "30s"}, "session_expiry to at least"),
         ({"will_delay": "30s", "clean_start": False, "session_expiry": "20s"}, "session_expiry to at least"),
         ({"expiry": "1h", "version": "3.1.1"}, "needs MQTT 5"),

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from gateway.sources.modbus.config import ModbusDevice, ModbusTag
+from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.endpoint import parse
+from gateway.sources.modbus.tag import ModbusTag
 
 
 def tag(**keys: object) -> ModbusTag:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.quality import Quality
-from gateway.sources.modbus.config import ModbusTag
 from gateway.sources.modbus.decode import Decoded, Decoder
 from gateway.sources.modbus.plan import Limits, Request, Span, cover
+from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import REGISTERS
 
 FORMATS = {

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.session.responses import plain
-from gateway.sources.opcua.session.wire import WireError
 from gateway.sources.opcua.types.described import Described, TypeName
 from gateway.sources.opcua.types.dictionary import MOST_BYTES, BadDictionary, parse_dictionary
 from gateway.sources.opcua.types.structures import Types
@@ -169,25 +168,28 @@ def test_a_switch_may_compare():
 @pytest.mark.parametrize(
     "beyond",
     [
-        field("x", "opc:Byte", 'Terminator="00"'),
+        field("x", "opc:Byte", 'Terminator="0"'),
+        field("x", "opc:Byte", 'Terminator=""'),
+        field("x", "opc:Bit", 'Terminator="01"'),
+        field("x", "opc:Bit", 'LengthField="n"'),
         field("x", "opc:Byte", 'LengthField="later"'),
         field("x", "opc:Byte", 'SwitchField="later"'),
         field("x", "opc:Byte", 'SwitchField="n" SwitchOperand="Like" SwitchValue="1"'),
-        field("x", "opc:Byte", 'LengthField="n" IsLengthInBytes="true"'),
         field("x", "opc:Byte", 'LengthField="s"'),
         field("x", "opc:Bit", 'Length="65"'),
+        field("x", "opc:Bit", 'Length="9" IsLengthInBytes="true"'),
         field("x", "opc:Byte", 'Length="many"'),
+        field("x", "opc:Byte", f'Length="{"9" * 5000}"'),
     ],
 )
-def test_what_uas_encoding_does_not_have_costs_the_structure_alone(beyond):
+def test_what_cannot_be_read_costs_the_structure_alone_and_its_field_is_named(beyond):
     told = parse_dictionary(
         dictionary(
-            fields(field("n", "opc:Int32"), field("s", "opc:String"), beyond)
-            + fields(field("n", "opc:Int32"), name="Q")
-            + fields(field("n", "opc:Int32"), name="Big", more='DefaultByteOrder="BigEndian"')
+            fields(field("n", "opc:Int32"), field("s", "opc:String"), beyond) + fields(field("n", "opc:Int32"), name="Q")
         )
     )
     assert list(told.types) == ["Q"]
+    assert told.refused["P"].startswith("x: ")
 
 
 def test_a_type_that_nobody_describes_costs_what_holds_it():
@@ -218,7 +220,6 @@ def test_structures_without_content_cost_no_time():
         b'<!DOCTYPE x SYSTEM "http://127.0.0.1/x.dtd">' + dictionary(""),
         dictionary("<a>" * 20 + "</a>" * 20),
         dictionary(fields(field("&lol;", "opc:Byte"))),
-        dictionary(fields(field("n", "opc:Byte", f'Length="{"9" * 5000}"'))),
         b" " * (MOST_BYTES + 1),
     ],
 )
@@ -292,11 +293,13 @@ def test_what_was_written_by_a_dictionary_is_read_by_it(numbers, there, word):
     assert read(known, body) == {"ns": numbers, "word": word if there else None}
 
 
-def test_wire_errors_of_members_name_the_structure():
-    told = parse_dictionary(dictionary(fields(field("n", "opc:Byte"), field("x", "opc:Byte", 'SwitchField="n"'))))
-    described = told.types["P"]
-    assert isinstance(described, Described)
-    with pytest.raises(WireError, match=r"Q\.x is counted by"):
-        Described("Q", (described.members[0], type(described.members[1])("x", 3, counted_by=0))).read(
-            lambda count: bytes(count), lambda kind, count: [], lambda kind: "text"
+def test_errors_name_the_field_that_is_not_as_described(caplog):
+    known = types(
+        dictionary(
+            fields(field("n", "opc:Byte"), field("inner", "tns:Q"))
+            + fields(field("x", "opc:Byte"), field("y", "opc:Int32"), name="Q")
         )
+    )
+    for _ in range(2):
+        assert read(known, b"\1\2\3") == raw(b"\1\2\3")
+    assert ["P.inner: Q.y: Not enough data" in one.getMessage() for one in caplog.records] == [True], "once for each type"

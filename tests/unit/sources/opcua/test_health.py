@@ -22,8 +22,8 @@ def test_the_first_nodes_are_named_and_the_rest_counted():
     state = h.state(0)
     assert state.state == "degraded"
     assert state.reason == (
-        "5 of 10 nodes refused: t1 (ns=1;s=v1) BadNodeIdUnknown, t2 (ns=1;s=v2) BadNodeIdUnknown, "
-        "t3 (ns=1;s=v3) BadNodeIdUnknown, 2 more"
+        "5 of 10 nodes refused: t1 (ns=1;s=v1) BadNodeIdUnknown (the server has no such node, or not its namespace; "
+        "gateway browse shows what it has), t2 (ns=1;s=v2) BadNodeIdUnknown, t3 (ns=1;s=v3) BadNodeIdUnknown, 2 more"
     )
 
 
@@ -33,7 +33,10 @@ def test_one_status_for_all_is_said_once_and_explained():
         h.fail(row, BAD_NOT_READABLE, 0)
     assert h.state(0).reason == "all 3 nodes refused: BadNotReadable: the node cannot be read, only written"
     h.fail(2, BAD_NODE_ID_UNKNOWN, 0)
-    assert h.state(0).reason.startswith("3 of 3 nodes refused: t0 (ns=1;s=v0) BadNotReadable: the node cannot")
+    reason = h.state(0).reason
+    assert reason.startswith("3 of 3 nodes refused: t0 (ns=1;s=v0) BadNotReadable (the node cannot be read,")
+    assert reason.count("the node cannot be read") == 1
+    assert reason.count("BadNodeIdUnknown (the server has no such node") == 1
 
 
 def test_retries_double_from_a_minute_to_half_an_hour():

@@ -1,0 +1,134 @@
+"""One run of a gateway: the order of its start, and of its stop."""
+
+import asyncio
+import gc
+from functools import partial
+
+import structlog
+
+from gateway import __version__
+from gateway.app.parts import Parts
+from gateway.app.tasks import cancel
+from gateway.app.telling import stats, status_line
+from gateway.core.clock import Clock
+from gateway.core.errors import ConfigError, Unsaved
+from gateway.core.messages import Event
+from gateway.runtime.renewal import Renewal
+from gateway.runtime.telemetry import publish_stats
+from gateway.runtime.watchdog import Notifier, Watchdog
+from gateway.settings import Settings, load
+
+log = structlog.get_logger("app")
+
+_FAREWELL_S = 5.0
+_CLOSE_S = 5.0
+_PIPELINE_STUCK_S = 10.0
+_OUTBOX_STUCK_S = 20.0
+_CONFIG_RETRY_S = 60.0
+
+
+class Gateway:
+    """One gateway, not yet started. Built without I/O."""
+
+    def __init__(self, settings: Settings, clock: Clock, renewal: Renewal) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.renewal = renewal
+        self.parts = Parts(settings, clock, renewal)
+
+    async def run(self, stop: asyncio.Event, notifier: Notifier) -> Settings | None:
+        """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them, loudly.
+
+        Returns None, or the settings to start anew with when that is due.
+        """
+        parts = self.parts
+        await parts.outbox.open()
+        orderly = False
+        following = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                outbox = tasks.create_task(parts.outbox.run(), name="outbox")
+                publisher = tasks.create_task(parts.publisher.run(), name="publisher")
+                self._announce()
+                pipeline = tasks.create_task(parts.pipeline.run(), name="pipeline")
+                collecting = [tasks.create_task(s.run(), name=f"source {n}") for n, s in enumerate(parts.supervisors)]
+                stats_s = self.settings.root.publish.stats / 1e9
+                telemetry = publish_stats(
+                    parts.sources, partial(stats, parts), parts.encoder, parts.outbox, self.clock, stats_s
+                )
+                collecting.append(tasks.create_task(telemetry, name="telemetry"))
+                collecting.append(tasks.create_task(parts.certificates.run(), name="certificates"))
+                watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
+                gc.collect()
+                gc.freeze()  # the parts live as long as this run: no need to walk it again and again
+                notifier.send("READY=1")
+                log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
+                log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
+                following = await self._end(stop, tasks)
+                why = "stopped" if following is None else f"starts anew: {self.renewal.reason}"
+                notifier.send(*(["STOPPING=1"] if following is None else ["WATCHDOG=1", f"STATUS={why}"]))
+                log.info("stopping", reason=why)
+                await cancel(collecting, _CLOSE_S)
+                await cancel([pipeline], _CLOSE_S)
+                parts.pipeline.flush()
+                now_ms = self.clock.now_ns() // 1_000_000
+                await parts.publisher.stop(_FAREWELL_S, (parts.status_topic, parts.text.offline(now_ms, why)))
+                await cancel([publisher, watchdog, outbox], _CLOSE_S)
+                await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block
+                orderly = True
+        finally:
+            if not orderly:
+                await parts.outbox.close(clean=False)
+            gc.unfreeze()
+        if parts.outbox.unsaved:
+            raise Unsaved(f"{parts.outbox.unsaved} messages are lost")
+        log.info("stopped")
+        return following
+
+    async def _end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> Settings | None:
+        """Wait for `stop`, or until a new start is due and there are good settings for it."""
+        stopping = tasks.create_task(stop.wait(), name="stop")
+        renewing = tasks.create_task(self._renewed(), name="renewal")
+        await asyncio.wait([stopping, renewing], return_when=asyncio.FIRST_COMPLETED)
+        following = None if stop.is_set() else renewing.result()
+        await cancel([stopping, renewing], _CLOSE_S)
+        return following
+
+    async def _renewed(self) -> Settings:
+        """The settings with the tags that have changed, once they are due. A configuration that has become bad meanwhile
+        does not replace the one that runs: it is told, and looked at again every minute."""
+        told = ""
+        while True:
+            reason = await self.renewal.due()
+            try:
+                settings = await asyncio.to_thread(load, self.settings.folder)
+            except ConfigError as error:
+                if told != (told := str(error.problems[0])):
+                    detail = {"reason": reason, "problem": told, "severity": 600}
+                    self.parts.event(Event("renewal_refused", self.clock.now_ns(), detail=detail))
+                await self.clock.sleep(_CONFIG_RETRY_S)
+                continue
+            if settings.hash != self.settings.hash:
+                self.renewal.begin(reason)
+                return settings
+            self.renewal.drop()
+
+    def _announce(self) -> None:
+        """Events of the start: which configuration runs, and which runs before ended in a crash."""
+        parts, now, root = self.parts, self.clock.now_ns(), self.settings.root
+        for previous in parts.outbox.unclean:
+            bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
+            detail = {"previous": previous.boot, "bound_ms": bound_ns // 1_000_000, "severity": 600}
+            parts.event(Event("unclean_stop", now, detail=detail))
+        table = self.settings.table
+        detail = {"config": self.settings.hash, "devices": len(table.devices), "tags": len(table), "severity": 1}
+        detail |= {"reason": self.renewal.reason} if self.renewal.reason else {}
+        parts.pipeline.event(Event("configuration", now, detail=detail))
+
+    def _watchdog(self, notifier: Notifier) -> Watchdog:
+        parts, commit_s = self.parts, self.settings.root.outbox.commit_interval / 1e9
+        beats = {
+            "scheduler": (lambda: parts.pipeline.beat, _PIPELINE_STUCK_S),
+            "outbox": (lambda: parts.outbox.beat, _OUTBOX_STUCK_S + commit_s),
+        }
+        return Watchdog(notifier, self.clock, beats)

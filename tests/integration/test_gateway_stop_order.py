@@ -1,0 +1,57 @@
+"""The order of a stop, with parts that do not do what they should. No broker and no device is there."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gateway.app import gateway as module
+from gateway.app.gateway import Gateway
+from gateway.core.clock import SystemClock
+from gateway.runtime.renewal import Renewal
+from gateway.runtime.watchdog import Notifier
+from gateway.settings import load
+from tests.support.gateway import Modbus, write_config
+from tests.support.network import free_port, until
+
+
+class Stuck:
+    """A source's supervisor that cannot be cancelled until it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+        self.cancelled = False
+
+    async def run(self) -> None:
+        while not self.let_go.is_set():
+            try:
+                await self.let_go.wait()
+            except asyncio.CancelledError:
+                self.cancelled = True
+
+
+def ended_clean(file: Path) -> bool:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+        return db.execute("SELECT clean FROM boot ORDER BY id DESC LIMIT 1").fetchone() == (1,)
+
+
+async def test_a_source_that_does_not_stop_costs_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is on disk and the run has ended in order before systemd loses patience and kills the process."""
+    monkeypatch.setattr(module, "_CLOSE_S", 0.1)
+    monkeypatch.setattr(module, "_FAREWELL_S", 0.1)
+    nobody = f"tcp://127.0.0.1:{free_port()}"
+    settings = load(write_config(tmp_path, f"mqtt://127.0.0.1:{free_port()}", [Modbus("press", nobody, 3)]))
+    clock, stop, stuck = SystemClock(), asyncio.Event(), Stuck()
+    gateway = Gateway(settings, clock, Renewal(clock))
+    gateway.parts.supervisors.append(stuck)  # type: ignore[arg-type]
+    running = asyncio.create_task(gateway.run(stop, Notifier({})))
+    await until(lambda: gateway.parts.outbox.stats.messages > 0, 20, "something waits")
+    stop.set()
+    try:
+        await until(lambda: stuck.cancelled and ended_clean(settings.root.outbox.path), 20, "the outbox is closed")
+        assert not running.done()
+    finally:
+        stuck.let_go.set()
+    assert await asyncio.wait_for(running, 20) is None

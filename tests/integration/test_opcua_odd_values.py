@@ -1,0 +1,92 @@
+"""What foreign servers have among their variables (open types, no finite numbers, bodies in XML), and how they refuse."""
+
+import asyncio
+import struct
+from dataclasses import dataclass
+
+import pytest
+from asyncua import Node, Server, ua
+from asyncua.ua import ua_binary
+from typer.testing import CliRunner
+
+from gateway.cli.main import app
+from tests.support.opcua_server import AsyncuaServer
+
+VALUES = {
+    "free": ua.Variant(7, ua.VariantType.Int32),
+    "words": ua.Variant("on", ua.VariantType.String),
+    "list": ua.Variant([1, 2], ua.VariantType.Int32),
+    "nan": ua.Variant(float("nan"), ua.VariantType.Double),
+    "inf": ua.Variant(float("inf"), ua.VariantType.Float),
+    "text": ua.Variant(ua.LocalizedText("läuft"), ua.VariantType.LocalizedText),
+    "markup": ua.Variant(ua.XmlElement("<a/>"), ua.VariantType.XmlElement),
+}
+
+
+@dataclass
+class InXml:
+    """A structure whose body is XML (Part 6, 5.2.2.15), as Milo sends it where it was given one."""
+
+
+class OddServer(AsyncuaServer):
+    """Variables of BaseDataType, which leaves open what they hold."""
+
+    async def fill(self, server: Server, line: Node) -> None:
+        for name, value in VALUES.items():
+            await line.add_variable(ua.NodeId(name, 2), f"2:{name}", value, datatype=ua.NodeId(24))
+        value = ua.Variant(InXml(), ua.VariantType.ExtensionObject)
+        await line.add_variable(ua.NodeId("xml", 2), "2:xml", value, datatype=ua.NodeId(22))
+
+
+@pytest.fixture
+def xml_bodies(monkeypatch):
+    """asyncua encodes and decodes no bodies in XML."""
+    binary = ua_binary.extensionobject_to_binary
+
+    def encode(value: object) -> bytes:
+        if not isinstance(value, InXml):
+            return binary(value)
+        body = b"<a>1</a>"
+        return ua_binary.nodeid_to_binary(ua.NodeId(885)) + b"\x02" + struct.pack("<i", len(body)) + body
+
+    monkeypatch.setattr(ua_binary, "extensionobject_to_binary", encode)
+
+
+async def command(*words: str):
+    return await asyncio.to_thread(CliRunner(env={"COLUMNS": "200"}).invoke, app, list(words))
+
+
+async def test_browse_shows_values_as_they_are_published_and_one_that_asyncua_cannot_decode_hides_no_other(port, xml_bodies):
+    async with OddServer(port, 1) as server:
+        result = await command("browse", server.url, "--security", "none", "--root", "/Objects/2:Line")
+    assert result.exit_code == 0, result.stderr
+    shown = {line.split()[1]: " ".join(line.split()[3:]) for line in result.stdout.splitlines()[1:]}
+    assert shown == {
+        "v0": "Double 0", "free": "Int32 7", "words": "String on", "list": "Int32[] [1, 2]", "nan": "Double nan",
+        "inf": "Float inf", "text": "LocalizedText läuft", "markup": "XmlElement <a/>",
+        "xml": "ExtensionObject {'type': 'i=885', 'body': 'PGE+MTwvYT4='}",
+    }  # fmt: skip
+
+
+async def test_where_the_data_type_leaves_it_open_the_value_says_whether_it_is_a_number(port, xml_bodies):
+    async with OddServer(port, 1) as server:
+        result = await command("browse", server.url, "--security", "none", "--root", "/Objects/2:Line", "--csv")
+    assert [row.split(",")[0] for row in result.stdout.splitlines()[1:]] == ["v0", "free", "nan", "inf"]
+
+
+async def test_an_address_that_the_server_does_not_know_is_told_in_words_and_nothing_else_is_printed(capfd):
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(8)
+        reason = b"unrecognized endpoint url"
+        writer.write(b"ERRF" + struct.pack("<IIi", 16 + len(reason), 0x80830000, len(reason)) + reason)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        url = f"opc.tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        results = [await command(*words) for words in (("discover", url), ("browse", url, "--security", "none"))]
+    for result in results:
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"{url} refuses: BadTcpEndpointUrlInvalid: the server does not know this address")
+    assert capfd.readouterr() == ("", "")
