@@ -136,7 +136,7 @@ async def through_deaths(folder: Path, mosquitto: str, server: MortalServer | Fo
     broker.stop()
 
 
-@pytest.mark.timeout(120 + 20 * KILLS)
+@pytest.mark.timeout(120 + 60 * KILLS)
 async def test_every_value_is_accounted_for_by_the_whole_gateway_through_twenty_deaths(tmp_path, mosquitto, port):
     (tmp_path / "server").mkdir()
     one = certificate(KEY)
@@ -146,7 +146,7 @@ async def test_every_value_is_accounted_for_by_the_whole_gateway_through_twenty_
         await through_deaths(tmp_path, mosquitto, server, [f"ns=2;s=v{i}" for i in range(NODES)])
 
 
-@pytest.mark.timeout(120 + 20 * KILLS)
+@pytest.mark.timeout(120 + 60 * KILLS)
 async def test_and_through_those_of_a_foreign_server(tmp_path, mosquitto, node, port):
     (tmp_path / "server").mkdir()
     async with ForeignMortal(node, port, NODES, tmp_path / "server") as server:
