@@ -15,6 +15,7 @@ FIRST: Final = 100
 """Operations in the first call of a service."""
 AFTER_STALL_S: Final = 0.25
 """Where this process stood still, what the server has said meanwhile is read before it is called silent."""
+SLOW: Final = "; the server answers, but too slowly: raise timeout"
 SOON: Final = 0.25
 """Of `timeout_s`: an answer should not take longer."""
 
@@ -76,6 +77,11 @@ class Patience:
     def stretch(self) -> float:
         """By how much silence may be longer than usual."""
         return self.limit_s / self.timeout_s
+
+    @property
+    def advice(self) -> str:
+        """What to add where all patience was in vain; empty where it was not, or nothing was heard at all."""
+        return SLOW if self._misses and self.limit_s == MOST * self.timeout_s else ""
 
     def left_s(self, sent_s: float) -> float:
         """How much longer to wait for the answer to what was sent then: silence counts, and in the end all of it."""

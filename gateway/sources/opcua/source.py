@@ -106,9 +106,9 @@ class OpcUaSource:
         """
         try:
             await self._open()
-        except Unanswered:
+        except Unanswered as error:
             self._servers.patience.missed()
-            raise
+            raise Unanswered(f"{error}{self._servers.patience.advice}") from None
         self._start()
 
     async def _open(self) -> None:

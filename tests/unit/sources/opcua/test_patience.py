@@ -70,6 +70,7 @@ def test_a_server_that_fell_silent_while_it_was_being_opened_gets_more_time_and_
         firsts.append(patience.pace().most)
     assert limits == [6.0, *[MOST * TIMEOUT_S] * 7]
     assert firsts == [25, 6, 1, 1, 1, 1, 1, 1]
+    assert "raise timeout" in patience.advice
     patience.begin()
     patience.settle()
     assert patience.pace().most == FIRST
@@ -79,7 +80,7 @@ def test_one_who_never_said_a_word_is_waited_for_a_little_longer(patience, time)
     time.s += 1.0
     for _ in range(5):
         fell_silent(patience, heard=False)
-        assert (patience.limit_s, patience.pace().most) == (2 * TIMEOUT_S, FIRST)
+        assert (patience.limit_s, patience.pace().most, patience.advice) == (2 * TIMEOUT_S, FIRST, "")
 
 
 def test_a_connection_that_delivers_is_lost_as_soon_as_ever_until_its_answers_are_late(patience):
