@@ -13,6 +13,8 @@ MUTE: Final = 2.0
 MEMORY_S: Final = 60.0
 FIRST: Final = 100
 """Operations in the first call of a service."""
+FRUITLESS: Final = 0.75
+"""Of the time that twice as many operations took: half as many should take half of it."""
 AFTER_STALL_S: Final = 0.25
 """Where this process stood still, what the server has said meanwhile is read before it is called silent."""
 SLOW: Final = "; the server answers, but too slowly: raise timeout"
@@ -121,16 +123,27 @@ class Patience:
 
 class Pace:
     """How many operations one call may hold, so that its answer comes soon: twice as many after quick ones, half after slow
-    ones. most: at present."""
+    ones. Where a call of another size took as long, not the size is the reason but the machine or the way, and fewer calls
+    are better: then it grows, too. most: at present."""
 
     def __init__(self, first: int, soon_s: float, now: Callable[[], float]) -> None:
         self.most = first
         self.now = now
         self._soon_s = soon_s
+        self._before = (0, math.inf)
 
     def took(self, count: int, seconds: float) -> None:
         """A call of `count` operations was answered."""
-        if seconds > self._soon_s:
+        (count_before, before_s), self._before = self._before, (count, seconds)
+        if seconds <= self._soon_s:
+            if count >= self.most and seconds < self._soon_s / 2:
+                self.most *= 2
+            return
+        is_smaller, is_larger = count < count_before, count > count_before > 0
+        in_vain = (is_smaller and seconds > FRUITLESS * before_s) or (is_larger and seconds < 2 * FRUITLESS * before_s)
+        if not in_vain:
             self.most = max(1, min(self.most, count) // 2)
-        elif count >= self.most and seconds < self._soon_s / 4:
-            self.most *= 2
+        elif seconds <= MOST / 2 * self._soon_s / SOON:
+            self.most = 2 * max(self.most, count)
+        else:
+            self.most = max(self.most, count, count_before)

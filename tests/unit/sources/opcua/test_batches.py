@@ -97,10 +97,10 @@ async def test_a_slow_server_is_asked_for_less_at_once_and_a_quick_one_for_more(
         time_s += took_s * len(items)
         return await server.call(items)
 
-    batches = Batches(40, Pace(10, 0.05, lambda: time_s))
+    batches = Batches(40, Pace(10, 0.055, lambda: time_s))
     results = await batches.run(range(100), call, refused)
     assert [one for some in results for one in some] == [2 * i for i in range(100)]
-    assert server.calls == [10, 20, 20, 20, 20, 10], "until an answer takes more than a quarter of what is soon"
+    assert server.calls == [10, 20, 40, 30]
     took_s = 0.01
-    await batches.run(range(40), call, refused)
-    assert server.calls[6:] == [20, 10, 5, 5], "and never more than the server takes"
+    await batches.run(range(80), call, refused)
+    assert server.calls[4:] == [40, 20, 10, 5, 5]

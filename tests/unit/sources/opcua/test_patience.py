@@ -105,16 +105,30 @@ def test_only_silence_counts_but_not_for_ever(patience, time):
     assert patience.left_s(time.s) == TIMEOUT_S, "what is asked now has all its time"
 
 
-def test_calls_grow_while_answers_are_quick_and_shrink_while_they_are_slow(time):
+def sizes(pace, answer_s, calls=12):
+    """Sizes of the calls that a server gets which takes `answer_s(count)` for each."""
+    asked = []
+    for _ in range(calls):
+        asked.append(pace.most)
+        pace.took(pace.most, answer_s(pace.most))
+    return asked
+
+
+def test_calls_grow_while_answers_are_quick(time):
+    assert sizes(Pace(100, 0.5, time.now), lambda count: 0.1, 4) == [100, 200, 400, 800]
     pace = Pace(100, 0.5, time.now)
-    pace.took(100, 0.1)
-    assert pace.most == 200
-    pace.took(150, 0.1)
-    assert pace.most == 200, "a small call proves nothing"
-    pace.took(200, 0.3)
-    assert pace.most == 200
-    pace.took(150, 0.6)
-    assert pace.most == 75
-    for _ in range(9):
-        pace.took(pace.most, 5.0)
-    assert pace.most == 1
+    pace.took(60, 0.1)
+    assert pace.most == 100, "a small call proves nothing"
+    pace.took(100, 0.3)
+    assert pace.most == 100, "soon enough"
+
+
+def test_calls_shrink_until_answers_come_soon(time):
+    assert sizes(Pace(100, 0.5, time.now), lambda count: 0.03 * count, 6) == [100, 50, 25, 12, 12, 12]
+    assert sizes(Pace(4, 0.5, time.now), lambda count: 5.0 * count, 6)[-1] == 1
+
+
+def test_where_smaller_calls_take_as_long_they_are_not_the_remedy(time):
+    """A machine that is busy answers each call a second later, whatever it asks for."""
+    assert sizes(Pace(100, 0.5, time.now), lambda count: 1.0, 7) == [100, 50, 100, 200, 400, 800, 1600]
+    assert sizes(Pace(100, 0.5, time.now), lambda count: 5.0, 5) == [100, 50, 100, 100, 50], "but with such answers not"
