@@ -64,18 +64,22 @@ class Ledger:
 
 class Told:
     """One tag as a subscriber knows it. counted: how often each value stands in the statistics of a window. in_force: values
-    that were told as holding, without being counted. bad_s: starts of windows that say `not_connected`, in seconds."""
+    that were told as holding, without being counted."""
 
     def __init__(self) -> None:
         self.counted: Counter[int] = Counter()
         self.in_force: set[int] = set()
-        self.bad_s: list[float] = []
+        self._words: list[tuple[float, str]] = []
 
-    def take(self, ts_ms: int, row: dict[str, Any]) -> None:
+    def word(self, at_s: float) -> str:
+        """What the newest row of that time (no supplement) has against the tag, empty for nothing."""
+        return max((said for said in self._words if said[0] <= at_s), default=(0.0, ""))[1]
+
+    def take(self, ts_ms: int, row: dict[str, Any], *, late: bool = False) -> None:
         """A row of a window. Fails when its statistics are not those of successive values, each once."""
-        if row["q"] == "bad" and row["reason"] != "waiting":
-            assert row["reason"] == "not_connected", row
-            self.bad_s.append(ts_ms / 1000)
+        assert row["q"] != "bad" or row["reason"] in ("not_connected", "waiting"), row
+        if not late:
+            self._words.append((ts_ms / 1000, row.get("reason") or ""))
         used = row.get("used", row["good"])
         if not used:
             if row["q"] != "bad" and row["last"] is not None:
@@ -94,5 +98,5 @@ def told_in(windows: Iterable[Any]) -> dict[str, Told]:
     tags: dict[str, Told] = defaultdict(Told)
     for payload in windows:
         for name, row in payload["tags"].items():
-            tags[name].take(payload["ts"], row)
+            tags[name].take(payload["ts"], row, late=payload.get("late", False))
     return tags
