@@ -31,17 +31,21 @@ _PLACES = ("trusted", "issuers", "rejected")
 @app.command("list")
 def list_certificates(pki: Folder = None) -> None:
     """List trusted, issuing and rejected certificates with their fingerprints. Exit code 1 when a file cannot be read."""
-    from gateway.sources.opcua.security.certificates import application_uris, fingerprint
+    from gateway.sources.opcua.security.certificates import application_uris, fingerprint, holder
     from gateway.sources.opcua.security.pki import Pki
 
+    folder, found = place_of(pki), 0
     try:
-        for listed in (entry for place in _PLACES for entry in Pki(place_of(pki)).listed(place)):
+        for listed in (entry for place in _PLACES for entry in Pki(folder).listed(place)):
+            found += 1
             certificate = listed.certificate
-            who = ", ".join(application_uris(certificate)) or certificate.subject.rfc4514_string()
+            who = ", ".join(application_uris(certificate)) or holder(certificate)
             until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
             typer.echo(f"{listed.place:<8}  {fingerprint(certificate)}  until {until}  {who}")
     except (OSError, ValueError) as error:
         raise _failed(error, pki) from None
+    if not found:
+        typer.echo(f"no certificate of a server in {folder}; --pki names another folder", err=True)
 
 
 @app.command()
@@ -50,7 +54,7 @@ def trust(
     pki: Folder = None,
 ) -> None:
     """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt."""
-    from gateway.sources.opcua.security.certificates import fingerprint
+    from gateway.sources.opcua.security.certificates import fingerprint, holder
     from gateway.sources.opcua.security.pki import Pki, load_file
 
     folder, path = place_of(pki), Path(what)
@@ -60,7 +64,7 @@ def trust(
         target = store.trust(certificate)
     except (OSError, ValueError) as error:
         raise _failed(error, pki) from None
-    typer.echo(f"trusted: {certificate.subject.rfc4514_string()}, SHA-256 {fingerprint(certificate)}, in {target}")
+    typer.echo(f"trusted: {holder(certificate)}, SHA-256 {fingerprint(certificate)}, in {target}")
     typer.echo("the server must trust this gateway as well: gateway cert show", err=True)
 
 

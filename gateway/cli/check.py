@@ -1,5 +1,6 @@
 """`gateway check`: the configuration, judged without touching a device."""
 
+import os
 from collections import defaultdict
 from math import isfinite
 from pathlib import Path
@@ -19,6 +20,9 @@ from gateway.encoding.topics import Topics
 from gateway.kinds import KINDS
 from gateway.settings import Settings, load
 
+_SECRETS = "environment"
+"""The unit's EnvironmentFile beside the configuration."""
+
 
 def check_config(folder: Path) -> int:
     """Print what would be read and published, or every problem; returns the exit code."""
@@ -27,9 +31,12 @@ def check_config(folder: Path) -> int:
             settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
+        if os.path.exists(folder / _SECRETS) and not any(name.startswith("GATEWAY__") for name in os.environ):
+            path = escape(str(folder / _SECRETS))
+            Output(stderr=True).print(f"{path} is read by the service alone; here: set -a; . {path}; set +a (as root)")
         return EXIT_CONFIG
     console = Output()
-    console.table(_devices(settings))
+    console.whole(_devices(settings))
     _print_reads(console, settings)
     _print_publishes(console, settings)
     for warning in settings.warnings:

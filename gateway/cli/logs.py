@@ -1,12 +1,16 @@
 """Logs on standard error: key-value lines for the journal, colours for a terminal, JSON for collectors."""
 
 import logging
+import os
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
+
+
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 
 
 class LogLevel(StrEnum):
@@ -50,7 +54,7 @@ def configure(level: LogLevel, style: LogFormat) -> None:
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(_Prioritised(formatter) if _is_journal(sys.stderr) else formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -58,6 +62,27 @@ def configure(level: LogLevel, style: LogFormat) -> None:
         logger_factory=_own_logger,
         cache_logger_on_first_use=False,
     )
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether what is written there goes straight to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):  # closed, or no file
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+class _Prioritised(logging.Formatter):
+    """Each line with its priority in front (sd-daemon(3)), so that `journalctl -p warning` finds it."""
+
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
+        return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).splitlines())
 
 
 def _own_logger(*names: str) -> logging.Logger:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
+import yaml
 from pydantic import ValidationError
 from rich.markup import escape
 from rich.tree import Tree
@@ -52,7 +53,7 @@ def discover(url: str) -> int:
     from gateway.sources.opcua.model.explore import discover as ask
     from gateway.sources.opcua.security.certificates import fingerprint, load_chain
 
-    offers = _run(ask(device(url)))
+    offers, servers = _run(ask(device(url)))
     for offer in offers:
         try:
             chain = load_chain(offer.certificate)
@@ -65,6 +66,13 @@ def discover(url: str) -> int:
         if shown:
             typer.echo(f"    certificate  {shown}")
     kinds = {token.kind for offer in offers for token in offer.tokens}
+    if not kinds:
+        typer.echo(
+            f"nobody can log in here: a server for discovery, which knows {counted(len(servers), 'server')}", err=True
+        )
+        for uri, place in servers:
+            typer.echo(f"    {place}  {uri}", err=True)
+        return 0
     login = "" if "anonymous" in kinds else " --username NAME"
     typer.echo(f"next: gateway browse {url}{login}{_options(offers)}", err=True)
     return 0
@@ -151,20 +159,22 @@ async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
             typer.echo(_nothing(wanted), err=True)
         return int(findings.is_cut)
     typer.echo("next: this as tags/NAME.csv of the configuration, and as devices/NAME.yaml:", err=True)
-    typer.echo(_device_file(config), err=True)
+    typer.echo(_device_file(config), nl=False, err=True)
     return int(findings.is_cut)
 
 
 def _device_file(config: OpcUaDevice) -> str:
     """What a device file needs to reach the same server as the command did."""
-    keys = {"protocol": "opcua", "url": config.url}
+    keys: dict[str, str | bool] = {"protocol": "opcua", "url": config.url}
     keys |= {} if config.security == "auto" else {"security": config.security}
     keys |= {} if config.security_mode == "SignAndEncrypt" else {"security_mode": config.security_mode}
-    keys |= {} if config.check_host else {"check_host": "false"}
+    keys |= {} if config.check_host else {"check_host": False}
     keys |= {} if config.username is None else {"username": config.username}
-    keys |= {} if config.pki == DEFAULT_FOLDER else {"pki": str(config.pki.absolute())}
-    notes = {"username": "  # the password as the variable GATEWAY__DEVICES__NAME__PASSWORD"}
-    return "\n".join(f"  {key}: {value}{notes.get(key, '')}" for key, value in [*keys.items(), ("tag_file", "NAME.csv")])
+    if config.pki != DEFAULT_FOLDER:  # who cannot write there cannot write beside it
+        keys |= {"pki": str(config.pki.absolute()), "found": str(config.pki.absolute().parent / "found")}
+    text = yaml.safe_dump(keys | {"tag_file": "NAME.csv"}, sort_keys=False, allow_unicode=True, width=1000)
+    note = "# the password as the variable GATEWAY__DEVICES__NAME__PASSWORD\n" if "username" in keys else ""
+    return f"{text}{note}"
 
 
 async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
@@ -181,7 +191,7 @@ async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
     branches: dict[tuple[int, ...], Tree] = {(): tree}
     for node in found[:most]:
         branches[node.place] = branches[node.place[:-1]].add(_line(node))
-    Output().print(tree)
+    Output().whole(tree)
     if len(found) > most:
         typer.echo(f"more than {counted(most, 'node')}: the rest is not shown; --most N or --root NODE chooses", err=True)
     unopened = sum(not one.is_variable and len(one.path) == wanted.depth for one in found)
@@ -241,7 +251,7 @@ async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
     for one in found:
         name, value, unit, node = (escape(visible(text)) for text in (one.path[-1], one.value, one.unit, one.node))
         table.add_row(name, one.type, value, unit, one.range, one.status or "Good", node)
-    Output().table(table)
+    Output().whole(table)
     reasons: dict[str, list[str]] = {}
     for one in found:
         if one.why:

@@ -92,7 +92,7 @@ def _print_stats(said: Mapping[str, Any], lanes: Mapping[str, Mapping[str, Any]]
     console, table = Output(), listing("lane", *numbers, right=numbers)
     for name, row in lanes.items():
         table.add_row(name, f"{row['messages']:,}", _size(row["kept_bytes"]), _age(row["oldest_s"]))
-    console.table(table)
+    console.whole(table)
     ceiling = f" of {_size(said['max_bytes'])} (outbox.max_bytes)" if said["max_bytes"] else ""
     console.print(f"files: {_size(said['file_bytes'])}{ceiling}{', payloads encrypted' if said['encrypted'] else ''}")
     if said["unannounced_losses"]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.tree import Tree
 
 EXIT_UNWRITABLE = 1
 _WIDEST = 10_000
@@ -51,11 +52,11 @@ class Output(Console):
         """Raises BrokenPipeError, where rich would end the process on the spot."""
         raise BrokenPipeError
 
-    def table(self, table: Table) -> None:
-        """Print a table as wide as it wants to be: what is copied from it must be whole."""
+    def whole(self, shown: Table | Tree) -> None:
+        """Print a table or tree as wide as it wants to be: what is copied from it must be whole."""
         before, self.width = self.width, _WIDEST
-        self.width = max(before, table.__rich_measure__(self, self.options).maximum)
-        self.print(table)
+        self.width = max(before, shown.__rich_measure__(self, self.options).maximum)
+        self.print(shown)
         self.width = before
 
 

@@ -47,7 +47,7 @@ def _print_connection(console: Output, connection: ConnectionLoad, answer_s: flo
             f"{one.per_s:g}",
             f"{one.busy_s * 1e3:.1f}",
         )
-    console.table(table)
+    console.whole(table)
     style = "bold red" if connection.share > TOO_MUCH else "green"
     end = connection.endpoint
     line = f"{end.baudrate} baud, {end.character_s * 1e3:.2f} ms a character, " if end.is_serial else ""

@@ -103,7 +103,7 @@ def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float 
     except GatewayError as error:
         Output(stderr=True).print(f"[red]{escape(str(error))}[/]")
         return EXIT_NO_REPLY
-    Output().table(_tag_table(entry, tags, payloads))
+    Output().whole(_tag_table(entry, tags, payloads))
     return EXIT_NO_REPLY if any(isinstance(payload, str) for payload in payloads) else 0
 
 
@@ -173,13 +173,13 @@ def _print_words(console: Output, place: Place, words: Sequence[int]) -> None:
         bits = f"{word:016b}"
         grouped = " ".join(bits[i : i + 4] for i in range(0, 16, 4))
         raw.add_row(f"{place.table}:{place.start + at}", f"0x{word:04X}", grouped, str(word >> 8), str(word & 0xFF))
-    console.table(raw)
+    console.whole(raw)
     decoded = [(kind, {order: _shown(kind, text) for order, text in texts.items()}) for kind, texts in views(words)]
     narrow = listing("type", *ORDERS, right=ORDERS, title=f"\nfrom {place.table}:{place.start} on, by byte_order")
     for kind, texts in decoded:
         if REGISTERS[kind] < _WIDE:
             narrow.add_row(kind, *(texts.get(order, "") for order in ORDERS))
-    console.table(narrow)
+    console.whole(narrow)
     wide = [(kind, texts) for kind, texts in decoded if REGISTERS[kind] == _WIDE and any(texts.values())]
     for some in filter(None, (wide[:_ABREAST], wide[_ABREAST:])):
         kinds = [kind for kind, _ in some]
@@ -187,7 +187,7 @@ def _print_words(console: Output, place: Place, words: Sequence[int]) -> None:
         for order in ORDERS:
             table.add_row(order, *(texts[order] for _, texts in some))
         console.print()
-        console.table(table)
+        console.whole(table)
     if any(text.startswith("[dim](") for _, texts in decoded for text in texts.values()):
         console.print("\n[dim]in parentheses: numbers that are hardly meant; another type or byte_order is[/]")
     for order, text in strings(words).items():

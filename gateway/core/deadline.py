@@ -1,4 +1,4 @@
-"""A limit of time around calls of libraries."""
+"""Limits of time and cancellation around calls of libraries."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,3 +19,11 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
             if type(error) is asyncio.CancelledError:
                 raise
             raise asyncio.CancelledError from error
+
+
+def end_if_cancelled() -> None:
+    """Raise the CancelledError that a library has swallowed, as asyncio.wait_for of Python 3.11 does when its answer comes
+    in the same moment (asyncua connects with it). Who is cancelled and goes on holds up the stop of the whole gateway."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

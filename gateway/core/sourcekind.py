@@ -14,13 +14,15 @@ from gateway.core.ports import Source
 class DeviceEntry:
     """A device as configured and where it stands in the tag table.
 
-    number: its row among the table's devices; first_tag: the id of tags[0], the others follow without a gap.
+    number: its row among the table's devices; first_tag: the id of tags[0], the others follow without a gap. held_ns: how
+    long at most a sample that was handed on is in memory only, and may be lost with the process.
     """
 
     number: int
     config: Any
     tags: Sequence[Any]
     first_tag: int
+    held_ns: int = 3_000_000_000
 
 
 def _nothing_between(*_: Any) -> Sequence[tuple[int, str, str, str]]:
@@ -55,7 +57,7 @@ class SourceKind:
     is_single(device, tag): the tag's values are float32. interval_ns(device, tag): how often a sample is due, 0 when the
     device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
     build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
-    is_logical(device, tag): the tag is a bit, as far as the configuration says.
+    is_logical(device, tag): the tag is a bit, as far as the configuration says; is_text: its values are no numbers.
     check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
     check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
     delay_ns(device, tags): how much later than its time a sample may come by what is configured.
@@ -77,6 +79,7 @@ class SourceKind:
     check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
     check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
     is_logical: Callable[[Any, Any], bool] = _not_known
+    is_text: Callable[[Any, Any], bool] = _not_known
     found: Callable[[Any], Path | None] = _nowhere
     told: Callable[[Any], Path | None] = _nowhere
     completed: Callable[[Any, Mapping[str, str]], Any] = _as_it_is

@@ -52,7 +52,12 @@ def check_levels(value: Any) -> Any:
 
 def unknown_fields(template: str, free: Mapping[str, str]) -> list[str]:
     """The fields of a template that have no value."""
-    return [name for name in dict.fromkeys(_FIELD.findall(template)) if name not in free and name not in OWN_FIELDS]
+    return [name for name in free_fields(template) if name not in free]
+
+
+def free_fields(template: str) -> list[str]:
+    """The fields of a template that `topic_fields` gives values to."""
+    return [name for name in dict.fromkeys(_FIELD.findall(template)) if name not in OWN_FIELDS]
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
+from gateway.core.deadline import end_if_cancelled
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.ports import Intake, Source
@@ -37,8 +38,6 @@ class Supervisor:
         self._delays = delays
         self._log = log.bind(devices=names)
         self._told = ("", 0.0)
-        self.connects = 0
-        self.losses = 0
 
     async def run(self) -> None:
         """Never returns; cancel it to stop. Errors of the intake are bugs of the gateway and pass through."""
@@ -48,16 +47,14 @@ class Supervisor:
             try:
                 await self._guarded(self._source.open())
                 opened_at = self._clock.monotonic()
-                self.connects += 1
                 self._told = ("", 0.0)
                 self._log.info("connected")
                 await self._read()
             except NotConnected as error:
-                self.losses += 1
                 self._tell(str(error) or "connection lost")
             finally:
                 await self._source.close()
-            _end_if_cancelled()
+            end_if_cancelled()
             if opened_at is not None and self._clock.monotonic() - opened_at > _STABLE_S:
                 delays = self._delays()
             await self._clock.sleep(next(delays))
@@ -65,7 +62,7 @@ class Supervisor:
     async def _read(self) -> None:
         while True:
             await asyncio.sleep(0)  # a source that always has something to say would leave no turn to others
-            _end_if_cancelled()
+            end_if_cancelled()
             item = await self._guarded(self._source.read())
             if isinstance(item, SampleBlock):
                 self._intake.feed(item)
@@ -101,11 +98,3 @@ class Supervisor:
             self._told = (reason, now)
             if not all(news):
                 self._log.warning("not connected", reason=reason)
-
-
-def _end_if_cancelled() -> None:
-    """Libraries swallow cancellations, as asyncio.wait_for of Python 3.11 does when its answer comes in the same moment; who
-    was cancelled and went on would hold up the stop of the whole gateway."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

@@ -18,10 +18,11 @@ def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Setting
     """The settings of a configuration without problems."""
     entries, policies = [], []
     tags: list[Tag] = []
+    held_ns = root.window.length + root.window.grace + root.outbox.commit_interval
     same: dict[TagPolicy, TagPolicy] = {}  # most tags have equal ones, a kilobyte each
     for number, device in enumerate(devices):
         models = [tag for tag, _, _ in device.tags]
-        entries.append(DeviceEntry(number, device.config, tuple(models), len(tags)))
+        entries.append(DeviceEntry(number, device.config, tuple(models), len(tags), held_ns))
         layers = _layered(device.defaults, root.defaults)
         for model in models:
             kind, config = device.kind, device.config

@@ -10,7 +10,7 @@ from gateway.settings.devicefiles import Device
 from gateway.settings.documents import Document
 from gateway.settings.findings import Findings
 from gateway.settings.model import Root
-from gateway.settings.publishing import Publishing, sparkplug_problems, topic_problems
+from gateway.settings.publishing import Publishing, sparkplug_problems, topic_problems, unused_problems
 
 
 def names(devices: Sequence[Device]) -> Iterator[Problem]:
@@ -38,6 +38,7 @@ def topics(root: Root, document: Document, devices: Sequence[Device]) -> Iterato
     ]
     of_all = Topics.of(root.mqtt.root, root.name, [d.name for d in publishing])
     yield from topic_problems(root.publish, document, of_all, publishing)
+    yield from unused_problems(root.publish, document, publishing)
     yield from sparkplug_problems(root.publish, root.mqtt, document, publishing)
 
 

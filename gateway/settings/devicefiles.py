@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from gateway.core.sourcekind import SourceKind
 from gateway.encoding.config import DeviceLayoutConfig
 from gateway.kinds import KINDS
@@ -85,6 +87,9 @@ def parsed(found: Findings, document: Document, name: str) -> Device | None:
         found.problems += template.problems
         if template.problems:
             return None
+    prefix = device_prefix(name)
+    document.variable = lambda path: found.environment.variable(document, path, prefix)
+    in_file = deepcopy(value) if found.environment.below((), prefix) else value
     found.environment.override(document, name, value)
     protocol = value.get("protocol")
     kind = KINDS.get(protocol) if isinstance(protocol, str) else None
@@ -92,11 +97,12 @@ def parsed(found: Findings, document: Document, name: str) -> Device | None:
         message = "is missing" if protocol is None else f"{show(protocol)} is not known"
         document.add(("protocol",), message, " or ".join(KINDS))
         return None
-    own = {"name": name} | {k: v for k, v in value.items() if k not in OWN_KEYS}
-    prefix = device_prefix(name)
-    config = found.validated(document, kind.device_model, own, (), OWN_KEYS, prefix)
-    defaults = {} if value.get("defaults") is None else value["defaults"]
-    policy = found.validated(document, PolicyDefaults, defaults, ("defaults",), (), prefix)
-    publish = {} if value.get("publish") is None else value["publish"]
-    publishing = found.validated(document, DeviceLayoutConfig, publish, ("publish",), (), prefix)
+    own, own_in_file = ({"name": name} | {k: v for k, v in x.items() if k not in OWN_KEYS} for x in (value, in_file))
+    config = found.validated(document, kind.device_model, own, (), OWN_KEYS, prefix, own_in_file)
+
+    def section(model: type[BaseModel], key: str) -> Any:
+        said, in_file_said = ({} if x.get(key) is None else x[key] for x in (value, in_file))
+        return found.validated(document, model, said, (key,), (), prefix, in_file_said)
+
+    policy, publishing = section(PolicyDefaults, "defaults"), section(DeviceLayoutConfig, "publish")
     return Device(kind, config, document, value, policy or PolicyDefaults(), publishing or DeviceLayoutConfig())

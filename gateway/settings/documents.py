@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
@@ -31,12 +31,17 @@ class _TooMuchError(Exception):
         super().__init__(message)
 
 
+def _no_variable(_: KeyPath) -> str | None:
+    return None
+
+
 @dataclass(slots=True)
 class Document:
     """The content of one file. lines: the line of each key path; () is the file itself.
 
     origins: where top-level keys really stand, if not here (templates, lists of devices); problems are put there.
     prefix: the key path of this document within its file, for one of several in it.
+    variable: the environment variable that has set what stands at a key path, if one has; problems are put there.
     tabular: the first part of each path is the number of a row, which problems do not show (they have its line).
     """
 
@@ -47,6 +52,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     origins: dict[str, "Document"] = field(default_factory=dict)
     prefix: KeyPath = ()
+    variable: Callable[[KeyPath], str | None] = _no_variable
 
     def part(self, path: KeyPath, value: Any) -> "Document":
         """What stands at a key path as a document of its own."""
@@ -62,6 +68,8 @@ class Document:
 
     def problem(self, path: KeyPath, message: str, expected: str = "") -> Problem:
         """A problem at a key path."""
+        if name := self.variable(path):
+            return Problem("environment", 0, name, message, expected)
         if path and path[0] in self.origins:
             return self.origins[str(path[0])].problem(path, message, expected)
         shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else self.prefix + path

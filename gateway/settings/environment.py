@@ -31,6 +31,11 @@ class Environment:
         below = [name for name in sorted(self.values) if name.startswith(inner)]
         return below[0] if path and below and path not in document.lines else None
 
+    def below(self, path: KeyPath, prefix: str = ENV_PREFIX) -> str:
+        """The variables that set something in what stands at a key path; empty when none does."""
+        inner = prefix + "".join(f"{part}__" for part in path).upper()
+        return ", ".join(name for name in sorted(self.values) if name.startswith(inner))
+
     def override(self, document: Document, device: str, value: dict[str, Any]) -> None:
         """GATEWAY__DEVICES__NAME__KEY sets a plain key of devices/name.yaml, or of the device of this name in a list."""
         prefix = device_prefix(device)

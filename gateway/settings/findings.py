@@ -44,17 +44,18 @@ class Findings:
         path: KeyPath,
         extra_keys: tuple[str, ...] = (),
         prefix: str = "",
+        file_value: Any = None,
     ) -> Any:
         """The model of what stands at a key path; None when it is wrong, noted in the document. extra_keys: known beside the
-        model's; prefix: of the variables that may have set it."""
+        model's; prefix: of the variables that may have set it; file_value: what the file says without these."""
         try:
             return model.model_validate(value)
         except ValidationError as error:
 
-            def variable(where: KeyPath) -> str | None:
-                return self.environment.variable(document, where, prefix) if prefix else None
+            def below(where: KeyPath) -> str:
+                return self.environment.below(where, prefix) if prefix else ""
 
-            note_validation(document, error, model, path, extra_keys, variable)
+            note_validation(document, error, model, path, extra_keys, below, lambda: model.model_validate(file_value))
         except OverflowError:
             document.add(path, "holds a number beyond all measure")
         return None

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from gateway.core.errors import ConfigError, Problem
 from gateway.core.fields import files_relative_to
@@ -20,9 +21,18 @@ from gateway.settings.tagfiles import Tags
 def load(folder: Path) -> Settings:
     """Read and check a configuration folder; variables GATEWAY__... of the process override. Raises ConfigError with every
     problem found."""
-    if folder.is_file():
+    try:
+        kind = folder.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        kind = 0
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            [Problem(str(folder), 0, "", f"cannot be read: {reason}", "a folder that is open to you")]
+        ) from None
+    if S_ISREG(kind):
         raise ConfigError([Problem(str(folder), 0, "", "is a file", f"the folder it lies in: {folder.parent}")])
-    if not folder.is_dir():
+    if not S_ISDIR(kind):
         raise ConfigError([Problem(str(folder), 0, "", "no such folder", "a folder with gateway.yaml, devices/ and tags/")])
     with files_relative_to(folder), _no_garbage():
         return _loaded(Findings(folder))

@@ -63,6 +63,22 @@ class Root(BaseSettings):
         return env_settings, init_settings
 
 
+class FileRoot(Root):
+    """What `gateway.yaml` says by itself."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """No variables."""
+        return (init_settings,)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """A configuration that has been checked as a whole.

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -31,18 +31,37 @@ def note_validation(
     model: type[BaseModel],
     path: KeyPath = (),
     extra_keys: tuple[str, ...] = (),
-    environment: Callable[[KeyPath], str | None] = lambda _: None,
+    below: Callable[[KeyPath], str] = lambda _: "",
+    alone: Callable[[], object] | None = None,
 ) -> None:
-    """Add each error to the document, at its own line, or to the environment variable that brought the value."""
+    """Add each error to the document, at its own line, or to the environment variable that brought the value.
+
+    below: the variables in what stands at a key path. alone: validates the same without variables; what is wrong between
+    several keys is the variables' doing where this does not find it.
+    """
+    in_file: set[tuple[KeyPath, str]] | None = None
     for one in error.errors(include_url=False):
-        where = tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
+        where = _where(one)
         message, expected = _words(one, model, where, extra_keys)
-        where += _blamed(one, message)
-        variable = environment((*path, *where))
-        if variable:
-            document.problems.append(Problem("environment", 0, variable, message, expected))
-        else:
-            document.add((*path, *where), message, expected)
+        names = below((*path, *where)) if one["type"] == "value_error" and document.variable((*path, *where)) is None else ""
+        if names and alone is not None:
+            in_file = _errors_of(alone) if in_file is None else in_file
+            if (where, one["msg"]) not in in_file:
+                document.problems.append(Problem("environment", 0, names, message, expected))
+                continue
+        document.add((*path, *where, *_blamed(one, message)), message, expected)
+
+
+def _where(one: Any) -> KeyPath:
+    return tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
+
+
+def _errors_of(validate: Callable[[], object]) -> set[tuple[KeyPath, str]]:
+    try:
+        validate()
+    except ValidationError as error:
+        return {(_where(one), one["msg"]) for one in error.errors(include_url=False)}
+    return set()
 
 
 def _blamed(one: Any, message: str) -> KeyPath:
@@ -88,24 +107,26 @@ def show(value: object) -> str:
 def unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:
     """Message and expectation for a key that nobody knows: the nearest known one, or all of them."""
     close = difflib.get_close_matches(key, known, 1)
-    return "is not a known key", f"{close[0]}?" if close else f"one of {', '.join(known)}"
+    some = f"one of {', '.join(known)}" if known else "no such line"
+    return "is not a known key", f"{close[0]}?" if close else some
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
     """The keys that are known at a path below a model."""
     for part in path:
         if isinstance(part, int):
-            continue
+            continue  # a place in a list
         found = model.model_fields.get(part)
-        inner = _model_in(found.annotation) if found else None
+        inner = next(_models_in(found.annotation), None) if found else None
         if inner is None:
             return list(model.model_fields) if found is None else []
         model = inner
     return list(model.model_fields)
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that an annotation is, or holds: a list of them, one or none."""
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a value of this type may be, or be made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for one in get_args(annotation) if (model := _model_in(one)) is not None), None)
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

@@ -7,12 +7,13 @@ from typing import Any
 from gateway.core.errors import Problem
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig, SparkplugConfig
 from gateway.encoding.layouts.tag import TagTopics
-from gateway.encoding.template import OWN_FIELDS, unknown_fields
+from gateway.encoding.template import OWN_FIELDS, free_fields, unknown_fields
 from gateway.encoding.topics import Topics
 from gateway.settings.documents import Document, KeyPath
 from gateway.sinks.mqtt.config import MqttConfig
 
 _TOPIC = ("publish", "topic")
+_OF_TAGS = ("topic", "topic_fields", "retain")
 _NAMED = 3
 
 
@@ -61,6 +62,35 @@ def topic_problems(
             incomplete.setdefault(name, []).append(device.name)
     for name, names in incomplete.items():
         yield document.problem(_TOPIC, *_without_value([name], *names))
+
+
+def unused_problems(general: LayoutConfig, document: Document, devices: Sequence[Publishing]) -> Iterator[Problem]:
+    """Keys of layout tag that no topic uses. document: gateway.yaml."""
+    in_use: list[str] = []
+    for device in devices if general.layout != "sparkplug" else ():
+        config = device.config.over(general)
+        templates = [config.topic] if config.layout == "tag" else []
+        yield from _unused(device.config, device.document, templates)
+        in_use += templates
+    if devices:
+        yield from _unused(general, document, in_use)
+
+
+def _unused(config: LayoutConfig | DeviceLayoutConfig, document: Document, templates: Sequence[str]) -> Iterator[Problem]:
+    """templates: topics in use, none where the layout is another."""
+    if not templates:
+        for key in _OF_TAGS:
+            if key in config.model_fields_set:
+                yield document.problem(("publish", key), "has no effect with another layout", "publish.layout: tag")
+        return
+    fields = {name for template in templates for name in free_fields(template)}
+    some = ", ".join(list(dict.fromkeys(templates))[:_NAMED])
+    for name in config.topic_fields:
+        if name not in fields:
+            message = f"has no effect: {{{name}}} does not stand in {some}"
+            yield document.problem(
+                ("publish", "topic_fields", name), message, "that field in publish.topic, or no such line"
+            )
 
 
 def sparkplug_problems(

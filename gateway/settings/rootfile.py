@@ -8,7 +8,7 @@ from pydantic_settings import SettingsError
 from gateway.core.errors import Problem
 from gateway.settings.documents import Document
 from gateway.settings.findings import Findings
-from gateway.settings.model import ENV_PREFIX, Root
+from gateway.settings.model import ENV_PREFIX, FileRoot, Root
 from gateway.settings.problems import note_validation, unknown_key
 
 
@@ -18,6 +18,7 @@ def read_root(found: Findings) -> tuple[Document, Root | None]:
     document = found.yaml(path)
     if not path.exists() and path.with_suffix(".yml").exists():
         document.problems = [document.problem((), "no such file", "gateway.yml to be called so")]
+    document.variable = lambda path: found.environment.variable(document, path)
     root = None
     value = {} if document.value is None and not document.problems else document.value
     if isinstance(value, dict):
@@ -44,7 +45,7 @@ def _validated(found: Findings, document: Document, value: dict[str, Any]) -> Ro
     try:
         return Root(**fields)
     except ValidationError as error:
-        note_validation(document, error, Root, environment=lambda path: found.environment.variable(document, path))
+        note_validation(document, error, Root, below=found.environment.below, alone=lambda: FileRoot(**fields))
     except SettingsError as error:
         document.problems.append(found.environment.unreadable(error))
     except RecursionError:

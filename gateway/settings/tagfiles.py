@@ -10,6 +10,7 @@ from gateway.settings.documents import Document, KeyPath, read_csv
 from gateway.settings.findings import Findings
 from gateway.settings.model import tag_model
 from gateway.settings.problems import show
+from gateway.stages.config import OF_NUMBERS
 
 
 class Tags:
@@ -121,6 +122,12 @@ class Tags:
         if wrong:
             key, message, expected = wrong
             document.add((*path, key), message, expected)
+        if device.config and device.kind.is_text(device.config, tag):
+            for key in sorted(tag.model_fields_set & OF_NUMBERS.keys()):
+                if getattr(tag, key) != OF_NUMBERS[key]:
+                    document.add(
+                        (*path, key), "has no effect: the tag's values are no numbers", f"a type of numbers, or no {key}"
+                    )
 
     def _name(self, device: Device, document: Document, item: dict[str, Any], path: KeyPath) -> None:
         """A name stands once in a device, whatever else is wrong with its tag."""

@@ -3,7 +3,7 @@
 import math
 import re
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
@@ -90,6 +90,14 @@ class TagPolicy(ConfigModel):
             if low >= high:
                 raise ValueError(f"{low_name} ({low:g}) must lie below {high_name} ({high:g})")
         return self
+
+
+OF_NUMBERS: Final = {
+    key: field.get_default(call_default_factory=True)
+    for key, field in TagPolicy.model_fields.items()
+    if key != "max_silence"
+}
+"""Keys that mean something for numbers only, and what leaves each out."""
 
 
 class PolicyDefaults(ConfigModel):

@@ -1,5 +1,7 @@
 """A server whose nodes change, under the whole gateway: found, told, and taken where that is wanted."""
 
+import asyncio
+import itertools
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -48,6 +50,13 @@ async def add(server: AsyncuaServer, name: str) -> None:
     await (await server.emitter(2133)).trigger(message="the model has changed")
 
 
+async def flap(server: AsyncuaServer) -> None:
+    """A controller whose model never comes to rest: other nodes each time it is looked at, and it says so all the time."""
+    for number in itertools.count(100):
+        await add(server, f"v{number}")
+        await asyncio.sleep(0.3)
+
+
 async def test_a_new_node_is_a_tag_without_anybody_touching_the_gateway(tmp_path: Path, mosquitto: str) -> None:
     """A new boot with the new tag, in the same process; status and events say why; every message of both boots arrives."""
     async with plant(tmp_path, mosquitto, "restart") as (server, line):
@@ -74,10 +83,13 @@ async def test_a_new_node_is_a_tag_without_anybody_touching_the_gateway(tmp_path
         assert report.complete, report
         assert {before, after} <= {row.boot for row in report.rows if row.topic.endswith("/press/window")}
 
-        await add(server, "v3")
+        flapping = asyncio.create_task(flap(server))
         await eventually(line, lambda: len(models(line)) == 2, 90)
         await line.more_windows(3)
+        flapping.cancel()
+        assert models(line)[1].payload["restart_in_s"] > 100, "told once a minute at most, and taken after five"
         assert line.windows("server")[-1].payload["boot"] == after, "not again within five minutes"
+        assert len(models(line)) == 2
         assert line.gateway.terminate() == 0, "a stop does not wait for it"
 
 

@@ -5,6 +5,7 @@ import itertools
 import json
 from contextlib import ExitStack
 
+from gateway.sources.opcua.history.kept import LEASE_S
 from tests.support.gateway import GatewayProcess, Subscriber, write_config
 from tests.support.line import EVERY_WINDOW
 from tests.support.mosquitto import Mosquitto
@@ -12,6 +13,8 @@ from tests.support.network import free_port, until
 from tests.support.opcua_server import AsyncuaServer
 
 PERIOD_S = 0.05
+HELD_S = 2.5
+"""Window, grace and commit: what was handed on so long before a kill may be lost."""
 DEVICE = """protocol: opcua
 url: {url}
 security: none
@@ -93,11 +96,13 @@ async def test_stopped_nothing_is_missing_and_killed_nothing_is_told_twice(tmp_p
             assert stopped <= writer.count + 1, "no value is counted twice"
             assert all("skipped_ms" not in event for event in told("history"))
             await asyncio.to_thread(gateway.kill)
-            assert not json.loads((kept / "plc.json").read_text())["exact"]
+            assert not json.loads((kept / "plc.json").read_text())["exact"], "it was written when the gap was known"
             await writer.more(25)
             gateway.start()
             await until(lambda: any("skipped_ms" in event for event in told("history")), 40, gateway.log()[-2000:])
             await live(writer.count)
+            skipped = [event["skipped_ms"] for event in told("history") if "skipped_ms" in event and "resumed" not in event]
+            assert skipped[0] <= 1000 * (LEASE_S + HELD_S), "no longer than the note was ahead"
             assert await asyncio.to_thread(gateway.terminate) == 0
             total = sum(n for n, _, _ in values())
             assert stopped < total <= writer.count + 1, "no value is counted twice"

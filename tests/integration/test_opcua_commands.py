@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 
+import pytest
 import yaml
 from asyncua import ua
 from typer.testing import CliRunner
@@ -16,6 +17,8 @@ from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_secure import KEY, SecureServer
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
+P = ua.SecurityPolicyType
+
 
 async def command(*words: str):
     return await asyncio.to_thread(CliRunner().invoke, app, list(words))
@@ -27,6 +30,32 @@ async def test_discover_lists_policies_and_certificates(tmp_path, port):
         result = await command("discover", server.url)
     assert result.exit_code == 0
     assert {"Aes256_Sha256_RsaPss", "SignAndEncrypt", server.fingerprint} <= set(result.stdout.split())
+
+
+async def test_discover_lists_what_a_discovery_server_knows(port):
+    async with AsyncuaServer(port, 1) as server:
+        for endpoint in server.server.iserver.endpoints:
+            endpoint.UserIdentityTokens = []
+        result = await command("discover", server.url)
+    assert result.exit_code == 0
+    assert "nobody can log in here: a server for discovery, which knows 1 server" in result.stderr
+    assert f"{server.url}" in result.stderr
+    assert "next:" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("policies", "options"),
+    [
+        ([P.Basic256Sha256_SignAndEncrypt, P.NoSecurity], ""),
+        ([P.Basic256Sha256_Sign, P.Basic256_SignAndEncrypt], " --security-mode Sign"),
+        ([P.Basic256_Sign], " --security Basic256 --security-mode Sign"),
+        ([P.NoSecurity], " --security none"),
+    ],
+)
+async def test_discover_names_the_options_of_the_strongest_endpoint(tmp_path, port, policies, options):
+    async with SecureServer(port, tmp_path, policies, key=KEY) as server:
+        result = await command("discover", server.url)
+    assert result.stderr.strip() == f"next: gateway browse {server.url}{options}"
 
 
 async def test_discover_says_that_nobody_answers(port):
@@ -150,16 +179,19 @@ class Awkward(AsyncuaServer):
         for number in (1, 2):
             motor = await line.add_object(ua.NodeId(f"motor{number}", self._index), f"{self._index}:Motor")
             await motor.add_variable(ua.NodeId(f"speed{number}", self._index), f"{self._index}:Speed", float(number))
+        await line.add_variable(ua.NodeId("x" * 200, self._index), f"{self._index}:long", 0.0)
         await line.add_variable(ua.NodeId("two", self._index), ua.QualifiedName("two\nlines", self._index), 0.0)
 
 
-async def test_browse_keeps_objects_of_one_name_apart_and_names_on_one_line(port):
+async def test_browse_keeps_objects_of_one_name_apart_and_each_node_whole_on_one_line(port, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
     async with Awkward(port, 0) as server:
         tree = await command("browse", server.url, "--security", "none", "--root", "/Objects/2:Line")
     lines = [line.strip("│├└─ ") for line in tree.stdout.splitlines()]
     assert lines[1:] == [
         *("Motor ns=2;s=motor1", "Speed ns=2;s=speed1 Double 1"),
         *("Motor ns=2;s=motor2", "Speed ns=2;s=speed2 Double 2"),
+        f"long ns=2;s={'x' * 200} Double 0",
         "two\\nlines ns=2;s=two Double 0",
     ]
 
@@ -184,15 +216,15 @@ async def test_browse_names_the_namespaces_that_there_are(port):
 async def test_browse_prints_the_device_file_that_reaches_the_server(port, tmp_path, monkeypatch):
     monkeypatch.setenv("GATEWAY_OPCUA_PASSWORD", "secret")
     policy = ua.SecurityPolicyType.Basic256Sha256_Sign
-    options = ("--security-mode", "Sign", "--pki", str(tmp_path / "pki"), "--no-check-host", "--csv", "--username", "me")
+    options = ("--security-mode", "Sign", "--pki", str(tmp_path / "pki #1"), "--no-check-host", "--csv", "--username", "me")
     async with SecureServer(port, tmp_path, [policy], key=KEY) as server:
-        Pki(tmp_path / "pki").trust(server.certificate)
+        Pki(tmp_path / "pki #1").trust(server.certificate)
         result = await command("browse", server.url, *options)
     assert result.exit_code == 0, result.stderr
     file = yaml.safe_load(result.stderr.partition("devices/NAME.yaml:\n")[2])
     assert file == {
         "protocol": "opcua", "url": server.url, "security_mode": "Sign", "check_host": False, "username": "me",
-        "pki": str(tmp_path / "pki"), "tag_file": "NAME.csv",
+        "pki": str(tmp_path / "pki #1"), "found": str(tmp_path / "found"), "tag_file": "NAME.csv",
     }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.settings import load
 from gateway.sources.opcua.model.finding import find
+from gateway.sources.opcua.session.client import AsyncuaConnection
 from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
@@ -179,6 +180,47 @@ async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, s
     told = [tuple(event.detail[key] for key in ("added", "removed", "altered")) for event in reader.events]
     assert told == [(3, 0, 1), (0, 1, 0), (0, 0, 1)], "two nodes at once are one change; the first names all that was found"
     assert reader.events[2].detail["names"] == ["analog"]
+    assert (tmp_path / "units" / "plc.csv").read_text().splitlines()[1:] == ["analog,ns=1;s=analog,°C,0 to 70"]
+
+
+async def test_polled_devices_hear_of_changes_and_notice_them(node, port, store, tmp_path, monkeypatch):
+    """By the events of a subscription that has no values; without events, by the NodeVersion of what is browsed."""
+    monkeypatch.setattr("gateway.sources.opcua.model.comparing.PAUSE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.model.comparing.QUIET_S", 0.3)
+    browse = {"root": "/Objects/1:Line", "include": ["v0", "new*"]}
+    more = {"browse": browse, "refresh": "1h", "mode": "poll", "interval": "200ms"}
+    server = NodeServer(node, port, store, count=3, period=50, versions=1)
+    async with server:
+        async with reading(server.url, ["ns=1;s=v0"], found=str(tmp_path / "a"), **more) as reader:
+            await reader.until(lambda: reader.seen(1))
+            server.command(add="new1", value=5)
+            await reader.until(lambda: len(reader.events) == 1, 20)
+            polls = len(reader.values[0])
+            await reader.until(lambda: len(reader.values[0]) > polls + 3)
+        monkeypatch.setattr(AsyncuaConnection, "add_events", refused)
+        async with reading(server.url, ["ns=1;s=v0"], found=str(tmp_path / "b"), **more) as reader:
+            await reader.until(lambda: len(reader.values[0]) > 5)
+            server.command(add="new2", value=5)
+            await reader.until(lambda: len(reader.events) == 1, 20)
+    assert sorted(reader.events[0].detail["names"]) == ["new1", "new2", "v0"]
+
+
+async def refused(self, wanted, *, model):
+    return [0x800B0000] * (len(wanted) + model)
+
+
+async def test_a_value_that_says_that_its_unit_has_changed_has_it_asked_again(node, port, store, tmp_path, monkeypatch):
+    """node-opcua sets SemanticsChanged in the next value; nothing is browsed here, and it has no events of it."""
+    monkeypatch.setattr("gateway.sources.opcua.model.comparing.PAUSE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.model.comparing.QUIET_S", 0.3)
+    nodes = [{"name": "analog", "node": "ns=1;s=analog"}]
+    server = NodeServer(node, port, store, count=1, period=50)
+    async with server, reading(server.url, nodes, found=str(tmp_path), refresh="1h") as reader:
+        await reader.until(lambda: reader.seen(1))
+        server.command(high=70)
+        server.command(set="analog", value=21)
+        await reader.until(lambda: bool(reader.events), 20)
+        assert [event.detail["names"] for event in reader.events] == [["analog"]]
     assert (tmp_path / "units" / "plc.csv").read_text().splitlines()[1:] == ["analog,ns=1;s=analog,°C,0 to 70"]
 
 

@@ -2,14 +2,23 @@
 
 import asyncio
 import struct
+import subprocess
+import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from asyncua import Node, Server, ua
 from asyncua.ua import ua_binary
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from gateway.sources.opcua.security.certificates import der
+from tests.support.gateway import ROOT
+from tests.support.opcua_secure import KEY
 from tests.support.opcua_server import AsyncuaServer
 
 VALUES = {
@@ -90,3 +99,17 @@ async def test_an_address_that_the_server_does_not_know_is_told_in_words_and_not
         assert result.exit_code == 1
         assert result.stderr.startswith(f"{url} refuses: BadTcpEndpointUrlInvalid: the server does not know this address")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_certificate_with_an_empty_country_is_trusted_without_a_line_of_python(tmp_path):
+    with pytest.warns(UserWarning, match="length must be"):
+        country = x509.NameAttribute(NameOID.COUNTRY_NAME, "", _validate=False)  # as Milo makes them
+    name = x509.Name([country, x509.NameAttribute(NameOID.COMMON_NAME, "plc")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(KEY.public_key()).serial_number(1)
+    made = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1)).sign(KEY, hashes.SHA256())
+    (tmp_path / "plc.der").write_bytes(der(made))
+    words = ("-m", "gateway", "cert", "trust", str(tmp_path / "plc.der"), "--pki", str(tmp_path / "pki"))
+    result = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
+    assert result.stdout.startswith("trusted: CN=plc, SHA-256 ")
+    assert result.stderr == "the server must trust this gateway as well: gateway cert show\n"

@@ -132,3 +132,30 @@ async def test_unreachable_servers_do_not_hinder_the_others(tmp_path):
         await asyncio.gather(*(source.close() for source in away))
     assert results[5:] == [42, 42, 42]
     assert all(isinstance(result, NotConnected) for result in results[:5])
+
+
+async def test_a_server_that_hangs_up_without_a_word_is_told_with_what_to_do(tmp_path, port):
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As far as the request for a channel with security."""
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        back = asyncio.create_task(pump(far_reader, writer))
+        while data := await reader.read(65_536):
+            if data.startswith(b"OPN") and b"#None" not in data:
+                break
+            far_writer.write(data)
+        for one in (writer, far_writer):
+            one.close()
+        await back
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+
+    async with SecureServer(port, tmp_path, BASIC, key=KEY) as server:
+        pki = trusting(tmp_path, server)
+        async with await asyncio.start_server(join, "127.0.0.1", 0) as rude:
+            source = make_source(f"opc.tcp://127.0.0.1:{rude.sockets[0].getsockname()[1]}", NODE, security="auto", pki=pki)
+            with pytest.raises(NotConnected, match="hung up when a channel with Basic256Sha256 was to be opened") as raised:
+                await source.open()
+            await source.close()
+    assert f"copy {Pki(pki).own_path} into its trust list" in str(raised.value)

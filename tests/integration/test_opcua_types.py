@@ -22,6 +22,41 @@ MACHINE = {
 }
 
 
+DIAGNOSTIC = {
+    "SymbolicId": 1,
+    "NamespaceURI": None,
+    "Locale": None,
+    "LocalizedText": None,
+    "AdditionalInfo": "x",
+    "InnerStatusCode": None,
+    "InnerDiagnosticInfo": None,
+}
+ODD: dict[str, tuple[object, str]] = {
+    "nullString": (None, "String"),
+    "nullByteString": (None, "ByteString"),
+    "emptyString": ("", "String"),
+    "emptyByteString": (b"", "ByteString"),
+    "firstDate": (datetime(1601, 1, 1, tzinfo=UTC), "DateTime"),
+    "lastDate": (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), "DateTime"),
+    "emptyDoubles": ([], "Double"),
+    "emptyStrings": ([], "String"),
+    "nulls": (["a", None, ""], "String"),
+    "booleans": ([True, False], "Boolean"),
+    "long": ([2**63 - 1, -(2**63), 0], "Int64"),
+    "anything": (
+        [
+            ua.Variant(1, ua.VariantType.Int32),
+            ua.Variant("x", ua.VariantType.String),
+            ua.Variant([1.5], ua.VariantType.Double),
+        ],
+        "Variant",
+    ),
+    "guids": ([UUID("09087E75-8E5E-499B-954F-F2A9603DB28A")], "Guid"),
+    "codes": ([ua.StatusCode(0x80340000), ua.StatusCode(0)], "StatusCode"),
+    "localized": ([ua.LocalizedText("a", "de"), ua.LocalizedText("b")], "LocalizedText"),
+}
+
+
 class TypedServer(AsyncuaServer):
     """asyncua's server with the data types of tests/node/types.NodeSet2.xml, and the variables of opcua_server.js."""
 
@@ -71,6 +106,11 @@ class TypedServer(AsyncuaServer):
             "LocalizedText": ua.LocalizedText("läuft", "de"),
             "NodeId": ua.NodeId("v0", 1),
             "StatusCode": ua.StatusCode(0x80340000),
+            "QualifiedName": ua.QualifiedName("speed", 2),
+            "ExpandedNodeId": ua.ExpandedNodeId("v0", 0, NamespaceUri="urn:x", ServerIndex=3),
+            "XmlElement": ua.XmlElement("<a>ä</a>"),
+            "DiagnosticInfo": ua.DiagnosticInfo(SymbolicId=1, AdditionalInfo="x"),
+            "DataValue": ua.DataValue(ua.Variant(5, ua.VariantType.Int32)),
         }
         for name, value in scalars.items():
             await line.add_variable(ua.NodeId(f"type{name}", 2), f"2:type{name}", value, ua.VariantType[name])
@@ -81,6 +121,10 @@ class TypedServer(AsyncuaServer):
         }
         for name, (array, kind) in arrays.items():
             await line.add_variable(ua.NodeId(name, 2), f"2:{name}", array, ua.VariantType[kind])
+        for name, (value, kind) in ODD.items():
+            made_of = ua.Variant(value, ua.VariantType[kind], is_array=isinstance(value, list))
+            number = ua.NodeId(ua.VariantType[kind].value)
+            await line.add_variable(ua.NodeId(name, 2), f"2:{name}", made_of, datatype=number)
         matrix = ua.Variant([[1, 2, 3], [4, 5, 6]], ua.VariantType.Int32, Dimensions=[2, 3])
         await line.add_variable(ua.NodeId("matrix", 2), "2:matrix", matrix)
         multi = await line.add_variable(ua.NodeId("multi", 2), "2:multi", ua.Variant(1, ua.VariantType.UInt32))
@@ -137,6 +181,12 @@ async def test_every_builtin_type_is_exact(server, mode):
         "LocalizedText": "läuft",
         "NodeId": "ns=1;s=v0",
         "StatusCode": "BadNodeIdUnknown",
+        "QualifiedName": "2:speed",
+        # node-opcua's address space keeps no more of it than a NodeId
+        "ExpandedNodeId": "svr=3;nsu=urn:x;s=v0" if server.ns == 2 else "s=v0",
+        "XmlElement": "<a>ä</a>",
+        "DataValue": 5,
+        "DiagnosticInfo": DIAGNOSTIC,
     }
     names = [*numbers, *objects]
     reader = await read_all(server, [{"node": f"ns={{ns}};s=type{name}"} for name in names], mode=mode)
@@ -159,6 +209,29 @@ async def test_arrays_and_structures_are_whole(server):
     }
     reader = await read_all(server, [{"node": f"ns={{ns}};s={name}"} for name in names])
     assert {name: reader.objects[i][0] for i, name in enumerate(names)} == names
+
+
+@pytest.mark.parametrize("mode", ["poll", "subscribe"])
+async def test_nulls_empty_values_ends_of_ranges_and_arrays_are_exact(server, mode):
+    expected = {
+        "nullString": None,
+        "nullByteString": None,
+        "emptyString": "",
+        "emptyByteString": "",
+        "firstDate": "0001-01-01T00:00:00+00:00",
+        "lastDate": "9999-12-31T23:59:59+00:00",
+        "emptyDoubles": [],
+        "emptyStrings": [],
+        "nulls": ["a", None, ""],
+        "booleans": [True, False],
+        "long": [2**63 - 1, -(2**63), 0],
+        "anything": [1, "x", [1.5]],
+        "guids": ["09087e75-8e5e-499b-954f-f2a9603db28a"],
+        "codes": ["BadNodeIdUnknown", "Good"],
+        "localized": ["a", "b"],
+    }
+    reader = await read_all(server, [{"node": f"ns={{ns}};s={name}"} for name in expected], mode=mode)
+    assert {name: reader.objects[at][0] for at, name in enumerate(expected)} == expected
 
 
 @pytest.mark.parametrize("mode", ["poll", "subscribe"])

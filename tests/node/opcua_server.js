@@ -25,7 +25,7 @@ const path = require("node:path");
 const readline = require("node:readline");
 const {
     OPCUAServer, OPCUACertificateManager, Variant, DataType, VariantArrayType, StatusCodes, SecurityPolicy,
-    MessageSecurityMode, DataValue, standardUnits, nodesets, coerceInt64, coerceUInt64, resolveNodeId, Range,
+    MessageSecurityMode, DataValue, standardUnits, nodesets, coerceInt64, coerceUInt64, resolveNodeId, Range, QualifiedName, ExpandedNodeId, NodeIdType, DiagnosticInfo,
 } = require("node-opcua");
 
 const port = Number(process.argv[2]);
@@ -95,6 +95,27 @@ function addTypes(addressSpace, namespace, parent) {
     add("matrix", DataType.Int32, new Int32Array([1, 2, 3, 4, 5, 6]), {
         arrayType: VariantArrayType.Matrix, valueRank: 2, dimensions: [2, 3], arrayDimensions: [2, 3],
     });
+    const odd = {
+        typeQualifiedName: [DataType.QualifiedName, new QualifiedName({ namespaceIndex: 2, name: "speed" })],
+        typeExpandedNodeId: [DataType.ExpandedNodeId, new ExpandedNodeId(NodeIdType.STRING, "v0", 0, "urn:x", 3)],
+        typeXmlElement: [DataType.XmlElement, "<a>ä</a>"],
+        typeDiagnosticInfo: [DataType.DiagnosticInfo, new DiagnosticInfo({ symbolicId: 1, additionalInfo: "x" })],
+        typeDataValue: [DataType.DataValue, new DataValue({ value: { dataType: DataType.Int32, value: 5 } })],
+        nullString: [DataType.String, null], nullByteString: [DataType.ByteString, null],
+        emptyString: [DataType.String, ""], emptyByteString: [DataType.ByteString, Buffer.alloc(0)],
+        firstDate: [DataType.DateTime, new Date(Date.UTC(1601, 0, 1))], lastDate: [DataType.DateTime, new Date(Date.UTC(9999, 11, 31, 23, 59, 59))],
+        emptyDoubles: [DataType.Double, new Float64Array([]), list], emptyStrings: [DataType.String, [], list],
+        nulls: [DataType.String, ["a", null, ""], list], booleans: [DataType.Boolean, [true, false], list],
+        long: [DataType.Int64, [coerceInt64("9223372036854775807"), coerceInt64("-9223372036854775808"), [0, 0]], list],
+        anything: [DataType.Variant, [
+            new Variant({ dataType: DataType.Int32, value: 1 }), new Variant({ dataType: DataType.String, value: "x" }),
+            new Variant({ dataType: DataType.Double, value: new Float64Array([1.5]), arrayType: VariantArrayType.Array }),
+        ], list],
+        guids: [DataType.Guid, ["09087E75-8E5E-499B-954F-F2A9603DB28A"], list],
+        codes: [DataType.StatusCode, [StatusCodes.BadNodeIdUnknown, StatusCodes.Good], list],
+        localized: [DataType.LocalizedText, [{ locale: "de", text: "a" }, { text: "b" }], list],
+    };
+    for (const [name, [dataType, value, extra]] of Object.entries(odd)) add(name, dataType, value, extra);
     namespace.addMultiStateDiscrete({
         componentOf: parent, browseName: "multi", nodeId: "s=multi", enumStrings: ["one", "two"], value: 1,
     });
@@ -118,6 +139,36 @@ function addTypes(addressSpace, namespace, parent) {
         const number = { machine: 1003, machines: 1003, choice: 1005, choice2: 1005, sample: 1004 }[name];
         add(name, DataType.ExtensionObject, value, { type: `ns=${own};i=${number}`, ...many });
     }
+}
+
+// Values of the types of shapes.NodeSet2.xml, and of the standard's discrete variables.
+function addShapes(addressSpace, namespace, parent) {
+    const own = addressSpace.getNamespaceIndex("urn:gateway:shapes");
+    const type = (number) => addressSpace.findDataType(resolveNodeId(`ns=${own};i=${number}`));
+    const make = (number, fields) => addressSpace.constructExtensionObject(type(number), fields);
+    const any = (dataType, value, arrayType = VariantArrayType.Scalar) => new Variant({ dataType, value, arrayType });
+    const circle = make(1022, { name: "c", radius: 2.5 }), box = make(1023, { name: "b", width: 1, height: 2 });
+    const leaf = (name) => ({ name, children: [] });
+    const structures = {
+        tree: [1013, { name: "a", children: [leaf("b"), { name: "c", children: [leaf("d")] }] }],
+        drawing: [1024, {
+            first: circle, all: [circle, box], number: any(DataType.Int64, [0, 5]), any: any(DataType.ExtensionObject, box),
+            many: [any(DataType.String, "x"), any(DataType.Int32, [1, 2], VariantArrayType.Array)],
+        }],
+        mixed: [1025, { flags: 5, modes: [1, 7], access: 3, none: [], nothing: null, when: new Date(Date.UTC(2026, 7, 1)) }],
+        optional: [1027, { some: [{ value: 1, unit: "a", every: 1 }], choice: { count: 42 } }],
+    };
+    for (const [name, [number, fields]] of Object.entries(structures)) {
+        namespace
+            .addVariable({ componentOf: parent, browseName: name, nodeId: `s=${name}`, dataType: `ns=${own};i=${number}` })
+            .setValueFromSource(any(DataType.ExtensionObject, make(number, fields)));
+    }
+    namespace.addVariable({ componentOf: parent, browseName: "flags", nodeId: "s=flags", dataType: `ns=${own};i=1011` })
+        .setValueFromSource(any(DataType.UInt16, 0x8005));
+    namespace.addMultiStateValueDiscrete({
+        componentOf: parent, browseName: "speed", nodeId: "s=speed", dataType: DataType.UInt16, value: 40,
+        enumValues: [{ displayName: "slow", value: 10 }, { displayName: "fast", value: 40 }],
+    });
 }
 
 function addTank(namespace, addressSpace) {
@@ -197,7 +248,7 @@ async function main() {
         allowAnonymous: options.user === "", disableDiscovery: true,
         userManager: { isValidUser: (user, password) => user === options.user && password === "secret" },
         serverCertificateManager: store("server"), userCertificateManager: store("user"),
-        nodeset_filename: [nodesets.standard, path.join(__dirname, "types.NodeSet2.xml")],
+        nodeset_filename: [nodesets.standard, path.join(__dirname, "types.NodeSet2.xml"), path.join(__dirname, "shapes.NodeSet2.xml")],
         serverCapabilities: {
             ...options.capabilities,
             ...(limit ? { operationLimits: {
@@ -211,6 +262,7 @@ async function main() {
     const parent = namespace.addObject({ organizedBy: server.engine.addressSpace.rootFolder.objects, browseName: "Line", ...(options.versions ? { nodeVersion: "0" } : {}) });
     const variables = addVariables(namespace, parent);
     addTypes(server.engine.addressSpace, namespace, parent);
+    addShapes(server.engine.addressSpace, namespace, parent);
     const scene = addTank(namespace, server.engine.addressSpace);
     const items = watched(server);
     await server.start();

@@ -80,6 +80,7 @@ class FakeConnection:
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
         self.model_watched = False
+        self.marked: Sequence[str] = ("namespaces", "start")
         self.measures_of: dict[str, Measure] = {}
         self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
@@ -87,6 +88,7 @@ class FakeConnection:
         self.labels_asked: list[list[int]] = []
         self.leaves: list[bool] = []
         self.added: list[list[int]] = []
+        self.removed: list[int] = []
         self.reads_s: list[float] = []
         self.reads_refused = 0
         self.read_takes_s = 0.0
@@ -115,6 +117,9 @@ class FakeConnection:
         self.added.append([item.row for item in items])
         self.on_add(self.added[-1])
         return [self.refused.get(item.node, 0) for item in items]
+
+    async def remove_items(self, items: Sequence[Item]) -> None:
+        self.removed += [item.row for item in items]
 
     async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
         self.events_added.append(list(wanted))
@@ -151,7 +156,7 @@ class FakeConnection:
             )
         ]
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
         self.labels_asked.append([item.row for item in items])
         refused = self.refused.keys() | self.unlabelled
         return [None if item.node in refused else self.labels_of.get(item.node, {}) for item in items]
@@ -163,6 +168,9 @@ class FakeConnection:
 
     async def measures(self, nodes: Sequence[str]) -> list[Measure]:
         return [self.measures_of.get(node, Measure()) for node in nodes]
+
+    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
+        return self.marked if nodes else ()
 
     async def standing(self) -> Standing:
         if self.failure:

@@ -20,6 +20,7 @@ class Field:
     """An `Intake` that remembers: values, times, qualities and texts by tag id, states and events.
 
     past, past_texts: what was read back from history; again: what holds after all. None of it is among `values` or `texts`.
+    latest: the quality that holds, by tag id.
     """
 
     def __init__(self, source: OpcUaSource) -> None:
@@ -28,6 +29,7 @@ class Field:
         self.values: dict[int, list[float]] = defaultdict(list)
         self.times: dict[int, list[int]] = defaultdict(list)
         self.qualities: dict[int, list[int]] = defaultdict(list)
+        self.latest: dict[int, int] = {}
         self.past: dict[int, list[float]] = defaultdict(list)
         self.past_texts: dict[int, list[object]] = defaultdict(list)
         self.again: dict[int, list[float]] = defaultdict(list)
@@ -40,6 +42,8 @@ class Field:
         columns = (block.tag.tolist(), block.value.tolist(), block.time.tolist(), block.quality.tolist())
         self._told.set()
         for tag, value, taken, quality in zip(*columns, strict=True):
+            if not block.history:
+                self.latest[tag] = quality
             if block.history or block.repeated:
                 (self.past if block.history else self.again)[tag].append(value)
                 continue

@@ -14,6 +14,8 @@ from tests.support.listener import Listener
 
 DROP: Final = -1
 """Returned by a hook: the message does not arrive."""
+HANG_UP: Final = -2
+"""Returned by a hook: the connection ends instead."""
 _SUFFIX: Final = "_Encoding_DefaultBinary"
 _KINDS: Final = {
     number: getattr(ua, name.removesuffix(_SUFFIX))
@@ -31,9 +33,9 @@ class Mangler(Listener):
     """Listens on loopback before `127.0.0.1:target`. `async with Mangler(port) as mangler`.
 
     request, response: called with each decoded message, which they may change in place. None lets it pass, `DROP` swallows
-    it, and for a request any other number is the status with which it is refused. opened: called for each answer to the
-    request for a channel. acknowledge: called with the server's Acknowledge. chunk_bytes: the longest body of a chunk that
-    the server sends. flood: the next response is never finished. longest: request so far, in bytes.
+    it, `HANG_UP` resets the connection, any other number is the status of a fault in its place. opened: called for each
+    answer to the request for a channel. acknowledge: called with the server's Acknowledge. chunk_bytes: the longest body of
+    a chunk that the server sends. flood: the next response is never finished. longest: request so far, in bytes.
     """
 
     def __init__(self, target: int) -> None:
@@ -122,12 +124,14 @@ class _Way:
             verdict = (mangler.request if self._back is not None else hook)(message)
             if verdict == DROP:
                 return
+            if verdict == HANG_UP:
+                raise EOFError
             if verdict is not None:
-                assert self._back is not None
                 fault = ua.ServiceFault()
-                fault.ResponseHeader.RequestHandle = message.RequestHeader.RequestHandle
+                header = message.RequestHeader if self._back is not None else message.ResponseHeader
+                fault.ResponseHeader.RequestHandle = header.RequestHandle
                 fault.ResponseHeader.ServiceResult = ua.StatusCode(ua.UInt32(verdict))
-                await self._back.send(kind, security, request, struct_to_binary(fault))
+                await (self._back or self).send(kind, security, request, struct_to_binary(fault))
                 return
             body = struct_to_binary(message)
         if self._back is not None:

@@ -20,6 +20,10 @@ def _is_logical(_: ModbusDevice, tag: ModbusTag) -> bool:
     return tag.value_type == "bool" and not tag.labels
 
 
+def _is_text(_: ModbusDevice, tag: ModbusTag) -> bool:
+    return tag.is_text
+
+
 def _plan(entries: Sequence[DeviceEntry]) -> list[str]:
     return [
         f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}, "
@@ -52,4 +56,5 @@ KIND = SourceKind(
     check_tags,
     check_devices,
     _is_logical,
+    _is_text,
 )

@@ -144,8 +144,10 @@ class Alarms:
 
 
 def is_model_change(event: EventFields) -> bool:
-    """Of what came from a filter by `MODEL_TYPES`: some servers let the marks of a refresh through every filter."""
-    return len(event.values) > EVENT_TYPE and event.values[EVENT_TYPE] not in (REFRESH_START, REFRESH_END)
+    """Of what came from a filter by `MODEL_TYPES`: some servers let more through a filter. Not another type of the standard;
+    types of the server's own may be derived from these."""
+    kind = str(event.values[EVENT_TYPE]) if len(event.values) > EVENT_TYPE else "i=0"
+    return kind in MODEL_TYPES or not kind.startswith("i=")
 
 
 def _is_branch(branch: object) -> bool:

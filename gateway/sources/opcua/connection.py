@@ -138,6 +138,18 @@ class Unanswered(NotConnected):
     """The server does not answer: what it was asked, the end of the session too, may still be done when it wakes up."""
 
 
+class HungUp(NotConnected):
+    """The other end closed the connection, or the way to it broke."""
+
+
+class Poisoned(NotConnected):
+    """The server could not make an answer, or we could not read it, and what is lost with it cannot be had again."""
+
+    def __init__(self, words: str, status: int) -> None:
+        self.status = status
+        super().__init__(words)
+
+
 class Connection(Protocol):
     """One session with one server, open from `Connect` to `close`. Calls may overlap, but `add_items`, `add_events` and
     `next_values` not with themselves.
@@ -163,6 +175,10 @@ class Connection(Protocol):
 
         An item added again replaces the earlier one.
         """
+        ...
+
+    async def remove_items(self, items: Sequence[Item]) -> None:
+        """Do not watch these any longer."""
         ...
 
     async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
@@ -191,9 +207,9 @@ class Connection(Protocol):
         """Read the values of nodes now. Returns one `DataValues` per service call; together they hold every item once."""
         ...
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
-        """What the nodes' numbers mean, by number; empty for a node whose numbers are no enumeration, None for one of which
-        the server would not say: ask again."""
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
+        """What the nodes' numbers mean, by number: a text, or the names of bits that are set; empty for a node whose numbers
+        are no enumeration, None for one of which the server would not say: ask again."""
         ...
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
@@ -202,6 +218,11 @@ class Connection(Protocol):
 
     async def measures(self, nodes: Sequence[str]) -> list[Measure]:
         """Units and ranges of nodes; empty for those that have none or are not there."""
+        ...
+
+    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
+        """What is cheap to read and another one where the model is another one: namespaces, the time of the server's start,
+        and the NodeVersion (Part 3, 5.2.5) of these nodes. Empty where there are no nodes."""
         ...
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:

@@ -11,8 +11,9 @@ from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.config import OpcUaTag
 from gateway.sources.opcua.status import status_name
 
-FIRST_RETRY_S: Final = 60.0
-MOST_RETRY_S: Final = 1800.0
+FIRST_RETRY_S: Final = 30.0
+MOST_RETRY_S: Final = 120.0
+"""A retry is one item more in a call for all that are due: cheap enough to see soon that a node was created again."""
 SHOWN_S: Final = 60.0
 _NAMED: Final = 3
 
@@ -22,6 +23,7 @@ class _BadNode:
     status: int
     delay_s: float
     due_s: float
+    words: str
 
 
 class Health:
@@ -42,11 +44,13 @@ class Health:
         """How many nodes are refused with what status."""
         return Counter(bad.status for bad in self._bad.values())
 
-    def fail(self, row: int, status: int, now_s: float) -> bool:
-        """The node was refused: try again after 60 s, then twice as long each time up to 30 min. True when this is news."""
+    def fail(self, row: int, status: int, now_s: float, words: str = "") -> bool:
+        """The node was refused: try again after 30 s, then twice as long each time up to 2 min. True when this is news.
+
+        words: for people, where there are better ones than those of the status."""
         known = self._bad.get(row)
         delay = min(known.delay_s * 2, MOST_RETRY_S) if known else FIRST_RETRY_S
-        self._bad[row] = _BadNode(status, delay, now_s + delay)
+        self._bad[row] = _BadNode(status, delay, now_s + delay, words)
         return known is None or known.status != status
 
     def accept(self, rows: Iterable[int]) -> None:
@@ -61,6 +65,11 @@ class Health:
     def due(self, now_s: float) -> list[int]:
         """Rows whose retry is due, ascending."""
         return sorted(row for row, bad in self._bad.items() if bad.due_s <= now_s)
+
+    def hurry(self, now_s: float) -> None:
+        """All may be tried again: the server's nodes have changed."""
+        for bad in self._bad.values():
+            bad.due_s, bad.delay_s = min(bad.due_s, now_s), FIRST_RETRY_S / 2
 
     def complain(self, sentence: str, now_s: float) -> bool:
         """Something was lost; shown until a minute has passed without it. True when it was not shown already."""
@@ -78,13 +87,13 @@ class Health:
 
     def _refused(self) -> str:
         rows = sorted(self._bad)
-        statuses = {one.status for one in self._bad.values()}
-        if 1 < len(rows) == len(self._tags) and len(statuses) == 1:
-            return f"all {len(rows)} nodes refused: {explained(statuses.pop())}"
-        first = [(self._tags[row], self._bad[row].status) for row in rows[:_NAMED]]
-        named = [f"{tag.name} ({tag.node}) {status_name(status)}" for tag, status in first]
-        for status in {status for _, status in first}:  # each explained once, where it comes first
-            at = next(at for at, (_, one) in enumerate(first) if one == status)
+        reasons = {one.words or explained(one.status) for one in self._bad.values()}
+        if 1 < len(rows) == len(self._tags) and len(reasons) == 1:
+            return f"all {len(rows)} nodes refused: {reasons.pop()}"
+        first = [(self._tags[row], self._bad[row]) for row in rows[:_NAMED]]
+        named = [f"{tag.name} ({tag.node}) {one.words or status_name(one.status)}" for tag, one in first]
+        for status in {one.status for _, one in first if not one.words}:  # each explained once, where it comes first
+            at = next(at for at, (_, one) in enumerate(first) if one.status == status and not one.words)
             meaning = explained(status).removeprefix(status_name(status)).removeprefix(": ")
             named[at] += f" ({meaning})" if meaning else ""
         more = [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []

@@ -24,6 +24,7 @@ class Inbox:
         self._held = 0
         self._blocks: list[SampleBlock] = []
         self._late: deque[SampleBlock | ObjectBlock] = deque()
+        self._late_put = 0
         self._state: DeviceState | None = None
         self._told: DeviceState | None = None
         self._others: list[Event | ObjectBlock | SampleBlock] = []
@@ -45,6 +46,7 @@ class Inbox:
     async def put_late(self, *blocks: SampleBlock | ObjectBlock) -> None:
         """Add what is past, taken when nothing else waits; returns when it is. One caller at a time."""
         self._late.extend(replace(block, history=True) for block in blocks if len(block))
+        self._late_put = len(self._late)
         if self._late:
             self._news.set()
         while self._late:
@@ -61,6 +63,11 @@ class Inbox:
         """Add an event, values that are no numbers, or what holds after all: few, so they do not count against the limit."""
         self._others.append(event)
         self._news.set()
+
+    @property
+    def late_parts(self) -> tuple[int, int]:
+        """Of the past that was added last: how many blocks are not taken, of how many."""
+        return len(self._late), self._late_put
 
     @property
     def is_taken(self) -> bool:

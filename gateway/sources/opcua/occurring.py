@@ -5,6 +5,7 @@ import math
 from typing import Final
 
 from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import EVENT_TYPE, Alarms
 from gateway.sources.opcua.config import OpcUaDevice
@@ -41,8 +42,8 @@ class Occurring:
 
     async def watch(self, connection: Connection) -> None:
         """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused. Where changes
-        of the model are refused, or never come, `refresh` finds them."""
-        wanted, model = self._config.events, bool(self._config.browse)
+        of the model are refused, or never come, `refresh` finds them. Refused nodes are asked for again when they come."""
+        wanted, model = self._config.events, self._is_model_wanted
         if not wanted and not model:
             return
         statuses = await connection.add_events(wanted, model=model)
@@ -55,6 +56,20 @@ class Occurring:
         if len(refused) < len(wanted):
             await connection.refresh_conditions()
 
+    @property
+    def _is_model_wanted(self) -> bool:
+        """For units and refused nodes alone no subscription is made beside polled reads: small servers have few."""
+        is_useful = self._comparison.is_wanted or bool(self._reports.health.bad_rows)
+        return bool(self._config.browse) or (self._config.mode == "subscribe" and is_useful)
+
+    async def hear(self, connection: Connection) -> None:
+        """Changes of the model beside polled reads, which do not depend on them: `refresh` is left when they end."""
+        try:
+            while True:
+                await self.take(connection, await connection.next_values())
+        except NotConnected as error:
+            log.info("%s: changes of the model are no longer told: %s", self._config.name, error)
+
     async def retry(self, connection: Connection) -> None:
         """Notifiers that were refused, once their time has come."""
         if self._clock.monotonic() >= self._due_s:
@@ -64,6 +79,7 @@ class Occurring:
         """The events that came with values."""
         if values.model_changed:
             self._comparison.hurry()
+            self._reports.health.hurry(self._clock.monotonic())
         if not values.events:
             return
         types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}

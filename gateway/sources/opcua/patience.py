@@ -102,6 +102,11 @@ class Patience:
         """An answer came so long after it was due."""
         (self._delivering if self._is_settled else self._opening).add(took_s)
 
+    def delivered(self, late_s: float) -> None:
+        """A notification came, so much later than it should have."""
+        self.answered(late_s)
+        self.settle()
+
     def settle(self) -> None:
         """The connection delivers."""
         self._is_settled, self._misses = True, 0

@@ -11,6 +11,7 @@ from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.statistics import Statistics
+from gateway.sources.opcua.suspects import Suspects
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Reports:
         inbox: Inbox,
         servers: Servers,
         statistics: Statistics,
+        suspects: Suspects,
     ) -> None:
         self.health = Health(number, tags)
         self.statistics = statistics
@@ -42,11 +44,13 @@ class Reports:
         self._clock = clock
         self._inbox = inbox
         self._servers = servers
+        self._suspects = suspects
         self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
 
     def tell(self) -> None:
         """The device state, if it is news."""
-        self._inbox.tell(self.health.state(self._clock.monotonic(), self._servers.note))
+        notes = (self._servers.note, self._suspects.note)
+        self._inbox.tell(self.health.state(self._clock.monotonic(), "; ".join(note for note in notes if note)))
 
     def complain(self, sentence: str, count: int) -> None:
         """Something does not go as it should: for the device state, and the journal."""

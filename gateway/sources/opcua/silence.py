@@ -37,16 +37,16 @@ class Silence:
         self._number = np.full(rows, np.nan)
         self._kind = np.zeros(rows, np.uint8)
         self._objects: dict[int, object] = {}
-        self._begun_s = now_s
+        self.begun_s = now_s
 
     def begin(self, now_s: float) -> None:
         """A new subscription: everything is about to be said."""
-        self._heard_s[:] = self._asked_s[:] = self._begun_s = now_s
+        self._heard_s[:] = self._asked_s[:] = self.begun_s = now_s
 
     def heard(self, columns: ValueColumns, now_s: float) -> None:
         """The server said this by itself."""
         row = columns.row
-        if self._patience_s > self._limit_s and row.size and now_s - self._begun_s > self._limit_s / 2:
+        if self._patience_s > self._limit_s and row.size and now_s - self.begun_s > self._limit_s / 2:
             self._patience_s = self._limit_s
         self._heard_s[row] = now_s
         self._status[row] = columns.status
@@ -98,6 +98,10 @@ class Silence:
         same = (self._status[row] == columns.status) & (same_value | bad | ~self._exact[row])
         unheard: list[int] = row[~same & (self._heard_s[row] < since_s)].tolist()
         return unheard
+
+    def all_heard(self, rows: Collection[int], since_s: float) -> bool:
+        """The server has said something of each of these rows."""
+        return bool((self._heard_s[list(rows)] > since_s).all())
 
     def any_heard(self, rows: Collection[int], since_s: float) -> bool:
         """The server has said something of one of these rows."""

@@ -1,7 +1,6 @@
 """One OPC UA server as a Source: its connections one after the other, and the tasks that run on each."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,41 +8,42 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.messages import Event
 from gateway.core.ports import Reading
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import Alarms
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.connection import Connect, Connection, Unanswered
+from gateway.sources.opcua.connection import Connect, Connection, DataValues, Unanswered
 from gateway.sources.opcua.decode import TagColumns
+from gateway.sources.opcua.history.filling import Filling
 from gateway.sources.opcua.history.gaps import Gaps
 from gateway.sources.opcua.history.kept import Kept
-from gateway.sources.opcua.history.readback import Historian
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.keepalives import Keepalives
 from gateway.sources.opcua.model.comparing import Comparison
 from gateway.sources.opcua.occurring import Occurring
-from gateway.sources.opcua.patience import AFTER_STALL_S
 from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import LOST, OVERRUN, READ_REFUSED, Reports
+from gateway.sources.opcua.searching import Searching
 from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.statistics import Statistics
+from gateway.sources.opcua.status import has_new_meaning
+from gateway.sources.opcua.suspects import Suspects
 from gateway.sources.opcua.tagging import Tagging
 from gateway.sources.opcua.taking import Taking
 from gateway.sources.opcua.watching import GRACE_S, Watching
 
-log = logging.getLogger(__name__)
-
 CHECK_S: Final = 10.0
-SILENT_KEEPALIVES: Final = 3
 WAITING_SAMPLES: Final = 100_000
+REOPEN_S: Final = 0.1
 
 
 class OpcUaSource:
     """A `Source` for one OPC UA server: a subscription, or polled reads with a fixed phase on the monotonic clock.
 
-    A node that the server refuses costs its own samples (BAD_ADDRESS, BAD_CONFIG ...) and is retried on its own timer.
+    A node that the server refuses costs its own samples (BAD_ADDRESS, BAD_CONFIG ...) and is retried on its own timer. One
+    that brings the server's answers down is searched for (see `Suspects`), by connections that nobody is told of.
     Between two reads at most `WAITING_SAMPLES` samples (or four per tag) wait; then the server waits, whose queues tell
     when they overflow. What was received before a connection was lost is still read.
     """
@@ -61,13 +61,21 @@ class OpcUaSource:
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
-        self._leaves = self._has_heard = False
+        self._leaves = self._has_heard = self._has_served = False
+        self._suspects = Suspects(len(self._items))
+        self._opened_s = 0.0
+        self._goes_on = False
         self._statistics = Statistics()
-        self._waiting_since: float | None = None
+        self._keepalives = Keepalives(clock)
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
         self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._gaps = Gaps(len(self._items)) if self._config.history else None
-        self._kept = Kept(self._config, self._items, self._gaps, clock) if self._gaps is not None else None
+        self._kept: Kept | None = None
+        self._filling: Filling | None = None
+        if self._gaps is not None:
+            held_s = entry.held_ns / 1e9
+            self._kept = Kept(self._config, self._items, self._gaps, clock, held_s)
+            self._filling = Filling(self._config, self._items, entry.number, clock, self._gaps, self._kept, held_s)
         self._is_first = True
         self._is_taken_over = False
         self._repeats = Repeats(entry.first_tag, len(entry.tags), polled=entry.config.mode == "poll")
@@ -79,7 +87,10 @@ class OpcUaSource:
         """What is known of a connection is forgotten with it."""
         config, clock, inbox, silence = self._config, self._clock, self._inbox, self._silence
         inbox.clear()
-        self._reports = Reports(self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics)
+        suspects = self._suspects
+        self._reports = Reports(
+            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects
+        )
         self._taking = Taking(
             self._columns,
             self._tagging,
@@ -91,7 +102,9 @@ class OpcUaSource:
             self._gaps,
             self._repeats,
         )
-        self._watching = Watching(config, self._tagging, self._columns.first_tag, clock, inbox, self._reports, silence)
+        first_tag, reports = self._columns.first_tag, self._reports
+        self._watching = Watching(config, self._tagging, first_tag, clock, inbox, reports, silence, suspects)
+        self._searching = Searching(suspects, self._tagging, clock, reports, self._watching, silence, self._taking, config)
         self._occurring = Occurring(config, self._alarms, self._comparison, clock, inbox, self._reports)
 
     @property
@@ -102,7 +115,8 @@ class OpcUaSource:
     async def open(self) -> None:
         """See `Source.open`: session, subscription and all monitored items; state and refused nodes wait for `read`.
 
-        A session that could not be closed when its channel was lost is taken over, so that there are never two.
+        A session that could not be closed when its channel was lost is taken over, so that there are never two; but not with
+        items in it that bring the server down.
         """
         try:
             await self._open()
@@ -112,18 +126,27 @@ class OpcUaSource:
         self._start()
 
     async def _open(self) -> None:
+        if self._searching.is_stained:
+            self._searching.is_stained = False
+            await self._servers.drop()
         self._is_taken_over = await self._revived()
         if self._is_taken_over:
             return
         self._reset()
         self._connection = await self._servers.open()
         self._begin(continues=False)
+        self._comparison.begin()
         if self._config.mode == "subscribe":
-            await self._watching.begin(self._connection)
+            try:
+                await self._watching.begin(self._connection)
+            except NotConnected as lost:
+                self._searching.judge([lost], self._opened_s, has_heard=False)
+                raise
             await self._occurring.watch(self._connection)
             self._reports.tell()
         else:
-            self._watching.poll_all()
+            await self._watching.poll_all()
+            await self._occurring.watch(self._connection)
 
     async def _revived(self) -> bool:
         self._connection = await self._servers.resume()
@@ -136,7 +159,7 @@ class OpcUaSource:
 
     def _begin(self, *, continues: bool) -> None:
         """A gap begins where something was heard last: what overflowed the server's queues meanwhile is in it, too."""
-        now_s = self._clock.monotonic()
+        self._opened_s = now_s = self._clock.monotonic()
         self._statistics.opened(now_s)
         self._silence.begin(now_s)
         if self._config.mode == "subscribe":
@@ -146,10 +169,12 @@ class OpcUaSource:
                 self._kept.recall()
             self._is_first = False
             self._gaps.begin()
+            self._kept.begin()
 
     def _start(self) -> None:
         assert self._connection is not None
-        self._leaves = self._has_heard = False
+        self._leaves = self._has_heard = self._has_served = False
+        self._begun_ns = self._clock.now_ns()
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
         self._tasks.add_done_callback(lambda _: self._inbox.wake())
@@ -157,6 +182,8 @@ class OpcUaSource:
     async def read(self) -> Reading:
         """See `Source.read`: everything that waits, merged."""
         while True:
+            if self._kept is not None:
+                await self._kept.admit()
             if (news := self._inbox.take()) is not None:
                 if self._gaps is not None and self._inbox.is_taken:
                     self._gaps.take()
@@ -165,8 +192,17 @@ class OpcUaSource:
                 raise NotConnected("not open")
             if self._tasks.done():
                 self._tasks.result()
-                raise NotConnected(self._lost)
+                if not self._goes_on:
+                    raise NotConnected(self._lost)
+                await self._reopen()
+                continue
             await self._inbox.wait()
+
+    async def _reopen(self) -> None:
+        """A connection more for the search."""
+        await self.close()
+        await self._clock.sleep(REOPEN_S)
+        await self.open()
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """See `Source.stats`."""
@@ -174,16 +210,20 @@ class OpcUaSource:
         health = self._reports.health
         bad = health.statuses() + self._silence.bad_statuses(self._tagging.rows_of(health.bad_rows))
         report = self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())
-        return {self._number: report | {"polled": len(self._watching.polled)}}
+        refused = {"history_refused": self._filling.refused} if self._filling is not None else {}
+        return {self._number: report | {"polled": len(self._watching.polled)} | refused}
 
     async def close(self) -> None:
         """See `Source.close`."""
+        self._goes_on = False
         tasks, self._tasks = self._tasks, None
         connection, self._connection = self._connection, None
         try:
             if tasks is not None:
                 tasks.cancel()
                 await asyncio.wait([tasks])
+            for gap in self._gaps.waiting if self._gaps is not None else ():
+                gap.return_lent(*self._inbox.late_parts)
         finally:
             if connection is not None:
                 self._statistics.closed(connection.traffic)
@@ -200,21 +240,28 @@ class OpcUaSource:
                     group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
                 comparison = self._comparison.run(connection, self._inbox.report)
                 group.create_task(comparison, name=f"opcua model {self._config.name}")
-                group.create_task(self._taking.label(connection), name=f"opcua labels {self._config.name}")
+                group.create_task(self._taking.label(connection, self._suspects), name=f"opcua labels {self._config.name}")
                 if subscribe:
                     group.create_task(self._receive(connection), name=f"opcua values {self._config.name}")
+                elif connection.keepalive_s > 0:
+                    group.create_task(self._occurring.hear(connection), name=f"opcua changes {self._config.name}")
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
+                group.create_task(self._searching.run(connection), name=f"opcua search {self._config.name}")
                 if subscribe:
-                    group.create_task(self._listen(connection), name=f"opcua keep-alives {self._config.name}")
+                    group.create_task(
+                        self._keepalives.run(connection, self._servers.patience),
+                        name=f"opcua keep-alives {self._config.name}",
+                    )
                     group.create_task(self._watching.doubt(connection), name=f"opcua silence {self._config.name}")
                 if subscribe and self._is_taken_over:
                     quiet_s = 2 * max((item.publishing_ns for item in self._items), default=0) / 1e9 + GRACE_S
                     group.create_task(self._taking.confirm(quiet_s), name=f"opcua confirms {self._config.name}")
                 if self._kept is not None:
                     group.create_task(self._kept.run(), name=f"opcua kept {self._config.name}")
-                if self._gaps is not None and self._gaps.waiting:
-                    back = self._read_back(connection, self._gaps)
-                    group.create_task(back, name=f"opcua history {self._config.name}")
+                if self._filling is not None:
+                    taking, report = self._taking.take_past, self._inbox.report
+                    filling = self._filling.run(connection, self._begun_ns, taking, self._reports, report)
+                    group.create_task(filling, name=f"opcua history {self._config.name}")
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
             # A server that said nothing at all since it was opened is not worth another try with this session.
@@ -222,41 +269,37 @@ class OpcUaSource:
             self._leaves = self._has_heard and is_silent
             if is_silent:
                 self._servers.patience.missed()
+            self._goes_on = self._searching.judge(lost.exceptions, self._opened_s, has_heard=self._has_served)
         finally:
             self._reports.report_losses()
 
     async def _receive(self, connection: Connection) -> None:
         while True:
-            self._waiting_since = self._clock.monotonic()
+            self._keepalives.wait()
             values = await connection.next_values()
-            late_s = self._clock.monotonic() - self._waiting_since - connection.keepalive_s
-            self._waiting_since, self._has_heard = None, True
-            self._servers.patience.answered(late_s)
-            self._servers.patience.settle()
+            self._servers.patience.delivered(self._keepalives.heard() - connection.keepalive_s)
+            self._has_heard = self._has_served = True
+            self._searching.miss(connection.traffic.undecoded, values.lost)
             if values.lost:
                 self._reports.lose(LOST, values.lost)
             await self._occurring.take(connection, values)
+            self._notice(values)
             await self._taking.take(values)
 
-    async def _listen(self, connection: Connection) -> None:
-        """Fail when the server owes us a notification and is silent, keep-alives too (OPC UA Part 4, 5.13.1.1)."""
-        while True:
-            limit_s = SILENT_KEEPALIVES * connection.keepalive_s * self._servers.patience.stretch
-            since = self._waiting_since
-            silent_s = 0.0 if since is None else self._clock.monotonic() - since
-            if silent_s >= limit_s:
-                await self._clock.sleep(AFTER_STALL_S)
-                if self._waiting_since != since:
-                    continue
-                raise Unanswered(f"the subscription has been silent for {silent_s:.1f} s")
-            await self._clock.sleep(limit_s - silent_s)
+    def _notice(self, values: DataValues) -> None:
+        """Another unit or range, as the values themselves tell it."""
+        if has_new_meaning(values.columns.status):
+            self._comparison.hurry()
 
     async def _poll(self, connection: Connection, interval_ns: int) -> None:
         interval_s = interval_ns / 1e9
         items = [item for item in self._items if item.row in self._watching.polled and item.publishing_ns == interval_ns]
         start, turn = self._clock.monotonic(), 0
         while True:
-            for values in await connection.read(items):
+            untrusted = self._suspects.untrusted
+            asked = [item for item in items if item.row not in untrusted] if untrusted else items
+            for values in self._searching.sort(await connection.read(asked)):
+                self._notice(values)
                 await self._taking.take(values, was_read=True)
             self._servers.patience.settle()
             self._reports.tell()
@@ -264,7 +307,7 @@ class OpcUaSource:
             due = int((now - start) / interval_s) + 1
             if due - turn > 1:
                 self._reports.complain(OVERRUN, due - turn - 1)
-            turn = due
+            self._has_served, turn = turn > 0, due
             await self._clock.sleep(start + turn * interval_s - now)
 
     async def _tend(self, connection: Connection) -> None:
@@ -279,19 +322,6 @@ class OpcUaSource:
             await self._occurring.retry(connection)
             self._reports.report_losses()
             self._reports.tell()
-
-    async def _read_back(self, connection: Connection, gaps: Gaps) -> None:
-        """Fill the gap from the server's history, once the first values say where it ends; only with believable times."""
-        await self._clock.sleep(2 * self._config.interval / 1e9 + GRACE_S)
-        now_ns = self._clock.now_ns()
-        if abs(connection.traffic.clock_ms) * 1e6 > self._config.clock_tolerance:
-            log.warning("%s: history is not read back because the clocks differ", self._config.name)
-            return
-        gaps.settle(now_ns)
-        historian = Historian(connection, self._items, self._clock, self._config.history_samples, self._taking.take_past)
-        for result in await historian.read(gaps, now_ns - self._config.history_most):
-            if result.nodes or result.skipped_ns:
-                self._inbox.report(Event("history", self._clock.now_ns(), self._number, None, result.detail()))
 
 
 def _is_stopping() -> bool:

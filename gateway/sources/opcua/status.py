@@ -81,6 +81,8 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x8043: ("BadMonitoredItemFilterInvalid", Q.BAD_CONFIG),
     0x8044: ("BadMonitoredItemFilterUnsupported", Q.BAD_CONFIG),
     0x8045: ("BadFilterNotAllowed", Q.BAD_CONFIG),
+    0x804A: ("BadContinuationPointInvalid", Q.BAD),
+    0x804B: ("BadNoContinuationPoints", Q.BAD),
     0x8054: ("BadSecurityModeRejected", Q.BAD_CONFIG),
     0x8055: ("BadSecurityPolicyRejected", Q.BAD_CONFIG),
     0x8056: ("BadTooManySessions", Q.BAD_NOT_CONNECTED),
@@ -88,6 +90,8 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x8058: ("BadApplicationSignatureInvalid", Q.BAD_CONFIG),
     0x806D: ("BadTooManyMatches", Q.BAD_ADDRESS),
     0x806F: ("BadNoMatch", Q.BAD_ADDRESS),
+    0x8071: ("BadHistoryOperationInvalid", Q.BAD_CONFIG),
+    0x8072: ("BadHistoryOperationUnsupported", Q.BAD_CONFIG),
     0x8077: ("BadTooManySubscriptions", Q.BAD_CONFIG),
     0x8078: ("BadTooManyPublishRequests", Q.BAD),
     0x8079: ("BadNoSubscription", Q.BAD_NOT_CONNECTED),
@@ -109,6 +113,8 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x808D: ("BadOutOfService", Q.BAD_OUT_OF_SERVICE),
     0x808E: ("BadDeadbandFilterInvalid", Q.BAD_CONFIG),
     0x809B: ("BadNoData", Q.BAD_NOT_AVAILABLE),
+    0x809D: ("BadDataLost", Q.BAD_NOT_AVAILABLE),
+    0x809E: ("BadDataUnavailable", Q.BAD_NOT_AVAILABLE),
     0x80AC: ("BadConnectionRejected", Q.BAD_NOT_CONNECTED),
     0x80AE: ("BadConnectionClosed", Q.BAD_NOT_CONNECTED),
     0x80B8: ("BadRequestTooLarge", Q.BAD_CONFIG),
@@ -129,8 +135,15 @@ TOO_MANY_ITEMS: Final = 0x80DB0000
 CANNOT_SUBSCRIBE: Final = frozenset({SERVICE_UNSUPPORTED, 0x803D0000, 0x80400000, 0x80770000, TOO_MANY_ITEMS})
 """Service unsupported, not supported, not implemented, too many subscriptions or monitored items: reading may work."""
 
+BAD_TIMEOUT: Final = 0x800A0000
+HISTORY_UNSUPPORTED: Final = 0x80720000
+NO_CONTINUATION_POINTS: Final = 0x804B0000
+NO_DATA: Final = frozenset({0x809B0000, 0x80D70000})
+"""No data, bound not found: what servers say of a node of which nothing was recorded in a time."""
+
 TOO_MANY_OPERATIONS: Final = 0x80100000
-TOO_MUCH: Final = frozenset({TOO_MANY_OPERATIONS, 0x80080000, 0x80B80000, 0x80B90000, 0x80800000})
+RESPONSE_TOO_LARGE: Final = 0x80B90000
+TOO_MUCH: Final = frozenset({TOO_MANY_OPERATIONS, 0x80080000, 0x80B80000, RESPONSE_TOO_LARGE, 0x80800000})
 """Faults of a service call that a smaller call may not have: too many operations, encoding limits, message too large."""
 
 BAD_DECODING: Final = 0x80070000
@@ -152,6 +165,7 @@ GONE: Final = frozenset(
 
 _CLASSES: Final = (Q.GOOD, Q.UNCERTAIN, Q.BAD, Q.BAD)
 _OVERFLOW: Final = np.uint32(0x0480)
+_SEMANTICS_CHANGED: Final = np.uint32(0x4000)
 
 
 def status_name(status: int) -> str:
@@ -188,6 +202,11 @@ def is_bad(status: int) -> bool:
 def count_overflows(status: NDArray[np.uint32]) -> int:
     """How many of these values follow a gap, because the server's queue for the node was full (Part 4, 7.39.1)."""
     return int(np.count_nonzero((status & _OVERFLOW) == _OVERFLOW))
+
+
+def has_new_meaning(status: NDArray[np.uint32]) -> bool:
+    """One of these values is the first since its node has another unit or range (SemanticsChanged, Part 4, 7.39.1)."""
+    return bool((status & _SEMANTICS_CHANGED).any())
 
 
 def node_faults(quality: Qualities) -> NDArray[np.bool_]:

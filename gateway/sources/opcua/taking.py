@@ -12,16 +12,18 @@ from gateway.sources.opcua.addressing.selection import NO_RANGE
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.connection import Connection, DataValues, Item, ValueColumns
 from gateway.sources.opcua.decode import TagColumns, decode
-from gateway.sources.opcua.history.gaps import Gaps
+from gateway.sources.opcua.history.gaps import Gaps, heard_times
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.repeats import Repeats
 from gateway.sources.opcua.reports import OVERFLOWED, READ_REFUSED, Reports
 from gateway.sources.opcua.silence import Silence
 from gateway.sources.opcua.status import count_overflows, node_faults, qualities_of
+from gateway.sources.opcua.suspects import Suspects
 from gateway.sources.opcua.tagging import Tagging
 from gateway.sources.opcua.types.labels import Labels, Unasked
 
 LOOK_S: Final = 10.0
+_NO_TIMES: Final = np.zeros(0, np.int64)
 
 
 class Taking:
@@ -57,9 +59,10 @@ class Taking:
             return
         self._reports.statistics.values += len(values)
         self._silence.heard(values.columns, self._clock.monotonic())
+        rows, times = values.columns.row, _NO_TIMES
         if self._gaps is not None:
-            self._gaps.heard(values.columns)
-        heard = values.columns
+            times = heard_times(values, self._tolerance_ns)
+            self._gaps.heard(rows, times)
         values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._tolerance_ns)
         overflows = 0 if was_read else count_overflows(values.columns.status)
@@ -73,12 +76,15 @@ class Taking:
         if objects is not None:
             self._repeats.remember(objects)
         block, again = self._repeats.sort(block)
-        for told in (again, objects, self._labels.of(block)):
-            if told is not None:
-                self._inbox.report(told)
-        await self._inbox.put(block)
-        if self._gaps is not None:
-            self._gaps.put(heard)
+        others = (again, objects, self._labels.of(block))
+        try:
+            await self._inbox.put(block)
+        finally:  # cancelled, it has taken the block all the same
+            for told in others:
+                if told is not None:
+                    self._inbox.report(told)
+            if self._gaps is not None:
+                self._gaps.put(rows, times)
 
     async def take_past(self, values: DataValues) -> None:
         """What the server remembers; waits until everything else is read."""
@@ -97,11 +103,11 @@ class Taking:
             if told is not None:
                 self._inbox.report(told)
 
-    async def label(self, connection: Connection) -> None:
+    async def label(self, connection: Connection, suspects: Suspects) -> None:
         """Ask what the numbers of enumerations mean, and tell the present ones; later ones are told as they come. Nodes that
         an earlier connection knows as anything else are not asked, unless they change. Returns once there are no others."""
         unasked, known = Unasked(), self._silence.unlabelled
-        await self._ask_labels(connection, [item for item in self._tagging.items if not known[item.row]], unasked)
+        await self._ask_labels(connection, [item for item in self._tagging.items if not known[item.row]], unasked, suspects)
         while unasked or known.any():
             await self._clock.sleep(LOOK_S)
             bad_rows = self._tagging.rows_of(self._reports.health.bad_rows)
@@ -109,16 +115,17 @@ class Taking:
             known &= ~changed
             rows = {*np.flatnonzero(changed).tolist(), *unasked.due(self._clock.monotonic(), bad_rows)}
             if due := sorted(rows):
-                await self._ask_labels(connection, [self._tagging.items[row] for row in due], unasked)
+                await self._ask_labels(connection, [self._tagging.items[row] for row in due], unasked, suspects)
 
-    async def _ask_labels(self, connection: Connection, items: Sequence[Item], unasked: Unasked) -> None:
+    async def _ask_labels(self, connection: Connection, items: Sequence[Item], unasked: Unasked, suspects: Suspects) -> None:
         found = await connection.labels(items) if items else []
         pairs = list(zip(items, found, strict=True))
         unasked.told(item.row for item, some in pairs if some is not None)
         unasked.refused((item.row for item, some in pairs if some is None), self._clock.monotonic())
         known = [(item, some) for item, some in pairs if some is not None]
         rows = self._labels.learn((row, some) for item, some in known for row in self._tagging.whole(item))
-        for values in await connection.read(self._tagging.items_of(rows)) if rows else ():
+        labelled = [item for item in self._tagging.items_of(rows) if item.row not in suspects.untrusted]
+        for values in await connection.read(labelled) if labelled else ():
             block, _ = self._decoded(values)
             if (told := self._labels.of(block)) is not None:
                 self._inbox.report(told)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,18 +16,24 @@ from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.reports import STALE, Reports
 from gateway.sources.opcua.silence import Silence, stale_rows
 from gateway.sources.opcua.status import CANNOT_SUBSCRIBE, is_good, qualities_of, status_name
+from gateway.sources.opcua.suspects import Fault, Suspects
 from gateway.sources.opcua.tagging import Tagging
 
 log = logging.getLogger(__name__)
 
 DOUBT_S: Final = 10.0
 GRACE_S: Final = 0.5
+MOST_RETRIED: Final = 1000
+"""Refused nodes at once: about one service call."""
 DEAD: Final = "the server keeps the connection alive but sends no data, not even for nodes that were just added"
 
 
 class Watching:
     """The monitored items of one connection. polled: rows of items that are read instead, once `begin` or `poll_all` has
-    returned; what is added later cannot be polled, because nobody would begin to."""
+    returned; what is added later cannot be polled, because nobody would begin to. lacks_polls: that would be needed.
+
+    Rows that are not trusted (see `Suspects`) are left alone, but by `add`.
+    """
 
     def __init__(
         self,
@@ -38,8 +44,10 @@ class Watching:
         inbox: Inbox,
         reports: Reports,
         silence: Silence,
+        suspects: Suspects,
     ) -> None:
         self.polled: set[int] = set()
+        self.lacks_polls = False
         self._config = config
         self._tagging = tagging
         self._first_tag = first_tag
@@ -47,24 +55,37 @@ class Watching:
         self._inbox = inbox
         self._reports = reports
         self._silence = silence
+        self._suspects = suspects
         self._adding = asyncio.Lock()
 
-    def poll_all(self) -> None:
+    async def poll_all(self) -> None:
         """Watch nothing."""
         self.polled = {item.row for item in self._tagging.items}
+        await self._leave_out_culprits()
 
     async def begin(self, connection: Connection) -> None:
         """Watch everything that can be watched; the rest is polled where it may be read."""
-        items = self._tagging.items
+        untrusted = self._suspects.untrusted
+        items = [item for item in self._tagging.items if item.row not in untrusted]
         async with self._adding:
             statuses = await connection.add_items(items)
         await self._judge(items, self._poll_instead(items, statuses))
+        await self._leave_out_culprits()
 
     async def retry(self, connection: Connection) -> None:
         """Refused nodes whose time has come."""
         due = self._tagging.items_of(self._reports.health.due(self._clock.monotonic()))
-        if due := [item for item in due if item.row not in self.polled]:
-            await self._add(connection, due)
+        if due := [item for item in due if item.row not in self.polled | self._suspects.untrusted]:
+            await self.add(connection, due[:MOST_RETRIED])
+
+    async def leave_out(self, faults: Mapping[int, Fault]) -> None:
+        """Items that bring others down, by row: their tags are bad."""
+        items = [self._tagging.items[row] for row in faults]
+        await self._judge(items, [faults[item.row].status for item in items], [faults[item.row].words for item in items])
+
+    async def _leave_out_culprits(self) -> None:
+        if self._suspects.culprits:
+            await self.leave_out({row: one.fault for row, one in self._suspects.culprits.items()})
 
     async def doubt(self, connection: Connection) -> None:
         """Do not believe in silence for ever: see `Silence`. Returns at once where that is not wanted."""
@@ -74,11 +95,11 @@ class Watching:
         grace_s = (2 * interval + sampling) / 1e9 + GRACE_S
         while self._config.silence:
             await self._clock.sleep(min(DOUBT_S, self._config.silence / 4e9))
-            bad = self._tagging.rows_of(self._reports.health.bad_rows) | self.polled
+            bad = self._tagging.rows_of(self._reports.health.bad_rows) | self.polled | self._suspects.untrusted
             stale = await stale_rows(self._silence, connection, items, bad, self._clock, grace_s)
             if stale:
                 added_s = self._clock.monotonic()
-                await self._add(connection, [items[row] for row in stale])
+                await self.add(connection, [items[row] for row in stale])
                 accepted = set(stale) - self._tagging.rows_of(self._reports.health.bad_rows)
                 if accepted:
                     self._reports.lose(STALE, len(accepted))
@@ -87,18 +108,22 @@ class Watching:
                         self._silence.in_vain()
                         raise NotConnected(DEAD)
 
-    async def _add(self, connection: Connection, items: Sequence[Item]) -> None:
+    async def add(self, connection: Connection, items: Sequence[Item]) -> list[int]:
+        """Watch these, too, or anew. Returns the rows that the server accepts."""
         async with self._adding:
             statuses = await connection.add_items(items)
+        self.lacks_polls = self.lacks_polls or not CANNOT_SUBSCRIBE.isdisjoint(statuses)
         await self._judge(items, statuses)
+        return [item.row for item, status in zip(items, statuses, strict=True) if is_good(status)]
 
-    async def _judge(self, items: Sequence[Item], statuses: Sequence[int]) -> None:
+    async def _judge(self, items: Sequence[Item], statuses: Sequence[int], words: Sequence[str] | None = None) -> None:
         """Refused nodes are bad from now on, those that recovered will send their value."""
         now_s, health = self._clock.monotonic(), self._reports.health
-        told = [(row, status) for item, status in zip(items, statuses, strict=True) for row in self._tagging.tags_of(item)]
-        refused = [(row, status) for row, status in told if not is_good(status)]
-        health.accept(row for row, status in told if is_good(status))
-        news = [(row, status) for row, status in refused if health.fail(row, status, now_s)]
+        each = zip(items, statuses, words or [""] * len(items), strict=True)
+        told = [(row, status, why) for item, status, why in each for row in self._tagging.tags_of(item)]
+        refused = [one for one in told if not is_good(one[1])]
+        health.accept(row for row, status, _ in told if is_good(status))
+        news = [(row, status) for row, status, why in refused if health.fail(row, status, now_s, why)]
         if news:
             rows, codes = (np.array(column, np.uint32) for column in zip(*news, strict=True))
             times, values = np.full(rows.size, self._clock.now_ns(), np.int64), np.full(rows.size, np.nan)

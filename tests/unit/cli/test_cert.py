@@ -47,6 +47,12 @@ def test_what_is_neither_file_nor_fingerprint_is_told(pki: Path, what: str, said
     assert f"gateway cert list --pki {pki} shows them" in result.stderr
 
 
+def test_an_empty_folder_is_said_to_be_empty(tmp_path: Path) -> None:
+    result = cert(tmp_path, "list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert f"no certificate of a server in {tmp_path}" in result.stderr
+
+
 def test_a_file_that_is_no_certificate_is_named(pki: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.der").write_text("no certificate")
     result = cert(pki, "trust", str(tmp_path / "notes.der"))

@@ -324,6 +324,23 @@ def test_the_footer_says_how_much_comes():
     assert "0.0 messages/s" in text
 
 
+def test_the_footer_says_how_many_were_lost_and_how_many_merged():
+    tally = Tally()
+    for seq, (cause, count) in enumerate((("max_age", 40), ("thinned", 60), ("refused", 2)), 1):
+        loss = {
+            "kind": "loss",
+            "topic": "t",
+            "of_boot": "b",
+            "first_seq": 1,
+            "last_seq": count,
+            "count": count,
+            "cause": cause,
+        }
+        body = {"boot": "b", "seq": seq, "ts": 1, "hist": False, "severity": 1} | loss
+        tally.count(parse("plant/v1/gw/event", orjson.dumps(body), "plant"))
+    assert Footer(tally).__rich__().plain.endswith("3 messages  42 declared lost  60 merged")
+
+
 def test_there_is_no_footer_without_a_terminal():
     out = io.StringIO()
     with footer(Console(file=out), Tally()):

@@ -1,10 +1,11 @@
 """A limit of time that knows every kind of cancellation."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
-from gateway.core.deadline import deadline
+from gateway.core.deadline import deadline, end_if_cancelled
 
 
 class OfALibraryError(asyncio.CancelledError):
@@ -43,3 +44,33 @@ async def test_in_time_nothing_happens_and_errors_pass() -> None:
     with pytest.raises(KeyError):
         async with deadline(1):
             raise KeyError
+
+
+async def swallowing() -> None:
+    """As asyncio.wait_for of Python 3.11 when its answer comes in the same moment."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(60)
+
+
+async def test_a_cancellation_that_a_library_swallows_ends_its_caller_all_the_same() -> None:
+    async def work() -> None:
+        await swallowing()
+        end_if_cancelled()
+        raise AssertionError("goes on")
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_limit_of_time_that_a_library_swallows_is_a_timeout_all_the_same() -> None:
+    async def work() -> None:
+        async with deadline(0.01):
+            await swallowing()
+            end_if_cancelled()
+
+    with pytest.raises(TimeoutError):
+        await work()
+    end_if_cancelled()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.core.messages import Event
-from gateway.runtime.renewal import EVERY_S, Noticing, Renewal
+from gateway.runtime.renewal import EVERY_S, MOST_S, Noticing, Renewal
 from tests.support.clock import FakeClock
 from tests.unit.runtime.test_supervisor import Intake
 
@@ -58,3 +58,27 @@ def test_only_changes_that_are_to_be_taken_at_once_ask_for_it(clock: FakeClock) 
         asked.append(renewal._asked.is_set())
     assert asked == [False, False, True]
     assert intake.got == events, "all are handed on"
+
+
+async def test_tags_that_never_come_to_rest_are_taken_less_and_less_often(clock: FakeClock) -> None:
+    """A device asks at every moment; a day later it has cost a dozen starts, and after some calm it is quick again."""
+    renewal, waits = Renewal(clock), []
+    for _ in range(14):
+        waits.append(renewal.ask("line"))
+        await clock.advance(waits[-1])
+        renewal.begin(await renewal.due())
+    minutes = [0, 5, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 1440, 1440, 1440]
+    assert [wait_s / 60 for wait_s in waits] == minutes
+    await clock.advance(2 * MOST_S + 1)
+    assert renewal.ask("line") == 0
+    renewal.begin("why")
+    assert renewal.ask("line") == EVERY_S
+
+
+def test_a_change_that_has_to_wait_says_for_how_long(clock: FakeClock) -> None:
+    intake, renewal = Intake(), Renewal(clock)
+    noticing = Noticing(intake, renewal, ["press"])
+    noticing.event(Event("model", 0, 0, None, CHANGED))
+    renewal.begin("why")
+    noticing.event(Event("model", 0, 0, None, CHANGED))
+    assert [event.detail.get("restart_in_s") for event in intake.got] == [None, 300]

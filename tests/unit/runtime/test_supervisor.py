@@ -126,7 +126,7 @@ async def test_a_device_that_is_not_there_is_tried_for_ever_with_growing_delays(
     assert line.times("open") == [0, 1, 3, 7, *range(15, 101, 8)]
     assert line.times("close")[:4] == line.times("open")[:4]
     assert len(line.times("close")) == len(line.times("open"))
-    assert (line.supervisor.connects, line.supervisor.losses) == (0, len(line.times("open")))
+    assert line.intake.got == [DeviceState(n, "down", "no route") for _ in line.times("open") for n in (3, 4)]
 
 
 @pytest.mark.parametrize(("news", "lines"), [(True, 0), (False, 1)])
@@ -168,7 +168,8 @@ async def test_after_a_connection_that_lasted_the_delay_starts_small_again() -> 
     line = Line(NotConnected(), NotConnected(), NotConnected(), [31.0, NotConnected()], [])
     await line.run(60)
     assert line.times("open") == [0, 1, 3, 7, 39]
-    assert line.supervisor.connects == 2
+    downs = [state for state in line.intake.got if isinstance(state, DeviceState)]
+    assert len(downs) == 2 * 4, "four losses, told of both devices; the fifth connection stands"
 
 
 @pytest.mark.parametrize("script", [("hang",), ([],), (NotConnected(),), ([1.0] * 100,)])

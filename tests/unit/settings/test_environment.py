@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.settings import load
-from tests.unit.settings.folders import PRESS, problems_of, write
+from tests.unit.settings.folders import LINE, PRESS, problems_of, write
 
 
 def test_variables_win_over_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +81,40 @@ def test_a_problem_of_the_file_is_not_blamed_on_a_variable(tmp_path: Path, monke
         ("devices/press.yaml", 4, "unit"),
         ("gateway.yaml", 3, "mqtt.root"),
     ]
+
+
+BETWEEN_KEYS = {
+    ("GATEWAY__WINDOW__LENGTH", "7s"): "divide a minute",
+    ("GATEWAY__MQTT__URL", "mqtt://h"): "no url begins with mqtts://",
+    ("GATEWAY__MQTT__URL", '["mqtt://h", "mqtt://i"]'): "no url begins with mqtts://",
+    ("GATEWAY__DEVICES__LINE__MODE", "poll"): "events come by subscription only",
+    ("GATEWAY__PUBLISH__TOPIC", "{line}/{device}/{tag}"): "{line} has no value",
+    ("GATEWAY__DEVICES__PRESS__PUBLISH__TOPIC", "{line}/{device}/{tag}"): "{line} has no value for press",
+    ("GATEWAY__DEVICES__PRESS__BACKUP", "tcp://10.0.0.5"): "the same as url",
+}
+
+
+@pytest.mark.parametrize(("name", "text"), BETWEEN_KEYS)
+def test_a_variable_that_does_not_go_with_the_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str
+) -> None:
+    """The file alone is right, so no line of it is wrong."""
+    files: dict[str, str | bytes | None] = {
+        "gateway.yaml": "name: g\nwindow:\n  length: 1s\nmqtt:\n  url: mqtts://h\n  tls: {insecure: true}\n"
+        "publish: {layout: tag, topic: '{site}/{device}/{tag}', topic_fields: {site: b}}\n",
+        "devices/line.yaml": LINE + "events: [{notifier: i=2253}]\n",
+    }
+    load(write(tmp_path, files))
+    monkeypatch.setenv(name, text)
+    problems = problems_of(tmp_path)
+    blamed = [problem for problem in problems if BETWEEN_KEYS[name, text] in f"{problem.message} {problem.expected}"]
+    assert {(p.file, p.line, p.key) for p in blamed} == {("environment", 0, name)}
+
+
+def test_what_is_wrong_between_keys_of_the_file_stays_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY__WINDOW__GRACE", "1s")
+    (problem,) = problems_of(write(tmp_path, {"gateway.yaml": "name: g\nwindow:\n  length: 7s\n"}))
+    assert (problem.file, problem.line, problem.key) == ("gateway.yaml", 3, "window.length")
 
 
 def test_a_variable_that_is_no_text_is_refused_or_survives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ class Browse(ConfigModel):
     on_change: Literal["tell", "restart"] = "tell"
     """What happens when the server's variables are other ones than those that run. `tell`: an event, and they are taken at
     the next start. `restart`: the gateway itself stops in order and starts anew with them, all devices with it, at most once
-    in five minutes."""
+    in five minutes, and ever less often where they never come to rest."""
 
     def wants(self, name: str) -> bool:
         """Whether a variable of this name becomes a tag."""

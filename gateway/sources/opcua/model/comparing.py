@@ -20,14 +20,16 @@ QUIET_S: Final = 2.0
 LONGEST_S: Final = 30.0
 """... but not for ever."""
 PAUSE_S: Final = 60.0
-"""From one comparison to the next, whatever the server says: a browse costs it something."""
+"""From one comparison to the next, whatever the server says: a browse costs it something ..."""
+PATIENCE: Final = 3
+"""... and after so many in a row twice as long each time that it says so all the same, up to `refresh`."""
 _STEP_S: Final = 1.0
 _SEVERITY: Final = 300
 
 
 class Comparison:
-    """Compares now and then, not more often because connections are lost, and soon after `hurry`. What is news is kept, and
-    told."""
+    """Compares now and then, and soon after `hurry`, after a new session, and when what marks the model is another one. What
+    is news is kept, and told."""
 
     def __init__(self, device: OpcUaDevice, tags: Sequence[OpcUaTag], number: int, clock: Clock) -> None:
         self._device = device
@@ -38,24 +40,49 @@ class Comparison:
         self._due_s = clock.monotonic() + min(self._every_s, FIRST_S)
         self._last_s = self._begun_s = -math.inf
         self._soon_s = math.inf
+        self._pause_s = PAUSE_S
+        self._row = 0
+        self._is_first = True
+        self._marks: Sequence[str] = ()
+        self.is_wanted = bool(device.browse or lacking(tags))
+
+    def begin(self) -> None:
+        """A session begins. Of what changed before it nobody has heard; the first look is due anyway."""
+        if not self._is_first:
+            self.hurry()
+        self._is_first = False
 
     def hurry(self) -> None:
-        """The server says that its model has changed."""
+        """The server says that its model, or what its values mean, has changed."""
         now_s = self._clock.monotonic()
         if self._soon_s == math.inf:
             self._begun_s = now_s
-        self._soon_s = max(min(now_s + QUIET_S, self._begun_s + LONGEST_S), self._last_s + PAUSE_S)
+        self._soon_s = max(min(now_s + QUIET_S, self._begun_s + LONGEST_S), self._last_s + self._pause_s)
 
-    async def _wait(self) -> None:
+    async def _wait(self, connection: Connection) -> None:
+        look_s = self._clock.monotonic()
         while (left_s := min(self._due_s, self._soon_s) - self._clock.monotonic()) > 0:
+            if self._soon_s == math.inf and self._clock.monotonic() >= look_s:
+                await self._look(connection)
+                look_s = self._clock.monotonic() + PAUSE_S
             await self._clock.sleep(min(left_s, _STEP_S))
-        self._last_s = self._clock.monotonic()
-        self._due_s, self._soon_s = self._last_s + self._every_s, math.inf
+        now_s = self._clock.monotonic()
+        goes_on = now_s - self._last_s <= 2 * self._pause_s
+        self._row = self._row + 1 if goes_on else 0
+        self._pause_s = min(2 * self._pause_s, max(PAUSE_S, self._every_s)) if self._row > PATIENCE else PAUSE_S
+        self._last_s = now_s
+        self._due_s, self._soon_s = now_s + self._every_s, math.inf
+
+    async def _look(self, connection: Connection) -> None:
+        """A cheap look, for servers that say nothing of changes."""
+        before, self._marks = self._marks, await connection.marks([one.root for one in self._device.browse])
+        if before and before != self._marks:
+            self.hurry()
 
     async def run(self, connection: Connection, report: Callable[[Event], None]) -> None:
         """Until the connection is lost (NotConnected); at once where there is nothing to compare."""
-        while self._device.browse or lacking(self._tags):
-            await self._wait()
+        while self.is_wanted:
+            await self._wait(connection)
             try:
                 change = await ask(connection, self._device, self._tags)
             except NotFound as error:
@@ -66,5 +93,5 @@ class Comparison:
 
     def _detail(self, change: Change) -> dict[str, object]:
         if any(one.on_change == "restart" for one in self._device.browse):
-            return change.detail("now, the gateway starts anew") | {"restart": True, "severity": _SEVERITY}
+            return change.detail("as the gateway starts anew by itself") | {"restart": True, "severity": _SEVERITY}
         return change.detail("at the next start") | {"severity": _SEVERITY}

@@ -26,7 +26,7 @@ from gateway.sources.opcua.security.endpoints import Offer
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.client import AsyncuaConnection, connect, quiet_library
 from gateway.sources.opcua.session.faults import translated
-from gateway.sources.opcua.session.opening import get_offers
+from gateway.sources.opcua.session.opening import get_offers, get_servers
 from gateway.sources.opcua.status import status_name
 from gateway.sources.opcua.tagging import Tagging
 
@@ -53,12 +53,14 @@ class Found:
     place: tuple[int, ...] = ()
 
 
-async def discover(config: OpcUaDevice) -> list[Offer]:
-    """The endpoints of a server. Raises NotConnected."""
+async def discover(config: OpcUaDevice) -> tuple[list[Offer], list[tuple[str, str]]]:
+    """The endpoints of a server, and if nobody can log in there, the servers that it knows. Raises NotConnected."""
     quiet_library()
     try:
         with translated(f"cannot ask {config.url}"):
-            return await get_offers(config.url, Patience(config.timeout / 1e9, SystemClock().monotonic))
+            patience = Patience(config.timeout / 1e9, SystemClock().monotonic)
+            offers = await get_offers(config.url, patience)
+            return offers, [] if any(one.tokens for one in offers) else await get_servers(config.url, patience)
     except ServiceFault as fault:
         raise NotConnected(f"{config.url} refuses: {explained(fault.status)}") from None
 
@@ -153,8 +155,10 @@ def _why(node: str, status: int, namespaces: Sequence[str]) -> str:
     return lacking(node, namespaces) or explained(status).partition(": ")[2]
 
 
-def _labelled(text: str, labels: Mapping[int, str]) -> str:
+def _labelled(text: str, labels: Mapping[int, object]) -> str:
     label = labels.get(int(text)) if text.lstrip("-").isdigit() else None
+    if isinstance(label, list):  # names of bits
+        label = ", ".join(map(str, label)) or None
     return text if label is None else f"{text} ({label})"
 
 

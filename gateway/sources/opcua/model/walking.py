@@ -17,7 +17,7 @@ from gateway.sources.opcua.model.units import measure_of
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.services import Services, local
 from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED
-from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration
+from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration, OptionSet
 from gateway.sources.opcua.types.definitions import UNITS, Definitions
 
 MOST_VISITED: Final = 200_000
@@ -169,7 +169,7 @@ class Walker:
         values = await self._services.read((nodes[at], AttributeIds.Value) for at in open_)
         found = {at for at, data in zip(open_, values, strict=True) if _is_number(data.Value)}
         return [
-            is_scalar and (isinstance(kind, Enumeration) or kind in _NUMBERS or at in found)
+            is_scalar and (isinstance(kind, Enumeration | OptionSet) or kind in _NUMBERS or at in found)
             for at, (kind, is_scalar) in enumerate(zip(known, scalar, strict=True))
         ]
 

@@ -1,5 +1,6 @@
 """Application instance certificates (OPC UA Part 6, 6.2.2): made, read and described. Pure but for randomness."""
 
+import warnings
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Final
@@ -14,6 +15,9 @@ KEY_BITS: Final = 2048
 VALID: Final = timedelta(days=5 * 365)
 _BACKDATED: Final = timedelta(days=1)
 _SEQUENCE: Final = 0x30
+
+# Servers make certificates with an empty country (Milo does), which are no worse for it: no line of Python in a log.
+warnings.filterwarnings("ignore", "Attribute's length must be", UserWarning)
 
 
 def make_key() -> rsa.RSAPrivateKey:
@@ -83,6 +87,11 @@ def load_chain(content: bytes) -> list[x509.Certificate]:
         chain.append(x509.load_der_x509_certificate(content[: header + length]))
         content = content[header + length :]
     return chain
+
+
+def holder(certificate: x509.Certificate) -> str:
+    """Whose it is: the parts of its subject that are not empty, as in RFC 4514."""
+    return x509.Name(part for part in certificate.subject if part.value).rfc4514_string()
 
 
 def fingerprint(certificate: x509.Certificate) -> str:

@@ -81,7 +81,7 @@ def _advice(offers: Sequence[Offer], security: str, mode: str) -> str:
 def choose_token(offer: Offer, kind: TokenKind, security: str, *, plain: bool) -> Token:
     """The strongest way to log in of this kind, its policy written out. Raises NoEndpoint.
 
-    A secret that neither channel nor token encrypts is sent only with `plain`.
+    A secret that neither channel nor token encrypts well is sent only with `plain`.
     """
     tokens = [Token(t.kind, t.policy or offer.policy, t.id) for t in offer.tokens if t.kind == kind]
     if not tokens:
@@ -90,8 +90,8 @@ def choose_token(offer: Offer, kind: TokenKind, security: str, *, plain: bool) -
         raise NoEndpoint(f"the server does not take a login of the kind {kind} here; it offers: {kinds}{advice}")
     if kind == "anonymous":
         return tokens[0]
-    policies = STRONG if security in ("auto", "none", *STRONG) else (*STRONG, security)
-    for policy in policies:
+    hidden = offer.mode == "SignAndEncrypt" and offer.policy in STRONG
+    for policy in _login_policies(kind, security, hidden=hidden, plain=plain):
         for token in tokens:
             if token.policy == policy:
                 return token
@@ -100,4 +100,15 @@ def choose_token(offer: Offer, kind: TokenKind, security: str, *, plain: bool) -
         return plain_tokens[0]
     if kind == "username" and plain_tokens:
         raise NoEndpoint("the password would travel in clear; use security: auto, or accept it with plain_password: true")
-    raise NoEndpoint(f"the server protects the login with {', '.join(t.policy for t in tokens)} only")
+    advice = "" if hidden else "; security: auto with security_mode: SignAndEncrypt protects it better"
+    advice += ", or accept it with plain_password: true" if kind == "username" and not plain else ""
+    raise NoEndpoint(f"the server protects the login with {', '.join(t.policy for t in tokens)} only{advice}")
+
+
+def _login_policies(kind: TokenKind, security: str, *, hidden: bool, plain: bool) -> tuple[str, ...]:
+    """Strongest first. Basic256 encrypts a password just as Basic256Sha256 does (RSA-OAEP; SHA-1 is in its signatures only),
+    and servers with Milo up to 0.6 have nothing else to log in with; its signatures do where nobody else can see them."""
+    configured = (security,) if security in SHA1 else ()
+    if kind == "username":
+        return (*STRONG, "Basic256", *(SHA1 if plain else configured))
+    return (*STRONG, *(("Basic256",) if hidden else ()), *configured)

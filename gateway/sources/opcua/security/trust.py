@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.sources.opcua.security.certificates import application_uris, fingerprint, hosts
+from gateway.sources.opcua.security.certificates import application_uris, fingerprint, holder, hosts
 
 _LONGEST_CHAIN = 8
 _SMALLEST_KEY_BITS = 2048
@@ -100,12 +100,11 @@ def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 def _check_time(certificate: x509.Certificate, now: datetime) -> None:
     if now > certificate.not_valid_after_utc:
         raise Refused(
-            f"the certificate of {certificate.subject.rfc4514_string()} {_ended(certificate)}; renew it on the server and "
-            "trust the new one"
+            f"the certificate of {holder(certificate)} {_ended(certificate)}; renew it on the server and trust the new one"
         )
     if now < certificate.not_valid_before_utc:
         raise Refused(
-            f"the certificate of {certificate.subject.rfc4514_string()} is valid only from "
+            f"the certificate of {holder(certificate)} is valid only from "
             f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M}Z; check the clocks of the gateway and the server"
         )
 
@@ -122,10 +121,7 @@ def _check_revocation(
         if crl.issuer != issuer.subject or not isinstance(key, rsa.RSAPublicKey) or not crl.is_signature_valid(key):
             continue
         if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-            raise Refused(
-                f"the certificate of {certificate.subject.rfc4514_string()} was revoked by its authority; "
-                "renew it on the server"
-            )
+            raise Refused(f"the certificate of {holder(certificate)} was revoked by its authority; renew it on the server")
 
 
 def _former(leaf: x509.Certificate, lists: TrustLists) -> str:

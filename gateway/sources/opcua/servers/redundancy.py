@@ -97,6 +97,17 @@ class Servers:
         del self._left[self._place]
         return left if knows else None
 
+    async def drop(self) -> None:
+        """End the session that was left behind on the present server, as far as it can be reached."""
+        try:
+            left = await self._taken_over(self._place)
+        except NotConnected as error:
+            self._left.pop(self._place, None)
+            log.debug("%s: a session stays behind: %s", self._configs[0].name, error)
+        else:
+            if left is not None:
+                await left.close()
+
     async def open(self) -> Connection:
         """A new connection to the best server. Raises NotConnected."""
         if not self.is_redundant:

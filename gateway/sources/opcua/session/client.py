@@ -22,15 +22,15 @@ from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.connection import DataValues, History, Item, Standing
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.finding import FoundTag
-from gateway.sources.opcua.model.units import Measure, measure_of
-from gateway.sources.opcua.model.walking import Walker
+from gateway.sources.opcua.model.units import Measure
 from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.columnsession import ColumnSession
 from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.historian import Past
-from gateway.sources.opcua.session.notifier import MODEL_CHANGES, Notifiers
+from gateway.sources.opcua.session.inquiries import Inquiries
+from gateway.sources.opcua.session.notifier import EVENTS_NS, MODEL_CHANGES, Notifiers
 from gateway.sources.opcua.session.opening import open_channel, open_session, resume_session
 from gateway.sources.opcua.session.publishing import Notification, Publishing
 from gateway.sources.opcua.session.reading import ValueReads
@@ -40,7 +40,7 @@ from gateway.sources.opcua.session.traffic import Traffic
 from gateway.sources.opcua.session.transport import bound
 from gateway.sources.opcua.session.wire import columns_of
 from gateway.sources.opcua.status import BAD_DECODING, CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED, status_name
-from gateway.sources.opcua.types.definitions import UNITS, Definitions
+from gateway.sources.opcua.types.definitions import Definitions
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +104,7 @@ class AsyncuaConnection:
         self._reads = self.services.reads
         self.addresses = Addresses(self.services, clock)
         self._values = ValueReads(self._session, self._reads, self.addresses, clock, register=config.register_nodes)
+        self._inquiries = Inquiries(self.services, self.addresses, self.definitions, self._values)
         self._past = Past(self._session, self._reads, self.addresses)
         self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config, patience)
         self._unsubscribed = 0
@@ -151,8 +152,17 @@ class AsyncuaConnection:
         """See `Connection.add_items`."""
         return await self._subscriptions.add(items) if len(self._subscriptions) else [self._unsubscribed] * len(items)
 
+    async def remove_items(self, items: Sequence[Item]) -> None:
+        """See `Connection.remove_items`."""
+        await self._subscriptions.remove([item.row for item in items])
+
     async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
         """See `Connection.add_events`."""
+        if not len(self._subscriptions) and self._config.mode == "poll":
+            try:
+                await self._subscriptions.create(EVENTS_NS)
+            except ServiceFault as fault:
+                self._unsubscribed = fault.status
         if not len(self._subscriptions):
             return [self._unsubscribed] * (len(wanted) + model)
         return await self._notifiers.watch([*wanted, MODEL_CHANGES] if model else wanted)
@@ -189,28 +199,27 @@ class AsyncuaConnection:
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
-        return await self._values.read(items)
+        answers = await self._values.read(items)
+        for answer in answers:
+            if answer.server_clock_ns:
+                self.traffic.clock_ms = (answer.server_clock_ns - answer.received_ns) / 1e6
+        return answers
 
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, str] | None]:
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
         """See `Connection.labels`."""
-        await self.addresses.resolve(item.node for item in items)
-        there = [item for item in items if not self.addresses.status_of(item.node)]
-        labels = await self.definitions.labels([self.addresses.node(item.node) for item in there])
-        told = dict(zip((item.row for item in there), labels, strict=True))
-        return [told.get(item.row) for item in items]
+        return await self._inquiries.labels(items)
 
     async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """See `Connection.find`."""
-        findings = await Walker(self.services, self.addresses, self.definitions).find(wanted)
-        return findings.tags, findings.is_cut
+        return await self._inquiries.find(wanted)
 
     async def measures(self, nodes: Sequence[str]) -> list[Measure]:
         """See `Connection.measures`."""
-        await self.addresses.resolve(nodes)
-        there = [node for node in dict.fromkeys(nodes) if not self.addresses.status_of(node)]
-        properties = await self.definitions.properties([self.addresses.node(node) for node in there], UNITS)
-        told = {node: measure_of(some) for node, some in zip(there, properties, strict=True)}
-        return [told.get(node, Measure()) for node in nodes]
+        return await self._inquiries.measures(nodes)
+
+    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
+        """See `Connection.marks`."""
+        return await self._inquiries.marks(nodes)
 
     async def has_history(self, items: Sequence[Item]) -> list[bool]:
         """See `Connection.has_history`."""

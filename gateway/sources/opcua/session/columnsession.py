@@ -15,7 +15,7 @@ from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.publishing import Notification
 from gateway.sources.opcua.session.responses import read_history, read_publish, read_republish, read_values
 from gateway.sources.opcua.session.wire import WireError
-from gateway.sources.opcua.types.structures import Types
+from gateway.sources.opcua.types.structures import DEEPEST, Types
 
 T = TypeVar("T")
 
@@ -91,10 +91,12 @@ class ColumnSession(UaSession):
         return await self._decoded(lambda: read_history(answer, self.types))
 
     async def _decoded(self, decode: Callable[[], T]) -> T:
-        """Once more when types were met that nobody knew; answers keep their order."""
+        """Once more when types were met that nobody knew, in which others may stand; answers keep their order."""
         async with self._in_order:
             result = decode()
-            if self.types.missing:
+            for _ in range(DEEPEST):
+                if not self.types.missing:
+                    break
                 await self.learn()
                 result = decode()
             return result

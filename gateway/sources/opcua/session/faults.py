@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.connection import Unanswered
+from gateway.sources.opcua.connection import HungUp, Unanswered
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.wire import WireError
 from gateway.sources.opcua.status import BAD_DECODING, GONE, status_name
@@ -26,7 +26,7 @@ def translated(what: str) -> Iterator[None]:
     except TimeoutError:
         raise Unanswered(f"{what}: no answer in time") from None
     except OSError as error:
-        raise NotConnected(f"{what}: {_reason(error)}") from error
+        raise HungUp(f"{what}: {_reason(error)}") from error
     except UaStatusCodeError as error:
         if error.code in GONE:
             raise NotConnected(f"{what}: {status_name(error.code)}") from error

@@ -8,14 +8,14 @@ from typing import Final
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 
-from gateway.sources.opcua.connection import History, Item
+from gateway.sources.opcua.connection import History, Item, Unanswered
 from gateway.sources.opcua.session.addresses import Addresses
-from gateway.sources.opcua.session.batches import Batches
+from gateway.sources.opcua.session.batches import Batches, ServiceFault
 from gateway.sources.opcua.session.columnsession import ColumnSession
 from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.responses import read_values
 from gateway.sources.opcua.session.services import expect
-from gateway.sources.opcua.status import is_good
+from gateway.sources.opcua.status import BAD_TIMEOUT, is_good
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HISTORY_READ: Final = 0x04
@@ -35,7 +35,7 @@ class Past:
         await self._addresses.resolve(item.node for item in items)
         asked = [item for item in items if not self._addresses.status_of(item.node)]
         batches = Batches(max(1, self._reads.size // len(_ASKED)))
-        answers = await batches.run(asked, self._ask, lambda batch, status: [False] * len(batch))
+        answers = await batches.run(asked, self._ask, lambda batch, status: [True] * len(batch))
         told = dict(zip((item.row for item in asked), (one for some in answers for one in some), strict=True))
         return [told.get(item.row, False) for item in items]
 
@@ -64,8 +64,11 @@ class Past:
         details.NumValuesPerNode = most
         request = self._request(items, points)
         request.Parameters.HistoryReadDetails = details
-        with translated("cannot read history"):
-            answers = await self._session.read_past(request)
+        try:
+            with translated("cannot read history"):
+                answers = await self._session.read_past(request)
+        except Unanswered:  # an archive may be slow: whether the server is there shows elsewhere
+            raise ServiceFault(BAD_TIMEOUT) from None
         expect(answers, items)
         return answers
 
@@ -91,8 +94,9 @@ class Past:
 
 
 def _readable(access: int | None, user_access: int | None, historizing: int | None) -> bool:
+    """Where the server says nothing of all this, the question itself will show it."""
     may = access if user_access is None else user_access
-    return bool(historizing) if may is None else bool(may & _HISTORY_READ)
+    return historizing != 0 if may is None else bool(may & _HISTORY_READ)
 
 
 def _date(time_ns: int) -> datetime:

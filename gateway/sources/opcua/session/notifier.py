@@ -22,6 +22,8 @@ from gateway.sources.opcua.status import is_good
 log = logging.getLogger(__name__)
 
 QUEUE: Final = 1000
+EVENTS_NS: Final = 1_000_000_000
+"""How often events are published beside polled reads."""
 MODEL_CHANGES: Final = OpcUaEvents()
 """Stands for changes of the server's model, in place of a notifier of the configuration; told apart by identity."""
 MOST_TYPES: Final = 1000

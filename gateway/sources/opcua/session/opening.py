@@ -66,6 +66,13 @@ async def get_offers(url: str, patience: Patience) -> list[Offer]:
     return _offers(await client.connect_and_get_server_endpoints())
 
 
+async def get_servers(url: str, patience: Patience) -> list[tuple[str, str]]:
+    """Application URI and URL of each server that a discovery server knows (FindServers, Part 4, 5.5.2). Raises as
+    `get_offers`."""
+    servers = await bound(Client(url, timeout=patience.timeout_s), patience).connect_and_find_servers()
+    return [(one.ApplicationUri or "", place) for one in servers for place in one.DiscoveryUrls or ()]
+
+
 async def open_channel(client: Client, config: OpcUaDevice, patience: Patience) -> Offer | None:
     """Choose the endpoint, judge the server's certificate, open the channel. None with security none.
 
@@ -92,6 +99,11 @@ async def open_channel(client: Client, config: OpcUaDevice, patience: Patience) 
         await client.open_secure_channel()
     except UaStatusCodeError as error:
         raise _distrusted(error, config) from error
+    except ConnectionError as error:
+        if offer is None or isinstance(error, ConnectionRefusedError):
+            raise
+        what = f"the server hung up when a channel with {offer.policy} was to be opened"
+        raise NotConnected(f"{config.url}: {what}; {_untrusted_here(config)}") from error
     return offer
 
 
@@ -203,17 +215,21 @@ def _load_user(certificate: Path, key: Path) -> tuple[x509.Certificate, rsa.RSAP
 def _distrusted(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:
     if error.code not in _DISTRUST or config.security == "none":
         return error
-    own = Pki(config.pki).own_path
-    advice = (
-        f"it may not trust this gateway's certificate yet: copy {own} into its trust list, or accept it there among the "
-        "rejected ones"
-    )
     if error.code == _TIME_INVALID:
         advice = (
-            f"to its clock the certificate {own} has expired or is not yet valid: compare the clocks "
+            f"to its clock the certificate {Pki(config.pki).own_path} has expired or is not yet valid: compare the clocks "
             f"(here it is {datetime.now(UTC):%Y-%m-%d %H:%M}Z), or make a new one with gateway cert new"
         )
+    else:
+        advice = _untrusted_here(config)
     return NotConnected(f"{config.url}: the server refuses: {status_name(error.code)}; {advice}")
+
+
+def _untrusted_here(config: OpcUaDevice) -> str:
+    return (
+        f"it may not trust this gateway's certificate yet: copy {Pki(config.pki).own_path} into its trust list, or accept "
+        "it there among the rejected ones"
+    )
 
 
 def _not_let_in(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:

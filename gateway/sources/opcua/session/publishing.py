@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.core.clock import Clock
-from gateway.core.errors import NotConnected
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import EventFields
-from gateway.sources.opcua.connection import ValueColumns
+from gateway.sources.opcua.connection import Poisoned, ValueColumns
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.numbering import Numbering
 from gateway.sources.opcua.session.traffic import Traffic
@@ -131,8 +131,9 @@ class Publishing:
             if fault.status == _TOO_MANY_PUBLISH_REQUESTS and (self._in_flight > 1 or self._answered):
                 self._in_flight, self._answered = max(1, self._in_flight - 1), 0
             elif fault.status != _BAD_TIMEOUT:
-                raise NotConnected(f"the subscription is lost: {fault}") from None
+                raise Poisoned(f"the subscription is lost: {explained(fault.status)}", fault.status) from None
         except WireError as error:
+            self._traffic.undecoded += 1
             # The next one shows the gap in the numbers.
             log.warning("%s: a notification cannot be decoded: %s", self._name, error)
         except BaseException:

@@ -25,6 +25,9 @@ from gateway.sources.opcua.types.texts import sound
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
 _HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
 _DEEPEST: Final = 16
+_CODE: Final = 0xFFFF0000
+_SEVERITIES: Final = {"Good": 0, "Uncertain": 0x40000000, "Bad": 0x80000000}
+"""What asyncua calls codes that it does not know, too."""
 
 
 def read_publish(answer: Buffer, types: Types | None = None) -> Notification:
@@ -178,6 +181,23 @@ def plain(value: Any, depth: int = _DEEPEST) -> object:
     raise WireError(f"a {type(value).__name__} is nothing that we can pass on")
 
 
+def _expanded(node: ua.ExpandedNodeId) -> str:
+    """Server index, namespace by its URI where that is said, and id (Part 6, 5.3.1.11)."""
+    text = ua.NodeId(node.Identifier, node.NamespaceIndex, node.NodeIdType).to_string()
+    if node.NamespaceUri:
+        text = f"nsu={node.NamespaceUri};{text.removeprefix(f'ns={node.NamespaceIndex};')}"
+    return f"svr={node.ServerIndex};{text}" if node.ServerIndex else text
+
+
+def _code(code: ua.StatusCode) -> str:
+    """The standard's symbol; with the number where the code is not known, or has further bits (Part 4, 7.39)."""
+    known, rest = ua.StatusCode(ua.UInt32(code.value & _CODE)), code.value & ~_CODE
+    is_known = known.name not in _SEVERITIES or known.value == _SEVERITIES[known.name]
+    if is_known and not rest:
+        return str(known.name)
+    return f"{known.name} ({code.value:#010x})" if is_known else f"{code.value:#010x}"
+
+
 _TEXTS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (str, str),
     (Enum, lambda value: plain(value.value)),
@@ -185,9 +205,10 @@ _TEXTS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
     (datetime, lambda value: value.replace(tzinfo=UTC).isoformat()),
     (UUID, str),
     (ua.LocalizedText, lambda value: value.Text),
+    (ua.ExpandedNodeId, _expanded),
     (ua.NodeId, lambda value: value.to_string()),
     (ua.QualifiedName, lambda value: value.to_string()),
+    (ua.StatusCode, _code),
     (ua.XmlElement, lambda value: value.Value),
-    (ua.StatusCode, lambda value: value.name),
     (ua.ExtensionObject, lambda value: {"type": value.TypeId.to_string(), "body": plain(value.Body)}),
 )

@@ -104,7 +104,7 @@ class Subscriptions:
 
     async def add(self, items: Sequence[Item]) -> list[int]:
         """See `Connection.add_items`."""
-        await self._remove([item.row for item in items if item.row in self._placed])
+        await self.remove([item.row for item in items])
         self._most_row = max([self._most_row, *(item.row for item in items)])
         self._addresses.retry(item.node for item in items)
         await self._addresses.resolve(item.node for item in items)
@@ -121,9 +121,10 @@ class Subscriptions:
                 self._addresses.forget(item.node)
         return [statuses[item.row] for item in items]
 
-    async def _remove(self, rows: Sequence[int]) -> None:
+    async def remove(self, rows: Sequence[int]) -> None:
+        """Watch these no longer, as far as they are."""
         ids: dict[_Subscription, list[int]] = defaultdict(list)
-        for row in rows:
+        for row in [row for row in rows if row in self._placed]:
             subscription, item_id = self._placed.pop(row)
             ids[subscription].append(item_id)
         for subscription, some in ids.items():

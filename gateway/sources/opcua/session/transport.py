@@ -14,7 +14,7 @@ from asyncua.client.ua_client import UASocketProtocol, UASocketState
 from asyncua.common.connection import SecureConnection, TransportLimits
 from asyncua.common.utils import Buffer
 from asyncua.crypto.security_policies import SecurityPolicy
-from asyncua.ua.uaerrors import BadRequestTooLarge, UaError
+from asyncua.ua.uaerrors import BadRequestTooLarge, UaError, UaStatusCodeError
 
 from gateway.sources.opcua.patience import AFTER_STALL_S, Patience
 
@@ -89,6 +89,16 @@ class _Protocol(UASocketProtocol):
             future.cancel()
         patience.answered(patience.now() - sent_s)
         return future.result()
+
+    def _process_received_message(self, msg: ua.Message | ua.Acknowledge | ua.ErrorMessage | None) -> None:
+        """A refused channel is what the server says of it: asyncua takes it for an opened one, and fails an assertion."""
+        if isinstance(msg, ua.Message) and isinstance(msg.SecurityHeader(), ua.AsymmetricAlgorithmHeader):  # type: ignore[no-untyped-call]  # asyncua's
+            try:
+                self.check_answer(msg.body(), " to OpenSecureChannelRequest")  # type: ignore[no-untyped-call]  # asyncua's
+            except UaStatusCodeError as refused:
+                self._fail_all_pending(refused)
+                return
+        super()._process_received_message(msg)
 
     async def send_hello(self, url: str, max_messagesize: int = 0, max_chunkcount: int = 0) -> ua.Acknowledge:
         """The arguments are asyncua's; the limits are ours."""

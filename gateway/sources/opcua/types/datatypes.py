@@ -2,8 +2,8 @@
 table of the standard."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
-from enum import Enum
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum, IntFlag
 from typing import Any, Final, Literal
 
 from asyncua import ua
@@ -12,10 +12,22 @@ from asyncua.ua.object_ids import ObjectIdNames
 from gateway.sources.opcua.types.described import Described
 from gateway.sources.opcua.types.texts import sound
 
+EXTENSION_OBJECT: Final = 22
 VARIANT: Final = 24
+_INTEGERS: Final = range(2, 10)
 _ENUMERATION: Final = 29
 _ABSTRACT_NUMBERS: Final = (26, 27, 28)
 """Number, Integer, UInteger: a Variant where a value stands."""
+_BYTE, _UINT16, _UINT32 = 3, 5, 7
+_SHORT_SETS: Final = {
+    "AccessLevelType": _BYTE,
+    "EventNotifierType": _BYTE,
+    "AccessRestrictionType": _UINT16,
+    "AlarmMask": _UINT16,
+    "DataSetFieldFlags": _UINT16,
+}
+"""The standard's sets of bits that are no UInt32, with the built-in type that they are."""
+_BYTE_STRING: Final = ua.NodeId.from_string("i=15")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +44,46 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A structure's fields in their order. shape: `plain`, with optional fields, or a union."""
+    """A structure's fields in their order. shape: `plain`, with optional fields, or a union. bits: their names, in an
+    OptionSet."""
 
     name: str
     shape: Literal["plain", "optional", "union"]
     fields: tuple[Field, ...]
+    bits: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Enumeration:
     """Labels by value; empty when the server does not say."""
 
-    labels: Mapping[int, str]
+    labels: Mapping[int, Any]
 
 
-Known = Structure | Described | Enumeration | int | type | None
-"""What a data type is: a structure by its definition or by its dictionary, an enumeration, the number of the built-in type
-it is encoded as, asyncua's class for one of the standard's own structures, None for what cannot be decoded."""
+@dataclass(frozen=True, slots=True)
+class OptionSet:
+    """An integer whose bits have names. number: the built-in type it is encoded as."""
+
+    bits: Mapping[int, str]
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undescribed:
+    """A structure of which the server says no more than that it is one."""
+
+
+Known = Structure | Described | Undescribed | Enumeration | OptionSet | int | type | None
+"""What a data type is: a structure by its definition or by its dictionary, an enumeration or set of bits, the number of the
+built-in type it is encoded as, asyncua's class for one of the standard's own structures, None for what cannot be decoded."""
+
+
+def option_set(name: str, base: Known, bits: Mapping[int, str]) -> OptionSet | Structure | None:
+    """A type that names bits, by what it is derived from (Part 3, 8.40 and 8.52); None where that is something else."""
+    if base is ua.OptionSet:
+        both = (Field("Value", _BYTE_STRING), Field("ValidBits", _BYTE_STRING))
+        return Structure(name, "plain", both, tuple(bits.items()))
+    return OptionSet(bits, base) if isinstance(base, int) and base in _INTEGERS else None
 
 
 def definition_of(name: str, told: object) -> Structure | Enumeration | None:
@@ -92,11 +127,15 @@ def standard(data_type: ua.NodeId) -> Known:
 def standard_named(name: str) -> Known:
     """The same by the type's name."""
     found: Any = getattr(ua, name, None)
+    if isinstance(found, type) and issubclass(found, IntFlag):
+        return OptionSet({int(one).bit_length() - 1: str(one.name) for one in found}, _SHORT_SETS.get(name, _UINT32))
     if isinstance(found, type) and issubclass(found, Enum):
         return Enumeration({int(one.value): one.name for one in found})
     if isinstance(found, type) and found.__name__ in ua.VariantType.__members__:  # Duration, UtcTime ... are only names
         return ua.VariantType[found.__name__].value
-    return found if isinstance(found, type) and is_dataclass(found) else None
+    if not (isinstance(found, type) and is_dataclass(found)):
+        return None
+    return found if fields(found) else EXTENSION_OBJECT  # without fields it is abstract
 
 
 def plain_id(node: Any) -> ua.NodeId:

@@ -10,18 +10,31 @@ from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.session.services import Services, local
 from gateway.sources.opcua.status import NODE_UNKNOWN, is_bad
-from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration, Known, Structure, definition_of, plain_id, standard
+from gateway.sources.opcua.types.datatypes import (
+    EXTENSION_OBJECT,
+    VARIANT,
+    Enumeration,
+    Known,
+    OptionSet,
+    Structure,
+    Undescribed,
+    definition_of,
+    option_set,
+    plain_id,
+    standard,
+)
 from gateway.sources.opcua.types.dictionaries import Dictionaries
-from gateway.sources.opcua.types.labels import labels_in
-from gateway.sources.opcua.types.structures import EXTENSION_OBJECT, MOST_TYPES, Types
+from gateway.sources.opcua.types.labels import BitNames, bits_in, labels_in
+from gateway.sources.opcua.types.structures import MOST_TYPES, Types
 from gateway.sources.opcua.types.texts import sound
 
 _DEEPEST: Final = 32
 _NUMBERS: Final = frozenset({*range(1, 10), VARIANT})
 """Boolean to UInt64, and whatever it is at the time."""
 _NO_ATTRIBUTE: Final = 0x80350000
-LABELS: Final = frozenset({"EnumStrings", "EnumValues", "TrueState", "FalseState"})
+LABELS: Final = frozenset({"EnumStrings", "EnumValues", "OptionSetValues", "TrueState", "FalseState"})
 UNITS: Final = frozenset({"EngineeringUnits", "EURange"})
+VERSION: Final = frozenset({"NodeVersion"})
 
 
 class Definitions:
@@ -65,21 +78,48 @@ class Definitions:
             told = await self._services.read((node, AttributeIds.DataTypeDefinition) for node in asked)
             self._unread |= {node for node, one in zip(asked, told, strict=True) if _may_pass(_status(one))}
             names = await self._services.attributes((node, AttributeIds.BrowseName) for node in asked)
-            undefined: list[ua.NodeId] = []
-            for node, definition, name in zip(asked, told, names, strict=True):
-                told_of = None if definition.Value is None or is_bad(_status(definition)) else definition.Value.Value
-                found = definition_of(str(name.Name) if isinstance(name, ua.QualifiedName) else "", told_of)
-                known[node] = found
-                if found is None:
-                    undefined.append(node)
-            await self._learn_by_supertype(undefined)
+            abstract = await self._services.attributes((node, AttributeIds.IsAbstract) for node in asked)
+            by_supertype: dict[ua.NodeId, str] = {}
+            for node, definition, name, is_abstract in zip(asked, told, names, abstract, strict=True):
+                told_of: Any = None if definition.Value is None or is_bad(_status(definition)) else definition.Value.Value
+                named = str(name.Name) if isinstance(name, ua.QualifiedName) else ""
+                known[node] = found = definition_of(named, told_of)
+                if not isinstance(found, Structure):
+                    by_supertype[node] = named
+                elif is_abstract is True and told_of.DefaultEncodingId.is_null():  # some servers call all their types so
+                    known[node] = EXTENSION_OBJECT
+            await self._learn_by_supertype(by_supertype)
+            for node, is_abstract in zip(asked, abstract, strict=True):
+                if is_abstract is True and isinstance(known[node], Undescribed):
+                    known[node] = EXTENSION_OBJECT
             fields = [one.type for node in asked if isinstance(s := known[node], Structure) for one in s.fields]
             wanted = set(fields) - known.keys()
         for node in wanted - known.keys():
             known[node] = None
 
-    async def _learn_by_supertype(self, nodes: list[ua.NodeId]) -> None:
-        """Types without a definition are encoded as their nearest supertype; enumerations may have their labels apart."""
+    async def _learn_by_supertype(self, names: Mapping[ua.NodeId, str]) -> None:
+        """Types that are no structures by definition, with their names. They are encoded as their nearest supertype; what
+        their numbers mean may be told apart."""
+        known = self._types.known
+        kinds = await self._supertypes(names)
+        # A structure that nobody describes cannot be decoded, whatever it is derived from.
+        unknown = [node for node in names if known[node] is None and _is_structure(kinds.get(node))]
+        described = await self._dictionaries.of_types(unknown)
+        unlabelled = [node for node, kind in kinds.items() if known[node] is None and _has_labels(kind)]
+        told = dict(zip(unlabelled, await self.properties(unlabelled, LABELS), strict=True))
+        for node, kind in kinds.items():
+            own = known[node]
+            bits = own.labels if isinstance(own, Enumeration) else bits_in(told.get(node, {}))
+            if isinstance(kind, Enumeration):
+                known[node] = own or Enumeration(labels_in(told[node]))
+            elif isinstance(own, Enumeration) or bits or kind is ua.OptionSet:
+                known[node] = option_set(names[node], kind, bits) or kind
+            else:
+                known[node] = described.get(node, Undescribed()) if _is_structure(kind) else kind
+        known |= {node: described[node] for node in unknown if node not in kinds and node in described}
+
+    async def _supertypes(self, nodes: Iterable[ua.NodeId]) -> dict[ua.NodeId, Known]:
+        """The nearest supertype of each that is the standard's own; none for those that have none."""
         kinds: dict[ua.NodeId, Known] = {}
         chains = {node: node for node in nodes}
         for _ in range(_DEEPEST):
@@ -94,18 +134,10 @@ class Definitions:
                 kind = standard(parent)
                 if kind is None:
                     rising[node] = parent
-                elif not isinstance(kind, type):
+                else:
                     kinds[node] = kind
             chains = rising
-        # A structure that nobody describes cannot be decoded, whatever it is derived from.
-        structures = [node for node in nodes if kinds.get(node) in (None, EXTENSION_OBJECT)]
-        described = await self._dictionaries.of_types(structures)
-        self._types.known |= kinds | {node: described.get(node) for node in structures}
-        enumerations = [node for node, kind in kinds.items() if isinstance(kind, Enumeration)]
-        told = await self.properties(enumerations, LABELS)
-        self._types.known |= {
-            node: Enumeration(labels_in(properties)) for node, properties in zip(enumerations, told, strict=True)
-        }
+        return kinds
 
     async def kinds(self, types: Iterable[Any]) -> list[Known]:
         """What these data types are; None for what is none."""
@@ -113,7 +145,7 @@ class Definitions:
         await self.learn(one for one in asked if one is not None)
         return [self._types.known.get(one) if one is not None else None for one in asked]
 
-    async def labels(self, nodes: Sequence[ua.NodeId]) -> list[Mapping[int, str] | None]:
+    async def labels(self, nodes: Sequence[ua.NodeId]) -> list[Mapping[int, object] | None]:
         """What the numbers of variables mean: by their data types, else by properties of their own; empty for most, None
         where the server would not say."""
         for node in self._unread:
@@ -121,8 +153,8 @@ class Definitions:
         self._unread.clear()
         types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
         known = await self.kinds(types)
-        labels: list[Mapping[int, str] | None] = [one.labels if isinstance(one, Enumeration) else {} for one in known]
-        asked = [at for at, one in enumerate(known) if not labels[at] and (isinstance(one, Enumeration) or one in _NUMBERS)]
+        labels: list[Mapping[int, object] | None] = [_labels_of(one) for one in known]
+        asked = [at for at, one in enumerate(known) if not labels[at] and _may_have_labels(one)]
         own = await self._properties([nodes[at] for at in asked], LABELS)
         for at, properties in zip(asked, own, strict=True):
             labels[at] = None if properties is None else labels_in(properties)
@@ -152,6 +184,26 @@ class Definitions:
             elif some is not None:
                 some[name] = _text(value.Value.Value)
         return properties
+
+
+def _is_structure(kind: Known) -> bool:
+    return kind is None or kind == EXTENSION_OBJECT or isinstance(kind, type)
+
+
+def _has_labels(kind: Known) -> bool:
+    """A data type derived from it may have labels of its own."""
+    return isinstance(kind, Enumeration) or kind is ua.OptionSet or (isinstance(kind, int) and kind in _NUMBERS)
+
+
+def _may_have_labels(known: Known) -> bool:
+    """A variable of it may have labels of its own."""
+    return isinstance(known, Enumeration | OptionSet) or (isinstance(known, int) and known in _NUMBERS)
+
+
+def _labels_of(known: Known) -> Mapping[int, object]:
+    if isinstance(known, OptionSet):
+        return BitNames(known.bits)
+    return known.labels if isinstance(known, Enumeration) else {}
 
 
 def _status(value: ua.DataValue) -> int:

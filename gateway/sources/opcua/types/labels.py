@@ -1,13 +1,35 @@
 """The labels of enumerations, told as text beside their numbers. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.quality import USABLE_FROM, Quality
-from gateway.sources.opcua.health import FIRST_RETRY_S, MOST_RETRY_S
+from gateway.sources.opcua.connection import EXACT
+
+FIRST_RETRY_S: Final = 60.0
+MOST_RETRY_S: Final = 1800.0
+
+
+class BitNames(Mapping[int, list[str | int]]):
+    """What numbers mean whose bits have names: the names of the bits that are set, lowest first, a bit's number where it
+    has none. Its length is that of the names."""
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        self._names = names
+
+    def __getitem__(self, number: int) -> list[str | int]:
+        if number < 0:
+            raise KeyError(number)
+        return [self._names.get(bit, bit) for bit in range(number.bit_length()) if number >> bit & 1]
+
+    def __iter__(self) -> Iterator[int]:
+        return (1 << bit for bit in self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Labels:
@@ -15,11 +37,11 @@ class Labels:
 
     def __init__(self, first_tag: int, tags: int) -> None:
         self._first_tag = first_tag
-        self._labels: dict[int, Mapping[int, str]] = {}
+        self._labels: dict[int, Mapping[int, object]] = {}
         self._has = np.zeros(tags, np.bool_)
         self._told: set[int] = set()
 
-    def learn(self, labels: Iterable[tuple[int, Mapping[int, str]]]) -> list[int]:
+    def learn(self, labels: Iterable[tuple[int, Mapping[int, object]]]) -> list[int]:
         """Labels of tags by row, empty for none. Returns the rows of these that have some."""
         some = dict(labels)
         for row, known in some.items():
@@ -37,6 +59,8 @@ class Labels:
         places, values, qualities = [], [], []
         for place in np.flatnonzero(self._has[rows]).tolist():
             row, quality = int(rows[place]), int(block.quality[place])
+            if abs(block.value[place]) >= EXACT:  # the integer itself is told as an object; here it is rounded
+                continue
             if quality >= USABLE_FROM or row in self._told:
                 value, code = self._label(row, float(block.value[place]), quality)
                 places.append(place)
@@ -93,9 +117,11 @@ class Unasked:
         return sorted(row for row, due_s in self._due_s.items() if due_s <= now_s and row not in bad_rows)
 
 
-def labels_in(properties: Mapping[str, Any]) -> Mapping[int, str]:
-    """Labels by value, from the properties EnumStrings, EnumValues, or TrueState and FalseState of a data type or variable
-    (OPC UA Part 3, 5.8.3; Part 8, 5.3.3), each already as text."""
+def labels_in(properties: Mapping[str, Any]) -> Mapping[int, object]:
+    """Labels by value, from the properties EnumStrings, EnumValues, OptionSetValues, or TrueState and FalseState of a data
+    type or variable (OPC UA Part 3, 5.8.3; Part 8, 5.3.3), each already as text."""
+    if bits := bits_in(properties):
+        return BitNames(bits)
     strings: Sequence[str] = properties.get("EnumStrings") or ()
     pairs: Sequence[tuple[int, str]] = properties.get("EnumValues") or ()
     labels = dict(enumerate(strings)) | dict(pairs)
@@ -103,3 +129,9 @@ def labels_in(properties: Mapping[str, Any]) -> Mapping[int, str]:
         if properties.get(name):
             labels[value] = properties[name]
     return labels
+
+
+def bits_in(properties: Mapping[str, Any]) -> Mapping[int, str]:
+    """Names of bits, from the property OptionSetValues; a bit without a text is not used (Part 3, 5.8.3)."""
+    names: Sequence[str] = properties.get("OptionSetValues") or ()
+    return {bit: name for bit, name in enumerate(names) if name}

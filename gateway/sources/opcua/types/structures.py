@@ -8,17 +8,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import from_binary, nodeid_from_binary, unpack_uatype, variant_from_binary
 
 from gateway.sources.opcua.session.wire import WireError
 from gateway.sources.opcua.types.codeunits import OWN, read_big, read_own
-from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration, Field, Known, Structure, plain_id, standard_named
+from gateway.sources.opcua.types.datatypes import (
+    EXTENSION_OBJECT,
+    VARIANT,
+    Enumeration,
+    Field,
+    Known,
+    OptionSet,
+    Structure,
+    Undescribed,
+    plain_id,
+    standard_named,
+)
 from gateway.sources.opcua.types.dates import date_text
 from gateway.sources.opcua.types.described import Described, Kind, Opaque, TypeName
 from gateway.sources.opcua.types.dictionary import STANDARD
+from gateway.sources.opcua.types.numbers import decimal_text, named_bits, reshaped, typed
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +38,11 @@ Plain = Callable[[Any], object]
 
 DATE_TIME: Final = 13
 INT32: Final = 6
-EXTENSION_OBJECT: Final = 22
 DATA_VALUE: Final = 23
+DEEPEST: Final = 16
 MOST_TYPES: Final = 5000
 """A server that has more than this is not asked any further."""
-_DEEPEST: Final = 16
+_DECIMAL: Final = ua.NodeId.from_string("i=50")
 _VALUES_PER_BYTE: Final = 16
 _LEAST_VALUES: Final = 256
 _DATA_VALUE_TAIL: Final = ((2, 4), (4, 8), (16, 2), (8, 8), (32, 2))
@@ -56,7 +67,7 @@ class Types:
     def variant(self, data: bytes, at: int, plain: Plain) -> tuple[object, int]:
         """The variant that begins at `at`, and the position after it. Raises WireError, and what asyncua raises."""
         buffer = Buffer(data, at)
-        return self._variant(buffer, plain, _DEEPEST), buffer.cur_pos
+        return self._variant(buffer, plain, DEEPEST), buffer.cur_pos
 
     def _variant(self, buffer: Buffer, plain: Plain, depth: int) -> object:
         """What may hold a type of the server's own, or dates, is read here, the rest by asyncua (Part 6, 5.2.2.16)."""
@@ -120,6 +131,8 @@ class Types:
             log.warning("values of type %s are told as bytes where they are not as defined, as here: %s", text, error)
 
     def _body(self, encoding: ua.NodeId, buffer: Buffer, plain: Plain, depth: int) -> object:
+        if encoding == _DECIMAL:
+            return decimal_text(buffer.read(len(buffer)))
         if encoding.NamespaceIndex == 0 and encoding in ua.extension_objects_by_typeid:
             return plain(from_binary(ua.extension_objects_by_typeid[encoding], buffer))
         structure = self._structure_of(encoding)
@@ -151,7 +164,7 @@ class Types:
             members: dict[str, object] = {one.name: None for one in structure.fields}
             if chosen:
                 one = structure.fields[chosen - 1]
-                members[one.name] = self._field(buffer, one, plain, depth)
+                members[one.name] = self._field(buffer, structure, one, plain, depth)
             return members
         mask = _uint32(buffer) if structure.shape == "optional" else 0
         values: dict[str, object] = {}
@@ -159,8 +172,8 @@ class Types:
             present = True
             if one.optional:
                 present, mask = bool(mask & 1), mask >> 1
-            values[one.name] = self._field(buffer, one, plain, depth) if present else None
-        return values
+            values[one.name] = self._field(buffer, structure, one, plain, depth) if present else None
+        return values | ({"Bits": named_bits(structure.bits, values)} if structure.bits else {})
 
     def _described(
         self, buffer: Buffer, structure: Described, plain: Plain, depth: int, outer: bool | None = None
@@ -192,15 +205,23 @@ class Types:
             return self._described(buffer, known, plain, depth - 1, big)
         if not big:
             return self._value(buffer, known, name.name, plain, depth)
+        known = known.number if isinstance(known, OptionSet) else known
         if not isinstance(known, int | Enumeration):
             raise WireError(f"the type {name.name} is not known with its highest byte first")
         self._count()
         return plain(read_big(INT32 if isinstance(known, Enumeration) else known, buffer.read))
 
-    def _field(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
+    def _field(self, buffer: Buffer, structure: Structure, one: Field, plain: Plain, depth: int) -> object:
+        """Raises WireError, which names the field."""
+        try:
+            return self._field_value(buffer, one, plain, depth)
+        except Exception as error:
+            raise WireError(f"{structure.name}.{one.name}: {error}") from error
+
+    def _field_value(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
         known = self.known.get(one.type)
         if one.wrapped:
-            is_structure = isinstance(known, Structure | Described | type) or known == EXTENSION_OBJECT
+            is_structure = isinstance(known, Structure | Described | Undescribed | type) or known == EXTENSION_OBJECT
             known = EXTENSION_OBJECT if is_structure else VARIANT
 
         def read() -> object:
@@ -223,9 +244,11 @@ class Types:
             return self._structure(buffer, known, plain, depth - 1)
         if isinstance(known, Enumeration):
             return _int32(buffer)
+        if isinstance(known, OptionSet):
+            known = known.number
         if isinstance(known, type):
             return plain(from_binary(known, buffer))
-        if known is None:
+        if known is None or isinstance(known, Undescribed):
             raise WireError(f"the server does not describe the type {name}")
         return self._built_in(known, buffer, plain, depth)
 
@@ -242,30 +265,6 @@ class Types:
         if count > len(buffer):  # every value takes at least a byte
             raise WireError(f"{count} values in {len(buffer)} bytes")
         return [read() for _ in range(count)]
-
-
-def typed(kind: int, value: Any) -> Any:
-    """A Float (32 bits) as the shortest decimal that names it; anything else as it is."""
-    if kind != ua.VariantType.Float.value:
-        return value
-    return [typed(kind, one) for one in value] if isinstance(value, list | tuple) else shortest(value)
-
-
-def shortest(value: float) -> float:
-    """The decimal with the fewest digits that names the same float32."""
-    return float(str(np.float32(value)))
-
-
-def reshaped(values: list[Any], dimensions: list[int]) -> list[Any]:
-    """Nested lists of these lengths. Raises WireError when the number of values is another."""
-    count = 1
-    for length in dimensions:
-        count *= length
-    if count != len(values) or min(dimensions, default=0) < 0:
-        raise WireError(f"{len(values)} values for dimensions {dimensions}")
-    for length in reversed(dimensions[1:]):
-        values = [values[at : at + length] for at in range(0, len(values), length)] if length else []
-    return values
 
 
 def _int32(buffer: Buffer) -> int:

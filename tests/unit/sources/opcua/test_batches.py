@@ -104,3 +104,51 @@ async def test_a_slow_server_is_asked_for_less_at_once_and_a_quick_one_for_more(
     took_s = 0.01
     await batches.run(range(80), call, refused)
     assert server.calls[4:] == [40, 20, 10, 5, 5]
+
+
+BAD_INTERNAL = 0x80020000
+
+
+class Poisoned(Server):
+    """Fails at every call with one of these, or at all calls while `ill`."""
+
+    def __init__(self, *poison: int) -> None:
+        super().__init__(1000)
+        self.poisons = set(poison)
+        self.ill = False
+
+    async def call(self, items):
+        self.calls.append(len(items))
+        if self.ill or not self.poisons.isdisjoint(items):
+            raise ServiceFault(BAD_INTERNAL)
+        return [2 * item for item in items]
+
+
+async def test_what_one_item_brings_down_costs_that_item_alone():
+    server = Poisoned(3, 250, 499)
+    expected = [BAD_INTERNAL if one in server.poisons else 2 * one for one in range(500)]
+    assert await run(Batches(500), server, 500) == expected
+    assert len(server.calls) <= 3 * 20 + 1
+
+
+async def test_each_call_is_searched_by_itself_and_results_keep_their_order():
+    server = Poisoned(0, 13)
+    results = await run(Batches(10), server, 30)
+    assert results == [BAD_INTERNAL if one in (0, 13) else 2 * one for one in range(30)]
+
+
+async def test_a_server_that_fails_at_everything_is_searched_ever_less():
+    server, batches = Poisoned(), Batches(100)
+    server.ill = True
+    for _ in range(200):
+        assert await run(batches, server, 100) == [BAD_INTERNAL] * 100
+    assert len(server.calls) < 200 + 8 * 25
+    server.ill = False
+    assert await run(batches, server, 100) == [2 * one for one in range(100)]
+
+
+async def test_a_search_that_found_somebody_is_made_again_at_once():
+    server, batches = Poisoned(7), Batches(100)
+    for _ in range(3):
+        results = await run(batches, server, 100)
+        assert results.count(BAD_INTERNAL) == 1

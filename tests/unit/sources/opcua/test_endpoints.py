@@ -72,6 +72,8 @@ def test_a_token_without_policy_takes_the_endpoints():
         (offer("Basic256Sha256", BOTH, Token("username", "Basic128Rsa15", "u")), "username", "Basic128Rsa15 only"),
         (offer("Basic256Sha256", BOTH, Token("username", "", "u")), "anonymous", "it offers: username"),
         (offer("None", "None", Token("certificate", "None", "c")), "certificate", "None only"),
+        (offer("None", "None", Token("certificate", "Basic256", "c")), "certificate", "Basic256 only; security: auto with"),
+        (offer("None", "None", Token("username", "Basic128Rsa15", "u")), "username", "or accept it with plain_password"),
     ],
 )
 def test_a_secret_is_not_given_away(where, kind, word):
@@ -82,4 +84,24 @@ def test_a_secret_is_not_given_away(where, kind, word):
 def test_a_plain_password_may_travel_in_an_encrypted_channel_or_on_demand():
     token = Token("username", "None", "u")
     assert choose_token(offer("Basic256Sha256", BOTH, token), "username", "auto", plain=False).id == "u"
+    assert choose_token(offer("None", "None", token), "username", "none", plain=True).id == "u"
+
+
+@pytest.mark.parametrize("channel", ["Aes256_Sha256_RsaPss", "None"])
+def test_a_password_may_be_encrypted_as_basic256_does_which_is_how_basic256sha256_does(channel):
+    offered = offer(channel, BOTH if channel != "None" else "None", Token("username", "Basic256", "u"))
+    assert choose_token(offered, "username", "auto", plain=False).policy == "Basic256"
+    both = offer(channel, offered.mode, Token("username", "Basic256", "u"), Token("username", "Basic256Sha256", "v"))
+    assert choose_token(both, "username", "auto", plain=False).id == "v", "the stronger one first"
+
+
+def test_a_signature_of_basic256_is_shown_in_an_encrypted_channel_only():
+    token = Token("certificate", "Basic256", "c")
+    assert choose_token(offer("Aes256_Sha256_RsaPss", BOTH, token), "certificate", "auto", plain=False).id == "c"
+    with pytest.raises(NoEndpoint, match="Basic256 only"):
+        choose_token(offer("Aes256_Sha256_RsaPss", "Sign", token), "certificate", "auto", plain=True)
+
+
+def test_a_weakly_encrypted_password_may_be_sent_by_who_would_send_it_plain():
+    token = Token("username", "Basic128Rsa15", "u")
     assert choose_token(offer("None", "None", token), "username", "none", plain=True).id == "u"

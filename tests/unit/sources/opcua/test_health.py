@@ -39,14 +39,14 @@ def test_one_status_for_all_is_said_once_and_explained():
     assert reason.count("BadNodeIdUnknown (the server has no such node") == 1
 
 
-def test_retries_double_from_a_minute_to_half_an_hour():
+def test_retries_double_from_half_a_minute_to_two_minutes():
     h, now, delays = health(), 0.0, []
     for _ in range(8):
         h.fail(4, BAD_NODE_ID_UNKNOWN, now)
         delay = next(s for s in range(1, 4000) if h.due(now + s))
         delays.append(delay)
         now += delay
-    assert delays == [60, 120, 240, 480, 960, 1800, 1800, 1800]
+    assert delays == [30, 60, 120, 120, 120, 120, 120, 120]
 
 
 def test_only_a_new_fault_is_news():
@@ -69,3 +69,20 @@ def test_a_complaint_fades_after_a_minute():
     h.complain("samples were dropped", 10)
     assert h.state(69.9) == DeviceState(0, "degraded", "samples were dropped")
     assert h.state(70).state == "ok"
+
+
+def test_a_change_of_the_servers_nodes_is_a_reason_to_try_at_once():
+    h = health()
+    for _ in range(4):
+        h.fail(4, BAD_NODE_ID_UNKNOWN, 0)
+    h.hurry(1)
+    assert h.due(1) == [4]
+    h.fail(4, BAD_NODE_ID_UNKNOWN, 1)
+    assert h.due(30.9) == []
+    assert h.due(31) == [4]
+
+
+def test_better_words_than_those_of_a_status_are_shown():
+    h = health()
+    h.fail(4, 0x80050000, 0, "the server hangs up when it is asked for it")
+    assert h.state(0).reason == "1 of 10 nodes refused: t4 (ns=1;s=v4) the server hangs up when it is asked for it"

@@ -91,3 +91,24 @@ def test_labels_stand_in_one_of_three_kinds_of_property():
     assert labels_in({"EnumValues": [(3, "off"), (9, "on")]}) == {3: "off", 9: "on"}
     assert labels_in({"TrueState": "open", "FalseState": "closed"}) == {0: "closed", 1: "open"}
     assert labels_in({}) == {}
+
+
+def test_bits_are_told_by_their_names_and_by_their_number_where_they_have_none():
+    bits = labels_in({"OptionSetValues": ["ready", "", "warm"]})
+    assert [bits.get(number) for number in (0, 1, 4, 5, 0x8003, -1)] == [
+        [],
+        ["ready"],
+        ["warm"],
+        ["ready", "warm"],
+        ["ready", 1, 15],
+        None,
+    ]
+    assert not labels_in({"OptionSetValues": ["", ""]})
+
+
+def test_numbers_that_are_rounded_have_no_labels():
+    """The integer itself is told as an object, exactly."""
+    labels = Labels(0, 1)
+    labels.learn([(0, labels_in({"OptionSetValues": ["ready"]}))])
+    assert labels.of(block((0, float(2**53), Quality.GOOD))) is None
+    assert labels.of(block((0, 1.0, Quality.GOOD))).value == [["ready"]]

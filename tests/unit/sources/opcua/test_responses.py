@@ -10,7 +10,7 @@ from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.sources.opcua.session.responses import read_history, read_publish, read_republish
+from gateway.sources.opcua.session.responses import plain, read_history, read_publish, read_republish
 from gateway.sources.opcua.session.wire import WireError
 
 TIME = datetime(2026, 8, 1, tzinfo=UTC)
@@ -115,3 +115,27 @@ def test_damaged_bytes_are_our_own_error_or_something(
         read(Buffer(bytes(raw[:cut])))
     except (WireError, ua.UaStatusCodeError):
         return
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (0, "Good"),
+        (0x80000000, "Bad"),
+        (0x80340000, "BadNodeIdUnknown"),
+        (0x80340400, "BadNodeIdUnknown (0x80340400)"),
+        (0x00000480, "Good (0x00000480)"),
+        (0x92340000, "0x92340000"),
+    ],
+)
+def test_status_codes_as_values_are_never_rounded(code, text):
+    assert plain(ua.StatusCode(code)) == text
+
+
+def test_expanded_ids_are_written_as_the_standard_writes_them():
+    ids = [
+        ua.ExpandedNodeId(7, 2),
+        ua.ExpandedNodeId("a;b", 0, NamespaceUri="urn:x"),
+        ua.ExpandedNodeId("a;b", 2, ServerIndex=1),
+    ]
+    assert [plain(one) for one in ids] == ["ns=2;i=7", "nsu=urn:x;s=a;b", "svr=1;ns=2;s=a;b"]

@@ -266,7 +266,7 @@ async def test_labels_that_could_not_be_asked_are_asked_again(clock, server):
     await clock.advance(59)
     assert server.labels_asked == [[0, 1, 2]]
     server.refused.clear()
-    await clock.advance(31)
+    await clock.advance(51)
     assert server.labels_asked[1:] == [[2], [1]]
     said = [one async for one in everything(made) if isinstance(one, ObjectBlock)]
     assert [(one.tag.tolist(), one.value) for one in said] == [([1], ["Stopped"])]

@@ -2,6 +2,7 @@
 
 import contextlib
 import struct
+from decimal import Decimal
 
 import pytest
 from asyncua import ua
@@ -10,8 +11,17 @@ from hypothesis import strategies as st
 
 from gateway.sources.opcua.session.responses import plain
 from gateway.sources.opcua.session.wire import WireError
-from gateway.sources.opcua.types.datatypes import Enumeration, Field, Structure, definition_of, standard
-from gateway.sources.opcua.types.structures import Types, reshaped, shortest
+from gateway.sources.opcua.types.datatypes import (
+    Enumeration,
+    Field,
+    OptionSet,
+    Structure,
+    Undescribed,
+    definition_of,
+    standard,
+)
+from gateway.sources.opcua.types.numbers import decimal_text, reshaped, shortest
+from gateway.sources.opcua.types.structures import Types
 
 POINT, POINT_BINARY, MODE = ua.NodeId(1, 2), ua.NodeId(101, 2), ua.NodeId(3, 2)
 INT32, FLOAT, STRING = ua.NodeId(6), ua.NodeId(10), ua.NodeId(12)
@@ -178,3 +188,46 @@ def test_empty_structures_cost_no_more_than_bytes():
     }
     body = struct.pack("<i", 10_000) + struct.pack("<i", 30_000) * 10_000
     assert read(known, wrapped(body))["type"] == "ns=2;i=101"
+
+
+@pytest.mark.parametrize(
+    ("scale", "number", "told"),
+    [(2, -12345, "-123.45"), (0, 7, "7"), (-3, 5, "5E+3"), (1, 10**30 + 1, f"1{'0' * 29}.1"), (2, 0, "0.00")],
+)
+def test_decimals_are_exact(scale, number, told):
+    size = number.bit_length() // 8 + 1
+    assert decimal_text(struct.pack("<h", scale) + number.to_bytes(size, "little", signed=True)) == told
+    body = struct.pack("<hq", scale, 3)
+    decimal = bytes([22]) + struct.pack("<BBBi", 0, 50, 1, len(body)) + body
+    assert Decimal(str(read(Types(), decimal))) == Decimal(3).scaleb(-scale)
+
+
+@pytest.mark.parametrize("body", [b"", b"\0\0", bytes(1000)])
+def test_decimals_without_a_number_or_of_a_thousand_bytes_are_told_as_bytes(body):
+    decimal = bytes([22]) + struct.pack("<BBBi", 0, 50, 1, len(body)) + body
+    assert read(Types(), decimal) == {"type": "i=50", "body": plain(body)}
+
+
+def test_sets_of_bits_are_as_wide_as_what_they_are_derived_from():
+    byte, wide = ua.NodeId(21, 2), ua.NodeId(22, 2)
+    known = types(
+        Structure("P", "plain", (Field("a", byte), Field("b", wide), Field("c", ua.NodeId(15031)), Field("n", INT32)))
+    )
+    known.known |= {byte: OptionSet({0: "on"}, 3), wide: OptionSet({}, 9), ua.NodeId(15031): standard(ua.NodeId(15031))}
+    assert read(known, wrapped(struct.pack("<BQBi", 5, 2**63, 3, -1))) == {"a": 5, "b": 2**63, "c": 3, "n": -1}
+
+
+def test_a_type_without_a_description_may_stand_where_subtypes_are_allowed():
+    """What stands there says itself what it is."""
+    nobody = ua.NodeId(30, 2)
+    known = types(Structure("P", "plain", (Field("x", INT32),)))
+    known.known |= {nobody: Undescribed(), ua.NodeId(7, 2): Structure("H", "plain", (Field("any", nobody, wrapped=True),))}
+    known.encodings[ua.NodeId(107, 2)] = ua.NodeId(7, 2)
+    assert read(known, wrapped(point(5), 107)) == {"any": {"x": 5}}
+
+
+def test_the_field_that_is_not_as_defined_is_named(caplog):
+    known = types(Structure("P", "plain", (Field("x", INT32), Field("name", STRING))))
+    for _ in range(2):
+        read(known, wrapped(struct.pack("<ii", 1, 1000)))
+    assert [one.getMessage().partition("as here: ")[2][:9] for one in caplog.records] == ["P.name: N"], "once for each type"

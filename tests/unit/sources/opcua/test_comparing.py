@@ -1,0 +1,155 @@
+"""When a server's model is looked at again."""
+
+import asyncio
+import itertools
+
+import pytest
+
+from gateway.core.errors import NotConnected
+from gateway.sources.opcua.model.finding import FoundTag
+from gateway.sources.opcua.model.units import Measure
+from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle, values
+from tests.unit.sources.opcua.test_source import at_once, keep_alive, opened
+
+SPEED = FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def server(clock):
+    return FakeConnection(clock)
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch):
+    """A thread's time is not the fake clock's."""
+    monkeypatch.setattr(asyncio, "to_thread", at_once)
+
+
+@pytest.fixture
+def looks(server, clock):
+    """When the model was looked at, seconds."""
+    times, find = [], server.find
+
+    async def counted(wanted):
+        times.append(round(clock.monotonic()))
+        return await find(wanted)
+
+    server.find = counted
+    return times
+
+
+async def model_events(made):
+    """What of the model is told by now."""
+    told = []
+    while True:
+        try:
+            told.append(await asyncio.wait_for(made.read(), 0.01))
+        except TimeoutError:
+            return [one for one in told if getattr(one, "kind", "") == "model"]
+
+
+async def test_a_polled_device_hears_of_changes_where_the_server_has_events(clock, server, looks, tmp_path):
+    made = await opened(clock, server, mode="poll", browse={}, found=str(tmp_path), refresh="7d")
+    assert server.model_watched
+    server.publish(values([], []))
+    await clock.advance(100)
+    server.publish(values([], [], model_changed=True))
+    await clock.advance(10)
+    assert looks == [30, 102]
+    server.publish(NotConnected("the subscription is lost: BadSubscriptionIdInvalid"))
+    before = len(server.reads_s)
+    await clock.advance(10)
+    assert len(server.reads_s) >= before + 10, "the polls do not depend on it"
+    await made.close()
+
+
+async def test_a_polled_device_without_browse_needs_no_subscription(clock, server, tmp_path):
+    made = await opened(clock, server, mode="poll", found=str(tmp_path))
+    assert (server.model_watched, server.events_added) == (False, [])
+    await made.close()
+
+
+async def test_a_server_without_events_is_polled_all_the_same(clock, tmp_path):
+    server = FakeConnection(clock, keepalive_s=0)
+    server.refused["model"] = 0x800B0000
+    made = await opened(clock, server, mode="poll", browse={}, found=str(tmp_path))
+    await clock.advance(5)
+    assert len(server.reads_s) >= 5
+    await made.close()
+
+
+async def test_after_a_new_session_the_model_is_looked_at_and_after_a_takeover_not(clock, server, looks, tmp_path):
+    """Of changes while there was no session nobody has heard; what a session's queues hold comes."""
+    made = await opened(clock, server, mode="poll", browse={}, found=str(tmp_path), refresh="7d")
+    await clock.advance(200)
+    for left_behind in (False, True):
+        server.left_behind = left_behind
+        await made.close()
+        await made.open()
+        await clock.advance(100)
+    assert looks == [30, 202]
+    assert server.revived == 1
+    await made.close()
+
+
+async def test_another_mark_is_looked_at_by_a_server_that_says_nothing(clock, server, looks, tmp_path):
+    made = await opened(clock, server, mode="poll", browse={}, found=str(tmp_path), refresh="7d")
+    await clock.advance(200)
+    server.marked = ("namespaces", "start", "another version")
+    await clock.advance(120)
+    assert len(looks) == 2
+    assert 202 <= looks[1] <= 264
+    await made.close()
+
+
+async def test_a_server_that_never_comes_to_rest_is_looked_at_less_and_less(clock, server, looks, tmp_path):
+    made = await opened(clock, server, mode="poll", browse={}, found=str(tmp_path), refresh="1h")
+    for _ in range(800):
+        server.publish(values([], [], model_changed=True))
+        await clock.advance(10)
+    pauses = [b - a for a, b in itertools.pairwise(looks[1:])]
+    assert 60 <= pauses[0] <= 62
+    assert [later >= before for before, later in itertools.pairwise(pauses)] == [True] * (len(pauses) - 1)
+    assert len(looks) <= 12, "every minute would be 133 times"
+    await made.close()
+
+
+@pytest.mark.parametrize("mode", ["subscribe", "poll"])
+async def test_a_value_that_says_that_its_meaning_has_changed_has_its_unit_asked_again(clock, server, tmp_path, mode):
+    """SemanticsChanged, bit 14 of a status that is good all the same; told once, and kept for the next start."""
+    made = await opened(clock, server, mode=mode, found=str(tmp_path), refresh="7d")
+    keep = asyncio.create_task(keep_alive(server, clock)) if mode == "subscribe" else None
+    await clock.advance(100)
+    assert await model_events(made) == []
+    server.measures_of["ns=1;s=v1"] = Measure("bar", "0 to 10")
+    for _ in range(3):
+        if mode == "subscribe":
+            server.publish(values([1], [5.0], status=0x4000, received_ns=clock.now_ns()))
+        else:
+            server.refused["ns=1;s=v1"] = 0x4000
+        await clock.advance(1)
+    server.refused.clear()
+    await clock.advance(200)
+    (event,) = await model_events(made)
+    assert (event.detail["altered"], event.detail["names"]) == (1, ["t1"])
+    assert (tmp_path / "units" / "plc.csv").read_text().splitlines()[1:] == ["t1,ns=1;s=v1,bar,0 to 10"]
+    if keep is not None:
+        keep.cancel()
+    await made.close()
+
+
+async def test_units_that_all_stand_in_the_configuration_are_never_asked(clock, server, tmp_path):
+    given = [{"node": "ns=1;s=v0", "unit": "m", "range": "0 to 1"}]
+    assert entry(nodes=given).tags[0].unit == "m"
+    made = await opened(clock, server, nodes=given, found=str(tmp_path), refresh="1min")
+    assert not server.model_watched
+    server.publish(values([0], [5.0], status=0x4000))
+    await clock.advance(300)
+    await settle()
+    assert list(tmp_path.iterdir()) == []
+    await made.close()
