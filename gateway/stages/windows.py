@@ -39,6 +39,8 @@ class Windows:
         self._samples = 0
         self._newest = 0
         self._marked = -1
+        self._born = now_ns
+        self._untold = Held.unknown(tags)
         self._start = self._floor(now_ns)
 
     def _floor(self, time_ns: int) -> int:
@@ -110,7 +112,9 @@ class Windows:
         """Close everything at once, the window in progress too, and go on at `now_ns`: at a stop or a clock jump."""
         self._fold()
         begun = sorted(self._open)
-        blocks = [block for start in begun for block in self._emit(start)] + self._supplements()
+        blocks = [block for start in begun for block in self._emit(start)]
+        self._count_untold(self._untold.time > 0)
+        blocks += self._supplements()
         closed, self._start, self._marked = self._start, self._floor(now_ns), -1
         if closed - self._start <= _DENSE_WINDOWS * self._length:
             begun += range(self._start, closed, self._length)
@@ -137,9 +141,26 @@ class Windows:
         self._begun.discard(start)
         block = statistics.window(start, self._length, late, Held(held.value, held.time, quality))
         if not late:
+            self._count_untold((self._untold.time > 0) & ((block.count > 0) | (block.last_time != self._untold.time)))
+            self._untold.time[:] = 0
             return [block]
         block = block.take(block.count > 0)
         return [block] if len(block) else []
+
+    def _tell(self, block: SampleBlock) -> None:
+        """These are in force, and should be told as such by the next window."""
+        if len(block):
+            self._count_untold(np.isin(np.arange(self._tags), block.tag) & (self._untold.time > 0))
+            self._untold.set(block.tag, block.value, block.time, block.quality)
+
+    def _count_untold(self, tags: Mask) -> None:
+        """What was to be told as in force, but was replaced before it could be, is a late sample after all."""
+        tag = np.flatnonzero(tags)
+        if tag.size:
+            untold = self._untold
+            block = SampleBlock(tag.astype(np.uint32), untold.time[tag], untold.value[tag], untold.quality[tag])
+            self._supplement_with(_in_time_order(block), past=False)
+            untold.time[tag] = 0
 
     def _fold(self) -> None:
         """Move the waiting samples into the statistics of their windows."""
@@ -173,7 +194,8 @@ class Windows:
 
         The first thing a new subscription says of a tag is the value in force with the time of its last change, often
         long ago; a polled server says it again and again. That is no late sample: it becomes the value in force and is
-        reported with its own time. Nor does a late bad sample of a tag that is unknown anyway count.
+        reported with its own time. What else comes at once with it has changed since, and counts. Nor does a late bad
+        sample of a tag that is unknown anyway count.
         """
         tag, held = block.tag, self._held
         is_newest = np.zeros(len(block), np.bool_)
@@ -181,10 +203,15 @@ class Windows:
         is_newest[len(block) - 1 - first_from_end] = True
         unknown = held.quality_after(*(self._open[start] for start in sorted(self._open)))[tag] < USABLE_FROM
         repeated = _is_value(held, block)
+        never_told = block.time > np.maximum(held.time[tag], self._born - 1)
         news = is_newest & (unknown | (block.time >= held.time[tag]))
         held.set(tag[news], block.value[news], block.time[news], block.quality[news])
-        says_nothing = is_newest | _is_value(held, block) | (block.quality < USABLE_FROM)
-        told = (repeated | (unknown & says_nothing)) & (block.time < self._start)
+        usable = block.quality >= USABLE_FROM
+        in_force = _is_value(held, block) & usable
+        has_changed = np.isin(tag, tag[usable & ~in_force])
+        in_force[_firsts(tag, in_force & has_changed)] = False
+        told = (repeated | (unknown & (in_force | ~usable))) & (block.time < self._start)
+        self._tell(_rows(block, told & unknown & in_force & is_newest & never_told & ~repeated))
         for statistics in self._open.values():
             statistics.unmark(tag[told & unknown], always=True)
         self._confirmed[tag[told]] = newest
@@ -209,6 +236,12 @@ def _is_value(held: Held, block: SampleBlock) -> Mask:
     """Which samples say the value in force once more: the same value with the same time."""
     same: Mask = (block.time == held.time[block.tag]) & (block.value == held.value[block.tag])
     return same
+
+
+def _firsts(tag: TagIds, among: Mask) -> Rows:
+    """Places of the first sample of each tag among those wanted."""
+    places = np.flatnonzero(among)
+    return places[np.unique(tag[places], return_index=True)[1]]
 
 
 def _joined(blocks: list[SampleBlock]) -> SampleBlock:

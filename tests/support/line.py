@@ -15,14 +15,16 @@ from tests.support.proxy import PUBLISH, Proxy
 EVERY_WINDOW = "publish:\n  windows: all\n"
 QUEUES = "max_queued_messages 100000"
 
-IMPATIENT = """
+
+def impatient(most_s: float = 2.0) -> str:
+    """The gateway with at most so long between attempts to connect: with a minute, tests of faults mostly wait."""
+    return f"""
 from gateway.core import backoff
 first_s, most_s, uniform = backoff.full_jitter.__defaults__
-backoff.full_jitter.__defaults__ = (first_s, 2.0, uniform)
+backoff.full_jitter.__defaults__ = (min(first_s, {most_s}), {most_s}, uniform)
 from gateway.__main__ import main
 main()
 """
-"""The gateway with at most two seconds between attempts to connect: with a minute, tests of faults mostly wait."""
 
 
 @dataclass
@@ -80,7 +82,7 @@ async def running_line(
         config = write_config(folder, upstream, devices, root=root)
         subscriber = await asyncio.to_thread(lambda: Subscriber(broker.port).wait_ready())
         gateway = GatewayProcess(config, **environ)
-        gateway.program = ("-c", IMPATIENT)
+        gateway.program = ("-c", impatient())
         gateway.start()
         try:
             yield Line(broker, device, gateway, subscriber, proxy)

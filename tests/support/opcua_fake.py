@@ -16,6 +16,7 @@ from gateway.sources.opcua.connection import EXACT, DataValues, Item, QueueRepor
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.finding import FoundTag
 from gateway.sources.opcua.model.units import Measure
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.traffic import Traffic
 from gateway.sources.opcua.source import OpcUaSource
 
@@ -104,7 +105,7 @@ class FakeConnection:
         self.on_add: Callable[[list[int]], None] = lambda rows: None
         self._published: asyncio.Queue[DataValues | Exception] = asyncio.Queue()
 
-    async def connect(self, config: OpcUaDevice, clock: Clock) -> "FakeConnection":
+    async def connect(self, config: OpcUaDevice, clock: Clock, patience: Patience) -> "FakeConnection":
         """As `Connect`: this object is the connection."""
         if self.failure:
             raise self.failure

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import repeat
 
@@ -16,6 +16,12 @@ from tests.support.opcua_reader import make_source
 RETRY_S = 0.05
 
 
+class Counting(Supervisor):
+    """connects: how often the source was opened."""
+
+    connects = 0
+
+
 class Field:
     """An `Intake` that remembers: values, times, qualities and texts by tag id, states and events.
 
@@ -25,7 +31,8 @@ class Field:
 
     def __init__(self, source: OpcUaSource) -> None:
         self.source = source
-        self.supervisor = Supervisor(source, "plc", self, SystemClock(), lambda: repeat(RETRY_S))
+        self.supervisor = Counting(source, "plc", self, SystemClock(), lambda: repeat(RETRY_S))
+        source.open = self._counted(source.open)  # type: ignore[method-assign]  # nobody else knows when it has succeeded
         self.values: dict[int, list[float]] = defaultdict(list)
         self.times: dict[int, list[int]] = defaultdict(list)
         self.qualities: dict[int, list[int]] = defaultdict(list)
@@ -37,6 +44,13 @@ class Field:
         self.states: list[DeviceState] = []
         self.events: list[Event] = []
         self._told = asyncio.Event()
+
+    def _counted(self, open_source: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        async def counted() -> None:
+            await open_source()
+            self.supervisor.connects += 1
+
+        return counted
 
     def feed(self, block: SampleBlock) -> None:
         columns = (block.tag.tolist(), block.value.tolist(), block.time.tolist(), block.quality.tolist())

@@ -11,6 +11,7 @@ from typing import Self
 from asyncua import Node, Server, ua
 from asyncua.server.binary_server_asyncio import BinaryServer
 from asyncua.server.event_generator import EventGenerator
+from cryptography import x509
 
 from tests.support.opcua_space import quick_servers
 
@@ -183,8 +184,10 @@ class NodeServer:
 class MortalServer:
     """asyncua's server in a process of its own that can be killed and is back at once (see opcua_mortal)."""
 
-    def __init__(self, port: int, count: int) -> None:
-        self._command = ("-m", "tests.support.opcua_mortal", str(port), str(count))
+    def __init__(self, port: int, count: int, folder: Path | None = None) -> None:
+        """folder: with its certificate and its ledger; without one there is no security."""
+        last = [] if folder is None else [str(folder)]
+        self._command = ("-m", "tests.support.opcua_mortal", str(port), str(count), *last)
         self.url = f"opc.tcp://127.0.0.1:{port}"
 
     async def __aenter__(self) -> Self:
@@ -216,3 +219,61 @@ class MortalServer:
         async with asyncio.timeout(READY_S):
             line = await self._process.stdout.readline()
         assert line.startswith(answer.encode()), line
+
+
+class ForeignMortal:
+    """node-opcua's server as a `MortalServer` with a folder: the process of the next life is made ready during this one."""
+
+    def __init__(self, node: Path, port: int, count: int, folder: Path) -> None:
+        self._command = ("node", str(node / "opcua_mortal.js"), str(port), str(folder), str(count))
+        self._folder = folder
+        self._lives = 0
+        self._now: asyncio.subprocess.Process | None = None
+        self._next: asyncio.subprocess.Process | None = None
+        self.url = f"opc.tcp://127.0.0.1:{port}/mortal"
+
+    async def __aenter__(self) -> Self:
+        self._next = await self._spawned()
+        await _hear(self._next, "built")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for process in (self._now, self._next):
+            if process is not None and process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """What clients have to trust; once the server was built."""
+        (path,) = (self._folder / "server" / "own" / "certs").glob("*.pem")
+        return x509.load_pem_x509_certificate(path.read_bytes())
+
+    async def live(self) -> None:
+        """Begin a life; return once clients may connect."""
+        assert self._next is not None
+        process, self._next = self._next, None
+        if self._lives:
+            await _hear(process, "built")
+        self._lives += 1
+        assert process.stdin is not None
+        process.stdin.write(f"{self._lives}\n".encode())
+        await _hear(process, "ready")
+        self._now, self._next = process, await self._spawned()
+
+    async def kill(self) -> None:
+        """End it with SIGKILL; connections break."""
+        assert self._now is not None
+        self._now.kill()
+        await self._now.wait()
+
+    async def _spawned(self) -> asyncio.subprocess.Process:
+        pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+        return await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=null)
+
+
+async def _hear(process: asyncio.subprocess.Process, word: str) -> None:
+    assert process.stdout is not None
+    async with asyncio.timeout(READY_S):
+        while (line := await process.stdout.readline()).strip() != word.encode():
+            assert line, f"the server ended with {await process.wait()}"

@@ -158,6 +158,9 @@ class WindowOracle:
         self.newest = 0
         self.aside: list[Published] = []
         self.untold: list[Sample] = []
+        self.in_force: dict[int, Sample] = {}
+        """To be told by the next window, if they then still are."""
+        self.born = now
         self.start = self.floor(now)
 
     def floor(self, time: int) -> int:
@@ -197,7 +200,9 @@ class WindowOracle:
         """All windows, then supplements; go on at `now`."""
         self._take()
         begun = sorted(self.open)
-        out = [block for start in begun for block in self._emit(start)] + self.aside
+        out = [block for start in begun for block in self._emit(start)]
+        self._count(list(self.in_force))
+        out += self.aside
         closed, self.start, self.aside = self.start, self.floor(now), []
         if closed - self.start <= _DENSE * self.length:
             begun += range(self.start, closed, self.length)
@@ -239,12 +244,19 @@ class WindowOracle:
             if not mine:
                 continue
             held, unknown = self.held[tag], self.quality_now(tag) < USABLE_FROM
-            told = [s for s in mine if held.is_told_by(s)]
+            told, since = [s for s in mine if held.is_told_by(s)], max(held.time + 1, self.born)
+            repeated = [id(s) for s in told]
             if unknown or mine[-1].time >= held.time:
                 held.take(mine[-1])
             if unknown:
-                told += [s for s in mine if s is mine[-1] or held.is_told_by(s) or not s.usable]
+                same = [s for s in mine if held.is_told_by(s)]
+                has_changed = any(s.usable and not held.is_told_by(s) for s in mine)
+                told += same[1:] if has_changed else same
+                told += [s for s in mine if not s.usable]
             told = [s for s in told if s.time < self.start]
+            if unknown and mine[-1] in told and mine[-1].usable and id(mine[-1]) not in repeated and mine[-1].time >= since:
+                self._count([tag] if tag in self.in_force else [])
+                self.in_force[tag] = mine[-1]
             if told:
                 self.confirmed[tag] = newest
                 if unknown:
@@ -254,15 +266,27 @@ class WindowOracle:
             gone = {id(s) for s in told}
             self.untold += [s for s in mine if id(s) in gone]
             late += [s for s in mine if id(s) not in gone]
+        self._supplement(late)
+
+    def _supplement(self, late: Sequence[Sample]) -> None:
         for start in sorted({self.floor(s.time) for s in late}):
             here = [s for s in late if self.floor(s.time) == start]
             rows = {tag: statistics_of([s for s in here if s.tag == tag]) for tag in sorted({s.tag for s in here})}
             self.aside.append((start, True, rows))
 
+    def _count(self, tags: Iterable[int]) -> None:
+        """They were in force, but have not been told as such."""
+        late = [self.in_force.pop(tag) for tag in tags]
+        gone = {id(s) for s in late}
+        self.untold = [s for s in self.untold if id(s) not in gone]
+        self._supplement(late)
+
     def _emit(self, start: int) -> list[Published]:
         window = self.open.pop(start, _Open())
         rows = {tag: self._row(window, tag, start + self.length) for tag in self.tags}
         if start not in self.begun:
+            self._count([t for t, s in self.in_force.items() if rows[t].count or rows[t].last_time != s.time])
+            self.in_force.clear()
             return [(start, False, rows)]
         self.begun.discard(start)
         rows = {tag: row for tag, row in rows.items() if row.count}

@@ -142,7 +142,8 @@ class OpcUaDevice(DeviceModel):
     register_nodes: bool = False
     """True lets the server prepare for reading the same nodes again and again (poll only; RegisterNodes)."""
     timeout: TimeoutNs = default("10s")
-    """Longest wait for an answer, and about the longest silence before the connection counts as lost; with a unit."""
+    """Longest wait for an answer, and about the longest silence before the connection counts as lost; with a unit. A server
+    whose answers take longer than a third of it is given up to four times as long, most of all while it is connected."""
     session_timeout: Annotated[TimeoutNs, Field(ge=1_000_000_000)] = default("60s")
     """How long the server keeps the session of a gateway that has gone silent; with a unit, at least 1s."""
     username: str | None = None

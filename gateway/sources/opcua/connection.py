@@ -16,6 +16,7 @@ from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.finding import FoundTag
 from gateway.sources.opcua.model.units import Measure
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.traffic import Traffic
 
 KIND_NULL: Final = 0
@@ -279,5 +280,5 @@ class Connection(Protocol):
         ...
 
 
-Connect = Callable[[OpcUaDevice, Clock], Awaitable[Connection]]
+Connect = Callable[[OpcUaDevice, Clock, Patience], Awaitable[Connection]]
 """Open a session (and in subscribe mode a subscription) with a server. Raises NotConnected; cancellable at once."""

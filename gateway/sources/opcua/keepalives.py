@@ -4,10 +4,9 @@ from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.connection import Connection, Unanswered
+from gateway.sources.opcua.patience import AFTER_STALL_S, Patience
 
 SILENT_KEEPALIVES: Final = 3
-AFTER_STALL_S: Final = 0.25
-"""Where this process stood still, what the server has said meanwhile is read before it is called silent."""
 
 
 class Keepalives:
@@ -21,14 +20,15 @@ class Keepalives:
         """From now on the server should say something."""
         self._waiting_since = self._clock.monotonic()
 
-    def heard(self) -> None:
-        """It has."""
-        self._waiting_since = None
+    def heard(self) -> float:
+        """It has, after so many seconds."""
+        since, self._waiting_since = self._waiting_since, None
+        return 0.0 if since is None else self._clock.monotonic() - since
 
-    async def run(self, connection: Connection) -> None:
+    async def run(self, connection: Connection, patience: Patience) -> None:
         """Raises Unanswered when the server has been silent for too long."""
-        limit_s = SILENT_KEEPALIVES * connection.keepalive_s
         while True:
+            limit_s = SILENT_KEEPALIVES * connection.keepalive_s * patience.stretch
             since = self._waiting_since
             silent_s = 0.0 if since is None else self._clock.monotonic() - since
             if silent_s >= limit_s:

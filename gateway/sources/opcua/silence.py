@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask
 from gateway.core.clock import Clock
-from gateway.sources.opcua.connection import Connection, Item, ValueColumns
+from gateway.sources.opcua.connection import KIND_NULL, Connection, Item, ValueColumns
 
 _MOST_S: Final = 3600.0
 _BAD: Final = 0x80000000
 _NEVER: Final = 0xFFFFFFFF
+_FLOAT: Final = 10
+_LOCALIZED_TEXT: Final = 21
 
 
 class Silence:
@@ -33,6 +35,7 @@ class Silence:
         self._asked_s = np.full(rows, now_s)
         self._status = np.full(rows, _NEVER, np.uint32)
         self._number = np.full(rows, np.nan)
+        self._kind = np.zeros(rows, np.uint8)
         self._objects: dict[int, object] = {}
         self._begun_s = now_s
         self._has_said = np.zeros(rows, np.bool_)
@@ -50,8 +53,19 @@ class Silence:
         self._heard_s[row], self._has_said[row] = now_s, True
         self._status[row] = columns.status
         self._number[row] = columns.number
+        if (columns.kind == KIND_NULL).any():
+            said = columns.kind != KIND_NULL
+            self._kind[row[said]] = columns.kind[said]
+        else:
+            self._kind[row] = columns.kind
         if self._objects or columns.objects:
             self._remember(row, columns.objects)
+
+    @property
+    def unlabelled(self) -> Mask:
+        """Rows whose last value was none that could have a label: Float to LocalizedText (Part 6, 5.1.2)."""
+        wanted: Mask = (self._kind >= _FLOAT) & (self._kind <= _LOCALIZED_TEXT)
+        return wanted
 
     def bad_statuses(self, excluded: Collection[int]) -> Counter[int]:
         """How many rows said what bad status last."""

@@ -106,7 +106,7 @@ class OpcUaSource:
         first_tag, reports = self._columns.first_tag, self._reports
         self._watching = Watching(config, self._tagging, first_tag, clock, inbox, reports, silence, suspects)
         self._searching = Searching(suspects, self._tagging, clock, reports, self._watching, silence, self._taking, config)
-        self._polling = Polling(self._items, clock, suspects, self._searching, self._taking, reports, self._notice)
+        self._polling = Polling(self._items, clock, suspects, self._searching, self._taking, reports, self._polled)
         self._occurring = Occurring(config, self._alarms, self._comparison, clock, inbox, self._reports)
 
     @property
@@ -120,12 +120,19 @@ class OpcUaSource:
         A session that could not be closed when its channel was lost is taken over, so that there are never two; but not with
         items in it that bring the server down.
         """
+        try:
+            await self._open()
+        except Unanswered as error:
+            self._servers.patience.missed()
+            raise Unanswered(f"{error}{self._servers.patience.advice}") from None
+        self._start()
+
+    async def _open(self) -> None:
         if self._searching.is_stained:
             self._searching.is_stained = False
             await self._servers.drop()
         self._is_taken_over = await self._revived()
         if self._is_taken_over:
-            self._start()
             return
         self._reset()
         self._connection = await self._servers.open()
@@ -143,7 +150,6 @@ class OpcUaSource:
         else:
             await self._watching.poll_all()
             await self._occurring.watch(self._connection)
-        self._start()
 
     async def _revived(self) -> bool:
         self._connection = await self._servers.resume()
@@ -246,7 +252,10 @@ class OpcUaSource:
                 group.create_task(self._tend(connection), name=f"opcua tend {self._config.name}")
                 group.create_task(self._searching.run(connection), name=f"opcua search {self._config.name}")
                 if subscribe:
-                    group.create_task(self._keepalives.run(connection), name=f"opcua keep-alives {self._config.name}")
+                    group.create_task(
+                        self._keepalives.run(connection, self._servers.patience),
+                        name=f"opcua keep-alives {self._config.name}",
+                    )
                     group.create_task(self._watching.doubt(connection), name=f"opcua silence {self._config.name}")
                 if subscribe and self._is_taken_over:
                     quiet_s = 2 * max((item.publishing_ns for item in self._items), default=0) / 1e9 + GRACE_S
@@ -260,7 +269,10 @@ class OpcUaSource:
         except* NotConnected as lost:
             self._lost = str(lost.exceptions[0])
             # A server that said nothing at all since it was opened is not worth another try with this session.
-            self._leaves = self._has_heard and any(isinstance(one, Unanswered) for one in lost.exceptions)
+            is_silent = any(isinstance(one, Unanswered) for one in lost.exceptions)
+            self._leaves = self._has_heard and is_silent
+            if is_silent:
+                self._servers.patience.missed()
             self._goes_on = self._searching.judge(
                 lost.exceptions, self._opened_s, has_heard=self._has_heard or self._polling.is_repeating
             )
@@ -271,7 +283,7 @@ class OpcUaSource:
         while True:
             self._keepalives.wait()
             values = await connection.next_values()
-            self._keepalives.heard()
+            self._servers.patience.delivered(self._keepalives.heard() - connection.keepalive_s)
             self._has_heard = True
             self._searching.miss(connection.traffic.undecoded, values.lost)
             if values.lost:
@@ -284,6 +296,10 @@ class OpcUaSource:
         """Another unit or range, as the values themselves tell it."""
         if has_new_meaning(values.columns.status):
             self._comparison.hurry()
+
+    def _polled(self, values: DataValues) -> None:
+        self._servers.patience.settle()
+        self._notice(values)
 
     async def _tend(self, connection: Connection) -> None:
         """Keep the session alive, retry refused nodes, let old complaints fade."""

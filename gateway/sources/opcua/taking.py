@@ -104,18 +104,21 @@ class Taking:
                 self._inbox.report(told)
 
     async def label(self, connection: Connection, suspects: Suspects) -> None:
-        """Ask what the numbers of enumerations mean, and tell the present ones; later ones are told as they come. Returns
-        once the server has said it of all."""
-        unasked = Unasked()
-        await self._ask_labels(connection, self._tagging.items, unasked, suspects)
-        while unasked:
+        """Ask what the numbers of enumerations mean, and tell the present ones; later ones are told as they come. Nodes that
+        an earlier connection knows as anything else are not asked, unless they change. Returns once there are no others."""
+        unasked, known = Unasked(), self._silence.unlabelled
+        await self._ask_labels(connection, [item for item in self._tagging.items if not known[item.row]], unasked, suspects)
+        while unasked or known.any():
             await self._clock.sleep(LOOK_S)
             bad_rows = self._tagging.rows_of(self._reports.health.bad_rows)
-            if due := unasked.due(self._clock.monotonic(), bad_rows):
+            changed = known & ~self._silence.unlabelled
+            known &= ~changed
+            rows = {*np.flatnonzero(changed).tolist(), *unasked.due(self._clock.monotonic(), bad_rows)}
+            if due := sorted(rows):
                 await self._ask_labels(connection, [self._tagging.items[row] for row in due], unasked, suspects)
 
     async def _ask_labels(self, connection: Connection, items: Sequence[Item], unasked: Unasked, suspects: Suspects) -> None:
-        found = await connection.labels(items)
+        found = await connection.labels(items) if items else []
         pairs = list(zip(items, found, strict=True))
         unasked.told(item.row for item, some in pairs if some is not None)
         unasked.refused((item.row for item, some in pairs if some is None), self._clock.monotonic())

@@ -345,3 +345,68 @@ def test_what_a_device_remembers_of_an_open_window_is_no_supplement() -> None:
     windows.add(replace(block_of([Sample(0, T0 + TICK, 5.0, GOOD)]), history=True), T0 + 2 * TICK)
     (block,) = windows.close(T0 + SECOND)
     assert (block.count[0], block.last[0], block.late, block.past) == (1, 5.0, False, False)
+
+
+def connected_late(*samples: Sample, since: int = 0) -> Run:
+    """A tag that was unknown, and of which a slow device tells these at once when their windows are closed; one is open."""
+    run = Run(now=T0 + since)
+    run.now = T0 + 6 * SECOND + 8 * TICK
+    run.close()
+    run.arrive(list(samples))
+    run.close()
+    return run
+
+
+def counted(run: Run) -> list[tuple[float, bool]]:
+    """The last value of every window of tag 0 in which something counts, and whether it is late."""
+    return [(row.last, late) for _, late, row in run.rows(0) if row.count]
+
+
+def test_what_comes_behind_the_value_in_force_counts_even_if_it_is_replaced_at_once() -> None:
+    """A slow server tells its first values late, and the next ones before the window is over: none goes untold."""
+    first = [Sample(0, T0 + k * SECOND, float(k), GOOD) for k in (1, 2, 3)]
+    run = connected_late(*first)
+    run.now += TICK
+    run.arrive([Sample(0, T0 + 4 * SECOND, 4.0, GOOD)])
+    run.now += 2 * SECOND
+    run.close()
+    assert sorted(counted(run)) == [(1.0, True), (2.0, True), (3.0, True), (4.0, True)]
+    assert run.rows(0)[-1][2].last == 4.0
+
+
+def test_a_value_in_force_that_is_replaced_before_it_was_told_counts_after_all() -> None:
+    run = connected_late(Sample(0, T0 + 3 * SECOND, 1.0, GOOD))
+    run.arrive([Sample(0, run.now, 2.0, GOOD)])
+    run.now += 3 * SECOND
+    run.close()
+    assert sorted(counted(run)) == [(1.0, True), (2.0, False)]
+
+
+def test_so_does_one_whose_device_is_lost_before_it_was_told() -> None:
+    run = connected_late(Sample(0, T0 + 3 * SECOND, 1.0, GOOD))
+    run.mark({0})
+    run.arrive([Sample(0, T0 + 4 * SECOND, 2.0, GOOD)])
+    run.now += 3 * SECOND
+    run.close()
+    assert counted(run) == [(1.0, True)]
+    assert any(row.last == 2.0 and not row.count for _, _, row in run.rows(0))
+
+
+def test_and_at_a_stop() -> None:
+    run = connected_late(Sample(0, T0 + 3 * SECOND, 1.0, GOOD))
+    run.flush()
+    assert counted(run) == [(1.0, True)]
+
+
+def test_one_that_was_told_or_is_older_than_the_gateway_does_not_count() -> None:
+    """An earlier run of the gateway may have counted it."""
+    told = connected_late(Sample(0, T0 + 3 * SECOND, 1.0, GOOD))
+    told.now += 3 * SECOND
+    told.close()
+    told.arrive([Sample(0, told.now, 2.0, GOOD)])
+    older = connected_late(Sample(0, T0 + 3 * SECOND, 1.0, GOOD), since=4 * SECOND)
+    older.arrive([Sample(0, older.now, 2.0, GOOD)])
+    for run in (told, older):
+        run.now += 3 * SECOND
+        run.close()
+        assert counted(run) == [(2.0, False)]

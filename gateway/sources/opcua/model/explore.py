@@ -21,6 +21,7 @@ from gateway.sources.opcua.decode import TagColumns, decode
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.units import Measure, range_text, takes_measure
 from gateway.sources.opcua.model.walking import Visited, Walker
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.security.endpoints import Offer
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.client import AsyncuaConnection, connect, quiet_library
@@ -55,11 +56,11 @@ class Found:
 async def discover(config: OpcUaDevice) -> tuple[list[Offer], list[tuple[str, str]]]:
     """The endpoints of a server, and if nobody can log in there, the servers that it knows. Raises NotConnected."""
     quiet_library()
-    timeout_s = config.timeout / 1e9
     try:
         with translated(f"cannot ask {config.url}"):
-            offers = await get_offers(config.url, timeout_s)
-            return offers, [] if any(one.tokens for one in offers) else await get_servers(config.url, timeout_s)
+            patience = Patience(config.timeout / 1e9, SystemClock().monotonic)
+            offers = await get_offers(config.url, patience)
+            return offers, [] if any(one.tokens for one in offers) else await get_servers(config.url, patience)
     except ServiceFault as fault:
         raise NotConnected(f"{config.url} refuses: {explained(fault.status)}") from None
 

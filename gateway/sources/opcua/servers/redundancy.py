@@ -10,6 +10,7 @@ from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connect, Connection, Standing
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.servers.failover import BEST, Failover, badness
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Servers:
         self._configs = [config, *(config.model_copy(update={"url": url}) for url in config.urls)]
         self._connect = connect
         self._clock = clock
+        self._patience = [Patience(config.timeout / 1e9, clock.monotonic) for _ in self._configs]
         self._place = 0
         self._left: dict[int, Connection] = {}
         self._lost: int | None = None
@@ -61,6 +63,11 @@ class Servers:
     def url(self) -> str:
         """The server in use."""
         return self._configs[self._place].url
+
+    @property
+    def patience(self) -> Patience:
+        """With the server in use."""
+        return self._patience[self._place]
 
     @property
     def note(self) -> str:
@@ -78,6 +85,7 @@ class Servers:
         left = self._left.get(self._place)
         if left is None:
             return None
+        self.patience.begin()
         try:
             async with deadline(RESUME_S if self.is_redundant else None):
                 knows = await left.revive()
@@ -103,14 +111,18 @@ class Servers:
     async def open(self) -> Connection:
         """A new connection to the best server. Raises NotConnected."""
         if not self.is_redundant:
-            return await self._connect(self._configs[0], self._clock)
+            return await self._connected(self._configs[0])
         found = await self._ask_all()
         chosen = best(found)
         if chosen is None:
             raise NotConnected("no server can be reached: " + "; ".join(one.problem for one in found)[: 3 * _NAMED])
         self._place, self._lost = chosen.place, chosen.place
         self._failover.opened(self._clock.monotonic(), is_first=chosen.place == 0)
-        return await self._connect(self._configs[chosen.place], self._clock)
+        return await self._connected(self._configs[chosen.place])
+
+    async def _connected(self, config: OpcUaDevice) -> Connection:
+        self.patience.begin()
+        return await self._connect(config, self._clock, self.patience)
 
     async def judge(self, connection: Connection) -> None:
         """Call it now and then while connected. Raises NotConnected when another server should be taken: `open` does so."""
@@ -145,7 +157,7 @@ class Servers:
             connection = await self._taken_over(place)
             if connection is None:
                 config = self._configs[place].model_copy(update={"mode": "poll"})
-                connection = await self._connect(config, self._clock)
+                connection = await self._connect(config, self._clock, self._patience[place])
             try:
                 return Found(place, await connection.standing())
             finally:

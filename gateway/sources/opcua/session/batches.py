@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from gateway.sources.opcua.halving import Halving
+from gateway.sources.opcua.patience import Pace
 from gateway.sources.opcua.status import POISONED, TOO_MANY_OPERATIONS, TOO_MUCH, status_name
 
 GROW_AFTER: Final = 8
@@ -24,10 +25,14 @@ class ServiceFault(Exception):
 
 
 class Batches:
-    """One service's calls, split. Learns when the server takes less than it said."""
+    """One service's calls, split. Learns when the server takes less than it said.
 
-    def __init__(self, size: int) -> None:
+    pace: splits them further where the server takes long.
+    """
+
+    def __init__(self, size: int, pace: Pace | None = None) -> None:
         self.size = size
+        self._pace = pace
         self._patience = self._waits = 0
 
     @property
@@ -58,7 +63,9 @@ class Batches:
         start = 0
         self._waits = max(0, self._waits - 1)
         while start < len(items):
-            batch = items[start : start + self.size]
+            pace = self._pace
+            batch = items[start : start + (self.size if pace is None else min(self.size, pace.most))]
+            sent_s = pace.now() if pace is not None else 0.0
             try:
                 results.append(await call(batch))
             except ServiceFault as fault:
@@ -71,6 +78,8 @@ class Batches:
                     results.append(refused(batch, fault.status))
             else:
                 self._grow(len(batch))
+                if pace is not None:
+                    pace.took(len(batch), pace.now() - sent_s)
             start += len(batch)
         return results
 

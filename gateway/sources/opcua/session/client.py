@@ -24,6 +24,7 @@ from gateway.sources.opcua.connection import DataValues, History, Item, QueueRep
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.finding import FoundTag
 from gateway.sources.opcua.model.units import Measure
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.columnsession import ColumnSession
@@ -55,10 +56,10 @@ _SERVER_STATE = Item(0, "i=2259", 0, 0)
 _SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
 
 
-async def connect(config: OpcUaDevice, clock: Clock) -> "AsyncuaConnection":
+async def connect(config: OpcUaDevice, clock: Clock, patience: Patience | None = None) -> "AsyncuaConnection":
     """Open a session, and in subscribe mode its subscription, with a client object of its own (see `Connect`)."""
     quiet_library()
-    connection = AsyncuaConnection(config, clock)
+    connection = AsyncuaConnection(config, clock, patience or Patience(config.timeout / 1e9, clock.monotonic))
     try:
         await connection.open()
     except ServiceFault as fault:
@@ -87,18 +88,18 @@ def quiet_library() -> None:
 class AsyncuaConnection:
     """`Connection` on asyncua. Made by `connect`. services, addresses, definitions: the session's, for looking around."""
 
-    def __init__(self, config: OpcUaDevice, clock: Clock) -> None:
+    def __init__(self, config: OpcUaDevice, clock: Clock, patience: Patience) -> None:
         self.check_s = CHECK_S
         self.traffic = Traffic()
         self.has_session = False
         self.left_behind = False
         self._config = config
         self._clock = clock
-        self._timeout_s = config.timeout / 1e9
+        self._patience = patience
         self._client = self._new_client()
         self._session = ColumnSession(self._client.uaclient)
         self._client.uaclient.session = self._session
-        self.services = Services(self._session)
+        self.services = Services(self._session, patience)
         self.definitions = Definitions(self.services, self._session.types)
         self._session.learn = self.definitions.learn_missing
         self._channel_opened_s = 0.0
@@ -109,7 +110,7 @@ class AsyncuaConnection:
         self._past = Past(self._session, self._reads, self.addresses)
         self.queues = QueueReport()
         self._queues = Queues(self.queues)
-        self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config, self._queues)
+        self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config, patience, self._queues)
         self._unsubscribed = 0
         self._notifiers = Notifiers(self._session, self._subscriptions, self.services, self.addresses, config.name)
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
@@ -122,7 +123,7 @@ class AsyncuaConnection:
         return self._subscriptions.keepalive_s
 
     def _new_client(self) -> Client:
-        client = bound(Client(self._config.url, timeout=self._timeout_s))
+        client = bound(Client(self._config.url, timeout=self._patience.timeout_s), self._patience)
         client.name = client.description = "gateway"
         client.session_timeout = self._config.session_timeout // 1_000_000
         return client
@@ -131,9 +132,9 @@ class AsyncuaConnection:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
         client, config = self._client, self._config
         with translated(f"cannot connect to {config.url}"):
-            offer = await open_channel(client, config)
+            offer = await open_channel(client, config, self._patience)
             self._channel_opened_s = self._clock.monotonic()
-            await open_session(client, config, offer)
+            await open_session(client, config, offer, self._patience)
         self.has_session = True
         self.check_s = max(LEAST_CHECK_S, min(CHECK_S, client.session_timeout / 3e3, client.secure_channel_timeout / 4e3))
         self._subscriptions.set_limits(*await self.services.learn_limits())
@@ -268,7 +269,7 @@ class AsyncuaConnection:
         self._session.move(self._client.uaclient)
         try:
             with translated(f"cannot connect to {self._config.url}"):
-                await open_channel(self._client, self._config)
+                await open_channel(self._client, self._config, self._patience)
                 self._channel_opened_s = self._clock.monotonic()
                 self.has_session = await resume_session(self._client, before, self._config)
         except BaseException as error:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config import OpcUaDevice
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.security.certificates import fingerprint, load_certificate, load_chain
 from gateway.sources.opcua.security.endpoints import (
     SHA1,
@@ -59,20 +60,20 @@ _NOT_LET_IN: Final = frozenset({0x801F0000, 0x80200000, 0x80210000})
 """User access denied; identity token invalid, rejected."""
 
 
-async def get_offers(url: str, timeout_s: float) -> list[Offer]:
+async def get_offers(url: str, patience: Patience) -> list[Offer]:
     """GetEndpoints (Part 4, 5.5.4) over a channel of its own without security. Raises what asyncua raises."""
-    client = bound(Client(url, timeout=timeout_s))
+    client = bound(Client(url, timeout=patience.timeout_s), patience)
     return _offers(await client.connect_and_get_server_endpoints())
 
 
-async def get_servers(url: str, timeout_s: float) -> list[tuple[str, str]]:
+async def get_servers(url: str, patience: Patience) -> list[tuple[str, str]]:
     """Application URI and URL of each server that a discovery server knows (FindServers, Part 4, 5.5.2). Raises as
     `get_offers`."""
-    servers = await bound(Client(url, timeout=timeout_s)).connect_and_find_servers()
+    servers = await bound(Client(url, timeout=patience.timeout_s), patience).connect_and_find_servers()
     return [(one.ApplicationUri or "", place) for one in servers for place in one.DiscoveryUrls or ()]
 
 
-async def open_channel(client: Client, config: OpcUaDevice) -> Offer | None:
+async def open_channel(client: Client, config: OpcUaDevice, patience: Patience) -> Offer | None:
     """Choose the endpoint, judge the server's certificate, open the channel. None with security none.
 
     Raises NotConnected with what to do, and what asyncua raises.
@@ -80,7 +81,7 @@ async def open_channel(client: Client, config: OpcUaDevice) -> Offer | None:
     offer = None
     client.application_uri, client.product_uri = "urn:gateway:opcua:client", "urn:gateway"
     if config.security != "none":
-        offers = await get_offers(config.url, config.timeout / 1e9)
+        offers = await get_offers(config.url, patience)
         try:
             offer = choose(offers, config.security, config.security_mode)
         except NoEndpoint as error:
@@ -106,7 +107,7 @@ async def open_channel(client: Client, config: OpcUaDevice) -> Offer | None:
     return offer
 
 
-async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None) -> None:
+async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None, patience: Patience) -> None:
     """Create and activate the session. Raises as `open_channel`."""
     kind: TokenKind = (
         "username" if config.username is not None else "certificate" if config.user_certificate else "anonymous"
@@ -116,7 +117,7 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None)
             _load_user, config.user_certificate, config.user_key
         )
     try:
-        created = await _create_session(client, config, offer)
+        created = await _create_session(client, config, offer, patience)
         offers = _offers(created.ServerEndpoints)
         try:
             again = choose(offers, config.security, config.security_mode)
@@ -136,7 +137,9 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None)
         raise _not_let_in(error, config) from error
 
 
-async def _create_session(client: Client, config: OpcUaDevice, offer: Offer | None) -> ua.CreateSessionResult:
+async def _create_session(
+    client: Client, config: OpcUaDevice, offer: Offer | None, patience: Patience
+) -> ua.CreateSessionResult:
     try:
         return await client.create_session()
     except UaStatusCodeError:
@@ -144,7 +147,7 @@ async def _create_session(client: Client, config: OpcUaDevice, offer: Offer | No
     except UaError as error:  # of the endpoints in the server's answer none is like the channel
         if offer is None:
             try:
-                choose(await get_offers(config.url, config.timeout / 1e9), config.security, config.security_mode)
+                choose(await get_offers(config.url, patience), config.security, config.security_mode)
             except NoEndpoint as none:
                 raise NotConnected(f"{config.url}: {none}") from error
         raise

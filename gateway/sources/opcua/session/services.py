@@ -10,6 +10,7 @@ from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.batches import Batches, ServiceFault
 from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.status import SERVICE_UNSUPPORTED, is_bad
@@ -30,12 +31,12 @@ _ALL_RESULTS: Final = 63
 class Services:
     """Answers come in the order of what was asked; an operation that the server refuses is a status code, or no answer."""
 
-    def __init__(self, session: UaSession) -> None:
+    def __init__(self, session: UaSession, patience: Patience) -> None:
         self._session = session
-        self.reads = Batches(SAFE)
-        self.browses = Batches(SAFE)
-        self.translations = Batches(SAFE)
-        self.registrations = Batches(SAFE)
+        self.reads = Batches(SAFE, patience.pace())
+        self.browses = Batches(SAFE, patience.pace())
+        self.translations = Batches(SAFE, patience.pace())
+        self.registrations = Batches(SAFE, patience.pace())
 
     async def learn_limits(self) -> tuple[float, float]:
         """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default.

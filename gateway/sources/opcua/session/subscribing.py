@@ -15,6 +15,7 @@ from asyncua.ua.object_ids import ObjectIds
 from gateway.sources.opcua.addressing.filters import Filter
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Item
+from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.batches import Batches, ServiceFault
 from gateway.sources.opcua.session.faults import translated
@@ -47,9 +48,15 @@ class Subscriptions:
     """Made empty; `create` begins, `add` creates what else is needed."""
 
     def __init__(
-        self, session: UaSession, services: Services, addresses: Addresses, config: OpcUaDevice, queues: Queues
+        self,
+        session: UaSession,
+        services: Services,
+        addresses: Addresses,
+        config: OpcUaDevice,
+        patience: Patience,
+        queues: Queues,
     ) -> None:
-        self.creations = Batches(MOST)
+        self.creations = Batches(MOST, patience.pace())
         self._most_items = math.inf
         self._session = session
         self._services = services

@@ -1,17 +1,22 @@
 """asyncua's transport with the limits of both sides (OPC UA Part 6, 7.1.2), which the library mixes up or does not have:
 
 what a server is able to receive says nothing of what it sends; a message has an end; and a request that is longer than the
-server takes is refused here, so that it is split, because many servers hang up instead of answering.
+server takes is refused here, so that it is split, because many servers hang up instead of answering. And with our patience:
+an answer is late when the server is silent, not while it says other things, or the half of it.
 """
 
+import asyncio
 from typing import Any, Final
 
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.client.ua_client import UASocketProtocol
+from asyncua.client.ua_client import UASocketProtocol, UASocketState
 from asyncua.common.connection import SecureConnection, TransportLimits
+from asyncua.common.utils import Buffer
 from asyncua.crypto.security_policies import SecurityPolicy
-from asyncua.ua.uaerrors import BadRequestTooLarge, UaStatusCodeError
+from asyncua.ua.uaerrors import BadRequestTooLarge, UaError, UaStatusCodeError
+
+from gateway.sources.opcua.patience import AFTER_STALL_S, Patience
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of one message, or one chunk."""
@@ -21,12 +26,12 @@ _OVERHEAD_BYTES: Final = 128
 """Of a chunk: headers, signature, padding."""
 
 
-def bound(client: Client) -> Client:
+def bound(client: Client, patience: Patience) -> Client:
     """The same client, with a transport that keeps the limits."""
     inner = client.uaclient
 
     def made() -> UASocketProtocol:
-        protocol = _Protocol(inner._timeout, inner.security_policy)
+        protocol = _Protocol(patience, inner.security_policy)
         protocol.pre_request_hook = inner.pre_request_hook
         protocol.on_connection_lost = inner._on_transport_lost
         protocol.is_session_closing = inner._is_session_closing
@@ -40,17 +45,50 @@ def bound(client: Client) -> Client:
 class _Protocol(UASocketProtocol):
     _connection: "_Connection"
 
-    def __init__(self, timeout_s: float, security_policy: SecurityPolicy) -> None:
-        super().__init__(timeout_s, security_policy)
+    def __init__(self, patience: Patience, security_policy: SecurityPolicy) -> None:
+        super().__init__(patience.limit_s, security_policy)
+        self._patience = patience
         self._connection = _Connection(security_policy, TransportLimits(CHUNK_BYTES, CHUNK_BYTES, 0, 0))
 
     def data_received(self, data: bytes) -> None:
+        self._patience.hear()
         if self.receive_buffer is not None and len(self.receive_buffer) > MOST_BYTES:
             self.receive_buffer = None
             self._fail_all_pending(ConnectionError("the server's message is too long"))
             self.disconnect_socket()
             return
         super().data_received(data)
+
+    async def send_request(
+        self, request: Any, timeout: float | None = None, message_type: Any = ua.MessageType.SecureMessage
+    ) -> Buffer:
+        """timeout: 0 for none, else it is our patience that counts. Raises TimeoutError."""
+        if timeout == 0:
+            return await super().send_request(request, timeout, message_type)
+        try:
+            answer = await self._answer(self._send_request(request, self._patience.limit_s, message_type))
+        except (UaError, TimeoutError):
+            raise
+        except Exception:
+            if self.state is not UASocketState.OPEN:
+                raise ConnectionError("Connection is closed") from None
+            raise
+        self.check_answer(answer, f" in response to {type(request).__name__}")
+        return answer
+
+    async def _answer(self, future: asyncio.Future[Buffer]) -> Buffer:
+        patience = self._patience
+        sent_s = patience.now()
+        try:
+            while not future.done():
+                left_s = patience.left_s(sent_s)
+                await asyncio.wait([future], timeout=max(left_s, AFTER_STALL_S))
+                if left_s <= 0 and not future.done() and patience.left_s(sent_s) <= 0:
+                    raise TimeoutError
+        finally:
+            future.cancel()
+        patience.answered(patience.now() - sent_s)
+        return future.result()
 
     def _process_received_message(self, msg: ua.Message | ua.Acknowledge | ua.ErrorMessage | None) -> None:
         """A refused channel is what the server says of it: asyncua takes it for an opened one, and fails an assertion."""

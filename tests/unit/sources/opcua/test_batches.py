@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.sources.opcua.patience import Pace
 from gateway.sources.opcua.session.batches import Batches, ServiceFault
 
 TOO_MANY = 0x80100000
@@ -85,6 +86,24 @@ async def test_too_many_operations_are_too_many_for_ever():
     server.limit = 100
     await run(batches, server, 2000)
     assert batches.size == 4
+
+
+async def test_a_slow_server_is_asked_for_less_at_once_and_a_quick_one_for_more():
+    time_s, took_s = 0.0, 0.001
+    server = Server(100)
+
+    async def call(items):
+        nonlocal time_s
+        time_s += took_s * len(items)
+        return await server.call(items)
+
+    batches = Batches(40, Pace(10, 0.055, lambda: time_s))
+    results = await batches.run(range(100), call, refused)
+    assert [one for some in results for one in some] == [2 * i for i in range(100)]
+    assert server.calls == [10, 20, 40, 30]
+    took_s = 0.01
+    await batches.run(range(80), call, refused)
+    assert server.calls[4:] == [40, 20, 10, 5, 5]
 
 
 BAD_INTERNAL = 0x80020000

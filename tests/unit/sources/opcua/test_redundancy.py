@@ -23,7 +23,7 @@ class Plant:
         self.asked: list[tuple[str, str]] = []
         self.connections: list[FakeConnection] = []
 
-    async def connect(self, config, clock):
+    async def connect(self, config, clock, patience):
         self.asked.append((config.url, config.mode))
         if config.url in self.away:
             raise NotConnected(f"cannot connect to {config.url}")

@@ -241,6 +241,23 @@ async def test_labels_of_enumerations_are_told_beside_their_numbers(clock, serve
     await made.close()
 
 
+async def test_a_new_connection_does_not_ask_again_what_floats_mean(clock, server):
+    """5,000 nodes are 5,000 attributes to read; but one that turns into an integer has perhaps become an enumeration."""
+    made = await opened(clock, server)
+    server.publish(values([0, 1, 2], [1.0, 2.0, 3.0], kind=[11, 6, 10]))
+    await settle()
+    await made.close()
+    await made.open()
+    await settle()
+    assert server.labels_asked == [[0, 1, 2], [1]]
+    server.publish(values([0, 2], [1.0, 0.0], kind=[6, 0]))
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(2 * 10)
+    assert server.labels_asked[2:] == [[0]], "no value is no other type"
+    keep.cancel()
+    await made.close()
+
+
 async def test_labels_that_could_not_be_asked_are_asked_again(clock, server):
     """A node that was bad: as soon as it is not. One whose labels are refused: on a timer that slows down."""
     server.refused["ns=1;s=v1"] = BAD_NODE_ID_UNKNOWN
