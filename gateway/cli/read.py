@@ -1,6 +1,7 @@
 """`gateway read`: one test read, as configured or by address, with every sensible decoding side by side."""
 
 import asyncio
+import difflib
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +77,10 @@ def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float 
         return _refused(error)
     tags = [tag for tag in entry.tags if not names or tag.name in names]
     if missing := sorted(set(names) - {tag.name for tag in tags}):
-        return _refused(ValueError(f"{device} has no tag {', '.join(missing)}"))
+        known = [tag.name for tag in entry.tags]
+        close = sorted({near for name in missing for near in difflib.get_close_matches(name, known, 1)})
+        hint = f"; there is {', '.join(close)}" if close else ""
+        return _refused(ValueError(f"{device} has no tag {', '.join(missing)}{hint}"))
     if kind is not KIND:
         return read_opcua(entry.config, tags)
     config: ModbusDevice = entry.config

@@ -135,6 +135,7 @@ class OpcUaSource:
             except NotConnected as lost:
                 self._searching.judge([lost], self._opened_s, has_heard=False)
                 raise
+            self._reports.warn_of_queues(self._connection.queues, self._tagging)
             await self._occurring.watch(self._connection)
             self._reports.tell()
         else:
@@ -204,8 +205,9 @@ class OpcUaSource:
         health = self._reports.health
         bad = health.statuses() + self._silence.bad_statuses(self._tagging.rows_of(health.bad_rows))
         report = self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())
+        short = len(self._connection.queues.short) if self._connection else 0
         refused = {"history_refused": self._filling.refused} if self._filling is not None else {}
-        return {self._number: report | {"polled": len(self._watching.polled)} | refused}
+        return {self._number: report | {"polled": len(self._watching.polled), "short_queues": short} | refused}
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -306,6 +308,7 @@ class OpcUaSource:
             if self._servers.is_redundant:
                 await self._servers.judge(connection)
             await self._watching.retry(connection)
+            self._reports.look_at_queues(connection.queues)
             await self._occurring.retry(connection)
             self._reports.report_losses()
             self._reports.tell()

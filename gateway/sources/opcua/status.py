@@ -199,9 +199,15 @@ def is_bad(status: int) -> bool:
     return status >> 31 == 1
 
 
+def overflown(status: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Which of these values follow a gap, because the server's queue for the node was full (Part 4, 7.39.1)."""
+    told: NDArray[np.bool_] = (status & _OVERFLOW) == _OVERFLOW
+    return told
+
+
 def count_overflows(status: NDArray[np.uint32]) -> int:
-    """How many of these values follow a gap, because the server's queue for the node was full (Part 4, 7.39.1)."""
-    return int(np.count_nonzero((status & _OVERFLOW) == _OVERFLOW))
+    """How many they are."""
+    return int(np.count_nonzero(overflown(status)))
 
 
 def has_new_meaning(status: NDArray[np.uint32]) -> bool:

@@ -148,8 +148,7 @@ class Publishing:
 
     def _receive(self, told: Notification) -> None:
         told.received_ns = self._clock.now_ns()
-        if told.server_clock_ns:
-            self._traffic.clock_ms = (told.server_clock_ns - told.received_ns) / 1e6
+        self._traffic.compare_clocks(told.server_clock_ns, told.received_ns)
         if not told.is_keepalive:
             self._traffic.delay_ms = (told.received_ns - told.published_ns) / 1e6 if told.published_ns else 0.0
             self._acks.append((told.subscription, told.sequence))
