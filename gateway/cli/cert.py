@@ -41,16 +41,16 @@ def _list(pki: Path | None) -> None:
     from gateway.sources.opcua.security.certificates import application_uris, fingerprint, holder
     from gateway.sources.opcua.security.pki import Pki
 
-    folder, found = place_of(pki), 0
+    folder = place_of(pki)
     try:
-        for listed in (entry for place in _PLACES for entry in Pki(folder).listed(place)):
-            found += 1
-            certificate = listed.certificate
-            who = ", ".join(application_uris(certificate)) or holder(certificate)
-            until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-            typer.echo(f"{listed.place:<8}  {fingerprint(certificate)}  until {until}  {who}")
+        found = [entry for place in _PLACES for entry in Pki(folder).listed(place)]
     except (OSError, ValueError) as error:
         raise _failed(error, pki) from None
+    for listed in found:
+        certificate = listed.certificate
+        who = ", ".join(application_uris(certificate)) or holder(certificate)
+        until = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
+        typer.echo(f"{listed.place:<8}  {fingerprint(certificate)}  until {until}  {who}")
     if not found:
         typer.echo(f"no certificate of a server in {folder}; --pki names another folder", err=True)
 
