@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 QUEUE: Final = 1000
 FIRST_HANDLE: Final = 2**31
-"""Client handles of notifiers, apart from rows: after a takeover node-opcua tells their EventNotifier attribute as a value."""
+"""Client handles of notifiers, apart from rows: node-opcua, after a takeover, tells their EventNotifier as a value."""
 EVENTS_NS: Final = 1_000_000_000
 """How often events are published beside polled reads."""
 MODEL_CHANGES: Final = OpcUaEvents()
