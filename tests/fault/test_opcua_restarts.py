@@ -37,7 +37,7 @@ async def test_every_value_is_accounted_for_through_twenty_deaths_of_a_server(po
         for life, values in lives.items():
             assert values[-1] >= 1000 * life + CHANGES, f"v{tag} in life {life}"
             assert values == [values[0] + k for k in range(len(values))], f"v{tag} in life {life}"
-    assert field.supervisor.connects == LIVES
+    assert field.source.stats()[0]["connects"] == LIVES
 
 
 async def test_twenty_servers_of_which_five_cannot_be_reached(port):

@@ -118,7 +118,7 @@ async def test_alarms_of_a_foreign_server_survive_its_clients_reconnect(node, po
             server.command(level=60)
             await field.until(lambda: len(told(field, "alarm")) == 1)
             proxy.cut()
-            await field.until(lambda: field.supervisor.connects == 2 and field.states[-1].state == "ok")
+            await field.until(lambda: field.source.stats()[0]["connects"] == 2 and field.states[-1].state == "ok")
             server.command(level=20)
             await field.until(lambda: len(told(field, "alarm")) == 2)
             assert [event.detail["state"] for event in told(field, "alarm")] == ["active", "cleared"]

@@ -70,7 +70,7 @@ async def test_whatever_the_server_says_is_gone_is_made_anew(server, refuse, mon
         assert status in field.downs[0]
         await server.write(0, 2.0)
         await field.until(lambda: field.values[0][-1] == 2.0)
-        assert field.supervisor.connects == 2
+        assert field.source.stats()[0]["connects"] == 2
         assert (sessions(server), subscriptions(server)) == (1, 1)
 
 
@@ -82,7 +82,7 @@ async def test_too_many_publish_requests_is_no_loss(server, refuse):
             await server.write(0, float(k))
             await field.until(lambda k=k: field.values[0][-1] == k)
         assert field.values[0] == [float(k) for k in range(6)]
-        assert field.supervisor.connects == 1
+        assert field.source.stats()[0]["connects"] == 1
         assert field.source.stats()[0]["lost"] == 0
 
 
@@ -125,7 +125,7 @@ async def test_a_deleted_node_is_told_and_comes_back_when_it_is_created_again(se
         await server.write(1, 8.0)
         await field.until(lambda: field.values[1][-1] == 8.0)
         assert field.values[0][-1] == 3.0
-        assert field.supervisor.connects == 1
+        assert field.source.stats()[0]["connects"] == 1
 
 
 async def test_a_namespace_keeps_its_nodes_when_a_restart_changes_the_order(port):
@@ -200,7 +200,7 @@ async def test_a_foreign_server_deletes_and_creates_a_node(node, port, store, mo
         await field.until(lambda: field.qualities[1][-1] < Quality.UNCERTAIN)
         server.command(add="extra", value=6)
         await field.until(lambda: field.values[1][-1] == 6 and field.states[-1].state == "ok")
-        assert field.supervisor.connects == 1
+        assert field.source.stats()[0]["connects"] == 1
 
 
 async def test_a_subscription_that_only_keeps_alive_is_made_anew(server):

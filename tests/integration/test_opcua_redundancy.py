@@ -61,7 +61,7 @@ async def test_a_lost_channel_is_no_reason_to_change_and_nothing_is_missing(port
                     await first.write(0, 10.0 * cut + k + 1)
                 await field.until(lambda cut=cut: len(field.downs) > cut and field.values[0][-1] == 10.0 * cut + 5)
             assert field.values[0] == [0.0, *(10.0 * cut + k + 1 for cut in range(3) for k in range(5))]
-            assert field.supervisor.connects == 4
+            assert field.source.stats()[0]["connects"] == 4
             assert (sessions(first), sessions(second)) == (1, 0)
 
 
