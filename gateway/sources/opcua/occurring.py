@@ -64,7 +64,8 @@ class Occurring:
     @property
     def _is_model_wanted(self) -> bool:
         """For units and refused nodes alone no subscription is made beside polled reads: small servers have few."""
-        is_useful = self._comparison.is_wanted or bool(self._reports.health.bad_rows)
+        units = self._comparison.is_wanted and bool(self._config.events)  # values tell, too: see `has_new_meaning`
+        is_useful = units or bool(self._reports.health.bad_rows)
         return bool(self._config.browse) or (self._config.mode == "subscribe" and is_useful)
 
     async def hear(self, connection: Connection) -> None:
