@@ -7,10 +7,12 @@ _INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
 def main() -> None:
-    """Run the command line, also where somebody has closed standard output or error, or interrupts before it is there."""
+    """Run the command line, also where somebody has closed standard output or error, or interrupts before it is there, and
+    where the terminal does not know all characters."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process
+        getattr(sys, name).reconfigure(errors="replace")
     try:
         from gateway.cli.main import app
 

@@ -31,6 +31,13 @@ _PLACES = ("trusted", "issuers", "rejected")
 @app.command("list")
 def list_certificates(pki: Folder = None) -> None:
     """List trusted, issuing and rejected certificates with their fingerprints. Exit code 1 when a file cannot be read."""
+    from gateway.cli.output import printing
+
+    with printing():
+        _list(pki)
+
+
+def _list(pki: Path | None) -> None:
     from gateway.sources.opcua.security.certificates import application_uris, fingerprint, holder
     from gateway.sources.opcua.security.pki import Pki
 
@@ -53,7 +60,8 @@ def trust(
     what: Annotated[str, typer.Argument(metavar="FINGERPRINT|FILE", help="Of a rejected one, 8 digits or more; or a file.")],
     pki: Folder = None,
 ) -> None:
-    """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt."""
+    """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt.
+    Exit code 1 when it cannot be found or read."""
     from gateway.sources.opcua.security.certificates import fingerprint, holder
     from gateway.sources.opcua.security.pki import Pki, load_file
 
@@ -87,14 +95,22 @@ def _fingerprinted(store: "Pki", what: str) -> "Certificate":
 
 @app.command()
 def show(pki: Folder = None) -> None:
-    """Show the gateway's own certificate (made if there is none): what servers have to trust."""
-    _show(pki, renew=False)
+    """Show the gateway's own certificate (made if there is none): what servers have to trust. Exit code 1 when it cannot be
+    read or made."""
+    from gateway.cli.output import printing
+
+    with printing():
+        _show(pki, renew=False)
 
 
 @app.command()
 def new(pki: Folder = None) -> None:
-    """Make a new own certificate now; key and application URI stay. Servers must trust it before they let the gateway in."""
-    _show(pki, renew=True)
+    """Make a new own certificate now; key and application URI stay. Servers must trust it before they let the gateway in.
+    Exit code 1 when it cannot be made."""
+    from gateway.cli.output import printing
+
+    with printing():
+        _show(pki, renew=True)
 
 
 def place_of(folder: Path | None) -> Path:

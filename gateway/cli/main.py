@@ -3,16 +3,30 @@
 import inspect
 import re
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from gateway.cli import cert
 from gateway.cli.commands import broker, devices, running, stored
 from gateway.cli.commands.examples import epilog
 
+
+class _Commands(TyperGroup):
+    """The library hands on pydantic's words about an option; they are made ours."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # its Context is typer's
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ").replace("Input should be", "must be", 1)
+            raise
+
+
 app = typer.Typer(
     name="gateway",
+    cls=_Commands,
     help="Field devices in, honest one-second windows out over MQTT.\n\n"
     "Start with [bold]gateway demo[/bold]; then copy the config folder, edit it, [bold]gateway check[/bold] it and "
     "[bold]gateway run[/bold] it.",

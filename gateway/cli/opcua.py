@@ -243,10 +243,12 @@ def read_opcua(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
 
 async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
+    from gateway.sources.opcua.history.trying import unreadable
     from gateway.sources.opcua.model.explore import read, session
 
     async with session(config) as connection:
         found = await read(connection, config, tags)
+        unkept = await unreadable(connection, config, tags, SystemClock()) if config.history else {}
     table = listing("tag", "type", "value", "unit", "range", "status", "node")  # the longest word at the end
     for one in found:
         name, value, unit, node = (escape(visible(text)) for text in (one.path[-1], one.value, one.unit, one.node))
@@ -258,6 +260,8 @@ async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
             reasons.setdefault(f"{one.status}: {one.why}", []).append(one.path[-1])
     for reason, names in reasons.items():
         typer.echo(f"{_first(names)}: {reason}", err=True)
+    for reason, names in unkept.items():
+        typer.echo(f"history of {_first(names)}: {reason}", err=True)
     return int(any(one.status for one in found))
 
 

@@ -14,7 +14,7 @@ import typer
 from rich.progress import Progress
 
 from gateway.cli.holdings import Holding, holdings
-from gateway.cli.output import Output, listing
+from gateway.cli.output import Output, in_words, listing
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.render import clean
 from gateway.cli.spans import Spans
@@ -175,7 +175,7 @@ def _export_refused(path: Path, target: str, key_file: str) -> int:
         typer.echo(f"{target} is there already: name a new file", err=True)
         return EXIT_CONFIG
     except (GatewayError, OSError) as error:
-        typer.echo(str(error), err=True)
+        typer.echo(in_words(error), err=True)
         return EXIT_CONFIG
     hint = "" if key_file or not counts[False] else "; if it is encrypted, name its key with --key-file"
     typer.echo(f"{counted(counts[True], 'message')} exported, {counts[False]} unreadable{hint}", err=True)
@@ -270,5 +270,5 @@ def _with(path: Path, key_file: str, work: Callable[[Look, Place], int]) -> int:
     except BrokenPipeError:
         raise  # the reader has gone: no fault
     except (GatewayError, OSError) as error:
-        typer.echo(str(error), err=True)
+        typer.echo(in_words(error), err=True)
         return EXIT_CONFIG

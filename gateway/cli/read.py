@@ -1,49 +1,37 @@
 """`gateway read`: one test read, as configured or by address, with every sensible decoding side by side."""
 
 import asyncio
+import difflib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
+from gateway.cli.asking import Answers, Place, ask
+from gateway.cli.asking import device as configured
 from gateway.cli.opcua import read_opcua
-from gateway.cli.output import Output, address_hint, listing
+from gateway.cli.output import Output, listing
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.quality import REASONS
 from gateway.core.sourcekind import DeviceEntry
-from gateway.settings import load
+from gateway.settings.problems import in_words
 from gateway.sources.modbus import KIND
 from gateway.sources.modbus.address import resolve
-from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.decode import Decoder
-from gateway.sources.modbus.endpoint import Endpoint, parse
 from gateway.sources.modbus.link import ExceptionReply, NoReply
 from gateway.sources.modbus.plan import Request, Span
 from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import REGISTERS, ValueType, is_bits
-from gateway.sources.modbus.types import Table as ModbusTable
 from gateway.sources.modbus.views import ORDERS, hardly_meant, shortest, strings, views
 
 EXIT_NO_REPLY = 1
 _WIDE = 4  # registers of a 64-bit value
 _ABREAST = 3  # of them fit into 80 columns
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What to read: `count` registers or bits of a unit's table."""
-
-    endpoint: Endpoint
-    unit: int
-    table: ModbusTable
-    start: int
-    count: int
-    timeout_s: float
 
 
 def read_address(url: str, unit: int, address: str, count: int, timeout_s: float) -> int:
@@ -58,9 +46,9 @@ def read_address(url: str, unit: int, address: str, count: int, timeout_s: float
             raise ValueError(f"{count} from {start}: expected 1 to {most} places up to address 65535")
     except ValueError as error:
         return _refused(error)
-    place = Place(parse(device.url), unit, table, start, count, timeout_s)
+    place = Place(unit, table, start, count, timeout_s)
     try:
-        (payload,) = asyncio.run(_read_all([place]))
+        (payload,) = asyncio.run(ask([device.endpoint], [place])).payloads
     except GatewayError as error:
         what = f"{table}:{start}..{start + count - 1} of unit {unit} at {device.url}"
         advice = {
@@ -81,64 +69,47 @@ def read_address(url: str, unit: int, address: str, count: int, timeout_s: float
 def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float | None) -> int:
     """Read tags of a configured device, of Modbus each with a request of its own. Returns the exit code."""
     try:
-        settings = load(folder)
+        kind, entry = configured(folder, device, "tcp")
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
-    devices = {entry.config.name: (kind, entry) for kind, entry in zip(settings.kinds, settings.entries, strict=True)}
-    if device not in devices:
-        there = f"no device is called {device!r}; there are: {', '.join(devices) or 'none'}"
-        return _refused(ValueError(there + address_hint(device, "tcp")))
-    kind, entry = devices[device]
+    except ValueError as error:
+        return _refused(error)
     tags = [tag for tag in entry.tags if not names or tag.name in names]
     if missing := sorted(set(names) - {tag.name for tag in tags}):
-        return _refused(ValueError(f"{device} has no tag {', '.join(missing)}"))
+        known = [tag.name for tag in entry.tags]
+        close = sorted({near for name in missing for near in difflib.get_close_matches(name, known, 1)})
+        hint = f"; there is {', '.join(close)}" if close else ""
+        return _refused(ValueError(f"{device} has no tag {', '.join(missing)}{hint}"))
     if kind is not KIND:
         return read_opcua(entry.config, tags)
     config: ModbusDevice = entry.config
     seconds = config.timeout / 1e9 if timeout_s is None else timeout_s
-    places = [Place(config.endpoint, config.unit, tag.table, tag.start, tag.width, seconds) for tag in tags]
+    places = [Place(config.unit, tag.table, tag.start, tag.width, seconds) for tag in tags]
     try:
-        payloads = asyncio.run(_read_all(places, keep_going=True))
+        answers = asyncio.run(ask(config.endpoints, places, keep_going=True))
     except GatewayError as error:
         Output(stderr=True).print(f"[red]{escape(str(error))}[/]")
         return EXIT_NO_REPLY
-    Output().whole(_tag_table(entry, tags, payloads))
-    return EXIT_NO_REPLY if any(isinstance(payload, str) for payload in payloads) else 0
+    for reason in answers.before:
+        Output(stderr=True).print(f"[yellow]{escape(reason)}[/]; asking the backup {escape(answers.endpoint.address)}")
+    Output().whole(_tag_table(entry, tags, answers))
+    return EXIT_NO_REPLY if any(isinstance(payload, GatewayError) for payload in answers.payloads) else 0
 
 
 def _refused(error: ValueError) -> int:
-    errors = getattr(error, "errors", None)
-    for text in [str(e["msg"]).removeprefix("Value error, ") for e in errors()] if errors else [str(error)]:
+    for text in in_words(error, ModbusDevice) if isinstance(error, ValidationError) else [str(error)]:
         Output(stderr=True).print(f"[red]{escape(text)}[/]")
     return EXIT_CONFIG
 
 
-async def _read_all(places: Sequence[Place], *, keep_going: bool = False) -> list[bytes | str]:
-    """The payload of each, on one connection; with keep_going the reason in the place of one that failed."""
-    link = ModbusLink(places[0].endpoint)
-    await link.open(max(3 * places[0].timeout_s, 3.0))
-    payloads: list[bytes | str] = []
-    try:
-        for place in places:
-            try:
-                payloads.append(await link.read(place.unit, place.table, place.start, place.count, place.timeout_s))
-            except GatewayError as error:
-                if not (keep_going and link.connected):
-                    raise
-                payloads.append(str(error))
-    finally:
-        link.close()
-    return payloads
-
-
-def _tag_table(entry: DeviceEntry, tags: Sequence[ModbusTag], payloads: Sequence[bytes | str]) -> Table:
-    title = escape(f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}")
+def _tag_table(entry: DeviceEntry, tags: Sequence[ModbusTag], answers: Answers) -> Table:
+    title = escape(f"{entry.config.name}: unit {entry.config.unit} at {answers.endpoint.url}")
     table = listing("tag", "address", "type", "raw", "value", "quality", title=title)
-    for tag, payload in zip(tags, payloads, strict=True):
+    for tag, payload in zip(tags, answers.payloads, strict=True):
         place = f"{tag.table}:{tag.start}"
-        if isinstance(payload, str):
-            table.add_row(escape(tag.name), place, tag.value_type, "", "", f"[red]{escape(payload)}[/]")
+        if isinstance(payload, GatewayError):
+            table.add_row(escape(tag.name), place, tag.value_type, "", "", f"[red]{escape(str(payload))}[/]")
             continue
         request = Request(tag.table, tag.start, tag.width, (Span(tag.start, tag.width, 0),))
         found = Decoder(request, [tag], entry.config.byte_order)(payload)

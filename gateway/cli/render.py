@@ -145,7 +145,8 @@ class Screen:
                     style = f"dim {style}"
                 piece = Text(f"  {clean(name, 24)} ")
                 piece.append(self._amount(device, name, tag.get("last")), style=style)
-                yield piece if quality == "good" else piece.append(f" {clean(quality, 12)}", style=style)
+                why = f" ({clean(tag['reason'], 24)})" if quality == "uncertain" and tag.get("reason") else ""
+                yield piece if quality == "good" else piece.append(f" {clean(quality, 12)}{why}", style=style)
 
     def _amount(self, device: str, tag: object, value: object) -> str:
         unit = self._units.get(f"{device}/{tag}", "")

@@ -2,13 +2,17 @@
 
 import asyncio
 import signal
+from pathlib import Path
 
 from rich.markup import escape
 from rich.progress import Progress
 
+from gateway.cli.asking import device
 from gateway.cli.output import Output
+from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.clock import SystemClock
-from gateway.core.errors import NotConnected
+from gateway.core.errors import ConfigError, NotConnected
+from gateway.sources.modbus import KIND
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import Endpoint, parse
 from gateway.sources.modbus.scan import Scan, joined
@@ -17,29 +21,44 @@ from gateway.sources.modbus.types import Table
 _TABLES: tuple[Table, ...] = ("holding", "input", "coil", "discrete")
 
 
-def scan(url: str, units: tuple[int, int], last: int, per_s: float, timeout_s: float) -> int:
-    """Look and print; Ctrl-C ends it with what was found so far. Returns the exit code."""
-    try:
-        endpoint = parse(url)
-        if units[0] > units[1]:
-            raise ValueError(f"--first {units[0]} is after --last {units[1]}; expected a first unit up to the last")
-        if endpoint.is_bus and units[1] > 247:
-            raise ValueError(f"--last {units[1]} is no unit on a bus; expected up to 247")
-    except ValueError as error:
-        Output(stderr=True).print(f"[red]{escape(str(error))}[/]")
-        return 2
+Found = dict[int, dict[Table, list[tuple[int, int]]]]
+
+
+def scan(what: str, folder: Path, first: int | None, to: int | None, until: int, pace: tuple[float, float]) -> int:
+    """Look and print; Ctrl-C ends it with what was found so far. Returns the exit code.
+
+    what: a URL, or a device of the configuration in `folder`, whose backup is looked at where nobody answers at its url.
+    first, to: units. until: the last address. pace: seconds between requests and for a reply.
+    """
     console, errors = Output(), Output(stderr=True)
-    found: dict[int, dict[Table, list[tuple[int, int]]]] = {}
+    try:
+        endpoints, units = _where(what, folder, first, to)
+    except ConfigError as error:
+        print_problems(error, folder)
+        return EXIT_CONFIG
+    except ValueError as error:
+        errors.print(f"[red]{escape(str(error))}[/]")
+        return EXIT_CONFIG
+    found: Found = {}
     count = units[1] - units[0] + 1
-    errors.print(f"units {units[0]} to {units[1]}: up to {count * max(timeout_s, 1 / per_s):.0f} s, then the ranges of each")
+    errors.print(f"units {units[0]} to {units[1]}: up to {count * max(pace):.0f} s, then the ranges of each")
     at, broken = [f"unit {units[0]}"], False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was found is worth as much as after Ctrl-C
     try:
-        with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-            asyncio.run(_scan(endpoint, units, last, (1 / per_s, timeout_s), found, progress, at))
-    except NotConnected as error:
-        broken = True
-        errors.print(f"[red]{escape(str(error))}[/]")
+        for endpoint in endpoints:
+            broken, url = False, endpoint.url
+            if endpoint is not endpoints[0]:
+                errors.print(f"asking the backup {escape(endpoint.address)}")
+            try:
+                with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+                    asyncio.run(_scan(endpoint, units, until, pace, found, progress, at))
+            except NotConnected as error:
+                broken = True
+                errors.print(f"[red]{escape(str(error))}[/]")
+            if found:
+                break
+            if not broken:  # who could not ask cannot say that
+                console.print("no unit answered" + (f" at {escape(endpoint.address)}" if len(endpoints) > 1 else ""))
     except KeyboardInterrupt:
         errors.print(f"[yellow]stopped at {at[0]}: what comes after it was not looked at[/]")
     for unit, tables in found.items():
@@ -47,13 +66,28 @@ def scan(url: str, units: tuple[int, int], last: int, per_s: float, timeout_s: f
         for table, ranges in tables.items():
             text = ", ".join(f"{first}..{end}" if first != end else str(first) for first, end in ranges)
             console.print(f"  {table}: {text or 'nothing'}")
-    if not found and not broken:  # who could not ask cannot say that
-        console.print("no unit answered")
-    elif example := next(((u, t, r[0]) for u, tables in found.items() for t, r in tables.items() if r), None):
+    if example := next(((u, t, r[0]) for u, tables in found.items() for t, r in tables.items() if r), None):
         unit, table, (first, end) = example
         places = f"--unit {unit} --address {table}:{first} --count {min(4, end - first + 1)}"
         errors.print(f"next: gateway read {escape(url)} {places}")
     return 0 if found else 1
+
+
+def _where(what: str, folder: Path, first: int | None, to: int | None) -> tuple[list[Endpoint], tuple[int, int]]:
+    """Addresses and units. Raises ConfigError, ValueError."""
+    if "://" in what:
+        endpoints, units = [parse(what)], (1, 247)
+    else:
+        kind, entry = device(folder, what, "tcp")
+        if kind is not KIND:
+            raise ValueError(f"{what} speaks {kind.name}; expected a Modbus device")
+        endpoints, units = entry.config.endpoints, (entry.config.unit, entry.config.unit)
+    units = units[0] if first is None else first, units[1] if to is None else to
+    if units[0] > units[1]:
+        raise ValueError(f"--first {units[0]} is after --last {units[1]}; expected a first unit up to the last")
+    if endpoints[0].is_bus and units[1] > 247:
+        raise ValueError(f"--last {units[1]} is no unit on a bus; expected up to 247")
+    return endpoints, units
 
 
 async def _scan(
@@ -61,7 +95,7 @@ async def _scan(
     units: tuple[int, int],
     last: int,
     pace: tuple[float, float],
-    found: dict[int, dict[Table, list[tuple[int, int]]]],
+    found: Found,
     progress: Progress,
     at: list[str],
 ) -> None:

@@ -33,7 +33,8 @@ def load(folder: Path) -> Settings:
     if S_ISREG(kind):
         raise ConfigError([Problem(str(folder), 0, "", "is a file", f"the folder it lies in: {folder.parent}")])
     if not S_ISDIR(kind):
-        raise ConfigError([Problem(str(folder), 0, "", "no such folder", "a folder with gateway.yaml, devices/ and tags/")])
+        found = "is no folder" if kind else "no such folder"
+        raise ConfigError([Problem(str(folder), 0, "", found, "a folder with gateway.yaml, devices/ and tags/")])
     with files_relative_to(folder), _no_garbage():
         return _loaded(Findings(folder))
 

@@ -52,6 +52,17 @@ def note_validation(
         document.add((*path, *where, *_blamed(one, message)), message, expected)
 
 
+def in_words(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """A line for each error, for values that stand in no file."""
+    lines = []
+    for one in error.errors(include_url=False):
+        where = _where(one)
+        message, expected = _words(one, model, where, ())
+        place = f"{'.'.join(map(str, where))}: " if where else ""
+        lines.append(f"{place}{message}{f'; expected {expected}' if expected else ''}")
+    return lines
+
+
 def _where(one: Any) -> KeyPath:
     return tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
 

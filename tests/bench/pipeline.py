@@ -60,7 +60,8 @@ def _cost(tags: int, per_window: int, windows: int, deadband: str = "0") -> tupl
     """(CPU ns per sample, median ms to close a window, bytes per sample), everything included."""
     plant = Plant(tags, deadband)
     batches = plant.blocks(windows + 1, per_window)
-    closes, sent, begin = [], 0, 0.0
+    closes: list[float] = []
+    sent, begin = 0, 0.0
     for window, blocks in enumerate(batches):
         if window == 1:  # the first window warms up caches and arrays
             begin, closes, sent = time.process_time(), [], 0

@@ -131,8 +131,8 @@ def _upstream(subscriber: Subscriber, since: float, until: float, tags: int, on:
         time.sleep(0.1)
         summaries = _newest(subscriber.of("/summary"))
     summary = sum(m.size for m in summaries) / tags / 60
-    rest = sum(m.size for m in list(subscriber.messages) if since <= m.at < until and not m.topic.endswith("/summary"))
-    rest /= tags * (until - since)
+    others = [m.size for m in list(subscriber.messages) if since <= m.at < until and not m.topic.endswith("/summary")]
+    rest = sum(others) / tags / (until - since)
     about = f"{on}, noise 0.05 %, deadband 0.2 %; windows and events {rest:.2f}, summaries of a whole minute {summary:.2f}"
     yield Figure("upstream_bytes_per_sample", rest + summary, "B/sample", about)
 

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Modbus, write_config
-from tests.support.modbus_server import Ask, ScriptedServer, silent
+from tests.support.modbus_server import Ask, ScriptedServer, obedient, silent
+from tests.support.network import free_port
+
+
+@pytest.fixture
+def other_port() -> int:
+    return free_port()
 
 
 async def gateway(*words: str) -> tuple[int, str]:
@@ -195,3 +201,84 @@ async def test_an_address_without_a_scheme_is_understood_as_one() -> None:
     code, text = await gateway("read", "127.0.0.1:502", "--config", "/nowhere")
     assert code == 2
     assert "tcp://127.0.0.1:502" in text
+
+
+def with_backup(tmp_path: Path, url: str, backup: str) -> list[str]:
+    """The option for a configuration with a device `press` of two addresses."""
+    devices = [Modbus("press", url, 2, unit=3, extra=f"backup: {backup}\ntimeout: 200ms")]
+    return ["--config", str(write_config(tmp_path, "mqtt://127.0.0.1:1", devices))]
+
+
+@pytest.mark.parametrize("first", ["refused", "silent", "answers"])
+async def test_a_device_is_read_at_its_backup_where_nobody_answers_at_its_url(
+    tmp_path: Path, port: int, other_port: int, first: str
+) -> None:
+    url, backup = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{other_port}"
+    config = with_backup(tmp_path, url, backup)
+    async with (
+        ScriptedServer(other_port) as second,
+        ScriptedServer(port, silent if first == "silent" else obedient) as wanted,
+    ):
+        if first == "refused":
+            await wanted.stop()
+        code, text = await gateway("read", "press", *config)
+    assert code == 0, text
+    assert "good" in text
+    if first == "answers":
+        assert second.asks == []
+        assert f"press: unit 3 at {url}" in text
+    else:
+        why = "connection refused" if first == "refused" else "no unit answers"
+        assert f"{url}: {why}; asking the backup {backup}" in text
+        assert f"press: unit 3 at {backup}" in text
+
+
+async def test_a_device_that_answers_nowhere_is_told_with_both_addresses(tmp_path: Path, port: int, other_port: int) -> None:
+    url, backup = f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{other_port}"
+    code, text = await gateway("read", "press", *with_backup(tmp_path, url, backup))
+    assert code == 1
+    assert text.strip() == f"{url}: connection refused; {backup}: connection refused"
+
+
+@pytest.mark.parametrize("first", ["refused", "silent"])
+async def test_a_device_is_scanned_at_its_backup_where_nobody_answers_at_its_url(
+    tmp_path: Path, port: int, other_port: int, first: str
+) -> None:
+    """Of a configured device the unit is its own."""
+    config = with_backup(tmp_path, f"tcp://127.0.0.1:{port}", f"tcp://127.0.0.1:{other_port}")
+    async with ScriptedServer(other_port) as second, ScriptedServer(port, silent) as wanted:
+        if first == "refused":
+            await wanted.stop()
+        words = ["--until", "99", "--per-second", "1000", "--timeout", "0.1", *config]
+        code, text = await gateway("scan", "press", *words)
+    assert code == 0, text
+    assert f"asking the backup tcp://127.0.0.1:{other_port}" in text
+    assert "unit 3 answers" in text
+    assert "holding: 0..99" in text
+    assert f"gateway read tcp://127.0.0.1:{other_port} --unit 3" in text
+    assert {ask.unit for ask in second.asks} == {3}
+    assert ("no unit answered at" if first == "silent" else "connection refused") in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["nobody"], "there are: press, line"), (["line"], "line speaks opcua; expected a Modbus device")],
+)
+async def test_what_is_no_modbus_device_is_not_scanned(tmp_path: Path, words: list[str], said: str) -> None:
+    line = "protocol: opcua\nurl: opc.tcp://127.0.0.1:1\ntags: [{name: a, node: i=85}]\n"
+    config = with_backup(tmp_path, "tcp://127.0.0.1:1", "tcp://127.0.0.1:2")
+    (Path(config[1]) / "devices" / "pressline.yaml").write_text("name: line\n" + line)
+    code, text = await gateway("scan", *words, *config)
+    assert (code, said in text) == (2, True), text
+
+
+@pytest.mark.parametrize("words", [["read", "tcp://127.0.0.1:1"], ["scan", "tcp://127.0.0.1:1"], ["plan"]])
+@pytest.mark.parametrize("number", ["inf", "1e300", "nan", "-1"])
+async def test_times_without_end_are_refused(words: list[str], number: str) -> None:
+    code, text = await gateway(*words, "--answer-ms" if words == ["plan"] else "--timeout", number)
+    assert (code, "Invalid value" in text) == (2, True), text
+
+
+async def test_nobody_at_a_udp_port_is_said_in_words() -> None:
+    code, text = await gateway("read", "udp://127.0.0.1:1")
+    assert (code, "127.0.0.1:1: connection refused" in text, "Errno" in text) == (1, True, False)

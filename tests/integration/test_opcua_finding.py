@@ -106,6 +106,21 @@ async def test_configured_tags_have_the_servers_units_and_keep_them_while_it_is_
     assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (0, 50))
 
 
+async def test_units_are_told_later_where_the_server_was_away_at_the_first_start(port, tmp_path, monkeypatch):
+    """As an event, and from the next start on the tags have them."""
+    monkeypatch.setattr("gateway.sources.opcua.model.comparing.FIRST_S", 0.5)
+    server = Measured(port, 2)
+    config = measured(tmp_path, server.url, "ns=2;s=v0", "ns=2;s=v1")
+    settings = await find_tags(load(config), CLOCK)
+    assert measures(settings)[0] == ("own", "", None)
+    nodes = [{"name": "own", "node": "ns=2;s=v0"}]
+    more = {"name": "line", "found": str(tmp_path / "found")}
+    async with server, reading(server.url, nodes, **more) as reader:
+        await reader.until(lambda: len(reader.events) == 1, 20)
+    assert "at the next start" in str(reader.events[0].detail["reason"])
+    assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (-40, 120.5))
+
+
 async def test_configured_tags_have_the_units_of_a_foreign_server(node, port, store, tmp_path):
     async with NodeServer(node, port, store, count=3, period=0, limit=1) as server:
         config = measured(tmp_path, server.url, "/Objects/1:Line/1:analog", "nsu=urn:nobody;s=x")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from asyncua import Node, Server, ua
+from asyncua.common.structures104 import new_struct, new_struct_field
 from asyncua.ua import ua_binary
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -16,8 +17,11 @@ from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from gateway.core.quality import Quality
 from gateway.sources.opcua.security.certificates import der
 from tests.support.gateway import ROOT
+from tests.support.opcua_mangler import Mangler
+from tests.support.opcua_reader import reading
 from tests.support.opcua_secure import KEY
 from tests.support.opcua_server import AsyncuaServer
 
@@ -47,6 +51,20 @@ class OddServer(AsyncuaServer):
         await line.add_variable(ua.NodeId("xml", 2), "2:xml", value, datatype=ua.NodeId(22))
 
 
+class BareServer(AsyncuaServer):
+    """A structure of its own without a node for its encoding, as on open62541 with types made by hand."""
+
+    async def fill(self, server: Server, line: Node) -> None:
+        fields = [new_struct_field("load", ua.VariantType.Double), new_struct_field("name", ua.VariantType.String)]
+        node, encodings = await new_struct(server, self._index, "Bare", fields)
+        await server.load_data_type_definitions()
+        made = vars(ua)["Bare"]  # where asyncua puts the class, once for the whole process
+        ua.register_extension_object("Bare", encodings[0].nodeid, made, node.nodeid)
+        value = ua.Variant(made(load=7.25, name="press"), ua.VariantType.ExtensionObject)
+        await line.add_variable(ua.NodeId("bare", 2), "2:bare", value, datatype=node.nodeid)
+        await server.delete_nodes(encodings)
+
+
 @pytest.fixture
 def xml_bodies(monkeypatch):
     """asyncua encodes and decodes no bodies in XML."""
@@ -59,6 +77,10 @@ def xml_bodies(monkeypatch):
         return ua_binary.nodeid_to_binary(ua.NodeId(885)) + b"\x02" + struct.pack("<i", len(body)) + body
 
     monkeypatch.setattr(ua_binary, "extensionobject_to_binary", encode)
+    ua_binary.create_uatype_serializer.cache_clear()  # it remembers who encodes what
+    yield
+    monkeypatch.undo()
+    ua_binary.create_uatype_serializer.cache_clear()
 
 
 async def command(*words: str):
@@ -81,6 +103,30 @@ async def test_where_the_data_type_leaves_it_open_the_value_says_whether_it_is_a
     async with OddServer(port, 1) as server:
         result = await command("browse", server.url, "--security", "none", "--root", "/Objects/2:Line", "--csv")
     assert [row.split(",")[0] for row in result.stdout.splitlines()[1:]] == ["v0", "free", "nan", "inf"]
+
+
+@pytest.mark.parametrize("mode", ["subscribe", "poll"])
+async def test_a_structure_is_found_by_its_definition_where_its_encoding_is_no_node(port, mode):
+    tags = [{"node": "ns=2;s=bare"}, {"node": "ns=2;s=bare", "field": "load"}]
+    async with BareServer(port, 1) as server, reading(server.url, tags, mode=mode, timeout="10s") as reader:
+        await reader.until(lambda: bool(reader.objects[0] and reader.values[1]), 30)
+        assert reader.objects[0][-1] == {"load": 7.25, "name": "press"}
+        assert reader.values[1][-1] == 7.25
+
+
+async def test_browse_paths_are_followed_by_browsing_where_the_server_cannot_translate_them(port):
+    def refuse(request: object) -> int | None:
+        return 0x800B0000 if isinstance(request, ua.TranslateBrowsePathsToNodeIdsRequest) else None
+
+    async with AsyncuaServer(port, 2) as server, Mangler(port) as mangler:
+        mangler.request = refuse
+        await server.write(1, 4.5)
+        tags = ["/Objects/2:Line/2:v1", "/Objects/2:Line/2:absent", "/Objects/2:Lane/2:v1"]
+        async with reading(mangler.url, tags, mode="poll", timeout="10s") as reader:
+            await reader.until(lambda: reader.seen(3), 30)
+        assert "TranslateBrowsePathsToNodeIdsRequest" in mangler.seen
+    assert reader.values[0][-1] == 4.5
+    assert {*reader.qualities[1], *reader.qualities[2]} == {Quality.BAD_ADDRESS}
 
 
 async def test_an_address_that_the_server_does_not_know_is_told_in_words_and_nothing_else_is_printed(capfd):

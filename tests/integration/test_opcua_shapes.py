@@ -1,11 +1,13 @@
 """All that a structure may have, and all that may have labels, through the whole source."""
 
+import struct
+
 import pytest
 
 from gateway.core.quality import Quality
 from tests.support.opcua_reader import reading
 from tests.support.opcua_server import NodeServer
-from tests.support.opcua_shapes import Shapes
+from tests.support.opcua_shapes import DOUBLE, INT32, STRING, Shapes, field, text
 
 CIRCLE, BOX = {"name": "c", "radius": 2.5}, {"name": "b", "width": 1, "height": 2}
 BITS = {"Value": "BQ==", "ValidBits": "Bw=="}
@@ -97,3 +99,13 @@ async def test_a_structure_that_is_too_deep_costs_only_itself(port, caplog):
     assert reader.objects[0][0].keys() == {"type", "body"}
     assert reader.objects[1] == [TREE]
     assert [one.getMessage().count("T1013.children") for one in caplog.records if "nested too deeply" in one.getMessage()]
+
+
+async def test_a_type_that_changes_while_the_session_lasts_is_read_again(port):
+    """As controllers do it when a program is changed while it runs."""
+    async with Shapes(port, 1) as server, reading(server.url, ["ns=2;s=round", "ns=2;s=tree"]) as reader:
+        await reader.until(lambda: CIRCLE in reader.objects[0], 30)
+        await server.redefine(1022, [field("name", STRING), field("radius", DOUBLE), field("colour", INT32)])
+        await server.show("round", 1022, text("c") + struct.pack("<di", 2.5, 7))
+        await reader.until(lambda: CIRCLE | {"colour": 7} in reader.objects[0], 30)
+    assert not [one for one in reader.objects[0] if isinstance(one, dict) and "body" in one], "not even the first is bytes"

@@ -7,6 +7,8 @@ from asyncua.server.internal_session import InternalSession
 
 from gateway.core.errors import NotConnected
 from gateway.core.quality import Quality
+from tests.support.opcua_field import in_the_field
+from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import make_source, reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
@@ -129,3 +131,21 @@ async def test_triggers_choose_what_is_reported(node, port, store):
         assert reader.values[0] == [20, 21]
         assert reader.values[1] == [20, 20, 20, 21]
         assert reader.values[2] == [20]
+
+
+async def test_a_server_that_grants_shorter_queues_than_needed_is_told_by_name(port):
+    async with AsyncuaServer(port, 2) as server, Mangler(port) as mangler:
+
+        def response(message):
+            if isinstance(message, ua.CreateMonitoredItemsResponse):
+                for result in message.Results:
+                    result.RevisedQueueSize, result.RevisedSamplingInterval = 1, 20.0
+
+        mangler.response = response
+        device = {"interval": "200ms", "sampling": "20ms", "queue_size": 50}
+        async with in_the_field(mangler.url, ["ns=2;s=v0", "ns=2;s=v1"], **device) as field:
+            await field.until(lambda: any("t0 1 where 11 may come" in state.reason for state in field.states))
+            await server.write(0, 1.0)
+            await field.until(lambda: field.values[0][-1:] == [1.0])
+            stats = field.source.stats()[0]
+            assert (stats["short_queues"], stats["lost"]) == (2, 0), "no loss is invented"

@@ -9,9 +9,10 @@ from itertools import count
 import numpy as np
 
 from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
 from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents, OpcUaTag
-from gateway.sources.opcua.connection import EXACT, DataValues, Item, Standing, ValueColumns
+from gateway.sources.opcua.connection import EXACT, DataValues, Item, QueueReport, Standing, ValueColumns
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.finding import FoundTag
 from gateway.sources.opcua.model.units import Measure
@@ -76,10 +77,11 @@ class FakeConnection:
         self.keepalive_s = keepalive_s
         self.check_s = 10.0
         self.traffic = Traffic()
+        self.queues = QueueReport()
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
-        self.model_watched = False
+        self.model_watched = self.hangs_up_on_model = False
         self.marked: Sequence[str] = ("namespaces", "start")
         self.measures_of: dict[str, Measure] = {}
         self.event_names: dict[str, str] = {}
@@ -122,6 +124,8 @@ class FakeConnection:
         self.removed += [item.row for item in items]
 
     async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
+        if model and self.hangs_up_on_model:
+            raise NotConnected("the server hung up")
         self.events_added.append(list(wanted))
         self.model_watched = model
         return [*(self.refused.get(one.notifier, 0) for one in wanted), *([self.refused.get("model", 0)] if model else [])]

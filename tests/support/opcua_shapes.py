@@ -50,6 +50,17 @@ class Shapes(AsyncuaServer):
         values = [ua.EnumValueType(Value=n, DisplayName=ua.LocalizedText(t)) for n, t in ((10, "slow"), (40, "fast"))]
         await speed.add_property(own(6000), ua.QualifiedName("EnumValues"), values)
 
+    async def show(self, name: str, kind: int, body: bytes) -> None:
+        """A value of a type."""
+        value = ua.Variant(ua.ExtensionObject(own(kind + 4000), body), ua.VariantType.ExtensionObject)
+        await self._made.get_node(ua.NodeId(name, 2)).write_value(value)
+
+    async def redefine(self, kind: int, fields: Sequence[ua.StructureField]) -> None:
+        """The type is another one from now on."""
+        definition = ua.StructureDefinition(StructureType=ua.StructureType(PLAIN), Fields=list(fields))
+        told = ua.DataValue(ua.Variant(definition, ua.VariantType.ExtensionObject))
+        await self._made.get_node(own(kind)).write_attribute(ua.AttributeIds.DataTypeDefinition, told)
+
     async def _types(self) -> None:
         await self._enumeration(1001, 29, {0: "Stopped", 1: "Running", 7: "Faulty"})
         await self._enumeration(1011, 5, {0: "Ready", 2: "Warm"})
@@ -130,6 +141,7 @@ def bodies() -> dict[str, tuple[int, bytes]]:
         "optional": (1027, struct.pack("<Iif", 1, 1, 1.0) + text("a") + struct.pack("<dIi", 1.0, 1, 42)),
         "alternative": (1026, struct.pack("<I", 1) + square_one),
         "alternative2": (1026, struct.pack("<IBd", 2, 11, 2.5)),
+        "round": (1022, circle),
         "frame": (1029, square_one + round_one),
         "deep": (1013, (text("x") + number(1)) * 40 + leaf),
     }

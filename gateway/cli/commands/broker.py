@@ -51,7 +51,9 @@ MqttVersion = Annotated[str, typer.Option(metavar="VERSION", show_default="5", h
 ClientId = Annotated[
     str, typer.Option(metavar="ID", show_default="a new one", help="For brokers that only let some client ids in.")
 ]
-Seconds = Annotated[float | None, typer.Option(min=0, metavar="N", show_default=False, help="End after N seconds.")]
+Seconds = Annotated[
+    float | None, typer.Option(min=0, max=10**8, metavar="N", show_default=False, help="End after N seconds.")
+]
 Rates = Annotated[
     bool, typer.Option("--rates", help="Instead of messages a table of all topics and how much comes on each.")
 ]

@@ -31,7 +31,7 @@ def read(
     address: Annotated[str, typer.Option(help="First register or bit, with a URL: holding:100 or 40101.")] = "holding:0",
     count: Annotated[int, typer.Option(min=1, max=2000, help="How many registers or bits, with a URL.")] = 4,
     timeout: Annotated[
-        float | None, typer.Option(min=0.01, metavar="SECONDS", show_default="1, 10 for OPC UA, or the device's")
+        float | None, typer.Option(min=0.01, max=3600, metavar="SECONDS", show_default="1, 10 for OPC UA, or the device's")
     ] = None,
     security: Security = "auto",
     security_mode: SecurityMode = "SignAndEncrypt",
@@ -41,6 +41,7 @@ def read(
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
     """Read once and show what comes: raw words and every sensible decoding side by side, or tags as they are configured.
+    Where nobody answers at a Modbus device's url, its backup is asked.
 
     Exit codes: 0, 1 when something could not be read, 2 when the question or the configuration cannot be used.
     """
@@ -63,21 +64,33 @@ def read(
 
 
 def scan(
-    url: Annotated[str, typer.Argument(metavar="URL", help="tcp://host:502, rtu:///dev/ttyUSB0?baudrate=19200 ...")],
-    first: Annotated[int, typer.Option(min=1, max=255, help="First unit id.")] = 1,
-    last: Annotated[int, typer.Option(min=1, max=255, help="Last unit id.")] = 247,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL|DEVICE", help="tcp://host:502, rtu:///dev/ttyUSB0?baudrate=19200 ..., or a configured device."
+        ),
+    ],
+    first: Annotated[
+        int | None, typer.Option(min=1, max=255, show_default="1, or the device's", help="First unit id.")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option(min=1, max=255, show_default="247, or the device's", help="Last unit id.")
+    ] = None,
     until: Annotated[int, typer.Option(min=0, max=65535, help="Last address to try in each table.")] = 999,
     per_second: Annotated[float, typer.Option(min=0.1, max=1000, help="Most requests a second.")] = 10.0,
-    timeout: Annotated[float, typer.Option(min=0.01, metavar="SECONDS", help="Wait for each reply.")] = 0.5,
+    timeout: Annotated[float, typer.Option(min=0.01, max=3600, metavar="SECONDS", help="Wait for each reply.")] = 0.5,
+    config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
     """Find the Modbus units that answer and the addresses that can be read, slowly and only by reading.
 
-    Some devices act when registers are read: ask whoever runs the plant. Ctrl-C ends it with what was found so far.
-    Exit codes: 0 when a unit answered, 1 when none did, 2 when the URL is wrong.
+    Some devices act when registers are read: ask whoever runs the plant. Ctrl-C ends it with what was found so far. Where
+    nobody answers at a configured device's url, its backup is asked.
+
+    Exit codes: 0 when a unit answered, 1 when none did, 2 when the question or the configuration cannot be used.
     """
     from gateway.cli.scan import scan as run_scan
 
-    printed(lambda: run_scan(url, (first, last), until, per_second, timeout))
+    printed(lambda: run_scan(what, config, first, last, until, (1 / per_second, timeout)))
 
 
 def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")]) -> None:

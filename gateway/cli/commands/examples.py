@@ -13,7 +13,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "gateway read press oil_temperature running --config myplant",
         'gateway read opc.tcp://192.168.0.11 "ns=2;s=Line.Speed" --security none',
     ),
-    "scan": ("gateway scan tcp://192.168.0.10 --last 20 --until 199",),
+    "scan": ("gateway scan tcp://192.168.0.10 --last 20 --until 199", "gateway scan press --config myplant"),
     "discover": ("gateway discover opc.tcp://192.168.0.11",),
     "browse": (
         'gateway browse opc.tcp://192.168.0.11 --include "Motor*.Speed"',

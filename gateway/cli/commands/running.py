@@ -39,7 +39,8 @@ def check(config: ConfigDir = DEFAULT_CONFIG) -> None:
 def plan(
     config: ConfigDir = DEFAULT_CONFIG,
     answer_ms: Annotated[
-        float, typer.Option(min=0, metavar="MS", help="How long a device takes to begin its reply, for the estimate.")
+        float,
+        typer.Option(min=0, max=60_000, metavar="MS", help="How long a device takes to begin its reply, for the estimate."),
     ] = 10.0,
 ) -> None:
     """Print the Modbus requests of a configuration: their spans, fill and rate, and how busy each connection will be.
@@ -63,7 +64,8 @@ def demo(
         ),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(min=1, metavar="N", show_default=False, help="End after N seconds and judge the run.")
+        float | None,
+        typer.Option(min=1, max=10**8, metavar="N", show_default=False, help="End after N seconds and judge the run."),
     ] = None,
 ) -> None:
     """Run everything on this machine, nothing else needed: broker, simulated devices, gateway, subscriber.

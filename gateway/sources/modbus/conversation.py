@@ -102,7 +102,8 @@ class Conversation(asyncio.Protocol, asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """ICMP says that nobody listens there."""
-        self.fail(str(exc))
+        refused = isinstance(exc, ConnectionRefusedError)
+        self.fail("connection refused" if refused else getattr(exc, "strerror", None) or str(exc))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, SerialException):

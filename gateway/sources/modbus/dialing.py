@@ -88,6 +88,12 @@ async def _addresses(host: str, port: int) -> list[str]:
     return addresses if len(addresses) > 1 else [host]
 
 
+_REASONS: Final[dict[type[OSError], str]] = {
+    ConnectionRefusedError: "connection refused",  # asyncio and uvloop differ
+    socket.gaierror: "the host name cannot be resolved",
+}
+
+
 def _reason(error: OSError) -> str:
     """Why there is no connection, for people."""
     if isinstance(error, SerialException):
@@ -101,8 +107,8 @@ def _reason(error: OSError) -> str:
             case errno.EISDIR:
                 return "it is no serial device"
         return "it is no serial device" if "configure" in str(error) else str(error)
-    refused = "connection refused" if isinstance(error, ConnectionRefusedError) else ""  # asyncio and uvloop differ
-    return refused or error.strerror or str(error)
+    known = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "")
+    return known or error.strerror or str(error)
 
 
 def _watch(peer: socket.socket) -> None:

@@ -218,7 +218,7 @@ class OpcUaDevice(DeviceModel):
     def _user_has_password(self) -> "OpcUaDevice":
         if (self.username is None) != (self.password is None):
             missing = "password" if self.password is None else "username"
-            raise ValueError(f"username and password belong together; expected {missing} as well (it may be empty text)")
+            raise ValueError(f"username and password belong together; expected {missing} too, here or as a variable")
         if (self.user_certificate is None) != (self.user_key is None):
             missing = "user_key" if self.user_key is None else "user_certificate"
             raise ValueError(f"user_certificate and user_key belong together; expected {missing} as well")

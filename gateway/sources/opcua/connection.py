@@ -1,7 +1,7 @@
 """The seam between this source and its protocol library: columns of data values and a few calls."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
@@ -134,6 +134,23 @@ class Standing:
         return self.is_running and self.level >= HEALTHY
 
 
+@dataclass(frozen=True, slots=True)
+class ShortQueue:
+    """What a server granted an item, and what it takes until the next publication."""
+
+    granted: int
+    needed: int
+
+
+@dataclass(slots=True)
+class QueueReport:
+    """What is known of a server's queues. short: by `Item.row`. full: how often a queue came full although the time allowed
+    more, and the server did not say whether something was lost."""
+
+    short: dict[int, ShortQueue] = field(default_factory=dict)
+    full: int = 0
+
+
 class Unanswered(NotConnected):
     """The server does not answer: what it was asked, the end of the session too, may still be done when it wakes up."""
 
@@ -167,6 +184,7 @@ class Connection(Protocol):
     check_s: float
     """How often `check` wants to be called: session and channel live only as long as the server granted."""
     traffic: Traffic
+    queues: QueueReport
     left_behind: bool
     """After `close`: the server could not be told, so that it keeps the session, and everything in it, for a while."""
 

@@ -43,10 +43,15 @@ class Occurring:
     async def watch(self, connection: Connection) -> None:
         """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused. Where changes
         of the model are refused, or never come, `refresh` finds them. Refused nodes are asked for again when they come."""
-        wanted, model = self._config.events, self._is_model_wanted
+        wanted, model = self._config.events, self._is_model_wanted and not self._comparison.is_deaf
+        self._comparison.is_deaf = False
         if not wanted and not model:
             return
-        statuses = await connection.add_events(wanted, model=model)
+        try:
+            statuses = await connection.add_events(wanted, model=model)
+        except NotConnected:
+            self._comparison.is_deaf = model
+            raise
         if model and not is_good(status := statuses.pop()):
             log.info("%s: changes of the model are not told: %s", self._config.name, status_name(status))
         refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]

@@ -7,18 +7,28 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.core.messages import Event
 from gateway.sources.opcua.config import OpcUaTag
+from gateway.sources.opcua.connection import QueueReport
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.statistics import Statistics
 from gateway.sources.opcua.suspects import Suspects
+from gateway.sources.opcua.tagging import Tagging
 
 log = logging.getLogger(__name__)
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
+SHORT: Final = (
+    "the server keeps fewer samples than may come between two publications, and may drop the others without a word (let it"
+    " allow longer queues, lower interval, or raise sampling)"
+)
 LOST: Final = "notifications were lost on the way"
 STALE: Final = "nodes said nothing although their values changed, and are watched anew"
+FULL: Final = (
+    "queues of the server come full, and it does not say whether it dropped samples: raise queue_size or lower interval"
+)
 EVENTS_LOST: Final = "the server dropped events because they came too fast"
+_NAMED: Final = 3
 READ_REFUSED: Final = "the server refuses to read"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 
@@ -40,6 +50,7 @@ class Reports:
         self.health = Health(number, tags)
         self.statistics = statistics
         self._number = number
+        self._tags = tags
         self._name = name
         self._clock = clock
         self._inbox = inbox
@@ -57,6 +68,24 @@ class Reports:
         if self.health.complain(sentence, self._clock.monotonic()):
             log.warning("%s: %s (%d)", self._name, sentence, count)
         self.tell()
+
+    def warn_of_queues(self, queues: QueueReport, tagging: Tagging) -> None:
+        """Where a server granted less than comes between two publications, which it may drop without a word."""
+        if not queues.short:
+            return
+        told = [
+            f"{self._tags[tagging.tags_of(tagging.items[row])[0]].name} {one.granted} where {one.needed} may come"
+            for row, one in sorted(queues.short.items())[:_NAMED]
+        ]
+        more = [f"{len(queues.short) - _NAMED} more"] if len(queues.short) > _NAMED else []
+        self.complain(f"{SHORT}: {', '.join(told + more)}", len(queues.short))
+
+    def look_at_queues(self, queues: QueueReport) -> None:
+        """Whether some came full since this was last called."""
+        if queues.full:
+            self.statistics.full += queues.full
+            self.complain(FULL, queues.full)
+            queues.full = 0
 
     def lose(self, sentence: str, count: int) -> None:
         """Count what was lost, one of the sentences above."""

@@ -15,7 +15,7 @@ from gateway.sources.opcua.connection import Connection, DataValues, HungUp, Ite
 from gateway.sources.opcua.keepalives import SILENT_KEEPALIVES
 from gateway.sources.opcua.reports import Reports
 from gateway.sources.opcua.silence import Silence
-from gateway.sources.opcua.status import BAD_DECODING, POISONED
+from gateway.sources.opcua.status import BAD_DECODING, COMMUNICATION_ERROR, POISONED
 from gateway.sources.opcua.suspects import STRIKES, Fault, Suspects
 from gateway.sources.opcua.tagging import Tagging
 from gateway.sources.opcua.taking import Taking
@@ -26,7 +26,6 @@ DUE_LOOK_S: Final = 1.0
 MOST_RUBBISH: Final = 3
 LOOKS_APART_S: Final = 10.0
 _UNANSWERED: Final = 0x800A0000
-_HUNG_UP: Final = 0x80050000
 
 
 def fault_of(errors: Sequence[BaseException], *, has_heard: bool) -> Fault | None:
@@ -37,7 +36,9 @@ def fault_of(errors: Sequence[BaseException], *, has_heard: bool) -> Fault | Non
             case Poisoned():
                 return Fault(error.status)
             case HungUp():
-                return Fault(_HUNG_UP, "the server hangs up when it is asked for it", 1 if has_heard else STRIKES // 3)
+                return Fault(
+                    COMMUNICATION_ERROR, "the server hangs up when it is asked for it", 1 if has_heard else STRIKES // 3
+                )
             case Unanswered():
                 return Fault(
                     _UNANSWERED, "the server falls silent when it is asked for it", 1 if has_heard else STRIKES // 2
@@ -85,7 +86,7 @@ class Searching:
         if self._suspects.is_searching:
             silent = self._suspects.untrusted | self._tagging.rows_of(self._reports.health.bad_rows)
             trusted = [item.row for item in self._tagging.items if item.row not in silent]
-            await self._heard(connection, trusted, self._silence.begun_s)
+            await self._said(connection, trusted)
         while True:
             if self._wants_look and self._clock.monotonic() >= self._look_due_s:
                 await self._look(connection)
@@ -154,8 +155,8 @@ class Searching:
         if left is None:
             return
         if left and self._subscribes:
-            begun_s = self._clock.monotonic()
-            await self._heard(connection, await self._watching.add(connection, left), begun_s)
+            self._silence.expect([item.row for item in left])
+            await self._said(connection, await self._watching.add(connection, left))
         elif left:
             self._reports.health.heal(row for item in left for row in self._tagging.tags_of(item))
         was_searching = self._suspects.is_searching
@@ -198,8 +199,8 @@ class Searching:
             self._suspects.blame(int(one.columns.row[0]), Fault(one.refused, is_costly=False), now_s)
         return {int(one.columns.row[0]) for one in refused}
 
-    async def _heard(self, connection: Connection, rows: Collection[int], since_s: float) -> None:
+    async def _said(self, connection: Connection, rows: Collection[int]) -> None:
         """Wait until these have said something, or could have: as long as a server may be silent before it is lost."""
         end_s = self._clock.monotonic() + max(SILENT_KEEPALIVES * connection.keepalive_s, self._timeout_s) + GRACE_S
-        while not self._silence.all_heard(rows, since_s) and self._clock.monotonic() < end_s:
+        while not self._silence.all_said(rows) and self._clock.monotonic() < end_s:
             await self._clock.sleep(LOOK_S)

@@ -37,18 +37,20 @@ class Silence:
         self._number = np.full(rows, np.nan)
         self._kind = np.zeros(rows, np.uint8)
         self._objects: dict[int, object] = {}
-        self.begun_s = now_s
+        self._begun_s = now_s
+        self._has_said = np.zeros(rows, np.bool_)
 
     def begin(self, now_s: float) -> None:
         """A new subscription: everything is about to be said."""
-        self._heard_s[:] = self._asked_s[:] = self.begun_s = now_s
+        self._heard_s[:] = self._asked_s[:] = self._begun_s = now_s
+        self._has_said[:] = False
 
     def heard(self, columns: ValueColumns, now_s: float) -> None:
         """The server said this by itself."""
         row = columns.row
-        if self._patience_s > self._limit_s and row.size and now_s - self.begun_s > self._limit_s / 2:
+        if self._patience_s > self._limit_s and row.size and now_s - self._begun_s > self._limit_s / 2:
             self._patience_s = self._limit_s
-        self._heard_s[row] = now_s
+        self._heard_s[row], self._has_said[row] = now_s, True
         self._status[row] = columns.status
         self._number[row] = columns.number
         if (columns.kind == KIND_NULL).any():
@@ -99,9 +101,13 @@ class Silence:
         unheard: list[int] = row[~same & (self._heard_s[row] < since_s)].tolist()
         return unheard
 
-    def all_heard(self, rows: Collection[int], since_s: float) -> bool:
-        """The server has said something of each of these rows."""
-        return bool((self._heard_s[list(rows)] > since_s).all())
+    def expect(self, rows: Collection[int]) -> None:
+        """These are about to be said, or said again."""
+        self._has_said[list(rows)] = False
+
+    def all_said(self, rows: Collection[int]) -> bool:
+        """The server has said something of each of these rows, since the subscription began or that was expected."""
+        return bool(self._has_said[list(rows)].all())
 
     def any_heard(self, rows: Collection[int], since_s: float) -> bool:
         """The server has said something of one of these rows."""

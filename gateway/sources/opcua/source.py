@@ -22,8 +22,9 @@ from gateway.sources.opcua.inbox import Inbox
 from gateway.sources.opcua.keepalives import Keepalives
 from gateway.sources.opcua.model.comparing import Comparison
 from gateway.sources.opcua.occurring import Occurring
+from gateway.sources.opcua.polling import Polling
 from gateway.sources.opcua.repeats import Repeats
-from gateway.sources.opcua.reports import LOST, OVERRUN, READ_REFUSED, Reports
+from gateway.sources.opcua.reports import LOST, READ_REFUSED, Reports
 from gateway.sources.opcua.searching import Searching
 from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.silence import Silence
@@ -61,7 +62,7 @@ class OpcUaSource:
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
-        self._leaves = self._has_heard = self._has_served = False
+        self._leaves = self._has_heard = False
         self._suspects = Suspects(len(self._items))
         self._opened_s = 0.0
         self._goes_on = False
@@ -105,6 +106,7 @@ class OpcUaSource:
         first_tag, reports = self._columns.first_tag, self._reports
         self._watching = Watching(config, self._tagging, first_tag, clock, inbox, reports, silence, suspects)
         self._searching = Searching(suspects, self._tagging, clock, reports, self._watching, silence, self._taking, config)
+        self._polling = Polling(self._items, clock, suspects, self._searching, self._taking, reports, self._notice)
         self._occurring = Occurring(config, self._alarms, self._comparison, clock, inbox, self._reports)
 
     @property
@@ -142,6 +144,7 @@ class OpcUaSource:
             except NotConnected as lost:
                 self._searching.judge([lost], self._opened_s, has_heard=False)
                 raise
+            self._reports.warn_of_queues(self._connection.queues, self._tagging)
             await self._occurring.watch(self._connection)
             self._reports.tell()
         else:
@@ -173,7 +176,7 @@ class OpcUaSource:
 
     def _start(self) -> None:
         assert self._connection is not None
-        self._leaves = self._has_heard = self._has_served = False
+        self._leaves = self._has_heard = self._polling.is_repeating = False
         self._begun_ns = self._clock.now_ns()
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
@@ -210,8 +213,9 @@ class OpcUaSource:
         health = self._reports.health
         bad = health.statuses() + self._silence.bad_statuses(self._tagging.rows_of(health.bad_rows))
         report = self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())
+        short = len(self._connection.queues.short) if self._connection else 0
         refused = {"history_refused": self._filling.refused} if self._filling is not None else {}
-        return {self._number: report | {"polled": len(self._watching.polled)} | refused}
+        return {self._number: report | {"polled": len(self._watching.polled), "short_queues": short} | refused}
 
     async def close(self) -> None:
         """See `Source.close`."""
@@ -236,8 +240,8 @@ class OpcUaSource:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
         try:
             async with asyncio.TaskGroup() as group:
-                for interval_ns in sorted({item.publishing_ns for item in self._items if item.row in self._watching.polled}):
-                    group.create_task(self._poll(connection, interval_ns), name=f"opcua polls {self._config.name}")
+                for items in self._polling.groups(self._watching.polled):
+                    group.create_task(self._polling.run(connection, items), name=f"opcua polls {self._config.name}")
                 comparison = self._comparison.run(connection, self._inbox.report)
                 group.create_task(comparison, name=f"opcua model {self._config.name}")
                 group.create_task(self._taking.label(connection, self._suspects), name=f"opcua labels {self._config.name}")
@@ -269,7 +273,9 @@ class OpcUaSource:
             self._leaves = self._has_heard and is_silent
             if is_silent:
                 self._servers.patience.missed()
-            self._goes_on = self._searching.judge(lost.exceptions, self._opened_s, has_heard=self._has_served)
+            self._goes_on = self._searching.judge(
+                lost.exceptions, self._opened_s, has_heard=self._has_heard or self._polling.is_repeating
+            )
         finally:
             self._reports.report_losses()
 
@@ -278,7 +284,7 @@ class OpcUaSource:
             self._keepalives.wait()
             values = await connection.next_values()
             self._servers.patience.delivered(self._keepalives.heard() - connection.keepalive_s)
-            self._has_heard = self._has_served = True
+            self._has_heard = True
             self._searching.miss(connection.traffic.undecoded, values.lost)
             if values.lost:
                 self._reports.lose(LOST, values.lost)
@@ -288,27 +294,9 @@ class OpcUaSource:
 
     def _notice(self, values: DataValues) -> None:
         """Another unit or range, as the values themselves tell it."""
+        self._servers.patience.settle()
         if has_new_meaning(values.columns.status):
             self._comparison.hurry()
-
-    async def _poll(self, connection: Connection, interval_ns: int) -> None:
-        interval_s = interval_ns / 1e9
-        items = [item for item in self._items if item.row in self._watching.polled and item.publishing_ns == interval_ns]
-        start, turn = self._clock.monotonic(), 0
-        while True:
-            untrusted = self._suspects.untrusted
-            asked = [item for item in items if item.row not in untrusted] if untrusted else items
-            for values in self._searching.sort(await connection.read(asked)):
-                self._notice(values)
-                await self._taking.take(values, was_read=True)
-            self._servers.patience.settle()
-            self._reports.tell()
-            now = self._clock.monotonic()
-            due = int((now - start) / interval_s) + 1
-            if due - turn > 1:
-                self._reports.complain(OVERRUN, due - turn - 1)
-            self._has_served, turn = turn > 0, due
-            await self._clock.sleep(start + turn * interval_s - now)
 
     async def _tend(self, connection: Connection) -> None:
         """Keep the session alive, retry refused nodes, let old complaints fade."""
@@ -319,6 +307,7 @@ class OpcUaSource:
             if self._servers.is_redundant:
                 await self._servers.judge(connection)
             await self._watching.retry(connection)
+            self._reports.look_at_queues(connection.queues)
             await self._occurring.retry(connection)
             self._reports.report_losses()
             self._reports.tell()

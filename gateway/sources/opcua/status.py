@@ -146,6 +146,7 @@ RESPONSE_TOO_LARGE: Final = 0x80B90000
 TOO_MUCH: Final = frozenset({TOO_MANY_OPERATIONS, 0x80080000, 0x80B80000, RESPONSE_TOO_LARGE, 0x80800000})
 """Faults of a service call that a smaller call may not have: too many operations, encoding limits, message too large."""
 
+COMMUNICATION_ERROR: Final = 0x80050000
 BAD_DECODING: Final = 0x80070000
 POISONED: Final = frozenset({0x80000000, 0x80010000, 0x80020000, 0x80030000, 0x80040000, 0x80060000, BAD_DECODING})
 """Faults of a service call that a single one of its nodes may have caused: bad, unexpected or internal error, out of memory
@@ -199,9 +200,15 @@ def is_bad(status: int) -> bool:
     return status >> 31 == 1
 
 
+def overflown(status: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Which of these values follow a gap, because the server's queue for the node was full (Part 4, 7.39.1)."""
+    told: NDArray[np.bool_] = (status & _OVERFLOW) == _OVERFLOW
+    return told
+
+
 def count_overflows(status: NDArray[np.uint32]) -> int:
-    """How many of these values follow a gap, because the server's queue for the node was full (Part 4, 7.39.1)."""
-    return int(np.count_nonzero((status & _OVERFLOW) == _OVERFLOW))
+    """How many they are."""
+    return int(np.count_nonzero(overflown(status)))
 
 
 def has_new_meaning(status: NDArray[np.uint32]) -> bool:

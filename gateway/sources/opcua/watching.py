@@ -10,6 +10,7 @@ import numpy as np
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Connection, Item
 from gateway.sources.opcua.inbox import Inbox
@@ -48,6 +49,7 @@ class Watching:
     ) -> None:
         self.polled: set[int] = set()
         self.lacks_polls = False
+        self._left_out: set[int] = set()
         self._config = config
         self._tagging = tagging
         self._first_tag = first_tag
@@ -81,6 +83,12 @@ class Watching:
     async def leave_out(self, faults: Mapping[int, Fault]) -> None:
         """Items that bring others down, by row: their tags are bad."""
         items = [self._tagging.items[row] for row in faults]
+        for item in items:
+            if item.row not in self._left_out:
+                fault = faults[item.row]
+                why = fault.words or explained(fault.status)
+                log.warning("%s: %s brings others down and is left out: %s", self._config.name, item.node, why)
+        self._left_out |= faults.keys()
         await self._judge(items, [faults[item.row].status for item in items], [faults[item.row].words for item in items])
 
     async def _leave_out_culprits(self) -> None:

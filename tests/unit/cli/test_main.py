@@ -65,3 +65,74 @@ def test_the_version_is_told():
     result = CliRunner().invoke(app, ["--version"])
     assert result.exit_code == 0
     assert result.output.startswith("gateway ")
+
+
+HARSH = {"COLUMNS": "40", "TERM": "dumb", "NO_COLOR": "1", "PYTHONIOENCODING": "ascii", "PATH": ""}
+
+
+@pytest.mark.parametrize("command", [(), ("scan",), ("outbox", "stats")], ids=" ".join)
+def test_help_is_there_in_a_narrow_terminal_that_knows_ascii_only(command):
+    """Words are cut with a character that is no ASCII."""
+    shown = subprocess.run([sys.executable, "-m", "gateway", *command, "--help"], capture_output=True, env=HARSH, timeout=60)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"Usage: gateway" in shown.stdout
+
+
+def test_help_with_nobody_to_read_it_is_quiet():
+    """`gateway --help | true`, and a standard output that is closed."""
+    for end in ("| true", ">&-"):
+        script = f'"{sys.executable}" -m gateway --help {end}'
+        assert subprocess.run(script, shell=True, capture_output=True, timeout=60).stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--log-level", "loud"], "'loud' is not one of 'debug', 'info', 'warning', 'error'"),
+        (["read", "tcp://h", "--unit", "x"], "must be a valid integer"),
+        (["browse", "opc.tcp://h", "--security", "x"], "security: 'x' is not allowed; expected 'auto', "),
+        (["browse", "opc.tcp://h", "--type", "x"], "type: 'x' is not a NodeId; expected"),
+        (["read", "opc.tcp://h", "x"], "'x' is not a NodeId; expected"),
+        (["read", "tcp://h:99999"], "Port out of range"),
+        (["check", "--config", "/dev/null"], "/dev/null: is no folder; expected a folder with gateway.yaml"),
+        (["check", "--config", "/no/such/place"], "/no/such/place: no such folder; expected"),
+    ],
+)
+def test_a_wrong_word_is_refused_in_ours(words, said):
+    """Not in those of the library beneath; exit code 2."""
+    result = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "Value error" not in result.output
+    assert "Input should" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["list", "--pki", "{}/nowhere"], 0, "no certificate of a server in"),
+        (["list", "--pki", "{}"], 0, "--pki names another folder"),
+        (["show", "--pki", "{}/text"], 1, "/text/own: Not a directory"),
+        (["trust", "{}/text", "--pki", "{}"], 1, "/text is not a certificate; expected X.509, PEM or DER"),
+        (["trust", "{}/nowhere", "--pki", "{}"], 1, "/nowhere is no file, and no fingerprint"),
+        (["trust", "{}", "--pki", "{}"], 1, "is no file, and no fingerprint"),
+        (["trust", "12ab", "--pki", "{}"], 1, "fewer than 8 digits"),
+        (["trust", "12ab34cd56", "--pki", "{}"], 1, "0 begin so in"),
+    ],
+)
+def test_certificates_that_are_not_there_are_told_in_words(tmp_path, words, code, said):
+    (tmp_path / "text").write_text("hello")
+    result = CliRunner().invoke(app, ["cert", *(word.format(tmp_path) for word in words)])
+    assert (result.exit_code, said in result.stderr) == (code, True), result.output
+
+
+@pytest.mark.parametrize("words", [("cert", "show"), ("cert", "list"), ("schema",)], ids=" ".join)
+def test_a_full_disk_behind_the_output_is_no_bug(tmp_path, words):
+    pki = ["--pki", str(tmp_path)] if words[0] == "cert" else []
+    if words == ("cert", "list"):
+        CliRunner().invoke(app, ["cert", "show", *pki])
+        CliRunner().invoke(app, ["cert", "trust", str(tmp_path / "own" / "certs" / "gateway.der"), *pki])
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "gateway", *words, *pki]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (1, "Cannot write the output: No space left on device\n")

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
+from gateway.cli.outbox import Place
 from gateway.core.messages import Lane, Loss
 from tests.support.outbox_parts import Rig, message
 
@@ -190,3 +191,14 @@ async def test_what_is_no_outbox_is_said(tmp_path):
         for result in (call("stats", path), call("verify", path), call("peek", path), call("export", path, tmp_path / "x")):
             assert result.exit_code == 2
     assert not (tmp_path / "missing").exists()
+
+
+def test_a_file_that_may_not_be_looked_at_is_told_in_words(tmp_path, monkeypatch):
+    """Without the number that the operating system has for it."""
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied", "/secret/o.db")
+
+    monkeypatch.setattr(Place, "of", refused)
+    result = call("stats", tmp_path / "o.db")
+    assert (result.exit_code, result.stderr) == (2, "/secret/o.db: Permission denied\n")

@@ -54,6 +54,11 @@ def test_bad_quality_is_in_words_and_in_red():
     assert "\x1b[31m  1 bad (timeout)" in line
 
 
+def test_an_uncertain_value_says_why():
+    tags = {"t": TAG | {"q": "uncertain", "reason": "clock"}, "u": TAG | {"q": "uncertain", "reason": 7}}
+    assert "t 2.5 uncertain (clock)  u 2.5 uncertain (7)" in shown("window", {"tags": tags})
+
+
 def test_backlog_and_late_windows_say_so():
     assert "backlog" in shown("window", {"hist": True})
     assert "late" in shown("window", {"late": True})

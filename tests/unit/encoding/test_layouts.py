@@ -62,6 +62,14 @@ def test_a_large_message_goes_in_parts_that_the_broker_takes(form, most_bytes):
         assert dict(packet.properties.user)["part"] == "{}/{}".format(*body["part"])
 
 
+def test_no_part_is_too_large_whatever_the_broker_takes():
+    """The numbers in `part` count as well: there may be more than nine."""
+    message = window_of(60)
+    for most_bytes in range(400, 700):
+        packets = DeviceLayout().packets(message, hist=False, most_bytes=most_bytes)
+        assert max(len(packet.payload) for packet in packets) <= most_bytes
+
+
 def test_parts_are_few():
     """Not more than twice what the size alone would ask for."""
     message = window_of(200)

@@ -23,11 +23,20 @@ async def store(tmp_path):
     await store.close()
 
 
-async def reopened(store, boot="b2"):
-    await store.close()
-    fresh = Store(store._path)
-    await fresh.open(boot, 2000)
-    return fresh
+@pytest.fixture
+async def reopened():
+    """Opens the file anew. All are closed at the end: the threads of a test that failed would keep pytest from ending."""
+    opened = []
+
+    async def again(store, boot="b2"):
+        await store.close()
+        opened.append(Store(store._path))
+        await opened[-1].open(boot, 2000)
+        return opened[-1]
+
+    yield again
+    for one in opened:
+        await one.close()
 
 
 def rows_of(loaded):
@@ -38,7 +47,7 @@ def entry(id, lane=Lane.WINDOW, **changes):
     return Entry(id, message(id, max(lane, Lane.EVENT), **changes), False, lane, 0.0)
 
 
-async def test_messages_come_back_as_they_were(store):
+async def test_messages_come_back_as_they_were(store, reopened):
     entries = [entry(1), entry(2, Lane.SUMMARY, boot="b0"), entry(3, Lane.EVENT), entry(4, LOSS_LANE), entry(5, size=9000)]
     await store.commit(Change(entries))
     fresh = await reopened(store)
@@ -46,10 +55,9 @@ async def test_messages_come_back_as_they_were(store):
     assert rows_of(events) == [(3, 0, entries[2].message), (4, -1, entries[3].message)]
     assert rows_of(rest) == [(e.id, e.lane, e.message) for e in (entries[0], entries[1], entries[4])]
     assert (events.complete, rest.complete, fresh.last_id) == (True, True, 5)
-    await fresh.close()
 
 
-async def test_totals_follow_every_change(store):
+async def test_totals_follow_every_change(store, reopened):
     first = entry(1, size=100)
     await store.commit(Change([first, entry(2, size=200), entry(3, Lane.EVENT, size=50)]))
     await store.commit(Change(deletes=[first.row]))
@@ -57,7 +65,6 @@ async def test_totals_follow_every_change(store):
     assert fresh.totals == store.totals
     assert (fresh.totals.messages[Lane.WINDOW], fresh.totals.size[Lane.WINDOW]) == (1, 200)
     assert (fresh.totals.messages[Lane.EVENT], fresh.totals.size[Lane.EVENT]) == (1, 50)
-    await fresh.close()
 
 
 async def test_backlog_is_loaded_in_bounded_steps(store):
@@ -78,17 +85,16 @@ async def test_backlog_is_loaded_from_the_newest_down(store):
     assert ([e.id for e in rest.found], rest.complete) == (list(range(40, 0, -1)), True)
 
 
-async def test_losses_are_kept_until_settled(store):
+async def test_losses_are_kept_until_settled(store, reopened):
     await store.commit(Change(losses=[LOSS]))
     fresh = await reopened(store)
     assert fresh.losses == [LOSS]
     await fresh.commit(Change(settled=[("b0", "g/press/window", "max_bytes")]))
     last = await reopened(fresh, "b3")
     assert last.losses == []
-    await last.close()
 
 
-async def test_a_change_that_fails_leaves_nothing_behind(store):
+async def test_a_change_that_fails_leaves_nothing_behind(store, reopened):
     await store.commit(Change([entry(1)]))
     with pytest.raises(sqlite3.IntegrityError):
         await store.commit(Change([entry(2, topic="new"), entry(1)], losses=[LOSS]))
@@ -96,7 +102,6 @@ async def test_a_change_that_fails_leaves_nothing_behind(store):
     fresh = await reopened(store)
     assert [id for id, _, _ in rows_of(await fresh.load(Wanted(False, False, 0), 100, 10**6))] == [1, 3]
     assert fresh.losses == []
-    await fresh.close()
 
 
 async def test_the_oldest_of_least_worth_go_first_and_held_ones_stay(store):
@@ -114,7 +119,7 @@ async def test_expired_are_the_old_ones_but_no_loss_messages(store):
 
 
 @pytest.mark.parametrize("damage", ["seq = 7", "payload = CAST(replace(payload, 'b1', 'b3') AS BLOB)", "payload = 'text'"])
-async def test_flipped_bits_in_a_row_are_noticed(store, damage):
+async def test_flipped_bits_in_a_row_are_noticed(store, damage, reopened):
     await store.commit(Change([entry(1), entry(2)]))
     await store.close()
     with closing(sqlite3.connect(store._path)) as db:
@@ -124,7 +129,6 @@ async def test_flipped_bits_in_a_row_are_noticed(store, damage):
     batch = await fresh.load(Wanted(False, False, 0), 100, 10**6)
     assert [(row.id, row.topic) for row in batch.broken] == [(1, "g/press/window")]
     assert [id for id, _, _ in rows_of(batch)] == [2]
-    await fresh.close()
 
 
 async def test_a_row_that_refers_to_nothing_is_damage(store):
@@ -134,23 +138,21 @@ async def test_a_row_that_refers_to_nothing_is_damage(store):
         await store.load(Wanted(False, False, 0), 100, 10**6)
 
 
-async def test_a_boot_without_a_clean_stop_is_told_to_the_next_one_only(store):
+async def test_a_boot_without_a_clean_stop_is_told_to_the_next_one_only(store, reopened):
     fresh = await reopened(store, "b2")
     assert fresh.untold == [PreviousBoot("b1", 1000)]
     await fresh.told()
     await fresh.mark_clean()
     last = await reopened(fresh, "b3")
     assert last.untold == []
-    await last.close()
 
 
-async def test_an_empty_start_forgets_names_that_nothing_refers_to(store):
+async def test_an_empty_start_forgets_names_that_nothing_refers_to(store, reopened):
     first = entry(1, topic="old/topic")
     await store.commit(Change([first]))
     await store.commit(Change(deletes=[first.row]))
     fresh = await reopened(store)
     assert (await fresh._rows("SELECT count(*) FROM topic"))[0][0] == 0
-    await fresh.close()
 
 
 async def test_a_lock_of_another_program_is_retryable(store):

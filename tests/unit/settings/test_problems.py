@@ -153,7 +153,7 @@ ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
     "key of an entry": ("devices/line.yaml", LINE + "browse:\n  - root: i=85\n    includes: a\n",
                         (7, "browse.0.includes", "include?")),
     "no list": ("devices/line.yaml", LINE + "urls: opc.tcp://b\n", (5, "urls", "a list: [one, another]")),
-    "keys that belong together": ("devices/line.yaml", LINE + "username: me\n", (5, "username", "password as well")),
+    "keys that belong together": ("devices/line.yaml", LINE + "username: me\n", (5, "username", "expected password too")),
     "comma in a node": ("devices/line.yaml", LINE.replace("s=Speed", "s=a,b"),
                         (4, "tags.0.b", "a text with a comma goes in quotes")),
     "where servers listen": ("devices/line.yaml", LINE.replace("10.0.0.6", "0.0.0.0"), (2, "url", "nobody finds it")),

@@ -106,6 +106,25 @@ def test_a_tag_without_samples_shows_the_value_in_force_and_its_time() -> None:
     assert rows_of(line.found[0])[1].quality == Quality.BAD_WAITING
 
 
+def test_the_time_before_the_first_sample_after_a_start_is_no_gap() -> None:
+    line = Line(1)
+    for second in range(30):
+        line.at(M0 + second * SECOND)
+    for second in range(30, 61):
+        line.at(M0 + second * SECOND, Sample(0, M0 + second * SECOND, 7.0, GOOD))
+    (row,) = rows_of(line.found[0]).values()
+    assert (row.count, row.good, row.quality) == (30, 30, GOOD)
+
+
+def test_a_late_window_of_some_tags_says_nothing_of_what_the_others_hold() -> None:
+    line = Line(3)
+    line.at(M0, *(Sample(tag, M0, 1.0 + tag, GOOD) for tag in range(3)))
+    line.at(M0 + 62 * SECOND)
+    line.at(M0 + 64 * SECOND, Sample(1, M0 + 61 * SECOND, 9.0, GOOD))
+    rows = rows_of(line.summary.flush()[0])
+    assert [(row.count, row.last) for row in rows.values()] == [(0, 1.0), (1, 9.0), (0, 3.0)]
+
+
 def test_a_minute_with_a_gap_is_partial() -> None:
     """A device that was away for some of the windows cannot make a good minute."""
     line = Line(1)

@@ -117,11 +117,10 @@ class Filling:
         elif result.without and not result.nodes and not self._has_told_nowhere and result.without == len(self._items):
             self._has_told_nowhere = True
             reports.complain(NOWHERE, result.without)
-        is_news = not gap.is_told and (result.skipped_ns or result.refused)
+        is_news = result.skipped_ns or (result.refused and not gap.is_told)
         if result.nodes or result.truncated or result.too_old_ns or is_news:
             report(self._event(result))
-            gap.is_told = True
-            gap.skipped_ns = 0
+            gap.tell()
 
     def _event(self, result: ReadBack, reason: str = "") -> Event:
         detail = result.detail()

@@ -12,6 +12,7 @@ from gateway.core.blocks import Mask, Times
 from gateway.sources.opcua.connection import DataValues, ValueColumns
 
 MOST_GAPS: Final = 10
+MOST_BREAKS: Final = 3
 _FIRST_STEP_NS: Final = 1_000_000_000
 _WANTED: Final = 50_000
 
@@ -43,12 +44,16 @@ class Gap:
     """Its own among all gaps of a device, over restarts."""
     is_resumed: bool = False
     """An earlier run has begun to read it back, or could have."""
+    is_open: bool = False
+    """Its end is not known yet."""
     is_told: bool = False
     aside: dict[int, int] = field(default_factory=dict)
     """Rows that the server refused to read, with the status: not asked for until `retry`."""
     truncated: set[int] = field(default_factory=set)
     """Rows given up although the server may have more of them."""
     lent: "Lent | None" = None
+    breaks: dict[int, int] = field(default_factory=dict)
+    """How often the connection ended while a row was asked for, nothing read of it since."""
 
     def bound(self, oldest_ns: int) -> int:
         """Give up what is older than `oldest_ns`; how much that is of the row of which it is most, in ns."""
@@ -80,11 +85,26 @@ class Gap:
         self.truncated.update(rows)
         self.skip(rows)
 
+    def broke(self, rows: Sequence[int]) -> None:
+        """The connection ended while these were asked for: each alone next time; one that was alone twice is given up."""
+        for row in rows:
+            self.breaks[row] = self.breaks.get(row, 0) + 1
+        self.cut([row for row in rows if self.breaks[row] >= MOST_BREAKS])
+
+    def apart(self, rows: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Those to be asked for together, and those alone."""
+        return [row for row in rows if row not in self.breaks], [row for row in rows if row in self.breaks]
+
     def skip_span(self, from_ns: int, to_ns: int) -> None:
-        """What lies between may have been handed on, or not."""
+        """What lies between may have been handed on, or not; and what lies between that and what was skipped before."""
         if to_ns > from_ns:
-            self.skipped_from_ns = min(self.skipped_from_ns or from_ns, from_ns)
-            self.skipped_ns += to_ns - from_ns
+            begin_ns, end_ns = self.skipped_from_ns, self.skipped_from_ns + self.skipped_ns
+            self.skipped_from_ns = min(begin_ns, from_ns) if self.skipped_ns else from_ns
+            self.skipped_ns = max(end_ns, to_ns) - self.skipped_from_ns
+
+    def tell(self) -> None:
+        """What is skipped is told."""
+        self.is_told, self.skipped_from_ns, self.skipped_ns = True, 0, 0
 
     def take(self, row: int, times: Times, end_ns: int) -> Mask:
         """Which of these times lie in the row's gap and before `end_ns`."""
@@ -139,6 +159,8 @@ class Gaps:
         self._last = np.zeros(rows, np.int64)
         self._first = np.zeros(rows, np.int64)
         self._put = np.zeros(rows, np.int64)
+        self._floor = np.zeros(rows, np.int64)
+        """Up to when samples may have been handed on by a run that crashed: until the first gap is settled."""
         self._number = 0
         self.skipped = (0, 0)
         """From when, how long: see `Gap.skipped_ns`. It goes into the next gap that is settled."""
@@ -146,8 +168,7 @@ class Gaps:
         """The newest time of all that waits to be handed on, or was."""
         self.has_put = False
         """Something was put since this was last set to false."""
-        self.taken = np.zeros(rows, np.int64)
-        """Of each row, the time up to which everything was handed on, or lies in a gap."""
+        self._taken = np.zeros(rows, np.int64)
         self.waiting: deque[Gap] = deque()
         self.given_up: list[Gap] = []
         """Gaps that had to make room for newer ones."""
@@ -155,7 +176,7 @@ class Gaps:
     def remember(self, last: Times, skipped: tuple[int, int] = (0, 0), waiting: Sequence[Gap] = ()) -> None:
         """What an earlier run has heard last and has not read back: before the first `begin`."""
         self.skipped = skipped
-        for times in (self._last, self._put, self.taken):
+        for times in (self._floor,) if skipped[1] else (self._last, self._put, self._taken):
             times[:] = last
         self.waiting.extend(waiting)
         self._number = max((gap.number for gap in waiting), default=0)
@@ -168,7 +189,12 @@ class Gaps:
 
     def take(self) -> None:
         """All that was waiting is handed on."""
-        self.taken[:] = self._put
+        self._taken[:] = self._put
+
+    @property
+    def taken(self) -> Times:
+        """Of each row, the time up to which everything was handed on, or may have been, or lies in a gap."""
+        return np.maximum(self._taken, self._floor)
 
     @property
     def newest_taken_ns(self) -> int:
@@ -190,10 +216,11 @@ class Gaps:
         """A new connection: what was heard last is where a gap begins."""
         rows = self._last.size
         self._drop_unsettled()
-        if self._last.any():
+        after = np.maximum(self._last, self._floor)
+        if after.any():
             none = np.zeros(rows, np.int64)
             self._number += 1
-            self.waiting.append(Gap(self._last.copy(), none, none.copy(), number=self._number))
+            self.waiting.append(Gap(after, none, none.copy(), number=self._number, is_open=True))
             if len(self.waiting) > MOST_GAPS:
                 self.given_up.append(self.waiting.popleft())
         self._first[:] = 0
@@ -202,12 +229,12 @@ class Gaps:
     def unsettled(self) -> Gap | None:
         """The gap whose end is not known yet."""
         newest = self.waiting[-1] if self.waiting else None
-        return newest if newest is not None and not newest.before.any() else None
+        return newest if newest is not None and newest.is_open else None
 
     def _drop_unsettled(self) -> None:
         """A connection that was lost at once: the next gap begins where this one does, but for rows that were heard."""
         if (gap := self.unsettled) is not None:
-            gap.before = self._first.copy()
+            gap.before, gap.is_open = self._first.copy(), False
             if not self._first.any():
                 self.waiting.pop()
 
@@ -216,7 +243,7 @@ class Gaps:
         was handed on; the gap of the others begins with their last value in the next run, too."""
         if (gap := self.unsettled) is None:
             return list(self.waiting)
-        before = np.where(self.taken >= self._first, self._first, 0)
+        before = np.where(self._taken >= self._first, self._first, 0)
         here = Gap(gap.after.copy(), before, gap.counts.copy(), number=gap.number)
         return [*list(self.waiting)[:-1], *([here] if before.any() else [])]
 
@@ -229,10 +256,13 @@ class Gaps:
         """
         if (gap := self.unsettled) is None:
             return 0
+        gap.is_open = False
         silent = self._first == 0
         gap.before = np.where(silent, since_ns, self._first)
-        for times in (self._last, self._put, self.taken):
-            times[silent] = np.where(times[silent] > 0, np.maximum(times[silent], since_ns - 1), 0)
+        known = silent & (gap.after > 0)
+        for times in (self._last, self._put, self._taken):
+            times[known] = np.maximum(times[known], since_ns - 1)
+        self._floor[:] = 0
         (begin_ns, length_ns), self.skipped = self.skipped, (0, 0)
         gap.skip_span(begin_ns, min(begin_ns + length_ns, int(gap.before.max())))
         both = (gap.after > 0) & ~silent

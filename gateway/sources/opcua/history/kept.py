@@ -7,6 +7,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -16,7 +17,7 @@ from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.connection import Item
 from gateway.sources.opcua.history.gaps import Gap, Gaps
 from gateway.sources.opcua.history.notebook import Notebook
-from gateway.sources.opcua.history.record import Note, Recalled, recalled, whole
+from gateway.sources.opcua.history.record import Note, Read, Recalled, recalled, whole
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Kept:
         self._sure_ns = 0
         self._is_open = False
         self._read: dict[int, _Progress] = {}
+        self._left: Read = {}
         self._said = b""
         self._whole_due_s = -math.inf
         self._retry_s = -math.inf
@@ -74,7 +76,7 @@ class Kept:
             self._go_on(left)
 
     def _go_on(self, left: Recalled) -> None:
-        self._number, self._is_open = left.number, True
+        self._number, self._is_open, self._left = left.number, True, left.read
         self._gaps.remember(left.after, left.skipped, left.gaps)
         begin_ns, length_ns = left.skipped
         self._sure_ns = begin_ns if length_ns else self._gaps.newest_taken_ns
@@ -152,6 +154,7 @@ class Kept:
                     await self._attempt(lambda: self._replace(limited=True))
                 return
             note = self._present()
+            note = replace(note, read={**self._left, **note.read})
             if await self._attempt(lambda: self._threaded(self._book.note, note.as_json(self._urls))):
                 self._limit_ns, self._said = note.limit, b""
 
@@ -174,7 +177,7 @@ class Kept:
         except BaseException:  # cancelled, it may be there or not: notes need a whole file of their number
             self._whole_due_s = -math.inf
             raise
-        self._said, self._limit_ns = digest, note.limit
+        self._said, self._limit_ns, self._left = digest, note.limit, {}
         if not limited:
             self._gaps.has_put = False
             self._read.clear()

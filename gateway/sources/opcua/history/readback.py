@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.connection import Connection, DataValues, Item, ValueColumns, joined
 from gateway.sources.opcua.history.gaps import Gap, Steps, times_of
@@ -149,11 +150,19 @@ class Historian:
         pages: dict[int, Pages] = {}
 
         async def read(batch: Sequence[int]) -> None:
-            await self._some(gap, batch, end_ns, pages)
+            try:
+                await self._some(gap, batch, end_ns, pages)
+            except NotConnected:
+                gap.broke(batch)
+                raise
+            for row in batch:
+                gap.breaks.pop(row, None)
             if not self._hopeless:
                 await self._clock.sleep(PAUSE_S)
 
-        await self._batches.run(rows, read, lambda batch, status: self._set_aside(gap, batch, status))
+        together, alone = gap.apart(rows)
+        for some in (together, *([row] for row in alone)):
+            await self._batches.run(some, read, lambda batch, status: self._set_aside(gap, batch, status))
         told = {row: values for row, page in pages.items() if row not in gap.aside and (values := page.values()) is not None}
         full = [row for row, page in pages.items() if page.is_cut and row not in gap.aside]
         if not told:

@@ -44,6 +44,8 @@ class Recalled:
     after: Times
     skipped: tuple[int, int]
     gaps: list[Gap]
+    read: Read = field(default_factory=dict)
+    """The progress of these gaps that only the note tells of."""
 
 
 def whole(note: Note, urls: Sequence[str], keys: Sequence[str], gaps: Gaps) -> dict[str, Any]:
@@ -63,9 +65,9 @@ def _gap(gap: Gap, keys: Sequence[str], room: int) -> dict[str, Any]:
     rows = gap.unread(_LATEST)
     skipped = [gap.skipped_from_ns, gap.skipped_ns]
     if len(rows) > room:
-        begin, end = int(gap.after[rows].min()), int(gap.before[rows].max())
-        skipped = [min(skipped[0] or begin, begin), skipped[1] + end - begin]
-        rows = []
+        lost = Gap(gap.after, gap.before, gap.counts, gap.skipped_from_ns, gap.skipped_ns)
+        lost.skip_span(int(gap.after[rows].min()), int(gap.before[rows].max()))
+        skipped, rows = [lost.skipped_from_ns, lost.skipped_ns], []
     columns = (gap.after[rows].tolist(), gap.before[rows].tolist(), gap.counts[rows].tolist())
     nodes = {keys[row]: list(three) for row, three in zip(rows, zip(*columns, strict=True), strict=True)}
     return {
@@ -95,10 +97,10 @@ def recalled(told: Any, noted: Any, urls: Sequence[str], keys: Sequence[str]) ->
     skipped_from, skipped = (_time(one) for one in told.get("skipped", (0, 0)))
     if own.limit:
         begin = min(skipped_from or own.newest, own.newest)
-        return Recalled(own.number, np.full(rows, own.limit, np.int64), (begin, own.limit - begin), gaps)
+        return Recalled(own.number, np.full(rows, own.limit, np.int64), (begin, own.limit - begin), gaps, own.read)
     nodes = told["nodes"]
     after = np.array([_time(nodes.get(key, 0)) for key in keys], np.int64)
-    return Recalled(own.number, after, (skipped_from, skipped), gaps)
+    return Recalled(own.number, after, (skipped_from, skipped), gaps, own.read)
 
 
 def _note(told: Any) -> Note:

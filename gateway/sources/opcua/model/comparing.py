@@ -45,6 +45,8 @@ class Comparison:
         self._is_first = True
         self._marks: Sequence[str] = ()
         self.is_wanted = bool(device.browse or lacking(tags))
+        self.is_deaf = False
+        """The server hung up when it was asked to tell changes: it is not asked in the next session."""
 
     def begin(self) -> None:
         """A session begins. Of what changed before it nobody has heard; the first look is due anyway."""

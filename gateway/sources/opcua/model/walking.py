@@ -17,7 +17,7 @@ from gateway.sources.opcua.model.units import measure_of
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.services import Services, local
 from gateway.sources.opcua.status import NODE_UNKNOWN, USER_ACCESS_DENIED
-from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration, OptionSet
+from gateway.sources.opcua.types.datatypes import VARIANT, Enumeration, Known, OptionSet
 from gateway.sources.opcua.types.definitions import UNITS, Definitions
 
 MOST_VISITED: Final = 200_000
@@ -159,13 +159,13 @@ class Walker:
         return chosen[: browse.most]
 
     async def are_numbers(self, nodes: Sequence[ua.NodeId]) -> list[bool]:
-        """Which variables are single numbers, Booleans or enumerations: by their data types, and where these leave it open
-        (BaseDataType, or a type that is not there) by the value of the moment."""
+        """Which variables are single numbers, Booleans or enumerations: by their data types, or by the value of the moment
+        where these leave it open."""
         types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
         ranks = await self._services.attributes((node, AttributeIds.ValueRank) for node in nodes)
         known = await self._definitions.kinds(types)
         scalar = [rank in _SCALAR for rank in ranks]
-        open_ = [at for at, kind in enumerate(known) if scalar[at] and kind in (None, VARIANT)]
+        open_ = [at for at, kind in enumerate(known) if scalar[at] and _is_open(kind)]
         values = await self._services.read((nodes[at], AttributeIds.Value) for at in open_)
         found = {at for at, data in zip(open_, values, strict=True) if _is_number(data.Value)}
         return [
@@ -176,6 +176,11 @@ class Walker:
 
 def _name(one: Visited) -> str:
     return ".".join(one.path)
+
+
+def _is_open(kind: Known) -> bool:
+    """BaseDataType, a type that is not there, or a structure: some servers (gopcua) call all their variables so."""
+    return kind == VARIANT or not isinstance(kind, int | Enumeration | OptionSet)
 
 
 def _is_number(variant: ua.Variant | None) -> bool:

@@ -160,8 +160,8 @@ def load_file(path: Path) -> x509.Certificate:
     """A certificate in PEM or DER. Raises OSError, ValueError."""
     try:
         return load_certificate(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not a certificate: {error}") from None
+    except ValueError as error:  # whose words are those of a parser
+        raise ValueError(f"{path} is not a certificate; expected X.509, PEM or DER") from error
 
 
 def _load_crl(path: Path) -> x509.CertificateRevocationList:

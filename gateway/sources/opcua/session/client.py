@@ -8,6 +8,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from asyncua.client.client import Client
@@ -19,7 +20,7 @@ from gateway.core.errors import NotConnected
 from gateway.sources.opcua.advice import explained
 from gateway.sources.opcua.alarms import EventFields, is_model_change
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
-from gateway.sources.opcua.connection import DataValues, History, Item, Standing
+from gateway.sources.opcua.connection import DataValues, History, Item, QueueReport, Standing
 from gateway.sources.opcua.model.browsing import Browse
 from gateway.sources.opcua.model.finding import FoundTag
 from gateway.sources.opcua.model.units import Measure
@@ -30,9 +31,10 @@ from gateway.sources.opcua.session.columnsession import ColumnSession
 from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.historian import Past
 from gateway.sources.opcua.session.inquiries import Inquiries
-from gateway.sources.opcua.session.notifier import EVENTS_NS, MODEL_CHANGES, Notifiers
+from gateway.sources.opcua.session.notifier import EVENT_HANDLES, EVENTS_NS, MODEL_CHANGES, Notifiers, of_items
 from gateway.sources.opcua.session.opening import open_channel, open_session, resume_session
 from gateway.sources.opcua.session.publishing import Notification, Publishing
+from gateway.sources.opcua.session.queues import Queues
 from gateway.sources.opcua.session.reading import ValueReads
 from gateway.sources.opcua.session.services import Services
 from gateway.sources.opcua.session.subscribing import Subscriptions
@@ -106,7 +108,9 @@ class AsyncuaConnection:
         self._values = ValueReads(self._session, self._reads, self.addresses, clock, register=config.register_nodes)
         self._inquiries = Inquiries(self.services, self.addresses, self.definitions, self._values)
         self._past = Past(self._session, self._reads, self.addresses)
-        self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config, patience)
+        self.queues = QueueReport()
+        self._queues = Queues(self.queues)
+        self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config, self._queues, patience)
         self._unsubscribed = 0
         self._notifiers = Notifiers(self._session, self._subscriptions, self.services, self.addresses, config.name)
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
@@ -186,13 +190,15 @@ class AsyncuaConnection:
     def _take(self, told: Notification) -> None:
         self._ended, lost = told.status, told.lost
         own = len(self._config.events)
-        if any(event.notifier > own for event in told.events):
+        given = [replace(event, notifier=event.notifier - EVENT_HANDLES) for event in told.events]
+        if any(not 0 <= event.notifier <= own for event in given):
             raise NotConnected("the server sent an event for a client handle that it was never given")
-        changed = any(event.notifier == own and is_model_change(event) for event in told.events)
-        events: Sequence[EventFields] = [event for event in told.events if event.notifier < own]
-        for columns in told.changes or [columns_of([], 0)]:
+        changed = any(event.notifier == own and is_model_change(event) for event in given)
+        events: Sequence[EventFields] = [event for event in given if event.notifier < own]
+        for columns in [of_items(change) for change in told.changes] or [columns_of([], 0)]:
             if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
                 raise NotConnected("the server sent a value for a client handle that it was never given")
+            self._queues.look(told.subscription, told.published_ns, columns)
             times = told.received_ns, told.server_clock_ns
             self._arrived.append(DataValues(columns, *times, lost, events, model_changed=changed))
             lost, events, changed = 0, (), False
@@ -201,8 +207,7 @@ class AsyncuaConnection:
         """See `Connection.read`."""
         answers = await self._values.read(items)
         for answer in answers:
-            if answer.server_clock_ns:
-                self.traffic.clock_ms = (answer.server_clock_ns - answer.received_ns) / 1e6
+            self.traffic.compare_clocks(answer.server_clock_ns, answer.received_ns)
         return answers
 
     async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:

@@ -91,11 +91,13 @@ class ColumnSession(UaSession):
         return await self._decoded(lambda: read_history(answer, self.types))
 
     async def _decoded(self, decode: Callable[[], T]) -> T:
-        """Once more when types were met that nobody knew, in which others may stand; answers keep their order."""
+        """Once more when types were met that nobody knew, in which others may stand, or that have changed; answers keep
+        their order."""
         async with self._in_order:
+            self.types.may_doubt = True
             result = decode()
             for _ in range(DEEPEST):
-                if not self.types.missing:
+                if not (self.types.missing or self.types.is_doubtful):
                     break
                 await self.learn()
                 result = decode()

@@ -12,6 +12,7 @@ from asyncua.ua.uaerrors import UaError
 from gateway.sources.opcua.addressing.eventfield import parse_event_field
 from gateway.sources.opcua.alarms import BASE_EVENT, MODEL_TYPES, SELECTED
 from gateway.sources.opcua.config import OpcUaEvents
+from gateway.sources.opcua.connection import ValueColumns
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.faults import translated
@@ -22,6 +23,9 @@ from gateway.sources.opcua.status import is_good
 log = logging.getLogger(__name__)
 
 QUEUE: Final = 1000
+EVENT_HANDLES: Final = 1_000_000_000
+"""Client handles of notifiers begin here, those of items at 0: node-opcua sends a value for an event item, that of the
+attribute EventNotifier, when a session is taken over."""
 EVENTS_NS: Final = 1_000_000_000
 """How often events are published beside polled reads."""
 MODEL_CHANGES: Final = OpcUaEvents()
@@ -99,7 +103,7 @@ class Notifiers:
         request = ua.MonitoredItemCreateRequest()
         request.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.EventNotifier)
         request.MonitoringMode = ua.MonitoringMode.Reporting
-        request.RequestedParameters.ClientHandle = place
+        request.RequestedParameters.ClientHandle = EVENT_HANDLES + place
         request.RequestedParameters.SamplingInterval = 0
         request.RequestedParameters.QueueSize = QUEUE
         request.RequestedParameters.DiscardOldest = True
@@ -153,6 +157,13 @@ class Notifiers:
             log.debug("%s: no ConditionRefresh: %s", self._name, fault)
             return False
         return is_good(int(result.StatusCode.value))
+
+
+def of_items(columns: ValueColumns) -> ValueColumns:
+    """Without values of notifiers."""
+    if not len(columns) or int(columns.row.max()) < EVENT_HANDLES:
+        return columns
+    return columns.take(columns.row < EVENT_HANDLES)
 
 
 def _node(text: str) -> ua.NodeId | None:

@@ -32,7 +32,7 @@ class Notification:
 
     server_clock_ns: the server's wall time when it answered. published_ns: when it made the message. available: numbers
     that it holds for Republish. received_ns, lost, again: set by `Publishing`, our wall time at receipt, notifications that
-    are missing before this one for good, and whether it had to be asked for again.
+    are missing before this one for good (is_counted: these are known), and whether it had to be asked for again.
     """
 
     subscription: int
@@ -47,6 +47,7 @@ class Notification:
     received_ns: int = 0
     lost: int = 0
     again: bool = False
+    is_counted: bool = False
 
 
 class PublishService(Protocol):
@@ -88,8 +89,8 @@ class Publishing:
         """The next notification, keep-alives too. Raises NotConnected once all that came before it is told. Cancellable."""
         while not self._ready:
             if self._waiting:
-                self._ready.extend(await self._completed(self._waiting[0]))
-                self._waiting.popleft()
+                await self._complete(self._waiting[0])
+                self._ready.append(self._waiting.popleft())
             elif self._failure is not None:
                 raise self._failure
             else:
@@ -148,23 +149,30 @@ class Publishing:
 
     def _receive(self, told: Notification) -> None:
         told.received_ns = self._clock.now_ns()
-        if told.server_clock_ns:
-            self._traffic.clock_ms = (told.server_clock_ns - told.received_ns) / 1e6
+        self._traffic.compare_clocks(told.server_clock_ns, told.received_ns)
         if not told.is_keepalive:
             self._traffic.delay_ms = (told.received_ns - told.published_ns) / 1e6 if told.published_ns else 0.0
             self._acks.append((told.subscription, told.sequence))
         self._waiting.append(told)
 
-    async def _completed(self, told: Notification) -> list[Notification]:
-        """A notification behind those that had to be asked for again; what cannot be had is counted with it."""
+    async def _complete(self, told: Notification) -> None:
+        """Ask again for what is missing before a notification; what cannot be had is counted with it.
+
+        Each is ready as soon as it is had: the connection may end in between, and there are servers that say it only once.
+        """
         numbering = self._numbering[told.subscription]
         held, missing = numbering.before(told.sequence, told.is_keepalive, told.available)
-        again = [one for number in held if (one := await self._again(told.subscription, number)) is not None]
-        self._acks += [(told.subscription, number) for number in held]
-        told.lost = missing - len(again)
-        if held or not told.is_keepalive:
-            numbering.last = held[-1] if told.is_keepalive else told.sequence
-        return [*again, told]
+        if not told.is_counted:
+            told.lost, told.is_counted = missing, True
+        for number in held:
+            again = await self._again(told.subscription, number)
+            self._acks.append((told.subscription, number))
+            numbering.last = number
+            if again is not None:
+                self._ready.append(again)
+                told.lost -= 1
+        if not told.is_keepalive:
+            numbering.last = told.sequence
 
     async def _again(self, subscription: int, number: int) -> Notification | None:
         if not self._can_republish:

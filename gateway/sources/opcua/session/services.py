@@ -13,7 +13,7 @@ from gateway.core.errors import NotConnected
 from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.batches import Batches, ServiceFault
 from gateway.sources.opcua.session.faults import translated
-from gateway.sources.opcua.status import is_bad
+from gateway.sources.opcua.status import SERVICE_UNSUPPORTED, is_bad
 
 SAFE: Final = 100
 """Operations in one call to a server that states no limit, or 0."""
@@ -144,7 +144,21 @@ class Services:
             return [status] * len(batch)
 
         results = await self.translations.run(asked, self._translate, refused)
-        return [node for batch in results for node in batch]
+        found = [node for batch in results for node in batch]
+        if any(node == SERVICE_UNSUPPORTED for node in found):
+            found = [await self._follow(*path) for path in paths]
+        return found
+
+    async def _follow(self, start: ua.NodeId, elements: Sequence[ua.RelativePathElement]) -> ua.NodeId | int:
+        """The same by Browse, for servers without the service (gopcua)."""
+        level = [start]
+        for step in elements:
+            some = await self.references(level, cast(int, step.ReferenceTypeId.Identifier))
+            there = [local(one.NodeId) for found in some for one in found if one.BrowseName == step.TargetName]
+            level = list(dict.fromkeys(node for node in there if node is not None))
+        if not level:
+            return NO_MATCH
+        return level[0] if len(level) == 1 else TOO_MANY_MATCHES
 
     async def _translate(self, batch: Sequence[ua.BrowsePath]) -> list[ua.NodeId | int]:
         with translated("cannot translate browse paths"):

@@ -19,6 +19,7 @@ from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.addresses import Addresses
 from gateway.sources.opcua.session.batches import Batches, ServiceFault
 from gateway.sources.opcua.session.faults import translated
+from gateway.sources.opcua.session.queues import Queues
 from gateway.sources.opcua.session.services import MOST, Services, element, expect
 from gateway.sources.opcua.status import FILTER_NOT_ALLOWED, NODE_UNKNOWN, TOO_MANY_ITEMS, is_good
 
@@ -34,19 +35,26 @@ _TRIGGERS: Final = {
 
 @dataclass(slots=True, eq=False)
 class _Subscription:
-    """room: how many more items it may hold, as far as is known."""
+    """room: how many more items it may hold, as far as is known. revised_ns: how often it publishes in truth."""
 
     id: int
     interval_ns: int
     keepalive_s: float
     room: float
+    revised_ns: int
 
 
 class Subscriptions:
     """Made empty; `create` begins, `add` creates what else is needed."""
 
     def __init__(
-        self, session: UaSession, services: Services, addresses: Addresses, config: OpcUaDevice, patience: Patience
+        self,
+        session: UaSession,
+        services: Services,
+        addresses: Addresses,
+        config: OpcUaDevice,
+        queues: Queues,
+        patience: Patience,
     ) -> None:
         self.creations = Batches(MOST, patience.pace())
         self._most_items = math.inf
@@ -54,6 +62,7 @@ class Subscriptions:
         self._services = services
         self._addresses = addresses
         self._config = config
+        self._queues = queues
         self._subscriptions: list[_Subscription] = []
         self._placed: dict[int, tuple[_Subscription, int]] = {}
         self._most_row = -1
@@ -100,7 +109,9 @@ class Subscriptions:
         if not (math.isfinite(revised_s) and revised_s > 0):  # servers that do not revise, or revise to nonsense
             revised_s = interval_s
         keepalive_s = revised_s * (result.RevisedMaxKeepAliveCount or keepalive)
-        self._subscriptions.append(_Subscription(result.SubscriptionId, interval_ns, keepalive_s, self._most_items))
+        self._subscriptions.append(
+            _Subscription(result.SubscriptionId, interval_ns, keepalive_s, self._most_items, round(revised_s * 1e9))
+        )
 
     async def add(self, items: Sequence[Item]) -> list[int]:
         """See `Connection.add_items`."""
@@ -196,6 +207,8 @@ class Subscriptions:
             for item, result in zip(batch, results, strict=True):
                 if is_good(result.StatusCode.value):
                     self._placed[item.row] = (subscription, result.MonitoredItemId)
+                    revised = result.RevisedSamplingInterval, result.RevisedQueueSize
+                    self._queues.grant(item, subscription.revised_ns, *revised)
                     subscription.room -= 1
             return [int(result.StatusCode.value) for result in results]
 

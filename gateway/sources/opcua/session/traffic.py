@@ -19,3 +19,8 @@ class Traffic:
     round_trip_ms: float = 0.0
     delay_ms: float = 0.0
     clock_ms: float = 0.0
+
+    def compare_clocks(self, server_ns: int, received_ns: int) -> None:
+        """An answer with the server's time, 0 where it does not say."""
+        if server_ns:
+            self.clock_ms = (server_ns - received_ns) / 1e6

@@ -24,6 +24,7 @@ from gateway.sources.opcua.types.datatypes import (
     standard,
 )
 from gateway.sources.opcua.types.dictionaries import Dictionaries
+from gateway.sources.opcua.types.encodings import owners_by_definition
 from gateway.sources.opcua.types.labels import BitNames, bits_in, labels_in
 from gateway.sources.opcua.types.structures import MOST_TYPES, Types
 from gateway.sources.opcua.types.texts import sound
@@ -49,6 +50,10 @@ class Definitions:
 
     async def learn_missing(self) -> None:
         """Find the types of the encodings that were met. Raises NotConnected."""
+        async with self._learning:
+            if self._types.is_doubtful:
+                self._types.forget()
+                self._dictionaries = Dictionaries(self._services, self._types)
         encodings = list(self._types.missing)
         owners = await self._services.references(encodings, ObjectIds.HasEncoding, inverse=True)
         found = [local(references[0].NodeId) if references else None for references in owners]
@@ -58,6 +63,10 @@ class Definitions:
             described = await self._dictionaries.of_encodings(ownerless)
             self._types.known |= described
             self._types.encodings |= {encoding: encoding for encoding in described}
+            if unknown := [encoding for encoding in ownerless if encoding not in described]:
+                owned = await owners_by_definition(self._services, unknown)
+                await self.learn(owned.values())
+                self._types.encodings |= owned
         self._types.missing.difference_update(encodings)
 
     async def learn(self, data_types: Iterable[ua.NodeId]) -> None:

@@ -4,6 +4,7 @@ which is why asyncua's own registry, one for the whole process, is not used. On 
 encodings, not on its client."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -39,6 +40,9 @@ Plain = Callable[[Any], object]
 DATE_TIME: Final = 13
 INT32: Final = 6
 DATA_VALUE: Final = 23
+MOST_DOUBTS: Final = 3
+MOST_DOUBTS_IN_ALL: Final = 20
+"""How often a session's types are asked for again because of values of one type, or of any, that are not as it says."""
 DEEPEST: Final = 16
 MOST_TYPES: Final = 5000
 """A server that has more than this is not asked any further."""
@@ -54,15 +58,26 @@ class Types:
     """What a session has learnt of its server's types.
 
     known: by data type. named: by name, as type dictionaries tell. encodings: data type by the id of its binary encoding,
-    None where the server knows no type for it. missing: encodings that were met and are not in `encodings` yet.
+    None where the server knows no type for it. missing: encodings that were met and are not in `encodings` yet. is_doubtful:
+    a value was not as its type says: that may be another one by now, and all are to be asked again; only where may_doubt.
     """
 
     known: dict[ua.NodeId, Known] = field(default_factory=dict)
     encodings: dict[ua.NodeId, ua.NodeId | None] = field(default_factory=dict)
     missing: set[ua.NodeId] = field(default_factory=set)
     named: dict[TypeName, Described | Opaque | int] = field(default_factory=dict)
+    is_doubtful: bool = False
+    may_doubt: bool = False
     _left: int = 0
+    _doubts: Counter[ua.NodeId] = field(default_factory=Counter)
     _spoilt: set[ua.NodeId] = field(default_factory=set)
+
+    def forget(self) -> None:
+        """All that was learnt, to be met anew."""
+        self.known.clear()
+        self.encodings.clear()
+        self.named.clear()
+        self.is_doubtful = False
 
     def variant(self, data: bytes, at: int, plain: Plain) -> tuple[object, int]:
         """The variant that begins at `at`, and the position after it. Raises WireError, and what asyncua raises."""
@@ -124,8 +139,11 @@ class Types:
         return {"type": encoding.to_string(), "body": plain(body)}
 
     def _complain(self, encoding: ua.NodeId, error: Exception) -> None:
-        """Once for each type: the rest of its values will hardly be better."""
-        if encoding not in self._spoilt:
+        """The types are asked for once more; else it is told, once for each type: the rest will hardly be better."""
+        if self.may_doubt and self._doubts[encoding] < MOST_DOUBTS and self._doubts.total() < MOST_DOUBTS_IN_ALL:
+            self._doubts[encoding] += 1
+            self.is_doubtful, self.may_doubt = True, False
+        elif encoding not in self._spoilt and not self.is_doubtful:
             self._spoilt.add(encoding)  # no more of them than encodings, which are bounded
             text = encoding.to_string()
             log.warning("values of type %s are told as bytes where they are not as defined, as here: %s", text, error)

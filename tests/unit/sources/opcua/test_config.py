@@ -50,8 +50,8 @@ def test_the_port_is_written_out(given, kept):
         ({"security": "Basic512"}, "'none'"),
         ({"user_certificate": "a.pem"}, "user_key as well"),
         ({"user_certificate": "a", "user_key": "b", "username": "me", "password": "x"}, "two ways to log in"),
-        ({"username": "me"}, "password as well"),
-        ({"password": "x"}, "username as well"),
+        ({"username": "me"}, "password too, here or as a variable"),
+        ({"password": "x"}, "username too"),
         ({"speed": 1}, "not permitted"),
     ],
 )

@@ -145,6 +145,18 @@ def test_a_run_that_ends_before_the_gap_is_known_leaves_it():
     assert (gap.after.tolist(), gap.before.tolist(), gaps.taken.tolist()) == ([10, 20], [30, 0], [30, 20])
 
 
+def test_after_a_crash_what_is_heard_anew_is_where_the_next_gap_begins():
+    """However far the crashed run may have got."""
+    gaps = Gaps(1)
+    gaps.remember(times(100), (80, 20))
+    gaps.begin()
+    heard(gaps, [0], [90])
+    gaps.settle(95)
+    assert (gaps.waiting[0].skipped_from_ns, gaps.waiting[0].skipped_ns) == (80, 10)
+    gaps.begin()
+    assert gaps.waiting[1].after.tolist() == [90]
+
+
 def test_gaps_that_had_to_make_room_are_told():
     gaps = Gaps(1)
     for start in range(1, MOST_GAPS + 3):

@@ -261,3 +261,26 @@ async def test_delays_are_measured_by_both_clocks(server, publishing):
     server.answer(told)
     await take(publishing, 1)
     assert (server.traffic.delay_ms, server.traffic.clock_ms) == (30.0, 2.0)
+
+
+async def test_what_was_had_again_survives_a_connection_that_ends_in_between(server, publishing):
+    """asyncua's server, for one, repeats a notification once and forgets it."""
+    for swallowed in (True, True, True, False):
+        server.say(swallowed=swallowed)
+    repeat, asked = server.republish_once, asyncio.Event()
+
+    async def once(subscription, sequence):
+        if sequence == 3 and not asked.is_set():
+            asked.set()
+            await asyncio.sleep(3600)
+        told = await repeat(subscription, sequence)
+        del server.held[sequence]
+        return told
+
+    server.republish_once = once
+    reader = asyncio.create_task(take(publishing, 4))
+    await asyncio.wait_for(asked.wait(), 5)
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    told = await take(publishing, 4)
+    assert [(one.sequence, one.lost, one.again) for one in told] == [(1, 0, True), (2, 0, True), (3, 0, True), (4, 0, False)]

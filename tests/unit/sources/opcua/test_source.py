@@ -1,6 +1,7 @@
 """The source on a fake connection and a fake clock."""
 
 import asyncio
+import contextlib
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua import reports
 from gateway.sources.opcua import source as module
+from gateway.sources.opcua.connection import HungUp, Poisoned
 from gateway.sources.opcua.model.finding import FoundTag, NotFound
 from gateway.sources.opcua.model.units import Measure
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
@@ -483,4 +485,115 @@ async def test_a_server_that_is_away_keeps_what_was_left_behind(clock, server):
     server.failure = None
     await made.open()
     assert server.added == [[0, 1, 2]]
+    await made.close()
+
+
+INTERNAL = 0x80020000
+
+
+class Poisoning:
+    """Makes a fake server fail as soon as one of these rows is watched; all others say their value."""
+
+    def __init__(self, server: FakeConnection, rows: set[int]) -> None:
+        self.rows = rows
+        self._server = server
+        server.on_add = self._added
+
+    def _added(self, rows: list[int]) -> None:
+        if self.rows.isdisjoint(rows):
+            self._server.publish(values(rows, [1.0] * len(rows)))
+        else:
+            self._server.publish(Poisoned("the subscription is lost: BadInternalError", INTERNAL))
+
+
+async def live(made, clock, until, losses: list[str]) -> None:
+    """As a supervisor would, until this state was told."""
+    for _ in range(200):
+        reading = asyncio.create_task(made.read())
+        await settle()
+        while not reading.done():
+            assert clock.time_s < 1000
+            await clock.advance(0.2)
+        try:
+            news = await reading
+        except NotConnected as error:
+            losses.append(str(error))
+            await made.close()
+            await clock.advance(1)
+            await made.open()
+            continue
+        if isinstance(news, DeviceState) and until(news):
+            return
+    raise AssertionError("that was never told")
+
+
+async def test_a_node_that_the_subscription_is_lost_for_is_found_and_left_out(clock, server):
+    losses: list[str] = []
+    Poisoning(server, {5})
+    made = await opened(clock, server, tags=8)
+    await live(made, clock, lambda state: "nodes refused" in state.reason, losses)
+    assert losses == ["the subscription is lost: BadInternalError"], "told once, however many connections it took"
+    assert made.stats()[0]["reconnects"] <= 1 + 2 * 4
+    added = len(server.added)
+    server.publish(values([0, 7], [2.0, 3.0]))
+    while (await next_block(made)).value[-2:].tolist() != [2.0, 3.0]:
+        pass
+    await clock.advance(50)
+    assert server.added[added:] == [], "its retry costs a connection, so it waits"
+    await made.close()
+
+
+async def test_a_node_that_is_well_again_is_watched_again(clock, server):
+    losses: list[str] = []
+    poisoning = Poisoning(server, {5})
+    made = await opened(clock, server, tags=8)
+    await live(made, clock, lambda state: "1 of 8 nodes refused: t5" in state.reason, losses)
+    poisoning.rows.clear()
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await live(made, clock, lambda state: state == OK, losses)
+    assert server.added[-1] == [5]
+    assert len(losses) == 1
+    keep.cancel()
+    await made.close()
+
+
+async def test_a_server_that_recovers_in_the_middle_of_a_search_keeps_all_nodes(clock, server):
+    losses: list[str] = []
+    poisoning = Poisoning(server, set(range(8)))
+    made = await opened(clock, server, tags=8)
+    await live(made, clock, lambda state: "searched for, 8 of 8 nodes wait" in state.reason, losses)
+    poisoning.rows.clear()
+    await live(made, clock, lambda state: state == OK, losses)
+    assert len(losses) == 1
+    await made.close()
+
+
+async def until_lost(made) -> None:
+    with contextlib.suppress(NotConnected):
+        while True:
+            await asyncio.wait_for(made.read(), 5)
+
+
+async def test_connections_that_end_at_once_three_times_are_not_taken_over_again(clock, server):
+    """What the session holds may be the reason."""
+    made = await opened(clock, server)
+    for _ in range(3):
+        server.left_behind = True
+        server.publish(HungUp("the server hung up"))
+        await clock.advance(0.1)
+        await until_lost(made)
+        await made.close()
+        added, revived = len(server.added), server.revived
+        await made.open()
+    assert server.revived == revived + 1, "to be closed"
+    assert server.added[added:] == [[]], "and made anew, behind a search"
+    await made.close()
+
+
+async def test_a_healthy_server_is_asked_nothing_for_the_sake_of_the_search(clock, server):
+    made = await opened(clock, server)
+    server.publish(values([0, 1, 2], [1.0, 2.0, 3.0]))
+    await clock.advance(2)
+    assert (server.added, server.removed) == ([[0, 1, 2]], [])
+    assert server.reads_s == []
     await made.close()

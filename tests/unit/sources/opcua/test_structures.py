@@ -21,7 +21,7 @@ from gateway.sources.opcua.types.datatypes import (
     standard,
 )
 from gateway.sources.opcua.types.numbers import decimal_text, reshaped, shortest
-from gateway.sources.opcua.types.structures import Types
+from gateway.sources.opcua.types.structures import MOST_DOUBTS, Types
 
 POINT, POINT_BINARY, MODE = ua.NodeId(1, 2), ua.NodeId(101, 2), ua.NodeId(3, 2)
 INT32, FLOAT, STRING = ua.NodeId(6), ua.NodeId(10), ua.NodeId(12)
@@ -231,3 +231,20 @@ def test_the_field_that_is_not_as_defined_is_named(caplog):
     for _ in range(2):
         read(known, wrapped(struct.pack("<ii", 1, 1000)))
     assert [one.getMessage().partition("as here: ")[2][:9] for one in caplog.records] == ["P.name: N"], "once for each type"
+
+
+def test_types_are_doubted_once_in_an_answer_and_seldom_in_a_session(caplog):
+    """A value that is not as its type says has the types asked again: first that, then the complaint."""
+    known = types(Structure("P", "plain", (Field("x", INT32),)))
+    doubted = 0
+    for _ in range(30):
+        known.may_doubt = True
+        read(known, wrapped(b"\0"))
+        doubted += known.is_doubtful
+        assert known.may_doubt != known.is_doubtful
+        known.is_doubtful = False
+        read(known, wrapped(b"\0"))
+    assert doubted == MOST_DOUBTS
+    assert len(caplog.records) == 1
+    known.forget()
+    assert (known.known, known.encodings, known.named, known.is_doubtful) == ({}, {}, {}, False)
