@@ -15,6 +15,7 @@ from gateway.core.errors import NotConnected
 from gateway.settings import load
 from gateway.sources.opcua.model.finding import find
 from gateway.sources.opcua.session.client import AsyncuaConnection
+from tests.support.listener import Listener
 from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
@@ -46,6 +47,23 @@ async def test_tags_are_found_at_the_start_and_outlive_the_server(node, port, st
             await reader.until(lambda: reader.seen(len(nodes)), 30)
     again = await find_tags(load(config), CLOCK)
     assert [tag.name for tag in again.table.tags] == names
+
+
+class Mute(Listener):
+    async def _serve(self, reader, writer):
+        await asyncio.Event().wait()
+
+
+async def test_a_start_waits_longer_for_tags_that_are_not_known_yet(node, port, store, tmp_path, monkeypatch):
+    monkeypatch.setattr("gateway.sources.opcua.model.finding.KNOWN_S", 0.1)
+    browse = "{root: /Objects/1:Line, include: v*}"
+    async with NodeServer(node, port, store, count=3, period=0) as server:
+        known = await find_tags(load(folder(tmp_path, server.url, browse)), CLOCK)
+    async with Mute() as mute:
+        again = load(folder(tmp_path, f"opc.tcp://127.0.0.1:{mute.port}", browse))
+        with pytest.raises(NotConnected, match=r"longer than 0.1 s; it is asked again once it is connected"):
+            await find(again.entries[0].config, (), CLOCK)
+    assert again.table.tags == known.table.tags
 
 
 async def test_tags_are_found_anew_on_demand(node, port, store, tmp_path):

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNITS_S: Final = 5.0
-"""How long a start waits for units alone."""
+KNOWN_S: Final = 5.0
+"""How long a start waits where it can do without: what is new is found soon after, and kept for the next one."""
 _NAMED: Final = 5
 
 
@@ -138,16 +138,18 @@ async def ask(connection: "Connection", device: OpcUaDevice, tags: Sequence[OpcU
 
 
 async def find(device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock) -> Change | None:
-    """The same over a connection of its own. Raises NotConnected."""
+    """The same over a connection of its own, for a start; only as long as that needs it. Raises NotConnected."""
     from gateway.sources.opcua.servers.redundancy import Servers
     from gateway.sources.opcua.session.client import connect
 
+    path = found_path(device)
+    can_wait = path is None or path.is_file()
     try:
-        async with deadline(None if device.browse else UNITS_S):
+        async with deadline(KNOWN_S if can_wait else None):
             connection = await Servers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
             try:
                 return await ask(connection, device, tags)
             finally:
                 await connection.close()
     except TimeoutError:
-        raise NotConnected(f"units take longer than {UNITS_S:g} s; they are asked again once it is connected") from None
+        raise NotConnected(f"it takes longer than {KNOWN_S:g} s; it is asked again once it is connected") from None
