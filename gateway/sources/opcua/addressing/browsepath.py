@@ -41,9 +41,3 @@ def parse_browse_path(text: str) -> tuple[PathStep, ...]:
     if not 1 <= len(steps) <= _MOST_STEPS:
         raise ValueError(f"{text!r} has {len(steps)} steps; expected {_EXPECTED}")
     return tuple(steps)
-
-
-def escaped(name: str) -> str:
-    """A name as it stands in a browse path."""
-    name = re.sub(r"[&/]", r"&\g<0>", name)
-    return f"&{name}" if re.match(r"\d+:|\{", name) else name

@@ -71,7 +71,7 @@ async def connect(config: OpcUaDevice, clock: Clock, patience: Patience | None =
     except NotConnected:
         await connection.close()
         raise
-    except BaseException:
+    except BaseException:  # cancelled, or a bug: no socket stays behind
         connection.abort()
         raise
     return connection
@@ -272,7 +272,7 @@ class AsyncuaConnection:
                 await open_channel(self._client, self._config, self._patience)
                 self._channel_opened_s = self._clock.monotonic()
                 self.has_session = await resume_session(self._client, before, self._config)
-        except BaseException as error:
+        except BaseException as error:  # whatever it is, no socket stays behind
             self.abort()
             self._client = before
             if isinstance(error, ServiceFault):

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from gateway.core.deadline import end_if_cancelled
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config import OpcUaDevice
 from gateway.sources.opcua.patience import Patience
@@ -95,6 +96,7 @@ async def open_channel(client: Client, config: OpcUaDevice, patience: Patience) 
         client.uaclient.set_security(policy)
     try:
         await client.connect_socket()
+        end_if_cancelled()
         await client.send_hello()
         await client.open_secure_channel()
     except UaStatusCodeError as error:

@@ -25,7 +25,6 @@ from gateway.sources.opcua.status import FILTER_NOT_ALLOWED, NODE_UNKNOWN, TOO_M
 
 NOTIFICATIONS_PER_PUBLISH: Final = 5000
 KEEPALIVES_PER_TIMEOUT: Final = 3
-TOO_MANY_SUBSCRIPTIONS: Final = 0x80770000
 _TRIGGERS: Final = {
     "status": ua.DataChangeTrigger.Status,
     "value": ua.DataChangeTrigger.StatusValue,

@@ -162,6 +162,7 @@ async def test_a_first_server_that_falters_is_not_taken_back():
     for _ in range(10):
         await judged(plant, servers, connection, 40)
         plant.away = {A} if not plant.away else set()
+    assert plant.open == [B]
 
 
 async def test_a_first_server_that_is_worse_is_not_taken_back():
