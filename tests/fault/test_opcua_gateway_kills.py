@@ -131,6 +131,8 @@ async def through_deaths(
     gateway = GatewayProcess(config)
     gateway.program = ("-c", impatient(0.5))
     with Subscriber(broker.port) as subscriber, gateway:
+        # What held before the gateway's own start, an earlier run of it may have counted (README).
+        await until(lambda: bool(subscriber.of("/status")), 60, "the gateway is up")
         try:
             await live_and_die(server, kills, ledger, gateway, subscriber)
         finally:
