@@ -447,7 +447,7 @@ async def test_a_file_written_again_that_is_damaged_at_once_does_not_end_the_gat
             content[4096 * 5 : 4096 * 9] = random.Random(1).randbytes(4 * 4096)
             path.write_bytes(content)
 
-        monkeypatch.setattr(counts, "write_again", damaged)
+        monkeypatch.setattr(store, "write_again", damaged)
         for part in ("", "-wal", "-shm"):
             path.with_name(path.name + part).unlink()
         for seq in range(101, 104):

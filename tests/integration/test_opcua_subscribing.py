@@ -109,7 +109,7 @@ async def test_deadbands_are_the_servers(node, port, store):
     async with NodeServer(node, port, store, count=1, period=0) as server, reading(server.url, tags) as reader:
         await reader.until(lambda: reader.seen(5), 30)
         reason = reader.states[-1].reason
-        assert "t3 (ns=1;s=v0) BadFilterNotAllowed: a deadband in percent needs a node with EURange" in reason
+        assert "t3 (ns=1;s=v0) BadFilterNotAllowed (a deadband in percent needs a node with EURange)" in reason
         for value in (21, 24, 27, 40):  # the EURange is 0 to 100
             server.command(set="analog", value=value)
             await reader.until(lambda value=value: reader.values[0][-1] == value)
