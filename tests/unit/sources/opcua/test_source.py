@@ -12,7 +12,7 @@ from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua import reports
 from gateway.sources.opcua import source as module
-from gateway.sources.opcua.connection import HungUp, Poisoned
+from gateway.sources.opcua.connection import HungUp, Poisoned, Unanswered
 from gateway.sources.opcua.model.finding import FoundTag, NotFound
 from gateway.sources.opcua.model.units import Measure
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
@@ -489,6 +489,7 @@ async def test_a_server_that_is_away_keeps_what_was_left_behind(clock, server):
 
 
 INTERNAL = 0x80020000
+NOT_SUPPORTED = 0x803D0000
 
 
 class Poisoning:
@@ -596,4 +597,73 @@ async def test_a_healthy_server_is_asked_nothing_for_the_sake_of_the_search(cloc
     await clock.advance(2)
     assert (server.added, server.removed) == ([[0, 1, 2]], [])
     assert server.reads_s == []
+    await made.close()
+
+
+async def test_a_node_that_makes_the_server_fall_silent_is_found_however_long_silence_is_waited_for(clock, server):
+    """With timeout: 10s the wait alone lasts as long as a connection that is called stable."""
+    losses: list[str] = []
+    add = server.add_items
+
+    async def added(items):
+        if any(item.row == 2 for item in items):
+            await clock.sleep(4 * 10)
+            raise Unanswered("cannot watch nodes: no answer in time")
+        statuses = await add(items)
+        server.publish(values([item.row for item in items], [1.0] * len(items)))
+        return statuses
+
+    server.add_items = added
+    made = source(clock, server)
+    for _ in range(2):
+        opening = asyncio.create_task(made.open())
+        await clock.advance(41)
+        with pytest.raises(Unanswered):
+            await opening
+        await made.close()
+    await asyncio.wait_for(made.open(), 5)
+    await live(made, clock, lambda state: state.reason.startswith("1 of 3 nodes refused: t2"), losses)
+    assert losses == []
+    await made.close()
+
+
+async def test_a_look_that_the_loss_of_the_connection_interrupts_is_made_up_for(clock, server):
+    """Notifications were lost, all is read; while it is waited whether the server says it by itself, the connection ends."""
+    made = await opened(clock, server)
+    server.publish(values([0], [1.0], lost=1))
+    await settle()
+    assert len(server.reads_s) == 1
+    server.left_behind = True
+    server.publish(NotConnected("gone"))
+    await settle()
+    await until_lost(made)
+    await made.close()
+    await made.open()
+    assert server.revived == 1
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(20)
+    assert len(server.reads_s) == 2
+    keep.cancel()
+    await made.close()
+
+
+async def test_a_node_that_is_well_again_and_can_only_be_polled_is_polled(clock, server):
+    losses: list[str] = []
+    poisoning = Poisoning(server, {5})
+    made = await opened(clock, server, tags=8)
+    await live(made, clock, lambda state: "1 of 8 nodes refused: t5" in state.reason, losses)
+    poisoning.rows.clear()
+    add = server.add_items
+
+    async def added(items):
+        watched = [item for item in items if item.row != 5]
+        told = dict(zip((item.row for item in watched), await add(watched), strict=True))
+        return [told.get(item.row, NOT_SUPPORTED) for item in items]
+
+    server.add_items = added
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(70)
+    await live(made, clock, lambda state: state == OK, losses)
+    assert made.stats()[0]["polled"] == 1
+    keep.cancel()
     await made.close()
