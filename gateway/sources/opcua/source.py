@@ -233,8 +233,8 @@ class OpcUaSource:
                 self._statistics.closed(connection.traffic)
                 await connection.close(leave=self._leaves)
                 self._servers.leave(connection)
-                if self._kept is not None:
-                    await self._kept.end(at_last=_is_stopping())
+            if self._kept is not None and (connection is not None or self._kept.is_owed):
+                await self._kept.end(at_last=_is_stopping())
 
     async def _run(self, connection: Connection) -> None:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0

@@ -254,13 +254,19 @@ class AsyncuaConnection:
         (answer,) = await self.read([_SERVER_STATE])
         self.traffic.round_trip_ms = (self._clock.monotonic() - asked_s) * 1e3
         if self._clock.monotonic() - self._channel_opened_s > self._client.secure_channel_timeout / 2e3:
-            with translated("cannot renew the secure channel"):
-                await self._client.open_secure_channel(renew=True)
-                self._client.uaclient.revolve_security_token()
+            await self._renew_channel()
             self._channel_opened_s = self._clock.monotonic()
         if answer.refused == BAD_DECODING:
             raise NotConnected("cannot read: the server's answer made no sense")
         return answer.refused
+
+    async def _renew_channel(self) -> None:
+        try:
+            with translated("cannot renew the secure channel"):
+                await self._client.open_secure_channel(renew=True)
+                self._client.uaclient.revolve_security_token()
+        except ServiceFault as refused:
+            raise NotConnected(f"cannot renew the secure channel: {explained(refused.status)}") from None
 
     async def revive(self) -> bool:
         """See `Connection.revive`. A new client for the session, whose subscription, items and numbering stay."""

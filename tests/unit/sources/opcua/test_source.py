@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from gateway.sources.opcua import source as module
 from gateway.sources.opcua.connection import HungUp, Poisoned, Unanswered
 from gateway.sources.opcua.model.finding import FoundTag, NotFound
 from gateway.sources.opcua.model.units import Measure
-from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeConnection, settle, source, values
 
 OK = DeviceState(0, "ok")
 
@@ -667,3 +668,29 @@ async def test_a_node_that_is_well_again_and_can_only_be_polled_is_polled(clock,
     assert made.stats()[0]["polled"] == 1
     keep.cancel()
     await made.close()
+
+
+async def test_the_end_of_a_connection_that_came_too_early_to_be_noted_is_noted_later(clock, server, tmp_path, monkeypatch):
+    """The server stays away, and the gateway may be stopped before it comes back: then nothing else would note it."""
+    monkeypatch.setattr(asyncio, "to_thread", at_once)
+    made = await opened(clock, server, tags=1, history=True, history_kept=str(tmp_path))
+    for second in (1, 2):
+        server.publish(values([0], [1.0], source_ns=DAY_NS + second))
+        await settle()
+        await next_block(made)
+        server.publish(NotConnected("gone"))
+        await until_lost(made)
+        await made.close()
+        if second == 1:
+            await made.open()
+    server.failure = NotConnected("cannot connect")
+
+    async def noted_after(seconds: float) -> dict[str, int]:
+        await clock.advance(seconds)
+        with pytest.raises(NotConnected, match="cannot connect"):
+            await made.open()
+        await made.close()
+        return json.loads((tmp_path / "plc.json").read_text())["nodes"]
+
+    assert await noted_after(10) == {"ns=1;s=v0": DAY_NS + 1}
+    assert await noted_after(51) == {"ns=1;s=v0": DAY_NS + 2}
