@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 CHECK_S: Final = 10.0
 LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
+MOST_IN_VAIN: Final = 3
+"""Times that a server hangs up or falls silent over a session it is to go on with, until it gets a new one."""
 
 ONLY_DISCOVERY: Final = "; is this a server for discovery only? gateway discover shows what it offers"
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
@@ -116,6 +118,7 @@ class AsyncuaConnection:
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
         self._ended: int | None = None
+        self._in_vain = 0
 
     @property
     def keepalive_s(self) -> float:
@@ -277,7 +280,10 @@ class AsyncuaConnection:
             with translated(f"cannot connect to {self._config.url}"):
                 await open_channel(self._client, self._config, self._patience)
                 self._channel_opened_s = self._clock.monotonic()
-                self.has_session = await resume_session(self._client, before, self._config)
+                self._in_vain += 1
+                tries = self._in_vain <= MOST_IN_VAIN
+                self.has_session = tries and await resume_session(self._client, before, self._config)
+                self._in_vain = 0
         except BaseException as error:  # whatever it is, no socket stays behind
             self.abort()
             self._client = before
