@@ -171,8 +171,7 @@ class Searching:
         self._suspects.passed(self._clock.monotonic())
         is_over = was_searching and not self._suspects.is_searching
         await self._tell_culprits(self._tagging.items if is_over else ())
-        if self._watching.lacks_polls and not self._suspects.is_searching:
-            raise NotConnected("some nodes are polled from now on")
+        self._watching.begin_polls()
 
     async def _read(self, connection: Connection, items: Sequence[Item]) -> Sequence[Item] | None:
         """Those that may be watched, as far as a read can tell; None where the trial is over, because all were refused."""

@@ -694,3 +694,23 @@ async def test_the_end_of_a_connection_that_came_too_early_to_be_noted_is_noted_
 
     assert await noted_after(10) == {"ns=1;s=v0": DAY_NS + 1}
     assert await noted_after(51) == {"ns=1;s=v0": DAY_NS + 2}
+
+
+async def test_a_node_that_comes_back_and_can_only_be_polled_is_polled(clock, server):
+    """Perhaps the server holds as many monitored items by now as it can."""
+    losses: list[str] = []
+    told = BAD_NODE_ID_UNKNOWN
+
+    async def added(items):
+        return [told if item.row == 1 else 0 for item in items]
+
+    server.add_items = added
+    made = await opened(clock, server)
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await live(made, clock, lambda state: "1 of 3 nodes refused: t1" in state.reason, losses)
+    told = 0x80DB0000
+    await live(made, clock, lambda state: state == OK, losses)
+    assert losses == ["some nodes are polled from now on"]
+    assert made.stats()[0]["polled"] == 1
+    keep.cancel()
+    await made.close()
