@@ -714,3 +714,18 @@ async def test_a_node_that_comes_back_and_can_only_be_polled_is_polled(clock, se
     assert made.stats()[0]["polled"] == 1
     keep.cancel()
     await made.close()
+
+
+async def test_a_server_that_hangs_up_over_its_model_is_not_asked_again_with_refused_events(clock, server):
+    server.hangs_up_on_model = True
+    server.refused["i=2253"] = 0x801F0000
+    made = source(clock, server, browse={}, events=[{"notifier": "i=2253"}])
+    with pytest.raises(NotConnected):
+        await made.open()
+    await made.close()
+    await made.open()
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(150)
+    assert len(server.events_added) == 3
+    keep.cancel()
+    await made.close()
