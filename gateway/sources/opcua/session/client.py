@@ -6,9 +6,7 @@ supervisor and its watchdog stay off: exactly one owner reconnects, and that is 
 
 import logging
 import math
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from asyncua.client.client import Client
@@ -18,7 +16,6 @@ from gateway.core.clock import Clock
 from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.advice import explained
-from gateway.sources.opcua.alarms import EventFields, is_model_change
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.connection import DataValues, History, Item, QueueReport, Standing
 from gateway.sources.opcua.model.browsing import Browse
@@ -26,22 +23,22 @@ from gateway.sources.opcua.model.finding import FoundTag
 from gateway.sources.opcua.model.units import Measure
 from gateway.sources.opcua.patience import Patience
 from gateway.sources.opcua.session.addresses import Addresses
+from gateway.sources.opcua.session.arrivals import Arrivals
 from gateway.sources.opcua.session.batches import ServiceFault
 from gateway.sources.opcua.session.columnsession import ColumnSession
 from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.historian import Past
 from gateway.sources.opcua.session.inquiries import Inquiries
-from gateway.sources.opcua.session.notifier import EVENT_HANDLES, EVENTS_NS, MODEL_CHANGES, Notifiers, of_items
+from gateway.sources.opcua.session.notifier import EVENTS_NS, MODEL_CHANGES, Notifiers
 from gateway.sources.opcua.session.opening import open_channel, open_session, resume_session
-from gateway.sources.opcua.session.publishing import Notification, Publishing
+from gateway.sources.opcua.session.publishing import Publishing
 from gateway.sources.opcua.session.queues import Queues
 from gateway.sources.opcua.session.reading import ValueReads
 from gateway.sources.opcua.session.services import Services
 from gateway.sources.opcua.session.subscribing import Subscriptions
 from gateway.sources.opcua.session.traffic import Traffic
 from gateway.sources.opcua.session.transport import bound
-from gateway.sources.opcua.session.wire import columns_of
-from gateway.sources.opcua.status import BAD_DECODING, CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED, status_name
+from gateway.sources.opcua.status import BAD_DECODING, CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED
 from gateway.sources.opcua.types.definitions import Definitions
 
 log = logging.getLogger(__name__)
@@ -116,8 +113,7 @@ class AsyncuaConnection:
         self._unsubscribed = 0
         self._notifiers = Notifiers(self._session, self._subscriptions, self.services, self.addresses, config.name)
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
-        self._arrived: deque[DataValues] = deque()
-        self._ended: int | None = None
+        self._arrivals = Arrivals(self._subscriptions, self._queues, len(config.events))
         self._in_vain = 0
 
     @property
@@ -184,27 +180,9 @@ class AsyncuaConnection:
 
     async def next_values(self) -> DataValues:
         """See `Connection.next_values`."""
-        while not self._arrived:
-            if self._ended is not None:
-                raise NotConnected(f"the server ended the subscription: {status_name(self._ended)}")
-            self._take(await self._publishing.next())
-        return self._arrived.popleft()
-
-    def _take(self, told: Notification) -> None:
-        self._ended, lost = told.status, told.lost
-        own = len(self._config.events)
-        given = [replace(event, notifier=event.notifier - EVENT_HANDLES) for event in told.events]
-        if any(not 0 <= event.notifier <= own for event in given):
-            raise NotConnected("the server sent an event for a client handle that it was never given")
-        changed = any(event.notifier == own and is_model_change(event) for event in given)
-        events: Sequence[EventFields] = [event for event in given if event.notifier < own]
-        for columns in [of_items(change) for change in told.changes] or [columns_of([], 0)]:
-            if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
-                raise NotConnected("the server sent a value for a client handle that it was never given")
-            self._queues.look(told.subscription, told.published_ns, columns)
-            times = told.received_ns, told.server_clock_ns
-            self._arrived.append(DataValues(columns, *times, lost, events, model_changed=changed))
-            lost, events, changed = 0, (), False
+        while (values := self._arrivals.next()) is None:
+            self._arrivals.take(await self._publishing.next())
+        return values
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:
         """See `Connection.read`."""
