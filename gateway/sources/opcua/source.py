@@ -90,7 +90,7 @@ class OpcUaSource:
         inbox.clear()
         suspects = self._suspects
         self._reports = Reports(
-            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects
+            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects, self._comparison
         )
         self._taking = Taking(
             self._columns,
@@ -242,7 +242,7 @@ class OpcUaSource:
             async with asyncio.TaskGroup() as group:
                 for items in self._polling.groups(self._watching.polled):
                     group.create_task(self._polling.run(connection, items), name=f"opcua polls {self._config.name}")
-                comparison = self._comparison.run(connection, self._inbox.report)
+                comparison = self._comparison.run(connection, self._inbox.report, self._reports.tell)
                 group.create_task(comparison, name=f"opcua model {self._config.name}")
                 group.create_task(self._taking.label(connection, self._suspects), name=f"opcua labels {self._config.name}")
                 if subscribe:
