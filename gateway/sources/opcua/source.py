@@ -146,7 +146,8 @@ class OpcUaSource:
                 raise
             self._reports.warn_of_queues(self._connection.queues, self._tagging)
             await self._occurring.watch(self._connection)
-            self._reports.tell()
+            if not self._comparison.is_pending:  # of a state one event is sent: it shall say why
+                self._reports.tell()
         else:
             await self._watching.poll_all()
             await self._occurring.watch(self._connection)

@@ -41,9 +41,10 @@ class Comparison:
         self._number = number
         self._clock = clock
         self._every_s = device.refresh / 1e9
-        is_empty = bool(device.browse) and not tags
-        self.note = f"{_NONE} yet" if is_empty else ""
-        self._due_s = clock.monotonic() + (0 if is_empty else min(self._every_s, FIRST_S))
+        self.is_pending = bool(device.browse) and not tags
+        """There are no tags, and why is about to be known."""
+        self.note = f"{_NONE} yet" if self.is_pending else ""
+        self._due_s = clock.monotonic() + (0 if self.is_pending else min(self._every_s, FIRST_S))
         self._runs = True
         self._last_s = self._begun_s = -math.inf
         self._soon_s = math.inf
@@ -58,7 +59,7 @@ class Comparison:
     def begin(self) -> None:
         """A session begins. Of what changed before it nobody has heard; the first look is due anyway."""
         if self._is_first:
-            self._runs = not self._device.browse or has_kept(self._device)
+            self._runs = not self._device.browse or (bool(self._tags) and has_kept(self._device))
         else:
             self.hurry()
         self._is_first = False
@@ -102,6 +103,7 @@ class Comparison:
                 change, missing = None, str(error) if isinstance(error, NotKept) else f"{error}; {_SHOWS}"
             else:
                 missing = ""
+            self.is_pending = False
             if not self._runs:
                 self.note = self._noted(missing)
                 tell()

@@ -219,10 +219,15 @@ async def test_a_browse_that_finds_nothing_names_where_it_has_looked_and_is_no_c
     await made.close()
 
 
-async def test_a_device_without_tags_says_so_before_it_has_looked(clock, server, tmp_path):
+async def test_a_device_without_tags_says_so_where_the_look_takes_long(clock, server, tmp_path):
     server.find = lambda _: asyncio.Event().wait()
     made = await opened(clock, server, tags=0, browse={}, found=str(tmp_path))
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(1)
+    assert await told(made) == (None, []), "a moment later it may say why, in the one event of this state"
+    await clock.advance(10)
     assert await made.read() == DeviceState(0, "degraded", "browse has found no tags yet")
+    keep.cancel()
     await made.close()
 
 
