@@ -90,7 +90,7 @@ class OpcUaSource:
         inbox.clear()
         suspects = self._suspects
         self._reports = Reports(
-            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects
+            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects, self._comparison
         )
         self._taking = Taking(
             self._columns,
@@ -146,7 +146,8 @@ class OpcUaSource:
                 raise
             self._reports.warn_of_queues(self._connection.queues, self._tagging)
             await self._occurring.watch(self._connection)
-            self._reports.tell()
+            if not self._comparison.is_pending:  # of a state one event is sent: it shall say why
+                self._reports.tell()
         else:
             await self._watching.poll_all()
             await self._occurring.watch(self._connection)
@@ -242,7 +243,7 @@ class OpcUaSource:
             async with asyncio.TaskGroup() as group:
                 for items in self._polling.groups(self._watching.polled):
                     group.create_task(self._polling.run(connection, items), name=f"opcua polls {self._config.name}")
-                comparison = self._comparison.run(connection, self._inbox.report)
+                comparison = self._comparison.run(connection, self._inbox.report, self._reports.tell)
                 group.create_task(comparison, name=f"opcua model {self._config.name}")
                 group.create_task(self._taking.label(connection, self._suspects), name=f"opcua labels {self._config.name}")
                 if subscribe:
