@@ -1,5 +1,6 @@
 """From a server's values to samples in the inbox."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -96,9 +97,11 @@ class Taking:
         others = (objects, self._labels.past(block))
         await self._inbox.put_late(block, *(one for one in others if one is not None))
 
-    async def confirm(self, after_s: float) -> None:
-        """A subscription was taken over: what it has not said after so long has not changed, and holds."""
+    async def confirm(self, after_s: float, heard: asyncio.Event) -> None:
+        """A subscription was taken over: what it has not said after so long has not changed, and holds. heard: it has said
+        something since, be it a keep-alive; one that says nothing at all may be broken, and its silence means nothing."""
         await self._clock.sleep(after_s)
+        await heard.wait()
         for told in self._repeats.unsaid(self._reports.health.bad_rows):
             if told is not None:
                 self._inbox.report(told)
