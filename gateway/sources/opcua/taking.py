@@ -63,7 +63,7 @@ class Taking:
         rows, times = values.columns.row, _NO_TIMES
         if self._gaps is not None:
             times = heard_times(values, self._tolerance_ns)
-            self._gaps.heard(rows, times)
+            self._gaps.heard(rows, times, again=values.again)
         values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._tolerance_ns)
         overflows = 0 if was_read else count_overflows(values.columns.status)
