@@ -62,7 +62,8 @@ class OpcUaSource:
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
-        self._leaves = self._has_heard = False
+        self._leaves = False
+        self._heard = asyncio.Event()
         self._suspects = Suspects(len(self._items))
         self._opened_s = self._heard_s = 0.0
         self._goes_on = False
@@ -90,7 +91,7 @@ class OpcUaSource:
         inbox.clear()
         suspects = self._suspects
         self._reports = Reports(
-            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects
+            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects, self._comparison
         )
         self._taking = Taking(
             self._columns,
@@ -146,7 +147,8 @@ class OpcUaSource:
                 raise
             self._reports.warn_of_queues(self._connection.queues, self._tagging)
             await self._occurring.watch(self._connection)
-            self._reports.tell()
+            if not self._comparison.is_pending:  # of a state one event is sent: it shall say why
+                self._reports.tell()
         else:
             await self._watching.poll_all()
             await self._occurring.watch(self._connection)
@@ -176,7 +178,8 @@ class OpcUaSource:
 
     def _start(self) -> None:
         assert self._connection is not None
-        self._leaves = self._has_heard = self._polling.is_repeating = False
+        self._leaves = self._polling.is_repeating = False
+        self._heard.clear()
         self._begun_ns = self._clock.now_ns()
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
@@ -242,7 +245,7 @@ class OpcUaSource:
             async with asyncio.TaskGroup() as group:
                 for items in self._polling.groups(self._watching.polled):
                     group.create_task(self._polling.run(connection, items), name=f"opcua polls {self._config.name}")
-                comparison = self._comparison.run(connection, self._inbox.report)
+                comparison = self._comparison.run(connection, self._inbox.report, self._reports.tell)
                 group.create_task(comparison, name=f"opcua model {self._config.name}")
                 group.create_task(self._taking.label(connection, self._suspects), name=f"opcua labels {self._config.name}")
                 if subscribe:
@@ -259,7 +262,7 @@ class OpcUaSource:
                     group.create_task(self._watching.doubt(connection), name=f"opcua silence {self._config.name}")
                 if subscribe and self._is_taken_over:
                     quiet_s = 2 * max((item.publishing_ns for item in self._items), default=0) / 1e9 + GRACE_S
-                    group.create_task(self._taking.confirm(quiet_s), name=f"opcua confirms {self._config.name}")
+                    group.create_task(self._taking.confirm(quiet_s, self._heard), name=f"opcua confirms {self._config.name}")
                 if self._kept is not None:
                     group.create_task(self._kept.run(), name=f"opcua kept {self._config.name}")
                 if self._filling is not None:
@@ -270,13 +273,13 @@ class OpcUaSource:
             self._lost = str(lost.exceptions[0])
             # A server that said nothing at all since it was opened is not worth another try with this session.
             is_silent = any(isinstance(one, Unanswered) for one in lost.exceptions)
-            self._leaves = self._has_heard and is_silent
+            self._leaves = self._heard.is_set() and is_silent
             if is_silent:
                 self._servers.patience.missed()
             self._goes_on = self._searching.judge(
                 lost.exceptions,
                 self._lasted_s(lost.exceptions),
-                has_heard=self._has_heard or self._polling.is_repeating,
+                has_heard=self._heard.is_set() or self._polling.is_repeating,
             )
         finally:
             self._reports.report_losses()
@@ -291,7 +294,8 @@ class OpcUaSource:
             self._keepalives.wait()
             values = await connection.next_values()
             self._servers.patience.delivered(self._keepalives.heard() - connection.keepalive_s)
-            self._has_heard, self._heard_s = True, self._clock.monotonic()
+            self._heard.set()
+            self._heard_s = self._clock.monotonic()
             self._searching.miss(connection.traffic.undecoded, values.lost)
             if values.lost:
                 self._reports.lose(LOST, values.lost)

@@ -316,13 +316,19 @@ async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_pat
     await clock.advance(29)
     assert not list(tmp_path.iterdir())
     await clock.advance(2)
+    state = await asyncio.wait_for(made.read(), 5)
+    assert (state.state, "taken at the next start" in state.reason) == ("degraded", True)
     event = await asyncio.wait_for(made.read(), 5)
     assert (event.kind, event.detail["added"], event.detail["names"]) == ("model", 1, ["Line.speed"])
     assert (tmp_path / "plc.csv").read_text() == "name,node,unit,range\nLine.speed,nsu=urn:x;s=speed,mm/s,\n"
     server.found = NotFound("/Objects/2:Line is not there: BadNoMatch")
     await clock.advance(600)
+    state = await asyncio.wait_for(made.read(), 5)
+    assert "/Objects/2:Line is not there: BadNoMatch; gateway browse shows what is there" in state.reason
     server.found = []
     await clock.advance(600)
+    state = await asyncio.wait_for(made.read(), 5)
+    assert "browse has found no tags: below i=85 is nothing that include" in state.reason
     event = await asyncio.wait_for(made.read(), 5)
     assert (event.kind, event.detail["removed"]) == ("model", 1)
     keep.cancel()
@@ -383,6 +389,7 @@ async def test_a_change_that_is_to_be_taken_at_once_says_so(clock, server, tmp_p
     server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")]
     keep = asyncio.create_task(keep_alive(server, clock))
     await clock.advance(31)
+    assert "taken as the gateway starts anew by itself" in (await asyncio.wait_for(made.read(), 5)).reason
     event = await asyncio.wait_for(made.read(), 5)
     assert (event.detail["restart"], event.detail["added"]) == (True, 1)
     assert "the gateway starts anew" in event.detail["reason"]
@@ -434,6 +441,24 @@ async def test_a_session_left_behind_is_taken_over_with_its_items(clock, server)
     assert "1 of 3 nodes refused" in (await made.read()).reason, "what was known of the nodes still holds"
     assert (await next_block(made)).value.tolist() == [5.0]
     assert made.stats()[0]["reconnects"] == 1
+    await made.close()
+
+
+async def test_a_subscription_taken_over_confirms_nothing_before_it_says_anything(clock, server):
+    """One whose every answer brings the connection down is silent, too."""
+    made = await opened(clock, server)
+    server.publish(values([0], [5.0]))
+    assert (await next_block(made)).value.tolist() == [5.0]
+    server.left_behind = True
+    await made.close()
+    await made.open()
+    assert (await made.read()).state == "ok"
+    reading = asyncio.create_task(made.read())
+    await clock.advance(2 * server.keepalive_s)
+    assert not reading.done(), "nothing is known to hold"
+    server.publish(values([], []))
+    block = await reading
+    assert (block.tag.tolist(), block.value.tolist(), block.repeated) == ([0], [5.0], True)
     await made.close()
 
 
