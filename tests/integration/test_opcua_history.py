@@ -130,6 +130,24 @@ async def test_what_overflowed_the_servers_queues_is_read_back(port):
             assert len(server.server.iserver._external_sessions) == 1
 
 
+async def test_what_was_on_its_way_does_not_end_the_gap(port):
+    """What the server published into the void is had again, what overflowed its queues later is read back."""
+    async with AsyncuaServer(port, 3) as server, Proxy(port) as proxy:
+        await server.historize(0)
+        url = f"opc.tcp://127.0.0.1:{proxy.port}"
+        async with in_the_field(url, NODES, history=True, queue_size=2, interval="100ms", silence="5min") as field:
+            await field.until(lambda: all(field.values[i] for i in range(3)))
+            proxy.refuse = True
+            proxy.cut()
+            await field.until(lambda: bool(field.downs))
+            for k in range(1, 60):
+                await server.write(0, float(k))
+                await asyncio.sleep(0.05)
+            proxy.refuse = False
+            await field.until(lambda: bool(told(field, "history")))
+            assert sorted(field.past[0] + field.values[0]) == [float(k) for k in range(60)]
+
+
 def told(field, kind):
     return [event for event in field.events if event.kind == kind]
 

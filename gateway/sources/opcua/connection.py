@@ -88,7 +88,8 @@ class DataValues:
     """One answer or notification. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time
     when it answered, 0 where it does not say. lost: notifications that are missing before this one. events: what else came
     with it. refused: the status with which the service was refused as a whole, which says nothing of single nodes.
-    model_changed: the server says that its nodes, or what their values mean, have changed."""
+    model_changed: the server says that its nodes, or what their values mean, have changed. again: it had to be asked for
+    again, so it is older than what was lost since."""
 
     columns: ValueColumns
     received_ns: int
@@ -97,6 +98,7 @@ class DataValues:
     events: Sequence[EventFields] = ()
     refused: int = 0
     model_changed: bool = False
+    again: bool = False
 
     def __len__(self) -> int:
         return len(self.columns)

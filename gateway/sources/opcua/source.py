@@ -62,7 +62,8 @@ class OpcUaSource:
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
-        self._leaves = self._has_heard = False
+        self._leaves = False
+        self._heard = asyncio.Event()
         self._suspects = Suspects(len(self._items))
         self._opened_s = 0.0
         self._goes_on = False
@@ -177,7 +178,8 @@ class OpcUaSource:
 
     def _start(self) -> None:
         assert self._connection is not None
-        self._leaves = self._has_heard = self._polling.is_repeating = False
+        self._leaves = self._polling.is_repeating = False
+        self._heard.clear()
         self._begun_ns = self._clock.now_ns()
         name = f"opcua {self._config.name}"
         self._tasks = asyncio.create_task(self._run(self._connection), name=name)
@@ -260,7 +262,7 @@ class OpcUaSource:
                     group.create_task(self._watching.doubt(connection), name=f"opcua silence {self._config.name}")
                 if subscribe and self._is_taken_over:
                     quiet_s = 2 * max((item.publishing_ns for item in self._items), default=0) / 1e9 + GRACE_S
-                    group.create_task(self._taking.confirm(quiet_s), name=f"opcua confirms {self._config.name}")
+                    group.create_task(self._taking.confirm(quiet_s, self._heard), name=f"opcua confirms {self._config.name}")
                 if self._kept is not None:
                     group.create_task(self._kept.run(), name=f"opcua kept {self._config.name}")
                 if self._filling is not None:
@@ -271,11 +273,11 @@ class OpcUaSource:
             self._lost = str(lost.exceptions[0])
             # A server that said nothing at all since it was opened is not worth another try with this session.
             is_silent = any(isinstance(one, Unanswered) for one in lost.exceptions)
-            self._leaves = self._has_heard and is_silent
+            self._leaves = self._heard.is_set() and is_silent
             if is_silent:
                 self._servers.patience.missed()
             self._goes_on = self._searching.judge(
-                lost.exceptions, self._opened_s, has_heard=self._has_heard or self._polling.is_repeating
+                lost.exceptions, self._opened_s, has_heard=self._heard.is_set() or self._polling.is_repeating
             )
         finally:
             self._reports.report_losses()
@@ -285,7 +287,7 @@ class OpcUaSource:
             self._keepalives.wait()
             values = await connection.next_values()
             self._servers.patience.delivered(self._keepalives.heard() - connection.keepalive_s)
-            self._has_heard = True
+            self._heard.set()
             self._searching.miss(connection.traffic.undecoded, values.lost)
             if values.lost:
                 self._reports.lose(LOST, values.lost)

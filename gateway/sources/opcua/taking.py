@@ -1,5 +1,6 @@
 """From a server's values to samples in the inbox."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -62,7 +63,7 @@ class Taking:
         rows, times = values.columns.row, _NO_TIMES
         if self._gaps is not None:
             times = heard_times(values, self._tolerance_ns)
-            self._gaps.heard(rows, times)
+            self._gaps.heard(rows, times, again=values.again)
         values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._tolerance_ns)
         overflows = 0 if was_read else count_overflows(values.columns.status)
@@ -96,9 +97,11 @@ class Taking:
         others = (objects, self._labels.past(block))
         await self._inbox.put_late(block, *(one for one in others if one is not None))
 
-    async def confirm(self, after_s: float) -> None:
-        """A subscription was taken over: what it has not said after so long has not changed, and holds."""
+    async def confirm(self, after_s: float, heard: asyncio.Event) -> None:
+        """A subscription was taken over: what it has not said after so long has not changed, and holds. heard: it has said
+        something since, be it a keep-alive; one that says nothing at all may be broken, and its silence means nothing."""
         await self._clock.sleep(after_s)
+        await heard.wait()
         for told in self._repeats.unsaid(self._reports.health.bad_rows):
             if told is not None:
                 self._inbox.report(told)

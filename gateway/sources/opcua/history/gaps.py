@@ -201,14 +201,17 @@ class Gaps:
         """The newest of the times in `taken`, 0 for none."""
         return int(self.taken.max(initial=0))
 
-    def heard(self, rows: NDArray[np.uint32], times: Times) -> None:
-        """The server said this by itself."""
+    def heard(self, rows: NDArray[np.uint32], times: Times, *, again: bool = False) -> None:
+        """The server said this by itself. again: it was on its way when the connection was lost, so the gap begins after it,
+        where nothing that came later is known."""
         np.maximum.at(self._last, rows, times)
         known = times > 0
         if not known.all():
             rows, times = rows[known], times[known]
         unset = self._first[rows] == 0
-        if unset.any():
+        if again and (gap := self.unsettled) is not None:
+            np.maximum.at(gap.after, rows[unset], times[unset])
+        elif unset.any():
             self._first[rows[unset]] = np.iinfo(np.int64).max
             np.minimum.at(self._first, rows[unset], times[unset])
 

@@ -200,7 +200,7 @@ class AsyncuaConnection:
                 raise NotConnected("the server sent a value for a client handle that it was never given")
             self._queues.look(told.subscription, told.published_ns, columns)
             times = told.received_ns, told.server_clock_ns
-            self._arrived.append(DataValues(columns, *times, lost, events, model_changed=changed))
+            self._arrived.append(DataValues(columns, *times, lost, events, model_changed=changed, again=told.again))
             lost, events, changed = 0, (), False
 
     async def read(self, items: Sequence[Item]) -> list[DataValues]:

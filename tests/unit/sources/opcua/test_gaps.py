@@ -8,8 +8,8 @@ from tests.support.opcua_fake import values
 S = 1_000_000_000
 
 
-def heard(gaps: Gaps, rows: list[int], times: list[int]) -> None:
-    gaps.heard(np.array(rows, np.uint32), np.array(times, np.int64))
+def heard(gaps: Gaps, rows: list[int], times: list[int], *, again: bool = False) -> None:
+    gaps.heard(np.array(rows, np.uint32), np.array(times, np.int64), again=again)
 
 
 def times(*numbers: int) -> np.ndarray:
@@ -33,6 +33,25 @@ def test_a_gap_goes_from_the_last_value_before_to_the_first_one_after():
     assert gap.after.tolist() == [9, 6, 7, 0]
     assert gap.before.tolist() == [20, 6, 100, 100]
     assert gap.rows(10) == [0, 2], "row 1 has not changed, row 3 was never heard"
+
+
+def test_what_was_on_its_way_when_the_connection_was_lost_comes_before_the_gap():
+    """A server holds it for Republish; what overflowed its queues afterwards is what is missing."""
+    gaps = Gaps(3)
+    heard(gaps, [0, 1], [5, 5])
+    gaps.begin()
+    heard(gaps, [0, 1, 0], [6, 6, 8], again=True)
+    heard(gaps, [0], [20])
+    heard(gaps, [0], [19], again=True)
+    gaps.settle(100)
+    (gap,) = gaps.waiting
+    assert (gap.after.tolist(), gap.before.tolist()) == ([8, 6, 0], [20, 100, 100])
+    gaps.begin()
+    heard(gaps, [0], [21], again=True)
+    gaps.begin()
+    heard(gaps, [0], [30])
+    gaps.settle(200)
+    assert [(int(gap.after[0]), int(gap.before[0])) for gap in gaps.waiting] == [(8, 20), (21, 30)], "lost at once"
 
 
 def test_settling_twice_changes_nothing_and_old_gaps_stay():

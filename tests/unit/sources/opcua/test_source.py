@@ -443,6 +443,24 @@ async def test_a_session_left_behind_is_taken_over_with_its_items(clock, server)
     await made.close()
 
 
+async def test_a_subscription_taken_over_confirms_nothing_before_it_says_anything(clock, server):
+    """One whose every answer brings the connection down is silent, too."""
+    made = await opened(clock, server)
+    server.publish(values([0], [5.0]))
+    assert (await next_block(made)).value.tolist() == [5.0]
+    server.left_behind = True
+    await made.close()
+    await made.open()
+    assert (await made.read()).state == "ok"
+    reading = asyncio.create_task(made.read())
+    await clock.advance(2 * server.keepalive_s)
+    assert not reading.done(), "nothing is known to hold"
+    server.publish(values([], []))
+    block = await reading
+    assert (block.tag.tolist(), block.value.tolist(), block.repeated) == ([0], [5.0], True)
+    await made.close()
+
+
 async def test_a_session_is_left_where_nothing_is_answered_and_closed_where_nothing_ever_was(clock, server):
     """A frozen server would carry out the closing when it wakes up, and what its queues held would be gone."""
     made = await opened(clock, server)
