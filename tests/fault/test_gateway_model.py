@@ -5,6 +5,8 @@ import itertools
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from gateway.cli.ledger import Ledger
 from tests.support.gateway import Got
 from tests.support.line import running_line
@@ -16,14 +18,19 @@ from tests.support.opcua_server import AsyncuaServer
 async def plant(folder: Path, mosquitto: str, on_change: str):
     """The usual line, and beside it a server of which a folder is browsed."""
     async with AsyncuaServer(free_port(), 2) as server, running_line(folder, mosquitto) as line:
-        (line.gateway.config / "devices" / "server.yaml").write_text(
-            f"protocol: opcua\nurl: {server.url}\nsecurity: none\ninterval: 200ms\nfound: {folder / 'found'}\n"
-            f"browse: {{root: /Objects/2:Line, on_change: {on_change}}}\n"
-        )
-        line.gateway.terminate()
-        line.gateway.start()
+        browse_server(line, server, "/Objects/2:Line", on_change)
         await eventually(line, lambda: shown(line) == {"v0", "v1"}, 30)
         yield server, line
+
+
+def browse_server(line, server: AsyncuaServer, root: str, on_change: str) -> None:
+    """One device more, and a new start."""
+    (line.gateway.config / "devices" / "server.yaml").write_text(
+        f"protocol: opcua\nurl: {server.url}\nsecurity: none\ninterval: 200ms\n"
+        f"found: {line.gateway.config.parent / 'found'}\nbrowse: {{root: {root}, on_change: {on_change}}}\n"
+    )
+    line.gateway.terminate()
+    line.gateway.start()
 
 
 async def eventually(line, condition, deadline_s: float = 60.0) -> None:
@@ -121,3 +128,40 @@ async def test_a_configuration_that_is_bad_by_then_does_not_replace_the_good_one
         assert "nonsense" in refused()[0].payload["problem"]
         await line.more_windows(3)
         assert line.windows()[-1].payload["boot"] == boot
+
+
+@pytest.mark.parametrize("on_change", ["tell", "restart"])
+async def test_a_root_that_is_not_there_is_told_until_it_is(tmp_path: Path, mosquitto: str, on_change: str) -> None:
+    """A misspelt or missing folder: the device is connected and has no tags, so nothing else would say so."""
+    async with AsyncuaServer(free_port(), 2) as server, running_line(tmp_path, mosquitto) as line:
+        browse_server(line, server, "/Objects/2:Line/2:Cell", on_change)
+
+        def state() -> dict[str, str]:
+            online = [m.payload for m in line.subscriber.of("/status") if m.payload["state"] == "online"]
+            return online[-1]["devices"].get("server", {}) if online else {}
+
+        await eventually(line, lambda: "is not there" in state().get("reason", ""))
+        assert state()["state"] == "degraded"
+        assert "browse has found no tags: /Objects/2:Line/2:Cell is not there: BadNoMatch" in state()["reason"]
+        assert "gateway browse shows what is there" in state()["reason"]
+
+        def told() -> list[tuple[str, str]]:
+            events = [m.payload for m in line.subscriber.of("/server/event") if m.payload["kind"] == "device"]
+            return [(event["state"], event["reason"]) for event in events]
+
+        await eventually(line, lambda: ("degraded", state()["reason"]) in told(), 20)
+
+        parent = await server.server.nodes.objects.get_child("2:Line")
+        cell = await parent.add_object("ns=2;s=cell", "2:Cell")
+        await cell.add_variable("ns=2;s=torque", "2:torque", 7.0)
+        await (await server.emitter(2133)).trigger(message="the model has changed")
+        if on_change == "restart":
+            await eventually(line, lambda: shown(line) == {"torque"}, 100)
+            await eventually(line, lambda: state().get("state") == "ok")
+            return
+        await eventually(line, lambda: "taken at the next start" in state().get("reason", ""), 100)
+        assert state()["state"] == "degraded"
+        line.gateway.terminate()
+        line.gateway.start()
+        await eventually(line, lambda: shown(line) == {"torque"}, 30)
+        await eventually(line, lambda: state().get("state") == "ok")
