@@ -39,12 +39,13 @@ class Occurring:
         self._inbox = inbox
         self._reports = reports
         self._due_s = math.inf
+        self._is_deaf = False
 
     async def watch(self, connection: Connection) -> None:
         """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused. Where changes
         of the model are refused, or never come, `refresh` finds them. Refused nodes are asked for again when they come."""
-        wanted, model = self._config.events, self._is_model_wanted and not self._comparison.is_deaf
-        self._comparison.is_deaf = False
+        self._is_deaf, self._comparison.is_deaf = self._is_deaf or self._comparison.is_deaf, False
+        wanted, model = self._config.events, self._is_model_wanted and not self._is_deaf
         if not wanted and not model:
             return
         try:

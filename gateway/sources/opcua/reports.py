@@ -10,6 +10,7 @@ from gateway.sources.opcua.config import OpcUaTag
 from gateway.sources.opcua.connection import QueueReport
 from gateway.sources.opcua.health import Health
 from gateway.sources.opcua.inbox import Inbox
+from gateway.sources.opcua.model.comparing import Comparison
 from gateway.sources.opcua.servers.redundancy import Servers
 from gateway.sources.opcua.statistics import Statistics
 from gateway.sources.opcua.suspects import Suspects
@@ -46,6 +47,7 @@ class Reports:
         servers: Servers,
         statistics: Statistics,
         suspects: Suspects,
+        comparison: Comparison,
     ) -> None:
         self.health = Health(number, tags)
         self.statistics = statistics
@@ -56,11 +58,12 @@ class Reports:
         self._inbox = inbox
         self._servers = servers
         self._suspects = suspects
+        self._comparison = comparison
         self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
 
     def tell(self) -> None:
         """The device state, if it is news."""
-        notes = (self._servers.note, self._suspects.note)
+        notes = (self._servers.note, self._comparison.note, self._suspects.note)
         self._inbox.tell(self.health.state(self._clock.monotonic(), "; ".join(note for note in notes if note)))
 
     def complain(self, sentence: str, count: int) -> None:

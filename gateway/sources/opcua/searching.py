@@ -98,14 +98,14 @@ class Searching:
                 await self._wanted.wait()
                 self._wanted.clear()
 
-    def judge(self, errors: Sequence[BaseException], since_s: float, *, has_heard: bool) -> bool:
-        """The connection, which was there since then, was lost. has_heard: it has served. True to connect again at once."""
+    def judge(self, errors: Sequence[BaseException], lasted_s: float, *, has_heard: bool) -> bool:
+        """The connection was lost, which had served for so long. has_heard: it has. True to connect again at once."""
         fault, now_s = fault_of(errors, has_heard=has_heard and not self._is_looking), self._clock.monotonic()
-        was_trying, goes_on = self._suspects.is_trying, False
+        was_trying, goes_on, self._is_looking = self._suspects.is_trying, False, False
         if fault is None:
             self._suspects.cancel()
         else:
-            goes_on = self._suspects.lost(fault, now_s - since_s, now_s)
+            goes_on = self._suspects.lost(fault, lasted_s, now_s)
         self.is_stained = was_trying or self._suspects.is_searching
         return goes_on
 
@@ -132,9 +132,16 @@ class Searching:
     async def _look(self, connection: Connection) -> None:
         asked_s = self._clock.monotonic()
         silent = self._suspects.untrusted | self._watching.polled | self._tagging.rows_of(self._reports.health.bad_rows)
-        self._is_looking = True
-        answers = await connection.read([item for item in self._tagging.items if item.row not in silent])
-        self._is_looking = self._wants_look = False
+        self._is_looking, self._wants_look = True, False
+        try:
+            await self._read_all(connection, [item for item in self._tagging.items if item.row not in silent], asked_s)
+        except BaseException:  # a session that is taken over is looked at again
+            self._wants_look = True
+            raise
+
+    async def _read_all(self, connection: Connection, items: Sequence[Item], asked_s: float) -> None:
+        answers = await connection.read(items)
+        self._is_looking = False
         self._look_due_s = asked_s + LOOKS_APART_S
         if blamed := self._blame(answers):
             await connection.remove_items([self._tagging.items[row] for row in blamed])
@@ -154,17 +161,17 @@ class Searching:
         left = await self._read(connection, items)
         if left is None:
             return
-        if left and self._subscribes:
-            self._silence.expect([item.row for item in left])
-            await self._said(connection, await self._watching.add(connection, left))
-        elif left:
-            self._reports.health.heal(row for item in left for row in self._tagging.tags_of(item))
+        watched = [item for item in left if self._subscribes and item.row not in self._watching.polled]
+        polled = [item for item in left if not self._subscribes or item.row in self._watching.polled]
+        self._reports.health.heal(row for item in polled for row in self._tagging.tags_of(item))
+        if watched:
+            self._silence.expect([item.row for item in watched])
+            await self._said(connection, await self._watching.add(connection, watched))
         was_searching = self._suspects.is_searching
         self._suspects.passed(self._clock.monotonic())
         is_over = was_searching and not self._suspects.is_searching
         await self._tell_culprits(self._tagging.items if is_over else ())
-        if is_over and self._watching.lacks_polls:
-            raise NotConnected("some nodes are polled from now on")
+        self._watching.begin_polls()
 
     async def _read(self, connection: Connection, items: Sequence[Item]) -> Sequence[Item] | None:
         """Those that may be watched, as far as a read can tell; None where the trial is over, because all were refused."""

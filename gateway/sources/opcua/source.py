@@ -65,7 +65,7 @@ class OpcUaSource:
         self._leaves = False
         self._heard = asyncio.Event()
         self._suspects = Suspects(len(self._items))
-        self._opened_s = 0.0
+        self._opened_s = self._heard_s = 0.0
         self._goes_on = False
         self._statistics = Statistics()
         self._keepalives = Keepalives(clock)
@@ -91,7 +91,7 @@ class OpcUaSource:
         inbox.clear()
         suspects = self._suspects
         self._reports = Reports(
-            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects
+            self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects, self._comparison
         )
         self._taking = Taking(
             self._columns,
@@ -143,11 +143,12 @@ class OpcUaSource:
             try:
                 await self._watching.begin(self._connection)
             except NotConnected as lost:
-                self._searching.judge([lost], self._opened_s, has_heard=False)
+                self._searching.judge([lost], self._lasted_s([lost]), has_heard=False)
                 raise
             self._reports.warn_of_queues(self._connection.queues, self._tagging)
             await self._occurring.watch(self._connection)
-            self._reports.tell()
+            if not self._comparison.is_pending:  # of a state one event is sent: it shall say why
+                self._reports.tell()
         else:
             await self._watching.poll_all()
             await self._occurring.watch(self._connection)
@@ -163,7 +164,7 @@ class OpcUaSource:
 
     def _begin(self, *, continues: bool) -> None:
         """A gap begins where something was heard last: what overflowed the server's queues meanwhile is in it, too."""
-        self._opened_s = now_s = self._clock.monotonic()
+        self._opened_s = self._heard_s = now_s = self._clock.monotonic()
         self._statistics.opened(now_s)
         self._silence.begin(now_s)
         if self._config.mode == "subscribe":
@@ -235,8 +236,8 @@ class OpcUaSource:
                 self._statistics.closed(connection.traffic)
                 await connection.close(leave=self._leaves)
                 self._servers.leave(connection)
-                if self._kept is not None:
-                    await self._kept.end(at_last=_is_stopping())
+            if self._kept is not None and (connection is not None or self._kept.is_owed):
+                await self._kept.end(at_last=_is_stopping())
 
     async def _run(self, connection: Connection) -> None:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
@@ -244,7 +245,7 @@ class OpcUaSource:
             async with asyncio.TaskGroup() as group:
                 for items in self._polling.groups(self._watching.polled):
                     group.create_task(self._polling.run(connection, items), name=f"opcua polls {self._config.name}")
-                comparison = self._comparison.run(connection, self._inbox.report)
+                comparison = self._comparison.run(connection, self._inbox.report, self._reports.tell)
                 group.create_task(comparison, name=f"opcua model {self._config.name}")
                 group.create_task(self._taking.label(connection, self._suspects), name=f"opcua labels {self._config.name}")
                 if subscribe:
@@ -276,10 +277,17 @@ class OpcUaSource:
             if is_silent:
                 self._servers.patience.missed()
             self._goes_on = self._searching.judge(
-                lost.exceptions, self._opened_s, has_heard=self._heard.is_set() or self._polling.is_repeating
+                lost.exceptions,
+                self._lasted_s(lost.exceptions),
+                has_heard=self._heard.is_set() or self._polling.is_repeating,
             )
         finally:
             self._reports.report_losses()
+
+    def _lasted_s(self, errors: Sequence[BaseException]) -> float:
+        """How long the connection has served: that it was waited for in vain at last is no service."""
+        is_silent = any(isinstance(one, Unanswered) for one in errors)
+        return (self._heard_s if is_silent else self._clock.monotonic()) - self._opened_s
 
     async def _receive(self, connection: Connection) -> None:
         while True:
@@ -287,6 +295,7 @@ class OpcUaSource:
             values = await connection.next_values()
             self._servers.patience.delivered(self._keepalives.heard() - connection.keepalive_s)
             self._heard.set()
+            self._heard_s = self._clock.monotonic()
             self._searching.miss(connection.traffic.undecoded, values.lost)
             if values.lost:
                 self._reports.lose(LOST, values.lost)
@@ -301,6 +310,7 @@ class OpcUaSource:
 
     def _polled(self, values: DataValues) -> None:
         self._servers.patience.settle()
+        self._heard_s = self._clock.monotonic()
         self._notice(values)
 
     async def _tend(self, connection: Connection) -> None:

@@ -75,10 +75,16 @@ class Watching:
         await self._leave_out_culprits()
 
     async def retry(self, connection: Connection) -> None:
-        """Refused nodes whose time has come."""
+        """Refused nodes whose time has come. Raises NotConnected, also to begin anew: see `begin_polls`."""
         due = self._tagging.items_of(self._reports.health.due(self._clock.monotonic()))
         if due := [item for item in due if item.row not in self.polled | self._suspects.untrusted]:
             await self.add(connection, due[:MOST_RETRIED])
+            self.begin_polls()
+
+    def begin_polls(self) -> None:
+        """Raises NotConnected where nodes were added that can only be polled, once nothing is searched for."""
+        if self.lacks_polls and not self._suspects.is_searching:
+            raise NotConnected("some nodes are polled from now on")
 
     async def leave_out(self, faults: Mapping[int, Fault]) -> None:
         """Items that bring others down, by row: their tags are bad."""

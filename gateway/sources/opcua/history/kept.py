@@ -64,6 +64,8 @@ class Kept:
         self._spared_s = clock.monotonic()
         self._has_complained = False
         self._one = asyncio.Lock()
+        self.is_owed = False
+        """The last `end` came too early to be noted."""
 
     def recall(self) -> None:
         """What the run before has left becomes the beginning of the first gap, and the gaps that wait."""
@@ -143,7 +145,8 @@ class Kept:
     async def end(self, *, at_last: bool) -> None:
         """Nothing more is handed on for now: name the times of all nodes. at_last: the gateway stops; else connections that
         break again and again do so once a minute."""
-        if not at_last and self._clock.monotonic() < self._whole_due_s:
+        self.is_owed = not at_last and self._clock.monotonic() < self._whole_due_s
+        if self.is_owed:
             return
         await self._write_whole(limited=False)
 

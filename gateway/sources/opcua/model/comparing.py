@@ -9,7 +9,7 @@ from gateway.core.clock import Clock
 from gateway.core.messages import Event
 from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.connection import Connection
-from gateway.sources.opcua.model.finding import Change, NotFound, ask
+from gateway.sources.opcua.model.finding import Change, NotFound, NotKept, ask, has_kept
 from gateway.sources.opcua.model.units import lacking
 
 log = logging.getLogger(__name__)
@@ -25,11 +25,15 @@ PATIENCE: Final = 3
 """... and after so many in a row twice as long each time that it says so all the same, up to `refresh`."""
 _STEP_S: Final = 1.0
 _SEVERITY: Final = 300
+_NONE: Final = "browse has found no tags"
+_SHOWS: Final = "gateway browse shows what is there"
+_AT_START: Final = "at the next start"
+_BY_ITSELF: Final = "as the gateway starts anew by itself"
 
 
 class Comparison:
     """Compares now and then, and soon after `hurry`, after a new session, and when what marks the model is another one. What
-    is news is kept, and told."""
+    is news is kept, and told. note: for the device's state, as long as nothing that `browse` has found runs."""
 
     def __init__(self, device: OpcUaDevice, tags: Sequence[OpcUaTag], number: int, clock: Clock) -> None:
         self._device = device
@@ -37,7 +41,11 @@ class Comparison:
         self._number = number
         self._clock = clock
         self._every_s = device.refresh / 1e9
-        self._due_s = clock.monotonic() + min(self._every_s, FIRST_S)
+        self.is_pending = bool(device.browse) and not tags
+        """There are no tags, and why is about to be known."""
+        self.note = f"{_NONE} yet" if self.is_pending else ""
+        self._due_s = clock.monotonic() + (0 if self.is_pending else min(self._every_s, FIRST_S))
+        self._runs = True
         self._last_s = self._begun_s = -math.inf
         self._soon_s = math.inf
         self._pause_s = PAUSE_S
@@ -50,7 +58,9 @@ class Comparison:
 
     def begin(self) -> None:
         """A session begins. Of what changed before it nobody has heard; the first look is due anyway."""
-        if not self._is_first:
+        if self._is_first:
+            self._runs = not self._device.browse or (bool(self._tags) and has_kept(self._device))
+        else:
             self.hurry()
         self._is_first = False
 
@@ -81,19 +91,41 @@ class Comparison:
         if before and before != self._marks:
             self.hurry()
 
-    async def run(self, connection: Connection, report: Callable[[Event], None]) -> None:
-        """Until the connection is lost (NotConnected); at once where there is nothing to compare."""
+    async def run(self, connection: Connection, report: Callable[[Event], None], tell: Callable[[], None]) -> None:
+        """Until the connection is lost (NotConnected); at once where there is nothing to compare. tell: called when `note`
+        may be another one."""
         while self.is_wanted:
             await self._wait(connection)
             try:
                 change = await ask(connection, self._device, self._tags)
             except NotFound as error:
                 log.warning("%s: the model cannot be compared: %s", self._device.name, error)
-                continue
-            if change is not None:
+                change, missing = None, str(error) if isinstance(error, NotKept) else f"{error}; {_SHOWS}"
+            else:
+                missing = ""
+            self.is_pending = False
+            if not self._runs:
+                self.note = self._noted(missing)
+                tell()
+            if change:
                 report(Event("model", self._clock.now_ns(), self._number, None, self._detail(change)))
 
+    def _noted(self, missing: str) -> str:
+        """What is the matter while nothing runs that was found. missing: why it cannot be asked for."""
+        if not missing and has_kept(self._device):
+            return f"browse has found tags, which do not run yet: they are taken {self._taken}"
+        roots = ", ".join(dict.fromkeys(one.root for one in self._device.browse))
+        unwanted = f"below {roots} is nothing that include, exclude, type, values and depth let through; {_SHOWS}"
+        return f"{_NONE}: {missing or unwanted}"
+
+    @property
+    def _restarts(self) -> bool:
+        return any(one.on_change == "restart" for one in self._device.browse)
+
+    @property
+    def _taken(self) -> str:
+        return _BY_ITSELF if self._restarts else _AT_START
+
     def _detail(self, change: Change) -> dict[str, object]:
-        if any(one.on_change == "restart" for one in self._device.browse):
-            return change.detail("as the gateway starts anew by itself") | {"restart": True, "severity": _SEVERITY}
-        return change.detail("at the next start") | {"severity": _SEVERITY}
+        more = {"restart": True} if self._restarts else {}
+        return change.detail(self._taken) | more | {"severity": _SEVERITY}

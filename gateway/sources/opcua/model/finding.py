@@ -32,6 +32,10 @@ class NotFound(NotConnected):
     """Tags cannot be found or kept, though the connection is well: a root is not there, or the disk refuses."""
 
 
+class NotKept(NotFound):
+    """The disk refuses."""
+
+
 @dataclass(frozen=True, slots=True)
 class FoundTag:
     """A variable that becomes a tag. node: by namespace URI, so that it outlives a new order of namespaces."""
@@ -77,6 +81,15 @@ def found_file(tags: Sequence[FoundTag]) -> str:
     return tag_file((name, tag.node, tag.measure.unit, tag.measure.range) for name, tag in zip(names, tags, strict=True))
 
 
+def has_kept(device: OpcUaDevice) -> bool:
+    """Whether tags of this device are kept: its file holds more than the line of names."""
+    path = found_path(device)
+    try:
+        return path is not None and path.stat().st_size > len(found_file(()))
+    except OSError:
+        return False
+
+
 def keep(device: OpcUaDevice, tags: Sequence[FoundTag], *, cut: bool) -> Change | None:
     """Write what was found; returns what is new in it, None for nothing. Raises NotFound when it cannot be written."""
     path = found_path(device)
@@ -102,7 +115,7 @@ def _kept(path: Path, text: str) -> Change | None:
         new.write_text(text, encoding="utf-8")
         os.replace(new, path)
     except (OSError, ValueError) as error:
-        raise NotFound(f"{path} cannot be kept: {error}; found: names its folder") from None
+        raise NotKept(f"{path} cannot be kept: {error}; found: names its folder") from None
     return compare(before or "", text)
 
 

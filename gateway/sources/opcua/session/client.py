@@ -49,6 +49,8 @@ log = logging.getLogger(__name__)
 CHECK_S: Final = 10.0
 LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
+MOST_IN_VAIN: Final = 3
+"""Times that a server hangs up or falls silent over a session it is to go on with, until it gets a new one."""
 
 ONLY_DISCOVERY: Final = "; is this a server for discovery only? gateway discover shows what it offers"
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
@@ -116,6 +118,7 @@ class AsyncuaConnection:
         self._publishing = Publishing(self._session, clock, config.name, self.traffic)
         self._arrived: deque[DataValues] = deque()
         self._ended: int | None = None
+        self._in_vain = 0
 
     @property
     def keepalive_s(self) -> float:
@@ -254,13 +257,19 @@ class AsyncuaConnection:
         (answer,) = await self.read([_SERVER_STATE])
         self.traffic.round_trip_ms = (self._clock.monotonic() - asked_s) * 1e3
         if self._clock.monotonic() - self._channel_opened_s > self._client.secure_channel_timeout / 2e3:
-            with translated("cannot renew the secure channel"):
-                await self._client.open_secure_channel(renew=True)
-                self._client.uaclient.revolve_security_token()
+            await self._renew_channel()
             self._channel_opened_s = self._clock.monotonic()
         if answer.refused == BAD_DECODING:
             raise NotConnected("cannot read: the server's answer made no sense")
         return answer.refused
+
+    async def _renew_channel(self) -> None:
+        try:
+            with translated("cannot renew the secure channel"):
+                await self._client.open_secure_channel(renew=True)
+                self._client.uaclient.revolve_security_token()
+        except ServiceFault as refused:
+            raise NotConnected(f"cannot renew the secure channel: {explained(refused.status)}") from None
 
     async def revive(self) -> bool:
         """See `Connection.revive`. A new client for the session, whose subscription, items and numbering stay."""
@@ -271,7 +280,10 @@ class AsyncuaConnection:
             with translated(f"cannot connect to {self._config.url}"):
                 await open_channel(self._client, self._config, self._patience)
                 self._channel_opened_s = self._clock.monotonic()
-                self.has_session = await resume_session(self._client, before, self._config)
+                self._in_vain += 1
+                tries = self._in_vain <= MOST_IN_VAIN
+                self.has_session = tries and await resume_session(self._client, before, self._config)
+                self._in_vain = 0
         except BaseException as error:  # whatever it is, no socket stays behind
             self.abort()
             self._client = before

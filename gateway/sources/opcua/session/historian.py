@@ -1,5 +1,6 @@
 """HistoryRead on asyncua (Part 4, 5.10.3; Part 11, 6.4.3)."""
 
+import logging
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ from gateway.sources.opcua.session.faults import translated
 from gateway.sources.opcua.session.responses import read_values
 from gateway.sources.opcua.session.services import expect
 from gateway.sources.opcua.status import BAD_TIMEOUT, is_good
+
+log = logging.getLogger(__name__)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HISTORY_READ: Final = 0x04
@@ -77,8 +80,11 @@ class Past:
         request = self._request(items, points)
         request.Parameters.HistoryReadDetails = ua.ReadRawModifiedDetails()
         request.Parameters.ReleaseContinuationPoints = True
-        with translated("cannot read history"):
-            await self._session._send_request(request)
+        try:
+            with translated("cannot read history"):
+                await self._session._send_request(request)
+        except ServiceFault as fault:  # what was read is had all the same, and points end with the session
+            log.debug("points of history cannot be released: %s", fault)
 
     def _request(self, items: Sequence[Item], points: Sequence[bytes]) -> ua.HistoryReadRequest:
         request = ua.HistoryReadRequest()

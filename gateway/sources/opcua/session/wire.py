@@ -21,6 +21,7 @@ _IS_ARRAY: Final = 0xC0
 _NUMBERS: Final = dict(enumerate(("u1", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"), 1))
 """Built-in types from Boolean to Double (Part 6, 5.1.2), as they stand in the bytes."""
 _RUN: Final = 8
+_ENDS: Final = "the data ends in the middle of a value"
 _BEGIN_TICKS: Final = 116_444_736_000_000_000
 _LATEST_TICKS: Final = _BEGIN_TICKS + 2**62 // 100
 
@@ -57,6 +58,15 @@ def _layout(mask: int, kind: int, handles: bool) -> _Layout:
     return _Layout(kind, mask, dtype, dtype.itemsize)
 
 
+def _layout_of(mask: int, kind: int, handles: bool) -> _Layout | None:
+    """None for a value whose length only `fallback` knows. kind: read only where the mask says that there is a value."""
+    if mask & _RESERVED:
+        raise WireError(f"a data value with the encoding mask {mask:#04x}")
+    if not mask & _VALUE:
+        return _layout(mask, KIND_NULL, handles)
+    return _layout(mask, kind, handles) if kind == KIND_NULL or kind in _NUMBERS else None
+
+
 def decode_values(data: bytes, at: int, count: int, handles: bool, fallback: Fallback) -> tuple[ValueColumns, int]:
     """`count` data values from position `at`, each behind its client handle if `handles`; and the position after them.
 
@@ -85,56 +95,60 @@ class _Reader:
         self._pico = np.zeros((2, count), np.uint16)
 
     def read(self) -> tuple[ValueColumns, int]:
-        item = 0
-        while item < self._count:
-            layout = self._next()
-            if layout is None:
-                self._odd(item)
-                item += 1
-                continue
-            length = self._run(layout, self._count - item)
-            if length > 1:
-                rows = np.frombuffer(self._data, layout.type, length, self._at)
-                self._take(layout, rows, np.arange(item, item + length))
-            else:
-                items, places = self._scattered[layout]
-                items.append(item)
-                places.append(self._at)
-            item += length
-            self._at += length * layout.size
+        try:
+            self._walk()
+        except IndexError:
+            raise WireError(_ENDS) from None
         for layout, (items, places) in self._scattered.items():
+            if not items:
+                continue
             whole = self._bytes[np.array(places)[:, None] + np.arange(layout.size)]
             self._take(layout, whole.view(layout.type).ravel(), np.array(items))
         source, server = (to_ns(self._ticks[i], self._pico[i]) for i in (0, 1))
         columns = ValueColumns(self._row, self._kind, self._number, self._objects, self._status, source, server)
         return columns, self._at
 
-    def _next(self) -> _Layout | None:
-        """The layout of the item at hand; None for one whose length only `fallback` knows."""
-        data, place = self._data, self._at + self._head
-        if place >= self._end:
-            raise WireError("the data ends in the middle of a list of values")
-        mask = data[place]
-        if mask & _RESERVED:
-            raise WireError(f"a data value with the encoding mask {mask:#04x}")
-        kind = KIND_NULL
-        if mask & _VALUE:
-            if place + 1 >= self._end:
-                raise WireError("the data ends in the middle of a value")
-            kind = data[place + 1]
-            if kind != KIND_NULL and kind not in _NUMBERS:
-                return None
-        layout = _layout(mask, kind, self._handles)
-        if self._at + layout.size > self._end:
-            raise WireError("the data ends in the middle of a value")
-        return layout
+    def _walk(self) -> None:
+        """From item to item, or run to run. Where types alternate this is what decoding costs: hence the local names."""
+        data, head, end, count = self._data, self._head, self._end, self._count
+        known: dict[int, tuple[_Layout, int, int, int, int, Callable[[int], None], Callable[[int], None]]] = {}
+        item, at = 0, self._at
+        while item < count:
+            place = at + head
+            mask = data[place]
+            look = data[place + 1] if mask & _VALUE else mask
+            key = mask << 8 | look
+            if key not in known:
+                layout = _layout_of(mask, look, self._handles)
+                if layout is None:
+                    self._at = at
+                    self._odd(item)
+                    at, item = self._at, item + 1
+                    continue
+                items, places = self._scattered[layout]
+                next_look = layout.size + (1 if mask & _VALUE else 0)
+                far_look = next_look + (_RUN - 2) * layout.size
+                known[key] = layout, layout.size, _RUN * layout.size, next_look, far_look, items.append, places.append
+            layout, size, run_size, next_look, far_look, add_item, add_place = known[key]
+            if at + size > end:
+                raise WireError(_ENDS)
+            if at + run_size <= end and data[place + next_look] == look == data[place + far_look]:
+                self._at = at
+                length = self._run(layout, count - item)
+                if length > 1:
+                    rows = np.frombuffer(data, layout.type, length, at)
+                    self._take(layout, rows, np.arange(item, item + length))
+                    at, item = at + length * size, item + length
+                    continue
+            add_item(item)
+            add_place(at)
+            at, item = at + size, item + 1
+        self._at = at
 
     def _run(self, layout: _Layout, most: int) -> int:
         """How many items of this layout follow each other from here, 1 when it is not worth an array."""
         most = min(most, (self._end - self._at) // layout.size)
-        if most <= _RUN or not (self._alike(layout, 1) and self._alike(layout, _RUN - 1)):
-            return 1
-        if self._matching(layout, 0, _RUN) < _RUN:
+        if most <= _RUN or self._matching(layout, 0, _RUN) < _RUN:
             return 1
         length, step = _RUN, 64
         while length < most:
@@ -145,11 +159,6 @@ class _Reader:
                 break
             step *= 8
         return length
-
-    def _alike(self, layout: _Layout, ahead: int) -> bool:
-        """A cheap look at one item further on, if all between were of this layout."""
-        place = self._at + self._head + ahead * layout.size
-        return self._data[place] == layout.mask and (not layout.mask & _VALUE or self._data[place + 1] == layout.kind)
 
     def _matching(self, layout: _Layout, first: int, count: int) -> int:
         """How many of `count` items from number `first` have this layout, up to the first that has not."""
@@ -193,7 +202,7 @@ class _Reader:
             raise WireError(f"a value of type {kind & 63} cannot be decoded: {error}") from error
         tail = _layout(mask & ~_VALUE, KIND_NULL, False)
         if not self._at < place <= self._end - (tail.size - 1):
-            raise WireError("the data ends in the middle of a value")
+            raise WireError(_ENDS)
         # the byte before the tail stands in for its mask, which has been read already
         (rest,) = np.frombuffer(data, tail.type, 1, place - 1)
         names = tail.type.names or ()

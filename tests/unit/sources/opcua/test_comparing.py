@@ -6,10 +6,11 @@ import itertools
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.model.finding import FoundTag
+from gateway.core.messages import DeviceState
+from gateway.sources.opcua.model.finding import FoundTag, NotFound
 from gateway.sources.opcua.model.units import Measure
 from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle, source, values
-from tests.unit.sources.opcua.test_source import at_once, keep_alive, opened
+from tests.unit.sources.opcua.test_source import OK, at_once, keep_alive, opened
 
 SPEED = FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")
 
@@ -169,4 +170,86 @@ async def test_units_that_all_stand_in_the_configuration_are_never_asked(clock, 
     await clock.advance(300)
     await settle()
     assert list(tmp_path.iterdir()) == []
+    await made.close()
+
+
+async def told(made):
+    """All that is told by now: the device state last told, and the events of the model."""
+    state, events = None, []
+    while True:
+        try:
+            news = await asyncio.wait_for(made.read(), 0.01)
+        except TimeoutError:
+            return state, events
+        if isinstance(news, DeviceState):
+            state = news
+        elif getattr(news, "kind", "") == "model":
+            events.append(news)
+
+
+@pytest.mark.parametrize("mode", ["subscribe", "poll"])
+async def test_a_device_whose_root_is_not_there_says_so_until_its_tags_are_found(clock, server, tmp_path, mode):
+    server.found = NotFound("/Objects/2:Lien is not there: BadNoMatch")
+    made = await opened(clock, server, mode=mode, tags=0, browse={}, found=str(tmp_path), refresh="10min")
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(2)
+    state, events = await told(made)
+    why = "browse has found no tags: /Objects/2:Lien is not there: BadNoMatch; gateway browse shows what is there"
+    assert (state, events) == (DeviceState(0, "degraded", why), [])
+    await clock.advance(200)
+    assert await told(made) == (None, []), "said once, and it does not fade"
+    server.found = [SPEED]
+    await clock.advance(600)
+    state, (event,) = await told(made)
+    assert state.reason == "browse has found tags, which do not run yet: they are taken at the next start"
+    assert event.detail["added"] == 1
+    keep.cancel()
+    await made.close()
+
+
+async def test_a_browse_that_finds_nothing_names_where_it_has_looked_and_is_no_change(clock, server, tmp_path):
+    browse = [{"root": "/Objects/2:A", "include": "Speed"}, {"root": "/Objects/2:B", "on_change": "restart"}]
+    made = await opened(clock, server, tags=0, browse=browse, found=str(tmp_path))
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(2)
+    state, events = await told(made)
+    assert (state.state, events) == ("degraded", [])
+    assert "below /Objects/2:A, /Objects/2:B is nothing that include, exclude, type, values and depth let" in state.reason
+    keep.cancel()
+    await made.close()
+
+
+async def test_a_device_without_tags_says_so_where_the_look_takes_long(clock, server, tmp_path):
+    server.find = lambda _: asyncio.Event().wait()
+    made = await opened(clock, server, tags=0, browse={}, found=str(tmp_path))
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(1)
+    assert await told(made) == (None, []), "a moment later it may say why, in the one event of this state"
+    await clock.advance(10)
+    assert await made.read() == DeviceState(0, "degraded", "browse has found no tags yet")
+    keep.cancel()
+    await made.close()
+
+
+async def test_a_folder_that_cannot_be_written_is_named(clock, server, tmp_path):
+    server.found = [SPEED]
+    (tmp_path / "file").write_text("")
+    made = await opened(clock, server, tags=0, browse={}, found=str(tmp_path / "file"))
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(2)
+    state, _ = await told(made)
+    assert state.reason.startswith(f"browse has found no tags: {tmp_path}/file/plc.csv cannot be kept: ")
+    assert state.reason.endswith("found: names its folder")
+    keep.cancel()
+    await made.close()
+
+
+async def test_kept_tags_go_on_without_a_word_where_the_root_has_gone(clock, server, tmp_path):
+    (tmp_path / "plc.csv").write_text("name,node,unit,range\nt0,ns=1;s=v0,,\n")
+    server.found = NotFound("/Objects/2:Line is not there: BadNoMatch")
+    made = await opened(clock, server, browse={}, found=str(tmp_path))
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(40)
+    assert await told(made) == (OK, [])
+    keep.cancel()
     await made.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 
 import numpy as np
 import pytest
@@ -12,10 +13,10 @@ from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua import reports
 from gateway.sources.opcua import source as module
-from gateway.sources.opcua.connection import HungUp, Poisoned
+from gateway.sources.opcua.connection import HungUp, Poisoned, Unanswered
 from gateway.sources.opcua.model.finding import FoundTag, NotFound
 from gateway.sources.opcua.model.units import Measure
-from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeConnection, settle, source, values
 
 OK = DeviceState(0, "ok")
 
@@ -315,13 +316,19 @@ async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_pat
     await clock.advance(29)
     assert not list(tmp_path.iterdir())
     await clock.advance(2)
+    state = await asyncio.wait_for(made.read(), 5)
+    assert (state.state, "taken at the next start" in state.reason) == ("degraded", True)
     event = await asyncio.wait_for(made.read(), 5)
     assert (event.kind, event.detail["added"], event.detail["names"]) == ("model", 1, ["Line.speed"])
     assert (tmp_path / "plc.csv").read_text() == "name,node,unit,range\nLine.speed,nsu=urn:x;s=speed,mm/s,\n"
     server.found = NotFound("/Objects/2:Line is not there: BadNoMatch")
     await clock.advance(600)
+    state = await asyncio.wait_for(made.read(), 5)
+    assert "/Objects/2:Line is not there: BadNoMatch; gateway browse shows what is there" in state.reason
     server.found = []
     await clock.advance(600)
+    state = await asyncio.wait_for(made.read(), 5)
+    assert "browse has found no tags: below i=85 is nothing that include" in state.reason
     event = await asyncio.wait_for(made.read(), 5)
     assert (event.kind, event.detail["removed"]) == ("model", 1)
     keep.cancel()
@@ -382,6 +389,7 @@ async def test_a_change_that_is_to_be_taken_at_once_says_so(clock, server, tmp_p
     server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")]
     keep = asyncio.create_task(keep_alive(server, clock))
     await clock.advance(31)
+    assert "taken as the gateway starts anew by itself" in (await asyncio.wait_for(made.read(), 5)).reason
     event = await asyncio.wait_for(made.read(), 5)
     assert (event.detail["restart"], event.detail["added"]) == (True, 1)
     assert "the gateway starts anew" in event.detail["reason"]
@@ -507,6 +515,7 @@ async def test_a_server_that_is_away_keeps_what_was_left_behind(clock, server):
 
 
 INTERNAL = 0x80020000
+NOT_SUPPORTED = 0x803D0000
 
 
 class Poisoning:
@@ -614,4 +623,134 @@ async def test_a_healthy_server_is_asked_nothing_for_the_sake_of_the_search(cloc
     await clock.advance(2)
     assert (server.added, server.removed) == ([[0, 1, 2]], [])
     assert server.reads_s == []
+    await made.close()
+
+
+async def test_a_node_that_makes_the_server_fall_silent_is_found_however_long_silence_is_waited_for(clock, server):
+    """With timeout: 10s the wait alone lasts as long as a connection that is called stable."""
+    losses: list[str] = []
+    add = server.add_items
+
+    async def added(items):
+        if any(item.row == 2 for item in items):
+            await clock.sleep(4 * 10)
+            raise Unanswered("cannot watch nodes: no answer in time")
+        statuses = await add(items)
+        server.publish(values([item.row for item in items], [1.0] * len(items)))
+        return statuses
+
+    server.add_items = added
+    made = source(clock, server)
+    for _ in range(2):
+        opening = asyncio.create_task(made.open())
+        await clock.advance(41)
+        with pytest.raises(Unanswered):
+            await opening
+        await made.close()
+    await asyncio.wait_for(made.open(), 5)
+    await live(made, clock, lambda state: state.reason.startswith("1 of 3 nodes refused: t2"), losses)
+    assert losses == []
+    await made.close()
+
+
+async def test_a_look_that_the_loss_of_the_connection_interrupts_is_made_up_for(clock, server):
+    """Notifications were lost, all is read; while it is waited whether the server says it by itself, the connection ends."""
+    made = await opened(clock, server)
+    server.publish(values([0], [1.0], lost=1))
+    await settle()
+    assert len(server.reads_s) == 1
+    server.left_behind = True
+    server.publish(NotConnected("gone"))
+    await settle()
+    await until_lost(made)
+    await made.close()
+    await made.open()
+    assert server.revived == 1
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(20)
+    assert len(server.reads_s) == 2
+    keep.cancel()
+    await made.close()
+
+
+async def test_a_node_that_is_well_again_and_can_only_be_polled_is_polled(clock, server):
+    losses: list[str] = []
+    poisoning = Poisoning(server, {5})
+    made = await opened(clock, server, tags=8)
+    await live(made, clock, lambda state: "1 of 8 nodes refused: t5" in state.reason, losses)
+    poisoning.rows.clear()
+    add = server.add_items
+
+    async def added(items):
+        watched = [item for item in items if item.row != 5]
+        told = dict(zip((item.row for item in watched), await add(watched), strict=True))
+        return [told.get(item.row, NOT_SUPPORTED) for item in items]
+
+    server.add_items = added
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(70)
+    await live(made, clock, lambda state: state == OK, losses)
+    assert made.stats()[0]["polled"] == 1
+    keep.cancel()
+    await made.close()
+
+
+async def test_the_end_of_a_connection_that_came_too_early_to_be_noted_is_noted_later(clock, server, tmp_path, monkeypatch):
+    """The server stays away, and the gateway may be stopped before it comes back: then nothing else would note it."""
+    monkeypatch.setattr(asyncio, "to_thread", at_once)
+    made = await opened(clock, server, tags=1, history=True, history_kept=str(tmp_path))
+    for second in (1, 2):
+        server.publish(values([0], [1.0], source_ns=DAY_NS + second))
+        await settle()
+        await next_block(made)
+        server.publish(NotConnected("gone"))
+        await until_lost(made)
+        await made.close()
+        if second == 1:
+            await made.open()
+    server.failure = NotConnected("cannot connect")
+
+    async def noted_after(seconds: float) -> dict[str, int]:
+        await clock.advance(seconds)
+        with pytest.raises(NotConnected, match="cannot connect"):
+            await made.open()
+        await made.close()
+        return json.loads((tmp_path / "plc.json").read_text())["nodes"]
+
+    assert await noted_after(10) == {"ns=1;s=v0": DAY_NS + 1}
+    assert await noted_after(51) == {"ns=1;s=v0": DAY_NS + 2}
+
+
+async def test_a_node_that_comes_back_and_can_only_be_polled_is_polled(clock, server):
+    """Perhaps the server holds as many monitored items by now as it can."""
+    losses: list[str] = []
+    told = BAD_NODE_ID_UNKNOWN
+
+    async def added(items):
+        return [told if item.row == 1 else 0 for item in items]
+
+    server.add_items = added
+    made = await opened(clock, server)
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await live(made, clock, lambda state: "1 of 3 nodes refused: t1" in state.reason, losses)
+    told = 0x80DB0000
+    await live(made, clock, lambda state: state == OK, losses)
+    assert losses == ["some nodes are polled from now on"]
+    assert made.stats()[0]["polled"] == 1
+    keep.cancel()
+    await made.close()
+
+
+async def test_a_server_that_hangs_up_over_its_model_is_not_asked_again_with_refused_events(clock, server):
+    server.hangs_up_on_model = True
+    server.refused["i=2253"] = 0x801F0000
+    made = source(clock, server, browse={}, events=[{"notifier": "i=2253"}])
+    with pytest.raises(NotConnected):
+        await made.open()
+    await made.close()
+    await made.open()
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(150)
+    assert len(server.events_added) == 3
+    keep.cancel()
     await made.close()
