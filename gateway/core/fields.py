@@ -133,7 +133,9 @@ def files_relative_to(folder: Path) -> Iterator[None]:
 
 
 def located(path: Path) -> Path:
-    """A path of the configuration as an absolute one. Raises ValueError where `~` means nothing."""
+    """A path of the configuration as an absolute one. Raises ValueError where `~` means nothing, or no file can have it."""
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r}: a path cannot hold the character NUL")
     try:
         return _folder.get() / path.expanduser()
     except RuntimeError:
@@ -144,15 +146,26 @@ FilePath = Annotated[Path, AfterValidator(located)]
 """A path; relative ones count from the configuration folder."""
 
 
+def _no_file(path: Path) -> Path:
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(f"{path} is a file; expected a folder")
+    return path
+
+
+FolderPath = Annotated[FilePath, AfterValidator(_no_file)]
+"""A folder, which need not be there yet; relative paths count from the configuration folder."""
+
+
 def _to_be_written(path: Path) -> Path:
-    if not path.name or path.is_dir():
+    # `check` may be run by somebody who may not look into the folder: there Path.is_dir raises, os.path does not.
+    if not path.name or os.path.isdir(path):
         raise ValueError(f"{path} is a folder; expected a file")
     return followed(path)
 
 
 def followed(path: Path) -> Path:
     """The file that a symbolic link stands for: what lies beside a file lies beside that one, not beside the link."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 OwnFile = Annotated[Path, AfterValidator(located), AfterValidator(_to_be_written)]

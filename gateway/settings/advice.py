@@ -45,7 +45,15 @@ def _missing_files(root_file: Path, root: Root, devices: Sequence[Configured]) -
     files += [(f"{device.file}: {key}", path) for device in devices for key, path in device.config.files().items()]
     for place, path in files:
         if not os.access(path, os.R_OK):
-            yield f"{place}: {path} {'cannot be read' if path.exists() else 'does not exist'}"
+            yield f"{place}: {path} {'does not exist' if _is_missing(path) else 'cannot be read'}"
+
+
+def _is_missing(path: Path) -> bool:
+    """For certain: it may lie where we may not look."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
 
 
 def _near_names(root: Root) -> Iterator[str]:

@@ -12,7 +12,7 @@ from gateway.core.fields import (
     DeviceModel,
     DurationNs,
     ExistingFile,
-    FilePath,
+    FolderPath,
     IntervalNs,
     TagModel,
     TimeoutNs,
@@ -134,7 +134,7 @@ class OpcUaDevice(DeviceModel):
     browse: Annotated[tuple[Browse, ...], BeforeValidator(_entries), _BROWSE_SCHEMA] = ()
     """Variables below a folder, or of objects of a type, become tags, beside those in tags and tag_file (which win): one
     entry or a list. The server is asked at each start; what it last said is kept in found, and serves while it is away."""
-    found: FilePath = DEFAULT_FOUND
+    found: FolderPath = DEFAULT_FOUND
     """Folder where the tags that browse found are kept, as tag files, and below units/ what the server tells of tags that
     give no unit or range."""
     refresh: IntervalNs = default("1h")
@@ -165,7 +165,7 @@ class OpcUaDevice(DeviceModel):
     """`Sign`: others can read, but not change. Of no effect with security none."""
     check_host: bool = True
     """False accepts a trusted certificate that is made for another host name or address than url's."""
-    pki: FilePath = DEFAULT_FOLDER
+    pki: FolderPath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
     events: tuple[OpcUaEvents, ...] = ()
     """Events and alarms of the server, which become events of the device (subscribe only)."""
@@ -178,7 +178,7 @@ class OpcUaDevice(DeviceModel):
     """How far back that goes at most; with a unit."""
     history_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """How many samples of one node are read back at most."""
-    history_kept: FilePath = DEFAULT_KEPT
+    history_kept: FolderPath = DEFAULT_KEPT
     """Folder of a small file that says up to when samples were read, so that a restart of the gateway is read back, too
     (with history)."""
     clock_tolerance: DurationNs = default("5s")

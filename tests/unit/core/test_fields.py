@@ -1,11 +1,22 @@
 """Durations, sizes and names as people write them."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gateway.core.fields import DeviceModel, TagModel, check_name, parse_duration_ns, parse_size_bytes
+from gateway.core.fields import (
+    ConfigModel,
+    DeviceModel,
+    FolderPath,
+    OwnFile,
+    TagModel,
+    check_name,
+    parse_duration_ns,
+    parse_size_bytes,
+)
 
 SECOND = 1_000_000_000
 DURATIONS = {
@@ -62,6 +73,20 @@ def test_a_name_is_always_one_level_of_a_topic(text: str) -> None:
         return
     assert 0 < len(name.encode()) <= 128
     assert not set(name) & set("/+#\0")
+
+
+def test_where_we_may_not_look_a_file_may_be() -> None:
+    """People run `check`, and the gateway has a user of its own. A name too long stands for a folder out of sight."""
+
+    class Model(ConfigModel):
+        file: OwnFile
+        folder: FolderPath
+
+    out_of_sight = Path("/" + "x" * 300)
+    assert Model(file=out_of_sight, folder=out_of_sight).file == out_of_sight
+    for wrong in ({"file": "/"}, {"folder": "/dev/null"}, {"folder": "a\0"}, {"file": "a\0"}):
+        with pytest.raises(ValidationError, match=r"expected a|NUL"):
+            Model.model_validate({"file": "f", "folder": "d"} | wrong)
 
 
 def test_models_refuse_unknown_keys_and_do_not_change() -> None:

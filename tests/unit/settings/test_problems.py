@@ -334,6 +334,14 @@ def test_files_are_found_beside_the_configuration_and_missed_at_once(
     )
 
 
+def test_a_file_where_one_may_not_look_cannot_be_read(tmp_path: Path) -> None:
+    """Not a bug of `check`, and not absent for certain. A name too long for a file system stands for such a folder."""
+    hidden = "/" + "x" * 300
+    root = f"name: g\noutbox: {{path: {hidden}}}\nmqtt: {{url: mqtts://h, tls: {{ca: {hidden}}}}}\n"
+    settings = load(write(tmp_path, {"gateway.yaml": root}))
+    assert settings.warnings == (f"{tmp_path}/gateway.yaml: mqtt.tls.ca: {hidden} cannot be read",)
+
+
 def test_two_tags_on_one_topic_are_named_with_both_places(tmp_path):
     """A template that leaves out the device, and two devices with a tag of one name."""
     shared = "tags:\n  - {name: speed, address: coil:1}\n"

@@ -234,11 +234,11 @@ async def test_a_device_without_tags_says_so_where_the_look_takes_long(clock, se
 async def test_a_folder_that_cannot_be_written_is_named(clock, server, tmp_path):
     server.found = [SPEED]
     (tmp_path / "file").write_text("")
-    made = await opened(clock, server, tags=0, browse={}, found=str(tmp_path / "file"))
+    made = await opened(clock, server, tags=0, browse={}, found=str(tmp_path / "file" / "below"))
     keep = asyncio.create_task(keep_alive(server, clock))
     await clock.advance(2)
     state, _ = await told(made)
-    assert state.reason.startswith(f"browse has found no tags: {tmp_path}/file/plc.csv cannot be kept: ")
+    assert state.reason.startswith(f"browse has found no tags: {tmp_path}/file/below/plc.csv cannot be kept: ")
     assert state.reason.endswith("found: names its folder")
     keep.cancel()
     await made.close()

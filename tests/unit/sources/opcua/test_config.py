@@ -53,6 +53,9 @@ def test_the_port_is_written_out(given, kept):
         ({"username": "me"}, "password too, here or as a variable"),
         ({"password": "x"}, "username too"),
         ({"speed": 1}, "not permitted"),
+        ({"pki": "/dev/null"}, "/dev/null is a file; expected a folder"),
+        ({"found": "/etc/passwd"}, "is a file; expected a folder"),
+        ({"history_kept": "a\0"}, "NUL"),
     ],
 )
 def test_what_is_wrong_with_a_device_is_said(keys, word):

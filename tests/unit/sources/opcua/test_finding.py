@@ -41,7 +41,7 @@ def test_another_unit_is_an_altered_tag():
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotFound, match="cannot be kept"):
-        keep(device(tmp_path / "file"), [SPEED], cut=False)
+        keep(device(tmp_path / "file" / "below"), [SPEED], cut=False)
 
 
 def test_names_are_chosen_by_patterns():

@@ -345,7 +345,7 @@ async def test_notes_go_on_in_the_place_that_is_older(tmp_path):
 
 async def test_what_cannot_be_written_is_told_once_and_holds_up_nothing(tmp_path, caplog):
     (tmp_path / "file").write_text("")
-    run = Run(tmp_path / "file").begin()
+    run = Run(tmp_path / "file" / "below").begin()
     for k in range(2):
         await run.deliver(DAY_NS + k * 60 * S)
         await run.kept.end(at_last=True)
