@@ -13,8 +13,8 @@ from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.settings import load
-from gateway.sources.opcua.model.finding import find
-from gateway.sources.opcua.session.client import AsyncuaConnection
+from gateway.sources.opcua.model.finding import NotFound, find
+from gateway.sources.opcua.session.client import AsyncuaConnection, connect
 from tests.support.listener import Listener
 from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import reading
@@ -47,6 +47,25 @@ async def test_tags_are_found_at_the_start_and_outlive_the_server(node, port, st
             await reader.until(lambda: reader.seen(len(nodes)), 30)
     again = await find_tags(load(config), CLOCK)
     assert [tag.name for tag in again.table.tags] == names
+
+
+async def test_a_root_that_comes_and_comes_anew_is_found_at_once_in_the_same_session(port, tmp_path):
+    """The server says so; what was not there a moment ago is asked for again."""
+    async with AsyncuaServer(port, 1) as server:
+        device = load(folder(tmp_path, server.url, "{root: /Objects/2:Line/2:Cell}")).entries[0].config
+        line = await server.server.nodes.objects.get_child("2:Line")
+        connection = await connect(device, CLOCK)
+        try:
+            for name in ("first", "second"):
+                with pytest.raises(NotFound, match="Cell"):
+                    await connection.find(device.browse)
+                cell = await line.add_object(f"ns=2;s=cell {name}", "2:Cell")
+                await cell.add_variable(f"ns=2;s={name}", f"2:{name}", 7.0)
+                found, _ = await connection.find(device.browse)
+                assert [tag.path for tag in found] == [(name,)]
+                await server.server.delete_nodes([cell], recursive=True)
+        finally:
+            await connection.close()
 
 
 class Mute(Listener):

@@ -74,6 +74,7 @@ class Walker:
 
     async def start(self, text: str) -> ua.NodeId:
         """The node of an address. Raises NotFound with its status when it is not there."""
+        self._addresses.retry([text])  # whoever walks does so seldom, and because something may have changed
         await self._addresses.resolve([text])
         told = lacking(text, self._addresses.namespaces)
         if status := self._addresses.status_of(text):
@@ -97,6 +98,8 @@ class Walker:
             found = []
             for parent, some in zip(level, references, strict=True):
                 if isinstance(some, int):
+                    if parent.node == start:
+                        self._addresses.forget(root)
                     if parent.node == start or some not in _HIDDEN:
                         raise NotFound(f"{'/'.join([root, *parent.path])} cannot be browsed: {explained(some)}")
                     continue
