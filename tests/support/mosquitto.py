@@ -5,6 +5,7 @@ import datetime
 import ipaddress
 import signal
 import subprocess
+import weakref
 from pathlib import Path
 
 from cryptography import x509
@@ -40,6 +41,7 @@ class Mosquitto:
         config.write_text("\n".join([*general, *listener]) + "\n")
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen([self._binary, "-v", "-c", str(config)], stdout=log, stderr=log)
+        weakref.finalize(self, self._process.kill)  # a test that fails leaves no broker behind
         async with asyncio.timeout(10):
             while not await self._listens():
                 assert self._process.poll() is None, self.log()
