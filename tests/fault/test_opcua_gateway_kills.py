@@ -38,8 +38,6 @@ from tests.support.opcua_server import ForeignMortal, MortalServer
 
 NODES = 5000
 KILLS = int(os.environ.get("KILLS", "20"))
-FOREIGN_KILLS = int(os.environ.get("KILLS", "5"))
-"""A process of node-opcua's server takes seconds to start."""
 VALUES = 2
 """Of each node that are acknowledged in each life."""
 DEVICE = """protocol: opcua
@@ -156,9 +154,9 @@ async def test_every_value_is_accounted_for_by_the_whole_gateway_through_twenty_
         await through_deaths(tmp_path, mosquitto, server, KILLS, [f"ns=2;s=v{i}" for i in range(NODES)])
 
 
-@pytest.mark.timeout(120 + 60 * FOREIGN_KILLS)
+@pytest.mark.timeout(120 + 60 * KILLS)
 async def test_and_through_those_of_a_foreign_server(tmp_path, mosquitto, node, port):
     (tmp_path / "server").mkdir()
     async with ForeignMortal(node, port, NODES, tmp_path / "server") as server:
         Pki(tmp_path / "pki").trust(server.certificate)
-        await through_deaths(tmp_path, mosquitto, server, FOREIGN_KILLS, [f"ns=1;s=v{i}" for i in range(NODES)])
+        await through_deaths(tmp_path, mosquitto, server, KILLS, [f"ns=1;s=v{i}" for i in range(NODES)])
