@@ -51,7 +51,7 @@ class Counts(Rows):
                 await self._write_extents(extents, self._topics, self._boots)
                 await self._rows("UPDATE uncounted SET up_to = ?", (up_to,))
                 await self._rows("COMMIT")
-            except BaseException:
+            except BaseException:  # cancelled, too: the next transaction cannot begin in this one
                 await self._rollback()
                 raise
         self.uncounted_to = up_to

@@ -137,7 +137,7 @@ class Publishing:
             self._traffic.undecoded += 1
             # The next one shows the gap in the numbers.
             log.warning("%s: a notification cannot be decoded: %s", self._name, error)
-        except BaseException:
+        except BaseException:  # cancelled, too: what was not acknowledged is acknowledged with the next request
             self._acks += acks
             raise
         else:

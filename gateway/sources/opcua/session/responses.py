@@ -99,7 +99,7 @@ def _head(answer: Buffer) -> tuple[Buffer, int]:
         place = buffer.cur_pos
         header = struct_from_binary(ua.ResponseHeader, buffer)
         ticks = np.frombuffer(_all(buffer), "<i8", 1, place)
-    except Exception as error:
+    except Exception as error:  # asyncua raises anything where bytes are not as defined
         raise WireError(str(error) or type(error).__name__) from error
     header.ServiceResult.check()
     return buffer, int(to_ns(ticks, np.zeros(1, np.uint16))[0])

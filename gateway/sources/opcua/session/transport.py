@@ -69,7 +69,7 @@ class _Protocol(UASocketProtocol):
             answer = await self._answer(self._send_request(request, self._patience.limit_s, message_type))
         except (UaError, TimeoutError):
             raise
-        except Exception:
+        except Exception:  # a send on a closed socket fails in many ways
             if self.state is not UASocketState.OPEN:
                 raise ConnectionError("Connection is closed") from None
             raise

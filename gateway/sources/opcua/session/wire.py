@@ -198,7 +198,7 @@ class _Reader:
         self._kind[item] = KIND_NOT_SCALAR if kind & _IS_ARRAY else kind
         try:
             self._objects[item], place = self._fallback(data, place + 1)
-        except Exception as error:
+        except Exception as error:  # a fallback may raise anything
             raise WireError(f"a value of type {kind & 63} cannot be decoded: {error}") from error
         tail = _layout(mask & ~_VALUE, KIND_NULL, False)
         if not self._at < place <= self._end - (tail.size - 1):

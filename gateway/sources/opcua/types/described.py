@@ -102,7 +102,7 @@ class Described:
                 else:
                     bits.align()
                     values.append(_value(member, values, given, lambda kind: one(kind, big)))
-            except Exception as error:
+            except Exception as error:  # a body that is not as described may bring down any step
                 raise WireError(f"{self.name}.{member.name}: {error}") from error
         bits.align()
         return {

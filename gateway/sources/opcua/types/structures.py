@@ -233,7 +233,7 @@ class Types:
         """Raises WireError, which names the field."""
         try:
             return self._field_value(buffer, one, plain, depth)
-        except Exception as error:
+        except Exception as error:  # asyncua raises anything where bytes are not as defined
             raise WireError(f"{structure.name}.{one.name}: {error}") from error
 
     def _field_value(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
