@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.core.clock import Clock
 from gateway.core.config_types import DeviceModel, TagModel
+from gateway.core.events.event import Event
 from gateway.core.ports.source import Source
 
 
@@ -66,6 +67,7 @@ class SourceKind:
     None when it is not asked; completed(tag, line): a tag with what a line of that file says and the configuration does not.
     asks(device, tags): it is to be asked at the start. find(device, tags, clock): ask it, and write these files; what is new
     in them, None for nothing. Raises NotConnected.
+    events: the kinds of events that only this protocol leads to.
     """
 
     name: str
@@ -86,3 +88,4 @@ class SourceKind:
     asks: Callable[[Any, Sequence[Any]], bool] = _not_known
     find: Callable[[Any, Sequence[Any], Clock], Awaitable[object]] | None = None
     delay_ns: Callable[[Any, Sequence[Any]], int] = _at_once
+    events: tuple[type[Event], ...] = ()

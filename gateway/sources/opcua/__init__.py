@@ -10,6 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.ports.plugin import DeviceEntry, SourceKind
 from gateway.core.ports.source import Source
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.port.events import OPCUA_EVENTS
 from gateway.sources.opcua.port.measures import completed, measures_path
 from gateway.sources.opcua.source.tag_discovery import asks, find, found_path
 from gateway.sources.opcua.tools.plan import plan
@@ -59,4 +60,5 @@ KIND = SourceKind(
     asks=asks,
     find=find,
     delay_ns=_delay_ns,
+    events=OPCUA_EVENTS,
 )
