@@ -1,132 +1,42 @@
-"""Events that only OPC UA servers lead to."""
+"""What is asked of each event of a server, and what it answers (OPC UA Part 5, 6.4; Part 9, 5.5 to 5.8)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Final
 
-from gateway.core.events.event import UNSET, Concern, Count, Event, Positive, Unset
+BASE_EVENT, CONDITION, ACKNOWLEDGEABLE, ALARM = "i=2041", "i=2782", "i=2881", "i=2915"
+MODEL_TYPES: Final = ("i=2132", "i=2133", "i=2738")
+"""BaseModelChangeEventType, GeneralModelChangeEventType, SemanticChangeEventType (Part 5, 6.4.31 to 6.4.33)."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConditionAlarm(Event):
-    """A condition of an OPC UA server that changed (with source)."""
-
-    kind: ClassVar[str] = "alarm"
-    concerns: ClassVar[Concern] = "device"
-
-    source: str | None
-    """SourceName (Part 5, 6.4.2)."""
-    severity: int
-    """Severity as the server gives it, kept within 1 to 1000 (Part 5, 6.4.2)."""
-    message: str | None
-    """Message, in one of the languages of the server."""
-    event_type: str | Unset | None = UNSET
-    """NodeId of the event type."""
-    event_id: str | Unset | None = UNSET
-    """EventId, hexadecimal."""
-    type_name: str | None = None
-    """The browse name of event_type."""
-    fields: Mapping[str, object] | None = None
-    """The further fields that the configuration asks for, by their browse path."""
-    condition: str | Unset | None = UNSET
-    """ConditionName (Part 9, 5.5.2)."""
-    state: Literal["active", "cleared"]
-    """ActiveState (Part 9, 5.8.2)."""
-    acknowledged: bool | Unset | None = UNSET
-    """AckedState (Part 9, 5.7.2); null for conditions that nobody acknowledges."""
-    reason: str | None = None
-    """Why it is cleared, where the server did not say so."""
+SELECTED: Final = (
+    ("event_id", BASE_EVENT, "EventId"),
+    ("event_type", BASE_EVENT, "EventType"),
+    ("source", BASE_EVENT, "SourceName"),
+    ("time", BASE_EVENT, "Time"),
+    ("message", BASE_EVENT, "Message"),
+    ("severity", BASE_EVENT, "Severity"),
+    ("condition", CONDITION, "ConditionName"),
+    ("retain", CONDITION, "Retain"),
+    ("branch", CONDITION, "BranchId"),
+    ("active", ALARM, "ActiveState/Id"),
+    ("acknowledged", ACKNOWLEDGEABLE, "AckedState/Id"),
+    ("condition_id", CONDITION, ""),
+)
+"""Our name, the type that defines the field, and its browse path; the empty path is the condition's own NodeId."""
+EVENT_TYPE: Final = 1
+"""The place of the type in `SELECTED`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerEvent(Event):
-    """An event of an OPC UA server that is no condition."""
+@dataclass(frozen=True, slots=True)
+class EventFields:
+    """One event as it came: the notifier's place in the configuration, and the selected fields as JSON can carry them."""
 
-    kind: ClassVar[str] = "opcua_event"
-    concerns: ClassVar[Concern] = "device"
-
-    source: str | None
-    """SourceName (Part 5, 6.4.2)."""
-    severity: int
-    """Severity as the server gives it, kept within 1 to 1000 (Part 5, 6.4.2)."""
-    message: str | None
-    """Message, in one of the languages of the server."""
-    event_type: str | Unset | None = UNSET
-    """NodeId of the event type."""
-    event_id: str | Unset | None = UNSET
-    """EventId, hexadecimal."""
-    type_name: str | None = None
-    """The browse name of event_type."""
-    fields: Mapping[str, object] | None = None
-    """The further fields that the configuration asks for, by their browse path."""
-    condition: str | Unset | None = UNSET
-    """ConditionName, where an event that is no condition has one."""
-    reason: str | None = None
-    """Reserved: why the event is published."""
+    notifier: int
+    values: Sequence[object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryRead(Event):
-    """Samples of a gap that were read back from the server."""
-
-    kind: ClassVar[str] = "history"
-    concerns: ClassVar[Concern] = "device"
-
-    skipped_ms: Count | None = None
-    """After a crash: so much may have been published by the run before, or not, and is not read back."""
-    skipped_from: int | None = None
-    """Where that begins; milliseconds since 1970, UTC."""
-    too_old_ms: Count | None = None
-    """So much lies further back than is read."""
-    refused: Positive | None = None
-    """Nodes whose history the server refuses to read at present."""
-    reason: str | None = None
-    """Why something is not read back, and what to do."""
-    resumed: Literal[True] | None = None
-    """An earlier run of the gateway has left it."""
-    from_: int
-    """Begin of the gap; milliseconds since 1970, UTC."""
-    to: int
-    """End of the gap; milliseconds since 1970, UTC."""
-    samples: Count
-    """Samples that were read back."""
-    nodes: Count
-    """Nodes that had samples."""
-    truncated: Count
-    """Nodes that had more than may be read."""
-    without_history: Count
-    """Nodes of which the server keeps no history."""
-
-    @property
-    def severity(self) -> int:
-        """Return 1 where all of the gap is known, else 400."""
-        return 400 if self.truncated or self.reason is not None else 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelChanged(Event):
-    """Tags of a server that are others than at the start."""
-
-    kind: ClassVar[str] = "model"
-    concerns: ClassVar[Concern] = "device"
-    severity: ClassVar[int] = 300
-
-    reason: str
-    """What has changed, and when it is taken."""
-    added: Count
-    """How many tags are new."""
-    removed: Count
-    """How many tags are gone."""
-    altered: Count
-    """How many tags are on another node, or have another unit or range."""
-    names: Sequence[str]
-    """Some of these tags."""
-    cut: Literal[True] | None = None
-    """The server has more tags than may be found."""
-    restart: Literal[True] | None = None
-    """The gateway starts anew to take them."""
-    restart_in_s: Positive | None = None
-    """Not yet, because it has done so before."""
-
-
-OPCUA_EVENTS: Final[tuple[type[Event], ...]] = (ConditionAlarm, ServerEvent, HistoryRead, ModelChanged)
+def is_model_change(event: EventFields) -> bool:
+    """Of what came from a filter by `MODEL_TYPES`: some servers let more through a filter. Not another type of the standard;
+    types of the server's own may be derived from these."""
+    kind = str(event.values[EVENT_TYPE]) if len(event.values) > EVENT_TYPE else "i=0"
+    return kind in MODEL_TYPES or not kind.startswith("i=")
