@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from gateway.core.clock import Clock
 from gateway.core.events.event import Event
-from gateway.core.events.gateway import CertificateExpiry
+from gateway.core.events.gateway import CertificateExpiry, CertificateOwner
 
 _DAY_MS: Final = 86_400_000
 _LEVELS: Final = ((0, 900), (1, 800), (7, 600), (30, 300))
@@ -19,7 +19,7 @@ class Ending(Protocol):
     """What the watch must know of a certificate. owner: whose it is (`broker`, `gateway`); end_ms: UTC."""
 
     @property
-    def owner(self) -> str: ...
+    def owner(self) -> CertificateOwner: ...
     @property
     def subject(self) -> str: ...
     @property
@@ -58,7 +58,7 @@ class CertificateWatch:
 
     def look(self, certificates: Sequence[Ending]) -> None:
         """Take note of the certificates as they are now. Without a connection the broker's last one counts on."""
-        ends = {**self.ends, **{certificate.owner: certificate.end_ms for certificate in certificates}}
+        ends: dict[str, int] = {**self.ends, **{certificate.owner: certificate.end_ms for certificate in certificates}}
         if ends != self.ends:
             self.ends = ends
             self._changed()

@@ -6,11 +6,16 @@ import numpy as np
 
 from gateway.core.blocks import Mask, Rows, SampleBlock, Values
 from gateway.core.events.event import Event
-from gateway.core.events.process import LimitAlarm
+from gateway.core.events.process import LimitAlarm, LimitName
 from gateway.core.quality import USABLE_FROM
 from gateway.core.tags import TagTable
 
-CONDITIONS: Final = (("hihi", 1, 800), ("hi", 1, 500), ("lo", -1, 500), ("lolo", -1, 800))
+CONDITIONS: Final[tuple[tuple[LimitName, int, int], ...]] = (
+    ("hihi", 1, 800),
+    ("hi", 1, 500),
+    ("lo", -1, 500),
+    ("lolo", -1, 800),
+)
 """Name, direction and severity (1-1000, OPC UA Part 9, 5.5.2) of each limit."""
 
 

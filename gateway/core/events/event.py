@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 LogLevel = Literal["info", "warning", "error"]
 Concern = Literal["tag", "device", "device or gateway", "gateway"]
@@ -94,9 +94,13 @@ class Event:
         """Return the fields of the payload in their order, `severity` among them."""
         return {
             name: value
-            for attribute, name, default in _payload_fields(type(self))
+            for attribute, name, default in _fields_of(type(self))
             if (value := getattr(self, attribute)) is not default
         }
+
+
+def _fields_of(event_type: type[Event]) -> tuple[tuple[str, str, object], ...]:
+    return _payload_fields(event_type)  # type: ignore[arg-type]  # mypy asks the instances of a type whether it is hashable
 
 
 _OWN: Final = frozenset(("time_ns", "device", "tag"))
@@ -104,7 +108,7 @@ _REQUIRED: Final = object()
 
 
 @cache
-def _payload_fields(event_type: type) -> tuple[tuple[str, str, object], ...]:
+def _payload_fields(event_type: Any) -> tuple[tuple[str, str, object], ...]:
     """Return attribute, name in the payload and default (`_REQUIRED` without one) of each field of the payload."""
     known = [
         (field.name, field.name.removesuffix("_"), field.default if field.default in (None, UNSET) else _REQUIRED)
@@ -117,4 +121,4 @@ def _payload_fields(event_type: type) -> tuple[tuple[str, str, object], ...]:
 
 def optional_fields(event_type: type[Event]) -> dict[str, bool]:
     """Return the names of the fields of the payload in their order, and whether each is optional."""
-    return {attribute: default is not _REQUIRED for attribute, _, default in _payload_fields(event_type)}
+    return {attribute: default is not _REQUIRED for attribute, _, default in _fields_of(event_type)}

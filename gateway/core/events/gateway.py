@@ -5,6 +5,8 @@ from typing import ClassVar, Literal
 
 from gateway.core.events.event import Boot, Count, Event, LogLevel
 
+CertificateOwner = Literal["broker", "gateway"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UncleanStop(Event):
@@ -92,7 +94,7 @@ class CertificateExpiry(Event):
     kind: ClassVar[str] = "certificate"
     log_level: ClassVar[LogLevel] = "warning"
 
-    certificate: Literal["broker", "gateway"]
+    certificate: CertificateOwner
     """Whose it is."""
     subject: str
     """Its subject, as an RFC 4514 string."""

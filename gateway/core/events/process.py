@@ -7,6 +7,7 @@ from gateway.core.events.event import Concern, Event, Measured
 
 State = Literal["active", "cleared"]
 """Whether a condition holds from now on, or no more."""
+LimitName = Literal["hihi", "hi", "lo", "lolo"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class LimitAlarm(Event):
 
     state: State
     """active: at or beyond the limit; cleared: back inside by more than the hysteresis."""
-    condition: Literal["hihi", "hi", "lo", "lolo"]
+    condition: LimitName
     """Which limit."""
     severity: int
     """800 for hihi and lolo, 500 for hi and lo."""
