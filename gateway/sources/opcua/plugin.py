@@ -8,7 +8,7 @@ from gateway.core.ports.plugin import DeviceEntry, Fault, SourceServices, TagTra
 from gateway.core.ports.source import Source
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.measures import completed, measures_path
-from gateway.sources.opcua.source.tag_discovery import Change, asks, find, found_path
+from gateway.sources.opcua.source.tag_discovery import Change, asks, found_path
 from gateway.sources.opcua.tools.plan import plan
 
 
@@ -47,6 +47,7 @@ class OpcUaPlugin:
 
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:
         """Return one source for each server."""
+        # Imported here, because asyncua takes 30 MB and half a second that a gateway without OPC UA does not need.
         from gateway.sources.opcua.client.connection import connect
         from gateway.sources.opcua.source.source import OpcUaSource
 
@@ -70,4 +71,6 @@ class OpcUaPlugin:
 
     async def discover_tags(self, device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock) -> Change | None:
         """Browse the server and read units, over a connection of its own; write the tag files. Raises NotConnected."""
-        return await find(device, tags, clock)
+        from gateway.sources.opcua.tools.refresh_tags import refresh_tags
+
+        return await refresh_tags(device, tags, clock)
