@@ -153,13 +153,13 @@ async def ask(connection: "Connection", device: OpcUaDevice, tags: Sequence[OpcU
 async def find(device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock) -> Change | None:
     """The same over a connection of its own, for a start; only as long as that needs it. Raises NotConnected."""
     from gateway.sources.opcua.client.connection import connect
-    from gateway.sources.opcua.source.redundancy import Servers
+    from gateway.sources.opcua.source.redundancy import RedundantServers
 
     path = found_path(device)
     can_wait = path is None or path.is_file()
     try:
         async with deadline(KNOWN_S if can_wait else None):
-            connection = await Servers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
+            connection = await RedundantServers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
             try:
                 return await ask(connection, device, tags)
             finally:

@@ -26,7 +26,7 @@ from gateway.sources.opcua.port.measures import Measure, range_text, takes_measu
 from gateway.sources.opcua.port.session import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
 from gateway.sources.opcua.security.endpoints import Offer
 from gateway.sources.opcua.source.decode import TagColumns, decode
-from gateway.sources.opcua.source.item_map import Tagging
+from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.codes import status_name
 from gateway.sources.opcua.status.explanation import explained
 
@@ -118,7 +118,7 @@ def _type(data: ua.DataValue) -> str:
 
 async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
     """The present values of tags, each as its tag takes it: scaled, an element, a field, a label. Raises NotConnected."""
-    tagging = Tagging(device.model_copy(update={"mode": "poll"}), tags)
+    tagging = ItemMap(device.model_copy(update={"mode": "poll"}), tags)
     columns = TagColumns.of(0, tags)
     labels = {
         row: some or {}
