@@ -28,10 +28,11 @@ from gateway.runtime.restart import Renewal
 from gateway.runtime.watchdog import Notifier
 from gateway.settings.loading import load
 from tests.bench.outbox_work import DEVICES, windows
+from tests.support.clock import ManualClock
 from tests.support.gateway import Modbus, write_config
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import free_port
-from tests.support.outbox_parts import ManualClock, Rig, until
+from tests.support.outbox_parts import NOW_NS, Rig, until
 
 GROWTH_S = 600
 _QUIET_S = 4.0
@@ -105,7 +106,7 @@ def _devices(port: int) -> list[Modbus]:
 
 
 async def _backlog(path: Path) -> None:
-    async with Rig(path, clock=ManualClock(), compress=True) as rig:
+    async with Rig(path, clock=ManualClock(NOW_NS), compress=True) as rig:
         for messages in islice(windows(time.time_ns() - GROWTH_S * 10**9), GROWTH_S):
             for message in messages:
                 rig.outbox.put(message)

@@ -9,8 +9,9 @@ import pytest
 from gateway.core.messages import Lane
 from gateway.core.ports.outbox import Delivery
 from gateway.outbox.outbox import Outbox
+from tests.support.clock import settle
 from tests.support.outbox_fake import FakeOutbox
-from tests.support.outbox_parts import Rig, message, turn
+from tests.support.outbox_parts import Rig, message
 
 Either = FakeOutbox | Outbox
 
@@ -39,7 +40,7 @@ def seqs(deliveries: list[Delivery]) -> list[int]:
 async def test_take_waits_for_a_message(outbox: Either) -> None:
     """A publisher without work costs nothing and wakes at once."""
     waiting = asyncio.create_task(outbox.take(5))
-    await turn()
+    await settle()
     assert not waiting.done()
     outbox.put(message(1))
     assert seqs(await asyncio.wait_for(waiting, 10)) == [1]
@@ -117,7 +118,7 @@ async def test_an_ended_delivery_cannot_end_again(outbox: Either) -> None:
 async def test_a_cancelled_take_loses_nothing(outbox: Either) -> None:
     """The publisher may give up waiting at any time."""
     waiting = asyncio.create_task(outbox.take(5))
-    await turn()
+    await settle()
     outbox.put(message(1))
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)

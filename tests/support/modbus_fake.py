@@ -1,6 +1,5 @@
-"""A clock that only moves when slept on, and a Modbus link to units that live in dictionaries."""
+"""A Modbus link to units that live in dictionaries."""
 
-import asyncio
 import struct
 from dataclasses import dataclass, field
 
@@ -10,31 +9,7 @@ from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.link import ExceptionReply, NoReply
 from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import Table
-
-
-class TimeIsUp(Exception):
-    """The fake clock has reached the end that the test set."""
-
-
-class FakeClock:
-    """Monotonic time begins at 1000 s; wall time runs with it from a fixed day. A sleep past `end_s` raises TimeIsUp."""
-
-    def __init__(self) -> None:
-        self.time_s = 1000.0
-        self.end_s = float("inf")
-
-    def monotonic(self) -> float:
-        return self.time_s
-
-    def now_ns(self) -> int:
-        return 1_700_000_000_000_000_000 + round(self.time_s * 1e9)
-
-    async def sleep(self, delay_s: float) -> None:
-        woken_s = self.time_s + max(0.0, delay_s)
-        self.time_s = min(woken_s, self.end_s)
-        if woken_s >= self.end_s:
-            raise TimeIsUp
-        await asyncio.sleep(0)
+from tests.support.clock import SkippingClock
 
 
 @dataclass
@@ -55,7 +30,7 @@ class FakeUnit:
 class FakeLink:
     """A connection to fake units. Every request is kept in `requests`; a reply takes `latency_s` of the clock."""
 
-    clock: FakeClock
+    clock: SkippingClock
     units: dict[int, FakeUnit]
     latency_s: float = 0.01
     connected: bool = False

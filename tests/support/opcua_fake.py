@@ -1,10 +1,8 @@
-"""A clock that moves when told to, and an OPC UA connection without a server."""
+"""An OPC UA connection without a server."""
 
 import asyncio
-import heapq
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import count
 
 import numpy as np
 
@@ -27,43 +25,6 @@ DOUBLE = 11
 BAD_NODE_ID_UNKNOWN = 0x80340000
 FOUND = tempfile.TemporaryDirectory(prefix="opcua-found-")
 """Where what is found is kept, unless a test says otherwise."""
-
-
-async def settle() -> None:
-    """Let every task that can run do so."""
-    for _ in range(30):
-        await asyncio.sleep(0)
-
-
-class FakeClock:
-    """Monotonic time begins at 0 s and wall time at `DAY_NS`; both move with `advance` alone, sleepers wake in order."""
-
-    def __init__(self) -> None:
-        self.time_s = 0.0
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._order = count()
-
-    def monotonic(self) -> float:
-        return self.time_s
-
-    def now_ns(self) -> int:
-        return DAY_NS + round(self.time_s * 1e9)
-
-    async def sleep(self, delay_s: float) -> None:
-        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.time_s + max(0.0, delay_s), next(self._order), woken))
-        await woken
-
-    async def advance(self, by_s: float) -> None:
-        end_s = self.time_s + by_s
-        await settle()
-        while self._sleepers and self._sleepers[0][0] <= end_s:
-            self.time_s, _, woken = heapq.heappop(self._sleepers)
-            if not woken.done():
-                woken.set_result(None)
-            await settle()
-        self.time_s = end_s
-        await settle()
 
 
 class FakeConnection:
@@ -254,6 +215,6 @@ def entry(
     return DeviceEntry(0, OpcUaDevice.model_validate(config), configured, first_tag)
 
 
-def source(clock: FakeClock, connection: FakeConnection, tags: int = 3, **device: object) -> OpcUaSource:
+def source(clock: ManualClock, connection: FakeConnection, tags: int = 3, **device: object) -> OpcUaSource:
     """A source on the fake."""
     return OpcUaSource(entry(tags, **device), clock, connection.connect)

@@ -1,10 +1,10 @@
-"""What outbox tests are made of: a clock that moves when told, messages, losses that can be read back."""
+"""What outbox tests are made of: messages, losses that can be read back, an outbox with everything around it."""
 
 import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,50 +15,9 @@ from gateway.core.messages import Lane, Loss, Message
 from gateway.encoding.merge_windows import merge_windows
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.outbox import Outbox
+from tests.support.clock import ManualClock
 
 NOW_NS = 1_790_000_000_000_000_000
-
-
-class ManualClock:
-    """Monotonic and wall time that stand still until `advance`."""
-
-    def __init__(self) -> None:
-        self.elapsed = 0.0
-        self.sleepers: list[tuple[float, asyncio.Event]] = []
-
-    def monotonic(self) -> float:
-        return self.elapsed
-
-    def now_ns(self) -> int:
-        return NOW_NS + round(self.elapsed * 1e9)
-
-    async def sleep(self, delay_s: float) -> None:
-        sleeper = (self.elapsed + delay_s, asyncio.Event())
-        if delay_s > 0:
-            self.sleepers.append(sleeper)
-            try:
-                await sleeper[1].wait()
-            finally:
-                self.sleepers.remove(sleeper)
-
-    async def advance(self, seconds: float, settled: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Move on, waking sleepers in order; `settled` returns when what was woken has done its work."""
-        settled = settled or turn
-        end = self.elapsed + seconds
-        await settled()
-        while due := [s for s in self.sleepers if s[0] <= end and not s[1].is_set()]:
-            when, woken = min(due, key=lambda s: s[0])
-            self.elapsed = max(self.elapsed, when)
-            woken.set()
-            await turn()
-            await settled()
-        self.elapsed = end
-
-
-async def turn(times: int = 20) -> None:
-    """Let everything run that can."""
-    for _ in range(times):
-        await asyncio.sleep(0)
 
 
 async def until(condition: Callable[[], object], what: str = "condition", deadline_s: float = 10.0) -> None:
@@ -119,7 +78,7 @@ class Rig:
     """An outbox with everything around it."""
 
     def __init__(self, path: Path, boot: str = "b1", clock: Any = None, **changes: Any) -> None:
-        self.clock = clock or ManualClock()
+        self.clock = clock or ManualClock(NOW_NS)
         self.events: list[Event] = []
         self.losses = Losses(boot)
         self.outbox = Outbox(
@@ -164,7 +123,7 @@ class Rig:
 
     async def advance(self, seconds: float) -> None:
         """Move the clock on, waiting at each step until the commit loop sleeps again."""
-        await self.clock.advance(seconds, lambda: until(lambda: self.clock.sleepers, "the commit loop sleeps"))
+        await self.clock.advance(seconds, lambda: until(lambda: self.clock.waits_s, "the commit loop sleeps"))
 
     async def commit(self) -> None:
         """Move on by a commit interval: nothing is unwritten afterwards, unless the disk refuses."""

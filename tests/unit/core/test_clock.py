@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from gateway.core.clock import SystemClock
-from tests.support.clock import FakeClock
+from tests.support.clock import ManualClock
 
 
 async def test_the_system_clock_is_the_machines() -> None:
@@ -18,7 +18,7 @@ async def test_the_system_clock_is_the_machines() -> None:
 
 async def test_sleepers_of_the_fake_wake_in_order_and_at_their_moment() -> None:
     """Due times decide, then who came first; wall time jumps alone."""
-    clock, woke = FakeClock(now_ns=0, monotonic_s=0), []
+    clock, woke = ManualClock(now_ns=0, monotonic_s=0), []
 
     async def sleeper(name: str, delay_s: float) -> None:
         await clock.sleep(delay_s)
@@ -26,7 +26,7 @@ async def test_sleepers_of_the_fake_wake_in_order_and_at_their_moment() -> None:
 
     tasks = [asyncio.create_task(sleeper(*one)) for one in (("c", 3), ("a", 1), ("b", 1), ("late", 9))]
     await clock.advance(1)
-    clock.jump(-100)
+    clock.ahead_s += -100
     await clock.advance(4)
     assert woke == [("a", 1), ("b", 1), ("c", 3)]
     assert (clock.now_ns(), clock.waits_s) == (-95_000_000_000, [4.0])

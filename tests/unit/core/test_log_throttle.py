@@ -3,11 +3,11 @@
 import math
 
 from gateway.core.log_throttle import REMIND_S, LogThrottle
-from tests.support.clock import FakeClock
+from tests.support.clock import ManualClock
 
 
 def test_the_same_text_is_due_again_after_five_minutes():
-    clock = FakeClock()
+    clock = ManualClock()
     throttle = LogThrottle(clock)
     assert [throttle.is_due("a"), throttle.is_due("a"), throttle.is_due("b"), throttle.is_due("a")] == [
         True,
@@ -20,7 +20,7 @@ def test_the_same_text_is_due_again_after_five_minutes():
 
 
 def test_each_key_has_a_text_of_its_own_and_may_be_forgotten():
-    throttle = LogThrottle(FakeClock(), math.inf)
+    throttle = LogThrottle(ManualClock(), math.inf)
     assert throttle.is_due("a", 1)
     assert throttle.is_due("a", 2)
     assert not throttle.is_due("a", 1)
@@ -29,7 +29,7 @@ def test_each_key_has_a_text_of_its_own_and_may_be_forgotten():
 
 
 def test_keys_without_end_do_not_fill_memory():
-    throttle = LogThrottle(FakeClock(), math.inf)
+    throttle = LogThrottle(ManualClock(), math.inf)
     for key in range(20_001):
         throttle.is_due("a", key)
     assert len(throttle._last) <= 10_000

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gateway.core.events.event import Event
 from gateway.runtime.certificates import CertificateWatch
-from tests.support.clock import FakeClock
+from tests.support.clock import ManualClock
 
 DAY_S = 86_400
 
@@ -18,7 +18,7 @@ class Some:
 
 class Bench:
     def __init__(self) -> None:
-        self.clock = FakeClock()
+        self.clock = ManualClock()
         self.events: list[Event] = []
         self.changes = 0
         self.watch = CertificateWatch(list, self.events.append, self.changed, self.clock)
@@ -39,7 +39,7 @@ def test_each_level_is_told_once() -> None:
     certificate = bench.ending(100.52)
     for _ in range(110 * 24):
         bench.watch.look([certificate])
-        bench.clock.jump(3600)
+        bench.clock.ahead_s += 3600
     assert bench.told == [(29, 300), (6, 600), (0, 800), (-1, 900)]
     assert {event.kind for event in bench.events} == {"certificate"}
 
@@ -53,7 +53,7 @@ def test_one_that_is_found_late_is_told_at_its_level() -> None:
 def test_a_renewed_one_is_told_anew_and_the_other_owner_for_itself() -> None:
     bench = Bench()
     bench.watch.look([bench.ending(20), bench.ending(5, "gateway")])
-    bench.clock.jump(DAY_S)
+    bench.clock.ahead_s += DAY_S
     bench.watch.look([bench.ending(25), bench.ending(400, "gateway")])
     assert bench.told == [(20, 300), (5, 600), (25, 300)]
 
@@ -76,5 +76,5 @@ def test_days_left_are_numbers_for_the_stats() -> None:
     bench = Bench()
     assert bench.watch.days_left() == {}
     bench.watch.look([bench.ending(20.5), bench.ending(400, "gateway")])
-    bench.clock.jump(DAY_S * 25)
+    bench.clock.ahead_s += DAY_S * 25
     assert bench.watch.days_left() == {"broker_certificate_days": -4.5, "gateway_certificate_days": 375.0}

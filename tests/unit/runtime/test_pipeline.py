@@ -19,7 +19,7 @@ from gateway.runtime.status import StatusBoard
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.stage_chain import Chain
 from tests.support.blocks import GOOD, SECOND, block_of, table
-from tests.support.clock import FakeClock
+from tests.support.clock import ManualClock
 from tests.support.events import limit_alarm
 from tests.support.oracle import Sample
 
@@ -30,7 +30,7 @@ M0 = 1_700_000_040 * SECOND
 class Outbox:
     """Keeps what is put, with the wall time of the moment."""
 
-    clock: FakeClock
+    clock: ManualClock
     messages: list[tuple[float, Message]] = field(default_factory=list)
 
     def put(self, message: Message) -> None:
@@ -45,7 +45,7 @@ class Gateway:
     """A pipeline with real stages and encoder: three devices of one tag, the middle one with a limit of 100."""
 
     def __init__(self, now_ns: int = M0) -> None:
-        self.clock = FakeClock(now_ns)
+        self.clock = ManualClock(now_ns)
         self.table: TagTable = table(3, devices=3)
         policies = [TagPolicy(), TagPolicy(hi=100), TagPolicy()]
         self.chain = Chain.of(self.table, policies, WindowConfig(), DetectionConfig(), PublishConfig(), now_ns)
@@ -114,7 +114,7 @@ async def test_a_jump_of_the_clock_is_told_and_no_sample_is_lost(by_s: float) ->
             gateway.sample(value=float(step))
             await gateway.clock.advance(0.25)
             if step == 20:
-                gateway.clock.jump(by_s)
+                gateway.clock.ahead_s += by_s
                 before = len(gateway.windows())
     after = gateway.outbox.of("device0/window")[before:]
     assert len(after) >= 4  # one a second: none waits for the old time to come again ...
@@ -134,7 +134,7 @@ async def test_a_small_jump_never_makes_two_windows_of_one_start() -> None:
                 gateway.sample(value=float(step))
                 await gateway.clock.advance(0.1)
                 if step == 23:
-                    gateway.clock.jump(by_s)
+                    gateway.clock.ahead_s += by_s
         starts = [p["ts"] for _, p in gateway.outbox.of("device0/window") if "late" not in p]
         assert len(starts) == len(set(starts))
 
@@ -145,7 +145,7 @@ async def test_slewing_is_followed_silently() -> None:
     async with gateway.running():
         for _ in range(1800):
             await gateway.clock.advance(1.0)
-            gateway.clock.jump(0.0005)
+            gateway.clock.ahead_s += 0.0005
     assert gateway.outbox.of("g/event") == []
 
 

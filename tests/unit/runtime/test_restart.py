@@ -7,7 +7,7 @@ import pytest
 from gateway.core.events.device import DeviceStateChanged
 from gateway.runtime.restart import EVERY_S, MOST_S, Noticing, Renewal
 from gateway.sources.opcua.source.events import ModelChanged
-from tests.support.clock import FakeClock
+from tests.support.clock import ManualClock
 from tests.unit.runtime.test_supervisor import Intake
 
 
@@ -17,8 +17,8 @@ def changed(device, **fields):
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 async def is_due(renewal: Renewal) -> bool:
@@ -30,7 +30,7 @@ async def is_due(renewal: Renewal) -> bool:
     return done
 
 
-async def test_the_first_is_made_at_once_the_next_not_before_five_minutes(clock: FakeClock) -> None:
+async def test_the_first_is_made_at_once_the_next_not_before_five_minutes(clock: ManualClock) -> None:
     renewal = Renewal(clock)
     assert not await is_due(renewal)
     renewal.ask("line")
@@ -48,7 +48,7 @@ async def test_the_first_is_made_at_once_the_next_not_before_five_minutes(clock:
     assert not await is_due(renewal)
 
 
-def test_only_changes_that_are_to_be_taken_at_once_ask_for_it(clock: FakeClock) -> None:
+def test_only_changes_that_are_to_be_taken_at_once_ask_for_it(clock: ManualClock) -> None:
     intake, renewal = Intake(), Renewal(clock)
     noticing = Noticing(intake, renewal, ["press", "line"])
     events = [
@@ -64,7 +64,7 @@ def test_only_changes_that_are_to_be_taken_at_once_ask_for_it(clock: FakeClock) 
     assert intake.got == events, "all are handed on"
 
 
-async def test_tags_that_never_come_to_rest_are_taken_less_and_less_often(clock: FakeClock) -> None:
+async def test_tags_that_never_come_to_rest_are_taken_less_and_less_often(clock: ManualClock) -> None:
     """A device asks at every moment; a day later it has cost a dozen starts, and after some calm it is quick again."""
     renewal, waits = Renewal(clock), []
     for _ in range(14):
@@ -79,7 +79,7 @@ async def test_tags_that_never_come_to_rest_are_taken_less_and_less_often(clock:
     assert renewal.ask("line") == EVERY_S
 
 
-def test_a_change_that_has_to_wait_says_for_how_long(clock: FakeClock) -> None:
+def test_a_change_that_has_to_wait_says_for_how_long(clock: ManualClock) -> None:
     intake, renewal = Intake(), Renewal(clock)
     noticing = Noticing(intake, renewal, ["press"])
     noticing.event(changed(0))

@@ -17,7 +17,7 @@ from gateway.core.messages import DeviceState
 from gateway.core.ports.source import Reading
 from gateway.core.quality import Quality
 from gateway.runtime.supervisor import Supervisor
-from tests.support.clock import FakeClock
+from tests.support.clock import ManualClock
 
 BLOCK = SampleBlock.bad(np.array([0], np.uint32), 1, Quality.BAD)
 
@@ -26,7 +26,7 @@ BLOCK = SampleBlock.bad(np.array([0], np.uint32), 1, Quality.BAD)
 class Source:
     """Does what its script says, one entry per open: what fails there, or what reads give before they fail or hang."""
 
-    clock: FakeClock
+    clock: ManualClock
     script: list[object]
     calls: list[tuple[str, float]] = field(default_factory=list)
     devices: Sequence[int] = (3, 4)
@@ -97,7 +97,7 @@ class Line:
     """A supervisor with its source, intake and clock."""
 
     def __init__(self, *script: object) -> None:
-        self.clock = FakeClock()
+        self.clock = ManualClock()
         self.source, self.intake = Source(self.clock, list(script)), Intake()
         self.supervisor = Supervisor(self.source, "a, b", self.intake, self.clock, delays)
 

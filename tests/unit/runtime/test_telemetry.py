@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from gateway.core.messages import Lane, Message
 from gateway.runtime.telemetry import publish_stats
-from tests.support.clock import FakeClock
+from tests.support.clock import ManualClock
 
 
 class Source:
@@ -23,7 +23,7 @@ class Source:
 class Recorder:
     """Encoder and outbox in one: (seconds, device, number)."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.got: list[tuple[float, int | None, object]] = []
 
@@ -36,7 +36,7 @@ class Recorder:
 
 
 async def test_every_device_speaks_once_per_interval_spread_over_it() -> None:
-    clock = FakeClock()
+    clock = ManualClock()
     begin, recorder = clock.monotonic(), Recorder(clock)
     own = {"asked": "the gateway"}
     task = asyncio.create_task(publish_stats([Source(0), Source(1)], lambda: own, recorder, recorder, clock, 60.0))  # type: ignore[list-item]

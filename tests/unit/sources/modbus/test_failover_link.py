@@ -8,14 +8,15 @@ from gateway.core.errors import NotConnected
 from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.failover_link import Line
 from gateway.sources.modbus.link import HungUp, NoReply, Refusal
-from tests.support.modbus_fake import FakeClock, FakeLink, FakeUnit
+from tests.support.clock import SkippingClock
+from tests.support.modbus_fake import FakeLink, FakeUnit
 
 
 class Bench:
     """A line of fake links with a unit 1 behind each."""
 
     def __init__(self, links: int = 1) -> None:
-        self.clock = FakeClock()
+        self.clock = SkippingClock()
         self.counters = ConnectionCounters()
         self.links = [FakeLink(self.clock, {1: FakeUnit()}) for _ in range(links)]
         self.line = Line(self.links, self.counters)

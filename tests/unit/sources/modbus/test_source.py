@@ -13,7 +13,8 @@ from gateway.core.messages import DeviceState
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.quality import Quality
 from gateway.sources.modbus.source import ModbusSource
-from tests.support.modbus_fake import FakeClock, FakeLink, FakeUnit, TimeIsUp, entry
+from tests.support.clock import SkippingClock, TimeIsUp
+from tests.support.modbus_fake import FakeLink, FakeUnit, entry
 
 News = SampleBlock | ObjectBlock | DeviceState
 
@@ -22,14 +23,14 @@ class Bench:
     """An open source on fake units, run by the fake clock."""
 
     def __init__(self, *entries: DeviceEntry, latency_s: float = 0.01, **units: FakeUnit) -> None:
-        self.clock = FakeClock()
+        self.clock = SkippingClock()
         self.link = FakeLink(self.clock, {int(name[1:]): unit for name, unit in units.items()}, latency_s)
         self.source = ModbusSource(entries, self.clock, lambda endpoint: self.link)
 
     async def run(self, for_s: float) -> list[News]:
         """Everything read within that time."""
         news = []
-        self.clock.end_s = self.clock.time_s + for_s
+        self.clock.end_s = self.clock.monotonic() + for_s
         with suppress(TimeIsUp):
             while True:
                 news.append(await self.source.read())
@@ -39,11 +40,11 @@ class Bench:
     async def heal(self, for_s: float, pause_s: float = 5.0) -> list[News]:
         """Everything read within that time, the connection opened again after a pause whenever it is lost."""
         news: list[News] = []
-        end_s = self.clock.time_s + for_s
-        while self.clock.time_s < end_s:
+        end_s = self.clock.monotonic() + for_s
+        while self.clock.monotonic() < end_s:
             with suppress(NotConnected):
                 await self.source.open()
-                news += await self.run(end_s - self.clock.time_s)
+                news += await self.run(end_s - self.clock.monotonic())
             self.clock.end_s = inf
             await self.source.close()
             await self.clock.sleep(pause_s)
@@ -401,10 +402,10 @@ async def test_a_connection_lost_between_reads_is_noticed_within_a_second() -> N
     bench = Bench(entry(holding(0, interval="1h")), u1=FakeUnit())
     await bench.start(0.5)
     bench.link.connected, bench.link.refuse = False, True
-    lost_at = bench.clock.time_s
+    lost_at = bench.clock.monotonic()
     with pytest.raises(NotConnected, match="refused"):
         await bench.source.read()
-    assert bench.clock.time_s - lost_at <= 1.0
+    assert bench.clock.monotonic() - lost_at <= 1.0
 
 
 async def test_an_idle_connection_that_the_device_closes_is_no_news_and_no_extra_poll() -> None:

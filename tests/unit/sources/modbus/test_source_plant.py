@@ -103,10 +103,10 @@ async def test_a_gateway_that_hangs_is_noticed_before_each_of_its_hundred_units_
     await bench.start(3.0)
     for unit in bench.link.units.values():
         unit.silent = True
-    hung_at = bench.clock.time_s
+    hung_at = bench.clock.monotonic()
     with pytest.raises(NotConnected, match="5 units that used to answer fell silent together"):
         await bench.run(1000.0)
-    assert bench.clock.time_s - hung_at < 7
+    assert bench.clock.monotonic() - hung_at < 7
 
 
 async def test_half_a_plant_that_loses_power_costs_the_other_half_one_reconnect_at_most() -> None:

@@ -4,7 +4,7 @@ from asyncua import ua
 
 from gateway.sources.opcua.client.addresses import RETRY_S, Addresses
 from gateway.sources.opcua.client.services import NO_MATCH
-from tests.support.opcua_fake import FakeClock
+from tests.support.clock import ManualClock
 
 SPEED = ua.NodeId("speed", 2)
 
@@ -27,8 +27,8 @@ class FakeServices:
         return [ua.NodeId(1000 + at, 0) for at, _ in enumerate(nodes)]
 
 
-def made() -> tuple[Addresses, FakeServices, FakeClock]:
-    services, clock = FakeServices(), FakeClock()
+def made() -> tuple[Addresses, FakeServices, ManualClock]:
+    services, clock = FakeServices(), ManualClock()
     addresses = Addresses(services, clock)
     addresses.set_namespaces(["http://opcfoundation.org/UA/", "urn:server", "urn:x"])
     return addresses, services, clock

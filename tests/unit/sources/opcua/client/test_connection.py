@@ -15,10 +15,10 @@ from gateway.sources.opcua.port.adaptive_timeout import Patience
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import HungUp
 from gateway.sources.opcua.port.values import Item
-from tests.support.opcua_fake import FakeClock
+from tests.support.clock import ManualClock
 
 
-def connection_on(clock: FakeClock) -> AsyncuaConnection:
+def connection_on(clock: ManualClock) -> AsyncuaConnection:
     config = OpcUaDevice.model_validate(
         {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1", "security": "none"}
     )
@@ -27,7 +27,7 @@ def connection_on(clock: FakeClock) -> AsyncuaConnection:
 
 async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_end(monkeypatch):
     """Else it would be asked for ever: that it forgets a session is an answer, but not every server gives it."""
-    connection = connection_on(FakeClock())
+    connection = connection_on(ManualClock())
     resumed = []
 
     async def channel(*_):
@@ -47,7 +47,7 @@ async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_
 
 
 async def test_a_server_that_is_away_does_not_lose_the_session(monkeypatch):
-    connection = connection_on(FakeClock())
+    connection = connection_on(ManualClock())
     is_there = False
 
     async def channel(*_):
@@ -75,7 +75,7 @@ async def test_a_server_that_does_not_release_history_has_given_it_all_the_same(
             raise BadServiceUnsupported
 
     session, services = Session(), SimpleNamespace()
-    addresses = Addresses(services, FakeClock())
+    addresses = Addresses(services, ManualClock())
     item = Item(0, "ns=1;s=v0", 0, 1)
     await addresses.resolve([item.node])
     await Past(session, Batches(10), addresses).release([item], [b"point"])
@@ -83,7 +83,7 @@ async def test_a_server_that_does_not_release_history_has_given_it_all_the_same(
 
 
 async def test_a_channel_that_may_not_be_renewed_is_a_lost_connection_and_no_bug(monkeypatch):
-    clock = FakeClock()
+    clock = ManualClock()
     connection = connection_on(clock)
 
     async def read(items):

@@ -5,7 +5,8 @@ import pytest
 from gateway.sources.opcua.client.queue_check import Queues, needed
 from gateway.sources.opcua.port.session import QueueReport, ShortQueue
 from gateway.sources.opcua.port.values import Item
-from tests.support.opcua_fake import DAY_NS, FakeClock, FakeConnection, settle, source, values
+from tests.support.clock import ManualClock, settle
+from tests.support.opcua_fake import DAY_NS, FakeConnection, source, values
 
 MS = 1_000_000
 OVERFLOW = 0x480
@@ -98,7 +99,7 @@ def test_each_subscription_has_a_time_of_its_own():
 
 
 async def test_short_queues_are_told_by_name_once_per_connection_and_counted():
-    clock = FakeClock()
+    clock = ManualClock()
     connection = FakeConnection(clock, keepalive_s=100.0)
     connection.queues.short = {1: ShortQueue(3, 11), 2: ShortQueue(1, 2)}
     plc = source(clock, connection)

@@ -10,7 +10,8 @@ from gateway.core.messages import DeviceState
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
-from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle, source, values
+from tests.support.clock import ManualClock, settle
+from tests.support.opcua_fake import FakeConnection, entry, source, values
 from tests.unit.sources.opcua.source.test_source import OK, at_once, keep_alive, opened
 
 SPEED = FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")
@@ -18,7 +19,7 @@ SPEED = FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")
 
 @pytest.fixture
 def clock():
-    return FakeClock()
+    return ManualClock()
 
 
 @pytest.fixture

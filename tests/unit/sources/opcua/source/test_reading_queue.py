@@ -8,7 +8,7 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
-from tests.support.opcua_fake import settle
+from tests.support.clock import settle
 
 OK, DEGRADED = DeviceState(0, "ok"), DeviceState(0, "degraded", "why")
 

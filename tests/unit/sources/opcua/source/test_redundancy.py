@@ -7,7 +7,8 @@ from gateway.sources.opcua.port.session import Standing
 from gateway.sources.opcua.source.failover import RETURN_S
 from gateway.sources.opcua.source.redundancy import Found, RedundantServers, best
 from gateway.sources.opcua.source.source import OpcUaSource
-from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle
+from tests.support.clock import ManualClock, settle
+from tests.support.opcua_fake import FakeConnection, entry
 
 A, B, C = (f"opc.tcp://{name}:4840" for name in "abc")
 SUSPENDED = 2
@@ -17,7 +18,7 @@ class Plant:
     """Servers by address; counts the sessions that are open at once, and remembers the order in which they were made."""
 
     def __init__(self, **levels: int) -> None:
-        self.clock = FakeClock()
+        self.clock = ManualClock()
         self.stands = {f"opc.tcp://{name}:4840": Standing(0, level) for name, level in levels.items()}
         self.away: set[str] = set()
         self.asked: list[tuple[str, str]] = []

@@ -9,7 +9,8 @@ from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua.source import diagnostics
 from gateway.sources.opcua.source.staleness import Staleness
-from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
+from tests.support.clock import ManualClock, settle
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeConnection, source, values
 
 LIMIT_S = 60.0
 NAMES = [f"ns=1;s=v{i}" for i in range(3)]
@@ -117,7 +118,7 @@ async def everything(made) -> list[object]:
 
 @pytest.fixture
 def clock():
-    return FakeClock()
+    return ManualClock()
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.backfill import CLOCKS, CUT_OFF, NOWHERE, SET_BACK, TOO_MANY, Filling
 from gateway.sources.opcua.source.history.gaps import MOST_GAPS, Gaps
 from gateway.sources.opcua.source.history.watermark import Kept
-from tests.support.opcua_fake import DAY_NS, FakeClock, values
+from tests.support.clock import ManualClock
+from tests.support.opcua_fake import DAY_NS, values
 
 S = 1_000_000_000
 ITEMS = [Item(0, "ns=1;s=a", S, 1), Item(1, "ns=1;s=b", S, 1)]
@@ -65,7 +66,7 @@ class Bench:
     """A device of which something was heard at 0 s, and again at 100 s of the server's clock."""
 
     def __init__(self, folder, **device: object) -> None:
-        self.clock = FakeClock()
+        self.clock = ManualClock()
         config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://a", "history": True, "history_kept": str(folder)}
         self.config = OpcUaDevice.model_validate(config | device)
         self.gaps = Gaps(len(ITEMS))

@@ -8,7 +8,8 @@ import pytest
 from gateway.core.errors import Retryable
 from gateway.core.messages import Lane
 from gateway.outbox.records import Usage
-from tests.support.outbox_parts import NOW_NS, ManualClock, Rig, message, until
+from tests.support.clock import ManualClock
+from tests.support.outbox_parts import NOW_NS, Rig, message, until
 
 
 def ledger(delivered, encoded):
@@ -91,19 +92,10 @@ async def test_too_old_messages_go(tmp_path):
         assert [(x.first_seq, x.last_seq, x.count, x.cause) for x in rig.losses.encoded] == [(1, 2, 2, "max_age")]
 
 
-class SteppedClock(ManualClock):
-    """A clock whose wall time a time server may correct."""
-
-    ahead_s = 0.0
-
-    def now_ns(self) -> int:
-        return super().now_ns() + round(self.ahead_s * 1e9)
-
-
 @pytest.mark.parametrize("wrong_at_start", [True, False])
 async def test_a_wrong_clock_that_is_mended_within_ten_minutes_drops_nothing(tmp_path, wrong_at_start):
     """A month ahead, at the start (no battery) or later; with the right time again nothing was too old."""
-    clock = SteppedClock()
+    clock = ManualClock(NOW_NS)
     async with Rig(tmp_path / "o.db", clock=clock) as rig:
         rig.outbox.put(message(1))
     clock.ahead_s = 30 * 86400.0 * wrong_at_start
@@ -289,7 +281,7 @@ async def test_a_ceiling_that_came_down_is_reached_in_bounded_steps(tmp_path):
 
         async def counted(change):
             dropped[-1] += len(change.deletes)
-            rig.clock.elapsed += 0.1  # a slow disk
+            rig.clock.set_forward(0.1)  # a slow disk
             await commit(change)
 
         async def counting(*args):
@@ -323,11 +315,11 @@ async def test_what_is_too_old_goes_in_bounded_steps_after_what_is_new_is_writte
 
         async def slow(change):
             written.append((len(change.inserts), len(change.deletes)))
-            rig.clock.elapsed += 0.3
+            rig.clock.set_forward(0.3)
             await commit(change)
 
         store.commit = slow
-        await rig.clock.advance(599, lambda: until(lambda: rig.clock.sleepers, "sleeps"))
+        await rig.clock.advance(599, lambda: until(lambda: rig.clock.waits_s, "sleeps"))
         rig.outbox.put(message(30_000, end_ms=now_ms + 600_000))
         written.clear()
         for _ in range(10):

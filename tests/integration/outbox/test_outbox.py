@@ -9,7 +9,8 @@ import pytest
 from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane
 from gateway.outbox.records import PreviousBoot
-from tests.support.outbox_parts import Rig, message, turn, until
+from tests.support.clock import settle
+from tests.support.outbox_parts import Rig, message, until
 
 
 async def restarted(path, boot="b2", **changes):
@@ -147,7 +148,7 @@ async def test_cancelling_the_loop_in_a_commit_leaves_nothing_half_done(tmp_path
         rig.outbox.put(message(1))
         await rig.clock.advance(1)
         stopping = asyncio.create_task(rig.stop())
-        await turn()
+        await settle()
         assert not stopping.done()
         let_go.set()
         await stopping

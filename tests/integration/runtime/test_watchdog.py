@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.runtime.watchdog import Notifier, Watchdog
-from tests.support.clock import FakeClock
+from tests.support.clock import ManualClock
 
 
 class Manager:
@@ -95,7 +95,7 @@ class Dog:
     """A running watchdog over two parts that the test moves or does not."""
 
     def __init__(self, path: str, watchdog_s: int = 9, describe: Callable[[], str] = lambda: "fine") -> None:
-        self.clock = FakeClock()
+        self.clock = ManualClock()
         self.beats = {"loop": self.clock.monotonic(), "outbox": self.clock.monotonic()}
         beats = {"loop": (lambda: self.beats["loop"], 4.0), "outbox": (lambda: self.beats["outbox"], 10.0)}
         self.watchdog = Watchdog(notifier(path, WATCHDOG_USEC=str(watchdog_s * 1_000_000)), self.clock, beats)

@@ -1,0 +1,49 @@
+"""Unit tests are unit tests: what opens a socket, a database or a process fails by itself."""
+
+import socket
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+FORBIDDEN = {
+    "socket.__new__": "a socket",
+    "socket.bind": "a socket",
+    "socket.connect": "a socket",
+    "socket.getaddrinfo": "a look-up of a host's name",
+    "sqlite3.connect": "a database",
+    "subprocess.Popen": "a process",
+    "os.fork": "a process",
+    "os.forkpty": "a process",
+    "os.posix_spawn": "a process",
+    "os.system": "a process",
+}
+"""Audit events (docs.python.org/3/library/audit_events.html) and what they mean here."""
+
+_breaches: list[str] = []
+_watched = False
+
+
+def _audit(event: str, args: tuple[object, ...]) -> None:
+    if not _watched or event not in FORBIDDEN:
+        return
+    if event == "socket.__new__" and args[1] == socket.AF_UNIX:
+        return  # the pair by which an event loop wakes itself; bind and connect are events of their own
+    message = f"{FORBIDDEN[event]} in a unit test: such a test belongs to tests/integration"
+    _breaches.append(message)
+    raise AssertionError(message)
+
+
+sys.addaudithook(_audit)
+
+
+@pytest.fixture(autouse=True)
+def _no_input_and_output() -> Iterator[None]:
+    """Fail a test that opens sockets, databases or processes, even where the code under test outlives the error."""
+    global _watched
+    _breaches.clear()
+    _watched = True
+    yield
+    _watched = False
+    if _breaches:
+        pytest.fail(_breaches[0], pytrace=False)
