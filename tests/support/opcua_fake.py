@@ -19,6 +19,7 @@ from gateway.sources.opcua.port.session import QueueReport, Standing
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.source import OpcUaSource
+from tests.support.clock import ManualClock
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11

@@ -28,7 +28,7 @@ class FakeServices:
 
 
 def made() -> tuple[Addresses, FakeServices, ManualClock]:
-    services, clock = FakeServices(), ManualClock()
+    services, clock = FakeServices(), ManualClock(monotonic_s=0)
     addresses = Addresses(services, clock)
     addresses.set_namespaces(["http://opcfoundation.org/UA/", "urn:server", "urn:x"])
     return addresses, services, clock

@@ -27,7 +27,7 @@ def connection_on(clock: ManualClock) -> AsyncuaConnection:
 
 async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_end(monkeypatch):
     """Else it would be asked for ever: that it forgets a session is an answer, but not every server gives it."""
-    connection = connection_on(ManualClock())
+    connection = connection_on(ManualClock(monotonic_s=0))
     resumed = []
 
     async def channel(*_):
@@ -47,7 +47,7 @@ async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_
 
 
 async def test_a_server_that_is_away_does_not_lose_the_session(monkeypatch):
-    connection = connection_on(ManualClock())
+    connection = connection_on(ManualClock(monotonic_s=0))
     is_there = False
 
     async def channel(*_):
@@ -75,7 +75,7 @@ async def test_a_server_that_does_not_release_history_has_given_it_all_the_same(
             raise BadServiceUnsupported
 
     session, services = Session(), SimpleNamespace()
-    addresses = Addresses(services, ManualClock())
+    addresses = Addresses(services, ManualClock(monotonic_s=0))
     item = Item(0, "ns=1;s=v0", 0, 1)
     await addresses.resolve([item.node])
     await Past(session, Batches(10), addresses).release([item], [b"point"])
@@ -83,7 +83,7 @@ async def test_a_server_that_does_not_release_history_has_given_it_all_the_same(
 
 
 async def test_a_channel_that_may_not_be_renewed_is_a_lost_connection_and_no_bug(monkeypatch):
-    clock = ManualClock()
+    clock = ManualClock(monotonic_s=0)
     connection = connection_on(clock)
 
     async def read(items):

@@ -74,7 +74,7 @@ def server():
 
 @pytest.fixture
 async def publishing(server):
-    made = Publishing(server, ManualClock(), "plc", server.traffic)
+    made = Publishing(server, ManualClock(monotonic_s=0), "plc", server.traffic)
     yield made
     await made.close()
 
@@ -256,7 +256,7 @@ async def test_a_request_that_was_passed_by_is_replaced(server, publishing):
 
 
 async def test_delays_are_measured_by_both_clocks(server, publishing):
-    now_ns = ManualClock().now_ns()
+    now_ns = ManualClock(monotonic_s=0).now_ns()
     told = Notification(SUBSCRIPTION, 1, False, now_ns + 2_000_000, now_ns - 30_000_000)
     server.answer(told)
     await take(publishing, 1)

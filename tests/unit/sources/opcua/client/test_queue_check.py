@@ -99,7 +99,7 @@ def test_each_subscription_has_a_time_of_its_own():
 
 
 async def test_short_queues_are_told_by_name_once_per_connection_and_counted():
-    clock = ManualClock()
+    clock = ManualClock(monotonic_s=0)
     connection = FakeConnection(clock, keepalive_s=100.0)
     connection.queues.short = {1: ShortQueue(3, 11), 2: ShortQueue(1, 2)}
     plc = source(clock, connection)

@@ -145,7 +145,7 @@ def test_memory_of_conditions_is_bounded():
 
 
 async def test_events_are_subscribed_refreshed_and_told_in_their_order():
-    clock = ManualClock()
+    clock = ManualClock(monotonic_s=0)
     server = FakeConnection(clock)
     made = source(clock, server, events=[{"severity": 5}])
     await made.open()
@@ -164,7 +164,7 @@ def with_events(told, *events):
 
 
 async def test_a_refused_notifier_is_told_and_tried_again():
-    clock = ManualClock()
+    clock = ManualClock(monotonic_s=0)
     server = FakeConnection(clock, keepalive_s=1000.0)
     server.refused["ns=1;s=nobody"] = 0x80340000
     made = source(clock, server, events=[{"notifier": "ns=1;s=nobody"}])

@@ -19,7 +19,7 @@ SPEED = FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return ManualClock(monotonic_s=0)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ class Plant:
     """Servers by address; counts the sessions that are open at once, and remembers the order in which they were made."""
 
     def __init__(self, **levels: int) -> None:
-        self.clock = ManualClock()
+        self.clock = ManualClock(monotonic_s=0)
         self.stands = {f"opc.tcp://{name}:4840": Standing(0, level) for name, level in levels.items()}
         self.away: set[str] = set()
         self.asked: list[tuple[str, str]] = []

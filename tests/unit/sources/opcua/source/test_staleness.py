@@ -118,7 +118,7 @@ async def everything(made) -> list[object]:
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return ManualClock(monotonic_s=0)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_counts_outlive_connections_and_ages_do_not():
 
 
 async def test_a_source_counts_what_it_does():
-    clock = ManualClock()
+    clock = ManualClock(monotonic_s=0)
     server = FakeConnection(clock, keepalive_s=1e6)
     server.refused["ns=1;s=v1"] = BAD_NODE_ID_UNKNOWN
     made = source(clock, server)
@@ -61,7 +61,7 @@ async def test_a_source_counts_what_it_does():
 
 @pytest.mark.parametrize("mode", ["subscribe", "poll"])
 async def test_bad_values_are_counted_in_both_modes(mode):
-    clock = ManualClock()
+    clock = ManualClock(monotonic_s=0)
     server = FakeConnection(clock, keepalive_s=1e6)
     server.publish(values([2], [None], kind=[0], status=[BAD_SENSOR]))
     server.refused["ns=1;s=v2"] = BAD_SENSOR if mode == "poll" else 0

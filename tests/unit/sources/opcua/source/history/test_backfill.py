@@ -66,7 +66,7 @@ class Bench:
     """A device of which something was heard at 0 s, and again at 100 s of the server's clock."""
 
     def __init__(self, folder, **device: object) -> None:
-        self.clock = ManualClock()
+        self.clock = ManualClock(monotonic_s=0)
         config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://a", "history": True, "history_kept": str(folder)}
         self.config = OpcUaDevice.model_validate(config | device)
         self.gaps = Gaps(len(ITEMS))
