@@ -61,7 +61,8 @@ class EmbeddedBroker:
         if find_spec("iotcore") is None:
             raise BrokerMissing(
                 "the embedded MQTT broker is not installed; install it with: "
-                f"{sys.executable} -m pip install '{DISTRIBUTION}[demo]' (in a checkout: make demo, or pip install -e '.[demo]')"
+                f"{sys.executable} -m pip install '{DISTRIBUTION}[demo]' "
+                "(in a checkout: make demo, or pip install -e '.[demo]')"
             )
         self._port = port
         self._file = folder / "broker.toml"
