@@ -7,13 +7,13 @@ from functools import partial
 import structlog
 
 from gateway import __version__
-from gateway.app.parts import Parts
-from gateway.app.tasks import cancel
-from gateway.app.telling import stats, status_line
+from gateway.app.cancel import cancel
+from gateway.app.compose import Parts
+from gateway.app.status_line import stats, status_line
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
 from gateway.core.messages import Event
-from gateway.runtime.renewal import Renewal
+from gateway.runtime.restart import Renewal
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
 from gateway.settings import Settings, load

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.cli.output import address_hint
 from gateway.core.errors import GatewayError, NotConnected
-from gateway.core.sourcekind import DeviceEntry, SourceKind
+from gateway.core.ports.plugin import DeviceEntry, SourceKind
 from gateway.settings import load
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import Endpoint

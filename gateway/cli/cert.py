@@ -115,7 +115,7 @@ def new(pki: Folder = None) -> None:
 
 def place_of(folder: Path | None) -> Path:
     """The folder that was asked for, or the usual one."""
-    from gateway.sources.opcua.security.folders import DEFAULT_FOLDER
+    from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
 
     return folder or DEFAULT_FOLDER
 

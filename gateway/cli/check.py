@@ -11,13 +11,13 @@ from rich.table import Table
 from gateway.cli.output import Output, listing, patience
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
-from gateway.core.sourcekind import DeviceEntry
-from gateway.core.wording import counted
+from gateway.core.plural import counted
+from gateway.core.ports.plugin import DeviceEntry
 from gateway.encoding.config import LayoutConfig
-from gateway.encoding.layouts.tag import TagTopics
-from gateway.encoding.sparkplug.host import NAMESPACE
 from gateway.encoding.topics import Topics
-from gateway.kinds import KINDS
+from gateway.layouts.sparkplug.host import NAMESPACE
+from gateway.layouts.tag.layout import TagTopics
+from gateway.plugins import KINDS
 from gateway.settings import Settings, load
 
 _SECRETS = "environment"

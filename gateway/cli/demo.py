@@ -10,15 +10,15 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from gateway.cli.headlines import headlines, units
-from gateway.cli.inbound import Incoming
-from gateway.cli.ledger import Report
+from gateway.audit.ledger import Report
+from gateway.audit.message import Incoming
 from gateway.cli.output import hush
 from gateway.cli.problems import EXIT_CONFIG, print_problems
-from gateway.cli.reading import Reading, stop_on_signals, unless
-from gateway.cli.render import Screen, clean, console
+from gateway.cli.subscriber import Reading, stop_on_signals, unless
+from gateway.cli.tag_highlights import headlines, units
+from gateway.cli.terminal import Screen, clean, console
 from gateway.core.errors import ConfigError, GatewayError, NotConnected
-from gateway.core.wording import counted
+from gateway.core.plural import counted
 from gateway.demo.scene import Scene, shipped_config
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig

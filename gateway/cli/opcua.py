@@ -15,12 +15,12 @@ from gateway.cli.output import Output, address_hint, listing, visible
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
-from gateway.core.wording import counted
+from gateway.core.plural import counted
 from gateway.settings import load
-from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.model.browsing import MOST_DEPTH, Browse
+from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
+from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
 from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Offer
-from gateway.sources.opcua.security.folders import DEFAULT_FOLDER
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
@@ -50,8 +50,8 @@ def _refused(error: ValidationError) -> typer.Exit:
 
 def discover(url: str) -> int:
     """Print endpoints, policies, logins and certificates; returns the exit code."""
-    from gateway.sources.opcua.model.explore import discover as ask
     from gateway.sources.opcua.security.certificates import fingerprint, load_chain
+    from gateway.sources.opcua.tools.browse_tool import discover as ask
 
     offers, servers = _run(ask(device(url)))
     for offer in offers:
@@ -107,9 +107,9 @@ def browse(config: OpcUaDevice, wanted: Browse, most: int, *, as_csv: bool) -> i
 
 def find(folder: Path, name: str) -> int:
     """Find the tags of a configured device anew and say what has changed; returns the exit code."""
-    from gateway.sources.opcua.model.finding import find as ask
-    from gateway.sources.opcua.model.finding import found_path
-    from gateway.sources.opcua.model.units import measures_path
+    from gateway.sources.opcua.port.measures import measures_path
+    from gateway.sources.opcua.source.tag_discovery import find as ask
+    from gateway.sources.opcua.source.tag_discovery import found_path
 
     try:
         settings = load(folder)
@@ -134,9 +134,9 @@ def find(folder: Path, name: str) -> int:
 
 
 async def _write_tags(config: OpcUaDevice, wanted: Browse, most: int) -> int:
-    from gateway.sources.opcua.model.explore import session, walker
-    from gateway.sources.opcua.model.finding import found_file
-    from gateway.sources.opcua.model.walking import MOST_VISITED
+    from gateway.sources.opcua.client.browser import MOST_VISITED
+    from gateway.sources.opcua.source.tag_discovery import found_file
+    from gateway.sources.opcua.tools.browse_tool import session, walker
 
     async with session(config) as connection:
         with Output(stderr=True).status("browsing"):
@@ -178,8 +178,8 @@ def _device_file(config: OpcUaDevice) -> str:
 
 
 async def _show_tree(config: OpcUaDevice, wanted: Browse, most: int) -> int:
-    from gateway.sources.opcua.model.explore import browse as walk
-    from gateway.sources.opcua.model.explore import session
+    from gateway.sources.opcua.tools.browse_tool import browse as walk
+    from gateway.sources.opcua.tools.browse_tool import session
 
     found = []
     async with session(config) as connection:
@@ -243,8 +243,8 @@ def read_opcua(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
 
 async def _read(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
-    from gateway.sources.opcua.history.trying import unreadable
-    from gateway.sources.opcua.model.explore import read, session
+    from gateway.sources.opcua.tools.browse_tool import read, session
+    from gateway.sources.opcua.tools.history_check import unreadable
 
     async with session(config) as connection:
         found = await read(connection, config, tags)

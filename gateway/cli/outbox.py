@@ -13,21 +13,21 @@ import orjson
 import typer
 from rich.progress import Progress
 
-from gateway.cli.holdings import Holding, holdings
+from gateway.audit.outbox_balance import Holding, holdings
 from gateway.cli.output import Output, in_words, listing
 from gateway.cli.problems import EXIT_CONFIG
-from gateway.cli.render import clean
-from gateway.cli.spans import Spans
+from gateway.cli.terminal import clean
+from gateway.core.config_types import followed
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.core.fields import followed
+from gateway.core.interval_set import Spans
 from gateway.core.messages import Lane, Message
-from gateway.core.wording import counted
+from gateway.core.plural import counted
 from gateway.encoding.encoder import Encoder
-from gateway.outbox.looking import Look, looking
+from gateway.outbox.database.encryption import seal_of
+from gateway.outbox.database.inspect import Look, looking
+from gateway.outbox.dead_letters import is_refused_file, opened
 from gateway.outbox.losses import THINNED
 from gateway.outbox.records import LOSS_LANE
-from gateway.outbox.refused import is_refused_file, opened
-from gateway.outbox.sealing import seal_of
 from gateway.settings import load
 
 EXIT_DAMAGED: Final = 1

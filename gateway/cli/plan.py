@@ -7,10 +7,10 @@ from rich.markup import escape
 from gateway.cli.output import Output, listing, patience
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
-from gateway.core.wording import counted
+from gateway.core.plural import counted
 from gateway.settings import load
 from gateway.sources.modbus import KIND
-from gateway.sources.modbus.load import TOO_MUCH, ConnectionLoad, connection_loads
+from gateway.sources.modbus.tools.bus_load import TOO_MUCH, ConnectionLoad, connection_loads
 
 
 def print_plan(folder: Path, answer_s: float) -> int:

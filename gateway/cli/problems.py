@@ -7,7 +7,7 @@ from rich.text import Text
 
 from gateway.cli.output import Output
 from gateway.core.errors import ConfigError
-from gateway.core.wording import counted
+from gateway.core.plural import counted
 
 EXIT_CONFIG = 2
 """Exit code for a configuration that cannot be used; systemd does not restart after it."""

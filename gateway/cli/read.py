@@ -16,9 +16,9 @@ from gateway.cli.opcua import read_opcua
 from gateway.cli.output import Output, listing
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.quality import REASONS
-from gateway.core.sourcekind import DeviceEntry
-from gateway.settings.problems import in_words
+from gateway.settings.error_text import in_words
 from gateway.sources.modbus import KIND
 from gateway.sources.modbus.address import resolve
 from gateway.sources.modbus.config import ModbusDevice
@@ -26,8 +26,8 @@ from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.link import ExceptionReply, NoReply
 from gateway.sources.modbus.plan import Request, Span
 from gateway.sources.modbus.tag import ModbusTag
+from gateway.sources.modbus.tools.register_views import ORDERS, hardly_meant, shortest, strings, views
 from gateway.sources.modbus.types import REGISTERS, ValueType, is_bits
-from gateway.sources.modbus.views import ORDERS, hardly_meant, shortest, strings, views
 
 EXIT_NO_REPLY = 1
 _WIDE = 4  # registers of a 64-bit value

@@ -22,7 +22,7 @@ def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> in
         settings = load(folder)
         for warning in settings.warnings:
             structlog.get_logger("settings").warning("configuration", warning=warning)
-        from gateway.app.running import run
+        from gateway.app.main_loop import run
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run(settings))

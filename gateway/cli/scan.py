@@ -15,7 +15,7 @@ from gateway.core.errors import ConfigError, NotConnected
 from gateway.sources.modbus import KIND
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import Endpoint, parse
-from gateway.sources.modbus.scan import Scan, joined
+from gateway.sources.modbus.tools.scan import Scan, joined
 from gateway.sources.modbus.types import Table
 
 _TABLES: tuple[Table, ...] = ("holding", "input", "coil", "discrete")

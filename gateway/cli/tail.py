@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 from rich.console import Console
 
-from gateway.cli.filters import of_settings, of_template, usual
+from gateway.audit.traffic_stats import Absence
 from gateway.cli.output import hush
 from gateway.cli.problems import EXIT_CONFIG, print_problems
-from gateway.cli.rates import footer
-from gateway.cli.reading import Reading, stop_on_signals, unless
-from gateway.cli.render import Screen, clean, console
-from gateway.cli.tally import Absence
+from gateway.cli.rate_display import footer
+from gateway.cli.subscriber import Reading, stop_on_signals, unless
+from gateway.cli.terminal import Screen, clean, console
+from gateway.cli.topic_filters import of_settings, of_template, usual
 from gateway.core.backoff import full_jitter
 from gateway.core.errors import ConfigError, NotConnected, Permanent
 from gateway.sinks.mqtt.client import MqttClient
@@ -172,7 +172,7 @@ async def _tail(options: TailOptions, plan: _Plan, out: Console) -> int:
 def _screen(out: Console, settings: "Settings | None") -> Screen:
     if settings is None:
         return Screen(out)
-    from gateway.cli.headlines import headlines, units
+    from gateway.cli.tag_highlights import headlines, units
 
     return Screen(out, units(settings), headlines(settings))
 

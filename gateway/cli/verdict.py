@@ -7,12 +7,12 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from gateway.cli.ledger import Report, Row
-from gateway.cli.rates import rate_of
-from gateway.cli.render import clean
-from gateway.cli.sparkplug import MODULUS, PREFIX
-from gateway.cli.tally import Absence, Tally
-from gateway.core.wording import counted
+from gateway.audit.ledger import Report, Row
+from gateway.audit.sparkplug import MODULUS, PREFIX
+from gateway.audit.traffic_stats import Absence, Tally
+from gateway.cli.rate_display import rate_of
+from gateway.cli.terminal import clean
+from gateway.core.plural import counted
 
 _MOST_ROWS: Final = 50
 _MOST_TIMES: Final = 3

@@ -13,8 +13,8 @@ from asyncua.server.server import Server
 
 from gateway.demo.ports import LOOPBACK, need
 from gateway.demo.quiet import quiet
-from gateway.sources.opcua.addressing.nodeid import parse_node_id
-from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.config.node_id import parse_node_id
 
 _PERIOD_S: Final = 0.25
 _NAMESPACE: Final = "urn:gateway:demo:"

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import gateway
-from gateway.core.sourcekind import DeviceEntry
+from gateway.core.ports.plugin import DeviceEntry
 from gateway.demo.broker import EmbeddedBroker
 from gateway.demo.modbus_device import SimulatedModbusDevice
 from gateway.demo.opcua_server import SimulatedOpcUaServer
@@ -91,7 +91,8 @@ class Scene:
         with self.log.open("wb") as log:
             # A session of its own: Ctrl-C is for the demo, which ends the gateway in order. Its input ends with the demo.
             self._gateway = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway.cli.child", "run", "--config", str(self._config), "--log-format", "plain",
+                sys.executable, "-m", "gateway.cli.demo_child", "run", "--config", str(self._config),
+                "--log-format", "plain",
                 stdin=PIPE, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 

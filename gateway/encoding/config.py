@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.core.fields import ConfigModel, Name
+from gateway.core.config_types import ConfigModel, Name
 from gateway.encoding.formats import FormatName
-from gateway.encoding.template import OWN_FIELDS, check_field, check_levels, check_template
+from gateway.encoding.topic_template import OWN_FIELDS, check_field, check_levels, check_template
 
 _DEFAULT_TOPIC = "{root}/{gateway}/{device}/{tag}"
 

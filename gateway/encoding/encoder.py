@@ -11,8 +11,8 @@ import orjson
 from gateway.core.blocks import ObjectBlock, WindowBlock
 from gateway.core.messages import DeviceState, Event, Lane, Loss, Message
 from gateway.core.tags import TagTable
-from gateway.encoding.columns import PIECES, RowText, quality_fields, shortest_single
 from gateway.encoding.topics import Topics
+from gateway.encoding.window_json import PIECES, RowText, quality_fields, shortest_single
 
 ROWS_PER_MESSAGE: Final = 800
 """About 128 KiB of JSON: what brokers accept without being asked."""

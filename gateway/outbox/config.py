@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.core.fields import (
+from gateway.core.config_types import (
     DURATION_SCHEMA,
     SIZE_SCHEMA,
     ConfigModel,

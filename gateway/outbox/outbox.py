@@ -7,13 +7,13 @@ from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.core.messages import Event, Loss, Message
-from gateway.core.ports import Delivery
+from gateway.core.ports.outbox import Delivery
 from gateway.outbox.config import OutboxConfig
+from gateway.outbox.dead_letters import RefusedFile
 from gateway.outbox.files import PathLock, check_path, make_folder
-from gateway.outbox.pace import Pace
+from gateway.outbox.memory.rate_limiter import Pace
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
-from gateway.outbox.refused import RefusedFile
-from gateway.outbox.thinner import Merge
+from gateway.outbox.window_compaction import Merge
 from gateway.outbox.writer import BATCH_DELETES, Writer
 
 _LEAD: Final = 0.8

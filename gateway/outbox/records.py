@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from gateway.core.messages import Lane, Loss
-from gateway.core.ports import Delivery
+from gateway.core.ports.outbox import Delivery
 
 LOSS_LANE: Final = -1
 """Where loss messages are filed: they travel with the events and are dropped after everything else."""

@@ -5,8 +5,8 @@ from math import ceil
 from typing import Final
 
 from gateway.outbox.config import OutboxConfig
+from gateway.outbox.database.schema import PAGE_BYTES
 from gateway.outbox.records import Entry, Usage
-from gateway.outbox.schema import PAGE_BYTES
 
 WAL_RESERVE_BYTES: Final = 8 * 2**20
 """Kept free below `max_bytes` for the write-ahead log: 4 MiB until its checkpoint and the largest transaction."""

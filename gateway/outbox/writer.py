@@ -11,19 +11,19 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Event, Loss, Message
-from gateway.outbox.coding import Coder
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.faults import DamagedError, LogGoneError, MovedError, UnwritableError
+from gateway.outbox.database.compression import Coder
+from gateway.outbox.database.encryption import seal_of
+from gateway.outbox.database.sqlite_errors import DamagedError, LogGoneError, MovedError, UnwritableError
+from gateway.outbox.database.store import Store
 from gateway.outbox.files import PathLock, may_write
 from gateway.outbox.health import Health
 from gateway.outbox.losses import LossLedger, losses_of
-from gateway.outbox.memory import Batch, Memory
+from gateway.outbox.memory.memory import Batch, Memory
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
-from gateway.outbox.recovery import MEND_S, Recovery
-from gateway.outbox.room import Room
-from gateway.outbox.sealing import seal_of
-from gateway.outbox.store import Store
-from gateway.outbox.thinner import Merge
+from gateway.outbox.recovery.recovery import MEND_S, Recovery
+from gateway.outbox.space_limits import Room
+from gateway.outbox.window_compaction import Merge
 
 log = structlog.get_logger("outbox")
 

@@ -8,7 +8,7 @@ import structlog
 from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, WindowBlock
 from gateway.core.clock import Clock
 from gateway.core.messages import DeviceState, Event, Message
-from gateway.core.ports import MessageQueue
+from gateway.core.ports.outbox import MessageQueue
 from gateway.core.quality import Quality
 from gateway.core.tags import TagTable
 from gateway.runtime.status import StatusBoard

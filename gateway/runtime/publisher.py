@@ -9,13 +9,15 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports import Deliveries, Delivery, Layout, Session, Sink, Subscriber
-from gateway.runtime.announcer import Announcer, Status, Told
-from gateway.runtime.conversation import BARRED, ELSEWHERE, Conversation
-from gateway.runtime.flights import Flights
-from gateway.runtime.race import first
-from gateway.runtime.seldom import Seldom
-from gateway.runtime.suspects import Suspects
+from gateway.core.log_throttle import Seldom
+from gateway.core.ports.layout import Layout, Session
+from gateway.core.ports.outbox import Deliveries, Delivery
+from gateway.core.ports.sink import Sink, Subscriber
+from gateway.runtime.birth_publisher import Announcer, Status, Told
+from gateway.runtime.host_session import BARRED, ELSEWHERE, Conversation
+from gateway.runtime.in_flight import Flights
+from gateway.runtime.poison_messages import Suspects
+from gateway.runtime.wait_first import first
 
 log = structlog.get_logger("publisher")
 

@@ -12,7 +12,7 @@ from gateway.core.clock import Clock
 from gateway.core.deadline import end_if_cancelled
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
-from gateway.core.ports import Intake, Source
+from gateway.core.ports.source import Intake, Source
 
 log = structlog.get_logger("supervisor")
 

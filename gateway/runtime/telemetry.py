@@ -5,7 +5,8 @@ from typing import Protocol
 
 from gateway.core.clock import Clock
 from gateway.core.messages import Message
-from gateway.core.ports import MessageQueue, Source
+from gateway.core.ports.outbox import MessageQueue
+from gateway.core.ports.source import Source
 
 
 class Encoding(Protocol):

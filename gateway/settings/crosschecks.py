@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 
 from gateway.core.errors import Problem
 from gateway.encoding.topics import Topics
-from gateway.kinds import KINDS
+from gateway.plugins import KINDS
 from gateway.settings.devicefiles import Device
-from gateway.settings.documents import Document
-from gateway.settings.findings import Findings
 from gateway.settings.model import Root
+from gateway.settings.problem_collector import Findings
 from gateway.settings.publishing import Publishing, sparkplug_problems, topic_problems, unused_problems
+from gateway.settings.source_files import Document
 
 
 def names(devices: Sequence[Device]) -> Iterator[Problem]:

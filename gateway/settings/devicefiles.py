@@ -7,13 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.core.sourcekind import SourceKind
+from gateway.core.ports.plugin import SourceKind
 from gateway.encoding.config import DeviceLayoutConfig
-from gateway.kinds import KINDS
-from gateway.settings.documents import Document, KeyPath
+from gateway.plugins import KINDS
 from gateway.settings.environment import device_prefix
-from gateway.settings.findings import Findings
-from gateway.settings.problems import show
+from gateway.settings.error_text import show
+from gateway.settings.problem_collector import Findings
+from gateway.settings.source_files import Document, KeyPath
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults
 

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic_settings import SettingsError
 
 from gateway.core.errors import Problem
-from gateway.settings.documents import Document, KeyPath
 from gateway.settings.model import ENV_PREFIX, Root
+from gateway.settings.source_files import Document, KeyPath
 
 _DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in capitals"
 

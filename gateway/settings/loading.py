@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
+from gateway.core.config_types import files_relative_to
 from gateway.core.errors import ConfigError, Problem
-from gateway.core.fields import files_relative_to
 from gateway.settings import crosschecks, devicefiles
-from gateway.settings.advice import Configured, advice
-from gateway.settings.assembly import assembled
+from gateway.settings.build import assembled
 from gateway.settings.devicefiles import Device
-from gateway.settings.findings import Findings
 from gateway.settings.model import Settings
+from gateway.settings.problem_collector import Findings
 from gateway.settings.rootfile import read_root
 from gateway.settings.tagfiles import Tags
+from gateway.settings.warnings import Configured, advice
 
 
 def load(folder: Path) -> Settings:

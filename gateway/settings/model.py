@@ -7,12 +7,12 @@ from typing import Any
 from pydantic import Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.core.fields import Name
-from gateway.core.sourcekind import DeviceEntry, SourceKind
+from gateway.core.config_types import Name
+from gateway.core.ports.plugin import DeviceEntry, SourceKind
 from gateway.core.tags import TagTable
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
-from gateway.kinds import KINDS
 from gateway.outbox.config import OutboxConfig
+from gateway.plugins import KINDS
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.config import DetectionConfig, PolicyDefaults, PublishConfig, TagPolicy, WindowConfig
 

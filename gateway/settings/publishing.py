@@ -6,10 +6,10 @@ from typing import Any
 
 from gateway.core.errors import Problem
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig, SparkplugConfig
-from gateway.encoding.layouts.tag import TagTopics
-from gateway.encoding.template import OWN_FIELDS, free_fields, unknown_fields
+from gateway.encoding.topic_template import OWN_FIELDS, free_fields, unknown_fields
 from gateway.encoding.topics import Topics
-from gateway.settings.documents import Document, KeyPath
+from gateway.layouts.tag.layout import TagTopics
+from gateway.settings.source_files import Document, KeyPath
 from gateway.sinks.mqtt.config import MqttConfig
 
 _TOPIC = ("publish", "topic")

@@ -6,10 +6,10 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from gateway.core.errors import Problem
-from gateway.settings.documents import Document
-from gateway.settings.findings import Findings
+from gateway.settings.error_text import note_validation, unknown_key
 from gateway.settings.model import ENV_PREFIX, FileRoot, Root
-from gateway.settings.problems import note_validation, unknown_key
+from gateway.settings.problem_collector import Findings
+from gateway.settings.source_files import Document
 
 
 def read_root(found: Findings) -> tuple[Document, Root | None]:

@@ -4,12 +4,12 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from gateway.core.sourcekind import SourceKind
+from gateway.core.ports.plugin import SourceKind
 from gateway.settings.devicefiles import Device
-from gateway.settings.documents import Document, KeyPath, read_csv
-from gateway.settings.findings import Findings
+from gateway.settings.error_text import show
 from gateway.settings.model import tag_model
-from gateway.settings.problems import show
+from gateway.settings.problem_collector import Findings
+from gateway.settings.source_files import Document, KeyPath, read_csv
 from gateway.stages.config import OF_NUMBERS
 
 

@@ -4,8 +4,8 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gateway.settings.documents import Document, KeyPath, read_yaml
-from gateway.settings.problems import show
+from gateway.settings.error_text import show
+from gateway.settings.source_files import Document, KeyPath, read_yaml
 
 _PARAMETER = re.compile(r"\$\{(\w+)\}")
 _PLACE = "a file below templates/, for instance meters/em340.yaml"

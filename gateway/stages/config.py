@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
-from gateway.core.fields import DURATION_SCHEMA, ConfigModel, DurationNs, default, duration_ns
+from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, default, duration_ns
 
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 

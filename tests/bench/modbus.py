@@ -12,9 +12,9 @@ from pymodbus.client import AsyncModbusTcpClient
 
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
-from gateway.core.ports import Source
+from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
-from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.source import ModbusSource
 from gateway.sources.modbus.tag import ModbusTag

@@ -15,11 +15,11 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
-from gateway.sources.opcua.connection import DataValues
-from gateway.sources.opcua.decode import TagColumns, decode
-from gateway.sources.opcua.session.client import connect
-from gateway.sources.opcua.session.responses import read_publish, read_values
-from gateway.sources.opcua.source import OpcUaSource
+from gateway.sources.opcua.client.connection import connect
+from gateway.sources.opcua.client.responses import read_publish, read_values
+from gateway.sources.opcua.port.session import DataValues
+from gateway.sources.opcua.source.decode import TagColumns, decode
+from gateway.sources.opcua.source.source import OpcUaSource
 from tests.bench.figures import Bench, Figure
 from tests.support.network import free_port
 from tests.support.opcua_fake import entry

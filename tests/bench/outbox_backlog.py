@@ -13,10 +13,10 @@ from pathlib import Path
 
 from gateway.core.clock import SystemClock
 from gateway.core.messages import Lane, Message
-from gateway.outbox.coding import checksum
-from gateway.outbox.extents import Extent
-from gateway.outbox.extents import checksum as extent_checksum
-from gateway.outbox.schema import PAGE_BYTES, VERSION
+from gateway.outbox.database.compression import checksum
+from gateway.outbox.database.schema import PAGE_BYTES, VERSION
+from gateway.outbox.database.topic_counts import Extent
+from gateway.outbox.database.topic_counts import checksum as extent_checksum
 from tests.support.outbox_parts import Rig
 
 DEVICES = 100

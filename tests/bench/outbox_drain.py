@@ -23,8 +23,8 @@ from gateway.app.gateway import Gateway
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.messages import Message
-from gateway.core.ports import Delivery
-from gateway.runtime.renewal import Renewal
+from gateway.core.ports.outbox import Delivery
+from gateway.runtime.restart import Renewal
 from gateway.runtime.watchdog import Notifier
 from gateway.settings.loading import load
 from tests.bench.outbox_work import DEVICES, windows

@@ -11,8 +11,8 @@ from gateway.core.quality import Quality
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.encoder import Encoder
 from gateway.encoding.topics import Topics
-from gateway.stages.chain import Chain
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
+from gateway.stages.stage_chain import Chain
 from tests.bench.figures import Bench, Figure
 
 _S = 1_000_000_000

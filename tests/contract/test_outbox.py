@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.messages import Lane
-from gateway.core.ports import Delivery
+from gateway.core.ports.outbox import Delivery
 from gateway.outbox.outbox import Outbox
 from tests.support.outbox_fake import FakeOutbox
 from tests.support.outbox_parts import Rig, message, turn

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports import Properties, Sink
+from gateway.core.ports.sink import Properties, Sink
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.support.mosquitto import Mosquitto

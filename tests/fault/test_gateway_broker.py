@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gateway.cli.ledger import Ledger
+from gateway.audit.ledger import Ledger
 from tests.support.line import Line, running_line
 from tests.support.network import until
 

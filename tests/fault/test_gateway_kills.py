@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.ledger import Ledger, Report
-from gateway.outbox.looking import looking
+from gateway.audit.ledger import Ledger, Report
+from gateway.outbox.database.inspect import looking
 from tests.support.line import Line, running_line
 from tests.support.network import until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.ledger import Ledger
+from gateway.audit.ledger import Ledger
 from tests.support.gateway import Got
 from tests.support.line import running_line
 from tests.support.network import free_port, until

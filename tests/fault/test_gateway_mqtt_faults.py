@@ -8,7 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from gateway.cli.ledger import Ledger, Report
+from gateway.audit.ledger import Ledger, Report
 from gateway.core.errors import NotConnected
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.core.ports import Packet
-from gateway.encoding.sparkplug.wire import read_payload
+from gateway.core.ports.sink import Packet
+from gateway.layouts.sparkplug.wire import read_payload
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.support.gateway import Subscriber
@@ -17,7 +17,7 @@ from tests.support.line import Line, running_line, slowly
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import until
 from tests.support.proxy import PUBLISH
-from tests.unit.encoding.sparkplug.test_node import rebirth
+from tests.unit.layouts.sparkplug.test_node import rebirth
 
 PINGRESP = 13
 ROOT = "publish:\n  windows: all\n  summaries: false\n  layout: sparkplug\n  sparkplug: {group: hall, host: scada}\n"

@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from gateway.cli.ledger import Ledger
+from gateway.audit.ledger import Ledger
 from tests.support.gateway import GatewayProcess, Modbus, write_config
 from tests.support.line import running_line
 from tests.support.network import free_port, until

@@ -5,7 +5,7 @@ import itertools
 import json
 from contextlib import ExitStack
 
-from gateway.sources.opcua.history.kept import LEASE_S
+from gateway.sources.opcua.source.history.watermark import LEASE_S
 from tests.support.gateway import GatewayProcess, Subscriber, write_config
 from tests.support.line import EVERY_WINDOW
 from tests.support.mosquitto import Mosquitto

@@ -11,9 +11,10 @@ import pytest
 
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Message
-from gateway.outbox import recovery, rescue, writer
-from gateway.outbox.faults import DamagedError
+from gateway.outbox import writer
+from gateway.outbox.database.sqlite_errors import DamagedError
 from gateway.outbox.files import PathLock
+from gateway.outbox.recovery import damaged_reader, recovery
 from tests.support.outbox_parts import Rig, message, until
 
 
@@ -139,7 +140,7 @@ async def test_a_crash_while_a_damaged_file_is_mended_leaves_the_account_whole(t
 async def test_a_large_damaged_file_is_mended_beside_the_work(tmp_path, monkeypatch):
     """The start does not wait for it: what is copied later is delivered as well, and told at the end."""
     monkeypatch.setattr(recovery, "RESCUE_S", 0.0)
-    monkeypatch.setattr(rescue, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(damaged_reader, "BATCH_BYTES", 100_000)
     path = tmp_path / "o.db"
     await filled(path)
     random_in_a_quarter(path)

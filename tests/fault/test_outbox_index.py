@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from gateway.core.messages import Message
-from gateway.outbox import counts
+from gateway.outbox.database import counts
 from tests.support.outbox_parts import Rig, message
 
 COUNT = 2000

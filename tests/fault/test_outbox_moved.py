@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.messages import Lane
-from gateway.outbox.faults import DamagedError
+from gateway.outbox.database.sqlite_errors import DamagedError
 from tests.support.outbox_parts import Rig, message
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from gateway.core.messages import Lane, Message
-from gateway.outbox import counts
+from gateway.outbox.database import counts
 from gateway.outbox.records import Change
 from tests.support.disk import Follower, Record, preloaded, records
 from tests.support.outbox_marked import key

@@ -20,7 +20,7 @@ from gateway.demo.opcua_server import SimulatedOpcUaServer
 from gateway.demo.plant import PressLine
 from gateway.demo.ports import PortTaken, chosen, is_free
 from gateway.demo.scene import shipped_config
-from gateway.kinds import KINDS
+from gateway.plugins import KINDS
 from gateway.settings import load
 from tests.support.gateway import Subscriber
 from tests.support.network import free_port

@@ -10,7 +10,7 @@ import pytest
 from gateway.app import gateway as module
 from gateway.app.gateway import Gateway
 from gateway.core.clock import SystemClock
-from gateway.runtime.renewal import Renewal
+from gateway.runtime.restart import Renewal
 from gateway.runtime.watchdog import Notifier
 from gateway.settings import load
 from tests.support.gateway import Modbus, write_config

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.modbus import dialing
+from gateway.sources.modbus import transport
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import parse
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
@@ -203,7 +203,7 @@ async def test_a_port_that_refuses_its_settings_is_told_by_name(monkeypatch: pyt
     async def refuse(*_: object) -> None:
         raise termios.error(22, "Invalid argument")
 
-    monkeypatch.setattr(dialing, "create_serial_connection", refuse)
+    monkeypatch.setattr(transport, "create_serial_connection", refuse)
     text = "/dev/ttyS9 does not take 4800 baud, 8 bits, parity E, 1 stop bits: Invalid argument"
     with pytest.raises(NotConnected, match=text):
         await ModbusLink(parse("rtu:///dev/ttyS9?baudrate=4800")).open(1)

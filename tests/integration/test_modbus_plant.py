@@ -14,9 +14,9 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
-from gateway.core.ports import Source
+from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
-from gateway.sources.modbus import KIND, dialing
+from gateway.sources.modbus import KIND, transport
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import parse
 from gateway.sources.modbus.link import NoReply
@@ -244,7 +244,7 @@ async def test_a_name_is_looked_up_at_every_connect_and_all_its_addresses_are_tr
         assert host == "plc"
         return names.pop(0)
 
-    monkeypatch.setattr(dialing, "_addresses", addresses)
+    monkeypatch.setattr(transport, "_addresses", addresses)
     async with ScriptedServer(port):
         link = ModbusLink(parse(f"tcp://plc:{port}"))
         for _ in range(2):

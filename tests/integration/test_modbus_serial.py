@@ -14,7 +14,7 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
-from gateway.core.ports import Source
+from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
 from gateway.sources.modbus import KIND
 from gateway.sources.modbus.client import ModbusLink

@@ -12,8 +12,8 @@ import pytest
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.messages import Lane, Message
-from gateway.core.ports import Delivery
-from gateway.encoding.layouts import DeviceLayout
+from gateway.core.ports.outbox import Delivery
+from gateway.layouts import DeviceLayout
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient, Received, Will
 from gateway.sinks.mqtt.config import MqttConfig
@@ -232,7 +232,7 @@ async def test_a_frozen_broker_does_not_hold_up_close(broker: Mosquitto) -> None
 
 
 async def test_a_slow_reader_stops_reading_and_loses_nothing(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.sinks.mqtt.link._MOST_RECEIVED", 20)
+    monkeypatch.setattr("gateway.sinks.mqtt.connection._MOST_RECEIVED", 20)
     await broker.start("max_queued_messages 0")
     reader = await opened(broker.url)
     await reader.subscribe("a")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent, Retryable
-from gateway.core.ports import Properties
+from gateway.core.ports.sink import Properties
 from gateway.sinks.mqtt.client import MqttClient, Will
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.support.bad_broker import ACCEPT, CONNECT, PINGREQ, PUBLISH, BadBroker, accept, body_of, packet_id

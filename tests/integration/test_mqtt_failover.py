@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
-from gateway.encoding.layouts import DeviceLayout
+from gateway.layouts import DeviceLayout
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig

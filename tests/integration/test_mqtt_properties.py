@@ -12,7 +12,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 
 from gateway.core.errors import Permanent
-from gateway.core.ports import Properties
+from gateway.core.ports.sink import Properties
 from gateway.sinks.mqtt.client import MqttClient, Will
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.integration.test_mqtt_codes import Script, connected

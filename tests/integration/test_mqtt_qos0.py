@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports import Properties
+from gateway.core.ports.sink import Properties
 from gateway.sinks.mqtt.client import MqttClient, Will
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.support.bad_broker import CONNECT, PINGREQ, PINGRESP, PUBLISH, BadBroker, accept, body_of

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.sinks.mqtt.stream import Stream
+from gateway.sinks.mqtt.buffered_socket import Stream
 
 DISCONNECT = b"\xe0\x00"
 

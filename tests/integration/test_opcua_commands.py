@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from gateway.cli.main import app
 from gateway.cli.opcua import device, read_opcua
 from gateway.cli.opcua import nodes as named
-from gateway.sources.opcua.config import OpcUaTag
+from gateway.sources.opcua.config.device import OpcUaTag
 from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_secure import KEY, SecureServer
 from tests.support.opcua_server import AsyncuaServer, NodeServer

@@ -8,13 +8,13 @@ import pytest
 from asyncua import ua
 from typer.testing import CliRunner
 
-from gateway.app.finding import find_tags
+from gateway.app.tag_discovery import find_tags
 from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.settings import load
-from gateway.sources.opcua.model.finding import NotFound, find
-from gateway.sources.opcua.session.client import AsyncuaConnection, connect
+from gateway.sources.opcua.client.connection import AsyncuaConnection, connect
+from gateway.sources.opcua.source.tag_discovery import NotFound, find
 from tests.support.listener import Listener
 from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import reading
@@ -74,7 +74,7 @@ class Mute(Listener):
 
 
 async def test_a_start_waits_longer_for_tags_that_are_not_known_yet(node, port, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.model.finding.KNOWN_S", 0.1)
+    monkeypatch.setattr("gateway.sources.opcua.source.tag_discovery.KNOWN_S", 0.1)
     browse = "{root: /Objects/1:Line, include: v*}"
     async with NodeServer(node, port, store, count=3, period=0) as server:
         known = await find_tags(load(folder(tmp_path, server.url, browse)), CLOCK)
@@ -145,7 +145,7 @@ async def test_configured_tags_have_the_servers_units_and_keep_them_while_it_is_
 
 async def test_units_are_told_later_where_the_server_was_away_at_the_first_start(port, tmp_path, monkeypatch):
     """As an event, and from the next start on the tags have them."""
-    monkeypatch.setattr("gateway.sources.opcua.model.comparing.FIRST_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.FIRST_S", 0.5)
     server = Measured(port, 2)
     config = measured(tmp_path, server.url, "ns=2;s=v0", "ns=2;s=v1")
     settings = await find_tags(load(config), CLOCK)
@@ -214,8 +214,8 @@ async def test_a_changed_model_is_an_event(node, port, store, tmp_path):
 
 async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, store, tmp_path, monkeypatch):
     """node-opcua tells of nodes that come and go, and of units; nothing is asked by the clock here."""
-    monkeypatch.setattr("gateway.sources.opcua.model.comparing.PAUSE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.model.comparing.QUIET_S", 0.3)
+    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.PAUSE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.QUIET_S", 0.3)
     browse = {"root": "/Objects/1:Line", "include": ["v0", "new*"]}
     more = {"browse": browse, "found": str(tmp_path), "refresh": "1h"}
     nodes = ["ns=1;s=v0", {"name": "analog", "node": "ns=1;s=analog"}]
@@ -237,8 +237,8 @@ async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, s
 
 async def test_polled_devices_hear_of_changes_and_notice_them(node, port, store, tmp_path, monkeypatch):
     """By the events of a subscription that has no values; without events, by the NodeVersion of what is browsed."""
-    monkeypatch.setattr("gateway.sources.opcua.model.comparing.PAUSE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.model.comparing.QUIET_S", 0.3)
+    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.PAUSE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.QUIET_S", 0.3)
     browse = {"root": "/Objects/1:Line", "include": ["v0", "new*"]}
     more = {"browse": browse, "refresh": "1h", "mode": "poll", "interval": "200ms"}
     server = NodeServer(node, port, store, count=3, period=50, versions=1)
@@ -263,8 +263,8 @@ async def refused(self, wanted, *, model):
 
 async def test_a_value_that_says_that_its_unit_has_changed_has_it_asked_again(node, port, store, tmp_path, monkeypatch):
     """node-opcua sets SemanticsChanged in the next value; nothing is browsed here, and it has no events of it."""
-    monkeypatch.setattr("gateway.sources.opcua.model.comparing.PAUSE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.model.comparing.QUIET_S", 0.3)
+    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.PAUSE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.QUIET_S", 0.3)
     nodes = [{"name": "analog", "node": "ns=1;s=analog"}]
     server = NodeServer(node, port, store, count=1, period=50)
     async with server, reading(server.url, nodes, found=str(tmp_path), refresh="1h") as reader:
@@ -278,7 +278,7 @@ async def test_a_value_that_says_that_its_unit_has_changed_has_it_asked_again(no
 
 @pytest.mark.parametrize("kind", [2132, 2133, 2738], ids=["base", "general", "semantic"])
 async def test_every_kind_of_change_is_understood_beside_other_events(port, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr("gateway.sources.opcua.model.comparing.QUIET_S", 0.1)
+    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.QUIET_S", 0.1)
     more = {"browse": {"include": "Line.v*"}, "found": str(tmp_path), "refresh": "1h", "events": [{"severity": 1}]}
     async with AsyncuaServer(port, 2) as server, reading(server.url, ["ns=2;s=v0"], **more) as reader:
         await reader.until(lambda: reader.seen(1))

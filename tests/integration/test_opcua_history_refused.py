@@ -6,9 +6,9 @@ import sys
 import pytest
 from asyncua import ua
 
-from gateway.sources.opcua.advice import explained
-from gateway.sources.opcua.history.filling import REFUSED
-from gateway.sources.opcua.history.trying import NONE_KEPT
+from gateway.sources.opcua.source.history.backfill import REFUSED
+from gateway.sources.opcua.status.explanation import explained
+from gateway.sources.opcua.tools.history_check import NONE_KEPT
 from tests.support.opcua_field import in_the_field
 from tests.support.opcua_mangler import DROP, Mangler
 from tests.support.opcua_server import AsyncuaServer

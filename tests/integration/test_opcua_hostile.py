@@ -14,7 +14,7 @@ from asyncua.server import uaprocessor
 from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.source import OpcUaSource
+from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_reader import Reader, make_source, reading
 from tests.support.opcua_server import AsyncuaServer
 

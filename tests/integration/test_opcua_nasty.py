@@ -349,9 +349,9 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 async def test_a_service_that_is_refused_as_a_whole_is_told_in_words_and_tried_again(server, mangler, monkeypatch, case):
-    monkeypatch.setattr("gateway.sources.opcua.health.FIRST_RETRY_S", 0.2)
-    monkeypatch.setattr("gateway.sources.opcua.health.SHOWN_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.1)
+    monkeypatch.setattr("gateway.sources.opcua.source.node_health.FIRST_RETRY_S", 0.2)
+    monkeypatch.setattr("gateway.sources.opcua.source.node_health.SHOWN_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.1)
     kind, status, words = REFUSED[case]
     refusing = True
     mangler.request = lambda request: status if refusing and type(request).__name__ == kind else None
@@ -365,7 +365,7 @@ async def test_a_service_that_is_refused_as_a_whole_is_told_in_words_and_tried_a
 
 async def test_reads_that_are_refused_do_not_make_silent_nodes_suspicious(server, mangler, monkeypatch):
     """The watchdog of a subscription learns nothing from them."""
-    monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.5)
     async with in_the_field(mangler.url, NODES, silence="1s") as field:
         await field.until(lambda: all(field.values[tag] for tag in range(3)))
         mangler.request = lambda request: 0x801F0000 if isinstance(request, ua.ReadRequest) else None

@@ -10,9 +10,9 @@ import pytest
 from asyncua import Node, Server, ua
 
 from gateway.core.quality import Quality
-from gateway.sources.opcua.model.browsing import Browse
-from gateway.sources.opcua.model.explore import browse, session
-from gateway.sources.opcua.session.responses import plain
+from gateway.sources.opcua.client.responses import plain
+from gateway.sources.opcua.config.browse import Browse
+from gateway.sources.opcua.tools.browse_tool import browse, session
 from tests.support.opcua_fake import entry
 from tests.support.opcua_field import Field, in_the_field
 from tests.support.opcua_mangler import DROP, HANG_UP, Mangler
@@ -94,14 +94,14 @@ async def mangler(server, port):
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch):
     """Retries soon."""
-    monkeypatch.setattr("gateway.sources.opcua.suspects.FIRST_RETRY_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.suspects.MOST_RETRY_S", 1.0)
-    monkeypatch.setattr("gateway.sources.opcua.suspects.COSTLY_RETRY_S", 1.0)
-    monkeypatch.setattr("gateway.sources.opcua.suspects.MOST_COSTLY_RETRY_S", 2.0)
-    monkeypatch.setattr("gateway.sources.opcua.suspects.FIRST_TRUCE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.suspects.MOST_TRUCE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.health.SHOWN_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.FIRST_RETRY_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.MOST_RETRY_S", 1.0)
+    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.COSTLY_RETRY_S", 1.0)
+    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.MOST_COSTLY_RETRY_S", 2.0)
+    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.FIRST_TRUCE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.MOST_TRUCE_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.node_health.SHOWN_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.5)
 
 
 def is_settled(field: Field, poisoned: Collection[int], count: int = MANY) -> bool:
@@ -216,7 +216,7 @@ async def test_a_value_that_cannot_be_decoded_costs_its_tag_and_no_connection(se
             raise ValueError("no text")
         return plain(value, depth)
 
-    monkeypatch.setattr("gateway.sources.opcua.session.responses.plain", picky)
+    monkeypatch.setattr("gateway.sources.opcua.client.responses.plain", picky)
     await server.add("text", "fine")
     text = server.server.get_node("ns=2;s=text")
     async with in_the_field(server.url, [*NODES, "ns=2;s=text"]) as field:
@@ -268,7 +268,7 @@ async def test_browsing_shows_a_node_that_cannot_be_encoded_among_the_others(ser
 async def test_a_node_that_is_created_again_is_back_soon(server, mangler, is_told, monkeypatch):
     """At once where the server tells that its model has changed, else when its turn comes, two minutes later at most."""
     if not is_told:
-        monkeypatch.setattr("gateway.sources.opcua.health.FIRST_RETRY_S", 0.5)
+        monkeypatch.setattr("gateway.sources.opcua.source.node_health.FIRST_RETRY_S", 0.5)
     async with in_the_field(server.url, [*NODES, "ns=2;s=late"]) as field:
         await field.until(lambda: bool(field.states) and "t40 (ns=2;s=late) BadNodeIdUnknown" in field.states[-1].reason)
         await server.add("late", 8.0)

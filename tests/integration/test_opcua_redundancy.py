@@ -15,9 +15,9 @@ SESSION_COUNT = "i=2277"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.servers.failover.RETURN_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.servers.failover.HOLD_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.1)
+    monkeypatch.setattr("gateway.sources.opcua.source.failover.RETURN_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.failover.HOLD_S", 0.5)
+    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.1)
 
 
 async def test_fail_over_by_level_and_by_loss_and_the_way_back(port):

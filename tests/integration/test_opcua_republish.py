@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.sources.opcua.session import columnsession
-from gateway.sources.opcua.session.wire import WireError
+from gateway.sources.opcua.client import column_session
+from gateway.sources.opcua.codec.data_values import WireError
 from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
@@ -12,7 +12,7 @@ from tests.support.opcua_server import AsyncuaServer, NodeServer
 def lossy(monkeypatch):
     """Every third notification cannot be decoded when it first comes; the list holds how many."""
     swallowed: list[int] = []
-    read, count = columnsession.read_publish, 0
+    read, count = column_session.read_publish, 0
 
     def read_or_not(answer, *types):
         nonlocal count
@@ -25,7 +25,7 @@ def lossy(monkeypatch):
         swallowed.append(told.sequence)
         raise WireError("swallowed by the test")
 
-    monkeypatch.setattr(columnsession, "read_publish", read_or_not)
+    monkeypatch.setattr(column_session, "read_publish", read_or_not)
     return swallowed
 
 

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from gateway.core.errors import NotConnected
+from gateway.sources.opcua.client import handshake as session
 from gateway.sources.opcua.security.pki import Pki
-from gateway.sources.opcua.session import opening as session
 from tests.support.network import free_port
 from tests.support.opcua_reader import make_source
 from tests.support.opcua_secure import BASIC, KEY, NODE, P, SecureServer, certificate, refusal, value, write_pair

@@ -13,7 +13,7 @@ from asyncua.server.internal_session import InternalSession
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.quality import Quality
-from gateway.sources.opcua.session import client
+from gateway.sources.opcua.client import connection as client
 from tests.support.opcua_fake import entry
 from tests.support.opcua_reader import Stopwatch, make_source, reading
 from tests.support.opcua_server import AsyncuaServer
@@ -67,8 +67,8 @@ async def test_polls_deliver_values_status_and_old_times(server):
 
 
 async def test_an_unknown_node_costs_one_tag_and_is_retried(server, monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.health.FIRST_RETRY_S", 0.2)
-    monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.1)
+    monkeypatch.setattr("gateway.sources.opcua.source.node_health.FIRST_RETRY_S", 0.2)
+    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.1)
     async with reading(server.url, ["ns=2;s=late", *NODES[1:3]]) as reader:
         await reader.until(lambda: reader.seen(3))
         assert reader.qualities[0] == [Quality.BAD_ADDRESS]
@@ -240,8 +240,8 @@ def vars_of(params):
 
 
 async def test_a_namespace_that_comes_later_is_found(port, monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.health.FIRST_RETRY_S", 0.2)
-    monkeypatch.setattr("gateway.sources.opcua.source.CHECK_S", 0.1)
+    monkeypatch.setattr("gateway.sources.opcua.source.node_health.FIRST_RETRY_S", 0.2)
+    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.1)
     async with AsyncuaServer(port, 1) as server, reading(server.url, ["nsu=urn:late;s=a"]) as reader:
         await reader.until(lambda: reader.seen(1))
         assert reader.qualities[0] == [Quality.BAD_ADDRESS]

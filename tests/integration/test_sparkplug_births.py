@@ -10,8 +10,8 @@ import pytest
 from gateway.core.messages import DeviceState, Event
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import LayoutConfig
-from gateway.encoding.sparkplug.node import SparkplugNode
 from gateway.encoding.topics import Topics
+from gateway.layouts.sparkplug.node import SparkplugNode
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient, Will
 from gateway.sinks.mqtt.config import MqttConfig
@@ -19,7 +19,7 @@ from tests.integration.test_mqtt_poison import FASTER, FastClock, Outbox
 from tests.support.gateway import Subscriber
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import until
-from tests.unit.runtime.test_conversation import Status
+from tests.unit.runtime.test_host_session import Status
 
 WIDE = 200
 TABLE = TagTable(

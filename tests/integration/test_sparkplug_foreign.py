@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from gateway.core.messages import Event
-from gateway.encoding.sparkplug.wire import read_payload
+from gateway.layouts.sparkplug.wire import read_payload
 from tests.conftest import NODE
 from tests.support.absent import NODE_PACKAGES, absent
 from tests.support.blocks import SECOND, T0
-from tests.unit.encoding.sparkplug.test_node import Bench, rebirth
 from tests.unit.encoding.test_encoder import MS, block_of
+from tests.unit.layouts.sparkplug.test_node import Bench, rebirth
 
 TYPES = {3: "Int32", 4: "Int64", 8: "UInt64", 9: "Float", 10: "Double", 11: "Boolean", 12: "String"}
 

@@ -14,9 +14,9 @@ import orjson
 import pytest
 
 from gateway.core.messages import Lane, Message
-from gateway.encoding.layouts import layout_for
-from gateway.encoding.sparkplug.wire import DataType, new_payload
 from gateway.encoding.topics import Topics
+from gateway.layouts import layout_for
+from gateway.layouts.sparkplug.wire import DataType, new_payload
 from gateway.settings import load
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig

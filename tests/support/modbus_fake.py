@@ -5,7 +5,7 @@ import struct
 from dataclasses import dataclass, field
 
 from gateway.core.errors import NotConnected
-from gateway.core.sourcekind import DeviceEntry
+from gateway.core.ports.plugin import DeviceEntry
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.link import ExceptionReply, NoReply
 from gateway.sources.modbus.tag import ModbusTag

@@ -10,15 +10,15 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.sourcekind import DeviceEntry
-from gateway.sources.opcua.config import OpcUaDevice, OpcUaEvents, OpcUaTag
-from gateway.sources.opcua.connection import EXACT, DataValues, Item, QueueReport, Standing, ValueColumns
-from gateway.sources.opcua.model.browsing import Browse
-from gateway.sources.opcua.model.finding import FoundTag
-from gateway.sources.opcua.model.units import Measure
-from gateway.sources.opcua.patience import Patience
-from gateway.sources.opcua.session.traffic import Traffic
-from gateway.sources.opcua.source import OpcUaSource
+from gateway.core.ports.plugin import DeviceEntry
+from gateway.sources.opcua.config.browse import Browse
+from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents, OpcUaTag
+from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.measures import Measure
+from gateway.sources.opcua.port.session import EXACT, DataValues, Item, QueueReport, Standing, ValueColumns
+from gateway.sources.opcua.port.traffic import Traffic
+from gateway.sources.opcua.source.source import OpcUaSource
+from gateway.sources.opcua.source.tag_discovery import FoundTag
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11

@@ -10,7 +10,7 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.messages import DeviceState, Event
 from gateway.runtime.supervisor import Supervisor
-from gateway.sources.opcua.source import OpcUaSource
+from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_reader import make_source
 
 RETRY_S = 0.05

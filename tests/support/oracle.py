@@ -361,7 +361,7 @@ class LimitOracle:
 
 
 class DetectorOracle:
-    """EWMA mean and variance of one tag's window means; see `gateway.stages.detect` for the constants' meaning."""
+    """EWMA mean and variance of one tag's window means; see `gateway.stages.detectors.ewma` for the constants' meaning."""
 
     def __init__(self, threshold: float, alpha: float, warmup: int) -> None:
         self.threshold, self.alpha, self.warmup = threshold, alpha, warmup

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.core.messages import Lane, Message
-from gateway.core.ports import Delivery
+from gateway.core.ports.outbox import Delivery
 
 
 class FakeOutbox:

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gateway.cli.ledger import Ledger
+from gateway.audit.ledger import Ledger
 from gateway.core.messages import Event, Lane, Loss, Message
-from gateway.encoding.thinning import merge_windows
+from gateway.encoding.merge_windows import merge_windows
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.outbox import Outbox
 

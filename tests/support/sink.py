@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent
-from gateway.core.ports import Properties, QoS
+from gateway.core.ports.sink import Properties, QoS
 
 NO_PROPERTIES = Properties()
 

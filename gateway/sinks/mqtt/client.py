@@ -4,18 +4,18 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports import Properties, QoS
+from gateway.core.ports.sink import Properties, QoS
 from gateway.sinks.mqtt.address import Address
-from gateway.sinks.mqtt.brokers import Brokers
+from gateway.sinks.mqtt.broker_list import Brokers
 from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
-from gateway.sinks.mqtt.dial import Dialer
-from gateway.sinks.mqtt.engine import LARGEST_PACKET_BYTES, Engine
-from gateway.sinks.mqtt.link import Link
-from gateway.sinks.mqtt.packing import pack
-from gateway.sinks.mqtt.reasons import unreachable
-from gateway.sinks.mqtt.traffic import Outgoing, Received, Will
-from gateway.sinks.mqtt.wire import Connected, connect_wire, probe
+from gateway.sinks.mqtt.connect_thread import Dialer
+from gateway.sinks.mqtt.connection import Link
+from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, Engine
+from gateway.sinks.mqtt.properties import pack
+from gateway.sinks.mqtt.reason_codes import unreachable
+from gateway.sinks.mqtt.transport import Connected, connect_wire, probe
+from gateway.sinks.mqtt.types import Outgoing, Received, Will
 
 __all__ = ["MqttClient", "Received", "Will"]
 

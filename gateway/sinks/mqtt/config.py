@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, model_validator
 
-from gateway.core.fields import (
+from gateway.core.config_types import (
     DURATION_SCHEMA,
     ConfigModel,
     ExistingFile,

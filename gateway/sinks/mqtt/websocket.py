@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from gateway.core.errors import NotConnected
-from gateway.sinks.mqtt.stream import CHUNK_BYTES, Stream
+from gateway.sinks.mqtt.buffered_socket import CHUNK_BYTES, Stream
 
 
 class WebSocket(Stream):

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from gateway.core.clock import Clock
-from gateway.core.ports import Source
-from gateway.core.sourcekind import DeviceEntry, SourceKind
-from gateway.core.wording import counted
+from gateway.core.plural import counted
+from gateway.core.ports.plugin import DeviceEntry, SourceKind
+from gateway.core.ports.source import Source
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.plan import check_devices, check_tag, check_tags, interval_ns, plan_device
 from gateway.sources.modbus.tag import ModbusTag

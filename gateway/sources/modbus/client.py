@@ -5,11 +5,11 @@ import struct
 from typing import Any, Final
 
 from gateway.core.errors import NotConnected
-from gateway.sources.modbus.conversation import Conversation
-from gateway.sources.modbus.dialing import dial
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.framing import Ascii, Framing, Mbap, Rtu, Wanted
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
+from gateway.sources.modbus.receiver import Conversation
+from gateway.sources.modbus.transport import dial
 from gateway.sources.modbus.types import Table, is_bits
 
 _FUNCTIONS: Final[dict[Table, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}

@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from gateway.core.fields import DeviceModel, IntervalNs, TimeoutNs, default
+from gateway.core.config_types import DeviceModel, IntervalNs, TimeoutNs, default
 from gateway.sources.modbus.address import RangeText
+from gateway.sources.modbus.cell_values import Order
 from gateway.sources.modbus.endpoint import Endpoint, Url, parse
-from gateway.sources.modbus.notation import Order
 from gateway.sources.modbus.types import (
     Table,
     is_bits,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Qualities, Rows, Values
 from gateway.core.quality import Quality
-from gateway.sources.modbus.notation import pattern
+from gateway.sources.modbus.cell_values import pattern
 from gateway.sources.modbus.plan import Request
 from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import DTYPES, ByteOrder, ValueType, is_bits, positions, size_bytes, text_positions

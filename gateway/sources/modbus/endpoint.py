@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from gateway.core.fields import located, parse_duration_ns
+from gateway.core.config_types import located, parse_duration_ns
 
 Scheme = Literal["tcp", "udp", "tls", "rtu+tcp", "rtu", "ascii"]
 

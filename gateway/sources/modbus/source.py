@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.ports import Reading
+from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.source import Reading
 from gateway.core.quality import Quality
-from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.endpoint import Endpoint
-from gateway.sources.modbus.line import Line
+from gateway.sources.modbus.failover_link import Line
 from gateway.sources.modbus.link import BadReply, ExceptionReply, HungUp, Link, NoReply
-from gateway.sources.modbus.outcomes import Outcomes
+from gateway.sources.modbus.request_policy import Outcomes
 from gateway.sources.modbus.unit import Poll, Unit
 
 _NS = 1_000_000_000

@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from gateway.core.fields import IntervalNs, TagModel
+from gateway.core.config_types import IntervalNs, TagModel
 from gateway.sources.modbus.address import Address, is_classic, resolve
-from gateway.sources.modbus.notation import Labels, Mask, NotAvailable, Order, pattern
+from gateway.sources.modbus.cell_values import Labels, Mask, NotAvailable, Order, pattern
 from gateway.sources.modbus.types import (
     INTEGERS,
     LAST_ADDRESS,

@@ -9,9 +9,9 @@ import numpy as np
 from gateway.core.backoff import full_jitter
 from gateway.core.blocks import TagIds
 from gateway.core.messages import DeviceState
+from gateway.core.plural import counted
+from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.quality import Quality
-from gateway.core.sourcekind import DeviceEntry
-from gateway.core.wording import counted
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.counters import Counters
 from gateway.sources.modbus.decode import Decoder

@@ -7,12 +7,12 @@ Float values (32 bits) leave the decoder as the shortest decimal that names the 
 from collections.abc import Sequence
 
 from gateway.core.clock import Clock
-from gateway.core.ports import Source
-from gateway.core.sourcekind import DeviceEntry, SourceKind
-from gateway.sources.opcua.config import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.model.finding import asks, find, found_path
-from gateway.sources.opcua.model.units import completed, measures_path
-from gateway.sources.opcua.plan import plan
+from gateway.core.ports.plugin import DeviceEntry, SourceKind
+from gateway.core.ports.source import Source
+from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.port.measures import completed, measures_path
+from gateway.sources.opcua.source.tag_discovery import asks, find, found_path
+from gateway.sources.opcua.tools.plan import plan
 
 
 def _check(device: OpcUaDevice, tag: OpcUaTag) -> tuple[str, str, str] | None:
@@ -38,8 +38,8 @@ def _delay_ns(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
 
 def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
-    from gateway.sources.opcua.session.client import connect
-    from gateway.sources.opcua.source import OpcUaSource
+    from gateway.sources.opcua.client.connection import connect
+    from gateway.sources.opcua.source.source import OpcUaSource
 
     return [OpcUaSource(entry, clock, connect) for entry in entries]
 

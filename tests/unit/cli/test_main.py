@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from gateway.cli import cert
 from gateway.cli.main import app
-from gateway.sources.opcua.security.folders import DEFAULT_FOLDER
+from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
 
 HEAVY = ("numpy", "pydantic", "structlog", "asyncua", "pymodbus", "paho", "aiosqlite", "orjson", "cryptography", "yaml")
 

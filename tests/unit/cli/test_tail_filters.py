@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from gateway.cli.filters import disjoint, of_settings, of_template, usual
-from gateway.encoding.layouts.tag import TagTopics
+from gateway.cli.topic_filters import disjoint, of_settings, of_template, usual
 from gateway.encoding.topics import Topics
+from gateway.layouts.tag.layout import TagTopics
 from gateway.settings import load
 from tests.unit.settings.folders import LINE, ROOT, write
 

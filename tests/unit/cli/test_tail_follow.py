@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from gateway.cli import tail
-from gateway.cli.reading import Reading
-from gateway.cli.render import Screen
+from gateway.cli.subscriber import Reading
+from gateway.cli.terminal import Screen
 from gateway.core.errors import NotConnected, Permanent
 from gateway.sinks.mqtt.config import MqttConfig
 

@@ -12,23 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gateway.cli.inbound import parse
-from gateway.cli.rates import Board, Footer, footer
-from gateway.cli.reading import Reading
-from gateway.cli.render import Screen
-from gateway.cli.tally import Absence, Tally
+from gateway.audit.message import parse
+from gateway.audit.traffic_stats import Absence, Tally
+from gateway.cli.rate_display import Board, Footer, footer
+from gateway.cli.subscriber import Reading
+from gateway.cli.terminal import Screen
 from gateway.core.messages import Event, Loss, Message
-from gateway.core.ports import Packet
+from gateway.core.ports.sink import Packet
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.formats import FORMATS
-from gateway.encoding.layouts import layout_for
-from gateway.encoding.sparkplug.wire import DataType, new_payload, set_property
+from gateway.layouts import layout_for
+from gateway.layouts.sparkplug.wire import DataType, new_payload, set_property
 from gateway.sinks.mqtt.client import Received
 from tests.support.blocks import T0
 from tests.unit.cli.test_tail_render import json
-from tests.unit.encoding.sparkplug.test_node import DOWN, TABLE, TOPICS
-from tests.unit.encoding.sparkplug.test_node import Bench as Node
 from tests.unit.encoding.test_encoder import BOOT, block_of, encoder_for
+from tests.unit.layouts.sparkplug.test_node import DOWN, TABLE, TOPICS
+from tests.unit.layouts.sparkplug.test_node import Bench as Node
 
 OWN = [DeviceLayoutConfig()] * 2
 LAYOUTS = [(layout, form, most) for layout in ("device", "tag") for form in FORMATS for most in (120, 2**28)]

@@ -8,9 +8,9 @@ import orjson
 import pytest
 from rich.console import Console
 
-from gateway.cli.reading import Reading
-from gateway.cli.render import Screen
-from gateway.cli.tally import Absence
+from gateway.audit.traffic_stats import Absence
+from gateway.cli.subscriber import Reading
+from gateway.cli.terminal import Screen
 from gateway.sinks.mqtt.client import Received
 
 WINDOWS, EVENTS = "plant/v1/gw/press/window", "plant/v1/gw/press/event"

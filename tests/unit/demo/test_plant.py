@@ -10,7 +10,7 @@ from gateway.core.quality import Quality
 from gateway.demo.plant import FAULT_LASTS_S, FAULTS, PressLine, fault_at, working_s
 from gateway.demo.scene import shipped_config
 from gateway.settings import Settings, load
-from gateway.stages.chain import Chain
+from gateway.stages.stage_chain import Chain
 
 START_NS = 1_800_000_000_000_000_000
 

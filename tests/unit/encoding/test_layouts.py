@@ -11,8 +11,8 @@ from gateway.core.blocks import ObjectBlock
 from gateway.core.messages import Event, Lane, Message
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.formats import FORMATS, read_document
-from gateway.encoding.layouts import DeviceLayout, layout_for
 from gateway.encoding.topics import Topics
+from gateway.layouts import DeviceLayout, layout_for
 from tests.support.blocks import GOOD, T0, table
 from tests.unit.encoding.test_encoder import BOOT, block_of, encoder_for
 

@@ -7,11 +7,11 @@ import pytest
 
 from gateway.core.blocks import ObjectBlock
 from gateway.core.messages import Event, Message
-from gateway.core.ports import Packet
+from gateway.core.ports.sink import Packet
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.formats import FORMATS, read_document
-from gateway.encoding.layouts import layout_for
 from gateway.encoding.topics import Topics
+from gateway.layouts import layout_for
 from tests.support.blocks import GOOD, SECOND, T0, table
 from tests.support.schemas import check
 from tests.unit.encoding.test_encoder import BOOT, MS, block_of, encoder_for

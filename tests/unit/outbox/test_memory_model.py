@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gateway.core.messages import Lane, Message
-from gateway.core.ports import Delivery
-from gateway.outbox.memory import Batch, Memory
-from gateway.outbox.pace import Pace
+from gateway.core.ports.outbox import Delivery
+from gateway.outbox.memory.memory import Batch, Memory
+from gateway.outbox.memory.rate_limiter import Pace
 from gateway.outbox.records import Entry, Loaded, Wanted
 from tests.support.outbox_parts import message
 

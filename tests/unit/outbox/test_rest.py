@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane
-from gateway.outbox.schema import APPLICATION_ID
+from gateway.outbox.database.schema import APPLICATION_ID
 from tests.support.outbox_parts import Rig, message, window
 
 TS = 1_764_000_000_000

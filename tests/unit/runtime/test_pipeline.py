@@ -16,8 +16,8 @@ from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.topics import Topics
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.status import StatusBoard
-from gateway.stages.chain import Chain
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
+from gateway.stages.stage_chain import Chain
 from tests.support.blocks import GOOD, SECOND, block_of, table
 from tests.support.clock import FakeClock
 from tests.support.oracle import Sample

@@ -10,7 +10,8 @@ import structlog
 
 from gateway.core.errors import GatewayError, Permanent, Retryable
 from gateway.core.messages import Lane, Message
-from gateway.core.ports import Delivery, Packet, Properties
+from gateway.core.ports.outbox import Delivery
+from gateway.core.ports.sink import Packet, Properties
 from gateway.runtime.publisher import Publisher
 from tests.support.network import until
 from tests.support.sink import FakeSink

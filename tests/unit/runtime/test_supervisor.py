@@ -12,7 +12,7 @@ import structlog.testing
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState, Event
-from gateway.core.ports import Reading
+from gateway.core.ports.source import Reading
 from gateway.core.quality import Quality
 from gateway.runtime.supervisor import Supervisor
 from tests.support.clock import FakeClock

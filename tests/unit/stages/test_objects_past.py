@@ -6,7 +6,7 @@ import numpy as np
 
 from gateway.core.blocks import ObjectBlock
 from gateway.core.quality import Quality
-from gateway.stages.objects import Objects
+from gateway.stages.values import Objects
 
 S = 1_000_000_000
 GOOD = int(Quality.GOOD)

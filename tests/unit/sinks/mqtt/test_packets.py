@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from gateway.core.ports import Properties
+from gateway.core.ports.sink import Properties
 from gateway.sinks.mqtt.packets import acknowledgement, acknowledgements, publish
-from gateway.sinks.mqtt.packing import pack
+from gateway.sinks.mqtt.properties import pack
 
 topics = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0+#"), min_size=1, max_size=100)
 acks = st.tuples(st.integers(1, 65_535), st.sampled_from([0, 0x10, 0x80, 0x87, 0x97]), st.integers(0, 2))

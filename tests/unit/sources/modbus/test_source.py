@@ -10,8 +10,8 @@ import pytest
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
+from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.quality import Quality
-from gateway.core.sourcekind import DeviceEntry
 from gateway.sources.modbus.source import ModbusSource
 from tests.support.modbus_fake import FakeClock, FakeLink, FakeUnit, TimeIsUp, entry
 

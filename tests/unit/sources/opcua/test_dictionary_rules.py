@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.sources.opcua.types.dictionary import BadDictionary, parse_dictionary
-from tests.unit.sources.opcua.test_dictionary import dictionary, field, fields, raw, read, types
+from gateway.sources.opcua.codec.legacy_schema import BadDictionary, parse_dictionary
+from tests.unit.sources.opcua.codec.test_legacy_schema import dictionary, field, fields, raw, read, types
 
 BIG = 'DefaultByteOrder="BigEndian"'
 LITTLE = 'DefaultByteOrder="LittleEndian"'

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.config import OpcUaDevice
-from gateway.sources.opcua.connection import History, Item
-from gateway.sources.opcua.history.gaps import Gaps
-from gateway.sources.opcua.history.kept import Kept
-from gateway.sources.opcua.history.readback import Historian
+from gateway.sources.opcua.config.device import OpcUaDevice
+from gateway.sources.opcua.port.session import History, Item
+from gateway.sources.opcua.source.history.gaps import Gaps
+from gateway.sources.opcua.source.history.readback import Historian
+from gateway.sources.opcua.source.history.watermark import Kept
 from tests.support.opcua_fake import DAY_NS, values
 
 S = 1_000_000_000

@@ -1,0 +1,56 @@
+"""Asking devices which tags they have, before the gateway starts."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from gateway.core.clock import Clock
+from gateway.core.deadline import deadline
+from gateway.core.errors import NotConnected
+from gateway.core.ports.plugin import SourceKind
+from gateway.settings import Settings, load
+
+log = structlog.get_logger("app")
+
+_FIND_S = 30.0
+
+
+async def find_tags(settings: Settings, clock: Clock) -> Settings:
+    """Ask all devices at once that can tell which tags they have, for a bounded time; the settings with what they said.
+
+    Of a device that does not answer the tags that it last told of go on. Raises ConfigError as `load` does.
+    """
+    changed = False
+
+    async def ask(kind: SourceKind, config: Any, tags: Sequence[Any]) -> None:
+        nonlocal changed
+        assert kind.find is not None
+        try:
+            async with deadline(_FIND_S):
+                changed |= await kind.find(config, tags, clock) is not None
+        except (NotConnected, TimeoutError) as error:
+            reason = str(error) or f"it takes longer than {_FIND_S:g} s"
+            log.warning("tags cannot be asked for, those it last told of go on", device=config.name, reason=reason)
+        except Exception:  # one device's bug must not keep the others from starting
+            log.exception("a bug in asking for tags: please report it", device=config.name)
+
+    asked = [
+        (kind, entry)
+        for kind, entry in zip(settings.kinds, settings.entries, strict=True)
+        if kind.find is not None and kind.asks(entry.config, entry.tags)
+    ]
+    if asked:
+        names = ", ".join(entry.config.name for _, entry in asked)
+        log.info("asking devices for tags and units, before the start", devices=names, at_most_s=_FIND_S)
+    async with asyncio.TaskGroup() as tasks:
+        for kind, entry in asked:
+            tasks.create_task(ask(kind, entry.config, entry.tags), name=f"finding tags of {entry.config.name}")
+    if not changed:
+        return settings
+    found = load(settings.folder)
+    for warning in found.warnings:
+        if warning not in settings.warnings:
+            log.warning("configuration", warning=warning)
+    return found

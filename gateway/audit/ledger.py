@@ -1,0 +1,209 @@
+"""Proves that nothing is missing: every message carries (boot, topic, seq), every loss is declared. Pure, no I/O."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.audit.sequence_tracker import Track
+from gateway.core.interval_set import Spans, size
+
+_MOST_CAUSES: Final = 100
+_MERGED: Final = "thinned"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is known of one topic within one boot. Counts are messages.
+
+    first, last: the sequence numbers that must all be there, declared losses included. missing: of these, not received;
+    explained: of the missing, declared lost or merged; uncertain: of the missing, possibly lost in an unclean stop.
+    duplicates: repeated receptions; unexplained_duplicates: of these, neither `hist` nor marked by MQTT's DUP flag.
+    merged: of the explained, those that come merged into longer windows. away: of the missing without explanation, possibly
+    sent while the subscriber itself was disconnected.
+    """
+
+    topic: str
+    boot: str
+    first: int
+    last: int
+    received: int
+    missing: int
+    explained: int
+    uncertain: int
+    duplicates: int
+    unexplained_duplicates: int
+    merged: int = 0
+    away: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every message is there or accounted for, and none came twice without a reason."""
+        return self.missing == self.explained + self.uncertain and not self.unexplained_duplicates
+
+    @property
+    def unproven(self) -> int:
+        """How many numbers are missing without any explanation, the subscriber's own absence included."""
+        return self.missing - self.explained - self.uncertain - self.away
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance. losses: messages that
+    loss records have told of, by cause. silent: rows of which nothing has come since the subscriber was away and the
+    broker kept nothing for it, so that their last number is not known. fleeting: rows that come at QoS 0, of which brokers
+    keep nothing for those who are away. thinned_first: messages of which loss records say that they had been merged into
+    those that were lost, so that they are in the count of `thinned`."""
+
+    rows: tuple[Row, ...]
+    losses: Mapping[str, int] = field(default_factory=dict)
+    silent: int = 0
+    fleeting: int = 0
+    thinned_first: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row is complete."""
+        return all(row.complete for row in self.rows)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong that the subscriber's own absence does not explain."""
+        return not any(row.unproven or row.unexplained_duplicates for row in self.rows)
+
+
+class Ledger:
+    """Takes every message that a subscriber gets and says what is missing. Memory grows with gaps, not with messages.
+
+    A track begins with the first number received of it, since the subscriber may have come later; older ones that
+    arrive afterwards count as received and are not asked for. With `from_start` each must begin at 1. A message in parts
+    counts once all of them are there.
+    """
+
+    def __init__(self, *, from_start: bool = False) -> None:
+        self._from_start = from_start
+        self._tracks: dict[tuple[str, str], Track] = {}
+        self._last_ms: dict[str, int] = {}
+        self._unclean: dict[str, int] = {}
+        self._losses: Counter[str] = Counter()
+        self._thinned_first: Counter[str] = Counter()
+
+    def take(
+        self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False, fleeting: bool = False
+    ) -> None:
+        """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out.
+        fleeting: it came at QoS 0."""
+        boot, seq = payload.get("boot"), payload.get("seq")
+        if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
+            return
+        hist = payload.get("hist") is True
+        marked = dup or hist
+        track = self._tracks.setdefault((topic, boot), Track())
+        track.fleeting = fleeting
+        if (part := _part(payload)) is not None:
+            parts = track.part(seq, part, marked)
+            if parts is None:
+                return
+            marked = parts.marked
+        end_ms = _whole(payload, "ts") + _whole(payload, "dur")
+        self._last_ms[boot] = max(self._last_ms.get(boot, 0), end_ms)
+        track.dur_ms = max(track.dur_ms, _whole(payload, "dur"))
+        known = seq in track.received
+        track.count(seq, end_ms, marked=marked, live=not hist)
+        if payload.get("kind") == "loss":
+            self._loss(payload, known=known)
+        elif payload.get("kind") == "unclean_stop" and isinstance(payload.get("previous"), str):
+            self._unclean[payload["previous"]] = _whole(payload, "bound_ms")
+
+    def was_away(self, *, kept: bool) -> None:
+        """The subscriber was disconnected until now. kept: the broker kept its session, and what came as far as it could."""
+        for track in self._tracks.values():
+            track.was_away(kept=kept)
+
+    def settled(self) -> None:
+        """What the broker had kept meanwhile has come."""
+        for track in self._tracks.values():
+            track.settled()
+
+    def report(self) -> Report:
+        """The proof as of now."""
+        tracks = sorted((item for item in self._tracks.items() if item[1].begun), key=lambda item: item[0][0])
+        silent = sum(track.settle() for _, track in tracks)
+        rows = tuple(self._row(topic, boot, track) for (topic, boot), track in tracks)
+        fleeting = sum(track.fleeting for _, track in tracks)
+        return Report(rows, dict(self._losses), silent, fleeting, dict(self._thinned_first))
+
+    def _loss(self, payload: Mapping[str, Any], *, known: bool) -> None:
+        topic, boot = payload.get("topic"), payload.get("of_boot", payload.get("boot"))
+        first, last, count = (_whole(payload, key) for key in ("first_seq", "last_seq", "count"))
+        if not isinstance(topic, str) or not isinstance(boot, str) or not 1 <= first <= last:
+            return
+        cause = str(payload.get("cause"))
+        if not known and len(self._losses) < _MOST_CAUSES:
+            self._losses[cause] += count
+            if (more := _whole(payload, "windows") - count) > 0:
+                self._thinned_first[cause] += more
+        track = self._tracks.setdefault((topic, boot), Track())
+        if count < last - first + 1:
+            track.partly_lost[first, last, cause] = count
+        else:
+            (track.merged if cause == _MERGED else track.lost).add(first, last)
+
+    def _row(self, topic: str, boot: str, track: Track) -> Row:
+        first, last = track.extent(from_start=self._from_start)
+        open_gaps = _known(track, first, merged=True).gaps(first, last)
+        missing, unknown = size(track.received.gaps(first, last)), size(open_gaps)
+        uncertain = [gap for gap in open_gaps if self._uncertain(boot, track, gap)]
+        return Row(
+            topic=topic,
+            boot=boot,
+            first=first,
+            last=last,
+            received=len(track.received),
+            missing=missing,
+            explained=missing - unknown,
+            uncertain=size(uncertain),
+            duplicates=track.duplicates,
+            unexplained_duplicates=track.unexplained,
+            merged=size(_known(track, first, merged=False).gaps(first, last)) - unknown,
+            away=sum(size(track.away.common(*gap)) for gap in open_gaps if gap not in uncertain),
+        )
+
+    def _uncertain(self, boot: str, track: Track, gap: tuple[int, int]) -> bool:
+        """Whether all of a gap can lie within `bound_ms` before the last sign of a boot that ended uncleanly.
+
+        The missing ones came before their right neighbour, no closer to each other than windows of this topic, or than
+        its messages on average where that is closer.
+        """
+        bound_ms, right = self._unclean.get(boot), gap[1] + 1
+        if bound_ms is None or right not in track.times_ms:
+            return False
+        right_ms = track.times_ms[right]
+        average_ms = (right_ms - track.base_ms) / (right - track.base) if right > track.base else 0.0
+        apart_ms = min(track.dur_ms, average_ms) if track.dur_ms else average_ms
+        earliest_ms = right_ms - (right - gap[0]) * apart_ms
+        return self._last_ms[boot] - earliest_ms <= bound_ms
+
+
+def _known(track: Track, first: int, *, merged: bool) -> Spans:
+    """What came or was declared lost; with `merged` also what was declared to come merged."""
+    known = Spans((*track.received, *track.lost, *(track.merged if merged else ())))
+    # by their ends, so that a wide span leaves a narrow one its numbers
+    for (begin, end, cause), count in sorted(track.partly_lost.items(), key=lambda item: item[0][1]):
+        if merged or cause != _MERGED:
+            known.fill(max(begin, first), end, count)
+    return known
+
+
+def _whole(payload: Mapping[str, Any], key: str) -> int:
+    value = payload.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def _part(payload: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Which of how many, where a message comes in several packets."""
+    match payload.get("part"):
+        case [int(k), int(n)] if 1 <= k <= n and n > 1:
+            return k, n
+        case _:
+            return None

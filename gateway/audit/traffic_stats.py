@@ -1,0 +1,95 @@
+"""What has arrived at a subscriber, in numbers: by kind, by topic, and when it was not listening. Pure."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.audit.message import Incoming
+from gateway.core.plural import counted
+
+_MOST_TOPICS: Final = 10_000
+_MOST_ABSENCES: Final = 1000
+OTHERS: Final = "(further topics)"
+
+
+@dataclass(slots=True)
+class Flow:
+    """What came on one topic: MQTT messages, values of tags, bytes of payload; monotonic times of the first and the last."""
+
+    first_s: float
+    last_s: float
+    messages: int = 0
+    values: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """The subscriber was disconnected. Wall times in s. kept: the broker kept its session, and what came meanwhile."""
+
+    begin_s: float
+    end_s: float
+    kept: bool
+
+
+@dataclass(slots=True)
+class Tally:
+    """values: of tags; lost, merged: messages that loss records spoke of, as often as they came; foreign: messages of
+    others, on topics where others are to be expected."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    flows: dict[str, Flow] = field(default_factory=dict)
+    absences: list[Absence] = field(default_factory=list)
+    values: int = 0
+    lost: int = 0
+    merged: int = 0
+    malformed: int = 0
+    foreign: int = 0
+    now: Callable[[], float] = time.monotonic
+
+    def count(self, incoming: Incoming, size_bytes: int = 0) -> None:
+        """Take a message into account."""
+        self.kinds[incoming.kind] += 1
+        tags = incoming.body.get("tags")
+        values = len(tags) if isinstance(tags, dict) else 0
+        self.values += values
+        self._flow(incoming.topic, values, size_bytes)
+        if incoming.kind == "event" and incoming.body["kind"] == "loss":
+            self._loss(incoming.body)
+
+    def was_away(self, absence: Absence) -> None:
+        """Note an absence; with very many only the first ones."""
+        if len(self.absences) < _MOST_ABSENCES:
+            self.absences.append(absence)
+
+    @property
+    def total(self) -> int:
+        """Messages, malformed ones included, those of others not."""
+        return sum(self.kinds.values()) + self.malformed
+
+    def __str__(self) -> str:
+        parts = [counted(count, kind, _PLURALS.get(kind, "")) for kind, count in sorted(self.kinds.items())]
+        parts += [f"{self.malformed} malformed"] if self.malformed else []
+        parts += [f"{counted(self.foreign, 'message')} of others"] if self.foreign else []
+        return ", ".join(parts) or "nothing"
+
+    def _flow(self, topic: str, values: int, size_bytes: int) -> None:
+        now = self.now()
+        name = topic if topic in self.flows or len(self.flows) < _MOST_TOPICS else OTHERS
+        flow = self.flows.setdefault(name, Flow(now, now))
+        flow.last_s = now
+        flow.messages += 1
+        flow.values += values
+        flow.size_bytes += size_bytes
+
+    def _loss(self, body: Mapping[str, object]) -> None:
+        count = body.get("count")
+        if isinstance(count, int) and body.get("cause") == "thinned":
+            self.merged += count
+        elif isinstance(count, int):
+            self.lost += count
+
+
+_PLURALS: Final = {"status": "status", "stats": "stats", "raw": "raw", "summary": "summaries"}

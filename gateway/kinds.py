@@ -1,8 +1,0 @@
-"""The protocols this gateway speaks. A new one is a new folder and one line here."""
-
-from typing import Final
-
-from gateway.core.sourcekind import SourceKind
-from gateway.sources import modbus, opcua
-
-KINDS: Final[dict[str, SourceKind]] = {kind.name: kind for kind in (modbus.KIND, opcua.KIND)}

@@ -1,0 +1,133 @@
+"""An open SQLite file: its connection, its place in the file system, its size. The only file that knows aiosqlite."""
+
+import errno
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import aiosqlite
+
+from gateway.core.errors import Retryable
+from gateway.outbox.database.schema import PAGE_BYTES
+from gateway.outbox.database.sqlite_errors import DamagedError, LogGoneError, MovedError, translated
+from gateway.outbox.files import sync_folder
+from gateway.outbox.records import Usage
+
+_COPY_PAGES: Final = 4096
+
+
+class Database:
+    """No call overlaps another, and none may be cancelled half-way.
+
+    Every method raises Retryable when the disk refuses (full, read-only, locked, I/O error; nothing has changed then)
+    and DamagedError when the file is broken.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db: aiosqlite.Connection | None = None
+        self._pages = (0, 0)
+        self._log = path.with_name(path.name + "-wal")
+        self._inode = self._log_inode = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self._db is not None
+
+    @property
+    def disk_bytes(self) -> int:
+        """Size of the database file as of the last commit."""
+        return self._pages[0] * PAGE_BYTES
+
+    async def _connect(self) -> None:
+        self._db = await aiosqlite.connect(self._path, isolation_level=None)
+
+    @property
+    def is_moved(self) -> bool:
+        """The file that is open is not at its path any more: SQLite would go on writing to nowhere."""
+        if self._db is None:
+            return False
+        try:
+            return os.stat(self._path).st_ino != self._inode
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False  # a write will tell
+
+    async def write_again(self, most_s: float) -> None:
+        """Copy the database that is open, but moved or deleted, to its path, where there is no file; the copy has then to be
+        opened. Raises also DamagedError when that takes longer than `most_s`; what was begun is removed."""
+        deadline = time.monotonic() + most_s
+
+        def in_time(*_: int) -> None:
+            if time.monotonic() > deadline:
+                raise DamagedError(f"the file was moved or deleted, and writing it again took longer than {most_s:g} s")
+
+        try:
+            with translated(), closing(sqlite3.connect(self._path, check_same_thread=False)) as copy:
+                await self._database.backup(copy, pages=_COPY_PAGES, progress=in_time)
+        except BaseException:  # cancelled, too: half a copy would be opened as if it were whole
+            self._path.unlink(missing_ok=True)
+            raise
+
+    def usage(self) -> Usage:
+        """Bytes on disk as of the last commit, and what the file system has left at this moment."""
+        count, free = self._pages
+        if self.is_moved:
+            raise MovedError("the file was deleted or moved")
+        try:
+            room = os.statvfs(self._path.parent)
+            log = self._log.stat()
+        except FileNotFoundError as error:
+            raise LogGoneError("the write-ahead log was deleted or moved") from error
+        except OSError as error:
+            raise Retryable(f"{self._path.parent}: {error.strerror}") from error
+        if log.st_ino != self._log_inode:
+            raise LogGoneError("the write-ahead log was replaced")
+        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log.st_size, room.f_bavail * room.f_frsize)
+
+    async def shrink(self) -> None:
+        """Give the file's unused space back. Cheap only when there are no messages."""
+        with translated():
+            await self._rows("VACUUM")
+            await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._pages = await self._measured()
+
+    async def close(self) -> None:
+        """Close the file, whatever state it is in. Never raises."""
+        db, self._db = self._db, None
+        if db is not None:
+            try:
+                await db.close()
+            except sqlite3.Error:
+                return  # nothing to save: what was committed is on disk
+
+    @property
+    def _database(self) -> aiosqlite.Connection:
+        if self._db is None:
+            raise Retryable("the database is not open")
+        return self._db
+
+    async def _rows(self, sql: str, values: Iterable[object] = ()) -> list[Any]:
+        return list(await self._database.execute_fetchall(sql, values))
+
+    async def _many(self, sql: str, rows: Iterable[Iterable[object]]) -> None:
+        rows = list(rows)
+        if rows:
+            async with self._database.executemany(sql, rows):
+                pass
+
+    async def _measured(self) -> tuple[int, int]:
+        pages, unused = await self._rows("PRAGMA page_count"), await self._rows("PRAGMA freelist_count")
+        return pages[0][0], unused[0][0]
+
+    def _sync_folder(self) -> None:
+        try:
+            sync_folder(self._path)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a file system that knows no such thing
+                raise Retryable(f"{self._path.parent}: {error.strerror}") from error

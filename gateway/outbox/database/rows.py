@@ -1,0 +1,170 @@
+"""Reading messages from the database: backlog to send, and what retention looks at. Nothing here reads all there is."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.core.messages import Lane, Message
+from gateway.outbox.database.compression import Coder, is_sound
+from gateway.outbox.database.connection import Database
+from gateway.outbox.database.sqlite_errors import DamagedError, translated
+from gateway.outbox.database.string_ids import Names
+from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Entry, Loaded, Row, Wanted
+
+MOST_VICTIMS: Final = 5_000
+"""Rows to give up in one transaction: bounds its time (a tenth of a second or so), its memory and its share of the log."""
+
+_STEP_ROWS: Final = 64
+_SCAN_ROWS: Final = 500
+_LAST_ID: Final = 2**63 - 1
+
+_RISING: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded, windows, first_seq FROM message"
+    " WHERE lane = ? AND id > ?"
+    " UNION ALL "
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded, windows, first_seq FROM message"
+    " WHERE lane = ? AND id > ?"
+    " ORDER BY id LIMIT ?"
+)
+_FALLING: Final = _RISING.replace("id > ?", "id < ?").replace("ORDER BY id", "ORDER BY id DESC")
+_SOME: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded, windows, first_seq FROM message"
+    " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+)
+_BETWEEN: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, length(payload), windows, first_seq FROM message"
+    " WHERE lane = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Ids above `after` to `last`, between which the wall clock was not set back. until_ms: UTC time after which none of
+    these was put, whatever its own times say; None for the last run, which goes on."""
+
+    after: int
+    last: int
+    until_ms: int | None
+
+    def end_ms(self, row: Row) -> int:
+        """When a row ended, as far as that can be trusted."""
+        return row.end_ms if self.until_ms is None else min(row.end_ms, self.until_ms)
+
+
+class Rows(Database):
+    """A database whose names and key are known."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.coder = Coder()
+        self._boots = Names()
+        self._topics = Names()
+        self._turns: list[tuple[int, int]] = []
+
+    @property
+    def runs(self) -> list[Run]:
+        """The rows by id, cut where the wall clock was set back; at least one."""
+        runs, after = [], 0
+        for id, wall_ms in self._turns:
+            runs.append(Run(after, id - 1, wall_ms))
+            after = id - 1
+        latest = None
+        for i, run in reversed(list(enumerate(runs))):  # nothing was put after what a later turn says
+            latest = run.until_ms if latest is None or run.until_ms is None else min(run.until_ms, latest)
+            runs[i] = Run(run.after, run.last, latest)
+        return [*runs, Run(after, _LAST_ID, None)]
+
+    async def load(self, wanted: Wanted, most_rows: int, most_bytes: int) -> Loaded:
+        """The next messages of the backlog in their order."""
+        first, second = (LOSS_LANE, Lane.EVENT) if wanted.events else (Lane.SUMMARY, Lane.WINDOW)
+        query, after = _FALLING if wanted.newest_first else _RISING, wanted.after
+        found: list[Entry] = []
+        broken: list[Row] = []
+        up_to, size, rows = after, 0, 0
+        with translated():
+            async with self._database.execute(query, (int(first), after, int(second), after, most_rows)) as cursor:
+                while size < most_bytes and (some := list(await cursor.fetchmany(_STEP_ROWS))):
+                    _check_order(query is _FALLING, up_to, [columns[0] for columns in some])
+                    for columns in some:
+                        row, message = self._read(columns)
+                        if message is None:
+                            broken.append(row)
+                        else:
+                            found.append(_entry(row, message))
+                            size += len(message.payload)
+                    up_to, rows = some[-1][0], rows + len(some)
+        return Loaded(found, broken, up_to, complete=size < most_bytes and rows < most_rows)
+
+    async def oldest(self, most_bytes: int, cost: Callable[[int], int], held: Callable[[int], bool]) -> list[Row]:
+        """Messages whose deletion frees about `most_bytes`, least worth and oldest first, none that is `held`."""
+        found: list[Row] = []
+        for lane in LANES_BY_WORTH:
+            after = 0
+            while most_bytes > 0 and len(found) < MOST_VICTIMS and (some := await self.after(lane, after, _SCAN_ROWS)):
+                for row in some:
+                    if most_bytes > 0 and not held(row.id):
+                        found.append(row)
+                        most_bytes -= cost(row.size)
+                after = some[-1].id
+        return found
+
+    async def expired(self, before_ms: int, held: Callable[[int], bool]) -> list[Row]:
+        """Messages that ended before `before_ms`, none that is `held` and no loss messages."""
+        found: list[Row] = []
+        for lane in Lane:
+            for run in self.runs:
+                after = run.after
+                while len(found) < MOST_VICTIMS and (some := await self.after(lane, after, _SCAN_ROWS, run.last)):
+                    old = [row for row in some if run.end_ms(row) < before_ms]
+                    found += (row for row in old if not held(row.id))
+                    after = some[-1].id
+                    if not old:
+                        break
+        return found
+
+    async def after(self, lane: int, id: int, most_rows: int, last: int = _LAST_ID) -> list[Row]:
+        """The next messages of a lane by id, none above `last`."""
+        with translated():
+            rows = await self._rows(_BETWEEN, (int(lane), id, last, most_rows))
+        _check_order(False, id, [row[0] for row in rows])
+        return [self._row(row) for row in rows]
+
+    async def messages(self, ids: Iterable[int]) -> list[Message]:
+        """Those of these messages that are there and whole, by id."""
+        with translated():
+            rows = await self._rows(_SOME, (json.dumps(list(ids)),))
+        return [message for row in rows if (message := self._read(row)[1]) is not None]
+
+    def _row(self, columns: Any) -> Row:
+        id, lane, topic, boot, *numbers = columns
+        if lane not in LANES_BY_WORTH or topic not in self._topics or boot not in self._boots:
+            raise DamagedError(f"message {id} belongs to nothing known")
+        return Row(id, lane, self._topics.name(topic), self._boots.name(boot), *numbers)
+
+    def _read(self, columns: Sequence[Any]) -> tuple[Row, Message | None]:
+        """A row as `_SOME` gives it, and its message if it is sound."""
+        *numbers, _, kept, coded, windows, first_seq = columns
+        row = self._row((*numbers, len(kept) if isinstance(kept, bytes) else 0, windows, first_seq))
+        if not is_sound(columns):
+            return row, None
+        try:
+            payload = self.coder.payload(row.topic, row.boot, row.seq, kept, coded)
+        except ValueError:
+            return row, None
+        return row, Message(row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload)
+
+
+def _check_order(falling: bool, after: int, ids: list[int]) -> None:
+    """Raises DamagedError unless ids lead on from `after`: a torn index could lead in circles."""
+    rising = [after, *ids] if not falling else [*reversed(ids), after]
+    if any(not a < b for a, b in pairwise(rising)):
+        raise DamagedError("the index is out of order")
+
+
+def _entry(row: Row, message: Message) -> Entry:
+    return Entry(
+        row.id, message, False, row.lane, 0.0, stored=True, kept=row.size, windows=row.windows, first_seq=row.first_seq
+    )

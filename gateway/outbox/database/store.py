@@ -1,0 +1,238 @@
+"""What the database holds: opening it, and the transactions that change it."""
+
+import asyncio
+import json
+import os
+import sqlite3
+from collections.abc import Collection, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Final
+
+from gateway.core.errors import ConfigError, Retryable
+from gateway.core.messages import Loss, Message
+from gateway.outbox.database.compression import checked, checksum
+from gateway.outbox.database.counts import Counts
+from gateway.outbox.database.schema import LOSSES, SETTINGS, SIGN, identify, steps
+from gateway.outbox.database.sqlite_errors import DamagedError, UnwritableError, translated
+from gateway.outbox.database.string_ids import Names
+from gateway.outbox.database.topic_counts import changes
+from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, PreviousBoot, Totals
+
+CLOCK_STEP_MS: Final = 60_000
+"""A wall clock that is behind what it was by more than this has been set back."""
+
+MOST_TURNS: Final = 100
+"""Times that the clock was set back which are remembered, the latest."""
+
+_INSERT: Final = (
+    "INSERT INTO message (id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded, windows, first_seq)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_FORGET_TURNS: Final = "DELETE FROM turn WHERE id NOT IN (SELECT id FROM turn ORDER BY id DESC LIMIT ?)"
+_SPANS: Final = (
+    "SELECT topic, boot, min(seq), max(seq), count(*), min(start_ms), max(end_ms) FROM message"
+    " WHERE lane >= 0 AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY topic, boot"
+)
+
+
+class Store(Counts):
+    """The outbox's database."""
+
+    def __init__(self, path: Path, synchronous: str = "full") -> None:
+        super().__init__(path)
+        self.totals = Totals()
+        self.losses: list[Loss] = []
+        self.last_id = 0
+        self._synchronous = f"PRAGMA synchronous = {synchronous}"
+        self._boot = 0
+        self.untold: list[PreviousBoot] = []
+        """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
+
+    async def open(self, boot: str, started_ms: int) -> None:
+        """Open or make the file and enter this boot.
+
+        Sets `totals`, `extents`, `losses` (not yet announced), `untold` and `last_id`. Raises also ConfigError (see
+        `identify`) and UnwritableError.
+        """
+        try:
+            known = identify(self._path)
+        except OSError as error:
+            raise UnwritableError(f"{self._path}: {error.strerror}") from error
+        try:
+            with translated(sqlite3.SQLITE_ERROR):
+                await self._connect()
+                await self._prepare(known)
+                await self._take_stock()
+                await self._enter(boot, started_ms)
+                self._log_inode = self._log.stat().st_ino
+        except OSError as error:
+            await self.close()
+            raise Retryable(f"{self._path}: {error.strerror}") from error
+        except BaseException:  # cancelled, too: a connection that is left open keeps its thread and its locks
+            await self.close()
+            raise
+
+    async def _prepare(self, known: bool) -> None:
+        for setting in (*(() if known else (SIGN,)), *SETTINGS, self._synchronous):
+            await self._rows(setting)
+        self._inode = os.stat(self._path).st_ino
+        if self._is_small:
+            found = await self._rows("PRAGMA integrity_check(1)")  # the quick check does not look for rows in the index
+            if found[0][0] != "ok":
+                raise DamagedError(str(found[0][0]))
+        version = (await self._rows("PRAGMA user_version"))[0][0]
+        for transaction in steps(version):
+            for statement in transaction:
+                await self._rows(statement)
+        await self._check_seal()
+        # the header is read without SQLite before the next start, so it must not lag behind in the log
+        await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
+        await asyncio.to_thread(self._sync_folder)
+
+    async def _check_seal(self) -> None:
+        """Raises ConfigError when the file's payloads were encrypted with another key, or with one and there is none."""
+        proofs, seal = await self._rows("SELECT proof FROM seal"), self.coder.seal
+        advice = "give back the key it was written with, or move the file away to start empty"
+        if proofs and seal is None:
+            raise ConfigError(f"outbox.key_file: {self._path} is encrypted and no key is set; {advice}")
+        if seal is not None and not all(seal.proves(proof) for (proof,) in proofs):
+            raise ConfigError(f"outbox.key_file: {seal.name} is not the key of {self._path}; {advice}")
+        if seal is not None and not proofs:
+            await self._rows("INSERT INTO seal VALUES (?)", (seal.proof(),))
+
+    async def _take_stock(self) -> None:
+        totals = await self._rows("SELECT lane, messages, bytes FROM total")
+        if {lane for lane, _, _ in totals} != set(LANES_BY_WORTH):
+            raise DamagedError("the totals are missing")
+        found = Totals({lane: n for lane, n, _ in totals}, {lane: n for lane, _, n in totals})
+        self.last_id = (await self._rows("SELECT coalesce(max(id), 0) FROM message"))[0][0]
+        if not self.last_id and any(found.messages.values()):
+            raise DamagedError("the totals count messages where there are none")
+        if not self.last_id:
+            await self._rows("DELETE FROM topic")
+            await self._rows("DELETE FROM boot WHERE clean = 1 AND id < (SELECT max(id) FROM boot)")
+            await self._rows("UPDATE uncounted SET up_to = 0")
+            await self._rows("DELETE FROM extent")
+        await self._rows("DELETE FROM turn WHERE id <= (SELECT coalesce(min(id), ?) FROM message)", (2**62,))
+        self._topics = Names(dict(await self._rows("SELECT name, id FROM topic")))
+        self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
+        self._turns = [(id, wall_ms) for id, wall_ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
+        self.losses = [Loss(*row) for row in await self._rows(LOSSES)]
+        await self._read_extents(sum(found.messages.values()))
+        self.totals = found
+        self._pages = await self._measured()
+
+    def agree(self, found: int) -> None:
+        """All that can be found is so many messages. Raises DamagedError unless the totals say so, too.
+
+        On a disk that lies about syncs the index and the totals may be of another time than the rows. In a file too large to
+        be checked when it is opened that shows when nothing more is found; the rows are then had from the table itself.
+        """
+        messages = sum(self.totals.messages.values())
+        if found != messages:
+            raise DamagedError(f"{messages} messages are counted and {found} can be found")
+
+    async def _enter(self, boot: str, started_ms: int) -> None:
+        last = await self._rows("SELECT name FROM boot ORDER BY id DESC LIMIT 1")
+        if last and last[0][0] != boot:
+            newest = await self._rows("SELECT end_ms FROM message WHERE id = ?", (self.last_id,))
+            if newest and newest[0][0] > started_ms + CLOCK_STEP_MS:
+                await self.turned_back(self.last_id + 1, started_ms)
+        unclean = "SELECT name, started_ms FROM boot WHERE clean = 0 AND name <> ? ORDER BY id"
+        self.untold = [PreviousBoot(*row) for row in await self._rows(unclean, (boot,))]
+        await self._rows(
+            "INSERT INTO boot (name, started_ms, clean) VALUES (?, ?, 0)"
+            " ON CONFLICT (name) DO UPDATE SET started_ms = excluded.started_ms, clean = 0",
+            (boot, started_ms),
+        )
+        self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
+        self._boot = self._boots.number(boot)
+
+    async def commit(self, change: Change) -> None:
+        """Write a change, whole or not at all, to stay."""
+        boots, new_boots = self._boots.with_new(entry.message.boot for entry in change.inserts)
+        topics, new_topics = self._topics.with_new(entry.message.topic for entry in change.inserts)
+        messages = await asyncio.to_thread(self._columns, change.inserts, topics, boots)
+        totals = self.totals.after(change.inserts, change.deletes)
+        extents = changes(self.extents, change.deletes, change.inserts, self.uncounted_to)
+        with translated():
+            await self._rows("BEGIN IMMEDIATE")
+            try:
+                await self._many("INSERT INTO boot (name, id, started_ms, clean) VALUES (?, ?, 0, 1)", new_boots.items())
+                await self._many("INSERT INTO topic (name, id) VALUES (?, ?)", new_topics.items())
+                await self._many("DELETE FROM message WHERE id = ?", [(gone.id,) for gone in change.deletes])
+                await self._many(_INSERT, messages)
+                await self._write_losses(change)
+                await self._write_totals(totals)
+                await self._write_extents(extents, topics, boots)
+                pages = await self._measured()
+                await self._rows("COMMIT")
+            except BaseException:  # cancelled, too: the next transaction cannot begin in this one
+                await self._rollback()
+                raise
+        self.totals, self._boots, self._topics, self._pages = totals, boots, topics, pages
+        self._note_extents(extents)
+
+    async def _write_losses(self, change: Change) -> None:
+        await self._many("DELETE FROM loss WHERE boot = ? AND topic = ? AND cause = ?", change.settled)
+        await self._many(
+            "INSERT OR REPLACE INTO loss (topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail, windows,"
+            " from_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            map(astuple, change.losses),
+        )
+
+    async def _write_totals(self, totals: Totals) -> None:
+        await self._many(
+            "UPDATE total SET messages = ?, bytes = ? WHERE lane = ?",
+            [
+                (totals.messages[lane], totals.size[lane], int(lane))
+                for lane in LANES_BY_WORTH
+                if totals.messages[lane] != self.totals.messages[lane] or totals.size[lane] != self.totals.size[lane]
+            ],
+        )
+
+    async def turned_back(self, next_id: int, wall_ms: int) -> None:
+        """The wall clock was set back, to `wall_ms` (UTC); messages from `next_id` on are put after that."""
+        with translated():
+            await self._rows("INSERT OR IGNORE INTO turn VALUES (?, ?)", (next_id, wall_ms))
+            await self._rows(_FORGET_TURNS, (MOST_TURNS,))
+            self._turns = [(id, ms) for id, ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
+
+    async def mark_clean(self) -> None:
+        """Note that this boot stops as it should, and what it has told of the boots before is kept."""
+        with translated():
+            await self._rows("UPDATE boot SET clean = 1")
+
+    async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
+        """All messages but loss messages and those that are `held`, as losses. Reads all rows."""
+        with translated():
+            rows = await self._rows(_SPANS, (json.dumps(list(held)),))
+        return [
+            Loss(self._topics.name(topic), self._boots.name(boot), first, last, count, start_ms, end_ms, cause, detail)
+            for topic, boot, first, last, count, start_ms, end_ms in rows
+            if topic in self._topics and boot in self._boots
+        ]
+
+    async def loss_messages(self, held: Collection[int]) -> list[Message]:
+        """All loss messages but those that are `held`."""
+        with translated():
+            ids = await self._rows("SELECT id FROM message WHERE lane = ?", (LOSS_LANE,))
+        return await self.messages(id for (id,) in ids if id not in held)
+
+    async def told(self) -> None:
+        """What this boot says of those before it is kept: the next one need not say it again."""
+        with translated():
+            await self._rows("UPDATE boot SET clean = 1 WHERE id <> ?", (self._boot,))
+
+    def _columns(self, entries: Sequence[Entry], topics: Names, boots: Names) -> list[tuple[object, ...]]:
+        """Rows for `_INSERT`. Compressing takes its time, so a thread does it."""
+        rows: list[tuple[object, ...]] = []
+        for entry in entries:
+            m = entry.message
+            numbers = (entry.id, int(entry.lane), topics.number(m.topic), boots.number(m.boot), m.seq, m.start_ms, m.end_ms)
+            kept, coded = self.coder.keep(m.topic, m.boot, m.seq, m.payload)
+            entry.kept = len(kept)
+            check = checksum(checked(numbers, entry.windows, entry.first_seq), kept, coded)
+            rows.append((*numbers, check, kept, coded, entry.windows, entry.first_seq))
+        return rows

@@ -1,0 +1,93 @@
+"""Messages that the broker will never take, kept beside the outbox as JSON lines for people to look at or carry out."""
+
+import asyncio
+import base64
+from collections import deque
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from gateway.core.messages import Message
+from gateway.outbox.database.compression import Coder
+from gateway.outbox.database.encryption import Seal
+
+log = structlog.get_logger("outbox")
+
+FILE_BYTES: Final = 8 * 2**20
+"""At this size a file becomes `.1`, and the one before goes: at most twice this on disk."""
+
+_WAITING_BYTES: Final = 4 * 2**20
+_SUFFIX: Final = ".refused.jsonl"
+
+
+class RefusedFile:
+    """`{outbox}.refused.jsonl`: one line per message, as `gateway outbox export` writes them, with `reason` and
+    `refused_ms`.
+
+    The loss record is the promise, this is a courtesy: what the disk does not take within 4 MiB of memory is not kept.
+    With a seal the payload stands in `sealed`, as the outbox itself keeps it; `opened` makes it readable.
+    """
+
+    def __init__(self, outbox: Path) -> None:
+        self.path = outbox.with_name(f"{outbox.name}{_SUFFIX}")
+        self.seal: Seal | None = None
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+
+    def add(self, message: Message, reason: str, now_ns: int) -> None:
+        """Keep a message. In memory only, until `write`."""
+        line = orjson.dumps(self._line(message, reason, now_ns), option=orjson.OPT_APPEND_NEWLINE)
+        self._waiting.append(line)
+        self._bytes += len(line)
+        while self._bytes > _WAITING_BYTES:
+            self._bytes -= len(self._waiting.popleft())
+
+    async def write(self) -> None:
+        """Append what waits. Never raises for the disk's sake: it waits for the next time."""
+        if not self._waiting:
+            return
+        lines, self._waiting, self._bytes = self._waiting, deque(), 0
+        try:
+            await asyncio.to_thread(self._append, b"".join(lines))
+        except OSError as error:
+            log.warning("refused messages not kept", file=str(self.path), reason=error.strerror)
+            lines.extend(self._waiting)
+            self._waiting, self._bytes = lines, sum(map(len, lines))
+
+    def _append(self, text: bytes) -> None:
+        if self.path.exists() and self.path.stat().st_size + len(text) > FILE_BYTES:
+            self.path.replace(self.path.with_name(self.path.name + ".1"))
+        with self.path.open("ab") as file:
+            file.write(text)
+
+    def _line(self, m: Message, reason: str, now_ns: int) -> dict[str, object]:
+        head = {"topic": m.topic, "boot": m.boot, "seq": m.seq, "start_ms": m.start_ms, "end_ms": m.end_ms}
+        head |= {"refused_ms": now_ns // 1_000_000, "reason": reason}
+        if self.seal is None:
+            return head | _readable(m.payload)
+        kept, _ = Coder(seal=self.seal).keep(m.topic, m.boot, m.seq, m.payload)
+        return head | {"sealed": base64.b64encode(kept).decode()}
+
+
+def is_refused_file(path: Path) -> bool:
+    """Whether `path` is such a file, by its name."""
+    return _SUFFIX in path.name
+
+
+def opened(line: bytes, seal: Seal | None) -> dict[str, object]:
+    """A line of the file with its payload to be read. Raises ValueError when it is damaged or the key is not its."""
+    fields: dict[str, Any] = orjson.loads(line)
+    if "sealed" not in fields:
+        return fields
+    kept = base64.b64decode(fields.pop("sealed"))
+    payload = Coder(seal=seal).payload(fields["topic"], fields["boot"], fields["seq"], kept, 1)
+    return fields | _readable(payload)
+
+
+def _readable(payload: bytes) -> dict[str, object]:
+    try:
+        return {"payload": payload.decode()}
+    except UnicodeDecodeError:
+        return {"payload_base64": base64.b64encode(payload).decode()}

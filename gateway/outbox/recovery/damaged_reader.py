@@ -1,0 +1,156 @@
+"""What can still be read of a damaged database that was set aside. It is only read, never changed."""
+
+import sqlite3
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.core.messages import Lane, Loss, Message
+from gateway.outbox.database.compression import Coder, is_sound
+from gateway.outbox.database.schema import LOSSES
+from gateway.outbox.database.topic_counts import Extent, Extents, TopicOf, checksum
+from gateway.outbox.records import LANES_BY_WORTH, Entry
+
+BATCH_BYTES: Final = 2**20
+
+_WIDEST_GAP: Final = 2**51
+_NEXT: Final = (
+    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded, windows, first_seq FROM message"
+    " WHERE id > ? ORDER BY id LIMIT ?"
+)
+_NEXT_OF_VERSION_2: Final = _NEXT.replace("windows, first_seq", "1, 0")
+_NEXT_OF_VERSION_1: Final = _NEXT_OF_VERSION_2.replace("coded", "0")
+_LOSSES_OF_VERSION_2: Final = LOSSES.replace(", windows, from_seq", "")
+_EXTENTS: Final = "SELECT topic, boot, messages, first_seq, last_seq, start_ms, end_ms, checksum FROM extent"
+_MESSAGES: Final = "SELECT sum(messages) FROM total HAVING count(*) = {}"
+_BEYOND: Final = 2**50
+"""Taken for the last id of a file where that cannot be read: above all that may be found in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """What a damaged file still says of itself. losses: not yet announced. messages: how many it had, None when not known.
+    extents: whose they were, but for rows up to `uncounted_to`; as far as they can be read. last_id: no row is above."""
+
+    losses: Sequence[Loss] = ()
+    messages: int | None = None
+    extents: Extents = field(default_factory=dict)
+    uncounted_to: int = 0
+    last_id: int = _BEYOND
+
+
+def accounts(path: Path) -> Accounts:
+    """Never raises on a damaged file. May be called from any thread."""
+    losses: list[Loss] = []
+    messages: int | None = None
+    found: dict[TopicOf, Extent] = {}
+    uncounted_to, last_id = 0, _BEYOND
+    with suppress(sqlite3.Error), closing(_opened(path)) as db:
+        for query in (LOSSES, _LOSSES_OF_VERSION_2):
+            with suppress(sqlite3.Error):
+                losses = [Loss(*row) for row in db.execute(query)]
+                break
+        messages = _number(db, _MESSAGES.format(len(LANES_BY_WORTH)))
+        last_id = _or(_number(db, "SELECT coalesce(max(id), 0) FROM message"), _BEYOND)
+        uncounted_to = _or(_number(db, "SELECT up_to FROM uncounted"), 0)
+        with suppress(sqlite3.Error):
+            topics = dict(db.execute("SELECT id, name FROM topic"))
+            boots = dict(db.execute("SELECT id, name FROM boot"))
+            for topic, boot, *numbers, check in db.execute(_EXTENTS):
+                extent = Extent(*numbers)
+                if topic in topics and boot in boots and check == checksum(topic, boot, extent):
+                    found[topics[topic], boots[boot]] = extent
+    return Accounts(losses, messages, found, uncounted_to, last_id)
+
+
+def _number(db: sqlite3.Connection, query: str) -> int | None:
+    """What a query answers, if that is a number."""
+    with suppress(sqlite3.Error):
+        for (answer,) in db.execute(query):
+            return answer if isinstance(answer, int) else None
+    return None
+
+
+def _or(number: int | None, default: int) -> int:
+    return default if number is None else number
+
+
+def readable(path: Path, coder: Coder, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:
+    """Batches of messages in id order whose checksum is right, none that is `held`; damaged pages are stepped over.
+
+    The tree is entered again behind each damaged place, so its other pages are reached; what hung on a damaged inner page
+    is not. Never raises on a damaged file.
+    May be read from any thread, one at a time.
+    """
+    with suppress(sqlite3.Error), closing(_opened(path)) as db:
+        known = {column for _, column, *_ in db.execute("PRAGMA table_info(message)")}
+        query = _NEXT if "windows" in known else _NEXT_OF_VERSION_2 if "coded" in known else _NEXT_OF_VERSION_1
+        topics = dict(db.execute("SELECT id, name FROM topic"))
+        boots = dict(db.execute("SELECT id, name FROM boot"))
+        db.text_factory = bytes  # noise need not be UTF-8
+        batch: list[Entry] = []
+        size = 0
+        for columns in _rows(db, query):
+            id, lane, topic, boot, seq, start_ms, end_ms, _, kept, coded, windows, of = columns
+            if not is_sound(columns) or lane not in LANES_BY_WORTH or topic not in topics or boot not in boots or held(id):
+                continue
+            try:
+                payload = coder.payload(topics[topic], boots[boot], seq, kept, coded)
+            except ValueError:
+                continue
+            message = Message(topics[topic], boots[boot], seq, Lane(max(0, lane)), start_ms, end_ms, payload)
+            batch.append(Entry(id, message, False, lane, 0.0, windows=windows, first_seq=of))
+            size += len(payload)
+            if size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA writable_schema = ON")  # so SQLite reads a file that is shorter than its header says
+    return db
+
+
+def _rows(db: sqlite3.Connection, query: str) -> Iterator[Any]:
+    after = 0
+    while True:
+        try:
+            for row in db.execute(query, (after, -1)):
+                if row[0] <= after:
+                    break  # a damaged page led back: as good as unreadable
+                yield row
+                after = row[0]
+            else:
+                return
+        except sqlite3.DatabaseError:
+            pass  # a damaged page: stepped over
+        gap = _gap(db, query, after)
+        if gap is None:
+            return
+        after += gap
+
+
+def _gap(db: sqlite3.Connection, query: str, after: int) -> int | None:
+    """How many ids to step over until rows can be read again; None when there are no more."""
+    bad, good = 0, 1
+    while not _leads_on(db, query, after + good):
+        bad, good = good, good * 2
+        if good > _WIDEST_GAP:
+            return None
+    while good - bad > 1:
+        middle = (bad + good) // 2
+        bad, good = (bad, middle) if _leads_on(db, query, after + middle) else (middle, good)
+    return good
+
+
+def _leads_on(db: sqlite3.Connection, query: str, after: int) -> bool:
+    try:
+        rows = db.execute(query, (after, 1)).fetchall()
+    except sqlite3.DatabaseError:
+        return False
+    return not rows or rows[0][0] > after

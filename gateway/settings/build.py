@@ -1,0 +1,66 @@
+"""From checked files to `Settings`: the tag table, each tag's policy, the configuration's hash."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.tags import Tag, TagTable
+from gateway.settings.devicefiles import Device
+from gateway.settings.model import Root, Settings
+from gateway.settings.problem_collector import Findings
+from gateway.stages.config import PolicyDefaults, TagPolicy
+
+_POLICY = tuple(TagPolicy.model_fields)
+
+
+def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Settings:
+    """The settings of a configuration without problems."""
+    entries, policies = [], []
+    tags: list[Tag] = []
+    held_ns = root.window.length + root.window.grace + root.outbox.commit_interval
+    same: dict[TagPolicy, TagPolicy] = {}  # most tags have equal ones, a kilobyte each
+    for number, device in enumerate(devices):
+        models = [tag for tag, _, _ in device.tags]
+        entries.append(DeviceEntry(number, device.config, tuple(models), len(tags), held_ns))
+        layers = _layered(device.defaults, root.defaults)
+        for model in models:
+            kind, config = device.kind, device.config
+            single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
+            logical = kind.is_logical(config, model)
+            tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical, model.range))
+            policy = _policy(model, layers)
+            policies.append(same.setdefault(policy, policy))
+    return Settings(
+        found.folder,
+        root,
+        tuple(device.kind for device in devices),
+        tuple(entries),
+        tuple(policies),
+        tuple(device.publish for device in devices),
+        TagTable(tuple(device.config.name for device in devices), tuple(tags)),
+        _hash(found),
+        tuple(found.warnings),
+    )
+
+
+def _layered(*defaults: PolicyDefaults) -> dict[str, Any]:
+    """What the defaults give, the first one first."""
+    return {name: value for one in reversed(defaults) for name, value in one if value is not None}
+
+
+def _policy(tag: Any, layers: Mapping[str, Any]) -> TagPolicy:
+    """The tag's policy; keys it does not give come from the device, then the gateway, then the model."""
+    given = tag.model_fields_set
+    values = {name: getattr(tag, name) for name in _POLICY}
+    return TagPolicy.model_construct(**values | {name: value for name, value in layers.items() if name not in given})
+
+
+def _hash(found: Findings) -> str:
+    """Twelve hex digits that change with any byte of the files read or of the variables that override them."""
+    digest = hashlib.sha256()
+    for path in sorted(found.read):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name, text in sorted(found.environment.values.items()):
+        digest.update(f"{name}={text}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:12]

@@ -1,0 +1,143 @@
+"""Validation errors in the words of the person who wrote the file."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from gateway.core.errors import Problem
+from gateway.settings.source_files import Document, KeyPath, is_secret
+
+_LONGEST_VALUE = 60
+_EXPECTED = {
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list: [one, another]"),
+    **dict.fromkeys(("path_type", "path_parsing"), "the name of a file"),
+    "string_type": "text (numbers, dates, yes and no go in quotes)",
+}
+_COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*%?\s*")
+_LOGIN = re.compile(r"//[^/@\s]*@")
+_OF_A_KEY = "[key]"
+"""pydantic's mark for a key that is wrong itself."""
+
+
+def note_validation(
+    document: Document,
+    error: ValidationError,
+    model: type[BaseModel],
+    path: KeyPath = (),
+    extra_keys: tuple[str, ...] = (),
+    below: Callable[[KeyPath], str] = lambda _: "",
+    alone: Callable[[], object] | None = None,
+) -> None:
+    """Add each error to the document, at its own line, or to the environment variable that brought the value.
+
+    below: the variables in what stands at a key path. alone: validates the same without variables; what is wrong between
+    several keys is the variables' doing where this does not find it.
+    """
+    in_file: set[tuple[KeyPath, str]] | None = None
+    for one in error.errors(include_url=False):
+        where = _where(one)
+        message, expected = _words(one, model, where, extra_keys)
+        names = below((*path, *where)) if one["type"] == "value_error" and document.variable((*path, *where)) is None else ""
+        if names and alone is not None:
+            in_file = _errors_of(alone) if in_file is None else in_file
+            if (where, one["msg"]) not in in_file:
+                document.problems.append(Problem("environment", 0, names, message, expected))
+                continue
+        document.add((*path, *where, *_blamed(one, message)), message, expected)
+
+
+def in_words(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """A line for each error, for values that stand in no file."""
+    lines = []
+    for one in error.errors(include_url=False):
+        where = _where(one)
+        message, expected = _words(one, model, where, ())
+        place = f"{'.'.join(map(str, where))}: " if where else ""
+        lines.append(f"{place}{message}{f'; expected {expected}' if expected else ''}")
+    return lines
+
+
+def _where(one: Any) -> KeyPath:
+    return tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
+
+
+def _errors_of(validate: Callable[[], object]) -> set[tuple[KeyPath, str]]:
+    try:
+        validate()
+    except ValidationError as error:
+        return {(_where(one), one["msg"]) for one in error.errors(include_url=False)}
+    return set()
+
+
+def _blamed(one: Any, message: str) -> KeyPath:
+    """Where keys do not go together, the mapping is wrong as a whole: the first of them that it has, by the message."""
+    if one["type"] != "value_error" or not isinstance(one["input"], dict):
+        return ()
+    return next(((word,) for word in re.findall(r"\w+", message) if word in one["input"]), ())
+
+
+def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[str, ...]) -> tuple[str, str]:
+    kind, text, context = one["type"], one["msg"], one.get("ctx", {})
+    if kind == "extra_forbidden":
+        fields = _fields_at(model, where[:-1])
+        message, expected = unknown_key(str(where[-1]), fields if len(where) > 1 else [*fields, *extra_keys])
+        comma = "; a text with a comma goes in quotes" if one["input"] is None else ""  # {node: ns=2;s=a,b}: node, and b
+        return message, expected + comma
+    if kind == "missing":
+        return "is missing", ""
+    value = one["input"]
+    comma = "; decimals are written with a point" if isinstance(value, str) and _COMMA.fullmatch(value) else ""
+    shown = "the value" if is_secret(where) else show(value)
+    if kind in ("value_error", "assertion_error"):
+        text += comma
+        return text.removeprefix("Value error, ").removeprefix("Assertion failed, ").replace(repr(value), shown), ""
+    if "expected" in context:
+        return f"{shown} is not allowed", str(context["expected"])
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{shown} is not a mapping", "keys below it, each as key: value"
+    if kind in _EXPECTED:
+        text = _EXPECTED[kind]
+    found = "is empty" if value is None else f"{shown} is not allowed"
+    return found, text.removeprefix("Input should be ") + comma
+
+
+def show(value: object) -> str:
+    """A value as problems quote it: short, and without the user name and password of a URL."""
+    if isinstance(value, dict | list):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = _LOGIN.sub("//...@", repr(value))
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
+
+
+def unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:
+    """Message and expectation for a key that nobody knows: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(key, known, 1)
+    some = f"one of {', '.join(known)}" if known else "no such line"
+    return "is not a known key", f"{close[0]}?" if close else some
+
+
+def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """The keys that are known at a path below a model."""
+    for part in path:
+        if isinstance(part, int):
+            continue  # a place in a list
+        found = model.model_fields.get(part)
+        inner = next(_models_in(found.annotation), None) if found else None
+        if inner is None:
+            return list(model.model_fields) if found is None else []
+        model = inner
+    return list(model.model_fields)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a value of this type may be, or be made of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

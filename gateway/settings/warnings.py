@@ -1,0 +1,83 @@
+"""What can be used, but is hardly meant: warnings about a configuration without problems."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.core.config_types import existing_files
+from gateway.core.ports.plugin import SourceKind
+from gateway.settings.model import ENV_PREFIX, Root
+
+_SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
+_OF_COMMANDS: Final = ("GATEWAY_MQTT_PASSWORD",)
+_HERE: Final = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A device as its file says it."""
+
+    file: str
+    kind: SourceKind
+    config: Any
+    tags: Sequence[Any]
+
+
+def advice(folder: Path, root: Root, devices: Sequence[Configured], read: Iterable[Path]) -> Iterator[str]:
+    """Sentences that begin with their place. read: the files of the configuration."""
+    root_file = folder / "gateway.yaml"
+    yield from _missing_files(root_file, root, devices)
+    yield from _near_names(root)
+    yield from _readable_secrets(read)
+    broker = root.mqtt.addresses[0]
+    if root.mqtt.password and not broker.secure and broker.host not in _HERE:
+        yield f"{root_file}: mqtt.password travels in clear; mqtts:// encrypts it"
+    for device in devices:
+        yield from _delay(device, root.window.grace)
+
+
+def _missing_files(root_file: Path, root: Root, devices: Sequence[Configured]) -> Iterator[str]:
+    """No problem: a certificate may be on its way, and the devices are to be read meanwhile."""
+    files = [(f"{root_file}: {key}", path) for key, path in existing_files(root).items()]
+    files += [(f"{device.file}: {key}", path) for device in devices for key, path in device.config.files().items()]
+    for place, path in files:
+        if not os.access(path, os.R_OK):
+            yield f"{place}: {path} {'does not exist' if _is_missing(path) else 'cannot be read'}"
+
+
+def _is_missing(path: Path) -> bool:
+    """For certain: it may lie where we may not look."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
+
+
+def _near_names(root: Root) -> Iterator[str]:
+    """One underscore is easily taken for two; what looks like a setting and is none must not pass in silence."""
+    for name in sorted(os.environ):
+        field, _, rest = name.upper().removeprefix("GATEWAY_").partition("_")
+        if name.upper().startswith(ENV_PREFIX) or not name.upper().startswith("GATEWAY_") or not rest:
+            continue
+        own = root.mqtt.password or not root.mqtt.username  # a password for `tail` alone is no mistake
+        if field.lower() in Root.model_fields and not (name in _OF_COMMANDS and own):
+            yield f"environment: {name} is not read; {ENV_PREFIX}{field}__{rest} is, with two underscores"
+
+
+def _readable_secrets(read: Iterable[Path]) -> Iterator[str]:
+    for path in read:
+        is_yaml = path.suffix in (".yaml", ".yml")
+        if is_yaml and path.stat().st_mode & 0o004 and _SECRET.search(path.read_text("utf-8", errors="replace")):
+            yield f"{path}: everybody on this machine can read its password: chmod o-r, or a variable"
+
+
+def _delay(device: Configured, grace_ns: int) -> Iterator[str]:
+    delay_ns = device.kind.delay_ns(device.config, device.tags)
+    if delay_ns > grace_ns:
+        yield (
+            f"{device.file}: values may come {delay_ns / 1e9:g} s after their time (interval, sampling), more than "
+            f"window.grace ({grace_ns / 1e9:g} s): such windows are completed by supplements (late)"
+        )

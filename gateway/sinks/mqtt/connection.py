@@ -1,0 +1,303 @@
+"""One connection to the broker: paho's protocol engine on the event loop.
+
+paho is used for what it does well, packets and keep alive. Its threads, its reconnecting and its retransmission stay
+unused: each connection is a fresh paho client, and what it had in flight when it broke is failed, not kept.
+"""
+
+import asyncio
+from collections import deque
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from gateway.core.errors import NotConnected, Permanent
+from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up
+from gateway.sinks.mqtt.reason_codes import spell
+from gateway.sinks.mqtt.send_window import Sending
+from gateway.sinks.mqtt.types import Outgoing, Received, end
+
+_MOST_RECEIVED = 10_000
+_LARGEST_WINDOW = 65_535
+_UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
+
+
+class Link:
+    """One connection, from a connected socket to its end. Everything here happens on the event loop; the thread that
+    made the connection is over by then."""
+
+    def __init__(
+        self,
+        client: Engine,
+        *,
+        topic_aliases: bool,
+        most_received: int = LARGEST_PACKET_BYTES,
+        resume: bool = False,
+    ) -> None:
+        """resume: take what a kept session brings before anything is subscribed here."""
+        self._loop = asyncio.get_running_loop()
+        self._client = client
+        self._wire = client.wire
+        self.certificate = client.certificate
+        self._may_alias = topic_aliases
+        self._most_received = most_received
+        self._subscribed = resume
+        self.resumed = False
+        self._accepted: asyncio.Future[None] = self._loop.create_future()
+        self.gone: asyncio.Future[str] = self._loop.create_future()
+        self._sending = Sending(client.next_packet_id, self._put, client.ask)
+        self._unproven = self._sending.unproven
+        self._subscribing: dict[int, asyncio.Future[None]] = {}
+        self._received: deque[Received] = deque()
+        self._arrival = asyncio.Event()
+        self._fd = -1
+        self.ended_at = 0.0
+        self._reading = self._writing = self._flushing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._complaint = Complaint()
+
+    @property
+    def up(self) -> bool:
+        """Whether the broker has accepted and the connection stands."""
+        return self._accepted.done() and not self._accepted.cancelled() and not self.gone.done()
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest packet that the broker takes."""
+        return self._sending.most_bytes
+
+    async def start(self) -> None:
+        """Send CONNECT and return when it is accepted. Raises NotConnected."""
+        self._fd = self._wire.fileno()
+        client = self._client
+        client.enable_logger(self._complaint.logger)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_acknowledged = self._on_acknowledged
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_ping = lambda: self._unproven.asked(self._loop.time())
+        client.on_pong = lambda: self._unproven.answered(self._loop.time())
+        client.on_socket_close = self._on_socket_close
+        client.on_socket_register_write = self._on_want_write
+        self._watch_reads(True)
+        self._write()
+        self._tick()
+        await self._accepted
+
+    async def close(self, limit_s: float, *, forget: bool = False) -> None:
+        """Send what is queued and DISCONNECT; hang up after `limit_s`. forget: the broker's session ends with it."""
+        try:
+            if self.up:
+                self._client.say_goodbye(forget=forget)
+                async with asyncio.timeout(limit_s):
+                    await asyncio.shield(self.gone)
+        except TimeoutError:
+            pass
+        finally:
+            self.drop("closed")
+
+    def drop(self, reason: str) -> None:
+        """Hang up without a word; the broker sends the last will."""
+        self._unwatch()
+        hang_up(self._client)
+        self._finish(reason)
+
+    def publish(self, outgoing: Outgoing) -> None:
+        """Send, or queue where the broker's receive maximum is reached."""
+        if self.gone.done():
+            outgoing.fail(NotConnected(self.gone.result()))
+        else:
+            self._sending.publish(outgoing)
+
+    async def subscribe(self, topic_filter: str, qos: int) -> None:
+        """Return on the SUBACK. Raises Permanent, NotConnected."""
+        self._subscribed = True
+        try:
+            _, packet_id = self._client.subscribe(topic_filter, qos)
+        except ValueError as error:
+            raise Permanent(f"{topic_filter!r} is not a topic filter: {error}") from None
+        if packet_id is None:
+            raise NotConnected(await asyncio.shield(self.gone))
+        self._subscribing[packet_id] = self._loop.create_future()
+        await self._subscribing[packet_id]
+
+    async def receive(self) -> Received:
+        """The next message; reading goes on once half of the room is free."""
+        while not self._received:
+            if self.gone.done():
+                raise NotConnected(self.gone.result())
+            self._arrival.clear()
+            await self._arrival.wait()
+        if not self._reading and len(self._received) <= _MOST_RECEIVED // 2:
+            self._watch_reads(True)
+            self._loop.call_soon(self._read)
+        return self._received.popleft()
+
+    def _put(self, packet: bytes) -> None:
+        """Into the buffer; all that comes in this turn of the event loop leaves it in one call of the system."""
+        try:
+            self._client.put(packet)
+        except OSError:
+            self._find_out()
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._write)
+
+    def _read(self) -> None:
+        if self._fd < 0 or not self._reading:
+            return
+        if not self._read_acknowledgements():
+            self._client.loop_read()
+        if self._fd >= 0 and self._client.incoming_bytes > self._most_received:
+            self.drop(f"the broker sends {self._client.incoming_bytes} bytes in one packet, more than {self._most_received}")
+        if self._fd >= 0 and self._wire.unsent:
+            self._write()  # the answer to a WebSocket's ping
+        if len(self._received) >= _MOST_RECEIVED:
+            self._watch_reads(False)
+        elif self._fd >= 0 and self._wire.pending():
+            self._loop.call_soon(self._read)
+
+    def _read_acknowledgements(self) -> bool:
+        """Whether they were all there was to read."""
+        client = self._client
+        if not client.between_packets:
+            return False
+        try:
+            found = client.acknowledgements()
+        except OSError:
+            return False  # paho finds out what it is
+        for packet_id, code in found:
+            self._on_acknowledged(packet_id, code)
+        return bool(found)
+
+    def _write(self) -> None:
+        self._flushing = False
+        if self._fd < 0:
+            return
+        if self._unproven.unasked:
+            self._client.ask()
+        self._client.loop_write()
+        self._flush()
+        if self._fd >= 0 and (self._client.want_write() or self._wire.unsent) != self._writing:
+            self._writing = not self._writing
+            if self._writing:
+                self._loop.add_writer(self._fd, self._write)
+            else:
+                self._loop.remove_writer(self._fd)
+
+    def _flush(self) -> None:
+        try:
+            if self._fd >= 0:
+                self._wire.flush()
+        except OSError:
+            self._find_out()
+
+    def _find_out(self) -> None:
+        """The wire does not take what is sent: paho, reading, learns why, and tells."""
+        self._watch_reads(True)
+        self._loop.call_soon(self._read)
+
+    def _tick(self) -> None:
+        """Keep alive: paho sends PINGREQ when due and gives up when nothing came back."""
+        self._client.loop_misc()
+        if not self.gone.done():
+            self._timer = self._loop.call_later(min(max(self._client.keepalive / 4, 0.25), 1.0), self._tick)
+
+    def _watch_reads(self, on: bool) -> None:
+        if self._fd >= 0 and on != self._reading:
+            self._reading = on
+            if on:
+                self._loop.add_reader(self._fd, self._read)
+            else:
+                self._loop.remove_reader(self._fd)
+
+    def _unwatch(self) -> None:
+        """Called before the socket is closed: its number may be another's at once."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
+        self._fd = -1
+
+    def _finish(self, reason: str) -> None:
+        if self.gone.done():
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self.gone.set_result(reason)
+        self.ended_at = self._loop.time()
+        self._arrival.set()
+        lost = NotConnected(reason)
+        for future in (self._accepted, *self._subscribing.values()):
+            end(future, lost)
+        self._sending.fail(lost)
+
+    def _on_socket_close(self, *_: object) -> None:
+        self._unwatch()
+
+    def _on_want_write(self, *_: object) -> None:
+        self._loop.call_soon(self._write)
+
+    def _on_connect(
+        self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        if code.is_failure:
+            self._finish(f"the broker refuses: {spell(code.value, code.getName())}{_elsewhere(properties)}")
+            return
+        self.resumed = flags.session_present
+        # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
+        self._sending.allow(
+            getattr(properties, "ReceiveMaximum", _LARGEST_WINDOW),
+            getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES),
+            getattr(properties, "TopicAliasMaximum", 0) if self._may_alias else 0,
+            retain=bool(getattr(properties, "RetainAvailable", True)),
+        )
+        if getattr(properties, "MaximumQoS", 1) < 1:
+            self._finish("the broker does not take QoS 1")
+        elif not self._accepted.done():
+            self._accepted.set_result(None)
+
+    def _on_disconnect(
+        self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            reason = f"the broker disconnects: {spell(code.value, code.getName())}{_elsewhere(properties)}"
+        elif code.value == _KEEPALIVE_TIMEOUT:
+            reason = "no sign of life from the broker within the keep alive"
+        elif code.value == _PROTOCOL_ERROR:
+            reason = "what came is not MQTT as paho knows it"
+        elif code.value < _UNSPECIFIED:
+            reason = "closed"
+        else:
+            reason = self._complaint.text or "the broker closed the connection"
+        if not self._accepted.done():
+            doubt = ", and does it want a client certificate (mqtt.tls.cert)?" if self.certificate else "?"
+            reason += f" before it accepted: does it speak this MQTT version (mqtt.version){doubt}"
+        self._finish(reason)
+
+    def _on_acknowledged(self, packet_id: int, code: int) -> None:
+        self._sending.acknowledged(packet_id, code)
+        if self._sending.waits:
+            self._loop.call_soon(self._sending.send_waiting)
+
+    def _on_subscribe(self, _c: object, _u: object, packet_id: int, codes: list[ReasonCode], _p: object) -> None:
+        future = self._subscribing.pop(packet_id, None)
+        if future is not None:
+            refused = next((code for code in codes if code.is_failure), None)
+            end(future, Permanent(f"the broker refuses the subscription: {refused}") if refused else None)
+
+    def _on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
+        if not self._subscribed:
+            return  # of a session that the broker has kept, and nobody here asks for it
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            return
+        self._received.append(Received(topic, bytes(message.payload), message.qos, message.retain, message.dup))
+        self._arrival.set()
+
+
+def _elsewhere(properties: Properties | None) -> str:
+    """Where the broker sends us (MQTT 5.0, 4.13): told and not followed, for it would lead the password to anywhere."""
+    reference = getattr(properties, "ServerReference", "")
+    return f"; it refers to {reference!r}, to be set in mqtt.url" if reference else ""

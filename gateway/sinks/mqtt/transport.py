@@ -1,0 +1,63 @@
+"""From an address to something that carries bytes: TCP, TLS, WebSocket, one on the other. Blocks: for a thread."""
+
+import socket
+from dataclasses import dataclass
+
+from gateway.core.errors import NotConnected
+from gateway.sinks.mqtt.address import Address
+from gateway.sinks.mqtt.buffered_socket import Stream
+from gateway.sinks.mqtt.certificates import Certificate
+from gateway.sinks.mqtt.config import MqttTls
+from gateway.sinks.mqtt.reason_codes import unreachable
+from gateway.sinks.mqtt.tls import secured
+from gateway.sinks.mqtt.websocket import WebSocket
+
+_STAYS_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A wire to a broker that has not heard of MQTT yet. certificate: the broker's, with TLS."""
+
+    wire: Stream
+    certificate: Certificate | None = None
+
+
+def connect_wire(address: Address, tls: MqttTls, timeout_s: float) -> Connected:
+    """Look the name up, connect, make the handshakes. Raises NotConnected that says what to do."""
+    try:
+        sock = socket.create_connection((address.host, address.port), timeout_s)
+        return _dressed(sock, address, tls)
+    except (OSError, ValueError) as error:
+        raise unreachable(error, address.host, address.port, timeout_s, tls.server_name) from None
+
+
+def _dressed(sock: socket.socket, address: Address, tls: MqttTls) -> Connected:
+    """TLS and WebSocket on a connected socket, which is closed if that fails. Raises NotConnected, OSError, ValueError."""
+    certificate = None
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address.secure:
+            sock, certificate = secured(sock, address.host, tls)
+        return Connected(WebSocket(sock, str(address)) if address.path else Stream(sock), certificate)
+    except BaseException:  # whatever it was, the socket has no other owner yet
+        sock.close()
+        raise
+
+
+def probe(address: Address, tls: MqttTls, timeout_s: float) -> None:
+    """Connect and hang up again without a word of MQTT, so that no broker sees the client id twice. Raises NotConnected.
+
+    Whoever closes the connection at once (a balancer whose broker is away) does not count as reachable.
+    """
+    wire = connect_wire(address, tls, timeout_s).wire
+    try:
+        wire.settimeout(_STAYS_S)
+        if not wire.recv(1):
+            raise NotConnected(f"{address} hangs up at once")
+    except TimeoutError:
+        pass  # it waits for what the client has to say
+    except OSError as error:
+        raise unreachable(error, address.host, address.port, timeout_s) from None
+    finally:
+        wire.close()

@@ -1,0 +1,88 @@
+"""What a plan asks of a connection: requests a second, time on the line. Pure estimates, for people."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gateway.core.ports.plugin import DeviceEntry
+from gateway.sources.modbus.config import ModbusDevice
+from gateway.sources.modbus.endpoint import Endpoint
+from gateway.sources.modbus.plan import Request, plan_device
+from gateway.sources.modbus.types import is_bits
+
+TOO_MUCH = 0.7
+"""Above this share of its time a connection has no room for timeouts and retries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One request of one device. busy_s: how long the connection is occupied by it."""
+
+    device: ModbusDevice
+    request: Request
+    interval_ns: int
+    busy_s: float
+
+    @property
+    def per_s(self) -> float:
+        """How often it is sent."""
+        return 1e9 / self.interval_ns
+
+    @property
+    def fill(self) -> float:
+        """Share of what it reads that some tag needs."""
+        return self.request.wanted / self.request.count
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLoad:
+    """All requests of one connection. pauses_s: silence between units, seconds in each second."""
+
+    endpoint: Endpoint
+    requests: tuple[Planned, ...]
+    pauses_s: float
+    in_flight: int
+
+    @property
+    def per_s(self) -> float:
+        """Requests a second."""
+        return sum(planned.per_s for planned in self.requests)
+
+    @property
+    def share(self) -> float:
+        """Estimated load, 1 = all of its time."""
+        return (sum(planned.per_s * planned.busy_s for planned in self.requests) + self.pauses_s) / self.in_flight
+
+
+def request_s(endpoint: Endpoint, request: Request, answer_s: float) -> float:
+    """How long a request and its reply occupy the connection. answer_s: until the reply begins.
+
+    MODBUS over Serial Line 1.02, 2.5.1: 8 bytes out, 5 and the values back in RTU; about twice as many in ASCII.
+    """
+    if not endpoint.is_serial:
+        return endpoint.turnaround_s + answer_s
+    size = (request.count + 7) // 8 if is_bits(request.table) else 2 * request.count
+    characters = (17 + 11 + 2 * size) if endpoint.scheme == "ascii" else (8 + 5 + size)
+    return characters * endpoint.character_s + endpoint.turnaround_s + answer_s
+
+
+def connection_loads(entries: Sequence[DeviceEntry], answer_s: float) -> list[ConnectionLoad]:
+    """One for each connection, in the order of its first device. answer_s: how long a device takes to begin its reply."""
+    groups: dict[str, list[DeviceEntry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.config.url, []).append(entry)
+    return [_connection_load(group, answer_s) for group in groups.values()]
+
+
+def _connection_load(entries: Sequence[DeviceEntry], answer_s: float) -> ConnectionLoad:
+    endpoint: Endpoint = entries[0].config.endpoint
+    planned = tuple(
+        Planned(entry.config, request, interval_ns, request_s(endpoint, request, answer_s))
+        for entry in entries
+        for interval_ns, request in plan_device(entry.config, entry.tags)
+    )
+    # a unit's requests of one interval are due together; each such turn begins with a pause if others share the line
+    turns = {(one.device.name, one.interval_ns) for one in planned}
+    units = {entry.config.unit for entry in entries}
+    pauses_s = sum(1e9 / interval for _, interval in turns) * endpoint.unit_pause_s if len(units) > 1 else 0.0
+    in_flight = min(entry.config.max_in_flight for entry in entries)
+    return ConnectionLoad(endpoint, planned, pauses_s, in_flight)

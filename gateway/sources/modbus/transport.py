@@ -1,0 +1,121 @@
+"""From an endpoint to an open transport: TCP, TLS, UDP, serial lines; and in words why not."""
+
+import asyncio
+import errno
+import socket
+import ssl
+import termios
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final
+
+from pymodbus.transport.serialtransport import create_serial_connection
+from serial import SerialException
+
+from gateway.core.errors import NotConnected
+from gateway.sources.modbus.endpoint import Endpoint
+from gateway.sources.modbus.framing import Framing
+from gateway.sources.modbus.receiver import Conversation
+
+_UNACKNOWLEDGED_MS: Final = 10_000
+_KEEPALIVE_S: Final = 10
+
+
+async def dial(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[Any, Conversation]:
+    """Connect afresh within `timeout_s`: the transport, and what reads the frames that come over it.
+
+    Raises NotConnected with the reason.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            transport, conversation = await _connected(to, framing, timeout_s)
+    except TimeoutError:
+        raise NotConnected(f"{to.place} did not accept a connection within {timeout_s:g} s") from None
+    except OSError as error:
+        raise NotConnected(f"{to.place}: {_reason(error)}") from error
+    except (termios.error, ValueError) as error:  # what the port's driver says of its settings is no OSError
+        line = f"{to.baudrate} baud, {to.bytesize} bits, parity {to.parity}, {to.stopbits} stop bits"
+        raise NotConnected(f"{to.path} does not take {line}: {error.args[-1]}") from error
+    if not (to.is_serial or to.scheme == "udp"):
+        _watch(transport.get_extra_info("socket"))
+    return transport, conversation
+
+
+async def _connected(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[Any, Conversation]:
+    loop, converse = asyncio.get_running_loop(), partial(Conversation, framing, to.place)
+    if to.is_serial:
+        pair = await create_serial_connection(loop, converse, to.path, to.baudrate, to.bytesize, to.parity, to.stopbits, 0)
+        await asyncio.sleep(0)  # the transport sets itself up in a callback, which a close before it would break
+        return pair  # type: ignore[return-value]
+    if to.scheme == "udp":
+        return await loop.create_datagram_endpoint(converse, remote_addr=(to.host, to.port))
+    tls: dict[str, Any] = (
+        {"ssl": _tls(to), "server_hostname": to.options.get("server_name", to.host)} if to.scheme == "tls" else {}
+    )
+    *others, last = await _addresses(to.host, to.port)
+    for address in others:  # one that leads nowhere must not use up the time of the next
+        with suppress(OSError):
+            async with asyncio.timeout(timeout_s / (len(others) + 1)):
+                return await loop.create_connection(converse, address, to.port, **tls)
+    return await loop.create_connection(converse, last, to.port, **tls)
+
+
+def _tls(endpoint: Endpoint) -> ssl.SSLContext:
+    """MODBUS/TCP Security v36: TLS 1.2 or newer, the client may show a certificate. Raises OSError."""
+    options = endpoint.options
+    try:
+        context = ssl.create_default_context(cafile=options.get("ca"))
+    except OSError as error:
+        raise OSError(f"ca={options.get('ca')} cannot be used: {error.strerror or error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if options.get("verify") == "0":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if "cert" in options:
+        try:  # without a password OpenSSL would ask for one on the terminal, and everything would wait for it
+            context.load_cert_chain(options["cert"], options["key"], password="")
+        except OSError as error:
+            wrong = "no PEM files that belong together, or the key has a password, which it must not have"
+            reason = wrong if isinstance(error, ssl.SSLError) else error.strerror or str(error)
+            raise OSError(f"cert={options['cert']} with key={options['key']} cannot be used: {reason}") from error
+    return context
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    """What the name stands for now, asked at every connect; a name or address with one meaning stays as it is."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
+    return addresses if len(addresses) > 1 else [host]
+
+
+_REASONS: Final[dict[type[OSError], str]] = {
+    ConnectionRefusedError: "connection refused",  # asyncio and uvloop differ
+    socket.gaierror: "the host name cannot be resolved",
+}
+
+
+def _reason(error: OSError) -> str:
+    """Why there is no connection, for people."""
+    if isinstance(error, SerialException):
+        match error.errno or (errno.EAGAIN if "lock" in str(error) else 0):
+            case errno.ENOENT:
+                return "there is no such device; is the adapter plugged in?"
+            case errno.EACCES | errno.EPERM:
+                return "permission denied; the gateway's user needs the group that owns the device, on Debian dialout"
+            case errno.EAGAIN | errno.EBUSY:
+                return "another program is using it"
+            case errno.EISDIR:
+                return "it is no serial device"
+        return "it is no serial device" if "configure" in str(error) else str(error)
+    known = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "")
+    return known or error.strerror or str(error)
+
+
+def _watch(peer: socket.socket) -> None:
+    """Notice a peer that vanished without a word: what is sent is not acknowledged, or probes of an idle connection are not
+    (RFC 5482; RFC 9293, 3.8.4). A unit that does not answer behind a living server is none of this."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+    peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS)

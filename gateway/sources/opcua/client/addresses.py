@@ -1,0 +1,125 @@
+"""Which node a configured address means in this session: namespace URIs and browse paths resolved, nodes registered."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from asyncua import ua
+from asyncua.ua.object_ids import ObjectIds
+
+from gateway.core.clock import Clock
+from gateway.sources.opcua.client.services import NO_MATCH, Services, element
+from gateway.sources.opcua.config.browse_path import PathStep, is_browse_path, parse_browse_path
+from gateway.sources.opcua.config.node_id import parse_node_id
+
+RETRY_S: Final = 60.0
+"""How long a browse path that leads nowhere is left alone."""
+_UNKNOWN_NAMESPACE: Final = 0xFFFF
+"""An index that no server has: a node of a namespace that the server lacks is refused alone, as any unknown node."""
+_MOST_NAMED: Final = 0x7FFF
+"""asyncua encodes no larger one in a browse name. No server has it either."""
+_ROOT: Final = ua.NodeId(ObjectIds.RootFolder, 0)  # type: ignore[arg-type]  # asyncua declares its own integers
+_NODE_TYPES: Final = {
+    "i": ua.NodeIdType.Numeric,
+    "s": ua.NodeIdType.String,
+    "g": ua.NodeIdType.Guid,
+    "b": ua.NodeIdType.ByteString,
+}
+
+
+class Addresses:
+    """The nodes of one session, by address. What a browse path means is asked once; in vain, again after a minute.
+
+    lacks_namespace: an address names a namespace that the server has not.
+    """
+
+    def __init__(self, services: Services, clock: Clock) -> None:
+        self._services = services
+        self._clock = clock
+        self.namespaces: Sequence[str] = ()
+        self.lacks_namespace = False
+        self._namespaces: Mapping[str, int] = {}
+        self._nodes: dict[str, ua.NodeId] = {}
+        self._registered: dict[str, ua.NodeId] = {}
+        self._failed: dict[str, tuple[int, float]] = {}
+
+    def set_namespaces(self, uris: Iterable[object]) -> None:
+        """The session's NamespaceArray (Part 5, 6.3.1): indices may differ after each restart of the server, and a server
+        may add some while it runs. What named one that was not there is resolved anew."""
+        self.namespaces = [str(uri) for uri in uris]
+        self._namespaces = {uri: index for index, uri in enumerate(self.namespaces)}
+        if self.lacks_namespace:
+            self.lacks_namespace = False
+            self._nodes = {text: node for text, node in self._nodes.items() if node.NamespaceIndex != _UNKNOWN_NAMESPACE}
+            self._registered = {text: node for text, node in self._registered.items() if text in self._nodes}
+
+    async def resolve(self, texts: Iterable[str], *, register: bool = False) -> None:
+        """Find the nodes of these addresses; `status_of` tells of those that are not there. Raises NotConnected."""
+        asked = list(dict.fromkeys(texts))
+        new = [text for text in asked if text not in self._nodes]
+        paths = []
+        for text in new:
+            if not is_browse_path(text):
+                self._nodes[text] = self._node(text)
+            elif self._failed.get(text, (0, 0.0))[1] <= self._clock.monotonic():
+                paths.append(text)
+        if paths:
+            await self._walk(paths)
+        found = [text for text in asked if text in self._nodes and text not in self._registered] if register else []
+        if found:
+            nodes = await self._services.register([self._nodes[text] for text in found])
+            self._registered |= dict(zip(found, nodes, strict=True))
+
+    async def _walk(self, paths: list[str]) -> None:
+        steps = {text: parse_browse_path(text) for text in paths}
+        asked = [(_ROOT, [self._element(step) for step in steps[text]]) for text in paths]
+        retry_s = self._clock.monotonic() + RETRY_S
+        for text, found in zip(paths, await self._services.translate(asked), strict=True):
+            if isinstance(found, ua.NodeId):
+                self._nodes[text] = found
+                self._failed.pop(text, None)
+            else:
+                self._failed[text] = (found, retry_s)
+
+    def node(self, text: str) -> ua.NodeId:
+        """A node that `resolve` has found."""
+        return self._nodes[text]
+
+    def registered(self, text: str) -> ua.NodeId:
+        """The same for reading: as the server registered it, where it did."""
+        return self._registered.get(text) or self._nodes[text]
+
+    def status_of(self, text: str) -> int:
+        """0 when the address leads to a node, else the status code that says why not."""
+        return 0 if text in self._nodes else self._failed.get(text, (NO_MATCH, 0.0))[0]
+
+    def forget(self, text: str) -> None:
+        """The node is gone; the browse path may lead to another one by now, at once. As it was registered it will not come
+        back, so it is read by its own id from now on."""
+        if is_browse_path(text):
+            self._nodes.pop(text, None)
+            self._registered.pop(text, None)
+        elif text in self._registered:
+            self._registered[text] = self._nodes[text]
+
+    def retry(self, texts: Iterable[str]) -> None:
+        """Ask for these again at the next `resolve`."""
+        for text in texts:
+            self._failed.pop(text, None)
+
+    def _node(self, text: str) -> ua.NodeId:
+        address = parse_node_id(text)
+        index = self._index(address.uri) if address.uri else address.namespace
+        return ua.NodeId(address.identifier, index, _NODE_TYPES[address.kind])  # type: ignore[arg-type]
+
+    def _index(self, uri: str) -> int:
+        index = self._namespaces.get(uri, _UNKNOWN_NAMESPACE)
+        self.lacks_namespace = self.lacks_namespace or index == _UNKNOWN_NAMESPACE
+        return index
+
+    def _element(self, step: PathStep) -> ua.RelativePathElement:
+        return element(self.name(step), ObjectIds.HierarchicalReferences)
+
+    def name(self, step: PathStep) -> ua.QualifiedName:
+        """A browse name in this session."""
+        index = self._index(step.uri) if step.uri else step.namespace
+        return ua.QualifiedName(step.name, min(index, _MOST_NAMED))

@@ -1,0 +1,108 @@
+"""A session's hot services, decoded to columns: Publish, Republish, Read of values, HistoryRead. On asyncua."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from asyncua import ua
+from asyncua.client.ua_client import UaClient
+from asyncua.client.ua_session import SessionState, UaSession
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import struct_from_binary
+
+from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.publishing import Notification
+from gateway.sources.opcua.client.responses import read_history, read_publish, read_republish, read_values
+from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.codec.types.structures import DEEPEST, Types
+from gateway.sources.opcua.port.session import History, ValueColumns
+
+T = TypeVar("T")
+
+
+class ColumnSession(UaSession):
+    """asyncua's session: without its publish loop, and with its hot answers as columns.
+
+    learn: asks the server for the types in `types.missing`; set once there is somebody who can.
+    """
+
+    def __init__(self, client: UaClient) -> None:
+        super().__init__(client)
+        self.types = Types()
+        self.learn: Callable[[], Awaitable[None]] = _nothing
+        self._in_order = asyncio.Lock()
+
+    def move(self, client: UaClient) -> None:
+        """To another transport; the token stays, everything else is as it was before the session was activated."""
+        self._client = client
+        self._set_state(SessionState.CREATED)
+
+    def ensure_publish_loop(self) -> None:
+        """Not wanted: the connection keeps several publish requests in flight and hides no error."""
+
+    async def publish_once(self, acks: Sequence[tuple[int, int]]) -> Notification:
+        """See `PublishService.publish_once`."""
+        request = ua.PublishRequest()
+        request.Parameters.SubscriptionAcknowledgements = [ua.SubscriptionAcknowledgement(*ack) for ack in acks]
+        return await self._notified(request, read_publish, 0)
+
+    async def republish_once(self, subscription: int, sequence: int) -> Notification:
+        """See `PublishService.republish_once`."""
+        request = ua.RepublishRequest()
+        request.Parameters.SubscriptionId = subscription
+        request.Parameters.RetransmitSequenceNumber = sequence
+        return await self._notified(request, read_republish, None)
+
+    async def _notified(
+        self, request: Any, read: Callable[[Buffer, Types], Notification], timeout_s: float | None
+    ) -> Notification:
+        with translated("the subscription is lost"):
+            answer = await self._send_request(request, timeout=timeout_s)
+            try:
+                return await self._decoded(lambda: read(answer, self.types))
+            except WireError as error:
+                undecoded = error
+        raise undecoded
+
+    async def read(self, parameters: ua.ReadParameters) -> list[ua.DataValue]:
+        """Read as asyncua decodes it. Raises WireError where it cannot."""
+        request = ua.ReadRequest()
+        request.Parameters = parameters
+        answer = await self._send_request(request)
+        try:
+            response = struct_from_binary(ua.ReadResponse, answer)
+        except Exception as error:  # asyncua raises anything on bytes it does not understand
+            raise WireError(str(error) or type(error).__name__) from error
+        response.ResponseHeader.ServiceResult.check()
+        results: list[ua.DataValue] = response.Results
+        return results
+
+    async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
+        """Read with both timestamps: the values, and the server's clock in ns. Raises WireError."""
+        request = ua.ReadRequest()
+        request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
+        request.Parameters.NodesToRead = nodes
+        answer = await self._send_request(request)
+        return await self._decoded(lambda: read_values(answer, self.types))
+
+    async def read_past(self, request: ua.HistoryReadRequest) -> list[History]:
+        """HistoryRead. Raises WireError."""
+        answer = await self._send_request(request)
+        return await self._decoded(lambda: read_history(answer, self.types))
+
+    async def _decoded(self, decode: Callable[[], T]) -> T:
+        """Once more when types were met that nobody knew, in which others may stand, or that have changed; answers keep
+        their order."""
+        async with self._in_order:
+            self.types.may_doubt = True
+            result = decode()
+            for _ in range(DEEPEST):
+                if not (self.types.missing or self.types.is_doubtful):
+                    break
+                await self.learn()
+                result = decode()
+            return result
+
+
+async def _nothing() -> None:
+    """Until there is somebody who can learn."""

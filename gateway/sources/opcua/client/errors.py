@@ -1,0 +1,46 @@
+"""What the library and the system raise, as errors of ours."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from asyncua.ua.uaerrors import UaStatusCodeError
+
+from gateway.core.errors import NotConnected
+from gateway.sources.opcua.client.batches import ServiceFault
+from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.port.session import HungUp, Unanswered
+from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, status_name
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives; that is also
+    an answer which is whole and cannot be decoded, because the next one, or half of it, may be."""
+    try:
+        yield
+    except (NotConnected, ServiceFault):
+        raise
+    except WireError as error:
+        raise ServiceFault(BAD_DECODING) from error
+    except TimeoutError:
+        raise Unanswered(f"{what}: no answer in time") from None
+    except OSError as error:
+        raise HungUp(f"{what}: {_reason(error)}") from error
+    except UaStatusCodeError as error:
+        if error.code in GONE:
+            raise NotConnected(f"{what}: {status_name(error.code)}") from error
+        raise ServiceFault(error.code) from error
+    except Exception as error:  # on bytes that it does not understand asyncua raises anything, failed assertions too
+        raise NotConnected(f"{what}: the server's answer made no sense ({str(error) or type(error).__name__})") from error
+
+
+def _reason(error: OSError) -> str:
+    match error:
+        case ConnectionRefusedError():
+            return "the connection is refused: is the server running, and is the port right?"
+        case ConnectionResetError():
+            return "the server hung up: is this the port of OPC UA?"
+        case socket.gaierror():
+            return "the host name cannot be resolved"
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,190 @@
+"""Event monitored items and ConditionRefresh on asyncua (Part 4, 7.22.3; Part 9, 5.5.7)."""
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from asyncua import ua
+from asyncua.client.ua_session import UaSession
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.uaerrors import UaError
+
+from gateway.sources.opcua.client.addresses import Addresses
+from gateway.sources.opcua.client.batches import ServiceFault
+from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.services import Services, expect
+from gateway.sources.opcua.client.subscriptions import Subscriptions
+from gateway.sources.opcua.config.device import OpcUaEvents
+from gateway.sources.opcua.config.event_field import parse_event_field
+from gateway.sources.opcua.port.session import ValueColumns
+from gateway.sources.opcua.source.alarms import BASE_EVENT, MODEL_TYPES, SELECTED
+from gateway.sources.opcua.status.codes import is_good
+
+log = logging.getLogger(__name__)
+
+QUEUE: Final = 1000
+EVENT_HANDLES: Final = 1_000_000_000
+"""Client handles of notifiers begin here, those of items at 0: node-opcua sends a value for an event item, that of the
+attribute EventNotifier, when a session is taken over."""
+EVENTS_NS: Final = 1_000_000_000
+"""How often events are published beside polled reads."""
+MODEL_CHANGES: Final = OpcUaEvents()
+"""Stands for changes of the server's model, in place of a notifier of the configuration; told apart by identity."""
+MOST_TYPES: Final = 1000
+"""Types of events whose names are asked for."""
+_CONDITION_TYPE: Final = ua.NodeId.from_string("i=2782")
+_CONDITION_REFRESH: Final = ua.NodeId.from_string("i=3875")
+
+
+class Notifiers:
+    """The notifiers that one session watches, in its first subscription."""
+
+    def __init__(
+        self, session: UaSession, subscriptions: Subscriptions, services: Services, addresses: Addresses, name: str
+    ) -> None:
+        self._session = session
+        self._subscriptions = subscriptions
+        self._services = services
+        self._addresses = addresses
+        self._name = name
+        self._items: list[int] = []
+        self._names: dict[str, str] = {}
+
+    async def watch(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
+        """See `Connection.add_events`; there is a subscription."""
+        if self._items:
+            await self._subscriptions.delete(self._items)
+        self._addresses.retry(one.notifier for one in wanted)
+        await self._addresses.resolve(one.notifier for one in wanted)
+        statuses = [self._addresses.status_of(one.notifier) for one in wanted]
+        there = [(place, wanted[place]) for place, status in enumerate(statuses) if not status]
+        self._tell_unknown([one for _, one in there])
+        try:
+            with translated("cannot watch events"):
+                results = await self._create_items(there)
+        except ServiceFault as fault:
+            return [fault.status] * len(wanted)
+        expect(results, there)
+        self._items = [result.MonitoredItemId for result in results if is_good(result.StatusCode.value)]
+        told = iter(results)
+        return [status or int(next(told).StatusCode.value) for status in statuses]
+
+    def _tell_unknown(self, wanted: Sequence[OpcUaEvents]) -> None:
+        asked = {step.uri for one in wanted for path in one.fields for step in parse_event_field(path) if step.uri}
+        if unknown := sorted(asked - set(self._addresses.namespaces)):
+            log.warning(
+                "%s: the server has no namespace %s: these fields of events are null", self._name, ", ".join(unknown)
+            )
+
+    async def _create_items(self, wanted: Sequence[tuple[int, OpcUaEvents]]) -> list[ua.MonitoredItemCreateResult]:
+        """One monitored item per notifier; its place in `wanted` is its client handle. A filter by severity that the server
+        does not understand is left out: `Alarms` filters anyway."""
+        asked = [(place, self._addresses.node(one.notifier), one) for place, one in wanted]
+        results = await self._create([self._request(*one, True) for one in asked])
+        refused = [at for at, result in enumerate(results) if not is_good(result.StatusCode.value)]
+        again = [at for at in refused if wanted[at][1].severity > 1]
+        if again:
+            told = await self._create([self._request(*asked[at], False) for at in again])
+            for at, result in zip(again, told, strict=True):
+                results[at] = result
+        return results
+
+    async def _create(self, requests: list[ua.MonitoredItemCreateRequest]) -> list[ua.MonitoredItemCreateResult]:
+        params = ua.CreateMonitoredItemsParameters()
+        params.SubscriptionId = self._subscriptions.first_id
+        params.TimestampsToReturn = ua.TimestampsToReturn.Neither
+        params.ItemsToCreate = requests
+        results = list(await self._session.create_monitored_items(params) or ())
+        if len(results) != len(requests):
+            raise UaError(f"{len(results)} results of {len(requests)} items")
+        return results
+
+    def _request(self, place: int, node: ua.NodeId, wanted: OpcUaEvents, filtered: bool) -> ua.MonitoredItemCreateRequest:
+        request = ua.MonitoredItemCreateRequest()
+        request.ItemToMonitor = ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.EventNotifier)
+        request.MonitoringMode = ua.MonitoringMode.Reporting
+        request.RequestedParameters.ClientHandle = EVENT_HANDLES + place
+        request.RequestedParameters.SamplingInterval = 0
+        request.RequestedParameters.QueueSize = QUEUE
+        request.RequestedParameters.DiscardOldest = True
+        request.RequestedParameters.Filter = self._filter(wanted, filtered)
+        return request
+
+    def _filter(self, wanted: OpcUaEvents, filtered: bool) -> ua.EventFilter:
+        """Conditions of every severity, because one that ends may end with a lower one; else severity as wanted. Of changes
+        of the model each type by name, because not all servers know that a type is also its supertypes."""
+        made = ua.EventFilter()
+        fixed = [_operand(kind, _names(path)) for _, kind, path in SELECTED]
+        further = [[self._addresses.name(step) for step in parse_event_field(path)] for path in wanted.fields]
+        made.SelectClauses = fixed + [_operand(BASE_EVENT, names) for names in further]
+        if wanted is MODEL_CHANGES:
+            types = [ua.LiteralOperand(ua.Variant(ua.NodeId.from_string(one), ua.VariantType.NodeId)) for one in MODEL_TYPES]
+            made.WhereClause.Elements = [
+                _element(ua.FilterOperator.Or, ua.ElementOperand(1), ua.ElementOperand(2)),
+                _element(ua.FilterOperator.Or, ua.ElementOperand(3), ua.ElementOperand(4)),
+                *(_element(ua.FilterOperator.OfType, one) for one in types),
+            ]
+        elif filtered and wanted.severity > 1:
+            condition = ua.LiteralOperand(ua.Variant(_CONDITION_TYPE, ua.VariantType.NodeId))
+            severity = ua.LiteralOperand(ua.Variant(wanted.severity, ua.VariantType.UInt16))
+            made.WhereClause.Elements = [
+                _element(ua.FilterOperator.Or, ua.ElementOperand(1), ua.ElementOperand(2)),
+                _element(ua.FilterOperator.OfType, condition),
+                _element(ua.FilterOperator.GreaterThanOrEqual, _operand(BASE_EVENT, _names("Severity")), severity),
+            ]
+        return made
+
+    async def names(self, types: Collection[str]) -> Mapping[str, str]:
+        """See `Connection.event_types`. Each is asked for once."""
+        new = [text for text in types if text not in self._names]
+        if new and len(self._names) < MOST_TYPES:
+            self._names |= dict.fromkeys(new, "")
+            nodes = {text: node for text in new if (node := _node(text)) is not None}
+            told = await self._services.attributes((node, AttributeIds.BrowseName) for node in nodes.values())
+            for text, name in zip(nodes, told, strict=True):
+                self._names[text] = str(name.Name or "") if isinstance(name, ua.QualifiedName) else ""
+        return self._names
+
+    async def refresh(self) -> bool:
+        """See `Connection.refresh_conditions`."""
+        request = ua.CallMethodRequest()
+        request.ObjectId, request.MethodId = _CONDITION_TYPE, _CONDITION_REFRESH
+        request.InputArguments = [ua.Variant(self._subscriptions.first_id, ua.VariantType.UInt32)]
+        try:
+            with translated("cannot refresh conditions"):
+                (result,) = await self._session.call([request])
+        except ServiceFault as fault:
+            log.debug("%s: no ConditionRefresh: %s", self._name, fault)
+            return False
+        return is_good(int(result.StatusCode.value))
+
+
+def of_items(columns: ValueColumns) -> ValueColumns:
+    """Without values of notifiers."""
+    if not len(columns) or int(columns.row.max()) < EVENT_HANDLES:
+        return columns
+    return columns.take(columns.row < EVENT_HANDLES)
+
+
+def _node(text: str) -> ua.NodeId | None:
+    try:
+        return ua.NodeId.from_string(text)
+    except (UaError, ValueError):  # what a server sends as the type of an event may be anything
+        return None
+
+
+def _element(operator: ua.FilterOperator, *operands: object) -> ua.ContentFilterElement:
+    return ua.ContentFilterElement(FilterOperator=operator, FilterOperands=list(operands))
+
+
+def _operand(kind: str, names: list[ua.QualifiedName]) -> ua.SimpleAttributeOperand:
+    return ua.SimpleAttributeOperand(
+        TypeDefinitionId=ua.NodeId.from_string(kind),
+        BrowsePath=names,
+        AttributeId=AttributeIds.Value if names else AttributeIds.NodeId,
+    )
+
+
+def _names(path: str) -> list[ua.QualifiedName]:
+    """A path of the standard's own names."""
+    return [ua.QualifiedName(name, 0) for name in path.split("/")] if path else []

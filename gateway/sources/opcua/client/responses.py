@@ -1,0 +1,214 @@
+"""The two hot answers, as bytes of asyncua's transport: their heads by asyncua, their values by `wire`."""
+
+import base64
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary
+
+from gateway.sources.opcua.client.publishing import Notification
+from gateway.sources.opcua.codec.data_values import Fallback, WireError, columns_of, decode_values, to_ns
+from gateway.sources.opcua.codec.texts import sound
+from gateway.sources.opcua.codec.types.structures import Types
+from gateway.sources.opcua.port.session import History, ValueColumns
+from gateway.sources.opcua.source.alarms import EventFields
+
+_DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
+_HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
+_DEEPEST: Final = 16
+_CODE: Final = 0xFFFF0000
+_SEVERITIES: Final = {"Good": 0, "Uncertain": 0x40000000, "Bad": 0x80000000}
+"""What asyncua calls codes that it does not know, too."""
+
+
+def read_publish(answer: Buffer, types: Types | None = None) -> Notification:
+    """A PublishResponse (Part 4, 5.13.5). types: the session's. Raises WireError, or ua.UaError for a bad service result."""
+    variant = variants(types or Types())
+    return _read_notification(answer, lambda buffer: _published(buffer, variant))
+
+
+def read_republish(answer: Buffer, types: Types | None = None) -> Notification:
+    """A RepublishResponse (Part 4, 5.13.6), which does not name its subscription. Raises as above."""
+    variant = variants(types or Types())
+    return _read_notification(answer, lambda buffer: _message(buffer, 0, (), variant))
+
+
+def _read_notification(answer: Buffer, read: Callable[[Buffer], Notification]) -> Notification:
+    buffer, server_ns = _head(answer)
+    try:
+        told = read(buffer)
+    except WireError:
+        raise
+    except Exception as error:  # asyncua raises anything on bytes it does not understand
+        raise WireError(str(error) or type(error).__name__) from error
+    told.server_clock_ns = server_ns or told.published_ns
+    return told
+
+
+def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumns, int]:
+    """A ReadResponse (Part 4, 5.10.2): values in the order of the request, and the server's clock in ns. Raises as above."""
+    buffer, server_ns = _head(answer)
+    count = max(0, _number(buffer, 4, signed=True))  # -1: no list
+    columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, variants(types or Types()))
+    return columns, server_ns
+
+
+def read_history(answer: Buffer, types: Types | None = None) -> list[History]:
+    """A HistoryReadResponse (Part 4, 5.10.3) with HistoryData (Part 11, 6.5.2), one answer per node. Raises as above."""
+    buffer, _ = _head(answer)
+    try:
+        variant = variants(types or Types())
+        return [_history(buffer, variant) for _ in range(max(0, _number(buffer, 4, signed=True)))]
+    except WireError:
+        raise
+    except Exception as error:  # asyncua raises anything on bytes it does not understand
+        raise WireError(str(error) or type(error).__name__) from error
+
+
+def _history(buffer: Buffer, variant: Fallback) -> History:
+    status, length = _number(buffer, 4), _number(buffer, 4, signed=True)
+    point = bytes(buffer.read(length)) if length > 0 else b""
+    place = buffer.copy()
+    kind, encoding = nodeid_from_binary(buffer), buffer.read(1)
+    if encoding == b"\x00":
+        return History(status, point, columns_of([], 0))
+    body = buffer.copy(_number(buffer, 4, signed=True))
+    end = body.cur_pos + len(body)
+    buffer.skip(end - buffer.cur_pos)
+    if kind != _HISTORY_DATA or encoding != b"\x01":
+        raise WireError(f"history as {place.copy().read(4).hex()} is not what was asked for")
+    count = max(0, _number(body, 4, signed=True))
+    columns, _ = decode_values(_all(body)[:end], body.cur_pos, count, False, variant)
+    return History(status, point, columns)
+
+
+def _head(answer: Buffer) -> tuple[Buffer, int]:
+    """The answer behind its head, and the server's clock, ns."""
+    buffer = answer.copy()
+    try:
+        nodeid_from_binary(buffer)
+        place = buffer.cur_pos
+        header = struct_from_binary(ua.ResponseHeader, buffer)
+        ticks = np.frombuffer(_all(buffer), "<i8", 1, place)
+    except Exception as error:  # asyncua raises anything where bytes are not as defined
+        raise WireError(str(error) or type(error).__name__) from error
+    header.ServiceResult.check()
+    return buffer, int(to_ns(ticks, np.zeros(1, np.uint16))[0])
+
+
+def _published(buffer: Buffer, variant: Fallback) -> Notification:
+    subscription = _number(buffer, 4)
+    held = _number(buffer, 4, signed=True)
+    available = np.frombuffer(buffer.read(4 * held), "<u4").tolist() if held > 0 else []
+    buffer.skip(1)  # more notifications follow: they come by themselves
+    return _message(buffer, subscription, available, variant)
+
+
+def _message(buffer: Buffer, subscription: int, available: Sequence[int], variant: Fallback) -> Notification:
+    sequence = _number(buffer, 4)
+    published_ns = int(to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
+    count = max(0, _number(buffer, 4, signed=True))
+    told = Notification(subscription, sequence, count == 0, 0, published_ns, available)
+    for _ in range(count):
+        place = buffer.copy()
+        if nodeid_from_binary(buffer) == _DATA_CHANGE and buffer.read(1) == b"\x01":
+            body = buffer.copy(_number(buffer, 4, signed=True))
+            items = max(0, _number(body, 4, signed=True))
+            end = body.cur_pos + len(body)
+            columns, _ = decode_values(_all(buffer)[:end], body.cur_pos, items, True, variant)
+            told.changes.append(columns)
+            buffer.skip(end - buffer.cur_pos)
+        else:
+            other = extensionobject_from_binary(place)
+            buffer.skip(place.cur_pos - buffer.cur_pos)
+            if isinstance(other, ua.StatusChangeNotification):
+                told.status = other.Status.value
+            elif isinstance(other, ua.EventNotificationList):
+                told.events += [_event(one) for one in other.Events or ()]
+    return told
+
+
+def _event(given: ua.EventFieldList) -> EventFields:
+    return EventFields(given.ClientHandle, [plain(value) for value in given.EventFields or ()])
+
+
+def _number(buffer: Buffer, size: int, *, signed: bool = False) -> int:
+    return int.from_bytes(buffer.read(size), "little", signed=signed)
+
+
+def _all(buffer: Buffer) -> bytes:
+    data: bytes = buffer._data
+    return data
+
+
+def variants(types: Types) -> Fallback:
+    """Reads what is no number, structures by the session's types."""
+
+    def read(data: bytes, at: int) -> tuple[object, int]:
+        return types.variant(data, at, plain)
+
+    return read
+
+
+def plain(value: Any, depth: int = _DEEPEST) -> object:
+    """What JSON can carry without loss: dates as ISO 8601 in UTC, bytes as base64, ids and codes as their text, structures
+    as objects of their fields, by the type's name where a server's own type is not known. Raises WireError for the rest.
+    """
+    if depth == 0:
+        raise WireError("nested too deeply")
+    if isinstance(value, list | tuple):
+        return [plain(one, depth - 1) for one in value]
+    if isinstance(value, ua.Variant | ua.DataValue):
+        return plain(value.Value, depth - 1)
+    for kind, text in _TEXTS:
+        if isinstance(value, kind):
+            return sound(made) if isinstance(made := text(value), str) else made
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, int | float):
+        return value
+    if is_dataclass(value):
+        return {one.name: plain(getattr(value, one.name), depth - 1) for one in fields(value) if one.name != "Encoding"}
+    raise WireError(f"a {type(value).__name__} is nothing that we can pass on")
+
+
+def _expanded(node: ua.ExpandedNodeId) -> str:
+    """Server index, namespace by its URI where that is said, and id (Part 6, 5.3.1.11)."""
+    text = ua.NodeId(node.Identifier, node.NamespaceIndex, node.NodeIdType).to_string()
+    if node.NamespaceUri:
+        text = f"nsu={node.NamespaceUri};{text.removeprefix(f'ns={node.NamespaceIndex};')}"
+    return f"svr={node.ServerIndex};{text}" if node.ServerIndex else text
+
+
+def _code(code: ua.StatusCode) -> str:
+    """The standard's symbol; with the number where the code is not known, or has further bits (Part 4, 7.39)."""
+    known, rest = ua.StatusCode(ua.UInt32(code.value & _CODE)), code.value & ~_CODE
+    is_known = known.name not in _SEVERITIES or known.value == _SEVERITIES[known.name]
+    if is_known and not rest:
+        return str(known.name)
+    return f"{known.name} ({code.value:#010x})" if is_known else f"{code.value:#010x}"
+
+
+_TEXTS: Final[tuple[tuple[type, Callable[[Any], object]], ...]] = (
+    (str, str),
+    (Enum, lambda value: plain(value.value)),
+    (bytes, lambda value: base64.b64encode(value).decode()),
+    (datetime, lambda value: value.replace(tzinfo=UTC).isoformat()),
+    (UUID, str),
+    (ua.LocalizedText, lambda value: value.Text),
+    (ua.ExpandedNodeId, _expanded),
+    (ua.NodeId, lambda value: value.to_string()),
+    (ua.QualifiedName, lambda value: value.to_string()),
+    (ua.StatusCode, _code),
+    (ua.XmlElement, lambda value: value.Value),
+    (ua.ExtensionObject, lambda value: {"type": value.TypeId.to_string(), "body": plain(value.Body)}),
+)

@@ -1,0 +1,223 @@
+"""The seldom services of a session (Read of attributes, Browse, TranslateBrowsePathsToNodeIds, RegisterNodes), each call
+split by what the server takes at once. On the session of `client.py`."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, cast
+
+from asyncua import ua
+from asyncua.client.ua_session import UaSession
+from asyncua.ua.attribute_ids import AttributeIds
+
+from gateway.core.errors import NotConnected
+from gateway.sources.opcua.client.batches import Batches, ServiceFault
+from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.status.codes import SERVICE_UNSUPPORTED, is_bad
+
+SAFE: Final = 100
+"""Operations in one call to a server that states no limit, or 0."""
+MOST: Final = 1000
+MOST_CHILDREN: Final = 100_000
+NO_MATCH: Final = 0x806F0000
+TOO_MANY_MATCHES: Final = 0x806D0000
+NO_CONTINUATION_POINTS: Final = 0x804B0000
+_LIMITS: Final = (11705, 11710, 11711, 11712, 11714, 24104)
+"""MaxNodesPerRead, -Browse, -RegisterNodes, -TranslateBrowsePathsToNodeIds, MaxMonitoredItemsPerCall, -PerSubscription."""
+_WHOLE_PATH: Final = 2**32 - 1
+_ALL_RESULTS: Final = 63
+
+
+class Services:
+    """Answers come in the order of what was asked; an operation that the server refuses is a status code, or no answer."""
+
+    def __init__(self, session: UaSession, patience: Patience) -> None:
+        self._session = session
+        self.reads = Batches(SAFE, patience.pace())
+        self.browses = Batches(SAFE, patience.pace())
+        self.translations = Batches(SAFE, patience.pace())
+        self.registrations = Batches(SAFE, patience.pace())
+
+    async def learn_limits(self) -> tuple[float, float]:
+        """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default.
+
+        Returns MaxMonitoredItemsPerCall and MaxMonitoredItemsPerSubscription, infinite where the server does not say.
+        """
+        told = await self.attributes((ua.NodeId(number, 0), AttributeIds.Value) for number in _LIMITS)  # type: ignore[arg-type]
+        stated = [one if isinstance(one, int) and one > 0 else math.inf for one in told]
+        for batches, limit in zip((self.reads, self.browses, self.registrations, self.translations), stated, strict=False):
+            if limit < math.inf:
+                batches.size = int(min(limit, MOST))
+        return stated[-2], stated[-1]
+
+    async def attributes(self, nodes: Iterable[tuple[ua.NodeId, AttributeIds]]) -> list[Any]:
+        """Attributes as asyncua decodes them; None for those that cannot be read."""
+        return [
+            None if one.Value is None or (one.StatusCode is not None and one.StatusCode.is_bad()) else one.Value.Value
+            for one in await self.read(nodes)
+        ]
+
+    async def read(self, nodes: Iterable[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
+        """The same with their types and status codes."""
+
+        def refused(batch: Sequence[object], status: int) -> list[ua.DataValue]:
+            return [ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(status))) for _ in batch]
+
+        results = await self.reads.run(list(nodes), self._read, refused)
+        return [value for batch in results for value in batch]
+
+    async def _read(self, batch: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
+        params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Neither)
+        params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=attribute) for node, attribute in batch]
+        with translated("cannot read attributes"):
+            answers = await self._session.read(params)
+        expect(answers, batch)
+        return answers
+
+    async def read_range(self, node: ua.NodeId, index: str) -> ua.DataValue:
+        """A part of a node's value (Part 4, 7.27), as `read`."""
+        params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Neither)
+        params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value, IndexRange=index)]
+        try:
+            with translated("cannot read attributes"):
+                answers = await self._session.read(params)
+        except ServiceFault as fault:
+            return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(fault.status)))
+        expect(answers, params.NodesToRead)
+        return answers[0]
+
+    async def browse(
+        self, nodes: Sequence[ua.NodeId], reference: int, *, inverse: bool = False, classes: int = 0
+    ) -> list[list[Any] | int]:
+        """References of each node of a type or its subtypes, to nodes of the classes (a mask, 0: all); all of them, by as
+        many BrowseNext calls as it takes, at most `MOST_CHILDREN` a node. Or the status code that says why not."""
+        asked = [_description(node, reference, inverse=inverse, classes=classes) for node in nodes]
+
+        def refused(batch: Sequence[ua.BrowseDescription], status: int) -> list[list[Any] | int]:
+            return [status] * len(batch)
+
+        results = await self.browses.run(asked, self._browse, refused)
+        return [references for batch in results for references in batch]
+
+    async def references(self, nodes: Sequence[ua.NodeId], reference: int, *, inverse: bool = False) -> list[list[Any]]:
+        """The same where it does not matter why there is none."""
+        return [some if isinstance(some, list) else [] for some in await self.browse(nodes, reference, inverse=inverse)]
+
+    async def _browse(self, batch: Sequence[ua.BrowseDescription]) -> list[list[Any] | int]:
+        params = ua.BrowseParameters(NodesToBrowse=list(batch))
+        params.View.Timestamp = ua.get_win_epoch()
+        with translated("cannot browse"):
+            results = await self._session.browse(params)
+        expect(results, batch)
+        found: list[list[Any] | int] = [_references(result) for result in results]
+        points = {at: result.ContinuationPoint for at, result in enumerate(results) if result.ContinuationPoint}
+        await self._browse_next(found, points)
+        # A server with few continuation points refuses the nodes that came after: alone they can have one.
+        for at, result in enumerate(results):
+            if len(batch) > 1 and result.StatusCode.value == NO_CONTINUATION_POINTS:
+                (found[at],) = await self._browse([batch[at]])
+        return found
+
+    async def _browse_next(self, found: list[list[Any] | int], points: dict[int, bytes]) -> None:
+        while points:
+            asked = list(points.items())
+            params = ua.BrowseNextParameters(ReleaseContinuationPoints=False)
+            params.ContinuationPoints = [point for _, point in asked]
+            with translated("cannot go on browsing"):
+                results = await self._session.browse_next(params)
+            expect(results, asked)
+            points = {}
+            for (at, _), result in zip(asked, results, strict=True):
+                before, more = found[at], _references(result)
+                if isinstance(before, int) or isinstance(more, int):
+                    found[at] = more
+                    continue
+                before += more
+                if result.ContinuationPoint and more and len(before) < MOST_CHILDREN:
+                    points[at] = result.ContinuationPoint
+
+    async def translate(self, paths: Sequence[tuple[ua.NodeId, Sequence[ua.RelativePathElement]]]) -> list[ua.NodeId | int]:
+        """The node at the end of each browse path (Part 4, 5.9.4), or the status code that says why there is none."""
+        asked = [ua.BrowsePath(start, ua.RelativePath(list(elements))) for start, elements in paths]
+
+        def refused(batch: Sequence[ua.BrowsePath], status: int) -> list[ua.NodeId | int]:
+            return [status] * len(batch)
+
+        results = await self.translations.run(asked, self._translate, refused)
+        found = [node for batch in results for node in batch]
+        if any(node == SERVICE_UNSUPPORTED for node in found):
+            found = [await self._follow(*path) for path in paths]
+        return found
+
+    async def _follow(self, start: ua.NodeId, elements: Sequence[ua.RelativePathElement]) -> ua.NodeId | int:
+        """The same by Browse, for servers without the service (gopcua)."""
+        level = [start]
+        for step in elements:
+            some = await self.references(level, cast(int, step.ReferenceTypeId.Identifier))
+            there = [local(one.NodeId) for found in some for one in found if one.BrowseName == step.TargetName]
+            level = list(dict.fromkeys(node for node in there if node is not None))
+        if not level:
+            return NO_MATCH
+        return level[0] if len(level) == 1 else TOO_MANY_MATCHES
+
+    async def _translate(self, batch: Sequence[ua.BrowsePath]) -> list[ua.NodeId | int]:
+        with translated("cannot translate browse paths"):
+            results = await self._session.translate_browsepaths_to_nodeids(list(batch))
+        expect(results, batch)
+        return [_target(result) for result in results]
+
+    async def register(self, nodes: Sequence[ua.NodeId]) -> list[ua.NodeId]:
+        """The ids under which these nodes may be read faster in this session (Part 4, 5.9.5); their own where it cannot."""
+        batches = await self.registrations.run(list(nodes), self._register, lambda batch, _: list(batch))
+        return [node for batch in batches for node in batch]
+
+    async def _register(self, batch: Sequence[ua.NodeId]) -> list[ua.NodeId]:
+        with translated("cannot register nodes"):
+            registered = await self._session.register_nodes(list(batch))
+        expect(registered, batch)
+        return registered
+
+
+def element(name: ua.QualifiedName, reference: int) -> ua.RelativePathElement:
+    """One step forward along references of a type (or its subtypes) to the node with this browse name."""
+    step: Any = ua.RelativePathElement()
+    step.ReferenceTypeId = ua.NodeId(reference, 0)  # type: ignore[arg-type]  # asyncua declares its own integers
+    step.IsInverse, step.IncludeSubtypes, step.TargetName = False, True, name
+    return cast(ua.RelativePathElement, step)
+
+
+def expect(answers: Sequence[object] | None, asked: Sequence[object]) -> None:
+    """Raises NotConnected unless there are as many answers as questions."""
+    given = len(answers or ())  # an array of length -1 on the wire is None
+    if given != len(asked):
+        raise NotConnected(f"the server answered {given} of {len(asked)} operations")
+
+
+def _description(node: ua.NodeId, reference: int, *, inverse: bool, classes: int) -> ua.BrowseDescription:
+    asked: Any = ua.BrowseDescription(NodeId=node)
+    asked.BrowseDirection = ua.BrowseDirection.Inverse if inverse else ua.BrowseDirection.Forward
+    asked.ReferenceTypeId = ua.NodeId(reference, 0)  # type: ignore[arg-type]
+    asked.IncludeSubtypes, asked.NodeClassMask, asked.ResultMask = True, classes, _ALL_RESULTS
+    return cast(ua.BrowseDescription, asked)
+
+
+def local(node: Any) -> ua.NodeId | None:
+    """A NodeId of this server from an ExpandedNodeId; None for one of another server (Part 6, 5.2.2.10)."""
+    if getattr(node, "ServerIndex", None) or getattr(node, "NamespaceUri", None):
+        return None
+    return ua.NodeId(node.Identifier, node.NamespaceIndex, node.NodeIdType)
+
+
+def _references(result: ua.BrowseResult) -> list[Any] | int:
+    status = 0 if result.StatusCode is None else int(result.StatusCode.value)
+    return status if is_bad(status) else list(result.References or ())
+
+
+def _target(result: ua.BrowsePathResult) -> ua.NodeId | int:
+    if not result.StatusCode.is_good():
+        return int(result.StatusCode.value)
+    targets = [local(one.TargetId) for one in result.Targets or () if one.RemainingPathIndex == _WHOLE_PATH]
+    found = list(dict.fromkeys(node for node in targets if node is not None))
+    if not found:
+        return NO_MATCH
+    return found[0] if len(found) == 1 else TOO_MANY_MATCHES

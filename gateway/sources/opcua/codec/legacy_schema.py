@@ -1,0 +1,299 @@
+"""Type dictionaries of servers from before OPC UA 1.04, as XML (Part 3 up to 1.03, Annex C; Part 5, Annex D). Pure.
+
+The bytes come from a server and nobody vouches for them: a document type, and with it every entity, is refused, nothing is
+ever fetched, and length, depth and number of fields are bounded.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, TypeGuard
+from xml.parsers import expat
+
+from gateway.sources.opcua.codec.legacy_scalars import BIT, CHAR, WIDE_CHAR, WIDE_TEXT
+from gateway.sources.opcua.codec.legacy_structures import OPERANDS, Described, Kind, Member, Opaque, TypeName
+
+SCHEMA: Final = "http://opcfoundation.org/BinarySchema/"
+STANDARD: Final = "http://opcfoundation.org/UA/"
+MOST_BYTES: Final = 8 * 2**20
+_MOST_FIELDS: Final = 200_000
+_DEEPEST: Final = 16
+_MOST_BITS: Final = 64
+_MOST_DIGITS: Final = 10
+_INT32, _UINT32 = 6, 7
+_BUILT_IN: Final[Mapping[str, int]] = {
+    name: number
+    for number, name in enumerate(
+        (
+            "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double", "String",
+            "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "ExpandedNodeId", "StatusCode", "QualifiedName",
+            "LocalizedText", "ExtensionObject", "DataValue", "Variant",
+        ),
+        1,
+    )
+} | {
+    "CharArray": 12, "Char": CHAR, "WideChar": WIDE_CHAR, "WideString": WIDE_TEXT, "WideCharArray": WIDE_TEXT, "Bit": BIT,
+}  # fmt: skip
+_INTEGERS: Final = range(2, 10)
+_ENUMERATIONS: Final = {8: 3, 16: 5, 32: _INT32, 64: 9}
+"""Built-in types by length in bits: unsigned (Part 5, C.2.4), but UA's own enumerations of 32 bits (Part 6, 5.2.4)."""
+
+
+class BadDictionary(ValueError):
+    """The bytes are no type dictionary that can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """namespace: that of its types. types: by name, a structure, the built-in type as which an enumeration is encoded, or
+    bytes. refused: structures that are described in a way that cannot be read, with their field and what is wrong with it.
+    """
+
+    namespace: str
+    types: Mapping[str, Described | Opaque | int]
+    refused: Mapping[str, str]
+
+
+def parse_dictionary(data: bytes) -> Dictionary:
+    """Raises BadDictionary. Takes about 0.1 s for each MiB."""
+    if len(data) > MOST_BYTES:
+        raise BadDictionary(f"it has {len(data)} bytes; no more than {MOST_BYTES} are read")
+    reader = _Reader()
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.StartNamespaceDeclHandler = reader.bind
+    parser.EndNamespaceDeclHandler = reader.unbind
+    parser.StartElementHandler = reader.start
+    parser.EndElementHandler = reader.end
+    try:
+        parser.Parse(data.rstrip(b"\0 \r\n\t"), True)
+    except (expat.ExpatError, ValueError, LookupError) as error:  # an encoding that Python does not know is a LookupError
+        raise BadDictionary(str(error)) from None
+    if reader.depth or not reader.is_dictionary:
+        raise BadDictionary("it has no TypeDictionary")
+    return reader.dictionary()
+
+
+def _refuse_doctype(*_: object) -> None:
+    raise BadDictionary("it has a document type, which is refused")
+
+
+class _Refused(ValueError):
+    """A field cannot be read, with its reason."""
+
+
+@dataclass(slots=True)
+class _Structured:
+    """A structure as it stands in the file. base: the type that it is derived from."""
+
+    base: TypeName
+    big: bool | None
+    fields: list[tuple[Mapping[str, str], Kind]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """expat's callbacks. Elements are known by their local names: some servers bind the schema's namespace wrongly."""
+
+    namespace: str = ""
+    is_dictionary: bool = False
+    depth: int = 0
+    _types: dict[str, Opaque | int] = field(default_factory=dict)
+    _odd: dict[str, int] = field(default_factory=dict)
+    _structures: dict[str, _Structured] = field(default_factory=dict)
+    _prefixes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    _big: bool = False
+    _open: _Structured | None = None
+    _count: int = 0
+
+    def bind(self, prefix: str | None, uri: str | None) -> None:
+        self._prefixes[prefix or ""].append(uri or "")
+
+    def unbind(self, prefix: str | None) -> None:
+        self._prefixes[prefix or ""].pop()
+
+    def start(self, element: str, attributes: Mapping[str, str]) -> None:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise BadDictionary("it is nested too deeply")
+        local = element.rpartition(" ")[2]
+        name = attributes.get("Name", "")
+        if local == "TypeDictionary" and self.depth == 1:
+            self.is_dictionary, self.namespace = True, attributes.get("TargetNamespace", "")
+            self._big = bool(_order(attributes))
+        elif local == "StructuredType":
+            self._open = _Structured(self._named(attributes.get("BaseType", "")), _order(attributes))
+            self._structures[name] = self._open
+        elif local in ("EnumeratedType", "OpaqueType"):
+            self._fixed(name, local == "EnumeratedType", attributes)
+        elif local == "Field" and self._open is not None:
+            self._count += 1
+            if self._count > _MOST_FIELDS:
+                raise BadDictionary(f"it has more than {_MOST_FIELDS} fields")
+            self._open.fields.append((attributes, self._type(attributes.get("TypeName", ""))))
+
+    def end(self, element: str) -> None:
+        self.depth -= 1
+        if element.rpartition(" ")[2] == "StructuredType":
+            self._open = None
+
+    def _fixed(self, name: str, is_enumeration: bool, attributes: Mapping[str, str]) -> None:
+        """A type of so many bits; one that says nothing of its length is not known."""
+        text = attributes.get("LengthInBits", "32" if is_enumeration else "")
+        bits = int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
+        if is_enumeration and bits in _ENUMERATIONS:
+            is_set = attributes.get("IsOptionSet") == "true"
+            self._types[name] = _UINT32 if is_set and bits == 32 else _ENUMERATIONS[bits]
+        elif 0 < bits <= _MOST_BITS and (is_enumeration or bits % 8):
+            self._odd[name] = bits
+        elif bits and not bits % 8:
+            self._types[name] = Opaque(bits // 8)
+
+    def dictionary(self) -> Dictionary:
+        """What was read, once all of it was."""
+        types: dict[str, Described | Opaque | int] = dict(self._types)
+        refused: dict[str, str] = {}
+        for name, one in self._structures.items():
+            try:
+                types[name] = Described(name, self._members(one), one.big, self._big)
+            except _Refused as reason:
+                refused[name] = str(reason)
+        return Dictionary(self.namespace, types, refused)
+
+    def _members(self, structured: _Structured) -> tuple[Member, ...]:
+        """Raises _Refused."""
+        places: dict[str, int] = {}
+        members: list[Member] = []
+        for attributes, kind in self._inherited(structured):
+            try:
+                member = self._member(attributes, kind, places, members)
+            except _Refused as reason:
+                raise _Refused(f"{attributes.get('Name', '')}: {reason}") from None
+            places[member.name] = len(members)
+            members.append(member)
+        return _hidden(members)
+
+    def _inherited(self, structured: _Structured) -> Sequence[tuple[Mapping[str, str], Kind]]:
+        """All fields. A derived structure repeats those of its base, as the stream has them; one that repeats none has only
+        its own, which come behind the base's."""
+        fields, one = structured.fields, structured
+        for _ in range(_DEEPEST):
+            base = self._structures.get(one.base.name) if one.base.namespace == self.namespace else None
+            if base is None or base is one:
+                break
+            self._count += len(base.fields) + len(fields)
+            if self._count > _MOST_FIELDS:
+                raise _Refused("there are too many fields with those of its base")
+            names = {attributes.get("Name") for attributes, _ in fields}
+            if names & {attributes.get("Name") for attributes, _ in base.fields}:
+                break
+            fields, one = [*base.fields, *fields], base
+        return fields
+
+    def _member(
+        self, attributes: Mapping[str, str], kind: Kind, places: Mapping[str, int], before: Sequence[Member]
+    ) -> Member:
+        """Part 5, C.2.6. Raises _Refused."""
+        name = attributes.get("Name", "")
+        if self._is_own(kind) and kind.name in _BUILT_IN and not self._defines(kind.name):
+            kind = _BUILT_IN[kind.name]
+        count, counted_by = _length(attributes, places, before)
+        in_bytes = attributes.get("IsLengthInBytes") in ("true", "1")
+        terminator = _terminator(attributes)
+        switch = _switch(attributes, places, before)
+        bits = 1 if kind == BIT else self._odd.get(kind.name, 0) if self._is_own(kind) else 0
+        if not bits:
+            return Member(name, kind, 0, count, counted_by, switch, False, in_bytes, terminator)
+        bits *= 8 if in_bytes and kind == BIT else 1
+        if counted_by is not None or terminator or (count > 1 and kind != BIT):
+            raise _Refused("an array of bits")
+        if bits * (count or 1) > _MOST_BITS:
+            raise _Refused(f"more than {_MOST_BITS} bits")
+        return Member(name, kind, bits * (count or 1), switch=switch)
+
+    def _is_own(self, kind: Kind) -> TypeGuard[TypeName]:
+        return isinstance(kind, TypeName) and kind.namespace == self.namespace
+
+    def _defines(self, name: str) -> bool:
+        return name in self._structures or name in self._types or name in self._odd
+
+    def _type(self, text: str) -> Kind:
+        named = self._named(text)
+        if named.namespace in (SCHEMA, STANDARD) and named.name in _BUILT_IN:
+            return _BUILT_IN[named.name]
+        return named
+
+    def _named(self, text: str) -> TypeName:
+        prefix, colon, name = text.rpartition(":")
+        bound = self._prefixes.get(prefix)
+        return TypeName(bound[-1] if bound and colon else self.namespace, name)
+
+
+def _order(attributes: Mapping[str, str]) -> bool | None:
+    """Whether the highest byte comes first; None where nothing is said."""
+    return {"BigEndian": True, "LittleEndian": False}.get(attributes.get("DefaultByteOrder", ""))
+
+
+def _number(text: str, what: str) -> int:
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise _Refused(f"{what} {text[:20]!r} is no number")
+    return int(text)
+
+
+def _length(attributes: Mapping[str, str], places: Mapping[str, int], before: Sequence[Member]) -> tuple[int, int | None]:
+    count = _number(attributes.get("Length", "0"), "Length")
+    if (counter := attributes.get("LengthField")) is None:
+        return count, None
+    if (place := places.get(counter)) is None:
+        raise _Refused(f"its length is in {counter}, which is no field before it")
+    if not _counts(before[place]):
+        raise _Refused(f"its length is in {counter}, which is no integer")
+    return 0, place
+
+
+def _terminator(attributes: Mapping[str, str]) -> bytes:
+    if (text := attributes.get("Terminator")) is None:
+        return b""
+    try:
+        terminator = bytes.fromhex(text)
+    except ValueError:
+        terminator = b""
+    if not terminator:
+        raise _Refused(f"Terminator {text[:20]!r} is no hexadecimal")
+    return terminator
+
+
+def _switch(
+    attributes: Mapping[str, str], places: Mapping[str, int], before: Sequence[Member]
+) -> tuple[int, str, int] | None:
+    """Without a value any other than 0 switches it on, whatever the operand."""
+    if (switcher := attributes.get("SwitchField")) is None:
+        return None
+    if (place := places.get(switcher)) is None:
+        raise _Refused(f"it is switched by {switcher}, which is no field before it")
+    text = attributes.get("SwitchValue")
+    operand = attributes.get("SwitchOperand", "Equals") if text is not None else "NotEqual"
+    operand = "Equals" if operand == "Equal" else operand
+    if operand not in OPERANDS:
+        raise _Refused(f"SwitchOperand {operand[:20]!r} is not known")
+    return place, operand, _number(text or "0", "SwitchValue")
+
+
+def _counts(member: Member) -> bool:
+    is_single = member.count == 0 and member.counted_by is None and not member.terminator
+    return bool(member.bits) or (member.type in _INTEGERS and is_single)
+
+
+def _hidden(members: Sequence[Member]) -> tuple[Member, ...]:
+    """Lengths of arrays, bits that say what is there, the selector of a union, and what is reserved are no values."""
+    counters = {one.counted_by for one in members}
+    switches = {one.switch[0] for one in members if one.switch is not None}
+    is_union = switches == {0} and all(one.switch is not None for one in members[1:]) and members[0].type == _UINT32
+    return tuple(
+        replace(one, hidden=True)
+        if place in counters
+        or (place in switches and (one.bits or is_union))
+        or (one.bits and one.name.startswith("Reserved"))
+        else one
+        for place, one in enumerate(members)
+    )

@@ -1,0 +1,53 @@
+"""Numbers, lists and bits as they are told. Pure."""
+
+from base64 import b64decode
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import numpy as np
+
+from gateway.sources.opcua.codec.data_values import WireError
+
+_FLOAT: Final = 10
+_MOST_DECIMAL: Final = 256
+"""Bytes: more than six hundred digits."""
+
+
+def typed(kind: int, value: Any) -> Any:
+    """A Float (32 bits) as the shortest decimal that names it; anything else as it is."""
+    if kind != _FLOAT:
+        return value
+    return [typed(kind, one) for one in value] if isinstance(value, list | tuple) else shortest(value)
+
+
+def shortest(value: float) -> float:
+    """The decimal with the fewest digits that names the same float32."""
+    return float(str(np.float32(value)))
+
+
+def named_bits(names: Iterable[tuple[int, str]], values: Mapping[str, object]) -> dict[str, bool | None]:
+    """The named bits of an OptionSet (Part 5, 12.2.12.14), two texts of bytes in base64: None for one that is not valid."""
+    bits, valid = (int.from_bytes(b64decode(str(values[name] or "")), "little") for name in ("Value", "ValidBits"))
+    return {name: bool(bits >> bit & 1) if valid >> bit & 1 else None for bit, name in names}
+
+
+def reshaped(values: list[Any], dimensions: list[int]) -> list[Any]:
+    """Nested lists of these lengths. Raises WireError when the number of values is another."""
+    count = 1
+    for length in dimensions:
+        count *= length
+    if count != len(values) or min(dimensions, default=0) < 0:
+        raise WireError(f"{len(values)} values for dimensions {dimensions}")
+    for length in reversed(dimensions[1:]):
+        values = [values[at : at + length] for at in range(0, len(values), length)] if length else []
+    return values
+
+
+def decimal_text(body: bytes) -> str:
+    """A Decimal, exactly: its scale (Int16), then an integer of any length (Part 6, 5.1.10). Raises WireError."""
+    if not 2 < len(body) <= _MOST_DECIMAL:
+        raise WireError(f"a decimal of {len(body)} bytes")
+    scale = int.from_bytes(body[:2], "little", signed=True)
+    number = int.from_bytes(body[2:], "little", signed=True)
+    return str(Decimal((number < 0, tuple(map(int, str(abs(number)))), -scale)))

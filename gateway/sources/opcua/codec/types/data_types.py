@@ -1,0 +1,144 @@
+"""What a data type is: definitions as servers give them (Part 3, 8.48), and the standard's own types. Pure; on asyncua's
+table of the standard."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum, IntFlag
+from typing import Any, Final, Literal
+
+from asyncua import ua
+from asyncua.ua.object_ids import ObjectIdNames
+
+from gateway.sources.opcua.codec.legacy_structures import Described
+from gateway.sources.opcua.codec.texts import sound
+
+EXTENSION_OBJECT: Final = 22
+VARIANT: Final = 24
+_INTEGERS: Final = range(2, 10)
+_ENUMERATION: Final = 29
+_ABSTRACT_NUMBERS: Final = (26, 27, 28)
+"""Number, Integer, UInteger: a Variant where a value stands."""
+_BYTE, _UINT16, _UINT32 = 3, 5, 7
+_SHORT_SETS: Final = {
+    "AccessLevelType": _BYTE,
+    "EventNotifierType": _BYTE,
+    "AccessRestrictionType": _UINT16,
+    "AlarmMask": _UINT16,
+    "DataSetFieldFlags": _UINT16,
+}
+"""The standard's sets of bits that are no UInt32, with the built-in type that they are."""
+_BYTE_STRING: Final = ua.NodeId.from_string("i=15")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """type: its data type's id. rank: 0 for one value, else the number of dimensions. wrapped: any subtype may stand
+    there, so that the value says itself what it is."""
+
+    name: str
+    type: ua.NodeId
+    rank: int = 0
+    optional: bool = False
+    wrapped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A structure's fields in their order. shape: `plain`, with optional fields, or a union. bits: their names, in an
+    OptionSet."""
+
+    name: str
+    shape: Literal["plain", "optional", "union"]
+    fields: tuple[Field, ...]
+    bits: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Enumeration:
+    """Labels by value; empty when the server does not say."""
+
+    labels: Mapping[int, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OptionSet:
+    """An integer whose bits have names. number: the built-in type it is encoded as."""
+
+    bits: Mapping[int, str]
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undescribed:
+    """A structure of which the server says no more than that it is one."""
+
+
+Known = Structure | Described | Undescribed | Enumeration | OptionSet | int | type | None
+"""What a data type is: a structure by its definition or by its dictionary, an enumeration or set of bits, the number of the
+built-in type it is encoded as, asyncua's class for one of the standard's own structures, None for what cannot be decoded."""
+
+
+def option_set(name: str, base: Known, bits: Mapping[int, str]) -> OptionSet | Structure | None:
+    """A type that names bits, by what it is derived from (Part 3, 8.40 and 8.52); None where that is something else."""
+    if base is ua.OptionSet:
+        both = (Field("Value", _BYTE_STRING), Field("ValidBits", _BYTE_STRING))
+        return Structure(name, "plain", both, tuple(bits.items()))
+    return OptionSet(bits, base) if isinstance(base, int) and base in _INTEGERS else None
+
+
+def definition_of(name: str, told: object) -> Structure | Enumeration | None:
+    """A DataTypeDefinition attribute; None for anything else."""
+    if isinstance(told, ua.EnumDefinition):
+        return Enumeration(
+            {int(one.Value): sound(str(one.DisplayName.Text or one.Name or one.Value)) for one in told.Fields or ()}
+        )
+    if not isinstance(told, ua.StructureDefinition):
+        return None
+    kind = int(told.StructureType)
+    wrapping = kind in (3, 4)
+    shapes: dict[int, Literal["plain", "optional", "union"]] = {1: "optional", 2: "union", 4: "union"}
+    return Structure(
+        name, shapes.get(kind, "plain"), tuple(_field_of(one, kind == 1, wrapping) for one in told.Fields or ())
+    )
+
+
+def _field_of(one: ua.StructureField, may_lack: bool, wrapping: bool) -> Field:
+    rank = max(0, one.ValueRank) or (len(one.ArrayDimensions or ()) if one.ValueRank != -1 else 0)
+    # In the last two kinds of structure IsOptional says that subtypes are allowed (Part 3, 8.51).
+    return Field(
+        sound(one.Name or ""),
+        plain_id(one.DataType),
+        rank,
+        bool(one.IsOptional) and may_lack,
+        wrapping and bool(one.IsOptional),
+    )
+
+
+def standard(data_type: ua.NodeId) -> Known:
+    """What a data type of the standard itself is, as far as it is known here; None where the server must be asked."""
+    number = data_type.Identifier
+    if data_type.NamespaceIndex != 0 or not isinstance(number, int):
+        return None
+    if 1 <= number <= 25 or number in _ABSTRACT_NUMBERS:
+        return min(number, VARIANT)  # a DiagnosticInfo cannot be a value
+    return Enumeration({}) if number == _ENUMERATION else standard_named(ObjectIdNames.get(number, ""))
+
+
+def standard_named(name: str) -> Known:
+    """The same by the type's name."""
+    found: Any = getattr(ua, name, None)
+    if isinstance(found, type) and issubclass(found, IntFlag):
+        return OptionSet({int(one).bit_length() - 1: str(one.name) for one in found}, _SHORT_SETS.get(name, _UINT32))
+    if isinstance(found, type) and issubclass(found, Enum):
+        return Enumeration({int(one.value): one.name for one in found})
+    if isinstance(found, type) and found.__name__ in ua.VariantType.__members__:  # Duration, UtcTime ... are only names
+        return ua.VariantType[found.__name__].value
+    if not (isinstance(found, type) and is_dataclass(found)):
+        return None
+    return found if fields(found) else EXTENSION_OBJECT  # without fields it is abstract
+
+
+def plain_id(node: Any) -> ua.NodeId:
+    """A NodeId that compares by what it names, however it was encoded."""
+    kind = ua.NodeIdType.Numeric if isinstance(node.Identifier, int) else node.NodeIdType
+    return ua.NodeId(node.Identifier, node.NamespaceIndex, kind)

@@ -1,0 +1,293 @@
+"""Values of a server's own data types: structures, unions and enumerations by their definitions (Part 6, 5.2.6 to 5.2.8),
+and what holds them: variants, data values. Pure, and kept per session: two servers may give the same id to different types,
+which is why asyncua's own registry, one for the whole process, is not used. On asyncua's
+encodings, not on its client."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from asyncua import ua
+from asyncua.common.utils import Buffer
+from asyncua.ua.ua_binary import from_binary, nodeid_from_binary, unpack_uatype, variant_from_binary
+
+from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.codec.dates import date_text
+from gateway.sources.opcua.codec.legacy_scalars import OWN, read_big, read_own
+from gateway.sources.opcua.codec.legacy_schema import STANDARD
+from gateway.sources.opcua.codec.legacy_structures import Described, Kind, Opaque, TypeName
+from gateway.sources.opcua.codec.numbers import decimal_text, named_bits, reshaped, typed
+from gateway.sources.opcua.codec.types.data_types import (
+    EXTENSION_OBJECT,
+    VARIANT,
+    Enumeration,
+    Field,
+    Known,
+    OptionSet,
+    Structure,
+    Undescribed,
+    plain_id,
+    standard_named,
+)
+
+log = logging.getLogger(__name__)
+
+Plain = Callable[[Any], object]
+"""asyncua's objects to what JSON can carry."""
+
+DATE_TIME: Final = 13
+INT32: Final = 6
+DATA_VALUE: Final = 23
+MOST_DOUBTS: Final = 3
+MOST_DOUBTS_IN_ALL: Final = 20
+"""How often a session's types are asked for again because of values of one type, or of any, that are not as it says."""
+DEEPEST: Final = 16
+MOST_TYPES: Final = 5000
+"""A server that has more than this is not asked any further."""
+_DECIMAL: Final = ua.NodeId.from_string("i=50")
+_VALUES_PER_BYTE: Final = 16
+_LEAST_VALUES: Final = 256
+_DATA_VALUE_TAIL: Final = ((2, 4), (4, 8), (16, 2), (8, 8), (32, 2))
+"""What follows the value of a DataValue, by bit of its mask, with its length (Part 6, 5.2.2.17)."""
+
+
+@dataclass(slots=True)
+class Types:
+    """What a session has learnt of its server's types.
+
+    known: by data type. named: by name, as type dictionaries tell. encodings: data type by the id of its binary encoding,
+    None where the server knows no type for it. missing: encodings that were met and are not in `encodings` yet. is_doubtful:
+    a value was not as its type says: that may be another one by now, and all are to be asked again; only where may_doubt.
+    """
+
+    known: dict[ua.NodeId, Known] = field(default_factory=dict)
+    encodings: dict[ua.NodeId, ua.NodeId | None] = field(default_factory=dict)
+    missing: set[ua.NodeId] = field(default_factory=set)
+    named: dict[TypeName, Described | Opaque | int] = field(default_factory=dict)
+    is_doubtful: bool = False
+    may_doubt: bool = False
+    _left: int = 0
+    _doubts: Counter[ua.NodeId] = field(default_factory=Counter)
+    _spoilt: set[ua.NodeId] = field(default_factory=set)
+
+    def forget(self) -> None:
+        """All that was learnt, to be met anew."""
+        self.known.clear()
+        self.encodings.clear()
+        self.named.clear()
+        self.is_doubtful = False
+
+    def variant(self, data: bytes, at: int, plain: Plain) -> tuple[object, int]:
+        """The variant that begins at `at`, and the position after it. Raises WireError, and what asyncua raises."""
+        buffer = Buffer(data, at)
+        return self._variant(buffer, plain, DEEPEST), buffer.cur_pos
+
+    def _variant(self, buffer: Buffer, plain: Plain, depth: int) -> object:
+        """What may hold a type of the server's own, or dates, is read here, the rest by asyncua (Part 6, 5.2.2.16)."""
+        if depth == 0:
+            raise WireError("nested too deeply")
+        head = buffer.copy().read(1)[0]
+        kind = head & 63
+        if kind not in (DATE_TIME, EXTENSION_OBJECT, DATA_VALUE, VARIANT):
+            variant = variant_from_binary(buffer)
+            return plain(typed(kind, variant.Value))
+        buffer.skip(1)
+
+        def read() -> object:
+            return self._built_in(kind, buffer, plain, depth)
+
+        if not head & 0x80:
+            return read()
+        values = self._list(buffer, read)
+        if head & 0x40:
+            dimensions = [int(n) for n in self._list(buffer, lambda: _int32(buffer)) or ()]
+            values = None if values is None else reshaped(values, dimensions)
+        return values
+
+    def _built_in(self, kind: int, buffer: Buffer, plain: Plain, depth: int) -> object:
+        """A value of a built-in type."""
+        if kind == EXTENSION_OBJECT:
+            return self._extension_object(buffer, plain, depth - 1)
+        if kind == VARIANT:
+            return self._variant(buffer, plain, depth - 1)
+        if kind == DATE_TIME:
+            return date_text(int.from_bytes(buffer.read(8), "little", signed=True))
+        if kind == DATA_VALUE:
+            mask = buffer.read(1)[0]
+            value = self._variant(buffer, plain, depth - 1) if mask & 1 else None
+            for bit, length in _DATA_VALUE_TAIL:
+                buffer.read(length if mask & bit else 0)
+            return value
+        return plain(typed(kind, unpack_uatype(ua.VariantType(kind), buffer)))
+
+    def _extension_object(self, buffer: Buffer, plain: Plain, depth: int) -> object:
+        """An ExtensionObject (Part 6, 5.2.2.15). Of an unknown type: its id and its bytes."""
+        encoding, kind = plain_id(nodeid_from_binary(buffer)), buffer.read(1)[0]
+        body: bytes = (unpack_uatype(ua.VariantType.ByteString, buffer) or b"") if kind in (1, 2) else b""
+        if encoding.is_null() or kind == 0:
+            return None
+        left, self._left = self._left, _VALUES_PER_BYTE * len(body) + _LEAST_VALUES
+        try:
+            if kind == 1 and (value := self._body(encoding, Buffer(body), plain, depth)) is not None:
+                return value
+        except Exception as error:  # noqa: BLE001 - asyncua raises anything; the body's length is known, so only it is lost
+            self._complain(encoding, error)
+        finally:
+            self._left = left
+        return {"type": encoding.to_string(), "body": plain(body)}
+
+    def _complain(self, encoding: ua.NodeId, error: Exception) -> None:
+        """The types are asked for once more; else it is told, once for each type: the rest will hardly be better."""
+        if self.may_doubt and self._doubts[encoding] < MOST_DOUBTS and self._doubts.total() < MOST_DOUBTS_IN_ALL:
+            self._doubts[encoding] += 1
+            self.is_doubtful, self.may_doubt = True, False
+        elif encoding not in self._spoilt and not self.is_doubtful:
+            self._spoilt.add(encoding)  # no more of them than encodings, which are bounded
+            text = encoding.to_string()
+            log.warning("values of type %s are told as bytes where they are not as defined, as here: %s", text, error)
+
+    def _body(self, encoding: ua.NodeId, buffer: Buffer, plain: Plain, depth: int) -> object:
+        if encoding == _DECIMAL:
+            return decimal_text(buffer.read(len(buffer)))
+        if encoding.NamespaceIndex == 0 and encoding in ua.extension_objects_by_typeid:
+            return plain(from_binary(ua.extension_objects_by_typeid[encoding], buffer))
+        structure = self._structure_of(encoding)
+        if structure is None:
+            return None
+        value = self._structure(buffer, structure, plain, depth)
+        if len(buffer):
+            raise WireError(f"{structure.name} has {len(buffer)} bytes more than its definition")
+        return value
+
+    def _structure_of(self, encoding: ua.NodeId) -> Structure | Described | None:
+        if encoding not in self.encodings:
+            if len(self.encodings) < MOST_TYPES:
+                self.missing.add(encoding)
+            return None
+        data_type = self.encodings[encoding]
+        found = self.known.get(data_type) if data_type is not None else None
+        return found if isinstance(found, Structure | Described) else None
+
+    def _structure(self, buffer: Buffer, structure: Structure | Described, plain: Plain, depth: int) -> object:
+        if depth == 0:
+            raise WireError(f"{structure.name} is nested too deeply")
+        if isinstance(structure, Described):
+            return self._described(buffer, structure, plain, depth)
+        if structure.shape == "union":
+            chosen = _uint32(buffer)
+            if chosen > len(structure.fields):
+                raise WireError(f"{structure.name} has no member {chosen}")
+            members: dict[str, object] = {one.name: None for one in structure.fields}
+            if chosen:
+                one = structure.fields[chosen - 1]
+                members[one.name] = self._field(buffer, structure, one, plain, depth)
+            return members
+        mask = _uint32(buffer) if structure.shape == "optional" else 0
+        values: dict[str, object] = {}
+        for one in structure.fields:
+            present = True
+            if one.optional:
+                present, mask = bool(mask & 1), mask >> 1
+            values[one.name] = self._field(buffer, structure, one, plain, depth) if present else None
+        return values | ({"Bits": named_bits(structure.bits, values)} if structure.bits else {})
+
+    def _described(
+        self, buffer: Buffer, structure: Described, plain: Plain, depth: int, outer: bool | None = None
+    ) -> object:
+        """outer: the order of bytes of what it stands in."""
+
+        def one(kind: Kind, big: bool) -> object:
+            if not isinstance(kind, int):
+                return self._named(buffer, kind, big, plain, depth)
+            self._count()
+            if kind in OWN:
+                return read_own(kind, buffer.read, big=big)
+            if big:
+                return plain(typed(kind, read_big(kind, buffer.read)))
+            return self._built_in(kind, buffer, plain, depth)
+
+        return structure.read(buffer, outer, one)
+
+    def _named(self, buffer: Buffer, name: TypeName, big: bool, plain: Plain, depth: int) -> object:
+        """A value of a type that a dictionary names."""
+        known = standard_named(name.name) if name.namespace == STANDARD else self.named.get(name)
+        if isinstance(known, Opaque):
+            self._count()
+            return plain(buffer.read(known.size))
+        if isinstance(known, Described):
+            self._count()
+            if depth == 1:
+                raise WireError(f"{known.name} is nested too deeply")
+            return self._described(buffer, known, plain, depth - 1, big)
+        if not big:
+            return self._value(buffer, known, name.name, plain, depth)
+        known = known.number if isinstance(known, OptionSet) else known
+        if not isinstance(known, int | Enumeration):
+            raise WireError(f"the type {name.name} is not known with its highest byte first")
+        self._count()
+        return plain(read_big(INT32 if isinstance(known, Enumeration) else known, buffer.read))
+
+    def _field(self, buffer: Buffer, structure: Structure, one: Field, plain: Plain, depth: int) -> object:
+        """Raises WireError, which names the field."""
+        try:
+            return self._field_value(buffer, one, plain, depth)
+        except Exception as error:  # asyncua raises anything where bytes are not as defined
+            raise WireError(f"{structure.name}.{one.name}: {error}") from error
+
+    def _field_value(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
+        known = self.known.get(one.type)
+        if one.wrapped:
+            is_structure = isinstance(known, Structure | Described | Undescribed | type) or known == EXTENSION_OBJECT
+            known = EXTENSION_OBJECT if is_structure else VARIANT
+
+        def read() -> object:
+            return self._value(buffer, known, one.type.to_string(), plain, depth)
+
+        if not one.rank:
+            return read()
+        if one.rank == 1:
+            return self._list(buffer, read)
+        dimensions = [int(n) for n in self._list(buffer, lambda: _int32(buffer)) or ()]
+        count = 1
+        for length in dimensions:
+            count *= max(0, length)
+        return reshaped(self._values(buffer, count, read), dimensions)
+
+    def _value(self, buffer: Buffer, known: Known, name: str, plain: Plain, depth: int) -> object:
+        """A value of a type, which is called `name`. No body holds many more values than bytes: empty ones cost time."""
+        self._count()
+        if isinstance(known, Structure | Described):
+            return self._structure(buffer, known, plain, depth - 1)
+        if isinstance(known, Enumeration):
+            return _int32(buffer)
+        if isinstance(known, OptionSet):
+            known = known.number
+        if isinstance(known, type):
+            return plain(from_binary(known, buffer))
+        if known is None or isinstance(known, Undescribed):
+            raise WireError(f"the server does not describe the type {name}")
+        return self._built_in(known, buffer, plain, depth)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise WireError("more values than bytes")
+
+    def _list(self, buffer: Buffer, read: Callable[[], object]) -> list[Any] | None:
+        count = _int32(buffer)
+        return None if count < 0 else self._values(buffer, count, read)
+
+    def _values(self, buffer: Buffer, count: int, read: Callable[[], object]) -> list[Any]:
+        if count > len(buffer):  # every value takes at least a byte
+            raise WireError(f"{count} values in {len(buffer)} bytes")
+        return [read() for _ in range(count)]
+
+
+def _int32(buffer: Buffer) -> int:
+    return int.from_bytes(buffer.read(4), "little", signed=True)
+
+
+def _uint32(buffer: Buffer) -> int:
+    return int.from_bytes(buffer.read(4), "little")

@@ -1,0 +1,55 @@
+"""A folder or type as one entry of a device: which of the variables below it become tags. Pure."""
+
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from gateway.core.config_types import ConfigModel
+from gateway.sources.opcua.config.node_text import NodeText
+
+MOST_DEPTH = 32
+
+
+def _patterns(value: Any) -> Any:
+    """One pattern may stand without a list."""
+    value = [value] if isinstance(value, str) else value
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) and one.strip() for one in value):
+        raise ValueError(f"{value!r} is not a list of patterns; expected for instance [Motor*.Speed, '*.Temperature']")
+    return tuple(one.strip() for one in value)
+
+
+Patterns = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_patterns),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class Browse(ConfigModel):
+    """Variables below a node become tags, named by the browse names on the way, joined by dots."""
+
+    root: NodeText = "i=85"
+    """NodeId or browse path of the folder or object to begin at; not part of the names. Default: the Objects folder."""
+    type: NodeText | None = None
+    """NodeId or browse path of an object type: only variables of objects of this type or its subtypes."""
+    include: Patterns = ("*",)
+    """Names to take, * for any characters: Motor*.Speed. Names are matched whole, in capitals as they are."""
+    exclude: Patterns = ()
+    """Names to leave out of these."""
+    depth: Annotated[int, Field(ge=1, le=MOST_DEPTH)] = 8
+    """How many levels below root are looked at."""
+    values: Literal["numbers", "all"] = "numbers"
+    """`numbers`: single numbers, Booleans and enumerations. `all`: also texts, dates, arrays and structures."""
+    most: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
+    """Tags at most; the rest is left out, and that is told."""
+    on_change: Literal["tell", "restart"] = "tell"
+    """What happens when the server's variables are other ones than those that run. `tell`: an event, and they are taken at
+    the next start. `restart`: the gateway itself stops in order and starts anew with them, all devices with it, at most once
+    in five minutes, and ever less often where they never come to rest."""
+
+    def wants(self, name: str) -> bool:
+        """Whether a variable of this name becomes a tag."""
+        return any(fnmatchcase(name, one) for one in self.include) and not any(
+            fnmatchcase(name, one) for one in self.exclude
+        )

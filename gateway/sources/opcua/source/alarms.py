@@ -1,0 +1,171 @@
+"""A server's events and alarm conditions as events of ours (OPC UA Part 5, 6.4; Part 9, 5.5 to 5.8). Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from gateway.core.messages import Event
+from gateway.sources.opcua.config.device import OpcUaEvents
+
+BASE_EVENT, CONDITION, ACKNOWLEDGEABLE, ALARM = "i=2041", "i=2782", "i=2881", "i=2915"
+REFRESH_START, REFRESH_END, REFRESH_REQUIRED, OVERFLOW = "i=2787", "i=2788", "i=2789", "i=3035"
+MODEL_TYPES: Final = ("i=2132", "i=2133", "i=2738")
+"""BaseModelChangeEventType, GeneralModelChangeEventType, SemanticChangeEventType (Part 5, 6.4.31 to 6.4.33)."""
+MOST_CONDITIONS: Final = 10_000
+
+SELECTED: Final = (
+    ("event_id", BASE_EVENT, "EventId"),
+    ("event_type", BASE_EVENT, "EventType"),
+    ("source", BASE_EVENT, "SourceName"),
+    ("time", BASE_EVENT, "Time"),
+    ("message", BASE_EVENT, "Message"),
+    ("severity", BASE_EVENT, "Severity"),
+    ("condition", CONDITION, "ConditionName"),
+    ("retain", CONDITION, "Retain"),
+    ("branch", CONDITION, "BranchId"),
+    ("active", ALARM, "ActiveState/Id"),
+    ("acknowledged", ACKNOWLEDGEABLE, "AckedState/Id"),
+    ("condition_id", CONDITION, ""),
+)
+"""Our name, the type that defines the field, and its browse path; the empty path is the condition's own NodeId."""
+EVENT_TYPE: Final = 1
+"""The place of the type in `SELECTED`."""
+_NAMES: Final = tuple(name for name, _, _ in SELECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class EventFields:
+    """One event as it came: the notifier's place in the configuration, and the selected fields as JSON can carry them."""
+
+    notifier: int
+    values: Sequence[object]
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What was told of a condition last."""
+
+    active: bool
+    said: tuple[object, ...]
+    detail: Mapping[str, object]
+
+
+@dataclass(slots=True)
+class Alarms:
+    """Turns event fields into events, and knows which conditions are active on the server.
+
+    A condition that a refresh repeats is told once; one that was active before a connection was lost and is not among those
+    that the refresh after it names has ended meanwhile, and is told as cleared.
+    """
+
+    device: int
+    wanted: Sequence[OpcUaEvents]
+    tolerance_ns: int
+    needs_refresh: bool = False
+    lost: bool = False
+    """The server says that it has dropped events."""
+    _known: dict[str, _State] = field(default_factory=dict)
+    _named: set[str] | None = None
+
+    def take(
+        self, given: EventFields, received_ns: int, clock_is_right: bool = True, names: Mapping[str, str] | None = None
+    ) -> list[Event]:
+        """What is to be told of it. clock_is_right: the server's clock may be believed. names: of event types."""
+        known: dict[str, object] = dict.fromkeys(_NAMES)
+        known.update(zip(_NAMES, given.values, strict=False))
+        kind = known["event_type"]
+        if kind == REFRESH_START:
+            self._named = set()
+        elif kind == REFRESH_END:
+            return self._ended(received_ns)
+        elif kind == REFRESH_REQUIRED:
+            self.needs_refresh = True
+        elif kind == OVERFLOW:
+            self.lost = True
+        elif not _is_branch(known["branch"]):
+            wanted = self.wanted[given.notifier]
+            values = dict(zip(wanted.fields, given.values[len(SELECTED) :], strict=False))
+            time_ns = _time(known["time"], received_ns, self.tolerance_ns) if clock_is_right else received_ns
+            known["type_name"] = (names or {}).get(str(kind))
+            return self._event(known, values, time_ns, wanted.severity)
+        return []
+
+    def _event(self, known: Mapping[str, object], values: Mapping[str, object], time_ns: int, least: int) -> list[Event]:
+        severity = _severity(known["severity"])
+        detail: dict[str, object] = {
+            "source": known["source"],
+            "severity": severity,
+            "message": known["message"],
+            "event_type": known["event_type"],
+            "event_id": known["event_id"],
+        }
+        detail |= {"type_name": known["type_name"]} if known["type_name"] else {}
+        detail |= {"fields": values} if values else {}
+        if known["condition"] is not None:
+            detail |= {"condition": known["condition"]}
+        if known["active"] is None:
+            return [Event("opcua_event", time_ns, self.device, None, detail)] if severity >= least else []
+        active = bool(known["active"])
+        detail |= {"state": "active" if active else "cleared", "acknowledged": known["acknowledged"]}
+        return self._condition(known, Event("alarm", time_ns, self.device, None, detail), active, severity >= least)
+
+    def _condition(self, known: Mapping[str, object], event: Event, active: bool, is_wanted: bool) -> list[Event]:
+        """Below the wanted severity a condition that was told goes on to be told until it ends: many end with a low one."""
+        name = str(known["condition_id"] or f"{known['source']}/{known['condition']}")
+        if self._named is not None:
+            self._named.add(name)
+        said = (active, known["acknowledged"], event.detail["severity"], event.detail["message"], known["time"])
+        before = self._known.pop(name, None)
+        if not (is_wanted or (before is not None and before.active)):
+            return []
+        if active or known["retain"]:
+            self._known[name] = _State(active, said, event.detail)  # the one that was told last stands last
+            if len(self._known) > MOST_CONDITIONS:
+                del self._known[next(iter(self._known))]
+        return [] if before is not None and before.said == said else [event]
+
+    def _ended(self, now_ns: int) -> list[Event]:
+        named, self._named = self._named, None
+        if named is None:
+            return []
+        gone = [name for name in self._known if name not in named]
+        ended = [self._known.pop(name) for name in gone]
+        return [
+            Event("alarm", now_ns, self.device, None, {**state.detail, "state": "cleared", "reason": "ended while away"})
+            for state in ended
+            if state.active
+        ]
+
+    @property
+    def active(self) -> int:
+        """How many conditions are active on the server, as far as is known."""
+        return sum(state.active for state in self._known.values())
+
+
+def is_model_change(event: EventFields) -> bool:
+    """Of what came from a filter by `MODEL_TYPES`: some servers let more through a filter. Not another type of the standard;
+    types of the server's own may be derived from these."""
+    kind = str(event.values[EVENT_TYPE]) if len(event.values) > EVENT_TYPE else "i=0"
+    return kind in MODEL_TYPES or not kind.startswith("i=")
+
+
+def _is_branch(branch: object) -> bool:
+    """An earlier state of a condition that somebody still has to acknowledge (Part 9, 5.5.2): not what holds now."""
+    return branch not in (None, "i=0")
+
+
+def _severity(value: object) -> int:
+    """1 to 1000 (Part 5, 6.4.2), whatever the server says."""
+    return min(1000, max(1, value)) if isinstance(value, int) else 1
+
+
+def _time(value: object, received_ns: int, tolerance_ns: int) -> int:
+    """The event's own time, or ours where it has none or lies in the future by more than the tolerance."""
+    try:
+        time_ns = round(datetime.fromisoformat(str(value)).replace(tzinfo=UTC).timestamp() * 1e6) * 1000
+    except ValueError:
+        return received_ns
+    if time_ns <= 0 or time_ns > received_ns + tolerance_ns:
+        return received_ns
+    return min(time_ns, received_ns)

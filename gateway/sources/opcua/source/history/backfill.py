@@ -1,0 +1,143 @@
+"""Fills the gaps of one server, connection after connection, and tells what came of it."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
+from gateway.core.messages import Event
+from gateway.sources.opcua.config.device import OpcUaDevice
+from gateway.sources.opcua.port.session import Connection, Item
+from gateway.sources.opcua.source.diagnostics import Reports
+from gateway.sources.opcua.source.history.gaps import Gap, Gaps
+from gateway.sources.opcua.source.history.readback import Ahead, Historian, Put, ReadBack
+from gateway.sources.opcua.source.history.watermark import Kept
+
+log = logging.getLogger(__name__)
+
+GRACE_S: Final = 0.5
+RETRY_S: Final = 60.0
+MOST_RETRY_S: Final = 1800.0
+PATIENCE: Final = 3
+CLOCKS: Final = "history is not read back because the clocks differ: set the clock of the server, or of this machine"
+REFUSED: Final = "the server refuses to read history"
+NOWHERE: Final = (
+    "no node has a history that may be read: switch it on in the server, give this user the right to read it, or"
+    " set history: false"
+)
+CUT_OFF: Final = "history is asked for later because the connection was lost each time that it was read"
+SET_BACK: Final = "the server's times went back, so that it cannot be known what of its history was told before"
+TOO_MANY: Final = "the connection was lost too often before the gap could be read back"
+
+
+class Filling:
+    """Of one device, for the life of the process."""
+
+    def __init__(
+        self, config: OpcUaDevice, items: Sequence[Item], number: int, clock: Clock, gaps: Gaps, kept: Kept, held_s: float
+    ) -> None:
+        self._config = config
+        self._items = items
+        self._number = number
+        self._clock = clock
+        self._gaps = gaps
+        self._kept = kept
+        self._first_pause_s = max(RETRY_S, held_s)
+        self._failures = 0
+        self._has_told_nowhere = False
+        self.refused = 0
+        """Nodes whose history the server refuses at present."""
+
+    async def run(
+        self, connection: Connection, begun_ns: int, put: Put, reports: Reports, report: Callable[[Event], None]
+    ) -> None:
+        """Once the first values say where the gap ends, close all that wait; returns when nothing does. begun_ns: the
+        gateway's time when everything was watched. What is refused is asked for again on a timer, until it is too old."""
+        await self._clock.sleep(2 * self._config.interval / 1e9 + GRACE_S)
+        await self._until_clocks_agree(connection, reports)
+        set_back_ns = self._gaps.settle(begun_ns + self._ahead_ns(connection))
+        for gap in self._take_given_up():
+            report(self._event(_given_up(gap), TOO_MANY))
+        if set_back_ns > self._config.clock_tolerance:
+            now_ns = self._clock.now_ns() + self._ahead_ns(connection)
+            report(self._event(ReadBack(begin_ns=now_ns, end_ns=now_ns + set_back_ns), SET_BACK))
+        if not self._gaps.waiting:
+            return
+        if self._failures >= PATIENCE:
+            reports.complain(CUT_OFF, self._failures)
+            await self._clock.sleep(min(MOST_RETRY_S, RETRY_S * 2 ** (self._failures - PATIENCE)))
+        await self._close_all(connection, put, reports, report)
+
+    def _take_given_up(self) -> list[Gap]:
+        given_up, self._gaps.given_up = self._gaps.given_up, []
+        return given_up
+
+    async def _close_all(self, connection: Connection, put: Put, reports: Reports, report: Callable[[Event], None]) -> None:
+        pause_s = self._first_pause_s
+        while True:
+            for gap in self._gaps.waiting:
+                gap.retry()
+            await self._kept.settled()
+            try:
+                await self._pass(connection, put, reports, report)
+            except NotConnected:
+                self._failures += 1
+                raise
+            self._failures = 0
+            if not self._gaps.waiting:
+                return
+            await self._clock.sleep(pause_s)
+            pause_s = min(MOST_RETRY_S, 2 * pause_s)
+
+    async def _pass(self, connection: Connection, put: Put, reports: Reports, report: Callable[[Event], None]) -> None:
+        most = self._config.history_samples
+        historian = Historian(connection, self._items, self._clock, most, put, self._counting(self._kept.ahead))
+        self.refused = 0
+        for gap in list(self._gaps.waiting):
+            oldest_ns = self._clock.now_ns() + self._ahead_ns(connection) - self._config.history_most
+            result = await historian.close(gap, oldest_ns)
+            self._kept.closed(gap)
+            self.refused = max(self.refused, result.refused.total())
+            self._tell(gap, result, reports, report)
+            if not gap.aside:
+                self._gaps.waiting.remove(gap)
+
+    def _counting(self, ahead: Ahead) -> Ahead:
+        async def counted(gap: Gap, start_ns: int, end_ns: int) -> None:
+            self._failures = 0
+            await ahead(gap, start_ns, end_ns)
+
+        return counted
+
+    def _tell(self, gap: Gap, result: ReadBack, reports: Reports, report: Callable[[Event], None]) -> None:
+        """Once per gap, and again when something came of another try, or its samples became too old for one."""
+        if result.refused and not gap.is_told:
+            reports.complain(f"{REFUSED}: {result.reason}", result.refused.total())
+        elif result.without and not result.nodes and not self._has_told_nowhere and result.without == len(self._items):
+            self._has_told_nowhere = True
+            reports.complain(NOWHERE, result.without)
+        is_news = result.skipped_ns or (result.refused and not gap.is_told)
+        if result.nodes or result.truncated or result.too_old_ns or is_news:
+            report(self._event(result))
+            gap.tell()
+
+    def _event(self, result: ReadBack, reason: str = "") -> Event:
+        detail = result.detail()
+        detail |= {"reason": reason, "severity": 400} if reason else {}
+        return Event("history", self._clock.now_ns(), self._number, None, detail)
+
+    def _ahead_ns(self, connection: Connection) -> int:
+        """History is asked for by the server's clock."""
+        return round(connection.traffic.clock_ms * 1e6)
+
+    async def _until_clocks_agree(self, connection: Connection, reports: Reports) -> None:
+        while abs(self._ahead_ns(connection)) > self._config.clock_tolerance:
+            reports.complain(CLOCKS, 1)
+            await self._clock.sleep(RETRY_S)
+
+
+def _given_up(gap: Gap) -> ReadBack:
+    rows = gap.unread(2**62)
+    begin_ns, end_ns = (int(gap.after[rows].min()), int(gap.before[rows].max())) if rows else (0, 0)
+    return ReadBack(begin_ns=begin_ns, end_ns=end_ns, skipped_from_ns=begin_ns, skipped_ns=end_ns - begin_ns)

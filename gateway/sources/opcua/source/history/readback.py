@@ -1,0 +1,234 @@
+"""Reads back from a server's history what was missed while it was away (Part 11, 6.4.3)."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected
+from gateway.sources.opcua.client.batches import Batches, ServiceFault
+from gateway.sources.opcua.port.session import Connection, DataValues, Item, ValueColumns, joined
+from gateway.sources.opcua.source.history.gaps import Gap, Steps, times_of
+from gateway.sources.opcua.source.history.pages import Pages
+from gateway.sources.opcua.status.codes import (
+    HISTORY_UNSUPPORTED,
+    NO_CONTINUATION_POINTS,
+    NO_DATA,
+    RESPONSE_TOO_LARGE,
+    SERVICE_UNSUPPORTED,
+    TOO_MUCH,
+    is_bad,
+)
+from gateway.sources.opcua.status.explanation import explained
+
+NODES_PER_CALL: Final = 10
+PAUSE_S: Final = 0.02
+SECONDS_PER_S: Final = 250
+"""Seconds of the past with samples that are handed on in a second: each is a window of its own behind live ones."""
+LEAST_ASKED: Final = 100
+"""Values per node and call, where a server cannot answer with more in one message."""
+MOST_REFUSALS: Final = 8
+"""Refused calls in a row, of fewer and fewer nodes, after which the server is not asked for the others."""
+
+Put = Callable[[DataValues], Awaitable[None]]
+Ahead = Callable[[Gap, int, int], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class ReadBack:
+    """What came of one gap. truncated: nodes that had more samples than are allowed, or no end. without: nodes without
+    history. refused: nodes that the server would not read, by status. too_old_ns: so much lies further back than is read.
+    skipped: see `Gap`."""
+
+    samples: int = 0
+    nodes: int = 0
+    truncated: int = 0
+    without: int = 0
+    begin_ns: int = 0
+    end_ns: int = 0
+    skipped_from_ns: int = 0
+    skipped_ns: int = 0
+    too_old_ns: int = 0
+    refused: Counter[int] = field(default_factory=Counter)
+    is_resumed: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why nodes were refused; empty where none was."""
+        return "; ".join(explained(status) for status, _ in self.refused.most_common(2))
+
+    def detail(self) -> dict[str, object]:
+        """As fields of an event."""
+        more: dict[str, object] = {}
+        if self.skipped_ns:
+            more |= {"skipped_ms": self.skipped_ns // 1_000_000, "skipped_from": self.skipped_from_ns // 1_000_000}
+        if self.too_old_ns:
+            more["too_old_ms"] = self.too_old_ns // 1_000_000
+        if self.refused:
+            more |= {"refused": self.refused.total(), "reason": self.reason}
+        if self.is_resumed:
+            more["resumed"] = True
+        return more | {
+            "from": self.begin_ns // 1_000_000,
+            "to": self.end_ns // 1_000_000,
+            "samples": self.samples,
+            "nodes": self.nodes,
+            "truncated": self.truncated,
+            "without_history": self.without,
+            "severity": 400 if self.truncated or self.refused else 1,
+        }
+
+
+class Historian:
+    """One connection's reader of the past: slowly, in time order over all nodes, so that live values come first.
+
+    In time order because samples of one window that come together make one supplement. Raises NotConnected as the
+    connection does; what was read until then is known to the gap. What the server refuses is set aside in the gap.
+    """
+
+    def __init__(
+        self, connection: Connection, items: Sequence[Item], clock: Clock, most: int, put: Put, ahead: Ahead | None = None
+    ) -> None:
+        """most: samples per node and gap. put: takes what was read, and waits until there is room for more;
+        cancelled, it has taken it all the same. ahead: called before, with the gap and the slice of time."""
+        self._connection = connection
+        self._items = {item.row: item for item in items}
+        self._clock = clock
+        self._most = most
+        self._put = put
+        self._ahead = ahead
+        self._asked = most + 1  # the value before the gap may come as well
+        self._batches = Batches(NODES_PER_CALL)
+        self._refusals = 0
+        self._hopeless = 0
+
+    async def close(self, gap: Gap, oldest_ns: int) -> ReadBack:
+        """Close a gap, but for what is older than `oldest_ns`."""
+        rows, newest_ns = gap.rows(self._most), int(gap.after.max(initial=0))
+        readable = await self._connection.has_history([self._items[row] for row in rows])
+        gap.skip([row for row, can in zip(rows, readable, strict=True) if not can])
+        result = ReadBack(without=readable.count(False), begin_ns=newest_ns, end_ns=newest_ns, is_resumed=gap.is_resumed)
+        result.too_old_ns = gap.bound(oldest_ns)
+        rows, steps, before = gap.rows(self._most), Steps(), gap.counts.copy()
+        if rows:
+            result.begin_ns, result.end_ns = int(gap.after[rows].min()), int(gap.before[rows].max())
+        while rows := gap.rows(self._most):
+            start_ns = int(gap.after[rows].min()) + 1
+            end_ns = min(steps.end(start_ns), int(gap.before[rows].max()))
+            here = [row for row in rows if gap.after[row] + 1 < end_ns]
+            steps.learn(await self._slice(gap, here, start_ns, end_ns))
+        result.samples = int((gap.counts - before).sum())
+        result.nodes = int(np.count_nonzero(gap.counts > before))
+        result.truncated = len(gap.truncated.union(np.flatnonzero(gap.counts >= self._most).tolist()))
+        result.refused = Counter(gap.aside.values())
+        result.skipped_from_ns, result.skipped_ns = gap.skipped_from_ns, gap.skipped_ns
+        return result
+
+    async def _slice(self, gap: Gap, rows: Sequence[int], start_ns: int, end_ns: int) -> int:
+        """Read all samples of a time slice, of all nodes, and hand them on in one piece; how many."""
+        read, counts, full = await self._read(gap, rows, end_ns)
+        rows = [row for row in rows if row not in gap.aside]
+        if read is None:
+            gap.advance(rows, end_ns)
+            return 0
+        if self._ahead is not None:
+            await self._ahead(gap, start_ns, end_ns)
+        # Before it is put: what is put is not lost, even when this is cancelled.
+        gap.lend(rows, start_ns, end_ns, counts)
+        await self._put(read)
+        gap.lent = None
+        gap.cut(full)
+        seconds = np.unique(times_of(read.columns) // 1_000_000_000).size
+        await self._clock.sleep(seconds / SECONDS_PER_S)
+        return len(read)
+
+    async def _read(self, gap: Gap, rows: Sequence[int], end_ns: int) -> tuple[DataValues | None, dict[int, int], list[int]]:
+        """The values of a slice, how many per row, and rows of which there is more than is allowed."""
+        pages: dict[int, Pages] = {}
+
+        async def read(batch: Sequence[int]) -> None:
+            try:
+                await self._some(gap, batch, end_ns, pages)
+            except NotConnected:
+                gap.broke(batch)
+                raise
+            for row in batch:
+                gap.breaks.pop(row, None)
+            if not self._hopeless:
+                await self._clock.sleep(PAUSE_S)
+
+        together, alone = gap.apart(rows)
+        for some in (together, *([row] for row in alone)):
+            await self._batches.run(some, read, lambda batch, status: self._set_aside(gap, batch, status))
+        told = {row: values for row, page in pages.items() if row not in gap.aside and (values := page.values()) is not None}
+        full = [row for row, page in pages.items() if page.is_cut and row not in gap.aside]
+        if not told:
+            gap.cut(full)
+            return None, {}, []
+        now_ns = self._clock.now_ns()
+        parts: list[ValueColumns] = list(told.values())
+        return DataValues(joined(parts), now_ns, now_ns), {row: len(values) for row, values in told.items()}, full
+
+    def _set_aside(self, gap: Gap, rows: Sequence[int], status: int) -> None:
+        gap.aside |= dict.fromkeys(rows, status)
+
+    async def _some(self, gap: Gap, rows: Sequence[int], end_ns: int, pages: dict[int, Pages]) -> None:
+        """One batch. A call that is refused as a whole is made again for each half: one node may be the reason."""
+        if self._hopeless:
+            self._set_aside(gap, rows, self._hopeless)
+            return
+        try:
+            await self._batch(gap, rows, end_ns, pages)
+        except ServiceFault as fault:
+            if fault.status in TOO_MUCH and len(rows) > 1:
+                raise
+            if fault.status in TOO_MUCH and self._asked > LEAST_ASKED:
+                self._asked = max(LEAST_ASKED, self._asked // 2)
+                await self._some(gap, rows, end_ns, pages)
+                return
+            self._refusals += 1
+            if self._refusals >= MOST_REFUSALS or fault.status in (SERVICE_UNSUPPORTED, HISTORY_UNSUPPORTED):
+                self._hopeless = fault.status
+            if self._hopeless or len(rows) == 1:
+                self._set_aside(gap, rows, fault.status)
+                return
+            middle = len(rows) // 2
+            for half in (rows[:middle], rows[middle:]):
+                await self._some(gap, half, end_ns, pages)
+        else:
+            self._refusals = 0
+
+    async def _batch(self, gap: Gap, rows: Sequence[int], end_ns: int, pages: dict[int, Pages]) -> None:
+        """One HistoryRead and what continues it, until nothing is left or enough is had; then the rest is released."""
+        for row in rows:
+            before_ns = min(int(gap.before[row]), end_ns)
+            pages[row] = Pages(row, int(gap.after[row]), before_ns, self._most - int(gap.counts[row]))
+        start_ns = int(gap.after[list(rows)].min()) + 1
+        left: list[tuple[int, bytes]] = [(row, b"") for row in rows]
+        while left:
+            items, points = [self._items[row] for row, _ in left], [point for _, point in left]
+            answers = await self._connection.history(items, start_ns, end_ns, self._asked, points)
+            done: list[tuple[int, bytes]] = []
+            more: list[tuple[int, bytes]] = []
+            has_no_points = False
+            for (row, _), answer in zip(left, answers, strict=True):
+                kind = answer.status & 0xFFFF0000
+                has_no_points = has_no_points or (kind == NO_CONTINUATION_POINTS and len(rows) > 1)
+                if is_bad(answer.status) and kind not in NO_DATA:
+                    self._set_aside(gap, [row], answer.status)
+                goes_on = pages[row].add(answer.columns) and row not in gap.aside
+                if answer.point:
+                    (more if goes_on else done).append((row, answer.point))
+                else:
+                    pages[row].end(is_cut=len(answer.columns) >= self._asked)
+            done += more if has_no_points else []
+            if done:
+                await self._connection.release_history([self._items[row] for row, _ in done], [point for _, point in done])
+            if has_no_points:
+                for row in rows:
+                    gap.aside.pop(row, None)
+                raise ServiceFault(RESPONSE_TOO_LARGE)
+            left = more

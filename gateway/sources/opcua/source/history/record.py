@@ -1,0 +1,138 @@
+"""What is kept of a device's history, as JSON, and what it means to the next run. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from gateway.core.blocks import Times
+from gateway.sources.opcua.source.history.gaps import Gap, Gaps
+
+BEFORE_LIMITS_NS: Final = 60_000_000_000
+"""Files of before there were limits: nothing later than this after `newest` was handed on."""
+MOST_ROWS: Final = 200_000
+"""Rows of gaps that are kept; of older gaps beyond only from when to when they go."""
+_LATEST: Final = 2**62
+
+Read = Mapping[int, tuple[int, int]]
+"""By number of a gap: from when to when its samples may have been handed on. All before were, none after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What has changed since the whole file of this `number`. newest: of the samples that were handed on and cannot be
+    lost with the process. limit: nothing later was handed on; 0 where nothing was at all since. Source times in ns."""
+
+    number: int
+    newest: int
+    limit: int
+    read: Read = field(default_factory=dict)
+
+    def as_json(self, urls: Sequence[str]) -> dict[str, Any]:
+        """To be read by `recalled`."""
+        read = {str(number): list(span) for number, span in self.read.items()}
+        return {"number": self.number, "urls": urls, "newest": self.newest, "limit": self.limit, "read": read}
+
+
+@dataclass(slots=True, eq=False)
+class Recalled:
+    """What the run before has left. after: of each row, up to when everything was handed on, or may have been. skipped: from
+    when on, and how long, it may have been or not."""
+
+    number: int
+    after: Times
+    skipped: tuple[int, int]
+    gaps: list[Gap]
+    read: Read = field(default_factory=dict)
+    """The progress of these gaps that only the note tells of."""
+
+
+def whole(note: Note, urls: Sequence[str], keys: Sequence[str], gaps: Gaps) -> dict[str, Any]:
+    """The whole file. With a limit the times of the nodes say nothing, and are left out."""
+    told = note.as_json(urls) | {"exact": not note.limit, "skipped": list(gaps.skipped)}
+    if not note.limit:
+        told["nodes"] = {key: time for key, time in zip(keys, gaps.taken.tolist(), strict=True) if time}
+    room, kept = MOST_ROWS, []
+    for gap in reversed(gaps.kept()):
+        one = _gap(gap, keys, room)
+        room -= len(one["nodes"])
+        kept.append(one)
+    return told | {"gaps": kept[::-1]}
+
+
+def _gap(gap: Gap, keys: Sequence[str], room: int) -> dict[str, Any]:
+    rows = gap.unread(_LATEST)
+    skipped = [gap.skipped_from_ns, gap.skipped_ns]
+    if len(rows) > room:
+        lost = Gap(gap.after, gap.before, gap.counts, gap.skipped_from_ns, gap.skipped_ns)
+        lost.skip_span(int(gap.after[rows].min()), int(gap.before[rows].max()))
+        skipped, rows = [lost.skipped_from_ns, lost.skipped_ns], []
+    columns = (gap.after[rows].tolist(), gap.before[rows].tolist(), gap.counts[rows].tolist())
+    nodes = {keys[row]: list(three) for row, three in zip(rows, zip(*columns, strict=True), strict=True)}
+    return {
+        "number": gap.number,
+        "skipped": skipped,
+        "nodes": nodes,
+        "aside": [keys[row] for row in rows if row in gap.aside],
+    }
+
+
+def recalled(told: Any, noted: Any, urls: Sequence[str], keys: Sequence[str]) -> Recalled | None:
+    """What a whole file and a note say together; None where there is neither. Raises ValueError, TypeError, KeyError and
+    AttributeError for what makes no sense."""
+    for one in (told, noted):
+        if one is not None and not set(one["urls"]) & set(urls):
+            raise ValueError("it is of another server")
+    rows = len(keys)
+    note = _note(noted) if noted is not None else None
+    if told is None or (note is not None and note.number > told.get("number", 0)):
+        if note is None:
+            return None
+        return Recalled(note.number, np.full(rows, note.limit, np.int64), (note.newest, note.limit - note.newest), [])
+    own = _own_note(told)
+    if note is not None and note.number == own.number:
+        own = Note(own.number, max(own.newest, note.newest), max(own.limit, note.limit), {**own.read, **note.read})
+    gaps = [_recalled_gap(one, own.read, keys) for one in told.get("gaps", ())]
+    skipped_from, skipped = (_time(one) for one in told.get("skipped", (0, 0)))
+    if own.limit:
+        begin = min(skipped_from or own.newest, own.newest)
+        return Recalled(own.number, np.full(rows, own.limit, np.int64), (begin, own.limit - begin), gaps, own.read)
+    nodes = told["nodes"]
+    after = np.array([_time(nodes.get(key, 0)) for key in keys], np.int64)
+    return Recalled(own.number, after, (skipped_from, skipped), gaps, own.read)
+
+
+def _note(told: Any) -> Note:
+    read = {int(number): (_time(begin), _time(end)) for number, (begin, end) in told["read"].items()}
+    return Note(_time(told["number"]), _time(told["newest"]), _time(told["limit"]), read)
+
+
+def _own_note(told: Any) -> Note:
+    if "limit" in told:
+        return _note(told)
+    if told["exact"]:
+        return Note(0, 0, 0)
+    newest = _time(told["newest"])
+    return Note(0, newest, newest + BEFORE_LIMITS_NS)
+
+
+def _recalled_gap(told: Any, read: Read, keys: Sequence[str]) -> Gap:
+    """A gap with its progress: what may have been handed on before a crash is skipped. Refused nodes had none."""
+    columns = [[_time(one) for one in told["nodes"].get(key, (0, 0, 0))] for key in keys]
+    after, before, counts = (np.array(column, np.int64) for column in zip(*columns, strict=True))
+    skipped_from, skipped = (_time(one) for one in told["skipped"])
+    number = _time(told["number"])
+    gap = Gap(after, before, counts, skipped_from, skipped, number, is_resumed=True)
+    if number in read:
+        begin, end = read[number]
+        aside = set(told["aside"])
+        gap.advance([row for row, key in enumerate(keys) if key not in aside], end)
+        gap.skip_span(begin, end)
+    return gap
+
+
+def _time(value: object) -> int:
+    if not isinstance(value, int) or not 0 <= value < _LATEST:
+        raise ValueError(f"{value!r} is no time")
+    return value

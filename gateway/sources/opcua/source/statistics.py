@@ -1,0 +1,73 @@
+"""What is published about one server's connection."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.sources.opcua.port.traffic import Traffic
+from gateway.sources.opcua.status.codes import status_name
+
+_STATUS_KEYS: Final = 5
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@dataclass(slots=True)
+class Statistics:
+    """Counts since the start of the process. overflows: values that follow a full queue of the server.
+    full: queues that came full without a word of it."""
+
+    values: int = 0
+    events: int = 0
+    history: int = 0
+    lost: int = 0
+    overflows: int = 0
+    full: int = 0
+    connects: int = 0
+    republished: int = 0
+    _opened_s: float | None = None
+
+    def opened(self, now_s: float) -> None:
+        """A session is there."""
+        self.connects += 1
+        self._opened_s = now_s
+
+    def closed(self, traffic: Traffic) -> None:
+        """It is not any more."""
+        self._opened_s = None
+        self.republished += traffic.republished
+        traffic.republished = 0
+
+    def report(self, url: str, traffic: Traffic | None, bad: Counter[int], now_s: float) -> dict[str, float | str]:
+        """traffic: of the connection that is open. bad: items by the bad status that they have at present."""
+        open_s = 0.0 if self._opened_s is None else now_s - self._opened_s
+        traffic = traffic or Traffic()
+        return {
+            "session": "closed" if self._opened_s is None else "open",
+            "session_age_s": round(open_s, 1),
+            "server": url,
+            "connects": self.connects,
+            "reconnects": max(0, self.connects - 1),
+            "values": self.values,
+            "events": self.events,
+            "history": self.history,
+            "lost": self.lost,
+            "queue_overflows": self.overflows,
+            "full_queues": self.full,
+            "republished": self.republished + (0 if self._opened_s is None else traffic.republished),
+            "publish_ms": round(traffic.publish_ms, 1),
+            "round_trip_ms": round(traffic.round_trip_ms, 1),
+            "notification_delay_ms": round(traffic.delay_ms, 1),
+            "clock_offset_ms": round(traffic.clock_ms, 1),
+            "bad_nodes": bad.total(),
+        } | by_status(bad)
+
+
+def by_status(bad: Counter[int]) -> dict[str, float | str]:
+    """The most frequent statuses as `bad_node_id_unknown` and so on."""
+    return {_key(status): count for status, count in bad.most_common(_STATUS_KEYS)}
+
+
+def _key(status: int) -> str:
+    name = status_name(status)
+    return _WORD.sub("_", name).lower() if name.startswith("Bad") else f"bad_{name}"

@@ -1,0 +1,168 @@
+"""Looking around on a server, for people: its variables with types, units and values. On asyncua; nothing here runs in the
+gateway itself, only in commands."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Final
+
+import numpy as np
+from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
+
+from gateway.core.clock import SystemClock
+from gateway.core.errors import NotConnected
+from gateway.sources.opcua.client.batches import ServiceFault
+from gateway.sources.opcua.client.browser import Visited, Walker
+from gateway.sources.opcua.client.connection import AsyncuaConnection, connect, quiet_library
+from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.handshake import get_offers, get_servers
+from gateway.sources.opcua.config.browse import Browse
+from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.config.namespaces import lacking
+from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.measures import Measure, range_text, takes_measure
+from gateway.sources.opcua.port.session import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
+from gateway.sources.opcua.security.endpoints import Offer
+from gateway.sources.opcua.source.decode import TagColumns, decode
+from gateway.sources.opcua.source.item_map import Tagging
+from gateway.sources.opcua.status.codes import status_name
+from gateway.sources.opcua.status.explanation import explained
+
+_FLOATING: Final = (ua.VariantType.Float.value, ua.VariantType.Double.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One node, or one tag. path: browse names from below the root, the last one its own, or the tag's name.
+
+    type, unit, range, value, status: of a variable, else "". status: "" while good. why: the status in words, where there
+    are any. place: the node's among its siblings at each level, because names may be equal.
+    """
+
+    path: tuple[str, ...]
+    node: str
+    is_variable: bool
+    type: str = ""
+    unit: str = ""
+    range: str = ""
+    value: str = ""
+    status: str = ""
+    why: str = ""
+    place: tuple[int, ...] = ()
+
+
+async def discover(config: OpcUaDevice) -> tuple[list[Offer], list[tuple[str, str]]]:
+    """The endpoints of a server, and if nobody can log in there, the servers that it knows. Raises NotConnected."""
+    quiet_library()
+    try:
+        with translated(f"cannot ask {config.url}"):
+            patience = Patience(config.timeout / 1e9, SystemClock().monotonic)
+            offers = await get_offers(config.url, patience)
+            return offers, [] if any(one.tokens for one in offers) else await get_servers(config.url, patience)
+    except ServiceFault as fault:
+        raise NotConnected(f"{config.url} refuses: {explained(fault.status)}") from None
+
+
+@asynccontextmanager
+async def session(config: OpcUaDevice) -> AsyncIterator[AsyncuaConnection]:
+    """A session for a command, without a subscription, closed at the end. Raises NotConnected."""
+    connection = await connect(config.model_copy(update={"mode": "poll"}), SystemClock())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def walker(connection: AsyncuaConnection) -> Walker:
+    """For finding and walking."""
+    return Walker(connection.services, connection.addresses, connection.definitions)
+
+
+async def browse(
+    connection: AsyncuaConnection, device: OpcUaDevice, wanted: Browse, most: int
+) -> AsyncIterator[list[Found]]:
+    """Objects and the variables that are wanted with their values, level by level, at most `most` in all. Raises
+    NotConnected."""
+    count = 0
+    async for level in walker(connection).walk(wanted.root, wanted.depth, wanted.type):
+        shown = [one for one in level if not one.is_variable or (one.inside and wanted.wants(".".join(one.path)))]
+        shown = shown[: most - count]
+        count += len(shown)
+        yield await _described(connection, device, shown)
+        if count >= most:
+            return
+
+
+async def _described(connection: AsyncuaConnection, device: OpcUaDevice, visited: Sequence[Visited]) -> list[Found]:
+    nodes = [one.node for one in visited if one.is_variable]
+    types = iter(await connection.services.read((node, AttributeIds.Value) for node in nodes))
+    tags = [OpcUaTag.model_construct(name=node.to_string(), node=node.to_string()) for node in nodes]
+    values = iter(await read(connection, device, tags))
+    return [
+        replace(told := next(values), path=one.path, type=_type(next(types)) or told.type, place=one.order)
+        if one.is_variable
+        else Found(one.path, one.node.to_string(), False, place=one.order)
+        for one in visited
+    ]
+
+
+def _type(data: ua.DataValue) -> str:
+    """Of a value as asyncua decodes it, which knows the types of arrays; "" where it does not."""
+    variant = data.Value
+    if variant is None or variant.VariantType is ua.VariantType.Null:
+        return ""
+    return variant.VariantType.name + ("[]" if variant.is_array else "")
+
+
+async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
+    """The present values of tags, each as its tag takes it: scaled, an element, a field, a label. Raises NotConnected."""
+    tagging = Tagging(device.model_copy(update={"mode": "poll"}), tags)
+    columns = TagColumns.of(0, tags)
+    labels = {
+        row: some or {}
+        for item, some in zip(tagging.items, await connection.labels(tagging.items), strict=True)
+        for row in tagging.whole(item)
+    }
+    measures = await connection.measures([tag.node for tag in tags])
+    found: dict[int, Found] = {}
+    for answer in await connection.read(tagging.items):
+        values = tagging.spread(answer)
+        block, objects = decode(values, columns, device.clock_tolerance)
+        shown = {int(row): f"{value:.15g}" for row, value in zip(block.tag, block.value, strict=True) if isfinite(value)}
+        shown |= _infinite(values.columns)
+        shown = {row: _labelled(text, labels.get(row, {})) for row, text in shown.items()}
+        shown |= {} if objects is None else {int(row): str(one) for row, one in zip(objects.tag, objects.value, strict=True)}
+        for place, row in enumerate(values.columns.row.tolist()):
+            tag, status = tags[row], int(values.columns.status[place])
+            told = measures[row] if takes_measure(tag) else Measure()
+            why = _why(tag.node, status, connection.addresses.namespaces) if status else ""
+            found[row] = Found(
+                (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or told.unit,
+                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "", why,
+            )  # fmt: skip
+    return [found[row] for row in range(len(tags))]
+
+
+def _infinite(columns: ValueColumns) -> dict[int, str]:
+    """`nan` and `inf`, by row: no samples, but what the server says."""
+    told = np.isin(columns.kind, _FLOATING) & ~np.isfinite(columns.number)
+    return {int(row): str(value) for row, value in zip(columns.row[told], columns.number[told], strict=True)}
+
+
+def _why(node: str, status: int, namespaces: Sequence[str]) -> str:
+    return lacking(node, namespaces) or explained(status).partition(": ")[2]
+
+
+def _labelled(text: str, labels: Mapping[int, object]) -> str:
+    label = labels.get(int(text)) if text.lstrip("-").isdigit() else None
+    if isinstance(label, list):  # names of bits
+        label = ", ".join(map(str, label)) or None
+    return text if label is None else f"{text} ({label})"
+
+
+def _kind(kind: int) -> str:
+    if kind == KIND_NOT_SCALAR:
+        return "array or structure"
+    return "" if kind == KIND_NULL else ua.VariantType(kind).name

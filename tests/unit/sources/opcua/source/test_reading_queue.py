@@ -1,0 +1,98 @@
+"""The bounded queue between a source's tasks and its reader."""
+
+import asyncio
+
+import numpy as np
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.messages import DeviceState
+from gateway.core.quality import Quality
+from gateway.sources.opcua.source.reading_queue import Inbox
+from tests.support.opcua_fake import settle
+
+OK, DEGRADED = DeviceState(0, "ok"), DeviceState(0, "degraded", "why")
+
+
+def block(*tags: int) -> SampleBlock:
+    return SampleBlock.bad(np.array(tags, np.uint32), 0, Quality.BAD)
+
+
+async def test_waiting_blocks_are_merged_in_order_behind_the_state():
+    inbox = Inbox(10)
+    await inbox.put(block(1, 2))
+    await inbox.put(block(3))
+    inbox.tell(OK)
+    assert inbox.take() == OK
+    merged = inbox.take()
+    assert isinstance(merged, SampleBlock)
+    assert merged.tag.tolist() == [1, 2, 3]
+    assert inbox.take() is None
+
+
+async def test_a_full_inbox_makes_the_writer_wait_and_drops_nothing():
+    inbox = Inbox(3)
+    await inbox.put(block(1, 2))
+    writer = asyncio.create_task(inbox.put(block(3, 4)))
+    await settle()
+    assert not writer.done()
+    assert len(inbox.take()) == 2
+    await writer
+    assert inbox.take().tag.tolist() == [3, 4]
+
+
+async def test_a_block_larger_than_the_limit_passes_when_nothing_waits():
+    inbox = Inbox(3)
+    await inbox.put(block(*range(10)))
+    assert len(inbox.take()) == 10
+
+
+async def test_a_state_is_told_once_and_only_when_it_differs():
+    inbox = Inbox(3)
+    inbox.tell(OK)
+    assert inbox.take() == OK
+    inbox.tell(OK)
+    assert inbox.take() is None
+    inbox.tell(DEGRADED)
+    inbox.tell(OK)
+    assert inbox.take() is None
+
+
+async def test_wait_returns_when_something_came():
+    inbox = Inbox(3)
+    waiter = asyncio.create_task(inbox.wait())
+    await settle()
+    assert not waiter.done()
+    await inbox.put(block(1))
+    await asyncio.wait_for(waiter, 1)
+
+
+async def test_the_past_comes_when_nothing_else_waits_and_is_marked():
+    inbox = Inbox(10)
+    writer = asyncio.create_task(inbox.put_late(block(7)))
+    await settle()
+    await inbox.put(block(1))
+    first, second = inbox.take(), inbox.take()
+    assert (first.tag.tolist(), first.history) == ([1], False)
+    assert (second.tag.tolist(), second.history) == ([7], True)
+    await writer
+    await inbox.put_late(block())
+    assert inbox.take() is None
+
+
+async def test_one_block_of_the_past_waits_at_a_time():
+    inbox = Inbox(10)
+    writers = asyncio.create_task(inbox.put_late(block(7)))
+    await settle()
+    assert not writers.done()
+    inbox.take()
+    await writers
+
+
+async def test_what_a_cancelled_writer_held_is_not_lost():
+    inbox = Inbox(3)
+    await inbox.put(block(1, 2, 3))
+    writer = asyncio.create_task(inbox.put(block(4)))
+    await settle()
+    writer.cancel()
+    await asyncio.gather(writer, return_exceptions=True)
+    assert inbox.take().tag.tolist() == [1, 2, 3, 4]
