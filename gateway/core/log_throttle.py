@@ -1,25 +1,34 @@
-"""Keeps a log readable."""
+"""Keep a log readable: the same text is logged once, and again after a while."""
+
+from collections.abc import Hashable
+from typing import Final
 
 from gateway.core.clock import Clock
 
-_REMIND_S = 300.0
+REMIND_S: Final = 300.0
+_MOST_KEYS: Final = 10_000
 
 
-class Seldom:
-    """Says whether a text is worth a line: when it differs from the last one, and every five minutes."""
+class LogThrottle:
+    """Decides whether a text is worth a line: when it differs from the last one of its key, and every `remind_s` seconds."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, remind_s: float = REMIND_S) -> None:
+        """Begin with nothing logged. remind_s: seconds until the same text is logged again; `math.inf` for never."""
         self._clock = clock
-        self._last: tuple[str, float] | None = None
+        self._remind_s = remind_s
+        self._last: dict[Hashable, tuple[str, float]] = {}
 
-    def due(self, text: str) -> bool:
-        """True if it should be logged now; counts it as logged."""
-        now = self._clock.monotonic()
-        if self._last is not None and self._last[0] == text and now - self._last[1] < _REMIND_S:
+    def is_due(self, text: str, key: Hashable = None) -> bool:
+        """Return whether the text should be logged now, and count it as logged. key: the matter that it is about."""
+        now_s = self._clock.monotonic()
+        last = self._last.get(key)
+        if last is not None and last[0] == text and now_s - last[1] < self._remind_s:
             return False
-        self._last = (text, now)
+        if len(self._last) >= _MOST_KEYS and key not in self._last:
+            del self._last[next(iter(self._last))]
+        self._last[key] = (text, now_s)
         return True
 
-    def forget(self) -> None:
-        """The matter is over; the next time is news."""
-        self._last = None
+    def forget(self, key: Hashable = None) -> None:
+        """Forget the matter: it is over, and the next time is news."""
+        self._last.pop(key, None)

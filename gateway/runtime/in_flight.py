@@ -9,7 +9,7 @@ import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.log_throttle import Seldom
+from gateway.core.log_throttle import LogThrottle
 from gateway.core.ports.layout import Announcing, Layout
 from gateway.core.ports.outbox import Deliveries, Delivery
 from gateway.core.ports.sink import Packet, Properties, Sink
@@ -81,7 +81,7 @@ class Flights:
         self._last_answer = self._resume_at = 0.0
         self._usual = 1  # packets of a delivery, as the last one had
         self._welcome = False
-        self._refusal_told, self._retry_told = Seldom(clock), Seldom(clock)
+        self._refusal_told, self._retry_told = LogThrottle(clock), LogThrottle(clock)
         self.sent = self.acked = self.refused = self.released = 0
 
     async def send(self, delivery: Delivery) -> None:
@@ -260,7 +260,7 @@ class Flights:
 
     def _refuse(self, flying: _Flying, reason: str) -> None:
         self.refused += 1
-        if self._refusal_told.due("refused"):
+        if self._refusal_told.is_due("refused"):
             log.warning("message refused for good", topic=flying.topic, reason=reason, refused=self.refused)
         if delivery := self._end(flying.flight):
             self._deliveries.refuse(delivery, reason)
@@ -276,7 +276,7 @@ class Flights:
             self._pause(flying, reason)
 
     def _hold_up(self, flying: _Flying, delivery: Delivery, reason: str) -> None:
-        if self._retry_told.due("alone"):
+        if self._retry_told.is_due("alone"):
             log.warning("message refused while others pass", topic=flying.topic, reason=reason)
         self._end(flying.flight)
         delivery.live = False  # some of its packets may have arrived
@@ -288,7 +288,7 @@ class Flights:
         if now >= self._resume_at:  # one pause for all that were in flight together
             self._pauses = self._pauses or self._delays()
             self._resume_at = now + next(self._pauses)
-        if self._retry_told.due("later"):
+        if self._retry_told.is_due("later"):
             log.warning("message refused for now", topic=flying.topic, reason=reason)
         if delivery := self._end(flying.flight):
             self.release([delivery])

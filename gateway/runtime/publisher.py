@@ -9,7 +9,7 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.log_throttle import Seldom
+from gateway.core.log_throttle import LogThrottle
 from gateway.core.ports.layout import Layout, Session
 from gateway.core.ports.outbox import Deliveries, Delivery
 from gateway.core.ports.sink import Sink, Subscriber
@@ -72,7 +72,7 @@ class Publisher:
         self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries), session)
         self._announcer = Announcer(self._flights, sink, status, status_type, session, clock, tries)
         self._held: deque[Delivery] = deque()
-        self._failure_told, self._hint_told, self._walk_told = Seldom(clock), Seldom(clock), Seldom(clock)
+        self._failure_told, self._hint_told, self._walk_told = LogThrottle(clock), LogThrottle(clock), LogThrottle(clock)
         self._short = 0
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
@@ -142,7 +142,7 @@ class Publisher:
             if await first(self._open(), self._asked_to_stop()) == _STOP:
                 return
         except NotConnected as error:
-            if self._failure_told.due(str(error)):
+            if self._failure_told.is_due(str(error)):
                 log.warning("broker not connected", reason=str(error))
             return
         self._failure_told.forget()
@@ -155,7 +155,7 @@ class Publisher:
         if reason == _STOP:
             log.info("broker disconnected", up_s=up_s, acked=self.acked)
         elif reason == ELSEWHERE:
-            if self._walk_told.due(reason):
+            if self._walk_told.is_due(reason):
                 log.warning("going on to the next broker", reason=reason)
         else:
             log.warning("broker connection lost", reason=reason, up_s=up_s, released=self.released)
@@ -163,7 +163,7 @@ class Publisher:
 
     def _hint(self, *, short: bool) -> None:
         self._short = self._short + 1 if short else 0
-        if self._short >= _MANY_SHORT and self._hint_told.due("short"):
+        if self._short >= _MANY_SHORT and self._hint_told.is_due("short"):
             log.warning(
                 "broker connections do not last",
                 in_a_row=self._short,

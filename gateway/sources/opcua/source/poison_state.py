@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from gateway.core.bisect import Halving
+from gateway.core.bisect import Bisection
 from gateway.core.plural import counted
 
 FIRST_RETRY_S: Final = 5.0
@@ -43,7 +43,7 @@ class Culprit:
 
 class Suspects:
     """The items of one server, by row. All are trusted until connections are lost for their sake; then parts of them are
-    tried, behind those that are trusted again, until the culprits are alone (see `Halving`).
+    tried, behind those that are trusted again, until the culprits are alone (see `Bisection`).
 
     A trial begins with `trial` and ends with `passed`, `failed`, or `lost` when the connection ended. Nobody is a culprit of
     a server that fails at everything: then all are trusted, and there is a truce before the next search; so there is where
@@ -55,7 +55,7 @@ class Suspects:
         self.culprits: Mapping[int, Culprit] = {}
         self._count = rows
         self._rows: list[int] = []
-        self._halving: Halving | None = None
+        self._search: Bisection | None = None
         self._waiting: set[int] = set()
         self._found: dict[int, Fault] = {}
         self._trial: list[int] = []
@@ -67,7 +67,7 @@ class Suspects:
     @property
     def is_searching(self) -> bool:
         """Some items wait to be tried."""
-        return self._halving is not None
+        return self._search is not None
 
     @property
     def is_trying(self) -> bool:
@@ -82,18 +82,18 @@ class Suspects:
     @property
     def note(self) -> str:
         """For people, empty while nothing is searched for."""
-        if self._halving is None:
+        if self._search is None:
             return ""
         return f"what the server fails at is searched for, {len(self._waiting)} of {counted(self._count, 'node')} wait"
 
     def trial(self, now_s: float) -> list[int]:
         """Rows to try together now, ascending; none when there are none."""
-        while not self._trial and self._halving is not None:
-            part = self._halving.part
+        while not self._trial and self._search is not None:
+            part = self._search.part
             assert part is not None  # else the search would be over
             self._trial, self._is_retry = [row for row in self._rows[part.start : part.stop] if row in self._waiting], False
             if not self._trial:  # all of them were blamed for other reasons
-                self._halving.passed()
+                self._search.passed()
                 self._settle(now_s)
         if not self._trial:
             due = [row for row, one in self.culprits.items() if one.due_s <= now_s]
@@ -107,8 +107,8 @@ class Suspects:
             self.culprits = {row: replace(one, due_s=now_s) for row, one in self.culprits.items() if row not in trial}
             return
         self._waiting.difference_update(trial)
-        assert self._halving is not None
-        self._halving.passed()
+        assert self._search is not None
+        self._search.passed()
         self._settle(now_s)
 
     def failed(self, fault: Fault, now_s: float) -> None:
@@ -122,10 +122,10 @@ class Suspects:
         if len(trial) == 1 and fault.is_costly and self._failures < _TRIES:
             return
         self._failures = 0
-        assert self._halving is not None
+        assert self._search is not None
         if len(trial) == 1:
             self._found[trial[0]] = fault
-        self._halving.failed()
+        self._search.failed()
         self._settle(now_s)
 
     def blame(self, row: int, fault: Fault, now_s: float) -> None:
@@ -161,14 +161,14 @@ class Suspects:
         self._found, self._has_blamed, self._is_certain = {}, False, certain
         self._rows = [row for row in range(self._count) if row not in self.culprits]
         self._waiting = set(self._rows)
-        self._halving = Halving(len(self._rows)) if self._rows else None
+        self._search = Bisection(len(self._rows)) if self._rows else None
 
     def _settle(self, now_s: float) -> None:
         """Once the search is over, what was found is condemned; what is unknown is trusted."""
-        halving = self._halving
-        if halving is None or halving.part is not None:
+        search = self._search
+        if search is None or search.part is not None:
             return
-        if not halving.passes or not (self._found or self._has_blamed or self._is_certain):
+        if not search.passes or not (self._found or self._has_blamed or self._is_certain):
             self._give_up(now_s)
             return
         for row, fault in self._found.items():
@@ -182,7 +182,7 @@ class Suspects:
         self._end()
 
     def _end(self) -> None:
-        self._halving, self._found, self._restarts = None, {}, 0
+        self._search, self._found, self._restarts = None, {}, 0
         self._waiting.clear()
 
     def _condemn(self, row: int, fault: Fault, now_s: float) -> None:

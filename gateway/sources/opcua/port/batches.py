@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from gateway.core.bisect import Halving
+from gateway.core.bisect import isolate
 from gateway.sources.opcua.port.adaptive_timeout import Pace
-from gateway.sources.opcua.status.codes import POISONED, TOO_MANY_OPERATIONS, TOO_MUCH, status_name
+from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.status.codes import POISONED, TOO_MANY_OPERATIONS, TOO_MUCH
 
 GROW_AFTER: Final = 8
 """Calls in a row that must go well before a larger one is tried."""
@@ -14,14 +15,6 @@ MOST_PATIENCE: Final = 64
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class ServiceFault(Exception):
-    """The server answered a whole service call with a status; session and transport stay (Part 4, 7.35)."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-        super().__init__(status_name(status))
 
 
 class Batches:
@@ -56,7 +49,7 @@ class Batches:
         A call that is too much for the server is halved, down to one item; any other ServiceFault costs the items of
         that call alone and becomes `refused(items of the call, status)`. Too many operations are too many for ever; what
         was too large may have been so for the sake of one large value, so calls grow again after some that went well.
-        A call that one of its items may have brought down is searched for it (see `Halving`), so that it costs no other;
+        A call that one of its items may have brought down is searched for it (see `isolate`), so that it costs no other;
         not at each run where every item brings it down.
         """
         results: list[R] = []
@@ -91,24 +84,17 @@ class Batches:
         status: int,
     ) -> list[R]:
         """What all but the culprits have to say; `refused` for each of these alone, or for all where everything fails."""
-        halving = Halving(len(batch), is_known=True)
-        results: dict[int, R] = {}
-        while (part := halving.part) is not None:
-            some = batch[part.start : part.stop]
-            try:
-                results[part.start] = await call(some)
-            except ServiceFault as fault:
-                if len(some) == 1:
-                    results[part.start] = refused(some, fault.status)
-                halving.failed()
-            else:
-                halving.passed()
-        if halving.is_vain or not halving.passes:
+        found = await isolate(batch, call, ServiceFault)
+        if found.is_hopeless:
             self._patience = min(MOST_PATIENCE, 2 * self._patience + 1)
             self._waits = self._patience + 1
             return [refused(batch, status)]
         self._patience = 0
-        results |= {part.start: refused(batch[part.start : part.stop], status) for part in halving.unknown}
+        results = dict(found.results)
+        for place, fault in found.culprits.items():
+            assert isinstance(fault, ServiceFault)
+            results[place] = refused(batch[place : place + 1], fault.status)
+        results |= {part.start: refused(batch[part.start : part.stop], status) for part in found.unknown}
         return [results[start] for start in sorted(results)]
 
     def _shrink(self, size: int, *, for_ever: bool) -> None:
