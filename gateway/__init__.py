@@ -1,5 +1,6 @@
 """Field devices in, honest one-second windows out over MQTT."""
 
+from functools import cache
 from typing import Any, Final
 
 __all__ = ["DISTRIBUTION", "__version__"]
@@ -36,6 +37,7 @@ def _is_editable(installed: Any) -> bool:
     return bool(origin.get("dir_info", {}).get("editable"))
 
 
+@cache
 def _commit_now() -> str:
     """Return the commit of the checkout this file lies in, as g38a923041 or g38a923041.dirty; empty where git cannot say."""
     import subprocess
