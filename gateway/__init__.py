@@ -43,10 +43,13 @@ def _commit_now() -> str:
     import subprocess
     from pathlib import Path
 
+    checkout = Path(__file__).parents[1]
+    if not (checkout / ".git").exists():  # a tree of its own, or one within somebody else's repository
+        return ""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=9", "--exclude=*"]
     try:
         said = subprocess.run(  # noqa: S603 - a fixed command
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True
+            command, cwd=checkout, capture_output=True, text=True, timeout=5, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return ""
