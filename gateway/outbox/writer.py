@@ -140,6 +140,8 @@ class Writer:
         self._closes = True
         while written and (self.memory.due_since() is not None or self.ledger.unsaved or self.watermarks.due_at is not None):
             written = await self._commit()
+        if written:
+            await self._saved({})
         if clean and written and self.store.is_open:
             try:
                 await self.store.mark_clean()

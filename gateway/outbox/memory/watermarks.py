@@ -122,9 +122,11 @@ class PendingWatermarks:
 
     async def _give_up(self, key: str) -> bool:
         """Let the source go on without: what the disk has of the key is uncertain from now on."""
-        self._change(key, StoredWatermark(self._newest[key].value, is_certain=False))
         await self._doubt()
-        return False
+        if self.is_durable(key):  # the disk is back meanwhile
+            return True
+        self._change(key, StoredWatermark(self._newest[key].value, is_certain=False))
+        return False  # without an await in between: the source knows before the next commit begins
 
     async def _attempt_or_delay(self, delay_s: float) -> None:
         waits = {
