@@ -7,8 +7,10 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection, DataValues
-from gateway.sources.opcua.source.alarms import EVENT_TYPE, Alarms
+from gateway.sources.opcua.port.events import EVENT_TYPE
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues
+from gateway.sources.opcua.source.alarms import Alarms
 from gateway.sources.opcua.source.diagnostics import EVENTS_LOST, Reports
 from gateway.sources.opcua.source.model_watch import Comparison
 from gateway.sources.opcua.source.reading_queue import Inbox

@@ -9,9 +9,11 @@ import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
+from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.codec.enum_labels import Labels, Unasked
 from gateway.sources.opcua.config.value_selection import NO_RANGE
-from gateway.sources.opcua.port.session import Connection, DataValues, Item, ValueColumns
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.decode import TagColumns, decode
 from gateway.sources.opcua.source.diagnostics import OVERFLOWED, READ_REFUSED, Reports
 from gateway.sources.opcua.source.history.gaps import Gaps, heard_times

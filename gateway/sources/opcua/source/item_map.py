@@ -7,10 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from gateway.sources.opcua.codec.columns import EXACT, KIND_NOT_SCALAR, KIND_NULL, ValueColumns
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.item_filter import Filter
 from gateway.sources.opcua.config.value_selection import Step, cut, ranged, select, steps_of
-from gateway.sources.opcua.port.session import EXACT, KIND_NOT_SCALAR, KIND_NULL, DataValues, Item, ValueColumns
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.status.codes import is_bad
 
 _BOOLEAN, _INT64, _DOUBLE, _STRING = 1, 8, 11, 12

@@ -11,7 +11,8 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection, Item
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import STALE, Reports
 from gateway.sources.opcua.source.item_map import Tagging
 from gateway.sources.opcua.source.poison_state import Fault, Suspects

@@ -10,7 +10,9 @@ import numpy as np
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection, DataValues, HungUp, Item, Poisoned, Unanswered
+from gateway.sources.opcua.port.errors import HungUp, Poisoned, Unanswered
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.diagnostics import Reports
 from gateway.sources.opcua.source.ingest import Taking
 from gateway.sources.opcua.source.item_map import Tagging

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Sequence
 
 from gateway.core.clock import Clock
-from gateway.sources.opcua.port.session import Connection, DataValues, Item
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.diagnostics import OVERRUN, Reports
 from gateway.sources.opcua.source.ingest import Taking
 from gateway.sources.opcua.source.poison_search import Searching

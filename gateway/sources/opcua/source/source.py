@@ -12,7 +12,9 @@ from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.ports.source import Reading
 from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.port.session import Connect, Connection, DataValues, Unanswered
+from gateway.sources.opcua.port.errors import Unanswered
+from gateway.sources.opcua.port.session import Connect, Connection
+from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.alarms import Alarms
 from gateway.sources.opcua.source.decode import TagColumns
 from gateway.sources.opcua.source.diagnostics import LOST, READ_REFUSED, Reports

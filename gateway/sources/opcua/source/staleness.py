@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask
 from gateway.core.clock import Clock
-from gateway.sources.opcua.port.session import KIND_NULL, Connection, Item, ValueColumns
+from gateway.sources.opcua.codec.columns import KIND_NULL, ValueColumns
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import Item
 
 _MOST_S: Final = 3600.0
 _BAD: Final = 0x80000000

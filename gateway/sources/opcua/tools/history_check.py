@@ -8,7 +8,8 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.port.session import Connection, DataValues
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.history.gaps import Gap
 from gateway.sources.opcua.source.history.readback import Historian
 from gateway.sources.opcua.source.item_map import Tagging

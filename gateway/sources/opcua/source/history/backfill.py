@@ -8,7 +8,8 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection, Item
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import Reports
 from gateway.sources.opcua.source.history.gaps import Gap, Gaps
 from gateway.sources.opcua.source.history.readback import Ahead, Historian, Put, ReadBack

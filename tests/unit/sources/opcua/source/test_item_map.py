@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, KIND_NULL
 from gateway.sources.opcua.config.value_selection import NO_ELEMENT, NO_FIELD, NO_VALUE
-from gateway.sources.opcua.port.session import KIND_NOT_SCALAR, KIND_NULL
 from gateway.sources.opcua.source.item_map import Tagging
 from tests.support.opcua_fake import entry, values
 
