@@ -36,7 +36,14 @@ class Filling:
     """Of one device, for the life of the process."""
 
     def __init__(
-        self, config: OpcUaDevice, items: Sequence[Item], number: int, clock: Clock, gaps: Gaps, watermark: Watermark, held_s: float
+        self,
+        config: OpcUaDevice,
+        items: Sequence[Item],
+        number: int,
+        clock: Clock,
+        gaps: Gaps,
+        watermark: Watermark,
+        held_s: float,
     ) -> None:
         self._config = config
         self._items = items

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.clock import Clock
-from gateway.core.ports.watermarks import Watermarks
+from gateway.core.ports.watermarks import StoredWatermark, Watermarks
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gap, Gaps
@@ -40,10 +40,10 @@ class Watermark:
     """The watermark of one device, in the outbox's file: its state, written now and then, and a small limit beside it.
 
     Nothing is handed on before the limit on the disk allows it: live samples wait for a limit some seconds ahead of them,
-    which is renewed before they reach it; a slice of history waits for a note of its own. So after a crash what may have been
-    handed on is known, is reported as skipped and is not read back: a hole is reported, and no value is counted twice. When
-    the connection or the gateway ends, the state names the times of every node, exactly; it is also written before a gap is
-    read back, so that a crash does not forget the gap.
+    which is renewed before they reach it; a slice of history waits for a limit of its own. So after a crash what may have
+    been handed on is known, is reported as skipped and is not read back: a hole is reported, and no value is counted twice.
+    When the connection or the gateway ends, the state names the times of every node, exactly; it is also written before a
+    gap is read back, so that a crash does not forget the gap.
 
     A disk that refuses costs only this: samples are handed on without a limit, and a next run that finds the content of
     before knows that it is uncertain, and reports all that it does not know as a hole.
@@ -90,27 +90,26 @@ class Watermark:
 
     def load(self) -> None:
         """Make what the run before has left the beginning of the first gap, and the gaps that wait."""
-        state, limit = self._store.load(self._state_key), self._store.load(self._limit_key)
-        newest_ns = self._clock.now_ns() + 2 * self._config.clock_tolerance
         legacy = LegacyFiles(self._config.history_kept, self._config.name)
+        self._legacy = legacy if legacy.exist else None
+        stored = [self._store.load(key) for key in (self._state_key, self._limit_key)]
         try:
-            if legacy.exist:
-                self._legacy = legacy
-            if state is None and limit is None:
-                left = self._take_over()
-            else:
-                contents = [one.value for one in (state, limit) if one is not None]
-                if any(contents):
-                    left = recalled(*(_parsed(one.value if one else b"") for one in (state, limit)), self._urls, self._keys)
-                else:
-                    left = lost(len(self._keys), newest_ns, self._config.history_most)
-                if left is not None and not all(one.is_certain for one in (state, limit) if one is not None):
-                    left = uncertain(left, newest_ns)
+            left = self._recalled(stored) if any(stored) else self._take_over()
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             log.warning("%s: what was kept is not used, history begins anew: %s", self._config.name, error)
             return
         if left is not None:
             self._go_on(left)
+
+    def _recalled(self, stored: Sequence[StoredWatermark | None]) -> Recalled | None:
+        """Return what the outbox has: state and limit."""
+        newest_ns = self._clock.now_ns() + 2 * self._config.clock_tolerance
+        state, limit = (orjson.loads(one.value) if one and one.value else None for one in stored)
+        if state is None and limit is None:
+            return lost(len(self._keys), newest_ns, self._config.history_most)
+        left = recalled(state, limit, self._urls, self._keys)
+        is_certain = all(one.is_certain for one in stored if one is not None)
+        return left if left is None or is_certain else uncertain(left, newest_ns)
 
     def _take_over(self) -> Recalled | None:
         """Read the files of a version before; they are removed once their content is durable, see `_confirm`."""
@@ -195,8 +194,10 @@ class Watermark:
             self._gain_turns()
         self._turns = max(0.0, self._turns - 1)
         self._read = {number: known for number, known in self._read.items() if not known.is_finished}
-        if not self._is_unlimited:
-            self._put_state(limited=True)
+        async with self._flushing:
+            if not self._is_unlimited:
+                self._put_state(limited=True)
+                await self._confirm()
 
     def _gain_turns(self) -> None:
         now_s = self._clock.monotonic()
@@ -289,10 +290,6 @@ class Watermark:
     def _safe(self, time_ns: int) -> int:
         """Return up to when what was handed on up to `time_ns`, now, cannot be lost with the process."""
         return max(0, time_ns - round(self._held_s * 1e9))
-
-
-def _parsed(value: bytes) -> Any:
-    return orjson.loads(value) if value else None
 
 
 def _digest(content: dict[str, Any]) -> bytes:
