@@ -32,7 +32,7 @@ _AT_START: Final = "at the next start"
 _BY_ITSELF: Final = "as the gateway starts anew by itself"
 
 
-class Comparison:
+class ModelWatch:
     """Compares now and then, and soon after `hurry`, after a new session, and when what marks the model is another one. What
     is news is kept, and told. note: for the device's state, as long as nothing that `browse` has found runs."""
 
