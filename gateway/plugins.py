@@ -1,8 +1,15 @@
-"""The protocols this gateway speaks. A new one is a new folder and one line here."""
+"""The parts that this gateway is put together from. A new one is a new folder and one line here."""
 
 from typing import Final
 
-from gateway.core.ports.plugin import SourceKind
-from gateway.sources import modbus, opcua
+from gateway.core.ports.plugin import Plugin
+from gateway.sources.modbus.plugin import ModbusPlugin
+from gateway.sources.opcua.plugin import OpcUaPlugin
 
-KINDS: Final[dict[str, SourceKind]] = {kind.name: kind for kind in (modbus.KIND, opcua.KIND)}
+_SOURCES: Final[tuple[Plugin, ...]] = (
+    ModbusPlugin(),
+    OpcUaPlugin(),
+)
+
+SOURCES: Final[dict[str, Plugin]] = {plugin.name: plugin for plugin in _SOURCES}
+"""Protocols by the value of `protocol:` in a device file."""

@@ -1,7 +1,6 @@
 """The parts of one gateway, built from its settings and connected with each other."""
 
 import secrets
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 
 import structlog
@@ -11,7 +10,7 @@ from gateway.core.backoff import start_delay_s
 from gateway.core.clock import Clock
 from gateway.core.messages import Event, Loss, Message
 from gateway.core.ports.layout import Layout
-from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
@@ -19,7 +18,6 @@ from gateway.encoding.topics import Topics
 from gateway.layouts import JSON, layout_for
 from gateway.layouts.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
 from gateway.outbox.outbox import Outbox
-from gateway.plugins import KINDS
 from gateway.runtime.certificates import CertificateWatch
 from gateway.runtime.message_expiry import Expiring
 from gateway.runtime.persistent_counter import KeptCounter
@@ -152,8 +150,6 @@ def _expiring(layout: Layout, config: MqttConfig) -> Layout:
 
 
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
-    entries: dict[str, list[DeviceEntry]] = defaultdict(list)
-    for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-        entries[kind.name].append(entry)
-    for name, of_kind in entries.items():
-        yield from KINDS[name].build(of_kind, clock)
+    services = SourceServices(clock)
+    for plugin, entries in settings.by_plugin():
+        yield from plugin.build(entries, services)
