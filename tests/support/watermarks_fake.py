@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from gateway.core.clock import Clock, SystemClock
+from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.watermarks import StoredWatermark
 
 Disk = dict[str, StoredWatermark]
@@ -50,3 +52,8 @@ class FakeWatermarks:
         self.disk.update({key: self._newest[key] for key in self._changed})
         self._changed.clear()
         return True
+
+
+def services(clock: Clock | None = None) -> SourceServices:
+    """What a plug-in's `build` is given where nothing is kept."""
+    return SourceServices(clock or SystemClock(), FakeWatermarks())
