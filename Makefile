@@ -9,13 +9,19 @@ NAME ?= gateway
 DOC = $(PREFIX)/share/doc/gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs lock install uninstall clean servers
+.PHONY: help demo unit fuzz test check bench docs lock install uninstall clean servers
 
 help: ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.demo ## A simulated press line, a broker, the gateway and a subscriber (SECONDS=90 for a bounded run)
 	@$(BIN)/gateway demo $(if $(filter command environment,$(firstword $(origin SECONDS))),--seconds $(SECONDS))
+
+unit: $(VENV)/.dev ## The quick tests only: no sockets, databases or processes
+	$(BIN)/pytest -n auto tests/unit $(PYTEST)
+
+fuzz: $(VENV)/.dev ## Properties with many more examples than in `make test`
+	$(BIN)/pytest -n 4 --dist worksteal -m hypothesis --hypothesis-profile fuzz tests $(PYTEST)
 
 test: $(VENV)/.dev servers ## All tests (PYTEST="-k name" to choose)
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)

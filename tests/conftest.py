@@ -13,13 +13,12 @@ from hypothesis import settings
 
 from tests.support import disk as disk_under_test
 from tests.support.absent import NODE_PACKAGES, absent
+from tests.support.examples import QUICK
 from tests.support.network import free_port
 
 NODE = Path(__file__).parent / "node"
 
-settings.register_profile("gateway", deadline=None)  # how long an example takes says how busy the machine is
-settings.load_profile("gateway")
-
+settings.load_profile(QUICK)
 
 _COLLECT_AFTER = 200_000
 """Objects made since the last collection: about what one server of asyncua takes."""

@@ -64,7 +64,7 @@ def joined(messages: list[Message]) -> list[Message]:
 second = st.tuples(st.integers(0, 1500), st.sampled_from("tu"), st.booleans())
 
 
-@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(second, min_size=1, max_size=120), st.integers(3, 50), st.integers(0, 30), st.booleans())
 async def test_every_minute_and_then_every_ten_minutes_become_one_message(
     tmp_path_factory: pytest.TempPathFactory,

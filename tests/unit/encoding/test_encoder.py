@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.blocks import ObjectBlock, WindowBlock
@@ -93,7 +93,6 @@ def test_a_summary_has_the_same_shape_over_a_minute() -> None:
     assert (payload_of(message)["dur"], message.end_ms - message.start_ms) == (60_000, 60_000)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=6, max_size=6))
 def test_float64_reads_back_exactly_and_what_is_no_number_is_null(values: list[float]) -> None:
     """Every digit that tells two numbers apart, and nothing that JSON does not know."""
@@ -101,7 +100,6 @@ def test_float64_reads_back_exactly_and_what_is_no_number_is_null(values: list[f
     assert [row[name] for name in NUMBERS] == [v if math.isfinite(v) else None for v in values]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=6, max_size=6))
 def test_float32_has_the_fewest_digits_that_read_back_to_the_same_float32(values: list[float]) -> None:
     """0.1 and not 0.10000000149011612; never longer than numpy's shortest form."""

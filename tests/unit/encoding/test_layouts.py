@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.blocks import ObjectBlock
@@ -124,7 +124,6 @@ def test_a_device_may_have_a_format_of_its_own():
     assert short == ["json+zstd", "cbor", "json", "json+zstd", "json+zstd"]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     rows=st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=300), min_size=1, max_size=12),
     most_bytes=st.integers(0, 3000),

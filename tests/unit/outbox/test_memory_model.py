@@ -9,6 +9,7 @@ from gateway.core.ports.outbox import Delivery
 from gateway.outbox.memory.memory import Batch, Memory
 from gateway.outbox.memory.rate_limiter import Pace
 from gateway.outbox.records import Entry, Loaded, Wanted
+from tests.support.examples import examples
 from tests.support.outbox_parts import message
 
 LOAD_ROWS = 3
@@ -210,6 +211,6 @@ class NewestFirst(MemoryAgainstModel):
 
 
 TestNewestFirst = NewestFirst.TestCase
-TestNewestFirst.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestNewestFirst.settings = settings(stateful_step_count=40)
 TestMemoryAgainstModel = MemoryAgainstModel.TestCase
-TestMemoryAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestMemoryAgainstModel.settings = settings(examples(2), stateful_step_count=40)

@@ -8,14 +8,13 @@ from typing import Any
 from unittest import mock
 
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import ConfigError, Problem
 from gateway.settings import load
 from tests.unit.settings.folders import CSV, LINE, PRESS, ROOT, write
 
-EXAMPLES = settings(max_examples=60, deadline=None)
 FILES = {"gateway.yaml": ROOT, "devices/press.yaml": PRESS, "devices/line.yaml": LINE, "tags/press.csv": CSV}
 
 PIECES = (
@@ -60,14 +59,12 @@ def survives(files: dict[str, str | bytes], variables: dict[str, str] | None = N
         assert problems is None or (problems and all(problem.message for problem in problems))
 
 
-@EXAMPLES
 @given(st.dictionaries(st.sampled_from(sorted(FILES)), TEXTS, min_size=1))
 def test_any_text_is_refused_or_understood(files: dict[str, str]) -> None:
     """Text that looks like YAML or CSV and mostly is not."""
     survives(dict(files))
 
 
-@EXAMPLES
 @given(
     st.sampled_from(sorted(FILES)),
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6), st.binary(max_size=4)), max_size=4),
@@ -86,7 +83,6 @@ def _documents(value: Any) -> Any:
     return st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4).map(lambda more: value | more)
 
 
-@EXAMPLES
 @given(
     _documents({"name": "g"}),
     st.dictionaries(
@@ -115,7 +111,6 @@ TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 ODD = st.sampled_from(["{}", "[]", "5", '{"url": 5}', "\udcff"])
 
 
-@EXAMPLES
 @given(st.dictionaries(NAMES, TEXT | ODD, max_size=3))
 def test_any_variable_is_refused_or_understood(variables: dict[str, str]) -> None:
     """Names that nest wrongly, values that are JSON or not even text."""

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.events.event import Event
@@ -37,7 +37,6 @@ def expected_of(samples: list[Sample]) -> list[tuple[int, int, str, str, float]]
     return events
 
 
-@settings(max_examples=80, deadline=None)
 @given(blocks.samples(3, most=40), st.lists(st.integers(0, 99), max_size=8))
 def test_events_equal_the_state_machine_however_the_samples_are_cut(samples: list[Sample], places: list[int]) -> None:
     """Same tags, times, conditions, states and values; each condition alternates between active and cleared."""
@@ -52,7 +51,6 @@ def test_events_equal_the_state_machine_however_the_samples_are_cut(samples: lis
         assert column == (["active", "cleared"] * len(column))[: len(column)]
 
 
-@settings(max_examples=60, deadline=None)
 @given(blocks.samples(3, most=40))
 def test_events_of_a_block_come_in_the_order_of_their_times(samples: list[Sample]) -> None:
     """Several tags and conditions in one block: their events are told as they happened."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.blocks import WindowBlock
@@ -40,7 +40,6 @@ windows = st.lists(
 bands = st.tuples(st.sampled_from([0.0, 0.25, 1.0]), st.sampled_from([0.0, 0.01, 0.5]))
 
 
-@settings(max_examples=80, deadline=None)
 @given(windows, bands, st.booleans())
 def test_rows_equal_the_oracle(script: list[tuple[list[float], int, int]], band: tuple[float, float], every: bool) -> None:
     """First, change beyond the deadband, change of quality, max silence, clock stepped back: the oracle's rows pass."""
@@ -52,7 +51,6 @@ def test_rows_equal_the_oracle(script: list[tuple[list[float], int, int]], band:
         assert bool(len(real.select(window))) == oracle.passes(start, rows_of(window)[0])
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.lists(st.lists(st.integers(-99, 99).map(lambda n: 50 + n / 7), min_size=1, max_size=4), min_size=1), bands)
 def test_who_holds_the_last_value_is_never_further_off_than_the_deadband(
     script: list[list[float]], band: tuple[float, float]

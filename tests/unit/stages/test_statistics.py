@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.quality import GOOD_FROM, USABLE_FROM, Quality
@@ -25,7 +25,6 @@ def rows_after(parts: list[list[Sample]], tags: int = 3) -> dict[int, Row]:
     return rows_of(statistics.window(T0, SECOND, False, Held.unknown(tags)))
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.lists(blocks.samples(3), min_size=1, max_size=5))
 def test_merging_parts_gives_the_statistics_of_all_samples(parts: list[list[Sample]]) -> None:
     """Counts, extremes, mean, spread, first, last and quality do not depend on how the samples were cut."""
@@ -91,7 +90,6 @@ def test_quality_is_good_only_if_every_sample_is(qualities: list[int], gap: bool
     assert row.good == sum(q >= GOOD_FROM for q in qualities)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(blocks.samples(2, late=False), min_size=1, max_size=6))
 def test_windows_can_be_merged_again(parts: list[list[Sample]]) -> None:
     """A summary is made of windows: count, extremes, mean and spread are those of the samples, the mean stays inside."""

@@ -3,7 +3,7 @@
 from collections import defaultdict
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.blocks import WindowBlock
@@ -44,7 +44,6 @@ class Line:
         return [((b.start - M0) // SECOND, b.late, rows_of(b)[tag].count) for b in self.found if tag in rows_of(b)]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 40), blocks.samples(2, most=6), st.sampled_from(["", "", "", "flush"])), max_size=12)
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.quality import Quality
@@ -90,14 +90,12 @@ class Run:
         return [(start, late, rows[tag]) for start, late, rows in self.out if tag in rows]
 
 
-@settings(max_examples=100, deadline=None)
 @given(steps, st.sampled_from([0, GRACE, 15 * SECOND]), st.data())
 def test_windows_equal_the_oracle_for_any_split_into_blocks(script: list[tuple], grace: int, data: st.DataObject) -> None:
     """Out of order, late, bad, marked, stalled, flushed, the clock set: the same blocks as sample by sample."""
     Run(grace).play(script, data)
 
 
-@settings(max_examples=60, deadline=None)
 @given(steps, st.data())
 def test_every_sample_is_in_exactly_one_block(script: list[tuple], data: st.DataObject) -> None:
     """Nothing is lost: each sample counts once, but for those that only tell the value in force (see `_set_aside`)."""
@@ -110,7 +108,6 @@ def test_every_sample_is_in_exactly_one_block(script: list[tuple], data: st.Data
     assert counted + untold == Counter((run.oracle.floor(s.time), s.tag) for s in run.arrived)
 
 
-@settings(max_examples=60, deadline=None)
 @given(steps.map(lambda script: [s for s in script if s[0] != "mark"]), st.data())
 def test_a_window_and_its_supplements_merge_to_the_statistics_of_all_samples(
     script: list[tuple], data: st.DataObject
@@ -130,7 +127,6 @@ def test_a_window_and_its_supplements_merge_to_the_statistics_of_all_samples(
         assert sum(not late for at, late, row in run.rows(tag) if at == start) <= 1
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data(), st.integers(1, 7))
 def test_folding_early_changes_nothing(data: st.DataObject, fold_at: int) -> None:
     """262,144 waiting samples are folded before their window closes; the boundary (here a few samples) cannot be seen."""

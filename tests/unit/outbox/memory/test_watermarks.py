@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.memory.watermarks import DELAY_S, PATIENCE_S, PendingWatermarks
-from tests.support.outbox_parts import ManualClock, turn
+from tests.support.clock import ManualClock, settle
 
 
 class Loop:
@@ -60,7 +60,7 @@ async def test_what_is_put_is_due_two_seconds_later_and_durable_with_any_commit(
 async def test_a_flush_wakes_the_loop_and_returns_with_the_commit(loop):
     loop.pending.put("a", b"1")
     waiting = asyncio.create_task(loop.pending.flush("a"))
-    await turn()
+    await settle()
     assert (loop.wakes, loop.pending.due_at, waiting.done()) == (1, 0.0, False)
     loop.commit()
     assert await waiting
@@ -78,10 +78,10 @@ async def test_what_is_put_during_a_commit_needs_another_one(loop):
     changes = loop.pending.changes()
     loop.pending.put("a", b"2")
     waiting = asyncio.create_task(loop.pending.flush("a"))
-    await turn()
+    await settle()
     loop.pending.saved(changes)
     loop.pending.commit_ended()
-    await turn()
+    await settle()
     assert not waiting.done()
     loop.commit()
     assert await waiting
@@ -92,7 +92,7 @@ async def test_a_refusal_ends_a_flush_and_leaves_the_content_uncertain(loop):
     loop.pending.put("a", b"1")
     loop.pending.put("b", b"1")
     waiting = asyncio.create_task(loop.pending.flush("a"))
-    await turn()
+    await settle()
     loop.refuses = True
     loop.pending.commit_ended()
     assert not await waiting
@@ -168,8 +168,8 @@ async def test_after_doubt_nothing_in_the_file_is_certain():
 async def test_a_flush_that_is_cancelled_leaves_the_content_to_the_next_commit(loop):
     loop.pending.put("a", b"1")
     waiting = asyncio.create_task(loop.pending.flush("a"))
-    await turn()
+    await settle()
     waiting.cancel()
-    await turn()
+    await settle()
     loop.commit()
     assert loop.disk == {"a": StoredWatermark(b"1")}

@@ -3,10 +3,11 @@
 import contextlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.codec.legacy_schema import BadDictionary, parse_dictionary
+from tests.support.examples import examples
 from tests.unit.sources.opcua.codec.test_legacy_schema import dictionary, field, fields, raw, read, types
 
 BIG = 'DefaultByteOrder="BigEndian"'
@@ -251,7 +252,7 @@ MORE = [
 FIELDS = st.lists(st.tuples(st.sampled_from(KINDS), st.sampled_from(MORE)), max_size=6)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(4)
 @given(FIELDS, FIELDS, st.sampled_from(["", BIG, 'BaseType="tns:Q"']), st.binary(max_size=60))
 def test_any_dictionary_and_any_bytes_end_in_a_value_or_the_bytes(outer, inner, more, body):
     def some(given_fields):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.blocks import WindowBlock
@@ -47,7 +47,6 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(numbers, numbers, numbers), max_size=60), st.sampled_from([1.0, 3.0, 5.0]))
 def test_events_equal_the_oracle(script: list[tuple[float | None, ...]], threshold: float) -> None:
     """Scores, expectations and states of three tags side by side are those of three single ones; nothing overflows."""
@@ -66,7 +65,6 @@ def test_events_equal_the_oracle(script: list[tuple[float | None, ...]], thresho
                 assert detail["expected"] == pytest.approx(expected[2], rel=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(numbers, max_size=WARMUP))
 def test_nothing_is_anomalous_while_it_is_learned(values: list[float | None]) -> None:
     """No events in the warm-up, whatever the signal does; windows without values do not count towards it."""

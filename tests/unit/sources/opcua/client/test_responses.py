@@ -7,11 +7,12 @@ import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_to_binary
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.client.responses import plain, read_history, read_publish, read_republish
 from gateway.sources.opcua.codec.data_values import WireError
+from tests.support.examples import examples
 
 TIME = datetime(2026, 8, 1, tzinfo=UTC)
 TIME_NS = round(TIME.timestamp() * 1e9)
@@ -102,7 +103,7 @@ SAMPLES: list[tuple[Callable[[Buffer], object], bytes]] = [
 
 
 @pytest.mark.parametrize(("read", "sample"), SAMPLES, ids=["history", "publish", "republish"])
-@settings(max_examples=150, deadline=None)
+@examples(2)
 @given(data=st.data())
 def test_damaged_bytes_are_our_own_error_or_something(
     read: Callable[[Buffer], object], sample: bytes, data: st.DataObject

@@ -10,12 +10,13 @@ import pytest
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_to_binary
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.client.responses import plain, read_publish, read_values
 from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, ValueColumns
 from gateway.sources.opcua.codec.data_values import WireError, columns_of, decode_values, to_ns
+from tests.support.examples import examples
 
 NUMBERS = {
     ua.VariantType.Boolean: st.booleans(),
@@ -119,7 +120,7 @@ def publish_answer(values: list[ua.DataValue]) -> bytes:
     return struct_to_binary(response)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(2)
 @given(runs)
 def test_a_read_equals_asyncua_value_by_value(values: list[ua.DataValue]) -> None:
     columns, clock_ns = read_values(Buffer(read_answer(values)))
@@ -128,7 +129,7 @@ def test_a_read_equals_asyncua_value_by_value(values: list[ua.DataValue]) -> Non
     assert clock_ns == ns(datetime(2026, 8, 1, tzinfo=UTC))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(2)
 @given(runs)
 def test_a_notification_equals_asyncua_value_by_value(values: list[ua.DataValue]) -> None:
     told = read_publish(Buffer(publish_answer(values)))
@@ -169,7 +170,7 @@ SAMPLE = publish_answer(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(st.data())
 def test_damaged_bytes_are_our_own_error_or_a_value_and_nothing_else(data: st.DataObject) -> None:
     """Cut short, or bytes changed: WireError (or a bad service result), no hang, no memory beyond the message's size."""
@@ -184,7 +185,7 @@ def test_damaged_bytes_are_our_own_error_or_a_value_and_nothing_else(data: st.Da
     assert sum(len(columns) for columns in told.changes) <= len(raw)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(st.binary(max_size=200), st.integers(-1, 2**31), st.booleans())
 def test_random_bytes_are_our_own_error_or_values(data: bytes, count: int, handles: bool) -> None:
     def fallback(data: bytes, at: int) -> tuple[object, int]:

@@ -5,13 +5,14 @@ import struct
 
 import pytest
 from asyncua import ua
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.client.responses import plain
 from gateway.sources.opcua.codec.legacy_schema import MOST_BYTES, BadDictionary, parse_dictionary
 from gateway.sources.opcua.codec.legacy_structures import Described, TypeName
 from gateway.sources.opcua.codec.types.structures import Types
+from tests.support.examples import examples
 
 URN = "urn:plc"
 HEAD = (
@@ -259,7 +260,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(st.data(), st.binary(max_size=80))
 def test_altered_dictionaries_and_random_bytes_end_in_a_value_or_an_error(data, body):
     content = GOOD
@@ -273,7 +274,7 @@ def test_altered_dictionaries_and_random_bytes_end_in_a_value_or_an_error(data, 
         assert value == raw(body) or isinstance(value, dict)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(2)
 @given(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=5), st.booleans(), st.text(max_size=5))
 def test_what_was_written_by_a_dictionary_is_read_by_it(numbers, there, word):
     known = types(

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 from asyncua import ua
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.client.responses import plain
@@ -22,6 +22,7 @@ from gateway.sources.opcua.codec.types.data_types import (
     standard,
 )
 from gateway.sources.opcua.codec.types.structures import MOST_DOUBTS, Types
+from tests.support.examples import examples
 
 POINT, POINT_BINARY, MODE = ua.NodeId(1, 2), ua.NodeId(101, 2), ua.NodeId(3, 2)
 INT32, FLOAT, STRING = ua.NodeId(6), ua.NodeId(10), ua.NodeId(12)
@@ -107,7 +108,7 @@ def test_a_structure_within_itself_ends():
     assert read(known, wrapped(b""))["type"] == "ns=2;i=101"
 
 
-@settings(max_examples=300, deadline=None)
+@examples(3)
 @given(st.binary(max_size=60), st.sampled_from([22, 22 | 0x80, 22 | 0xC0]))
 def test_random_bytes_are_a_value_or_an_error(data, head):
     fields = (Field("a", INT32, rank=2), Field("b", STRING, optional=True), Field("c", ua.NodeId(24)), Field("d", POINT, 1))
