@@ -2,7 +2,10 @@
 
 from typing import Final
 
-from gateway.core.ports.plugin import Plugin
+from gateway.core.events.event import Event
+from gateway.core.events.kinds import CORE_EVENTS
+from gateway.core.ports.plugin import Plugin, WithEventTypes
+from gateway.layouts.sparkplug.events import SPARKPLUG_EVENTS
 from gateway.sources.modbus.plugin import ModbusPlugin
 from gateway.sources.opcua.plugin import OpcUaPlugin
 
@@ -13,3 +16,10 @@ _SOURCES: Final[tuple[Plugin, ...]] = (
 
 SOURCES: Final[dict[str, Plugin]] = {plugin.name: plugin for plugin in _SOURCES}
 """Protocols by the value of `protocol:` in a device file."""
+
+EVENT_TYPES: Final[tuple[type[Event], ...]] = (
+    *CORE_EVENTS,
+    *(one for plugin in _SOURCES if isinstance(plugin, WithEventTypes) for one in plugin.event_types),
+    *SPARKPLUG_EVENTS,
+)
+"""Every type of event that this gateway publishes."""

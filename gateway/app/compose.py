@@ -3,12 +3,11 @@
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 
-import structlog
-
 from gateway import __version__
 from gateway.core.backoff import start_delay_s
 from gateway.core.clock import Clock
-from gateway.core.messages import Event, Loss, Message
+from gateway.core.events.event import Event
+from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import Layout
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
@@ -31,8 +30,6 @@ from gateway.settings import Settings
 from gateway.sinks.mqtt.client import MqttClient, Will
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.stage_chain import Chain
-
-log = structlog.get_logger("app")
 
 _MOST_RECEIVED_BYTES = 1 << 20  # commands and states of hosts are small
 
@@ -122,17 +119,12 @@ class Parts:
         return node
 
     def _loss(self, loss: Loss) -> Message:
-        span = f"{loss.first_seq}..{loss.last_seq}"
-        if loss.cause == "thinned":
-            log.info("messages merged", topic=loss.topic, count=loss.count, seq=span)
-        else:
-            counts = {"count": loss.count, **({"windows": loss.windows} if loss.windows else {})}
-            log.warning("messages lost", topic=loss.topic, **counts, seq=span, cause=loss.cause, detail=loss.detail)
-        return self.encoder.loss(loss, self.clock.now_ns())
+        event = self.encoder.loss_event(loss, self.clock.now_ns())
+        self.pipeline.event_log.record(event)
+        return self.encoder.event(event)
 
     def event(self, event: Event) -> None:
-        """Publish an event of the gateway itself, and tell the journal: broker and disk may be in trouble together."""
-        log.warning(event.kind, **{str(key): value for key, value in event.detail.items() if key != "severity"})
+        """Publish an event of the gateway itself."""
         self.pipeline.event(event)
 
 
