@@ -13,7 +13,7 @@ class Loop:
     """The commit loop's side, by hand."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
+        self.clock = ManualClock(monotonic_s=0)
         self.refuses = False
         self.wakes = 0
         self.doubts = 0
