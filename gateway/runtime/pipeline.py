@@ -34,8 +34,8 @@ class Stages(Protocol):
 
     @property
     def next_close_ns(self) -> int: ...
-    def feed(self, block: SampleBlock, now_ns: int) -> list[Event]: ...
-    def feed_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock: ...
+    def push(self, block: SampleBlock, now_ns: int) -> Sequence[Event]: ...
+    def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock: ...
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock: ...
     def close(self, now_ns: int) -> Any: ...
     def flush(self, now_ns: int) -> Any: ...
@@ -51,7 +51,7 @@ class Encoding(Protocol):
 
 
 class Pipeline:
-    """Implements `Intake`. Everything here runs on the event loop and returns at once; nothing is queued.
+    """Implements `SampleSink`. Everything here runs on the event loop and returns at once; nothing is queued.
 
     beat: monotonic time of the last turn of its loop.
     """
@@ -69,25 +69,25 @@ class Pipeline:
         self._offset_ns = self._wall_minus_monotonic()
         self.beat = clock.monotonic()
 
-    def feed(self, block: SampleBlock) -> None:
+    def push(self, block: SampleBlock) -> None:
         """Take samples; alarms leave at once."""
-        for event in self._stages.feed(block, self._clock.now_ns()):
-            self.event(event)
+        for event in self._stages.push(block, self._clock.now_ns()):
+            self.report(event)
 
-    def event(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         """Publish an event, log and count it."""
         self.event_log.record(event)
         self._outbox.put(self._encoder.event(event))
 
-    def objects(self, block: ObjectBlock) -> None:
+    def push_objects(self, block: ObjectBlock) -> None:
         """Take values that are no numbers; what is new leaves at once."""
-        self._publish_objects(self._stages.feed_objects(block, self._clock.now_ns()))
+        self._publish_objects(self._stages.push_objects(block, self._clock.now_ns()))
 
     def _publish_objects(self, block: ObjectBlock) -> None:
         for message in self._encoder.objects(block):
             self._outbox.put(message)
 
-    def device_state(self, state: DeviceState) -> bool:
+    def report_state(self, state: DeviceState) -> bool:
         """Take news of a device: status at once, an event when the state (not only the reason) changes, unknown tags."""
         before = self._board.state_of(state.device)
         changed = self._board.update(state)
@@ -96,7 +96,7 @@ class Pipeline:
             self._publish_objects(self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now))
         told = changed and (before.state != state.state or before.reason == "starting")
         if told:
-            self.event(DeviceStateChanged(time_ns=now, device=state.device, state=state.state, reason=state.reason))
+            self.report(DeviceStateChanged(time_ns=now, device=state.device, state=state.state, reason=state.reason))
         return told
 
     async def run(self) -> None:
@@ -113,7 +113,7 @@ class Pipeline:
 
     def _stalled(self, stood_s: float) -> None:
         """The machine or the process stood still: what lies in the gap was not read, and nobody else will say so."""
-        self.event(Stall(time_ns=self._clock.now_ns(), for_ms=round(stood_s * 1e3)))
+        self.report(Stall(time_ns=self._clock.now_ns(), for_ms=round(stood_s * 1e3)))
 
     def flush(self) -> None:
         """Publish the window and the summary in progress: at a stop."""
@@ -121,7 +121,7 @@ class Pipeline:
 
     def _publish(self, closed: _Closed) -> None:
         for event in closed.events:
-            self.event(event)
+            self.report(event)
         for changed in closed.objects:
             self._publish_objects(changed)
         for block in closed.windows:
@@ -144,4 +144,4 @@ class Pipeline:
         now = self._clock.now_ns()
         self._publish(self._stages.flush(now))
         self._offset_ns = offset
-        self.event(ClockJump(time_ns=now, by_ms=jump // 1_000_000))
+        self.report(ClockJump(time_ns=now, by_ms=jump // 1_000_000))

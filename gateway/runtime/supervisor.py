@@ -12,7 +12,7 @@ from gateway.core.clock import Clock
 from gateway.core.deadline import end_if_cancelled
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
-from gateway.core.ports.source import Intake, Source
+from gateway.core.ports.source import SampleSink, Source
 
 log = structlog.get_logger("supervisor")
 
@@ -30,10 +30,10 @@ class Supervisor:
     """
 
     def __init__(
-        self, source: Source, names: str, intake: Intake, clock: Clock, delays: Callable[[], Iterator[float]] = full_jitter
+        self, source: Source, names: str, sink: SampleSink, clock: Clock, delays: Callable[[], Iterator[float]] = full_jitter
     ) -> None:
         self._source = source
-        self._intake = intake
+        self._sink = sink
         self._clock = clock
         self._delays = delays
         self._log = log.bind(devices=names)
@@ -65,13 +65,13 @@ class Supervisor:
             end_if_cancelled()
             item = await self._guarded(self._source.read())
             if isinstance(item, SampleBlock):
-                self._intake.feed(item)
+                self._sink.push(item)
             elif isinstance(item, ObjectBlock):
-                self._intake.objects(item)
+                self._sink.push_objects(item)
             elif isinstance(item, DeviceState):
-                self._intake.device_state(item)
+                self._sink.report_state(item)
             else:
-                self._intake.event(item)
+                self._sink.report(item)
 
     async def _guarded(self, call: Coroutine[Any, Any, T]) -> T:
         try:
@@ -91,7 +91,7 @@ class Supervisor:
 
     def _tell(self, reason: str) -> None:
         """One line for one fault: what the intake has told of every device need not be said again."""
-        news = [self._intake.device_state(DeviceState(device, "down", reason)) for device in self._source.devices]
+        news = [self._sink.report_state(DeviceState(device, "down", reason)) for device in self._source.devices]
         told, at = self._told
         now = self._clock.monotonic()
         if reason != told or now - at > _REMIND_S:

@@ -5,7 +5,6 @@ from typing import Final
 import numpy as np
 
 from gateway.core.blocks import Mask, Rows, SampleBlock, Values
-from gateway.core.events.event import Event
 from gateway.core.events.process import LimitAlarm, LimitName
 from gateway.core.quality import USABLE_FROM
 from gateway.core.tags import TagTable
@@ -40,7 +39,7 @@ class Limits:
         self._some_active = False
         self._any_limits = bool(np.isfinite(limits).any())
 
-    def check(self, block: SampleBlock) -> list[Event]:
+    def evaluate(self, block: SampleBlock) -> list[LimitAlarm]:
         """Activations and clearings in the order of their times. Samples of one tag must stand in time order."""
         if not self._any_limits:
             return []
@@ -57,14 +56,14 @@ class Limits:
         concerned[tag[beyond]] = True
         rows = np.flatnonzero(concerned[tag] & (block.quality >= USABLE_FROM))
         rows = rows[np.argsort(tag[rows], kind="stable")]
-        events = [e for c in range(len(CONDITIONS)) for e in self._follow(c, block, rows)]
+        events = [e for c in range(len(CONDITIONS)) for e in self._evaluate_limit(c, block, rows)]
         events.sort(key=lambda event: event.time_ns)
         tags = np.unique(tag[rows])
         self._any_active[tags] = self._active[:, tags].any(axis=0)
         self._some_active = bool(self._any_active.any())
         return events
 
-    def _follow(self, condition: int, block: SampleBlock, rows: Rows) -> list[Event]:
+    def _evaluate_limit(self, condition: int, block: SampleBlock, rows: Rows) -> list[LimitAlarm]:
         """Events of one limit; `rows` are sorted by tag and, within a tag, by time."""
         tag, value = block.tag[rows], block.value[rows] * self._sign[condition, 0]
         on = value >= self._on[condition, tag]
@@ -72,14 +71,14 @@ class Limits:
         begins = np.ones(tag.size, np.bool_)
         begins[1:] = tag[1:] != tag[:-1]
         before = self._active[condition, tag]
-        state = _hold(on, off, begins, before)
+        state = _latched(on, off, begins, before)
         previous = np.where(begins, before, np.r_[False, state[:-1]])
         ends = np.r_[begins[1:], True]
         self._active[condition, tag[ends]] = state[ends]
         changed = np.flatnonzero(state != previous)
         return self._events(condition, block, rows[changed], state[changed].tolist())
 
-    def _events(self, condition: int, block: SampleBlock, rows: Rows, active: list[bool]) -> list[Event]:
+    def _events(self, condition: int, block: SampleBlock, rows: Rows, active: list[bool]) -> list[LimitAlarm]:
         name, _, severity = CONDITIONS[condition]
         picked = zip(block.tag[rows].tolist(), block.time[rows].tolist(), block.value[rows].tolist(), active, strict=True)
         return [
@@ -97,7 +96,7 @@ class Limits:
         ]
 
 
-def _hold(on: Mask, off: Mask, begins: Mask, before: Mask) -> Mask:
+def _latched(on: Mask, off: Mask, begins: Mask, before: Mask) -> Mask:
     """State after each sample: on or off where the sample decides, else the last decision, else what was before."""
     decided = on | off
     index = np.where(decided | begins, np.arange(on.size), 0)

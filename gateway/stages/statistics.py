@@ -183,7 +183,7 @@ class Statistics:
         with_samples = np.where(self.used == 0, self.flaw, np.where(all_good, np.uint8(Quality.GOOD), mixed))
         return np.where(self.count == 0, in_force, with_samples).astype(np.uint8)
 
-    def window(self, start: int, length: int, late: bool, held: "Held", rows: Rows | None = None) -> WindowBlock:
+    def window(self, start: int, length: int, late: bool, held: "LastValue", rows: Rows | None = None) -> WindowBlock:
         """The span as a block: all tags, or the given rows. `held` fills in where there is no sample."""
         none = self.used == 0
         quality = self.quality(held.quality)
@@ -209,7 +209,7 @@ class Statistics:
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class LastValue:
     """The value in force of each tag: the newest usable one, when it was read, and what it is worth now."""
 
     value: Values
@@ -217,7 +217,7 @@ class Held:
     quality: Qualities
 
     @classmethod
-    def unknown(cls, tags: int) -> "Held":
+    def unknown(cls, tags: int) -> "LastValue":
         """Nothing has been read yet."""
         return cls(np.full(tags, np.nan), np.zeros(tags, np.int64), np.full(tags, Quality.BAD_WAITING, np.uint8))
 

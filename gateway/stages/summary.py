@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gateway.core.blocks import WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
-from gateway.stages.statistics import Held, Statistics, of_window
+from gateway.stages.statistics import LastValue, Statistics, of_window
 
 
 class Summary:
@@ -22,25 +22,28 @@ class Summary:
         self._late_start: int | None = None
         self._late_past = False
         self._late = self._statistics
-        self._held = Held.unknown(tags)
+        self._held = LastValue.unknown(tags)
 
     def add(self, window: WindowBlock) -> list[WindowBlock]:
-        """Take one window; returns what it completes. Late ones of one span in a row make one supplement (see `settle`)."""
+        """Add a window, and return the summaries that it completes.
+
+        Late windows of one span that come in a row make one supplement: see `pop_supplement`.
+        """
         start = window.start - window.start % self._length
         if window.late or window.start < (self._start or 0):
             return self._add_late(window, start)
         done = [] if self._start in (None, start) else self.flush()
         self._start = start
         self._merge(window)
-        self._held = Held(window.last, window.last_time, window.quality)
+        self._held = LastValue(window.last, window.last_time, window.quality)
         return done if start + self._length > window.start + window.length else done + self.flush()
 
-    def settle(self) -> list[WindowBlock]:
+    def pop_supplement(self) -> list[WindowBlock]:
         """The supplement that late windows have made so far; to be called when no more windows are at hand."""
         start, self._late_start = self._late_start, None
         if start is None:
             return []
-        block = self._late.window(start, self._length, True, Held.unknown(self._tags))
+        block = self._late.window(start, self._length, True, LastValue.unknown(self._tags))
         return [replace(block.take(block.count > 0), past=self._late_past)]
 
     def flush(self) -> list[WindowBlock]:
@@ -66,7 +69,7 @@ class Summary:
             return []
         done = []
         if (start, window.past) != (self._late_start, self._late_past):
-            done = self.settle()
+            done = self.pop_supplement()
             self._late_start, self._late_past, self._late = start, window.past, Statistics(self._tags)
         _merge(self._late, window)
         return done

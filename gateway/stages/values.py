@@ -18,7 +18,7 @@ class _Told:
     at: int
 
 
-class Objects:
+class ObjectValues:
     """Report by exception for objects. They are few and change seldom, so this is plain Python over rows.
 
     A tag that was told here and then has a sample without an object (its text is bad now, its large integer is small) is
@@ -46,7 +46,7 @@ class Objects:
             return self._news(block, {}, now_ns)
         self._turn += 1
         self._is_told[block.tag] = True
-        self._object.note(block, self._turn)
+        self._object.record(block, self._turn)
         return self._news(block, self._told, now_ns)
 
     def _news(self, block: ObjectBlock, told: dict[int, _Told], now_ns: int) -> ObjectBlock:
@@ -65,14 +65,14 @@ class Objects:
                 before.time = time
         return block.take(rows)
 
-    def note(self, block: SampleBlock) -> None:
+    def record_samples(self, block: SampleBlock) -> None:
         """Look at samples: of tags that were told here, which may have no object any more."""
         if not self._told or block.history:
             return
         rows = self._is_told[block.tag]
         if rows.any():
             self._turn += 1
-            self._sample.note(block, self._turn, rows)
+            self._sample.record(block, self._turn, rows)
 
     def overtaken(self, now_ns: int) -> ObjectBlock:
         """The tags of which a sample was the last thing that came, as it was; to be asked once a window."""
@@ -93,7 +93,7 @@ class Objects:
             self._told[tag] = _Told(None, now_ns, quality, now_ns)
         marked = self._block(known)
         self._turn += 1
-        self._object.note(marked, self._turn)
+        self._object.record(marked, self._turn)
         return marked
 
     def due(self, now_ns: int) -> ObjectBlock:
@@ -121,7 +121,7 @@ class _Newest:
     def __init__(self, tags: int) -> None:
         self.columns = np.zeros(tags, [("time", "i8"), ("turn", "i8"), ("value", "f8"), ("quality", "u1")])
 
-    def note(self, block: SampleBlock | ObjectBlock, turn: int, rows: Mask | None = None) -> None:
+    def record(self, block: SampleBlock | ObjectBlock, turn: int, rows: Mask | None = None) -> None:
         """Take the chosen rows of a block, but for those that are older than what is known."""
         chosen = np.ones(len(block), np.bool_) if rows is None else rows
         chosen = chosen & (block.time >= self.columns["time"][block.tag])

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.core.blocks import Mask, Rows, SampleBlock, TagIds, Times, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
-from gateway.stages.statistics import Held, Statistics, of_samples
+from gateway.stages.statistics import LastValue, Statistics, of_samples
 
 _FOLD_AT = 1 << 18
 _DENSE_WINDOWS = 8
@@ -30,7 +30,7 @@ class Windows:
         self._length = length_ns
         self._grace = grace_ns
         self._stale = stale_ns
-        self._held = Held.unknown(tags)
+        self._held = LastValue.unknown(tags)
         self._confirmed = np.zeros(tags, np.int64)
         self._open: dict[int, Statistics] = {}
         self._begun: set[int] = set()
@@ -40,7 +40,7 @@ class Windows:
         self._newest = 0
         self._marked = -1
         self._born = now_ns
-        self._untold = Held.unknown(tags)
+        self._untold = LastValue.unknown(tags)
         self._start = self._floor(now_ns)
 
     def _floor(self, time_ns: int) -> int:
@@ -51,7 +51,7 @@ class Windows:
         """When the oldest open window is due to close."""
         return self._start + self._length + self._grace
 
-    def add(self, block: SampleBlock, now_ns: int) -> None:
+    def push(self, block: SampleBlock, now_ns: int) -> None:
         """Take samples as they come."""
         if block.repeated:
             self._hold(block, now_ns)
@@ -139,7 +139,7 @@ class Windows:
         quality = np.where(stale, np.uint8(Quality.BAD_STALE), held.quality)
         late = start in self._begun
         self._begun.discard(start)
-        block = statistics.window(start, self._length, late, Held(held.value, held.time, quality))
+        block = statistics.window(start, self._length, late, LastValue(held.value, held.time, quality))
         if not late:
             self._count_untold((self._untold.time > 0) & ((block.count > 0) | (block.last_time != self._untold.time)))
             self._untold.time[:] = 0
@@ -227,12 +227,12 @@ class Windows:
         statistics = Statistics(tags.size)
         small = SampleBlock(compact.astype(np.uint32), part.time, part.value, part.quality)
         statistics.merge(of_samples(small, tags.size))
-        window = statistics.window(start, self._length, True, Held.unknown(tags.size))
+        window = statistics.window(start, self._length, True, LastValue.unknown(tags.size))
         columns = {name: getattr(window, name) for name in WindowBlock.__slots__}
         return WindowBlock(**columns | {"tag": tags, "past": past})
 
 
-def _is_value(held: Held, block: SampleBlock) -> Mask:
+def _is_value(held: LastValue, block: SampleBlock) -> Mask:
     """Which samples say the value in force once more: the same value with the same time."""
     same: Mask = (block.time == held.time[block.tag]) & (block.value == held.value[block.tag])
     return same

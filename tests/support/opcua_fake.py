@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.sources.opcua.codec.columns import EXACT, ValueColumns
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents, OpcUaTag
@@ -254,6 +254,12 @@ def entry(
     return DeviceEntry(0, OpcUaDevice.model_validate(config), configured, first_tag)
 
 
-def source(clock: FakeClock, connection: FakeConnection, tags: int = 3, **device: object) -> OpcUaSource:
+def source(
+    clock: FakeClock,
+    connection: FakeConnection,
+    tags: int = 3,
+    request_restart: Callable[[int], float] = lambda device: 0.0,
+    **device: object,
+) -> OpcUaSource:
     """A source on the fake."""
-    return OpcUaSource(entry(tags, **device), clock, connection.connect)
+    return OpcUaSource(entry(tags, **device), SourceServices(clock, request_restart), connection.connect)

@@ -11,6 +11,7 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
+from gateway.core.ports.plugin import SourceServices
 from gateway.sources.opcua.client.connection import connect
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import entry
@@ -66,7 +67,7 @@ class Reader:
 def make_source(url: str, nodes: list[str | dict[str, object]], clock: Clock | None = None, **device: object) -> OpcUaSource:
     """A source on the real client."""
     fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", "silence": "5min", **device}
-    return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect)
+    return OpcUaSource(entry(nodes=nodes, url=url, **fast), SourceServices(clock or SystemClock()), connect)
 
 
 @asynccontextmanager

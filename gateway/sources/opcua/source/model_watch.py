@@ -36,11 +36,19 @@ class ModelWatch:
     """Compares now and then, and soon after `hurry`, after a new session, and when what marks the model is another one. What
     is news is kept, and told. note: for the device's state, as long as nothing that `browse` has found runs."""
 
-    def __init__(self, device: OpcUaDevice, tags: Sequence[OpcUaTag], number: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        device: OpcUaDevice,
+        tags: Sequence[OpcUaTag],
+        number: int,
+        clock: Clock,
+        request_restart: Callable[[int], float],
+    ) -> None:
         self._device = device
         self._tags = tags
         self._number = number
         self._clock = clock
+        self._request_restart = request_restart
         self._every_s = device.refresh / 1e9
         self.is_pending = bool(device.browse) and not tags
         """There are no tags, and why is about to be known."""
@@ -128,6 +136,7 @@ class ModelWatch:
         return _BY_ITSELF if self._restarts else _AT_START
 
     def _event(self, change: Change) -> ModelChanged:
+        wait_s = round(self._request_restart(self._number)) if self._restarts else 0
         return ModelChanged(
             time_ns=self._clock.now_ns(),
             device=self._number,
@@ -138,4 +147,5 @@ class ModelWatch:
             names=change.some_names,
             cut=True if change.cut else None,
             restart=True if self._restarts else None,
+            restart_in_s=wait_s or None,
         )
