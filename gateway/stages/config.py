@@ -15,7 +15,7 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
 def _band(value: Any) -> tuple[float, float]:
-    """An absolute band or a percentage as (absolute, fraction); one of the two is 0."""
+    """Return an absolute band or a percentage as (absolute, fraction); one of the two is 0."""
     if isinstance(value, tuple):
         return value
     if isinstance(value, str) and (match := _PERCENT.fullmatch(value)) and math.isfinite(float(match[1])):

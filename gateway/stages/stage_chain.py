@@ -96,7 +96,7 @@ class StageChain:
     def close(self, now_ns: int) -> ClosedWindows:
         """Close the windows that are due, and return what that leads to."""
         closed = self._after(self.windows.close(now_ns))
-        closed.objects += [self.objects.overtaken(now_ns), self.objects.due(now_ns)]
+        closed.objects += [self.objects.replaced_by_samples(now_ns), self.objects.due(now_ns)]
         return closed
 
     def flush(self, now_ns: int) -> ClosedWindows:

@@ -8,7 +8,7 @@ from gateway.stages.statistics import LastValue, Statistics, of_window
 
 
 class Summary:
-    """Windows in, one block with a row for every tag out per `length_ns` of wall time.
+    """The summaries of all tags: windows in, one block with a row for every tag out per `length_ns` of wall time.
 
     As with windows, only the first block of a span is not late: after a flush the rest of the span is a supplement.
     """
@@ -39,7 +39,7 @@ class Summary:
         return done if start + self._length > window.start + window.length else done + self.flush()
 
     def pop_supplement(self) -> list[WindowBlock]:
-        """The supplement that late windows have made so far; to be called when no more windows are at hand."""
+        """Return the supplement that late windows have made so far; called when no more windows are at hand."""
         start, self._late_start = self._late_start, None
         if start is None:
             return []
@@ -47,7 +47,7 @@ class Summary:
         return [replace(block.take(block.count > 0), past=self._late_past)]
 
     def flush(self) -> list[WindowBlock]:
-        """What has been gathered so far, as the summary of its span; nothing if there is nothing."""
+        """Return what has been gathered so far as the summary of its span, nothing if there is nothing."""
         if self._start is None:
             return []
         late = self._start == self._begun
@@ -59,7 +59,7 @@ class Summary:
 
     def _merge(self, window: WindowBlock) -> None:
         _merge(self._statistics, window)
-        # What was never heard yet is no gap: whether the first sample comes before or after a second's end says nothing.
+        # A tag of which nothing was read yet has no gap: when the first sample comes within the span means nothing.
         unknown = (window.count == 0) & (window.quality < USABLE_FROM) & (window.quality != Quality.BAD_WAITING)
         self._statistics.gap[window.tag[unknown]] = True
 

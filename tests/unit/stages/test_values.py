@@ -95,8 +95,8 @@ def sample(tag: int, value: float, quality: int = GOOD, at: int = 5) -> SampleBl
 
 def settled(stage: ObjectValues) -> list[tuple[int, Any, int]]:
     """What is told of samples once the objects that belong to them had time to come."""
-    assert not len(stage.overtaken(T0 + 6 * SECOND))
-    return told(stage.overtaken(T0 + 7 * SECOND))
+    assert not len(stage.replaced_by_samples(T0 + 6 * SECOND))
+    return told(stage.replaced_by_samples(T0 + 7 * SECOND))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_object_ends_with_the_next_sample_of_its_tag(before: Any, value: floa
     stage.changed(rows((1, before)), T0)
     stage.record_samples(sample(1, value, quality))
     assert settled(stage) == [(1, *after)]
-    assert not len(stage.overtaken(T0 + 8 * SECOND)), "once"
+    assert not len(stage.replaced_by_samples(T0 + 8 * SECOND)), "once"
     assert told(stage.due(T0 + 7 * SECOND + SILENCE)) == [(1, *after)]
     assert type(told(stage.due(T0 + 9 * SECOND + 2 * SILENCE))[0][1]) is type(after[0])
 
@@ -142,11 +142,11 @@ def test_a_sample_waits_for_its_object_and_then_says_nothing() -> None:
     stage = objects()
     stage.changed(rows((1, "Running")), T0)
     stage.record_samples(sample(1, 4.0))
-    assert not len(stage.overtaken(T0 + 6 * SECOND))
+    assert not len(stage.replaced_by_samples(T0 + 6 * SECOND))
     late = rows((0, "x"), (0, "x"), (0, "x"), (0, "x"), (0, "x"), (1, "Faulty"))
     assert told(stage.changed(late, T0))[-1] == (1, "Faulty", GOOD)
-    assert not len(stage.overtaken(T0 + 7 * SECOND))
-    assert not len(stage.overtaken(T0 + 8 * SECOND))
+    assert not len(stage.replaced_by_samples(T0 + 7 * SECOND))
+    assert not len(stage.replaced_by_samples(T0 + 8 * SECOND))
 
 
 def test_older_samples_samples_of_others_and_of_the_past_change_nothing() -> None:
@@ -163,9 +163,9 @@ def test_a_device_that_goes_after_the_sample_says_why() -> None:
     stage = objects()
     stage.changed(rows((1, "b")), T0)
     stage.record_samples(sample(1, np.nan, Quality.BAD_TIMEOUT))
-    stage.overtaken(T0 + 6 * SECOND)
+    stage.replaced_by_samples(T0 + 6 * SECOND)
     stage.mark(np.array([1], np.uint32), Quality.BAD_NOT_CONNECTED, T0 + 6 * SECOND)
-    assert not len(stage.overtaken(T0 + 7 * SECOND))
+    assert not len(stage.replaced_by_samples(T0 + 7 * SECOND))
 
 
 def test_windows_of_a_tag_that_has_nothing_to_say_hold_no_number() -> None:
