@@ -11,6 +11,7 @@ from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import Layout
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
+from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
@@ -98,7 +99,7 @@ class Parts:
             session=node,
             subscriber=self.client,
         )
-        self.sources = list(_sources(settings, clock, restarts))
+        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
             for source in self.sources
@@ -144,7 +145,7 @@ def _expiring(layout: Layout, config: MqttConfig) -> Layout:
     return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
 
 
-def _sources(settings: Settings, clock: Clock, restarts: RestartSchedule) -> Iterator[Source]:
-    services = SourceServices(clock, lambda device: restarts.request(settings.table.devices[device]))
+def _sources(settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule) -> Iterator[Source]:
+    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]))
     for plugin, entries in settings.by_plugin():
         yield from plugin.build(entries, services)

@@ -21,6 +21,7 @@ from gateway.sources.opcua.port.session import QueueReport, Standing
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.source import OpcUaSource
+from tests.support.watermarks_fake import FakeWatermarks
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11
@@ -258,8 +259,10 @@ def source(
     clock: FakeClock,
     connection: FakeConnection,
     tags: int = 3,
+    watermarks: FakeWatermarks | None = None,
     request_restart: Callable[[int], float] = lambda device: 0.0,
     **device: object,
 ) -> OpcUaSource:
     """A source on the fake."""
-    return OpcUaSource(entry(tags, **device), SourceServices(clock, request_restart), connection.connect)
+    services = SourceServices(clock, watermarks or FakeWatermarks(), request_restart)
+    return OpcUaSource(entry(tags, **device), services, connection.connect)
