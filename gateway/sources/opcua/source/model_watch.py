@@ -1,9 +1,10 @@
 """Whether a server's model is still the one that was found."""
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import Final
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.events.event import Event
@@ -14,7 +15,7 @@ from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 FIRST_S: Final = 30.0
 QUIET_S: Final = 2.0
