@@ -46,6 +46,10 @@ class ManualClock:
         """How long everybody who sleeps still has to wait, soonest first."""
         return [(due - self._monotonic_ns) / 1e9 for due, _, future in sorted(self._sleepers) if not future.done()]
 
+    def jump(self, by_s: float) -> None:
+        """Set the wall clock forwards or back."""
+        self.ahead_s += by_s
+
     def set_forward(self, by_s: float) -> None:
         """Let time pass without anybody getting a turn, as in a stall of the process."""
         self._monotonic_ns += round(by_s * 1e9)

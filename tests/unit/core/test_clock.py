@@ -26,7 +26,7 @@ async def test_sleepers_of_the_fake_wake_in_order_and_at_their_moment() -> None:
 
     tasks = [asyncio.create_task(sleeper(*one)) for one in (("c", 3), ("a", 1), ("b", 1), ("late", 9))]
     await clock.advance(1)
-    clock.ahead_s += -100
+    clock.jump(-100)
     await clock.advance(4)
     assert woke == [("a", 1), ("b", 1), ("c", 3)]
     assert (clock.now_ns(), clock.waits_s) == (-95_000_000_000, [4.0])
