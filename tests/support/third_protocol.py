@@ -12,6 +12,7 @@ import numpy as np
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.config_types import DeviceModel, TagModel
+from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.ports.device_tools import Options
 from gateway.core.ports.plugin import DeviceEntry, Fault, SourceServices, TagTraits
@@ -33,36 +34,79 @@ class FieldbusTag(TagModel):
     slot: int
 
 
+SLOTS = 100
+"""Slots of a device: a tag of another one cannot be read."""
+
+
+class Line:
+    """What is between a gateway and its devices."""
+
+    def __init__(self) -> None:
+        self.is_whole = True
+        self._flows = asyncio.Event()
+        self._flows.set()
+
+    def cut(self) -> None:
+        self.is_whole = False
+        self._flows.set()
+
+    def stall(self) -> None:
+        self._flows.clear()
+
+    def mend(self) -> None:
+        self.is_whole = True
+        self._flows.set()
+
+    async def frame(self) -> None:
+        """Return when a frame has passed. Raises NotConnected."""
+        await self._flows.wait()
+        if not self.is_whole:
+            raise NotConnected("no carrier")
+
+
 class FieldbusSource:
     """One device. Every 50 ms each tag has a sample: the number of its slot."""
 
-    def __init__(self, entry: DeviceEntry, clock: Clock) -> None:
+    def __init__(self, entry: DeviceEntry, clock: Clock, line: Line) -> None:
         self.devices = (entry.number,)
         self._entry = entry
         self._clock = clock
+        self._line = line
         self._is_new = True
+        self._is_open = False
+        self._frames = 0
 
     async def open(self) -> None:
-        self._is_new = True
+        await self._line.frame()
+        self._is_new = self._is_open = True
 
     async def read(self) -> Reading:
+        if not self._is_open:
+            raise NotConnected("not open")
         if self._is_new:
             self._is_new = False
             return DeviceState(self._entry.number, "ok")
         await self._clock.sleep(0.05)
+        try:
+            await self._line.frame()
+        except NotConnected:
+            self._is_open = False
+            raise
+        self._frames += 1
         tags = np.arange(len(self._entry.tags), dtype=np.uint32) + np.uint32(self._entry.first_tag)
+        slots = np.array([tag.slot for tag in self._entry.tags], np.float64)
         return SampleBlock(
             tags,
             np.full(tags.size, self._clock.now_ns()),
-            np.array([tag.slot for tag in self._entry.tags], np.float64),
-            np.full(tags.size, Quality.GOOD, np.uint8),
+            np.where(slots < SLOTS, slots, np.nan),
+            np.where(slots < SLOTS, Quality.GOOD, Quality.BAD).astype(np.uint8),
         )
 
     def stats(self) -> Mapping[int, Mapping[str, float | str]]:
-        return {self._entry.number: {"frames": 1}}
+        return {self._entry.number: {"frames": self._frames}}
 
     async def close(self) -> None:
-        pass
+        self._is_open = False
 
 
 class FieldbusPlugin:
@@ -74,6 +118,9 @@ class FieldbusPlugin:
     device_model = FieldbusDevice
     tag_model = FieldbusTag
 
+    def __init__(self, line: Line | None = None) -> None:
+        self._line = line or Line()
+
     def check(self, device: FieldbusDevice, tag: FieldbusTag) -> Fault | None:
         return Fault("slot", f"{tag.slot} is no slot", "0 or more") if tag.slot < 0 else None
 
@@ -84,7 +131,7 @@ class FieldbusPlugin:
         return [f"{entry.config.name}: {len(entry.tags)} slots of {entry.config.url}" for entry in entries]
 
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:
-        return [FieldbusSource(entry, services.clock) for entry in entries]
+        return [FieldbusSource(entry, services.clock, self._line) for entry in entries]
 
 
 class FieldbusWithTools(FieldbusPlugin):
