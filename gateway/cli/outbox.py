@@ -120,8 +120,10 @@ def _age(seconds: int | None) -> str:
 
 
 def export(path: Path, target: str, key_file: str = "") -> int:
-    """Write every readable message as one JSON line to a new file, `-` for standard output; the outbox keeps them. path: an
-    outbox, its configuration folder, or the file beside it with what the broker refused."""
+    """Write every readable message as one JSON line to a new file, `-` for standard output; the outbox keeps them.
+
+    path: an outbox, its configuration folder, or the file beside it with what the broker refused.
+    """
     if path.is_file() and is_refused_file(path):
         return _export_refused(path, target, key_file)
 

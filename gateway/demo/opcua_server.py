@@ -24,10 +24,10 @@ Values = Callable[[], Mapping[str, float]]
 
 
 class SimulatedOpcUaServer:
-    """A server without security on 127.0.0.1:port, its variables written anew every 250 ms. Use: `async with`. Raises
-    PortTaken.
+    """A server without security on 127.0.0.1:port, its variables written anew every 250 ms.
 
-    The type of a value decides that of its variable: bool is Boolean, int UInt32, float Double.
+    Use: `async with`, which raises PortTaken. The type of a value decides that of its variable: bool is Boolean, int UInt32,
+    float Double.
     """
 
     def __init__(self, config: OpcUaDevice, tags: Sequence[OpcUaTag], values: Values, port: int) -> None:

@@ -97,8 +97,10 @@ class Plannable(Protocol):
     """Capability of `gateway plan`."""
 
     def plan(self, entries: Sequence[DeviceEntry], answer_s: float) -> Report:
-        """Return which requests will be sent and how busy each connection will be, without I/O. answer_s: how long a device
-        takes to begin its reply."""
+        """Return which requests will be sent and how busy each connection will be, without I/O.
+
+        answer_s: how long a device takes to begin its reply.
+        """
         ...
 
 
