@@ -9,10 +9,18 @@ from gateway.core.errors import Problem
 from gateway.settings.environment import Environment
 from gateway.settings.error_text import note_validation
 from gateway.settings.source_files import Document, KeyPath, read_yaml
+from gateway.stages.detectors.choice import DetectorChoice
 
 
 class Findings:
-    """Problems and warnings found so far, and every file that was read, for the configuration's hash."""
+    """What one pass over a configuration folder has found so far.
+
+    Attributes:
+        problems: Faults, with file and line.
+        warnings: Sentences that begin with their place.
+        read: Every file that was read, for the configuration's hash.
+        valid_detectors: Detector settings that have been checked and found right.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -20,6 +28,7 @@ class Findings:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.read: list[Path] = []
+        self.valid_detectors: set[DetectorChoice] = set()
 
     def yaml(self, path: Path) -> Document:
         """Read a YAML file of the configuration; its problems stay with it."""
