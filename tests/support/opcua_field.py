@@ -10,6 +10,7 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.messages import DeviceState, Event
 from gateway.runtime.supervisor import Supervisor
+from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_reader import make_source
 
@@ -98,9 +99,11 @@ class Field:
 
 
 @asynccontextmanager
-async def in_the_field(url: str, nodes: list[str], **device: object) -> AsyncIterator[Field]:
+async def in_the_field(
+    url: str, nodes: list[str], *, intervals: Intervals = DEFAULT_INTERVALS, **device: object
+) -> AsyncIterator[Field]:
     """A source that runs until the end of the block, reconnecting within a tenth of a second."""
-    async with running(make_source(url, nodes, **device)) as field:
+    async with running(make_source(url, nodes, intervals=intervals, **device)) as field:
         yield field
 
 

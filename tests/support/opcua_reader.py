@@ -11,6 +11,7 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.messages import DeviceState, Event
 from gateway.sources.opcua.client.connection import connect
+from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import entry
 
@@ -62,16 +63,24 @@ class Reader:
             self.times[tag].append(taken)
 
 
-def make_source(url: str, nodes: list[str | dict[str, object]], clock: Clock | None = None, **device: object) -> OpcUaSource:
+def make_source(
+    url: str,
+    nodes: list[str | dict[str, object]],
+    clock: Clock | None = None,
+    intervals: Intervals = DEFAULT_INTERVALS,
+    **device: object,
+) -> OpcUaSource:
     """A source on the real client."""
     fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", "silence": "5min", **device}
-    return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect)
+    return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect, intervals)
 
 
 @asynccontextmanager
-async def reading(url: str, nodes: list[str | dict[str, object]], **device: object) -> AsyncIterator[Reader]:
+async def reading(
+    url: str, nodes: list[str | dict[str, object]], *, intervals: Intervals = DEFAULT_INTERVALS, **device: object
+) -> AsyncIterator[Reader]:
     """An open source with a reader; closed at the end."""
-    source = make_source(url, nodes, **device)
+    source = make_source(url, nodes, intervals=intervals, **device)
     try:
         await source.open()
         yield Reader(source)

@@ -66,7 +66,7 @@ class Filling:
         if not self._gaps.waiting:
             return
         if self._failures >= PATIENCE:
-            reports.complain(CUT_OFF, self._failures)
+            reports.warn(CUT_OFF, self._failures)
             await self._clock.sleep(min(MOST_RETRY_S, RETRY_S * 2 ** (self._failures - PATIENCE)))
         await self._close_all(connection, put, reports, report)
 
@@ -116,10 +116,10 @@ class Filling:
     def _tell(self, gap: Gap, result: ReadBack, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         """Once per gap, and again when something came of another try, or its samples became too old for one."""
         if result.refused and not gap.is_told:
-            reports.complain(f"{REFUSED}: {result.reason}", result.refused.total())
+            reports.warn(f"{REFUSED}: {result.reason}", result.refused.total())
         elif result.without and not result.nodes and not self._has_told_nowhere and result.without == len(self._items):
             self._has_told_nowhere = True
-            reports.complain(NOWHERE, result.without)
+            reports.warn(NOWHERE, result.without)
         is_news = result.skipped_ns or (result.refused and not gap.is_told)
         if result.nodes or result.truncated or result.too_old_ns or is_news:
             report(self._event(result))
@@ -136,7 +136,7 @@ class Filling:
 
     async def _until_clocks_agree(self, connection: Connection, reports: Diagnostics) -> None:
         while abs(self._ahead_ns(connection)) > self._config.clock_tolerance:
-            reports.complain(CLOCKS, 1)
+            reports.warn(CLOCKS, 1)
             await self._clock.sleep(RETRY_S)
 
 

@@ -5,18 +5,16 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.sources.opcua.source.intervals import Intervals
 from gateway.sources.opcua.source.poison_state import (
-    FIRST_TRUCE_S,
-    MOST_COSTLY_RETRY_S,
-    MOST_RETRY_S,
-    STABLE_S,
-    STRIKES,
+    CERTAIN,
     Fault,
     PoisonState,
 )
 
+INTERVALS = Intervals()
 POISON = Fault(0x80020000)
-HUNG_UP = Fault(0x80050000, "hangs up", strikes=STRIKES // 3)
+HUNG_UP = Fault(0x80050000, "hangs up", weight=CERTAIN // 3)
 CHEAP = Fault(0x80020000, is_costly=False)
 
 
@@ -35,11 +33,11 @@ class Server:
         self.connections += 1
         self.now_s += 1
         if self.bad - suspects.untrusted:
-            suspects.lost(fault, 0.1, self.now_s)
+            suspects.on_lost(fault, 0.1, self.now_s)
             return False
         while trial := suspects.trial(self.now_s):
             if not self.bad.isdisjoint(trial):
-                suspects.lost(fault, 0.1, self.now_s)
+                suspects.on_lost(fault, 0.1, self.now_s)
                 return False
             suspects.passed(self.now_s)
         return True
@@ -83,7 +81,7 @@ def test_a_server_that_is_ill_for_a_while_gets_all_of_its_nodes_back(rows: int, 
 def test_a_server_that_fails_at_everything_is_searched_seldom():
     server = Server(100, set(range(100)))
     searching = 0
-    for _ in range(round(10 * FIRST_TRUCE_S)):
+    for _ in range(round(10 * INTERVALS.search_pause_s)):
         server.connect()
         searching += server.suspects.is_searching
         assert not server.suspects.culprits
@@ -93,9 +91,9 @@ def test_a_server_that_fails_at_everything_is_searched_seldom():
 def test_a_connection_that_lasted_is_not_lost_for_the_sake_of_items():
     suspects = PoisonState(10)
     for at in range(10):
-        suspects.lost(HUNG_UP, STABLE_S, 100.0 * at)
+        suspects.on_lost(HUNG_UP, INTERVALS.stable_s, 100.0 * at)
         assert not suspects.is_searching
-    assert not any(suspects.lost(HUNG_UP, 1.0, 1000.0 + at) for at in range(2))
+    assert not any(suspects.on_lost(HUNG_UP, 1.0, 1000.0 + at) for at in range(2))
     assert suspects.is_searching
     assert suspects.note == "what the server fails at is searched for, 10 of 10 nodes wait"
 
@@ -104,18 +102,17 @@ def retries(fault: Fault, count: int) -> list[float]:
     suspects, now_s, delays = PoisonState(10), 0.0, list[float]()
     suspects.blame(3, fault, now_s)
     for _ in range(count):
-        due_s = suspects.culprits[3].due_s
-        assert suspects.trial(due_s - 0.1) == []
-        assert suspects.trial(due_s) == [3]
-        delays.append(due_s - now_s)
-        now_s = due_s
+        delay_s = next(second for second in range(1, 2000) if suspects.trial(now_s + second))
+        assert suspects.trial(now_s + delay_s) == [3]
+        delays.append(delay_s)
+        now_s += delay_s
         suspects.failed(fault, now_s)
     return delays
 
 
 def test_what_costs_nothing_is_tried_often_and_what_costs_a_connection_is_not():
-    assert retries(CHEAP, 7) == [5, 10, 20, 40, 80, MOST_RETRY_S, MOST_RETRY_S]
-    assert retries(POISON, 7) == [60, 120, 240, 480, 960, MOST_COSTLY_RETRY_S, MOST_COSTLY_RETRY_S]
+    assert retries(CHEAP, 7) == [5, 10, 20, 40, 80, INTERVALS.poison_retry_most_s, INTERVALS.poison_retry_most_s]
+    assert retries(POISON, 7) == [60, 120, 240, 480, 960, INTERVALS.costly_retry_most_s, INTERVALS.costly_retry_most_s]
 
 
 def test_who_recovers_is_trusted_and_the_others_are_tried_at_once():
@@ -126,14 +123,14 @@ def test_who_recovers_is_trusted_and_the_others_are_tried_at_once():
     suspects.passed(60)
     assert suspects.untrusted == {5}
     assert suspects.trial(60) == [5]
-    suspects.lost(POISON, 100, 61)
+    suspects.on_lost(POISON, 100, 61)
     assert suspects.untrusted == {5}
     assert suspects.trial(179) == []
 
 
 def test_who_is_blamed_by_a_read_leaves_the_trial():
     suspects = PoisonState(8)
-    suspects.lost(POISON, 0, 0)
+    suspects.on_lost(POISON, 0, 0)
     assert suspects.trial(0) == list(range(8))
     suspects.blame(3, CHEAP, 0)
     suspects.passed(0)
@@ -144,11 +141,11 @@ def test_who_is_blamed_by_a_read_leaves_the_trial():
 def test_a_lost_connection_blames_a_lone_node_only_the_second_time():
     """The network may be cut in the middle of a trial."""
     suspects = PoisonState(2)
-    suspects.lost(POISON, 0, 0)
+    suspects.on_lost(POISON, 0, 0)
     suspects.trial(0)
-    suspects.lost(HUNG_UP, 0, 1)
+    suspects.on_lost(HUNG_UP, 0, 1)
     assert suspects.trial(1) == [0]
-    suspects.lost(HUNG_UP, 0, 2)
+    suspects.on_lost(HUNG_UP, 0, 2)
     for row in (0, 1):
         assert suspects.trial(3) == [row]
         suspects.passed(3)
@@ -157,9 +154,9 @@ def test_a_lost_connection_blames_a_lone_node_only_the_second_time():
 
 def when_trusted_ones_fail(in_between: Callable[[PoisonState], None]) -> PoisonState:
     suspects = PoisonState(4)
-    suspects.lost(POISON, 0, 0)
+    suspects.on_lost(POISON, 0, 0)
     suspects.trial(0)
-    suspects.lost(POISON, 0, 0)
+    suspects.on_lost(POISON, 0, 0)
     assert suspects.trial(0) == [0, 1]
     suspects.passed(0)
     in_between(suspects)
@@ -167,9 +164,9 @@ def when_trusted_ones_fail(in_between: Callable[[PoisonState], None]) -> PoisonS
 
 
 def test_trusted_nodes_that_fail_in_the_middle_of_a_search_are_suspects_again():
-    suspects = when_trusted_ones_fail(lambda one: one.lost(POISON, 0, 1))
+    suspects = when_trusted_ones_fail(lambda one: one.on_lost(POISON, 0, 1))
     assert suspects.untrusted == {0, 1, 2, 3}
-    suspects = when_trusted_ones_fail(lambda one: one.lost(HUNG_UP, 0, 1))
+    suspects = when_trusted_ones_fail(lambda one: one.on_lost(HUNG_UP, 0, 1))
     assert suspects.untrusted == {2, 3}
 
 
@@ -177,22 +174,22 @@ def test_a_search_for_nothing_without_certainty_is_not_begun_again_soon():
     """It was the network, whose cuts would cost a session each time."""
     server = Server(10, set())
     for _ in range(3):
-        server.suspects.lost(HUNG_UP, 0.1, 0)
+        server.suspects.on_lost(HUNG_UP, 0.1, 0)
     assert server.suspects.is_searching
     server.settle()
     for _ in range(9):
-        server.suspects.lost(HUNG_UP, 0.1, 2)
+        server.suspects.on_lost(HUNG_UP, 0.1, 2)
     assert not server.suspects.is_searching
-    server.suspects.lost(HUNG_UP, 0.1, 2 + FIRST_TRUCE_S)
+    server.suspects.on_lost(HUNG_UP, 0.1, 2 + INTERVALS.search_pause_s)
     assert server.suspects.is_searching
 
 
 def test_a_lost_connection_is_made_again_at_once_only_for_a_trial():
     suspects = PoisonState(3)
-    assert not suspects.lost(POISON, 0, 0)
+    assert not suspects.on_lost(POISON, 0, 0)
     suspects.trial(0)
-    assert suspects.lost(POISON, 0, 0)
-    assert not suspects.lost(POISON, 0, 0)
+    assert suspects.on_lost(POISON, 0, 0)
+    assert not suspects.on_lost(POISON, 0, 0)
     suspects.trial(0)
     suspects.cancel()
     assert not suspects.is_trying

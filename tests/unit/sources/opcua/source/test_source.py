@@ -15,7 +15,6 @@ from gateway.sources.opcua.port.errors import HungUp, NotFound, Poisoned, Unansw
 from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.source import diagnostics
-from gateway.sources.opcua.source import source as module
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeConnection, settle, source, values
 
 OK = DeviceState(0, "ok")
@@ -162,9 +161,8 @@ async def test_it_opens_again_after_a_loss(clock, server):
     await made.close()
 
 
-async def test_a_slow_reader_holds_the_server_back(clock, server, monkeypatch):
-    monkeypatch.setattr(module, "WAITING_SAMPLES", 4)
-    made = await opened(clock, server, tags=1)
+async def test_a_slow_reader_holds_the_server_back(clock, server):
+    made = await opened(clock, server, tags=1, queue_samples=4)
     for i in range(10):
         server.publish(values([0, 0], [float(i), float(i)]))
     await settle()

@@ -15,7 +15,7 @@ NAMES = [f"ns=1;s=v{i}" for i in range(3)]
 
 
 def heard(silence: Staleness, rows: list[int], numbers: list[object], at_s: float, **columns: object) -> None:
-    silence.heard(values(rows, numbers, **columns).columns, at_s)
+    silence.received(values(rows, numbers, **columns).columns, at_s)
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def test_a_row_that_never_said_anything_counts_as_changed():
 def test_patience_grows_when_it_was_in_vain_and_ends_when_data_come():
     silence = Staleness(1, LIMIT_S, 0.0)
     heard(silence, [0], [1.0], 1.0)
-    silence.in_vain()
-    silence.begin(100.0)
+    silence.on_reconnect()
+    silence.on_connected(100.0)
     heard(silence, [0], [1.0], 101.0)
     assert silence.due(200.0, ()) == []
     assert silence.due(221.0, ()) == [0]
@@ -109,7 +109,7 @@ async def opened(clock, server, **device):
 async def everything(made) -> list[object]:
     """All that waits."""
     said = []
-    while (news := made._inbox.take()) is not None:
+    while (news := made._state.queue.pop()) is not None:
         said.append(news)
     return said
 

@@ -1,0 +1,63 @@
+"""Asks a server what the numbers of enumerations mean."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gateway.sources.opcua.codec.enum_labels import Unasked
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import Item
+from gateway.sources.opcua.source.diagnostics import Diagnostics
+from gateway.sources.opcua.source.ingest import Ingest
+from gateway.sources.opcua.source.poison_state import PoisonState
+from gateway.sources.opcua.source.source_device import SourceDevice
+from gateway.sources.opcua.source.staleness import Staleness
+
+
+class LabelRequests:
+    """The questions of one session. What an earlier session knows to be anything else than a number is not asked for."""
+
+    def __init__(
+        self,
+        device: SourceDevice,
+        session: Connection,
+        ingest: Ingest,
+        diagnostics: Diagnostics,
+        staleness: Staleness,
+        poison: PoisonState,
+    ) -> None:
+        """Begin without questions. ingest: learns the labels."""
+        self._device = device
+        self._session = session
+        self._ingest = ingest
+        self._diagnostics = diagnostics
+        self._staleness = staleness
+        self._poison = poison
+
+    async def run(self) -> None:
+        """Ask for the labels of all items and queue those of the present values; later ones come with the values.
+
+        Refused questions are repeated on a timer, and nodes that change their type are asked again. Returns once no
+        question is left. Raises NotConnected.
+        """
+        items, clock = self._device.items, self._device.clock
+        unasked, unlabelled = Unasked(), self._staleness.unlabelled
+        await self._ask([item for item in items if not unlabelled[item.row]], unasked)
+        while unasked or unlabelled.any():
+            await clock.sleep(self._device.intervals.labels_check_s)
+            changed = unlabelled & ~self._staleness.unlabelled
+            unlabelled &= ~changed
+            due = unasked.due(clock.monotonic(), self._diagnostics.bad_item_rows)
+            if rows := sorted({*np.flatnonzero(changed).tolist(), *due}):
+                await self._ask([items[row] for row in rows], unasked)
+
+    async def _ask(self, items: Sequence[Item], unasked: Unasked) -> None:
+        found = await self._session.labels(items) if items else []
+        pairs = list(zip(items, found, strict=True))
+        unasked.told(item.row for item, labels in pairs if labels is not None)
+        unasked.refused((item.row for item, labels in pairs if labels is None), self._device.clock.monotonic())
+        known = [(item, labels) for item, labels in pairs if labels is not None]
+        labelled = self._ingest.learn_labels([item for item, _ in known], [labels for _, labels in known])
+        readable = [item for item in labelled if item.row not in self._poison.untrusted]
+        for values in await self._session.read(readable) if readable else ():
+            self._ingest.put_labels(values)
