@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.backfill import Filling

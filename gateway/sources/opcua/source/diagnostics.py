@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from gateway.core.messages import Event
+from gateway.core.events.device import SamplesLost
 from gateway.sources.opcua.port.session import QueueReport
 from gateway.sources.opcua.source.node_health import NodeHealth
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
@@ -29,7 +29,6 @@ READ_REFUSED: Final = "the server refuses to read"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 _NAMED: Final = 3
 """Items that a warning about queues names; of the others it says how many there are."""
-_LOSS_SEVERITY: Final = 500
 
 
 class Diagnostics:
@@ -91,7 +90,8 @@ class Diagnostics:
         """Push an event for each kind of loss since the last call."""
         for sentence, count in self._dropped.items():
             if count:
-                detail = {"reason": sentence, "at_least": count, "severity": _LOSS_SEVERITY}
-                now_ns = self._device.clock.now_ns()
-                self._queue.push(Event("samples_lost", now_ns, self._device.number, None, detail))
+                lost = SamplesLost(
+                    time_ns=self._device.clock.now_ns(), device=self._device.number, reason=sentence, at_least=count
+                )
+                self._queue.push(lost)
                 self._dropped[sentence] = 0

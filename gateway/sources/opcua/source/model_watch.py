@@ -6,11 +6,12 @@ from typing import Final
 
 import structlog
 
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.core.retry_timer import DoublingDelay
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import lacking
 from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.source_device import SourceDevice
 from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
 
@@ -18,7 +19,6 @@ log = structlog.get_logger("opcua")
 
 SHORT_PAUSES: Final = 3
 """So many comparisons in a row may follow each other with the shortest pause."""
-_SEVERITY: Final = 300
 _NONE: Final = "browse has found no tags"
 _SHOWS: Final = "gateway browse shows what is there"
 _AT_START: Final = "at the next start"
@@ -91,7 +91,7 @@ class ModelWatch:
                 self.note = self._noted(missing)
                 report_state()
             if change:
-                push(Event("model", self._device.clock.now_ns(), self._device.number, None, self._detail(change)))
+                push(self._event(change))
 
     async def _wait(self, session: Connection) -> None:
         """Return when a comparison is due."""
@@ -136,6 +136,15 @@ class ModelWatch:
     def _taken(self) -> str:
         return _BY_ITSELF if self._restarts else _AT_START
 
-    def _detail(self, change: Change) -> dict[str, object]:
-        restart = {"restart": True} if self._restarts else {}
-        return change.detail(self._taken) | restart | {"severity": _SEVERITY}
+    def _event(self, change: Change) -> ModelChanged:
+        return ModelChanged(
+            time_ns=self._device.clock.now_ns(),
+            device=self._device.number,
+            reason=f"the server's model has changed; taken {self._taken}",
+            added=len(change.added),
+            removed=len(change.removed),
+            altered=len(change.altered),
+            names=change.some_names,
+            cut=True if change.cut else None,
+            restart=True if self._restarts else None,
+        )
