@@ -50,7 +50,7 @@ class ItemMap:
         return tuple(row for row in self._tags[item.row] if row not in self._altered)
 
     def items_of(self, tags: Iterable[int]) -> list[Item]:
-        """The items on which these tags live, each once, ascending."""
+        """Return the items of these tags, each once, ascending by row."""
         return [self.items[place] for place in sorted(self.rows_of(tags))]
 
     def rows_of(self, tags: Iterable[int]) -> set[int]:
