@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -157,7 +158,7 @@ async def test_source_timestamps_of_nonsense_are_not_believed(server, mangler):
         for k, taken in enumerate((None, LONG_AGO, datetime(1601, 1, 2), DOOM, "ahead"), 1):
             await server.write(0, float(k))
             await field.until(lambda k=k: field.values[0][-1] == k)
-            now_ns = field.source._clock.now_ns()
+            now_ns = time.time_ns()
             assert now_ns - 30e9 < field.times[0][-1] <= now_ns, taken
             doubtful = taken in (DOOM, "ahead")
             assert field.qualities[0][-1] == (Quality.UNCERTAIN_CLOCK if doubtful else Quality.GOOD), taken

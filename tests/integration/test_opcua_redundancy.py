@@ -140,7 +140,7 @@ async def test_degraded_servers_are_changed_for_much_better_ones_only(port):
             await field.until(lambda: bool(field.values[0]))
             for level in range(151, 160):
                 await (second, first)[level % 2].stand(level)
-                await field.source._clock.sleep(0.1)
+                await asyncio.sleep(0.1)
             assert not field.downs
             await second.stand(255)
             await field.until(lambda: field.values[0][-1] == 2.0)
