@@ -1,5 +1,6 @@
 """Two servers of one device, of either kind: by level, by loss, the way back, sessions that outlive a channel."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
 from gateway.sources.opcua.source.intervals import Intervals
