@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.messages import DeviceState, Event
-from gateway.sources.opcua.client.connection import connect
+from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import entry
 

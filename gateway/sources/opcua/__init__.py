@@ -39,7 +39,7 @@ def _delay_ns(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
 def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
     # Imported here, because asyncua takes 30 MB and half a second that a gateway without OPC UA does not need.
-    from gateway.sources.opcua.client.connection import connect
+    from gateway.sources.opcua.client.session import connect
     from gateway.sources.opcua.source.source import OpcUaSource
 
     return [OpcUaSource(entry, clock, connect) for entry in entries]

@@ -1,13 +1,13 @@
 """What a source says of its server beside values: device state, losses, complaints, figures."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.core.messages import Event
 from gateway.sources.opcua.config.device import OpcUaTag
-from gateway.sources.opcua.port.session import QueueReport
+from gateway.sources.opcua.port.values import ShortQueue
 from gateway.sources.opcua.source.item_map import Tagging
 from gateway.sources.opcua.source.model_watch import Comparison
 from gateway.sources.opcua.source.node_health import Health
@@ -25,9 +25,6 @@ SHORT: Final = (
 )
 LOST: Final = "notifications were lost on the way"
 STALE: Final = "nodes said nothing although their values changed, and are watched anew"
-FULL: Final = (
-    "queues of the server come full, and it does not say whether it dropped samples: raise queue_size or lower interval"
-)
 EVENTS_LOST: Final = "the server dropped events because they came too fast"
 _NAMED: Final = 3
 READ_REFUSED: Final = "the server refuses to read"
@@ -72,23 +69,16 @@ class Reports:
             log.warning("%s: %s (%d)", self._name, sentence, count)
         self.tell()
 
-    def warn_of_queues(self, queues: QueueReport, tagging: Tagging) -> None:
+    def warn_of_queues(self, short: Mapping[int, ShortQueue], tagging: Tagging) -> None:
         """Where a server granted less than comes between two publications, which it may drop without a word."""
-        if not queues.short:
+        if not short:
             return
         told = [
             f"{self._tags[tagging.tags_of(tagging.items[row])[0]].name} {one.granted} where {one.needed} may come"
-            for row, one in sorted(queues.short.items())[:_NAMED]
+            for row, one in sorted(short.items())[:_NAMED]
         ]
-        more = [f"{len(queues.short) - _NAMED} more"] if len(queues.short) > _NAMED else []
-        self.complain(f"{SHORT}: {', '.join(told + more)}", len(queues.short))
-
-    def look_at_queues(self, queues: QueueReport) -> None:
-        """Whether some came full since this was last called."""
-        if queues.full:
-            self.statistics.full += queues.full
-            self.complain(FULL, queues.full)
-            queues.full = 0
+        more = [f"{len(short) - _NAMED} more"] if len(short) > _NAMED else []
+        self.complain(f"{SHORT}: {', '.join(told + more)}", len(short))
 
     def lose(self, sentence: str, count: int) -> None:
         """Count what was lost, one of the sentences above."""

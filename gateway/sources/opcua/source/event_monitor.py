@@ -8,7 +8,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.events import EVENT_TYPE
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.alarms import Alarms
 from gateway.sources.opcua.source.diagnostics import EVENTS_LOST, Reports
@@ -43,7 +43,7 @@ class Occurring:
         self._due_s = math.inf
         self._is_deaf = False
 
-    async def watch(self, connection: Connection) -> None:
+    async def watch(self, connection: Session) -> None:
         """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused. Where changes
         of the model are refused, or never come, `refresh` finds them. Refused nodes are asked for again when they come."""
         self._is_deaf, self._comparison.is_deaf = self._is_deaf or self._comparison.is_deaf, False
@@ -51,7 +51,7 @@ class Occurring:
         if not wanted and not model:
             return
         try:
-            statuses = await connection.add_events(wanted, model=model)
+            statuses = await connection.events.subscribe(wanted, model=model)
         except NotConnected:
             self._comparison.is_deaf = model
             raise
@@ -62,7 +62,7 @@ class Occurring:
         for notifier, status in refused:
             self._reports.complain(f"events of {notifier} are refused: {explained(status)}", 1)
         if len(refused) < len(wanted):
-            await connection.refresh_conditions()
+            await connection.events.refresh_conditions()
 
     @property
     def _is_model_wanted(self) -> bool:
@@ -71,20 +71,20 @@ class Occurring:
         is_useful = units or bool(self._reports.health.bad_rows)
         return bool(self._config.browse) or (self._config.mode == "subscribe" and is_useful)
 
-    async def hear(self, connection: Connection) -> None:
+    async def hear(self, connection: Session) -> None:
         """Changes of the model beside polled reads, which do not depend on them: `refresh` is left when they end."""
         try:
             while True:
-                await self.take(connection, await connection.next_values())
+                await self.take(connection, await connection.values.next_notification())
         except NotConnected as error:
             log.info("%s: changes of the model are no longer told: %s", self._config.name, error)
 
-    async def retry(self, connection: Connection) -> None:
+    async def retry(self, connection: Session) -> None:
         """Notifiers that were refused, once their time has come."""
         if self._clock.monotonic() >= self._due_s:
             await self.watch(connection)
 
-    async def take(self, connection: Connection, values: DataValues) -> None:
+    async def take(self, connection: Session, values: DataValues) -> None:
         """The events that came with values."""
         if values.model_changed:
             self._comparison.hurry()
@@ -92,7 +92,7 @@ class Occurring:
         if not values.events:
             return
         types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}
-        names = await connection.event_types([one for one in types if isinstance(one, str)])
+        names = await connection.events.type_names([one for one in types if isinstance(one, str)])
         off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
         for given in values.events:
             is_right = abs(off_ns) <= self._config.clock_tolerance
@@ -102,5 +102,5 @@ class Occurring:
         if self._alarms.lost:
             self._reports.lose(EVENTS_LOST, 1)
         if self._alarms.needs_refresh:
-            await connection.refresh_conditions()
+            await connection.events.refresh_conditions()
         self._alarms.lost = self._alarms.needs_refresh = False

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.sources.opcua.port.session import Standing
+from gateway.sources.opcua.port.session import ServerHealth
 
 RETURN_S: Final = 60.0
 """The first server has to be as good for so long before it is taken back; twice as long each time it did not last."""
@@ -16,12 +16,12 @@ _DEGRADED: Final = 2
 _NO_DATA: Final = 1
 
 
-def badness(standing: Standing | None) -> tuple[bool, int]:
+def badness(standing: ServerHealth | None) -> tuple[bool, int]:
     """For sorting, best first: one that runs before one that does not or is away, then by ServiceLevel."""
     return (True, BEST) if standing is None else (not standing.is_running, BEST - standing.level)
 
 
-def class_of(standing: Standing) -> int:
+def class_of(standing: ServerHealth) -> int:
     """The four classes of ServiceLevels: 0 maintenance (or it does not run), 1 no data, 2 degraded, 3 healthy."""
     return min(standing.level, _DEGRADED) + standing.is_healthy if standing.is_running else 0
 
@@ -54,7 +54,7 @@ class Failover:
         self._is_first, self._was_healthy, self._better_since_s = is_first, True, None
         self._due_s = now_s + RETURN_S / 2
 
-    def wants_to_ask(self, here: Standing, now_s: float) -> bool:
+    def wants_to_ask(self, here: ServerHealth, now_s: float) -> bool:
         """Whether the others should be asked how they stand; the first one alone while `here` is healthy."""
         if here.is_healthy != self._was_healthy:
             self._was_healthy, self._better_since_s = here.is_healthy, None
@@ -64,7 +64,7 @@ class Failover:
         self._due_s = now_s + RETURN_S / 2
         return True
 
-    def leaves(self, here: Standing, other: Standing | None, now_s: float) -> bool:
+    def leaves(self, here: ServerHealth, other: ServerHealth | None, now_s: float) -> bool:
         """`here` is not healthy: take the other one now?"""
         if not self._is_better(other is not None and badness(other) < badness(here), now_s):
             return False
@@ -75,7 +75,7 @@ class Failover:
             return True
         return False
 
-    def returns(self, here: Standing, first: Standing | None, now_s: float) -> bool:
+    def returns(self, here: ServerHealth, first: ServerHealth | None, now_s: float) -> bool:
         """`here` is healthy and not the first: take that one back now?"""
         is_good = first is not None and first.is_healthy and badness(first) <= badness(here)
         if self._is_better(is_good, now_s) and self._better_for(now_s) >= self._patience_s:

@@ -12,7 +12,7 @@ from gateway.core.clock import Clock
 from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.codec.enum_labels import Labels, Unasked
 from gateway.sources.opcua.config.value_selection import NO_RANGE
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.decode import TagColumns, decode
 from gateway.sources.opcua.source.diagnostics import OVERFLOWED, READ_REFUSED, Reports
@@ -108,7 +108,7 @@ class Taking:
             if told is not None:
                 self._inbox.report(told)
 
-    async def label(self, connection: Connection, suspects: Suspects) -> None:
+    async def label(self, connection: Session, suspects: Suspects) -> None:
         """Ask what the numbers of enumerations mean, and tell the present ones; later ones are told as they come. Nodes that
         an earlier connection knows as anything else are not asked, unless they change. Returns once there are no others."""
         unasked, known = Unasked(), self._silence.unlabelled
@@ -122,15 +122,15 @@ class Taking:
             if due := sorted(rows):
                 await self._ask_labels(connection, [self._tagging.items[row] for row in due], unasked, suspects)
 
-    async def _ask_labels(self, connection: Connection, items: Sequence[Item], unasked: Unasked, suspects: Suspects) -> None:
-        found = await connection.labels(items) if items else []
+    async def _ask_labels(self, connection: Session, items: Sequence[Item], unasked: Unasked, suspects: Suspects) -> None:
+        found = await connection.metadata.labels(items) if items else []
         pairs = list(zip(items, found, strict=True))
         unasked.told(item.row for item, some in pairs if some is not None)
         unasked.refused((item.row for item, some in pairs if some is None), self._clock.monotonic())
         known = [(item, some) for item, some in pairs if some is not None]
         rows = self._labels.learn((row, some) for item, some in known for row in self._tagging.whole(item))
         labelled = [item for item in self._tagging.items_of(rows) if item.row not in suspects.untrusted]
-        for values in await connection.read(labelled) if labelled else ():
+        for values in await connection.values.read(labelled) if labelled else ():
             block, _ = self._decoded(values)
             if (told := self._labels.of(block)) is not None:
                 self._inbox.report(told)

@@ -5,7 +5,7 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, Patience
 from gateway.sources.opcua.port.errors import Unanswered
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 
 SILENT_KEEPALIVES: Final = 3
 
@@ -26,7 +26,7 @@ class Keepalives:
         since, self._waiting_since = self._waiting_since, None
         return 0.0 if since is None else self._clock.monotonic() - since
 
-    async def run(self, connection: Connection, patience: Patience) -> None:
+    async def run(self, connection: Session, patience: Patience) -> None:
         """Raises Unanswered when the server has been silent for too long."""
         while True:
             limit_s = SILENT_KEEPALIVES * connection.keepalive_s * patience.stretch

@@ -10,7 +10,7 @@ from gateway.core.messages import Event
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import lacking
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Comparison:
             self._begun_s = now_s
         self._soon_s = max(min(now_s + QUIET_S, self._begun_s + LONGEST_S), self._last_s + self._pause_s)
 
-    async def _wait(self, connection: Connection) -> None:
+    async def _wait(self, connection: Session) -> None:
         look_s = self._clock.monotonic()
         while (left_s := min(self._due_s, self._soon_s) - self._clock.monotonic()) > 0:
             if self._soon_s == math.inf and self._clock.monotonic() >= look_s:
@@ -86,13 +86,13 @@ class Comparison:
         self._last_s = now_s
         self._due_s, self._soon_s = now_s + self._every_s, math.inf
 
-    async def _look(self, connection: Connection) -> None:
+    async def _look(self, connection: Session) -> None:
         """A cheap look, for servers that say nothing of changes."""
-        before, self._marks = self._marks, await connection.marks([one.root for one in self._device.browse])
+        before, self._marks = self._marks, await connection.metadata.model_version([one.root for one in self._device.browse])
         if before and before != self._marks:
             self.hurry()
 
-    async def run(self, connection: Connection, report: Callable[[Event], None], tell: Callable[[], None]) -> None:
+    async def run(self, connection: Session, report: Callable[[Event], None], tell: Callable[[], None]) -> None:
         """Until the connection is lost (NotConnected); at once where there is nothing to compare. tell: called when `note`
         may be another one."""
         while self.is_wanted:

@@ -11,7 +11,7 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import STALE, Reports
 from gateway.sources.opcua.source.item_map import Tagging
@@ -66,16 +66,16 @@ class Watching:
         self.polled = {item.row for item in self._tagging.items}
         await self._leave_out_culprits()
 
-    async def begin(self, connection: Connection) -> None:
+    async def begin(self, connection: Session) -> None:
         """Watch everything that can be watched; the rest is polled where it may be read."""
         untrusted = self._suspects.untrusted
         items = [item for item in self._tagging.items if item.row not in untrusted]
         async with self._adding:
-            statuses = await connection.add_items(items)
+            statuses = await connection.values.subscribe(items)
         await self._judge(items, self._poll_instead(items, statuses))
         await self._leave_out_culprits()
 
-    async def retry(self, connection: Connection) -> None:
+    async def retry(self, connection: Session) -> None:
         """Refused nodes whose time has come. Raises NotConnected, also to begin anew: see `begin_polls`."""
         due = self._tagging.items_of(self._reports.health.due(self._clock.monotonic()))
         if due := [item for item in due if item.row not in self.polled | self._suspects.untrusted]:
@@ -102,7 +102,7 @@ class Watching:
         if self._suspects.culprits:
             await self.leave_out({row: one.fault for row, one in self._suspects.culprits.items()})
 
-    async def doubt(self, connection: Connection) -> None:
+    async def doubt(self, connection: Session) -> None:
         """Do not believe in silence for ever: see `Silence`. Returns at once where that is not wanted."""
         items = self._tagging.items
         sampling = max((item.sampling_ns for item in items), default=0)
@@ -123,10 +123,10 @@ class Watching:
                         self._silence.in_vain()
                         raise NotConnected(DEAD)
 
-    async def add(self, connection: Connection, items: Sequence[Item]) -> list[int]:
+    async def add(self, connection: Session, items: Sequence[Item]) -> list[int]:
         """Watch these, too, or anew. Returns the rows that the server accepts."""
         async with self._adding:
-            statuses = await connection.add_items(items)
+            statuses = await connection.values.subscribe(items)
         self.lacks_polls = self.lacks_polls or not CANNOT_SUBSCRIBE.isdisjoint(statuses)
         await self._judge(items, statuses)
         return [item.row for item, status in zip(items, statuses, strict=True) if is_good(status)]

@@ -11,7 +11,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.errors import HungUp, Poisoned, Unanswered
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.diagnostics import Reports
 from gateway.sources.opcua.source.ingest import Taking
@@ -83,7 +83,7 @@ class Searching:
         self._wants_look = self._is_looking = self.is_stained = False
         self._look_due_s = 0.0
 
-    async def run(self, connection: Connection) -> None:
+    async def run(self, connection: Session) -> None:
         """Try what waits, one part after the other, as long as the connection lasts. Raises NotConnected."""
         if self._suspects.is_searching:
             silent = self._suspects.untrusted | self._tagging.rows_of(self._reports.health.bad_rows)
@@ -131,7 +131,7 @@ class Searching:
             self._wants_look = True
             self._wanted.set()
 
-    async def _look(self, connection: Connection) -> None:
+    async def _look(self, connection: Session) -> None:
         asked_s = self._clock.monotonic()
         silent = self._suspects.untrusted | self._watching.polled | self._tagging.rows_of(self._reports.health.bad_rows)
         self._is_looking, self._wants_look = True, False
@@ -141,12 +141,12 @@ class Searching:
             self._wants_look = True
             raise
 
-    async def _read_all(self, connection: Connection, items: Sequence[Item], asked_s: float) -> None:
-        answers = await connection.read(items)
+    async def _read_all(self, connection: Session, items: Sequence[Item], asked_s: float) -> None:
+        answers = await connection.values.read(items)
         self._is_looking = False
         self._look_due_s = asked_s + LOOKS_APART_S
         if blamed := self._blame(answers):
-            await connection.remove_items([self._tagging.items[row] for row in blamed])
+            await connection.values.unsubscribe([self._tagging.items[row] for row in blamed])
             await self._watching.leave_out({row: self._suspects.culprits[row].fault for row in blamed})
             self._reports.tell()
         self._vain_looks += self._rubbish > self._vain_looks and not blamed
@@ -159,7 +159,7 @@ class Searching:
                 wanted = np.isin(values.columns.row, changed)
                 await self._taking.take(replace(values, columns=values.columns.take(wanted)), was_read=True)
 
-    async def _try(self, connection: Connection, items: Sequence[Item]) -> None:
+    async def _try(self, connection: Session, items: Sequence[Item]) -> None:
         left = await self._read(connection, items)
         if left is None:
             return
@@ -175,9 +175,9 @@ class Searching:
         await self._tell_culprits(self._tagging.items if is_over else ())
         self._watching.begin_polls()
 
-    async def _read(self, connection: Connection, items: Sequence[Item]) -> Sequence[Item] | None:
+    async def _read(self, connection: Session, items: Sequence[Item]) -> Sequence[Item] | None:
         """Those that may be watched, as far as a read can tell; None where the trial is over, because all were refused."""
-        answers = await connection.read(items)
+        answers = await connection.values.read(items)
         blamed = self._blame(answers)
         if blamed:
             await self._watching.leave_out({row: self._suspects.culprits[row].fault for row in blamed})
@@ -208,7 +208,7 @@ class Searching:
             self._suspects.blame(int(one.columns.row[0]), Fault(one.refused, is_costly=False), now_s)
         return {int(one.columns.row[0]) for one in refused}
 
-    async def _said(self, connection: Connection, rows: Collection[int]) -> None:
+    async def _said(self, connection: Session, rows: Collection[int]) -> None:
         """Wait until these have said something, or could have: as long as a server may be silent before it is lost."""
         end_s = self._clock.monotonic() + max(SILENT_KEEPALIVES * connection.keepalive_s, self._timeout_s) + GRACE_S
         while not self._silence.all_said(rows) and self._clock.monotonic() < end_s:

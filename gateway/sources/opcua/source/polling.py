@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 
 from gateway.core.clock import Clock
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.diagnostics import OVERRUN, Reports
 from gateway.sources.opcua.source.ingest import Taking
@@ -40,14 +40,14 @@ class Polling:
         intervals = sorted({item.publishing_ns for item in items})
         return [[item for item in items if item.publishing_ns == interval] for interval in intervals]
 
-    async def run(self, connection: Connection, items: Sequence[Item]) -> None:
+    async def run(self, connection: Session, items: Sequence[Item]) -> None:
         """Read items of one interval for ever. Raises NotConnected."""
         interval_s = items[0].publishing_ns / 1e9
         start, turn = self._clock.monotonic(), 0
         while True:
             untrusted = self._suspects.untrusted
             asked = [item for item in items if item.row not in untrusted] if untrusted else items
-            for values in self._searching.sort(await connection.read(asked)):
+            for values in self._searching.sort(await connection.values.read(asked)):
                 self._notice(values)
                 await self._taking.take(values, was_read=True)
             self._reports.tell()

@@ -10,7 +10,7 @@ from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.adaptive_timeout import Patience
-from gateway.sources.opcua.port.session import Connect, Connection, Standing
+from gateway.sources.opcua.port.session import Connect, ServerHealth, Session
 from gateway.sources.opcua.source.failover import BEST, Failover, badness
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Found:
     """A server that was asked how it stands; standing None where it could not be reached."""
 
     place: int
-    standing: Standing | None
+    standing: ServerHealth | None
     problem: str = ""
 
 
@@ -50,7 +50,7 @@ class Servers:
         self._clock = clock
         self._patience = [Patience(config.timeout / 1e9, clock.monotonic) for _ in self._configs]
         self._place = 0
-        self._left: dict[int, Connection] = {}
+        self._left: dict[int, Session] = {}
         self._lost: int | None = None
         self._failover = Failover()
 
@@ -74,12 +74,12 @@ class Servers:
         """What people should know, empty on the first server."""
         return f"on server {self._place + 1} of {len(self._configs)}, {self.url}" if self._place else ""
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Session) -> None:
         """The connection in use is closed; perhaps its session is not."""
         if connection.left_behind:
             self._left[self._place] = connection
 
-    async def resume(self) -> Connection | None:
+    async def resume(self) -> Session | None:
         """Go on with the session that was left behind on the present server. None where there is none, the server has
         forgotten it, or others should be asked: then `open`. Raises NotConnected where there are no others."""
         left = self._left.get(self._place)
@@ -88,7 +88,7 @@ class Servers:
         self.patience.begin()
         try:
             async with deadline(RESUME_S if self.is_redundant else None):
-                knows = await left.revive()
+                knows = await left.resume()
         except (NotConnected, TimeoutError) as error:
             if not self.is_redundant:
                 raise
@@ -108,7 +108,7 @@ class Servers:
             if left is not None:
                 await left.close()
 
-    async def open(self) -> Connection:
+    async def open(self) -> Session:
         """A new connection to the best server. Raises NotConnected."""
         if not self.is_redundant:
             return await self._connected(self._configs[0])
@@ -120,13 +120,13 @@ class Servers:
         self._failover.opened(self._clock.monotonic(), is_first=chosen.place == 0)
         return await self._connected(self._configs[chosen.place])
 
-    async def _connected(self, config: OpcUaDevice) -> Connection:
+    async def _connected(self, config: OpcUaDevice) -> Session:
         self.patience.begin()
         return await self._connect(config, self._clock, self.patience)
 
-    async def judge(self, connection: Connection) -> None:
+    async def judge(self, connection: Session) -> None:
         """Call it now and then while connected. Raises NotConnected when another server should be taken: `open` does so."""
-        here = await connection.standing()
+        here = await connection.health()
         if not self._failover.wants_to_ask(here, self._clock.monotonic()):
             return
         if here.is_healthy:
@@ -159,17 +159,17 @@ class Servers:
                 config = self._configs[place].model_copy(update={"mode": "poll"})
                 connection = await self._connect(config, self._clock, self._patience[place])
             try:
-                return Found(place, await connection.standing())
+                return Found(place, await connection.health())
             finally:
                 await connection.close()
         except NotConnected as error:
             return Found(place, None, str(error)[:_NAMED])
 
-    async def _taken_over(self, place: int) -> Connection | None:
+    async def _taken_over(self, place: int) -> Session | None:
         """What was left behind there, to be closed: some controllers have no more than one or two sessions."""
         left = self._left.get(place)
         if left is None:
             return None
-        knows = await left.revive()
+        knows = await left.resume()
         del self._left[place]
         return left if knows else None

@@ -12,7 +12,7 @@ from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.ports.source import Reading
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import Unanswered
-from gateway.sources.opcua.port.session import Connect, Connection
+from gateway.sources.opcua.port.session import Connect, Session
 from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.alarms import Alarms
 from gateway.sources.opcua.source.decode import TagColumns
@@ -61,7 +61,7 @@ class OpcUaSource:
         self._tagging = Tagging(self._config, entry.tags)
         self._items = self._tagging.items
         self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
-        self._connection: Connection | None = None
+        self._connection: Session | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._leaves = False
@@ -147,7 +147,7 @@ class OpcUaSource:
             except NotConnected as lost:
                 self._searching.judge([lost], self._lasted_s([lost]), has_heard=False)
                 raise
-            self._reports.warn_of_queues(self._connection.queues, self._tagging)
+            self._reports.warn_of_queues(self._connection.values.short_queues, self._tagging)
             await self._occurring.watch(self._connection)
             if not self._comparison.is_pending:  # of a state one event is sent: it shall say why
                 self._reports.tell()
@@ -218,7 +218,7 @@ class OpcUaSource:
         health = self._reports.health
         bad = health.statuses() + self._silence.bad_statuses(self._tagging.rows_of(health.bad_rows))
         report = self._statistics.report(self._servers.url, traffic, bad, self._clock.monotonic())
-        short = len(self._connection.queues.short) if self._connection else 0
+        short = len(self._connection.values.short_queues) if self._connection else 0
         refused = {"history_refused": self._filling.refused} if self._filling is not None else {}
         return {self._number: report | {"polled": len(self._watching.polled), "short_queues": short} | refused}
 
@@ -241,7 +241,7 @@ class OpcUaSource:
             if self._kept is not None and (connection is not None or self._kept.is_owed):
                 await self._kept.end(at_last=_is_stopping())
 
-    async def _run(self, connection: Connection) -> None:
+    async def _run(self, connection: Session) -> None:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
         try:
             async with asyncio.TaskGroup() as group:
@@ -291,10 +291,10 @@ class OpcUaSource:
         is_silent = any(isinstance(one, Unanswered) for one in errors)
         return (self._heard_s if is_silent else self._clock.monotonic()) - self._opened_s
 
-    async def _receive(self, connection: Connection) -> None:
+    async def _receive(self, connection: Session) -> None:
         while True:
             self._keepalives.wait()
-            values = await connection.next_values()
+            values = await connection.values.next_notification()
             self._servers.patience.delivered(self._keepalives.heard() - connection.keepalive_s)
             self._heard.set()
             self._heard_s = self._clock.monotonic()
@@ -315,7 +315,7 @@ class OpcUaSource:
         self._heard_s = self._clock.monotonic()
         self._notice(values)
 
-    async def _tend(self, connection: Connection) -> None:
+    async def _tend(self, connection: Session) -> None:
         """Keep the session alive, retry refused nodes, let old complaints fade."""
         while True:
             await self._clock.sleep(min(CHECK_S, connection.check_s))
@@ -324,7 +324,6 @@ class OpcUaSource:
             if self._servers.is_redundant:
                 await self._servers.judge(connection)
             await self._watching.retry(connection)
-            self._reports.look_at_queues(connection.queues)
             await self._occurring.retry(connection)
             self._reports.report_losses()
             self._reports.tell()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gateway.core.blocks import Mask
 from gateway.core.clock import Clock
 from gateway.sources.opcua.codec.columns import KIND_NULL, ValueColumns
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import Item
 
 _MOST_S: Final = 3600.0
@@ -121,7 +121,7 @@ class Silence:
 
 
 async def stale_rows(
-    silence: Silence, connection: Connection, items: Sequence[Item], excluded: Collection[int], clock: Clock, grace_s: float
+    silence: Silence, connection: Session, items: Sequence[Item], excluded: Collection[int], clock: Clock, grace_s: float
 ) -> list[int]:
     """Read what was silent for too long; rows whose value is another and is not told within `grace_s` either."""
     asked_s = clock.monotonic()
@@ -129,7 +129,7 @@ async def stale_rows(
     due = [known[row] for row in silence.due(asked_s, excluded) if row in known]
     if not due:
         return []
-    answers = [answer.columns for answer in await connection.read(due) if not answer.refused]
+    answers = [answer.columns for answer in await connection.values.read(due) if not answer.refused]
     if not any(silence.changed(columns, asked_s) for columns in answers):
         return []
     await clock.sleep(grace_s)

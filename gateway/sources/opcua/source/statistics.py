@@ -14,15 +14,13 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 @dataclass(slots=True)
 class Statistics:
-    """Counts since the start of the process. overflows: values that follow a full queue of the server.
-    full: queues that came full without a word of it."""
+    """Counts since the start of the process. overflows: values that follow a full queue of the server."""
 
     values: int = 0
     events: int = 0
     history: int = 0
     lost: int = 0
     overflows: int = 0
-    full: int = 0
     connects: int = 0
     republished: int = 0
     _opened_s: float | None = None
@@ -53,7 +51,6 @@ class Statistics:
             "history": self.history,
             "lost": self.lost,
             "queue_overflows": self.overflows,
-            "full_queues": self.full,
             "republished": self.republished + (0 if self._opened_s is None else traffic.republished),
             "publish_ms": round(traffic.publish_ms, 1),
             "round_trip_ms": round(traffic.round_trip_ms, 1),

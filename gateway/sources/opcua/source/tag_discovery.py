@@ -15,7 +15,7 @@ from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import Measure, lacking, measures_path
 from gateway.sources.opcua.port.metadata import FoundTag
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.source.tag_file import tag_file, tag_names
 
 log = logging.getLogger(__name__)
@@ -113,15 +113,15 @@ def _rows(text: str) -> dict[str, tuple[str, ...]]:
     return {row[0]: (*row[1:], "", "", "")[:3] for row in [*csv.reader(io.StringIO(text))][1:] if row}
 
 
-async def ask(connection: Connection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
+async def ask(connection: Session, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
     """Ask the server for all that it may tell, and keep it; what is new in it, None for nothing. Raises NotConnected."""
     change, found = None, list[FoundTag]()
     if device.browse:
-        found, cut = await connection.find(device.browse)
+        found, cut = await connection.metadata.browse(device.browse)
         change = await asyncio.to_thread(keep, device, found, cut=cut)
     told_of = {tag.node for tag in found}
     asked = [tag for tag in lacking(tags) if tag.node not in told_of]
-    measures = await connection.measures([tag.node for tag in asked]) if asked else []
+    measures = await connection.metadata.units([tag.node for tag in asked]) if asked else []
     try:
         told = await asyncio.to_thread(keep_measures, device, asked, measures) if asked else None
     except NotFound as error:
