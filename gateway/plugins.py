@@ -1,8 +1,25 @@
-"""The protocols this gateway speaks. A new one is a new folder and one line here."""
+"""The parts that this gateway is put together from. A new one is a new folder and one line here."""
 
 from typing import Final
 
-from gateway.core.ports.plugin import SourceKind
-from gateway.sources import modbus, opcua
+from gateway.core.events.event import Event
+from gateway.core.events.kinds import CORE_EVENTS
+from gateway.core.ports.plugin import Plugin, WithEventTypes
+from gateway.layouts.sparkplug.events import SPARKPLUG_EVENTS
+from gateway.sources.modbus.plugin import ModbusPlugin
+from gateway.sources.opcua.plugin import OpcUaPlugin
 
-KINDS: Final[dict[str, SourceKind]] = {kind.name: kind for kind in (modbus.KIND, opcua.KIND)}
+_SOURCES: Final[tuple[Plugin, ...]] = (
+    ModbusPlugin(),
+    OpcUaPlugin(),
+)
+
+SOURCES: Final[dict[str, Plugin]] = {plugin.name: plugin for plugin in _SOURCES}
+"""Protocols by the value of `protocol:` in a device file."""
+
+EVENT_TYPES: Final[tuple[type[Event], ...]] = (
+    *CORE_EVENTS,
+    *(one for plugin in _SOURCES if isinstance(plugin, WithEventTypes) for one in plugin.event_types),
+    *SPARKPLUG_EVENTS,
+)
+"""Every type of event that this gateway publishes."""

@@ -1,17 +1,15 @@
 """The parts of one gateway, built from its settings and connected with each other."""
 
 import secrets
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-
-import structlog
 
 from gateway import __version__
 from gateway.core.backoff import start_delay_s
 from gateway.core.clock import Clock
-from gateway.core.messages import Event, Loss, Message
+from gateway.core.events.event import Event
+from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import Layout
-from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
@@ -19,7 +17,6 @@ from gateway.encoding.topics import Topics
 from gateway.layouts import JSON, layout_for
 from gateway.layouts.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
 from gateway.outbox.outbox import Outbox
-from gateway.plugins import KINDS
 from gateway.runtime.certificates import CertificateWatch
 from gateway.runtime.message_expiry import Expiring
 from gateway.runtime.persistent_counter import KeptCounter
@@ -33,8 +30,6 @@ from gateway.settings import Settings
 from gateway.sinks.mqtt.client import MqttClient, Will
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.stage_chain import Chain
-
-log = structlog.get_logger("app")
 
 _MOST_RECEIVED_BYTES = 1 << 20  # commands and states of hosts are small
 
@@ -124,17 +119,12 @@ class Parts:
         return node
 
     def _loss(self, loss: Loss) -> Message:
-        span = f"{loss.first_seq}..{loss.last_seq}"
-        if loss.cause == "thinned":
-            log.info("messages merged", topic=loss.topic, count=loss.count, seq=span)
-        else:
-            counts = {"count": loss.count, **({"windows": loss.windows} if loss.windows else {})}
-            log.warning("messages lost", topic=loss.topic, **counts, seq=span, cause=loss.cause, detail=loss.detail)
-        return self.encoder.loss(loss, self.clock.now_ns())
+        event = self.encoder.loss_event(loss, self.clock.now_ns())
+        self.pipeline.event_log.record(event)
+        return self.encoder.event(event)
 
     def event(self, event: Event) -> None:
-        """Publish an event of the gateway itself, and tell the journal: broker and disk may be in trouble together."""
-        log.warning(event.kind, **{str(key): value for key, value in event.detail.items() if key != "severity"})
+        """Publish an event of the gateway itself."""
         self.pipeline.event(event)
 
 
@@ -152,8 +142,6 @@ def _expiring(layout: Layout, config: MqttConfig) -> Layout:
 
 
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
-    entries: dict[str, list[DeviceEntry]] = defaultdict(list)
-    for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-        entries[kind.name].append(entry)
-    for name, of_kind in entries.items():
-        yield from KINDS[name].build(of_kind, clock)
+    services = SourceServices(clock)
+    for plugin, entries in settings.by_plugin():
+        yield from plugin.build(entries, services)

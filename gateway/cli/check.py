@@ -1,7 +1,6 @@
 """`gateway check`: the configuration, judged without touching a device."""
 
 import os
-from collections import defaultdict
 from math import isfinite
 from pathlib import Path
 
@@ -12,12 +11,10 @@ from gateway.cli.output import Output, listing, patience
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.plural import counted
-from gateway.core.ports.plugin import DeviceEntry
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.host import NAMESPACE
 from gateway.layouts.tag.layout import TagTopics
-from gateway.plugins import KINDS
 from gateway.settings import Settings, load
 
 _SECRETS = "environment"
@@ -49,22 +46,19 @@ def check_config(folder: Path) -> int:
 def _devices(settings: Settings) -> Table:
     numbers = ("tags", "limits", "detectors")
     table = listing("device", "protocol", "connection", *numbers, right=numbers)
-    for kind, entry in zip(settings.kinds, settings.entries, strict=True):
+    for plugin, entry in zip(settings.plugins, settings.entries, strict=True):
         policies = settings.policies[entry.first_tag : entry.first_tag + len(entry.tags)]
         limits = sum(any(v is not None for v in (p.hihi, p.hi, p.lo, p.lolo)) for p in policies)
         detectors = sum(isfinite(p.anomaly) for p in policies)
         name = escape(entry.config.name)
-        table.add_row(name, kind.name, escape(entry.config.url), *map(str, (len(entry.tags), limits, detectors)))
+        table.add_row(name, plugin.name, escape(entry.config.url), *map(str, (len(entry.tags), limits, detectors)))
     return table
 
 
 def _print_reads(console: Output, settings: Settings) -> None:
     console.print("\n[bold]Would read[/]")
-    entries: dict[str, list[DeviceEntry]] = defaultdict(list)
-    for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-        entries[kind.name].append(entry)
-    for name, of_kind in entries.items():
-        for line in KINDS[name].plan(of_kind):
+    for plugin, entries in settings.by_plugin():
+        for line in plugin.describe(entries):
             console.print(f"  {escape(line)}")
 
 

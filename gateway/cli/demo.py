@@ -172,8 +172,8 @@ class _Demo:
         out, settings = self._out, scene.settings
         out.print()
         width = max(len(name) for name in (*settings.table.devices, "gateway"))
-        for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-            text = f"{entry.config.url}  ({kind.name}, {counted(len(entry.tags), 'tag')}, simulated)"
+        for plugin, entry in zip(settings.plugins, settings.entries, strict=True):
+            text = f"{entry.config.url}  ({plugin.name}, {counted(len(entry.tags), 'tag')}, simulated)"
             _place(out, f"{entry.config.name:<{width}}", text)
         _place(out, f"{'broker':<{width}}", f"{scene.broker_url}  (MQTT 5, embedded)")
         _place(out, f"{'gateway':<{width}}", f"its log: {scene.log}")

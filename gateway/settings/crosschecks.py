@@ -4,8 +4,9 @@ import os
 from collections.abc import Iterator, Sequence
 
 from gateway.core.errors import Problem
+from gateway.core.ports.plugin import CrossChecked
 from gateway.encoding.topics import Topics
-from gateway.plugins import KINDS
+from gateway.plugins import SOURCES
 from gateway.settings.devicefiles import Device
 from gateway.settings.model import Root
 from gateway.settings.problem_collector import Findings
@@ -21,13 +22,15 @@ def names(devices: Sequence[Device]) -> Iterator[Problem]:
         if first is not device.document:
             message = f"{device.config.name!r} is already the name in {first.file}"
             yield device.document.problem(("name",), message, "another name")
-        for row, key, message, expected in device.kind.check_tags(device.config, [tag for tag, _, _ in device.tags]):
-            _, document, path = device.tags[row]
-            yield document.problem((*path, key), message, expected)
-    for kind in KINDS.values():
-        of_kind = [device for device in devices if device.kind is kind]
-        for row, key, message, expected in kind.check_devices([device.config for device in of_kind]):
-            yield of_kind[row].document.problem((key,), message, expected)
+        if isinstance(device.plugin, CrossChecked):
+            for row, key, message, expected in device.plugin.check_tags(device.config, [tag for tag, _, _ in device.tags]):
+                _, document, path = device.tags[row]
+                yield document.problem((*path, key), message, expected)
+    for plugin in SOURCES.values():
+        if isinstance(plugin, CrossChecked):
+            same = [device for device in devices if device.plugin is plugin]
+            for row, key, message, expected in plugin.check_devices([device.config for device in same]):
+                yield same[row].document.problem((key,), message, expected)
 
 
 def topics(root: Root, document: Document, devices: Sequence[Device]) -> Iterator[Problem]:

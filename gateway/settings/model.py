@@ -8,11 +8,11 @@ from pydantic import Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core.config_types import Name
-from gateway.core.ports.plugin import DeviceEntry, SourceKind
+from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.outbox.config import OutboxConfig
-from gateway.plugins import KINDS
+from gateway.plugins import SOURCES
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.config import DetectionConfig, PolicyDefaults, PublishConfig, TagPolicy, WindowConfig
 
@@ -83,13 +83,13 @@ class FileRoot(Root):
 class Settings:
     """A configuration that has been checked as a whole.
 
-    entries: the enabled devices in table order, with the kind of each; policies: one per tag id; publishing: one per
-    device; hash: names this content.
+    entries: the enabled devices in table order, plugins: the protocol of each; policies: one per tag id; publishing: one
+    per device; hash: names this content.
     """
 
     folder: Path
     root: Root
-    kinds: tuple[SourceKind, ...]
+    plugins: tuple[Plugin, ...]
     entries: tuple[DeviceEntry, ...]
     policies: tuple[TagPolicy, ...]
     publishing: tuple[DeviceLayoutConfig, ...]
@@ -97,19 +97,26 @@ class Settings:
     hash: str
     warnings: tuple[str, ...] = ()
 
+    def by_plugin(self) -> list[tuple[Plugin, list[DeviceEntry]]]:
+        """Return each protocol in use with its devices, in the order of the first of them."""
+        found: dict[str, tuple[Plugin, list[DeviceEntry]]] = {}
+        for plugin, entry in zip(self.plugins, self.entries, strict=True):
+            found.setdefault(plugin.name, (plugin, []))[1].append(entry)
+        return list(found.values())
 
-def tag_model(kind: SourceKind) -> Any:
+
+def tag_model(plugin: Plugin) -> Any:
     """What a tag of this protocol may say: its own keys and those of the stages."""
-    return create_model(f"{kind.name.capitalize()}TagEntry", __base__=(kind.tag_model, TagPolicy))
+    return create_model(f"{plugin.name.capitalize()}TagEntry", __base__=(plugin.tag_model, TagPolicy))
 
 
-def device_model(kind: SourceKind) -> Any:
+def device_model(plugin: Plugin) -> Any:
     """What a device file of this protocol may say, as editors see it."""
-    tag: Any = tag_model(kind)
+    tag: Any = tag_model(plugin)
     tags: Any = list[tag]
     return create_model(
-        f"{kind.name.capitalize()}DeviceFile",
-        __base__=kind.device_model,
+        f"{plugin.name.capitalize()}DeviceFile",
+        __base__=plugin.device_model,
         tags=(tags, Field([], description="The device's tags.")),
         tag_file=(str | None, Field(None, description="A CSV file in config/tags/ with further tags, one a line.")),
         defaults=(PolicyDefaults, Field({}, description="Values for this device's tags that do not say otherwise.")),
@@ -151,8 +158,8 @@ def schema() -> dict[str, Any]:
     root = Root.model_json_schema()
     definitions = root.pop("$defs", {})
     devices = []
-    for kind in KINDS.values():
-        device = device_model(kind).model_json_schema()
+    for plugin in SOURCES.values():
+        device = device_model(plugin).model_json_schema()
         definitions |= device.pop("$defs", {})
         definitions[device["title"]] = device | {"required": sorted({*device.get("required", ()), "protocol"} - {"name"})}
         devices.append({"$ref": f"#/$defs/{device['title']}"})

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.config_types import existing_files
-from gateway.core.ports.plugin import SourceKind
+from gateway.core.ports.plugin import Plugin
 from gateway.settings.model import ENV_PREFIX, Root
 
 _SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
@@ -21,7 +21,7 @@ class Configured:
     """A device as its file says it."""
 
     file: str
-    kind: SourceKind
+    plugin: Plugin
     config: Any
     tags: Sequence[Any]
 
@@ -75,7 +75,7 @@ def _readable_secrets(read: Iterable[Path]) -> Iterator[str]:
 
 
 def _delay(device: Configured, grace_ns: int) -> Iterator[str]:
-    delay_ns = device.kind.delay_ns(device.config, device.tags)
+    delay_ns = max((device.plugin.traits(device.config, tag).delay_ns for tag in device.tags), default=0)
     if delay_ns > grace_ns:
         yield (
             f"{device.file}: values may come {delay_ns / 1e9:g} s after their time (interval, sampling), more than "

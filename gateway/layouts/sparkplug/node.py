@@ -7,7 +7,8 @@ from typing import Final
 import orjson
 
 from gateway.core.errors import Permanent
-from gateway.core.messages import DeviceState, Event, Message
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState, Message
 from gateway.core.ports.layout import Until
 from gateway.core.ports.sink import Packet
 from gateway.core.tags import Tag, TagTable

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.core.messages import Event
+from gateway.core.events.device import SamplesLost
 from gateway.sources.opcua.config.device import OpcUaTag
 from gateway.sources.opcua.port.values import ShortQueue
-from gateway.sources.opcua.source.item_map import Tagging
-from gateway.sources.opcua.source.model_watch import Comparison
-from gateway.sources.opcua.source.node_health import Health
-from gateway.sources.opcua.source.poison_state import Suspects
-from gateway.sources.opcua.source.reading_queue import Inbox
-from gateway.sources.opcua.source.redundancy import Servers
+from gateway.sources.opcua.source.item_map import ItemMap
+from gateway.sources.opcua.source.model_watch import ModelWatch
+from gateway.sources.opcua.source.node_health import NodeHealth
+from gateway.sources.opcua.source.poison_state import PoisonState
+from gateway.sources.opcua.source.reading_queue import ReadingQueue
+from gateway.sources.opcua.source.redundancy import RedundantServers
 from gateway.sources.opcua.source.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ READ_REFUSED: Final = "the server refuses to read"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 
 
-class Reports:
+class Diagnostics:
     """From one `open` to the next, but for `statistics`, which go on. health: nodes refused and what is complained about."""
 
     def __init__(
@@ -40,13 +40,13 @@ class Reports:
         name: str,
         tags: Sequence[OpcUaTag],
         clock: Clock,
-        inbox: Inbox,
-        servers: Servers,
+        inbox: ReadingQueue,
+        servers: RedundantServers,
         statistics: Statistics,
-        suspects: Suspects,
-        comparison: Comparison,
+        suspects: PoisonState,
+        comparison: ModelWatch,
     ) -> None:
-        self.health = Health(number, tags)
+        self.health = NodeHealth(number, tags)
         self.statistics = statistics
         self._number = number
         self._tags = tags
@@ -69,7 +69,7 @@ class Reports:
             log.warning("%s: %s (%d)", self._name, sentence, count)
         self.tell()
 
-    def warn_of_queues(self, short: Mapping[int, ShortQueue], tagging: Tagging) -> None:
+    def warn_of_queues(self, short: Mapping[int, ShortQueue], tagging: ItemMap) -> None:
         """Where a server granted less than comes between two publications, which it may drop without a word."""
         if not short:
             return
@@ -90,6 +90,6 @@ class Reports:
         """What the server dropped or the way swallowed since the last report, as events."""
         for sentence, count in self._dropped.items():
             if count:
-                detail = {"reason": sentence, "at_least": count, "severity": 500}
-                self._inbox.report(Event("samples_lost", self._clock.now_ns(), self._number, None, detail))
+                now_ns = self._clock.now_ns()
+                self._inbox.report(SamplesLost(time_ns=now_ns, device=self._number, reason=sentence, at_least=count))
                 self._dropped[sentence] = 0

@@ -18,7 +18,7 @@ _BOOLEAN, _INT64, _DOUBLE, _STRING = 1, 8, 11, 12
 _KINDS: Final[dict[type, int]] = {type(None): KIND_NULL, bool: _BOOLEAN, int: _INT64, float: _DOUBLE, str: _STRING}
 
 
-class Tagging:
+class ItemMap:
     """The monitored items of a device's tags, and the way back from their values.
 
     items: one for each distinct request, in the order of the first tag that uses it; `Item.row` is its place among them.

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
-from gateway.core.messages import DeviceState, Event
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState
 from gateway.core.ports.source import Reading
 
 
-class Inbox:
+class ReadingQueue:
     """Samples, events and the latest device state on their way to one reader. Bounded: writers wait, nothing is dropped."""
 
     def __init__(self, limit: int) -> None:

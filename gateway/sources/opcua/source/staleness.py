@@ -20,7 +20,7 @@ _FLOAT: Final = 10
 _LOCALIZED_TEXT: Final = 21
 
 
-class Silence:
+class Staleness:
     """What was last received of each row, and when. Times are monotonic seconds.
 
     A server that still sends keep-alives may have stopped to send data, of one node (deleted and created again) or of all.
@@ -121,7 +121,12 @@ class Silence:
 
 
 async def stale_rows(
-    silence: Silence, connection: Session, items: Sequence[Item], excluded: Collection[int], clock: Clock, grace_s: float
+    silence: Staleness,
+    connection: Session,
+    items: Sequence[Item],
+    excluded: Collection[int],
+    clock: Clock,
+    grace_s: float,
 ) -> list[int]:
     """Read what was silent for too long; rows whose value is another and is not told within `grace_s` either."""
     asked_s = clock.monotonic()

@@ -24,7 +24,7 @@ from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.measures import Measure, range_text, takes_measure
 from gateway.sources.opcua.security.endpoints import Offer
 from gateway.sources.opcua.source.decode import TagColumns, decode
-from gateway.sources.opcua.source.item_map import Tagging
+from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.codes import status_name
 from gateway.sources.opcua.status.explanation import explained
 
@@ -107,7 +107,7 @@ async def _described(connection: AsyncuaSession, device: OpcUaDevice, visited: S
 
 async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
     """The present values of tags, each as its tag takes it: scaled, an element, a field, a label. Raises NotConnected."""
-    tagging = Tagging(device.model_copy(update={"mode": "poll"}), tags)
+    tagging = ItemMap(device.model_copy(update={"mode": "poll"}), tags)
     columns = TagColumns.of(0, tags)
     labels = {
         row: some or {}

@@ -8,7 +8,7 @@ from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.source.redundancy import Servers
+from gateway.sources.opcua.source.redundancy import RedundantServers
 from gateway.sources.opcua.source.tag_discovery import Change, ask, found_path
 
 KNOWN_S: Final = 5.0
@@ -24,7 +24,7 @@ async def refresh_tags(device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clo
     can_wait = path is None or path.is_file()
     try:
         async with deadline(KNOWN_S if can_wait else None):
-            connection = await Servers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
+            connection = await RedundantServers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
             try:
                 return await ask(connection, device, tags)
             finally:

@@ -6,11 +6,11 @@ from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import Item
-from gateway.sources.opcua.source.diagnostics import Reports
+from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.gaps import Gap, Gaps
 from gateway.sources.opcua.source.history.readback import Ahead, Historian, Put, ReadBack
 from gateway.sources.opcua.source.history.watermark import Kept
@@ -51,7 +51,7 @@ class Filling:
         """Nodes whose history the server refuses at present."""
 
     async def run(
-        self, connection: Session, begun_ns: int, put: Put, reports: Reports, report: Callable[[Event], None]
+        self, connection: Session, begun_ns: int, put: Put, reports: Diagnostics, report: Callable[[Event], None]
     ) -> None:
         """Once the first values say where the gap ends, close all that wait; returns when nothing does. begun_ns: the
         gateway's time when everything was watched. What is refused is asked for again on a timer, until it is too old."""
@@ -74,7 +74,7 @@ class Filling:
         given_up, self._gaps.given_up = self._gaps.given_up, []
         return given_up
 
-    async def _close_all(self, connection: Session, put: Put, reports: Reports, report: Callable[[Event], None]) -> None:
+    async def _close_all(self, connection: Session, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         pause_s = self._first_pause_s
         while True:
             for gap in self._gaps.waiting:
@@ -91,7 +91,7 @@ class Filling:
             await self._clock.sleep(pause_s)
             pause_s = min(MOST_RETRY_S, 2 * pause_s)
 
-    async def _pass(self, connection: Session, put: Put, reports: Reports, report: Callable[[Event], None]) -> None:
+    async def _pass(self, connection: Session, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         most = self._config.history_samples
         historian = Historian(connection.history, self._items, self._clock, most, put, self._counting(self._kept.ahead))
         self.refused = 0
@@ -111,7 +111,7 @@ class Filling:
 
         return counted
 
-    def _tell(self, gap: Gap, result: ReadBack, reports: Reports, report: Callable[[Event], None]) -> None:
+    def _tell(self, gap: Gap, result: ReadBack, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         """Once per gap, and again when something came of another try, or its samples became too old for one."""
         if result.refused and not gap.is_told:
             reports.complain(f"{REFUSED}: {result.reason}", result.refused.total())
@@ -124,15 +124,13 @@ class Filling:
             gap.tell()
 
     def _event(self, result: ReadBack, reason: str = "") -> Event:
-        detail = result.detail()
-        detail |= {"reason": reason, "severity": 400} if reason else {}
-        return Event("history", self._clock.now_ns(), self._number, None, detail)
+        return result.event(self._clock.now_ns(), self._number, reason)
 
     def _ahead_ns(self, connection: Session) -> int:
         """History is asked for by the server's clock."""
         return round(connection.traffic.clock_ms * 1e6)
 
-    async def _until_clocks_agree(self, connection: Session, reports: Reports) -> None:
+    async def _until_clocks_agree(self, connection: Session, reports: Diagnostics) -> None:
         while abs(self._ahead_ns(connection)) > self._config.clock_tolerance:
             reports.complain(CLOCKS, 1)
             await self._clock.sleep(RETRY_S)
