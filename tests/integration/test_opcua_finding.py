@@ -13,7 +13,8 @@ from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.settings import load
-from gateway.sources.opcua.client.connection import AsyncuaConnection, connect
+from gateway.sources.opcua.client.event_items import EventItems
+from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.plugin import OpcUaPlugin
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.source.intervals import Intervals
@@ -61,10 +62,10 @@ async def test_a_root_that_comes_and_comes_anew_is_found_at_once_in_the_same_ses
         try:
             for name in ("first", "second"):
                 with pytest.raises(NotFound, match="Cell"):
-                    await connection.find(device.browse)
+                    await connection.metadata.browse(device.browse)
                 cell = await line.add_object(f"ns=2;s=cell {name}", "2:Cell")
                 await cell.add_variable(f"ns=2;s={name}", f"2:{name}", 7.0)
-                found, _ = await connection.find(device.browse)
+                found, _ = await connection.metadata.browse(device.browse)
                 assert [tag.path for tag in found] == [(name,)]
                 await server.server.delete_nodes([cell], recursive=True)
         finally:
@@ -256,7 +257,7 @@ async def test_polled_devices_hear_of_changes_and_notice_them(node, port, store,
             await reader.until(lambda: len(reader.events) == 1, 20)
             polls = len(reader.values[0])
             await reader.until(lambda: len(reader.values[0]) > polls + 3)
-        monkeypatch.setattr(AsyncuaConnection, "add_events", refused)
+        monkeypatch.setattr(EventItems, "subscribe", refused)
         async with reading(
             server.url,
             ["ns=1;s=v0"],

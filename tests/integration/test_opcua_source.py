@@ -13,7 +13,7 @@ from asyncua.server.internal_session import InternalSession
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.quality import Quality
-from gateway.sources.opcua.client import connection as client
+from gateway.sources.opcua.client import session as client
 from gateway.sources.opcua.source.intervals import Intervals
 from tests.support.opcua_fake import entry
 from tests.support.opcua_reader import Stopwatch, make_source, reading
@@ -190,9 +190,9 @@ async def test_the_secure_channel_is_renewed_and_values_go_on(server):
         await connection.check()
         assert connection._channel_opened_s == pytest.approx(clock.monotonic(), abs=5)
         source_items = make_source(server.url, NODES)._device.items
-        assert await connection.add_items(source_items) == [0] * 5
+        assert await connection.values.subscribe(source_items) == [0] * 5
         async with asyncio.timeout(10):
-            while not len(await connection.next_values()):
+            while not len(await connection.values.next_notification()):
                 pass
     finally:
         await connection.close()

@@ -11,7 +11,7 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
-from gateway.sources.opcua.client.connection import connect
+from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import entry

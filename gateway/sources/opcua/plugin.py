@@ -50,7 +50,7 @@ class OpcUaPlugin:
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:
         """Return one source for each server."""
         # Imported here, because asyncua takes 30 MB and half a second that a gateway without OPC UA does not need.
-        from gateway.sources.opcua.client.connection import connect
+        from gateway.sources.opcua.client.session import connect
         from gateway.sources.opcua.source.source import OpcUaSource
 
         return [OpcUaSource(entry, services.clock, connect) for entry in entries]

@@ -16,7 +16,7 @@ from gateway.sources.opcua.client.responses import read_history, read_publish, r
 from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.codec.data_values import WireError
 from gateway.sources.opcua.codec.types.structures import DEEPEST, Types
-from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.history import HistoryPage
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ class ColumnSession(UaSession):
         answer = await self._send_request(request)
         return await self._decoded(lambda: read_values(answer, self.types))
 
-    async def read_past(self, request: ua.HistoryReadRequest) -> list[History]:
+    async def read_past(self, request: ua.HistoryReadRequest) -> list[HistoryPage]:
         """HistoryRead. Raises WireError."""
         answer = await self._send_request(request)
         return await self._decoded(lambda: read_history(answer, self.types))

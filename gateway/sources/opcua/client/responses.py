@@ -21,7 +21,7 @@ from gateway.sources.opcua.codec.data_values import Fallback, WireError, columns
 from gateway.sources.opcua.codec.texts import sound
 from gateway.sources.opcua.codec.types.structures import Types
 from gateway.sources.opcua.port.events import EventFields
-from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.history import HistoryPage
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
 _HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
@@ -63,7 +63,7 @@ def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumn
     return columns, server_ns
 
 
-def read_history(answer: Buffer, types: Types | None = None) -> list[History]:
+def read_history(answer: Buffer, types: Types | None = None) -> list[HistoryPage]:
     """A HistoryReadResponse (Part 4, 5.10.3) with HistoryData (Part 11, 6.5.2), one answer per node. Raises as above."""
     buffer, _ = _head(answer)
     try:
@@ -75,13 +75,13 @@ def read_history(answer: Buffer, types: Types | None = None) -> list[History]:
         raise WireError(str(error) or type(error).__name__) from error
 
 
-def _history(buffer: Buffer, variant: Fallback) -> History:
+def _history(buffer: Buffer, variant: Fallback) -> HistoryPage:
     status, length = _number(buffer, 4), _number(buffer, 4, signed=True)
     point = bytes(buffer.read(length)) if length > 0 else b""
     place = buffer.copy()
     kind, encoding = nodeid_from_binary(buffer), buffer.read(1)
     if encoding == b"\x00":
-        return History(status, point, columns_of([], 0))
+        return HistoryPage(status, point, columns_of([], 0))
     body = buffer.copy(_number(buffer, 4, signed=True))
     end = body.cur_pos + len(body)
     buffer.skip(end - buffer.cur_pos)
@@ -89,7 +89,7 @@ def _history(buffer: Buffer, variant: Fallback) -> History:
         raise WireError(f"history as {place.copy().read(4).hex()} is not what was asked for")
     count = max(0, _number(body, 4, signed=True))
     columns, _ = decode_values(_all(body)[:end], body.cur_pos, count, False, variant)
-    return History(status, point, columns)
+    return HistoryPage(status, point, columns)
 
 
 def _head(answer: Buffer) -> tuple[Buffer, int]:

@@ -14,7 +14,7 @@ from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.errors import translated
-from gateway.sources.opcua.client.queue_check import Queues
+from gateway.sources.opcua.client.queue_check import QueueCheck
 from gateway.sources.opcua.client.services import MOST, Services, element, expect
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.config.item_filter import Filter
@@ -54,18 +54,20 @@ class Subscriptions:
         addresses: Addresses,
         config: OpcUaDevice,
         patience: Patience,
-        queues: Queues,
     ) -> None:
+        """Begin without a subscription, and without I/O."""
         self.creations = Batches(MOST, patience.pace())
         self._most_items = math.inf
         self._session = session
         self._services = services
         self._addresses = addresses
         self._config = config
-        self._queues = queues
         self._subscriptions: list[_Subscription] = []
         self._placed: dict[int, tuple[_Subscription, int]] = {}
         self._most_row = -1
+        self.refusal = 0
+        """Status with which the server refused the first subscription, 0 where it did not."""
+        self.queues = QueueCheck()
 
     def set_limits(self, items_per_call: float, items: float) -> None:
         """What the server takes in one call, and in one subscription; infinite where it does not say."""
@@ -103,8 +105,13 @@ class Subscriptions:
         params.RequestedLifetimeCount = max(3 * keepalive, round(config.session_timeout / interval_ns))
         params.MaxNotificationsPerPublish = NOTIFICATIONS_PER_PUBLISH
         params.PublishingEnabled = True
-        with translated("cannot subscribe"):
-            result = await self._session.create_subscription(params, _unused)
+        try:
+            with translated("cannot subscribe"):
+                result = await self._session.create_subscription(params, _unused)
+        except ServiceFault as fault:
+            if not self._subscriptions:
+                self.refusal = fault.status
+            raise
         revised_s = result.RevisedPublishingInterval / 1e3
         if not (math.isfinite(revised_s) and revised_s > 0):  # servers that do not revise, or revise to nonsense
             revised_s = interval_s
@@ -114,7 +121,7 @@ class Subscriptions:
         )
 
     async def add(self, items: Sequence[Item]) -> list[int]:
-        """See `Connection.add_items`."""
+        """Monitor nodes; see `Values.subscribe`."""
         await self.remove([item.row for item in items])
         self._most_row = max([self._most_row, *(item.row for item in items)])
         self._addresses.retry(item.node for item in items)
@@ -208,7 +215,7 @@ class Subscriptions:
                 if is_good(result.StatusCode.value):
                     self._placed[item.row] = (subscription, result.MonitoredItemId)
                     revised = result.RevisedSamplingInterval, result.RevisedQueueSize
-                    self._queues.grant(item, subscription.revised_ns, *revised)
+                    self.queues.add(item, subscription.revised_ns, *revised)
                     subscription.room -= 1
             return [int(result.StatusCode.value) for result in results]
 

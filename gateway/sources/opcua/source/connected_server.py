@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.diagnostics import LOST, READ_REFUSED, Diagnostics
 from gateway.sources.opcua.source.event_monitor import EventMonitor
@@ -42,7 +42,7 @@ class ConnectedServer:
     `RedundantServers.resume`) the same object goes on: `on_resumed`, `run`, `close`.
     """
 
-    def __init__(self, device: SourceDevice, state: SourceState, session: Connection) -> None:
+    def __init__(self, device: SourceDevice, state: SourceState, session: Session) -> None:
         """Begin with an open session. state: what outlives it."""
         queue, memory, poison = state.queue, state.memory, state.poison
         self.session = session
@@ -52,9 +52,9 @@ class ConnectedServer:
         self._state = state
         self._diagnostics = diagnostics = Diagnostics(device, queue, state.statistics, state.notes)
         self._ingest = ingest = Ingest(device, queue, diagnostics, memory)
-        self._monitored = MonitoredItems(device, session, queue, diagnostics, memory.staleness, poison)
+        self._monitored = MonitoredItems(device, session.values, queue, diagnostics, memory.staleness, poison)
         self._search = PoisonSearch(device, session, poison, diagnostics, self._monitored, memory.staleness, ingest)
-        self._polling = Polling(device, session, self._search, ingest, diagnostics, self._on_poll)
+        self._polling = Polling(device, session.values, self._search, ingest, diagnostics, self._on_poll)
         self._events = EventMonitor(device, session, state.alarms, state.model_watch, queue, diagnostics)
         self._liveness = Liveness(session, state.servers.timeout, device.clock)
 
@@ -69,7 +69,7 @@ class ConnectedServer:
         except NotConnected as lost:
             self._search.on_lost([lost], self._liveness.served_s([lost]), has_received=False)
             raise
-        self._diagnostics.warn_of_queues(self.session.queues)
+        self._diagnostics.warn_of_queues(self.session.values.short_queues)
         await self._events.subscribe()
         if not self._state.model_watch.is_pending:  # only one state is reported: it shall give the reason
             self._diagnostics.report_state()
@@ -144,7 +144,7 @@ class ConnectedServer:
         """Return what is counted of this session alone: `polled` items, and `short_queues` while it is open."""
         return {
             "polled": len(self._monitored.polled),
-            "short_queues": len(self.session.queues.short) if self.is_open else 0,
+            "short_queues": len(self.session.values.short_queues) if self.is_open else 0,
         }
 
     def bad_statuses(self) -> Counter[int]:
@@ -156,7 +156,7 @@ class ConnectedServer:
         """Take notifications of the subscriptions for ever."""
         while True:
             self._liveness.on_wait()
-            values = await self.session.next_values()
+            values = await self.session.values.next_notification()
             self._liveness.on_notification()
             self._search.on_missing(self.session.traffic.undecoded, values.lost)
             if values.lost:
@@ -184,7 +184,6 @@ class ConnectedServer:
             if servers.is_redundant:
                 await servers.evaluate(self.session)
             await self._monitored.retry()
-            self._diagnostics.check_queues(self.session.queues)
             await self._events.retry()
             self._diagnostics.report_losses()
             self._diagnostics.report_state()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from gateway.core.events.event import Event
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.backfill import Filling
 from gateway.sources.opcua.source.history.gaps import Gaps
@@ -52,7 +52,7 @@ class DeviceHistory:
         await self._watermark.run()
 
     async def run_backfill(
-        self, session: Connection, begun_ns: int, put: Put, diagnostics: Diagnostics, push: Callable[[Event], None]
+        self, session: Session, begun_ns: int, put: Put, diagnostics: Diagnostics, push: Callable[[Event], None]
     ) -> None:
         """Close all gaps; return when none is left. begun_ns: wall time when everything was monitored."""
         await self._backfill.run(session, begun_ns, put, diagnostics, push)

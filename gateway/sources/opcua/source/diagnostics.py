@@ -1,12 +1,12 @@
 """What a source reports of its server beside values: device state, losses, warnings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 
 from gateway.core.events.device import SamplesLost
-from gateway.sources.opcua.port.session import QueueReport
+from gateway.sources.opcua.port.values import ShortQueue
 from gateway.sources.opcua.source.node_health import NodeHealth
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
 from gateway.sources.opcua.source.source_device import SourceDevice
@@ -21,9 +21,6 @@ SHORT: Final = (
 )
 LOST: Final = "notifications were lost on the way"
 STALE: Final = "nodes said nothing although their values changed, and are watched anew"
-FULL: Final = (
-    "queues of the server come full, and it does not say whether it dropped samples: raise queue_size or lower interval"
-)
 EVENTS_LOST: Final = "the server dropped events because they came too fast"
 READ_REFUSED: Final = "the server refuses to read"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
@@ -58,27 +55,20 @@ class Diagnostics:
             log.warning(sentence, device=self._device.name, count=count)
         self.report_state()
 
-    def warn_of_queues(self, queues: QueueReport) -> None:
-        """Warn where a server granted shorter queues than samples may come between two publications.
+    def warn_of_queues(self, short: Mapping[int, ShortQueue]) -> None:
+        """Warn where a server granted shorter queues than samples may come between two publications. short: by item row.
 
         It may drop the others without setting the overflow bit.
         """
-        if not queues.short:
+        if not short:
             return
         tags, item_map = self._device.tags, self._device.item_map
         named = [
             f"{tags[item_map.tags_of(item_map.items[row])[0]].name} {one.granted} where {one.needed} may come"
-            for row, one in sorted(queues.short.items())[:_NAMED]
+            for row, one in sorted(short.items())[:_NAMED]
         ]
-        more = [f"{len(queues.short) - _NAMED} more"] if len(queues.short) > _NAMED else []
-        self.warn(f"{SHORT}: {', '.join(named + more)}", len(queues.short))
-
-    def check_queues(self, queues: QueueReport) -> None:
-        """Warn where queues came full since the last call."""
-        if queues.full:
-            self.statistics.full += queues.full
-            self.warn(FULL, queues.full)
-            queues.full = 0
+        more = [f"{len(short) - _NAMED} more"] if len(short) > _NAMED else []
+        self.warn(f"{SHORT}: {', '.join(named + more)}", len(short))
 
     def count_loss(self, sentence: str, count: int) -> None:
         """Count what was lost, and warn. sentence: OVERFLOWED, LOST, STALE or EVENTS_LOST."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.core.retry_timer import DoublingDelay
-from gateway.sources.opcua.port.session import Standing
+from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 
 BEST: Final = 255
@@ -12,14 +12,14 @@ _DEGRADED: Final = 2
 _NO_DATA: Final = 1
 
 
-def badness(standing: Standing | None) -> tuple[bool, int]:
+def badness(health: ServerHealth | None) -> tuple[bool, int]:
     """Return a sort key, best first: servers that run before those that do not or are away, then by ServiceLevel."""
-    return (True, BEST) if standing is None else (not standing.is_running, BEST - standing.level)
+    return (True, BEST) if health is None else (not health.is_running, BEST - health.level)
 
 
-def class_of(standing: Standing) -> int:
+def class_of(health: ServerHealth) -> int:
     """Return the class of a ServiceLevel: 0 maintenance (or not running), 1 no data, 2 degraded, 3 healthy."""
-    return min(standing.level, _DEGRADED) + standing.is_healthy if standing.is_running else 0
+    return min(health.level, _DEGRADED) + health.is_healthy if health.is_running else 0
 
 
 class Failover:
@@ -51,7 +51,7 @@ class Failover:
         self._is_first, self._was_healthy, self._better_since_s = is_first, True, None
         self._due_s = now_s + self._intervals.failback_s / 2
 
-    def wants_to_ask(self, here: Standing, now_s: float) -> bool:
+    def wants_to_ask(self, here: ServerHealth, now_s: float) -> bool:
         """Return whether to ask the others for their state; only the first one while `here` is healthy."""
         if here.is_healthy != self._was_healthy:
             self._was_healthy, self._better_since_s = here.is_healthy, None
@@ -61,7 +61,7 @@ class Failover:
         self._due_s = now_s + self._intervals.failback_s / 2
         return True
 
-    def leaves(self, here: Standing, other: Standing | None, now_s: float) -> bool:
+    def leaves(self, here: ServerHealth, other: ServerHealth | None, now_s: float) -> bool:
         """Return whether to take the other server now. `here` is not healthy."""
         if not self._is_better(other is not None and badness(other) < badness(here), now_s):
             return False
@@ -73,7 +73,7 @@ class Failover:
             return True
         return False
 
-    def returns(self, here: Standing, first: Standing | None, now_s: float) -> bool:
+    def returns(self, here: ServerHealth, first: ServerHealth | None, now_s: float) -> bool:
         """Return whether to take the first server back now. `here` is healthy and not the first one."""
         is_good = first is not None and first.is_healthy and badness(first) <= badness(here)
         if self._is_better(is_good, now_s) and self._better_for_s(now_s) >= self._failback.current_s:

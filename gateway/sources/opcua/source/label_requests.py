@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gateway.sources.opcua.codec.enum_labels import Unasked
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.ingest import Ingest
@@ -20,7 +20,7 @@ class LabelRequests:
     def __init__(
         self,
         device: SourceDevice,
-        session: Connection,
+        session: Session,
         ingest: Ingest,
         diagnostics: Diagnostics,
         staleness: Staleness,
@@ -52,12 +52,12 @@ class LabelRequests:
                 await self._ask([items[row] for row in rows], unasked)
 
     async def _ask(self, items: Sequence[Item], unasked: Unasked) -> None:
-        found = await self._session.labels(items) if items else []
+        found = await self._session.metadata.labels(items) if items else []
         pairs = list(zip(items, found, strict=True))
         unasked.told(item.row for item, labels in pairs if labels is not None)
         unasked.refused((item.row for item, labels in pairs if labels is None), self._device.clock.monotonic())
         known = [(item, labels) for item, labels in pairs if labels is not None]
         labelled = self._ingest.learn_labels([item for item, _ in known], [labels for _, labels in known])
         readable = [item for item in labelled if item.row not in self._poison.untrusted]
-        for values in await self._session.read(readable) if readable else ():
+        for values in await self._session.values.read(readable) if readable else ():
             self._ingest.put_labels(values)

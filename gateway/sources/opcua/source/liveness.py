@@ -7,7 +7,7 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, Patience
 from gateway.sources.opcua.port.errors import Unanswered
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 
 SILENT_KEEPALIVES: Final = 3
 """A subscription that misses so many keep-alives in a row is lost."""
@@ -16,7 +16,7 @@ SILENT_KEEPALIVES: Final = 3
 class Liveness:
     """Signs of life of one connection: notifications (keep-alives too) and answered polls."""
 
-    def __init__(self, connection: Connection, timeout: Patience, clock: Clock) -> None:
+    def __init__(self, connection: Session, timeout: Patience, clock: Clock) -> None:
         """Begin at the moment when the connection is opened. timeout: learns from what comes."""
         self.has_received = asyncio.Event()
         """A notification has come since the connection was opened, be it a keep-alive."""

@@ -10,7 +10,7 @@ from gateway.core.events.event import Event
 from gateway.core.retry_timer import DoublingDelay
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import lacking
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.source_device import SourceDevice
 from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
@@ -71,7 +71,7 @@ class ModelWatch:
         quiet_s = min(now_s + intervals.model_quiet_s, self._reported_s + intervals.model_quiet_most_s)
         self._soon_s = max(quiet_s, self._compared_s + self._pause.current_s)
 
-    async def run(self, session: Connection, push: Callable[[Event], None], report_state: Callable[[], None]) -> None:
+    async def run(self, session: Session, push: Callable[[Event], None], report_state: Callable[[], None]) -> None:
         """Compare until the connection is lost (NotConnected); return at once where there is nothing to compare.
 
         report_state: called when `note` may have changed.
@@ -93,7 +93,7 @@ class ModelWatch:
             if change:
                 push(self._event(change))
 
-    async def _wait(self, session: Connection) -> None:
+    async def _wait(self, session: Session) -> None:
         """Return when a comparison is due."""
         clock, intervals = self._device.clock, self._device.intervals
         look_s = clock.monotonic()
@@ -114,9 +114,10 @@ class ModelWatch:
         self._compared_s = now_s
         self._due_s, self._soon_s = now_s + self._every_s, math.inf
 
-    async def _check_version(self, session: Connection) -> None:
+    async def _check_version(self, session: Session) -> None:
         """Compare what is cheap to read, for servers that do not report changes."""
-        before, self._version = self._version, await session.marks([one.root for one in self._device.config.browse])
+        roots = [one.root for one in self._device.config.browse]
+        before, self._version = self._version, await session.metadata.model_version(roots)
         if before and before != self._version:
             self.hurry()
 

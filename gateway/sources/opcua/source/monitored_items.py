@@ -11,8 +11,7 @@ import structlog
 from gateway.core.blocks import SampleBlock
 from gateway.core.errors import NotConnected
 from gateway.core.log_throttle import LogThrottle
-from gateway.sources.opcua.port.session import Connection
-from gateway.sources.opcua.port.values import Item
+from gateway.sources.opcua.port.values import Item, Values
 from gateway.sources.opcua.source.diagnostics import STALE, Diagnostics
 from gateway.sources.opcua.source.poison_state import Fault, PoisonState
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
@@ -34,7 +33,7 @@ class MonitoredItems:
     def __init__(
         self,
         device: SourceDevice,
-        values: Connection,
+        values: Values,
         queue: ReadingQueue,
         diagnostics: Diagnostics,
         staleness: Staleness,
@@ -64,14 +63,14 @@ class MonitoredItems:
         untrusted = self._poison.untrusted
         items = [item for item in self._device.items if item.row not in untrusted]
         async with self._adding:
-            statuses = await self._values.add_items(items)
+            statuses = await self._values.subscribe(items)
         await self._record(items, self._poll_instead(items, statuses))
         await self._leave_out_culprits()
 
     async def add(self, items: Sequence[Item]) -> list[int]:
         """Monitor these, too, or anew. Returns the rows that the server accepts."""
         async with self._adding:
-            statuses = await self._values.add_items(items)
+            statuses = await self._values.subscribe(items)
         self._lacks_polls = self._lacks_polls or not CANNOT_SUBSCRIBE.isdisjoint(statuses)
         await self._record(items, statuses)
         return [item.row for item, status in zip(items, statuses, strict=True) if is_good(status)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.port.errors import HungUp, Poisoned, Unanswered
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.ingest import Ingest
@@ -54,7 +54,7 @@ class PoisonSearch:
     def __init__(
         self,
         device: SourceDevice,
-        session: Connection,
+        session: Session,
         poison: PoisonState,
         diagnostics: Diagnostics,
         monitored: MonitoredItems,
@@ -139,11 +139,11 @@ class PoisonSearch:
 
     async def _read_missed(self, items: Sequence[Item]) -> None:
         asked_s = self._device.clock.monotonic()
-        answers = await self._session.read(items)
+        answers = await self._session.values.read(items)
         self._reread.is_running = False
         self._reread.due_s = asked_s + self._device.intervals.reread_pause_s
         if blamed := self._blame(answers):
-            await self._session.remove_items([self._device.items[row] for row in blamed])
+            await self._session.values.unsubscribe([self._device.items[row] for row in blamed])
             await self._leave_out(blamed)
             self._diagnostics.report_state()
         self._reread.without_culprit += self._reread.undecoded > self._reread.without_culprit and not blamed
@@ -175,7 +175,7 @@ class PoisonSearch:
 
     async def _try_read(self, items: Sequence[Item]) -> Sequence[Item] | None:
         """Return the items that a read does not rule out; None where the trial is over because all were refused."""
-        answers = await self._session.read(items)
+        answers = await self._session.values.read(items)
         blamed = self._blame(answers)
         await self._leave_out(blamed)
         status = next((one.refused for one in answers if one.refused in POISONED), 0)

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from gateway.sources.opcua.port.session import Connection
-from gateway.sources.opcua.port.values import DataValues, Item
+from gateway.sources.opcua.port.values import DataValues, Item, Values
 from gateway.sources.opcua.source.diagnostics import OVERRUN, Diagnostics
 from gateway.sources.opcua.source.ingest import Ingest
 from gateway.sources.opcua.source.poison_search import PoisonSearch
@@ -16,7 +15,7 @@ class Polling:
     def __init__(
         self,
         device: SourceDevice,
-        values: Connection,
+        values: Values,
         search: PoisonSearch,
         ingest: Ingest,
         diagnostics: Diagnostics,

@@ -11,7 +11,7 @@ from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.adaptive_timeout import Patience
-from gateway.sources.opcua.port.session import Connect, Connection, Standing
+from gateway.sources.opcua.port.session import Connect, ServerHealth, Session
 from gateway.sources.opcua.source.failover import BEST, Failover, badness
 from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 
@@ -27,7 +27,7 @@ class AskedServer:
 
     place: int
     """Its place in the configuration, 0 for `url`."""
-    standing: Standing | None
+    health: ServerHealth | None
     """None where it could not be reached."""
     problem: str = ""
     """Why it could not be reached."""
@@ -35,12 +35,12 @@ class AskedServer:
 
 def best(asked: Sequence[AskedServer]) -> AskedServer | None:
     """Return the one that runs and has the highest ServiceLevel; of equal ones the first listed; None if none is there."""
-    there = [one for one in asked if one.standing is not None]
-    return min(there, key=lambda one: (*badness(one.standing), one.place), default=None)
+    there = [one for one in asked if one.health is not None]
+    return min(there, key=lambda one: (*badness(one.health), one.place), default=None)
 
 
 class RedundantServers:
-    """Connects to the best server of a device, one connection at a time, and decides when to take another one.
+    """Connects to the best server of a device, one session at a time, and decides when to take another one.
 
     A session that was left behind on the present server is resumed where that is possible; otherwise the server that was
     just lost is asked last. While connected, others are asked by a short session of their own, and only when there is a
@@ -58,7 +58,7 @@ class RedundantServers:
         self._resume_most_s = intervals.resume_most_s
         self._timeouts = [Patience(config.timeout / 1e9, clock.monotonic) for _ in self._configs]
         self._place = 0
-        self._left: dict[int, Connection] = {}
+        self._left: dict[int, Session] = {}
         self._lost: int | None = None
         self._failover = Failover(intervals)
 
@@ -82,12 +82,12 @@ class RedundantServers:
         """Return a sentence for the device state, empty on the first server."""
         return f"on server {self._place + 1} of {len(self._configs)}, {self.url}" if self._place else ""
 
-    def on_closed(self, connection: Connection) -> None:
-        """Record that the connection in use is closed; keep its session where the server does."""
-        if connection.left_behind:
-            self._left[self._place] = connection
+    def on_closed(self, session: Session) -> None:
+        """Record that the session in use is closed; keep it where the server does."""
+        if session.left_behind:
+            self._left[self._place] = session
 
-    async def resume(self) -> Connection | None:
+    async def resume(self) -> Session | None:
         """Resume the session that was left behind on the present server.
 
         None where there is none, the server has forgotten it, or others should be asked: then call `open`. Raises
@@ -99,7 +99,7 @@ class RedundantServers:
         self.timeout.begin()
         try:
             async with deadline(self._resume_most_s if self.is_redundant else None):
-                is_known = await left.revive()
+                is_known = await left.resume()
         except (NotConnected, TimeoutError) as error:
             if not self.is_redundant:
                 raise
@@ -119,8 +119,8 @@ class RedundantServers:
             if left is not None:
                 await left.close()
 
-    async def open(self) -> Connection:
-        """Open a new connection to the best server. Raises NotConnected."""
+    async def open(self) -> Session:
+        """Open a new session to the best server. Raises NotConnected."""
         if not self.is_redundant:
             return await self._connected(self._configs[0])
         asked = await self._ask_all()
@@ -132,28 +132,28 @@ class RedundantServers:
         self._failover.on_connected(self._clock.monotonic(), is_first=chosen.place == 0)
         return await self._connected(self._configs[chosen.place])
 
-    async def _connected(self, config: OpcUaDevice) -> Connection:
+    async def _connected(self, config: OpcUaDevice) -> Session:
         self.timeout.begin()
         return await self._connect(config, self._clock, self.timeout)
 
-    async def evaluate(self, connection: Connection) -> None:
+    async def evaluate(self, session: Session) -> None:
         """Check whether to stay; call it now and then while connected.
 
         Raises NotConnected when another server should be taken, as `open` then does.
         """
-        here = await connection.standing()
+        here = await session.health()
         if not self._failover.wants_to_ask(here, self._clock.monotonic()):
             return
         if here.is_healthy:
-            first = (await self._ask(0)).standing
+            first = (await self._ask(0)).health
             if self._failover.returns(here, first, self._clock.monotonic()):
                 self._lost = self._place
                 raise NotConnected(f"comes back to {self._configs[0].url}: {first} there, {here} at {self.url}")
             return
         other = best([await self._ask(place) for place in range(len(self._configs)) if place != self._place])
-        if other is not None and self._failover.leaves(here, other.standing, self._clock.monotonic()):
+        if other is not None and self._failover.leaves(here, other.health, self._clock.monotonic()):
             there = self._configs[other.place].url
-            raise NotConnected(f"fails over to {there}: {other.standing} there, {here} at {self.url}")
+            raise NotConnected(f"fails over to {there}: {other.health} there, {here} at {self.url}")
 
     async def _ask_all(self) -> list[AskedServer]:
         """Ask all servers, but none after one that could not be better."""
@@ -161,30 +161,30 @@ class RedundantServers:
         asked: list[AskedServer] = []
         for place in places:
             asked.append(await self._ask(place))
-            standing = asked[-1].standing
-            if standing is not None and standing.is_running and standing.level == BEST:
+            health = asked[-1].health
+            if health is not None and health.is_running and health.level == BEST:
                 break
         return asked
 
     async def _ask(self, place: int) -> AskedServer:
         """Ask in a session of its own, without a subscription."""
         try:
-            connection = await self._resumed(place)
-            if connection is None:
+            session = await self._resumed(place)
+            if session is None:
                 config = self._configs[place].model_copy(update={"mode": "poll"})
-                connection = await self._connect(config, self._clock, self._timeouts[place])
+                session = await self._connect(config, self._clock, self._timeouts[place])
             try:
-                return AskedServer(place, await connection.standing())
+                return AskedServer(place, await session.health())
             finally:
-                await connection.close()
+                await session.close()
         except NotConnected as error:
             return AskedServer(place, None, str(error)[:_ERROR_CHARACTERS])
 
-    async def _resumed(self, place: int) -> Connection | None:
+    async def _resumed(self, place: int) -> Session | None:
         """Resume what was left behind there, to be closed: some controllers have no more than one or two sessions."""
         left = self._left.get(place)
         if left is None:
             return None
-        is_known = await left.revive()
+        is_known = await left.resume()
         del self._left[place]
         return left if is_known else None

@@ -26,8 +26,6 @@ class Statistics:
     """Notifications, samples or events that are known to be lost."""
     overflows: int = 0
     """Values with the overflow bit: the server's queue was full before them (Part 4, 7.39)."""
-    full: int = 0
-    """Queues that came full without an overflow bit."""
     connects: int = 0
     """Connections, also those that took over a session."""
     republished: int = 0
@@ -63,7 +61,6 @@ class Statistics:
             "history": self.history,
             "lost": self.lost,
             "queue_overflows": self.overflows,
-            "full_queues": self.full,
             "republished": self.republished + (0 if self._opened_s is None else traffic.republished),
             "publish_ms": round(traffic.publish_ms, 1),
             "round_trip_ms": round(traffic.round_trip_ms, 1),

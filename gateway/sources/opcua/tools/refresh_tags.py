@@ -6,7 +6,7 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.connection import connect
+from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.source.redundancy import RedundantServers
 from gateway.sources.opcua.source.tag_discovery import Change, ask, found_path

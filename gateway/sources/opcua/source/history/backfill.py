@@ -8,7 +8,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.events.event import Event
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.gaps import Gap, Gaps
@@ -51,7 +51,7 @@ class Filling:
         """Nodes whose history the server refuses at present."""
 
     async def run(
-        self, connection: Connection, begun_ns: int, put: Put, reports: Diagnostics, report: Callable[[Event], None]
+        self, connection: Session, begun_ns: int, put: Put, reports: Diagnostics, report: Callable[[Event], None]
     ) -> None:
         """Once the first values say where the gap ends, close all that wait; returns when nothing does. begun_ns: the
         gateway's time when everything was watched. What is refused is asked for again on a timer, until it is too old."""
@@ -74,9 +74,7 @@ class Filling:
         given_up, self._gaps.given_up = self._gaps.given_up, []
         return given_up
 
-    async def _close_all(
-        self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]
-    ) -> None:
+    async def _close_all(self, connection: Session, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         pause_s = self._first_pause_s
         while True:
             for gap in self._gaps.waiting:
@@ -93,9 +91,9 @@ class Filling:
             await self._clock.sleep(pause_s)
             pause_s = min(MOST_RETRY_S, 2 * pause_s)
 
-    async def _pass(self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
+    async def _pass(self, connection: Session, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         most = self._config.history_samples
-        historian = Historian(connection, self._items, self._clock, most, put, self._counting(self._kept.ahead))
+        historian = Historian(connection.history, self._items, self._clock, most, put, self._counting(self._kept.ahead))
         self.refused = 0
         for gap in list(self._gaps.waiting):
             oldest_ns = self._clock.now_ns() + self._ahead_ns(connection) - self._config.history_most
@@ -128,11 +126,11 @@ class Filling:
     def _event(self, result: ReadBack, reason: str = "") -> Event:
         return result.event(self._clock.now_ns(), self._number, reason)
 
-    def _ahead_ns(self, connection: Connection) -> int:
+    def _ahead_ns(self, connection: Session) -> int:
         """History is asked for by the server's clock."""
         return round(connection.traffic.clock_ms * 1e6)
 
-    async def _until_clocks_agree(self, connection: Connection, reports: Diagnostics) -> None:
+    async def _until_clocks_agree(self, connection: Session, reports: Diagnostics) -> None:
         while abs(self._ahead_ns(connection)) > self._config.clock_tolerance:
             reports.warn(CLOCKS, 1)
             await self._clock.sleep(RETRY_S)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.codec.columns import ValueColumns, joined
-from gateway.sources.opcua.port.session import Standing
+from gateway.sources.opcua.port.session import ServerHealth
 from tests.support.opcua_fake import values
 
 STRING = 12
@@ -36,6 +36,6 @@ def test_parts_are_joined_in_their_order(parts: list[list[tuple[int, object]]]) 
 
 
 def test_standing_is_healthy_from_200_while_running() -> None:
-    assert [Standing(0, level).is_healthy for level in (199, 200, 255)] == [False, True, True]
-    assert not Standing(1, 255).is_healthy
-    assert str(Standing(3, 10)) == "ServiceLevel 10 and not running (state 3)"
+    assert [ServerHealth(0, level).is_healthy for level in (199, 200, 255)] == [False, True, True]
+    assert not ServerHealth(1, 255).is_healthy
+    assert str(ServerHealth(3, 10)) == "ServiceLevel 10 and not running (state 3)"

@@ -7,7 +7,7 @@ import pytest
 from gateway.sources.opcua.config.device import OpcUaEvents
 from gateway.sources.opcua.port.events import SELECTED, EventFields
 from gateway.sources.opcua.source.alarms import MOST_CONDITIONS, Alarms
-from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle, source, values
+from tests.support.opcua_fake import FakeClock, FakeSession, entry, settle, source, values
 
 NOW_NS = 1_700_000_000_000_000_000
 TIME = "2023-11-14T22:13:19.500000+00:00"
@@ -146,7 +146,7 @@ def test_memory_of_conditions_is_bounded():
 
 async def test_events_are_subscribed_refreshed_and_told_in_their_order():
     clock = FakeClock()
-    server = FakeConnection(clock)
+    server = FakeSession(clock)
     made = source(clock, server, events=[{"severity": 5}])
     await made.open()
     assert (len(server.events_added), server.refreshes) == (1, 1)
@@ -165,7 +165,7 @@ def with_events(told, *events):
 
 async def test_a_refused_notifier_is_told_and_tried_again():
     clock = FakeClock()
-    server = FakeConnection(clock, keepalive_s=1000.0)
+    server = FakeSession(clock, keepalive_s=1000.0)
     server.refused["ns=1;s=nobody"] = 0x80340000
     made = source(clock, server, events=[{"notifier": "ns=1;s=nobody"}])
     await made.open()

@@ -4,17 +4,18 @@ from itertools import count, pairwise
 
 import pytest
 
-from gateway.sources.opcua.port.session import Standing
+from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.source.failover import Failover, class_of
 from gateway.sources.opcua.source.intervals import Intervals
 
 INTERVALS = Intervals()
-GOOD, FAIR, POOR, EMPTY, RESTING = (Standing(0, level) for level in (255, 210, 100, 1, 0))
-STOPPED = Standing(2, 255)
+GOOD, FAIR, POOR, EMPTY, RESTING = (ServerHealth(0, level) for level in (255, 210, 100, 1, 0))
+STOPPED = ServerHealth(2, 255)
 
 
 @pytest.mark.parametrize(
-    ("standing", "number"), [(STOPPED, 0), (RESTING, 0), (EMPTY, 1), (POOR, 2), (Standing(0, 199), 2), (FAIR, 3), (GOOD, 3)]
+    ("standing", "number"),
+    [(STOPPED, 0), (RESTING, 0), (EMPTY, 1), (POOR, 2), (ServerHealth(0, 199), 2), (FAIR, 3), (GOOD, 3)],
 )
 def test_levels_make_four_classes(standing, number):
     assert class_of(standing) == number
@@ -48,7 +49,7 @@ def test_nothing_better_is_asked_for_again_every_half_minute_only(failover, here
 
 
 def test_a_little_better_has_to_last_a_minute(failover):
-    a_little = Standing(0, POOR.level + 1)
+    a_little = ServerHealth(0, POOR.level + 1)
     assert not failover.leaves(POOR, a_little, 10.0)
     assert not failover.leaves(POOR, POOR, 40.0)
     assert not failover.leaves(POOR, a_little, 70.0)

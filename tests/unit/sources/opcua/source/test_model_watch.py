@@ -10,7 +10,7 @@ from gateway.core.messages import DeviceState
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
-from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle, source, values
+from tests.support.opcua_fake import FakeClock, FakeSession, entry, settle, source, values
 from tests.unit.sources.opcua.source.test_source import OK, at_once, keep_alive, opened
 
 SPEED = FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")
@@ -23,7 +23,7 @@ def clock():
 
 @pytest.fixture
 def server(clock):
-    return FakeConnection(clock)
+    return FakeSession(clock)
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +35,13 @@ def no_threads(monkeypatch):
 @pytest.fixture
 def looks(server, clock):
     """When the model was looked at, seconds."""
-    times, find = [], server.find
+    times, find = [], server.metadata.browse
 
     async def counted(wanted):
         times.append(round(clock.monotonic()))
         return await find(wanted)
 
-    server.find = counted
+    server.metadata.browse = counted
     return times
 
 
@@ -77,7 +77,7 @@ async def test_a_polled_device_without_browse_needs_no_subscription(clock, serve
 
 
 async def test_a_server_without_events_is_polled_all_the_same(clock, tmp_path):
-    server = FakeConnection(clock, keepalive_s=0)
+    server = FakeSession(clock, keepalive_s=0)
     server.refused["model"] = 0x800B0000
     made = await opened(clock, server, mode="poll", browse={}, found=str(tmp_path))
     await clock.advance(5)
@@ -221,7 +221,7 @@ async def test_a_browse_that_finds_nothing_names_where_it_has_looked_and_is_no_c
 
 
 async def test_a_device_without_tags_says_so_where_the_look_takes_long(clock, server, tmp_path):
-    server.find = lambda _: asyncio.Event().wait()
+    server.metadata.browse = lambda _: asyncio.Event().wait()
     made = await opened(clock, server, tags=0, browse={}, found=str(tmp_path))
     keep = asyncio.create_task(keep_alive(server, clock))
     await clock.advance(1)

@@ -3,11 +3,11 @@
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.port.session import Standing
+from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.source.intervals import Intervals
 from gateway.sources.opcua.source.redundancy import AskedServer, RedundantServers, best
 from gateway.sources.opcua.source.source import OpcUaSource
-from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle
+from tests.support.opcua_fake import FakeClock, FakeSession, entry, settle
 
 A, B, C = (f"opc.tcp://{name}:4840" for name in "abc")
 SUSPENDED = 2
@@ -19,23 +19,23 @@ class Plant:
 
     def __init__(self, **levels: int) -> None:
         self.clock = FakeClock()
-        self.stands = {f"opc.tcp://{name}:4840": Standing(0, level) for name, level in levels.items()}
+        self.stands = {f"opc.tcp://{name}:4840": ServerHealth(0, level) for name, level in levels.items()}
         self.away: set[str] = set()
         self.asked: list[tuple[str, str]] = []
-        self.connections: list[FakeConnection] = []
+        self.connections: list[FakeSession] = []
 
     async def connect(self, config, clock, patience):
         self.asked.append((config.url, config.mode))
         if config.url in self.away:
             raise NotConnected(f"cannot connect to {config.url}")
-        connection = FakeConnection(clock, keepalive_s=1e6)
+        connection = FakeSession(clock, keepalive_s=1e6)
         connection.url = config.url
         plant = self
 
-        async def standing():
+        async def health():
             return plant.stands[connection.url]
 
-        connection.standing = standing
+        connection.health = health
         self.connections.append(connection)
         return connection
 
@@ -52,11 +52,11 @@ class Plant:
 @pytest.mark.parametrize(
     ("standings", "place"),
     [
-        ([Standing(0, 255), Standing(0, 255)], 0),
-        ([Standing(0, 200), Standing(0, 201)], 1),
-        ([Standing(SUSPENDED, 255), Standing(0, 1)], 1),
-        ([None, Standing(SUSPENDED, 0)], 1),
-        ([Standing(SUSPENDED, 10), Standing(SUSPENDED, 20), None], 1),
+        ([ServerHealth(0, 255), ServerHealth(0, 255)], 0),
+        ([ServerHealth(0, 200), ServerHealth(0, 201)], 1),
+        ([ServerHealth(SUSPENDED, 255), ServerHealth(0, 1)], 1),
+        ([None, ServerHealth(SUSPENDED, 0)], 1),
+        ([ServerHealth(SUSPENDED, 10), ServerHealth(SUSPENDED, 20), None], 1),
     ],
 )
 def test_the_best_runs_and_has_the_highest_level(standings, place):
@@ -110,7 +110,7 @@ async def test_the_server_that_was_lost_is_asked_last():
     assert [url for url, _ in plant.asked] == [B, B]
 
 
-@pytest.mark.parametrize("standing", [Standing(0, 199), Standing(SUSPENDED, 255)])
+@pytest.mark.parametrize("standing", [ServerHealth(0, 199), ServerHealth(SUSPENDED, 255)])
 async def test_it_fails_over_when_another_is_better(standing):
     plant = Plant(a=255, b=240)
     servers = plant.servers()
@@ -126,10 +126,10 @@ async def test_it_stays_where_nobody_is_better():
     plant = Plant(a=255, b=100)
     servers = plant.servers()
     connection = await servers.open()
-    plant.stands[A] = Standing(0, 150)
+    plant.stands[A] = ServerHealth(0, 150)
     await servers.evaluate(connection)
     plant.away = {B}
-    plant.stands[A] = Standing(0, 50)
+    plant.stands[A] = ServerHealth(0, 50)
     await servers.evaluate(connection)
     assert plant.open == [A]
 
@@ -170,7 +170,7 @@ async def test_a_first_server_that_falters_is_not_taken_back():
 
 async def test_a_first_server_that_is_worse_is_not_taken_back():
     plant, servers, connection = await on_the_second()
-    plant.stands[A] = Standing(0, 250)
+    plant.stands[A] = ServerHealth(0, 250)
     await judged(plant, servers, connection, 5 * FAILBACK_S)
     assert plant.open == [B]
 
@@ -179,7 +179,7 @@ async def test_a_source_changes_servers_and_says_so():
     plant = Plant(a=255, b=255)
     made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect)
     await made.open()
-    plant.stands[A] = Standing(SUSPENDED, 0)
+    plant.stands[A] = ServerHealth(SUSPENDED, 0)
     await plant.clock.advance(11)
     assert (await made.read()).state == "ok"
     with pytest.raises(NotConnected, match=rf"fails over to {B}: ServiceLevel 255 there, ServiceLevel 0 and not running"):

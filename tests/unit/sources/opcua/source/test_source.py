@@ -15,7 +15,7 @@ from gateway.sources.opcua.port.errors import HungUp, NotFound, Poisoned, Unansw
 from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.source import diagnostics
-from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeConnection, settle, source, values
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeSession, settle, source, values
 
 OK = DeviceState(0, "ok")
 
@@ -27,7 +27,7 @@ def clock():
 
 @pytest.fixture
 def server(clock):
-    return FakeConnection(clock)
+    return FakeSession(clock)
 
 
 async def opened(clock, server, **device):
@@ -339,13 +339,13 @@ async def at_once(function, *values, **keys):
 
 async def compared(clock, server, made, times):
     """How often the model was looked at, after each of these moments at which the server said that it has changed."""
-    looks, find = [], server.find
+    looks, find = [], server.metadata.browse
 
     async def counted(wanted):
         looks.append(round(clock.monotonic()))
         return await find(wanted)
 
-    server.find = counted
+    server.metadata.browse = counted
     for at in times:
         await clock.advance(at - clock.monotonic())
         server.publish(values([], [], model_changed=True))
@@ -519,7 +519,7 @@ NOT_SUPPORTED = 0x803D0000
 class Poisoning:
     """Makes a fake server fail as soon as one of these rows is watched; all others say their value."""
 
-    def __init__(self, server: FakeConnection, rows: set[int]) -> None:
+    def __init__(self, server: FakeSession, rows: set[int]) -> None:
         self.rows = rows
         self._server = server
         server.on_add = self._added
@@ -627,7 +627,7 @@ async def test_a_healthy_server_is_asked_nothing_for_the_sake_of_the_search(cloc
 async def test_a_node_that_makes_the_server_fall_silent_is_found_however_long_silence_is_waited_for(clock, server):
     """With timeout: 10s the wait alone lasts as long as a connection that is called stable."""
     losses: list[str] = []
-    add = server.add_items
+    add = server.values.subscribe
 
     async def added(items):
         if any(item.row == 2 for item in items):
@@ -637,7 +637,7 @@ async def test_a_node_that_makes_the_server_fall_silent_is_found_however_long_si
         server.publish(values([item.row for item in items], [1.0] * len(items)))
         return statuses
 
-    server.add_items = added
+    server.values.subscribe = added
     made = source(clock, server)
     for _ in range(2):
         opening = asyncio.create_task(made.open())
@@ -677,14 +677,14 @@ async def test_a_node_that_is_well_again_and_can_only_be_polled_is_polled(clock,
     made = await opened(clock, server, tags=8)
     await live(made, clock, lambda state: "1 of 8 nodes refused: t5" in state.reason, losses)
     poisoning.rows.clear()
-    add = server.add_items
+    add = server.values.subscribe
 
     async def added(items):
         watched = [item for item in items if item.row != 5]
         told = dict(zip((item.row for item in watched), await add(watched), strict=True))
         return [told.get(item.row, NOT_SUPPORTED) for item in items]
 
-    server.add_items = added
+    server.values.subscribe = added
     keep = asyncio.create_task(keep_alive(server, clock))
     await clock.advance(70)
     await live(made, clock, lambda state: state == OK, losses)
@@ -727,7 +727,7 @@ async def test_a_node_that_comes_back_and_can_only_be_polled_is_polled(clock, se
     async def added(items):
         return [told if item.row == 1 else 0 for item in items]
 
-    server.add_items = added
+    server.values.subscribe = added
     made = await opened(clock, server)
     keep = asyncio.create_task(keep_alive(server, clock))
     await live(made, clock, lambda state: "1 of 3 nodes refused: t1" in state.reason, losses)

@@ -9,7 +9,7 @@ from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua.source import diagnostics
 from gateway.sources.opcua.source.staleness import Staleness
-from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeSession, settle, source, values
 
 LIMIT_S = 60.0
 NAMES = [f"ns=1;s=v{i}" for i in range(3)]
@@ -122,7 +122,7 @@ def clock():
 
 @pytest.fixture
 def server(clock):
-    connection = FakeConnection(clock, keepalive_s=1000.0)
+    connection = FakeSession(clock, keepalive_s=1000.0)
     connection.numbers = dict.fromkeys(NAMES, 1.0)
     return connection
 

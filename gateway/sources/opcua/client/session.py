@@ -6,7 +6,6 @@ supervisor and its watchdog stay off: exactly one owner reconnects, and that is 
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from asyncua.client.client import Client
@@ -19,27 +18,22 @@ from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.definitions import Definitions
 from gateway.sources.opcua.client.errors import translated
-from gateway.sources.opcua.client.event_items import EVENTS_NS, MODEL_CHANGES, Notifiers
+from gateway.sources.opcua.client.event_items import EventItems
 from gateway.sources.opcua.client.handshake import open_channel, open_session, resume_session
-from gateway.sources.opcua.client.history_read import Past
-from gateway.sources.opcua.client.metadata import Inquiries
-from gateway.sources.opcua.client.notifications import Arrivals
+from gateway.sources.opcua.client.history_read import HistoryReads
+from gateway.sources.opcua.client.metadata import SessionMetadata
+from gateway.sources.opcua.client.notifications import Notifications
 from gateway.sources.opcua.client.publishing import Publishing
-from gateway.sources.opcua.client.queue_check import Queues
-from gateway.sources.opcua.client.read_values import ValueReads
 from gateway.sources.opcua.client.services import Services
 from gateway.sources.opcua.client.subscriptions import Subscriptions
 from gateway.sources.opcua.client.transport import bound
-from gateway.sources.opcua.config.browse import Browse
-from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents
+from gateway.sources.opcua.client.values import SessionValues, ValueReads
+from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.adaptive_timeout import Patience
 from gateway.sources.opcua.port.errors import ServiceFault
-from gateway.sources.opcua.port.history import History
-from gateway.sources.opcua.port.measures import Measure
-from gateway.sources.opcua.port.metadata import FoundTag
-from gateway.sources.opcua.port.session import QueueReport, Standing
+from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.port.traffic import Traffic
-from gateway.sources.opcua.port.values import DataValues, Item
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.status.codes import BAD_DECODING, CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED
 from gateway.sources.opcua.status.explanation import explained
 
@@ -57,10 +51,10 @@ _SERVER_STATE = Item(0, "i=2259", 0, 0)
 _SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
 
 
-async def connect(config: OpcUaDevice, clock: Clock, patience: Patience | None = None) -> "AsyncuaConnection":
+async def connect(config: OpcUaDevice, clock: Clock, patience: Patience | None = None) -> "AsyncuaSession":
     """Open a session, and in subscribe mode its subscription, with a client object of its own (see `Connect`)."""
     quiet_library()
-    connection = AsyncuaConnection(config, clock, patience or Patience(config.timeout / 1e9, clock.monotonic))
+    connection = AsyncuaSession(config, clock, patience or Patience(config.timeout / 1e9, clock.monotonic))
     try:
         await connection.open()
     except ServiceFault as fault:
@@ -86,10 +80,11 @@ def quiet_library() -> None:
             logger.setLevel(logging.CRITICAL + 1)
 
 
-class AsyncuaConnection:
-    """`Connection` on asyncua. Made by `connect`. services, addresses, definitions: the session's, for looking around."""
+class AsyncuaSession:
+    """`Session` on asyncua. Made by `connect`. services, addresses, definitions: the session's, for looking around."""
 
     def __init__(self, config: OpcUaDevice, clock: Clock, patience: Patience) -> None:
+        """Make all parts of a session, without I/O."""
         self.check_s = CHECK_S
         self.traffic = Traffic()
         self.has_session = False
@@ -98,29 +93,27 @@ class AsyncuaConnection:
         self._clock = clock
         self._patience = patience
         self._client = self._new_client()
-        self._session = ColumnSession(self._client.uaclient)
-        self._client.uaclient.session = self._session
-        self.services = Services(self._session, patience)
-        self.definitions = Definitions(self.services, self._session.types)
-        self._session.learn = self.definitions.learn_missing
+        session = self._session = ColumnSession(self._client.uaclient)
+        self._client.uaclient.session = session
+        self.services = Services(session, patience)
+        self.definitions = Definitions(self.services, session.types)
+        session.learn = self.definitions.learn_missing
         self._channel_opened_s = 0.0
-        self._reads = self.services.reads
         self.addresses = Addresses(self.services, clock)
-        self._values = ValueReads(self._session, self._reads, self.addresses, clock, register=config.register_nodes)
-        self._inquiries = Inquiries(self.services, self.addresses, self.definitions, self._values)
-        self._past = Past(self._session, self._reads, self.addresses)
-        self.queues = QueueReport()
-        self._queues = Queues(self.queues)
-        self._subscriptions = Subscriptions(self._session, self.services, self.addresses, config, patience, self._queues)
-        self._unsubscribed = 0
-        self._notifiers = Notifiers(self._session, self._subscriptions, self.services, self.addresses, config.name)
-        self._publishing = Publishing(self._session, clock, config.name, self.traffic)
-        self._arrivals = Arrivals(self._subscriptions, self._queues, len(config.events))
+        self._subscriptions = Subscriptions(session, self.services, self.addresses, config, patience)
+        self._publishing = Publishing(session, clock, config.name, self.traffic)
+        reads, register = self.services.reads, config.register_nodes
+        value_reads = ValueReads(session, reads, self.addresses, clock, self.traffic, register=register)
+        notifications = Notifications(self._subscriptions, len(config.events))
+        self.values = SessionValues(value_reads, self._subscriptions, self._publishing, notifications)
+        self.events = EventItems(session, self._subscriptions, self.services, self.addresses, config)
+        self.history = HistoryReads(session, reads, self.addresses)
+        self.metadata = SessionMetadata(self.services, self.addresses, self.definitions, value_reads)
         self._in_vain = 0
 
     @property
     def keepalive_s(self) -> float:
-        """See `Connection.keepalive_s`."""
+        """Return how often at least a subscription shows a sign of life, seconds; 0 without any."""
         return self._subscriptions.keepalive_s
 
     def _new_client(self) -> Client:
@@ -146,95 +139,27 @@ class AsyncuaConnection:
             except ServiceFault as fault:
                 if fault.status not in CANNOT_SUBSCRIBE:
                     raise
-                self._unsubscribed = fault.status
 
     async def _learn_namespaces(self) -> None:
-        for answer in await self.read([_NAMESPACE_ARRAY]):
+        for answer in await self.values.read([_NAMESPACE_ARRAY]):
             uris = answer.columns.objects.get(0)
             self.addresses.set_namespaces(uris if isinstance(uris, list) else ())
 
-    async def add_items(self, items: Sequence[Item]) -> list[int]:
-        """See `Connection.add_items`."""
-        return await self._subscriptions.add(items) if len(self._subscriptions) else [self._unsubscribed] * len(items)
-
-    async def remove_items(self, items: Sequence[Item]) -> None:
-        """See `Connection.remove_items`."""
-        await self._subscriptions.remove([item.row for item in items])
-
-    async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
-        """See `Connection.add_events`."""
-        if not len(self._subscriptions) and self._config.mode == "poll":
-            try:
-                await self._subscriptions.create(EVENTS_NS)
-            except ServiceFault as fault:
-                self._unsubscribed = fault.status
-        if not len(self._subscriptions):
-            return [self._unsubscribed] * (len(wanted) + model)
-        return await self._notifiers.watch([*wanted, MODEL_CHANGES] if model else wanted)
-
-    async def refresh_conditions(self) -> bool:
-        """See `Connection.refresh_conditions`."""
-        return await self._notifiers.refresh()
-
-    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
-        """See `Connection.event_types`."""
-        return await self._notifiers.names(types)
-
-    async def next_values(self) -> DataValues:
-        """See `Connection.next_values`."""
-        while (values := self._arrivals.next()) is None:
-            self._arrivals.take(await self._publishing.next())
-        return values
-
-    async def read(self, items: Sequence[Item]) -> list[DataValues]:
-        """See `Connection.read`."""
-        answers = await self._values.read(items)
-        for answer in answers:
-            self.traffic.compare_clocks(answer.server_clock_ns, answer.received_ns)
-        return answers
-
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
-        """See `Connection.labels`."""
-        return await self._inquiries.labels(items)
-
-    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
-        """See `Connection.find`."""
-        return await self._inquiries.find(wanted)
-
-    async def measures(self, nodes: Sequence[str]) -> list[Measure]:
-        """See `Connection.measures`."""
-        return await self._inquiries.measures(nodes)
-
-    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
-        """See `Connection.marks`."""
-        return await self._inquiries.marks(nodes)
-
-    async def has_history(self, items: Sequence[Item]) -> list[bool]:
-        """See `Connection.has_history`."""
-        return await self._past.is_kept(items)
-
-    async def history(
-        self, items: Sequence[Item], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
-    ) -> list[History]:
-        """See `Connection.history`."""
-        return await self._past.read(items, start_ns, end_ns, most, points)
-
-    async def release_history(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
-        """See `Connection.release_history`."""
-        await self._past.release(items, points)
-
-    async def standing(self) -> Standing:
-        """See `Connection.standing`."""
-        answers = await self.read([_SERVER_STATE, _SERVICE_LEVEL])
+    async def health(self) -> ServerHealth:
+        """Read ServerState and ServiceLevel; see `Session.health`."""
+        answers = await self.values.read([_SERVER_STATE, _SERVICE_LEVEL])
         state, level = (number for answer in answers for number in answer.columns.number.tolist())
-        return Standing(int(state) if math.isfinite(state) else 0, int(level) if math.isfinite(level) else 255)
+        return ServerHealth(int(state) if math.isfinite(state) else 0, int(level) if math.isfinite(level) else 255)
 
     async def check(self) -> int:
-        """See `Connection.check`. Renews the secure channel once half its life is over (Part 4, 5.5.2)."""
+        """Prove that the server answers; see `Session.check`.
+
+        Renews the secure channel once half its life is over (Part 4, 5.5.2).
+        """
         if self.addresses.lacks_namespace:
             await self._learn_namespaces()
         asked_s = self._clock.monotonic()
-        (answer,) = await self.read([_SERVER_STATE])
+        (answer,) = await self.values.read([_SERVER_STATE])
         self.traffic.round_trip_ms = (self._clock.monotonic() - asked_s) * 1e3
         if self._clock.monotonic() - self._channel_opened_s > self._client.secure_channel_timeout / 2e3:
             await self._renew_channel()
@@ -251,8 +176,8 @@ class AsyncuaConnection:
         except ServiceFault as refused:
             raise NotConnected(f"cannot renew the secure channel: {explained(refused.status)}") from None
 
-    async def revive(self) -> bool:
-        """See `Connection.revive`. A new client for the session, whose subscription, items and numbering stay."""
+    async def resume(self) -> bool:
+        """Resume the session over the channel of a new client; see `Session.resume`."""
         before, self._client = self._client, self._new_client()
         self._client.uaclient.session = self._session
         self._session.move(self._client.uaclient)
@@ -278,7 +203,7 @@ class AsyncuaConnection:
         return True
 
     async def close(self, *, leave: bool = False) -> None:
-        """See `Connection.close`."""
+        """End the session and free the socket; see `Session.close`."""
         await self._publishing.close()
         protocol = self._client.uaclient.protocol
         self.left_behind = self.has_session
