@@ -23,6 +23,7 @@ from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.values import DataValues, Item, ShortQueue
 from gateway.sources.opcua.source.source import QUEUE_SAMPLES, OpcUaSource
+from tests.support.watermarks_fake import FakeWatermarks
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11
@@ -297,9 +298,11 @@ def source(
     clock: FakeClock,
     connection: FakeSession,
     tags: int = 3,
+    watermarks: FakeWatermarks | None = None,
     *,
     queue_samples: int = QUEUE_SAMPLES,
     **device: object,
 ) -> OpcUaSource:
     """A source on the fake."""
-    return OpcUaSource(entry(tags, **device), clock, connection.connect, queue_samples=queue_samples)
+    store = watermarks or FakeWatermarks()
+    return OpcUaSource(entry(tags, **device), clock, connection.connect, store, queue_samples=queue_samples)

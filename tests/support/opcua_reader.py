@@ -11,10 +11,12 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
+from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import entry
+from tests.support.watermarks_fake import FakeWatermarks
 
 
 class Reader:
@@ -68,12 +70,14 @@ def make_source(
     url: str,
     nodes: list[str | dict[str, object]],
     clock: Clock | None = None,
+    watermarks: Watermarks | None = None,
     intervals: Intervals = DEFAULT_INTERVALS,
     **device: object,
 ) -> OpcUaSource:
     """A source on the real client."""
     fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", "silence": "5min", **device}
-    return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect, intervals)
+    store = watermarks or FakeWatermarks()
+    return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect, store, intervals)
 
 
 @asynccontextmanager

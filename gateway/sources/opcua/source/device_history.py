@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from gateway.core.events.event import Event
+from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.backfill import Filling
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.readback import Put
-from gateway.sources.opcua.source.history.watermark import Kept
+from gateway.sources.opcua.source.history.watermark import Watermark
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
 from gateway.sources.opcua.source.source_device import SourceDevice
 
@@ -16,10 +17,10 @@ from gateway.sources.opcua.source.source_device import SourceDevice
 class DeviceHistory:
     """Gaps, watermark and backfill of a device, over all its connections and over restarts of the gateway."""
 
-    def __init__(self, device: SourceDevice) -> None:
-        """Begin without knowledge of an earlier run; reads no file."""
+    def __init__(self, device: SourceDevice, watermarks: Watermarks) -> None:
+        """Begin without knowledge of an earlier run; loads nothing."""
         self.gaps = Gaps(len(device.items))
-        self._watermark = Kept(device.config, device.items, self.gaps, device.clock, device.held_s)
+        self._watermark = Watermark(device.config, device.items, self.gaps, device.clock, watermarks, device.held_s)
         self._backfill = Filling(
             device.config, device.items, device.number, device.clock, self.gaps, self._watermark, device.held_s
         )
@@ -33,7 +34,7 @@ class DeviceHistory:
     def on_connected(self) -> None:
         """Begin a gap where something was received last, by this run or the one before it."""
         if self._is_first:
-            self._watermark.recall()
+            self._watermark.load()
         self._is_first = False
         self.gaps.begin()
         self._watermark.begin()
@@ -62,7 +63,7 @@ class DeviceHistory:
         for gap in self.gaps.waiting:
             gap.return_lent(*queue.past_parts)
 
-    async def on_closed(self, *, was_open: bool, is_stopping: bool) -> None:
+    def on_closed(self, *, was_open: bool, is_stopping: bool) -> None:
         """Record that nothing more is handed on for now. is_stopping: the gateway ends, not only the connection."""
         if was_open or self._watermark.is_owed:
-            await self._watermark.end(at_last=is_stopping)
+            self._watermark.end(at_last=is_stopping)

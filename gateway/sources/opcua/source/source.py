@@ -8,6 +8,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.ports.source import Reading
+from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.port.errors import Unanswered
 from gateway.sources.opcua.port.session import Connect
 from gateway.sources.opcua.source.connected_server import ConnectedServer, ConnectionLoss
@@ -32,12 +33,13 @@ class OpcUaSource:
         entry: DeviceEntry,
         clock: Clock,
         connect: Connect,
+        watermarks: Watermarks,
         intervals: Intervals = DEFAULT_INTERVALS,
         queue_samples: int = QUEUE_SAMPLES,
     ) -> None:
-        """Begin closed, without I/O. connect: opens a session with a server."""
+        """Begin closed, without I/O. connect: opens a session with a server. watermarks: what survives a crash."""
         self._device = SourceDevice.of(entry, clock, intervals)
-        self._state = SourceState(self._device, connect, queue_samples)
+        self._state = SourceState(self._device, connect, watermarks, queue_samples)
         self._server: ConnectedServer | None = None
         """The newest session; closed it stays, because the server may keep it to be resumed."""
         self._run: asyncio.Task[ConnectionLoss] | None = None
@@ -144,7 +146,7 @@ class OpcUaSource:
             if server is not None:
                 await server.close(keep_session=_keeps_session(run))
             if history is not None:
-                await history.on_closed(was_open=was_open, is_stopping=_is_stopping())
+                history.on_closed(was_open=was_open, is_stopping=_is_stopping())
 
 
 def _keeps_session(run: asyncio.Task[ConnectionLoss] | None) -> bool:
