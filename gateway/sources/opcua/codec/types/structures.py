@@ -91,8 +91,10 @@ class Types:
         head = buffer.copy().read(1)[0]
         kind = head & 63
         if kind not in (DATE_TIME, EXTENSION_OBJECT, DATA_VALUE, VARIANT):
-            variant = variant_from_binary(buffer)
-            return plain(typed(kind, variant.Value))
+            if head & 0x80 and int.from_bytes(buffer.copy().read(5)[1:], "little", signed=True) > len(buffer):
+                # asyncua would make a list of up to 2^31 elements where these take no bytes each, as nulls do.
+                raise WireError("an array is longer than the message")
+            return plain(typed(kind, variant_from_binary(buffer).Value))
         buffer.skip(1)
 
         def read() -> object:

@@ -145,6 +145,12 @@ def test_lists_that_do_not_fit_their_dimensions_are_refused():
             reshaped(values, dimensions)
 
 
+def test_a_long_array_of_nulls_ends_at_once():
+    """Elements of no bytes: the length alone would keep the gateway busy for minutes, and its memory full."""
+    with pytest.raises(WireError, match="longer than the message"):
+        read(Types(), bytes([0x80]) + struct.pack("<i", 2**31 - 1))
+
+
 def test_floats_have_the_digits_they_need():
     assert [shortest(value) for value in (23.450000762939453, 0.10000000149011612, float("inf"))] == [
         23.45,
