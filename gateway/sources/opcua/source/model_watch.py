@@ -31,10 +31,14 @@ class ModelWatch:
     What is new is kept in files and reported.
     """
 
-    def __init__(self, device: SourceDevice) -> None:
-        """Begin with a comparison due: at once where there are no tags, else after the first half minute."""
+    def __init__(self, device: SourceDevice, request_restart: Callable[[int], float]) -> None:
+        """Begin with a comparison due: at once where there are no tags, else after the first half minute.
+
+        request_restart: see `SourceServices.request_restart`.
+        """
         config, intervals = device.config, device.intervals
         self._device = device
+        self._request_restart = request_restart
         self._every_s = config.refresh / 1e9
         self.is_pending = bool(config.browse) and not device.tags
         """There are no tags, and the reason is about to be known."""
@@ -138,6 +142,7 @@ class ModelWatch:
         return _BY_ITSELF if self._restarts else _AT_START
 
     def _event(self, change: Change) -> ModelChanged:
+        wait_s = round(self._request_restart(self._device.number)) if self._restarts else 0
         return ModelChanged(
             time_ns=self._device.clock.now_ns(),
             device=self._device.number,
@@ -148,4 +153,5 @@ class ModelWatch:
             names=change.some_names,
             cut=True if change.cut else None,
             restart=True if self._restarts else None,
+            restart_in_s=wait_s or None,
         )

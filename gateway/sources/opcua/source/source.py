@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.core.ports.source import Reading
-from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.port.errors import Unanswered
 from gateway.sources.opcua.port.session import Connect
 from gateway.sources.opcua.source.connected_server import ConnectedServer, ConnectionLoss
@@ -31,15 +29,14 @@ class OpcUaSource:
     def __init__(
         self,
         entry: DeviceEntry,
-        clock: Clock,
+        services: SourceServices,
         connect: Connect,
-        watermarks: Watermarks,
         intervals: Intervals = DEFAULT_INTERVALS,
         queue_samples: int = QUEUE_SAMPLES,
     ) -> None:
-        """Begin closed, without I/O. connect: opens a session with a server. watermarks: what survives a crash."""
-        self._device = SourceDevice.of(entry, clock, intervals)
-        self._state = SourceState(self._device, connect, watermarks, queue_samples)
+        """Begin closed, without I/O. connect: opens a session with a server."""
+        self._device = SourceDevice.of(entry, services.clock, intervals)
+        self._state = SourceState(self._device, services, connect, queue_samples)
         self._server: ConnectedServer | None = None
         """The newest session; closed it stays, because the server may keep it to be resumed."""
         self._run: asyncio.Task[ConnectionLoss] | None = None

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gateway.core.ports.watermarks import Watermarks
+from gateway.core.ports.plugin import SourceServices
 from gateway.sources.opcua.port.session import Connect
 from gateway.sources.opcua.source.alarms import Alarms
 from gateway.sources.opcua.source.device_history import DeviceHistory
@@ -20,13 +20,13 @@ from gateway.sources.opcua.source.value_memory import ValueMemory
 class SourceState:
     """The lasting parts of one source."""
 
-    def __init__(self, device: SourceDevice, connect: Connect, watermarks: Watermarks, queue_samples: int) -> None:
+    def __init__(self, device: SourceDevice, services: SourceServices, connect: Connect, queue_samples: int) -> None:
         """Begin with nothing known. queue_samples: how many may wait for the reader; at least four per tag."""
         config, items, intervals = device.config, device.items, device.intervals
         exact = np.array([item.filter.is_exact for item in items], np.bool_)
         staleness = Staleness(len(items), config.silence / 1e9, device.clock.monotonic(), exact, intervals)
         resume_filter = ResumeFilter(device.columns.first_tag, len(device.tags), polled=not device.is_subscribed)
-        self.history = DeviceHistory(device, watermarks) if config.history else None
+        self.history = DeviceHistory(device, services.watermarks) if config.history else None
         """None where no history is read."""
         self.memory = ValueMemory(staleness, resume_filter, self.history.gaps if self.history else None)
         self.queue = ReadingQueue(max(queue_samples, 4 * len(device.tags)))
@@ -34,7 +34,7 @@ class SourceState:
         self.poison = PoisonState(len(items), intervals)
         self.statistics = Statistics()
         self.alarms = Alarms(device.number, config.events, config.clock_tolerance)
-        self.model_watch = ModelWatch(device)
+        self.model_watch = ModelWatch(device, services.request_restart)
         self._device = device
 
     def on_connected(self, *, resumed: bool) -> None:
