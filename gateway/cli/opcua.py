@@ -20,7 +20,7 @@ from gateway.settings import load
 from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
-from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Offer
+from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Endpoint
 
 T = TypeVar("T")
 _LONGEST_VALUE = 60
@@ -78,7 +78,7 @@ def discover(url: str) -> int:
     return 0
 
 
-def _options(offers: Sequence[Offer]) -> str:
+def _options(offers: Sequence[Endpoint]) -> str:
     """What the strongest endpoint takes on the command line, where it is not the default."""
     there = {(offer.policy, offer.mode) for offer in offers}
     for policies in (STRONG, SHA1):
@@ -88,7 +88,7 @@ def _options(offers: Sequence[Offer]) -> str:
     return " --security none"
 
 
-def _security(offer: Offer) -> str:
+def _security(offer: Endpoint) -> str:
     return "no security" if offer.policy == "None" else f"{offer.policy} {offer.mode}"
 
 
@@ -107,7 +107,7 @@ def browse(config: OpcUaDevice, wanted: Browse, most: int, *, as_csv: bool) -> i
 
 def find(folder: Path, name: str) -> int:
     """Find the tags of a configured device anew and say what has changed; returns the exit code."""
-    from gateway.sources.opcua.port.measures import measures_path
+    from gateway.sources.opcua.port.units import units_path
     from gateway.sources.opcua.source.tag_discovery import found_path
     from gateway.sources.opcua.tools.refresh_tags import refresh_tags
 
@@ -128,7 +128,7 @@ def find(folder: Path, name: str) -> int:
     else:
         counts = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.altered)} altered"
         more = "; there are more than most: allows" if change.cut else ""
-        place = found_path(config) or measures_path(config)
+        place = found_path(config) or units_path(config)
         typer.echo(f"{name}: {counts}{more}; in {place}, taken at the next start of the gateway")
     return 0
 

@@ -10,7 +10,7 @@ import numpy as np
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
 from gateway.sources.opcua.codec.columns import ValueColumns
-from gateway.sources.opcua.codec.enum_labels import Labels, Unasked
+from gateway.sources.opcua.codec.enum_labels import LabelRetries, Labels
 from gateway.sources.opcua.config.value_selection import NO_RANGE
 from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues, Item
@@ -93,7 +93,7 @@ class Ingest:
         """What the server remembers; waits until everything else is read."""
         # Many servers ignore index ranges where history is asked for.
         values = self._tagging.spread(values, cuts=True)
-        values = replace(values, columns=values.columns.take(values.columns.status != NO_RANGE))
+        values = replace(values, columns=values.columns.select(values.columns.status != NO_RANGE))
         block, objects = decode(values, self._columns, self._tolerance_ns)
         self._reports.statistics.history += len(values)
         others = (objects, self._labels.past(block))
@@ -111,7 +111,7 @@ class Ingest:
     async def label(self, connection: Session, suspects: PoisonState) -> None:
         """Ask what the numbers of enumerations mean, and tell the present ones; later ones are told as they come. Nodes that
         an earlier connection knows as anything else are not asked, unless they change. Returns once there are no others."""
-        unasked, known = Unasked(), self._silence.unlabelled
+        unasked, known = LabelRetries(), self._silence.unlabelled
         await self._ask_labels(connection, [item for item in self._tagging.items if not known[item.row]], unasked, suspects)
         while unasked or known.any():
             await self._clock.sleep(LOOK_S)
@@ -122,10 +122,12 @@ class Ingest:
             if due := sorted(rows):
                 await self._ask_labels(connection, [self._tagging.items[row] for row in due], unasked, suspects)
 
-    async def _ask_labels(self, connection: Session, items: Sequence[Item], unasked: Unasked, suspects: PoisonState) -> None:
+    async def _ask_labels(
+        self, connection: Session, items: Sequence[Item], unasked: LabelRetries, suspects: PoisonState
+    ) -> None:
         found = await connection.metadata.labels(items) if items else []
         pairs = list(zip(items, found, strict=True))
-        unasked.told(item.row for item, some in pairs if some is not None)
+        unasked.clear(item.row for item, some in pairs if some is not None)
         unasked.refused((item.row for item, some in pairs if some is None), self._clock.monotonic())
         known = [(item, some) for item, some in pairs if some is not None]
         rows = self._labels.learn((row, some) for item, some in known for row in self._tagging.whole(item))

@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, Patience
+from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, AdaptiveTimeout
 from gateway.sources.opcua.port.errors import Unanswered
 from gateway.sources.opcua.port.session import Session
 
@@ -26,7 +26,7 @@ class Keepalives:
         since, self._waiting_since = self._waiting_since, None
         return 0.0 if since is None else self._clock.monotonic() - since
 
-    async def run(self, connection: Session, patience: Patience) -> None:
+    async def run(self, connection: Session, patience: AdaptiveTimeout) -> None:
         """Raises Unanswered when the server has been silent for too long."""
         while True:
             limit_s = SILENT_KEEPALIVES * connection.keepalive_s * patience.stretch

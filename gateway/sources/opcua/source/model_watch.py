@@ -9,8 +9,8 @@ from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.measures import lacking
 from gateway.sources.opcua.port.session import Session
+from gateway.sources.opcua.port.units import lacking
 from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
 

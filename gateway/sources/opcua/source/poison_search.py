@@ -157,7 +157,7 @@ class PoisonSearch:
             changed = [] if values.refused else self._silence.changed(values.columns, asked_s)
             if changed:
                 wanted = np.isin(values.columns.row, changed)
-                await self._taking.take(replace(values, columns=values.columns.take(wanted)), was_read=True)
+                await self._taking.take(replace(values, columns=values.columns.select(wanted)), was_read=True)
 
     async def _try(self, connection: Session, items: Sequence[Item]) -> None:
         left = await self._read(connection, items)

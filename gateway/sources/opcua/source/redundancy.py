@@ -9,7 +9,7 @@ from gateway.core.clock import Clock
 from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.session import Connect, ServerHealth, Session
 from gateway.sources.opcua.source.failover import BEST, Failover, badness
 
@@ -48,7 +48,7 @@ class RedundantServers:
         self._configs = [config, *(config.model_copy(update={"url": url}) for url in config.urls)]
         self._connect = connect
         self._clock = clock
-        self._patience = [Patience(config.timeout / 1e9, clock.monotonic) for _ in self._configs]
+        self._patience = [AdaptiveTimeout(config.timeout / 1e9, clock.monotonic) for _ in self._configs]
         self._place = 0
         self._left: dict[int, Session] = {}
         self._lost: int | None = None
@@ -65,7 +65,7 @@ class RedundantServers:
         return self._configs[self._place].url
 
     @property
-    def patience(self) -> Patience:
+    def patience(self) -> AdaptiveTimeout:
         """With the server in use."""
         return self._patience[self._place]
 
@@ -85,7 +85,7 @@ class RedundantServers:
         left = self._left.get(self._place)
         if left is None:
             return None
-        self.patience.begin()
+        self.patience.on_connecting()
         try:
             async with deadline(RESUME_S if self.is_redundant else None):
                 knows = await left.resume()
@@ -121,7 +121,7 @@ class RedundantServers:
         return await self._connected(self._configs[chosen.place])
 
     async def _connected(self, config: OpcUaDevice) -> Session:
-        self.patience.begin()
+        self.patience.on_connecting()
         return await self._connect(config, self._clock, self.patience)
 
     async def judge(self, connection: Session) -> None:

@@ -128,8 +128,8 @@ class OpcUaSource:
         try:
             await self._open()
         except Unanswered as error:
-            self._servers.patience.missed()
-            raise Unanswered(f"{error}{self._servers.patience.advice}") from None
+            self._servers.patience.record_timeout()
+            raise Unanswered(f"{error}{self._servers.patience.hint}") from None
         self._start()
 
     async def _open(self) -> None:
@@ -279,7 +279,7 @@ class OpcUaSource:
             is_silent = any(isinstance(one, Unanswered) for one in lost.exceptions)
             self._leaves = self._heard.is_set() and is_silent
             if is_silent:
-                self._servers.patience.missed()
+                self._servers.patience.record_timeout()
             self._goes_on = self._searching.judge(
                 lost.exceptions,
                 self._lasted_s(lost.exceptions),
@@ -297,7 +297,7 @@ class OpcUaSource:
         while True:
             self._keepalives.wait()
             values = await connection.values.next_notification()
-            self._servers.patience.delivered(self._keepalives.heard() - connection.keepalive_s)
+            self._servers.patience.record_notification(self._keepalives.heard() - connection.keepalive_s)
             self._heard.set()
             self._heard_s = self._clock.monotonic()
             self._searching.miss(connection.traffic.undecoded, values.lost)
@@ -313,7 +313,7 @@ class OpcUaSource:
             self._comparison.hurry()
 
     def _polled(self, values: DataValues) -> None:
-        self._servers.patience.settle()
+        self._servers.patience.confirm()
         self._heard_s = self._clock.monotonic()
         self._notice(values)
 

@@ -241,10 +241,10 @@ class _Progress:
         self._done: deque[tuple[float, int]] = deque()
         self.is_finished = False
 
-    def go_on(self, now_s: float, to_ns: int) -> None:
+    def go_on(self, now_s: float, ticks_to_ns: int) -> None:
         """The slice before is handed on, the next one goes up to here."""
         self.finish(now_s)
-        self._to_ns, self.is_finished = to_ns, False
+        self._to_ns, self.is_finished = ticks_to_ns, False
 
     def finish(self, now_s: float) -> None:
         """The last slice is handed on."""
