@@ -11,6 +11,7 @@ from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import Layout
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
+from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
@@ -95,7 +96,7 @@ class Parts:
             session=node,
             subscriber=self.client,
         )
-        self.sources = list(_sources(settings, clock))
+        self.sources = list(_sources(settings, clock, self.outbox.watermarks))
         intake = Noticing(self.pipeline, renewal, table.devices)
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), intake, clock) for source in self.sources
@@ -141,7 +142,7 @@ def _expiring(layout: Layout, config: MqttConfig) -> Layout:
     return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
 
 
-def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
-    services = SourceServices(clock)
+def _sources(settings: Settings, clock: Clock, watermarks: Watermarks) -> Iterator[Source]:
+    services = SourceServices(clock, watermarks)
     for plugin, entries in settings.by_plugin():
         yield from plugin.build(entries, services)
