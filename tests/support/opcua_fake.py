@@ -14,13 +14,13 @@ from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.sources.opcua.codec.columns import EXACT, ValueColumns
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents, OpcUaTag
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.history import HistoryPage
-from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.port.traffic import Traffic
+from gateway.sources.opcua.port.units import EngineeringUnit
 from gateway.sources.opcua.port.values import DataValues, Item, ShortQueue
 from gateway.sources.opcua.source.source import QUEUE_SAMPLES, OpcUaSource
 from tests.support.watermarks_fake import FakeWatermarks
@@ -87,7 +87,7 @@ class FakeSession:
         self.found: list[FoundTag] | Exception = []
         self.model_watched = self.hangs_up_on_model = False
         self.marked: Sequence[str] = ("namespaces", "start")
-        self.measures_of: dict[str, Measure] = {}
+        self.measures_of: dict[str, EngineeringUnit] = {}
         self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
         self.unlabelled: set[str] = set()
@@ -111,7 +111,7 @@ class FakeSession:
         self.values, self.events = FakeValues(self), FakeEvents(self)
         self.history, self.metadata = FakeHistory(), FakeMetadata(self)
 
-    async def connect(self, config: OpcUaDevice, clock: Clock, patience: Patience) -> "FakeSession":
+    async def connect(self, config: OpcUaDevice, clock: Clock, patience: AdaptiveTimeout) -> "FakeSession":
         """As `Connect`: this object is the session."""
         if self.failure:
             raise self.failure
@@ -235,8 +235,8 @@ class FakeMetadata:
             raise self._session.found
         return self._session.found, False
 
-    async def units(self, nodes: Sequence[str]) -> list[Measure]:
-        return [self._session.measures_of.get(node, Measure()) for node in nodes]
+    async def units(self, nodes: Sequence[str]) -> list[EngineeringUnit]:
+        return [self._session.measures_of.get(node, EngineeringUnit()) for node in nodes]
 
     async def model_version(self, nodes: Sequence[str]) -> Sequence[str]:
         return self._session.marked if nodes else ()

@@ -1,17 +1,17 @@
 """Event monitored items and ConditionRefresh on asyncua (Part 4, 7.22.3; Part 9, 5.5.7)."""
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+import structlog
 from asyncua import ua
 from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
 
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.services import Services, expect
 from gateway.sources.opcua.client.subscriptions import Subscriptions
 from gateway.sources.opcua.codec.columns import ValueColumns
@@ -21,7 +21,7 @@ from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.events import BASE_EVENT, MODEL_TYPES, SELECTED
 from gateway.sources.opcua.status.codes import is_good
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 QUEUE: Final = 1000
 EVENT_HANDLES: Final = 1_000_000_000
@@ -75,7 +75,7 @@ class EventItems:
         there = [(place, wanted[place]) for place, status in enumerate(statuses) if not status]
         self._tell_unknown([one for _, one in there])
         try:
-            with translated("cannot watch events"):
+            with translate_errors("cannot watch events"):
                 results = await self._create_items(there)
         except ServiceFault as fault:
             return [fault.status] * len(wanted)
@@ -166,7 +166,7 @@ class EventItems:
         request.ObjectId, request.MethodId = _CONDITION_TYPE, _CONDITION_REFRESH
         request.InputArguments = [ua.Variant(self._subscriptions.first_id, ua.VariantType.UInt32)]
         try:
-            with translated("cannot refresh conditions"):
+            with translate_errors("cannot refresh conditions"):
                 (result,) = await self._session.call([request])
         except ServiceFault as fault:
             log.debug("%s: no ConditionRefresh: %s", self._config.name, fault)
@@ -174,11 +174,11 @@ class EventItems:
         return is_good(int(result.StatusCode.value))
 
 
-def of_items(columns: ValueColumns) -> ValueColumns:
+def without_event_items(columns: ValueColumns) -> ValueColumns:
     """Without values of notifiers."""
     if not len(columns) or int(columns.row.max()) < EVENT_HANDLES:
         return columns
-    return columns.take(columns.row < EVENT_HANDLES)
+    return columns.select(columns.row < EVENT_HANDLES)
 
 
 def _node(text: str) -> ua.NodeId | None:

@@ -1,17 +1,17 @@
 """HistoryRead on asyncua (Part 4, 5.10.3; Part 11, 6.4.3)."""
 
-import logging
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import structlog
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.column_session import ColumnSession
-from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.responses import read_values
 from gateway.sources.opcua.client.services import expect
 from gateway.sources.opcua.port.batches import Batches
@@ -20,7 +20,7 @@ from gateway.sources.opcua.port.history import HistoryPage
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.status.codes import BAD_TIMEOUT, is_good
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HISTORY_READ: Final = 0x04
@@ -51,7 +51,7 @@ class HistoryReads:
         request.Parameters.NodesToRead = [
             ua.ReadValueId(NodeId=node, AttributeId=attribute) for node in nodes for attribute in _ASKED
         ]
-        with translated("cannot read"):
+        with translate_errors("cannot read"):
             columns, _ = read_values(await self._session._send_request(request))
         number, status = columns.number.tolist(), columns.status.tolist()
         values = [int(n) if is_good(s) and math.isfinite(n) else None for n, s in zip(number, status, strict=True)]
@@ -70,7 +70,7 @@ class HistoryReads:
         request = self._request(items, points)
         request.Parameters.HistoryReadDetails = details
         try:
-            with translated("cannot read history"):
+            with translate_errors("cannot read history"):
                 answers = await self._session.read_past(request)
         except Unanswered:  # an archive may be slow: whether the server is there shows elsewhere
             raise ServiceFault(BAD_TIMEOUT) from None
@@ -83,7 +83,7 @@ class HistoryReads:
         request.Parameters.HistoryReadDetails = ua.ReadRawModifiedDetails()
         request.Parameters.ReleaseContinuationPoints = True
         try:
-            with translated("cannot read history"):
+            with translate_errors("cannot read history"):
                 await self._session._send_request(request)
         except ServiceFault as fault:  # what was read is had all the same, and points end with the session
             log.debug("points of history cannot be released: %s", fault)

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.browser import Walker
+from gateway.sources.opcua.client.browser import Browser
 from gateway.sources.opcua.client.definitions import UNITS, VERSION, Definitions
 from gateway.sources.opcua.client.services import Services
 from gateway.sources.opcua.client.values import ValueReads
 from gateway.sources.opcua.config.browse import Browse
-from gateway.sources.opcua.port.measures import Measure, measure_of
 from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.units import EngineeringUnit, unit_of
 from gateway.sources.opcua.port.values import Item
 
 _VERSION_ITEMS: Final = (Item(0, "i=2255", 0, 0), Item(1, "i=2257", 0, 0))
@@ -36,16 +36,16 @@ class SessionMetadata:
 
     async def browse(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """Return the variables that entries of `browse` ask for; see `Metadata.browse`."""
-        findings = await Walker(self._services, self._addresses, self._definitions).find(wanted)
+        findings = await Browser(self._services, self._addresses, self._definitions).find(wanted)
         return findings.tags, findings.is_cut
 
-    async def units(self, nodes: Sequence[str]) -> list[Measure]:
+    async def units(self, nodes: Sequence[str]) -> list[EngineeringUnit]:
         """Return units and ranges of nodes; empty for those without."""
         await self._addresses.resolve(nodes)
         there = [node for node in dict.fromkeys(nodes) if not self._addresses.status_of(node)]
         properties = await self._definitions.properties([self._addresses.node(node) for node in there], UNITS)
-        told = {node: measure_of(some) for node, some in zip(there, properties, strict=True)}
-        return [told.get(node, Measure()) for node in nodes]
+        told = {node: unit_of(some) for node, some in zip(there, properties, strict=True)}
+        return [told.get(node, EngineeringUnit()) for node in nodes]
 
     async def model_version(self, nodes: Sequence[str]) -> Sequence[str]:
         """Return texts that differ after the model has changed; see `Metadata.model_version`."""

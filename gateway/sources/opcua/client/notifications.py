@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.event_items import EVENT_HANDLES, of_items
-from gateway.sources.opcua.client.publishing import Notification
+from gateway.sources.opcua.client.event_items import EVENT_HANDLES, without_event_items
+from gateway.sources.opcua.client.publish_loop import Notification
 from gateway.sources.opcua.client.subscriptions import Subscriptions
-from gateway.sources.opcua.codec.data_values import columns_of
+from gateway.sources.opcua.codec.data_values import columns_without_values
 from gateway.sources.opcua.port.events import EventFields, is_model_change
 from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.status.codes import status_name
@@ -43,7 +43,7 @@ class Notifications:
             raise NotConnected("the server sent an event for a client handle that it was never given")
         changed = any(event.notifier == self._notifiers and is_model_change(event) for event in given)
         events: Sequence[EventFields] = [event for event in given if event.notifier < self._notifiers]
-        for columns in [of_items(change) for change in notification.changes] or [columns_of([], 0)]:
+        for columns in [without_event_items(change) for change in notification.changes] or [columns_without_values([], 0)]:
             if len(columns) and not self._subscriptions.knows(int(columns.row.max())):
                 raise NotConnected("the server sent a value for a client handle that it was never given")
             times = notification.received_ns, notification.server_clock_ns

@@ -8,6 +8,7 @@ import logging
 import math
 from typing import Final
 
+import structlog
 from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaStatusCodeError
 
@@ -17,19 +18,19 @@ from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.definitions import Definitions
-from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.event_items import EventItems
 from gateway.sources.opcua.client.handshake import open_channel, open_session, resume_session
 from gateway.sources.opcua.client.history_read import HistoryReads
 from gateway.sources.opcua.client.metadata import SessionMetadata
 from gateway.sources.opcua.client.notifications import Notifications
-from gateway.sources.opcua.client.publishing import Publishing
+from gateway.sources.opcua.client.publish_loop import PublishLoop
 from gateway.sources.opcua.client.services import Services
 from gateway.sources.opcua.client.subscriptions import Subscriptions
 from gateway.sources.opcua.client.transport import bound
 from gateway.sources.opcua.client.values import SessionValues, ValueReads
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.port.traffic import Traffic
@@ -37,13 +38,13 @@ from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.status.codes import BAD_DECODING, CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED
 from gateway.sources.opcua.status.explanation import explained
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 CHECK_S: Final = 10.0
 LEAST_CHECK_S: Final = 0.2
 CLOSE_S: Final = 2.0
-MOST_IN_VAIN: Final = 3
-"""Times that a server hangs up or falls silent over a session it is to go on with, until it gets a new one."""
+MOST_FAILED_RESUMES: Final = 3
+"""How often a server may hang up or fall silent when it is asked to resume a session; then it gets a new one."""
 
 ONLY_DISCOVERY: Final = "; is this a server for discovery only? gateway discover shows what it offers"
 _NAMESPACE_ARRAY = Item(0, "i=2255", 0, 0)
@@ -51,25 +52,27 @@ _SERVER_STATE = Item(0, "i=2259", 0, 0)
 _SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
 
 
-async def connect(config: OpcUaDevice, clock: Clock, patience: Patience | None = None) -> "AsyncuaSession":
+async def connect(config: OpcUaDevice, clock: Clock, patience: AdaptiveTimeout | None = None) -> "AsyncuaSession":
     """Open a session, and in subscribe mode its subscription, with a client object of its own (see `Connect`)."""
     quiet_library()
-    connection = AsyncuaSession(config, clock, patience or Patience(config.timeout / 1e9, clock.monotonic))
+    session = AsyncuaSession(config, clock, patience or AdaptiveTimeout(config.timeout / 1e9, clock.monotonic))
+    is_open = False
     try:
-        await connection.open()
+        await session.open()
+        is_open = True
     except ServiceFault as fault:
-        await connection.close()
-        subscribes = connection.has_session and config.mode == "subscribe"
+        await session.close()
+        subscribes = session.has_session and config.mode == "subscribe"
         hint = "; with mode: poll no subscription is needed" if subscribes else ""
-        hint = hint if connection.has_session or fault.status != SERVICE_UNSUPPORTED else ONLY_DISCOVERY
+        hint = hint if session.has_session or fault.status != SERVICE_UNSUPPORTED else ONLY_DISCOVERY
         raise NotConnected(f"{config.url} refuses: {explained(fault.status)}{hint}") from None
     except NotConnected:
-        await connection.close()
+        await session.close()
         raise
-    except BaseException:  # cancelled, or a bug: no socket stays behind
-        connection.abort()
-        raise
-    return connection
+    finally:
+        if not is_open:  # cancelled, or a bug: no socket stays behind
+            session.abort()
+    return session
 
 
 def quiet_library() -> None:
@@ -83,7 +86,7 @@ def quiet_library() -> None:
 class AsyncuaSession:
     """`Session` on asyncua. Made by `connect`. services, addresses, definitions: the session's, for looking around."""
 
-    def __init__(self, config: OpcUaDevice, clock: Clock, patience: Patience) -> None:
+    def __init__(self, config: OpcUaDevice, clock: Clock, patience: AdaptiveTimeout) -> None:
         """Make all parts of a session, without I/O."""
         self.check_s = CHECK_S
         self.traffic = Traffic()
@@ -101,7 +104,7 @@ class AsyncuaSession:
         self._channel_opened_s = 0.0
         self.addresses = Addresses(self.services, clock)
         self._subscriptions = Subscriptions(session, self.services, self.addresses, config, patience)
-        self._publishing = Publishing(session, clock, config.name, self.traffic)
+        self._publishing = PublishLoop(session, clock, config.name, self.traffic)
         reads, register = self.services.reads, config.register_nodes
         value_reads = ValueReads(session, reads, self.addresses, clock, self.traffic, register=register)
         notifications = Notifications(self._subscriptions, len(config.events))
@@ -109,7 +112,7 @@ class AsyncuaSession:
         self.events = EventItems(session, self._subscriptions, self.services, self.addresses, config)
         self.history = HistoryReads(session, reads, self.addresses)
         self.metadata = SessionMetadata(self.services, self.addresses, self.definitions, value_reads)
-        self._in_vain = 0
+        self._failed_resumes = 0
 
     @property
     def keepalive_s(self) -> float:
@@ -125,7 +128,7 @@ class AsyncuaSession:
     async def open(self) -> None:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
         client, config = self._client, self._config
-        with translated(f"cannot connect to {config.url}"):
+        with translate_errors(f"cannot connect to {config.url}"):
             offer = await open_channel(client, config, self._patience)
             self._channel_opened_s = self._clock.monotonic()
             await open_session(client, config, offer, self._patience)
@@ -170,7 +173,7 @@ class AsyncuaSession:
 
     async def _renew_channel(self) -> None:
         try:
-            with translated("cannot renew the secure channel"):
+            with translate_errors("cannot renew the secure channel"):
                 await self._client.open_secure_channel(renew=True)
                 self._client.uaclient.revolve_security_token()
         except ServiceFault as refused:
@@ -181,46 +184,52 @@ class AsyncuaSession:
         before, self._client = self._client, self._new_client()
         self._client.uaclient.session = self._session
         self._session.move(self._client.uaclient)
+        is_answered = False
         try:
-            with translated(f"cannot connect to {self._config.url}"):
+            with translate_errors(f"cannot connect to {self._config.url}"):
                 await open_channel(self._client, self._config, self._patience)
                 self._channel_opened_s = self._clock.monotonic()
-                self._in_vain += 1
-                tries = self._in_vain <= MOST_IN_VAIN
-                self.has_session = tries and await resume_session(self._client, before, self._config)
-                self._in_vain = 0
-        except BaseException as error:  # whatever it is, no socket stays behind
-            self.abort()
-            self._client = before
-            if isinstance(error, ServiceFault):
-                raise NotConnected(f"{self._config.url} refuses: {explained(error.status)}") from None
-            raise
+                self._failed_resumes += 1
+                is_tried = self._failed_resumes <= MOST_FAILED_RESUMES
+                self.has_session = is_tried and await resume_session(self._client, before, self._config)
+                self._failed_resumes = 0
+            is_answered = True
+        except ServiceFault as fault:
+            raise NotConnected(f"{self._config.url} refuses: {explained(fault.status)}") from None
+        finally:
+            if not is_answered:  # cancelled, too: no socket stays behind
+                self.abort()
+                self._client = before
         if not self.has_session:
             self.left_behind = False
             await self.close()
             return False
-        self._publishing.revive()
+        self._publishing.resume()
         return True
 
     async def close(self, *, leave: bool = False) -> None:
         """End the session and free the socket; see `Session.close`."""
         await self._publishing.close()
-        protocol = self._client.uaclient.protocol
         self.left_behind = self.has_session
         try:
             async with deadline(CLOSE_S):
-                if protocol is not None and not protocol.is_closed and not leave:
-                    await self._client.uaclient.close_session(True)
-                    self.left_behind = False
-                await self._client.close_secure_channel()
-            self._client.disconnect_socket()
-        except UaStatusCodeError as error:
-            self.left_behind = False
-            log.debug("%s: the session was gone already: %s", self._config.name, error)
-        except Exception as error:  # noqa: BLE001 - whatever asyncua raises, the socket goes next
+                with translate_errors("cannot close the session"):
+                    await self._end_session(leave=leave)
+        except (TimeoutError, NotConnected, ServiceFault) as error:
             log.debug("%s: the session was not closed properly: %s", self._config.name, error)
         finally:
             self.abort()
+
+    async def _end_session(self, *, leave: bool) -> None:
+        protocol = self._client.uaclient.protocol
+        try:
+            if protocol is not None and not protocol.is_closed and not leave:
+                await self._client.uaclient.close_session(True)
+                self.left_behind = False
+            await self._client.close_secure_channel()
+        except UaStatusCodeError as error:
+            self.left_behind = False
+            log.debug("%s: the session was gone already: %s", self._config.name, error)
 
     def abort(self) -> None:
         """Drop the socket, at once."""

@@ -13,12 +13,12 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.queue_check import QueueCheck
 from gateway.sources.opcua.client.services import MOST, Services, element, expect
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.config.item_filter import Filter
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.values import Item
@@ -53,10 +53,10 @@ class Subscriptions:
         services: Services,
         addresses: Addresses,
         config: OpcUaDevice,
-        patience: Patience,
+        patience: AdaptiveTimeout,
     ) -> None:
         """Begin without a subscription, and without I/O."""
-        self.creations = Batches(MOST, patience.pace())
+        self.creations = Batches(MOST, patience.batch_limit())
         self._most_items = math.inf
         self._session = session
         self._services = services
@@ -106,7 +106,7 @@ class Subscriptions:
         params.MaxNotificationsPerPublish = NOTIFICATIONS_PER_PUBLISH
         params.PublishingEnabled = True
         try:
-            with translated("cannot subscribe"):
+            with translate_errors("cannot subscribe"):
                 result = await self._session.create_subscription(params, _unused)
         except ServiceFault as fault:
             if not self._subscriptions:
@@ -152,7 +152,7 @@ class Subscriptions:
     async def _delete(self, subscription: int, ids: Sequence[int]) -> None:
         async def delete(batch: Sequence[int]) -> None:
             params = ua.DeleteMonitoredItemsParameters(SubscriptionId=subscription, MonitoredItemIds=list(batch))
-            with translated("cannot stop watching nodes"):
+            with translate_errors("cannot stop watching nodes"):
                 await self._session.delete_monitored_items(params)
 
         await self.creations.run(ids, delete, lambda batch, status: None)
@@ -208,7 +208,7 @@ class Subscriptions:
             params.SubscriptionId = subscription.id
             params.TimestampsToReturn = ua.TimestampsToReturn.Both
             params.ItemsToCreate = [_creation(self._addresses.node(item.node), item) for item in batch]
-            with translated("cannot watch nodes"):
+            with translate_errors("cannot watch nodes"):
                 results = await self._session.create_monitored_items(params)
             expect(results, batch)
             for item, result in zip(batch, results, strict=True):

@@ -8,12 +8,12 @@ import numpy as np
 from gateway.core.clock import Clock
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.column_session import ColumnSession
-from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.notifications import Notifications
-from gateway.sources.opcua.client.publishing import Publishing
+from gateway.sources.opcua.client.publish_loop import PublishLoop
 from gateway.sources.opcua.client.services import expect
 from gateway.sources.opcua.client.subscriptions import Subscriptions, value_of
-from gateway.sources.opcua.codec.data_values import columns_of
+from gateway.sources.opcua.codec.data_values import columns_without_values
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.values import DataValues, Item, ShortQueue
@@ -58,7 +58,7 @@ class ValueReads:
         return results
 
     async def _read(self, items: Sequence[Item]) -> DataValues:
-        with translated("cannot read"):
+        with translate_errors("cannot read"):
             nodes = [value_of(self._addresses.registered(item.node), item) for item in items]
             columns, server_ns = await self._session.read_columns(nodes)
         received_ns = self._clock.now_ns()
@@ -72,14 +72,14 @@ class ValueReads:
         return replace(self._refused(items, status), refused=status)
 
     def _refused(self, items: Sequence[Item], status: int) -> DataValues:
-        return DataValues(columns_of([item.row for item in items], status), self._clock.now_ns(), 0)
+        return DataValues(columns_without_values([item.row for item in items], status), self._clock.now_ns(), 0)
 
 
 class SessionValues:
     """The role `Values` of one session, made of its reads and its subscriptions."""
 
     def __init__(
-        self, reads: ValueReads, subscriptions: Subscriptions, publishing: Publishing, notifications: Notifications
+        self, reads: ValueReads, subscriptions: Subscriptions, publishing: PublishLoop, notifications: Notifications
     ) -> None:
         """Take the parts of the session."""
         self.read = reads.read

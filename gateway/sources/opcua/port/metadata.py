@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.sources.opcua.config.browse import Browse
-from gateway.sources.opcua.port.measures import Measure
+from gateway.sources.opcua.port.units import EngineeringUnit
 from gateway.sources.opcua.port.values import Item
 
 
@@ -17,7 +17,7 @@ class FoundTag:
     """Browse names from below the root; the last one is the variable's own."""
     node: str
     """NodeId by namespace URI, which stays true when the server reorders its namespaces."""
-    measure: Measure = Measure()  # noqa: RUF009 - immutable
+    measure: EngineeringUnit = EngineeringUnit()  # noqa: RUF009 - immutable
     """Unit and range."""
 
 
@@ -38,7 +38,7 @@ class Metadata(Protocol):
         """
         ...
 
-    async def units(self, nodes: Sequence[str]) -> list[Measure]:
+    async def units(self, nodes: Sequence[str]) -> list[EngineeringUnit]:
         """Return units and ranges of nodes; empty for those that have none or are not there."""
         ...
 

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.events import Events
 from gateway.sources.opcua.port.history import History
 from gateway.sources.opcua.port.metadata import Metadata
@@ -111,5 +111,5 @@ class Session(Protocol):
         ...
 
 
-Connect = Callable[[OpcUaDevice, Clock, Patience], Awaitable[Session]]
+Connect = Callable[[OpcUaDevice, Clock, AdaptiveTimeout], Awaitable[Session]]
 """Open a session (and in subscribe mode a subscription) with a server. Raises NotConnected; cancellable at once."""

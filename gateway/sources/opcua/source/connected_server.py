@@ -125,7 +125,7 @@ class ConnectedServer:
         has_received = self._liveness.has_received.is_set()
         is_silent = is_unanswered(errors)
         if is_silent:
-            self._state.servers.timeout.missed()
+            self._state.servers.timeout.record_timeout()
         reconnect_now = self._search.on_lost(
             errors, self._liveness.served_s(errors), has_received=has_received or self._polling.is_repeating
         )

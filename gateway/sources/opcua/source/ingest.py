@@ -71,7 +71,7 @@ class Ingest:
         """Queue values of the server's history; waits until everything else is read."""
         # Many servers ignore index ranges where history is asked for.
         values = self._device.item_map.spread(values, cuts=True)
-        values = replace(values, columns=values.columns.take(values.columns.status != NO_RANGE))
+        values = replace(values, columns=values.columns.select(values.columns.status != NO_RANGE))
         block, objects = self._decode(values)
         self._diagnostics.statistics.history += len(values)
         others = (objects, self._labels.past(block))

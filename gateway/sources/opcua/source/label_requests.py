@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gateway.sources.opcua.codec.enum_labels import Unasked
+from gateway.sources.opcua.codec.enum_labels import LabelRetries
 from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import Diagnostics
@@ -41,21 +41,21 @@ class LabelRequests:
         question is left. Raises NotConnected.
         """
         items, clock = self._device.items, self._device.clock
-        unasked, unlabelled = Unasked(), self._staleness.unlabelled
-        await self._ask([item for item in items if not unlabelled[item.row]], unasked)
-        while unasked or unlabelled.any():
+        retries, unlabelled = LabelRetries(), self._staleness.unlabelled
+        await self._ask([item for item in items if not unlabelled[item.row]], retries)
+        while retries or unlabelled.any():
             await clock.sleep(self._device.intervals.labels_check_s)
             changed = unlabelled & ~self._staleness.unlabelled
             unlabelled &= ~changed
-            due = unasked.due(clock.monotonic(), self._diagnostics.bad_item_rows)
+            due = retries.due(clock.monotonic(), self._diagnostics.bad_item_rows)
             if rows := sorted({*np.flatnonzero(changed).tolist(), *due}):
-                await self._ask([items[row] for row in rows], unasked)
+                await self._ask([items[row] for row in rows], retries)
 
-    async def _ask(self, items: Sequence[Item], unasked: Unasked) -> None:
+    async def _ask(self, items: Sequence[Item], retries: LabelRetries) -> None:
         found = await self._session.metadata.labels(items) if items else []
         pairs = list(zip(items, found, strict=True))
-        unasked.told(item.row for item, labels in pairs if labels is not None)
-        unasked.refused((item.row for item, labels in pairs if labels is None), self._device.clock.monotonic())
+        retries.clear(item.row for item, labels in pairs if labels is not None)
+        retries.refused((item.row for item, labels in pairs if labels is None), self._device.clock.monotonic())
         known = [(item, labels) for item, labels in pairs if labels is not None]
         labelled = self._ingest.learn_labels([item for item, _ in known], [labels for _, labels in known])
         readable = [item for item in labelled if item.row not in self._poison.untrusted]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, Patience
+from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, AdaptiveTimeout
 from gateway.sources.opcua.port.errors import Unanswered
 from gateway.sources.opcua.port.session import Session
 
@@ -16,7 +16,7 @@ SILENT_KEEPALIVES: Final = 3
 class Liveness:
     """Signs of life of one connection: notifications (keep-alives too) and answered polls."""
 
-    def __init__(self, connection: Session, timeout: Patience, clock: Clock) -> None:
+    def __init__(self, connection: Session, timeout: AdaptiveTimeout, clock: Clock) -> None:
         """Begin at the moment when the connection is opened. timeout: learns from what comes."""
         self.has_received = asyncio.Event()
         """A notification has come since the connection was opened, be it a keep-alive."""
@@ -40,12 +40,12 @@ class Liveness:
         since_s, self._waiting_since_s = self._waiting_since_s, None
         self._received_s = self._clock.monotonic()
         waited_s = 0.0 if since_s is None else self._received_s - since_s
-        self._timeout.delivered(waited_s - self._connection.keepalive_s)
+        self._timeout.record_notification(waited_s - self._connection.keepalive_s)
         self.has_received.set()
 
     def on_poll(self) -> None:
         """Record that a poll was answered."""
-        self._timeout.settle()
+        self._timeout.confirm()
         self._received_s = self._clock.monotonic()
 
     def served_s(self, errors: Sequence[BaseException]) -> float:

@@ -9,8 +9,8 @@ import structlog
 from gateway.core.events.event import Event
 from gateway.core.retry_timer import DoublingDelay
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.measures import lacking
 from gateway.sources.opcua.port.session import Session
+from gateway.sources.opcua.port.units import lacking
 from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.source_device import SourceDevice
 from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept

@@ -154,7 +154,7 @@ class PoisonSearch:
             changed = [] if values.refused else self._staleness.changed(values.columns, asked_s)
             if changed:
                 is_changed = np.isin(values.columns.row, changed)
-                await self._ingest.put(replace(values, columns=values.columns.take(is_changed)), was_read=True)
+                await self._ingest.put(replace(values, columns=values.columns.select(is_changed)), was_read=True)
 
     async def _try(self, items: Sequence[Item]) -> None:
         left = await self._try_read(items)

@@ -10,7 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.session import Connect, ServerHealth, Session
 from gateway.sources.opcua.source.failover import BEST, Failover, badness
 from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
@@ -56,7 +56,7 @@ class RedundantServers:
         self._connect = connect
         self._clock = clock
         self._resume_most_s = intervals.resume_most_s
-        self._timeouts = [Patience(config.timeout / 1e9, clock.monotonic) for _ in self._configs]
+        self._timeouts = [AdaptiveTimeout(config.timeout / 1e9, clock.monotonic) for _ in self._configs]
         self._place = 0
         self._left: dict[int, Session] = {}
         self._lost: int | None = None
@@ -73,7 +73,7 @@ class RedundantServers:
         return self._configs[self._place].url
 
     @property
-    def timeout(self) -> Patience:
+    def timeout(self) -> AdaptiveTimeout:
         """Return the timeout of the server in use, which adapts to how quickly it answers."""
         return self._timeouts[self._place]
 
@@ -96,7 +96,7 @@ class RedundantServers:
         left = self._left.get(self._place)
         if left is None:
             return None
-        self.timeout.begin()
+        self.timeout.on_connecting()
         try:
             async with deadline(self._resume_most_s if self.is_redundant else None):
                 is_known = await left.resume()
@@ -133,7 +133,7 @@ class RedundantServers:
         return await self._connected(self._configs[chosen.place])
 
     async def _connected(self, config: OpcUaDevice) -> Session:
-        self.timeout.begin()
+        self.timeout.on_connecting()
         return await self._connect(config, self._clock, self.timeout)
 
     async def evaluate(self, session: Session) -> None:

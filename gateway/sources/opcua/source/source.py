@@ -60,8 +60,8 @@ class OpcUaSource:
                 server = await self._open_new()
         except Unanswered as error:
             timeout = self._state.servers.timeout
-            timeout.missed()
-            raise Unanswered(f"{error}{timeout.advice}") from None
+            timeout.record_timeout()
+            raise Unanswered(f"{error}{timeout.hint}") from None
         self._run = asyncio.create_task(server.run(is_resumed=is_resumed), name=f"opcua {self._device.name}")
         self._run.add_done_callback(lambda _: self._state.queue.wake())
 

@@ -13,9 +13,9 @@ import structlog
 
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.measures import Measure, lacking, measures_path
 from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.port.session import Session
+from gateway.sources.opcua.port.units import EngineeringUnit, lacking, units_path
 from gateway.sources.opcua.source.tag_file import tag_file, tag_names
 
 log = structlog.get_logger("opcua")
@@ -55,7 +55,7 @@ def found_path(device: OpcUaDevice) -> Path | None:
 
 def asks(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> bool:
     """Return whether a start asks the server: always for `browse`, for units alone until they are known."""
-    return bool(device.browse) or (bool(lacking(tags)) and not measures_path(device).is_file())
+    return bool(device.browse) or (bool(lacking(tags)) and not units_path(device).is_file())
 
 
 def found_file(tags: Sequence[FoundTag]) -> str:
@@ -81,10 +81,10 @@ def keep(device: OpcUaDevice, tags: Sequence[FoundTag], *, cut: bool) -> Change 
     return None if change is None else replace(change, cut=cut)
 
 
-def keep_measures(device: OpcUaDevice, tags: Sequence[OpcUaTag], measures: Sequence[Measure]) -> Change | None:
+def keep_measures(device: OpcUaDevice, tags: Sequence[OpcUaTag], measures: Sequence[EngineeringUnit]) -> Change | None:
     """Write units and ranges of configured tags; otherwise as `keep`. All that is new is altered: the tags are known."""
-    pairs = [(tag, measure) for tag, measure in zip(tags, measures, strict=True) if measure != Measure()]
-    change = _kept(measures_path(device), tag_file((tag.name, tag.node, one.unit, one.range) for tag, one in pairs))
+    pairs = [(tag, measure) for tag, measure in zip(tags, measures, strict=True) if measure != EngineeringUnit()]
+    change = _kept(units_path(device), tag_file((tag.name, tag.node, one.unit, one.range) for tag, one in pairs))
     return Change([], [], [*change.added, *change.altered, *change.removed]) if change else None
 
 

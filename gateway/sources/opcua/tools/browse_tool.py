@@ -10,19 +10,19 @@ import numpy as np
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.browser import Visited, Walker
-from gateway.sources.opcua.client.errors import translated
-from gateway.sources.opcua.client.handshake import get_offers, get_servers
+from gateway.sources.opcua.client.browser import Browser, Visited
+from gateway.sources.opcua.client.errors import translate_errors
+from gateway.sources.opcua.client.handshake import get_endpoints, get_servers
 from gateway.sources.opcua.client.session import AsyncuaSession, connect, quiet_library
 from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
 from gateway.sources.opcua.codec.types.data_types import builtin_name
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.namespaces import lacking
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.errors import ServiceFault
-from gateway.sources.opcua.port.measures import Measure, range_text, takes_measure
-from gateway.sources.opcua.security.endpoints import Offer
+from gateway.sources.opcua.port.units import EngineeringUnit, has_unit_of_node, range_text
+from gateway.sources.opcua.security.endpoints import Endpoint
 from gateway.sources.opcua.source.decode import TagColumns, decode
 from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.codes import status_name
@@ -52,13 +52,13 @@ class Found:
     place: tuple[int, ...] = ()
 
 
-async def discover(config: OpcUaDevice) -> tuple[list[Offer], list[tuple[str, str]]]:
+async def discover(config: OpcUaDevice) -> tuple[list[Endpoint], list[tuple[str, str]]]:
     """The endpoints of a server, and if nobody can log in there, the servers that it knows. Raises NotConnected."""
     quiet_library()
     try:
-        with translated(f"cannot ask {config.url}"):
-            patience = Patience(config.timeout / 1e9, SystemClock().monotonic)
-            offers = await get_offers(config.url, patience)
+        with translate_errors(f"cannot ask {config.url}"):
+            patience = AdaptiveTimeout(config.timeout / 1e9, SystemClock().monotonic)
+            offers = await get_endpoints(config.url, patience)
             return offers, [] if any(one.tokens for one in offers) else await get_servers(config.url, patience)
     except ServiceFault as fault:
         raise NotConnected(f"{config.url} refuses: {explained(fault.status)}") from None
@@ -74,9 +74,9 @@ async def session(config: OpcUaDevice) -> AsyncIterator[AsyncuaSession]:
         await connection.close()
 
 
-def walker(connection: AsyncuaSession) -> Walker:
+def walker(connection: AsyncuaSession) -> Browser:
     """For finding and walking."""
-    return Walker(connection.services, connection.addresses, connection.definitions)
+    return Browser(connection.services, connection.addresses, connection.definitions)
 
 
 async def browse(connection: AsyncuaSession, device: OpcUaDevice, wanted: Browse, most: int) -> AsyncIterator[list[Found]]:
@@ -125,7 +125,7 @@ async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[O
         shown |= {} if objects is None else {int(row): str(one) for row, one in zip(objects.tag, objects.value, strict=True)}
         for place, row in enumerate(values.columns.row.tolist()):
             tag, status = tags[row], int(values.columns.status[place])
-            told = measures[row] if takes_measure(tag) else Measure()
+            told = measures[row] if has_unit_of_node(tag) else EngineeringUnit()
             why = _why(tag.node, status, connection.addresses.namespaces) if status else ""
             found[row] = Found(
                 (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or told.unit,

@@ -9,7 +9,7 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.codec.columns import ValueColumns, joined
+from gateway.sources.opcua.codec.columns import ValueColumns, concatenate
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.history import History
@@ -172,7 +172,7 @@ class Historian:
             return None, {}, []
         now_ns = self._clock.now_ns()
         parts: list[ValueColumns] = list(told.values())
-        return DataValues(joined(parts), now_ns, now_ns), {row: len(values) for row, values in told.items()}, full
+        return DataValues(concatenate(parts), now_ns, now_ns), {row: len(values) for row, values in told.items()}, full
 
     def _set_aside(self, gap: Gap, rows: Sequence[int], status: int) -> None:
         gap.aside |= dict.fromkeys(rows, status)

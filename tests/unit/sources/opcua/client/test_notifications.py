@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client.notifications import Notifications
-from gateway.sources.opcua.client.publishing import Notification
+from gateway.sources.opcua.client.publish_loop import Notification
 from tests.support.opcua_fake import values
 
 

@@ -11,7 +11,7 @@ from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.history_read import HistoryReads
 from gateway.sources.opcua.client.session import AsyncuaSession
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import HungUp
 from gateway.sources.opcua.port.values import Item
@@ -22,7 +22,7 @@ def connection_on(clock: FakeClock) -> AsyncuaSession:
     config = OpcUaDevice.model_validate(
         {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1", "security": "none"}
     )
-    return AsyncuaSession(config, clock, Patience(1.0, clock.monotonic))
+    return AsyncuaSession(config, clock, AdaptiveTimeout(1.0, clock.monotonic))
 
 
 async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_end(monkeypatch):

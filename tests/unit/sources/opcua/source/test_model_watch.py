@@ -8,8 +8,8 @@ import pytest
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.units import EngineeringUnit
 from tests.support.opcua_fake import FakeClock, FakeSession, entry, settle, source, values
 from tests.unit.sources.opcua.source.test_source import OK, at_once, keep_alive, opened
 
@@ -145,7 +145,7 @@ async def test_a_value_that_says_that_its_meaning_has_changed_has_its_unit_asked
     keep = asyncio.create_task(keep_alive(server, clock)) if mode == "subscribe" else None
     await clock.advance(100)
     assert await model_events(made) == []
-    server.measures_of["ns=1;s=v1"] = Measure("bar", "0 to 10")
+    server.measures_of["ns=1;s=v1"] = EngineeringUnit("bar", "0 to 10")
     for _ in range(3):
         if mode == "subscribe":
             server.publish(values([1], [5.0], status=0x4000, received_ns=clock.now_ns()))

@@ -12,8 +12,8 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua.port.errors import HungUp, NotFound, Poisoned, Unanswered
-from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.units import EngineeringUnit
 from gateway.sources.opcua.source import diagnostics
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeSession, settle, source, values
 from tests.support.watermarks_fake import FakeWatermarks
@@ -311,7 +311,7 @@ async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_pat
     made = await opened(clock, server, browse={}, found=str(tmp_path), refresh="10min")
     assert await made.read() == OK
     keep = asyncio.create_task(keep_alive(server, clock))
-    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed", Measure("mm/s"))]
+    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed", EngineeringUnit("mm/s"))]
     await clock.advance(29)
     assert not list(tmp_path.iterdir())
     await clock.advance(2)
