@@ -52,6 +52,25 @@ async def test_all_items_are_created_and_the_state_comes_first(clock, server):
     assert server.closed
 
 
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [
+        ("subscribe", "backfill checks keep-alives labels model notifications search staleness watermark"),
+        ("poll", "checks events labels model polls search"),
+    ],
+)
+async def test_the_tasks_of_a_connection_are_named_and_end_with_it(clock, server, mode, names):
+    before = asyncio.all_tasks()
+    more = {"history": True, "silence": "60s"} if mode == "subscribe" else {}
+    made = source(clock, server, mode=mode, browse={}, **more)
+    await made.open()
+    await asyncio.sleep(0)  # all are made, and none has run: some end at once
+    tasks = asyncio.all_tasks() - before
+    assert {task.get_name() for task in tasks} == {"opcua plc", *(f"opcua {name} plc" for name in names.split())}
+    await made.close()
+    assert all(task.done() for task in tasks)
+
+
 async def test_notifications_that_wait_are_merged_in_order(clock, server):
     made = await opened(clock, server, first_tag=10)
     server.publish(values([0, 1], [1.0, 2.0]))
