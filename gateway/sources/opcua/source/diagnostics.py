@@ -1,18 +1,10 @@
 """What a source reports of its server beside values: device state, losses, warnings."""
 
-<<<<<<< HEAD
 from collections.abc import Callable, Mapping
-=======
-from collections.abc import Sequence
->>>>>>> events
 from typing import Final
 
 import structlog
 
-<<<<<<< HEAD
-=======
-from gateway.core.clock import Clock
->>>>>>> events
 from gateway.core.events.device import SamplesLost
 from gateway.sources.opcua.port.values import ShortQueue
 from gateway.sources.opcua.source.node_health import NodeHealth

@@ -4,10 +4,6 @@ import math
 
 import structlog
 
-<<<<<<< HEAD
-=======
-from gateway.core.clock import Clock
->>>>>>> events
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.port.events import EVENT_TYPE
 from gateway.sources.opcua.port.session import Session
@@ -21,11 +17,6 @@ from gateway.sources.opcua.status.codes import is_good, status_name
 from gateway.sources.opcua.status.explanation import explained
 
 log = structlog.get_logger("opcua")
-<<<<<<< HEAD
-=======
-
-EVENTS_RETRY_S: Final = 60.0
->>>>>>> events
 
 
 class EventMonitor:

@@ -6,10 +6,6 @@ from typing import Final
 
 import structlog
 
-<<<<<<< HEAD
-=======
-from gateway.core.clock import Clock
->>>>>>> events
 from gateway.core.events.event import Event
 from gateway.core.retry_timer import DoublingDelay
 from gateway.sources.opcua.port.errors import NotFound

@@ -1,12 +1,8 @@
 """Which nodes are monitored, which are polled instead, and which send nothing although they should."""
 
 import asyncio
-<<<<<<< HEAD
 import math
 from collections.abc import Collection, Mapping, Sequence
-=======
-from collections.abc import Mapping, Sequence
->>>>>>> events
 from typing import Final
 
 import numpy as np
