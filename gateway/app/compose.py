@@ -2,41 +2,36 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
 import structlog
 
 from gateway import __version__
-from gateway.core.backoff import start_delay_s
 from gateway.core.clock import Clock
 from gateway.core.messages import Event, Loss, Message
-from gateway.core.ports.layout import Layout
+from gateway.core.ports.layout import HealthReporter, MessageObserver
 from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.sink import Certified, SinkServices
 from gateway.core.ports.source import Source
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
-from gateway.layouts import JSON, layout_for
+from gateway.layouts import layout_for
+from gateway.layouts.sparkplug.bd_seq_counter import BdSeqCounter
 from gateway.layouts.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
 from gateway.outbox.outbox import Outbox
-from gateway.plugins import KINDS
+from gateway.plugins import KINDS, SINKS
 from gateway.runtime.certificates import CertificateWatch
-from gateway.runtime.message_expiry import Expiring
-from gateway.runtime.persistent_counter import KeptCounter
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
-from gateway.runtime.queue_tap import Observed
+from gateway.runtime.queue_tap import QueueTap
 from gateway.runtime.restart import Noticing, Renewal
 from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
 from gateway.settings import Settings
-from gateway.sinks.mqtt.client import MqttClient, Will
-from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.stage_chain import Chain
 
 log = structlog.get_logger("app")
-
-_MOST_RECEIVED_BYTES = 1 << 20  # commands and states of hosts are small
 
 
 def new_boot(clock: Clock) -> str:
@@ -62,8 +57,8 @@ class Parts:
             len(table.devices),
             topics.status,
             lambda states: self.text.online(self.started_ms, states, self.certificates.ends),
+            lambda reason: self.text.offline(clock.now_ns() // 1_000_000, reason),
         )
-        self.certificates = CertificateWatch(lambda: self.client.certificates, self.event, self.board.wake, clock)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
@@ -73,33 +68,19 @@ class Parts:
             merge=merge_windows,
             report=self.event,
         )
-        node = self._sparkplug(topics) if root.publish.layout == "sparkplug" else None
-        queue = Observed(self.outbox, node.observe) if node else self.outbox
+        layout = (
+            self._sparkplug(topics)
+            if root.publish.layout == "sparkplug"
+            else layout_for(root.publish, settings.publishing, topics)
+        )
+        queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
-        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
-        self.client = MqttClient(
-            root.mqtt,
-            client_id=f"gateway-{root.name}",
-            will=_will_of(node) if node else will,
-            most_received=_MOST_RECEIVED_BYTES,
-        )
-        self.aside: Callable[[], Mapping[str, str]] = lambda: node.aside.reasons if node else {}
-        """Devices whose births the broker does not take, and why."""
-        self.publisher = Publisher(
-            self.client,
-            self.outbox,
-            clock,
-            in_flight=root.mqtt.in_flight,
-            ack_timeout_s=root.mqtt.timeout / 1e9,
-            layout=node or _expiring(layout_for(root.publish, settings.publishing, topics), root.mqtt),
-            status=self.board,
-            set_live=self.outbox.set_live,
-            tries=root.mqtt.tries,
-            status_type=JSON,
-            first_delay_s=start_delay_s(clock.monotonic(), root.mqtt.spread_s),
-            session=node,
-            subscriber=self.client,
-        )
+        self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
+        plugin = SINKS["mqtt"]
+        sink = plugin.build(root.mqtt, SinkServices(root.name, layout, self.board, clock))
+        certificates = (lambda: sink.certificates) if isinstance(sink, Certified) else lambda: ()
+        self.certificates = CertificateWatch(certificates, self.event, self.board.wake, clock)
+        self.publisher = Publisher(sink, self.outbox, clock, plugin.policy(root.mqtt, clock.monotonic()))
         self.sources = list(_sources(settings, clock))
         intake = Noticing(self.pipeline, renewal, table.devices)
         self.supervisors = [
@@ -108,7 +89,7 @@ class Parts:
 
     def _sparkplug(self, topics: Topics) -> SparkplugNode:
         root = self.settings.root
-        counter = KeptCounter(root.outbox.path.with_name(f"{root.outbox.path.name}.bdseq"), BD_SEQ_MODULUS)
+        counter = BdSeqCounter(root.outbox.path.with_name(f"{root.outbox.path.name}.bdseq"), BD_SEQ_MODULUS)
         node = SparkplugNode(
             root.publish,
             topics,
@@ -136,19 +117,6 @@ class Parts:
         """Publish an event of the gateway itself, and tell the journal: broker and disk may be in trouble together."""
         log.warning(event.kind, **{str(key): value for key, value in event.detail.items() if key != "severity"})
         self.pipeline.event(event)
-
-
-def _will_of(node: SparkplugNode) -> Callable[[], Will]:
-    def will() -> Will:
-        packet = node.will()
-        return Will(packet.topic, packet.payload, retain=False, after_goodbye=lambda: node.announced)
-
-    return will
-
-
-def _expiring(layout: Layout, config: MqttConfig) -> Layout:
-    expiry_s = config.expiry // 1_000_000_000
-    return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
 
 
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:

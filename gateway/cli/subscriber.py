@@ -18,7 +18,7 @@ from gateway.audit.traffic_stats import Absence, Tally
 from gateway.cli.terminal import Screen, clean
 from gateway.cli.verdict import print_report, proven, verdict
 from gateway.encoding.topics import CONTRACT_VERSION
-from gateway.sinks.mqtt.client import Received
+from gateway.sinks.mqtt.types import ReceivedMessage
 
 _SETTLING_S: Final = 5.0
 """What a broker has kept comes within this time, and only then what is new. Longer costs nothing but that a gap of this time
@@ -51,7 +51,7 @@ class Reading:
         self._shared = shared
         self._settled_at = math.inf
 
-    def take(self, message: Received) -> Incoming | None:
+    def take(self, message: ReceivedMessage) -> Incoming | None:
         """Returns the message, None when it is none of ours."""
         try:
             incoming, proofs = self._parsed(message)
@@ -83,7 +83,7 @@ class Reading:
         self._nodes.was_away()
         self._settled_at = self.tally.now() + _SETTLING_S
 
-    def _parsed(self, message: Received) -> tuple[Incoming | None, Sequence[Proof]]:
+    def _parsed(self, message: ReceivedMessage) -> tuple[Incoming | None, Sequence[Proof]]:
         if message.topic.startswith(PREFIX):
             return self._nodes.take(message.topic, message.payload, dup=message.dup)
         incoming = parse(message.topic, message.payload, self._root)
@@ -104,7 +104,7 @@ class Reading:
         out.print(verdict(report, self.tally), soft_wrap=not out.is_terminal)
         return report
 
-    def _show_malformed(self, message: Received, reason: str) -> None:
+    def _show_malformed(self, message: ReceivedMessage, reason: str) -> None:
         if self._json:
             raw = message.payload[:1000].decode("utf-8", "backslashreplace")
             _print_json(message, {"malformed": clean(reason, 200), "raw": raw})
@@ -112,7 +112,7 @@ class Reading:
             self.screen.malformed(message.topic, reason)
 
 
-def _print_json(message: Received, rest: dict[str, Any]) -> None:
+def _print_json(message: ReceivedMessage, rest: dict[str, Any]) -> None:
     received_ms = time.time_ns() // 1_000_000
     head: dict[str, Any] = {"topic": message.topic, "received": received_ms, "retain": message.retain, "dup": message.dup}
     sys.stdout.buffer.write(orjson.dumps(head | rest, option=orjson.OPT_APPEND_NEWLINE))

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from gateway.core.messages import Message
-from gateway.core.ports.layout import Layout
-from gateway.core.ports.sink import Packet
+from gateway.core.ports.layout import Layout, Packet
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.topics import Topics
 from gateway.layouts.device.layout import DeviceLayout

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.core.ports.sink import Packet
+from gateway.core.ports.layout import Packet
 from gateway.layouts.sparkplug.wire import read_payload
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig

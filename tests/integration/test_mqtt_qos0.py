@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports.sink import Properties
-from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.core.ports.layout import Properties
+from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.types import Will
 from tests.support.bad_broker import CONNECT, PINGREQ, PINGRESP, PUBLISH, BadBroker, accept, body_of
 from tests.support.network import free_port, until
 

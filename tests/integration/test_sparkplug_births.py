@@ -12,14 +12,15 @@ from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.node import SparkplugNode
-from gateway.runtime.publisher import Publisher
-from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.types import Will
 from tests.integration.test_mqtt_poison import FASTER, FastClock, Outbox
 from tests.support.gateway import Subscriber
 from tests.support.mosquitto import Mosquitto
+from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import until
-from tests.unit.runtime.test_host_session import Status
+from tests.unit.sinks.mqtt.test_host_session import Status
 
 WIDE = 200
 TABLE = TagTable(
@@ -60,9 +61,9 @@ async def test_a_birth_for_which_the_broker_hangs_up_is_left_out(broker: Mosquit
 
     outbox = Outbox()
     client = MqttClient(MqttConfig(url=broker.url, version="3.1.1"), client_id="gw", will=will)
-    publisher = Publisher(
+    publisher = mqtt_publisher(
         client, outbox, clock, in_flight=20, ack_timeout_s=5.0 * FASTER, layout=node, status=Status(),
-        set_live=lambda live: None, delays=lambda: iter([5.0] * 10_000), session=node, subscriber=client,
+        delays=lambda: iter([5.0] * 10_000),
     )  # fmt: skip
     with Subscriber(broker.port) as watch:
         run = asyncio.create_task(publisher.run())

@@ -1,89 +1,278 @@
-"""The port of a sink: the connection upstream."""
+"""The port of a sink: where messages go. It reports what became of each message, and never connects again by itself."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
+
+from gateway.core.clock import Clock
+from gateway.core.config_types import ConfigModel
+from gateway.core.ports.layout import Layout
+from gateway.core.ports.outbox import Delivery
+
+
+class EndedBy(Enum):
+    """Who has ended a connection, and what follows from it."""
+
+    FAR_END = "far end"
+    """It went, or hung up: one of the messages in flight may be why."""
+    SINK = "sink"
+    """The sink gave it up, for instance because answers stayed away. No message is to blame."""
+    MOVE = "move"
+    """The sink gave it up for another place, which `open` tries next: no need to wait longer than the first time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Properties:
-    """What MQTT 5 can say beside a payload (3.3.2.3); 3.1.1 says nothing. expiry_s: 0 for never; user: names and values."""
+class Ending:
+    """How a connection ended."""
 
-    content_type: str = ""
-    user: tuple[tuple[str, str], ...] = ()
-    expiry_s: int = 0
-
-
-QoS = Literal[0, 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """One publication, as it goes over the wire."""
-
-    topic: str
-    payload: bytes
-    retain: bool = False
-    properties: Properties = Properties()
-    qos: QoS = 1
-
-
-class Heard(Protocol):
-    """A message of a subscription."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
-
-
-class Subscriber(Protocol):
-    """The listening side of a connection upstream."""
-
-    async def subscribe(self, topic_filter: str) -> None:
-        """Receive what matches. Raises Permanent when the broker refuses, NotConnected."""
-        ...
-
-    async def receive(self) -> Heard:
-        """The next message; one caller. Raises NotConnected. Cancelled, it loses none."""
-        ...
-
-    @property
-    def places(self) -> int:
-        """How many brokers there are to go to."""
-        ...
-
-    def move_on(self) -> None:
-        """This broker is of no use although it serves: the next `open` begins with the one after it, and stays there."""
-        ...
+    reason: str
+    """A sentence part for people."""
+    by: EndedBy = EndedBy.FAR_END
+    had_more: bool = False
+    """Something of the sink's own was in flight beside the messages, so no message was alone."""
 
 
 class Sink(Protocol):
-    """The connection upstream. One publisher owns it. It never reconnects by itself; each `open` starts afresh."""
+    """A connection upstream. One publisher owns it: `open`, then `serve`, then `close`, and again from the beginning."""
 
     async def open(self) -> None:
         """Connect and be accepted. Raises NotConnected. Cancellable at once."""
         ...
 
-    @property
-    def most_bytes(self) -> int:
-        """Largest payload that the broker takes on this connection, with 512 bytes kept free for topic and properties."""
+    async def serve(self, on_live: Callable[[], None]) -> Ending:
+        """Keep the connection in use and return how it ended. Called once after each `open`, runs beside `send`.
+
+        on_live: called once messages may be sent, before the sink says anything about the gateway's state: what is made
+        from then on is live on this connection. Cancelled, it stops what goes beside the messages; the connection stays
+        until `close`.
+        """
         ...
 
-    def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = Properties(), qos: QoS = 1
-    ) -> "asyncio.Future[None]":
-        """Send. The future ends with None, Permanent (refused for good), Retryable (refused for now) or NotConnected.
+    async def room(self) -> int:
+        """Wait until messages may be sent and there is room; return for about how many. Cancellable."""
+        ...
 
-        At QoS 1 that is on the PUBACK. At QoS 0 it is when the broker has answered a question that was sent after the
-        message over the same connection: it has read the message, but does not say what it did with it."""
+    def send(self, delivery: Delivery) -> "asyncio.Future[None]":
+        """Hand over a message, in the order of sending.
+
+        The future ends with None once the far end has it, or with Permanent (it will never take this message), Retryable
+        (not now; also where it has accepted nothing at all on this connection, which says nothing about the message) or
+        NotConnected (the connection went first, or there is none).
+        """
+        ...
+
+    async def close(self, *, goodbye: bool = True, farewell: str = "", within_s: float = 0.0) -> None:
+        """Disconnect; does nothing where nothing is open. Never raises.
+
+        goodbye: False where the gateway has failed: the far end is to see the connection break. farewell: why the gateway
+        stops, which a sink that publishes the gateway's state says within `within_s` seconds or half a second.
+        """
+        ...
+
+
+class StatusFeed(Protocol):
+    """The gateway's state, of which only the newest matters: it goes beside the outbox. Called on the event loop."""
+
+    def current(self) -> tuple[str, bytes]:
+        """Return topic and payload of the state as it is now."""
+        ...
+
+    def changed(self) -> Awaitable[None]:
+        """Return once there is something new since `current` or this was last called. Cancellable."""
+        ...
+
+    def offline(self, reason: str) -> tuple[str, bytes]:
+        """Return topic and payload that say that the gateway is away since now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SinkServices:
+    """What a sink gets from the gateway that it is built into."""
+
+    gateway: str
+    """The gateway's name."""
+    layout: Layout
+    """Turns messages into packets, for sinks that publish by topic."""
+    status: StatusFeed
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicy:
+    """How patiently a publisher treats its sink."""
+
+    tries: int = 5
+    """How often a message may fail while others pass, before it is set aside."""
+    first_delay_s: float = 0.0
+    """Wait before the first attempt, so that gateways which start together do not connect together."""
+    hint: str = ""
+    """What to look at when connections do not last, as a sentence."""
+
+
+@runtime_checkable
+class SinkPlugin(Protocol):
+    """One kind of sink. Pure but for what `build` returns, which imports the sink's library at the earliest."""
+
+    @property
+    def name(self) -> str:
+        """Return its section in `gateway.yaml`."""
+        ...
+
+    @property
+    def config_model(self) -> type[ConfigModel]:
+        """Return the model of that section. All its keys have defaults."""
+        ...
+
+    def describe(self, config: Any) -> str:
+        """Return where messages go, for `gateway check`."""
+        ...
+
+    def policy(self, config: Any, up_s: float) -> DeliveryPolicy:
+        """Return how a publisher treats it. up_s: since the machine started, seconds."""
+        ...
+
+    def build(self, config: Any, services: SinkServices) -> Sink:
+        """Return the sink, not yet open. No I/O. Called once per run of the gateway."""
+        ...
+
+
+@runtime_checkable
+class TopicRooted(Protocol):
+    """Capability of a plug-in: its section says what all topics begin with."""
+
+    def topic_root(self, config: Any) -> str:
+        """Return the first level or levels of every topic."""
+        ...
+
+
+@runtime_checkable
+class Advised(Protocol):
+    """Capability of a plug-in: it finds in a section what can be used, but is hardly meant."""
+
+    def advice(self, config: Any) -> Sequence[tuple[str, str]]:
+        """Return the key in question and a sentence part about it, each."""
+        ...
+
+
+class Certificate(Protocol):
+    """What is watched of a certificate."""
+
+    @property
+    def owner(self) -> str:
+        """Return whose it is: `broker` or `gateway`."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """Return its subject's distinguished name."""
+        ...
+
+    @property
+    def end_ms(self) -> int:
+        """Return when it ends, ms UTC."""
+        ...
+
+
+@runtime_checkable
+class Certified(Protocol):
+    """Capability of a sink: its connection rests on certificates."""
+
+    @property
+    def certificates(self) -> Sequence[Certificate]:
+        """Return those in use. May read files, and is called on a thread."""
+        ...
+
+
+class ReceivedMessage(Protocol):
+    """A message of a subscription."""
+
+    @property
+    def topic(self) -> str:
+        """Return its topic."""
+        ...
+
+    @property
+    def payload(self) -> bytes:
+        """Return its payload."""
+        ...
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether the far end had kept it from earlier."""
+        ...
+
+    @property
+    def is_repeated(self) -> bool:
+        """Return whether the far end says that it may have sent it before."""
+        ...
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Return whether it came without acknowledgement, so that the far end keeps none of its kind for those who are
+        away."""
+        ...
+
+
+class Subscriber(Protocol):
+    """The receiving side, for `gateway tail` and the demo. It never connects again by itself."""
+
+    async def open(self) -> None:
+        """Connect and be accepted. Raises NotConnected."""
+        ...
+
+    @property
+    def resumed(self) -> bool:
+        """Return whether the far end had kept the subscriptions, and what came meanwhile."""
+        ...
+
+    async def subscribe(self, topic_filter: str) -> None:
+        """Receive what matches. Raises Permanent when the far end refuses, NotConnected."""
+        ...
+
+    async def receive(self) -> ReceivedMessage:
+        """Return the next message; one caller. Raises NotConnected. Cancelled, it loses none."""
         ...
 
     async def lost(self) -> str:
         """Return the reason once the connection is gone."""
         ...
 
-    async def close(self, *, goodbye: bool = True) -> None:
-        """Disconnect: properly, so that the broker does not send the last will, or without goodbye, so that it does.
-        Never raises."""
+    async def close(self, *, forget: bool = False) -> None:
+        """Disconnect. forget: the far end keeps no subscriptions. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FollowOptions:
+    """What a command line says of the far end to follow. What is empty was left out."""
+
+    url: str = ""
+    root: str = ""
+    username: str = ""
+    password: str = ""
+    ca: str = ""
+    version: str = ""
+    client_id: str = ""
+
+
+@runtime_checkable
+class Followable(Protocol):
+    """Capability of a plug-in: what it has published can be received again, as `gateway tail` does."""
+
+    def follow_config(self, options: FollowOptions, configured: Any | None) -> Any:
+        """Return the section to follow with. configured: the gateway's own, which answers what the options leave open.
+
+        Raises pydantic's ValidationError, whose places are fields of `FollowOptions` or keys of the section.
+        """
+        ...
+
+    def keeps_subscriptions(self, config: Any) -> bool:
+        """Return whether the far end keeps what comes while the connection is away."""
+        ...
+
+    def subscriber(self, config: Any, client_id: str) -> Subscriber:
+        """Return a subscriber, not yet open. client_id: used where the section has none."""
         ...

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.core.messages import Message
-from gateway.core.ports.sink import Packet, Properties
+from gateway.core.ports.layout import Packet, Properties
 from gateway.encoding.encoder import mark_hist
 from gateway.encoding.formats import FORMATS, Format, FormatName
 from gateway.encoding.message_parts import split

@@ -22,7 +22,7 @@ class PrimaryHost:
         self._set(not self.topic)
         self._stamp = 0
 
-    def heard(self, payload: bytes) -> None:
+    def received(self, payload: bytes) -> None:
         """A STATE message. One that is older than what is known, or not understood, changes nothing."""
         try:
             body = orjson.loads(payload)

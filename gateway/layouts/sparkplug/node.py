@@ -8,8 +8,7 @@ import orjson
 
 from gateway.core.errors import Permanent
 from gateway.core.messages import DeviceState, Event, Message
-from gateway.core.ports.layout import Until
-from gateway.core.ports.sink import Packet
+from gateway.core.ports.layout import Packet, Until
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.topics import Topics
@@ -55,7 +54,7 @@ class SparkplugNode:
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
         self._aliases = count(1)
-        self._packets = NodePackets(own.group or topics.root, topics.gateway, own.qos, facts, self._aliases, now_ms)
+        self._packets = NodePackets(own.group or topics.root, topics.gateway, own.qos == 1, facts, self._aliases, now_ms)
         self._devices: dict[str, DeviceMetrics] = {}
         for number, name in enumerate(table.devices):
             self._prefill(self._device(name), table, number, summaries=summaries)
@@ -64,7 +63,7 @@ class SparkplugNode:
         self._bd_seq = self._seq = 0
         self._rebirth = self._born = False
         self.aside = Aside(report, now_ms)
-        self.announced = False
+        self.is_announced = False
         """Whether hosts on this connection have been told of this node."""
         self.wake: Callable[[], None] = lambda: None
         """Called when there is something to tell that no device's state has brought about."""
@@ -113,9 +112,13 @@ class SparkplugNode:
             return packet
         if packet.topic == self._packets.topic("NBIRTH"):
             self._seq = 0
-        packet = Packet(packet.topic, numbered(packet.payload, self._seq), qos=packet.qos)
+        packet = Packet(packet.topic, numbered(packet.payload, self._seq), is_confirmed=packet.is_confirmed)
         self._seq = (self._seq + 1) % _SEQ_MODULUS
         return packet
+
+    def health(self) -> str:
+        """Return whose births are not taken, as a sentence part."""
+        return f"no births of {', '.join(self.aside.reasons)}" if self.aside.reasons else ""
 
     # -- announcing ------------------------------------------------------------------------------------------------------
 
@@ -125,15 +128,17 @@ class SparkplugNode:
         node = self._packets.node_birth(self._bd_seq)
         if len(node.payload) + SEQ_BYTES > most_bytes:
             raise Permanent(f"the birth of the node has {len(node.payload)} bytes, the broker takes at most {most_bytes}")
-        self._rebirth, self._born, self.announced = False, True, True
+        self._rebirth, self._born, self.is_announced = False, True, True
         for device in self._devices.values():
             device.born = False
         alive = [device for device in self._devices.values() if self._is_alive(device)]
         return [node, *(birth for device in alive for birth in self._birth_of(device, most_bytes))]
 
     def refused(self, topic: str, reason: str, *, until: Until) -> bool:
-        """A birth that the broker refuses: a device's sets that device aside, or it comes again with the news; without its
-        own birth the node begins anew with the next news. Anything else is the outbox's."""
+        """Record that the broker refuses a birth: a device's sets that device aside, or comes again with the changes.
+
+        Without its own birth the node begins anew with the next changes. Anything else is the outbox's.
+        """
         if topic == self._packets.topic("NBIRTH"):
             self._rebirth = True
             return False
@@ -145,7 +150,7 @@ class SparkplugNode:
                 self._set_aside(device, reason, until)
         return True
 
-    def news(self, most_bytes: int) -> Sequence[Packet]:
+    def changes(self, most_bytes: int) -> Sequence[Packet]:
         """What has changed: births again when a host asked for them, DBIRTH and DDEATH, NDEATH when the primary host has
         gone offline."""
         if not self._host.online:
@@ -171,7 +176,7 @@ class SparkplugNode:
     def will(self) -> Packet:
         """The NDEATH that the broker sends when a new connection breaks: called before each, which gets the next bdSeq."""
         self._bd_seq = self._next_bd_seq()
-        self._born = self.announced = False
+        self._born = self.is_announced = False
         self.aside.reconnected()
         self._host.forget()
         return self._packets.node_death(self._bd_seq)
@@ -181,10 +186,10 @@ class SparkplugNode:
         """Commands to this node, and the state of the primary host."""
         return [self._packets.topic("NCMD"), *([self._host.topic] if self._host.topic else [])]
 
-    def heard(self, topic: str, payload: bytes) -> None:
+    def received(self, topic: str, payload: bytes) -> None:
         """A message of a subscription. What is not understood is ignored; the only command is to be born again."""
         if topic == self._host.topic:
-            self._host.heard(payload)
+            self._host.received(payload)
         elif topic == self._packets.topic("NCMD") and _asks_for_rebirth(payload):
             self._rebirth = True
             self.wake()

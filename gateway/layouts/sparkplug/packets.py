@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.messages import Message
-from gateway.core.ports.sink import Packet, QoS
+from gateway.core.ports.layout import Packet
 from gateway.encoding.encoder import mark_hist
 from gateway.layouts.sparkplug.host import NAMESPACE
 from gateway.layouts.sparkplug.metrics import DeviceMetrics, Told, write_birth, write_told
@@ -27,7 +27,7 @@ class NodePackets:
         self,
         group: str,
         node: str,
-        qos: QoS,
+        is_confirmed: bool,
         facts: Mapping[str, str],
         aliases: Iterator[int],
         now_ms: Callable[[], int],
@@ -35,7 +35,7 @@ class NodePackets:
         """facts: strings for the node's birth, by name. aliases: unused ones, of which it takes some."""
         self._base = f"{NAMESPACE}/{group}"
         self._node = node
-        self._qos: QoS = qos
+        self._is_confirmed = is_confirmed
         self._facts = facts
         self._aliases = {name: next(aliases) for name in _NODE_METRICS.values()}
         self._now_ms = now_ms
@@ -108,4 +108,4 @@ class NodePackets:
     def _packet(self, kind: str, payload: Any, device: str = "") -> Packet:
         """payload: the message, or its bytes."""
         written = payload if isinstance(payload, bytes) else payload.SerializeToString()
-        return Packet(self.topic(kind, device), written, qos=1 if kind == "NDEATH" else self._qos)
+        return Packet(self.topic(kind, device), written, is_confirmed=kind == "NDEATH" or self._is_confirmed)

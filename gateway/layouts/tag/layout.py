@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from gateway.core.messages import Message
-from gateway.core.ports.sink import Packet
+from gateway.core.ports.layout import Packet
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.formats import FORMATS
 from gateway.encoding.topic_template import filled

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports.sink import Properties, QoS
+from gateway.core.ports.layout import Properties
 from gateway.sinks.mqtt.address import Address
 from gateway.sinks.mqtt.broker_list import Brokers
 from gateway.sinks.mqtt.certificates import Certificate, certificate_in
@@ -15,9 +15,7 @@ from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, Engine
 from gateway.sinks.mqtt.properties import pack
 from gateway.sinks.mqtt.reason_codes import unreachable
 from gateway.sinks.mqtt.transport import Connected, connect_wire, probe
-from gateway.sinks.mqtt.types import Outgoing, Received, Will
-
-__all__ = ["MqttClient", "Received", "Will"]
+from gateway.sinks.mqtt.types import Outgoing, QoS, ReceivedMessage, Will
 
 _LONGEST_GOODBYE_S = 2.0
 _HEAD_BYTES = 512
@@ -141,6 +139,7 @@ class MqttClient:
         *,
         retain: bool = False,
         properties: Properties = _NO_PROPERTIES,
+        expiry_s: int = 0,
         qos: QoS = 1,
     ) -> asyncio.Future[None]:
         """Send, at QoS 1 now or when the broker's receive maximum allows. MQTT 3.1.1 carries no properties.
@@ -152,7 +151,7 @@ class MqttClient:
         """
         outgoing = Outgoing(topic, payload, retain, None, asyncio.get_running_loop().create_future(), qos=qos)
         try:
-            outgoing.properties = pack(properties) if self._config.version == "5" else None
+            outgoing.properties = pack(properties, expiry_s) if self._config.version == "5" else None
         except ValueError as error:
             outgoing.fail(Permanent(f"{topic!r} cannot be published: {error}"))
             return outgoing.future
@@ -170,7 +169,7 @@ class MqttClient:
         except TimeoutError:
             raise NotConnected(f"the broker does not answer a subscription within {self._timeout_s:g} s") from None
 
-    async def receive(self) -> Received:
+    async def receive(self) -> ReceivedMessage:
         """The next message of any subscription. NotConnected once the connection is gone and all before it were given.
 
         With 10,000 messages waiting the client stops reading, so that the broker holds the rest back; a caller that then
@@ -198,8 +197,8 @@ class MqttClient:
             await self._link.close(min(self._timeout_s, _LONGEST_GOODBYE_S), forget=forget)
 
     @property
-    def places(self) -> int:
-        """How many addresses there are."""
+    def broker_count(self) -> int:
+        """Return how many addresses there are."""
         return len(self._config.addresses)
 
     def move_on(self) -> None:

@@ -15,7 +15,7 @@ from gateway.core.errors import NotConnected, Permanent
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up
 from gateway.sinks.mqtt.reason_codes import spell
 from gateway.sinks.mqtt.send_window import Sending
-from gateway.sinks.mqtt.types import Outgoing, Received, end
+from gateway.sinks.mqtt.types import Outgoing, ReceivedMessage, end
 
 _MOST_RECEIVED = 10_000
 _LARGEST_WINDOW = 65_535
@@ -48,7 +48,7 @@ class Link:
         self._sending = Sending(client.next_packet_id, self._put, client.ask)
         self._unproven = self._sending.unproven
         self._subscribing: dict[int, asyncio.Future[None]] = {}
-        self._received: deque[Received] = deque()
+        self._received: deque[ReceivedMessage] = deque()
         self._arrival = asyncio.Event()
         self._fd = -1
         self.ended_at = 0.0
@@ -122,7 +122,7 @@ class Link:
         self._subscribing[packet_id] = self._loop.create_future()
         await self._subscribing[packet_id]
 
-    async def receive(self) -> Received:
+    async def receive(self) -> ReceivedMessage:
         """The next message; reading goes on once half of the room is free."""
         while not self._received:
             if self.gone.done():
@@ -293,7 +293,7 @@ class Link:
             topic = message.topic
         except UnicodeDecodeError:
             return
-        self._received.append(Received(topic, bytes(message.payload), message.qos, message.retain, message.dup))
+        self._received.append(ReceivedMessage(topic, bytes(message.payload), message.qos, message.retain, message.dup))
         self._arrival.set()
 
 

@@ -18,12 +18,12 @@ from gateway.cli.rate_display import Board, Footer, footer
 from gateway.cli.subscriber import Reading
 from gateway.cli.terminal import Screen
 from gateway.core.messages import Event, Loss, Message
-from gateway.core.ports.sink import Packet
+from gateway.core.ports.layout import Packet
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.formats import FORMATS
 from gateway.layouts import layout_for
 from gateway.layouts.sparkplug.wire import DataType, new_payload, set_property
-from gateway.sinks.mqtt.client import Received
+from gateway.sinks.mqtt.types import ReceivedMessage
 from tests.support.blocks import T0
 from tests.unit.cli.test_tail_render import json
 from tests.unit.encoding.test_encoder import BOOT, block_of, encoder_for
@@ -42,7 +42,7 @@ class Tail:
 
     def take(self, packets: Sequence[Packet], *, dup: bool = False) -> None:
         for packet in packets:
-            self.reading.take(Received(packet.topic, packet.payload, packet.qos, packet.retain, dup))
+            self.reading.take(ReceivedMessage(packet.topic, packet.payload, packet.qos, packet.retain, dup))
 
     def verdict(self) -> tuple[bool, str]:
         report = self.reading.finish(self.console)

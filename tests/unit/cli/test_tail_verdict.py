@@ -11,7 +11,7 @@ from rich.console import Console
 from gateway.audit.traffic_stats import Absence
 from gateway.cli.subscriber import Reading
 from gateway.cli.terminal import Screen
-from gateway.sinks.mqtt.client import Received
+from gateway.sinks.mqtt.types import ReceivedMessage
 
 WINDOWS, EVENTS = "plant/v1/gw/press/window", "plant/v1/gw/press/event"
 
@@ -28,12 +28,12 @@ class Bench:
     def window(self, seq: int, *, hist: bool = False, dup: bool = False, tags: int = 0) -> None:
         body = {"boot": "boot1", "seq": seq, "ts": next(self.time_ms), "dur": 1000, "hist": hist}
         body["tags"] = {f"tag{number}": {"last": number, "q": "good"} for number in range(tags)}
-        self.reading.take(Received(WINDOWS, orjson.dumps(body), 1, False, dup))
+        self.reading.take(ReceivedMessage(WINDOWS, orjson.dumps(body), 1, False, dup))
 
     def loss(self, first: int, last: int, cause: str = "max_age") -> None:
         loss = {"kind": "loss", "cause": cause, "topic": WINDOWS, "of_boot": "boot1", "first_seq": first, "last_seq": last}
         body = {"boot": "boot1", "seq": 1, "ts": next(self.time_ms), "count": last - first + 1} | loss
-        self.reading.take(Received(EVENTS, orjson.dumps(body), 1, False, False))
+        self.reading.take(ReceivedMessage(EVENTS, orjson.dumps(body), 1, False, False))
 
     def finish(self) -> tuple[bool, str]:
         self.out.truncate(0)
@@ -189,10 +189,10 @@ def test_rates_stand_beside_the_topic_and_nothing_is_wider_than_80():
 
 def test_malformed_messages_are_counted_and_prove_nothing():
     bench = Bench()
-    bench.reading.take(Received("x/y", b"\x1b[2J", 1, False, False))
+    bench.reading.take(ReceivedMessage("x/y", b"\x1b[2J", 1, False, False))
     assert "MALFORMED x/y: foreign topic" in bench.out.getvalue()
     _, text = bench.finish()
-    assert "Received: 1 malformed" in text
+    assert "ReceivedMessage: 1 malformed" in text
     assert "Nothing to prove" in text
 
 
@@ -200,14 +200,14 @@ def test_a_retained_copy_is_no_duplicate():
     bench = Bench()
     bench.window(1)
     body = {"boot": "boot1", "seq": 1, "ts": 1, "dur": 1000, "tags": {}}
-    bench.reading.take(Received(WINDOWS, orjson.dumps(body), 1, True, False))
+    bench.reading.take(ReceivedMessage(WINDOWS, orjson.dumps(body), 1, True, False))
     assert bench.finish()[0]
 
 
 def test_json_prints_one_object_per_message(capfdbinary):
     bench = Bench(as_json=True)
     bench.window(1)
-    bench.reading.take(Received("x/y", b"\xff", 1, False, False))
+    bench.reading.take(ReceivedMessage("x/y", b"\xff", 1, False, False))
     good, bad = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
     assert (good["topic"], good["payload"]["seq"]) == (WINDOWS, 1)
     assert (bad["malformed"], bad["raw"]) == ("foreign topic", "\\xff")
@@ -215,8 +215,8 @@ def test_json_prints_one_object_per_message(capfdbinary):
 
 def test_where_others_publish_their_messages_are_counted_and_not_shown():
     bench = Bench(shared=True)
-    bench.reading.take(Received("acme/berlin/x", b"\xff", 1, False, False))
-    bench.reading.take(Received("plant/v1/gw/press/window", b"\xff", 1, False, False))
+    bench.reading.take(ReceivedMessage("acme/berlin/x", b"\xff", 1, False, False))
+    bench.reading.take(ReceivedMessage("plant/v1/gw/press/window", b"\xff", 1, False, False))
     assert "acme" not in bench.out.getvalue()
     assert "MALFORMED plant/v1/gw/press/window" in bench.out.getvalue()
-    assert "Received: 1 malformed, 1 message of others" in bench.finish()[1]
+    assert "ReceivedMessage: 1 malformed, 1 message of others" in bench.finish()[1]

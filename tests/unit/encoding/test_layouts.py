@@ -30,7 +30,7 @@ def test_a_message_goes_as_it_is_stored():
     """Topic, payload, content type, and what identifies it as user properties."""
     message = window_of(3)
     (packet,) = DeviceLayout().packets(message, hist=False, most_bytes=ALL)
-    assert (packet.topic, packet.payload, packet.retain) == (message.topic, message.payload, False)
+    assert (packet.topic, packet.payload, packet.is_latest) == (message.topic, message.payload, False)
     assert packet.properties.content_type == "application/json"
     assert packet.properties.user == (("boot", BOOT), ("seq", "1"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.blocks import ObjectBlock
 from gateway.core.messages import Event, Message
-from gateway.core.ports.sink import Packet
+from gateway.core.ports.layout import Packet
 from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.formats import FORMATS, read_document
 from gateway.encoding.topics import Topics
@@ -79,10 +79,10 @@ def test_only_the_newest_is_retained():
     (late,) = encoder.windows(block_of([0], late=True))
     (summary,) = encoder.summaries(block_of([0], length=60 * SECOND))
     event = encoder.event(Event("alarm", T0, 0, 0, ALARM))
-    assert all(p.retain for p in sent(window(), retain=True))
-    assert not any(p.retain for p in sent(window()))
+    assert all(p.is_latest for p in sent(window(), retain=True))
+    assert not any(p.is_latest for p in sent(window()))
     for message, hist in ((window(), True), (late, False), (summary, False), (event, False)):
-        assert not any(p.retain for p in sent(message, hist=hist, retain=True))
+        assert not any(p.is_latest for p in sent(message, hist=hist, retain=True))
 
 
 ALARM = {"state": "active", "condition": "hi", "severity": 500, "value": 1.0, "limit": 0.5}

@@ -12,7 +12,7 @@ import pytest
 from gateway.core.blocks import ObjectBlock
 from gateway.core.errors import Permanent
 from gateway.core.messages import DeviceState, Event, Message
-from gateway.core.ports.sink import Packet
+from gateway.core.ports.layout import Packet
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.config import LayoutConfig
 from gateway.encoding.topics import Topics
@@ -218,8 +218,8 @@ def test_a_device_that_goes_and_comes():
     assert kinds(bench.connect()) == [("NBIRTH", ""), ("DBIRTH", "press")]
     bench.set(1, OK)
     bench.set(0, DOWN)
-    assert kinds(bench.see(bench.node.news(ALL))) == [("DDEATH", "press"), ("DBIRTH", "line")]
-    assert bench.see(bench.node.news(ALL)) == []
+    assert kinds(bench.see(bench.node.changes(ALL))) == [("DDEATH", "press"), ("DBIRTH", "line")]
+    assert bench.see(bench.node.changes(ALL)) == []
 
 
 def test_what_a_device_that_is_away_had_to_say_comes_as_history():
@@ -231,7 +231,7 @@ def test_what_a_device_that_is_away_had_to_say_comes_as_history():
         seen = bench.send(bench.window([0], last=5.0), hist=hist)
         assert kinds(seen) == ([("DBIRTH", "press"), ("DDATA", "press")] if hist else [("DDATA", "press")])
         assert seen[-1][2]["temp"]["is_historical"] is True
-    assert kinds(bench.see(bench.node.news(ALL))) == [("DDEATH", "press")]
+    assert kinds(bench.see(bench.node.changes(ALL))) == [("DDEATH", "press")]
 
 
 def test_that_all_is_bad_needs_no_words_beside_a_death():
@@ -253,7 +253,7 @@ def test_the_first_window_of_a_device_that_is_back_is_live_even_before_the_news(
     seen = bench.send(bench.window([0]))
     assert kinds(seen) == [("DBIRTH", "press"), ("DDATA", "press")]
     assert "is_historical" not in seen[1][2]["temp"]
-    assert bench.see(bench.node.news(ALL)) == []
+    assert bench.see(bench.node.changes(ALL)) == []
 
 
 @pytest.mark.parametrize(
@@ -363,21 +363,21 @@ def test_a_host_may_ask_for_births_again():
     asked = []
     bench.node.wake = lambda: asked.append(1)
     bench.connect()
-    command, _ = bench.node.subscriptions[0], bench.node.heard("spBv1.0/plant/NCMD/press-1", rebirth())
+    command, _ = bench.node.subscriptions[0], bench.node.received("spBv1.0/plant/NCMD/press-1", rebirth())
     assert command == "spBv1.0/plant/NCMD/press-1"
-    seen = bench.see(bench.node.news(ALL))
+    seen = bench.see(bench.node.changes(ALL))
     assert kinds(seen) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line")]
     assert seen[0][2]["bdSeq"]["value"] == 250, "the connection is the same"
     assert asked == [1]
-    assert bench.see(bench.node.news(ALL)) == []
+    assert bench.see(bench.node.changes(ALL)) == []
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xff", rebirth(False), b"{}"])
 def test_other_commands_are_ignored(payload):
     bench = Bench()
     bench.connect()
-    bench.node.heard("spBv1.0/plant/NCMD/press-1", payload)
-    assert bench.see(bench.node.news(ALL)) == []
+    bench.node.received("spBv1.0/plant/NCMD/press-1", payload)
+    assert bench.see(bench.node.changes(ALL)) == []
 
 
 def state(online: object, stamp: object = 5) -> bytes:
@@ -392,25 +392,25 @@ async def test_nothing_is_sent_before_the_primary_host_is_there_nor_after():
     assert node.subscriptions == ["spBv1.0/plant/NCMD/press-1", "spBv1.0/STATE/scada"]
     waiting = asyncio.ensure_future(node.may_send(True))
     for payload in (b"OFFLINE", b"[]", state(1), state(True, "x"), state(False), state(True, 4)):
-        node.heard("spBv1.0/STATE/scada", payload)
+        node.received("spBv1.0/STATE/scada", payload)
         await asyncio.sleep(0)
         assert not waiting.done()
-    node.heard("spBv1.0/STATE/scada", state(True, 6))
+    node.received("spBv1.0/STATE/scada", state(True, 6))
     await waiting
     bench.see(node.births(ALL))
-    node.heard("spBv1.0/STATE/scada", state(False, 5))
-    node.heard("spBv1.0/STATE/scada", state(False, 6))
+    node.received("spBv1.0/STATE/scada", state(False, 5))
+    node.received("spBv1.0/STATE/scada", state(False, 6))
     await node.may_send(False)
-    assert kinds(bench.see(node.news(ALL))) == [("NDEATH", "")]
+    assert kinds(bench.see(node.changes(ALL))) == [("NDEATH", "")]
     assert not node.death(), "it is dead already"
 
 
 async def test_a_new_connection_knows_nothing_of_the_host():
     bench = Bench(host="scada")
-    bench.node.heard("spBv1.0/STATE/scada", state(True, 9))
+    bench.node.received("spBv1.0/STATE/scada", state(True, 9))
     await bench.node.may_send(True)
     bench.node.will()
-    bench.node.heard("spBv1.0/STATE/scada", state(False, 1))
+    bench.node.received("spBv1.0/STATE/scada", state(False, 1))
     await bench.node.may_send(False)
 
 
@@ -446,7 +446,7 @@ def test_a_birth_that_is_too_large_costs_only_its_device():
         with pytest.raises(Permanent, match="press is set aside: its birth has"):
             bench.send(bench.window([0]), most_bytes=most)
         assert kinds(bench.send(bench.window([3]), most_bytes=most)) == [("DDATA", "line")]
-        assert bench.see(bench.node.news(most)) == []
+        assert bench.see(bench.node.changes(most)) == []
     (event,) = bench.events
     assert (event.kind, event.device, event.detail["name"], event.detail["severity"]) == ("birth", 0, "press", 700)
     assert list(bench.node.aside.reasons) == ["press"]
@@ -469,7 +469,7 @@ def test_a_birth_of_the_node_that_is_too_large_ends_the_session():
     bench.node.will()
     with pytest.raises(Permanent, match="the birth of the node has"):
         bench.node.births(50)
-    assert not bench.node.announced
+    assert not bench.node.is_announced
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ def test_a_refused_birth_comes_again_when_it_may(until, again, after_reconnect):
     bench = Bench()
     bench.connect()
     assert bench.node.refused("spBv1.0/plant/DBIRTH/press-1/press", "quota", until=until)
-    assert (("DBIRTH", "press") in kinds(bench.see(bench.node.news(ALL)))) == again
+    assert (("DBIRTH", "press") in kinds(bench.see(bench.node.changes(ALL)))) == again
     assert (("DBIRTH", "press") in kinds(bench.connect())) == after_reconnect
     assert [event.detail["reason"] for event in bench.events] == ([] if again else ["quota"])
 
@@ -489,7 +489,7 @@ def test_without_its_own_birth_the_node_begins_anew():
     bench = Bench()
     bench.connect()
     assert not bench.node.refused("spBv1.0/plant/NBIRTH/press-1", "quota", until="later")
-    assert kinds(bench.see(bench.node.news(ALL)))[0] == ("NBIRTH", "")
+    assert kinds(bench.see(bench.node.changes(ALL)))[0] == ("NBIRTH", "")
 
 
 @pytest.mark.parametrize("topic", ["spBv1.0/plant/DDATA/press-1/press", "spBv1.0/plant/NDATA/press-1", "x"])
@@ -497,7 +497,7 @@ def test_refused_data_change_nothing(topic):
     bench = Bench()
     bench.connect()
     assert bench.node.refused(topic, "quota", until="reconnect")
-    assert bench.see(bench.node.news(ALL)) == []
+    assert bench.see(bench.node.changes(ALL)) == []
     assert bench.events == []
 
 
@@ -505,10 +505,10 @@ def test_no_data_go_before_births_that_were_asked_for():
     """Also before anything has woken the publisher (3.0.0, 5.17)."""
     bench = Bench()
     bench.connect()
-    bench.node.heard("spBv1.0/plant/NCMD/press-1", rebirth())
+    bench.node.received("spBv1.0/plant/NCMD/press-1", rebirth())
     seen = bench.send(bench.window([0]))
     assert kinds(seen) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line"), ("DDATA", "press")]
-    assert bench.see(bench.node.news(ALL)) == [], "once"
+    assert bench.see(bench.node.changes(ALL)) == [], "once"
 
 
 def test_births_are_in_the_order_of_time():

@@ -6,12 +6,12 @@ import itertools
 import pytest
 
 from gateway.core.errors import NotConnected, Permanent, Retryable
-from gateway.core.ports.sink import Properties, QoS
+from gateway.core.ports.layout import Properties
 from gateway.sinks.mqtt import send_window as module
 from gateway.sinks.mqtt.packets import publish
 from gateway.sinks.mqtt.properties import pack
 from gateway.sinks.mqtt.send_window import Sending
-from gateway.sinks.mqtt.types import Outgoing
+from gateway.sinks.mqtt.types import Outgoing, QoS
 
 EMPTY = pack(Properties())
 ASK = b"ask"

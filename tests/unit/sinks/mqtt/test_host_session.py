@@ -8,15 +8,14 @@ from random import Random
 import pytest
 
 from gateway.core.errors import Permanent, Retryable
-from gateway.core.ports.layout import Until
-from gateway.core.ports.sink import Packet
-from gateway.runtime.publisher import Publisher
-from tests.support.sink import FakeSink
-from tests.unit.runtime.test_publisher import FakeLayout, FakeOutbox, FakeStatus, ManualClock, settle
+from gateway.core.ports.layout import Packet, Until
+from tests.support.mqtt_client import FakeMqttClient
+from tests.support.mqtt_publisher import mqtt_publisher
+from tests.unit.sinks.mqtt.test_publishing import FakeLayout, FakeOutbox, FakeStatus, ManualClock, settle
 
 
 @dataclass
-class FakeSession:
+class FakeSession(FakeLayout):
     """Tells what happens to it; may send once it has heard `go`, until it hears `stop`."""
 
     subscriptions: tuple[str, ...] = ("commands", "state")
@@ -28,6 +27,13 @@ class FakeSession:
     ready: bool = False
     number: int = 0
     _change: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def will(self) -> Packet:
+        return Packet("death", b"will")
+
+    @property
+    def is_announced(self) -> bool:
+        return self.number > 0
 
     def births(self, most_bytes: int) -> list[Packet]:
         if self.impossible:
@@ -42,7 +48,7 @@ class FakeSession:
         self.left_out += [(topic, reason)] if until == "restart" else []
         return topic != "birth"
 
-    def news(self, most_bytes: int) -> list[Packet]:
+    def changes(self, most_bytes: int) -> list[Packet]:
         self.told.append("news")
         if self.refusals and self.refusals.pop()[0] == "birth":
             return self.births(most_bytes)
@@ -55,7 +61,7 @@ class FakeSession:
         self.number += 1
         return Packet(packet.topic, packet.payload + b" %d" % self.number)
 
-    def heard(self, topic: str, payload: bytes) -> None:
+    def received(self, topic: str, payload: bytes) -> None:
         self.ready = {b"go": True, b"stop": False}.get(payload, self.ready)
         self._change.set()
 
@@ -75,11 +81,11 @@ class Status(FakeStatus):
 
 class Bench:
     def __init__(self) -> None:
-        self.sink, self.outbox, self.clock, self.status = FakeSink(), FakeOutbox(), ManualClock(), Status()
+        self.sink, self.outbox, self.clock, self.status = FakeMqttClient(), FakeOutbox(), ManualClock(), Status()
         self.session = FakeSession()
-        self.publisher = Publisher(
-            self.sink, self.outbox, self.clock, in_flight=4, ack_timeout_s=5.0, layout=FakeLayout(), status=self.status,
-            set_live=self.outbox.set_live, delays=lambda: iter([1.0] * 1000), session=self.session, subscriber=self.sink,
+        self.publisher = mqtt_publisher(
+            self.sink, self.outbox, self.clock, in_flight=4, ack_timeout_s=5.0, layout=self.session, status=self.status,
+            delays=lambda: iter([1.0] * 1000),
         )  # fmt: skip
         self.task = asyncio.create_task(self.publisher.run())
 
@@ -146,14 +152,14 @@ async def test_births_that_are_refused_for_now_are_told_again(bench: Bench) -> N
 
 async def test_a_stop_ends_with_its_death(bench: Bench) -> None:
     await bench.say(b"go")
-    stop = asyncio.create_task(bench.publisher.stop(5.0, ("status", b"offline")))
+    stop = asyncio.create_task(bench.publisher.stop(5.0, "offline"))
     await bench.clock.advance(1)
     await stop
     assert bench.sent[-1] == b"stop 3"
 
 
 async def test_a_stop_while_it_waits_ends_at_once(bench: Bench) -> None:
-    await bench.publisher.stop(5.0, ("status", b"offline"))
+    await bench.publisher.stop(5.0, "offline")
     assert bench.sent == []
 
 
@@ -180,7 +186,7 @@ async def test_refused_subscriptions_are_tried_again_with_the_next_connection(be
 
 async def test_with_several_brokers_it_walks_on_until_the_session_may_send(bench: Bench) -> None:
     """Two seconds at each, twice as long after each round; it backs off no further, and stays where it may send."""
-    bench.sink.places = 2
+    bench.sink.broker_count = 2
     opens, waits = bench.sink.opens, []
     for _ in range(5):
         moves, at = bench.sink.moves, bench.clock.monotonic()
@@ -198,7 +204,7 @@ async def test_with_several_brokers_it_walks_on_until_the_session_may_send(bench
 
 
 async def test_when_it_may_no_longer_send_it_goes_to_the_next_broker(bench: Bench) -> None:
-    bench.sink.places = 2
+    bench.sink.broker_count = 2
     await bench.say(b"go")
     bench.outbox.put(2)
     await settle()
@@ -208,7 +214,7 @@ async def test_when_it_may_no_longer_send_it_goes_to_the_next_broker(bench: Benc
 
 
 async def test_brokers_that_are_all_away_are_backed_off_from_although_it_walks(bench: Bench) -> None:
-    bench.sink.places = 2
+    bench.sink.broker_count = 2
     bench.sink.lose("cut")
     await bench.clock.advance(4)
     assert bench.sink.moves >= 1

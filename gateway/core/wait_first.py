@@ -1,14 +1,16 @@
-"""Several coroutines at once, the first to end decides."""
+"""Run several coroutines at once; the first one to end decides."""
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
-async def first(*coroutines: Coroutine[Any, Any, str]) -> str:
+async def first(*coroutines: Coroutine[Any, Any, T]) -> T:
     """Run all together until one returns or raises; the others are cancelled and waited for.
 
-    The earlier argument wins where several ended; an error wins over all.
+    Where several ended, the earlier argument wins; an error wins over all.
     """
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:

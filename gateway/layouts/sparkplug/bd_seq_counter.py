@@ -8,7 +8,7 @@ import structlog
 log = structlog.get_logger("counter")
 
 
-class KeptCounter:
+class BdSeqCounter:
     """Counts 0, 1 ... modulus - 1 and again from 0, kept in a file of its own.
 
     A file that cannot be read counts as new, one that cannot be written costs the memory of this run only: neither stops

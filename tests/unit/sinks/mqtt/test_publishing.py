@@ -1,4 +1,4 @@
-"""The publisher over a fake sink and a fake outbox: no sockets, time moves when told to."""
+"""The publisher with the MQTT sink over a fake client and a fake outbox: no sockets, time moves at a call."""
 
 import asyncio
 import random
@@ -10,11 +10,12 @@ import structlog
 
 from gateway.core.errors import GatewayError, Permanent, Retryable
 from gateway.core.messages import Lane, Message
+from gateway.core.ports.layout import Packet, Properties
 from gateway.core.ports.outbox import Delivery
-from gateway.core.ports.sink import Packet, Properties
 from gateway.runtime.publisher import Publisher
+from tests.support.mqtt_client import FakeMqttClient
+from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import until
-from tests.support.sink import FakeSink
 
 STATUS = "gw/status"
 MANY = "gw/d/many"
@@ -51,7 +52,7 @@ class ManualClock:
 
 
 async def settle() -> None:
-    for _ in range(20):
+    for _ in range(30):
         await asyncio.sleep(0)
 
 
@@ -128,10 +129,13 @@ class FakeStatus:
     async def changed(self) -> None:
         await self._news.wait()
 
+    def offline(self, reason: str) -> tuple[str, bytes]:
+        return STATUS, reason.encode()
+
 
 @dataclass
 class Bench:
-    sink: FakeSink
+    sink: FakeMqttClient
     outbox: FakeOutbox
     clock: ManualClock
     status: FakeStatus
@@ -153,8 +157,8 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    sink, outbox, clock, status = FakeSink(), FakeOutbox(), ManualClock(), FakeStatus()
-    publisher = Publisher(
+    sink, outbox, clock, status = FakeMqttClient(), FakeOutbox(), ManualClock(), FakeStatus()
+    publisher = mqtt_publisher(
         sink,
         outbox,
         clock,
@@ -162,7 +166,6 @@ async def bench() -> AsyncIterator[Bench]:
         ack_timeout_s=5.0,
         layout=FakeLayout(),
         status=status,
-        set_live=outbox.set_live,
         delays=lambda: iter([1.0, 2.0, 4.0, *[8.0] * 1000]),
     )
     bench = Bench(sink, outbox, clock, status, publisher, asyncio.create_task(publisher.run()))
@@ -207,7 +210,7 @@ async def test_a_loss_gives_everything_back_after_the_end_of_live(bench: Bench) 
     await settle()
     await bench.lose()
     assert bench.outbox.journal == ["live", "not live", "release 1", "release 2"]
-    assert bench.publisher.connected_since_ns is None
+    assert not bench.publisher.is_connected
     bench.sink.auto_ack = True
     await bench.clock.advance(1)
     assert bench.payloads == [b"1", b"2", b"hist 1", b"hist 2"]
@@ -490,10 +493,10 @@ async def test_connections_that_last_give_none(bench: Bench) -> None:
 
 
 async def test_the_first_attempt_may_wait_and_a_stop_does_not() -> None:
-    sink, outbox, clock = FakeSink(), FakeOutbox(), ManualClock()
-    publisher = Publisher(
+    sink, outbox, clock = FakeMqttClient(), FakeOutbox(), ManualClock()
+    publisher = mqtt_publisher(
         sink, outbox, clock, in_flight=4, ack_timeout_s=5, layout=FakeLayout(), status=FakeStatus(),
-        set_live=outbox.set_live, first_delay_s=7.0,
+        first_delay_s=7.0,
     )  # fmt: skip
     run = asyncio.create_task(publisher.run())
     await clock.advance(6.5)
@@ -504,7 +507,7 @@ async def test_the_first_attempt_may_wait_and_a_stop_does_not() -> None:
     await asyncio.gather(run, return_exceptions=True)
     again = asyncio.create_task(publisher.run())
     await settle()
-    await publisher.stop(1, (STATUS, b"offline"))
+    await publisher.stop(1, "offline")
     await until(again.done, 1.0, "stopped while it waited")
     assert sink.opens == 1
 
@@ -545,7 +548,7 @@ async def test_only_the_newest_status_is_told(bench: Bench) -> None:
 
 async def test_stop_delivers_what_is_live_then_says_goodbye(bench: Bench) -> None:
     bench.outbox.put(10)
-    stop = asyncio.create_task(bench.publisher.stop(5.0, (STATUS, b"offline")))
+    stop = asyncio.create_task(bench.publisher.stop(5.0, "offline"))
     await bench.clock.advance(1)
     await stop
     assert bench.payloads == [b"%d" % n for n in range(1, 11)]
@@ -559,7 +562,7 @@ async def test_stop_in_the_middle_of_a_message_of_several_packets_sends_all_of_i
     bench.outbox.put(topic=MANY)  # two of its three packets find room
     await settle()
     assert bench.payloads == [b"1", b"2", b"3a", b"3b"]
-    stop = asyncio.create_task(bench.publisher.stop(5.0, (STATUS, b"offline")))
+    stop = asyncio.create_task(bench.publisher.stop(5.0, "offline"))
     await settle()
     bench.sink.auto_ack = True
     bench.sink.ack(4)
@@ -575,7 +578,7 @@ async def test_stop_leaves_backlog_to_the_outbox(bench: Bench) -> None:
     await settle()
     bench.outbox.live = False
     bench.outbox.put(50)
-    stop = asyncio.create_task(bench.publisher.stop(5.0, (STATUS, b"offline")))
+    stop = asyncio.create_task(bench.publisher.stop(5.0, "offline"))
     await settle()
     bench.sink.auto_ack = True
     bench.sink.ack(9)
@@ -589,7 +592,7 @@ async def test_stop_keeps_its_deadline_when_the_broker_is_silent(bench: Bench) -
     bench.sink.auto_ack = False
     bench.outbox.put(10)
     await settle()
-    stop = asyncio.create_task(bench.publisher.stop(2.0, (STATUS, b"offline")))
+    stop = asyncio.create_task(bench.publisher.stop(2.0, "offline"))
     await bench.clock.advance(2.7)
     await stop
     assert bench.told[-1] == b"offline"
@@ -599,7 +602,7 @@ async def test_stop_keeps_its_deadline_when_the_broker_is_silent(bench: Bench) -
 async def test_stop_without_connection_ends_at_once(bench: Bench) -> None:
     bench.sink.never_open = True
     await bench.lose()
-    await bench.publisher.stop(5.0, (STATUS, b"offline"))
+    await bench.publisher.stop(5.0, "offline")
     assert bench.task.done()
 
 
@@ -607,7 +610,7 @@ async def test_stop_while_connecting_ends_at_once(bench: Bench) -> None:
     bench.sink.never_open = True
     await bench.lose()
     await bench.clock.advance(1)
-    await bench.publisher.stop(5.0, (STATUS, b"offline"))
+    await bench.publisher.stop(5.0, "offline")
     await until(bench.task.done, 1.0, "run has ended")
 
 
