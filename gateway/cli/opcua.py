@@ -108,8 +108,8 @@ def browse(config: OpcUaDevice, wanted: Browse, most: int, *, as_csv: bool) -> i
 def find(folder: Path, name: str) -> int:
     """Find the tags of a configured device anew and say what has changed; returns the exit code."""
     from gateway.sources.opcua.port.measures import measures_path
-    from gateway.sources.opcua.source.tag_discovery import find as ask
     from gateway.sources.opcua.source.tag_discovery import found_path
+    from gateway.sources.opcua.tools.refresh_tags import refresh_tags
 
     try:
         settings = load(folder)
@@ -122,7 +122,7 @@ def find(folder: Path, name: str) -> int:
         typer.echo(there + address_hint(name, "opc.tcp"), err=True)
         return EXIT_CONFIG
     config = entries[name].config
-    change = _run(ask(config, entries[name].tags, SystemClock()))
+    change = _run(refresh_tags(config, entries[name].tags, SystemClock()))
     if change is None:
         typer.echo(f"{name}: nothing has changed")
     else:

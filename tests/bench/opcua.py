@@ -17,7 +17,7 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.sources.opcua.client.connection import connect
 from gateway.sources.opcua.client.responses import read_publish, read_values
-from gateway.sources.opcua.port.session import DataValues
+from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.decode import TagColumns, decode
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.bench.figures import Bench, Figure

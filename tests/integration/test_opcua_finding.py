@@ -14,7 +14,8 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.settings import load
 from gateway.sources.opcua.client.connection import AsyncuaConnection, connect
-from gateway.sources.opcua.source.tag_discovery import NotFound, find
+from gateway.sources.opcua.port.errors import NotFound
+from gateway.sources.opcua.tools.refresh_tags import refresh_tags
 from tests.support.listener import Listener
 from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_reader import reading
@@ -74,14 +75,14 @@ class Mute(Listener):
 
 
 async def test_a_start_waits_longer_for_tags_that_are_not_known_yet(node, port, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.source.tag_discovery.KNOWN_S", 0.1)
+    monkeypatch.setattr("gateway.sources.opcua.tools.refresh_tags.KNOWN_S", 0.1)
     browse = "{root: /Objects/1:Line, include: v*}"
     async with NodeServer(node, port, store, count=3, period=0) as server:
         known = await find_tags(load(folder(tmp_path, server.url, browse)), CLOCK)
     async with Mute() as mute:
         again = load(folder(tmp_path, f"opc.tcp://127.0.0.1:{mute.port}", browse))
         with pytest.raises(NotConnected, match=r"longer than 0.1 s; it is asked again once it is connected"):
-            await find(again.entries[0].config, (), CLOCK)
+            await refresh_tags(again.entries[0].config, (), CLOCK)
     assert again.table.tags == known.table.tags
 
 
@@ -305,10 +306,10 @@ async def test_a_server_that_refuses_to_browse_costs_no_tags(node, port, store, 
         refused = load(folder(tmp_path, f"{mangler.url}/test", "{root: /Objects/1:Line, include: v*}"))
         device = refused.entries[0].config
         with pytest.raises(NotConnected, match=r"/Objects/1:Line cannot be browsed: BadUserAccessDenied: this user may not"):
-            await find(device, (), CLOCK)
+            await refresh_tags(device, (), CLOCK)
         assert (tmp_path / "found" / "line.csv").read_text() == found
         mangler.request = narrow("", 0)
-        assert await find(device, (), CLOCK) is None, "all of it, by many calls"
+        assert await refresh_tags(device, (), CLOCK) is None, "all of it, by many calls"
 
 
 def narrow(kind: str, status: int):

@@ -8,7 +8,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.quality import Quality
 from gateway.sources.opcua.client.connection import connect
-from gateway.sources.opcua.port.session import Item
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_fake import entry
 from tests.support.opcua_reader import Stopwatch, make_source, reading

@@ -11,14 +11,16 @@ import numpy as np
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.ports.plugin import DeviceEntry
+from gateway.sources.opcua.codec.columns import EXACT, ValueColumns
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents, OpcUaTag
 from gateway.sources.opcua.port.adaptive_timeout import Patience
 from gateway.sources.opcua.port.measures import Measure
-from gateway.sources.opcua.port.session import EXACT, DataValues, Item, QueueReport, Standing, ValueColumns
+from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.session import QueueReport, Standing
 from gateway.sources.opcua.port.traffic import Traffic
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.source import OpcUaSource
-from gateway.sources.opcua.source.tag_discovery import FoundTag
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11

@@ -11,7 +11,7 @@ from gateway.core.ports.plugin import DeviceEntry, SourceKind
 from gateway.core.ports.source import Source
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.measures import completed, measures_path
-from gateway.sources.opcua.source.tag_discovery import asks, find, found_path
+from gateway.sources.opcua.source.tag_discovery import Change, asks, found_path
 from gateway.sources.opcua.tools.plan import plan
 
 
@@ -38,10 +38,17 @@ def _delay_ns(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> int:
 
 
 def _build(entries: Sequence[DeviceEntry], clock: Clock) -> Sequence[Source]:
+    # Imported here, because asyncua takes 30 MB and half a second that a gateway without OPC UA does not need.
     from gateway.sources.opcua.client.connection import connect
     from gateway.sources.opcua.source.source import OpcUaSource
 
     return [OpcUaSource(entry, clock, connect) for entry in entries]
+
+
+async def _find(device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock) -> Change | None:
+    from gateway.sources.opcua.tools.refresh_tags import refresh_tags
+
+    return await refresh_tags(device, tags, clock)
 
 
 KIND = SourceKind(
@@ -57,6 +64,6 @@ KIND = SourceKind(
     told=measures_path,
     completed=completed,
     asks=asks,
-    find=find,
+    find=_find,
     delay_ns=_delay_ns,
 )

@@ -15,8 +15,9 @@ from gateway.sources.opcua.client.services import Services, local
 from gateway.sources.opcua.codec.types.data_types import VARIANT, Enumeration, Known, OptionSet
 from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
 from gateway.sources.opcua.config.namespaces import lacking
+from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import measure_of
-from gateway.sources.opcua.source.tag_discovery import FoundTag, NotFound
+from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.status.codes import NODE_UNKNOWN, USER_ACCESS_DENIED
 from gateway.sources.opcua.status.explanation import explained
 

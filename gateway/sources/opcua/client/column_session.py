@@ -13,9 +13,10 @@ from asyncua.ua.ua_binary import struct_from_binary
 from gateway.sources.opcua.client.errors import translated
 from gateway.sources.opcua.client.publishing import Notification
 from gateway.sources.opcua.client.responses import read_history, read_publish, read_republish, read_values
+from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.codec.data_values import WireError
 from gateway.sources.opcua.codec.types.structures import DEEPEST, Types
-from gateway.sources.opcua.port.session import History, ValueColumns
+from gateway.sources.opcua.port.history import History
 
 T = TypeVar("T")
 

@@ -16,7 +16,6 @@ from gateway.core.clock import Clock
 from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.batches import ServiceFault
 from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.definitions import Definitions
 from gateway.sources.opcua.client.errors import translated
@@ -34,10 +33,13 @@ from gateway.sources.opcua.client.transport import bound
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.port.history import History
 from gateway.sources.opcua.port.measures import Measure
-from gateway.sources.opcua.port.session import DataValues, History, Item, QueueReport, Standing
+from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.session import QueueReport, Standing
 from gateway.sources.opcua.port.traffic import Traffic
-from gateway.sources.opcua.source.tag_discovery import FoundTag
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.status.codes import BAD_DECODING, CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED
 from gateway.sources.opcua.status.explanation import explained
 

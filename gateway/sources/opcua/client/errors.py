@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.batches import ServiceFault
 from gateway.sources.opcua.codec.data_values import WireError
-from gateway.sources.opcua.port.session import HungUp, Unanswered
+from gateway.sources.opcua.port.errors import HungUp, ServiceFault, Unanswered
 from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, status_name
 
 

@@ -10,14 +10,14 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
 
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.batches import ServiceFault
 from gateway.sources.opcua.client.errors import translated
 from gateway.sources.opcua.client.services import Services, expect
 from gateway.sources.opcua.client.subscriptions import Subscriptions
+from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.config.device import OpcUaEvents
 from gateway.sources.opcua.config.event_field import parse_event_field
-from gateway.sources.opcua.port.session import ValueColumns
-from gateway.sources.opcua.source.alarms import BASE_EVENT, MODEL_TYPES, SELECTED
+from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.port.events import BASE_EVENT, MODEL_TYPES, SELECTED
 from gateway.sources.opcua.status.codes import is_good
 
 log = logging.getLogger(__name__)

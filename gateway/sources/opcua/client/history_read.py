@@ -10,12 +10,14 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.batches import Batches, ServiceFault
 from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.errors import translated
 from gateway.sources.opcua.client.responses import read_values
 from gateway.sources.opcua.client.services import expect
-from gateway.sources.opcua.port.session import History, Item, Unanswered
+from gateway.sources.opcua.port.batches import Batches
+from gateway.sources.opcua.port.errors import ServiceFault, Unanswered
+from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.status.codes import BAD_TIMEOUT, is_good
 
 log = logging.getLogger(__name__)

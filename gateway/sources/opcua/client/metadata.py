@@ -10,8 +10,8 @@ from gateway.sources.opcua.client.read_values import ValueReads
 from gateway.sources.opcua.client.services import Services
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.port.measures import Measure, measure_of
-from gateway.sources.opcua.port.session import Item
-from gateway.sources.opcua.source.tag_discovery import FoundTag
+from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.values import Item
 
 _MARKS: Final = (Item(0, "i=2255", 0, 0), Item(1, "i=2257", 0, 0))
 """NamespaceArray and the time of the server's start."""

@@ -10,8 +10,8 @@ from gateway.sources.opcua.client.publishing import Notification
 from gateway.sources.opcua.client.queue_check import Queues
 from gateway.sources.opcua.client.subscriptions import Subscriptions
 from gateway.sources.opcua.codec.data_values import columns_of
-from gateway.sources.opcua.port.session import DataValues
-from gateway.sources.opcua.source.alarms import EventFields, is_model_change
+from gateway.sources.opcua.port.events import EventFields, is_model_change
+from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.status.codes import status_name
 
 

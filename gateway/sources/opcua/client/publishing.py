@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from gateway.core.clock import Clock
-from gateway.sources.opcua.client.batches import ServiceFault
 from gateway.sources.opcua.client.sequence_numbers import Numbering
+from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.codec.data_values import WireError
-from gateway.sources.opcua.port.session import Poisoned, ValueColumns
+from gateway.sources.opcua.port.errors import Poisoned, ServiceFault
+from gateway.sources.opcua.port.events import EventFields
 from gateway.sources.opcua.port.traffic import Traffic
-from gateway.sources.opcua.source.alarms import EventFields
 from gateway.sources.opcua.status.explanation import explained
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from gateway.sources.opcua.port.session import Item, QueueReport, ShortQueue, ValueColumns
+from gateway.sources.opcua.codec.columns import ValueColumns
+from gateway.sources.opcua.port.session import QueueReport, ShortQueue
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.status.codes import overflown
 
 _FEW: Final = 2

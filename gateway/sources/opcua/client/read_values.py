@@ -7,13 +7,13 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.batches import Batches
 from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.errors import translated
 from gateway.sources.opcua.client.services import expect
 from gateway.sources.opcua.client.subscriptions import value_of
 from gateway.sources.opcua.codec.data_values import columns_of
-from gateway.sources.opcua.port.session import DataValues, Item
+from gateway.sources.opcua.port.batches import Batches
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.status.codes import NODE_UNKNOWN
 
 

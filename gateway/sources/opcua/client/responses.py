@@ -16,11 +16,12 @@ from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary
 
 from gateway.sources.opcua.client.publishing import Notification
+from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.codec.data_values import Fallback, WireError, columns_of, decode_values, to_ns
 from gateway.sources.opcua.codec.texts import sound
 from gateway.sources.opcua.codec.types.structures import Types
-from gateway.sources.opcua.port.session import History, ValueColumns
-from gateway.sources.opcua.source.alarms import EventFields
+from gateway.sources.opcua.port.events import EventFields
+from gateway.sources.opcua.port.history import History
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
 _HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))

@@ -10,9 +10,10 @@ from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.batches import Batches, ServiceFault
 from gateway.sources.opcua.client.errors import translated
 from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.batches import Batches
+from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.status.codes import SERVICE_UNSUPPORTED, is_bad
 
 SAFE: Final = 100
@@ -65,6 +66,10 @@ class Services:
 
         results = await self.reads.run(list(nodes), self._read, refused)
         return [value for batch in results for value in batch]
+
+    async def value_types(self, nodes: Sequence[ua.NodeId]) -> list[str]:
+        """Return the built-in type of each node's present value, "[]" behind it for an array; "" where there is none."""
+        return [_type_name(one.Value) for one in await self.read((node, AttributeIds.Value) for node in nodes)]
 
     async def _read(self, batch: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
         params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Neither)
@@ -199,6 +204,12 @@ def _description(node: ua.NodeId, reference: int, *, inverse: bool, classes: int
     asked.ReferenceTypeId = ua.NodeId(reference, 0)  # type: ignore[arg-type]
     asked.IncludeSubtypes, asked.NodeClassMask, asked.ResultMask = True, classes, _ALL_RESULTS
     return cast(ua.BrowseDescription, asked)
+
+
+def _type_name(value: ua.Variant | None) -> str:
+    if value is None or value.VariantType is ua.VariantType.Null:
+        return ""
+    return value.VariantType.name + ("[]" if value.is_array else "")
 
 
 def local(node: Any) -> ua.NodeId | None:

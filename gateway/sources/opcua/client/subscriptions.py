@@ -13,14 +13,15 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.batches import Batches, ServiceFault
 from gateway.sources.opcua.client.errors import translated
 from gateway.sources.opcua.client.queue_check import Queues
 from gateway.sources.opcua.client.services import MOST, Services, element, expect
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.config.item_filter import Filter
 from gateway.sources.opcua.port.adaptive_timeout import Patience
-from gateway.sources.opcua.port.session import Item
+from gateway.sources.opcua.port.batches import Batches
+from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.status.codes import FILTER_NOT_ALLOWED, NODE_UNKNOWN, TOO_MANY_ITEMS, is_good
 
 NOTIFICATIONS_PER_PUBLISH: Final = 5000

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.blocks import Times
-from gateway.sources.opcua.port.session import EXACT, KIND_NOT_SCALAR, KIND_NULL, ValueColumns
+from gateway.sources.opcua.codec.columns import EXACT, KIND_NOT_SCALAR, KIND_NULL, ValueColumns
 
 Fallback = Callable[[bytes, int], tuple[object, int]]
 """Decodes the variant that begins at a position: (what JSON can carry, position after it). May raise anything."""

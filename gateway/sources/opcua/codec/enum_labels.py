@@ -7,7 +7,7 @@ import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.quality import USABLE_FROM, Quality
-from gateway.sources.opcua.port.session import EXACT
+from gateway.sources.opcua.codec.columns import EXACT
 
 FIRST_RETRY_S: Final = 60.0
 MOST_RETRY_S: Final = 1800.0

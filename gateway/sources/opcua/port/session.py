@@ -4,114 +4,17 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gateway.core.blocks import Mask, Times, Values
 from gateway.core.clock import Clock
-from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents
-from gateway.sources.opcua.config.item_filter import Filter
 from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.history import History
 from gateway.sources.opcua.port.measures import Measure
+from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.port.traffic import Traffic
-from gateway.sources.opcua.source.alarms import EventFields
-from gateway.sources.opcua.source.tag_discovery import FoundTag
+from gateway.sources.opcua.port.values import DataValues, Item
 
-KIND_NULL: Final = 0
-KIND_NOT_SCALAR: Final = 255
 HEALTHY: Final = 200
-EXACT: Final = 2**53
-"""Integers up to here are exact in float64."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One node to watch or read. row: its place among the device's items, sent to the server as client handle.
-
-    node: a NodeId or browse path as configured. index: the part of an array or text that is wanted (Part 4, 7.27).
-    publishing_ns: how often its subscription publishes, or how often it is polled.
-    """
-
-    row: int
-    node: str
-    sampling_ns: int
-    queue_size: int
-    index: str = ""
-    publishing_ns: int = 0
-    filter: Filter = Filter()  # noqa: RUF009 - an immutable tuple
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ValueColumns:
-    """Data values (OPC UA Part 4, 7.11) as equal-length columns in the order received.
-
-    row: uint32[n], `Item.row`. kind: uint8[n], built-in type number (Part 6, 5.1.2) of a scalar, 0 for null, 255 for
-    anything that is not a scalar. number: float64[n], NaN where the value is none. objects: by place in the columns, what
-    float64 cannot carry: texts, dates, arrays, structures, and integers beyond 2^53 exactly; all as JSON can carry them.
-    status: uint32[n], status codes. source_ns, server_ns: int64[n], ns since the epoch, UTC, 0 where missing.
-    """
-
-    row: NDArray[np.uint32]
-    kind: NDArray[np.uint8]
-    number: Values
-    objects: Mapping[int, object]
-    status: NDArray[np.uint32]
-    source_ns: Times
-    server_ns: Times
-
-    def __len__(self) -> int:
-        return self.row.size
-
-    def take(self, wanted: Mask) -> "ValueColumns":
-        """Only these values."""
-        places = np.cumsum(wanted) - 1
-        objects = {int(places[place]): value for place, value in self.objects.items() if wanted[place]}
-        row, kind, number = self.row[wanted], self.kind[wanted], self.number[wanted]
-        status, source, server = self.status[wanted], self.source_ns[wanted], self.server_ns[wanted]
-        return ValueColumns(row, kind, number, objects, status, source, server)
-
-
-def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
-    """All parts (at least one) behind each other."""
-    first = np.cumsum([0, *(len(part) for part in parts)]).tolist()
-    objects = {first[i] + place: value for i, part in enumerate(parts) for place, value in part.objects.items()}
-    row, kind, status = (np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "kind", "status"))
-    number = np.concatenate([part.number for part in parts])
-    source, server = (np.concatenate([getattr(part, name) for part in parts]) for name in ("source_ns", "server_ns"))
-    return ValueColumns(row, kind, number, objects, status, source, server)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DataValues:
-    """One answer or notification. received_ns: the gateway's wall time at receipt. server_clock_ns: the server's wall time
-    when it answered, 0 where it does not say. lost: notifications that are missing before this one. events: what else came
-    with it. refused: the status with which the service was refused as a whole, which says nothing of single nodes.
-    model_changed: the server says that its nodes, or what their values mean, have changed. again: it had to be asked for
-    again, so it is older than what was lost since."""
-
-    columns: ValueColumns
-    received_ns: int
-    server_clock_ns: int
-    lost: int = 0
-    events: Sequence[EventFields] = ()
-    refused: int = 0
-    model_changed: bool = False
-    again: bool = False
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class History:
-    """Part of one node's history: values in time order (their row means nothing), and the continuation point behind which
-    there is more, empty where there is not."""
-
-    status: int
-    point: bytes
-    columns: ValueColumns
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,22 +54,6 @@ class QueueReport:
 
     short: dict[int, ShortQueue] = field(default_factory=dict)
     full: int = 0
-
-
-class Unanswered(NotConnected):
-    """The server does not answer: what it was asked, the end of the session too, may still be done when it wakes up."""
-
-
-class HungUp(NotConnected):
-    """The other end closed the connection, or the way to it broke."""
-
-
-class Poisoned(NotConnected):
-    """The server could not make an answer, or we could not read it, and what is lost with it cannot be had again."""
-
-    def __init__(self, words: str, status: int) -> None:
-        self.status = status
-        super().__init__(words)
 
 
 class Connection(Protocol):

@@ -7,39 +7,12 @@ from typing import Final
 
 from gateway.core.messages import Event
 from gateway.sources.opcua.config.device import OpcUaEvents
+from gateway.sources.opcua.port.events import SELECTED, EventFields
 
-BASE_EVENT, CONDITION, ACKNOWLEDGEABLE, ALARM = "i=2041", "i=2782", "i=2881", "i=2915"
 REFRESH_START, REFRESH_END, REFRESH_REQUIRED, OVERFLOW = "i=2787", "i=2788", "i=2789", "i=3035"
-MODEL_TYPES: Final = ("i=2132", "i=2133", "i=2738")
-"""BaseModelChangeEventType, GeneralModelChangeEventType, SemanticChangeEventType (Part 5, 6.4.31 to 6.4.33)."""
 MOST_CONDITIONS: Final = 10_000
 
-SELECTED: Final = (
-    ("event_id", BASE_EVENT, "EventId"),
-    ("event_type", BASE_EVENT, "EventType"),
-    ("source", BASE_EVENT, "SourceName"),
-    ("time", BASE_EVENT, "Time"),
-    ("message", BASE_EVENT, "Message"),
-    ("severity", BASE_EVENT, "Severity"),
-    ("condition", CONDITION, "ConditionName"),
-    ("retain", CONDITION, "Retain"),
-    ("branch", CONDITION, "BranchId"),
-    ("active", ALARM, "ActiveState/Id"),
-    ("acknowledged", ACKNOWLEDGEABLE, "AckedState/Id"),
-    ("condition_id", CONDITION, ""),
-)
-"""Our name, the type that defines the field, and its browse path; the empty path is the condition's own NodeId."""
-EVENT_TYPE: Final = 1
-"""The place of the type in `SELECTED`."""
 _NAMES: Final = tuple(name for name, _, _ in SELECTED)
-
-
-@dataclass(frozen=True, slots=True)
-class EventFields:
-    """One event as it came: the notifier's place in the configuration, and the selected fields as JSON can carry them."""
-
-    notifier: int
-    values: Sequence[object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +114,6 @@ class Alarms:
     def active(self) -> int:
         """How many conditions are active on the server, as far as is known."""
         return sum(state.active for state in self._known.values())
-
-
-def is_model_change(event: EventFields) -> bool:
-    """Of what came from a filter by `MODEL_TYPES`: some servers let more through a filter. Not another type of the standard;
-    types of the server's own may be derived from these."""
-    kind = str(event.values[EVENT_TYPE]) if len(event.values) > EVENT_TYPE else "i=0"
-    return kind in MODEL_TYPES or not kind.startswith("i=")
 
 
 def _is_branch(branch: object) -> bool:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import ObjectBlock, Qualities, SampleBlock, Times, Values
 from gateway.core.quality import GOOD_FROM, USABLE_FROM, Quality
+from gateway.sources.opcua.codec.columns import KIND_NULL, ValueColumns
 from gateway.sources.opcua.config.device import OpcUaTag, exact_divisor
-from gateway.sources.opcua.port.session import KIND_NULL, DataValues, ValueColumns
+from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.status.codes import qualities_of
 
 _INTEGERS: Final = (8, 9)

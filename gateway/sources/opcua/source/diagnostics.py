@@ -8,12 +8,12 @@ from gateway.core.clock import Clock
 from gateway.core.messages import Event
 from gateway.sources.opcua.config.device import OpcUaTag
 from gateway.sources.opcua.port.session import QueueReport
-from gateway.sources.opcua.source.item_map import Tagging
-from gateway.sources.opcua.source.model_watch import Comparison
-from gateway.sources.opcua.source.node_health import Health
-from gateway.sources.opcua.source.poison_state import Suspects
-from gateway.sources.opcua.source.reading_queue import Inbox
-from gateway.sources.opcua.source.redundancy import Servers
+from gateway.sources.opcua.source.item_map import ItemMap
+from gateway.sources.opcua.source.model_watch import ModelWatch
+from gateway.sources.opcua.source.node_health import NodeHealth
+from gateway.sources.opcua.source.poison_state import PoisonState
+from gateway.sources.opcua.source.reading_queue import ReadingQueue
+from gateway.sources.opcua.source.redundancy import RedundantServers
 from gateway.sources.opcua.source.statistics import Statistics
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ READ_REFUSED: Final = "the server refuses to read"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 
 
-class Reports:
+class Diagnostics:
     """From one `open` to the next, but for `statistics`, which go on. health: nodes refused and what is complained about."""
 
     def __init__(
@@ -43,13 +43,13 @@ class Reports:
         name: str,
         tags: Sequence[OpcUaTag],
         clock: Clock,
-        inbox: Inbox,
-        servers: Servers,
+        inbox: ReadingQueue,
+        servers: RedundantServers,
         statistics: Statistics,
-        suspects: Suspects,
-        comparison: Comparison,
+        suspects: PoisonState,
+        comparison: ModelWatch,
     ) -> None:
-        self.health = Health(number, tags)
+        self.health = NodeHealth(number, tags)
         self.statistics = statistics
         self._number = number
         self._tags = tags
@@ -72,7 +72,7 @@ class Reports:
             log.warning("%s: %s (%d)", self._name, sentence, count)
         self.tell()
 
-    def warn_of_queues(self, queues: QueueReport, tagging: Tagging) -> None:
+    def warn_of_queues(self, queues: QueueReport, tagging: ItemMap) -> None:
         """Where a server granted less than comes between two publications, which it may drop without a word."""
         if not queues.short:
             return

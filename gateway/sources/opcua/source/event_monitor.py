@@ -7,11 +7,13 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection, DataValues
-from gateway.sources.opcua.source.alarms import EVENT_TYPE, Alarms
-from gateway.sources.opcua.source.diagnostics import EVENTS_LOST, Reports
-from gateway.sources.opcua.source.model_watch import Comparison
-from gateway.sources.opcua.source.reading_queue import Inbox
+from gateway.sources.opcua.port.events import EVENT_TYPE
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues
+from gateway.sources.opcua.source.alarms import Alarms
+from gateway.sources.opcua.source.diagnostics import EVENTS_LOST, Diagnostics
+from gateway.sources.opcua.source.model_watch import ModelWatch
+from gateway.sources.opcua.source.reading_queue import ReadingQueue
 from gateway.sources.opcua.status.codes import is_good, status_name
 from gateway.sources.opcua.status.explanation import explained
 
@@ -20,17 +22,17 @@ log = logging.getLogger(__name__)
 EVENTS_RETRY_S: Final = 60.0
 
 
-class Occurring:
+class EventMonitor:
     """alarms, comparison: what is known of conditions and of the model; they outlive the connection."""
 
     def __init__(
         self,
         config: OpcUaDevice,
         alarms: Alarms,
-        comparison: Comparison,
+        comparison: ModelWatch,
         clock: Clock,
-        inbox: Inbox,
-        reports: Reports,
+        inbox: ReadingQueue,
+        reports: Diagnostics,
     ) -> None:
         self._config = config
         self._alarms = alarms

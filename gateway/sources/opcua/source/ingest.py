@@ -9,17 +9,19 @@ import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
+from gateway.sources.opcua.codec.columns import ValueColumns
 from gateway.sources.opcua.codec.enum_labels import Labels, Unasked
 from gateway.sources.opcua.config.value_selection import NO_RANGE
-from gateway.sources.opcua.port.session import Connection, DataValues, Item, ValueColumns
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.decode import TagColumns, decode
-from gateway.sources.opcua.source.diagnostics import OVERFLOWED, READ_REFUSED, Reports
+from gateway.sources.opcua.source.diagnostics import OVERFLOWED, READ_REFUSED, Diagnostics
 from gateway.sources.opcua.source.history.gaps import Gaps, heard_times
-from gateway.sources.opcua.source.item_map import Tagging
-from gateway.sources.opcua.source.poison_state import Suspects
-from gateway.sources.opcua.source.reading_queue import Inbox
-from gateway.sources.opcua.source.resume_filter import Repeats
-from gateway.sources.opcua.source.staleness import Silence
+from gateway.sources.opcua.source.item_map import ItemMap
+from gateway.sources.opcua.source.poison_state import PoisonState
+from gateway.sources.opcua.source.reading_queue import ReadingQueue
+from gateway.sources.opcua.source.resume_filter import ResumeFilter
+from gateway.sources.opcua.source.staleness import Staleness
 from gateway.sources.opcua.status.codes import count_overflows, node_faults, qualities_of
 from gateway.sources.opcua.status.explanation import explained
 
@@ -27,20 +29,20 @@ LOOK_S: Final = 10.0
 _NO_TIMES: Final = np.zeros(0, np.int64)
 
 
-class Taking:
+class Ingest:
     """Spreads values over tags, tells labels beside numbers, and notes what the values say of their nodes."""
 
     def __init__(
         self,
         columns: TagColumns,
-        tagging: Tagging,
+        tagging: ItemMap,
         tolerance_ns: int,
         clock: Clock,
-        inbox: Inbox,
-        reports: Reports,
-        silence: Silence,
+        inbox: ReadingQueue,
+        reports: Diagnostics,
+        silence: Staleness,
         gaps: Gaps | None,
-        repeats: Repeats,
+        repeats: ResumeFilter,
     ) -> None:
         """tolerance_ns: how far the server's clock may be off."""
         self._columns = columns
@@ -106,7 +108,7 @@ class Taking:
             if told is not None:
                 self._inbox.report(told)
 
-    async def label(self, connection: Connection, suspects: Suspects) -> None:
+    async def label(self, connection: Connection, suspects: PoisonState) -> None:
         """Ask what the numbers of enumerations mean, and tell the present ones; later ones are told as they come. Nodes that
         an earlier connection knows as anything else are not asked, unless they change. Returns once there are no others."""
         unasked, known = Unasked(), self._silence.unlabelled
@@ -120,7 +122,9 @@ class Taking:
             if due := sorted(rows):
                 await self._ask_labels(connection, [self._tagging.items[row] for row in due], unasked, suspects)
 
-    async def _ask_labels(self, connection: Connection, items: Sequence[Item], unasked: Unasked, suspects: Suspects) -> None:
+    async def _ask_labels(
+        self, connection: Connection, items: Sequence[Item], unasked: Unasked, suspects: PoisonState
+    ) -> None:
         found = await connection.labels(items) if items else []
         pairs = list(zip(items, found, strict=True))
         unasked.told(item.row for item, some in pairs if some is not None)

@@ -7,17 +7,18 @@ from typing import Final
 
 import numpy as np
 
+from gateway.sources.opcua.codec.columns import EXACT, KIND_NOT_SCALAR, KIND_NULL, ValueColumns
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.item_filter import Filter
 from gateway.sources.opcua.config.value_selection import Step, cut, ranged, select, steps_of
-from gateway.sources.opcua.port.session import EXACT, KIND_NOT_SCALAR, KIND_NULL, DataValues, Item, ValueColumns
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.status.codes import is_bad
 
 _BOOLEAN, _INT64, _DOUBLE, _STRING = 1, 8, 11, 12
 _KINDS: Final[dict[type, int]] = {type(None): KIND_NULL, bool: _BOOLEAN, int: _INT64, float: _DOUBLE, str: _STRING}
 
 
-class Tagging:
+class ItemMap:
     """The monitored items of a device's tags, and the way back from their values.
 
     items: one for each distinct request, in the order of the first tag that uses it; `Item.row` is its place among them.

@@ -4,7 +4,8 @@ from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, Patience
-from gateway.sources.opcua.port.session import Connection, Unanswered
+from gateway.sources.opcua.port.errors import Unanswered
+from gateway.sources.opcua.port.session import Connection
 
 SILENT_KEEPALIVES: Final = 3
 

@@ -8,9 +8,10 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.core.messages import Event
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import lacking
 from gateway.sources.opcua.port.session import Connection
-from gateway.sources.opcua.source.tag_discovery import Change, NotFound, NotKept, ask, has_kept
+from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ _AT_START: Final = "at the next start"
 _BY_ITSELF: Final = "as the gateway starts anew by itself"
 
 
-class Comparison:
+class ModelWatch:
     """Compares now and then, and soon after `hurry`, after a new session, and when what marks the model is another one. What
     is news is kept, and told. note: for the device's state, as long as nothing that `browse` has found runs."""
 

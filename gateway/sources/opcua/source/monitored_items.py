@@ -11,12 +11,13 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection, Item
-from gateway.sources.opcua.source.diagnostics import STALE, Reports
-from gateway.sources.opcua.source.item_map import Tagging
-from gateway.sources.opcua.source.poison_state import Fault, Suspects
-from gateway.sources.opcua.source.reading_queue import Inbox
-from gateway.sources.opcua.source.staleness import Silence, stale_rows
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import Item
+from gateway.sources.opcua.source.diagnostics import STALE, Diagnostics
+from gateway.sources.opcua.source.item_map import ItemMap
+from gateway.sources.opcua.source.poison_state import Fault, PoisonState
+from gateway.sources.opcua.source.reading_queue import ReadingQueue
+from gateway.sources.opcua.source.staleness import Staleness, stale_rows
 from gateway.sources.opcua.status.codes import CANNOT_SUBSCRIBE, is_good, qualities_of, status_name
 from gateway.sources.opcua.status.explanation import explained
 
@@ -29,23 +30,23 @@ MOST_RETRIED: Final = 1000
 DEAD: Final = "the server keeps the connection alive but sends no data, not even for nodes that were just added"
 
 
-class Watching:
+class MonitoredItems:
     """The monitored items of one connection. polled: rows of items that are read instead, once `begin` or `poll_all` has
     returned; what is added later cannot be polled, because nobody would begin to. lacks_polls: that would be needed.
 
-    Rows that are not trusted (see `Suspects`) are left alone, but by `add`.
+    Rows that are not trusted (see `PoisonState`) are left alone, but by `add`.
     """
 
     def __init__(
         self,
         config: OpcUaDevice,
-        tagging: Tagging,
+        tagging: ItemMap,
         first_tag: int,
         clock: Clock,
-        inbox: Inbox,
-        reports: Reports,
-        silence: Silence,
-        suspects: Suspects,
+        inbox: ReadingQueue,
+        reports: Diagnostics,
+        silence: Staleness,
+        suspects: PoisonState,
     ) -> None:
         self.polled: set[int] = set()
         self.lacks_polls = False
@@ -102,7 +103,7 @@ class Watching:
             await self.leave_out({row: one.fault for row, one in self._suspects.culprits.items()})
 
     async def doubt(self, connection: Connection) -> None:
-        """Do not believe in silence for ever: see `Silence`. Returns at once where that is not wanted."""
+        """Do not believe in silence for ever: see `Staleness`. Returns at once where that is not wanted."""
         items = self._tagging.items
         sampling = max((item.sampling_ns for item in items), default=0)
         interval = max((item.publishing_ns for item in items), default=0)

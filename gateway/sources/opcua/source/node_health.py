@@ -26,7 +26,7 @@ class _BadNode:
     words: str
 
 
-class Health:
+class NodeHealth:
     """Refused nodes with their retry times, and complaints that fade. Times are monotonic seconds."""
 
     def __init__(self, device: int, tags: Sequence[OpcUaTag]) -> None:

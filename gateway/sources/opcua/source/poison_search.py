@@ -10,14 +10,16 @@ import numpy as np
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection, DataValues, HungUp, Item, Poisoned, Unanswered
-from gateway.sources.opcua.source.diagnostics import Reports
-from gateway.sources.opcua.source.ingest import Taking
-from gateway.sources.opcua.source.item_map import Tagging
+from gateway.sources.opcua.port.errors import HungUp, Poisoned, Unanswered
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues, Item
+from gateway.sources.opcua.source.diagnostics import Diagnostics
+from gateway.sources.opcua.source.ingest import Ingest
+from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.source.keepalives import SILENT_KEEPALIVES
-from gateway.sources.opcua.source.monitored_items import GRACE_S, Watching
-from gateway.sources.opcua.source.poison_state import STRIKES, Fault, Suspects
-from gateway.sources.opcua.source.staleness import Silence
+from gateway.sources.opcua.source.monitored_items import GRACE_S, MonitoredItems
+from gateway.sources.opcua.source.poison_state import STRIKES, Fault, PoisonState
+from gateway.sources.opcua.source.staleness import Staleness
 from gateway.sources.opcua.status.codes import BAD_DECODING, COMMUNICATION_ERROR, POISONED
 from gateway.sources.opcua.status.explanation import explained
 
@@ -46,7 +48,7 @@ def fault_of(errors: Sequence[BaseException], *, has_heard: bool) -> Fault | Non
     return None
 
 
-class Searching:
+class PoisonSearch:
     """The trials of one connection. suspects: what is known of the items, from one connection to the next.
 
     Where notifications are lost, everything that is watched is read once: what they may have said of nodes that do not
@@ -56,13 +58,13 @@ class Searching:
 
     def __init__(
         self,
-        suspects: Suspects,
-        tagging: Tagging,
+        suspects: PoisonState,
+        tagging: ItemMap,
         clock: Clock,
-        reports: Reports,
-        watching: Watching,
-        silence: Silence,
-        taking: Taking,
+        reports: Diagnostics,
+        watching: MonitoredItems,
+        silence: Staleness,
+        taking: Ingest,
         config: OpcUaDevice,
     ) -> None:
         """What is polled is polled by somebody else, as soon as it is trusted."""

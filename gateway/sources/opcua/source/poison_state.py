@@ -41,7 +41,7 @@ class Culprit:
     due_s: float
 
 
-class Suspects:
+class PoisonState:
     """The items of one server, by row. All are trusted until connections are lost for their sake; then parts of them are
     tried, behind those that are trusted again, until the culprits are alone (see `Bisection`).
 

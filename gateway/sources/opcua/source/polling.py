@@ -3,11 +3,12 @@
 from collections.abc import Callable, Collection, Sequence
 
 from gateway.core.clock import Clock
-from gateway.sources.opcua.port.session import Connection, DataValues, Item
-from gateway.sources.opcua.source.diagnostics import OVERRUN, Reports
-from gateway.sources.opcua.source.ingest import Taking
-from gateway.sources.opcua.source.poison_search import Searching
-from gateway.sources.opcua.source.poison_state import Suspects
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues, Item
+from gateway.sources.opcua.source.diagnostics import OVERRUN, Diagnostics
+from gateway.sources.opcua.source.ingest import Ingest
+from gateway.sources.opcua.source.poison_search import PoisonSearch
+from gateway.sources.opcua.source.poison_state import PoisonState
 
 
 class Polling:
@@ -17,10 +18,10 @@ class Polling:
         self,
         items: Sequence[Item],
         clock: Clock,
-        suspects: Suspects,
-        searching: Searching,
-        taking: Taking,
-        reports: Reports,
+        suspects: PoisonState,
+        searching: PoisonSearch,
+        taking: Ingest,
+        reports: Diagnostics,
         notice: Callable[[DataValues], None],
     ) -> None:
         """notice: is told what comes, before it is taken."""

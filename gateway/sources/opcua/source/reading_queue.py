@@ -11,7 +11,7 @@ from gateway.core.messages import DeviceState, Event
 from gateway.core.ports.source import Reading
 
 
-class Inbox:
+class ReadingQueue:
     """Samples, events and the latest device state on their way to one reader. Bounded: writers wait, nothing is dropped."""
 
     def __init__(self, limit: int) -> None:

@@ -35,7 +35,7 @@ def best(found: Sequence[Found]) -> Found | None:
     return min(there, key=lambda one: (*badness(one.standing), one.place), default=None)
 
 
-class Servers:
+class RedundantServers:
     """Connects to the best server of a device, one connection at a time, and says when another one should be taken.
 
     A session that was left behind on the present server is gone on with where that can be done; else the server that has

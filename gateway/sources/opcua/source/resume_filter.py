@@ -10,7 +10,7 @@ from gateway.core.quality import USABLE_FROM
 Objects = dict[int, tuple[object, int, int]]
 
 
-class Repeats:
+class ResumeFilter:
     """The last sample of each tag, by time, value and quality.
 
     A subscription that is taken over goes on: what has not changed meanwhile need not be said again, and some servers say it

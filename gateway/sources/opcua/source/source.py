@@ -11,26 +11,28 @@ from gateway.core.errors import NotConnected
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.ports.source import Reading
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.port.session import Connect, Connection, DataValues, Unanswered
+from gateway.sources.opcua.port.errors import Unanswered
+from gateway.sources.opcua.port.session import Connect, Connection
+from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.alarms import Alarms
 from gateway.sources.opcua.source.decode import TagColumns
-from gateway.sources.opcua.source.diagnostics import LOST, READ_REFUSED, Reports
-from gateway.sources.opcua.source.event_monitor import Occurring
+from gateway.sources.opcua.source.diagnostics import LOST, READ_REFUSED, Diagnostics
+from gateway.sources.opcua.source.event_monitor import EventMonitor
 from gateway.sources.opcua.source.history.backfill import Filling
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.watermark import Kept
-from gateway.sources.opcua.source.ingest import Taking
-from gateway.sources.opcua.source.item_map import Tagging
+from gateway.sources.opcua.source.ingest import Ingest
+from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.source.keepalives import Keepalives
-from gateway.sources.opcua.source.model_watch import Comparison
-from gateway.sources.opcua.source.monitored_items import GRACE_S, Watching
-from gateway.sources.opcua.source.poison_search import Searching
-from gateway.sources.opcua.source.poison_state import Suspects
+from gateway.sources.opcua.source.model_watch import ModelWatch
+from gateway.sources.opcua.source.monitored_items import GRACE_S, MonitoredItems
+from gateway.sources.opcua.source.poison_search import PoisonSearch
+from gateway.sources.opcua.source.poison_state import PoisonState
 from gateway.sources.opcua.source.polling import Polling
-from gateway.sources.opcua.source.reading_queue import Inbox
-from gateway.sources.opcua.source.redundancy import Servers
-from gateway.sources.opcua.source.resume_filter import Repeats
-from gateway.sources.opcua.source.staleness import Silence
+from gateway.sources.opcua.source.reading_queue import ReadingQueue
+from gateway.sources.opcua.source.redundancy import RedundantServers
+from gateway.sources.opcua.source.resume_filter import ResumeFilter
+from gateway.sources.opcua.source.staleness import Staleness
 from gateway.sources.opcua.source.statistics import Statistics
 from gateway.sources.opcua.status.codes import has_new_meaning
 from gateway.sources.opcua.status.explanation import explained
@@ -44,7 +46,7 @@ class OpcUaSource:
     """A `Source` for one OPC UA server: a subscription, or polled reads with a fixed phase on the monotonic clock.
 
     A node that the server refuses costs its own samples (BAD_ADDRESS, BAD_CONFIG ...) and is retried on its own timer. One
-    that brings the server's answers down is searched for (see `Suspects`), by connections that nobody is told of.
+    that brings the server's answers down is searched for (see `PoisonState`), by connections that nobody is told of.
     Between two reads at most `WAITING_SAMPLES` samples (or four per tag) wait; then the server waits, whose queues tell
     when they overflow. What was received before a connection was lost is still read.
     """
@@ -54,23 +56,23 @@ class OpcUaSource:
         self._tags: Sequence[OpcUaTag] = entry.tags
         self._number = entry.number
         self._clock = clock
-        self._servers = Servers(self._config, connect, clock)
+        self._servers = RedundantServers(self._config, connect, clock)
         self._columns = TagColumns.of(entry.first_tag, entry.tags)
-        self._tagging = Tagging(self._config, entry.tags)
+        self._tagging = ItemMap(self._config, entry.tags)
         self._items = self._tagging.items
-        self._inbox = Inbox(max(WAITING_SAMPLES, 4 * len(self._tags)))
+        self._inbox = ReadingQueue(max(WAITING_SAMPLES, 4 * len(self._tags)))
         self._connection: Connection | None = None
         self._tasks: asyncio.Task[None] | None = None
         self._lost = ""
         self._leaves = False
         self._heard = asyncio.Event()
-        self._suspects = Suspects(len(self._items))
+        self._suspects = PoisonState(len(self._items))
         self._opened_s = self._heard_s = 0.0
         self._goes_on = False
         self._statistics = Statistics()
         self._keepalives = Keepalives(clock)
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
-        self._silence = Silence(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
+        self._silence = Staleness(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._gaps = Gaps(len(self._items)) if self._config.history else None
         self._kept: Kept | None = None
         self._filling: Filling | None = None
@@ -80,9 +82,9 @@ class OpcUaSource:
             self._filling = Filling(self._config, self._items, entry.number, clock, self._gaps, self._kept, held_s)
         self._is_first = True
         self._is_taken_over = False
-        self._repeats = Repeats(entry.first_tag, len(entry.tags), polled=entry.config.mode == "poll")
+        self._repeats = ResumeFilter(entry.first_tag, len(entry.tags), polled=entry.config.mode == "poll")
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
-        self._comparison = Comparison(self._config, entry.tags, entry.number, clock)
+        self._comparison = ModelWatch(self._config, entry.tags, entry.number, clock)
         self._reset()
 
     def _reset(self) -> None:
@@ -90,10 +92,10 @@ class OpcUaSource:
         config, clock, inbox, silence = self._config, self._clock, self._inbox, self._silence
         inbox.clear()
         suspects = self._suspects
-        self._reports = Reports(
+        self._reports = Diagnostics(
             self._number, config.name, self._tags, clock, inbox, self._servers, self._statistics, suspects, self._comparison
         )
-        self._taking = Taking(
+        self._taking = Ingest(
             self._columns,
             self._tagging,
             config.clock_tolerance,
@@ -105,10 +107,12 @@ class OpcUaSource:
             self._repeats,
         )
         first_tag, reports = self._columns.first_tag, self._reports
-        self._watching = Watching(config, self._tagging, first_tag, clock, inbox, reports, silence, suspects)
-        self._searching = Searching(suspects, self._tagging, clock, reports, self._watching, silence, self._taking, config)
+        self._watching = MonitoredItems(config, self._tagging, first_tag, clock, inbox, reports, silence, suspects)
+        self._searching = PoisonSearch(
+            suspects, self._tagging, clock, reports, self._watching, silence, self._taking, config
+        )
         self._polling = Polling(self._items, clock, suspects, self._searching, self._taking, reports, self._polled)
-        self._occurring = Occurring(config, self._alarms, self._comparison, clock, inbox, self._reports)
+        self._occurring = EventMonitor(config, self._alarms, self._comparison, clock, inbox, self._reports)
 
     @property
     def devices(self) -> Sequence[int]:

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask
 from gateway.core.clock import Clock
-from gateway.sources.opcua.port.session import KIND_NULL, Connection, Item, ValueColumns
+from gateway.sources.opcua.codec.columns import KIND_NULL, ValueColumns
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import Item
 
 _MOST_S: Final = 3600.0
 _BAD: Final = 0x80000000
@@ -18,7 +20,7 @@ _FLOAT: Final = 10
 _LOCALIZED_TEXT: Final = 21
 
 
-class Silence:
+class Staleness:
     """What was last received of each row, and when. Times are monotonic seconds.
 
     A server that still sends keep-alives may have stopped to send data, of one node (deleted and created again) or of all.
@@ -119,7 +121,12 @@ class Silence:
 
 
 async def stale_rows(
-    silence: Silence, connection: Connection, items: Sequence[Item], excluded: Collection[int], clock: Clock, grace_s: float
+    silence: Staleness,
+    connection: Connection,
+    items: Sequence[Item],
+    excluded: Collection[int],
+    clock: Clock,
+    grace_s: float,
 ) -> list[int]:
     """Read what was silent for too long; rows whose value is another and is not told within `grace_s` either."""
     asked_s = clock.monotonic()

@@ -9,40 +9,22 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from gateway.core.clock import Clock
-from gateway.core.deadline import deadline
-from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import Measure, lacking, measures_path
+from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.source.tag_file import tag_file, tag_names
-
-if TYPE_CHECKING:
-    from gateway.sources.opcua.port.session import Connection
 
 log = logging.getLogger(__name__)
 
-KNOWN_S: Final = 5.0
-"""How long a start waits where it can do without: what is new is found soon after, and kept for the next one."""
 _NAMED: Final = 5
-
-
-class NotFound(NotConnected):
-    """Tags cannot be found or kept, though the connection is well: a root is not there, or the disk refuses."""
 
 
 class NotKept(NotFound):
     """The disk refuses."""
-
-
-@dataclass(frozen=True, slots=True)
-class FoundTag:
-    """A variable that becomes a tag. node: by namespace URI, so that it outlives a new order of namespaces."""
-
-    path: tuple[str, ...]
-    node: str
-    measure: Measure = Measure()  # noqa: RUF009 - immutable
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +113,7 @@ def _rows(text: str) -> dict[str, tuple[str, ...]]:
     return {row[0]: (*row[1:], "", "", "")[:3] for row in [*csv.reader(io.StringIO(text))][1:] if row}
 
 
-async def ask(connection: "Connection", device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
+async def ask(connection: Connection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
     """Ask the server for all that it may tell, and keep it; what is new in it, None for nothing. Raises NotConnected."""
     change, found = None, list[FoundTag]()
     if device.browse:
@@ -148,21 +130,3 @@ async def ask(connection: "Connection", device: OpcUaDevice, tags: Sequence[OpcU
     if change is None or told is None:
         return change or told
     return replace(change, altered=[*change.altered, *told.altered])
-
-
-async def find(device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock) -> Change | None:
-    """The same over a connection of its own, for a start; only as long as that needs it. Raises NotConnected."""
-    from gateway.sources.opcua.client.connection import connect
-    from gateway.sources.opcua.source.redundancy import Servers
-
-    path = found_path(device)
-    can_wait = path is None or path.is_file()
-    try:
-        async with deadline(KNOWN_S if can_wait else None):
-            connection = await Servers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
-            try:
-                return await ask(connection, device, tags)
-            finally:
-                await connection.close()
-    except TimeoutError:
-        raise NotConnected(f"it takes longer than {KNOWN_S:g} s; it is asked again once it is connected") from None

@@ -1,5 +1,4 @@
-"""Looking around on a server, for people: its variables with types, units and values. On asyncua; nothing here runs in the
-gateway itself, only in commands."""
+"""Looking around on a server, for people: its variables with types, units and values. Only commands use it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -8,29 +7,29 @@ from math import isfinite
 from typing import Final
 
 import numpy as np
-from asyncua import ua
-from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.batches import ServiceFault
 from gateway.sources.opcua.client.browser import Visited, Walker
 from gateway.sources.opcua.client.connection import AsyncuaConnection, connect, quiet_library
 from gateway.sources.opcua.client.errors import translated
 from gateway.sources.opcua.client.handshake import get_offers, get_servers
+from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
+from gateway.sources.opcua.codec.types.data_types import builtin_name
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.namespaces import lacking
 from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.measures import Measure, range_text, takes_measure
-from gateway.sources.opcua.port.session import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
 from gateway.sources.opcua.security.endpoints import Offer
 from gateway.sources.opcua.source.decode import TagColumns, decode
-from gateway.sources.opcua.source.item_map import Tagging
+from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.codes import status_name
 from gateway.sources.opcua.status.explanation import explained
 
-_FLOATING: Final = (ua.VariantType.Float.value, ua.VariantType.Double.value)
+_FLOATING: Final = (10, 11)
+"""Float and Double (Part 6, 5.1.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +96,20 @@ async def browse(
 
 async def _described(connection: AsyncuaConnection, device: OpcUaDevice, visited: Sequence[Visited]) -> list[Found]:
     nodes = [one.node for one in visited if one.is_variable]
-    types = iter(await connection.services.read((node, AttributeIds.Value) for node in nodes))
+    types = iter(await connection.services.value_types(nodes))
     tags = [OpcUaTag.model_construct(name=node.to_string(), node=node.to_string()) for node in nodes]
     values = iter(await read(connection, device, tags))
     return [
-        replace(told := next(values), path=one.path, type=_type(next(types)) or told.type, place=one.order)
+        replace(told := next(values), path=one.path, type=next(types) or told.type, place=one.order)
         if one.is_variable
         else Found(one.path, one.node.to_string(), False, place=one.order)
         for one in visited
     ]
 
 
-def _type(data: ua.DataValue) -> str:
-    """Of a value as asyncua decodes it, which knows the types of arrays; "" where it does not."""
-    variant = data.Value
-    if variant is None or variant.VariantType is ua.VariantType.Null:
-        return ""
-    return variant.VariantType.name + ("[]" if variant.is_array else "")
-
-
 async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
     """The present values of tags, each as its tag takes it: scaled, an element, a field, a label. Raises NotConnected."""
-    tagging = Tagging(device.model_copy(update={"mode": "poll"}), tags)
+    tagging = ItemMap(device.model_copy(update={"mode": "poll"}), tags)
     columns = TagColumns.of(0, tags)
     labels = {
         row: some or {}
@@ -165,4 +156,4 @@ def _labelled(text: str, labels: Mapping[int, object]) -> str:
 def _kind(kind: int) -> str:
     if kind == KIND_NOT_SCALAR:
         return "array or structure"
-    return "" if kind == KIND_NULL else ua.VariantType(kind).name
+    return "" if kind == KIND_NULL else builtin_name(kind)

@@ -8,10 +8,11 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.port.session import Connection, DataValues
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.history.gaps import Gap
 from gateway.sources.opcua.source.history.readback import Historian
-from gateway.sources.opcua.source.item_map import Tagging
+from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.explanation import explained
 
 NONE_KEPT: Final = "no history that this user may read; switch it on in the server, or give the user the right to read it"
@@ -23,7 +24,7 @@ async def unreadable(
     connection: Connection, device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock
 ) -> dict[str, list[str]]:
     """Names of tags whose history cannot be read back, by the reason with what to do. Raises NotConnected."""
-    tagging = Tagging(device, tags)
+    tagging = ItemMap(device, tags)
     now_ns = clock.now_ns() + round(connection.traffic.clock_ms * 1e6)
     rows = len(tagging.items)
     gap = Gap(np.full(rows, now_ns - _SPAN_NS), np.full(rows, now_ns), np.zeros(rows, np.int64))

@@ -7,8 +7,8 @@ from gateway.core.plural import counted
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.measures import range_text
-from gateway.sources.opcua.port.session import Item
-from gateway.sources.opcua.source.item_map import Tagging
+from gateway.sources.opcua.port.values import Item
+from gateway.sources.opcua.source.item_map import ItemMap
 
 _LISTED = 20
 
@@ -24,7 +24,7 @@ def _device_lines(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[str]:
     lines = [f"{device.name}: OPC UA {device.url}, {who}, security {device.security}"]
     lines += [f"  or {url}" for url in device.urls]
     lines += [f"  browse {one.root}: {', '.join(one.include)}; found tags are among those below" for one in device.browse]
-    items = Tagging(device, tags).items
+    items = ItemMap(device, tags).items
     intervals = sorted({item.publishing_ns for item in items})
     for interval in intervals:
         group = [item for item in items if item.publishing_ns == interval]

@@ -8,7 +8,8 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import History, Item
+from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.readback import Historian
 from gateway.sources.opcua.source.history.watermark import Kept

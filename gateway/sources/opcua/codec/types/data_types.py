@@ -142,3 +142,8 @@ def plain_id(node: Any) -> ua.NodeId:
     """A NodeId that compares by what it names, however it was encoded."""
     kind = ua.NodeIdType.Numeric if isinstance(node.Identifier, int) else node.NodeIdType
     return ua.NodeId(node.Identifier, node.NamespaceIndex, kind)
+
+
+def builtin_name(kind: int) -> str:
+    """Return the name of a built-in type by its number (Part 6, 5.1.2)."""
+    return str(ua.VariantType(kind).name)

@@ -8,8 +8,9 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import Event
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection, Item
-from gateway.sources.opcua.source.diagnostics import Reports
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import Item
+from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.gaps import Gap, Gaps
 from gateway.sources.opcua.source.history.readback import Ahead, Historian, Put, ReadBack
 from gateway.sources.opcua.source.history.watermark import Kept
@@ -50,7 +51,7 @@ class Filling:
         """Nodes whose history the server refuses at present."""
 
     async def run(
-        self, connection: Connection, begun_ns: int, put: Put, reports: Reports, report: Callable[[Event], None]
+        self, connection: Connection, begun_ns: int, put: Put, reports: Diagnostics, report: Callable[[Event], None]
     ) -> None:
         """Once the first values say where the gap ends, close all that wait; returns when nothing does. begun_ns: the
         gateway's time when everything was watched. What is refused is asked for again on a timer, until it is too old."""
@@ -73,7 +74,9 @@ class Filling:
         given_up, self._gaps.given_up = self._gaps.given_up, []
         return given_up
 
-    async def _close_all(self, connection: Connection, put: Put, reports: Reports, report: Callable[[Event], None]) -> None:
+    async def _close_all(
+        self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]
+    ) -> None:
         pause_s = self._first_pause_s
         while True:
             for gap in self._gaps.waiting:
@@ -90,7 +93,7 @@ class Filling:
             await self._clock.sleep(pause_s)
             pause_s = min(MOST_RETRY_S, 2 * pause_s)
 
-    async def _pass(self, connection: Connection, put: Put, reports: Reports, report: Callable[[Event], None]) -> None:
+    async def _pass(self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         most = self._config.history_samples
         historian = Historian(connection, self._items, self._clock, most, put, self._counting(self._kept.ahead))
         self.refused = 0
@@ -110,7 +113,7 @@ class Filling:
 
         return counted
 
-    def _tell(self, gap: Gap, result: ReadBack, reports: Reports, report: Callable[[Event], None]) -> None:
+    def _tell(self, gap: Gap, result: ReadBack, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         """Once per gap, and again when something came of another try, or its samples became too old for one."""
         if result.refused and not gap.is_told:
             reports.complain(f"{REFUSED}: {result.reason}", result.refused.total())
@@ -131,7 +134,7 @@ class Filling:
         """History is asked for by the server's clock."""
         return round(connection.traffic.clock_ms * 1e6)
 
-    async def _until_clocks_agree(self, connection: Connection, reports: Reports) -> None:
+    async def _until_clocks_agree(self, connection: Connection, reports: Diagnostics) -> None:
         while abs(self._ahead_ns(connection)) > self._config.clock_tolerance:
             reports.complain(CLOCKS, 1)
             await self._clock.sleep(RETRY_S)

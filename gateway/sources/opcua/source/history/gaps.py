@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.blocks import Mask, Times
-from gateway.sources.opcua.port.session import DataValues, ValueColumns
+from gateway.sources.opcua.codec.columns import ValueColumns
+from gateway.sources.opcua.port.values import DataValues
 
 MOST_GAPS: Final = 10
 MOST_BREAKS: Final = 3

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from gateway.core.blocks import Mask, Rows
-from gateway.sources.opcua.port.session import ValueColumns, joined
+from gateway.sources.opcua.codec.columns import ValueColumns, joined
 from gateway.sources.opcua.source.history.gaps import times_of
 
 MOST_IDLE: Final = 3

@@ -9,8 +9,11 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.batches import Batches, ServiceFault
-from gateway.sources.opcua.port.session import Connection, DataValues, Item, ValueColumns, joined
+from gateway.sources.opcua.codec.columns import ValueColumns, joined
+from gateway.sources.opcua.port.batches import Batches
+from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.history.gaps import Gap, Steps, times_of
 from gateway.sources.opcua.source.history.pages import Pages
 from gateway.sources.opcua.status.codes import (

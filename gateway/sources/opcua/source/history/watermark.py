@@ -14,7 +14,7 @@ import orjson
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Item
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gap, Gaps
 from gateway.sources.opcua.source.history.notebook import Notebook
 from gateway.sources.opcua.source.history.record import Note, Read, Recalled, recalled, whole

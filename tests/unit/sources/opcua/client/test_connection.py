@@ -8,12 +8,13 @@ from asyncua.ua.uaerrors import BadSecurityPolicyRejected, BadServiceUnsupported
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client import connection as client
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.batches import Batches
 from gateway.sources.opcua.client.connection import AsyncuaConnection
 from gateway.sources.opcua.client.history_read import Past
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.adaptive_timeout import Patience
-from gateway.sources.opcua.port.session import HungUp, Item
+from gateway.sources.opcua.port.batches import Batches
+from gateway.sources.opcua.port.errors import HungUp
+from gateway.sources.opcua.port.values import Item
 from tests.support.opcua_fake import FakeClock
 
 

@@ -6,9 +6,9 @@ from collections import deque
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.batches import ServiceFault
 from gateway.sources.opcua.client.publishing import IN_FLIGHT, Notification, Publishing
 from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.traffic import Traffic
 from tests.support.opcua_fake import FakeClock, settle
 

@@ -3,7 +3,8 @@
 import pytest
 
 from gateway.sources.opcua.client.queue_check import Queues, needed
-from gateway.sources.opcua.port.session import Item, QueueReport, ShortQueue
+from gateway.sources.opcua.port.session import QueueReport, ShortQueue
+from gateway.sources.opcua.port.values import Item
 from tests.support.opcua_fake import DAY_NS, FakeClock, FakeConnection, settle, source, values
 
 MS = 1_000_000

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.client.responses import plain, read_publish, read_values
+from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, ValueColumns
 from gateway.sources.opcua.codec.data_values import WireError, columns_of, decode_values, to_ns
-from gateway.sources.opcua.port.session import KIND_NOT_SCALAR, ValueColumns
 
 NUMBERS = {
     ua.VariantType.Boolean: st.booleans(),

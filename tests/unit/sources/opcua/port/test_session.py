@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sources.opcua.port.session import Standing, ValueColumns, joined
+from gateway.sources.opcua.codec.columns import ValueColumns, joined
+from gateway.sources.opcua.port.session import Standing
 from tests.support.opcua_fake import values
 
 STRING = 12

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.sources.opcua.config.device import OpcUaEvents
-from gateway.sources.opcua.source.alarms import MOST_CONDITIONS, SELECTED, Alarms, EventFields
+from gateway.sources.opcua.port.events import SELECTED, EventFields
+from gateway.sources.opcua.source.alarms import MOST_CONDITIONS, Alarms
 from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle, source, values
 
 NOW_NS = 1_700_000_000_000_000_000

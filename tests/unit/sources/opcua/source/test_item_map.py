@@ -6,17 +6,17 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, KIND_NULL
 from gateway.sources.opcua.config.value_selection import NO_ELEMENT, NO_FIELD, NO_VALUE
-from gateway.sources.opcua.port.session import KIND_NOT_SCALAR, KIND_NULL
-from gateway.sources.opcua.source.item_map import Tagging
+from gateway.sources.opcua.source.item_map import ItemMap
 from tests.support.opcua_fake import entry, values
 
 DOUBLE, INT64, BOOLEAN, STRING = 11, 8, 1, 12
 
 
-def tagging(*tags: str | dict[str, object]) -> Tagging:
+def tagging(*tags: str | dict[str, object]) -> ItemMap:
     made = entry(nodes=tags)
-    return Tagging(made.config, made.tags)
+    return ItemMap(made.config, made.tags)
 
 
 def structure(value: object, row: int = 0, **more: object):

@@ -7,8 +7,9 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
+from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import Measure
-from gateway.sources.opcua.source.tag_discovery import FoundTag, NotFound
+from gateway.sources.opcua.port.metadata import FoundTag
 from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle, source, values
 from tests.unit.sources.opcua.source.test_source import OK, at_once, keep_alive, opened
 

@@ -1,14 +1,14 @@
 """Refused nodes, their retry times, and what people are told."""
 
 from gateway.core.messages import DeviceState
-from gateway.sources.opcua.source.node_health import Health
+from gateway.sources.opcua.source.node_health import NodeHealth
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, entry
 
 BAD_NOT_READABLE = 0x803A0000
 
 
-def health(tags: int = 10) -> Health:
-    return Health(0, entry(tags).tags)
+def health(tags: int = 10) -> NodeHealth:
+    return NodeHealth(0, entry(tags).tags)
 
 
 def test_nothing_wrong_is_ok():

@@ -12,7 +12,7 @@ from gateway.sources.opcua.source.poison_state import (
     STABLE_S,
     STRIKES,
     Fault,
-    Suspects,
+    PoisonState,
 )
 
 POISON = Fault(0x80020000)
@@ -21,10 +21,10 @@ CHEAP = Fault(0x80020000, is_costly=False)
 
 
 class Server:
-    """Drops a connection as soon as one of `bad` is asked for. Drives a `Suspects` as a source does."""
+    """Drops a connection as soon as one of `bad` is asked for. Drives a `PoisonState` as a source does."""
 
     def __init__(self, rows: int, bad: set[int]) -> None:
-        self.suspects = Suspects(rows)
+        self.suspects = PoisonState(rows)
         self.rows, self.bad = rows, bad
         self.now_s = 0.0
         self.connections = 0
@@ -91,7 +91,7 @@ def test_a_server_that_fails_at_everything_is_searched_seldom():
 
 
 def test_a_connection_that_lasted_is_not_lost_for_the_sake_of_items():
-    suspects = Suspects(10)
+    suspects = PoisonState(10)
     for at in range(10):
         suspects.lost(HUNG_UP, STABLE_S, 100.0 * at)
         assert not suspects.is_searching
@@ -101,7 +101,7 @@ def test_a_connection_that_lasted_is_not_lost_for_the_sake_of_items():
 
 
 def retries(fault: Fault, count: int) -> list[float]:
-    suspects, now_s, delays = Suspects(10), 0.0, list[float]()
+    suspects, now_s, delays = PoisonState(10), 0.0, list[float]()
     suspects.blame(3, fault, now_s)
     for _ in range(count):
         due_s = suspects.culprits[3].due_s
@@ -119,7 +119,7 @@ def test_what_costs_nothing_is_tried_often_and_what_costs_a_connection_is_not():
 
 
 def test_who_recovers_is_trusted_and_the_others_are_tried_at_once():
-    suspects = Suspects(10)
+    suspects = PoisonState(10)
     for row in (2, 5):
         suspects.blame(row, POISON, 0)
     assert suspects.trial(60) == [2]
@@ -132,7 +132,7 @@ def test_who_recovers_is_trusted_and_the_others_are_tried_at_once():
 
 
 def test_who_is_blamed_by_a_read_leaves_the_trial():
-    suspects = Suspects(8)
+    suspects = PoisonState(8)
     suspects.lost(POISON, 0, 0)
     assert suspects.trial(0) == list(range(8))
     suspects.blame(3, CHEAP, 0)
@@ -143,7 +143,7 @@ def test_who_is_blamed_by_a_read_leaves_the_trial():
 
 def test_a_lost_connection_blames_a_lone_node_only_the_second_time():
     """The network may be cut in the middle of a trial."""
-    suspects = Suspects(2)
+    suspects = PoisonState(2)
     suspects.lost(POISON, 0, 0)
     suspects.trial(0)
     suspects.lost(HUNG_UP, 0, 1)
@@ -155,8 +155,8 @@ def test_a_lost_connection_blames_a_lone_node_only_the_second_time():
     assert not suspects.untrusted
 
 
-def when_trusted_ones_fail(in_between: Callable[[Suspects], None]) -> Suspects:
-    suspects = Suspects(4)
+def when_trusted_ones_fail(in_between: Callable[[PoisonState], None]) -> PoisonState:
+    suspects = PoisonState(4)
     suspects.lost(POISON, 0, 0)
     suspects.trial(0)
     suspects.lost(POISON, 0, 0)
@@ -188,7 +188,7 @@ def test_a_search_for_nothing_without_certainty_is_not_begun_again_soon():
 
 
 def test_a_lost_connection_is_made_again_at_once_only_for_a_trial():
-    suspects = Suspects(3)
+    suspects = PoisonState(3)
     assert not suspects.lost(POISON, 0, 0)
     suspects.trial(0)
     assert suspects.lost(POISON, 0, 0)

@@ -7,7 +7,7 @@ import numpy as np
 from gateway.core.blocks import SampleBlock
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
-from gateway.sources.opcua.source.reading_queue import Inbox
+from gateway.sources.opcua.source.reading_queue import ReadingQueue
 from tests.support.opcua_fake import settle
 
 OK, DEGRADED = DeviceState(0, "ok"), DeviceState(0, "degraded", "why")
@@ -18,7 +18,7 @@ def block(*tags: int) -> SampleBlock:
 
 
 async def test_waiting_blocks_are_merged_in_order_behind_the_state():
-    inbox = Inbox(10)
+    inbox = ReadingQueue(10)
     await inbox.put(block(1, 2))
     await inbox.put(block(3))
     inbox.tell(OK)
@@ -30,7 +30,7 @@ async def test_waiting_blocks_are_merged_in_order_behind_the_state():
 
 
 async def test_a_full_inbox_makes_the_writer_wait_and_drops_nothing():
-    inbox = Inbox(3)
+    inbox = ReadingQueue(3)
     await inbox.put(block(1, 2))
     writer = asyncio.create_task(inbox.put(block(3, 4)))
     await settle()
@@ -41,13 +41,13 @@ async def test_a_full_inbox_makes_the_writer_wait_and_drops_nothing():
 
 
 async def test_a_block_larger_than_the_limit_passes_when_nothing_waits():
-    inbox = Inbox(3)
+    inbox = ReadingQueue(3)
     await inbox.put(block(*range(10)))
     assert len(inbox.take()) == 10
 
 
 async def test_a_state_is_told_once_and_only_when_it_differs():
-    inbox = Inbox(3)
+    inbox = ReadingQueue(3)
     inbox.tell(OK)
     assert inbox.take() == OK
     inbox.tell(OK)
@@ -58,7 +58,7 @@ async def test_a_state_is_told_once_and_only_when_it_differs():
 
 
 async def test_wait_returns_when_something_came():
-    inbox = Inbox(3)
+    inbox = ReadingQueue(3)
     waiter = asyncio.create_task(inbox.wait())
     await settle()
     assert not waiter.done()
@@ -67,7 +67,7 @@ async def test_wait_returns_when_something_came():
 
 
 async def test_the_past_comes_when_nothing_else_waits_and_is_marked():
-    inbox = Inbox(10)
+    inbox = ReadingQueue(10)
     writer = asyncio.create_task(inbox.put_late(block(7)))
     await settle()
     await inbox.put(block(1))
@@ -80,7 +80,7 @@ async def test_the_past_comes_when_nothing_else_waits_and_is_marked():
 
 
 async def test_one_block_of_the_past_waits_at_a_time():
-    inbox = Inbox(10)
+    inbox = ReadingQueue(10)
     writers = asyncio.create_task(inbox.put_late(block(7)))
     await settle()
     assert not writers.done()
@@ -89,7 +89,7 @@ async def test_one_block_of_the_past_waits_at_a_time():
 
 
 async def test_what_a_cancelled_writer_held_is_not_lost():
-    inbox = Inbox(3)
+    inbox = ReadingQueue(3)
     await inbox.put(block(1, 2, 3))
     writer = asyncio.create_task(inbox.put(block(4)))
     await settle()

@@ -5,7 +5,7 @@ import pytest
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.port.session import Standing
 from gateway.sources.opcua.source.failover import RETURN_S
-from gateway.sources.opcua.source.redundancy import Found, Servers, best
+from gateway.sources.opcua.source.redundancy import Found, RedundantServers, best
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle
 
@@ -42,8 +42,10 @@ class Plant:
     def open(self) -> list[str]:
         return [one.url for one in self.connections if not one.closed]
 
-    def servers(self) -> Servers:
-        return Servers(entry(1, url=A, urls=[url for url in self.stands if url != A]).config, self.connect, self.clock)
+    def servers(self) -> RedundantServers:
+        return RedundantServers(
+            entry(1, url=A, urls=[url for url in self.stands if url != A]).config, self.connect, self.clock
+        )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gateway.core.blocks import ObjectBlock
-from gateway.sources.opcua.source.resume_filter import Repeats
+from gateway.sources.opcua.source.resume_filter import ResumeFilter
 from tests.support.blocks import GOOD, block_of
 from tests.support.oracle import Sample
 
@@ -11,8 +11,8 @@ FIRST = 7
 BAD = 0
 
 
-def made(*samples: Sample) -> Repeats:
-    repeats = Repeats(FIRST, 4)
+def made(*samples: Sample) -> ResumeFilter:
+    repeats = ResumeFilter(FIRST, 4)
     repeats.sort(block_of(samples))
     return repeats
 
@@ -92,7 +92,7 @@ def test_before_what_comes_after_a_takeover_the_last_sample_is_said_once_more():
 
 
 def test_a_polled_value_with_the_same_time_is_the_same_sample():
-    repeats = Repeats(FIRST, 4, polled=True)
+    repeats = ResumeFilter(FIRST, 4, polled=True)
     polls = [Sample(7, 10, 1.0, GOOD), Sample(7, 10, 1.0, GOOD), Sample(7, 11, 1.0, GOOD), Sample(7, 11, 2.0, GOOD)]
     found = [repeats.sort(block_of([one])) for one in polls]
     assert [len(new) for new, _ in found] == [1, 0, 1, 1]
@@ -100,6 +100,6 @@ def test_a_polled_value_with_the_same_time_is_the_same_sample():
 
 
 def test_a_bad_poll_is_a_sample_each_time():
-    repeats = Repeats(FIRST, 4, polled=True)
+    repeats = ResumeFilter(FIRST, 4, polled=True)
     bad = block_of([Sample(7, 10, float("nan"), BAD)])
     assert [len(repeats.sort(bad)[0]) for _ in range(3)] == [1, 1, 1]

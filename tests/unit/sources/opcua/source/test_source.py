@@ -11,11 +11,11 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
+from gateway.sources.opcua.port.errors import HungUp, NotFound, Poisoned, Unanswered
 from gateway.sources.opcua.port.measures import Measure
-from gateway.sources.opcua.port.session import HungUp, Poisoned, Unanswered
+from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.source import diagnostics
 from gateway.sources.opcua.source import source as module
-from gateway.sources.opcua.source.tag_discovery import FoundTag, NotFound
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeConnection, settle, source, values
 
 OK = DeviceState(0, "ok")

@@ -7,20 +7,20 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState, Event
 from gateway.core.quality import Quality
 from gateway.sources.opcua.source import diagnostics
-from gateway.sources.opcua.source.staleness import Silence
+from gateway.sources.opcua.source.staleness import Staleness
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
 
 LIMIT_S = 60.0
 NAMES = [f"ns=1;s=v{i}" for i in range(3)]
 
 
-def heard(silence: Silence, rows: list[int], numbers: list[object], at_s: float, **columns: object) -> None:
+def heard(silence: Staleness, rows: list[int], numbers: list[object], at_s: float, **columns: object) -> None:
     silence.heard(values(rows, numbers, **columns).columns, at_s)
 
 
 @pytest.fixture
 def silence():
-    made = Silence(3, LIMIT_S, 0.0)
+    made = Staleness(3, LIMIT_S, 0.0)
     heard(made, [0, 1, 2], [1.0, 2.0, 3.0], 1.0)
     return made
 
@@ -35,7 +35,7 @@ def test_rows_are_due_once_per_limit_and_only_the_silent_ones(silence):
 
 
 def test_without_a_limit_nothing_is_ever_due():
-    assert Silence(3, 0.0, 0.0).due(1e9, ()) == []
+    assert Staleness(3, 0.0, 0.0).due(1e9, ()) == []
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_was_heard_meanwhile_proves_nothing(silence):
 
 
 def test_texts_and_large_integers_are_compared_as_they_are():
-    silence = Silence(2, LIMIT_S, 0.0)
+    silence = Staleness(2, LIMIT_S, 0.0)
     heard(silence, [0, 1], ["on", 2**60], 1.0, kind=[12, 8])
     assert silence.changed(values([0, 1], ["on", 2**60], kind=[12, 8]).columns, 60.0) == []
     assert silence.changed(values([0, 1], ["off", 2**60 + 1], kind=[12, 8]).columns, 60.0) == [0, 1]
@@ -70,24 +70,24 @@ def test_texts_and_large_integers_are_compared_as_they_are():
 
 
 def test_bad_is_bad_whatever_value_it_carries():
-    silence = Silence(1, LIMIT_S, 0.0)
+    silence = Staleness(1, LIMIT_S, 0.0)
     heard(silence, [0], [5.0], 1.0, status=[0x808C0000])
     assert silence.changed(values([0], [None], kind=[0], status=[0x808C0000]).columns, 60.0) == []
 
 
 def test_with_a_deadband_only_the_status_counts():
-    silence = Silence(2, LIMIT_S, 0.0, np.array([True, False]))
+    silence = Staleness(2, LIMIT_S, 0.0, np.array([True, False]))
     heard(silence, [0, 1], [1.0, 1.0], 1.0)
     assert silence.changed(values([0, 1], [1.1, 1.1]).columns, 60.0) == [0]
     assert silence.changed(values([1], [1.1], status=[0x80000000]).columns, 60.0) == [1]
 
 
 def test_a_row_that_never_said_anything_counts_as_changed():
-    assert Silence(1, LIMIT_S, 0.0).changed(values([0], [0.0]).columns, 60.0) == [0]
+    assert Staleness(1, LIMIT_S, 0.0).changed(values([0], [0.0]).columns, 60.0) == [0]
 
 
 def test_patience_grows_when_it_was_in_vain_and_ends_when_data_come():
-    silence = Silence(1, LIMIT_S, 0.0)
+    silence = Staleness(1, LIMIT_S, 0.0)
     heard(silence, [0], [1.0], 1.0)
     silence.in_vain()
     silence.begin(100.0)

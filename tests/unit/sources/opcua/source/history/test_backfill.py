@@ -8,8 +8,9 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import History, Item
+from gateway.sources.opcua.port.history import History
 from gateway.sources.opcua.port.traffic import Traffic
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.backfill import CLOCKS, CUT_OFF, NOWHERE, SET_BACK, TOO_MANY, Filling
 from gateway.sources.opcua.source.history.gaps import MOST_GAPS, Gaps
 from gateway.sources.opcua.source.history.watermark import Kept

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.batches import ServiceFault
-from gateway.sources.opcua.port.session import History, Item
+from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.readback import Historian
 from tests.support.opcua_fake import DAY_NS, FakeClock, settle, values

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Item
+from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.watermark import AHEAD_S, LEASE_S, Kept
 from tests.support.opcua_fake import DAY_NS

@@ -2,8 +2,9 @@
 
 import pytest
 
-from gateway.sources.opcua.client.batches import Batches, ServiceFault
 from gateway.sources.opcua.port.adaptive_timeout import Pace
+from gateway.sources.opcua.port.batches import Batches
+from gateway.sources.opcua.port.errors import ServiceFault
 
 TOO_MANY = 0x80100000
 TOO_BUSY = 0x80EE0000

@@ -5,7 +5,8 @@ from typing import Final, TypeVar
 
 from gateway.core.bisect import isolate
 from gateway.sources.opcua.port.adaptive_timeout import Pace
-from gateway.sources.opcua.status.codes import POISONED, TOO_MANY_OPERATIONS, TOO_MUCH, status_name
+from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.status.codes import POISONED, TOO_MANY_OPERATIONS, TOO_MUCH
 
 GROW_AFTER: Final = 8
 """Calls in a row that must go well before a larger one is tried."""
@@ -14,14 +15,6 @@ MOST_PATIENCE: Final = 64
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class ServiceFault(Exception):
-    """The server answered a whole service call with a status; session and transport stay (Part 4, 7.35)."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-        super().__init__(status_name(status))
 
 
 class Batches:

@@ -1,0 +1,55 @@
+"""Data values as columns: what the codec makes of bytes, and what everything above it works on. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.core.blocks import Mask, Times, Values
+
+KIND_NULL: Final = 0
+KIND_NOT_SCALAR: Final = 255
+EXACT: Final = 2**53
+"""Integers up to here are exact in float64."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueColumns:
+    """Data values (OPC UA Part 4, 7.11) as equal-length columns in the order received.
+
+    row: uint32[n], `Item.row`. kind: uint8[n], built-in type number (Part 6, 5.1.2) of a scalar, 0 for null, 255 for
+    anything that is not a scalar. number: float64[n], NaN where the value is none. objects: by place in the columns, what
+    float64 cannot carry: texts, dates, arrays, structures, and integers beyond 2^53 exactly; all as JSON can carry them.
+    status: uint32[n], status codes. source_ns, server_ns: int64[n], ns since the epoch, UTC, 0 where missing.
+    """
+
+    row: NDArray[np.uint32]
+    kind: NDArray[np.uint8]
+    number: Values
+    objects: Mapping[int, object]
+    status: NDArray[np.uint32]
+    source_ns: Times
+    server_ns: Times
+
+    def __len__(self) -> int:
+        return self.row.size
+
+    def take(self, wanted: Mask) -> "ValueColumns":
+        """Only these values."""
+        places = np.cumsum(wanted) - 1
+        objects = {int(places[place]): value for place, value in self.objects.items() if wanted[place]}
+        row, kind, number = self.row[wanted], self.kind[wanted], self.number[wanted]
+        status, source, server = self.status[wanted], self.source_ns[wanted], self.server_ns[wanted]
+        return ValueColumns(row, kind, number, objects, status, source, server)
+
+
+def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
+    """All parts (at least one) behind each other."""
+    first = np.cumsum([0, *(len(part) for part in parts)]).tolist()
+    objects = {first[i] + place: value for i, part in enumerate(parts) for place, value in part.objects.items()}
+    row, kind, status = (np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "kind", "status"))
+    number = np.concatenate([part.number for part in parts])
+    source, server = (np.concatenate([getattr(part, name) for part in parts]) for name in ("source_ns", "server_ns"))
+    return ValueColumns(row, kind, number, objects, status, source, server)
