@@ -1,42 +1,45 @@
-"""A small number that goes on counting over restarts."""
+"""The counter of CONNECT packets that Sparkplug calls bdSeq (3.0.0, 6.4.19), kept over restarts."""
 
 import os
 from pathlib import Path
+from typing import Final
 
 import structlog
 
-log = structlog.get_logger("counter")
+log = structlog.get_logger("sparkplug")
+
+_MODULUS: Final = 256
 
 
 class BdSeqCounter:
-    """Counts 0, 1 ... modulus - 1 and again from 0, kept in a file of its own.
+    """Counts 0 to 255 and again from 0, kept in a file of its own.
 
     A file that cannot be read counts as new, one that cannot be written costs the memory of this run only: neither stops
     anything.
     """
 
-    def __init__(self, path: Path, modulus: int) -> None:
+    def __init__(self, path: Path) -> None:
+        """Read nothing yet."""
         self._path = path
-        self._modulus = modulus
         self._last: int | None = None
-        self._told = False
+        self._is_logged = False
 
     def next(self) -> int:
-        """The next number, written to disk before it is returned. Blocks for one small write."""
+        """Return the next number, written to disk before. Blocks for one small write."""
         if self._last is None:
             self._last = self._read()
-        self._last = (self._last + 1) % self._modulus
+        self._last = (self._last + 1) % _MODULUS
         try:
             self._write(self._last)
         except OSError as error:
-            if not self._told:
+            if not self._is_logged:
                 log.warning("cannot be kept", file=str(self._path), reason=error.strerror)
-            self._told = True
+            self._is_logged = True
         return self._last
 
     def _read(self) -> int:
         try:
-            return int(self._path.read_text()) % self._modulus
+            return int(self._path.read_text()) % _MODULUS
         except (OSError, ValueError):
             return -1
 

@@ -8,8 +8,8 @@ import orjson
 from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet
 from gateway.encoding.encoder import mark_hist
-from gateway.layouts.sparkplug.host import NAMESPACE
 from gateway.layouts.sparkplug.metrics import DeviceMetrics, Told, write_birth, write_told
+from gateway.layouts.sparkplug.topics import NAMESPACE
 from gateway.layouts.sparkplug.wire import DataType, new_payload, set_value
 
 REBIRTH: Final = "Node Control/Rebirth"
@@ -27,10 +27,11 @@ class NodePackets:
         self,
         group: str,
         node: str,
-        is_confirmed: bool,
         facts: Mapping[str, str],
         aliases: Iterator[int],
         now_ms: Callable[[], int],
+        *,
+        is_confirmed: bool,
     ) -> None:
         """facts: strings for the node's birth, by name. aliases: unused ones, of which it takes some."""
         self._base = f"{NAMESPACE}/{group}"

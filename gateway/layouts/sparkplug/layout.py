@@ -1,72 +1,60 @@
 """A Sparkplug Edge Node (3.0.0): births, deaths, data, aliases, sequence numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Final
 
 import orjson
 
 from gateway.core.errors import Permanent
-from gateway.core.messages import DeviceState, Event, Message
-from gateway.core.ports.layout import Packet, Until
+from gateway.core.messages import Message
+from gateway.core.ports.layout import LayoutScope, LayoutServices, Packet, Until
 from gateway.core.tags import Tag, TagTable
-from gateway.encoding.config import LayoutConfig
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.host import PrimaryHost
 from gateway.layouts.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics
 from gateway.layouts.sparkplug.packets import REBIRTH, SEQ_BYTES, NodePackets
-from gateway.layouts.sparkplug.refused_births import Aside
+from gateway.layouts.sparkplug.refused_births import RefusedBirths
+from gateway.layouts.sparkplug.topics import group_of
 from gateway.layouts.sparkplug.wire import DataType, numbered, read_payload
 
 _SEQ_MODULUS: Final = 256
-BD_SEQ_MODULUS: Final = 256
 _DEVICE_KINDS: Final = ("window", "summary", "value")
 
-States = Mapping[int, DeviceState]
 
-
-class SparkplugNode:
-    """A `core.ports.Layout`, and the `core.ports.Session` of the publisher that sends with it.
+class SparkplugLayout:
+    """A Sparkplug Edge Node: a `core.ports.layout.Layout`, and the session of each connection that it is sent over.
 
     One node per gateway, one Sparkplug device per device. Windows, summaries and values become DDATA. What a Sparkplug
-    device cannot say becomes NDATA: events and stats, whole, as JSON in the String metrics `Event` and `Stats`. Sequence
-    numbers are given at the moment of sending (`numbered`), since births may come between the packets of a message.
+    device has no message for becomes NDATA: events and stats, whole, as JSON in the String metrics `Event` and `Stats`.
+    Sequence numbers are given at the moment of sending (`numbered`), since births may come between the packets of a message.
     """
 
-    def __init__(
-        self,
-        config: LayoutConfig,
-        topics: Topics,
-        table: TagTable,
-        facts: Mapping[str, str],
-        *,
-        summaries: bool,
-        states: Callable[[], States],
-        now_ms: Callable[[], int],
-        next_bd_seq: Callable[[], int],
-        report: Callable[[Event], None] = lambda event: None,
-    ) -> None:
-        """facts: strings for the node's birth, by name. states: of all devices, as they are now. next_bd_seq:
-        0..255, the next one at each call, over restarts. report: takes an event for publishing."""
-        own = config.sparkplug
+    def __init__(self, scope: LayoutScope, services: LayoutServices, next_bd_seq: Callable[[], int]) -> None:
+        """Begin without any session. next_bd_seq: returns 0 to 255, the next one at each call, over restarts."""
+        own, table = scope.config.sparkplug, services.table
+        topics = Topics.of(scope.root, scope.gateway, table.devices)
         self._prefix = f"{topics.base}/"
-        self._states = states
+        self._services = services
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
         self._aliases = count(1)
-        self._packets = NodePackets(own.group or topics.root, topics.gateway, own.qos == 1, facts, self._aliases, now_ms)
+        self._packets = NodePackets(
+            group_of(scope), scope.gateway, services.facts, self._aliases, self._now_ms, is_confirmed=own.qos == 1
+        )
         self._devices: dict[str, DeviceMetrics] = {}
         for number, name in enumerate(table.devices):
-            self._prefill(self._device(name), table, number, summaries=summaries)
+            self._prefill(self._device(name), table, number, summaries=scope.config.summaries)
         self._numbers = {name: number for number, name in enumerate(table.devices)}
         self._host = PrimaryHost(own.host or "")
         self._bd_seq = self._seq = 0
         self._rebirth = self._born = False
-        self.aside = Aside(report, now_ms)
+        self.refused_births = RefusedBirths(services.report, self._now_ms)
         self.is_announced = False
-        """Whether hosts on this connection have been told of this node."""
-        self.wake: Callable[[], None] = lambda: None
-        """Called when there is something to tell that no device's state has brought about."""
+        """Whether hosts on this connection have received a birth of this node."""
+
+    def _now_ms(self) -> int:
+        return self._services.clock.now_ns() // 1_000_000
 
     def _prefill(self, device: DeviceMetrics, table: TagTable, number: int, *, summaries: bool) -> None:
         tags = table.tags[slice(*table.range_of(number))]
@@ -118,7 +106,7 @@ class SparkplugNode:
 
     def health(self) -> str:
         """Return whose births are not taken, as a sentence part."""
-        return f"no births of {', '.join(self.aside.reasons)}" if self.aside.reasons else ""
+        return f"no births of {', '.join(self.refused_births.reasons)}" if self.refused_births.reasons else ""
 
     # -- announcing ------------------------------------------------------------------------------------------------------
 
@@ -177,7 +165,7 @@ class SparkplugNode:
         """The NDEATH that the broker sends when a new connection breaks: called before each, which gets the next bdSeq."""
         self._bd_seq = self._next_bd_seq()
         self._born = self.is_announced = False
-        self.aside.reconnected()
+        self.refused_births.reconnected()
         self._host.forget()
         return self._packets.node_death(self._bd_seq)
 
@@ -192,7 +180,7 @@ class SparkplugNode:
             self._host.received(payload)
         elif topic == self._packets.topic("NCMD") and _asks_for_rebirth(payload):
             self._rebirth = True
-            self.wake()
+            self._services.wake()
 
     async def may_send(self, wanted: bool) -> None:
         """Return once the primary host is online (wanted), or offline."""
@@ -212,19 +200,19 @@ class SparkplugNode:
 
     def _is_alive(self, device: DeviceMetrics) -> bool:
         number = self._numbers.get(device.name)
-        return number is not None and self._states()[number].state != "down"
+        return number is not None and self._services.states()[number].state != "down"
 
     def _set_aside(self, device: DeviceMetrics, reason: str, until: Until) -> None:
         device.born = False
-        self.aside.put(device.name, self._numbers.get(device.name), reason, until)
+        self.refused_births.add(device.name, self._numbers.get(device.name), reason, until)
 
     def _must_be_taken(self, device: DeviceMetrics) -> None:
-        if device.name in self.aside:
-            raise Permanent(f"{device.name} is set aside: {self.aside.reasons[device.name]}")
+        if device.name in self.refused_births:
+            raise Permanent(f"{device.name} is set aside: {self.refused_births.reasons[device.name]}")
 
     def _birth_of(self, device: DeviceMetrics, most_bytes: int) -> list[Packet]:
         """Nothing when the device is set aside."""
-        if device.name in self.aside:
+        if device.name in self.refused_births:
             return []
         device.born = True
         birth = self._packets.device_birth(device)

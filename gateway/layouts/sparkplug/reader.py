@@ -1,25 +1,24 @@
-"""Sparkplug nodes as `gateway tail` follows them: names for aliases, sequence numbers that prove each session."""
+"""Sparkplug on the subscriber's side: names for aliases, sequence numbers that prove each session."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.audit.message import Incoming, Malformed, parse
-from gateway.layouts.sparkplug.host import NAMESPACE
+from gateway.core.incoming import Incoming, Malformed
+from gateway.core.ports.layout import Proof
+from gateway.encoding.decoder import parse
+from gateway.layouts.sparkplug.topics import NAMESPACE
 from gateway.layouts.sparkplug.wire import read_payload
 
-PREFIX: Final = f"{NAMESPACE}/"
+_PREFIX: Final = f"{NAMESPACE}/"
 
-MODULUS: Final = 256
+_MODULUS: Final = 256
 _MOST_NODES, _MOST_ALIASES = 1000, 100_000
 _NODE_LEVELS, _DEVICE_LEVELS = 4, 5
 _WORDS: Final = {192: "good", 500: "uncertain", 0: "bad"}
 _DOCUMENTS: Final = ("Event", "Stats")
 _SILENT: Final = ("NCMD", "DCMD")
 """What hosts say to nodes."""
-
-Proof = tuple[str, Mapping[str, Any]]
-"""Topic and payload for the ledger."""
 
 
 @dataclass(slots=True)
@@ -55,32 +54,45 @@ class _Node:
     def number(self, seq: int, *, dup: bool) -> int:
         """The number of a message, the nearest to the newest: what is late or twice is told from what is missing."""
         if not self.last:
-            self.last = MODULUS + seq + 1  # joined later; leaves room for what comes out of order
+            self.last = _MODULUS + seq + 1  # joined later; leaves room for what comes out of order
             return self.last
         if self.ahead and not dup:
             self.ahead = False
-            self.last += (seq - self.last) % MODULUS + 1
+            self.last += (seq - self.last) % _MODULUS + 1
             return self.last
-        number = self.last + (seq + 1 - self.last + MODULUS // 2) % MODULUS - MODULUS // 2
+        number = self.last + (seq + 1 - self.last + _MODULUS // 2) % _MODULUS - _MODULUS // 2
         self.last = max(self.last, number)
         return number
 
 
-class Nodes:
-    """Takes the messages of all nodes in the order of their arrival. Trusts nothing; memory is bounded."""
+class SparkplugReader:
+    """A `core.ports.layout.Reader`: takes the messages of all nodes in the order of their arrival."""
+
+    footnote = (
+        f"Sparkplug's own numbers go from 0 to {_MODULUS - 1}: what is missing there is counted modulo {_MODULUS}."
+    )
 
     def __init__(self) -> None:
+        """Begin without any node."""
         self._nodes: dict[tuple[str, str], _Node] = {}
 
+    def is_mine(self, topic: str) -> bool:
+        """Return whether a topic is in Sparkplug's namespace."""
+        return topic.startswith(_PREFIX)
+
     def was_away(self) -> None:
-        """The subscriber was disconnected until now. Brokers keep nothing of QoS 0, and what is missing may be a birth: no
-        alias is known any more."""
+        """Record that the subscriber was disconnected until now.
+
+        Brokers keep nothing of QoS 0, and what is missing may be a birth: no alias is known any more.
+        """
         for node in self._nodes.values():
             node.ahead = bool(node.last)
             node.names.clear()
 
-    def take(self, topic: str, payload: bytes, *, dup: bool = False) -> tuple[Incoming | None, Sequence[Proof]]:
-        """What to show, and what to enter into the ledger. None for what hosts say. Raises Malformed."""
+    def read(
+        self, topic: str, payload: bytes, *, is_repeated: bool = False
+    ) -> tuple[Incoming | None, Sequence[Proof]]:
+        """Return what to show, and what to enter into the ledger. None for what hosts publish. Raises Malformed."""
         levels = topic.split("/")
         if levels[1] == "STATE" or (len(levels) > 2 and levels[2] in _SILENT):
             return None, ()
@@ -94,8 +106,8 @@ class Nodes:
         except ValueError as error:
             raise Malformed(str(error)) from None
         node = self._node(group, name)
-        stream = f"{PREFIX}{group}/+/{name}"
-        proofs = [] if levels[2] == "NDEATH" else [(stream, _numbered(node, levels[2], body, dup))]
+        stream = f"{_PREFIX}{group}/+/{name}"
+        proofs = [] if levels[2] == "NDEATH" else [(stream, _numbered(node, levels[2], body, is_repeated))]
         if kind == "BIRTH":
             node.learn(device, body["metrics"])
             return _life(topic, name, device, "birth", body), proofs
@@ -115,7 +127,7 @@ class Nodes:
 
 def _numbered(node: _Node, kind: str, body: Mapping[str, Any], dup: bool) -> dict[str, Any]:
     seq = body.get("seq")
-    if not isinstance(seq, int) or not 0 <= seq < MODULUS:
+    if not isinstance(seq, int) or not 0 <= seq < _MODULUS:
         raise Malformed(f"'seq' is {seq}, not 0 to 255")
     if kind == "NBIRTH":
         number = node.born(seq, next((m["value"] for m in body["metrics"] if m.get("name") == "bdSeq"), "?"))
@@ -125,7 +137,8 @@ def _numbered(node: _Node, kind: str, body: Mapping[str, Any], dup: bool) -> dic
 
 
 def _life(topic: str, node: str, device: str, kind: Any, body: Mapping[str, Any]) -> Incoming:
-    return Incoming(topic, node, device, kind, {"ts": body.get("timestamp"), "metrics": len(body["metrics"])})
+    summary = {"ts": body.get("timestamp"), "metrics": len(body["metrics"])}
+    return Incoming(topic, node, device, kind, summary, node)
 
 
 def _document(named: Mapping[str, Mapping[str, Any]]) -> Incoming | None:
@@ -147,7 +160,7 @@ def _window(
     hist = any(metric.get("is_historical") is True for metric in named.values())
     times = [metric["timestamp"] for metric in named.values() if "timestamp" in metric]
     body = {**numbered, "ts": max(times, default=numbered["ts"]), "dur": 0, "hist": hist, "tags": tags}
-    return Incoming(topic, node, device, "window", body)
+    return Incoming(topic, node, device, "window", body, node)
 
 
 def _row(metric: Mapping[str, Any]) -> dict[str, Any]:

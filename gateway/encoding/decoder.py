@@ -1,46 +1,24 @@
-"""Messages as they come from a broker, judged: what the contract says, or why it is not that. Pure, trusts nothing."""
+"""Payloads back to messages of the contract, on the subscriber's side. Pure; trusts nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, get_args
 
+from gateway.core.incoming import Foreign, Incoming, Kind, Malformed
 from gateway.encoding.formats import read_document
 from gateway.encoding.topics import CONTRACT_VERSION
 
-Kind = Literal["window", "summary", "value", "event", "stats", "status", "raw", "birth", "death"]
 _KINDS: Final = tuple(kind for kind in get_args(Kind) if kind not in ("birth", "death"))
 _DEVICE_LEVELS, _GATEWAY_LEVELS = 2, 1
 _HEAD: Final = ("boot", "seq", "ts", "dur", "hist", "late", "windows", "first_seq", "part")
 _NO_ROW: Final = (*_HEAD, "stream", "tag")
-"""Keys of a message of layout tag that are not its tag's."""
-
-
-class Malformed(ValueError):
-    """Not a message of the contract. The text says why; it may hold what came from the network."""
-
-
-class Foreign(Malformed):
-    """On a topic of somebody else."""
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """One message. topic: what its `seq` counts: where it is or, in layout tag, its stream. device: empty where the gateway
-    itself speaks. body: its required keys are there and of the right type, everything else in it is unknown.
-
-    Births and deaths are Sparkplug's (`sparkplug.Nodes`); its data look like windows, without statistics.
-    """
-
-    topic: str
-    gateway: str
-    device: str
-    kind: Kind
-    body: Mapping[str, Any]
+"""Keys of a payload about one tag that are not its tag's."""
 
 
 def parse(topic: str, payload: bytes, root: str = "") -> Incoming:
-    """Take a message of layout device or tag apart, whatever its format. root: the first levels of the contract's topics,
-    when known. Raises Malformed."""
+    """Return the message in a payload of the contract, whatever its format, with one topic per device or per tag.
+
+    root: the first levels of the contract's topics, when known. Raises Malformed.
+    """
     try:
         body = read_document(payload)
     except ValueError as error:
@@ -55,11 +33,11 @@ def parse(topic: str, payload: bytes, root: str = "") -> Incoming:
         _check(body, key, wanted)
     if kind in ("window", "summary", "value") and not all(isinstance(tag, dict) for tag in body["tags"].values()):
         raise Malformed("a tag is not an object")
-    return Incoming(topic, gateway, device, kind, body)
+    return Incoming(topic, gateway, device, kind, body, str(body.get("boot")))
 
 
 def _of_tag(body: dict[str, Any]) -> dict[str, Any]:
-    """A payload of layout tag in the shape of layout device."""
+    """Return a payload about one tag in the shape of a message about a device."""
     if "kind" in body or not isinstance(body.get("tag"), str):
         return body
     row = {key: value for key, value in body.items() if key not in _NO_ROW}
@@ -71,7 +49,7 @@ def _of_tag(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _place(topic: str, root: str) -> tuple[str, str, Kind]:
-    """Gateway, device and kind of a topic `{root}/v1/{gateway}/[{device}/]{kind}`."""
+    """Return gateway, device and kind of a topic `{root}/v1/{gateway}/[{device}/]{kind}`."""
     known = f"{root}/{CONTRACT_VERSION}/"
     if root and topic.startswith(known):
         levels = topic.removeprefix(known).split("/")
