@@ -1,12 +1,37 @@
-"""The protocols this gateway speaks. A new one is a new folder and one line here."""
+"""The parts that this gateway is put together from. A new one is a new folder and one line here."""
 
 from typing import Final
 
-from gateway.core.ports.plugin import SourceKind
+from gateway.core.ports.layout import LayoutPlugin
+from gateway.core.ports.plugin import Plugin
 from gateway.core.ports.sink import SinkPlugin
+from gateway.layouts.device.plugin import DevicePlugin
+from gateway.layouts.sparkplug.plugin import SparkplugPlugin
+from gateway.layouts.tag.plugin import TagPlugin
 from gateway.sinks.mqtt.plugin import MqttPlugin
-from gateway.sources import modbus, opcua
+from gateway.sources.modbus.plugin import ModbusPlugin
+from gateway.sources.opcua.plugin import OpcUaPlugin
 
-KINDS: Final[dict[str, SourceKind]] = {kind.name: kind for kind in (modbus.KIND, opcua.KIND)}
+_SOURCES: Final[tuple[Plugin, ...]] = (
+    ModbusPlugin(),
+    OpcUaPlugin(),
+)
 
-SINKS: Final[dict[str, SinkPlugin]] = {plugin.name: plugin for plugin in (MqttPlugin(),)}
+_SINKS: Final[tuple[SinkPlugin, ...]] = (
+    MqttPlugin(),  # the first one is used where gateway.yaml has no section of any
+)
+
+_LAYOUTS: Final[tuple[LayoutPlugin, ...]] = (
+    DevicePlugin(),  # the first one is the default
+    TagPlugin(),
+    SparkplugPlugin(),
+)
+
+SOURCES: Final[dict[str, Plugin]] = {plugin.name: plugin for plugin in _SOURCES}
+"""Protocols by the value of `protocol:` in a device file."""
+
+SINKS: Final[dict[str, SinkPlugin]] = {plugin.name: plugin for plugin in _SINKS}
+"""Sinks by their section in `gateway.yaml`."""
+
+LAYOUTS: Final[dict[str, LayoutPlugin]] = {plugin.name: plugin for plugin in _LAYOUTS}
+"""Layouts by the value of `publish.layout`."""

@@ -96,7 +96,7 @@ def _is_broad(caught: ast.expr | None) -> bool:
 
 def _late_imports(name: str, tree: ast.Module) -> Iterator[str]:
     """Imports inside OPC UA that are written late hide a circle; its plug-in loads the library late on purpose."""
-    if not name.startswith("gateway/sources/opcua/") or name == "gateway/sources/opcua/__init__.py":
+    if not name.startswith("gateway/sources/opcua/") or name == "gateway/sources/opcua/plugin.py":
         return
     top = {id(node) for node in tree.body}
     for node in ast.walk(tree):

@@ -1,26 +1,22 @@
 """The parts of one gateway, built from its settings and connected with each other."""
 
 import secrets
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import structlog
 
 from gateway import __version__
+from gateway.app.layout import build_layout
 from gateway.core.clock import Clock
 from gateway.core.messages import Event, Loss, Message
-from gateway.core.ports.layout import HealthReporter, MessageObserver
-from gateway.core.ports.plugin import DeviceEntry
-from gateway.core.ports.sink import Certified, SinkServices
+from gateway.core.ports.layout import HealthReporter, Layout, LayoutServices, MessageObserver
+from gateway.core.ports.plugin import SourceServices
+from gateway.core.ports.sink import Certificate, Certified, Sink, SinkServices
 from gateway.core.ports.source import Source
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
-from gateway.layouts import layout_for
-from gateway.layouts.sparkplug.bd_seq_counter import BdSeqCounter
-from gateway.layouts.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
 from gateway.outbox.outbox import Outbox
-from gateway.plugins import KINDS, SINKS
 from gateway.runtime.certificates import CertificateWatch
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
@@ -48,7 +44,7 @@ class Parts:
         self.clock = clock
         self.boot = new_boot(clock)
         self.started_ms = clock.now_ns() // 1_000_000
-        topics = Topics.of(root.mqtt.root, root.name, table.devices)
+        topics = Topics.of(root.topic_root, root.name, table.devices)
         self.text = StatusText(self.boot, __version__, settings.hash, table)
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
@@ -68,41 +64,32 @@ class Parts:
             merge=merge_windows,
             report=self.event,
         )
-        layout = (
-            self._sparkplug(topics)
-            if root.publish.layout == "sparkplug"
-            else layout_for(root.publish, settings.publishing, topics)
-        )
+        layout = self._layout()
         queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
         self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
-        plugin = SINKS["mqtt"]
-        sink = plugin.build(root.mqtt, SinkServices(root.name, layout, self.board, clock))
-        certificates = (lambda: sink.certificates) if isinstance(sink, Certified) else lambda: ()
-        self.certificates = CertificateWatch(certificates, self.event, self.board.wake, clock)
-        self.publisher = Publisher(sink, self.outbox, clock, plugin.policy(root.mqtt, clock.monotonic()))
+        plugin = root.sink_plugin
+        sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
+        self.certificates = CertificateWatch(lambda: _certificates(sink), self.event, self.board.wake, clock)
+        self.publisher = Publisher(sink, self.outbox, clock, plugin.policy(root.sink, clock.monotonic()))
         self.sources = list(_sources(settings, clock))
         intake = Noticing(self.pipeline, renewal, table.devices)
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), intake, clock) for source in self.sources
         ]
 
-    def _sparkplug(self, topics: Topics) -> SparkplugNode:
-        root = self.settings.root
-        counter = BdSeqCounter(root.outbox.path.with_name(f"{root.outbox.path.name}.bdseq"), BD_SEQ_MODULUS)
-        node = SparkplugNode(
-            root.publish,
-            topics,
-            self.settings.table,
-            {"Boot": self.boot, "Version": __version__, "Config": self.settings.hash},
-            summaries=root.publish.summaries,
+    def _layout(self) -> Layout:
+        settings = self.settings
+        services = LayoutServices(
+            settings.table,
+            self.clock,
+            {"Boot": self.boot, "Version": __version__, "Config": settings.hash},
             states=self.board.states,
-            now_ms=lambda: self.clock.now_ns() // 1_000_000,
-            next_bd_seq=counter.next,
             report=self.event,
+            wake=self.board.wake,
+            state_file=settings.root.outbox.path,
         )
-        node.wake = self.board.wake
-        return node
+        return build_layout(settings.layout_scope, services)
 
     def _loss(self, loss: Loss) -> Message:
         span = f"{loss.first_seq}..{loss.last_seq}"
@@ -119,9 +106,11 @@ class Parts:
         self.pipeline.event(event)
 
 
+def _certificates(sink: Sink) -> Sequence[Certificate]:
+    return sink.certificates if isinstance(sink, Certified) else ()
+
+
 def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
-    entries: dict[str, list[DeviceEntry]] = defaultdict(list)
-    for kind, entry in zip(settings.kinds, settings.entries, strict=True):
-        entries[kind.name].append(entry)
-    for name, of_kind in entries.items():
-        yield from KINDS[name].build(of_kind, clock)
+    services = SourceServices(clock)
+    for plugin, entries in settings.by_plugin():
+        yield from plugin.build(entries, services)

@@ -9,7 +9,7 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
-from gateway.core.ports.plugin import SourceKind
+from gateway.core.ports.plugin import TagDiscoverable
 from gateway.settings import Settings, load
 
 log = structlog.get_logger("app")
@@ -24,12 +24,11 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
     """
     changed = False
 
-    async def ask(kind: SourceKind, config: Any, tags: Sequence[Any]) -> None:
+    async def ask(plugin: TagDiscoverable[Any, Any], config: Any, tags: Sequence[Any]) -> None:
         nonlocal changed
-        assert kind.find is not None
         try:
             async with deadline(_FIND_S):
-                changed |= await kind.find(config, tags, clock) is not None
+                changed |= await plugin.discover_tags(config, tags, clock) is not None
         except (NotConnected, TimeoutError) as error:
             reason = str(error) or f"it takes longer than {_FIND_S:g} s"
             log.warning("tags cannot be asked for, those it last told of go on", device=config.name, reason=reason)
@@ -37,16 +36,16 @@ async def find_tags(settings: Settings, clock: Clock) -> Settings:
             log.exception("a bug in asking for tags: please report it", device=config.name)
 
     asked = [
-        (kind, entry)
-        for kind, entry in zip(settings.kinds, settings.entries, strict=True)
-        if kind.find is not None and kind.asks(entry.config, entry.tags)
+        (plugin, entry)
+        for plugin, entry in zip(settings.plugins, settings.entries, strict=True)
+        if isinstance(plugin, TagDiscoverable) and plugin.needs_discovery(entry.config, entry.tags)
     ]
     if asked:
         names = ", ".join(entry.config.name for _, entry in asked)
         log.info("asking devices for tags and units, before the start", devices=names, at_most_s=_FIND_S)
     async with asyncio.TaskGroup() as tasks:
-        for kind, entry in asked:
-            tasks.create_task(ask(kind, entry.config, entry.tags), name=f"finding tags of {entry.config.name}")
+        for plugin, entry in asked:
+            tasks.create_task(ask(plugin, entry.config, entry.tags), name=f"finding tags of {entry.config.name}")
     if not changed:
         return settings
     found = load(settings.folder)

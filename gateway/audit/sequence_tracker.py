@@ -19,7 +19,7 @@ class Parts:
 
 
 @dataclass(slots=True)
-class Track:
+class SequenceTracker:
     """base: the first number received. lost, merged: declared lost, and declared to come merged, as whole spans;
     partly_lost: first, last and cause, with the count. times_ms maps the first number of a received span to the end of that
     message's time. away: spans in which numbers may have been sent while the subscriber itself was disconnected.
@@ -44,7 +44,7 @@ class Track:
     _closing: bool = True
 
     @property
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether anything of it is known for sure."""
         return bool(self.base or self.partly_lost or len(self.lost) or len(self.merged))
 
@@ -87,7 +87,7 @@ class Track:
         """The subscriber was disconnected until now: what is missing between the newest number so far and the next live one
         may have been sent meanwhile. kept: the broker kept what came, as far as its queue goes. That comes first now, and
         the next live one is known only after `settled`."""
-        if not self.begun:
+        if not self.has_begun:
             return
         kept = kept and not self.fleeting
         if not self._frontier:
@@ -100,7 +100,7 @@ class Track:
         """What the broker had kept has come."""
         self._closing = True
 
-    def settle(self) -> bool:
+    def is_silent(self) -> bool:
         """Whether nothing has come since an absence for which the broker kept nothing: then nobody knows its last number."""
         if not self._frontier:
             return False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.audit.message import Incoming
+from gateway.core.incoming import Incoming
 from gateway.core.plural import counted
 
 _MOST_TOPICS: Final = 10_000
@@ -35,7 +35,7 @@ class Absence:
 
 
 @dataclass(slots=True)
-class Tally:
+class TrafficStats:
     """values: of tags; lost, merged: messages that loss records spoke of, as often as they came; foreign: messages of
     others, on topics where others are to be expected."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.cli.output import address_hint
 from gateway.core.errors import GatewayError, NotConnected
-from gateway.core.ports.plugin import DeviceEntry, SourceKind
+from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.settings import load
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import Endpoint
@@ -58,11 +58,11 @@ def left(endpoint: Endpoint, error: GatewayError) -> str:
     return f"{endpoint.address}: {str(error).removeprefix(f'{name}: ')}"
 
 
-def device(folder: Path, name: str, scheme: str) -> tuple[SourceKind, DeviceEntry]:
+def device(folder: Path, name: str, scheme: str) -> tuple[Plugin, DeviceEntry]:
     """A configured device that is enabled. Raises ConfigError, ValueError when none is called so. scheme: of an address that
     may have been meant."""
     settings = load(folder)
-    devices = {entry.config.name: (kind, entry) for kind, entry in zip(settings.kinds, settings.entries, strict=True)}
+    devices = {entry.config.name: (plugin, entry) for plugin, entry in zip(settings.plugins, settings.entries, strict=True)}
     if name not in devices:
         raise ValueError(
             f"no device is called {name!r}; there are: {', '.join(devices) or 'none'}{address_hint(name, scheme)}"

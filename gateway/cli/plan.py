@@ -9,7 +9,7 @@ from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.plural import counted
 from gateway.settings import load
-from gateway.sources.modbus import KIND
+from gateway.sources.modbus.plugin import ModbusPlugin
 from gateway.sources.modbus.tools.bus_load import TOO_MUCH, ConnectionLoad, connection_loads
 
 
@@ -21,7 +21,9 @@ def print_plan(folder: Path, answer_s: float) -> int:
     except ConfigError as error:
         print_problems(error, folder)
         return EXIT_CONFIG
-    entries = [entry for kind, entry in zip(settings.kinds, settings.entries, strict=True) if kind is KIND]
+    entries = [
+        entry for plugin, entry in zip(settings.plugins, settings.entries, strict=True) if isinstance(plugin, ModbusPlugin)
+    ]
     console = Output()
     if not entries:
         console.print("no Modbus device is configured")

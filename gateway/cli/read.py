@@ -19,7 +19,6 @@ from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.quality import REASONS
 from gateway.settings.error_text import in_words
-from gateway.sources.modbus import KIND
 from gateway.sources.modbus.address import resolve
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.decode import Decoder
@@ -81,7 +80,7 @@ def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float 
         close = sorted({near for name in missing for near in difflib.get_close_matches(name, known, 1)})
         hint = f"; there is {', '.join(close)}" if close else ""
         return _refused(ValueError(f"{device} has no tag {', '.join(missing)}{hint}"))
-    if kind is not KIND:
+    if kind.name != "modbus":
         return read_opcua(entry.config, tags)
     config: ModbusDevice = entry.config
     seconds = config.timeout / 1e9 if timeout_s is None else timeout_s

@@ -12,7 +12,6 @@ from gateway.cli.output import Output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.clock import SystemClock
 from gateway.core.errors import ConfigError, NotConnected
-from gateway.sources.modbus import KIND
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import Endpoint, parse
 from gateway.sources.modbus.tools.scan import Scan, joined
@@ -79,7 +78,7 @@ def _where(what: str, folder: Path, first: int | None, to: int | None) -> tuple[
         endpoints, units = [parse(what)], (1, 247)
     else:
         kind, entry = device(folder, what, "tcp")
-        if kind is not KIND:
+        if kind.name != "modbus":
             raise ValueError(f"{what} speaks {kind.name}; expected a Modbus device")
         endpoints, units = entry.config.endpoints, (entry.config.unit, entry.config.unit)
     units = units[0] if first is None else first, units[1] if to is None else to

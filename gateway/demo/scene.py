@@ -74,8 +74,8 @@ class Scene:
             self.settings = load(self._config)
             await stack.enter_async_context(EmbeddedBroker(ports[0], folder))
             self._begin_s = time.monotonic()
-            for kind, entry, port in zip(self.settings.kinds, self.settings.entries, ports[1:], strict=True):
-                simulator = _SIMULATORS[kind.name]
+            for plugin, entry, port in zip(self.settings.plugins, self.settings.entries, ports[1:], strict=True):
+                simulator = _SIMULATORS[plugin.name]
                 await stack.enter_async_context(simulator(entry.config, entry.tags, self._values(entry), port))
             stack.push_async_callback(self.stop_gateway)
             self._stack = stack.pop_all()

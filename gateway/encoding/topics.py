@@ -29,6 +29,10 @@ class Topics:
         """Retained state of the gateway and its devices; also the last will."""
         return f"{self.base}/status"
 
+    def of_device(self, device: int) -> str:
+        """Return what all topics of a device begin with."""
+        return f"{self.base}/{self.devices[device]}"
+
     def event(self, device: int | None) -> str:
         """Events of a device, or of the gateway itself."""
         return f"{self.base}/event" if device is None else f"{self.base}/{self.devices[device]}/event"

@@ -25,16 +25,15 @@ def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Setting
         entries.append(DeviceEntry(number, device.config, tuple(models), len(tags), held_ns))
         layers = _layered(device.defaults, root.defaults)
         for model in models:
-            kind, config = device.kind, device.config
-            single, interval = kind.is_single(config, model), kind.interval_ns(config, model)
-            logical = kind.is_logical(config, model)
-            tags.append(Tag(len(tags), number, model.name, model.unit, single, interval, logical, model.range))
+            traits = device.plugin.traits(device.config, model)
+            shape = traits.is_float32, traits.interval_ns, traits.is_logical
+            tags.append(Tag(len(tags), number, model.name, model.unit, *shape, model.range))
             policy = _policy(model, layers)
             policies.append(same.setdefault(policy, policy))
     return Settings(
         found.folder,
         root,
-        tuple(device.kind for device in devices),
+        tuple(device.plugin for device in devices),
         tuple(entries),
         tuple(policies),
         tuple(device.publish for device in devices),

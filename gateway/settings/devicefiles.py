@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.core.ports.plugin import SourceKind
-from gateway.encoding.config import DeviceLayoutConfig
-from gateway.plugins import KINDS
+from gateway.core.ports.plugin import Plugin
+from gateway.plugins import SOURCES
 from gateway.settings.environment import device_prefix
 from gateway.settings.error_text import show
 from gateway.settings.problem_collector import Findings
+from gateway.settings.publish_model import DevicePublish
 from gateway.settings.source_files import Document, KeyPath
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults
@@ -26,12 +26,12 @@ class Device:
     """One device on its way to a `DeviceEntry`. value: what its file says. tags: each with where it stands; names: where
     each was first used."""
 
-    kind: SourceKind
+    plugin: Plugin
     config: Any
     document: Document
     value: dict[str, Any]
     defaults: PolicyDefaults
-    publish: DeviceLayoutConfig
+    publish: DevicePublish
     tags: list[Any] = field(default_factory=list)
     names: dict[str, tuple[Document, KeyPath]] = field(default_factory=dict)
 
@@ -92,17 +92,17 @@ def parsed(found: Findings, document: Document, name: str) -> Device | None:
     in_file = deepcopy(value) if found.environment.below((), prefix) else value
     found.environment.override(document, name, value)
     protocol = value.get("protocol")
-    kind = KINDS.get(protocol) if isinstance(protocol, str) else None
-    if kind is None:
+    plugin = SOURCES.get(protocol) if isinstance(protocol, str) else None
+    if plugin is None:
         message = "is missing" if protocol is None else f"{show(protocol)} is not known"
-        document.add(("protocol",), message, " or ".join(KINDS))
+        document.add(("protocol",), message, " or ".join(SOURCES))
         return None
     own, own_in_file = ({"name": name} | {k: v for k, v in x.items() if k not in OWN_KEYS} for x in (value, in_file))
-    config = found.validated(document, kind.device_model, own, (), OWN_KEYS, prefix, own_in_file)
+    config = found.validated(document, plugin.device_model, own, (), OWN_KEYS, prefix, own_in_file)
 
     def section(model: type[BaseModel], key: str) -> Any:
         said, in_file_said = ({} if x.get(key) is None else x[key] for x in (value, in_file))
         return found.validated(document, model, said, (key,), (), prefix, in_file_said)
 
-    policy, publishing = section(PolicyDefaults, "defaults"), section(DeviceLayoutConfig, "publish")
-    return Device(kind, config, document, value, policy or PolicyDefaults(), publishing or DeviceLayoutConfig())
+    policy, publishing = section(PolicyDefaults, "defaults"), section(DevicePublish, "publish")
+    return Device(plugin, config, document, value, policy or PolicyDefaults(), publishing or DevicePublish())

@@ -56,14 +56,14 @@ def _loaded(found: Findings) -> Settings:
     devices = _devices(found)
     found.problems += crosschecks.names(devices)
     if root is not None:
-        found.problems += crosschecks.topics(root, document, devices)
+        found.problems += crosschecks.layouts(root, document, devices)
     found.problems += found.environment.unknown_settings()
     found.warnings += crosschecks.unused_tag_files(found)
     if not devices and not found.problems:
         found.problems.append(Problem(str(found.folder / "devices"), 0, "", "no enabled device", "a file *.yaml"))
     if found.problems or root is None:
         raise ConfigError(sorted(dict.fromkeys(found.problems), key=lambda p: (p.file, p.line)))
-    configured = [Configured(d.document.file, d.kind, d.config, [tag for tag, _, _ in d.tags]) for d in devices]
+    configured = [Configured(d.document.file, d.plugin, d.config, [tag for tag, _, _ in d.tags]) for d in devices]
     found.warnings += advice(found.folder, root, configured, found.read)
     return assembled(found, root, devices)
 

@@ -7,23 +7,20 @@ from typing import Any
 from pydantic import Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.core.config_types import Name
-from gateway.core.ports.plugin import DeviceEntry, SourceKind
+from gateway.core.ports.layout import DeviceScope, LayoutScope
+from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
-from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.outbox.config import OutboxConfig
-from gateway.plugins import KINDS
-from gateway.sinks.mqtt.config import MqttConfig
-from gateway.stages.config import DetectionConfig, PolicyDefaults, PublishConfig, TagPolicy, WindowConfig
+from gateway.plugins import SOURCES
+from gateway.settings.layout_scope import scope_of
+from gateway.settings.publish_model import DevicePublish, Publish
+from gateway.settings.sink_sections import SinkSections
+from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
 
 ENV_PREFIX = "GATEWAY__"
 
 
-class Publish(PublishConfig, LayoutConfig):
-    """What is sent upstream, and how it looks there."""
-
-
-class Root(BaseSettings):
+class Root(SinkSections):
     """`gateway.yaml`: who the gateway is, where it sends, how it stores, what it does with samples."""
 
     model_config = SettingsConfigDict(
@@ -35,10 +32,6 @@ class Root(BaseSettings):
         validate_default=True,
     )
 
-    name: Name
-    """Name of this gateway: one level of every topic, unique at the broker."""
-    mqtt: MqttConfig = Field(default_factory=MqttConfig)
-    """The broker upstream."""
     outbox: OutboxConfig = Field(default_factory=OutboxConfig)
     """The durable queue between the windows and the broker."""
     window: WindowConfig = Field(default_factory=WindowConfig)
@@ -83,38 +76,57 @@ class FileRoot(Root):
 class Settings:
     """A configuration that has been checked as a whole.
 
-    entries: the enabled devices in table order, with the kind of each; policies: one per tag id; publishing: one per
-    device; hash: names this content.
+    entries: the enabled devices in table order, plugins: the protocol of each; policies: one per tag id; publishing: one
+    per device; hash: names this content.
     """
 
     folder: Path
     root: Root
-    kinds: tuple[SourceKind, ...]
+    plugins: tuple[Plugin, ...]
     entries: tuple[DeviceEntry, ...]
     policies: tuple[TagPolicy, ...]
-    publishing: tuple[DeviceLayoutConfig, ...]
+    publishing: tuple[DevicePublish, ...]
     table: TagTable
     hash: str
     warnings: tuple[str, ...] = ()
 
+    @property
+    def layout_scope(self) -> LayoutScope:
+        """Return what layouts are told of this configuration."""
+        names = [tag.name for tag in self.table.tags]
+        return scope_of(
+            self.root,
+            [
+                DeviceScope(name, names[slice(*self.table.range_of(number))], self.publishing[number])
+                for number, name in enumerate(self.table.devices)
+            ],
+        )
 
-def tag_model(kind: SourceKind) -> Any:
+    def by_plugin(self) -> list[tuple[Plugin, list[DeviceEntry]]]:
+        """Return each protocol in use with its devices, in the order of the first of them."""
+        found: dict[str, tuple[Plugin, list[DeviceEntry]]] = {}
+        for plugin, entry in zip(self.plugins, self.entries, strict=True):
+            found.setdefault(plugin.name, (plugin, []))[1].append(entry)
+        return list(found.values())
+
+
+def tag_model(plugin: Plugin) -> Any:
     """What a tag of this protocol may say: its own keys and those of the stages."""
-    return create_model(f"{kind.name.capitalize()}TagEntry", __base__=(kind.tag_model, TagPolicy))
+    return create_model(f"{plugin.name.capitalize()}TagEntry", __base__=(plugin.tag_model, TagPolicy))
 
 
-def device_model(kind: SourceKind) -> Any:
+def device_model(plugin: Plugin) -> Any:
     """What a device file of this protocol may say, as editors see it."""
-    tag: Any = tag_model(kind)
+    tag: Any = tag_model(plugin)
     tags: Any = list[tag]
     return create_model(
-        f"{kind.name.capitalize()}DeviceFile",
-        __base__=kind.device_model,
+        f"{plugin.name.capitalize()}DeviceFile",
+        __base__=plugin.device_model,
         tags=(tags, Field([], description="The device's tags.")),
         tag_file=(str | None, Field(None, description="A CSV file in config/tags/ with further tags, one a line.")),
         defaults=(PolicyDefaults, Field({}, description="Values for this device's tags that do not say otherwise.")),
         publish=(
-            DeviceLayoutConfig,
+            DevicePublish,
             Field({}, description="How this device's messages look, if not as in gateway.yaml."),
         ),
     )
@@ -151,8 +163,8 @@ def schema() -> dict[str, Any]:
     root = Root.model_json_schema()
     definitions = root.pop("$defs", {})
     devices = []
-    for kind in KINDS.values():
-        device = device_model(kind).model_json_schema()
+    for plugin in SOURCES.values():
+        device = device_model(plugin).model_json_schema()
         definitions |= device.pop("$defs", {})
         definitions[device["title"]] = device | {"required": sorted({*device.get("required", ()), "protocol"} - {"name"})}
         devices.append({"$ref": f"#/$defs/{device['title']}"})

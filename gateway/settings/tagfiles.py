@@ -4,7 +4,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from gateway.core.ports.plugin import SourceKind
+from gateway.core.ports.plugin import Plugin, TagFiles
 from gateway.settings.devicefiles import Device
 from gateway.settings.error_text import show
 from gateway.settings.model import tag_model
@@ -32,15 +32,19 @@ class Tags:
         tag_file, before = value.get("tag_file"), len(self._findings.problems)
         if tag_file is not None:
             self._tag_file(device, tag_file)
-        found = device.kind.found(device.config) if device.config is not None else None
-        if found is not None and device.config.enabled:
-            self._found(device, found)
-        told = device.kind.told(device.config) if device.config is not None else None
-        if told is not None and device.config.enabled and _is_file(told):
-            self._complete(device, told)
+        found = self._read_own(device, device.plugin) if isinstance(device.plugin, TagFiles) and device.config else None
         blamed = document.problems or len(self._findings.problems) > before
         if not device.tags and not blamed and found is None and getattr(device.config, "enabled", True):
             document.add(("tags",), "the device has no tags", "tags: or tag_file:")
+
+    def _read_own(self, device: Device, files: TagFiles[Any, Any]) -> Path | None:
+        """Read what the device described itself. Returns the file of the tags found on it, None where none are searched."""
+        found, metadata = files.found_tags_path(device.config), files.metadata_path(device.config)
+        if found is not None and device.config.enabled:
+            self._found(device, found)
+        if metadata is not None and device.config.enabled and _is_file(metadata):
+            self._complete(device, files, metadata)
+        return found
 
     def _tag_file(self, device: Device, tag_file: Any) -> None:
         place = self._findings.folder / "tags"
@@ -85,7 +89,7 @@ class Tags:
         if table.problems:
             warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
 
-    def _complete(self, device: Device, path: Path) -> None:
+    def _complete(self, device: Device, files: TagFiles[Any, Any], path: Path) -> None:
         """Fill in what the device itself told of configured tags."""
         table = read_csv(path, str(path))
         if table.problems:
@@ -93,36 +97,36 @@ class Tags:
             return
         self._findings.read.append(path)
         lines = {row.get("name"): row for row in table.value}
-        device.tags = [(device.kind.completed(tag, lines.get(tag.name, {})), *where) for tag, *where in device.tags]
+        device.tags = [(files.complete(tag, lines.get(tag.name, {})), *where) for tag, *where in device.tags]
 
     def _check_columns(self, device: Device, table: Document) -> bool:
         """A wrong column is one problem of the header, not one for each line."""
-        known = self._model(device.kind).model_fields
+        known = self._model(device.plugin).model_fields
         wrong = sorted({key for row in table.value for key in row if key not in known})
         for key in wrong:
             close = difflib.get_close_matches(key, known, 1)
             table.add((key,), "is not a known column", f"{close[0]}?" if close else f"one of {', '.join(known)}")
         return not wrong
 
-    def _model(self, kind: SourceKind) -> Any:
-        if kind.name not in self._models:
-            self._models[kind.name] = tag_model(kind)
-        return self._models[kind.name]
+    def _model(self, plugin: Plugin) -> Any:
+        if plugin.name not in self._models:
+            self._models[plugin.name] = tag_model(plugin)
+        return self._models[plugin.name]
 
     def _tag(self, device: Device, document: Document, item: Any, path: KeyPath) -> None:
         if not isinstance(item, dict):
             document.add(path, f"{show(item)} is not a tag", "keys such as name: and address:")
             return
         self._name(device, document, item, path)
-        tag = self._findings.validated(document, self._model(device.kind), item, path)
+        tag = self._findings.validated(document, self._model(device.plugin), item, path)
         if tag is None:
             return
         device.tags.append((tag, document, path))
-        wrong = device.config and device.kind.check(device.config, tag)
+        wrong = device.config and device.plugin.check(device.config, tag)
         if wrong:
             key, message, expected = wrong
             document.add((*path, key), message, expected)
-        if device.config and device.kind.is_text(device.config, tag):
+        if device.config and device.plugin.traits(device.config, tag).is_text:
             for key in sorted(tag.model_fields_set & OF_NUMBERS.keys()):
                 if getattr(tag, key) != OF_NUMBERS[key]:
                     document.add(

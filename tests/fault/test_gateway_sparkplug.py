@@ -17,7 +17,7 @@ from tests.support.line import Line, running_line, slowly
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import until
 from tests.support.proxy import PUBLISH
-from tests.unit.layouts.sparkplug.test_node import rebirth
+from tests.unit.layouts.sparkplug.test_layout import rebirth
 
 PINGRESP = 13
 ROOT = "publish:\n  windows: all\n  summaries: false\n  layout: sparkplug\n  sparkplug: {group: hall, host: scada}\n"

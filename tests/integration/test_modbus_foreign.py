@@ -13,9 +13,10 @@ import pytest
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
+from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
-from gateway.sources.modbus import KIND
+from gateway.sources.modbus.plugin import ModbusPlugin
 from tests.support.modbus_fake import entry
 
 Image = dict[str, dict[int, int]]
@@ -49,7 +50,9 @@ def start(node: Path, port: int) -> Iterator[Start]:
 
 @asynccontextmanager
 async def opened(port: int, tags: list[dict[str, object]], **keys: object) -> AsyncIterator[Source]:
-    (source,) = KIND.build([entry(tags, url=f"tcp://127.0.0.1:{port}", **({"interval": "50ms"} | keys))], SystemClock())
+    (source,) = ModbusPlugin().build(
+        [entry(tags, url=f"tcp://127.0.0.1:{port}", **({"interval": "50ms"} | keys))], SourceServices(SystemClock())
+    )
     await source.open()
     try:
         yield source

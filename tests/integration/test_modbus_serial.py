@@ -14,12 +14,13 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
+from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
-from gateway.sources.modbus import KIND
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import parse
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
+from gateway.sources.modbus.plugin import ModbusPlugin
 from tests.support.absent import absent
 from tests.support.modbus_bus import Bus, compiled
 from tests.support.modbus_fake import entry
@@ -95,7 +96,7 @@ async def test_two_makes_share_a_bus_with_a_dead_unit_that_costs_only_probes(bus
     units = [
         entry(tags, number=n, first_tag=2 * n, unit=n + 1, url=url, interval="200ms", timeout="300ms") for n in range(3)
     ]
-    (source,) = KIND.build(units, SystemClock())
+    (source,) = ModbusPlugin().build(units, SourceServices(SystemClock()))
     await source.open()
     told = await run_for(source, 6.0)
     await source.close()

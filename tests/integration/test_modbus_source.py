@@ -11,9 +11,10 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
+from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
-from gateway.sources.modbus import KIND
+from gateway.sources.modbus.plugin import ModbusPlugin
 from tests.support.modbus_fake import entry
 from tests.support.modbus_server import Ask, ScriptedServer, silent
 
@@ -22,7 +23,7 @@ TAGS: list[dict[str, object]] = [{"address": f"holding:{place}"} for place in ra
 
 def source_at(port: int, tags: list[dict[str, object]] = TAGS, **keys: object) -> Source:
     device = entry(tags, url=f"tcp://127.0.0.1:{port}", **({"interval": "20ms", "timeout": "200ms"} | keys))
-    (source,) = KIND.build([device], SystemClock())
+    (source,) = ModbusPlugin().build([device], SourceServices(SystemClock()))
     return source
 
 
@@ -122,7 +123,7 @@ async def test_a_dead_unit_leaves_the_others_alone(port: int) -> None:
     async with ScriptedServer(port, only_unit_2):
         keys = {"url": f"tcp://127.0.0.1:{port}", "interval": "20ms", "timeout": "50ms"}
         dead, alive = entry(TAGS, unit=1, **keys), entry(TAGS, number=1, first_tag=200, unit=2, **keys)
-        (source,) = KIND.build([dead, alive], SystemClock())
+        (source,) = ModbusPlugin().build([dead, alive], SourceServices(SystemClock()))
         await source.open()
         down = await first(source, lambda item: isinstance(item, DeviceState) and item.state == "down")
         assert isinstance(down, DeviceState)
@@ -134,7 +135,9 @@ async def test_a_dead_unit_leaves_the_others_alone(port: int) -> None:
 
 async def test_each_url_is_one_connection() -> None:
     urls = ["tcp://a", "tcp://b:502", "tcp://A:502"]
-    sources = KIND.build([entry(TAGS, number=n, first_tag=200 * n, url=url) for n, url in enumerate(urls)], SystemClock())
+    sources = ModbusPlugin().build(
+        [entry(TAGS, number=n, first_tag=200 * n, url=url) for n, url in enumerate(urls)], SourceServices(SystemClock())
+    )
     assert [list(source.devices) for source in sources] == [[0, 2], [1]]
 
 

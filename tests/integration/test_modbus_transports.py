@@ -17,11 +17,12 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
+from gateway.core.ports.plugin import SourceServices
 from gateway.core.quality import Quality
-from gateway.sources.modbus import KIND
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import parse
 from gateway.sources.modbus.link import ExceptionReply, NoReply
+from gateway.sources.modbus.plugin import ModbusPlugin
 from tests.support.absent import absent
 from tests.support.modbus_bus import compiled, device
 from tests.support.modbus_fake import entry
@@ -189,7 +190,7 @@ async def test_libmodbus_under_load(libmodbus: int, in_flight: int) -> None:
     """Every sample right, every tag read, whether one or eight requests are on the way."""
     tags: list[dict[str, object]] = [{"address": f"holding:{place}"} for place in range(1000)]
     device = entry(tags, url=f"tcp://127.0.0.1:{libmodbus}", interval="20ms", max_in_flight=in_flight)
-    (source,) = KIND.build([device], SystemClock())
+    (source,) = ModbusPlugin().build([device], SourceServices(SystemClock()))
     await source.open()
     seen: set[int] = set()
     async with asyncio.timeout(30):
@@ -220,7 +221,7 @@ async def test_requests_in_flight_may_be_answered_in_any_order(port: int) -> Non
     async with ScriptedServer(port, hold_four):
         tags: list[dict[str, object]] = [{"address": f"holding:{200 * place}"} for place in range(8)]
         device = entry(tags, url=f"tcp://127.0.0.1:{port}", interval="1h", timeout="10s", max_in_flight=4)
-        (source,) = KIND.build([device], SystemClock())
+        (source,) = ModbusPlugin().build([device], SourceServices(SystemClock()))
         await source.open()
         found: dict[int, float] = {}
         async with asyncio.timeout(20):
@@ -244,7 +245,7 @@ async def test_a_silent_unit_with_requests_in_flight_goes_down_and_comes_back(po
         tags: list[dict[str, object]] = [{"address": f"holding:{200 * place}"} for place in range(6)]
         keys = {"url": f"tcp://127.0.0.1:{port}", "interval": "50ms", "timeout": "100ms", "max_in_flight": 4}
         units = [entry(tags, number=n, first_tag=6 * n, unit=n + 1, **keys) for n in range(2)]
-        (source,) = KIND.build(units, SystemClock())
+        (source,) = ModbusPlugin().build(units, SourceServices(SystemClock()))
         await source.open()
 
         async def until(state: str) -> int:

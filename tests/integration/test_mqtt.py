@@ -13,7 +13,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.messages import Lane, Message
 from gateway.core.ports.outbox import Delivery
-from gateway.layouts import DeviceLayout
+from gateway.layouts.device.layout import DeviceLayout
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
@@ -315,7 +315,7 @@ async def test_everything_is_acknowledged_although_the_broker_is_killed_again_an
     await until(lambda: len(outbox.acked) >= 20_000, 20, "all acknowledged")
     assert sorted(outbox.acked) == list(range(20_000))
     assert publisher.connects == 4
-    await publisher.stop(1.0, ("gw/status", b"stopped"))
+    await publisher.stop(1.0, "stopped")
     await run
     watcher = await opened(broker.url)
     await watcher.subscribe("gw/status")
@@ -331,9 +331,9 @@ async def test_a_half_open_connection_costs_one_timeout(broker: Mosquitto) -> No
         run = asyncio.create_task(publisher.run())
         await until(lambda: len(outbox.acked) > 500, what="deliveries")
         proxy.stall()
-        await until(lambda: publisher.connected_since_ns is None, 5, "the loss is noticed")
+        await until(lambda: not publisher.is_connected, 5, "the loss is noticed")
         proxy.cut()
         proxy.flow()
         await until(lambda: len(outbox.acked) == 20_000, 20, "all acknowledged")
-        await publisher.stop(1.0, ("gw/status", b"stopped"))
+        await publisher.stop(1.0, "stopped")
         await run

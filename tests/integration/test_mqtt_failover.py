@@ -9,7 +9,7 @@ import pytest
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
-from gateway.layouts import DeviceLayout
+from gateway.layouts.device.layout import DeviceLayout
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.integration.test_mqtt import Outbox, Status
@@ -132,5 +132,5 @@ async def test_a_publisher_goes_on_at_the_second_and_comes_back_to_the_first(pai
     await until(lambda: first.open_connections > 0 and second.open_connections == 0, 20, "back at the first one")
     outbox.waiting = Outbox(1600).waiting[1500:]
     await until(lambda: len(outbox.acked) == 1600, 20, "and it takes messages")
-    await publisher.stop(1.0, ("gw/status", b"stopped"))
+    await publisher.stop(1.0, "stopped")
     await run

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.messages import Lane, Message
 from gateway.core.ports.outbox import Delivery
-from gateway.layouts import DeviceLayout
+from gateway.layouts.device.layout import DeviceLayout
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig

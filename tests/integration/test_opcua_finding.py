@@ -14,6 +14,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.settings import load
 from gateway.sources.opcua.client.connection import AsyncuaConnection, connect
+from gateway.sources.opcua.plugin import OpcUaPlugin
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.tools.refresh_tags import refresh_tags
 from tests.support.listener import Listener
@@ -134,7 +135,7 @@ async def test_configured_tags_have_the_servers_units_and_keep_them_while_it_is_
         assert (await find_tags(settings, CLOCK)) is settings, "told once, a start does not wait for them again"
         shown = await asyncio.to_thread(CliRunner().invoke, app, ["read", "line", "--config", str(config)])
         assert ["°C" in line for line in shown.stdout.splitlines() if "ns=2" in line] == [True, False, False, False]
-        assert "own <- ns=2;s=v0 in °C, -40 to 120.5" in "\n".join(settings.kinds[0].plan(settings.entries))
+        assert "own <- ns=2;s=v0 in °C, -40 to 120.5" in "\n".join(settings.plugins[0].describe(settings.entries))
         await server.range.write_value(ua.Range(0.0, 50.0))
         nodes = [{"name": "own", "node": "ns=2;s=v0"}, {"name": "given", "node": "ns=2;s=v0", "unit": "K"}]
         more = {"name": "line", "found": str(tmp_path / "found"), "refresh": "100ms"}
@@ -190,11 +191,12 @@ async def test_a_wrong_root_costs_nothing_but_a_warning(node, port, store, tmp_p
 
 
 async def test_a_bug_in_asking_one_device_does_not_end_the_gateway(tmp_path):
-    async def bug(*_):
-        raise ZeroDivisionError
+    class Broken(OpcUaPlugin):
+        async def discover_tags(self, *_):
+            raise ZeroDivisionError
 
     settings = load(folder(tmp_path, "opc.tcp://127.0.0.1:1", "{root: i=85}"))
-    broken = replace(settings, kinds=tuple(replace(kind, find=bug) for kind in settings.kinds))
+    broken = replace(settings, plugins=(Broken(),))
     assert await find_tags(broken, CLOCK) is broken
 
 

@@ -1,88 +1,198 @@
-"""What a protocol folder tells the rest of the gateway about itself."""
+"""The port of a protocol: what `plugins.py` lists, and the capabilities that it may have beside.
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+`settings`, `app` and `cli` know protocols through these alone. A protocol implements `SourcePlugin`; where it can do more,
+it has the methods of a capability too, and whoever needs one asks, for instance, `isinstance(plugin, Readable)`.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from gateway.core.clock import Clock
 from gateway.core.config_types import DeviceModel, TagModel
 from gateway.core.ports.source import Source
 
+Device_contra = TypeVar("Device_contra", contravariant=True)
+"""The protocol's configuration model of a device."""
+Tag = TypeVar("Tag")
+Tag_contra = TypeVar("Tag_contra", contravariant=True)
+"""The protocol's configuration model of a tag."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceEntry:
-    """A device as configured and where it stands in the tag table.
-
-    number: its row among the table's devices; first_tag: the id of tags[0], the others follow without a gap. held_ns: how
-    long at most a sample that was handed on is in memory only, and may be lost with the process.
-    """
+    """A device as configured, and its place in the tag table."""
 
     number: int
+    """Its row among the table's devices."""
     config: Any
+    """The protocol's own model of a device."""
     tags: Sequence[Any]
+    """The protocol's own models of its tags."""
     first_tag: int
+    """The tag id of tags[0]; the others follow without a gap."""
     held_ns: int = 3_000_000_000
-
-
-def _nothing_between(*_: Any) -> Sequence[tuple[int, str, str, str]]:
-    return ()
-
-
-def _not_known(device: Any, tag: Any) -> bool:
-    del device, tag
-    return False
-
-
-def _nowhere(device: Any) -> Path | None:
-    del device
-    return None
-
-
-def _as_it_is(tag: Any, line: Mapping[str, str]) -> Any:
-    del line
-    return tag
-
-
-def _at_once(*_: Any) -> int:
-    return 0
+    """How long at most a sample that was handed on is in memory only, and may be lost with the process, ns."""
 
 
 @dataclass(frozen=True, slots=True)
-class SourceKind:
-    """One protocol, exported by its folder as `KIND`.
+class SourceServices:
+    """What the sources of a protocol get from the gateway that they are built into."""
 
-    name: the value of `protocol:` in a device file. device_model, tag_model: its configuration models.
-    check(device, tag): what is wrong with a tag on just this device, as (key, message, expected), or None.
-    is_single(device, tag): the tag's values are float32. interval_ns(device, tag): how often a sample is due, 0 when the
-    device decides. plan(entries): lines for `gateway check` that say what would be read, no I/O.
-    build(entries, clock): one Source per connection; imports the protocol's library on first use, does no I/O.
-    is_logical(device, tag): the tag is a bit, as far as the configuration says; is_text: its values are no numbers.
-    check_tags(device, tags): what is wrong between the tags of one device, as (place in tags, key, message, expected).
-    check_devices(devices): what is wrong between the devices of this protocol, as (their place, key, message, expected).
-    delay_ns(device, tags): how much later than its time a sample may come by what is configured.
-    found(device): a tag file, outside the configuration, of tags that the device itself told of, which are its tags beside
-    the configured ones; None when it has none. told(device): a file in which it told of the configured tags themselves,
-    None when it is not asked; completed(tag, line): a tag with what a line of that file says and the configuration does not.
-    asks(device, tags): it is to be asked at the start. find(device, tags, clock): ask it, and write these files; what is new
-    in them, None for nothing. Raises NotConnected.
-    """
+    clock: Clock
 
-    name: str
-    device_model: type[DeviceModel]
-    tag_model: type[TagModel]
-    check: Callable[[Any, Any], tuple[str, str, str] | None]
-    is_single: Callable[[Any, Any], bool]
-    interval_ns: Callable[[Any, Any], int]
-    plan: Callable[[Sequence[DeviceEntry]], list[str]]
-    build: Callable[[Sequence[DeviceEntry], Clock], Sequence[Source]]
-    check_tags: Callable[[Any, Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
-    check_devices: Callable[[Sequence[Any]], Sequence[tuple[int, str, str, str]]] = _nothing_between
-    is_logical: Callable[[Any, Any], bool] = _not_known
-    is_text: Callable[[Any, Any], bool] = _not_known
-    found: Callable[[Any], Path | None] = _nowhere
-    told: Callable[[Any], Path | None] = _nowhere
-    completed: Callable[[Any, Mapping[str, str]], Any] = _as_it_is
-    asks: Callable[[Any, Sequence[Any]], bool] = _not_known
-    find: Callable[[Any, Sequence[Any], Clock], Awaitable[object]] | None = None
-    delay_ns: Callable[[Any, Sequence[Any]], int] = _at_once
+
+class Fault(NamedTuple):
+    """What is wrong with a tag, or between the tags or devices of a protocol."""
+
+    key: str
+    """The key that is to be corrected."""
+    message: str
+    expected: str
+
+
+class FaultAt(NamedTuple):
+    """A fault between several tags or devices."""
+
+    row: int
+    """The place of the tag or device among those that were given."""
+    key: str
+    """The key that is to be corrected."""
+    message: str
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagTraits:
+    """What is known of a tag's values before any was read."""
+
+    is_float32: bool = False
+    """They are float32, and are published with float32's shortest digits."""
+    is_logical: bool = False
+    """They are bits, as far as the configuration says."""
+    is_text: bool = False
+    """They are no numbers."""
+    interval_ns: int = 0
+    """How often a sample is due; 0 where the device decides (subscriptions)."""
+    delay_ns: int = 0
+    """How much later than its time a sample may come by what is configured."""
+
+
+@runtime_checkable
+class SourcePlugin(Protocol[Device_contra, Tag_contra]):
+    """One protocol. All methods are pure: no I/O, and the protocol's library is imported by what `build` returns at the
+    earliest."""
+
+    @property
+    def name(self) -> str:
+        """Return the value of `protocol:` in a device file."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Return the protocol's name in sentences for people."""
+        ...
+
+    @property
+    def url_schemes(self) -> Sequence[str]:
+        """Return the schemes of its URLs on a command line, none where devices can only be named."""
+        ...
+
+    @property
+    def device_model(self) -> type[DeviceModel]:
+        """Return the model of a device. It has a property or field `url`, for people."""
+        ...
+
+    @property
+    def tag_model(self) -> type[TagModel]:
+        """Return the model of a tag."""
+        ...
+
+    def check(self, device: Device_contra, tag: Tag_contra) -> Fault | None:
+        """Return what is wrong with a tag on just this device."""
+        ...
+
+    def traits(self, device: Device_contra, tag: Tag_contra) -> TagTraits:
+        """Return what is known of a tag's values before any was read."""
+        ...
+
+    def describe(self, entries: Sequence[DeviceEntry]) -> Sequence[str]:
+        """Return lines for `gateway check` that say what would be read."""
+        ...
+
+    def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:
+        """Return one source for each connection that these devices need. Called once per run of the gateway."""
+        ...
+
+
+Plugin = SourcePlugin[Any, Any]
+"""A protocol as those see it who do not know which one it is."""
+
+
+@runtime_checkable
+class CrossChecked(Protocol[Device_contra, Tag_contra]):
+    """Capability: faults between several tags or devices."""
+
+    def check_tags(self, device: Device_contra, tags: Sequence[Tag_contra]) -> Sequence[FaultAt]:
+        """Return what is wrong between the tags of one device."""
+        ...
+
+    def check_devices(self, devices: Sequence[Device_contra]) -> Sequence[FaultAt]:
+        """Return what is wrong between the devices of this protocol."""
+        ...
+
+
+@runtime_checkable
+class TagFiles(Protocol[Device_contra, Tag]):
+    """Capability: a device describes its own tags, and what it said is kept in files outside the configuration."""
+
+    def found_tags_path(self, device: Device_contra) -> Path | None:
+        """Return the file of tags that were found on the device and are its tags beside the configured ones; None for a
+        device on which none are searched."""
+        ...
+
+    def metadata_path(self, device: Device_contra) -> Path | None:
+        """Return the file of what the device said of its configured tags; None where it is not asked."""
+        ...
+
+    def complete(self, tag: Tag, row: Mapping[str, str]) -> Tag:
+        """Return a tag with what a row of the metadata file says and the configuration does not."""
+        ...
+
+
+class TagChange(Protocol):
+    """What a device said of its tags that was not known before, by the tags' names."""
+
+    @property
+    def added(self) -> Sequence[str]:
+        """Return the new ones."""
+        ...
+
+    @property
+    def removed(self) -> Sequence[str]:
+        """Return those that are gone."""
+        ...
+
+    @property
+    def altered(self) -> Sequence[str]:
+        """Return those that are described in another way."""
+        ...
+
+    @property
+    def cut(self) -> bool:
+        """Return whether there are more than the configuration allows."""
+        ...
+
+
+@runtime_checkable
+class TagDiscoverable(TagFiles[Device_contra, Tag], Protocol[Device_contra, Tag]):
+    """Capability: the device can be asked which tags it has, and what they are."""
+
+    def needs_discovery(self, device: Device_contra, tags: Sequence[Tag]) -> bool:
+        """Return whether a start of the gateway has to ask."""
+        ...
+
+    async def discover_tags(self, device: Device_contra, tags: Sequence[Tag], clock: Clock) -> TagChange | None:
+        """Ask the device and write the tag files. Returns what is new in them, None for nothing. Raises NotConnected."""
+        ...

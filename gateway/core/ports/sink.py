@@ -122,6 +122,11 @@ class SinkPlugin(Protocol):
         ...
 
     @property
+    def description(self) -> str:
+        """Return what the section is about, as a sentence for the configuration reference."""
+        ...
+
+    @property
     def config_model(self) -> type[ConfigModel]:
         """Return the model of that section. All its keys have defaults."""
         ...
@@ -259,7 +264,7 @@ class FollowOptions:
 
 
 @runtime_checkable
-class Followable(Protocol):
+class Followable(TopicRooted, Protocol):
     """Capability of a plug-in: what it has published can be received again, as `gateway tail` does."""
 
     def follow_config(self, options: FollowOptions, configured: Any | None) -> Any:

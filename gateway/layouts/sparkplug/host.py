@@ -1,6 +1,7 @@
 """Whether the primary host listens: its STATE messages (Sparkplug 3.0.0, 5.4 and 6.4.27). Pure but for waiting."""
 
 import asyncio
+
 import orjson
 
 from gateway.layouts.sparkplug.topics import NAMESPACE

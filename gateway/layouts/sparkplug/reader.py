@@ -68,9 +68,7 @@ class _Node:
 class SparkplugReader:
     """A `core.ports.layout.Reader`: takes the messages of all nodes in the order of their arrival."""
 
-    footnote = (
-        f"Sparkplug's own numbers go from 0 to {_MODULUS - 1}: what is missing there is counted modulo {_MODULUS}."
-    )
+    footnote = f"Sparkplug's own numbers go from 0 to {_MODULUS - 1}: what is missing there is counted modulo {_MODULUS}."
 
     def __init__(self) -> None:
         """Begin without any node."""
@@ -89,9 +87,7 @@ class SparkplugReader:
             node.ahead = bool(node.last)
             node.names.clear()
 
-    def read(
-        self, topic: str, payload: bytes, *, is_repeated: bool = False
-    ) -> tuple[Incoming | None, Sequence[Proof]]:
+    def read(self, topic: str, payload: bytes, *, is_repeated: bool = False) -> tuple[Incoming | None, Sequence[Proof]]:
         """Return what to show, and what to enter into the ledger. None for what hosts publish. Raises Malformed."""
         levels = topic.split("/")
         if levels[1] == "STATE" or (len(levels) > 2 and levels[2] in _SILENT):

@@ -28,6 +28,7 @@ class MqttPlugin:
     """A `core.ports.sink.SinkPlugin`: an MQTT broker. Rooted, advised and followable."""
 
     name = "mqtt"
+    description = "The broker upstream."
     config_model = MqttConfig
 
     def describe(self, config: MqttConfig) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from gateway.core.config_types import located, parse_duration_ns
 
 Scheme = Literal["tcp", "udp", "tls", "rtu+tcp", "rtu", "ascii"]
+SCHEMES: Final[tuple[Scheme, ...]] = get_args(Scheme)
 
 _FORMS: Final = (
     "tcp://host:502, udp://, tls:// or rtu+tcp://, rtu:///dev/ttyUSB0?baudrate=19200&parity=E or ascii:///dev/..."

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from gateway.core.ports.plugin import Fault, FaultAt
 from gateway.sources.modbus.address import Range, parse_range
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.tag import ModbusTag
@@ -138,27 +139,28 @@ def interval_ns(device: ModbusDevice, tag: ModbusTag) -> int:
     return device.interval if tag.interval is None else tag.interval
 
 
-def check_tag(device: ModbusDevice, tag: ModbusTag) -> tuple[str, str, str] | None:
-    """A tag that no request of this device can carry: (key, message, expected)."""
+def check_tag(device: ModbusDevice, tag: ModbusTag) -> Fault | None:
+    """Return why no request of this device can carry the tag."""
     if tag.classic and device.addressing != "classic":
         table, start = tag.table, tag.start
         message = f"{tag.address} is a classic number, but the device counts from zero"
-        return "address", message, f"{table}:{start} for the same place, or addressing: classic in the device"
+        expected = f"{table}:{start} for the same place, or addressing: classic in the device"
+        return Fault("address", message, expected)
     for hole in _forbidden(device, tag.table):
         if hole.first < tag.start + tag.width and tag.start <= hole.last:
             message = f"{tag.table}:{tag.start} is forbidden by the device ({hole.table}:{hole.first}-{hole.last})"
-            return "address", message, "an address outside, or another range in forbidden:"
+            return Fault("address", message, "an address outside, or another range in forbidden:")
     if is_bits(tag.table) or tag.width <= device.max_registers:
         return None
     key = "length" if tag.is_text else "type"
     message = f"{tag.value_type} takes {tag.width} registers, more than the device's max_registers ({device.max_registers})"
-    return key, message, f"a shorter {key}, or max_registers of at least {tag.width}"
+    return Fault(key, message, f"a shorter {key}, or max_registers of at least {tag.width}")
 
 
-def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[int, str, str, str]]:
-    """What is wrong between the tags of a device: (row, key, message, expected)."""
+def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[FaultAt]:
+    """Return which masks of tags of a device share a bit."""
     del device
-    wrong: list[tuple[int, str, str, str]] = []
+    wrong: list[FaultAt] = []
     places: dict[tuple[Table, int, int], list[tuple[int, ModbusTag]]] = {}
     for row, tag in enumerate(tags):
         if tag.mask is None or tag.value_type == "bool":
@@ -169,17 +171,17 @@ def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[in
                 message = (
                     f"{tag.mask:#x} overlaps with tag {tags[other_row].name!r} ({other.mask:#x}) in the bits {common:#x}"
                 )
-                wrong.append((row, "mask", message, "masks that share no bit of a register"))
+                wrong.append(FaultAt(row, "mask", message, "masks that share no bit of a register"))
                 break
         places.setdefault(at, []).append((row, tag))
     return wrong
 
 
-def check_devices(devices: Sequence[ModbusDevice]) -> list[tuple[int, str, str, str]]:
-    """One line or server is connected to in one way only: (row, key, message, expected).
+def check_devices(devices: Sequence[ModbusDevice]) -> list[FaultAt]:
+    """Return which devices reach one line or server in different ways.
 
     Two connections to one serial server would talk into each other, and many controllers take only one."""
-    wrong: list[tuple[int, str, str, str]] = []
+    wrong: list[FaultAt] = []
     lines: dict[tuple[object, ...], ModbusDevice] = {}
     for row, device in enumerate(devices):
         end = device.endpoint
@@ -187,10 +189,10 @@ def check_devices(devices: Sequence[ModbusDevice]) -> list[tuple[int, str, str, 
         if first.url != device.url:
             form = "in another form" if first.endpoint.address != end.address else "with other options"
             message = f"{end.path or f'{end.host}:{end.port}'} is used {form} by {first.name}"
-            wrong.append((row, "url", message, f"the same for all devices on a line: {first.url}"))
+            wrong.append(FaultAt(row, "url", message, f"the same for all devices on a line: {first.url}"))
         elif first.backup != device.backup:
             message = f"{first.name} on the same connection has {first.backup or 'none'}"
-            wrong.append((row, "backup", message, "the same for all devices with this url"))
+            wrong.append(FaultAt(row, "backup", message, "the same for all devices with this url"))
     return wrong
 
 

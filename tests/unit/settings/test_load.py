@@ -24,7 +24,7 @@ def test_a_minimal_folder_is_enough(tmp_path: Path) -> None:
         ("pressure", 1, True),
     ]
     assert [(e.number, e.first_tag, len(e.tags)) for e in settings.entries] == [(0, 0, 1), (1, 1, 2)]
-    assert [kind.name for kind in settings.kinds] == ["opcua", "modbus"]
+    assert [plugin.name for plugin in settings.plugins] == ["opcua", "modbus"]
     assert (len(settings.policies), settings.warnings) == (3, ())
 
 

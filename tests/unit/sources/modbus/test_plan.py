@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sources.modbus import KIND
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.plan import Limits, Request, Span, check_devices, cover, plan_device, split
+from gateway.sources.modbus.plugin import ModbusPlugin
 from tests.support.modbus_fake import entry
 
 
@@ -118,7 +118,7 @@ def test_bits_are_read_over_sixteen_times_as_many() -> None:
 def test_a_tag_wider_than_the_device_allows_is_wrong() -> None:
     tags = [{"address": "holding:0"}, {"address": "holding:4", "type": "float32"}, {"address": "coil:4"}]
     device = entry(tags, max_registers=1, max_bits=1)
-    wrong = [KIND.check(device.config, tag) for tag in device.tags]
+    wrong = [ModbusPlugin().check(device.config, tag) for tag in device.tags]
     assert wrong[0] is wrong[2] is None
     assert wrong[1] is not None
     assert wrong[1][0] == "type"
@@ -128,15 +128,17 @@ def test_a_tag_wider_than_the_device_allows_is_wrong() -> None:
 
 def test_the_plan_is_readable() -> None:
     device = entry([{"address": "holding:100", "type": "float32"}, {"address": "holding:102"}], unit=7)
-    assert KIND.plan([device]) == ["device0: unit 7 at tcp://127.0.0.1:502, holding 100..102, 2 tags, every 1s"]
+    assert ModbusPlugin().describe([device]) == [
+        "device0: unit 7 at tcp://127.0.0.1:502, holding 100..102, 2 tags, every 1s"
+    ]
 
 
 def test_the_kind_knows_floats_and_intervals() -> None:
     device = entry([{"address": "holding:0", "type": "float32", "scale": "0.1"}, {"address": "coil:0", "interval": "5s"}])
-    assert [KIND.is_single(device.config, tag) for tag in device.tags] == [True, False]
+    assert [ModbusPlugin().traits(device.config, tag).is_float32 for tag in device.tags] == [True, False]
     shifted = entry([{"address": "holding:0", "type": "float32", "offset": "1e9"}])
-    assert not KIND.is_single(shifted.config, shifted.tags[0])
-    assert [KIND.interval_ns(device.config, tag) for tag in device.tags] == [10**9, 5 * 10**9]
+    assert not ModbusPlugin().traits(shifted.config, shifted.tags[0]).is_float32
+    assert [ModbusPlugin().traits(device.config, tag).interval_ns for tag in device.tags] == [10**9, 5 * 10**9]
 
 
 def test_bits_have_a_gap_of_their_own() -> None:
@@ -152,7 +154,7 @@ def test_a_forbidden_range_is_never_read_over() -> None:
     device = entry(tags, forbidden=["holding:4-5", "input:1"])
     assert [(r.start, r.count) for _, r in plan_device(device.config, device.tags)] == [(0, 4), (6, 1)]
     inside = entry([{"address": "holding:3", "type": "uint32"}], forbidden=["holding:4-5"])
-    wrong = KIND.check(inside.config, inside.tags[0])
+    wrong = ModbusPlugin().check(inside.config, inside.tags[0])
     assert wrong is not None
     assert wrong[:2] == ("address", "holding:3 is forbidden by the device (holding:4-5)")
 
@@ -160,18 +162,18 @@ def test_a_forbidden_range_is_never_read_over() -> None:
 def test_classic_numbers_need_the_devices_word() -> None:
     tags = [{"address": "40101"}, {"address": "holding:100"}]
     plain, classic = entry(tags), entry(tags, addressing="classic")
-    wrong = KIND.check(plain.config, plain.tags[0])
+    wrong = ModbusPlugin().check(plain.config, plain.tags[0])
     assert wrong is not None
     assert wrong[0] == "address"
     assert "holding:100 for the same place" in wrong[2]
-    assert [KIND.check(classic.config, tag) for tag in classic.tags] == [None, None]
+    assert [ModbusPlugin().check(classic.config, tag) for tag in classic.tags] == [None, None]
     assert [(r.start, r.count) for _, r in plan_device(classic.config, classic.tags)] == [(100, 1)]
 
 
 @pytest.mark.parametrize(("first", "second", "wrong"), [(0x0F, 0x18, 1), (0x0F, 0xF0, 0)])
 def test_masks_of_one_register_share_no_bit(first: int, second: int, wrong: int) -> None:
     device = entry([{"address": "holding:7", "mask": first}, {"address": "holding:7", "mask": second}])
-    found = list(KIND.check_tags(device.config, device.tags))
+    found = list(ModbusPlugin().check_tags(device.config, device.tags))
     assert len(found) == wrong
     if found:
         assert found[0][:2] == (1, "mask")

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from gateway.sources.opcua import KIND
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag, exact_divisor
+from gateway.sources.opcua.plugin import OpcUaPlugin
 
 DEVICE = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://plc:4840/ua"}
 
@@ -120,6 +120,6 @@ def test_a_tag_from_a_csv_row_may_name_a_part_and_a_filter():
 
 def test_filters_have_no_place_on_a_polled_device():
     tag = OpcUaTag.model_validate({"name": "t", "node": "i=1", "server_deadband": 1})
-    assert KIND.check(device(), tag) is None
-    key, message, _ = KIND.check(device(mode="poll"), tag)
+    assert OpcUaPlugin().check(device(), tag) is None
+    key, message, _ = OpcUaPlugin().check(device(mode="poll"), tag)
     assert (key, message) == ("server_deadband", "has no effect, because the device is polled")

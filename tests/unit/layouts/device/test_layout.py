@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from gateway.core.blocks import ObjectBlock
 from gateway.core.messages import Event, Lane, Message
-from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.formats import FORMATS, read_document
 from gateway.encoding.topics import Topics
-from gateway.layouts import DeviceLayout, layout_for
+from gateway.layouts.device.layout import DeviceLayout
+from gateway.settings.publish_model import DevicePublish, Publish
 from tests.support.blocks import GOOD, T0, table
+from tests.support.layout import layout_for
 from tests.unit.encoding.test_encoder import BOOT, block_of, encoder_for
 
 ALL = 2**28
@@ -112,8 +113,8 @@ def test_a_device_may_have_a_format_of_its_own():
     """The gateway's own messages, other devices and devices that are gone: the gateway's format."""
     devices = table(3, devices=3)
     topics = Topics.of("plant", "press-1", devices.devices)
-    own = [DeviceLayoutConfig(), DeviceLayoutConfig(format="cbor"), DeviceLayoutConfig(format="json")]
-    layout = layout_for(LayoutConfig(format="json+zstd"), own, topics)
+    own = [DevicePublish(), DevicePublish(format="cbor"), DevicePublish(format="json")]
+    layout = layout_for(Publish(format="json+zstd"), own, topics)
     encoder = encoder_for(devices)
     messages = [*encoder.windows(block_of([0, 1, 2])), encoder.event(Event("stall", T0))]
     gone = Message("plant/v1/press-1/gone/window", "b", 1, messages[0].lane, 0, 0, messages[0].payload)

@@ -14,11 +14,12 @@ from gateway.core.errors import Permanent
 from gateway.core.messages import DeviceState, Event, Message
 from gateway.core.ports.layout import Packet
 from gateway.core.tags import Tag, TagTable
-from gateway.encoding.config import LayoutConfig
 from gateway.encoding.topics import Topics
-from gateway.layouts.sparkplug.node import SparkplugNode
+from gateway.layouts.sparkplug.layout import SparkplugLayout
 from gateway.layouts.sparkplug.wire import DataType, new_payload, read_payload
+from gateway.settings.publish_model import DevicePublish, Publish
 from tests.support.blocks import GOOD, SECOND, T0
+from tests.support.layout import scope_for, services_for
 from tests.unit.encoding.test_encoder import BOOT, MS, block_of, encoder_for
 
 TABLE = TagTable(
@@ -69,19 +70,23 @@ class Host:
 
 class Bench:
     def __init__(self, *, summaries: bool = False, **sparkplug: object) -> None:
-        config = LayoutConfig.model_validate({"layout": "sparkplug", "sparkplug": sparkplug})
+        config = Publish.model_validate({"layout": "sparkplug", "sparkplug": sparkplug, "summaries": summaries})
         numbers = count(250)
         self.now_ms = MS + 10_000
         self.events: list[Event] = []
-        self.node = SparkplugNode(
-            config, TOPICS, TABLE, {"Boot": BOOT},
-            summaries=summaries, states=lambda: self.states, now_ms=lambda: self.now_ms,
-            next_bd_seq=lambda: next(numbers) % 256,
-            report=self.events.append,
-        )  # fmt: skip
+        self.wakes: list[int] = []
+        services = services_for(
+            TABLE, self, {"Boot": BOOT}, lambda: self.states, self.events.append, lambda: self.wakes.append(1)
+        )
+        scope = scope_for(config, [DevicePublish()] * 2, TOPICS)
+        self.node = SparkplugLayout(scope, services, lambda: next(numbers) % 256)
         self.encoder = encoder_for(TABLE)
         self.states = {0: DeviceState(0, OK), 1: DeviceState(1, OK)}
         self.host = Host()
+
+    def now_ns(self) -> int:
+        """The layout's clock."""
+        return self.now_ms * 1_000_000
 
     def set(self, device: int, state: str) -> None:
         self.states[device] = DeviceState(device, state)  # type: ignore[arg-type]
@@ -360,15 +365,13 @@ def rebirth(value: object = True) -> bytes:
 
 def test_a_host_may_ask_for_births_again():
     bench = Bench()
-    asked = []
-    bench.node.wake = lambda: asked.append(1)
     bench.connect()
     command, _ = bench.node.subscriptions[0], bench.node.received("spBv1.0/plant/NCMD/press-1", rebirth())
     assert command == "spBv1.0/plant/NCMD/press-1"
     seen = bench.see(bench.node.changes(ALL))
     assert kinds(seen) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line")]
     assert seen[0][2]["bdSeq"]["value"] == 250, "the connection is the same"
-    assert asked == [1]
+    assert bench.wakes == [1]
     assert bench.see(bench.node.changes(ALL)) == []
 
 
@@ -449,7 +452,7 @@ def test_a_birth_that_is_too_large_costs_only_its_device():
         assert bench.see(bench.node.changes(most)) == []
     (event,) = bench.events
     assert (event.kind, event.device, event.detail["name"], event.detail["severity"]) == ("birth", 0, "press", 700)
-    assert list(bench.node.aside.reasons) == ["press"]
+    assert list(bench.node.refused_births.reasons) == ["press"]
     assert kinds(bench.send(bench.encoder.event(event), most_bytes=ALL)) == [("NDATA", "")], "the node says it"
     assert kinds(bench.connect()) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line")]
     assert kinds(bench.send(bench.window([0]))) == [("DDATA", "press")]

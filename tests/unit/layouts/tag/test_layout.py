@@ -8,11 +8,11 @@ import pytest
 from gateway.core.blocks import ObjectBlock
 from gateway.core.messages import Event, Message
 from gateway.core.ports.layout import Packet
-from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.encoding.formats import FORMATS, read_document
 from gateway.encoding.topics import Topics
-from gateway.layouts import layout_for
+from gateway.settings.publish_model import DevicePublish, Publish
 from tests.support.blocks import GOOD, SECOND, T0, table
+from tests.support.layout import layout_for
 from tests.support.schemas import check
 from tests.unit.encoding.test_encoder import BOOT, MS, block_of, encoder_for
 
@@ -21,12 +21,10 @@ TOPICS = Topics.of("plant", "press-1", TABLE.devices)
 ENCODER_TOPIC = "plant/v1/press-1/device0/window"
 
 
-def sent(
-    message: Message, *, hist: bool = False, own: tuple[DeviceLayoutConfig, ...] = (), **config: object
-) -> list[Packet]:
+def sent(message: Message, *, hist: bool = False, own: tuple[DevicePublish, ...] = (), **config: object) -> list[Packet]:
     """What a message becomes; every payload must keep the published schema."""
-    general = LayoutConfig.model_validate({"layout": "tag", **config})
-    devices = own or (DeviceLayoutConfig(), DeviceLayoutConfig())
+    general = Publish.model_validate({"layout": "tag", **config})
+    devices = own or (DevicePublish(), DevicePublish())
     packets = list(layout_for(general, devices, TOPICS).packets(message, hist=hist, most_bytes=2**28))
     for packet in packets:
         check(packet.topic, read_document(packet.payload))
@@ -52,7 +50,7 @@ def test_each_tag_has_its_topic_with_value_and_statistics():
 
 def test_topics_come_from_a_template_with_fields_of_the_user_s_own():
     """Values of the gateway, replaced or added to by the device; a field may be several levels."""
-    own = (DeviceLayoutConfig(topic_fields={"line": "l-7"}), DeviceLayoutConfig())
+    own = (DevicePublish(topic_fields={"line": "l-7"}), DevicePublish())
     config = {
         "topic": "{enterprise}/{site}/line {line}/{device}_{tag}",
         "topic_fields": {"enterprise": "acme", "site": "b/h2"},
@@ -63,7 +61,7 @@ def test_topics_come_from_a_template_with_fields_of_the_user_s_own():
 
 def test_names_with_braces_stay_as_they_are():
     """What is filled in is not filled in again."""
-    own = (DeviceLayoutConfig(topic_fields={"line": "{tag}"}), DeviceLayoutConfig())
+    own = (DevicePublish(topic_fields={"line": "{tag}"}), DevicePublish())
     assert sent(window(), own=own, topic="{line}/{tag}")[0].topic == "{tag}/tag0"
 
 
@@ -120,7 +118,7 @@ def test_values_that_are_no_numbers_have_the_time_of_their_read():
 
 
 def test_one_device_by_tag_and_the_other_as_usual():
-    own = (DeviceLayoutConfig(), DeviceLayoutConfig(layout="tag", format="cbor"))
+    own = (DevicePublish(), DevicePublish(layout="tag", format="cbor"))
     encoder = encoder_for(TABLE)
     first, second = encoder.windows(block_of([0, 2]))
     assert [p.topic for m in (first, second) for p in sent(m, own=own, layout="device")] == [

@@ -1,0 +1,69 @@
+"""What the rest of the gateway may know of Modbus."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.core.plural import counted
+from gateway.core.ports.plugin import DeviceEntry, Fault, FaultAt, SourceServices, TagTraits
+from gateway.core.ports.source import Source
+from gateway.sources.modbus.config import ModbusDevice
+from gateway.sources.modbus.endpoint import SCHEMES
+from gateway.sources.modbus.plan import check_devices, check_tag, check_tags, interval_ns, plan_device
+from gateway.sources.modbus.tag import ModbusTag
+
+_GOLDEN_RATIO: Final = 0.618034
+"""Its multiples modulo 1 spread any number of connections evenly over the first second."""
+
+
+class ModbusPlugin:
+    """Modbus as a protocol of the gateway (`core/ports/plugin`)."""
+
+    name = "modbus"
+    title = "Modbus"
+    url_schemes = SCHEMES
+    device_model = ModbusDevice
+    tag_model = ModbusTag
+
+    def check(self, device: ModbusDevice, tag: ModbusTag) -> Fault | None:
+        """Return why no request of this device can carry the tag."""
+        return check_tag(device, tag)
+
+    def check_tags(self, device: ModbusDevice, tags: Sequence[ModbusTag]) -> Sequence[FaultAt]:
+        """Return which masks of a device share a bit."""
+        return check_tags(device, tags)
+
+    def check_devices(self, devices: Sequence[ModbusDevice]) -> Sequence[FaultAt]:
+        """Return which devices reach one line or server in different ways."""
+        return check_devices(devices)
+
+    def traits(self, device: ModbusDevice, tag: ModbusTag) -> TagTraits:
+        """Return what the tag's type says of its values."""
+        return TagTraits(
+            # an offset may need more digits than a float32 has: 1e9 + 0.25
+            is_float32=tag.value_type == "float32" and tag.offset == 0,
+            is_logical=tag.value_type == "bool" and not tag.labels,
+            is_text=tag.is_text,
+            interval_ns=interval_ns(device, tag),
+        )
+
+    def describe(self, entries: Sequence[DeviceEntry]) -> list[str]:
+        """Return one line for each request."""
+        return [
+            f"{entry.config.name}: unit {entry.config.unit} at {entry.config.url}, "
+            f"{request.table} {request.start}..{request.start + request.count - 1}, "
+            f"{counted(len(request.spans), 'tag')}, every {interval / 1e9:g}s"
+            for entry in entries
+            for interval, request in plan_device(entry.config, entry.tags)
+        ]
+
+    def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> list[Source]:
+        """Return one source for each URL; units behind one URL share a connection."""
+        from gateway.sources.modbus.source import ModbusSource
+
+        connections: dict[str, list[DeviceEntry]] = {}
+        for entry in entries:
+            connections.setdefault(entry.config.url, []).append(entry)
+        return [
+            ModbusSource(group, services.clock, phase=place * _GOLDEN_RATIO % 1)
+            for place, group in enumerate(connections.values())
+        ]

@@ -1,0 +1,76 @@
+"""What the rest of the gateway may know of OPC UA."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gateway.core.clock import Clock
+from gateway.core.ports.plugin import DeviceEntry, Fault, SourceServices, TagTraits
+from gateway.core.ports.source import Source
+from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.port.measures import completed, measures_path
+from gateway.sources.opcua.source.tag_discovery import Change, asks, found_path
+from gateway.sources.opcua.tools.plan import plan
+
+
+class OpcUaPlugin:
+    """OPC UA as a protocol of the gateway (`core/ports/plugin`)."""
+
+    name = "opcua"
+    title = "OPC UA"
+    url_schemes = ("opc.tcp",)
+    device_model = OpcUaDevice
+    tag_model = OpcUaTag
+
+    def check(self, device: OpcUaDevice, tag: OpcUaTag) -> Fault | None:
+        """Return which key of the tag has no effect on a polled device."""
+        for key in ("server_deadband", "trigger"):
+            if device.mode == "poll" and getattr(tag, key) is not None:
+                expected = "mode: subscribe in the device, or deadband"
+                return Fault(key, "has no effect, because the device is polled", expected)
+        return None
+
+    def traits(self, device: OpcUaDevice, tag: OpcUaTag) -> TagTraits:
+        """Return how often the tag is read, or how late its changes may come.
+
+        A node's type is known only at run time, so no tag is said to be float32: Float values leave the decoder as the
+        shortest decimal that names the same float32 (23.45, not 23.450000762939453).
+        """
+        interval_ns = tag.interval or device.interval
+        if device.mode == "poll":
+            return TagTraits(interval_ns=interval_ns)
+        # a change is seen at the next sampling and sent at the next publication
+        return TagTraits(delay_ns=interval_ns + (tag.sampling or device.sampling))
+
+    def describe(self, entries: Sequence[DeviceEntry]) -> list[str]:
+        """Return the subscription or the reads of each server."""
+        return plan(entries)
+
+    def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:
+        """Return one source for each server."""
+        # Imported here, because asyncua takes 30 MB and half a second that a gateway without OPC UA does not need.
+        from gateway.sources.opcua.client.connection import connect
+        from gateway.sources.opcua.source.source import OpcUaSource
+
+        return [OpcUaSource(entry, services.clock, connect) for entry in entries]
+
+    def found_tags_path(self, device: OpcUaDevice) -> Path | None:
+        """Return the file of variables found by `browse:`, None for a device without it."""
+        return found_path(device)
+
+    def metadata_path(self, device: OpcUaDevice) -> Path | None:
+        """Return the file of units and ranges that the server gave for configured tags."""
+        return measures_path(device)
+
+    def complete(self, tag: OpcUaTag, row: Mapping[str, str]) -> OpcUaTag:
+        """Return the tag with the server's unit and range where the configuration has none."""
+        return completed(tag, row)
+
+    def needs_discovery(self, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> bool:
+        """Return whether the server is asked at a start: always with `browse:`, for units alone until it gave them once."""
+        return asks(device, tags)
+
+    async def discover_tags(self, device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock) -> Change | None:
+        """Browse the server and read units, over a connection of its own; write the tag files. Raises NotConnected."""
+        from gateway.sources.opcua.tools.refresh_tags import refresh_tags
+
+        return await refresh_tags(device, tags, clock)
