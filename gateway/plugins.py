@@ -2,8 +2,10 @@
 
 from typing import Final
 
+from gateway.core.events.event import Event
+from gateway.core.events.kinds import CORE_EVENTS
 from gateway.core.ports.layout import LayoutPlugin
-from gateway.core.ports.plugin import Plugin
+from gateway.core.ports.plugin import Plugin, WithEventTypes
 from gateway.core.ports.sink import SinkPlugin
 from gateway.layouts.device.plugin import DevicePlugin
 from gateway.layouts.sparkplug.plugin import SparkplugPlugin
@@ -35,3 +37,9 @@ SINKS: Final[dict[str, SinkPlugin]] = {plugin.name: plugin for plugin in _SINKS}
 
 LAYOUTS: Final[dict[str, LayoutPlugin]] = {plugin.name: plugin for plugin in _LAYOUTS}
 """Layouts by the value of `publish.layout`."""
+
+EVENT_TYPES: Final[tuple[type[Event], ...]] = (
+    *CORE_EVENTS,
+    *(one for plugin in (*_SOURCES, *_LAYOUTS) if isinstance(plugin, WithEventTypes) for one in plugin.event_types),
+)
+"""Every type of event that this gateway publishes."""

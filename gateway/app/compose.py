@@ -3,12 +3,11 @@
 import secrets
 from collections.abc import Iterator, Sequence
 
-import structlog
-
 from gateway import __version__
 from gateway.app.layout import build_layout
 from gateway.core.clock import Clock
-from gateway.core.messages import Event, Loss, Message
+from gateway.core.events.event import Event
+from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import HealthReporter, Layout, LayoutServices, MessageObserver
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.sink import Certificate, Certified, Sink, SinkServices
@@ -26,8 +25,6 @@ from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
 from gateway.settings import Settings
 from gateway.stages.stage_chain import Chain
-
-log = structlog.get_logger("app")
 
 
 def new_boot(clock: Clock) -> str:
@@ -92,17 +89,12 @@ class Parts:
         return build_layout(settings.layout_scope, services)
 
     def _loss(self, loss: Loss) -> Message:
-        span = f"{loss.first_seq}..{loss.last_seq}"
-        if loss.cause == "thinned":
-            log.info("messages merged", topic=loss.topic, count=loss.count, seq=span)
-        else:
-            counts = {"count": loss.count, **({"windows": loss.windows} if loss.windows else {})}
-            log.warning("messages lost", topic=loss.topic, **counts, seq=span, cause=loss.cause, detail=loss.detail)
-        return self.encoder.loss(loss, self.clock.now_ns())
+        event = self.encoder.loss_event(loss, self.clock.now_ns())
+        self.pipeline.event_log.record(event)
+        return self.encoder.event(event)
 
     def event(self, event: Event) -> None:
-        """Publish an event of the gateway itself, and tell the journal: broker and disk may be in trouble together."""
-        log.warning(event.kind, **{str(key): value for key, value in event.detail.items() if key != "severity"})
+        """Publish an event of the gateway itself."""
         self.pipeline.event(event)
 
 

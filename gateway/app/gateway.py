@@ -12,7 +12,7 @@ from gateway.app.compose import Parts
 from gateway.app.status_line import stats, status_line
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
-from gateway.core.messages import Event
+from gateway.core.events.gateway import ConfigurationLoaded, RestartRefused, UncleanStop
 from gateway.runtime.restart import Renewal
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
@@ -103,8 +103,7 @@ class Gateway:
                 settings = await asyncio.to_thread(load, self.settings.folder)
             except ConfigError as error:
                 if told != (told := str(error.problems[0])):
-                    detail = {"reason": reason, "problem": told, "severity": 600}
-                    self.parts.event(Event("renewal_refused", self.clock.now_ns(), detail=detail))
+                    self.parts.event(RestartRefused(time_ns=self.clock.now_ns(), reason=reason, problem=told))
                 await self.clock.sleep(_CONFIG_RETRY_S)
                 continue
             if settings.hash != self.settings.hash:
@@ -117,12 +116,17 @@ class Gateway:
         parts, now, root = self.parts, self.clock.now_ns(), self.settings.root
         for previous in parts.outbox.unclean:
             bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
-            detail = {"previous": previous.boot, "bound_ms": bound_ns // 1_000_000, "severity": 600}
-            parts.event(Event("unclean_stop", now, detail=detail))
+            parts.event(UncleanStop(time_ns=now, previous=previous.boot, bound_ms=bound_ns // 1_000_000))
         table = self.settings.table
-        detail = {"config": self.settings.hash, "devices": len(table.devices), "tags": len(table), "severity": 1}
-        detail |= {"reason": self.renewal.reason} if self.renewal.reason else {}
-        parts.pipeline.event(Event("configuration", now, detail=detail))
+        parts.event(
+            ConfigurationLoaded(
+                time_ns=now,
+                config=self.settings.hash,
+                devices=len(table.devices),
+                tags=len(table),
+                reason=self.renewal.reason or None,
+            )
+        )
 
     def _watchdog(self, notifier: Notifier) -> Watchdog:
         parts, commit_s = self.parts, self.settings.root.outbox.commit_interval / 1e9

@@ -1,7 +1,6 @@
-"""Small objects where there are few: events, device states, messages, losses."""
+"""Small objects where there are few: device states, messages, losses."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
@@ -62,19 +61,3 @@ class DeviceState:
     device: int
     state: Literal["ok", "degraded", "down"]
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something worth telling at once. device and tag are table rows, None where the gateway itself is meant.
-
-    kind: `alarm`, `anomaly`, `quality`, `device`, `samples_lost`, `history`, `opcua_event`, `model`, `birth`; for the
-    gateway `loss`, `unclean_stop`, `clock_jump`, `stall`, `configuration`, `renewal_refused`, `outbox`, `certificate`.
-    detail: further fields of the payload, JSON-able, named as in the contract.
-    """
-
-    kind: str
-    time_ns: int
-    device: int | None = None
-    tag: int | None = None
-    detail: Mapping[str, object] = field(default_factory=dict)

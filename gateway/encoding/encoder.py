@@ -9,16 +9,15 @@ import numpy as np
 import orjson
 
 from gateway.core.blocks import ObjectBlock, WindowBlock
-from gateway.core.messages import DeviceState, Event, Lane, Loss, Message
+from gateway.core.events.delivery import MessagesLost
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState, Lane, Loss, Message
 from gateway.core.tags import TagTable
 from gateway.encoding.topics import Topics
 from gateway.encoding.window_json import PIECES, RowText, quality_fields, shortest_single
 
 ROWS_PER_MESSAGE: Final = 800
 """About 128 KiB of JSON: what brokers accept without being asked."""
-
-_LOSS_SEVERITY: Final = {"thinned": 200}
-"""By cause: what was thinned out still comes, merged. Everything else is gone."""
 
 _LIVE: Final = b'"hist":false'
 _BACKLOG: Final = b'"hist":true'
@@ -80,38 +79,22 @@ class Encoder:
         """An event of a device or of the gateway; a number that JSON cannot carry becomes null."""
         topic = self._topics.event(event.device)
         stamp = event.time_ns // 1_000_000
-        fields: dict[str, Any] = {"kind": event.kind}
-        detail = _finite(event.detail)
+        owner: dict[str, Any] = {}
+        payload = _finite(event.payload())
         if event.tag is not None:
             tag = self._table.tags[event.tag]
-            fields["tag"] = tag.name
-            if tag.single and isinstance(value := detail.get("value"), float):
-                detail["value"] = shortest_single(value)
-        elif event.device is not None:
-            fields["device"] = self._table.devices[event.device]
-        return self._document(topic, Lane.EVENT, stamp, stamp, fields | detail)
+            owner["tag"] = tag.name
+            if tag.single and isinstance(value := payload.get("value"), float):
+                payload["value"] = shortest_single(value)
+        elif event.device is not None and event.concerns != "gateway":
+            owner["device"] = self._table.devices[event.device]
+        return self._document(topic, Lane.EVENT, stamp, stamp, {"kind": event.kind} | owner | payload)
 
-    def loss(self, loss: Loss, now_ns: int) -> Message:
-        """The record of messages that will never arrive, on the event topic of the device they belong to."""
+    def loss_event(self, loss: Loss, now_ns: int) -> MessagesLost:
+        """Return the event of messages that will never arrive, for the topic of the device they belong to."""
         device = loss.topic.removeprefix(self._topics.base + "/").rpartition("/")[0]
         known = self._topics.devices.index(device) if device in self._topics.devices else None
-        fields = {
-            "kind": "loss",
-            "topic": loss.topic,
-            "of_boot": loss.boot,
-            "first_seq": loss.first_seq,
-            "last_seq": loss.last_seq,
-            "count": loss.count,
-            "start": loss.start_ms,
-            "end": loss.end_ms,
-            "cause": loss.cause,
-            "detail": loss.detail,
-            "severity": _LOSS_SEVERITY.get(loss.cause, 700),
-        }
-        if loss.windows:
-            fields |= {"windows": loss.windows, "from_seq": loss.from_seq}
-        stamp = now_ns // 1_000_000
-        return self._document(self._topics.event(known), Lane.EVENT, stamp, stamp, fields)
+        return MessagesLost.of(loss, now_ns, known)
 
     @staticmethod
     def read_loss(message: Message) -> Loss:

@@ -1,13 +1,11 @@
 """How the disk is, as the world is told of it."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any
 
 from gateway.core.clock import Clock
-from gateway.core.messages import Event
-
-SEVERITY: Final = {"refused": 700, "recovered": 1, "damaged": 800, "rescued": 300, "moved": 400}
-"""Of what is told, 1 to 1000 (OPC UA Part 9, 5.5.2), by `state`."""
+from gateway.core.events.delivery import OutboxState, OutboxStateChanged
+from gateway.core.events.event import Event
 
 
 class Health:
@@ -30,7 +28,6 @@ class Health:
             self.refused = ""
             self.tell("recovered")
 
-    def tell(self, state: str, **detail: object) -> None:
+    def tell(self, state: OutboxState, **fields: Any) -> None:
         """Report an event `outbox`."""
-        detail = {"state": state, **detail, "severity": SEVERITY[state]}
-        self._report(Event("outbox", self._clock.now_ns(), detail=detail))
+        self._report(OutboxStateChanged(time_ns=self._clock.now_ns(), state=state, **fields))

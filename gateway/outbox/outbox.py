@@ -6,7 +6,8 @@ from math import inf
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.core.messages import Event, Loss, Message
+from gateway.core.events.event import Event
+from gateway.core.messages import Loss, Message
 from gateway.core.ports.outbox import Delivery
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.dead_letters import RefusedFile

@@ -10,7 +10,8 @@ import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Retryable
-from gateway.core.messages import Event, Loss, Message
+from gateway.core.events.event import Event
+from gateway.core.messages import Loss, Message
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.database.compression import Coder
 from gateway.outbox.database.encryption import seal_of

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from gateway.core.clock import Clock
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
+from gateway.core.events.gateway import CertificateExpiry, CertificateOwner
 
 _DAY_MS: Final = 86_400_000
 _LEVELS: Final = ((0, 900), (1, 800), (7, 600), (30, 300))
@@ -18,7 +19,7 @@ class Ending(Protocol):
     """What the watch must know of a certificate. owner: whose it is (`broker`, `gateway`); end_ms: UTC."""
 
     @property
-    def owner(self) -> str: ...
+    def owner(self) -> CertificateOwner: ...
     @property
     def subject(self) -> str: ...
     @property
@@ -57,7 +58,7 @@ class CertificateWatch:
 
     def look(self, certificates: Sequence[Ending]) -> None:
         """Take note of the certificates as they are now. Without a connection the broker's last one counts on."""
-        ends = {**self.ends, **{certificate.owner: certificate.end_ms for certificate in certificates}}
+        ends: dict[str, int] = {**self.ends, **{certificate.owner: certificate.end_ms for certificate in certificates}}
         if ends != self.ends:
             self.ends = ends
             self._changed()
@@ -72,11 +73,13 @@ class CertificateWatch:
         if level is None or self._told.get(key, 0) >= level[1]:
             return
         self._told[key] = level[1]
-        detail = {
-            "certificate": certificate.owner,
-            "subject": certificate.subject,
-            "end": certificate.end_ms,
-            "days_left": left_ms // _DAY_MS,
-            "severity": level[1],
-        }
-        self._report(Event("certificate", now_ns, detail=detail))
+        self._report(
+            CertificateExpiry(
+                time_ns=now_ns,
+                certificate=certificate.owner,
+                subject=certificate.subject,
+                end=certificate.end_ms,
+                days_left=left_ms // _DAY_MS,
+                severity=level[1],
+            )
+        )

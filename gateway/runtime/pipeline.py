@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-import structlog
-
 from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, WindowBlock
 from gateway.core.clock import Clock
-from gateway.core.messages import DeviceState, Event, Message
+from gateway.core.events.device import DeviceStateChanged
+from gateway.core.events.event import Event
+from gateway.core.events.gateway import ClockJump, Stall
+from gateway.core.messages import DeviceState, Message
 from gateway.core.ports.outbox import MessageQueue
 from gateway.core.quality import Quality
 from gateway.core.tags import TagTable
+from gateway.runtime.event_log import EventLog
 from gateway.runtime.status import StatusBoard
-
-log = structlog.get_logger("pipeline")
 
 _JUMP_NS = 500_000_000
 _LONGEST_SLEEP_S = 1.0
@@ -65,6 +65,7 @@ class Pipeline:
         self._board = board
         self._table = table
         self._clock = clock
+        self.event_log = EventLog(table)
         self._offset_ns = self._wall_minus_monotonic()
         self.beat = clock.monotonic()
 
@@ -74,7 +75,8 @@ class Pipeline:
             self.event(event)
 
     def event(self, event: Event) -> None:
-        """Publish an event."""
+        """Publish an event, log and count it."""
+        self.event_log.record(event)
         self._outbox.put(self._encoder.event(event))
 
     def objects(self, block: ObjectBlock) -> None:
@@ -94,10 +96,7 @@ class Pipeline:
             self._publish_objects(self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now))
         told = changed and (before.state != state.state or before.reason == "starting")
         if told:
-            level = log.info if state.state == "ok" else log.warning
-            level("device", device=self._table.devices[state.device], state=state.state, reason=state.reason)
-            detail = {"state": state.state, "reason": state.reason, "severity": 1 if state.state == "ok" else 600}
-            self.event(Event("device", now, state.device, None, detail))
+            self.event(DeviceStateChanged(time_ns=now, device=state.device, state=state.state, reason=state.reason))
         return told
 
     async def run(self) -> None:
@@ -114,8 +113,7 @@ class Pipeline:
 
     def _stalled(self, stood_s: float) -> None:
         """The machine or the process stood still: what lies in the gap was not read, and nobody else will say so."""
-        log.warning("stood still", for_s=round(stood_s, 1))
-        self.event(Event("stall", self._clock.now_ns(), detail={"for_ms": round(stood_s * 1e3), "severity": 400}))
+        self.event(Stall(time_ns=self._clock.now_ns(), for_ms=round(stood_s * 1e3)))
 
     def flush(self) -> None:
         """Publish the window and the summary in progress: at a stop."""
@@ -144,7 +142,6 @@ class Pipeline:
             self._offset_ns = offset
             return
         now = self._clock.now_ns()
-        log.warning("clock jumped", by_s=jump / 1e9)
         self._publish(self._stages.flush(now))
         self._offset_ns = offset
-        self.event(Event("clock_jump", now, detail={"by_ms": jump // 1_000_000, "severity": 400}))
+        self.event(ClockJump(time_ns=now, by_ms=jump // 1_000_000))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.core.ports.source import Intake
 
 EVERY_S: Final = 300.0
@@ -75,7 +75,7 @@ class Noticing:
 
     def event(self, event: Event) -> None:
         """See `Intake.event`."""
-        if event.kind == "model" and event.detail.get("restart") and event.device is not None:
+        if event.kind == "model" and getattr(event, "restart", None) and event.device is not None:
             wait_s = round(self._renewal.ask(self._devices[event.device]))
-            event = replace(event, detail={**event.detail, "restart_in_s": wait_s}) if wait_s else event
+            event = replace(event, restart_in_s=wait_s) if wait_s else event  # type: ignore[call-arg]
         self._event(event)

@@ -5,11 +5,17 @@ from typing import Final
 import numpy as np
 
 from gateway.core.blocks import Mask, Rows, SampleBlock, Values
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
+from gateway.core.events.process import LimitAlarm, LimitName
 from gateway.core.quality import USABLE_FROM
 from gateway.core.tags import TagTable
 
-CONDITIONS: Final = (("hihi", 1, 800), ("hi", 1, 500), ("lo", -1, 500), ("lolo", -1, 800))
+CONDITIONS: Final[tuple[tuple[LimitName, int, int], ...]] = (
+    ("hihi", 1, 800),
+    ("hi", 1, 500),
+    ("lo", -1, 500),
+    ("lolo", -1, 800),
+)
 """Name, direction and severity (1-1000, OPC UA Part 9, 5.5.2) of each limit."""
 
 
@@ -77,18 +83,15 @@ class Limits:
         name, _, severity = CONDITIONS[condition]
         picked = zip(block.tag[rows].tolist(), block.time[rows].tolist(), block.value[rows].tolist(), active, strict=True)
         return [
-            Event(
-                "alarm",
-                time,
-                self._table.tags[tag].device,
-                tag,
-                {
-                    "state": "active" if is_active else "cleared",
-                    "condition": name,
-                    "severity": severity,
-                    "value": value,
-                    "limit": float(self._limit[condition, tag]),
-                },
+            LimitAlarm(
+                time_ns=time,
+                device=self._table.tags[tag].device,
+                tag=tag,
+                state="active" if is_active else "cleared",
+                condition=name,
+                severity=severity,
+                value=value,
+                limit=float(self._limit[condition, tag]),
             )
             for tag, time, value, is_active in picked
         ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, Times, Values, WindowBlock
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.core.tags import TagTable
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.detectors.ewma import EwmaDetector

@@ -85,11 +85,11 @@ async def test_a_file_damaged_before_the_start_is_kept_and_a_new_one_begun(tmp_p
     content = path.read_bytes()
     async with Rig(path) as rig:
         (event,) = rig.events
-        assert (event.kind, event.detail["state"], event.detail["severity"]) == ("outbox", "damaged", 800)
-        kept = Path(str(event.detail["kept"]))
+        assert (event.kind, event.state, event.severity) == ("outbox", "damaged", 800)
+        kept = Path(str(event.kept))
         assert kept.name.startswith("o.db.damaged-2026")
         assert kept.read_bytes() == content or damage is without_tables
-        rescued, lost = event.detail["rescued"], event.detail["lost"]
+        rescued, lost = event.rescued, event.lost
         assert rescued in RESCUED[damage]
         assert lost in {None, 3000 - rescued}, "as the file itself says, where that can be read"
         rig.outbox.put(message(1))
@@ -100,7 +100,7 @@ async def test_a_file_damaged_before_the_start_is_kept_and_a_new_one_begun(tmp_p
         rig.outbox.set_live(True)
         await rig.commit()
         declared = sum(loss.count for loss in rig.losses.encoded)
-        assert declared + (event.detail["unknown"] or 0) == (lost or 0)
+        assert declared + (event.unknown or 0) == (lost or 0)
         assert {loss.cause for loss in rig.losses.encoded} <= {"damaged"}
         if damage in {random_in_a_quarter, cut_short}:
             assert declared == 3000 - rescued, "every one of them by boot, topic and span"
@@ -125,7 +125,7 @@ async def test_a_crash_while_a_damaged_file_is_mended_leaves_the_account_whole(t
     monkeypatch.setattr(store, "commit", full_after_two)
     async with rig:
         assert rig.states == ["damaged", "refused"]
-        assert rig.events[0].detail["lost"] is None
+        assert rig.events[0].lost is None
         assert rig.on_disk > 900
         there = rig.on_disk
         await rig.crash()
@@ -145,7 +145,7 @@ async def test_a_large_damaged_file_is_mended_beside_the_work(tmp_path, monkeypa
     await filled(path)
     random_in_a_quarter(path)
     async with Rig(path, backlog_order="newest-first") as rig:
-        assert [(e.detail["state"], e.detail["lost"]) for e in rig.events] == [("damaged", None)]
+        assert [(e.state, e.lost) for e in rig.events] == [("damaged", None)]
         monkeypatch.setattr(writer, "MEND_S", 0.0)
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
@@ -159,7 +159,7 @@ async def test_a_large_damaged_file_is_mended_beside_the_work(tmp_path, monkeypa
             if "rescued" in rig.states and rig.losses.encoded:
                 break
         got += await rig.drain()
-        (rescued,) = (e.detail for e in rig.events if e.detail["state"] == "rescued")
+        (rescued,) = (e.payload() for e in rig.events if e.state == "rescued")
         there = [m.seq for m in got if m.boot == "b0"]
         assert len(there) == len(set(there)) == rescued["rescued"] > 2800
         (loss,) = rig.losses.encoded
@@ -194,9 +194,9 @@ async def test_damage_in_use_keeps_what_memory_has_and_counts_what_is_lost(tmp_p
         delivered = [m for m in delivered if m.topic != "g/event"]
         assert ("b1", 1) in {(m.boot, m.seq) for m in delivered}
         assert len({(m.boot, m.seq) for m in delivered}) == len(delivered)
-        assert len(delivered) + rig.events[0].detail["lost"] == 20_001
-        assert rig.events[0].detail["rescued"] > 10_000
-        assert rig.events[0].detail["unknown"] == 0
+        assert len(delivered) + rig.events[0].lost == 20_001
+        assert rig.events[0].rescued > 10_000
+        assert rig.events[0].unknown == 0
         missing = set(range(1, 20_001)) - {m.seq for m in delivered if m.boot == "b0"}
         (loss,) = rig.losses.encoded
         assert (loss.boot, loss.cause, loss.count) == ("b0", "damaged", len(missing))
@@ -205,7 +205,7 @@ async def test_damage_in_use_keeps_what_memory_has_and_counts_what_is_lost(tmp_p
         rig.outbox.put(message(2))
         await rig.commit()
         assert rig.on_disk == 1
-        assert Path(str(rig.events[0].detail["kept"])).stat().st_size > 10 * 2**20
+        assert Path(str(rig.events[0].kept)).stat().st_size > 10 * 2**20
 
 
 async def test_a_damaged_row_is_one_loss_not_a_lost_file(tmp_path):
@@ -250,7 +250,7 @@ async def test_a_file_that_goes_under_the_gateway_is_written_again_whole(tmp_pat
         rig.outbox.put(message(1001))
         await rig.commit()
         assert rig.states == ["moved"]
-        assert (rig.events[0].detail["kept"] == "") == (take_away is delete), "what lies there is set aside"
+        assert (rig.events[0].kept == "") == (take_away is delete), "what lies there is set aside"
         rig.outbox.release(flights[2:])
         await rig.commit()
         assert rig.states == ["moved"]

@@ -95,8 +95,8 @@ async def test_rows_that_the_index_hides_are_delivered(
         assert len(found) == COUNT
         assert set(found) == NAMES
         (event,) = rig.events
-        assert (event.detail["state"], event.detail["lost"], event.detail["unknown"]) == ("damaged", 0, 0)
-        assert event.detail["rescued"] == COUNT or moment == "in use"
+        assert (event.state, event.lost, event.unknown) == ("damaged", 0, 0)
+        assert event.rescued == COUNT or moment == "in use"
         rig.outbox.set_live(True)
         await rig.commit()
         assert rig.losses.encoded == []
@@ -117,7 +117,7 @@ async def test_what_the_totals_count_and_nobody_can_find_is_declared_lost(
     async with Rig(path, "b1", backlog_order=order) as rig:
         assert set(names(await rig.drain())) == NAMES - gone
         assert rig.states == ["damaged"]
-        assert (rig.events[0].detail["lost"], rig.events[0].detail["unknown"]) == (len(gone), 0)
+        assert (rig.events[0].lost, rig.events[0].unknown) == (len(gone), 0)
         rig.outbox.put(message(1, topic="g/d0/window", boot="b1"))
         rig.outbox.set_live(True)
         await rig.commit()
@@ -155,7 +155,7 @@ async def test_a_ceiling_holds_though_the_index_hides_what_could_be_dropped(
             found += names(await rig.drain())
         assert set(found) == NAMES | {("g/press/window", seq) for seq in range(1, 11)}
         assert len(found) == COUNT + 10
-        assert rig.events[-1].detail["lost"] == 0
+        assert rig.events[-1].lost == 0
 
 
 async def test_verify_says_that_the_index_and_the_rows_differ(tmp_path: Path) -> None:

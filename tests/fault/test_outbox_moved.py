@@ -37,7 +37,7 @@ async def test_what_only_the_file_had_is_declared_lost_with_spans(tmp_path: Path
         await put_and_commit(rig, range(31, 41))
         await rig.commit()
         assert rig.states == ["damaged"]
-        assert rig.events[0].detail["reason"] == "the file was deleted or moved"
+        assert rig.events[0].reason == "the file was deleted or moved"
         for delivery in held[:3]:
             rig.outbox.ack(delivery)
         rig.outbox.release(held[3:])

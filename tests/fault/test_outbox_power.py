@@ -330,11 +330,11 @@ async def test_after_a_cut_on_a_disk_that_lies_what_is_missing_is_told_or_the_fi
             assert rig.outbox.stats.refused == ""
             if rig.events:
                 (event,) = rig.events
-                assert event.detail["state"] == "damaged"
-                assert event.detail["rescued"] == len(names)
+                assert event.state == "damaged"
+                assert event.rescued == len(names)
                 declared = sum(loss.count for loss in rig.losses.encoded)
-                if event.detail["lost"] is not None:
-                    assert event.detail["lost"] == declared + event.detail["unknown"]
+                if event.lost is not None:
+                    assert event.lost == declared + event.unknown
                 damaged, told = damaged + 1, told + (declared > 0)
             elif order == "kept":
                 assert set(names) in states
@@ -358,8 +358,8 @@ async def test_a_torn_file_that_is_too_large_to_be_checked_when_it_is_opened_sho
             assert rig.outbox.stats.refused == ""
             assert set(rig.states) <= {"damaged"}
             losses = [loss for loss in rig.losses.encoded if loss.detail != "checksum wrong"]
-            if all(event.detail["lost"] is not None for event in rig.events):
-                said = sum(event.detail["lost"] - event.detail["unknown"] for event in rig.events)
+            if all(event.lost is not None for event in rig.events):
+                said = sum(event.lost - event.unknown for event in rig.events)
                 assert said == sum(loss.count for loss in losses)
             damaged, told = damaged + bool(rig.events), told + bool(losses)
     assert damaged > 5
@@ -388,7 +388,7 @@ async def test_a_part_of_the_file_that_cannot_be_read_costs_what_lies_there(tmp_
             under.bad = [(inode, place, place + 40 * 4096)]
             found = [m for m in await rig.drain() if m.topic != "g/event"]
             assert rig.states == ["damaged"]
-            assert any(said in str(rig.events[0].detail["reason"]) for said in ("I/O", "unable to get the page"))
+            assert any(said in str(rig.events[0].reason) for said in ("I/O", "unable to get the page"))
             rig.outbox.set_live(True)
             await rig.commit()
             losses = rig.losses.encoded
@@ -404,7 +404,7 @@ async def test_a_part_of_the_file_that_cannot_be_read_costs_what_lies_there(tmp_
         assert loss.count == len(missing)
         assert loss.first_seq <= min(missing)
         assert loss.last_seq >= max(missing)
-    assert rig.events[0].detail["unknown"] == 0
+    assert rig.events[0].unknown == 0
 
 
 async def test_a_disk_of_which_nothing_can_be_read_is_waited_for_and_costs_nothing(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ async def test_events_of_asyncuas_server_by_severity_with_further_fields(port):
                 await emitter.trigger(message=f"severity {severity}")
             await field.until(lambda: bool(told(field, "opcua_event")))
             (event,) = told(field, "opcua_event")
-            assert event.detail["message"] == "severity 300"
-            assert (event.detail["severity"], event.detail["source"]) == (300, "Server")
-            assert event.detail["fields"] == {"SourceNode": "i=2253"}
+            assert event.message == "severity 300"
+            assert (event.severity, event.source) == (300, "Server")
+            assert event.fields == {"SourceNode": "i=2253"}
             await server.write(0, 4.0)
             await field.until(lambda: field.values[0][-1] == 4.0)
             assert [state.state for state in field.states] == ["ok"]
@@ -50,7 +50,7 @@ async def test_types_have_names_and_fields_are_found_by_their_namespace(port, be
                 emitter.event.Batch = word
                 await emitter.trigger(message=word)
             await field.until(lambda: len(told(field, "opcua_event")) == 2)
-            first, second = (event.detail for event in told(field, "opcua_event"))
+            first, second = (event.payload() for event in told(field, "opcua_event"))
             assert first["fields"] == dict(zip(fields, ["A-17", "A-17", "A-17", None], strict=True))
             assert second["type_name"] == first["type_name"] == "BatchDone"
             assert first["event_type"] == kind.nodeid.to_string()
@@ -71,7 +71,7 @@ async def test_conditions_are_refreshed_after_a_loss_and_told_once(port):
             await alarm(server, "new", True)
             proxy.refuse = False
             await field.until(lambda: len(told(field, "alarm")) == 4)
-            states = [(event.detail["condition"], event.detail["state"]) for event in told(field, "alarm")]
+            states = [(event.condition, event.state) for event in told(field, "alarm")]
             assert states[:2] == [("stays", "active"), ("ends", "active")]
             assert sorted(states[2:]) == [("ends", "cleared"), ("new", "active")]
 
@@ -103,11 +103,11 @@ async def test_real_alarms_of_a_foreign_server(node, port, store):
             server.command(level=level)
             await field.until(lambda count=count: len(told(field, "alarm")) >= count)
         alarms = told(field, "alarm")
-        assert [event.detail["state"] for event in alarms] == ["active", "active", "cleared"]
-        assert {event.detail["condition"] for event in alarms} == {"HighLevel"}
-        assert {event.detail["type_name"] for event in alarms} == {"ExclusiveLimitAlarmType"}
-        assert alarms[0].detail["fields"]["SourceNode"] == "ns=1;s=level"
-        assert [event.detail["message"] for event in told(field, "opcua_event")] == ["hello"]
+        assert [event.state for event in alarms] == ["active", "active", "cleared"]
+        assert {event.condition for event in alarms} == {"HighLevel"}
+        assert {event.type_name for event in alarms} == {"ExclusiveLimitAlarmType"}
+        assert alarms[0].fields["SourceNode"] == "ns=1;s=level"
+        assert [event.message for event in told(field, "opcua_event")] == ["hello"]
 
 
 async def test_alarms_of_a_foreign_server_survive_its_clients_reconnect(node, port, store):
@@ -121,4 +121,4 @@ async def test_alarms_of_a_foreign_server_survive_its_clients_reconnect(node, po
             await field.until(lambda: field.source.stats()[0]["connects"] == 2 and field.states[-1].state == "ok")
             server.command(level=20)
             await field.until(lambda: len(told(field, "alarm")) == 2)
-            assert [event.detail["state"] for event in told(field, "alarm")] == ["active", "cleared"]
+            assert [event.state for event in told(field, "alarm")] == ["active", "cleared"]

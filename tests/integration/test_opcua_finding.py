@@ -141,7 +141,7 @@ async def test_configured_tags_have_the_servers_units_and_keep_them_while_it_is_
         more = {"name": "line", "found": str(tmp_path / "found"), "refresh": "100ms"}
         async with reading(server.url, nodes, **more) as reader:
             await reader.until(lambda: len(reader.events) == 1, 20)
-        assert (reader.events[0].kind, reader.events[0].detail["names"]) == ("model", ["own", "given"])
+        assert (reader.events[0].kind, reader.events[0].names) == ("model", ["own", "given"])
     assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (0, 50))
 
 
@@ -156,7 +156,7 @@ async def test_units_are_told_later_where_the_server_was_away_at_the_first_start
     more = {"name": "line", "found": str(tmp_path / "found")}
     async with server, reading(server.url, nodes, **more) as reader:
         await reader.until(lambda: len(reader.events) == 1, 20)
-    assert "at the next start" in str(reader.events[0].detail["reason"])
+    assert "at the next start" in str(reader.events[0].reason)
     assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (-40, 120.5))
 
 
@@ -210,9 +210,9 @@ async def test_a_changed_model_is_an_event(node, port, store, tmp_path):
         await reader.until(lambda: len(reader.events) == 2, 20)
         server.command(delete="new1")
         await reader.until(lambda: len(reader.events) == 3, 20)
-    told = [(event.kind, event.detail["added"], event.detail["removed"]) for event in reader.events]
+    told = [(event.kind, event.added, event.removed) for event in reader.events]
     assert told == [("model", 4, 0), ("model", 1, 0), ("model", 0, 1)]
-    assert reader.events[1].detail["names"] == ["new1"]
+    assert reader.events[1].names == ["new1"]
 
 
 async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, store, tmp_path, monkeypatch):
@@ -232,9 +232,9 @@ async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, s
         await reader.until(lambda: len(reader.events) == 2, 20)
         server.command(high=70)
         await reader.until(lambda: len(reader.events) == 3, 20)
-    told = [tuple(event.detail[key] for key in ("added", "removed", "altered")) for event in reader.events]
+    told = [tuple(getattr(event, key) for key in ("added", "removed", "altered")) for event in reader.events]
     assert told == [(3, 0, 1), (0, 1, 0), (0, 0, 1)], "two nodes at once are one change; the first names all that was found"
-    assert reader.events[2].detail["names"] == ["analog"]
+    assert reader.events[2].names == ["analog"]
     assert (tmp_path / "units" / "plc.csv").read_text().splitlines()[1:] == ["analog,ns=1;s=analog,°C,0 to 70"]
 
 
@@ -257,7 +257,7 @@ async def test_polled_devices_hear_of_changes_and_notice_them(node, port, store,
             await reader.until(lambda: len(reader.values[0]) > 5)
             server.command(add="new2", value=5)
             await reader.until(lambda: len(reader.events) == 1, 20)
-    assert sorted(reader.events[0].detail["names"]) == ["new1", "new2", "v0"]
+    assert sorted(reader.events[0].names) == ["new1", "new2", "v0"]
 
 
 async def refused(self, wanted, *, model):
@@ -275,7 +275,7 @@ async def test_a_value_that_says_that_its_unit_has_changed_has_it_asked_again(no
         server.command(high=70)
         server.command(set="analog", value=21)
         await reader.until(lambda: bool(reader.events), 20)
-        assert [event.detail["names"] for event in reader.events] == [["analog"]]
+        assert [event.names for event in reader.events] == [["analog"]]
     assert (tmp_path / "units" / "plc.csv").read_text().splitlines()[1:] == ["analog,ns=1;s=analog,°C,0 to 70"]
 
 
@@ -294,7 +294,7 @@ async def test_every_kind_of_change_is_understood_beside_other_events(port, tmp_
         await reader.until(lambda: len(reader.events) == 3)
     kinds = [event.kind for event in reader.events]
     assert sorted(kinds) == ["model", "opcua_event", "opcua_event"], "who asks for all events gets these, too"
-    assert next(e for e in reader.events if e.kind == "model").detail["names"] == ["Line.v0", "Line.v1"]
+    assert next(e for e in reader.events if e.kind == "model").names == ["Line.v0", "Line.v1"]
 
 
 @pytest.mark.parametrize("kind", ["BrowseRequest", "BrowseNextRequest"])

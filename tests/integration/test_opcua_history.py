@@ -34,7 +34,7 @@ async def test_a_gap_is_filled_from_asyncuas_history(port):
                 assert sorted(field.values[i] + field.past[i]) == [float(k) for k in range(45)]
                 assert field.past[i] == [float(k) for k in range(6, 39)]
             assert 2 not in field.past
-            detail = field.events[0].detail
+            detail = field.events[0].payload()
             assert (detail["samples"], detail["nodes"], detail["without_history"], detail["truncated"]) == (66, 2, 1, 0)
 
 
@@ -61,7 +61,7 @@ async def test_no_more_is_read_back_than_allowed(port):
             proxy.refuse = False
             await field.until(lambda: bool(field.events))
             assert field.past[0] == [3.0, 4.0, 5.0, 6.0, 7.0]
-            assert field.events[0].detail["truncated"] == 1
+            assert field.events[0].truncated == 1
 
 
 async def test_a_gap_is_filled_from_a_foreign_servers_history(node, port, store):
@@ -182,7 +182,7 @@ async def test_a_restart_of_the_gateway_is_a_gap_as_well(port, tmp_path, while_a
             assert field.past[0] == field.past[1] == [float(k) for k in range(begin, begin + 10)]
             assert field.values[0] == [float(k) for k in range(20 * run, 20 * run + 10)]
             assert 2 not in field.past
-            assert "skipped_ms" not in told(field, "history")[0].detail
+            assert "skipped_ms" not in told(field, "history")[0].payload()
 
 
 async def test_texts_labels_and_parts_are_read_back(port):

@@ -30,7 +30,7 @@ async def a_gap(field, server, mangler):
 
 
 def told(field):
-    return [event.detail for event in field.events if event.kind == "history"]
+    return [event.payload() for event in field.events if event.kind == "history"]
 
 
 def refusing(judge):

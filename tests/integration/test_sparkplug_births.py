@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.messages import DeviceState, Event
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.layout import SparkplugLayout
@@ -66,7 +67,7 @@ async def test_a_birth_for_which_the_broker_hangs_up_is_left_out(broker: Mosquit
         try:
             await until(lambda: list(node.refused_births.reasons) == ["wide"], 40, f"found; {node.refused_births.reasons}")
             assert "sending it ended the connection" in node.refused_births.reasons["wide"]
-            assert [event.detail["name"] for event in events] == ["wide"]
+            assert [event.name for event in events] == ["wide"]
             await until(lambda: len(outbox.acked) > 100, 20, "messages flow")
             connects = publisher.connects
             await until(lambda: len(outbox.acked) > 300, 20, "on")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.messages import Event
+from gateway.core.events.gateway import Stall
 from gateway.layouts.sparkplug.wire import read_payload
 from tests.conftest import NODE
 from tests.support.absent import NODE_PACKAGES, absent
@@ -57,7 +57,7 @@ def payloads() -> list[bytes]:
         packets += node.packets(bench.value(3, value), hist=False, most_bytes=2**28)
     (summary,) = bench.encoder.summaries(block_of([0, 1], length=60 * SECOND, std=float("nan")))
     packets += node.packets(summary, hist=False, most_bytes=2**28)
-    packets += node.packets(bench.encoder.event(Event("stall", T0)), hist=False, most_bytes=2**28)
+    packets += node.packets(bench.encoder.event(Stall(time_ns=T0, for_ms=4000)), hist=False, most_bytes=2**28)
     packets += node.death()
     for _ in range(130):
         node.numbered(packets[-2])

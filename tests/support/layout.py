@@ -6,7 +6,8 @@ from typing import Any
 
 from gateway.app.layout import build_layout
 from gateway.core.clock import Clock, SystemClock
-from gateway.core.messages import DeviceState, Event, Message
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState, Message
 from gateway.core.ports.layout import DeviceScope, Layout, LayoutScope, LayoutServices, Packet
 from gateway.core.tags import TagTable
 from gateway.encoding.topics import Topics

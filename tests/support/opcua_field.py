@@ -8,7 +8,8 @@ from itertools import repeat
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import SystemClock
-from gateway.core.messages import DeviceState, Event
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState
 from gateway.runtime.supervisor import Supervisor
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_reader import make_source

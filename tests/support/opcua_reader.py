@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
-from gateway.core.messages import DeviceState, Event
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState
 from gateway.sources.opcua.client.connection import connect
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import entry

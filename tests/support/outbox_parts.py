@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.audit.ledger import Ledger
-from gateway.core.messages import Event, Lane, Loss, Message
+from gateway.core.events.event import Event
+from gateway.core.messages import Lane, Loss, Message
 from gateway.encoding.merge_windows import merge_windows
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.outbox import Outbox
@@ -159,7 +160,7 @@ class Rig:
     @property
     def states(self) -> list[object]:
         """The `state` of each event so far."""
-        return [event.detail["state"] for event in self.events]
+        return [event.state for event in self.events]
 
     async def advance(self, seconds: float) -> None:
         """Move the clock on, waiting at each step until the commit loop sleeps again."""

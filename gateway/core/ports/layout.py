@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from gateway.core.clock import Clock
 from gateway.core.config_types import ConfigModel
+from gateway.core.events.event import Event
 from gateway.core.incoming import Incoming
-from gateway.core.messages import DeviceState, Event, Message
+from gateway.core.messages import DeviceState, Message
 from gateway.core.tags import TagTable
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from gateway.core.clock import Clock
 from gateway.core.config_types import DeviceModel, TagModel
+from gateway.core.events.event import Event
 from gateway.core.ports.source import Source
 
 Device_contra = TypeVar("Device_contra", contravariant=True)
@@ -140,6 +141,16 @@ class CrossChecked(Protocol[Device_contra, Tag_contra]):
 
     def check_devices(self, devices: Sequence[Device_contra]) -> Sequence[FaultAt]:
         """Return what is wrong between the devices of this protocol."""
+        ...
+
+
+@runtime_checkable
+class WithEventTypes(Protocol):
+    """Capability: kinds of events that only this protocol leads to."""
+
+    @property
+    def event_types(self) -> Sequence[type[Event]]:
+        """Return their types, for the message schema."""
         ...
 
 

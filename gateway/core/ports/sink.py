@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from gateway.core.clock import Clock
 from gateway.core.config_types import ConfigModel
@@ -166,8 +166,8 @@ class Certificate(Protocol):
     """What is watched of a certificate."""
 
     @property
-    def owner(self) -> str:
-        """Return whose it is: `broker` or `gateway`."""
+    def owner(self) -> Literal["broker", "gateway"]:
+        """Return whose it is."""
         ...
 
     @property

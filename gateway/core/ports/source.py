@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
-from gateway.core.messages import DeviceState, Event
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState
 
 Reading = SampleBlock | ObjectBlock | DeviceState | Event
 """What a source has to say."""

@@ -7,6 +7,7 @@ from gateway.layouts.sparkplug import topics
 from gateway.layouts.sparkplug.bd_seq_counter import BdSeqCounter
 from gateway.layouts.sparkplug.check import check
 from gateway.layouts.sparkplug.config import SparkplugLayoutConfig
+from gateway.layouts.sparkplug.events import SPARKPLUG_EVENTS
 
 
 class SparkplugPlugin:
@@ -16,6 +17,7 @@ class SparkplugPlugin:
     description = "Sparkplug B."
     config_model = SparkplugLayoutConfig
     device_model = None
+    event_types = SPARKPLUG_EVENTS
     whole_gateway_reason = "its births and sequence numbers span all devices"
 
     def check(self, scope: LayoutScope) -> Iterator[LayoutFault]:

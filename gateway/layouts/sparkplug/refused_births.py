@@ -1,12 +1,10 @@
 """Devices whose birth the broker does not take."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.core.ports.layout import Until
-
-_SEVERITY: Final = 700
+from gateway.layouts.sparkplug.events import BirthRefused
 
 
 class RefusedBirths:
@@ -34,8 +32,7 @@ class RefusedBirths:
         self._refused[name] = reason, until
         if name not in self._reported:
             self._reported.add(name)
-            detail = {"state": "refused", "name": name, "reason": reason, "severity": _SEVERITY}
-            self._report(Event("birth", self._now_ms() * 1_000_000, number, detail=detail))
+            self._report(BirthRefused(time_ns=self._now_ms() * 1_000_000, device=number, name=name, reason=reason))
 
     def reconnected(self) -> None:
         """Forget those of the last connection: another one may take them."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.core.errors import Retryable
+from gateway.core.events.delivery import OutboxState
 from gateway.core.messages import Loss, Message
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.database.sqlite_errors import DamagedError, MovedError, UnwritableError
@@ -188,5 +189,5 @@ class Recovery:
         """Nothing more can be had of that file."""
         self._mending = None
         mending.end(self._ledger)
-        state = "rescued" if mending.told else "damaged"
+        state: OutboxState = "rescued" if mending.told else "damaged"
         self._health.tell(state, lost=mending.lost, unknown=mending.unknown, **mending.said)

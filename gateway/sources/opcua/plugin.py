@@ -8,6 +8,7 @@ from gateway.core.ports.plugin import DeviceEntry, Fault, SourceServices, TagTra
 from gateway.core.ports.source import Source
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.measures import completed, measures_path
+from gateway.sources.opcua.source.events import OPCUA_EVENTS
 from gateway.sources.opcua.source.tag_discovery import Change, asks, found_path
 from gateway.sources.opcua.tools.plan import plan
 
@@ -20,6 +21,7 @@ class OpcUaPlugin:
     url_schemes = ("opc.tcp",)
     device_model = OpcUaDevice
     tag_model = OpcUaTag
+    event_types = OPCUA_EVENTS
 
     def check(self, device: OpcUaDevice, tag: OpcUaTag) -> Fault | None:
         """Return which key of the tag has no effect on a polled device."""

@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from gateway.core.blocks import Mask, Values, WindowBlock
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
+from gateway.core.events.process import Anomaly
 from gateway.core.quality import USABLE_FROM
 from gateway.core.tags import TagTable
 
@@ -13,7 +14,6 @@ _CLIP = 3.0
 _CLEAR_AT = 0.5
 _FLOOR = 1e-3
 _LARGEST = 1e150
-_SEVERITY = 400
 
 
 class EwmaDetector:
@@ -68,12 +68,13 @@ class EwmaDetector:
 
     def _event(self, window: WindowBlock, row: int, active: bool, value: float, z: float) -> Event:
         tag = int(self._tags[row])
-        detail = {
-            "state": "active" if active else "cleared",
-            "detector": "ewma",
-            "severity": _SEVERITY,
-            "value": value,
-            "score": round(z, 2),
-            "expected": float(self._mean[row]),
-        }
-        return Event("anomaly", window.start + window.length, self._table.tags[tag].device, tag, detail)
+        return Anomaly(
+            time_ns=window.start + window.length,
+            device=self._table.tags[tag].device,
+            tag=tag,
+            state="active" if active else "cleared",
+            detector="ewma",
+            value=value,
+            score=round(z, 2),
+            expected=float(self._mean[row]),
+        )

@@ -16,7 +16,7 @@ from gateway.audit.traffic_stats import Absence, TrafficStats
 from gateway.cli.rate_display import Board, Footer, footer
 from gateway.cli.subscriber import MessagePrinter, auditor_of
 from gateway.cli.terminal import Screen
-from gateway.core.messages import Event, Loss, Message
+from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import Packet
 from gateway.encoding.decoder import parse
 from gateway.encoding.formats import FORMATS
@@ -24,6 +24,7 @@ from gateway.layouts.sparkplug.wire import DataType, new_payload, set_property
 from gateway.settings.publish_model import DevicePublish, Publish
 from gateway.sinks.mqtt.types import ReceivedMessage
 from tests.support.blocks import T0
+from tests.support.events import limit_alarm
 from tests.support.layout import layout_for
 from tests.unit.cli.test_tail_render import json
 from tests.unit.encoding.test_encoder import BOOT, block_of, encoder_for
@@ -55,7 +56,7 @@ def messages(count: int = 4) -> list[Message]:
     for _ in range(count):
         made += encoder.windows(block_of([0, 1, 2, 3], last=[61.5, 0.5, 1.0, 7.0]))
         made += encoder.summaries(block_of([0, 1, 2, 3]))
-        made.append(encoder.event(Event("alarm", T0, 0, 0, {"state": "active", "value": 1.0, "limit": 2.0})))
+        made.append(encoder.event(limit_alarm(limit=2.0)))
     return made
 
 
@@ -154,7 +155,7 @@ def test_losses_are_totalled_by_cause_once_each():
     for number, (cause, count) in enumerate(losses):
         first = 1 + 100 * number
         loss = Loss("plant/v1/press-1/press/window", BOOT, first, first + count - 1, count, 0, 1, cause)
-        packets = sent([encoder.loss(loss, T0)], "device", "json", 2**28)[0]
+        packets = sent([encoder.event(encoder.loss_event(loss, T0))], "device", "json", 2**28)[0]
         tail.take(packets)
         tail.take(packets, dup=True)
     text = tail.verdict()[1]
@@ -171,7 +172,7 @@ def test_what_had_been_merged_into_lost_messages_is_told():
         Loss(topic, BOOT, 120, 120, 1, 0, 1, "max_bytes", "", 60, 61),
     ]
     for loss in losses:
-        tail.take(sent([encoder.loss(loss, T0)], "device", "json", 2**28)[0])
+        tail.take(sent([encoder.event(encoder.loss_event(loss, T0))], "device", "json", 2**28)[0])
     text = tail.verdict()[1]
     assert "Loss records speak of 120 messages: 2 max_bytes, 118 thinned" in text
     assert "Of those thinned, 118 had been merged into messages that were lost afterwards" in text
@@ -186,7 +187,7 @@ def node_sends(node: Node, windows: int) -> list[Packet]:
     for _ in range(windows):
         packets += node.node.packets(node.window([0, 1, 2], last=[61.5, 0.5, 1.0]), hist=False, most_bytes=2**28)
     packets += node.node.packets(
-        node.encoder.event(Event("alarm", T0, 0, 0, {"state": "active", "value": 1.0, "limit": 2.0})),
+        node.encoder.event(limit_alarm(limit=2.0)),
         hist=False,
         most_bytes=2**28,
     )

@@ -19,10 +19,10 @@ WINDOWS, EVENTS = "plant/v1/gw/press/window", "plant/v1/gw/press/event"
 class Bench:
     """A reading that prints into `out`."""
 
-    def __init__(self, **options: bool) -> None:
+    def __init__(self, *, as_json: bool = False, **options: bool) -> None:
         self.out = io.StringIO()
         self.console = Console(file=self.out, width=80)
-        self.reading = MessagePrinter(Screen(self.console), auditor_of("plant", **options))
+        self.reading = MessagePrinter(Screen(self.console), auditor_of("plant", **options), as_json=as_json)
         self.time_ms = itertools.count(1_700_000_000_000, 1000)
 
     def window(self, seq: int, *, hist: bool = False, dup: bool = False, tags: int = 0) -> None:

@@ -79,7 +79,7 @@ def events_of(settings: Settings, until_s: float) -> list[tuple[float, str, str,
         events += chain.feed(SampleBlock(ids.copy(), np.full(len(table), now, np.int64), column, good.copy()), now)
         if now >= chain.next_close_ns:
             events += chain.close(now).events
-    return [((e.time_ns - START_NS) / 1e9, e.kind, table.label(e.tag), str(e.detail["state"])) for e in events]
+    return [((e.time_ns - START_NS) / 1e9, e.kind, table.label(e.tag), str(e.state)) for e in events]
 
 
 def test_shipped_limits_and_detectors_notice_every_fault_and_nothing_else(settings):

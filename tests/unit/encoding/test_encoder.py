@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.blocks import ObjectBlock, WindowBlock
-from gateway.core.messages import DeviceState, Event, Lane, Loss, Message
+from gateway.core.events.device import DeviceStateChanged
+from gateway.core.events.gateway import ClockJump
+from gateway.core.messages import DeviceState, Lane, Loss, Message
 from gateway.core.quality import Quality
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.encoder import Encoder, StatusText, mark_hist
 from gateway.encoding.topics import Topics
 from tests.support.blocks import GOOD, SECOND, T0, table
+from tests.support.events import limit_alarm
 from tests.support.schemas import check, fault_of
 
 NAMES = (
@@ -130,9 +133,9 @@ def test_a_number_too_large_for_float32_keeps_its_value() -> None:
 def test_an_alarm_says_its_value_in_the_digits_of_the_window(single: bool, told: float) -> None:
     """The same float32 in the same digits; 1e39 is none and stays."""
     encoder = encoder_for(table(1, single=single))
-    event = Event("alarm", T0, 0, 0, {"state": "active", "value": 23.450000762939453})
+    event = limit_alarm(value=23.450000762939453)
     assert payload_of(encoder.event(event))["value"] == told
-    assert payload_of(encoder.event(Event("alarm", T0, 0, 0, {"value": 1e39})))["value"] == 1e39
+    assert payload_of(encoder.event(limit_alarm(value=1e39)))["value"] == 1e39
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -141,7 +144,7 @@ def test_names_of_any_kind_survive(name: str) -> None:
     tags = TagTable(('Gerät, "A"',), (Tag(0, 0, name), Tag(1, 0, "other")))
     encoder = encoder_for(tags)
     (window,) = encoder.windows(block_of([0, 1]))
-    event = encoder.event(Event("alarm", T0, 0, 0))
+    event = encoder.event(limit_alarm())
     assert list(payload_of(window)["tags"]) == [name, "other"]
     assert payload_of(event)["tag"] == name
     assert window.topic == 'plant/v1/press-1/Gerät, "A"/window'
@@ -190,7 +193,7 @@ def test_seq_counts_from_one_for_each_topic() -> None:
     for tags in ([0, 1, 2, 3], [0], [2], [0, 3]):
         made += encoder.windows(block_of(tags))
         made += encoder.summaries(block_of(tags))
-        made.append(encoder.event(Event("clock_jump", T0)))
+        made.append(encoder.event(ClockJump(time_ns=T0, by_ms=-5)))
     for topic in {m.topic for m in made}:
         assert [m.seq for m in made if m.topic == topic] == list(range(1, sum(m.topic == topic for m in made) + 1))
 
@@ -243,13 +246,13 @@ def test_quality_has_three_words_and_a_reason_unless_good(code: int, text: tuple
 def test_events_carry_their_fields_and_null_for_what_is_no_number() -> None:
     """Kind, tag or device, detail; a device's event on its own topic, the gateway's on `event`."""
     encoder = encoder_for(table(2, devices=2))
-    alarm = encoder.event(Event("alarm", T0 + 1_999_999, 1, 1, {"state": "active", "value": math.inf, "limit": 5.0}))
+    alarm = encoder.event(limit_alarm(T0 + 1_999_999, 1, 1, value=math.inf, limit=5.0))
     assert payload_of(alarm) == {
         "boot": BOOT, "seq": 1, "ts": MS + 1, "hist": False, "kind": "alarm", "tag": "tag1", "state": "active",
-        "value": None, "limit": 5.0,
+        "condition": "hi", "severity": 500, "value": None, "limit": 5.0,
     }  # fmt: skip
-    device = encoder.event(Event("device", T0, 0, None, {"state": "down", "reason": 'kein "Kontakt"'}))
-    gateway = encoder.event(Event("clock_jump", T0, detail={"by_ms": -3}))
+    device = encoder.event(DeviceStateChanged(time_ns=T0, device=0, state="down", reason='kein "Kontakt"'))
+    gateway = encoder.event(ClockJump(time_ns=T0, by_ms=-3))
     assert (payload_of(device)["device"], payload_of(device)["reason"]) == ("device0", 'kein "Kontakt"')
     assert [m.topic.removeprefix("plant/v1/press-1/") for m in (alarm, device, gateway)] == [
         "device1/event", "device0/event", "event",
@@ -267,7 +270,7 @@ def test_a_loss_is_told_where_its_messages_would_have_come(topic: str, told_on: 
     encoder = encoder_for(table(2, devices=2))
     base = "plant/v1/press-1/"
     loss = Loss(base + topic, OLD, 5, 9, 4, 1000, 2000, "max_age", "7d")
-    message = encoder.loss(loss, T0)
+    message = encoder.event(encoder.loss_event(loss, T0))
     assert encoder.read_loss(message) == loss
     assert message.topic == base + told_on
     assert payload_of(message) == {
@@ -280,7 +283,7 @@ def test_a_loss_is_told_where_its_messages_would_have_come(topic: str, told_on: 
 def test_a_loss_of_merged_windows_says_how_many_they_stood_for() -> None:
     encoder = encoder_for(table(2, devices=2))
     loss = Loss("plant/v1/press-1/device1/window", OLD, 60, 120, 2, 1000, 2000, "max_bytes", "", 120, 1)
-    message = encoder.loss(loss, T0)
+    message = encoder.event(encoder.loss_event(loss, T0))
     assert encoder.read_loss(message) == loss
     assert (payload_of(message)["count"], payload_of(message)["windows"], payload_of(message)["from_seq"]) == (2, 120, 1)
     check(message.topic.removeprefix("plant/v1/press-1/"), payload_of(message))

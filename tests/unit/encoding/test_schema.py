@@ -1,55 +1,80 @@
 """The published schema of the messages: valid itself, strict enough to notice, and kept by every kind of event."""
 
+from importlib import resources
+
 import jsonschema
 import jsonschema_rs
 import orjson
 import pytest
 
-from gateway.core.messages import DeviceState, Event
+from gateway.app.message_schema import text
+from gateway.core.events.delivery import OUTBOX_SEVERITY, MessagesLost, OutboxStateChanged
+from gateway.core.events.device import DeviceStateChanged, SamplesLost
+from gateway.core.events.event import Event
+from gateway.core.events.gateway import (
+    CertificateExpiry,
+    ClockJump,
+    ConfigurationLoaded,
+    RestartRefused,
+    Stall,
+    UncleanStop,
+)
+from gateway.core.events.process import Anomaly
+from gateway.core.messages import DeviceState, Loss
+from gateway.encoding import schema
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.schema import message_schema
 from gateway.encoding.topics import Topics
-from gateway.outbox.health import SEVERITY
+from gateway.layouts.sparkplug.events import BirthRefused
+from gateway.plugins import EVENT_TYPES
+from gateway.sources.opcua.source.events import ConditionAlarm, HistoryRead, ModelChanged, ServerEvent
 from tests.support.blocks import T0, table
+from tests.support.events import limit_alarm
 from tests.support.schemas import check, fault_of
 from tests.unit.encoding.test_encoder import BOOT, OLD, block_of, encoder_for
 
 WINDOW = "plant/v1/press-1/device0/window"
-DAMAGED = {"state": "damaged", "reason": "x", "kept": "o.db.1", "lost": None, "unknown": None, "rescued": 3, "severity": 800}
+
+
+def from_server(type_: type[Event], **fields: object) -> Event:
+    common = {"source": "Pump", "message": "hot", "event_type": "i=2915", "event_id": "00ff"}
+    return type_(time_ns=T0, device=0, **(common | fields))
+
+
+def history(**fields: object) -> HistoryRead:
+    common = {"from_": 1, "to": 2, "samples": 3, "nodes": 1, "truncated": 0, "without_history": 0}
+    return HistoryRead(time_ns=T0, device=0, **(common | fields))
+
+
+def model(**fields: object) -> ModelChanged:
+    return ModelChanged(time_ns=T0, device=0, reason="changed", added=1, removed=0, altered=0, names=["x"], **fields)
+
 
 EVENTS = [
-    Event("alarm", T0, 0, 0,
-          {"state": "active", "condition": "hi", "severity": 500, "value": 61.5, "limit": 60.0}),
-    Event("anomaly", T0, 0, 0,
-          {"state": "cleared", "detector": "ewma", "severity": 400, "value": 1.0, "score": 5.2, "expected": 0.5}),
-    Event("device", T0, 0, None, {"state": "down", "reason": "no route", "severity": 600}),
-    Event("samples_lost", T0, 0, None, {"reason": "the queue overflowed", "at_least": 3, "severity": 500}),
-    Event("unclean_stop", T0, detail={"previous": OLD, "bound_ms": 2500, "severity": 600}),
-    Event("clock_jump", T0, detail={"by_ms": -5, "severity": 400}),
-    Event("stall", T0, detail={"for_ms": 3500, "severity": 400}),
-    Event("configuration", T0, detail={"config": "0123456789ab", "devices": 2, "tags": 9, "severity": 1}),
-    Event("outbox", T0, detail=DAMAGED),
-    *(Event("outbox", T0, detail={"state": state, "severity": severity}) for state, severity in SEVERITY.items()),
-    Event("alarm", T0, 0, None,
-          {"source": "Pump", "severity": 700, "message": "hot", "event_type": "i=2915", "event_id": "00ff",
-           "condition": "HighHigh", "state": "active", "acknowledged": False, "fields": {"a": 1}}),
-    Event("opcua_event", T0, 0, None,
-          {"source": "Pump", "severity": 100, "message": "started", "event_type": "i=2041", "event_id": "00ff"}),
-    Event("history", T0, 0, None,
-          {"from": 1, "to": 2, "samples": 3, "nodes": 1, "truncated": 0, "without_history": 0, "severity": 1}),
-    Event("history", T0, 0, None,
-          {"from": 1, "to": 2, "samples": 0, "nodes": 0, "truncated": 0, "without_history": 0, "skipped_ms": 5,
-           "skipped_from": 1, "too_old_ms": 3, "refused": 2, "reason": "BadTimeout", "resumed": True, "severity": 400}),
-    Event("model", T0, 0, None,
-          {"reason": "changed", "added": 1, "removed": 0, "altered": 0, "names": ["x"], "severity": 300}),
-    Event("model", T0, 0, None,
-          {"reason": "changed", "added": 1, "removed": 0, "altered": 0, "names": ["x"], "restart": True, "severity": 300}),
-    Event("configuration", T0, detail={"config": "0a", "devices": 2, "tags": 9, "reason": "tags", "severity": 1}),
-    Event("renewal_refused", T0, detail={"reason": "tags have changed", "problem": "x.yaml:3: y", "severity": 600}),
-    Event("certificate", T0, detail={"certificate": "broker", "subject": "CN=b", "end": 5, "days_left": 7, "severity": 500}),
-    Event("certificate", T0,
-          detail={"certificate": "broker", "subject": "CN=b", "end": 1, "days_left": -1, "severity": 900}),
-]  # fmt: skip
+    limit_alarm(value=61.5, limit=60.0),
+    Anomaly(time_ns=T0, device=0, tag=0, state="cleared", detector="ewma", value=1.0, score=5.2, expected=0.5),
+    DeviceStateChanged(time_ns=T0, device=0, state="down", reason="no route"),
+    SamplesLost(time_ns=T0, device=0, reason="the queue overflowed", at_least=3),
+    UncleanStop(time_ns=T0, previous=OLD, bound_ms=2500),
+    ClockJump(time_ns=T0, by_ms=-5),
+    Stall(time_ns=T0, for_ms=3500),
+    ConfigurationLoaded(time_ns=T0, config="0123456789ab", devices=2, tags=9),
+    ConfigurationLoaded(time_ns=T0, config="0a", devices=2, tags=9, reason="tags"),
+    RestartRefused(time_ns=T0, reason="tags have changed", problem="x.yaml:3: y"),
+    OutboxStateChanged(time_ns=T0, state="damaged", reason="x", kept="o.db.1", lost=None, unknown=None, rescued=3),
+    *(OutboxStateChanged(time_ns=T0, state=state) for state in OUTBOX_SEVERITY),
+    from_server(ConditionAlarm, severity=700, condition="HighHigh", state="active", acknowledged=False, fields={"a": 1}),
+    from_server(ServerEvent, severity=100, message="started", event_type="i=2041"),
+    history(),
+    history(skipped_ms=5, skipped_from=1, too_old_ms=3, refused=2, reason="BadTimeout", resumed=True),
+    model(),
+    model(restart=True),
+    model(restart=True, restart_in_s=300, cut=True),
+    CertificateExpiry(time_ns=T0, certificate="broker", subject="CN=b", end=5, days_left=7, severity=500),
+    CertificateExpiry(time_ns=T0, certificate="broker", subject="CN=b", end=1, days_left=-1, severity=900),
+    MessagesLost.of(Loss("plant/v1/g/event", OLD, 1, 2, 2, 5, 6, "max_age", "", 2, 1), T0, None),
+    BirthRefused(time_ns=T0, device=0, name="press", reason="quota"),
+]
 
 
 def window(**fields: object) -> dict[str, object]:
@@ -72,6 +97,16 @@ def test_the_schema_is_one():
 def test_every_kind_of_event_is_described(event):
     message = encoder_for(table(1)).event(event)
     check(message.topic, orjson.loads(message.payload))
+
+
+def test_every_type_of_event_has_an_example_here():
+    assert {type(event) for event in EVENTS} == set(EVENT_TYPES)
+
+
+def test_the_published_schema_is_the_generated_one():
+    """`python -m gateway.app.message_schema` writes it anew."""
+    committed = (resources.files("gateway.encoding") / schema.FILE).read_text("utf-8")
+    assert committed == text()
 
 
 def test_the_status_is_described():

@@ -80,8 +80,8 @@ async def test_a_damaged_file_of_the_first_version_is_rescued(tmp_path: Path) ->
         db.execute("DROP TABLE total")
         db.commit()
     async with Rig(tmp_path / "o.db") as rig:
-        assert [e.detail["state"] for e in rig.events] == ["damaged"]
-        assert rig.events[0].detail["rescued"] == 2000
+        assert [e.state for e in rig.events] == ["damaged"]
+        assert rig.events[0].rescued == 2000
         assert [m.payload for m in await rig.drain()] == [
             window(s, TS + s * 1000, boot="b0").payload for s in range(1, 2001)
         ]
@@ -149,7 +149,7 @@ async def test_a_damaged_encrypted_file_is_rescued_with_the_key_alone(tmp_path: 
     with closing(sqlite3.connect(tmp_path / "o.db")) as db:
         db.executescript("DROP TABLE total; DROP TABLE seal;")
     async with Rig(tmp_path / "o.db", "b2", key_file=key) as rig:
-        assert rig.events[0].detail["rescued"] == 100
+        assert rig.events[0].rescued == 100
         assert [m.payload for m in await rig.drain()] == [message(seq).payload for seq in range(1, 101)]
     with pytest.raises(ConfigError, match="is encrypted"):
         await Rig(tmp_path / "o.db", "b3").outbox.open()

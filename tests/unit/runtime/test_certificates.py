@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.runtime.certificates import CertificateWatch
 from tests.support.clock import FakeClock
 
@@ -31,7 +31,7 @@ class Bench:
 
     @property
     def told(self) -> list[tuple[object, object]]:
-        return [(event.detail["days_left"], event.detail["severity"]) for event in self.events]
+        return [(event.days_left, event.severity) for event in self.events]
 
 
 def test_each_level_is_told_once() -> None:

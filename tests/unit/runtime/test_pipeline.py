@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gateway.core.blocks import ObjectBlock
-from gateway.core.messages import DeviceState, Event, Message
+from gateway.core.messages import DeviceState, Message
 from gateway.core.tags import TagTable
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.topics import Topics
@@ -20,6 +20,7 @@ from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, Win
 from gateway.stages.stage_chain import Chain
 from tests.support.blocks import GOOD, SECOND, block_of, table
 from tests.support.clock import FakeClock
+from tests.support.events import limit_alarm
 from tests.support.oracle import Sample
 
 M0 = 1_700_000_040 * SECOND
@@ -234,9 +235,9 @@ async def test_a_stop_publishes_what_is_in_progress() -> None:
 async def test_events_of_others_pass_through() -> None:
     """Sources and supervisor may tell of anything."""
     gateway = Gateway()
-    gateway.pipeline.event(Event("quality", M0, 2, 2, {"reason": "x"}))
+    gateway.pipeline.event(limit_alarm(M0, 2, 2))
     ((_, payload),) = gateway.outbox.of("device2/event")
-    assert (payload["kind"], payload["tag"]) == ("quality", "tag2")
+    assert (payload["kind"], payload["tag"]) == ("alarm", "tag2")
 
 
 async def test_a_silent_start_says_that_nothing_is_known() -> None:

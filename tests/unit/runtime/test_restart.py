@@ -4,12 +4,16 @@ import asyncio
 
 import pytest
 
-from gateway.core.messages import Event
+from gateway.core.events.device import DeviceStateChanged
 from gateway.runtime.restart import EVERY_S, MOST_S, Noticing, Renewal
+from gateway.sources.opcua.source.events import ModelChanged
 from tests.support.clock import FakeClock
 from tests.unit.runtime.test_supervisor import Intake
 
-CHANGED = {"restart": True}
+
+def changed(device, **fields):
+    more = {"added": 1, "removed": 0, "altered": 0, "names": ["x"], "restart": True} | fields
+    return ModelChanged(time_ns=0, device=device, reason="", **more)
 
 
 @pytest.fixture
@@ -48,9 +52,9 @@ def test_only_changes_that_are_to_be_taken_at_once_ask_for_it(clock: FakeClock) 
     intake, renewal = Intake(), Renewal(clock)
     noticing = Noticing(intake, renewal, ["press", "line"])
     events = [
-        Event("model", 0, 1, None, {"added": 1}),
-        Event("device", 0, 1, None, CHANGED),
-        Event("model", 0, 1, None, CHANGED),
+        changed(1, restart=None),
+        DeviceStateChanged(time_ns=0, device=1, state="ok", reason=""),
+        changed(1),
     ]
     asked = []
     for event in events:
@@ -78,7 +82,7 @@ async def test_tags_that_never_come_to_rest_are_taken_less_and_less_often(clock:
 def test_a_change_that_has_to_wait_says_for_how_long(clock: FakeClock) -> None:
     intake, renewal = Intake(), Renewal(clock)
     noticing = Noticing(intake, renewal, ["press"])
-    noticing.event(Event("model", 0, 0, None, CHANGED))
+    noticing.event(changed(0))
     renewal.begin("why")
-    noticing.event(Event("model", 0, 0, None, CHANGED))
-    assert [event.detail.get("restart_in_s") for event in intake.got] == [None, 300]
+    noticing.event(changed(0))
+    assert [event.restart_in_s for event in intake.got] == [None, 300]

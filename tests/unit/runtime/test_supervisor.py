@@ -11,7 +11,9 @@ import structlog.testing
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.errors import NotConnected
-from gateway.core.messages import DeviceState, Event
+from gateway.core.events.device import SamplesLost
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState
 from gateway.core.ports.source import Reading
 from gateway.core.quality import Quality
 from gateway.runtime.supervisor import Supervisor
@@ -113,7 +115,14 @@ class Line:
 async def test_samples_and_states_are_handed_on_in_their_order() -> None:
     """What `read` returns goes to the intake, nothing else does."""
     text = ObjectBlock(np.array([0], np.uint32), np.array([1]), ["x"], np.array([192], np.uint8))
-    told = [DeviceState(3, "ok"), BLOCK, text, BLOCK, Event("samples_lost", 1, 3), DeviceState(4, "degraded", "x")]
+    told = [
+        DeviceState(3, "ok"),
+        BLOCK,
+        text,
+        BLOCK,
+        SamplesLost(time_ns=1, device=3, reason="x", at_least=1),
+        DeviceState(4, "degraded", "x"),
+    ]
     line = Line(list(told))
     await line.run(0.1)
     assert line.intake.got == told

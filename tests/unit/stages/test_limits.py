@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.stages.limits import CONDITIONS, Limits
 from tests.support import blocks
 from tests.support.blocks import GOOD, T0, TICK, block_of, cut, ordered_per_tag, table
@@ -19,7 +19,7 @@ HYSTERESIS = np.array([[0.5, 0.0, 1.0]] * 4)
 
 
 def summary(events: list[Event]) -> list[tuple[int, int, str, str, float]]:
-    return [(e.time_ns, e.tag, e.detail["condition"], e.detail["state"], e.detail["value"]) for e in events]
+    return [(e.time_ns, e.tag, e.condition, e.state, e.value) for e in events]
 
 
 def expected_of(samples: list[Sample]) -> list[tuple[int, int, str, str, float]]:
@@ -76,14 +76,14 @@ def test_at_the_limit_is_alarm_and_clearing_takes_more_than_the_hysteresis(value
     qualities = [0x28 if v != v else GOOD for v in values]
     block = block_of([Sample(0, T0 + i, v, q) for i, (v, q) in enumerate(zip(values, qualities, strict=True))])
     events = Limits(table(3), LIMITS, HYSTERESIS).check(block)
-    assert [f"{e.detail['condition']} {e.detail['state']}" for e in events] == states
+    assert [f"{e.condition} {e.state}" for e in events] == states
 
 
 def test_an_alarm_of_a_lost_tag_stays_active() -> None:
     """Bad samples neither clear an alarm nor raise it again; the next good one decides."""
     limits = Limits(table(3), LIMITS, HYSTERESIS)
     steps = [(9.0, GOOD), (NAN, 0x08), (9.5, GOOD), (0.0, GOOD)]
-    found = [[e.detail["state"] for e in limits.check(block_of([Sample(0, T0, v, q)]))] for v, q in steps]
+    found = [[e.state for e in limits.check(block_of([Sample(0, T0, v, q)]))] for v, q in steps]
     assert found == [["active", "active"], [], [], ["cleared", "cleared"]]
 
 
@@ -92,7 +92,7 @@ def test_an_event_says_which_limit_and_how_severe() -> None:
     limits = Limits(table(3, devices=3), LIMITS, HYSTERESIS)
     (event,) = limits.check(block_of([Sample(1, T0 + TICK, -9.5, GOOD)]))
     assert (event.kind, event.time_ns, event.device, event.tag) == ("alarm", T0 + TICK, 1, 1)
-    assert event.detail == {"state": "active", "condition": "lolo", "severity": 800, "value": -9.5, "limit": -9.0}
+    assert event.payload() == {"state": "active", "condition": "lolo", "severity": 800, "value": -9.5, "limit": -9.0}
 
 
 def test_tags_without_limits_cost_nothing_and_say_nothing() -> None:

@@ -61,13 +61,13 @@ def test_hysteresis_is_in_units_or_percent_of_the_limit(hysteresis: object, edge
     """Limit 100: an alarm holds down to its edge and clears beyond it."""
     stages = chain({"hi": 100, "hysteresis": hysteresis})
     found = [stages.feed(block_of([Sample(0, M0, value, GOOD)]), M0) for value in (100.0, edge, edge - 0.001)]
-    assert [[e.detail["state"] for e in events] for events in found] == [["active"], [], ["cleared"]]
+    assert [[e.state for e in events] for events in found] == [["active"], [], ["cleared"]]
 
 
 def test_an_anomaly_and_its_end_are_events() -> None:
     """The detector judges each window once it closes, before anything is filtered."""
     found = run(chain({"anomaly": 5, "deadband": 1000}), [*([20.0] * 10), 90.0, 20.0])
-    events = [(second, e.kind, e.detail["state"]) for second, closed in enumerate(found) for e in closed.events]
+    events = [(second, e.kind, e.state) for second, closed in enumerate(found) for e in closed.events]
     assert events == [(10, "anomaly", "active"), (11, "anomaly", "cleared")]
 
 
@@ -128,4 +128,4 @@ def test_the_past_fills_its_windows_and_raises_no_alarm() -> None:
     windows = stages.close(now + 2 * SECOND).windows
     assert [(window.late, window.start, window.max.tolist()) for window in windows if window.late] == [(True, M0, [50.0])]
     assert not stages.feed(block_of([Sample(0, now + 2 * SECOND, 5.0, GOOD)]), now + 2 * SECOND)
-    assert [event.detail["state"] for event in stages.feed(block_of([Sample(0, now, 11.0, GOOD)]), now)] == ["active"]
+    assert [event.state for event in stages.feed(block_of([Sample(0, now, 11.0, GOOD)]), now)] == ["active"]

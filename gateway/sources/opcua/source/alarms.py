@@ -1,13 +1,14 @@
 """A server's events and alarm conditions as events of ours (OPC UA Part 5, 6.4; Part 9, 5.5 to 5.8). Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.sources.opcua.config.device import OpcUaEvents
 from gateway.sources.opcua.port.events import SELECTED, EventFields
+from gateway.sources.opcua.source.events import ConditionAlarm, ServerEvent
 
 REFRESH_START, REFRESH_END, REFRESH_REQUIRED, OVERFLOW = "i=2787", "i=2788", "i=2789", "i=3035"
 MOST_CONDITIONS: Final = 10_000
@@ -21,7 +22,7 @@ class _State:
 
     active: bool
     said: tuple[object, ...]
-    detail: Mapping[str, object]
+    event: ConditionAlarm
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class Alarms:
         self, given: EventFields, received_ns: int, clock_is_right: bool = True, names: Mapping[str, str] | None = None
     ) -> list[Event]:
         """What is to be told of it. clock_is_right: the server's clock may be believed. names: of event types."""
-        known: dict[str, object] = dict.fromkeys(_NAMES)
+        known: dict[str, Any] = dict.fromkeys(_NAMES)
         known.update(zip(_NAMES, given.values, strict=False))
         kind = known["event_type"]
         if kind == REFRESH_START:
@@ -64,36 +65,38 @@ class Alarms:
             return self._event(known, values, time_ns, wanted.severity)
         return []
 
-    def _event(self, known: Mapping[str, object], values: Mapping[str, object], time_ns: int, least: int) -> list[Event]:
+    def _event(self, known: Mapping[str, Any], values: Mapping[str, object], time_ns: int, least: int) -> list[Event]:
         severity = _severity(known["severity"])
-        detail: dict[str, object] = {
+        fields: dict[str, Any] = {
+            "time_ns": time_ns,
+            "device": self.device,
             "source": known["source"],
             "severity": severity,
             "message": known["message"],
             "event_type": known["event_type"],
             "event_id": known["event_id"],
+            "type_name": known["type_name"] or None,
+            "fields": values or None,
         }
-        detail |= {"type_name": known["type_name"]} if known["type_name"] else {}
-        detail |= {"fields": values} if values else {}
         if known["condition"] is not None:
-            detail |= {"condition": known["condition"]}
+            fields["condition"] = known["condition"]
         if known["active"] is None:
-            return [Event("opcua_event", time_ns, self.device, None, detail)] if severity >= least else []
+            return [ServerEvent(**fields)] if severity >= least else []
         active = bool(known["active"])
-        detail |= {"state": "active" if active else "cleared", "acknowledged": known["acknowledged"]}
-        return self._condition(known, Event("alarm", time_ns, self.device, None, detail), active, severity >= least)
+        alarm = ConditionAlarm(**fields, state="active" if active else "cleared", acknowledged=known["acknowledged"])
+        return self._condition(known, alarm, active, severity >= least)
 
-    def _condition(self, known: Mapping[str, object], event: Event, active: bool, is_wanted: bool) -> list[Event]:
+    def _condition(self, known: Mapping[str, Any], event: ConditionAlarm, active: bool, is_wanted: bool) -> list[Event]:
         """Below the wanted severity a condition that was told goes on to be told until it ends: many end with a low one."""
         name = str(known["condition_id"] or f"{known['source']}/{known['condition']}")
         if self._named is not None:
             self._named.add(name)
-        said = (active, known["acknowledged"], event.detail["severity"], event.detail["message"], known["time"])
+        said = (active, known["acknowledged"], event.severity, event.message, known["time"])
         before = self._known.pop(name, None)
         if not (is_wanted or (before is not None and before.active)):
             return []
         if active or known["retain"]:
-            self._known[name] = _State(active, said, event.detail)  # the one that was told last stands last
+            self._known[name] = _State(active, said, event)  # the one that was told last stands last
             if len(self._known) > MOST_CONDITIONS:
                 del self._known[next(iter(self._known))]
         return [] if before is not None and before.said == said else [event]
@@ -105,7 +108,7 @@ class Alarms:
         gone = [name for name in self._known if name not in named]
         ended = [self._known.pop(name) for name in gone]
         return [
-            Event("alarm", now_ns, self.device, None, {**state.detail, "state": "cleared", "reason": "ended while away"})
+            replace(state.event, time_ns=now_ns, state="cleared", reason="ended while away")
             for state in ended
             if state.active
         ]

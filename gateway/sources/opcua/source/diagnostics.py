@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.core.messages import Event
+from gateway.core.events.device import SamplesLost
 from gateway.sources.opcua.config.device import OpcUaTag
 from gateway.sources.opcua.port.session import QueueReport
 from gateway.sources.opcua.source.item_map import ItemMap
@@ -100,6 +100,6 @@ class Diagnostics:
         """What the server dropped or the way swallowed since the last report, as events."""
         for sentence, count in self._dropped.items():
             if count:
-                detail = {"reason": sentence, "at_least": count, "severity": 500}
-                self._inbox.report(Event("samples_lost", self._clock.now_ns(), self._number, None, detail))
+                now_ns = self._clock.now_ns()
+                self._inbox.report(SamplesLost(time_ns=now_ns, device=self._number, reason=sentence, at_least=count))
                 self._dropped[sentence] = 0

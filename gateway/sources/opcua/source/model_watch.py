@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.measures import lacking
 from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ PAUSE_S: Final = 60.0
 PATIENCE: Final = 3
 """... and after so many in a row twice as long each time that it says so all the same, up to `refresh`."""
 _STEP_S: Final = 1.0
-_SEVERITY: Final = 300
 _NONE: Final = "browse has found no tags"
 _SHOWS: Final = "gateway browse shows what is there"
 _AT_START: Final = "at the next start"
@@ -109,7 +109,7 @@ class ModelWatch:
                 self.note = self._noted(missing)
                 tell()
             if change:
-                report(Event("model", self._clock.now_ns(), self._number, None, self._detail(change)))
+                report(self._event(change))
 
     def _noted(self, missing: str) -> str:
         """What is the matter while nothing runs that was found. missing: why it cannot be asked for."""
@@ -127,6 +127,15 @@ class ModelWatch:
     def _taken(self) -> str:
         return _BY_ITSELF if self._restarts else _AT_START
 
-    def _detail(self, change: Change) -> dict[str, object]:
-        more = {"restart": True} if self._restarts else {}
-        return change.detail(self._taken) | more | {"severity": _SEVERITY}
+    def _event(self, change: Change) -> ModelChanged:
+        return ModelChanged(
+            time_ns=self._clock.now_ns(),
+            device=self._number,
+            reason=f"the server's model has changed; taken {self._taken}",
+            added=len(change.added),
+            removed=len(change.removed),
+            altered=len(change.altered),
+            names=change.some_names,
+            cut=True if change.cut else None,
+            restart=True if self._restarts else None,
+        )

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
-from gateway.core.messages import DeviceState, Event
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState
 from gateway.core.ports.source import Reading
 
 

@@ -39,12 +39,10 @@ class Change:
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.altered)
 
-    def detail(self, taken: str) -> dict[str, object]:
-        """As fields of an event. taken: when."""
-        names = [*self.added, *self.removed, *self.altered][:_NAMED]
-        counts = {"added": len(self.added), "removed": len(self.removed), "altered": len(self.altered)}
-        more = {"cut": True} if self.cut else {}
-        return {"reason": f"the server's model has changed; taken {taken}", **counts, "names": names, **more}
+    @property
+    def some_names(self) -> list[str]:
+        """Return the first names, new ones before those that are gone or altered."""
+        return [*self.added, *self.removed, *self.altered][:_NAMED]
 
 
 def found_path(device: OpcUaDevice) -> Path | None:

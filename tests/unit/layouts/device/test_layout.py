@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.blocks import ObjectBlock
-from gateway.core.messages import Event, Lane, Message
+from gateway.core.events.device import DeviceStateChanged
+from gateway.core.events.gateway import Stall
+from gateway.core.messages import Lane, Message
 from gateway.encoding.formats import FORMATS, read_document
 from gateway.encoding.topics import Topics
 from gateway.layouts.device.layout import DeviceLayout
@@ -87,7 +89,7 @@ def test_what_fits_has_no_part():
 def test_what_cannot_be_made_smaller_stays_as_it_is():
     """An event, and one huge text among small ones: the sink refuses them, the others still go."""
     encoder = encoder_for(table(3))
-    event = encoder.event(Event("alarm", T0, 0, 0, {"reason": "x" * 500}))
+    event = encoder.event(DeviceStateChanged(time_ns=T0, device=0, state="down", reason="x" * 500))
     (packet,) = DeviceLayout().packets(event, hist=False, most_bytes=100)
     assert packet.payload == event.payload
     tags = np.arange(3, dtype=np.uint32)
@@ -116,7 +118,7 @@ def test_a_device_may_have_a_format_of_its_own():
     own = [DevicePublish(), DevicePublish(format="cbor"), DevicePublish(format="json")]
     layout = layout_for(Publish(format="json+zstd"), own, topics)
     encoder = encoder_for(devices)
-    messages = [*encoder.windows(block_of([0, 1, 2])), encoder.event(Event("stall", T0))]
+    messages = [*encoder.windows(block_of([0, 1, 2])), encoder.event(Stall(time_ns=T0, for_ms=4000))]
     gone = Message("plant/v1/press-1/gone/window", "b", 1, messages[0].lane, 0, 0, messages[0].payload)
     forms = [layout.packets(m, hist=False, most_bytes=ALL)[0].properties.content_type for m in [*messages, gone]]
     short = [form.removeprefix("application/") for form in forms]

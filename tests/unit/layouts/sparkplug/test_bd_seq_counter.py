@@ -7,8 +7,8 @@ from gateway.layouts.sparkplug.bd_seq_counter import BdSeqCounter
 
 def test_it_goes_on_where_the_last_run_ended(tmp_path):
     path = tmp_path / "outbox.db.bdseq"
-    assert [BdSeqCounter(path, 256).next() for _ in range(3)] == [0, 1, 2]
-    counter = BdSeqCounter(path, 256)
+    assert [BdSeqCounter(path).next() for _ in range(3)] == [0, 1, 2]
+    counter = BdSeqCounter(path)
     assert [counter.next() for _ in range(256)][-4:] == [255, 0, 1, 2]
 
 
@@ -16,11 +16,11 @@ def test_it_goes_on_where_the_last_run_ended(tmp_path):
 def test_a_file_that_makes_no_sense_is_written_anew(tmp_path, content):
     path = tmp_path / "n"
     path.write_bytes(content)
-    first = BdSeqCounter(path, 256).next()
+    first = BdSeqCounter(path).next()
     assert 0 <= first < 256
-    assert BdSeqCounter(path, 256).next() == (first + 1) % 256
+    assert BdSeqCounter(path).next() == (first + 1) % 256
 
 
 def test_a_folder_that_is_not_there_costs_only_the_memory(tmp_path):
-    counter = BdSeqCounter(tmp_path / "missing" / "n", 256)
+    counter = BdSeqCounter(tmp_path / "missing" / "n")
     assert [counter.next(), counter.next()] == [0, 1]

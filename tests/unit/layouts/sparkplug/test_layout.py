@@ -11,7 +11,8 @@ import pytest
 
 from gateway.core.blocks import ObjectBlock
 from gateway.core.errors import Permanent
-from gateway.core.messages import DeviceState, Event, Message
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState, Message
 from gateway.core.ports.layout import Packet
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.topics import Topics
@@ -19,6 +20,7 @@ from gateway.layouts.sparkplug.layout import SparkplugLayout
 from gateway.layouts.sparkplug.wire import DataType, new_payload, read_payload
 from gateway.settings.publish_model import DevicePublish, Publish
 from tests.support.blocks import GOOD, SECOND, T0
+from tests.support.events import limit_alarm
 from tests.support.layout import scope_for, services_for
 from tests.unit.encoding.test_encoder import BOOT, MS, block_of, encoder_for
 
@@ -329,7 +331,7 @@ def test_statistics_are_properties_where_wanted():
 def test_events_and_stats_are_whole_in_metrics_of_the_node():
     bench = Bench()
     bench.connect()
-    alarm = bench.encoder.event(Event("alarm", T0, 0, 0, {"state": "active"}))
+    alarm = bench.encoder.event(limit_alarm())
     stats = bench.encoder.stats(0, {"requests": 1}, T0)
     ((kind, _, event),) = bench.send(alarm, hist=True)
     ((_, _, counted),) = bench.send(stats)
@@ -451,7 +453,7 @@ def test_a_birth_that_is_too_large_costs_only_its_device():
         assert kinds(bench.send(bench.window([3]), most_bytes=most)) == [("DDATA", "line")]
         assert bench.see(bench.node.changes(most)) == []
     (event,) = bench.events
-    assert (event.kind, event.device, event.detail["name"], event.detail["severity"]) == ("birth", 0, "press", 700)
+    assert (event.kind, event.device, event.name, event.severity) == ("birth", 0, "press", 700)
     assert list(bench.node.refused_births.reasons) == ["press"]
     assert kinds(bench.send(bench.encoder.event(event), most_bytes=ALL)) == [("NDATA", "")], "the node says it"
     assert kinds(bench.connect()) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line")]
@@ -464,7 +466,7 @@ def test_a_birth_that_grows_too_large_on_the_way_sets_its_device_aside():
     bench.connect()
     with pytest.raises(Permanent):
         bench.send(bench.value(3, "x" * 5000), most_bytes=3000)
-    assert [event.detail["name"] for event in bench.events] == ["line"]
+    assert [event.name for event in bench.events] == ["line"]
 
 
 def test_a_birth_of_the_node_that_is_too_large_ends_the_session():
@@ -485,7 +487,7 @@ def test_a_refused_birth_comes_again_when_it_may(until, again, after_reconnect):
     assert bench.node.refused("spBv1.0/plant/DBIRTH/press-1/press", "quota", until=until)
     assert (("DBIRTH", "press") in kinds(bench.see(bench.node.changes(ALL)))) == again
     assert (("DBIRTH", "press") in kinds(bench.connect())) == after_reconnect
-    assert [event.detail["reason"] for event in bench.events] == ([] if again else ["quota"])
+    assert [event.reason for event in bench.events] == ([] if again else ["quota"])
 
 
 def test_without_its_own_birth_the_node_begins_anew():

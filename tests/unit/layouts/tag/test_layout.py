@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from gateway.core.blocks import ObjectBlock
-from gateway.core.messages import Event, Message
+from gateway.core.events.device import DeviceStateChanged
+from gateway.core.events.gateway import Stall
+from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet
 from gateway.encoding.formats import FORMATS, read_document
 from gateway.encoding.topics import Topics
 from gateway.settings.publish_model import DevicePublish, Publish
 from tests.support.blocks import GOOD, SECOND, T0, table
+from tests.support.events import limit_alarm
 from tests.support.layout import layout_for
 from tests.support.schemas import check
 from tests.unit.encoding.test_encoder import BOOT, MS, block_of, encoder_for
@@ -76,7 +79,7 @@ def test_only_the_newest_is_retained():
     encoder = encoder_for(TABLE)
     (late,) = encoder.windows(block_of([0], late=True))
     (summary,) = encoder.summaries(block_of([0], length=60 * SECOND))
-    event = encoder.event(Event("alarm", T0, 0, 0, ALARM))
+    event = encoder.event(limit_alarm())
     assert all(p.is_latest for p in sent(window(), retain=True))
     assert not any(p.is_latest for p in sent(window()))
     for message, hist in ((window(), True), (late, False), (summary, False), (event, False)):
@@ -90,7 +93,7 @@ def test_summaries_and_events_of_a_tag_lie_below_it():
     encoder = encoder_for(TABLE)
     (summary,) = encoder.summaries(block_of([0], length=60 * SECOND))
     (first,) = sent(summary)
-    (second,) = sent(encoder.event(Event("alarm", T0, 0, 0, ALARM)), hist=True)
+    (second,) = sent(encoder.event(limit_alarm()), hist=True)
     assert (first.topic, second.topic) == ("plant/press-1/device0/tag0/summary", "plant/press-1/device0/tag0/event")
     assert json.loads(second.payload) == {
         "boot": BOOT, "seq": 1, "ts": MS, "hist": True, "kind": "alarm", "tag": "tag0",
@@ -101,8 +104,8 @@ def test_summaries_and_events_of_a_tag_lie_below_it():
 def test_what_belongs_to_no_tag_goes_by_the_contract():
     encoder = encoder_for(TABLE)
     messages = [
-        encoder.event(Event("device", T0, 0, None, {"state": "ok", "reason": "", "severity": 1})),
-        encoder.event(Event("stall", T0, detail={"for_ms": 4, "severity": 400})),
+        encoder.event(DeviceStateChanged(time_ns=T0, device=0, state="ok", reason="")),
+        encoder.event(Stall(time_ns=T0, for_ms=4)),
         encoder.stats(0, {"requests": 1}, T0),
     ]
     assert [sent(message)[0].topic for message in messages] == [message.topic for message in messages]

@@ -151,7 +151,7 @@ async def test_rows_that_are_not_there_are_noticed_at_the_start(tmp_path: Path, 
         await Store(tmp_path / "o.db").open("b1", 0)
     async with Rig(tmp_path / "o.db", "b1") as rig:
         assert rig.states == ["damaged"]
-        assert rig.events[0].detail["rescued"] == (4 if "message WHERE" in wrong else 5)
+        assert rig.events[0].rescued == (4 if "message WHERE" in wrong else 5)
         rig.outbox.set_live(True)
         await rig.commit()
         assert [(x.topic, x.boot, x.count, x.cause) for x in rig.losses.encoded] == (

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.blocks import WindowBlock
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.stages.detectors.ewma import EwmaDetector
 from gateway.stages.statistics import Held, Statistics, of_samples
 from tests.support.blocks import GOOD, SECOND, T0, block_of, table
@@ -36,7 +36,7 @@ def run(real: EwmaDetector, values: list[float | None]) -> list[tuple[int, str]]
     for second, value in enumerate(values):
         with np.errstate(all="raise", under="ignore"):
             events = real.judge(window_of([value], T0 + second * SECOND))
-        found += [(second, str(event.detail["state"])) for event in events]
+        found += [(second, str(event.state)) for event in events]
     return found
 
 
@@ -60,7 +60,7 @@ def test_events_equal_the_oracle(script: list[tuple[float | None, ...]], thresho
             expected = oracle.sees(value)
             assert (tag in events) == (expected is not None)
             if expected is not None:
-                detail = events[tag].detail
+                detail = events[tag].payload()
                 assert detail["state"] == ("active" if expected[0] else "cleared")
                 assert detail["score"] == pytest.approx(expected[1], rel=1e-6, abs=0.011)
                 assert detail["expected"] == pytest.approx(expected[2], rel=1e-9)
@@ -106,4 +106,4 @@ def test_supplements_and_tags_without_detector_are_not_judged() -> None:
         assert real.judge(window_of([second * 100.0, 1.0], T0 + second * SECOND)) == []
     assert real.judge(window_of([1e6, 1e6], T0, late=True)) == []
     (event,) = real.judge(window_of([1e6, 9.0], T0 + 20 * SECOND))
-    assert (event.tag, event.time_ns, event.detail["value"]) == (1, T0 + 21 * SECOND, 9.0)
+    assert (event.tag, event.time_ns, event.value) == (1, T0 + 21 * SECOND, 9.0)

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.messages import Event
+from gateway.core.events.event import Event
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.port.values import Item
@@ -126,9 +126,7 @@ class Filling:
             gap.tell()
 
     def _event(self, result: ReadBack, reason: str = "") -> Event:
-        detail = result.detail()
-        detail |= {"reason": reason, "severity": 400} if reason else {}
-        return Event("history", self._clock.now_ns(), self._number, None, detail)
+        return result.event(self._clock.now_ns(), self._number, reason)
 
     def _ahead_ns(self, connection: Connection) -> int:
         """History is asked for by the server's clock."""

@@ -14,6 +14,7 @@ from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.port.values import DataValues, Item
+from gateway.sources.opcua.source.events import HistoryRead
 from gateway.sources.opcua.source.history.gaps import Gap, Steps, times_of
 from gateway.sources.opcua.source.history.pages import Pages
 from gateway.sources.opcua.status.codes import (
@@ -63,26 +64,24 @@ class ReadBack:
         """Why nodes were refused; empty where none was."""
         return "; ".join(explained(status) for status, _ in self.refused.most_common(2))
 
-    def detail(self) -> dict[str, object]:
-        """As fields of an event."""
-        more: dict[str, object] = {}
-        if self.skipped_ns:
-            more |= {"skipped_ms": self.skipped_ns // 1_000_000, "skipped_from": self.skipped_from_ns // 1_000_000}
-        if self.too_old_ns:
-            more["too_old_ms"] = self.too_old_ns // 1_000_000
-        if self.refused:
-            more |= {"refused": self.refused.total(), "reason": self.reason}
-        if self.is_resumed:
-            more["resumed"] = True
-        return more | {
-            "from": self.begin_ns // 1_000_000,
-            "to": self.end_ns // 1_000_000,
-            "samples": self.samples,
-            "nodes": self.nodes,
-            "truncated": self.truncated,
-            "without_history": self.without,
-            "severity": 400 if self.truncated or self.refused else 1,
-        }
+    def event(self, time_ns: int, device: int, reason: str = "") -> HistoryRead:
+        """Return what is published of it. reason: why nothing was read back at all."""
+        return HistoryRead(
+            time_ns=time_ns,
+            device=device,
+            skipped_ms=self.skipped_ns // 1_000_000 if self.skipped_ns else None,
+            skipped_from=self.skipped_from_ns // 1_000_000 if self.skipped_ns else None,
+            too_old_ms=self.too_old_ns // 1_000_000 if self.too_old_ns else None,
+            refused=self.refused.total() or None,
+            reason=reason or self.reason or None,
+            resumed=True if self.is_resumed else None,
+            from_=self.begin_ns // 1_000_000,
+            to=self.end_ns // 1_000_000,
+            samples=self.samples,
+            nodes=self.nodes,
+            truncated=self.truncated,
+            without_history=self.without,
+        )
 
 
 class Historian:

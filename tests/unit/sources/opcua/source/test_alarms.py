@@ -35,13 +35,13 @@ def alarms(*wanted: dict[str, object]) -> Alarms:
 
 
 def states(made: Alarms, *given: EventFields) -> list[object]:
-    return [told.detail.get("state") for one in given for told in made.take(one, NOW_NS)]
+    return [getattr(told, "state", None) for one in given for told in made.take(one, NOW_NS)]
 
 
 def test_an_event_keeps_its_time_source_severity_and_further_fields():
     (told,) = alarms({"fields": ["SourceNode", "2:Batch"]}).take(event("ns=1;s=tank", 7), NOW_NS)
     assert (told.kind, told.time_ns, told.device, told.tag) == ("opcua_event", TIME_NS, 3, None)
-    assert told.detail == {
+    assert told.payload() == {
         "source": "Tank", "severity": 500, "message": "m", "event_type": "i=2041", "event_id": "AA==",
         "fields": {"SourceNode": "ns=1;s=tank", "2:Batch": 7},
     }  # fmt: skip
@@ -50,14 +50,14 @@ def test_an_event_keeps_its_time_source_severity_and_further_fields():
 def test_the_name_of_the_type_is_told_where_it_is_known():
     made = alarms()
     told = [made.take(given, NOW_NS, True, {"i=9341": "LimitAlarmType", "i=5": ""}) for given in (condition(True), event())]
-    assert [one.detail.get("type_name") for (one,) in told] == ["LimitAlarmType", None]
-    assert [one.detail["event_type"] for (one,) in told] == ["i=9341", "i=2041"]
+    assert [one.type_name for (one,) in told] == ["LimitAlarmType", None]
+    assert [one.event_type for (one,) in told] == ["i=9341", "i=2041"]
 
 
 def test_a_condition_becomes_active_and_cleared():
     made = alarms()
     (on,) = made.take(condition(True, time="2023-11-14T22:13:19+00:00"), NOW_NS)
-    assert (on.kind, on.detail["condition"], on.detail["state"], on.detail["acknowledged"]) == (
+    assert (on.kind, on.condition, on.state, on.acknowledged) == (
         "alarm",
         "High",
         "active",
@@ -70,7 +70,7 @@ def test_a_condition_becomes_active_and_cleared():
 
 @pytest.mark.parametrize(("given", "told"), [(0, 1), (1, 1), (1000, 1000), (5000, 1000), (None, 1)])
 def test_severity_is_always_within_the_standards_bounds(given, told):
-    assert alarms().take(event(severity=given), NOW_NS)[0].detail["severity"] == told
+    assert alarms().take(event(severity=given), NOW_NS)[0].severity == told
 
 
 @pytest.mark.parametrize("time", [None, "soon", "2123-11-14T22:13:20+00:00", "0001-01-01T00:00:00+00:00"])
@@ -106,9 +106,7 @@ def test_a_condition_that_a_refresh_does_not_name_any_more_has_ended():
     made.take(condition(True), NOW_NS)
     made.take(condition(True, condition_id="ns=1;s=other", condition="Low"), NOW_NS)
     told = [one for given in (START, condition(True), END) for one in made.take(given, NOW_NS)]
-    assert [(one.detail["condition"], one.detail["state"], one.detail["reason"]) for one in told] == [
-        ("Low", "cleared", "ended while away")
-    ]
+    assert [(one.condition, one.state, one.reason) for one in told] == [("Low", "cleared", "ended while away")]
     assert told[0].time_ns == NOW_NS
 
 
@@ -124,7 +122,7 @@ def test_branches_are_earlier_states_and_not_told():
 
 def test_a_condition_without_an_active_state_is_an_event():
     (told,) = alarms().take(condition(None), NOW_NS)
-    assert (told.kind, told.detail["condition"]) == ("opcua_event", "High")
+    assert (told.kind, told.condition) == ("opcua_event", "High")
 
 
 def test_refresh_required_and_overflow_are_noted():
@@ -135,7 +133,7 @@ def test_refresh_required_and_overflow_are_noted():
 
 def test_a_server_that_forgets_fields_does_no_harm():
     (told,) = alarms().take(EventFields(0, ["AA==", "i=2041"]), NOW_NS)
-    assert (told.kind, told.time_ns, told.detail["source"]) == ("opcua_event", NOW_NS, None)
+    assert (told.kind, told.time_ns, told.source) == ("opcua_event", NOW_NS, None)
 
 
 def test_memory_of_conditions_is_bounded():

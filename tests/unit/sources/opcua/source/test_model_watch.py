@@ -155,7 +155,7 @@ async def test_a_value_that_says_that_its_meaning_has_changed_has_its_unit_asked
     server.refused.clear()
     await clock.advance(200)
     (event,) = await model_events(made)
-    assert (event.detail["altered"], event.detail["names"]) == (1, ["t1"])
+    assert (event.altered, event.names) == (1, ["t1"])
     assert (tmp_path / "units" / "plc.csv").read_text().splitlines()[1:] == ["t1,ns=1;s=v1,bar,0 to 10"]
     if keep is not None:
         keep.cancel()
@@ -203,7 +203,7 @@ async def test_a_device_whose_root_is_not_there_says_so_until_its_tags_are_found
     await clock.advance(600)
     state, (event,) = await told(made)
     assert state.reason == "browse has found tags, which do not run yet: they are taken at the next start"
-    assert event.detail["added"] == 1
+    assert event.added == 1
     keep.cancel()
     await made.close()
 

@@ -319,7 +319,7 @@ async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_pat
     state = await asyncio.wait_for(made.read(), 5)
     assert (state.state, "taken at the next start" in state.reason) == ("degraded", True)
     event = await asyncio.wait_for(made.read(), 5)
-    assert (event.kind, event.detail["added"], event.detail["names"]) == ("model", 1, ["Line.speed"])
+    assert (event.kind, event.added, event.names) == ("model", 1, ["Line.speed"])
     assert (tmp_path / "plc.csv").read_text() == "name,node,unit,range\nLine.speed,nsu=urn:x;s=speed,mm/s,\n"
     server.found = NotFound("/Objects/2:Line is not there: BadNoMatch")
     await clock.advance(600)
@@ -330,7 +330,7 @@ async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_pat
     state = await asyncio.wait_for(made.read(), 5)
     assert "browse has found no tags: below i=85 is nothing that include" in state.reason
     event = await asyncio.wait_for(made.read(), 5)
-    assert (event.kind, event.detail["removed"]) == ("model", 1)
+    assert (event.kind, event.removed) == ("model", 1)
     keep.cancel()
     await made.close()
 
@@ -391,8 +391,8 @@ async def test_a_change_that_is_to_be_taken_at_once_says_so(clock, server, tmp_p
     await clock.advance(31)
     assert "taken as the gateway starts anew by itself" in (await asyncio.wait_for(made.read(), 5)).reason
     event = await asyncio.wait_for(made.read(), 5)
-    assert (event.detail["restart"], event.detail["added"]) == (True, 1)
-    assert "the gateway starts anew" in event.detail["reason"]
+    assert (event.restart, event.added) == (True, 1)
+    assert "the gateway starts anew" in event.reason
     keep.cancel()
     await made.close()
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.core.messages import DeviceState, Event
+from gateway.core.events.event import Event
+from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua.source import diagnostics
 from gateway.sources.opcua.source.staleness import Staleness
@@ -143,7 +144,7 @@ async def test_a_node_that_went_silent_is_watched_anew_and_told(clock, server):
     assert server.added == [[0, 1, 2], [1]]
     said = await everything(made)
     assert DeviceState(0, "degraded", diagnostics.STALE) in said
-    assert [one.detail["at_least"] for one in said if isinstance(one, Event)] == [1]
+    assert [one.at_least for one in said if isinstance(one, Event)] == [1]
     await made.close()
 
 

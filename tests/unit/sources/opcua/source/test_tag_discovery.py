@@ -31,7 +31,7 @@ def test_what_is_found_is_kept_and_only_news_are_told(tmp_path):
     assert (first.added, first.removed, first.altered) == (["Motor.Speed"], [], [])
     assert keep(config, [SPEED], cut=False) is None
     second = keep(config, [LOAD], cut=True)
-    assert (second.added, second.removed, second.detail("soon")["cut"]) == (["Motor.Load"], ["Motor.Speed"], True)
+    assert (second.added, second.removed, second.cut) == (["Motor.Load"], ["Motor.Speed"], True)
     assert found_path(config).read_text() == "name,node,unit,range\nMotor.Load,nsu=urn:x;s=load,,\n"
     assert os.listdir(found_path(config).parent) == ["plc.csv"]
 

@@ -58,7 +58,7 @@ class Told:
         self.complaints.append(sentence)
 
     def report(self, event) -> None:
-        self.events.append(dict(event.detail))
+        self.events.append(event.payload())
 
 
 class Bench:

@@ -161,7 +161,7 @@ async def test_no_more_than_allowed_is_read_and_the_rest_released():
     assert bench.got[0] == [float(k) for k in range(1, 101)]
     assert bench.got[1] == [float(k) for k in range(1, 20)]
     assert result.truncated == 1
-    assert result.detail()["severity"] == 400
+    assert result.event(0, 0).payload()["severity"] == 400
     assert not archive.open_points
 
 
@@ -228,7 +228,7 @@ async def test_what_is_skipped_after_a_crash_is_told_although_nothing_is_read():
     bench = Bench(Archive({0: [(DAY_NS + S, 1.0)]}), 1, 0)
     bench.gaps.waiting[0].skipped_ns = 5 * S
     (result,) = await bench.read()
-    detail = result.detail()
+    detail = result.event(0, 0).payload()
     assert (detail["skipped_ms"], detail["samples"], detail["from"]) == (5000, 0, DAY_NS // 1_000_000)
 
 
@@ -242,8 +242,8 @@ async def test_a_node_that_fails_the_call_costs_no_other_one():
     (result,) = await bench.read()
     assert [row for row in range(25) if len(bench.got[row]) != 5] == [13]
     assert result.refused == {INTERNAL: 1}
-    assert result.detail()["reason"] == "BadInternalError: the server has a fault of its own, see its log"
-    assert result.detail()["severity"] == 400
+    assert result.event(0, 0).payload()["reason"] == "BadInternalError: the server has a fault of its own, see its log"
+    assert result.event(0, 0).payload()["severity"] == 400
     assert bench.gaps.waiting[0].rows(9) == []
     archive.faulty.clear()
     bench.gaps.waiting[0].retry()

@@ -1,0 +1,114 @@
+"""Events of the way to the subscriber: messages that were lost, and the outbox that keeps them."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Final, Literal
+
+from gateway.core.events.event import UNSET, Boot, Count, Event, LogLevel, Minimum, Positive, Unset
+from gateway.core.messages import Loss
+
+OutboxState = Literal["refused", "recovered", "damaged", "rescued", "moved"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessagesLost(Event):
+    """Messages of one (of_boot, topic) that will never come."""
+
+    kind: ClassVar[str] = "loss"
+    together: ClassVar[tuple[str, ...]] = ("windows", "from_seq")
+
+    topic: str
+    """Topic of the lost messages, as in layout device."""
+    of_boot: Boot
+    """The run that made them."""
+    first_seq: Positive
+    """No lost message has a smaller number."""
+    last_seq: Positive
+    """No lost message has a greater number."""
+    count: Positive
+    """How many of first_seq..last_seq are lost."""
+    start: int
+    """Milliseconds since 1970, UTC."""
+    end: int
+    """Milliseconds since 1970, UTC."""
+    cause: str
+    """max_bytes, max_age, disk_free, memory: a ceiling; damaged, refused; thinned: what they said comes merged into longer
+    windows."""
+    detail: str
+    """What a person should know, may be empty."""
+    severity: int
+    """200 for messages that still come, merged; else 700."""
+    windows: Annotated[int, Minimum(2)] | None = None
+    """With merged windows among them: how many messages they stood for, themselves included; those beyond count had been
+    declared thinned before."""
+    from_seq: Positive | None = None
+    """The first number of these."""
+
+    @classmethod
+    def of(cls, loss: Loss, time_ns: int, device: int | None) -> "MessagesLost":
+        """Return the event that publishes a loss record. device: whose messages were lost, where it is still configured."""
+        return cls(
+            time_ns=time_ns,
+            device=device,
+            topic=loss.topic,
+            of_boot=loss.boot,
+            first_seq=loss.first_seq,
+            last_seq=loss.last_seq,
+            count=loss.count,
+            start=loss.start_ms,
+            end=loss.end_ms,
+            cause=loss.cause,
+            detail=loss.detail,
+            severity=200 if loss.cause == "thinned" else 700,
+            windows=loss.windows or None,
+            from_seq=loss.from_seq if loss.windows else None,
+        )
+
+    @property
+    def log_level(self) -> LogLevel:
+        """Return `info` for messages that still come merged into longer windows, else `warning`."""
+        return "info" if self.cause == "thinned" else "warning"
+
+    @property
+    def log_text(self) -> str:
+        """Return whether messages were merged or are lost."""
+        return "messages merged" if self.cause == "thinned" else "messages lost"
+
+    def log_fields(self) -> dict[str, object]:
+        """Return topic, count and numbers; of lost messages also what was merged in them, cause and detail."""
+        span = {"seq": f"{self.first_seq}..{self.last_seq}"}
+        head: dict[str, object] = {"topic": self.topic, "count": self.count}
+        if self.cause == "thinned":
+            return head | span
+        merged = {"windows": self.windows} if self.windows else {}
+        return head | merged | span | {"cause": self.cause, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxStateChanged(Event):
+    """A durable queue that is in trouble, or well again."""
+
+    kind: ClassVar[str] = "outbox"
+    log_level: ClassVar[LogLevel] = "warning"
+
+    state: OutboxState
+    """refused: the disk takes nothing, memory has to do; recovered: it does again; damaged: the file was set aside; rescued:
+    all that can be read of it has been copied; moved: the file was deleted or moved and is written again, whole."""
+    reason: str | None = None
+    """Why, for people."""
+    kept: str | None = None
+    """Where the damaged file was put."""
+    lost: Count | Unset | None = UNSET
+    """Messages that only the damaged file had and that cannot be read; null: not known, or not yet."""
+    rescued: Count | None = None
+    """Messages that were copied from the damaged file."""
+    unknown: Count | Unset | None = UNSET
+    """How many of these are in no loss record, because their topics are not known."""
+
+    @property
+    def severity(self) -> int:
+        """Return the severity of the state."""
+        return OUTBOX_SEVERITY[self.state]
+
+
+OUTBOX_SEVERITY: Final = {"refused": 700, "recovered": 1, "damaged": 800, "rescued": 300, "moved": 400}
+"""1 to 1000 (OPC UA Part 9, 5.5.2), by `state`."""

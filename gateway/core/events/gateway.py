@@ -1,0 +1,106 @@
+"""Events of the gateway itself: its start, its clock, its configuration, its certificates."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from gateway.core.events.event import Boot, Count, Event, LogLevel
+
+CertificateOwner = Literal["broker", "gateway"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UncleanStop(Event):
+    """A run that ended in a crash; messages of up to bound_ms of its end may be missing."""
+
+    kind: ClassVar[str] = "unclean_stop"
+    severity: ClassVar[int] = 600
+    log_level: ClassVar[LogLevel] = "warning"
+
+    previous: Boot
+    """The run that ended in a crash."""
+    bound_ms: Count
+    """The longest time before the crash of which messages may be missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockJump(Event):
+    """A step of the machine's clock."""
+
+    kind: ClassVar[str] = "clock_jump"
+    severity: ClassVar[int] = 400
+    log_level: ClassVar[LogLevel] = "warning"
+    log_text: ClassVar[str] = "clock jumped"
+
+    by_ms: int
+    """How far, negative when it was set back."""
+
+    def log_fields(self) -> dict[str, object]:
+        """Return the step in seconds."""
+        return {"by_s": self.by_ms / 1e3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stall(Event):
+    """A time in which machine or process stood still; nothing was read in it."""
+
+    kind: ClassVar[str] = "stall"
+    severity: ClassVar[int] = 400
+    log_level: ClassVar[LogLevel] = "warning"
+    log_text: ClassVar[str] = "stood still"
+
+    for_ms: Count
+    """How long."""
+
+    def log_fields(self) -> dict[str, object]:
+        """Return the time in seconds."""
+        return {"for_s": round(self.for_ms / 1e3, 1)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationLoaded(Event):
+    """The configuration that runs from now on."""
+
+    kind: ClassVar[str] = "configuration"
+    severity: ClassVar[int] = 1
+
+    config: str
+    """Hash of the configuration."""
+    devices: int
+    """How many devices it has."""
+    tags: int
+    """How many tags they have."""
+    reason: str | None = None
+    """Why the gateway started anew by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartRefused(Event):
+    """A restart that is due but not made, because the configuration has become bad."""
+
+    kind: ClassVar[str] = "renewal_refused"
+    severity: ClassVar[int] = 600
+    log_level: ClassVar[LogLevel] = "warning"
+
+    reason: str
+    """Why it would start anew."""
+    problem: str
+    """The first problem of the configuration, with its file and line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateExpiry(Event):
+    """A certificate that ends within 30, 7 or 1 days, or has ended; published once at each."""
+
+    kind: ClassVar[str] = "certificate"
+    log_level: ClassVar[LogLevel] = "warning"
+
+    certificate: CertificateOwner
+    """Whose it is."""
+    subject: str
+    """Its subject, as an RFC 4514 string."""
+    end: int
+    """When it ends, ms UTC."""
+    days_left: int
+    """Whole days, negative when it has ended."""
+    severity: int
+    """300 at 30 days, 600 at 7, 800 at 1, 900 when it has ended."""

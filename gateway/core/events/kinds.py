@@ -1,0 +1,32 @@
+"""The kinds of events that belong to no protocol and no layout."""
+
+from typing import Final
+
+from gateway.core.events.delivery import MessagesLost, OutboxStateChanged
+from gateway.core.events.device import DeviceStateChanged, SamplesLost
+from gateway.core.events.event import Event
+from gateway.core.events.gateway import (
+    CertificateExpiry,
+    ClockJump,
+    ConfigurationLoaded,
+    RestartRefused,
+    Stall,
+    UncleanStop,
+)
+from gateway.core.events.process import Anomaly, LimitAlarm
+
+CORE_EVENTS: Final[tuple[type[Event], ...]] = (
+    LimitAlarm,
+    Anomaly,
+    DeviceStateChanged,
+    SamplesLost,
+    MessagesLost,
+    UncleanStop,
+    ClockJump,
+    Stall,
+    ConfigurationLoaded,
+    RestartRefused,
+    OutboxStateChanged,
+    CertificateExpiry,
+)
+"""In the order in which the schema lists them."""

@@ -1,0 +1,50 @@
+"""Events of the process: what limits and detectors find in the values of a tag."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from gateway.core.events.event import Concern, Event, Measured
+
+State = Literal["active", "cleared"]
+"""Whether a condition holds from now on, or no more."""
+LimitName = Literal["hihi", "hi", "lo", "lolo"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitAlarm(Event):
+    """A configured limit that a sample passed or left (with tag)."""
+
+    kind: ClassVar[str] = "alarm"
+    concerns: ClassVar[Concern] = "tag"
+
+    state: State
+    """active: at or beyond the limit; cleared: back inside by more than the hysteresis."""
+    condition: LimitName
+    """Which limit."""
+    severity: int
+    """800 for hihi and lolo, 500 for hi and lo."""
+    value: Measured
+    """The sample that passed the limit, engineering units."""
+    limit: float
+    """The configured limit, engineering units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anomaly(Event):
+    """A window whose mean is far from the tag's own recent past."""
+
+    kind: ClassVar[str] = "anomaly"
+    concerns: ClassVar[Concern] = "tag"
+
+    state: State
+    """active: the score reached the threshold; cleared: it fell below half of it."""
+    detector: str
+    """Name of the detector."""
+    severity: int = 400
+    """How severe, 1 to 1000."""
+    value: Measured
+    """What was evaluated, engineering units."""
+    score: Measured
+    """Distance from `expected`, in standard deviations (z-score)."""
+    expected: Measured
+    """What the detector expected instead of `value`, engineering units."""

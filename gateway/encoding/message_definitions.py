@@ -1,0 +1,213 @@
+"""The JSON Schema of all messages but the events, which are described by their types."""
+
+from typing import Any, Final
+
+Schema = dict[str, Any]
+"""A JSON Schema (2020-12), or a part of one."""
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to a definition of this schema."""
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def integer(description: str = "", *, minimum: int | None = None) -> Schema:
+    """Return the schema of an integer."""
+    return _limited({"type": "integer"}, minimum, description)
+
+
+def number_or_null(description: str = "", *, minimum: int | None = None) -> Schema:
+    """Return the schema of a number, null where JSON cannot carry it or there is none."""
+    return _limited({"type": ["number", "null"]}, minimum, description)
+
+
+def _limited(schema: Schema, minimum: int | None, description: str) -> Schema:
+    limit = {} if minimum is None else {"minimum": minimum}
+    return schema | limit | ({"description": description} if description else {})
+
+
+PARTS: Final[Schema] = {
+    "boot": {"type": "string", "pattern": "^[0-9a-f]{15}$", "description": "one run of the gateway; sorts by time of start"},
+    "quality": {
+        "type": "object",
+        "properties": {
+            "q": {"enum": ["good", "uncertain", "bad"], "description": "quality"},
+            "reason": {"type": "string", "minLength": 1, "description": "why the quality is not good"},
+        },
+        "required": ["q"],
+        "if": {"properties": {"q": {"const": "good"}}},
+        "then": {"properties": {"reason": False}},
+        "else": {"required": ["reason"]},
+    },
+    "statistics": {
+        "type": "object",
+        "description": "statistics of one tag over a window",
+        "properties": {
+            "n": integer("samples read, bad ones too", minimum=0),
+            "good": integer("samples of good quality", minimum=0),
+            "used": integer("samples the statistics rest on, where that is not good", minimum=0),
+            "min": number_or_null(),
+            "max": number_or_null(),
+            "mean": number_or_null(),
+            "std": number_or_null("of the population", minimum=0),
+            "first": number_or_null(),
+            "last": number_or_null("the last value; with n 0 the value that still holds"),
+            "last_ts": integer("with n 0: when the value that still holds was read, milliseconds UTC"),
+        },
+        "required": ["n", "good", "min", "max", "mean", "std", "first"],
+        "if": {"properties": {"n": {"const": 0}}},
+        "then": {
+            "properties": {
+                "good": {"const": 0},
+                "min": {"type": "null"},
+                "max": {"type": "null"},
+                "mean": {"type": "null"},
+                "std": {"type": "null"},
+                "first": {"type": "null"},
+            }
+        },
+        "else": {"properties": {"last_ts": False}},
+        "$ref": "#/$defs/quality",
+    },
+    "head": {
+        "type": "object",
+        "properties": {
+            "boot": ref("boot"),
+            "seq": integer("counts from 1 per topic within one boot", minimum=1),
+            "ts": integer("the time it speaks of, for windows their start; milliseconds UTC"),
+            "hist": {
+                "type": "boolean",
+                "description": "sent from backlog: not over the connection that was up when it was made",
+            },
+        },
+        "required": ["boot", "seq", "ts", "hist"],
+    },
+    "part": {
+        "type": "array",
+        "prefixItems": [integer(minimum=1), integer(minimum=2)],
+        "items": False,
+        "minItems": 2,
+        "description": "[k, n]: the k-th of n packets that together are the message (boot, topic, seq), each with some tags",
+    },
+    "row": {"description": "one tag in a window", "$ref": "#/$defs/statistics", "required": ["last"]},
+}
+"""What several messages are made of."""
+
+MESSAGES: Final[Schema] = {
+    "status": {
+        "description": "topic status, retained, and the last will; no seq, for only the newest counts",
+        "type": "object",
+        "properties": {
+            "state": {"enum": ["online", "offline"]},
+            "boot": ref("boot"),
+            "version": {"type": "string"},
+            "config": {"type": "string", "description": "hash of the configuration"},
+            "since": integer(
+                "online: start of the gateway; offline: when it stopped, or in a last will the start of the lost run"
+            ),
+            "reason": {"type": "string", "description": "offline only: stopped, or connection lost (last will)"},
+            "devices": {
+                "type": "object",
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": {"state": {"enum": ["ok", "degraded", "down"]}, "reason": {"type": "string"}},
+                    "required": ["state", "reason"],
+                },
+            },
+            "certificates": {
+                "type": "object",
+                "description": "with TLS: when they end, ms UTC",
+                "properties": {"broker": integer(), "gateway": integer()},
+                "additionalProperties": False,
+            },
+        },
+        "required": ["state", "boot", "version", "config", "since", "devices"],
+        "if": {"properties": {"state": {"const": "offline"}}},
+        "then": {"required": ["reason"], "properties": {"devices": {"maxProperties": 0}}},
+    },
+    "window": {
+        "description": "topics {device}/window and {device}/summary",
+        "$ref": "#/$defs/head",
+        "properties": {
+            "dur": integer("length of the window, milliseconds", minimum=1),
+            "late": {"const": True, "description": "a supplement: only samples that came after the window had been sent"},
+            "windows": integer("merged by the outbox to save room: how many messages it stands for", minimum=1),
+            "first_seq": integer("the seq of the first of them; its own is that of the last", minimum=1),
+            "part": ref("part"),
+            "tags": {"type": "object", "additionalProperties": ref("row")},
+        },
+        "required": ["dur", "tags"],
+        "dependentRequired": {"windows": ["first_seq"], "first_seq": ["windows"]},
+    },
+    "value": {
+        "description": "topic {device}/value",
+        "$ref": "#/$defs/head",
+        "properties": {
+            "part": ref("part"),
+            "late": {"const": True, "description": "read back from the device's history: not what holds now"},
+            "tags": {"type": "object", "minProperties": 1, "additionalProperties": ref("value_row")},
+        },
+        "required": ["tags"],
+    },
+    "value_row": {
+        "type": "object",
+        "properties": {
+            "value": {"description": "text, number (an integer exactly, to 64 bits), list, object; null where q is bad"},
+            "ts": integer("when it was read, milliseconds UTC"),
+        },
+        "required": ["value", "ts"],
+        "$ref": "#/$defs/quality",
+    },
+    "stats": {
+        "description": "topics stats and {device}/stats",
+        "$ref": "#/$defs/head",
+        "properties": {"stats": {"type": "object", "additionalProperties": {"type": ["number", "string", "null"]}}},
+        "required": ["stats"],
+    },
+    "event": {
+        "description": "topics event and {device}/event",
+        "$ref": "#/$defs/head",
+        "properties": {"kind": {"type": "string"}},
+        "required": ["kind"],
+    },
+}
+"""Messages of layout device."""
+
+TAG_LAYOUT: Final[Schema] = {
+    "tag": {
+        "description": "layout tag: one topic per tag; events and summaries of the tag on .../event and .../summary",
+        "$ref": "#/$defs/head",
+        "properties": {
+            "stream": {
+                "type": "string",
+                "description": "the topic of the same message in layout device: what seq counts and loss records name",
+            },
+            "part": ref("tag_part"),
+            "tag": {"type": "string"},
+        },
+        "required": ["stream", "tag"],
+        "oneOf": [ref("tag_window"), ref("tag_value"), ref("tag_event")],
+    },
+    "tag_part": {
+        "type": "array",
+        "prefixItems": [integer(minimum=1), integer(minimum=1)],
+        "items": False,
+        "minItems": 2,
+        "description": "[k, n]: the k-th of the n tags that the message (boot, stream, seq) speaks of",
+    },
+    "tag_window": {
+        "description": "value is the last of the window; the statistics beside it",
+        "$ref": "#/$defs/statistics",
+        "properties": {
+            "value": number_or_null(),
+            "dur": integer("length of the window, milliseconds", minimum=1),
+            "late": {"const": True, "description": "a supplement: only samples that came after the window had been sent"},
+            "windows": integer("merged by the outbox to save room: how many messages it stands for", minimum=1),
+            "first_seq": integer("the seq of the first of them; its own is that of the last", minimum=1),
+        },
+        "required": ["value", "dur", "part"],
+    },
+    "tag_value": {"$ref": "#/$defs/value_row", "properties": {"dur": False, "kind": False}, "required": ["part"]},
+    "tag_event": {"$ref": "#/$defs/event", "properties": {"dur": False}, "required": ["kind"]},
+}
+"""Messages of layout tag."""

@@ -1,0 +1,31 @@
+"""What becomes of every event beside its publication: a line in the journal, and a count by kind."""
+
+from collections import Counter
+
+import structlog
+
+from gateway.core.events.event import Event
+from gateway.core.tags import TagTable
+
+log = structlog.get_logger("event")
+
+
+class EventLog:
+    """The journal and the counters of events; both are taken from the event's type.
+
+    Attributes:
+        counts: how many events of each kind have been recorded since the start.
+    """
+
+    def __init__(self, table: TagTable) -> None:
+        self.counts: Counter[str] = Counter()
+        self._table = table
+
+    def record(self, event: Event) -> None:
+        """Count the event, and log it at its level with its own fields."""
+        self.counts[event.kind] += 1
+        if event.log_level is None:
+            return
+        named = event.device is not None and event.concerns != "gateway"
+        device = {"device": self._table.devices[event.device]} if named and event.device is not None else {}
+        getattr(log, event.log_level)(event.log_text, **device, **event.log_fields())
