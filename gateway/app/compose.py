@@ -12,6 +12,7 @@ from gateway.core.ports.layout import HealthReporter, Layout, LayoutServices, Me
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.sink import Certificate, Certified, Sink, SinkServices
 from gateway.core.ports.source import Source
+from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
@@ -69,7 +70,7 @@ class Parts:
         sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
         self.certificates = CertificateWatch(lambda: _certificates(sink), self.event, self.board.wake, clock)
         self.publisher = Publisher(sink, self.outbox, clock, plugin.policy(root.sink, clock.monotonic()))
-        self.sources = list(_sources(settings, clock))
+        self.sources = list(_sources(settings, clock, self.outbox.watermarks))
         intake = Noticing(self.pipeline, renewal, table.devices)
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), intake, clock) for source in self.sources
@@ -102,7 +103,7 @@ def _certificates(sink: Sink) -> Sequence[Certificate]:
     return sink.certificates if isinstance(sink, Certified) else ()
 
 
-def _sources(settings: Settings, clock: Clock) -> Iterator[Source]:
-    services = SourceServices(clock)
+def _sources(settings: Settings, clock: Clock, watermarks: Watermarks) -> Iterator[Source]:
+    services = SourceServices(clock, watermarks)
     for plugin, entries in settings.by_plugin():
         yield from plugin.build(entries, services)

@@ -60,7 +60,7 @@ def parse_value_range(value: Any) -> tuple[float, float]:
 
 
 def check_name(value: Any) -> str:
-    """A name that becomes one MQTT topic level (MQTT 5.0, 4.7): no `/`, `+`, `#`, control characters, not empty."""
+    """Return a name that becomes one level of a topic: no `/`, `+`, `#`, control characters, not empty. Raises ValueError."""
     if not isinstance(value, str):
         hint = " (YAML reads it as another type: put it in quotes)" if value is not None else ""
         raise ValueError(f"{value!r} is not text{hint}")
@@ -68,9 +68,9 @@ def check_name(value: Any) -> str:
         raise ValueError(f"{value!r} is not a name: it must not be empty or begin or end with a space")
     bad = sorted({c for c in value if c in "/+#" or not c.isprintable()})
     if bad:
-        raise ValueError(f"{value!r} becomes an MQTT topic level and must not contain {' '.join(map(repr, bad))}")
+        raise ValueError(f"{value!r} becomes a level of a topic and must not contain {' '.join(map(repr, bad))}")
     if value.startswith("$"):
-        raise ValueError(f"{value!r} must not begin with $, which MQTT keeps for the broker")
+        raise ValueError(f"{value!r} must not begin with $, which brokers keep for themselves")
     if len(value.encode()) > 128:
         raise ValueError(f"{value!r} is longer than 128 bytes")
     return value

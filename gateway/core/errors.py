@@ -20,6 +20,10 @@ class Permanent(GatewayError):
     """This item will never be accepted: count it, set it aside, go on."""
 
 
+class UsageError(GatewayError):
+    """A command was asked for something that makes no sense: one line for each reason. Exit code 2."""
+
+
 class Unsaved(GatewayError):
     """The gateway has stopped, and what waited could neither be delivered nor written."""
 

@@ -18,6 +18,8 @@ _PARTS: Final = ("", "-wal", "-shm")
 
 
 _SQLITE: Final = b"SQLite format 3\0"
+_PID_BYTES: Final = 20
+_DOUBT: Final = b"watermarks uncertain"
 
 
 def check_path(path: Path) -> None:
@@ -64,13 +66,19 @@ _ADVICE: Final = "make it and give it to the user the gateway runs as, or set an
 
 
 class PathLock:
-    """One gateway per outbox: an advisory lock (flock) on `<path>.lock`, gone with the process whatever ends it."""
+    """One gateway per outbox: an advisory lock (flock) on `<path>.lock`, gone with the process whatever ends it.
+
+    Its file also holds one bit that must be noted while the database takes nothing: a block that is allocated already can be
+    written on a full disk, too.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = self.name_for(path)
         self._fd = -1
         self.read_only = False
         """The file system took no writes when the lock was taken."""
+        self.in_doubt = False
+        """More was handed on than the watermarks in the database allow, in this run or, until it is noted there, before."""
 
     @staticmethod
     def name_for(path: Path) -> Path:
@@ -96,13 +104,20 @@ class PathLock:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = os.pread(fd, _PID_BYTES, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
             raise ConfigError(
                 f"outbox.path: {self._path} is held by another gateway (pid {holder}); stop it, or set another outbox.path"
             ) from error
         self._fd = fd
+        self.in_doubt = self.in_doubt or os.pread(fd, len(_DOUBT), _PID_BYTES) == _DOUBT
         self._sign()
+
+    def note_doubt(self, in_doubt: bool) -> None:
+        """Set `in_doubt`, here and on the disk. Raises OSError when the disk does not take that either."""
+        self.in_doubt = in_doubt
+        os.pwrite(self._fd, _DOUBT if in_doubt else b" " * len(_DOUBT), _PID_BYTES)
+        os.fdatasync(self._fd)
 
     def keep(self) -> None:
         """Take the lock anew if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
@@ -141,8 +156,8 @@ class PathLock:
         if fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
             return
         try:
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+            doubt = _DOUBT if self.in_doubt else b" " * len(_DOUBT)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode().ljust(_PID_BYTES) + doubt + b"\n", 0)
         except OSError as error:
             if error.errno not in (*_DISK_TROUBLE, errno.EROFS):
                 raise

@@ -9,6 +9,7 @@ from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.core.messages import Loss, Message
 from gateway.core.ports.outbox import Delivery
+from gateway.core.ports.watermarks import Watermarks
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.dead_letters import RefusedFile
 from gateway.outbox.files import PathLock, check_path, make_folder
@@ -58,12 +59,12 @@ class Outbox:
         self._crowd_bytes = config.memory // 2
         self._ahead_bytes = min(_AHEAD_BYTES, config.memory // 8)
         self._lock = PathLock(config.path)
-        self._writer = Writer(config, self._lock, boot, clock, encode_loss, decode_loss, merge, report)
+        self._urgent = asyncio.Event()
+        self._writer = Writer(config, self._lock, boot, clock, encode_loss, decode_loss, merge, report, self._urgent.set)
         self._memory = self._writer.memory
         self._refused = RefusedFile(config.path)
         self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())
         self._arrived = asyncio.Event()
-        self._urgent = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
 
     @property
@@ -140,6 +141,11 @@ class Outbox:
             self._memory.disconnected()
         self._writer.live = live
 
+    @property
+    def watermarks(self) -> Watermarks:
+        """Return what sources remember of what they handed on, kept in the same file."""
+        return self._writer.watermarks
+
     # -- MessageQueue
 
     def put(self, message: Message) -> None:
@@ -209,6 +215,8 @@ class Outbox:
             return
         since, now = self._memory.due_since(), self._clock.monotonic()
         delay_s = self._lead_s if since is None else min(self._lead_s, since + self._lead_s - now)
+        if (due_at := self._writer.watermarks.due_at) is not None:
+            delay_s = min(delay_s, max(0.0, due_at - now))
         await self._first_of(self._urgent, delay_s)
 
     async def _first_of(self, event: asyncio.Event, delay_s: float) -> None:

@@ -1,11 +1,12 @@
 """What passes between memory, loop and store."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from gateway.core.messages import Lane, Loss
 from gateway.core.ports.outbox import Delivery
+from gateway.core.ports.watermarks import StoredWatermark
 
 LOSS_LANE: Final = -1
 """Where loss messages are filed: they travel with the events and are dropped after everything else."""
@@ -79,9 +80,10 @@ class Change:
     deletes: Sequence[Row] = ()
     losses: Sequence[Loss] = ()
     settled: Sequence[LossKey] = ()
+    watermarks: Mapping[str, StoredWatermark] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.inserts or self.deletes or self.losses or self.settled)
+        return bool(self.inserts or self.deletes or self.losses or self.settled or self.watermarks)
 
 
 class Wanted(NamedTuple):

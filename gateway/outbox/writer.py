@@ -1,7 +1,7 @@
 """Between memory and disk: commits, loading, making room, and what happens when the disk refuses."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, Final, TypeVar
@@ -12,6 +12,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.events.event import Event
 from gateway.core.messages import Loss, Message
+from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.database.compression import Coder
 from gateway.outbox.database.encryption import seal_of
@@ -21,6 +22,7 @@ from gateway.outbox.files import PathLock, may_write
 from gateway.outbox.health import Health
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory.memory import Batch, Memory
+from gateway.outbox.memory.watermarks import PATIENCE_S, PendingWatermarks
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
 from gateway.outbox.recovery.recovery import MEND_S, Recovery
 from gateway.outbox.space_limits import Room
@@ -70,6 +72,7 @@ class Writer:
         decode_loss: Callable[[Message], Loss],
         merge: Merge,
         report: Callable[[Event], None],
+        wake: Callable[[], None],
     ) -> None:
         self.memory = Memory(config.backlog_order == "newest-first")
         self.ledger = LossLedger()
@@ -82,11 +85,22 @@ class Writer:
         self._config, self._lock, self._clock = config, lock, clock
         self._encode_loss, self._decode_loss = encode_loss, decode_loss
         self._health = Health(clock, report)
+        self.watermarks = PendingWatermarks(clock, wake, lambda: bool(self._health.refused), self._doubt)
         self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
         self._recovery = Recovery(
-            config, boot, clock, self.store, self.memory, self.ledger, self._health, decode_loss, self._room.restart
+            config,
+            boot,
+            clock,
+            self.store,
+            self.memory,
+            self.ledger,
+            self._health,
+            decode_loss,
+            self._adopt_watermarks,
+            self._room.restart,
         )
         self._disk = asyncio.Lock()
+        self._closes = False
 
     @property
     def refused(self) -> str:
@@ -124,8 +138,11 @@ class Writer:
     async def _close(self, clean: bool) -> None:
         self.live = False
         written = True
-        while written and (self.memory.due_since() is not None or self.ledger.unsaved):
+        self._closes = True
+        while written and (self.memory.due_since() is not None or self.ledger.unsaved or self.watermarks.due_at is not None):
             written = await self._commit()
+        if written:
+            await self._saved({})
         if clean and written and self.store.is_open:
             try:
                 await self.store.mark_clean()
@@ -144,6 +161,7 @@ class Writer:
             self._began_at = now
         urgent = self.store.is_moved or self.ledger.unsaved or self._recovery.mending or self.store.uncounted_to
         urgent = urgent or self._unclean_is_known
+        urgent = urgent or ((due_at := self.watermarks.due_at) is not None and due_at <= now)
         return bool(urgent) or (self.live and bool(self.ledger)) or self._room.wants_look(now)
 
     @property
@@ -156,7 +174,10 @@ class Writer:
 
     async def commit(self, put_by: float = inf) -> bool:
         """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
-        return await to_its_end(self._commit(put_by))
+        try:
+            return await to_its_end(self._commit(put_by))
+        finally:
+            self.watermarks.commit_ended()
 
     async def _commit(self, put_by: float = inf) -> bool:
         async with self._disk:
@@ -190,7 +211,7 @@ class Writer:
     async def _write(self, put_by: float) -> None:
         batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES, put_by)
         losses, settled = self.ledger.unsaved_losses(), self.ledger.settled()
-        change = Change(batch.inserts, batch.deletes, losses, settled)
+        change = Change(batch.inserts, batch.deletes, losses, settled, self._watermarks(batch, bool(losses or settled)))
         try:
             room = await self._room.make(batch)
             if room and change:
@@ -204,15 +225,52 @@ class Writer:
             raise Retryable("there is no room: the disk has less left than outbox.keep_free and 8 MiB for the log")
         self.memory.committed(batch, self.live, self._clock.monotonic())
         self.ledger.saved(losses, settled)
+        await self._saved(change.watermarks)
         await self._tidy()
         await self._room.prepare()
 
     async def _write_without_room(self, batch: Batch) -> None:
         """Deletions make room, so they are written when nothing else can be."""
         losses = self.ledger.unsaved_losses()
-        await self.store.commit(Change(deletes=batch.deletes, losses=losses))
+        change = Change(deletes=batch.deletes, losses=losses, watermarks=self.watermarks.changes())
+        await self.store.commit(change)
         self.memory.committed(Batch((), batch.deletes), self.live, self._clock.monotonic())
         self.ledger.saved(losses, ())
+        await self._saved(change.watermarks)
+
+    # -- watermarks
+
+    def _watermarks(self, batch: Batch, has_losses: bool) -> Mapping[str, StoredWatermark]:
+        """Return what this commit writes of them: at the end not before all messages, for what they say is then exact."""
+        if self._closes and len(batch.inserts) < self.memory.unwritten:
+            return {}
+        if batch.inserts or batch.deletes or has_losses or self.watermarks.due_at is not None:
+            self.watermarks.refresh()
+        return self.watermarks.changes()
+
+    async def _saved(self, changes: Mapping[str, StoredWatermark]) -> None:
+        self.watermarks.saved(changes)
+        if self._lock.in_doubt and self.watermarks.due_at is None:
+            await self._note_doubt(False)
+
+    async def _doubt(self) -> None:
+        """Note beside the database that its watermarks are no bound for what is handed on: the disk takes nothing."""
+        if not self._lock.in_doubt:
+            await self._note_doubt(True)
+
+    async def _note_doubt(self, in_doubt: bool) -> None:
+        """Nobody waits longer for it than for the disk itself, which may be silent."""
+        noting = asyncio.create_task(asyncio.to_thread(self._lock.note_doubt, in_doubt), name="outbox: doubt")
+        done, _ = await asyncio.wait({noting}, timeout=PATIENCE_S)
+        for task in done:
+            if isinstance(error := task.exception(), OSError):
+                log.warning(
+                    "a crash before the disk is back may count values of device histories twice", reason=error.strerror
+                )
+
+    def _adopt_watermarks(self, rescued: Mapping[str, StoredWatermark], is_complete: bool) -> None:
+        stored = self.store.watermarks
+        self.watermarks.adopt(stored, rescued, is_complete=is_complete, in_doubt=self._lock.in_doubt)
 
     async def _tidy(self) -> None:
         """What is stored need not wait in memory: offline nothing, online no more than half the ceiling."""

@@ -23,6 +23,7 @@ from gateway.sources.opcua.source.source import OpcUaSource
 from tests.bench.figures import Bench, Figure
 from tests.support.network import free_port
 from tests.support.opcua_fake import entry
+from tests.support.watermarks_fake import FakeWatermarks
 
 _NODES, _PERIOD_MS, _MEASURE_S = 10_000, 100, 10.0
 _NOW = datetime(2026, 8, 1, tzinfo=UTC)
@@ -92,7 +93,9 @@ def _server(nodes: int, period_ms: int) -> Iterator[str]:
 async def _ours(url: str) -> tuple[float, float]:
     """(CPU seconds, values) per second of a subscription to all nodes."""
     nodes = [f"ns=2;s=n{i}" for i in range(_NODES)]
-    source = OpcUaSource(entry(nodes=nodes, url=url, interval="100ms", timeout="10s"), SystemClock(), connect)
+    source = OpcUaSource(
+        entry(nodes=nodes, url=url, interval="100ms", timeout="10s"), SystemClock(), connect, FakeWatermarks()
+    )
     await source.open()
     values, begin, cpu = 0, 0.0, 0.0
     end = time.monotonic() + 2

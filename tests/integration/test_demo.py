@@ -12,9 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gateway.core.clock import SystemClock
 from gateway.core.messages import DeviceState
-from gateway.core.ports.plugin import SourceServices
 from gateway.core.quality import GOOD_FROM
 from gateway.demo.modbus_device import SimulatedModbusDevice
 from gateway.demo.opcua_server import SimulatedOpcUaServer
@@ -24,6 +22,7 @@ from gateway.demo.scene import shipped_config
 from gateway.settings import load
 from tests.support.gateway import Subscriber
 from tests.support.network import free_port
+from tests.support.watermarks_fake import services
 
 SIMULATORS = {"press": SimulatedModbusDevice, "line": SimulatedOpcUaServer}
 
@@ -104,7 +103,7 @@ async def test_a_source_reads_what_the_plant_says(device, monkeypatch):
     number = settings.table.devices.index(device)
     entry = settings.entries[number]
     plant = {name.partition("/")[2]: value for name, value in PressLine(1).at(5.0).items() if name.startswith(f"{device}/")}
-    (source,) = settings.plugins[number].build([entry], SourceServices(SystemClock()))
+    (source,) = settings.plugins[number].build([entry], services())
     seen: dict[int, float] = {}
     async with SIMULATORS[device](entry.config, entry.tags, lambda: plant, port), asyncio.timeout(20):
         await source.open()

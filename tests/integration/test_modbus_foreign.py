@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
-from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
 from gateway.sources.modbus.plugin import ModbusPlugin
 from tests.support.modbus_fake import entry
+from tests.support.watermarks_fake import services
 
 Image = dict[str, dict[int, int]]
 Start = Callable[[Image], subprocess.Popen[str]]
@@ -51,7 +50,7 @@ def start(node: Path, port: int) -> Iterator[Start]:
 @asynccontextmanager
 async def opened(port: int, tags: list[dict[str, object]], **keys: object) -> AsyncIterator[Source]:
     (source,) = ModbusPlugin().build(
-        [entry(tags, url=f"tcp://127.0.0.1:{port}", **({"interval": "50ms"} | keys))], SourceServices(SystemClock())
+        [entry(tags, url=f"tcp://127.0.0.1:{port}", **({"interval": "50ms"} | keys))], services()
     )
     await source.open()
     try:

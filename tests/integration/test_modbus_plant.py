@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core.blocks import SampleBlock
-from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
-from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
 from gateway.sources.modbus import transport
@@ -27,6 +25,7 @@ from tests.support.modbus_bus import Bus
 from tests.support.modbus_fake import entry
 from tests.support.modbus_server import Ask, ScriptedServer
 from tests.support.network import free_port, until
+from tests.support.watermarks_fake import services
 
 BOTH_LOOPS = True
 
@@ -34,7 +33,7 @@ BOTH_LOOPS = True
 def source(url: str, **keys: object) -> Source:
     """One tag, register 5, read every 200 ms unless said otherwise."""
     device = entry([{"address": "holding:5"}], url=url, **({"interval": "200ms", "timeout": "500ms"} | keys))
-    (made,) = ModbusPlugin().build([device], SourceServices(SystemClock()))
+    (made,) = ModbusPlugin().build([device], services())
     return made
 
 
@@ -177,7 +176,7 @@ async def test_all_requests_that_were_in_flight_when_the_connection_went_end_qui
     async with ScriptedServer(port, hang_up_at_four) as server:
         tags: list[dict[str, object]] = [{"address": f"holding:{200 * place}"} for place in range(4)]
         device = entry(tags, url=f"tcp://127.0.0.1:{port}", interval="1h", timeout="10s", max_in_flight=4)
-        (running,) = ModbusPlugin().build([device], SourceServices(SystemClock()))
+        (running,) = ModbusPlugin().build([device], services())
         await running.open()
         with pytest.raises(NotConnected):
             await good(running)

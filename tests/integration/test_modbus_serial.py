@@ -11,10 +11,8 @@ import pytest
 from pymodbus.framer import FramerType
 
 from gateway.core.blocks import SampleBlock
-from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
-from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
 from gateway.sources.modbus.client import ModbusLink
@@ -24,6 +22,7 @@ from gateway.sources.modbus.plugin import ModbusPlugin
 from tests.support.absent import absent
 from tests.support.modbus_bus import Bus, compiled
 from tests.support.modbus_fake import entry
+from tests.support.watermarks_fake import services
 from tests.unit.sources.modbus.test_framing import crc, frame
 
 
@@ -96,7 +95,7 @@ async def test_two_makes_share_a_bus_with_a_dead_unit_that_costs_only_probes(bus
     units = [
         entry(tags, number=n, first_tag=2 * n, unit=n + 1, url=url, interval="200ms", timeout="300ms") for n in range(3)
     ]
-    (source,) = ModbusPlugin().build(units, SourceServices(SystemClock()))
+    (source,) = ModbusPlugin().build(units, services())
     await source.open()
     told = await run_for(source, 6.0)
     await source.close()

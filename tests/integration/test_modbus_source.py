@@ -8,22 +8,21 @@ from contextlib import suppress
 import pytest
 
 from gateway.core.blocks import SampleBlock
-from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
-from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.source import Source
 from gateway.core.quality import Quality
 from gateway.sources.modbus.plugin import ModbusPlugin
 from tests.support.modbus_fake import entry
 from tests.support.modbus_server import Ask, ScriptedServer, silent
+from tests.support.watermarks_fake import services
 
 TAGS: list[dict[str, object]] = [{"address": f"holding:{place}"} for place in range(200)]
 
 
 def source_at(port: int, tags: list[dict[str, object]] = TAGS, **keys: object) -> Source:
     device = entry(tags, url=f"tcp://127.0.0.1:{port}", **({"interval": "20ms", "timeout": "200ms"} | keys))
-    (source,) = ModbusPlugin().build([device], SourceServices(SystemClock()))
+    (source,) = ModbusPlugin().build([device], services())
     return source
 
 
@@ -123,7 +122,7 @@ async def test_a_dead_unit_leaves_the_others_alone(port: int) -> None:
     async with ScriptedServer(port, only_unit_2):
         keys = {"url": f"tcp://127.0.0.1:{port}", "interval": "20ms", "timeout": "50ms"}
         dead, alive = entry(TAGS, unit=1, **keys), entry(TAGS, number=1, first_tag=200, unit=2, **keys)
-        (source,) = ModbusPlugin().build([dead, alive], SourceServices(SystemClock()))
+        (source,) = ModbusPlugin().build([dead, alive], services())
         await source.open()
         down = await first(source, lambda item: isinstance(item, DeviceState) and item.state == "down")
         assert isinstance(down, DeviceState)
@@ -136,7 +135,7 @@ async def test_a_dead_unit_leaves_the_others_alone(port: int) -> None:
 async def test_each_url_is_one_connection() -> None:
     urls = ["tcp://a", "tcp://b:502", "tcp://A:502"]
     sources = ModbusPlugin().build(
-        [entry(TAGS, number=n, first_tag=200 * n, url=url) for n, url in enumerate(urls)], SourceServices(SystemClock())
+        [entry(TAGS, number=n, first_tag=200 * n, url=url) for n, url in enumerate(urls)], services()
     )
     assert [list(source.devices) for source in sources] == [[0, 2], [1]]
 

@@ -14,10 +14,8 @@ from pymodbus.framer import FramerType
 from pymodbus.server import ModbusTcpServer, ModbusTlsServer, ModbusUdpServer
 
 from gateway.core.blocks import SampleBlock
-from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
-from gateway.core.ports.plugin import SourceServices
 from gateway.core.quality import Quality
 from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.endpoint import parse
@@ -27,6 +25,7 @@ from tests.support.absent import absent
 from tests.support.modbus_bus import compiled, device
 from tests.support.modbus_fake import entry
 from tests.support.modbus_server import Ask, ScriptedServer
+from tests.support.watermarks_fake import services
 
 BOTH_LOOPS = True
 
@@ -190,7 +189,7 @@ async def test_libmodbus_under_load(libmodbus: int, in_flight: int) -> None:
     """Every sample right, every tag read, whether one or eight requests are on the way."""
     tags: list[dict[str, object]] = [{"address": f"holding:{place}"} for place in range(1000)]
     device = entry(tags, url=f"tcp://127.0.0.1:{libmodbus}", interval="20ms", max_in_flight=in_flight)
-    (source,) = ModbusPlugin().build([device], SourceServices(SystemClock()))
+    (source,) = ModbusPlugin().build([device], services())
     await source.open()
     seen: set[int] = set()
     async with asyncio.timeout(30):
@@ -221,7 +220,7 @@ async def test_requests_in_flight_may_be_answered_in_any_order(port: int) -> Non
     async with ScriptedServer(port, hold_four):
         tags: list[dict[str, object]] = [{"address": f"holding:{200 * place}"} for place in range(8)]
         device = entry(tags, url=f"tcp://127.0.0.1:{port}", interval="1h", timeout="10s", max_in_flight=4)
-        (source,) = ModbusPlugin().build([device], SourceServices(SystemClock()))
+        (source,) = ModbusPlugin().build([device], services())
         await source.open()
         found: dict[int, float] = {}
         async with asyncio.timeout(20):
@@ -245,7 +244,7 @@ async def test_a_silent_unit_with_requests_in_flight_goes_down_and_comes_back(po
         tags: list[dict[str, object]] = [{"address": f"holding:{200 * place}"} for place in range(6)]
         keys = {"url": f"tcp://127.0.0.1:{port}", "interval": "50ms", "timeout": "100ms", "max_in_flight": 4}
         units = [entry(tags, number=n, first_tag=6 * n, unit=n + 1, **keys) for n in range(2)]
-        (source,) = ModbusPlugin().build(units, SourceServices(SystemClock()))
+        (source,) = ModbusPlugin().build(units, services())
         await source.open()
 
         async def until(state: str) -> int:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from asyncua import ua
 
+from gateway.core.clock import SystemClock
 from gateway.stages.windows import Windows
 from tests.support.opcua_field import in_the_field
 from tests.support.opcua_server import AsyncuaServer, NodeServer
+from tests.support.outbox_parts import Rig
 from tests.support.proxy import Proxy
 
 NODES = [f"ns=2;s=v{i}" for i in range(3)]
@@ -157,11 +159,14 @@ async def test_a_restart_of_the_gateway_is_a_gap_as_well(port, tmp_path, while_a
     """Stopped in order, with the connection up or down: every value comes once, live or from history."""
     async with AsyncuaServer(port, 3) as server, Proxy(port) as proxy:
         await server.historize(0, 1)
-        device = {"history": True, "queue_size": 100, "history_kept": str(tmp_path)}
+        device = {"history": True, "queue_size": 100}
         url = f"opc.tcp://127.0.0.1:{proxy.port}"
         got = []
         for run in range(3):
-            async with in_the_field(url, NODES, **device) as field:
+            async with (
+                Rig(tmp_path / "outbox.db", f"b{run}", SystemClock()) as rig,
+                in_the_field(url, NODES, watermarks=rig.outbox.watermarks, **device) as field,
+            ):
                 await field.until(
                     lambda run=run: all(field.values[i] and field.values[i][-1] == 20.0 * run for i in range(3))
                 )

@@ -21,6 +21,7 @@ from gateway.sources.opcua.port.session import QueueReport, Standing
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.source import OpcUaSource
+from tests.support.watermarks_fake import FakeWatermarks
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11
@@ -254,6 +255,8 @@ def entry(
     return DeviceEntry(0, OpcUaDevice.model_validate(config), configured, first_tag)
 
 
-def source(clock: FakeClock, connection: FakeConnection, tags: int = 3, **device: object) -> OpcUaSource:
+def source(
+    clock: FakeClock, connection: FakeConnection, tags: int = 3, watermarks: FakeWatermarks | None = None, **device: object
+) -> OpcUaSource:
     """A source on the fake."""
-    return OpcUaSource(entry(tags, **device), clock, connection.connect)
+    return OpcUaSource(entry(tags, **device), clock, connection.connect, watermarks or FakeWatermarks())

@@ -11,9 +11,11 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
+from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.client.connection import connect
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import entry
+from tests.support.watermarks_fake import FakeWatermarks
 
 
 class Reader:
@@ -63,10 +65,16 @@ class Reader:
             self.times[tag].append(taken)
 
 
-def make_source(url: str, nodes: list[str | dict[str, object]], clock: Clock | None = None, **device: object) -> OpcUaSource:
+def make_source(
+    url: str,
+    nodes: list[str | dict[str, object]],
+    clock: Clock | None = None,
+    watermarks: Watermarks | None = None,
+    **device: object,
+) -> OpcUaSource:
     """A source on the real client."""
     fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", "silence": "5min", **device}
-    return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect)
+    return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect, watermarks or FakeWatermarks())
 
 
 @asynccontextmanager

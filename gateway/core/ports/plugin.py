@@ -13,6 +13,7 @@ from gateway.core.clock import Clock
 from gateway.core.config_types import DeviceModel, TagModel
 from gateway.core.events.event import Event
 from gateway.core.ports.source import Source
+from gateway.core.ports.watermarks import Watermarks
 
 Device_contra = TypeVar("Device_contra", contravariant=True)
 """The protocol's configuration model of a device."""
@@ -42,6 +43,8 @@ class SourceServices:
     """What the sources of a protocol get from the gateway that they are built into."""
 
     clock: Clock
+    watermarks: Watermarks
+    """Where a source remembers over restarts what it has handed on."""
 
 
 class Fault(NamedTuple):

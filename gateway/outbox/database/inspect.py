@@ -11,7 +11,7 @@ from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane, Loss, Message
 from gateway.outbox.database.compression import Coder, is_sound
 from gateway.outbox.database.encryption import seal_of
-from gateway.outbox.database.schema import LOSSES, VERSION, identify
+from gateway.outbox.database.schema import LOSSES, READABLE, VERSION, identify
 from gateway.outbox.database.sqlite_errors import translated
 from gateway.outbox.records import LANES_BY_WORTH
 
@@ -127,7 +127,7 @@ def looking(path: Path, key_file: str = "") -> Iterator[Look]:
         closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db,
     ):
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version != VERSION:
+        if not READABLE <= version <= VERSION:
             raise ConfigError(
                 f"{path}: schema {version}, this gateway reads {VERSION}; start the gateway once to bring it up"
             )

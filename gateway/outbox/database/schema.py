@@ -67,10 +67,18 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # where the wall clock was set back: the first id after, and the time it showed then
         "CREATE TABLE turn (id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL)",
     ),
+    (
+        # what sources have handed on, see the port `Watermarks`; in the order of the keys, so small ones share a page
+        "CREATE TABLE watermark (key TEXT PRIMARY KEY, value BLOB NOT NULL, certain INTEGER NOT NULL,"
+        " checksum INTEGER NOT NULL) WITHOUT ROWID",
+    ),
 )
 """What leads from each version to the next. Released ones are never changed, only added to."""
 
 VERSION: Final = len(MIGRATIONS)
+
+READABLE: Final = 3
+"""Files from this version on have all that is read from outside (`gateway outbox`): later ones only added watermarks."""
 
 LOSSES: Final = (
     "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail, windows, from_seq FROM loss"

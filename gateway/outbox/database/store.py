@@ -11,6 +11,8 @@ from typing import Final
 
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Loss, Message
+from gateway.core.ports.watermarks import StoredWatermark
+from gateway.outbox.database import watermarks
 from gateway.outbox.database.compression import checked, checksum
 from gateway.outbox.database.counts import Counts
 from gateway.outbox.database.schema import LOSSES, SETTINGS, SIGN, identify, steps
@@ -43,8 +45,9 @@ class Store(Counts):
         super().__init__(path)
         self.totals = Totals()
         self.losses: list[Loss] = []
+        self.watermarks: dict[str, StoredWatermark] = {}
         self.last_id = 0
-        self._synchronous = f"PRAGMA synchronous = {synchronous}"
+        self._synchronous = self._synchronous_now = synchronous
         self._boot = 0
         self.untold: list[PreviousBoot] = []
         """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
@@ -52,8 +55,8 @@ class Store(Counts):
     async def open(self, boot: str, started_ms: int) -> None:
         """Open or make the file and enter this boot.
 
-        Sets `totals`, `extents`, `losses` (not yet announced), `untold` and `last_id`. Raises also ConfigError (see
-        `identify`) and UnwritableError.
+        Sets `totals`, `extents`, `losses` (not yet announced), `watermarks`, `untold` and `last_id`. Raises also
+        ConfigError (see `identify`) and UnwritableError.
         """
         try:
             known = identify(self._path)
@@ -74,8 +77,9 @@ class Store(Counts):
             raise
 
     async def _prepare(self, known: bool) -> None:
-        for setting in (*(() if known else (SIGN,)), *SETTINGS, self._synchronous):
+        for setting in (*(() if known else (SIGN,)), *SETTINGS, f"PRAGMA synchronous = {self._synchronous}"):
             await self._rows(setting)
+        self._synchronous_now = self._synchronous
         self._inode = os.stat(self._path).st_ino
         if self._is_small:
             found = await self._rows("PRAGMA integrity_check(1)")  # the quick check does not look for rows in the index
@@ -119,6 +123,7 @@ class Store(Counts):
         self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
         self._turns = [(id, wall_ms) for id, wall_ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
         self.losses = [Loss(*row) for row in await self._rows(LOSSES)]
+        self.watermarks = dict(watermarks.sound(await self._rows(watermarks.QUERY)))
         await self._read_extents(sum(found.messages.values()))
         self.totals = found
         self._pages = await self._measured()
@@ -157,6 +162,7 @@ class Store(Counts):
         totals = self.totals.after(change.inserts, change.deletes)
         extents = changes(self.extents, change.deletes, change.inserts, self.uncounted_to)
         with translated():
+            await self._set_synchronous("full" if change.watermarks and self._synchronous == "normal" else self._synchronous)
             await self._rows("BEGIN IMMEDIATE")
             try:
                 await self._many("INSERT INTO boot (name, id, started_ms, clean) VALUES (?, ?, 0, 1)", new_boots.items())
@@ -166,6 +172,7 @@ class Store(Counts):
                 await self._write_losses(change)
                 await self._write_totals(totals)
                 await self._write_extents(extents, topics, boots)
+                await self._many(watermarks.WRITE, watermarks.rows(change.watermarks))
                 pages = await self._measured()
                 await self._rows("COMMIT")
             except BaseException:  # cancelled, too: the next transaction cannot begin in this one
@@ -173,6 +180,12 @@ class Store(Counts):
                 raise
         self.totals, self._boots, self._topics, self._pages = totals, boots, topics, pages
         self._note_extents(extents)
+
+    async def _set_synchronous(self, synchronous: str) -> None:
+        """Set how much the next commits sync: with watermarks the log, as samples are handed on that rest on them."""
+        if synchronous != self._synchronous_now:
+            await self._rows(f"PRAGMA synchronous = {synchronous}")
+            self._synchronous_now = synchronous
 
     async def _write_losses(self, change: Change) -> None:
         await self._many("DELETE FROM loss WHERE boot = ? AND topic = ? AND cause = ?", change.settled)

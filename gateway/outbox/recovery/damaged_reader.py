@@ -1,16 +1,18 @@
 """What can still be read of a damaged database that was set aside. It is only read, never changed."""
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.messages import Lane, Loss, Message
+from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.database.compression import Coder, is_sound
 from gateway.outbox.database.schema import LOSSES
 from gateway.outbox.database.topic_counts import Extent, Extents, TopicOf, checksum
+from gateway.outbox.database.watermarks import rescued
 from gateway.outbox.records import LANES_BY_WORTH, Entry
 
 BATCH_BYTES: Final = 2**20
@@ -39,6 +41,7 @@ class Accounts:
     extents: Extents = field(default_factory=dict)
     uncounted_to: int = 0
     last_id: int = _BEYOND
+    watermarks: Mapping[str, StoredWatermark] = field(default_factory=dict)
 
 
 def accounts(path: Path) -> Accounts:
@@ -47,6 +50,7 @@ def accounts(path: Path) -> Accounts:
     messages: int | None = None
     found: dict[TopicOf, Extent] = {}
     uncounted_to, last_id = 0, _BEYOND
+    watermarks: dict[str, StoredWatermark] = {}
     with suppress(sqlite3.Error), closing(_opened(path)) as db:
         for query in (LOSSES, _LOSSES_OF_VERSION_2):
             with suppress(sqlite3.Error):
@@ -54,6 +58,7 @@ def accounts(path: Path) -> Accounts:
                 break
         messages = _number(db, _MESSAGES.format(len(LANES_BY_WORTH)))
         last_id = _or(_number(db, "SELECT coalesce(max(id), 0) FROM message"), _BEYOND)
+        watermarks = rescued(db)
         uncounted_to = _or(_number(db, "SELECT up_to FROM uncounted"), 0)
         with suppress(sqlite3.Error):
             topics = dict(db.execute("SELECT id, name FROM topic"))
@@ -62,7 +67,7 @@ def accounts(path: Path) -> Accounts:
                 extent = Extent(*numbers)
                 if topic in topics and boot in boots and check == checksum(topic, boot, extent):
                     found[topics[topic], boots[boot]] = extent
-    return Accounts(losses, messages, found, uncounted_to, last_id)
+    return Accounts(losses, messages, found, uncounted_to, last_id, watermarks)
 
 
 def _number(db: sqlite3.Connection, query: str) -> int | None:

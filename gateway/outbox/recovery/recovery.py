@@ -1,6 +1,6 @@
 """Opening the database, and having another one in its place when it is damaged or was taken away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -8,6 +8,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Retryable
 from gateway.core.events.delivery import OutboxState
 from gateway.core.messages import Loss, Message
+from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.database.sqlite_errors import DamagedError, MovedError, UnwritableError
 from gateway.outbox.database.store import Store
@@ -43,12 +44,14 @@ class Recovery:
         ledger: LossLedger,
         health: Health,
         decode_loss: Callable[[Message], Loss],
+        adopt_watermarks: Callable[[Mapping[str, StoredWatermark], bool], None],
         opened: Callable[[], None],
     ) -> None:
-        """opened: called when the store has opened a file."""
+        """adopt_watermarks: called when a file was opened, with those of a damaged file that it replaces, and whether there
+        were no others. opened: called when the store has opened a file."""
         self._config, self._boot, self._clock = config, boot, clock
         self._store, self._memory, self._ledger, self._health = store, memory, ledger, health
-        self._decode_loss, self._opened = decode_loss, opened
+        self._decode_loss, self._opened, self._adopt_watermarks = decode_loss, opened, adopt_watermarks
         self._mending: Mending | None = None
         self._blank = False
         self._losses_known = False
@@ -84,6 +87,8 @@ class Recovery:
         if not self._losses_known:  # opened again, it has nothing that the ledger lacks
             self._ledger.found(self._store.losses)
         self._losses_known = True
+        rescued = self._mending.watermarks if self._mending else {}
+        self._adopt_watermarks(rescued, self._mending is None)
         self._opened()
 
     async def replace(self, error: DamagedError) -> bool:
@@ -119,6 +124,7 @@ class Recovery:
             return error
         await self._store.close()
         await self._store.open(self._boot, self._started_ms)
+        self._adopt_watermarks({}, True)
         self._opened()
         self._health.tell("moved", reason=str(error), kept=str(kept or ""))
         return None

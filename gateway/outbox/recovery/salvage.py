@@ -1,11 +1,12 @@
 """A damaged file that was set aside: what can be read goes into the new one, the rest is declared lost, topic by topic."""
 
 import asyncio
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from gateway.core.messages import Loss
+from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.database.store import Store
 from gateway.outbox.database.topic_counts import Extent, Extents, TopicOf
@@ -123,6 +124,11 @@ class Mending:
         self._missing, self._next = missing, None
         self.rescued += len(batch)
         return batch
+
+    @property
+    def watermarks(self) -> Mapping[str, StoredWatermark]:
+        """Return what the file has of sources, of which it is not known whether it is the newest."""
+        return self._accounts.watermarks
 
     @property
     def lost(self) -> int | None:

@@ -10,6 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.ports.source import Reading
+from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import Unanswered
 from gateway.sources.opcua.port.session import Connect, Connection
@@ -20,7 +21,7 @@ from gateway.sources.opcua.source.diagnostics import LOST, READ_REFUSED, Diagnos
 from gateway.sources.opcua.source.event_monitor import EventMonitor
 from gateway.sources.opcua.source.history.backfill import Filling
 from gateway.sources.opcua.source.history.gaps import Gaps
-from gateway.sources.opcua.source.history.watermark import Kept
+from gateway.sources.opcua.source.history.watermark import Watermark
 from gateway.sources.opcua.source.ingest import Ingest
 from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.source.keepalives import Keepalives
@@ -51,7 +52,7 @@ class OpcUaSource:
     when they overflow. What was received before a connection was lost is still read.
     """
 
-    def __init__(self, entry: DeviceEntry, clock: Clock, connect: Connect) -> None:
+    def __init__(self, entry: DeviceEntry, clock: Clock, connect: Connect, watermarks: Watermarks) -> None:
         self._config: OpcUaDevice = entry.config
         self._tags: Sequence[OpcUaTag] = entry.tags
         self._number = entry.number
@@ -74,12 +75,12 @@ class OpcUaSource:
         exact = np.array([item.filter.is_exact for item in self._items], np.bool_)
         self._silence = Staleness(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._gaps = Gaps(len(self._items)) if self._config.history else None
-        self._kept: Kept | None = None
+        self._watermark: Watermark | None = None
         self._filling: Filling | None = None
         if self._gaps is not None:
             held_s = entry.held_ns / 1e9
-            self._kept = Kept(self._config, self._items, self._gaps, clock, held_s)
-            self._filling = Filling(self._config, self._items, entry.number, clock, self._gaps, self._kept, held_s)
+            self._watermark = Watermark(self._config, self._items, self._gaps, clock, watermarks, held_s)
+            self._filling = Filling(self._config, self._items, entry.number, clock, self._gaps, self._watermark, held_s)
         self._is_first = True
         self._is_taken_over = False
         self._repeats = ResumeFilter(entry.first_tag, len(entry.tags), polled=entry.config.mode == "poll")
@@ -173,12 +174,12 @@ class OpcUaSource:
         self._silence.begin(now_s)
         if self._config.mode == "subscribe":
             self._repeats.expect(continues=continues)
-        if self._gaps is not None and self._kept is not None:
+        if self._gaps is not None and self._watermark is not None:
             if self._is_first:
-                self._kept.recall()
+                self._watermark.load()
             self._is_first = False
             self._gaps.begin()
-            self._kept.begin()
+            self._watermark.begin()
 
     def _start(self) -> None:
         assert self._connection is not None
@@ -192,8 +193,8 @@ class OpcUaSource:
     async def read(self) -> Reading:
         """See `Source.read`: everything that waits, merged."""
         while True:
-            if self._kept is not None:
-                await self._kept.admit()
+            if self._watermark is not None:
+                await self._watermark.admit()
             if (news := self._inbox.take()) is not None:
                 if self._gaps is not None and self._inbox.is_taken:
                     self._gaps.take()
@@ -240,8 +241,8 @@ class OpcUaSource:
                 self._statistics.closed(connection.traffic)
                 await connection.close(leave=self._leaves)
                 self._servers.leave(connection)
-            if self._kept is not None and (connection is not None or self._kept.is_owed):
-                await self._kept.end(at_last=_is_stopping())
+            if self._watermark is not None and (connection is not None or self._watermark.is_owed):
+                self._watermark.end(at_last=_is_stopping())
 
     async def _run(self, connection: Connection) -> None:
         subscribe = self._config.mode == "subscribe" and connection.keepalive_s > 0
@@ -267,8 +268,8 @@ class OpcUaSource:
                 if subscribe and self._is_taken_over:
                     quiet_s = 2 * max((item.publishing_ns for item in self._items), default=0) / 1e9 + GRACE_S
                     group.create_task(self._taking.confirm(quiet_s, self._heard), name=f"opcua confirms {self._config.name}")
-                if self._kept is not None:
-                    group.create_task(self._kept.run(), name=f"opcua kept {self._config.name}")
+                if self._watermark is not None:
+                    group.create_task(self._watermark.run(), name=f"opcua watermark {self._config.name}")
                 if self._filling is not None:
                     taking, report = self._taking.take_past, self._inbox.report
                     filling = self._filling.run(connection, self._begun_ns, taking, self._reports, report)

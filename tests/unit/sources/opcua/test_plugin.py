@@ -1,9 +1,8 @@
 """What the folder tells the gateway about itself."""
 
-from gateway.core.clock import SystemClock
-from gateway.core.ports.plugin import SourceServices
 from gateway.sources.opcua.plugin import OpcUaPlugin
 from tests.support.opcua_fake import entry
+from tests.support.watermarks_fake import services
 
 
 def test_the_plan_of_a_subscription_is_readable():
@@ -39,7 +38,7 @@ def test_intervals_are_known_only_for_polls():
 
 
 def test_one_source_per_device():
-    assert [source.devices for source in OpcUaPlugin().build([entry(1), entry(1)], SourceServices(SystemClock()))] == [
+    assert [source.devices for source in OpcUaPlugin().build([entry(1), entry(1)], services())] == [
         (0,),
         (0,),
     ]

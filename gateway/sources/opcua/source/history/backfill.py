@@ -13,7 +13,7 @@ from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.gaps import Gap, Gaps
 from gateway.sources.opcua.source.history.readback import Ahead, Historian, Put, ReadBack
-from gateway.sources.opcua.source.history.watermark import Kept
+from gateway.sources.opcua.source.history.watermark import Watermark
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +36,21 @@ class Filling:
     """Of one device, for the life of the process."""
 
     def __init__(
-        self, config: OpcUaDevice, items: Sequence[Item], number: int, clock: Clock, gaps: Gaps, kept: Kept, held_s: float
+        self,
+        config: OpcUaDevice,
+        items: Sequence[Item],
+        number: int,
+        clock: Clock,
+        gaps: Gaps,
+        watermark: Watermark,
+        held_s: float,
     ) -> None:
         self._config = config
         self._items = items
         self._number = number
         self._clock = clock
         self._gaps = gaps
-        self._kept = kept
+        self._watermark = watermark
         self._first_pause_s = max(RETRY_S, held_s)
         self._failures = 0
         self._has_told_nowhere = False
@@ -81,7 +88,7 @@ class Filling:
         while True:
             for gap in self._gaps.waiting:
                 gap.retry()
-            await self._kept.settled()
+            await self._watermark.before_reading_back()
             try:
                 await self._pass(connection, put, reports, report)
             except NotConnected:
@@ -95,12 +102,12 @@ class Filling:
 
     async def _pass(self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         most = self._config.history_samples
-        historian = Historian(connection, self._items, self._clock, most, put, self._counting(self._kept.ahead))
+        historian = Historian(connection, self._items, self._clock, most, put, self._counting(self._watermark.before_slice))
         self.refused = 0
         for gap in list(self._gaps.waiting):
             oldest_ns = self._clock.now_ns() + self._ahead_ns(connection) - self._config.history_most
             result = await historian.close(gap, oldest_ns)
-            self._kept.closed(gap)
+            self._watermark.close_gap(gap)
             self.refused = max(self.refused, result.refused.total())
             self._tell(gap, result, reports, report)
             if not gap.aside:

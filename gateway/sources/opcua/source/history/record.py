@@ -136,3 +136,23 @@ def _time(value: object) -> int:
     if not isinstance(value, int) or not 0 <= value < _LATEST:
         raise ValueError(f"{value!r} is no time")
     return value
+
+
+def uncertain(left: Recalled, newest_ns: int) -> Recalled:
+    """Return what is left to a run when anything may have been handed on after `left` was written: nothing is read back.
+
+    newest_ns: no sample of the run before was later. All in between is reported as skipped, that of open gaps as well.
+    """
+    begin_ns = left.skipped[0] if left.skipped[1] else int(left.after.max(initial=0)) or newest_ns
+    end_ns = max(newest_ns, begin_ns)
+    for gap in left.gaps:
+        if rows := gap.unread(_LATEST):
+            gap.skip_span(int(gap.after[rows].min()), int(gap.before[rows].max()))
+            gap.skip(rows)
+    after = np.full(left.after.size, end_ns, np.int64)
+    return Recalled(left.number, after, (begin_ns, end_ns - begin_ns), left.gaps, left.read)
+
+
+def lost(rows: int, newest_ns: int, most_ns: int) -> Recalled:
+    """Return the same when nothing is known of the run before: all that would have been read back is skipped."""
+    return Recalled(0, np.full(rows, newest_ns, np.int64), (newest_ns - most_ns, most_ns), [])

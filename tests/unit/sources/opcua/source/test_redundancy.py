@@ -8,6 +8,7 @@ from gateway.sources.opcua.source.failover import RETURN_S
 from gateway.sources.opcua.source.redundancy import Found, RedundantServers, best
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle
+from tests.support.watermarks_fake import FakeWatermarks
 
 A, B, C = (f"opc.tcp://{name}:4840" for name in "abc")
 SUSPENDED = 2
@@ -176,7 +177,7 @@ async def test_a_first_server_that_is_worse_is_not_taken_back():
 
 async def test_a_source_changes_servers_and_says_so():
     plant = Plant(a=255, b=255)
-    made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect)
+    made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect, FakeWatermarks())
     await made.open()
     plant.stands[A] = Standing(SUSPENDED, 0)
     await plant.clock.advance(11)
@@ -194,7 +195,7 @@ async def test_a_source_changes_servers_and_says_so():
 
 async def left_behind(plant):
     """A source whose connection to A was lost without a goodbye."""
-    made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect)
+    made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect, FakeWatermarks())
     await made.open()
     (connection,) = (one for one in plant.connections if not one.closed)
     connection.left_behind = True

@@ -17,6 +17,7 @@ from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.source import diagnostics
 from gateway.sources.opcua.source import source as module
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeConnection, settle, source, values
+from tests.support.watermarks_fake import FakeWatermarks
 
 OK = DeviceState(0, "ok")
 
@@ -695,10 +696,10 @@ async def test_a_node_that_is_well_again_and_can_only_be_polled_is_polled(clock,
     await made.close()
 
 
-async def test_the_end_of_a_connection_that_came_too_early_to_be_noted_is_noted_later(clock, server, tmp_path, monkeypatch):
+async def test_the_end_of_a_connection_that_came_too_early_to_be_noted_is_noted_later(clock, server):
     """The server stays away, and the gateway may be stopped before it comes back: then nothing else would note it."""
-    monkeypatch.setattr(asyncio, "to_thread", at_once)
-    made = await opened(clock, server, tags=1, history=True, history_kept=str(tmp_path))
+    watermarks = FakeWatermarks()
+    made = await opened(clock, server, tags=1, history=True, watermarks=watermarks)
     for second in (1, 2):
         server.publish(values([0], [1.0], source_ns=DAY_NS + second))
         await settle()
@@ -715,7 +716,8 @@ async def test_the_end_of_a_connection_that_came_too_early_to_be_noted_is_noted_
         with pytest.raises(NotConnected, match="cannot connect"):
             await made.open()
         await made.close()
-        return json.loads((tmp_path / "plc.json").read_text())["nodes"]
+        watermarks.commit()
+        return json.loads(watermarks.disk["opcua/state/plc"].value)["nodes"]
 
     assert await noted_after(10) == {"ns=1;s=v0": DAY_NS + 1}
     assert await noted_after(51) == {"ns=1;s=v0": DAY_NS + 2}

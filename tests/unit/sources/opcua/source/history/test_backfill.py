@@ -13,8 +13,9 @@ from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.backfill import CLOCKS, CUT_OFF, NOWHERE, SET_BACK, TOO_MANY, Filling
 from gateway.sources.opcua.source.history.gaps import MOST_GAPS, Gaps
-from gateway.sources.opcua.source.history.watermark import Kept
+from gateway.sources.opcua.source.history.watermark import Watermark
 from tests.support.opcua_fake import DAY_NS, FakeClock, values
+from tests.support.watermarks_fake import FakeWatermarks
 
 S = 1_000_000_000
 ITEMS = [Item(0, "ns=1;s=a", S, 1), Item(1, "ns=1;s=b", S, 1)]
@@ -64,13 +65,13 @@ class Told:
 class Bench:
     """A device of which something was heard at 0 s, and again at 100 s of the server's clock."""
 
-    def __init__(self, folder, **device: object) -> None:
+    def __init__(self, **device: object) -> None:
         self.clock = FakeClock()
-        config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://a", "history": True, "history_kept": str(folder)}
+        config = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://a", "history": True}
         self.config = OpcUaDevice.model_validate(config | device)
         self.gaps = Gaps(len(ITEMS))
-        self.kept = Kept(self.config, ITEMS, self.gaps, self.clock)
-        self.filling = Filling(self.config, ITEMS, 0, self.clock, self.gaps, self.kept, 3.0)
+        self.watermark = Watermark(self.config, ITEMS, self.gaps, self.clock, FakeWatermarks())
+        self.filling = Filling(self.config, ITEMS, 0, self.clock, self.gaps, self.watermark, 3.0)
         self.told = Told()
         self.got: list[float] = []
         self.hear(0)
@@ -84,7 +85,7 @@ class Bench:
     async def run(self, server: Server, for_s: float = 60.0, back_at: float | None = 100.0) -> None:
         """A connection that lasts so long."""
         self.gaps.begin()
-        self.kept.begin()
+        self.watermark.begin()
         await self.clock.advance(100)
         if back_at is not None:
             self.hear(back_at)
@@ -100,28 +101,18 @@ class Bench:
             await task
 
 
-@pytest.fixture(autouse=True)
-def written_at_once(monkeypatch):
-    """Files are written without a thread: time of the fake clock would go by meanwhile."""
-
-    async def at_once(call, *given):
-        return call(*given)
-
-    monkeypatch.setattr("gateway.sources.opcua.source.history.watermark.asyncio.to_thread", at_once)
-
-
-async def test_a_gap_is_filled_and_told(tmp_path):
-    bench = Bench(tmp_path)
+async def test_a_gap_is_filled_and_told():
+    bench = Bench()
     await bench.run(Server(10, 50))
     assert sorted(bench.got) == [10, 10, 50, 50]
     assert [(one["samples"], one["nodes"]) for one in bench.told.events] == [(4, 2)]
     assert not bench.gaps.waiting
 
 
-async def test_history_is_asked_for_by_the_servers_clock(tmp_path):
+async def test_history_is_asked_for_by_the_servers_clock():
     """Three seconds ahead of ours. What was silent since the connection began is asked for up to then, and how far back one
     may go is counted from the server's present."""
-    bench = Bench(tmp_path, history_most="60s")
+    bench = Bench(history_most="60s")
     server = Server(50, 102, 103.5, ahead_s=3)
     await bench.run(server, back_at=None)
     assert max(end for _, end in server.asked) == 103
@@ -130,8 +121,8 @@ async def test_history_is_asked_for_by_the_servers_clock(tmp_path):
     assert bench.told.events[0]["too_old_ms"] == pytest.approx(44_000, abs=1000)
 
 
-async def test_nothing_is_asked_while_the_clocks_differ_and_everything_once_they_agree(tmp_path):
-    bench = Bench(tmp_path)
+async def test_nothing_is_asked_while_the_clocks_differ_and_everything_once_they_agree():
+    bench = Bench()
     server = Server(10, 50, ahead_s=3600)
     running = asyncio.create_task(bench.run(server, 200))
     while not bench.told.complaints:
@@ -142,8 +133,8 @@ async def test_nothing_is_asked_while_the_clocks_differ_and_everything_once_they
     assert sorted(bench.got) == [10, 10, 50, 50]
 
 
-async def test_a_clock_that_was_set_back_in_the_gap_is_told_and_nothing_is_read_twice(tmp_path):
-    bench = Bench(tmp_path)
+async def test_a_clock_that_was_set_back_in_the_gap_is_told_and_nothing_is_read_twice():
+    bench = Bench()
     bench.hear(5000)
     server = Server(10, 50, 4990)
     await bench.run(server)
@@ -151,8 +142,8 @@ async def test_a_clock_that_was_set_back_in_the_gap_is_told_and_nothing_is_read_
     assert [(one["reason"], one["to"] - one["from"]) for one in bench.told.events] == [(SET_BACK, 4_900_000)]
 
 
-async def test_refused_history_is_told_once_and_asked_for_again_until_it_comes(tmp_path):
-    bench = Bench(tmp_path)
+async def test_refused_history_is_told_once_and_asked_for_again_until_it_comes():
+    bench = Bench()
     server = Server(10, 50)
     server.status = INTERNAL
     running = asyncio.create_task(bench.run(server, 1000))
@@ -169,8 +160,8 @@ async def test_refused_history_is_told_once_and_asked_for_again_until_it_comes(t
     assert "refused" not in bench.told.events[-1]
 
 
-async def test_a_server_without_any_history_is_told_once(tmp_path):
-    bench = Bench(tmp_path)
+async def test_a_server_without_any_history_is_told_once():
+    bench = Bench()
     server = Server()
     server.readable = False
     for _ in range(2):
@@ -178,8 +169,8 @@ async def test_a_server_without_any_history_is_told_once(tmp_path):
     assert bench.told.complaints == [NOWHERE]
 
 
-async def test_connections_that_break_each_time_that_history_is_read_get_time_in_between(tmp_path):
-    bench = Bench(tmp_path)
+async def test_connections_that_break_each_time_that_history_is_read_get_time_in_between():
+    bench = Bench()
     server = Server(10)
     server.failure = NotConnected("gone")
     for _ in range(3):
@@ -190,8 +181,8 @@ async def test_connections_that_break_each_time_that_history_is_read_get_time_in
     assert (len(server.asked), bench.told.complaints) == (asked, [CUT_OFF])
 
 
-async def test_gaps_that_are_given_up_are_told(tmp_path):
-    bench = Bench(tmp_path)
+async def test_gaps_that_are_given_up_are_told():
+    bench = Bench()
     for start in range(1, MOST_GAPS + 2):
         bench.gaps.begin()
         bench.hear(10 * start)
