@@ -60,7 +60,8 @@ def parse_value_range(value: Any) -> tuple[float, float]:
 
 
 def check_name(value: Any) -> str:
-    """Return a name that becomes one level of a topic: no `/`, `+`, `#`, control characters, not empty. Raises ValueError."""
+    """Return a name that becomes one level of a topic: not empty, no `/`, `+`, `#`, control characters. Raises
+    ValueError."""
     if not isinstance(value, str):
         hint = " (YAML reads it as another type: put it in quotes)" if value is not None else ""
         raise ValueError(f"{value!r} is not text{hint}")
