@@ -4,9 +4,9 @@ from typing import Final
 
 from gateway.core.events.event import Event
 from gateway.core.events.kinds import CORE_EVENTS
-from gateway.core.ports.layout import LayoutPlugin
+from gateway.core.ports.layout_plugin import LayoutPlugin
 from gateway.core.ports.plugin import Plugin, WithEventTypes
-from gateway.core.ports.sink import SinkPlugin
+from gateway.core.ports.sink_plugin import SinkPlugin
 from gateway.layouts.device.plugin import DevicePlugin
 from gateway.layouts.sparkplug.plugin import SparkplugPlugin
 from gateway.layouts.tag.plugin import TagPlugin

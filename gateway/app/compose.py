@@ -8,9 +8,11 @@ from gateway.app.layout import build_layout
 from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.core.messages import Loss, Message
-from gateway.core.ports.layout import HealthReporter, Layout, LayoutServices, MessageObserver
+from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
+from gateway.core.ports.layout_plugin import LayoutServices
 from gateway.core.ports.plugin import SourceServices
-from gateway.core.ports.sink import Certificate, Certified, Sink, SinkServices
+from gateway.core.ports.sink import Certificate, Certified, Sink
+from gateway.core.ports.sink_plugin import SinkServices
 from gateway.core.ports.source import Source
 from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText

@@ -1,6 +1,7 @@
 """The layout of one gateway, from the plug-ins that its configuration chooses."""
 
-from gateway.core.ports.layout import Layout, LayoutScope, LayoutServices
+from gateway.core.ports.layout import Layout
+from gateway.core.ports.layout_plugin import LayoutScope, LayoutServices
 from gateway.encoding.per_device import PerDevice
 from gateway.encoding.topics import Topics
 from gateway.plugins import LAYOUTS

@@ -7,7 +7,7 @@ from typing import Final
 from gateway.audit.ledger import Ledger, Report
 from gateway.audit.traffic_stats import Absence, TrafficStats
 from gateway.core.incoming import Foreign, Incoming, Malformed
-from gateway.core.ports.layout import Proof, Reader
+from gateway.core.ports.layout_plugin import Proof, Reader
 from gateway.core.ports.sink import ReceivedMessage
 from gateway.encoding.decoder import parse
 from gateway.encoding.topics import CONTRACT_VERSION

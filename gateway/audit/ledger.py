@@ -49,11 +49,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance. losses: messages that
-    loss records have told of, by cause. silent: rows of which nothing has come since the subscriber was away and the
-    broker kept nothing for it, so that their last number is not known. fleeting: rows that come at QoS 0, of which brokers
-    keep nothing for those who are away. thinned_first: messages of which loss records say that they had been merged into
-    those that were lost, so that they are in the count of `thinned`."""
+    """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance.
+
+    losses: messages that loss records have told of, by cause. silent: rows of which nothing has come since the subscriber
+    was away and the broker kept nothing for it, so that their last number is not known. fleeting: rows that come at QoS 0,
+    of which brokers keep nothing for those who are away. thinned_first: messages of which loss records say that they had
+    been merged into those that were lost, so that they are in the count of `thinned`.
+    """
 
     rows: tuple[Row, ...]
     losses: Mapping[str, int] = field(default_factory=dict)
@@ -91,8 +93,11 @@ class Ledger:
     def add(
         self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False, fleeting: bool = False
     ) -> None:
-        """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out.
-        fleeting: it came at QoS 0."""
+        """Count one message.
+
+        Retained copies and messages without (boot, seq), such as status, prove nothing: left out. fleeting: it came at QoS
+        0.
+        """
         boot, seq = payload.get("boot"), payload.get("seq")
         if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
             return
@@ -116,17 +121,20 @@ class Ledger:
             self._unclean[payload["previous"]] = _whole(payload, "bound_ms")
 
     def was_away(self, *, kept: bool) -> None:
-        """The subscriber was disconnected until now. kept: the broker kept its session, and what came as far as it could."""
+        """Record that the subscriber was disconnected until now.
+
+        kept: the broker kept its session, and what came as far as it could.
+        """
         for track in self._tracks.values():
             track.was_away(kept=kept)
 
     def settled(self) -> None:
-        """What the broker had kept meanwhile has come."""
+        """Record that what the broker had kept meanwhile has come."""
         for track in self._tracks.values():
             track.settled()
 
     def report(self) -> Report:
-        """The proof as of now."""
+        """Return the proof as of now."""
         tracks = sorted((item for item in self._tracks.items() if item[1].has_begun), key=lambda item: item[0][0])
         silent = sum(track.is_silent() for _, track in tracks)
         rows = tuple(self._row(topic, boot, track) for (topic, boot), track in tracks)
@@ -186,7 +194,7 @@ class Ledger:
 
 
 def _known(track: SequenceTracker, first: int, *, merged: bool) -> Spans:
-    """What came or was declared lost; with `merged` also what was declared to come merged."""
+    """Return what came or was declared lost; with `merged` also what was declared to come merged."""
     known = Spans((*track.received, *track.lost, *(track.merged if merged else ())))
     # by their ends, so that a wide span leaves a narrow one its numbers
     for (begin, end, cause), count in sorted(track.partly_lost.items(), key=lambda item: item[0][1]):

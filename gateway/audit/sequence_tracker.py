@@ -1,5 +1,7 @@
-"""What a subscriber knows of one topic within one boot: which numbers came, which were declared lost, which it may have
-missed itself. Pure."""
+"""What a subscriber knows of one topic within one boot.
+
+Which numbers came, which were declared lost, which it may have missed itself. Pure.
+"""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,10 +22,13 @@ class Parts:
 
 @dataclass(slots=True)
 class SequenceTracker:
-    """base: the first number received. lost, merged: declared lost, and declared to come merged, as whole spans;
-    partly_lost: first, last and cause, with the count. times_ms maps the first number of a received span to the end of that
-    message's time. away: spans in which numbers may have been sent while the subscriber itself was disconnected.
-    fleeting: it comes at QoS 0, which a broker keeps for nobody."""
+    """base: the first number received.
+
+    lost, merged: declared lost, and declared to come merged, as whole spans; partly_lost: first, last and cause, with the
+    count. times_ms maps the first number of a received span to the end of that message's time. away: spans in which numbers
+    may have been sent while the subscriber itself was disconnected. fleeting: it comes at QoS 0, which a broker keeps for
+    nobody.
+    """
 
     base: int = 0
     base_ms: int = 0
@@ -49,7 +54,7 @@ class SequenceTracker:
         return bool(self.base or self.partly_lost or len(self.lost) or len(self.merged))
 
     def extent(self, *, from_start: bool) -> tuple[int, int]:
-        """The first and last number that must be there or accounted for."""
+        """Return the first and last number that must be there or accounted for."""
         partly = ((begin, end) for begin, end, _ in self.partly_lost)
         numbers = [number for span in (*self.received, *self.lost, *self.merged, *partly) for number in span]
         first = 1 if from_start else self.base or min(numbers)
@@ -84,9 +89,11 @@ class SequenceTracker:
         return self.parts.pop(seq) if len(parts.there) == count else None
 
     def was_away(self, *, kept: bool) -> None:
-        """The subscriber was disconnected until now: what is missing between the newest number so far and the next live one
-        may have been sent meanwhile. kept: the broker kept what came, as far as its queue goes. That comes first now, and
-        the next live one is known only after `settled`."""
+        """Record that the subscriber was disconnected until now.
+
+        What is missing between the newest number so far and the next live one may have been sent meanwhile. kept: the broker
+        kept what came, as far as its queue goes. That comes first now, and the next live one is known only after `settled`.
+        """
         if not self.has_begun:
             return
         kept = kept and not self.fleeting
@@ -97,7 +104,7 @@ class SequenceTracker:
         self._closing = not kept
 
     def settled(self) -> None:
-        """What the broker had kept has come."""
+        """Record that what the broker had kept has come."""
         self._closing = True
 
     def is_silent(self) -> bool:

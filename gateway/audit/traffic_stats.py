@@ -36,8 +36,11 @@ class Absence:
 
 @dataclass(slots=True)
 class TrafficStats:
-    """values: of tags; lost, merged: messages that loss records spoke of, as often as they came; foreign: messages of
-    others, on topics where others are to be expected."""
+    """values.
+
+    Of tags; lost, merged: messages that loss records spoke of, as often as they came; foreign: messages of others, on topics
+    where others are to be expected.
+    """
 
     kinds: Counter[str] = field(default_factory=Counter)
     flows: dict[str, Flow] = field(default_factory=dict)

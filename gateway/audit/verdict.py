@@ -39,8 +39,10 @@ class Verdict:
 
 
 def is_proven(report: Report, stats: TrafficStats) -> bool:
-    """Return whether every number is there or accounted for, and no message can have passed while the subscriber was
-    away."""
+    """Return whether every number is there or accounted for.
+
+    And no message can have passed while the subscriber was away.
+    """
     if stats.absences and report.fleeting:
         return False
     return bool(report.rows) and report.complete and all(absence.kept for absence in stats.absences)
@@ -88,7 +90,7 @@ def _faults(rows: tuple[Row, ...]) -> list[str]:
 
 
 def _unproven(report: Report) -> str:
-    """What an absence leaves open."""
+    """Return what an absence leaves open."""
     away = sum(row.away for row in report.rows)
     text = f"{counted(away, 'sequence number')} unproven"
     if report.silent:

@@ -20,7 +20,8 @@ from gateway.cli.topic_filters import disjoint, filters_of, open_filters
 from gateway.core.errors import ConfigError, GatewayError, NotConnected, Permanent
 from gateway.core.incoming import Incoming
 from gateway.core.plural import counted
-from gateway.core.ports.sink import Followable, Subscriber
+from gateway.core.ports.sink import Subscriber
+from gateway.core.ports.sink_plugin import Followable
 from gateway.demo.scene import Scene, shipped_config
 
 _EVENTS_DUE_S: Final = 60.0

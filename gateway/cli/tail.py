@@ -23,7 +23,7 @@ from gateway.cli.terminal import Screen, clean, console
 from gateway.cli.topic_filters import filters_of, open_filters, template_filters
 from gateway.core.backoff import full_jitter
 from gateway.core.errors import ConfigError, NotConnected, Permanent
-from gateway.core.ports.sink import Followable, FollowOptions
+from gateway.core.ports.sink_plugin import Followable, FollowOptions
 from gateway.plugins import SINKS
 
 if TYPE_CHECKING:

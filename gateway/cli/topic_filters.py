@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.core.ports.layout import Templated
+from gateway.core.ports.layout_plugin import Templated
 from gateway.plugins import LAYOUTS
 
 if TYPE_CHECKING:

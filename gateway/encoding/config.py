@@ -21,8 +21,10 @@ class DevicePublishFormat(ConfigModel):
     """How this device's payloads are written: json, json+zstd or cbor."""
 
     def over(self, general: Any) -> Any:
-        """Return `publish:` of gateway.yaml as it holds for the device: its own keys replace, and its own entries of
-        mappings add to, those of the gateway."""
+        """Return `publish:` of gateway.yaml as it holds for the device.
+
+        Its own keys replace, and its own entries of mappings add to, those of the gateway.
+        """
         update = {key: value for key, value in self if value is not None}
         for key, value in update.items():
             if isinstance(value, dict):

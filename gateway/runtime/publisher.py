@@ -13,7 +13,8 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.log_throttle import LogThrottle
 from gateway.core.ports.outbox import Deliveries, Delivery
-from gateway.core.ports.sink import DeliveryPolicy, EndedBy, Ending, Sink
+from gateway.core.ports.sink import EndedBy, Ending, Sink
+from gateway.core.ports.sink_plugin import DeliveryPolicy
 from gateway.core.wait_first import first
 from gateway.runtime.in_flight import InFlight
 from gateway.runtime.poison_messages import PoisonMessages

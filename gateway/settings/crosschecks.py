@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 from gateway.core.errors import Problem
-from gateway.core.ports.layout import DeviceScope, LayoutFault
+from gateway.core.ports.layout_plugin import DeviceScope, LayoutFault
 from gateway.core.ports.plugin import CrossChecked
 from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.devicefiles import Device

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gateway.core.ports.layout import DeviceScope, LayoutScope
+from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
 from gateway.plugins import LAYOUTS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.core.ports.layout import DeviceScope, LayoutScope
+from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
 from gateway.outbox.config import OutboxConfig

@@ -6,7 +6,7 @@ from pydantic import Field, create_model, model_validator
 from pydantic_settings import BaseSettings
 
 from gateway.core.config_types import Name
-from gateway.core.ports.sink import SinkPlugin, TopicRooted
+from gateway.core.ports.sink_plugin import SinkPlugin, TopicRooted
 from gateway.plugins import SINKS
 
 DEFAULT_SINK: Final = next(iter(SINKS))
@@ -47,7 +47,7 @@ class _ChosenSink(NamedGateway):
 
 
 def _sections() -> dict[str, Any]:
-    """The first sink has a section in any case; the others have none unless it is given."""
+    """Return the fields: the first sink has a section in any case, the others only where it is given."""
     fields: dict[str, Any] = {}
     for name, plugin in SINKS.items():
         model: Any = plugin.config_model

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.core.config_types import existing_files
 from gateway.core.ports.plugin import Plugin
-from gateway.core.ports.sink import Advised
+from gateway.core.ports.sink_plugin import Advised
 from gateway.settings.model import ENV_PREFIX, Root
 
 _SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)

@@ -10,7 +10,8 @@ from gateway.app.layout import build_layout
 from gateway.cli.subscriber import auditor_of
 from gateway.core.errors import Permanent
 from gateway.core.messages import DeviceState, Message
-from gateway.core.ports.layout import Layout, LayoutScope, MessageObserver, Packet, Session
+from gateway.core.ports.layout import Layout, MessageObserver, Packet, Session
+from gateway.core.ports.layout_plugin import LayoutScope
 from gateway.encoding.topics import Topics
 from gateway.plugins import LAYOUTS
 from gateway.settings.publish_model import DevicePublish, Publish

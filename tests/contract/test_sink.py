@@ -12,7 +12,8 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.core.messages import Lane, Message
 from gateway.core.ports.outbox import Delivery
-from gateway.core.ports.sink import Ending, Sink, SinkServices
+from gateway.core.ports.sink import Ending, Sink
+from gateway.core.ports.sink_plugin import SinkServices
 from gateway.plugins import SINKS
 from tests.support.layout import PlainLayout
 from tests.support.mosquitto import Mosquitto

@@ -83,7 +83,7 @@ async def test_the_keep_alive_s_questions_count_in_their_place() -> None:
 
 
 async def test_the_question_never_goes_before_the_message() -> None:
-    """On the wire, too: whatever is queued together, the last thing is a PINGREQ."""
+    """On the stream, too: whatever is queued together, the last thing is a PINGREQ."""
     broker = BadBroker()
     async with connected(broker) as client:
         for size in (1, 100_000, 5):

@@ -8,7 +8,8 @@ from gateway.app.layout import build_layout
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState, Message
-from gateway.core.ports.layout import DeviceScope, Layout, LayoutScope, LayoutServices, Packet
+from gateway.core.ports.layout import Layout, Packet
+from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope, LayoutServices
 from gateway.core.tags import TagTable
 from gateway.encoding.topics import Topics
 from gateway.plugins import LAYOUTS

@@ -9,7 +9,8 @@ from typing import Any, TextIO
 from gateway.core.config_types import ConfigModel
 from gateway.core.errors import NotConnected
 from gateway.core.ports.outbox import Delivery
-from gateway.core.ports.sink import DeliveryPolicy, EndedBy, Ending, Sink, SinkServices
+from gateway.core.ports.sink import EndedBy, Ending, Sink
+from gateway.core.ports.sink_plugin import DeliveryPolicy, SinkServices
 
 
 class LineSinkConfig(ConfigModel):
@@ -68,7 +69,7 @@ class LineSink:
 
 
 class LineSinkPlugin:
-    """A `core.ports.sink.SinkPlugin` without any further capability."""
+    """A `core.ports.sink_plugin.SinkPlugin` without any further capability."""
 
     name = "lines"
     description = "A file of lines."

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from gateway.core.clock import Clock
 from gateway.core.ports.layout import Layout
 from gateway.core.ports.outbox import Deliveries
-from gateway.core.ports.sink import DeliveryPolicy, StatusFeed
+from gateway.core.ports.sink import StatusFeed
+from gateway.core.ports.sink_plugin import DeliveryPolicy
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.plugin import HINT
 from gateway.sinks.mqtt.sink import Client, MqttSink, SendLimits

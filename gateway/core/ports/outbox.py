@@ -26,8 +26,10 @@ class MessageQueue(Protocol):
 
 
 class Deliveries(Protocol):
-    """One reader's side of the outbox: one publisher takes, and every delivery taken ends in exactly one ack, refuse or
-    release."""
+    """One reader's side of the outbox.
+
+    One publisher takes, and every delivery taken ends in exactly one ack, refuse or release.
+    """
 
     def set_live(self, live: bool) -> None:
         """Record that what is put from now on is live for this reader, or that it is backlog, with all that waits."""

@@ -12,7 +12,7 @@ _MOST_PARTS: Final = 99_999
 
 
 def split(document: bytes, form: Format, most_bytes: int) -> list[bytes]:
-    """The document as payloads of at most `most_bytes`, each with some of its tags and `part: [k, n]`.
+    """Return the document as payloads of at most `most_bytes`, each with some of its tags and `part: [k, n]`.
 
     One payload without `part` where it fits or has no tags; a single tag that is still too large stays as it is.
     """

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 
-from gateway.core.ports.layout import Layout, LayoutFault, LayoutScope, LayoutServices, Reader
+from gateway.core.ports.layout import Layout
+from gateway.core.ports.layout_plugin import LayoutFault, LayoutScope, LayoutServices, Reader
 from gateway.layouts.device import topics
 from gateway.layouts.device.config import DeviceLayoutConfig
 from gateway.layouts.device.layout import DeviceLayout
 
 
 class DevicePlugin:
-    """A `core.ports.layout.LayoutPlugin`."""
+    """A `core.ports.layout_plugin.LayoutPlugin`."""
 
     name = "device"
     description = "one topic per device and kind, as the contract says."

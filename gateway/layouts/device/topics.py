@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.core.ports.layout import LayoutScope
+from gateway.core.ports.layout_plugin import LayoutScope
 from gateway.encoding.topics import CONTRACT_VERSION, Topics
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.core.ports.layout import LayoutFault, LayoutScope
+from gateway.core.ports.layout_plugin import LayoutFault, LayoutScope
 from gateway.layouts.sparkplug.config import SparkplugConfig
 
 _NAME: Final = "sparkplug"

@@ -8,7 +8,8 @@ import orjson
 
 from gateway.core.errors import Permanent
 from gateway.core.messages import Message
-from gateway.core.ports.layout import LayoutScope, LayoutServices, Packet, Until
+from gateway.core.ports.layout import Packet, Until
+from gateway.core.ports.layout_plugin import LayoutScope, LayoutServices
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.host import PrimaryHost
@@ -73,9 +74,12 @@ class SparkplugLayout:
             self._device(name).observe(kind, orjson.loads(message.payload))
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
-        """DDATA or NDATA, in several packets where it is too large. Before it a DBIRTH, where the host does not know a
-        metric by this name or type, or the device is away and this is from before. That all tags of a device that is away
-        are bad is known from its DDEATH: then an NDATA without metrics stands for the message."""
+        """DDATA or NDATA, in several packets where it is too large.
+
+        Before it a DBIRTH, where the host does not know a metric by this name or type, or the device is away and this is
+        from before. That all tags of a device that is away are bad is known from its DDEATH: then an NDATA without metrics
+        stands for the message.
+        """
         births = self.births(most_bytes) if self._rebirth and self._born else []  # no data before what was asked for (5.17)
         return [*births, *self._data(message, hist, most_bytes)]
 
@@ -95,7 +99,10 @@ class SparkplugLayout:
         return [*births, *self._packets.device_data(device.name, told, historical=historical, most_bytes=most_bytes)]
 
     def numbered(self, packet: Packet) -> Packet:
-        """The packet with its sequence number: 0 for NBIRTH, then up to 255 and again from 0. NDEATH has none (6.4.23)."""
+        """Return the packet with its sequence number.
+
+        That is 0 for NBIRTH, then up to 255 and again from 0. NDEATH has none (6.4.23).
+        """
         if packet.topic == self._packets.topic("NDEATH"):
             return packet
         if packet.topic == self._packets.topic("NBIRTH"):
@@ -111,8 +118,11 @@ class SparkplugLayout:
     # -- announcing ------------------------------------------------------------------------------------------------------
 
     def births(self, most_bytes: int) -> Sequence[Packet]:
-        """NBIRTH, and DBIRTH of every device that is there. A device whose birth is larger than the broker takes is set
-        aside, and its data are refused, until a connection takes it. Raises Permanent when it is the node's own."""
+        """NBIRTH, and DBIRTH of every device that is there.
+
+        A device whose birth is larger than the broker takes is set aside, and its data are refused, until a connection takes
+        it. Raises Permanent when it is the node's own.
+        """
         node = self._packets.node_birth(self._bd_seq)
         if len(node.payload) + SEQ_BYTES > most_bytes:
             raise Permanent(f"the birth of the node has {len(node.payload)} bytes, the broker takes at most {most_bytes}")
@@ -139,8 +149,10 @@ class SparkplugLayout:
         return True
 
     def changes(self, most_bytes: int) -> Sequence[Packet]:
-        """What has changed: births again when a host asked for them, DBIRTH and DDEATH, NDEATH when the primary host has
-        gone offline."""
+        """Return what has changed.
+
+        Births again when a host asked for them, DBIRTH and DDEATH, NDEATH when the primary host has gone offline.
+        """
         if not self._host.online:
             return self.death()
         if self._rebirth:
@@ -162,7 +174,7 @@ class SparkplugLayout:
     # -- session -----------------------------------------------------------------------------------------------------
 
     def will(self) -> Packet:
-        """The NDEATH that the broker sends when a new connection breaks: called before each, which gets the next bdSeq."""
+        """Begin a session with the next bdSeq; return the NDEATH that the broker sends when its connection breaks."""
         self._bd_seq = self._next_bd_seq()
         self._born = self.is_announced = False
         self.refused_births.reconnected()
@@ -175,7 +187,7 @@ class SparkplugLayout:
         return [self._packets.topic("NCMD"), *([self._host.topic] if self._host.topic else [])]
 
     def received(self, topic: str, payload: bytes) -> None:
-        """A message of a subscription. What is not understood is ignored; the only command is to be born again."""
+        """Take a message of a subscription. What is not understood is ignored; the only command is to be born again."""
         if topic == self._host.topic:
             self._host.received(payload)
         elif topic == self._packets.topic("NCMD") and _asks_for_rebirth(payload):

@@ -103,7 +103,7 @@ class NodePackets:
         return self._packet("NDATA", payload)
 
     def nothing(self) -> Packet:
-        """An NDATA without metrics."""
+        """Return an NDATA without metrics."""
         return self._packet("NDATA", new_payload(timestamp=self._now_ms()))
 
     def _packet(self, kind: str, payload: Any, device: str = "") -> Packet:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from gateway.core.ports.layout import Layout, LayoutFault, LayoutScope, LayoutServices, Reader
+from gateway.core.ports.layout import Layout
+from gateway.core.ports.layout_plugin import LayoutFault, LayoutScope, LayoutServices, Reader
 from gateway.layouts.sparkplug import topics
 from gateway.layouts.sparkplug.bd_seq_counter import BdSeqCounter
 from gateway.layouts.sparkplug.check import check
@@ -11,7 +12,7 @@ from gateway.layouts.sparkplug.events import SPARKPLUG_EVENTS
 
 
 class SparkplugPlugin:
-    """A `core.ports.layout.LayoutPlugin`: Eclipse Sparkplug B, 3.0.0. Its layout is a session and observes messages."""
+    """A `core.ports.layout_plugin.LayoutPlugin`: Eclipse Sparkplug B, 3.0.0."""
 
     name = "sparkplug"
     description = "Sparkplug B."

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.core.incoming import Incoming, Malformed
-from gateway.core.ports.layout import Proof
+from gateway.core.ports.layout_plugin import Proof
 from gateway.encoding.decoder import parse
 from gateway.layouts.sparkplug.topics import NAMESPACE
 from gateway.layouts.sparkplug.wire import read_payload
@@ -23,8 +23,11 @@ _SILENT: Final = ("NCMD", "DCMD")
 
 @dataclass(slots=True)
 class _Node:
-    """One edge node. session: names what its numbers count in; last: the newest of them, which go on beyond 255; ahead: the
-    subscriber was away, so the next number can only be a later one, however far."""
+    """One edge node.
+
+    session: names what its numbers count in; last: the newest of them, which go on beyond 255; ahead: the subscriber was
+    away, so the next number can only be a later one, however far.
+    """
 
     births: int = 0
     session: str = "joined"
@@ -33,7 +36,7 @@ class _Node:
     names: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def born(self, seq: int, bd_seq: object) -> int:
-        """A new session; returns the first number."""
+        """Begin a new session; return the first number."""
         self.births += 1
         self.session = f"bdSeq {bd_seq}, birth {self.births}"
         self.last = seq + 1
@@ -47,12 +50,12 @@ class _Node:
                 self.names[device, metric["alias"]] = metric["name"]
 
     def name_of(self, device: str, metric: Mapping[str, Any]) -> str:
-        """The name of a metric, as far as its birth has been seen."""
+        """Return the name of a metric, as far as its birth has been seen."""
         alias = metric.get("alias", -1)
         return str(metric.get("name") or self.names.get((device, alias), f"alias {alias}"))
 
     def number(self, seq: int, *, dup: bool) -> int:
-        """The number of a message, the nearest to the newest: what is late or twice is told from what is missing."""
+        """Return the number of a message, the nearest to the newest: what is late or twice is told from what is missing."""
         if not self.last:
             self.last = _MODULUS + seq + 1  # joined later; leaves room for what comes out of order
             return self.last
@@ -66,7 +69,7 @@ class _Node:
 
 
 class SparkplugReader:
-    """A `core.ports.layout.Reader`: takes the messages of all nodes in the order of their arrival."""
+    """A `core.ports.layout_plugin.Reader`: takes the messages of all nodes in the order of their arrival."""
 
     footnote = f"Sparkplug's own numbers go from 0 to {_MODULUS - 1}: what is missing there is counted modulo {_MODULUS}."
 
@@ -138,7 +141,7 @@ def _life(topic: str, node: str, device: str, kind: Any, body: Mapping[str, Any]
 
 
 def _document(named: Mapping[str, Mapping[str, Any]]) -> Incoming | None:
-    """The event or stats that this gateway sends as JSON in a metric."""
+    """Return the event or stats that this gateway sends as JSON in a metric."""
     for name in _DOCUMENTS:
         text = named.get(name, {}).get("value")
         if isinstance(text, str):

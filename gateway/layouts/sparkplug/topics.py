@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from gateway.core.ports.layout import LayoutScope
+from gateway.core.ports.layout_plugin import LayoutScope
 
 NAMESPACE: Final = "spBv1.0"
 OPEN_FILTERS: Final = (f"{NAMESPACE}/#",)

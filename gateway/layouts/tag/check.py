@@ -1,10 +1,10 @@
-"""What can be wrong with the topics of tags: does every topic exist, and only once?"""
+"""What can be wrong with the topics of tags: does every topic exist, and only once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.core.ports.layout import DeviceScope, LayoutFault, LayoutScope
+from gateway.core.ports.layout_plugin import DeviceScope, LayoutFault, LayoutScope
 from gateway.layouts.device.topics import topics_of
 from gateway.layouts.tag.topic_template import OWN_FIELDS, free_fields, unknown_fields
 from gateway.layouts.tag.topics import TagTopics

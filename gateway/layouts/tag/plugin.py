@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from gateway.core.ports.layout import Layout, LayoutFault, LayoutScope, LayoutServices, Reader
+from gateway.core.ports.layout import Layout
+from gateway.core.ports.layout_plugin import LayoutFault, LayoutScope, LayoutServices, Reader
 from gateway.layouts.device import topics as contract
 from gateway.layouts.device.layout import DeviceLayout
 from gateway.layouts.tag import topics
@@ -13,7 +14,7 @@ from gateway.layouts.tag.topics import TagTopics
 
 
 class TagPlugin:
-    """A `core.ports.layout.LayoutPlugin`. Templated."""
+    """A `core.ports.layout_plugin.LayoutPlugin`. Templated."""
 
     name = "tag"
     description = "one topic per tag."

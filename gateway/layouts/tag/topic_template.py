@@ -15,7 +15,10 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def check_template(value: Any) -> Any:
-    """A template as it is written. Raises ValueError: no text, a stray brace, an empty level, a wildcard (MQTT 5.0, 4.7)."""
+    """Return a template as it is written.
+
+    Raises ValueError: no text, a stray brace, an empty level, a wildcard (MQTT 5.0, 4.7).
+    """
     if not isinstance(value, str) or not value:
         raise ValueError(f"{value!r} is not a topic template; {_EXAMPLE}")
     for name in _FIELD.findall(value):
@@ -35,14 +38,14 @@ def check_template(value: Any) -> Any:
 
 
 def check_field(value: Any) -> Any:
-    """The name of a free field, or of one of our own. Raises ValueError."""
+    """Return the name of a free field, or of one of our own. Raises ValueError."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise ValueError(f"{value!r} is not the name of a field; expected small letters, digits and _, for instance site")
     return value
 
 
 def check_levels(value: Any) -> Any:
-    """What a free field stands for: one topic level, or several (`berlin/hall2`). Raises ValueError."""
+    """Return what a free field stands for: one topic level, or several (`berlin/hall2`). Raises ValueError."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not text (put it in quotes)")
     for level in value.split("/"):
@@ -51,15 +54,15 @@ def check_levels(value: Any) -> Any:
 
 
 def unknown_fields(template: str, free: Mapping[str, str]) -> list[str]:
-    """The fields of a template that have no value."""
+    """Return the fields of a template that have no value."""
     return [name for name in free_fields(template) if name not in free]
 
 
 def free_fields(template: str) -> list[str]:
-    """The fields of a template that `topic_fields` gives values to."""
+    """Return the fields of a template that `topic_fields` gives values to."""
     return [name for name in dict.fromkeys(_FIELD.findall(template)) if name not in OWN_FIELDS]
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:
-    """The template with these values; fields without one stay as they are, to be filled later."""
+    """Return the template with these values; fields without one stay as they are, to be filled later."""
     return _FIELD.sub(lambda match: values.get(match[1], match[0]), template)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.core.ports.layout import LayoutScope
+from gateway.core.ports.layout_plugin import LayoutScope
 from gateway.encoding.topics import Topics
 from gateway.layouts.device.topics import describe_events, format_note, windows_note
 from gateway.layouts.tag.topic_template import check_template, filled, unknown_fields

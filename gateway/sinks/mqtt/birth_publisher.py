@@ -26,8 +26,9 @@ Answers = Sequence["asyncio.Future[None]"]
 
 
 class BirthPublisher:
-    """Publishes the status first on every connection and at each change, only the newest; with a session its births and
-    changes.
+    """Publishes the status first on every connection and at each change, only the newest.
+
+    With a session its births and changes.
 
     Of a session nothing else may be sent before its births have arrived (`ready`). When two connections in a row were ended
     by the broker meanwhile, births go one at a time. The one that was alone in flight `tries` times, over two minutes at
@@ -67,8 +68,10 @@ class BirthPublisher:
         return [] if self._cut_short >= _CAREFUL_AFTER else self._sender.announce(births)
 
     async def run(self, answers: Answers) -> NoReturn:
-        """Wait for the answers to what `start` sent, then publish every change; never returns. Raises Permanent as `start`
-        does."""
+        """Wait for the answers to what `start` sent, then publish every change; never returns.
+
+        Raises Permanent as `start` does.
+        """
         if self._session is not None and self._cut_short >= _CAREFUL_AFTER:
             answers = await self._one_by_one(self._session)
         while True:

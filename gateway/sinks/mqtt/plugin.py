@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.core.backoff import start_delay_s
 from gateway.core.ports.layout import Session
-from gateway.core.ports.sink import DeliveryPolicy, FollowOptions, Sink, SinkServices, Subscriber
+from gateway.core.ports.sink import Sink, Subscriber
+from gateway.core.ports.sink_plugin import DeliveryPolicy, FollowOptions, SinkServices
 from gateway.sinks.mqtt.config import MqttConfig
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ HINT: Final = (
 
 
 class MqttPlugin:
-    """A `core.ports.sink.SinkPlugin`: an MQTT broker. Rooted, advised and followable."""
+    """A `core.ports.sink_plugin.SinkPlugin`: an MQTT broker. Rooted, advised and followable."""
 
     name = "mqtt"
     description = "The broker upstream."
@@ -109,7 +110,7 @@ def _will(services: SinkServices) -> "Will | Callable[[], Will]":
 
 
 def _subscriber_config(options: FollowOptions, root: str, url: str | tuple[str, ...]) -> MqttConfig:
-    """Raises ValidationError. Without a user name the password is not used."""
+    """Return a subscriber's section. Raises ValidationError. Without a user name the password is not used."""
     version = options.version or "5"
     session = {"clean_start": False, "session_expiry": _SUBSCRIBER_SESSION} if version == "5" else {}
     return MqttConfig.model_validate(

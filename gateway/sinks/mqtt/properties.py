@@ -35,7 +35,7 @@ def is_text(content_type: str) -> bool:
 
 @lru_cache(64)
 def _constant(content_type: str) -> bytes:
-    """The content type, and that the payload is UTF-8 text where it says so."""
+    """Return the content type, and that the payload is UTF-8 text where it says so."""
     if not content_type:
         return b""
     return (_FORMAT_IS_UTF8 if is_text(content_type) else b"") + _CONTENT_TYPE + _text(content_type)
