@@ -4,6 +4,7 @@ from typing import Final
 
 from gateway.core.events.event import Event
 from gateway.core.events.kinds import CORE_EVENTS
+from gateway.core.ports.detector import AnyDetectorPlugin
 from gateway.core.ports.layout_plugin import LayoutPlugin
 from gateway.core.ports.plugin import Plugin, WithEventTypes
 from gateway.core.ports.sink_plugin import SinkPlugin
@@ -13,6 +14,7 @@ from gateway.layouts.tag.plugin import TagPlugin
 from gateway.sinks.mqtt.plugin import MqttPlugin
 from gateway.sources.modbus.plugin import ModbusPlugin
 from gateway.sources.opcua.plugin import OpcUaPlugin
+from gateway.stages.detectors.ewma import EwmaPlugin
 
 _SOURCES: Final[tuple[Plugin, ...]] = (
     ModbusPlugin(),
@@ -37,6 +39,11 @@ SINKS: Final[dict[str, SinkPlugin]] = {plugin.name: plugin for plugin in _SINKS}
 
 LAYOUTS: Final[dict[str, LayoutPlugin]] = {plugin.name: plugin for plugin in _LAYOUTS}
 """Layouts by the value of `publish.layout`."""
+
+_DETECTORS: Final[tuple[AnyDetectorPlugin, ...]] = (EwmaPlugin(),)
+
+DETECTORS: Final[dict[str, AnyDetectorPlugin]] = {plugin.name: plugin for plugin in _DETECTORS}
+"""Detectors by their name in the list `anomaly:` of a tag."""
 
 EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     *CORE_EVENTS,

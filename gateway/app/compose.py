@@ -19,15 +19,16 @@ from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
 from gateway.outbox.outbox import Outbox
+from gateway.plugins import DETECTORS
 from gateway.runtime.certificates import CertificateWatch
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.queue_tap import QueueTap
-from gateway.runtime.restart import Noticing, Renewal
+from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
 from gateway.settings import Settings
-from gateway.stages.stage_chain import Chain
+from gateway.stages.stage_chain import StageChain
 
 
 def new_boot(clock: Clock) -> str:
@@ -38,7 +39,7 @@ def new_boot(clock: Clock) -> str:
 class Parts:
     """All parts, not yet started. Built without I/O."""
 
-    def __init__(self, settings: Settings, clock: Clock, renewal: Renewal) -> None:
+    def __init__(self, settings: Settings, clock: Clock, restarts: RestartSchedule) -> None:
         root, table = settings.root, settings.table
         self.settings = settings
         self.clock = clock
@@ -48,7 +49,9 @@ class Parts:
         self.text = StatusText(self.boot, __version__, settings.hash, table)
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
-        chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
+        chain = StageChain.build(
+            table, settings.policies, root.window, root.detection, root.publish, clock.now_ns(), DETECTORS
+        )
         self.board = StatusBoard(
             len(table.devices),
             topics.status,
@@ -62,7 +65,7 @@ class Parts:
             encode_loss=self._loss,
             decode_loss=encoder.read_loss,
             merge=merge_windows,
-            report=self.event,
+            report=self.report,
         )
         layout = self._layout()
         queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
@@ -70,12 +73,12 @@ class Parts:
         self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
         plugin = root.sink_plugin
         sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
-        self.certificates = CertificateWatch(lambda: _certificates(sink), self.event, self.board.wake, clock)
+        self.certificates = CertificateWatch(lambda: _certificates(sink), self.report, self.board.wake, clock)
         self.publisher = Publisher(sink, self.outbox, clock, plugin.policy(root.sink, clock.monotonic()))
-        self.sources = list(_sources(settings, clock, self.outbox.watermarks))
-        intake = Noticing(self.pipeline, renewal, table.devices)
+        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
         self.supervisors = [
-            Supervisor(source, ",".join(table.devices[d] for d in source.devices), intake, clock) for source in self.sources
+            Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
+            for source in self.sources
         ]
 
     def _layout(self) -> Layout:
@@ -85,7 +88,7 @@ class Parts:
             self.clock,
             {"Boot": self.boot, "Version": __version__, "Config": settings.hash},
             states=self.board.states,
-            report=self.event,
+            report=self.report,
             wake=self.board.wake,
             state_file=settings.root.outbox.path,
         )
@@ -96,16 +99,16 @@ class Parts:
         self.pipeline.event_log.record(event)
         return self.encoder.event(event)
 
-    def event(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         """Publish an event of the gateway itself."""
-        self.pipeline.event(event)
+        self.pipeline.report(event)
 
 
 def _certificates(sink: Sink) -> Sequence[Certificate]:
     return sink.certificates if isinstance(sink, Certified) else ()
 
 
-def _sources(settings: Settings, clock: Clock, watermarks: Watermarks) -> Iterator[Source]:
-    services = SourceServices(clock, watermarks)
+def _sources(settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule) -> Iterator[Source]:
+    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]))
     for plugin, entries in settings.by_plugin():
         yield from plugin.build(entries, services)

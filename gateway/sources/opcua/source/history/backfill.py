@@ -1,8 +1,9 @@
 """Fills the gaps of one server, connection after connection, and tells what came of it."""
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Final
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
@@ -15,7 +16,7 @@ from gateway.sources.opcua.source.history.gaps import Gap, Gaps
 from gateway.sources.opcua.source.history.readback import Ahead, Historian, Put, ReadBack
 from gateway.sources.opcua.source.history.watermark import Watermark
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 GRACE_S: Final = 0.5
 RETRY_S: Final = 60.0
