@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, create_model
 
+from gateway.core.config_types import ConfigModel
 from gateway.encoding.config import DevicePublishFormat, PublishFormat
 from gateway.plugins import LAYOUTS
 from gateway.stages.config import PublishConfig
@@ -27,11 +28,11 @@ def _publish_model() -> Any:
     names: Any = Literal[_NAMES]
     layout: Any = (names, Field(_NAMES[0], description=about))
     models = [plugin.config_model for plugin in LAYOUTS.values()]
+    first = create_model("LayoutChoice", __base__=ConfigModel, layout=layout)  # pydantic lists the last base's keys first
     return create_model(
         "Publish",
-        __base__=(PublishConfig, *models, PublishFormat),
+        __base__=(PublishConfig, *reversed(models), PublishFormat, first),
         __doc__="What is sent upstream, and how it looks there.",
-        layout=layout,
     )
 
 
@@ -40,11 +41,11 @@ def _device_publish_model() -> Any:
     choice: Any = Annotated[names | None, BeforeValidator(_may_be_a_devices_own)]
     layout: Any = (choice, Field(None, description=f"{' or '.join(f'`{name}`' for name in _OF_DEVICES)}."))
     models = [plugin.device_model for plugin in LAYOUTS.values() if plugin.device_model is not None]
+    first = create_model("DeviceLayoutChoice", __base__=ConfigModel, layout=layout)
     return create_model(
         "DevicePublish",
-        __base__=(*dict.fromkeys(models), DevicePublishFormat),
+        __base__=(*reversed(dict.fromkeys(models)), DevicePublishFormat, first),
         __doc__="The keys of a device's own `publish:`. What it leaves out is as in gateway.yaml.",
-        layout=layout,
     )
 
 

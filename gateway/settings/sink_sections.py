@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import Field, create_model, model_validator
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.core.config_types import Name
 from gateway.core.ports.sink_plugin import SinkPlugin, TopicRooted
@@ -15,6 +15,8 @@ _DEFAULT_ROOT: Final = "plant"
 
 class NamedGateway(BaseSettings):
     """The gateway's name, which stands first."""
+
+    model_config = SettingsConfigDict(use_attribute_docstrings=True)
 
     name: Name
     """Name of this gateway: one level of every topic, unique at the broker."""
