@@ -9,7 +9,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
 from gateway.core.events.event import Event
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.gaps import Gap, Gaps
@@ -59,7 +59,7 @@ class Filling:
         """Nodes whose history the server refuses at present."""
 
     async def run(
-        self, connection: Connection, begun_ns: int, put: Put, reports: Diagnostics, report: Callable[[Event], None]
+        self, connection: Session, begun_ns: int, put: Put, reports: Diagnostics, report: Callable[[Event], None]
     ) -> None:
         """Once the first values say where the gap ends, close all that wait; returns when nothing does. begun_ns: the
         gateway's time when everything was watched. What is refused is asked for again on a timer, until it is too old."""
@@ -74,7 +74,7 @@ class Filling:
         if not self._gaps.waiting:
             return
         if self._failures >= PATIENCE:
-            reports.complain(CUT_OFF, self._failures)
+            reports.warn(CUT_OFF, self._failures)
             await self._clock.sleep(min(MOST_RETRY_S, RETRY_S * 2 ** (self._failures - PATIENCE)))
         await self._close_all(connection, put, reports, report)
 
@@ -82,9 +82,7 @@ class Filling:
         given_up, self._gaps.given_up = self._gaps.given_up, []
         return given_up
 
-    async def _close_all(
-        self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]
-    ) -> None:
+    async def _close_all(self, connection: Session, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         pause_s = self._first_pause_s
         while True:
             for gap in self._gaps.waiting:
@@ -101,9 +99,11 @@ class Filling:
             await self._clock.sleep(pause_s)
             pause_s = min(MOST_RETRY_S, 2 * pause_s)
 
-    async def _pass(self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
+    async def _pass(self, connection: Session, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         most = self._config.history_samples
-        historian = Historian(connection, self._items, self._clock, most, put, self._counting(self._watermark.before_slice))
+        historian = Historian(
+            connection.history, self._items, self._clock, most, put, self._counting(self._watermark.before_slice)
+        )
         self.refused = 0
         for gap in list(self._gaps.waiting):
             oldest_ns = self._clock.now_ns() + self._ahead_ns(connection) - self._config.history_most
@@ -124,10 +124,10 @@ class Filling:
     def _tell(self, gap: Gap, result: ReadBack, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         """Once per gap, and again when something came of another try, or its samples became too old for one."""
         if result.refused and not gap.is_told:
-            reports.complain(f"{REFUSED}: {result.reason}", result.refused.total())
+            reports.warn(f"{REFUSED}: {result.reason}", result.refused.total())
         elif result.without and not result.nodes and not self._has_told_nowhere and result.without == len(self._items):
             self._has_told_nowhere = True
-            reports.complain(NOWHERE, result.without)
+            reports.warn(NOWHERE, result.without)
         is_news = result.skipped_ns or (result.refused and not gap.is_told)
         if result.nodes or result.truncated or result.too_old_ns or is_news:
             report(self._event(result))
@@ -136,13 +136,13 @@ class Filling:
     def _event(self, result: ReadBack, reason: str = "") -> Event:
         return result.event(self._clock.now_ns(), self._number, reason)
 
-    def _ahead_ns(self, connection: Connection) -> int:
+    def _ahead_ns(self, connection: Session) -> int:
         """History is asked for by the server's clock."""
         return round(connection.traffic.clock_ms * 1e6)
 
-    async def _until_clocks_agree(self, connection: Connection, reports: Diagnostics) -> None:
+    async def _until_clocks_agree(self, connection: Session, reports: Diagnostics) -> None:
         while abs(self._ahead_ns(connection)) > self._config.clock_tolerance:
-            reports.complain(CLOCKS, 1)
+            reports.warn(CLOCKS, 1)
             await self._clock.sleep(RETRY_S)
 
 
