@@ -1,5 +1,4 @@
-"""Opening a secure channel and a session on asyncua: endpoint, trust, login. Its job ends where that of
-`client.py` begins."""
+"""Secure channel and session on asyncua, from connecting to login: endpoint, trust, token."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -68,8 +67,10 @@ async def get_endpoints(url: str, patience: AdaptiveTimeout) -> list[Endpoint]:
 
 
 async def get_servers(url: str, patience: AdaptiveTimeout) -> list[tuple[str, str]]:
-    """Application URI and URL of each server that a discovery server knows (FindServers, Part 4, 5.5.2). Raises as
-    `get_endpoints`."""
+    """Return application URI and URL of each server that a discovery server knows (FindServers, Part 4, 5.5.2).
+
+    Raises as `get_endpoints`.
+    """
     servers = await bound(Client(url, timeout=patience.timeout_s), patience).connect_and_find_servers()
     return [(one.ApplicationUri or "", place) for one in servers for place in one.DiscoveryUrls or ()]
 
@@ -156,8 +157,10 @@ async def _create_session(
 
 
 async def resume_session(client: Client, before: Client, config: OpcUaDevice) -> bool:
-    """Activate over this client's new channel the session of a client whose channel was lost (Part 4, 6.7). False when the
-    server will not have it. Raises what asyncua raises where nothing is answered."""
+    """Activate the session of a client whose channel was lost over the new channel of another one (Part 4, 6.7).
+
+    Returns False when the server refuses. Raises what asyncua raises where nothing is answered.
+    """
     policy, session = client.security_policy, client.uaclient.session
     policy.peer_certificate = policy.peer_certificate or before.security_policy.peer_certificate
     client._server_nonce, client._policy_ids = before._server_nonce, before._policy_ids
@@ -173,7 +176,7 @@ async def resume_session(client: Client, before: Client, config: OpcUaDevice) ->
 
 
 def _admit(offer: Endpoint, config: OpcUaDevice) -> Own:
-    """The own certificate, if the server's is trusted. Raises NotConnected."""
+    """Return the own certificate if that of the server is trusted. Raises NotConnected."""
     pki, now = Pki(config.pki), datetime.now(UTC)
     option = "" if config.pki == DEFAULT_FOLDER else f" --pki {config.pki}"
     try:
@@ -235,7 +238,7 @@ def _untrusted_here(config: OpcUaDevice) -> str:
 
 
 def _not_let_in(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:
-    """The channel stands, so what is refused is the user."""
+    """Return the error of a refused login: the channel is open, so what the server refuses is the user."""
     if error.code not in _NOT_LET_IN or (config.username is None and config.user_certificate is None):
         return _distrusted(error, config)
     if config.username is not None:

@@ -1,4 +1,4 @@
-"""What is asked about nodes beside their values: meanings, units, which there are, and whether that has changed."""
+"""The role `Metadata` on asyncua: labels, units, tags found by browsing, and whether the model has changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""The session with a server, on asyncua: its life from `connect` to `close`, and what is asked of it, by parts of their own.
+"""The port's `Session` on asyncua: its life from `connect` to `close`; each role is a part of its own.
 
 asyncua does channels, sessions and services. Its publish loop (one request in flight, errors logged and retried), its
 supervisor and its watchdog stay off: exactly one owner reconnects, and that is not the library.

@@ -1,8 +1,8 @@
-"""asyncua's transport with the limits of both sides (OPC UA Part 6, 7.1.2), which the library mixes up or does not have:
+"""asyncua's transport with the limits of both sides (OPC UA Part 6, 7.1.2) and with adaptive timeouts.
 
-what a server is able to receive says nothing of what it sends; a message has an end; and a request that is longer than the
-server takes is refused here, so that it is split, because many servers hang up instead of answering. And with our patience:
-an answer is late when the server is silent, not while it says other things, or the half of it.
+asyncua mixes the limits up: what a server can receive says nothing of what it sends, and it has no longest message. A
+request that is longer than the server takes is refused here, so that it is split: many servers hang up instead of answering.
+An answer is late when the server is silent, not while it sends other things, or half of the answer.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _OVERHEAD_BYTES: Final = 128
 
 
 def bound(client: Client, patience: AdaptiveTimeout) -> Client:
-    """The same client, with a transport that keeps the limits."""
+    """Give a client the transport of this module. Returns the same client."""
     inner = client.uaclient
 
     def made() -> UASocketProtocol:
@@ -62,7 +62,7 @@ class _Protocol(UASocketProtocol):
     async def send_request(
         self, request: Any, timeout: float | None = None, message_type: Any = ua.MessageType.SecureMessage
     ) -> Buffer:
-        """timeout: 0 for none, else it is our patience that counts. Raises TimeoutError."""
+        """Send a request and wait for its answer. timeout: 0 for none, else the adaptive one. Raises TimeoutError."""
         if timeout == 0:
             return await super().send_request(request, timeout, message_type)
         try:
@@ -91,7 +91,7 @@ class _Protocol(UASocketProtocol):
         return future.result()
 
     def _process_received_message(self, msg: ua.Message | ua.Acknowledge | ua.ErrorMessage | None) -> None:
-        """A refused channel is what the server says of it: asyncua takes it for an opened one, and fails an assertion."""
+        """Fail with the server's status where it refuses a channel: asyncua takes it for an opened one."""
         if isinstance(msg, ua.Message) and isinstance(msg.SecurityHeader(), ua.AsymmetricAlgorithmHeader):  # type: ignore[no-untyped-call]  # asyncua's
             try:
                 self.check_answer(msg.body(), " to OpenSecureChannelRequest")  # type: ignore[no-untyped-call]  # asyncua's
@@ -101,7 +101,7 @@ class _Protocol(UASocketProtocol):
         super()._process_received_message(msg)
 
     async def send_hello(self, url: str, max_messagesize: int = 0, max_chunkcount: int = 0) -> ua.Acknowledge:
-        """The arguments are asyncua's; the limits are ours."""
+        """Send Hello with our limits instead of asyncua's, and set those of the server."""
         told = await super().send_hello(url, MOST_BYTES, MOST_CHUNKS)
         limits = self._connection._limits
         limits.max_recv_buffer = limits.max_message_size = MOST_BYTES

@@ -34,7 +34,7 @@ def unit_of(properties: Mapping[str, Any]) -> EngineeringUnit:
 
 
 def has_unit_of_node(tag: OpcUaTag) -> bool:
-    """The tag's values are the node's own, so that the node's unit and range are the tag's, too."""
+    """Return whether the tag's values are the node's own, so that the node's unit and range are the tag's, too."""
     return not tag.field and tag.scale == 1 and tag.offset == 0
 
 
@@ -49,8 +49,10 @@ def units_path(device: OpcUaDevice) -> Path:
 
 
 def completed(tag: OpcUaTag, row: Mapping[str, str]) -> OpcUaTag:
-    """A tag with what a line of that file says of it, where the configuration says nothing; the same tag where the line is
-    about another node, or makes no sense."""
+    """Return a tag with unit and range from its line of that file, where the configuration has none.
+
+    Returns the same tag where the line is about another node, or cannot be parsed.
+    """
     if row.get("node") != tag.node or not has_unit_of_node(tag):
         return tag
     told: dict[str, Any] = {}

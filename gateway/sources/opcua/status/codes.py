@@ -170,13 +170,13 @@ _SEMANTICS_CHANGED: Final = np.uint32(0x4000)
 
 
 def status_name(status: int) -> str:
-    """The standard's symbol, or the number in hexadecimal where it is not in our table."""
+    """Return the standard's symbol of a status code, or its number in hexadecimal where it is not in our table."""
     known = _KNOWN.get(status >> 16)
     return known[0] if known else f"{status:#010x}"
 
 
 def quality_of(status: int) -> Q:
-    """The nearest quality of one status code; the reserved severity 11 is read as bad."""
+    """Return the nearest quality of one status code; the reserved severity 11 counts as bad."""
     known = _KNOWN.get(status >> 16)
     return known[1] if known else _CLASSES[status >> 30]
 

@@ -1,4 +1,4 @@
-"""Looking around on a server, for people: its variables with types, units and values. Only commands use it."""
+"""What the commands ask a server: endpoints, variables with types, units and values."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -53,7 +53,7 @@ class Found:
 
 
 async def discover(config: OpcUaDevice) -> tuple[list[Endpoint], list[tuple[str, str]]]:
-    """The endpoints of a server, and if nobody can log in there, the servers that it knows. Raises NotConnected."""
+    """Return the endpoints of a server, and if nobody can log in there, the servers it knows. Raises NotConnected."""
     quiet_library()
     try:
         with translate_errors(f"cannot ask {config.url}"):
@@ -66,7 +66,7 @@ async def discover(config: OpcUaDevice) -> tuple[list[Endpoint], list[tuple[str,
 
 @asynccontextmanager
 async def session(config: OpcUaDevice) -> AsyncIterator[AsyncuaSession]:
-    """A session for a command, without a subscription, closed at the end. Raises NotConnected."""
+    """Open a session for a command, without a subscription, and close it at the end. Raises NotConnected."""
     connection = await connect(config.model_copy(update={"mode": "poll"}), SystemClock())
     try:
         yield connection
@@ -80,8 +80,10 @@ def walker(connection: AsyncuaSession) -> Browser:
 
 
 async def browse(connection: AsyncuaSession, device: OpcUaDevice, wanted: Browse, most: int) -> AsyncIterator[list[Found]]:
-    """Objects and the variables that are wanted with their values, level by level, at most `most` in all. Raises
-    NotConnected."""
+    """Yield objects and the wanted variables with their values, level by level, at most `most` in all.
+
+    Raises NotConnected.
+    """
     count = 0
     async for level in walker(connection).walk(wanted.root, wanted.depth, wanted.type):
         shown = [one for one in level if not one.is_variable or (one.inside and wanted.wants(".".join(one.path)))]
@@ -106,7 +108,10 @@ async def _described(connection: AsyncuaSession, device: OpcUaDevice, visited: S
 
 
 async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
-    """The present values of tags, each as its tag takes it: scaled, an element, a field, a label. Raises NotConnected."""
+    """Read the present values of tags, each as its tag takes it: scaled, an element, a field, a label.
+
+    Raises NotConnected.
+    """
     tagging = ItemMap(device.model_copy(update={"mode": "poll"}), tags)
     columns = TagColumns.of(0, tags)
     labels = {
