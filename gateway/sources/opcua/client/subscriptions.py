@@ -191,7 +191,7 @@ class Subscriptions:
         return statuses
 
     async def _with_room(self, interval_ns: int) -> _Subscription | None:
-        """Return a subscription with this interval, or where the server allows no more the fastest with room; None if full."""
+        """Return a subscription with this interval, else (the server allows no more) the fastest with room; None if full."""
         same = [one for one in self._subscriptions if one.interval_ns == interval_ns and one.room > 0]
         if same:
             return same[0]
