@@ -27,7 +27,7 @@ _NODE_TYPES: Final = {
 
 
 class Addresses:
-    """The nodes of one session, by address. What a browse path means is asked once; in vain, again after a minute.
+    """The nodes of one session, by address. A browse path is resolved once; without success, again after a minute.
 
     lacks_namespace: an address names a namespace that the server has not.
     """

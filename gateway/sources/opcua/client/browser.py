@@ -76,11 +76,11 @@ class Browser:
         """Return the node of an address. Raises NotFound with its status when it is not there."""
         self._addresses.retry([text])  # whoever walks does so seldom, and because something may have changed
         await self._addresses.resolve([text])
-        told = lacking(text, self._addresses.namespaces)
+        unknown = lacking(text, self._addresses.namespaces)
         if status := self._addresses.status_of(text):
-            raise NotFound(f"{text} is not there: {told or explained(status)}")
-        if told:
-            raise NotFound(f"{text} is not there: {told}")
+            raise NotFound(f"{text} is not there: {unknown or explained(status)}")
+        if unknown:
+            raise NotFound(f"{text} is not there: {unknown}")
         return self._addresses.node(text)
 
     async def walk(self, root: str, depth: int = MOST_DEPTH, of_type: str | None = None) -> AsyncIterator[list[Visited]]:
@@ -137,8 +137,8 @@ class Browser:
         properties = await self._definitions.properties(list(found), UNITS)
         uris = self._addresses.namespaces
         findings.tags = [
-            FoundTag(one.path, address_text(node, uris), unit_of(told))
-            for (node, one), told in zip(found.items(), properties, strict=True)
+            FoundTag(one.path, address_text(node, uris), unit_of(unknown))
+            for (node, one), unknown in zip(found.items(), properties, strict=True)
         ]
         return findings
 

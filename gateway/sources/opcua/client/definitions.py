@@ -87,18 +87,18 @@ class Definitions:
             asked = [node for node in wanted if node not in known]
             if not asked or len(known) + len(asked) > MOST_TYPES:
                 break
-            told = await self._services.read((node, AttributeIds.DataTypeDefinition) for node in asked)
-            self._unread |= {node for node, one in zip(asked, told, strict=True) if _may_pass(_status(one))}
+            definitions = await self._services.read((node, AttributeIds.DataTypeDefinition) for node in asked)
+            self._unread |= {node for node, one in zip(asked, definitions, strict=True) if _may_pass(_status(one))}
             names = await self._services.attributes((node, AttributeIds.BrowseName) for node in asked)
             abstract = await self._services.attributes((node, AttributeIds.IsAbstract) for node in asked)
             by_supertype: dict[ua.NodeId, str] = {}
-            for node, definition, name, is_abstract in zip(asked, told, names, abstract, strict=True):
-                told_of: Any = None if definition.Value is None or is_bad(_status(definition)) else definition.Value.Value
+            for node, definition, name, is_abstract in zip(asked, definitions, names, abstract, strict=True):
+                value: Any = None if definition.Value is None or is_bad(_status(definition)) else definition.Value.Value
                 named = str(name.Name) if isinstance(name, ua.QualifiedName) else ""
-                known[node] = found = definition_of(named, told_of)
+                known[node] = found = definition_of(named, value)
                 if not isinstance(found, Structure):
                     by_supertype[node] = named
-                elif is_abstract is True and told_of.DefaultEncodingId.is_null():  # some servers call all their types so
+                elif is_abstract is True and value.DefaultEncodingId.is_null():  # some servers call all their types so
                     known[node] = EXTENSION_OBJECT
             await self._learn_by_supertype(by_supertype)
             for node, is_abstract in zip(asked, abstract, strict=True):
@@ -120,12 +120,12 @@ class Definitions:
         unknown = [node for node in names if known[node] is None and _is_structure(kinds.get(node))]
         described = await self._dictionaries.of_types(unknown)
         unlabelled = [node for node, kind in kinds.items() if known[node] is None and _has_labels(kind)]
-        told = dict(zip(unlabelled, await self.properties(unlabelled, LABELS), strict=True))
+        properties = dict(zip(unlabelled, await self.properties(unlabelled, LABELS), strict=True))
         for node, kind in kinds.items():
             own = known[node]
-            bits = own.labels if isinstance(own, Enumeration) else bits_in(told.get(node, {}))
+            bits = own.labels if isinstance(own, Enumeration) else bits_in(properties.get(node, {}))
             if isinstance(kind, Enumeration):
-                known[node] = own or Enumeration(labels_in(told[node]))
+                known[node] = own or Enumeration(labels_in(properties[node]))
             elif isinstance(own, Enumeration) or bits or kind is ua.OptionSet:
                 known[node] = option_set(names[node], kind, bits) or kind
             else:

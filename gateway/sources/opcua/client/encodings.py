@@ -25,10 +25,10 @@ async def owners_by_definition(services: Services, encodings: Collection[ua.Node
     wanted = {plain_id(encoding): encoding for encoding in encodings}
     namespaces = {encoding.NamespaceIndex for encoding in encodings}
     types = [node for node in await _structures(services) if node.NamespaceIndex in namespaces]
-    told = await services.attributes((node, AttributeIds.DataTypeDefinition) for node in types)
+    definitions = await services.attributes((node, AttributeIds.DataTypeDefinition) for node in types)
     named = {
         plain_id(definition.DefaultEncodingId): node
-        for node, definition in zip(types, told, strict=True)
+        for node, definition in zip(types, definitions, strict=True)
         if isinstance(definition, ua.StructureDefinition)
     }
     return {encoding: named[plain] for plain, encoding in wanted.items() if plain in named}

@@ -30,7 +30,7 @@ attribute EventNotifier) when a session is resumed."""
 EVENTS_NS: Final = 1_000_000_000
 """Publishing interval of events beside polled reads."""
 MODEL_CHANGES: Final = OpcUaEvents()
-"""Stands for changes of the server's model, in place of a notifier of the configuration; told apart by identity."""
+"""Stands for changes of the server's model, in place of a notifier of the configuration; recognized by identity."""
 MOST_TYPES: Final = 1000
 """Types of events whose names are asked for."""
 _CONDITION_TYPE: Final = ua.NodeId.from_string("i=2782")
@@ -81,8 +81,8 @@ class EventItems:
             return [fault.status] * len(wanted)
         expect(results, there)
         self._items = [result.MonitoredItemId for result in results if is_good(result.StatusCode.value)]
-        told = iter(results)
-        return [status or int(next(told).StatusCode.value) for status in statuses]
+        created = iter(results)
+        return [status or int(next(created).StatusCode.value) for status in statuses]
 
     def _warn_of_unknown_namespaces(self, wanted: Sequence[OpcUaEvents]) -> None:
         asked = {step.uri for one in wanted for path in one.fields for step in parse_event_field(path) if step.uri}
@@ -101,8 +101,8 @@ class EventItems:
         refused = [at for at, result in enumerate(results) if not is_good(result.StatusCode.value)]
         again = [at for at in refused if wanted[at][1].severity > 1]
         if again:
-            told = await self._create([self._request(*asked[at], False) for at in again])
-            for at, result in zip(again, told, strict=True):
+            unfiltered = await self._create([self._request(*asked[at], False) for at in again])
+            for at, result in zip(again, unfiltered, strict=True):
                 results[at] = result
         return results
 
@@ -160,8 +160,8 @@ class EventItems:
         if new and len(self._names) < MOST_TYPES:
             self._names |= dict.fromkeys(new, "")
             nodes = {text: node for text in new if (node := _node(text)) is not None}
-            told = await self._services.attributes((node, AttributeIds.BrowseName) for node in nodes.values())
-            for text, name in zip(nodes, told, strict=True):
+            names = await self._services.attributes((node, AttributeIds.BrowseName) for node in nodes.values())
+            for text, name in zip(nodes, names, strict=True):
                 self._names[text] = str(name.Name or "") if isinstance(name, ua.QualifiedName) else ""
         return self._names
 

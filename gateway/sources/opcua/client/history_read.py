@@ -41,8 +41,8 @@ class HistoryReads:
         asked = [item for item in items if not self._addresses.status_of(item.node)]
         batches = Batches(max(1, self._reads.size // len(_ASKED)))
         answers = await batches.run(asked, self._ask, lambda batch, status: [True] * len(batch))
-        told = dict(zip((item.row for item in asked), (one for some in answers for one in some), strict=True))
-        return [told.get(item.row, False) for item in items]
+        readable_by_row = dict(zip((item.row for item in asked), (one for some in answers for one in some), strict=True))
+        return [readable_by_row.get(item.row, False) for item in items]
 
     async def _ask(self, batch: Sequence[Item]) -> list[bool]:
         """Return whether the user may read each node's history: by its AccessLevel (Part 3, 8.57), else by Historizing."""

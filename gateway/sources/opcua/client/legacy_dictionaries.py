@@ -80,20 +80,20 @@ class LegacyDictionaries:
             return
         self._namespaces[node] = None
         try:
-            told = await asyncio.to_thread(parse_dictionary, await self._content(node))
+            dictionary = await asyncio.to_thread(parse_dictionary, await self._content(node))
         except BadDictionary as error:
             log.warning("the server's type dictionary %s cannot be used: %s", node.to_string(), error)
             return
-        if told.refused:
-            some = "; ".join(f"{name}.{why}" for name, why in list(told.refused.items())[:_NAMED])
+        if dictionary.refused:
+            some = "; ".join(f"{name}.{why}" for name, why in list(dictionary.refused.items())[:_NAMED])
             log.warning(
                 "%d structures of the server's type dictionary %s are told as bytes: %s",
-                len(told.refused), told.namespace, some,
+                len(dictionary.refused), dictionary.namespace, some,
             )  # fmt: skip
-        self._namespaces[node] = told.namespace
-        for name, known in told.types.items():
+        self._namespaces[node] = dictionary.namespace
+        for name, known in dictionary.types.items():
             if len(self._types.named) < MOST_NAMES:
-                self._types.named[TypeName(told.namespace, name)] = known
+                self._types.named[TypeName(dictionary.namespace, name)] = known
 
     async def _content(self, node: ua.NodeId) -> bytes:
         """Read the bytes of a dictionary, in parts where they are too many for one answer. Raises BadDictionary."""
@@ -134,10 +134,12 @@ class LegacyDictionaries:
         return named - {SCHEMA, STANDARD, *(uri for uri in self._namespaces.values() if uri is not None)}
 
 
-def _bytes(told: ua.DataValue) -> bytes:
-    content = told.Value.Value if told.Value is not None else None
-    if not isinstance(content, bytes) or (told.StatusCode is not None and told.StatusCode.is_bad()):
-        raise BadDictionary(f"its value is {type(content).__name__}, {told.StatusCode.name if told.StatusCode else 'Good'}")
+def _bytes(value: ua.DataValue) -> bytes:
+    content = value.Value.Value if value.Value is not None else None
+    if not isinstance(content, bytes) or (value.StatusCode is not None and value.StatusCode.is_bad()):
+        raise BadDictionary(
+            f"its value is {type(content).__name__}, {value.StatusCode.name if value.StatusCode else 'Good'}"
+        )
     return content
 
 

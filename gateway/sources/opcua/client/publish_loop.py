@@ -153,32 +153,34 @@ class PublishLoop:
             if not is_answered:  # cancelled, too: the next request acknowledges again
                 self._acks += acks
 
-    def _receive(self, told: Notification) -> None:
-        told.received_ns = self._clock.now_ns()
-        self._traffic.compare_clocks(told.server_clock_ns, told.received_ns)
-        if not told.is_keepalive:
-            self._traffic.delay_ms = (told.received_ns - told.published_ns) / 1e6 if told.published_ns else 0.0
-            self._acks.append((told.subscription, told.sequence))
-        self._waiting.append(told)
+    def _receive(self, notification: Notification) -> None:
+        notification.received_ns = self._clock.now_ns()
+        self._traffic.compare_clocks(notification.server_clock_ns, notification.received_ns)
+        if not notification.is_keepalive:
+            self._traffic.delay_ms = (
+                (notification.received_ns - notification.published_ns) / 1e6 if notification.published_ns else 0.0
+            )
+            self._acks.append((notification.subscription, notification.sequence))
+        self._waiting.append(notification)
 
-    async def _complete(self, told: Notification) -> None:
+    async def _complete(self, notification: Notification) -> None:
         """Request what is missing before a notification; count what the server does not have.
 
         Each is ready as soon as it arrives: the connection may end in between, and some servers send it only once.
         """
-        numbering = self._numbering[told.subscription]
-        held, missing = numbering.missing_before(told.sequence, told.is_keepalive, told.available)
-        if not told.is_counted:
-            told.lost, told.is_counted = missing, True
+        numbers = self._numbering[notification.subscription]
+        held, missing = numbers.missing_before(notification.sequence, notification.is_keepalive, notification.available)
+        if not notification.is_counted:
+            notification.lost, notification.is_counted = missing, True
         for number in held:
-            again = await self._again(told.subscription, number)
-            self._acks.append((told.subscription, number))
-            numbering.last = number
+            again = await self._again(notification.subscription, number)
+            self._acks.append((notification.subscription, number))
+            numbers.last = number
             if again is not None:
                 self._ready.append(again)
-                told.lost -= 1
-        if not told.is_keepalive:
-            numbering.last = told.sequence
+                notification.lost -= 1
+        if not notification.is_keepalive:
+            numbers.last = notification.sequence
 
     async def _again(self, subscription: int, number: int) -> Notification | None:
         if not self._can_republish:

@@ -115,7 +115,7 @@ def _message(buffer: Buffer, subscription: int, available: Sequence[int], varian
     sequence = _number(buffer, 4)
     published_ns = int(ticks_to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
     count = max(0, _number(buffer, 4, signed=True))
-    told = Notification(subscription, sequence, count == 0, 0, published_ns, available)
+    notification = Notification(subscription, sequence, count == 0, 0, published_ns, available)
     for _ in range(count):
         place = buffer.copy()
         if nodeid_from_binary(buffer) == _DATA_CHANGE and buffer.read(1) == b"\x01":
@@ -123,16 +123,16 @@ def _message(buffer: Buffer, subscription: int, available: Sequence[int], varian
             items = max(0, _number(body, 4, signed=True))
             end = body.cur_pos + len(body)
             columns, _ = decode_values(_all(buffer)[:end], body.cur_pos, items, True, variant)
-            told.changes.append(columns)
+            notification.changes.append(columns)
             buffer.skip(end - buffer.cur_pos)
         else:
             other = extensionobject_from_binary(place)
             buffer.skip(place.cur_pos - buffer.cur_pos)
             if isinstance(other, ua.StatusChangeNotification):
-                told.status = other.Status.value
+                notification.status = other.Status.value
             elif isinstance(other, ua.EventNotificationList):
-                told.events += [_event(one) for one in other.Events or ()]
-    return told
+                notification.events += [_event(one) for one in other.Events or ()]
+    return notification
 
 
 def _event(given: ua.EventFieldList) -> EventFields:

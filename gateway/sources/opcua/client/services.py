@@ -34,20 +34,20 @@ _ALL_RESULTS: Final = 63
 class Services:
     """Service calls of one session. Answers come in the order of the operations; a refused one is a status code or None."""
 
-    def __init__(self, session: UaSession, patience: AdaptiveTimeout) -> None:
+    def __init__(self, session: UaSession, timeout: AdaptiveTimeout) -> None:
         self._session = session
-        self.reads = Batches(SAFE, patience.batch_limit())
-        self.browses = Batches(SAFE, patience.batch_limit())
-        self.translations = Batches(SAFE, patience.batch_limit())
-        self.registrations = Batches(SAFE, patience.batch_limit())
+        self.reads = Batches(SAFE, timeout.batch_limit())
+        self.browses = Batches(SAFE, timeout.batch_limit())
+        self.translations = Batches(SAFE, timeout.batch_limit())
+        self.registrations = Batches(SAFE, timeout.batch_limit())
 
     async def learn_limits(self) -> tuple[float, float]:
         """Read OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default.
 
         Returns MaxMonitoredItemsPerCall and MaxMonitoredItemsPerSubscription, infinite where the server does not say.
         """
-        told = await self.attributes((ua.NodeId(number, 0), AttributeIds.Value) for number in _LIMITS)  # type: ignore[arg-type]
-        stated = [one if isinstance(one, int) and one > 0 else math.inf for one in told]
+        values = await self.attributes((ua.NodeId(number, 0), AttributeIds.Value) for number in _LIMITS)  # type: ignore[arg-type]
+        stated = [one if isinstance(one, int) and one > 0 else math.inf for one in values]
         for batches, limit in zip((self.reads, self.browses, self.registrations, self.translations), stated, strict=False):
             if limit < math.inf:
                 batches.size = int(min(limit, MOST))

@@ -58,10 +58,10 @@ class Subscriptions:
         services: Services,
         addresses: Addresses,
         config: OpcUaDevice,
-        patience: AdaptiveTimeout,
+        timeout: AdaptiveTimeout,
     ) -> None:
         """Begin without a subscription, and without I/O."""
-        self.creations = Batches(MOST, patience.batch_limit())
+        self.creations = Batches(MOST, timeout.batch_limit())
         self._most_items = math.inf
         self._session = session
         self._services = services
@@ -182,9 +182,9 @@ class Subscriptions:
             if subscription is None:
                 return statuses | {item.row: TOO_MANY_ITEMS for item in left}
             count = int(min(subscription.room, len(left)))
-            told = await self._fill(subscription, left[:count])
-            refused = [item for item, status in zip(left[:count], told, strict=True) if status == TOO_MANY_ITEMS]
-            statuses |= {item.row: status for item, status in zip(left, told, strict=False)}
+            added = await self._fill(subscription, left[:count])
+            refused = [item for item, status in zip(left[:count], added, strict=True) if status == TOO_MANY_ITEMS]
+            statuses |= {item.row: status for item, status in zip(left, added, strict=False)}
             if refused:
                 subscription.room = 0
             left = refused + left[count:]

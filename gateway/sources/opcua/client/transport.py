@@ -26,12 +26,12 @@ _OVERHEAD_BYTES: Final = 128
 """Of a chunk: headers, signature, padding."""
 
 
-def bound(client: Client, patience: AdaptiveTimeout) -> Client:
+def bind_transport(client: Client, adaptive: AdaptiveTimeout) -> Client:
     """Give a client the transport of this module. Returns the same client."""
     inner = client.uaclient
 
     def made() -> UASocketProtocol:
-        protocol = _Protocol(patience, inner.security_policy)
+        protocol = _Protocol(adaptive, inner.security_policy)
         protocol.pre_request_hook = inner.pre_request_hook
         protocol.on_connection_lost = inner._on_transport_lost
         protocol.is_session_closing = inner._is_session_closing
@@ -45,13 +45,13 @@ def bound(client: Client, patience: AdaptiveTimeout) -> Client:
 class _Protocol(UASocketProtocol):
     _connection: "_Connection"
 
-    def __init__(self, patience: AdaptiveTimeout, security_policy: SecurityPolicy) -> None:
-        super().__init__(patience.limit_s, security_policy)
-        self._patience = patience
+    def __init__(self, adaptive: AdaptiveTimeout, security_policy: SecurityPolicy) -> None:
+        super().__init__(adaptive.limit_s, security_policy)
+        self._adaptive = adaptive
         self._connection = _Connection(security_policy, TransportLimits(CHUNK_BYTES, CHUNK_BYTES, 0, 0))
 
     def data_received(self, data: bytes) -> None:
-        self._patience.on_bytes()
+        self._adaptive.on_bytes()
         if self.receive_buffer is not None and len(self.receive_buffer) > MOST_BYTES:
             self.receive_buffer = None
             self._fail_all_pending(ConnectionError("the server's message is too long"))
@@ -66,7 +66,7 @@ class _Protocol(UASocketProtocol):
         if timeout == 0:
             return await super().send_request(request, timeout, message_type)
         try:
-            answer = await self._answer(self._send_request(request, self._patience.limit_s, message_type))
+            answer = await self._answer(self._send_request(request, self._adaptive.limit_s, message_type))
         except (UaError, TimeoutError):
             raise
         except (AttributeError, RuntimeError, OSError):  # how a send on a socket fails that is closed meanwhile
@@ -77,17 +77,17 @@ class _Protocol(UASocketProtocol):
         return answer
 
     async def _answer(self, future: asyncio.Future[Buffer]) -> Buffer:
-        patience = self._patience
-        sent_s = patience.now()
+        adaptive = self._adaptive
+        sent_s = adaptive.now()
         try:
             while not future.done():
-                left_s = patience.remaining_s(sent_s)
+                left_s = adaptive.remaining_s(sent_s)
                 await asyncio.wait([future], timeout=max(left_s, AFTER_STALL_S))
-                if left_s <= 0 and not future.done() and patience.remaining_s(sent_s) <= 0:
+                if left_s <= 0 and not future.done() and adaptive.remaining_s(sent_s) <= 0:
                     raise TimeoutError
         finally:
             future.cancel()
-        patience.record_answer(patience.now() - sent_s)
+        adaptive.record_answer(adaptive.now() - sent_s)
         return future.result()
 
     def _process_received_message(self, msg: ua.Message | ua.Acknowledge | ua.ErrorMessage | None) -> None:
@@ -102,14 +102,14 @@ class _Protocol(UASocketProtocol):
 
     async def send_hello(self, url: str, max_messagesize: int = 0, max_chunkcount: int = 0) -> ua.Acknowledge:
         """Send Hello with our limits instead of asyncua's, and set those of the server."""
-        told = await super().send_hello(url, MOST_BYTES, MOST_CHUNKS)
+        acknowledge = await super().send_hello(url, MOST_BYTES, MOST_CHUNKS)
         limits = self._connection._limits
         limits.max_recv_buffer = limits.max_message_size = MOST_BYTES
         limits.max_chunk_count = MOST_CHUNKS
-        limits.max_send_buffer = min(told.ReceiveBufferSize or CHUNK_BYTES, CHUNK_BYTES)
-        chunks = (told.MaxChunkCount or MOST_CHUNKS) * (limits.max_send_buffer - _OVERHEAD_BYTES)
-        self._connection.most_request_bytes = min(told.MaxMessageSize or MOST_BYTES, chunks)
-        return told
+        limits.max_send_buffer = min(acknowledge.ReceiveBufferSize or CHUNK_BYTES, CHUNK_BYTES)
+        chunks = (acknowledge.MaxChunkCount or MOST_CHUNKS) * (limits.max_send_buffer - _OVERHEAD_BYTES)
+        self._connection.most_request_bytes = min(acknowledge.MaxMessageSize or MOST_BYTES, chunks)
+        return acknowledge
 
 
 class _Connection(SecureConnection):

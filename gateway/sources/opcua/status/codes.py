@@ -202,8 +202,8 @@ def is_bad(status: int) -> bool:
 
 def overflown(status: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Which of these values follow a gap, because the server's queue for the node was full (Part 4, 7.39.1)."""
-    told: NDArray[np.bool_] = (status & _OVERFLOW) == _OVERFLOW
-    return told
+    has_bit: NDArray[np.bool_] = (status & _OVERFLOW) == _OVERFLOW
+    return has_bit
 
 
 def count_overflows(status: NDArray[np.uint32]) -> int:

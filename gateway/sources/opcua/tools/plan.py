@@ -64,8 +64,8 @@ def _seconds(duration_ns: int) -> str:
 
 
 def _measure(tag: OpcUaTag) -> str:
-    told = ", ".join(one for one in (tag.unit, range_text(tag.range)) if one)
-    return f" in {told}" if told else ""
+    parts = ", ".join(one for one in (tag.unit, range_text(tag.range)) if one)
+    return f" in {parts}" if parts else ""
 
 
 def _part(tag: OpcUaTag) -> str:

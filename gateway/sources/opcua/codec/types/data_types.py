@@ -96,19 +96,19 @@ def option_set(name: str, base: Known, bits: Mapping[int, str]) -> OptionSet | S
     return OptionSet(bits, base) if isinstance(base, int) and base in _INTEGERS else None
 
 
-def definition_of(name: str, told: object) -> Structure | Enumeration | None:
+def definition_of(name: str, definition: object) -> Structure | Enumeration | None:
     """Convert a DataTypeDefinition attribute; None for anything else."""
-    if isinstance(told, ua.EnumDefinition):
+    if isinstance(definition, ua.EnumDefinition):
         return Enumeration(
-            {int(one.Value): sound(str(one.DisplayName.Text or one.Name or one.Value)) for one in told.Fields or ()}
+            {int(one.Value): sound(str(one.DisplayName.Text or one.Name or one.Value)) for one in definition.Fields or ()}
         )
-    if not isinstance(told, ua.StructureDefinition):
+    if not isinstance(definition, ua.StructureDefinition):
         return None
-    kind = int(told.StructureType)
+    kind = int(definition.StructureType)
     wrapping = kind in (3, 4)
     shapes: dict[int, Literal["plain", "optional", "union"]] = {1: "optional", 2: "union", 4: "union"}
     return Structure(
-        name, shapes.get(kind, "plain"), tuple(_field_of(one, kind == 1, wrapping) for one in told.Fields or ())
+        name, shapes.get(kind, "plain"), tuple(_field_of(one, kind == 1, wrapping) for one in definition.Fields or ())
     )
 
 
