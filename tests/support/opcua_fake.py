@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.sources.opcua.codec.columns import EXACT, ValueColumns
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents, OpcUaTag
@@ -22,7 +22,7 @@ from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.units import EngineeringUnit
 from gateway.sources.opcua.port.values import DataValues, Item, ShortQueue
-from gateway.sources.opcua.source.source import OpcUaSource
+from gateway.sources.opcua.source.source import QUEUE_SAMPLES, OpcUaSource
 from tests.support.watermarks_fake import FakeWatermarks
 
 DAY_NS = 1_700_000_000_000_000_000
@@ -295,7 +295,15 @@ def entry(
 
 
 def source(
-    clock: FakeClock, connection: FakeSession, tags: int = 3, watermarks: FakeWatermarks | None = None, **device: object
+    clock: FakeClock,
+    connection: FakeSession,
+    tags: int = 3,
+    watermarks: FakeWatermarks | None = None,
+    request_restart: Callable[[int], float] = lambda device: 0.0,
+    *,
+    queue_samples: int = QUEUE_SAMPLES,
+    **device: object,
 ) -> OpcUaSource:
     """A source on the fake."""
-    return OpcUaSource(entry(tags, **device), clock, connection.connect, watermarks or FakeWatermarks())
+    services = SourceServices(clock, watermarks or FakeWatermarks(), request_restart)
+    return OpcUaSource(entry(tags, **device), services, connection.connect, queue_samples=queue_samples)

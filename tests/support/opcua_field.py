@@ -11,6 +11,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
 from gateway.runtime.supervisor import Supervisor
+from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_reader import make_source
 
@@ -24,7 +25,7 @@ class Counting(Supervisor):
 
 
 class Field:
-    """An `Intake` that remembers: values, times, qualities and texts by tag id, states and events.
+    """A `SampleSink` that remembers: values, times, qualities and texts by tag id, states and events.
 
     past, past_texts: what was read back from history; again: what holds after all. None of it is among `values` or `texts`.
     latest: the quality that holds, by tag id.
@@ -53,7 +54,7 @@ class Field:
 
         return counted
 
-    def feed(self, block: SampleBlock) -> None:
+    def push(self, block: SampleBlock) -> None:
         columns = (block.tag.tolist(), block.value.tolist(), block.time.tolist(), block.quality.tolist())
         self._told.set()
         for tag, value, taken, quality in zip(*columns, strict=True):
@@ -66,17 +67,17 @@ class Field:
             self.times[tag].append(taken)
             self.qualities[tag].append(quality)
 
-    def objects(self, block: ObjectBlock) -> None:
+    def push_objects(self, block: ObjectBlock) -> None:
         for tag, value in zip(block.tag.tolist(), block.value, strict=True):
             (self.past_texts if block.history else self.texts)[tag].append(value)
         self._told.set()
 
-    def device_state(self, state: DeviceState) -> bool:
+    def report_state(self, state: DeviceState) -> bool:
         self.states.append(state)
         self._told.set()
         return True
 
-    def event(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         self.events.append(event)
         self._told.set()
 
@@ -99,9 +100,11 @@ class Field:
 
 
 @asynccontextmanager
-async def in_the_field(url: str, nodes: list[str], **device: object) -> AsyncIterator[Field]:
+async def in_the_field(
+    url: str, nodes: list[str], *, intervals: Intervals = DEFAULT_INTERVALS, **device: object
+) -> AsyncIterator[Field]:
     """A source that runs until the end of the block, reconnecting within a tenth of a second."""
-    async with running(make_source(url, nodes, **device)) as field:
+    async with running(make_source(url, nodes, intervals=intervals, **device)) as field:
         yield field
 
 

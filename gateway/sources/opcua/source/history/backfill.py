@@ -1,8 +1,9 @@
 """Fills the gaps of one server, connection after connection, and tells what came of it."""
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Final
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
@@ -15,7 +16,7 @@ from gateway.sources.opcua.source.history.gaps import Gap, Gaps
 from gateway.sources.opcua.source.history.readback import Ahead, Historian, Put, ReadBack
 from gateway.sources.opcua.source.history.watermark import Watermark
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 GRACE_S: Final = 0.5
 RETRY_S: Final = 60.0
@@ -73,7 +74,7 @@ class Filling:
         if not self._gaps.waiting:
             return
         if self._failures >= PATIENCE:
-            reports.complain(CUT_OFF, self._failures)
+            reports.warn(CUT_OFF, self._failures)
             await self._clock.sleep(min(MOST_RETRY_S, RETRY_S * 2 ** (self._failures - PATIENCE)))
         await self._close_all(connection, put, reports, report)
 
@@ -123,10 +124,10 @@ class Filling:
     def _tell(self, gap: Gap, result: ReadBack, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         """Once per gap, and again when something came of another try, or its samples became too old for one."""
         if result.refused and not gap.is_told:
-            reports.complain(f"{REFUSED}: {result.reason}", result.refused.total())
+            reports.warn(f"{REFUSED}: {result.reason}", result.refused.total())
         elif result.without and not result.nodes and not self._has_told_nowhere and result.without == len(self._items):
             self._has_told_nowhere = True
-            reports.complain(NOWHERE, result.without)
+            reports.warn(NOWHERE, result.without)
         is_news = result.skipped_ns or (result.refused and not gap.is_told)
         if result.nodes or result.truncated or result.too_old_ns or is_news:
             report(self._event(result))
@@ -141,7 +142,7 @@ class Filling:
 
     async def _until_clocks_agree(self, connection: Session, reports: Diagnostics) -> None:
         while abs(self._ahead_ns(connection)) > self._config.clock_tolerance:
-            reports.complain(CLOCKS, 1)
+            reports.warn(CLOCKS, 1)
             await self._clock.sleep(RETRY_S)
 
 

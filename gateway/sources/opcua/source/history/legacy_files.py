@@ -1,13 +1,13 @@
 """The two files in which versions before watermarks kept a device's history: taken over once, then removed."""
 
-import logging
 import zlib
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import structlog
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 MOST_BYTES: Final = 64 * 2**20
 _BLOCK: Final = 4096

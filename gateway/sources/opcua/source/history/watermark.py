@@ -3,13 +3,13 @@ restart of the gateway is a gap as any other."""
 
 import asyncio
 import hashlib
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.ports.watermarks import StoredWatermark, Watermarks
@@ -20,7 +20,7 @@ from gateway.sources.opcua.source.history.legacy_files import LegacyFiles
 from gateway.sources.opcua.source.history.progress import Progress
 from gateway.sources.opcua.source.history.record import Note, Read, Recalled, lost, recalled, uncertain, whole
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 LEASE_S: Final = 30.0
 """How far ahead of the newest sample the limit lies: the longest time that a crash adds to a hole."""

@@ -3,15 +3,17 @@
 import pytest
 
 from gateway.core.errors import NotConnected
+from gateway.core.ports.plugin import SourceServices
 from gateway.sources.opcua.port.session import ServerHealth
-from gateway.sources.opcua.source.failover import RETURN_S
-from gateway.sources.opcua.source.redundancy import Found, RedundantServers, best
+from gateway.sources.opcua.source.intervals import Intervals
+from gateway.sources.opcua.source.redundancy import AskedServer, RedundantServers, best
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import FakeClock, FakeSession, entry, settle
 from tests.support.watermarks_fake import FakeWatermarks
 
 A, B, C = (f"opc.tcp://{name}:4840" for name in "abc")
 SUSPENDED = 2
+FAILBACK_S = Intervals().failback_s
 
 
 class Plant:
@@ -60,13 +62,13 @@ class Plant:
     ],
 )
 def test_the_best_runs_and_has_the_highest_level(standings, place):
-    found = best([Found(i, standing) for i, standing in enumerate(standings)])
+    found = best([AskedServer(i, standing) for i, standing in enumerate(standings)])
     assert found is not None
     assert found.place == place
 
 
 def test_nobody_is_best_where_nobody_is():
-    assert best([Found(0, None), Found(1, None)]) is None
+    assert best([AskedServer(0, None), AskedServer(1, None)]) is None
 
 
 async def test_one_server_is_connected_without_asking():
@@ -115,10 +117,10 @@ async def test_it_fails_over_when_another_is_better(standing):
     plant = Plant(a=255, b=240)
     servers = plant.servers()
     connection = await servers.open()
-    await servers.judge(connection)
+    await servers.evaluate(connection)
     plant.stands[A] = standing
     with pytest.raises(NotConnected, match=f"fails over to {B}: ServiceLevel 240 there, ServiceLevel {standing.level}"):
-        await servers.judge(connection)
+        await servers.evaluate(connection)
     assert plant.open == [A], "the session to ask by is closed"
 
 
@@ -127,10 +129,10 @@ async def test_it_stays_where_nobody_is_better():
     servers = plant.servers()
     connection = await servers.open()
     plant.stands[A] = ServerHealth(0, 150)
-    await servers.judge(connection)
+    await servers.evaluate(connection)
     plant.away = {B}
     plant.stands[A] = ServerHealth(0, 50)
-    await servers.judge(connection)
+    await servers.evaluate(connection)
     assert plant.open == [A]
 
 
@@ -146,14 +148,14 @@ async def on_the_second():
 async def judged(plant, servers, connection, for_s, step_s=10.0):
     for _ in range(round(for_s / step_s)):
         await plant.clock.advance(step_s)
-        await servers.judge(connection)
+        await servers.evaluate(connection)
 
 
 async def test_it_comes_back_when_the_first_has_been_as_good_for_a_minute():
     plant, servers, connection = await on_the_second()
-    await judged(plant, servers, connection, RETURN_S)
+    await judged(plant, servers, connection, FAILBACK_S)
     with pytest.raises(NotConnected, match=f"comes back to {A}"):
-        await judged(plant, servers, connection, 2 * RETURN_S)
+        await judged(plant, servers, connection, 2 * FAILBACK_S)
     await connection.close()
     await servers.open()
     assert plant.open == [A]
@@ -171,13 +173,13 @@ async def test_a_first_server_that_falters_is_not_taken_back():
 async def test_a_first_server_that_is_worse_is_not_taken_back():
     plant, servers, connection = await on_the_second()
     plant.stands[A] = ServerHealth(0, 250)
-    await judged(plant, servers, connection, 5 * RETURN_S)
+    await judged(plant, servers, connection, 5 * FAILBACK_S)
     assert plant.open == [B]
 
 
 async def test_a_source_changes_servers_and_says_so():
     plant = Plant(a=255, b=255)
-    made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect, FakeWatermarks())
+    made = OpcUaSource(entry(2, url=A, urls=[B]), SourceServices(plant.clock, FakeWatermarks()), plant.connect)
     await made.open()
     plant.stands[A] = ServerHealth(SUSPENDED, 0)
     await plant.clock.advance(11)
@@ -195,7 +197,7 @@ async def test_a_source_changes_servers_and_says_so():
 
 async def left_behind(plant):
     """A source whose connection to A was lost without a goodbye."""
-    made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect, FakeWatermarks())
+    made = OpcUaSource(entry(2, url=A, urls=[B]), SourceServices(plant.clock, FakeWatermarks()), plant.connect)
     await made.open()
     (connection,) = (one for one in plant.connections if not one.closed)
     connection.left_behind = True
@@ -226,7 +228,7 @@ async def test_another_server_is_taken_where_the_session_cannot_be_gone_on_with(
     assert [url for url, _ in plant.asked] == [B, B]
     assert plant.open == [B]
     connection.failure = None
-    await plant.clock.advance(3 * RETURN_S + 20)
+    await plant.clock.advance(3 * FAILBACK_S + 20)
     assert (connection.revived, connection.closed) == (1, True), "taken over to be closed, not to be used"
     with pytest.raises(NotConnected, match=f"comes back to {A}"):
         await read_on(made)

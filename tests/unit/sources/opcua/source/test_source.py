@@ -15,7 +15,6 @@ from gateway.sources.opcua.port.errors import HungUp, NotFound, Poisoned, Unansw
 from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.port.units import EngineeringUnit
 from gateway.sources.opcua.source import diagnostics
-from gateway.sources.opcua.source import source as module
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeSession, settle, source, values
 from tests.support.watermarks_fake import FakeWatermarks
 
@@ -51,6 +50,25 @@ async def test_all_items_are_created_and_the_state_comes_first(clock, server):
     assert await made.read() == OK
     await made.close()
     assert server.closed
+
+
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [
+        ("subscribe", "backfill checks keep-alives labels model notifications search staleness watermark"),
+        ("poll", "checks events labels model polls search"),
+    ],
+)
+async def test_the_tasks_of_a_connection_are_named_and_end_with_it(clock, server, mode, names):
+    before = asyncio.all_tasks()
+    more = {"history": True, "silence": "60s"} if mode == "subscribe" else {}
+    made = source(clock, server, mode=mode, browse={}, **more)
+    await made.open()
+    await asyncio.sleep(0)  # all are made, and none has run: some end at once
+    tasks = asyncio.all_tasks() - before
+    assert {task.get_name() for task in tasks} == {"opcua plc", *(f"opcua {name} plc" for name in names.split())}
+    await made.close()
+    assert all(task.done() for task in tasks)
 
 
 async def test_notifications_that_wait_are_merged_in_order(clock, server):
@@ -163,9 +181,8 @@ async def test_it_opens_again_after_a_loss(clock, server):
     await made.close()
 
 
-async def test_a_slow_reader_holds_the_server_back(clock, server, monkeypatch):
-    monkeypatch.setattr(module, "WAITING_SAMPLES", 4)
-    made = await opened(clock, server, tags=1)
+async def test_a_slow_reader_holds_the_server_back(clock, server):
+    made = await opened(clock, server, tags=1, queue_samples=4)
     for i in range(10):
         server.publish(values([0, 0], [float(i), float(i)]))
     await settle()
@@ -385,14 +402,22 @@ async def test_a_server_that_does_not_tell_changes_is_no_complaint(clock, server
 
 
 async def test_a_change_that_is_to_be_taken_at_once_says_so(clock, server, tmp_path):
-    made = await opened(clock, server, browse={"on_change": "restart"}, found=str(tmp_path))
+    asked = []
+    made = await opened(
+        clock,
+        server,
+        browse={"on_change": "restart"},
+        found=str(tmp_path),
+        request_restart=lambda device: asked.append(device) or 299.6,
+    )
     assert await made.read() == OK
     server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")]
     keep = asyncio.create_task(keep_alive(server, clock))
     await clock.advance(31)
     assert "taken as the gateway starts anew by itself" in (await asyncio.wait_for(made.read(), 5)).reason
     event = await asyncio.wait_for(made.read(), 5)
-    assert (event.restart, event.added) == (True, 1)
+    assert (event.restart, event.restart_in_s, event.added) == (True, 300, 1)
+    assert asked == [0]
     assert "the gateway starts anew" in event.reason
     keep.cancel()
     await made.close()

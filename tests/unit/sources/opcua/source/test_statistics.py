@@ -26,11 +26,11 @@ def test_statuses_become_keys_the_most_frequent_ones_only():
 def test_counts_outlive_connections_and_ages_do_not():
     statistics = Statistics()
     for opened_s in (10.0, 100.0):
-        statistics.opened(opened_s)
-        statistics.closed(Traffic(republished=3))
+        statistics.on_opened(opened_s)
+        statistics.on_closed(Traffic(republished=3))
     report = statistics.report("opc.tcp://a", None, Counter(), 150.0)
     assert (report["session"], report["session_age_s"], report["republished"], report["reconnects"]) == ("closed", 0, 6, 1)
-    statistics.opened(200.0)
+    statistics.on_opened(200.0)
     report = statistics.report("opc.tcp://a", Traffic(republished=1, publish_ms=12.34), Counter(), 205.0)
     assert (report["session"], report["session_age_s"], report["republished"], report["connects"]) == ("open", 5, 7, 3)
     assert report["publish_ms"] == 12.3

@@ -56,7 +56,7 @@ class Told:
         self.complaints: list[str] = []
         self.events: list[dict[str, object]] = []
 
-    def complain(self, sentence: str, count: int) -> None:
+    def warn(self, sentence: str, count: int) -> None:
         self.complaints.append(sentence)
 
     def report(self, event) -> None:
