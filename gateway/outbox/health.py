@@ -20,14 +20,14 @@ class Health:
         """The disk takes nothing."""
         if not self.refused:
             self.refused = str(error) or type(error).__name__
-            self.tell("refused", reason=self.refused)
+            self.report("refused", reason=self.refused)
 
     def recover(self) -> None:
         """The disk has taken something."""
         if self.refused:
             self.refused = ""
-            self.tell("recovered")
+            self.report("recovered")
 
-    def tell(self, state: OutboxState, **fields: Any) -> None:
+    def report(self, state: OutboxState, **fields: Any) -> None:
         """Report an event `outbox`."""
         self._report(OutboxStateChanged(time_ns=self._clock.now_ns(), state=state, **fields))

@@ -10,10 +10,12 @@ from gateway.core.events.event import Event
 from gateway.core.messages import Loss, Message
 from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.watermarks import Watermarks
+from gateway.core.undo import undone_on_error
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.dead_letters import RefusedFile
+from gateway.outbox.context import OutboxContext
+from gateway.outbox.dead_letters import DeadLetters
 from gateway.outbox.files import PathLock, check_path, make_folder
-from gateway.outbox.memory.rate_limiter import Pace
+from gateway.outbox.memory.rate_limiter import RateLimiter
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
 from gateway.outbox.window_compaction import Merge
 from gateway.outbox.writer import BATCH_DELETES, Writer
@@ -60,10 +62,11 @@ class Outbox:
         self._ahead_bytes = min(_AHEAD_BYTES, config.memory // 8)
         self._lock = PathLock(config.path)
         self._urgent = asyncio.Event()
-        self._writer = Writer(config, self._lock, boot, clock, encode_loss, decode_loss, merge, report, self._urgent.set)
+        context = OutboxContext(config, boot, clock, encode_loss, decode_loss, merge, report)
+        self._writer = Writer(context, self._lock, self._urgent.set)
         self._memory = self._writer.memory
-        self._refused = RefusedFile(config.path)
-        self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())
+        self._refused = DeadLetters(config.path)
+        self._pace = RateLimiter(config.backlog_messages, config.backlog_bytes, clock.monotonic())
         self._arrived = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
 
@@ -101,12 +104,9 @@ class Outbox:
         make_folder(self._config.path)
         check_path(self._config.path)
         self._lock.acquire()
-        try:
+        with undone_on_error(self._lock.release):  # nobody else would release it before the process ends
             await self._writer.open()
-            self._refused.seal = self._writer.store.coder.seal
-        except BaseException:  # cancelled, too: nobody would release it before the process ends
-            self._lock.release()
-            raise
+            self._refused.encryption = self._writer.store.compression.encryption
 
     async def run(self) -> None:
         """The commit loop, for ever. A disk that refuses is tried again once per interval.
@@ -144,7 +144,7 @@ class Outbox:
     @property
     def watermarks(self) -> Watermarks:
         """Return what sources remember of what they handed on, kept in the same file."""
-        return self._writer.watermarks
+        return self._writer.watermarks.pending
 
     # -- MessageQueue
 
@@ -155,7 +155,7 @@ class Outbox:
         self._arrived.set()
         if memory.waiting_bytes > self._crowd_bytes:
             if memory.waiting_bytes > self._config.memory:
-                self._writer.crowded()
+                self._writer.on_crowded()
             self._urgent.set()
 
     # -- Deliveries
@@ -189,7 +189,7 @@ class Outbox:
         entry = self._memory.end(delivery, self._clock.monotonic())
         self._refused.add(entry.message, reason, self._clock.now_ns())
         # a refused announcement is announced on the next connection: at once would go round in circles
-        self._writer.gone([entry], "refused", reason, parked=entry.lane == LOSS_LANE)
+        self._writer.add_losses([entry], "refused", reason, parked=entry.lane == LOSS_LANE)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """The connection went: backlog. Raises ValueError when one is not in flight."""
@@ -215,7 +215,7 @@ class Outbox:
             return
         since, now = self._memory.due_since(), self._clock.monotonic()
         delay_s = self._lead_s if since is None else min(self._lead_s, since + self._lead_s - now)
-        if (due_at := self._writer.watermarks.due_at) is not None:
+        if (due_at := self._writer.watermarks.pending.due_at) is not None:
             delay_s = min(delay_s, max(0.0, due_at - now))
         await self._first_of(self._urgent, delay_s)
 

@@ -10,9 +10,9 @@ from gateway.outbox.losses import THINNED, LossLedger, losses_of
 from gateway.outbox.memory.memory import Batch, Memory
 from gateway.outbox.records import Change, Entry, Row
 from gateway.outbox.retention import age_period_ns, footprint, middle_aged_ms, near, needed, shortage, surplus, too_old_ms
-from gateway.outbox.window_compaction import Merge, Merged, Thinner
+from gateway.outbox.window_compaction import Merge, Merged, WindowCompaction
 
-CLOCK_PATIENCE_S: Final = 600.0
+CLOCK_GRACE_S: Final = 600.0
 """After a start or a step of the wall clock nothing is too old for so long: a machine without a battery starts at any date,
 and what a wrong date drops is gone when the time server has answered."""
 
@@ -29,7 +29,7 @@ CLOCK_STEP_S: Final = 60.0
 _MINUTES_ONLY: Final = 1
 
 
-class Room:
+class SpaceLimits:
     """Makes room in the store, called under the writer's lock. Every method raises as `Store` does."""
 
     def __init__(
@@ -37,14 +37,14 @@ class Room:
     ) -> None:
         self._config, self._clock = config, clock
         self._store, self._memory, self._ledger = store, memory, ledger
-        self._thinner = Thinner(store, merge, memory.holds)
-        self._next_look = clock.monotonic() + CLOCK_PATIENCE_S
+        self._compaction = WindowCompaction(store, merge, memory.holds)
+        self._next_look = clock.monotonic() + CLOCK_GRACE_S
         self._wall_offset_s = self._offset_s()
         self._dropping = False
 
     def restart(self) -> None:
         """The store has opened a file."""
-        self._thinner.restart()
+        self._compaction.restart()
 
     def wants_look(self, now: float) -> bool:
         """It is time to look for what is too old. now: monotonic seconds."""
@@ -88,15 +88,15 @@ class Room:
                 break
         if self._dropping and not surplus(self._config, self._store.usage())[0]:
             self._dropping = False
-            self._thinner.restart()  # rows that memory held then may be free when the ceiling is reached again
+            self._compaction.restart()  # rows that memory held then may be free when the ceiling is reached again
 
     async def expire(self) -> None:
         """Drop some of what is too old, or merge some of what is half as old; the next look is at once if there is more."""
         now, offset_s = self._clock.monotonic(), self._offset_s()
         if abs(offset_s - self._wall_offset_s) > CLOCK_STEP_S:
-            self._next_look = now + CLOCK_PATIENCE_S
+            self._next_look = now + CLOCK_GRACE_S
             if offset_s < self._wall_offset_s:
-                await self._store.turned_back(self._memory.next_id, self._clock.now_ns() // 1_000_000)
+                await self._store.record_clock_step(self._memory.next_id, self._clock.now_ns() // 1_000_000)
         self._wall_offset_s = offset_s
         if now < self._next_look:
             return
@@ -105,7 +105,7 @@ class Room:
             if victims := await self._store.expired(too_old_ms(self._config, wall_ns), self._memory.holds):
                 await self._drop(victims, "max_age")
                 continue
-            merged = await self._thinner.step(middle_aged_ms(self._config, wall_ns), _MINUTES_ONLY)
+            merged = await self._compaction.step(middle_aged_ms(self._config, wall_ns), _MINUTES_ONLY)
             if merged is None:
                 self._next_look = now + age_period_ns(self._config) / 1e9
                 break
@@ -122,7 +122,7 @@ class Room:
         if victims:
             await self._drop(victims, cause)
         elif held == self._memory.rows:  # else some were left to the disk meanwhile
-            self._store.agree(held)
+            self._store.check_count(held)
         return bool(victims)
 
     def _offset_s(self) -> float:
@@ -130,7 +130,7 @@ class Room:
 
     async def _merge(self) -> bool:
         """Merge some windows; False when there is nothing left to merge."""
-        merged = await self._thinner.step(self._clock.now_ns() // 1_000_000)
+        merged = await self._compaction.step(self._clock.now_ns() // 1_000_000)
         if merged is not None:
             await self._replace(merged)
         return merged is not None

@@ -86,7 +86,7 @@ def _parts(group: list[Row]) -> list[list[Row]]:
 
 @dataclass(slots=True)
 class _Pass:
-    """How far the rows of a run have been looked through for one span. done_to: no more before the end of this span of wall
+    """How far the rows of a run have been add through for one span. done_to: no more before the end of this span of wall
     time."""
 
     span_ms: int
@@ -97,7 +97,7 @@ class _Pass:
     merged: bool = False
     groups: deque[list[Row]] = field(default_factory=deque)
 
-    def looked(self, found: Plan, before_ms: int) -> None:
+    def add(self, found: Plan, before_ms: int) -> None:
         """Take in what to do next. At the end begin again if that may merge what was split."""
         self.groups.extend(found.groups)
         self.split |= found.split
@@ -118,7 +118,7 @@ def _standing(made: Sequence[Message], group: Sequence[Row]) -> Iterator[Entry]:
         yield Entry(own[-1].id, message, False, Lane.WINDOW, 0.0, windows=windows, first_seq=first_seq if windows > 1 else 0)
 
 
-class Thinner:
+class WindowCompaction:
     """Merges windows, the oldest first, a bounded step at a time."""
 
     def __init__(self, store: Store, merge: Merge, held: Callable[[int], bool]) -> None:
@@ -127,7 +127,7 @@ class Thinner:
         self._passes: dict[tuple[int, int], _Pass] = {}
 
     def restart(self) -> None:
-        """Look through everything anew: the database is another one, or what was left out may be free now."""
+        """Inspection through everything anew: the database is another one, or what was left out may be free now."""
         self._passes = {}
 
     async def step(self, before_ms: int, levels: int = len(SPANS_MS)) -> Merged | None:
@@ -142,7 +142,7 @@ class Thinner:
                     if before_ms // span_ms <= one.done_to:
                         continue
                     rows = await self._store.after(Lane.WINDOW, one.after, SCAN_ROWS, run.last)
-                    one.looked(plan(rows, span_ms, before_ms, len(rows) < SCAN_ROWS, run.until_ms), before_ms)
+                    one.add(plan(rows, span_ms, before_ms, len(rows) < SCAN_ROWS, run.until_ms), before_ms)
                 return await self._merged(one)
         return None
 

@@ -50,7 +50,7 @@ def hide(path: Path, ids: str) -> None:
 
 
 def take_out(path: Path, ids: str) -> None:
-    """Rows and index are older than totals and extents."""
+    """Rows and index are older than totals and topic_counts."""
     with opened(path) as db:
         db.execute(f"DELETE FROM message WHERE {ids}")
 

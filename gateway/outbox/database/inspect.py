@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane, Loss, Message
-from gateway.outbox.database.compression import Coder, is_sound
-from gateway.outbox.database.encryption import seal_of
+from gateway.outbox.database.compression import Compression, is_sound
+from gateway.outbox.database.encryption import encryption_of
 from gateway.outbox.database.schema import LOSSES, READABLE, VERSION, identify
 from gateway.outbox.database.sqlite_errors import translated
 from gateway.outbox.records import LANES_BY_WORTH
@@ -32,17 +32,17 @@ class Found:
     message: Message | None
 
 
-class Look:
+class Inspection:
     """One consistent view of a database, as of its opening."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, coder: Coder) -> None:
-        self._path, self._db, self._coder = path, db, coder
+    def __init__(self, path: Path, db: sqlite3.Connection, compression: Compression) -> None:
+        self._path, self._db, self._compression = path, db, compression
         self.encrypted = db.execute("SELECT count(*) FROM seal").fetchone()[0] > 0
 
     @property
     def locked(self) -> bool:
         """Payloads are encrypted and no key was given."""
-        return self.encrypted and self._coder.seal is None
+        return self.encrypted and self._compression.encryption is None
 
     def file_bytes(self) -> int:
         """Size of the database and its write-ahead log."""
@@ -103,20 +103,20 @@ class Look:
         if not is_sound(row):
             return None
         try:
-            payload = b"" if locked else self._coder.payload(topic, boot, seq, kept, coded)
+            payload = b"" if locked else self._compression.decode(topic, boot, seq, kept, coded)
         except ValueError:
             return None
         return Message(topic, boot, seq, Lane(max(0, lane)), start_ms, end_ms, payload)
 
 
 @contextmanager
-def looking(path: Path, key_file: str = "") -> Iterator[Look]:
+def inspection(path: Path, key_file: str = "") -> Iterator[Inspection]:
     """Open a database for reading. key_file: as `outbox.key_file`.
 
     Raises ConfigError when there is none, it is not ours or of another version, or the key is not its; DamagedError when it
     is broken; Retryable when it cannot be read.
     """
-    coder = Coder(seal=seal_of(key_file))
+    compression = Compression(encryption=encryption_of(key_file))
     try:
         if not identify(path):
             raise ConfigError(f"{path}: there is no outbox")
@@ -133,6 +133,6 @@ def looking(path: Path, key_file: str = "") -> Iterator[Look]:
             )
         db.execute("BEGIN")
         proofs = db.execute("SELECT proof FROM seal").fetchall()
-        if coder.seal is not None and not all(coder.seal.proves(proof) for (proof,) in proofs):
+        if compression.encryption is not None and not all(compression.encryption.matches(proof) for (proof,) in proofs):
             raise ConfigError(f"outbox.key_file: {key_file} is not the key of {path}")
-        yield Look(path, db, coder)
+        yield Inspection(path, db, compression)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.messages import Lane, Message
-from gateway.outbox.database.compression import Coder, is_sound
+from gateway.outbox.database.compression import Compression, is_sound
 from gateway.outbox.database.connection import Database
 from gateway.outbox.database.sqlite_errors import DamagedError, translated
-from gateway.outbox.database.string_ids import Names
+from gateway.outbox.database.string_ids import StringIds
 from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Entry, Loaded, Row, Wanted
 
 MOST_VICTIMS: Final = 5_000
@@ -59,9 +59,9 @@ class Rows(Database):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.coder = Coder()
-        self._boots = Names()
-        self._topics = Names()
+        self.compression = Compression()
+        self._boots = StringIds()
+        self._topics = StringIds()
         self._turns: list[tuple[int, int]] = []
 
     @property
@@ -151,7 +151,7 @@ class Rows(Database):
         if not is_sound(columns):
             return row, None
         try:
-            payload = self.coder.payload(row.topic, row.boot, row.seq, kept, coded)
+            payload = self.compression.decode(row.topic, row.boot, row.seq, kept, coded)
         except ValueError:
             return row, None
         return row, Message(row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload)

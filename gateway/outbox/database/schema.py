@@ -57,7 +57,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE message ADD COLUMN first_seq INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE loss ADD COLUMN windows INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE loss ADD COLUMN from_seq INTEGER NOT NULL DEFAULT 0",
-        # see `extents`; topic, boot: ids. Rows up to `uncounted` are not in there: counting them would delay the start
+        # see `topic_counts`; topic, boot: ids. Rows up to `uncounted` are not in there: counting them would delay the start
         "CREATE TABLE extent (topic INTEGER NOT NULL, boot INTEGER NOT NULL, messages INTEGER NOT NULL,"
         " first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,"
         " checksum INTEGER NOT NULL,"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 
-class Names:
+class StringIds:
     """Numbers and names, both ways."""
 
     def __init__(self, numbers: Mapping[str, int] | None = None) -> None:
@@ -21,11 +21,11 @@ class Names:
         """The number of a known name."""
         return self._numbers[name]
 
-    def with_new(self, names: Iterable[str]) -> tuple["Names", dict[str, int]]:
+    def with_new(self, names: Iterable[str]) -> tuple["StringIds", dict[str, int]]:
         """These and the unknown ones of `names`, which are returned with their numbers-to-be; `self` stays as it is."""
         following = max(self._names, default=0) + 1
         unknown = dict.fromkeys(name for name in names if name not in self._numbers)
         if not unknown:
             return self, {}
         new = {name: following + i for i, name in enumerate(unknown)}
-        return Names({**self._numbers, **new}), new
+        return StringIds({**self._numbers, **new}), new

@@ -7,7 +7,7 @@ from gateway.outbox.records import Entry
 
 
 class Backlog:
-    """Waiting entries by id, rising or (newest first) falling, joined with rows that only the disk has.
+    """WaitQueues entries by id, rising or (newest first) falling, joined with rows that only the disk has.
 
     A place is an id, negated when the newest goes first: places rise as entries are handed out. Rows up to the place
     `loaded_to` are all in memory (or gone); no row after the place `top` is on disk alone. Pure.

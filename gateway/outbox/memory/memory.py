@@ -7,8 +7,8 @@ from math import inf
 
 from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
-from gateway.outbox.memory.rate_limiter import Pace
-from gateway.outbox.memory.wait_queues import Waiting
+from gateway.outbox.memory.rate_limiter import RateLimiter
+from gateway.outbox.memory.wait_queues import WaitQueues
 from gateway.outbox.records import LOSS_LANE, Entry, Loaded, Row, Wanted
 
 
@@ -30,7 +30,7 @@ class Memory:
     def __init__(self, newest_first: bool = False) -> None:
         """newest_first: the order of backlog, but for events."""
         self._next = 1
-        self._waiting = Waiting(newest_first)
+        self._waiting = WaitQueues(newest_first)
         self._unstored: dict[int, Entry] = {}
         self._stored: dict[int, Entry] = {}
         self._deletes: dict[int, Row] = {}
@@ -56,7 +56,7 @@ class Memory:
         self._unstored[entry.id] = entry
         self._announced.append(entry)
 
-    def take(self, limit: int, in_order: bool, pace: Pace, stored_only: bool = False) -> list[Delivery]:
+    def take(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Delivery]:
         """Up to `limit` messages that need no loading: live events, live windows, backlog events, other backlog.
 
         in_order: wait for loading rather than hand out backlog before what may go first on disk. pace: how much backlog.

@@ -8,7 +8,7 @@ BURST_S: Final = 1.0
 _EXACT: Final = 1e-6  # rounding of floats must not cost another sleep
 
 
-class Pace:
+class RateLimiter:
     """A token bucket over messages and bytes; 0 means no limit.
 
     The last message may overdraw the bytes, which the next ones wait for: one larger than a second's worth still goes.

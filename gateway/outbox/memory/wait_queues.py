@@ -6,11 +6,11 @@ from itertools import chain
 
 from gateway.core.messages import Lane
 from gateway.outbox.memory.backlog import Backlog
-from gateway.outbox.memory.rate_limiter import Pace
+from gateway.outbox.memory.rate_limiter import RateLimiter
 from gateway.outbox.records import Entry, Wanted
 
 
-class Waiting:
+class WaitQueues:
     """Every entry that waits, in exactly one place. bytes: memory that they take."""
 
     def __init__(self, newest_first: bool = False) -> None:
@@ -39,7 +39,7 @@ class Waiting:
             self.backlog_of(entry.lane).push(entry)
         self.bytes += entry.cost
 
-    def take(self, limit: int, in_order: bool, pace: Pace, stored_only: bool = False) -> list[Entry]:
+    def take(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Entry]:
         """As `Memory.take`: these wait no more."""
         taken: list[Entry] = []
         for lane in self._live:

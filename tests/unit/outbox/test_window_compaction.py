@@ -17,7 +17,7 @@ from gateway.outbox import window_compaction
 from gateway.outbox.database.store import Store
 from gateway.outbox.losses import losses_of
 from gateway.outbox.records import Change, Entry, Row
-from gateway.outbox.window_compaction import Thinner, plan
+from gateway.outbox.window_compaction import WindowCompaction, plan
 from tests.support.outbox_parts import NOW_NS, ManualClock, Rig, message, proof, samples_in, until, window
 
 MINUTE = 60_000
@@ -44,7 +44,7 @@ def test_a_minute_that_is_not_over_and_one_of_which_more_may_follow_wait() -> No
     assert plan(rows, MINUTE, M0 + MINUTE, True) == plan(rows, MINUTE, over, False)
     assert (ids(plan(rows, MINUTE, over, False).groups), plan(rows, MINUTE, over, False).after) == ([[1, 2]], 2)
     assert plan(rows, MINUTE, M0, True).groups == []
-    assert plan(rows[:2], MINUTE, over, False).split, "one minute is more than is looked at together"
+    assert plan(rows[:2], MINUTE, over, False).split, "one minute is more than is add at together"
 
 
 def test_what_is_as_long_as_the_span_or_lies_across_two_is_left_alone() -> None:
@@ -60,7 +60,7 @@ def test_large_groups_are_cut_so_that_memory_stays_small() -> None:
     assert ids(plan(huge, MINUTE, M0 + 10 * MINUTE, True).groups) == [[1, 2]]
 
 
-async def thinned(store: Store, work: Thinner, before_ms: int, levels: int = 2) -> int:
+async def thinned(store: Store, work: WindowCompaction, before_ms: int, levels: int = 2) -> int:
     """Merge until nothing is left; how many messages will not arrive by themselves."""
     count = 0
     for _ in range(1000):
@@ -112,7 +112,7 @@ async def test_every_minute_and_then_every_ten_minutes_become_one_message(
             start, lane = M0 + at * 1000, Lane.WINDOW if windowed else Lane.SUMMARY
             entries.append(Entry(id, Message(topic, "b1", id, lane, start, start + 1000, b"%d" % id), False, lane, 0.0))
         await store.commit(Change(entries))
-        work = Thinner(store, joined, lambda id: id <= held)
+        work = WindowCompaction(store, joined, lambda id: id <= held)
         count = await thinned(store, work, M0 + 10**9)
         rows = await store.after(Lane.WINDOW, 0, 1000)
         assert count == sum(e.lane == Lane.WINDOW for e in entries) - len(rows)
@@ -125,7 +125,7 @@ async def test_every_minute_and_then_every_ten_minutes_become_one_message(
 
 async def test_looking_again_waits_for_the_next_minute_and_a_restart_looks_at_once(tmp_path: Path) -> None:
     async with opened(tmp_path / "o.db") as store:
-        work = Thinner(store, joined, lambda id: False)
+        work = WindowCompaction(store, joined, lambda id: False)
         await store.commit(Change([Entry(1, message(1, end_ms=M0 + 1000), False, Lane.WINDOW, 0.0)]))
         assert await thinned(store, work, M0 + MINUTE) == 0
         await store.commit(Change([Entry(2, message(2, end_ms=M0 + 2000), False, Lane.WINDOW, 0.0)]))
@@ -196,7 +196,7 @@ async def test_a_row_that_is_broken_is_left_to_be_found_as_such(tmp_path: Path) 
         windows = [window(seq, M0 + seq * 1000) for seq in range(1, 11)]
         await store.commit(Change([Entry(m.seq, m, False, Lane.WINDOW, 0.0) for m in windows]))
         await store._rows("UPDATE message SET payload = CAST('x' AS BLOB) WHERE id = 4")
-        work = Thinner(store, merge_windows, lambda id: False)
+        work = WindowCompaction(store, merge_windows, lambda id: False)
         assert await thinned(store, work, M0 + MINUTE) == 0
         await store._rows("DELETE FROM message WHERE id = 4")
         work.restart()
