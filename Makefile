@@ -6,9 +6,10 @@ PREFIX ?= /opt/gateway
 ETC ?= /etc/gateway
 UNITS ?= /etc/systemd/system
 NAME ?= gateway
+DOC = $(PREFIX)/share/doc/gateway
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock install uninstall clean servers
+.PHONY: help demo test check bench docs lock install uninstall clean servers
 
 help: ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +29,9 @@ check: $(VENV)/.dev ## Style, types and import rules
 bench: $(VENV)/.dev servers ## Figures (ONLY=name for one); writes build/bench.json
 	$(BIN)/python -m tests.bench $(ONLY)
 
+docs: $(VENV)/.dev ## Write docs/reference/ from the configuration models
+	$(BIN)/python -m tools.reference
+
 servers: $(VENV)/.dev ## Foreign brokers and servers for the tests, where they can be installed
 	@sh tests/install-servers.sh
 
@@ -41,6 +45,9 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' |
 	{ echo "The gateway needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
 NO_VENV = { echo "Python's venv module is missing (Debian, Ubuntu: apt install python3-venv)"; exit 1; }
 
+# Up to 0.1.0 the distribution was called gateway: both at once would own the same files. Argument: the folder of pip.
+FORGET = sh -c '[ ! -d "$$0"/../lib/python3.*/site-packages/gateway-0.1.0.dist-info ] || "$$0"/pip uninstall -q -y --disable-pip-version-check gateway'
+
 # A stamp of its own: what an interrupted attempt has left is not taken for whole.
 $(VENV)/.made:
 	@$(CHECK_PYTHON)
@@ -51,6 +58,7 @@ $(VENV)/.made:
 $(VENV)/.demo: $(VENV)/.made requirements/demo.txt pyproject.toml
 	@echo "Installing into $(VENV): once, some 200 MB, about a minute ..."
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	@$(FORGET) $(BIN)
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/pip check -q --disable-pip-version-check
 	@touch $@
@@ -65,10 +73,11 @@ install: ## As root: install the service (configuration in /etc/gateway is kept)
 	@umask 022; mkdir -p $(PREFIX) $(UNITS) || { echo "make install writes to $(PREFIX), $(ETC) and $(UNITS): run it as root"; exit 1; }
 	umask 022; $(PYTHON) -m venv $(PREFIX) || $(NO_VENV)
 	umask 022; $(PREFIX)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(FORGET) $(PREFIX)/bin
 	umask 022; $(PREFIX)/bin/pip install -q --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
 	$(PREFIX)/bin/pip check -q --disable-pip-version-check
 	umask 022; test -e $(ETC)/gateway.yaml || { mkdir -p $(ETC) && cp -r config/. $(ETC)/; }
-	umask 022; install -D -m 644 README.md $(PREFIX)/share/doc/gateway/README.md
+	umask 022; rm -rf $(DOC) && mkdir -p $(DOC) && cp -r *.md LICENSE docs $(DOC)/
 	sed 's|/opt/gateway|$(PREFIX)|; s|/etc/gateway|$(ETC)|g; s|StateDirectory=gateway$$|StateDirectory=$(NAME)|' \
 		systemd/gateway.service > $(UNITS)/$(NAME).service
 	if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi

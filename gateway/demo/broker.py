@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from gateway import DISTRIBUTION
 from gateway.core.errors import GatewayError
 from gateway.demo.ports import need
 
@@ -60,7 +61,8 @@ class EmbeddedBroker:
         if find_spec("iotcore") is None:
             raise BrokerMissing(
                 "the embedded MQTT broker is not installed; install it with: "
-                f"{sys.executable} -m pip install 'gateway[demo]' (in a checkout: make demo, or pip install -e '.[demo]')"
+                f"{sys.executable} -m pip install '{DISTRIBUTION}[demo]' "
+                "(in a checkout: make demo, or pip install -e '.[demo]')"
             )
         self._port = port
         self._file = folder / "broker.toml"

@@ -4,7 +4,7 @@ Real processes: the server (killed with SIGKILL, not asked), `gateway run` with 
 mosquitto, a subscriber that forgets nothing. Security is on. 5,000 nodes go on counting whether somebody watches or not, and
 the server writes down what it shows and what the gateway has acknowledged, before it does so.
 
-Accounted for, in words of the README's contract, means of every node:
+Accounted for, in words of docs/mqtt-contract.md, means of every node:
 1. A value of a notification that the gateway has acknowledged stands in the statistics of exactly one window (`n`, `min`,
    `max`, `mean`, `std` are those of these values, each once), or, where it held already when the subscription began, it is
    told as such (`n` 0, `last`). None stands in two windows, and none was never shown.
@@ -130,7 +130,7 @@ async def through_deaths(
     gateway = GatewayProcess(config)
     gateway.program = ("-c", impatient(0.5))
     with Subscriber(broker.port) as subscriber, gateway:
-        # What held before the gateway's own start, an earlier run of it may have counted (README).
+        # What held before the gateway's own start, an earlier run of it may have counted (docs/opcua-recovery.md).
         await until(lambda: bool(subscriber.of("/status")), 60, "the gateway is up")
         try:
             await live_and_die(server, kills, ledger, gateway, subscriber)

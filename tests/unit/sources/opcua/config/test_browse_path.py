@@ -43,7 +43,7 @@ def test_what_is_wrong_is_said(text, word):
 
 
 def escaped(name: str) -> str:
-    """A name as README says that it stands in a browse path."""
+    """A name as docs/opcua.md says that it stands in a browse path."""
     name = re.sub(r"[&/]", r"&\g<0>", name)
     return f"&{name}" if re.match(r"\d+:|\{", name) else name
 

@@ -1,0 +1,1 @@
+"""Tools of the checkout. Nothing in `gateway/` imports them and nothing of them is installed."""
