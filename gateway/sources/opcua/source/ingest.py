@@ -16,7 +16,7 @@ from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.decode import TagColumns, decode
 from gateway.sources.opcua.source.diagnostics import OVERFLOWED, READ_REFUSED, Diagnostics
-from gateway.sources.opcua.source.history.gaps import Gaps, heard_times
+from gateway.sources.opcua.source.history.gaps import Gaps, received_times
 from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.source.poison_state import PoisonState
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
@@ -64,8 +64,8 @@ class Ingest:
         self._silence.heard(values.columns, self._clock.monotonic())
         rows, times = values.columns.row, _NO_TIMES
         if self._gaps is not None:
-            times = heard_times(values, self._tolerance_ns)
-            self._gaps.heard(rows, times, again=values.again)
+            times = received_times(values, self._tolerance_ns)
+            self._gaps.receive(rows, times, again=values.again)
         values = self._tagging.spread(values)
         block, objects = decode(values, self._columns, self._tolerance_ns)
         overflows = 0 if was_read else count_overflows(values.columns.status)
@@ -87,7 +87,7 @@ class Ingest:
                 if told is not None:
                     self._inbox.report(told)
             if self._gaps is not None:
-                self._gaps.put(rows, times)
+                self._gaps.queue(rows, times)
 
     async def take_past(self, values: DataValues) -> None:
         """What the server remembers; waits until everything else is read."""

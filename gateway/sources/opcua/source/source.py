@@ -19,7 +19,7 @@ from gateway.sources.opcua.source.alarms import Alarms
 from gateway.sources.opcua.source.decode import TagColumns
 from gateway.sources.opcua.source.diagnostics import LOST, READ_REFUSED, Diagnostics
 from gateway.sources.opcua.source.event_monitor import EventMonitor
-from gateway.sources.opcua.source.history.backfill import Filling
+from gateway.sources.opcua.source.history.backfill import Backfill
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.watermark import Watermark
 from gateway.sources.opcua.source.ingest import Ingest
@@ -76,11 +76,11 @@ class OpcUaSource:
         self._silence = Staleness(len(self._items), self._config.silence / 1e9, clock.monotonic(), exact)
         self._gaps = Gaps(len(self._items)) if self._config.history else None
         self._watermark: Watermark | None = None
-        self._filling: Filling | None = None
+        self._filling: Backfill | None = None
         if self._gaps is not None:
             held_s = entry.held_ns / 1e9
             self._watermark = Watermark(self._config, self._items, self._gaps, clock, watermarks, held_s)
-            self._filling = Filling(self._config, self._items, entry.number, clock, self._gaps, self._watermark, held_s)
+            self._filling = Backfill(self._config, self._items, entry.number, clock, self._gaps, self._watermark, held_s)
         self._is_first = True
         self._is_taken_over = False
         self._repeats = ResumeFilter(entry.first_tag, len(entry.tags), polled=entry.config.mode == "poll")
@@ -178,8 +178,8 @@ class OpcUaSource:
             if self._is_first:
                 self._watermark.load()
             self._is_first = False
-            self._gaps.begin()
-            self._watermark.begin()
+            self._gaps.on_connected()
+            self._watermark.on_connected()
 
     def _start(self) -> None:
         assert self._connection is not None
@@ -197,7 +197,7 @@ class OpcUaSource:
                 await self._watermark.admit()
             if (news := self._inbox.take()) is not None:
                 if self._gaps is not None and self._inbox.is_taken:
-                    self._gaps.take()
+                    self._gaps.hand_on()
                 return news
             if self._tasks is None:
                 raise NotConnected("not open")

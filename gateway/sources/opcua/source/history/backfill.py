@@ -12,7 +12,7 @@ from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.gaps import Gap, Gaps
-from gateway.sources.opcua.source.history.readback import Ahead, Historian, Put, ReadBack
+from gateway.sources.opcua.source.history.readback import Ahead, GapResult, HistoryReader, Put
 from gateway.sources.opcua.source.history.watermark import Watermark
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ SET_BACK: Final = "the server's times went back, so that it cannot be known what
 TOO_MANY: Final = "the connection was lost too often before the gap could be read back"
 
 
-class Filling:
+class Backfill:
     """Of one device, for the life of the process."""
 
     def __init__(
@@ -64,12 +64,12 @@ class Filling:
         gateway's time when everything was watched. What is refused is asked for again on a timer, until it is too old."""
         await self._clock.sleep(2 * self._config.interval / 1e9 + GRACE_S)
         await self._until_clocks_agree(connection, reports)
-        set_back_ns = self._gaps.settle(begun_ns + self._ahead_ns(connection))
+        set_back_ns = self._gaps.close_open_gap(begun_ns + self._ahead_ns(connection))
         for gap in self._take_given_up():
             report(self._event(_given_up(gap), TOO_MANY))
         if set_back_ns > self._config.clock_tolerance:
             now_ns = self._clock.now_ns() + self._ahead_ns(connection)
-            report(self._event(ReadBack(begin_ns=now_ns, end_ns=now_ns + set_back_ns), SET_BACK))
+            report(self._event(GapResult(begin_ns=now_ns, end_ns=now_ns + set_back_ns), SET_BACK))
         if not self._gaps.waiting:
             return
         if self._failures >= PATIENCE:
@@ -102,7 +102,9 @@ class Filling:
 
     async def _pass(self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         most = self._config.history_samples
-        historian = Historian(connection, self._items, self._clock, most, put, self._counting(self._watermark.before_slice))
+        historian = HistoryReader(
+            connection, self._items, self._clock, most, put, self._counting(self._watermark.before_slice)
+        )
         self.refused = 0
         for gap in list(self._gaps.waiting):
             oldest_ns = self._clock.now_ns() + self._ahead_ns(connection) - self._config.history_most
@@ -120,19 +122,19 @@ class Filling:
 
         return counted
 
-    def _tell(self, gap: Gap, result: ReadBack, reports: Diagnostics, report: Callable[[Event], None]) -> None:
+    def _tell(self, gap: Gap, result: GapResult, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         """Once per gap, and again when something came of another try, or its samples became too old for one."""
-        if result.refused and not gap.is_told:
+        if result.refused and not gap.is_reported:
             reports.complain(f"{REFUSED}: {result.reason}", result.refused.total())
         elif result.without and not result.nodes and not self._has_told_nowhere and result.without == len(self._items):
             self._has_told_nowhere = True
             reports.complain(NOWHERE, result.without)
-        is_news = result.skipped_ns or (result.refused and not gap.is_told)
+        is_news = result.skipped_ns or (result.refused and not gap.is_reported)
         if result.nodes or result.truncated or result.too_old_ns or is_news:
             report(self._event(result))
-            gap.tell()
+            gap.mark_reported()
 
-    def _event(self, result: ReadBack, reason: str = "") -> Event:
+    def _event(self, result: GapResult, reason: str = "") -> Event:
         return result.event(self._clock.now_ns(), self._number, reason)
 
     def _ahead_ns(self, connection: Connection) -> int:
@@ -145,7 +147,7 @@ class Filling:
             await self._clock.sleep(RETRY_S)
 
 
-def _given_up(gap: Gap) -> ReadBack:
+def _given_up(gap: Gap) -> GapResult:
     rows = gap.unread(2**62)
     begin_ns, end_ns = (int(gap.after[rows].min()), int(gap.before[rows].max())) if rows else (0, 0)
-    return ReadBack(begin_ns=begin_ns, end_ns=end_ns, skipped_from_ns=begin_ns, skipped_ns=end_ns - begin_ns)
+    return GapResult(begin_ns=begin_ns, end_ns=end_ns, skipped_from_ns=begin_ns, skipped_ns=end_ns - begin_ns)

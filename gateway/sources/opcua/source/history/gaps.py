@@ -23,7 +23,7 @@ def times_of(columns: ValueColumns) -> Times:
     return np.where(columns.source_ns > 0, columns.source_ns, columns.server_ns)
 
 
-def heard_times(values: DataValues, tolerance_ns: int) -> Times:
+def received_times(values: DataValues, tolerance_ns: int) -> Times:
     """The same for what a server said by itself; 0 where it is later than both clocks by more than the tolerance: by such a
     time nothing can be asked of a history."""
     times = times_of(values.columns)
@@ -47,7 +47,7 @@ class Gap:
     """An earlier run has begun to read it back, or could have."""
     is_open: bool = False
     """Its end is not known yet."""
-    is_told: bool = False
+    is_reported: bool = False
     aside: dict[int, int] = field(default_factory=dict)
     """Rows that the server refused to read, with the status: not asked for until `retry`."""
     truncated: set[int] = field(default_factory=set)
@@ -86,7 +86,7 @@ class Gap:
         self.truncated.update(rows)
         self.skip(rows)
 
-    def broke(self, rows: Sequence[int]) -> None:
+    def record_break(self, rows: Sequence[int]) -> None:
         """The connection ended while these were asked for: each alone next time; one that was alone twice is given up."""
         for row in rows:
             self.breaks[row] = self.breaks.get(row, 0) + 1
@@ -103,11 +103,11 @@ class Gap:
             self.skipped_from_ns = min(begin_ns, from_ns) if self.skipped_ns else from_ns
             self.skipped_ns = max(end_ns, to_ns) - self.skipped_from_ns
 
-    def tell(self) -> None:
+    def mark_reported(self) -> None:
         """What is skipped is told."""
-        self.is_told, self.skipped_from_ns, self.skipped_ns = True, 0, 0
+        self.is_reported, self.skipped_from_ns, self.skipped_ns = True, 0, 0
 
-    def take(self, row: int, times: Times, end_ns: int) -> Mask:
+    def wanted(self, row: int, times: Times, end_ns: int) -> Mask:
         """Which of these times lie in the row's gap and before `end_ns`."""
         wanted: Mask = (times > self.after[row]) & (times < min(int(self.before[row]), end_ns))
         return wanted
@@ -159,50 +159,50 @@ class Gaps:
     def __init__(self, rows: int) -> None:
         self._last = np.zeros(rows, np.int64)
         self._first = np.zeros(rows, np.int64)
-        self._put = np.zeros(rows, np.int64)
+        self._queued = np.zeros(rows, np.int64)
         self._floor = np.zeros(rows, np.int64)
         """Up to when samples may have been handed on by a run that crashed: until the first gap is settled."""
         self._number = 0
         self.skipped = (0, 0)
         """From when, how long: see `Gap.skipped_ns`. It goes into the next gap that is settled."""
-        self.newest_put_ns = 0
+        self.newest_queued_ns = 0
         """The newest time of all that waits to be handed on, or was."""
-        self.has_put = False
+        self.has_queued = False
         """Something was put since this was last set to false."""
-        self._taken = np.zeros(rows, np.int64)
+        self._handed_on = np.zeros(rows, np.int64)
         self.waiting: deque[Gap] = deque()
         self.given_up: list[Gap] = []
         """Gaps that had to make room for newer ones."""
 
-    def remember(self, last: Times, skipped: tuple[int, int] = (0, 0), waiting: Sequence[Gap] = ()) -> None:
+    def restore(self, last: Times, skipped: tuple[int, int] = (0, 0), waiting: Sequence[Gap] = ()) -> None:
         """What an earlier run has heard last and has not read back: before the first `begin`."""
         self.skipped = skipped
-        for times in (self._floor,) if skipped[1] else (self._last, self._put, self._taken):
+        for times in (self._floor,) if skipped[1] else (self._last, self._queued, self._handed_on):
             times[:] = last
         self.waiting.extend(waiting)
         self._number = max((gap.number for gap in waiting), default=0)
 
-    def put(self, rows: NDArray[np.uint32], times: Times) -> None:
+    def queue(self, rows: NDArray[np.uint32], times: Times) -> None:
         """These, which were heard, are now waiting to be handed on."""
-        np.maximum.at(self._put, rows, times)
-        self.newest_put_ns = max(self.newest_put_ns, int(times.max(initial=0)))
-        self.has_put = self.has_put or bool(times.any())
+        np.maximum.at(self._queued, rows, times)
+        self.newest_queued_ns = max(self.newest_queued_ns, int(times.max(initial=0)))
+        self.has_queued = self.has_queued or bool(times.any())
 
-    def take(self) -> None:
+    def hand_on(self) -> None:
         """All that was waiting is handed on."""
-        self._taken[:] = self._put
+        self._handed_on[:] = self._queued
 
     @property
-    def taken(self) -> Times:
+    def handed_on(self) -> Times:
         """Of each row, the time up to which everything was handed on, or may have been, or lies in a gap."""
-        return np.maximum(self._taken, self._floor)
+        return np.maximum(self._handed_on, self._floor)
 
     @property
-    def newest_taken_ns(self) -> int:
+    def newest_handed_on_ns(self) -> int:
         """The newest of the times in `taken`, 0 for none."""
-        return int(self.taken.max(initial=0))
+        return int(self.handed_on.max(initial=0))
 
-    def heard(self, rows: NDArray[np.uint32], times: Times, *, again: bool = False) -> None:
+    def receive(self, rows: NDArray[np.uint32], times: Times, *, again: bool = False) -> None:
         """The server said this by itself. again: it was on its way when the connection was lost, so the gap begins after it,
         where nothing that came later is known."""
         np.maximum.at(self._last, rows, times)
@@ -210,16 +210,16 @@ class Gaps:
         if not known.all():
             rows, times = rows[known], times[known]
         unset = self._first[rows] == 0
-        if again and (gap := self.unsettled) is not None:
+        if again and (gap := self.open_gap) is not None:
             np.maximum.at(gap.after, rows[unset], times[unset])
         elif unset.any():
             self._first[rows[unset]] = np.iinfo(np.int64).max
             np.minimum.at(self._first, rows[unset], times[unset])
 
-    def begin(self) -> None:
+    def on_connected(self) -> None:
         """A new connection: what was heard last is where a gap begins."""
         rows = self._last.size
-        self._drop_unsettled()
+        self._drop_open_gap()
         after = np.maximum(self._last, self._floor)
         if after.any():
             none = np.zeros(rows, np.int64)
@@ -230,41 +230,41 @@ class Gaps:
         self._first[:] = 0
 
     @property
-    def unsettled(self) -> Gap | None:
+    def open_gap(self) -> Gap | None:
         """The gap whose end is not known yet."""
         newest = self.waiting[-1] if self.waiting else None
         return newest if newest is not None and newest.is_open else None
 
-    def _drop_unsettled(self) -> None:
+    def _drop_open_gap(self) -> None:
         """A connection that was lost at once: the next gap begins where this one does, but for rows that were heard."""
-        if (gap := self.unsettled) is not None:
+        if (gap := self.open_gap) is not None:
             gap.before, gap.is_open = self._first.copy(), False
             if not self._first.any():
                 self.waiting.pop()
 
-    def kept(self) -> list[Gap]:
+    def unfinished(self) -> list[Gap]:
         """What is still to be read back if this run ends now: of the newest gap the rows of which the first value after it
         was handed on; the gap of the others begins with their last value in the next run, too."""
-        if (gap := self.unsettled) is None:
+        if (gap := self.open_gap) is None:
             return list(self.waiting)
-        before = np.where(self._taken >= self._first, self._first, 0)
+        before = np.where(self._handed_on >= self._first, self._first, 0)
         here = Gap(gap.after.copy(), before, gap.counts.copy(), number=gap.number)
         return [*list(self.waiting)[:-1], *([here] if before.any() else [])]
 
-    def settle(self, since_ns: int) -> int:
+    def close_open_gap(self, since_ns: int) -> int:
         """The new connection has said what holds now: that is where the newest gap ends. Where it said nothing all that
         comes since `since_ns`, when it began by the server's clock, comes by itself.
 
         Returns by how much the newest value is older than the newest one before the gap: the times of the server, or of what
         is behind it, went back.
         """
-        if (gap := self.unsettled) is None:
+        if (gap := self.open_gap) is None:
             return 0
         gap.is_open = False
         silent = self._first == 0
         gap.before = np.where(silent, since_ns, self._first)
         known = silent & (gap.after > 0)
-        for times in (self._last, self._put, self._taken):
+        for times in (self._last, self._queued, self._handed_on):
             times[known] = np.maximum(times[known], since_ns - 1)
         self._floor[:] = 0
         (begin_ns, length_ns), self.skipped = self.skipped, (0, 0)

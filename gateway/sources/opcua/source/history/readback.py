@@ -42,7 +42,7 @@ Ahead = Callable[[Gap, int, int], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class ReadBack:
+class GapResult:
     """What came of one gap. truncated: nodes that had more samples than are allowed, or no end. without: nodes without
     history. refused: nodes that the server would not read, by status. too_old_ns: so much lies further back than is read.
     skipped: see `Gap`."""
@@ -84,7 +84,7 @@ class ReadBack:
         )
 
 
-class Historian:
+class HistoryReader:
     """One connection's reader of the past: slowly, in time order over all nodes, so that live values come first.
 
     In time order because samples of one window that come together make one supplement. Raises NotConnected as the
@@ -107,12 +107,12 @@ class Historian:
         self._refusals = 0
         self._hopeless = 0
 
-    async def close(self, gap: Gap, oldest_ns: int) -> ReadBack:
+    async def close(self, gap: Gap, oldest_ns: int) -> GapResult:
         """Close a gap, but for what is older than `oldest_ns`."""
         rows, newest_ns = gap.rows(self._most), int(gap.after.max(initial=0))
         readable = await self._connection.has_history([self._items[row] for row in rows])
         gap.skip([row for row, can in zip(rows, readable, strict=True) if not can])
-        result = ReadBack(without=readable.count(False), begin_ns=newest_ns, end_ns=newest_ns, is_resumed=gap.is_resumed)
+        result = GapResult(without=readable.count(False), begin_ns=newest_ns, end_ns=newest_ns, is_resumed=gap.is_resumed)
         result.too_old_ns = gap.bound(oldest_ns)
         rows, steps, before = gap.rows(self._most), Steps(), gap.counts.copy()
         if rows:
@@ -155,7 +155,7 @@ class Historian:
             try:
                 await self._some(gap, batch, end_ns, pages)
             except NotConnected:
-                gap.broke(batch)
+                gap.record_break(batch)
                 raise
             for row in batch:
                 gap.breaks.pop(row, None)

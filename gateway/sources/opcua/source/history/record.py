@@ -30,13 +30,13 @@ class Note:
     read: Read = field(default_factory=dict)
 
     def as_json(self, urls: Sequence[str]) -> dict[str, Any]:
-        """To be read by `recalled`."""
+        """To be read by `restored`."""
         read = {str(number): list(span) for number, span in self.read.items()}
         return {"number": self.number, "urls": urls, "newest": self.newest, "limit": self.limit, "read": read}
 
 
 @dataclass(slots=True, eq=False)
-class Recalled:
+class Restored:
     """What the run before has left. after: of each row, up to when everything was handed on, or may have been. skipped: from
     when on, and how long, it may have been or not."""
 
@@ -52,9 +52,9 @@ def whole(note: Note, urls: Sequence[str], keys: Sequence[str], gaps: Gaps) -> d
     """The whole file. With a limit the times of the nodes say nothing, and are left out."""
     told = note.as_json(urls) | {"exact": not note.limit, "skipped": list(gaps.skipped)}
     if not note.limit:
-        told["nodes"] = {key: time for key, time in zip(keys, gaps.taken.tolist(), strict=True) if time}
+        told["nodes"] = {key: time for key, time in zip(keys, gaps.handed_on.tolist(), strict=True) if time}
     room, kept = MOST_ROWS, []
-    for gap in reversed(gaps.kept()):
+    for gap in reversed(gaps.unfinished()):
         one = _gap(gap, keys, room)
         room -= len(one["nodes"])
         kept.append(one)
@@ -78,7 +78,7 @@ def _gap(gap: Gap, keys: Sequence[str], room: int) -> dict[str, Any]:
     }
 
 
-def recalled(told: Any, noted: Any, urls: Sequence[str], keys: Sequence[str]) -> Recalled | None:
+def restored(told: Any, noted: Any, urls: Sequence[str], keys: Sequence[str]) -> Restored | None:
     """What a whole file and a note say together; None where there is neither. Raises ValueError, TypeError, KeyError and
     AttributeError for what makes no sense."""
     for one in (told, noted):
@@ -89,18 +89,18 @@ def recalled(told: Any, noted: Any, urls: Sequence[str], keys: Sequence[str]) ->
     if told is None or (note is not None and note.number > told.get("number", 0)):
         if note is None:
             return None
-        return Recalled(note.number, np.full(rows, note.limit, np.int64), (note.newest, note.limit - note.newest), [])
+        return Restored(note.number, np.full(rows, note.limit, np.int64), (note.newest, note.limit - note.newest), [])
     own = _own_note(told)
     if note is not None and note.number == own.number:
         own = Note(own.number, max(own.newest, note.newest), max(own.limit, note.limit), {**own.read, **note.read})
-    gaps = [_recalled_gap(one, own.read, keys) for one in told.get("gaps", ())]
+    gaps = [_restored_gap(one, own.read, keys) for one in told.get("gaps", ())]
     skipped_from, skipped = (_time(one) for one in told.get("skipped", (0, 0)))
     if own.limit:
         begin = min(skipped_from or own.newest, own.newest)
-        return Recalled(own.number, np.full(rows, own.limit, np.int64), (begin, own.limit - begin), gaps, own.read)
+        return Restored(own.number, np.full(rows, own.limit, np.int64), (begin, own.limit - begin), gaps, own.read)
     nodes = told["nodes"]
     after = np.array([_time(nodes.get(key, 0)) for key in keys], np.int64)
-    return Recalled(own.number, after, (skipped_from, skipped), gaps, own.read)
+    return Restored(own.number, after, (skipped_from, skipped), gaps, own.read)
 
 
 def _note(told: Any) -> Note:
@@ -117,7 +117,7 @@ def _own_note(told: Any) -> Note:
     return Note(0, newest, newest + BEFORE_LIMITS_NS)
 
 
-def _recalled_gap(told: Any, read: Read, keys: Sequence[str]) -> Gap:
+def _restored_gap(told: Any, read: Read, keys: Sequence[str]) -> Gap:
     """A gap with its progress: what may have been handed on before a crash is skipped. Refused nodes had none."""
     columns = [[_time(one) for one in told["nodes"].get(key, (0, 0, 0))] for key in keys]
     after, before, counts = (np.array(column, np.int64) for column in zip(*columns, strict=True))
@@ -138,7 +138,7 @@ def _time(value: object) -> int:
     return value
 
 
-def uncertain(left: Recalled, newest_ns: int) -> Recalled:
+def uncertain(left: Restored, newest_ns: int) -> Restored:
     """Return what is left to a run when anything may have been handed on after `left` was written: nothing is read back.
 
     newest_ns: no sample of the run before was later. All in between is reported as skipped, that of open gaps as well.
@@ -150,9 +150,9 @@ def uncertain(left: Recalled, newest_ns: int) -> Recalled:
             gap.skip_span(int(gap.after[rows].min()), int(gap.before[rows].max()))
             gap.skip(rows)
     after = np.full(left.after.size, end_ns, np.int64)
-    return Recalled(left.number, after, (begin_ns, end_ns - begin_ns), left.gaps, left.read)
+    return Restored(left.number, after, (begin_ns, end_ns - begin_ns), left.gaps, left.read)
 
 
-def lost(rows: int, newest_ns: int, most_ns: int) -> Recalled:
+def lost(rows: int, newest_ns: int, most_ns: int) -> Restored:
     """Return the same when nothing is known of the run before: all that would have been read back is skipped."""
-    return Recalled(0, np.full(rows, newest_ns, np.int64), (newest_ns - most_ns, most_ns), [])
+    return Restored(0, np.full(rows, newest_ns, np.int64), (newest_ns - most_ns, most_ns), [])
