@@ -25,7 +25,7 @@ from gateway.core.plural import counted
 from gateway.encoding.encoder import Encoder
 from gateway.outbox.database.encryption import encryption_of
 from gateway.outbox.database.inspect import Inspection, inspection
-from gateway.outbox.dead_letters import is_dead_letter_file, opened
+from gateway.outbox.dead_letters import is_dead_letter_file, readable_line
 from gateway.outbox.losses import THINNED
 from gateway.outbox.records import LOSS_LANE
 from gateway.settings import load
@@ -160,7 +160,7 @@ def _export_refused(path: Path, target: str, key_file: str) -> int:
         with path.open("rb") as source:
             for line in source:
                 try:
-                    file.write(orjson.dumps(opened(line, seal), option=orjson.OPT_APPEND_NEWLINE))
+                    file.write(orjson.dumps(readable_line(line, seal), option=orjson.OPT_APPEND_NEWLINE))
                     counts[True] += 1
                 except (ValueError, KeyError, TypeError):
                     counts[False] += 1

@@ -1,4 +1,4 @@
-"""Messages that the broker will never take, kept beside the outbox as JSON lines for people to look at or carry out."""
+"""Dead letters: messages that the sink will never take, kept beside the outbox as JSON lines for people."""
 
 import asyncio
 import base64
@@ -23,11 +23,11 @@ _SUFFIX: Final = ".refused.jsonl"
 
 
 class DeadLetters:
-    """`{outbox}.refused.jsonl`: one line per message, as `gateway outbox export` writes them, with `reason` and
-    `refused_ms`.
+    """The file `{outbox}.refused.jsonl`: one line per message, with `reason` and `refused_ms`.
 
-    The loss record is the promise, this is a courtesy: what the disk does not take within 4 MiB of memory is not kept.
-    With a seal the payload stands in `sealed`, as the outbox itself keeps it; `opened` makes it readable.
+    Lines are as `gateway outbox export` writes them. The loss record is the promise, this is an extra: what the disk does
+    not take within 4 MiB of memory is not kept. With encryption the payload stands in `sealed`, as in the outbox itself;
+    `readable_line` decrypts it.
     """
 
     def __init__(self, outbox: Path) -> None:
@@ -45,7 +45,7 @@ class DeadLetters:
             self._bytes -= len(self._waiting.popleft())
 
     async def write(self) -> None:
-        """Append what waits. Never raises for the disk's sake: it waits for the next time."""
+        """Append what waits. Never raises: what the disk refuses waits for the next time."""
         if not self._waiting:
             return
         lines, self._waiting, self._bytes = self._waiting, deque(), 0
@@ -72,12 +72,12 @@ class DeadLetters:
 
 
 def is_dead_letter_file(path: Path) -> bool:
-    """Whether `path` is such a file, by its name."""
+    """Return whether `path` is such a file, by its name."""
     return _SUFFIX in path.name
 
 
-def opened(line: bytes, encryption: Encryption | None) -> dict[str, object]:
-    """A line of the file with its payload to be read. Raises ValueError when it is damaged or the key is not its."""
+def readable_line(line: bytes, encryption: Encryption | None) -> dict[str, object]:
+    """Return a line of the file with its payload decrypted. Raises ValueError when it is damaged or the key is not its."""
     fields: dict[str, Any] = orjson.loads(line)
     if "sealed" not in fields:
         return fields

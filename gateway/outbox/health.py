@@ -1,4 +1,4 @@
-"""How the disk is, as the world is told of it."""
+"""Health of the disk, as it is reported."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,10 @@ from gateway.core.events.event import Event
 
 
 class Health:
-    """Tells of each change once. refused: why the disk takes nothing at present, or empty."""
+    """The state of the disk, of which each change is reported once.
+
+    refused: why the disk takes nothing at present, or empty.
+    """
 
     def __init__(self, clock: Clock, report: Callable[[Event], None]) -> None:
         """report: see `Outbox`."""
@@ -17,13 +20,13 @@ class Health:
         self._clock, self._report = clock, report
 
     def refuse(self, error: Exception) -> None:
-        """The disk takes nothing."""
+        """Record that the disk takes nothing."""
         if not self.refused:
             self.refused = str(error) or type(error).__name__
             self.report("refused", reason=self.refused)
 
     def recover(self) -> None:
-        """The disk has taken something."""
+        """Record that the disk has taken something."""
         if self.refused:
             self.refused = ""
             self.report("recovered")

@@ -30,7 +30,7 @@ _MINUTES_ONLY: Final = 1
 
 
 class SpaceLimits:
-    """Makes room in the store, called under the writer's lock. Every method raises as `Store` does."""
+    """Keeper of the ceilings of the store, called under the writer's lock. Every method raises as `Store` does."""
 
     def __init__(
         self, config: OutboxConfig, clock: Clock, store: Store, memory: Memory, ledger: LossLedger, merge: Merge
@@ -43,15 +43,15 @@ class SpaceLimits:
         self._dropping = False
 
     def restart(self) -> None:
-        """The store has opened a file."""
+        """Begin anew: the store has opened a file."""
         self._compaction.restart()
 
     def wants_look(self, now: float) -> bool:
-        """It is time to look for what is too old. now: monotonic seconds."""
+        """Return whether it is time to look for what is too old. now: monotonic seconds."""
         return now >= self._next_look
 
     async def make(self, batch: Batch) -> bool:
-        """At a ceiling merge, then drop what is worth least, until the batch fits. False when nothing is left to drop.
+        """Merge at a ceiling, then drop what is worth least, until the batch fits. False when nothing is left to drop.
 
         Where much is over the ceiling, because that has come down, only so much goes at once that the file does not grow.
         """
@@ -71,8 +71,10 @@ class SpaceLimits:
         return True
 
     async def prepare(self) -> None:
-        """Near a ceiling merge some windows, after a commit, so that the next ones find room and are not late for it; when
-        something had to be dropped, go on with that until there is some room."""
+        """Merge some windows near a ceiling, after a commit, so that the next ones find room and are not late for it.
+
+        When something had to be dropped, go on with that until there is some room.
+        """
         began, steps = self._clock.monotonic(), 0
         while not self._late(began) and near(self._config, self._store.usage()):
             steps += 1
@@ -112,7 +114,7 @@ class SpaceLimits:
             await self._replace(merged)
 
     def _late(self, began: float) -> bool:
-        """What began then has had its share of the commit interval."""
+        """Return whether what began then has had its share of the commit interval."""
         return self._clock.monotonic() - began > self._config.commit_interval / 1e9 * SHARE_OF_TIME
 
     async def _drop_oldest(self, most_bytes: int, cause: str) -> bool:

@@ -1,4 +1,4 @@
-"""Old windows become fewer and longer ones before anything is dropped. What is merged is decided here, how elsewhere."""
+"""Compaction: old windows become fewer and longer ones before anything is dropped. How they merge is decided elsewhere."""
 
 import asyncio
 from collections import deque
@@ -23,12 +23,14 @@ GROUP_BYTES: Final = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A step's work, to be written in one transaction. gone: rows that are deleted; instead: what takes the place of some;
-    thinned: of `gone`, those that nothing takes the place of."""
+    """The result of one step, to be written in one transaction."""
 
     gone: Sequence[Row]
+    """Rows that are deleted."""
     instead: Sequence[Entry]
+    """What takes the place of some of them."""
     thinned: Sequence[Row]
+    """Those of `gone` that nothing takes the place of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,9 @@ class Plan:
 
 
 def plan(rows: Sequence[Row], span_ms: int, before_ms: int, whole: bool, until_ms: int | None = None) -> Plan:
-    """Group neighbouring rows (in id order) by boot, topic and aligned span of wall time. whole: no rows come after.
-    until_ms: as in `Run`; if it lies before `before_ms`, all these spans are over.
+    """Group neighbouring rows (in id order) by boot, topic and aligned span of wall time.
+
+    whole: no rows come after. until_ms: as in `Run`; if it lies before `before_ms`, all these spans are over.
 
     Left for later are the last rows whose spans do not end before `before_ms`, and those of the last span of all if more of
     it may follow, unless there is no other.
@@ -86,19 +89,19 @@ def _parts(group: list[Row]) -> list[list[Row]]:
 
 @dataclass(slots=True)
 class _Pass:
-    """How far the rows of a run have been add through for one span. done_to: no more before the end of this span of wall
-    time."""
+    """How far the rows of a run have been looked through for one span of wall time."""
 
     span_ms: int
     begin: int
     after: int
     done_to: int = -1
+    """There is no more to merge before the end of this span."""
     split: bool = False
     merged: bool = False
     groups: deque[list[Row]] = field(default_factory=deque)
 
     def add(self, found: Plan, before_ms: int) -> None:
-        """Take in what to do next. At the end begin again if that may merge what was split."""
+        """Add what to do next. At the end begin again if that may merge what was split."""
         self.groups.extend(found.groups)
         self.split |= found.split
         if found.after > self.after:
@@ -119,7 +122,7 @@ def _standing(made: Sequence[Message], group: Sequence[Row]) -> Iterator[Entry]:
 
 
 class WindowCompaction:
-    """Merges windows, the oldest first, a bounded step at a time."""
+    """Merging of windows, the oldest first, a bounded step at a time."""
 
     def __init__(self, store: Store, merge: Merge, held: Callable[[int], bool]) -> None:
         """held: rows that memory knows are left alone."""
@@ -131,7 +134,7 @@ class WindowCompaction:
         self._passes = {}
 
     async def step(self, before_ms: int, levels: int = len(SPANS_MS)) -> Merged | None:
-        """The next merges among windows of spans that ended before `before_ms` (UTC), within minutes only if `levels` is 1.
+        """Return the next merges of windows of spans that ended before `before_ms` (UTC), within minutes if `levels` is 1.
 
         An empty result means that there may be more to come, None that there is not. Raises as `Store` does.
         """

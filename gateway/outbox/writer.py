@@ -218,7 +218,7 @@ class Writer:
         return Change(batch.inserts, batch.deletes, losses, settled, self.watermarks.changes(refresh=is_due))
 
     async def _write_without_room(self, batch: Batch) -> None:
-        """Deletions make room, so they are written when nothing else can be; watermarks take none."""
+        """Write deletions, which make room, and watermarks, which take none, when nothing else can be written."""
         losses = self.ledger.unsaved_losses()
         change = Change(deletes=batch.deletes, losses=losses, watermarks=self.watermarks.changes(refresh=False))
         await self.store.commit(change)
@@ -227,7 +227,7 @@ class Writer:
         await self.watermarks.saved(change.watermarks)
 
     async def _tidy(self) -> None:
-        """What is stored need not wait in memory: offline nothing, online no more than half the ceiling."""
+        """Leave what is stored to the disk: offline all of it, online what is above half the ceiling."""
         if not self.live:
             self.memory.spill(0)
         elif self.memory.waiting_bytes > self._config.memory // 2:

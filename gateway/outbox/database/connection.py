@@ -37,11 +37,12 @@ class Database:
 
     @property
     def is_open(self) -> bool:
+        """Return whether there is a connection to the file."""
         return self._db is not None
 
     @property
     def disk_bytes(self) -> int:
-        """Size of the database file as of the last commit."""
+        """Return the size of the database file, bytes, as of the last commit."""
         return self._pages[0] * PAGE_BYTES
 
     async def _connect(self) -> None:
@@ -49,7 +50,7 @@ class Database:
 
     @property
     def is_moved(self) -> bool:
-        """The file that is open is not at its path any more: SQLite would go on writing to nowhere."""
+        """Return whether the open file is not at its path any more: SQLite would go on writing to a file without a name."""
         if self._db is None:
             return False
         try:
@@ -60,8 +61,11 @@ class Database:
             return False  # a write will tell
 
     async def write_again(self, most_s: float) -> None:
-        """Copy the database that is open, but moved or deleted, to its path, where there is no file; the copy has then to be
-        opened. Raises also DamagedError when that takes longer than `most_s`; what was begun is removed."""
+        """Copy the database that is open, but moved or deleted, to its path, where there is no file.
+
+        The copy has then to be opened. Raises also DamagedError when that takes longer than `most_s` seconds; what was begun
+        is removed.
+        """
         deadline = time.monotonic() + most_s
 
         def in_time(*_: int) -> None:

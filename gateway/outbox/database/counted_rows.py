@@ -1,4 +1,4 @@
-"""The table `extent` of a database: how many rows there are of each boot and topic."""
+"""Rows that are counted: the table `extent` says how many there are of each boot and topic."""
 
 import os
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _UNCOUNTED: Final = (
 
 
 class CountedRows(Rows):
-    """Rows that are counted by topic and boot."""
+    """A database whose rows are counted by topic and boot."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -83,7 +83,7 @@ class CountedRows(Rows):
         self.uncounted_to, self.topic_counts = uncounted[0][0], topic_counts
 
     async def _recount(self, topic_counts: Mapping[TopicKey, TopicCount]) -> None:
-        """Raises DamagedError unless just the rows are there that should be."""
+        """Check that just the rows are there that should be. Raises DamagedError."""
         counts = await self._rows("SELECT topic, boot, count(*) FROM message GROUP BY topic, boot")
         there = {(topic, boot): count for topic, boot, count in counts}
         kept = {(self._topics.number(t), self._boots.number(b)): x.messages for (t, b), x in topic_counts.items()}

@@ -24,8 +24,11 @@ _CHECKED: Final = b"gateway outbox", b"key check"
 
 
 class Encryption:
-    """One key. Each of its objects encrypts under a key of its own, derived with a random salt (HKDF, RFC 5869) that stands
-    in each result; so random nonces never come near 2^32 under one key, and nothing but the user's key is needed to read."""
+    """Encryption of payloads with one key of the user.
+
+    Each object encrypts under a key of its own, derived with a random salt (HKDF, RFC 5869) that stands in each result; so
+    random nonces never come near 2^32 under one key, and nothing but the user's key is needed to read.
+    """
 
     def __init__(self, key: bytes, name: str) -> None:
         """key: 32 bytes; name: what errors call it."""
@@ -35,12 +38,12 @@ class Encryption:
         self._cipher = lru_cache(64)(self._derived)
 
     def encrypt(self, content: bytes, about: bytes) -> bytes:
-        """Salt, nonce and encrypted content that opens only together with the same `about`."""
+        """Return salt, nonce and encrypted content, which can be decrypted only together with the same `about`."""
         nonce = os.urandom(_NONCE_BYTES)
         return self._salt + nonce + self._cipher(self._salt).encrypt(nonce, content, about)
 
     def decrypt(self, closed: bytes, about: bytes) -> bytes:
-        """The content. Raises ValueError when key or `about` are others or a bit has changed."""
+        """Return the content. Raises ValueError when key or `about` are others or a bit has changed."""
         salt, nonce = closed[:_SALT_BYTES], closed[_SALT_BYTES : _SALT_BYTES + _NONCE_BYTES]
         try:
             return self._cipher(salt).decrypt(nonce, closed[_SALT_BYTES + _NONCE_BYTES :], about)
@@ -48,11 +51,11 @@ class Encryption:
             raise ValueError("another key, another row, or changed") from error
 
     def key_check(self) -> bytes:
-        """Something that `proves` knows again."""
+        """Return something that `matches` recognises, and nobody without the key can make."""
         return self.encrypt(*_CHECKED)
 
     def matches(self, proof: bytes) -> bool:
-        """Whether the proof was made with this key."""
+        """Return whether the proof was made with this key."""
         try:
             return self.decrypt(proof, _CHECKED[1]) == _CHECKED[0]
         except ValueError:
@@ -63,7 +66,7 @@ class Encryption:
 
 
 def encryption_of(key_file: str) -> Encryption | None:
-    """The seal that `outbox.key_file` names; None when it is empty. Raises ConfigError saying what is wrong with it."""
+    """Return the encryption that `outbox.key_file` names, None when it is empty. Raises ConfigError saying what is wrong."""
     if not key_file:
         return None
     try:

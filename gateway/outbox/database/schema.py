@@ -87,7 +87,7 @@ LOSSES: Final = (
 
 
 def steps(version: int, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Iterator[tuple[str, ...]]:
-    """The transactions that lead from `version` to the newest, each a row of statements."""
+    """Yield the transactions that lead from `version` to the newest, each a row of statements."""
     for number, statements in enumerate(migrations[version:], version + 1):
         yield "BEGIN IMMEDIATE", *statements, f"PRAGMA user_version = {number}", "COMMIT"
 

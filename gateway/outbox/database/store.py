@@ -50,7 +50,7 @@ class Store(CountedRows):
         self._synchronous = self._synchronous_now = synchronous
         self._boot = 0
         self.unreported: list[PreviousBoot] = []
-        """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
+        """Boots before this one, oldest first, that had no clean stop and were not reported (`mark_reported`)."""
 
     async def open(self, boot: str, started_ms: int) -> None:
         """Open or make the file and enter this boot.
@@ -96,7 +96,7 @@ class Store(CountedRows):
         await asyncio.to_thread(self._sync_folder)
 
     async def _check_key(self) -> None:
-        """Raises ConfigError when the file's payloads were encrypted with another key, or with one and there is none."""
+        """Check the key. Raises ConfigError when payloads were encrypted with another one, or with one and there is none."""
         proofs, seal = await self._rows("SELECT proof FROM seal"), self.compression.encryption
         advice = "give back the key it was written with, or move the file away to start empty"
         if proofs and seal is None:
@@ -130,7 +130,7 @@ class Store(CountedRows):
         self._pages = await self._measured()
 
     def check_count(self, found: int) -> None:
-        """All that can be found is so many messages. Raises DamagedError unless the totals say so, too.
+        """Check that the totals say that there are `found` messages, which are all that can be found. Raises DamagedError.
 
         On a disk that lies about syncs the index and the totals may be of another time than the rows. In a file too large to
         be checked when it is opened that shows when nothing more is found; the rows are then had from the table itself.
@@ -202,19 +202,19 @@ class Store(CountedRows):
         )
 
     async def record_clock_step(self, next_id: int, wall_ms: int) -> None:
-        """The wall clock was set back, to `wall_ms` (UTC); messages from `next_id` on are put after that."""
+        """Record that the wall clock was set back, to `wall_ms` (UTC); messages from `next_id` on are put after that."""
         with translated():
             await self._rows("INSERT OR IGNORE INTO turn VALUES (?, ?)", (next_id, wall_ms))
             await self._rows(_FORGET_TURNS, (MOST_TURNS,))
             self._turns = [(id, ms) for id, ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
 
     async def mark_clean(self) -> None:
-        """Note that this boot stops as it should, and what it has told of the boots before is kept."""
+        """Record that this boot stops as it should, and that what it has reported of the boots before is safe."""
         with translated():
             await self._rows("UPDATE boot SET clean = 1")
 
     async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
-        """All messages but loss messages and those that are `held`, as losses. Reads all rows."""
+        """Return all messages but loss messages and those that are `held`, as losses. Reads all rows."""
         with translated():
             rows = await self._rows(_SPANS, (json.dumps(list(held)),))
         return [
@@ -224,18 +224,18 @@ class Store(CountedRows):
         ]
 
     async def loss_messages(self, held: Collection[int]) -> list[Message]:
-        """All loss messages but those that are `held`."""
+        """Return all loss messages but those that are `held`."""
         with translated():
             ids = await self._rows("SELECT id FROM message WHERE lane = ?", (LOSS_LANE,))
         return await self.messages(id for (id,) in ids if id not in held)
 
     async def mark_reported(self) -> None:
-        """What this boot says of those before it is kept: the next one need not say it again."""
+        """Record that what this boot reports of those before it is safe: the next one need not report it again."""
         with translated():
             await self._rows("UPDATE boot SET clean = 1 WHERE id <> ?", (self._boot,))
 
     def _columns(self, entries: Sequence[Entry], topics: StringIds, boots: StringIds) -> list[tuple[object, ...]]:
-        """Rows for `_INSERT`. Compressing takes its time, so a thread does it."""
+        """Return the rows for `_INSERT`. Compressing takes its time, so a thread does it."""
         rows: list[tuple[object, ...]] = []
         for entry in entries:
             m = entry.message

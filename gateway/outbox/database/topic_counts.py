@@ -1,5 +1,4 @@
-"""How many messages of each boot and topic a database has, kept beside them: when rows cannot be read, this says whose they
-were. Pure."""
+"""Counts of messages by boot and topic, kept beside them: when rows cannot be read, they say whose they were. Pure."""
 
 import zlib
 from collections import Counter
@@ -14,7 +13,7 @@ TopicKey = tuple[str, str]
 
 
 class TopicCount(NamedTuple):
-    """So many messages, with numbers and times (ms UTC) within these bounds: those of all since there last was none."""
+    """How many messages there are, and the bounds of their numbers and times (ms UTC) since there last was none."""
 
     messages: int
     first_seq: int
@@ -23,7 +22,7 @@ class TopicCount(NamedTuple):
     end_ms: int
 
     def loss(self, of: TopicKey, cause: str, detail: str) -> Loss:
-        """All of them as a loss."""
+        """Return all of them as a loss."""
         first = max(self.first_seq, 1)
         last = max(self.last_seq, first + self.messages - 1)
         return Loss(of[0], of[1], first, last, self.messages, self.start_ms, self.end_ms, cause, detail)
@@ -33,7 +32,7 @@ TopicCounts = Mapping[TopicKey, TopicCount]
 
 
 def checksum(topic: int, boot: int, extent: TopicCount) -> int:
-    """CRC-32 over a row of the table `extent`."""
+    """Return the CRC-32 over a row of the table `extent`."""
     return zlib.crc32(repr((topic, boot, *extent)).encode())
 
 
@@ -56,7 +55,7 @@ def changes(
 
 
 def plus_one(old: TopicCount | None, first_seq: int, last_seq: int, start_ms: int, end_ms: int) -> TopicCount:
-    """An extent with one message more."""
+    """Return the count with one message more."""
     if old is None or not old.messages:
         return TopicCount(1, first_seq, last_seq, start_ms, end_ms)
     return TopicCount(
@@ -69,7 +68,7 @@ def plus_one(old: TopicCount | None, first_seq: int, last_seq: int, start_ms: in
 
 
 def without(known: TopicCounts, rows: Iterable[Row], uncounted_to: int = 0) -> dict[TopicKey, TopicCount]:
-    """TopicCounts less some of their rows; none that has no messages left."""
+    """Return the counts less some of their rows; none that has no messages left."""
     taken = Counter((row.topic, row.boot) for row in rows if row.id > uncounted_to)
     left = ((of, extent._replace(messages=extent.messages - taken[of])) for of, extent in known.items())
     return {of: extent for of, extent in left if extent.messages > 0}

@@ -24,8 +24,11 @@ class PendingWatermarks:
     def __init__(
         self, clock: Clock, wake: Callable[[], None], refuses: Callable[[], bool], doubt: Callable[[], Awaitable[None]]
     ) -> None:
-        """wake: begin a commit soon. refuses: the disk takes nothing at present. doubt: note outside of the database, which
-        takes nothing, that its watermarks allow less than what is handed on from now on."""
+        """wake: begin a commit soon. refuses: the disk takes nothing at present. doubt: see `flush`.
+
+        `doubt` notes outside of the database, which takes nothing, that from now on more is handed on than its watermarks
+        allow.
+        """
         self._clock, self._wake, self._refuses, self._doubt = clock, wake, refuses, doubt
         self._newest: dict[str, StoredWatermark] = {}
         self._changed: dict[str, float] = {}

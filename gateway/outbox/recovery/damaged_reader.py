@@ -1,4 +1,4 @@
-"""What can still be read of a damaged database that was set aside. It is only read, never changed."""
+"""Reader of what a damaged database still has, once it was set aside. It is only read, never changed."""
 
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ class Accounts:
 
 
 def accounts(path: Path) -> Accounts:
-    """Never raises on a damaged file. May be called from any thread."""
+    """Return what a damaged file says of itself. Never raises. May be called from any thread."""
     losses: list[Loss] = []
     messages: int | None = None
     found: dict[TopicKey, TopicCount] = {}
@@ -75,7 +75,7 @@ def accounts(path: Path) -> Accounts:
 
 
 def _number(db: sqlite3.Connection, query: str) -> int | None:
-    """What a query answers, if that is a number."""
+    """Return what a query answers, if that is a number."""
     with suppress(sqlite3.Error):
         for (answer,) in db.execute(query):
             return answer if isinstance(answer, int) else None
@@ -87,7 +87,7 @@ def _or(number: int | None, default: int) -> int:
 
 
 def readable(path: Path, compression: Compression, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:
-    """Batches of messages in id order whose checksum is right, none that is `held`; damaged pages are stepped over.
+    """Yield batches of messages in id order whose checksum is right, none that is `held`; damaged pages are skipped.
 
     The tree is entered again behind each damaged place, so its other pages are reached; what hung on a damaged inner page
     is not. Never raises on a damaged file.

@@ -1,4 +1,4 @@
-"""Opening the database, and having another one in its place when it is damaged or was taken away."""
+"""Recovery: open the database, and put another one in its place when it is damaged or was taken away."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,14 +23,14 @@ RESCUE_S: Final = 5.0
 """How long a start, or a commit, may be busy with a damaged file; what is left then is copied beside the work."""
 
 REWRITE_S: Final = 15.0
-"""Longest time for writing a file again that was taken away: the watchdog's patience with the outbox is 20 s."""
+"""Longest time for writing a file again that was taken away: the watchdog waits 20 s for the outbox."""
 
 SALVAGE_S: Final = 0.1
 """How long a commit may be busy with what is left of a damaged file."""
 
 
 class Recovery:
-    """Gives the store a file, whatever becomes of it; called under the writer's lock, never cancelled half-way."""
+    """Opens files for the store, whatever happens to them; called under the writer's lock, never cancelled half-way."""
 
     def __init__(
         self,
@@ -42,8 +42,9 @@ class Recovery:
         adopt_watermarks: Callable[[Mapping[str, StoredWatermark], bool], None],
         on_opened: Callable[[], None],
     ) -> None:
-        """adopt_watermarks: called when a file was opened, with those of a damaged file that it replaces, and whether there
-        were no others. on_opened: called when the store has opened a file.
+        """adopt_watermarks, on_opened: called when a file was opened.
+
+        The first gets the watermarks of a damaged file that this one replaces, and whether there were no others.
         """
         self._config, self._boot, self._clock = context.config, context.boot, context.clock
         self._decode_loss = context.decode_loss
@@ -56,7 +57,7 @@ class Recovery:
 
     @property
     def is_salvaging(self) -> bool:
-        """Something of a damaged file is still to be copied."""
+        """Return whether something of a damaged file is still to be copied."""
         return self._salvage is not None
 
     async def open(self) -> None:
@@ -89,7 +90,7 @@ class Recovery:
         self._on_opened()
 
     async def replace(self, error: DamagedError) -> bool:
-        """True when there is a file again, with all or what was left of the old one."""
+        """Return whether there is a file again, with all or what was left of the old one."""
         try:
             if isinstance(error, MovedError):
                 again = await self._written_again(error)
@@ -111,7 +112,7 @@ class Recovery:
         return True
 
     async def _written_again(self, error: MovedError) -> DamagedError | None:
-        """The file went, but it is still open: all of it is put in its place again. Returns why that cannot be done."""
+        """Copy the file that went, but is still open, to its place again. Returns why that cannot be done."""
         try:
             kept = set_aside(self._config.path, self._clock.now_ns())
             await self._store.write_again(REWRITE_S)
@@ -127,7 +128,7 @@ class Recovery:
         return None
 
     async def _give_up_file(self, error: DamagedError) -> None:
-        """The file went and cannot be written again: what only it has, as far as it can still be read, is lost."""
+        """Declare lost what only a file has that went and cannot be written again, as far as it can still be read."""
         held = self._memory.held
         ids = {row.id for row in held}
         lost = max(0, sum(self._store.totals.messages.values()) - len(held))

@@ -27,7 +27,7 @@ class Missing:
         self._reason = reason
 
     def found(self, entries: Iterable[Entry], uncounted_to: int) -> set[TopicKey]:
-        """These are there; returns whose they were."""
+        """Record that these are there. Returns whose they are."""
         whose: set[TopicKey] = set()
         for entry in entries:
             m = entry.message
@@ -44,19 +44,19 @@ class Missing:
         return whose
 
     def losses(self, whose: Iterable[TopicKey] | None = None) -> list[Loss]:
-        """What is missing (of these topics), within numbers as narrow as can be known."""
+        """Return what is missing (of these topics), within numbers as narrow as can be known."""
         left = self._left if whose is None else {of: self._left[of] for of in whose}
         return [self._narrowed(of, x).loss(of, DAMAGED, self._reason) for of, x in left.items() if x.messages > 0]
 
     def copy(self) -> "Missing":
-        """As it is now."""
+        """Return a copy."""
         other = Missing(self._left, self._reason)
         other._runs = dict(self._runs)
         return other
 
     @property
     def count(self) -> int:
-        """Messages that are missing."""
+        """Return how many messages are missing."""
         return sum(max(0, extent.messages) for extent in self._left.values())
 
     def _narrowed(self, of: TopicKey, extent: TopicCount) -> TopicCount:
@@ -68,9 +68,7 @@ class Salvage:
     """The work on one damaged file, a bounded piece at a time.
 
     At every moment the new file says of all that it does not have yet that it is lost, so that a crash meanwhile leaves the
-    ledger whole: what was not copied lies in the file that was set aside. told: the world has heard of it. reason: what was
-    wrong. known: what the gateway knew of the file, None when it had not been open; held: ids of rows that memory has, or
-    that were delivered.
+    ledger whole: what was not copied lies in the file that was set aside.
     """
 
     def __init__(self, kept: Path, reason: str, known: Accounts | None, held: frozenset[int]) -> None:
@@ -86,7 +84,7 @@ class Salvage:
         self._last_id = 0
 
     async def begin(self, store: Store, ledger: LossLedger) -> None:
-        """The new file is open: from now on new messages have ids above all that may come. Never raises."""
+        """Begin with the new file that is open: new messages get ids above all that may still be copied. Never raises."""
         if self._batches is not None:
             store.last_id = max(store.last_id, self._last_id)
             return
@@ -102,8 +100,10 @@ class Salvage:
         self._batches = readable(self.kept, store.compression, self._held.__contains__)
 
     async def step(self, store: Store, ledger: LossLedger, config: OutboxConfig) -> Sequence[Entry] | None:
-        """Copy a batch; returns it, empty when there is no room for it at present, None when all is copied. Raises as
-        `Store.commit`; then it can be tried again."""
+        """Copy a batch and return it; empty when there is no room for it at present, None when all is copied.
+
+        Raises as `Store.commit`; then it can be tried again.
+        """
         if not self._declared:
             await self._declare(store, ledger)
         while not self._next:
@@ -132,22 +132,22 @@ class Salvage:
 
     @property
     def lost(self) -> int | None:
-        """How many messages only the damaged file had, None when it does not say."""
+        """Return how many messages only the damaged file had, None when it does not say."""
         messages = self._accounts.messages
         return None if messages is None else max(messages - self.rescued, self._missing.count)
 
     @property
     def unknown(self) -> int | None:
-        """How many of these belong to nobody knows which boot and topic, so that no record can tell of them."""
+        """Return how many of these are of an unknown boot and topic, so that no record can name them."""
         return None if self.lost is None else max(0, self.lost - self._missing.count)
 
     @property
     def detail(self) -> dict[str, object]:
-        """What events say of it beside the counts."""
+        """Return what events say of it beside the counts."""
         return {"reason": self.reason, "kept": str(self.kept), "rescued": self.rescued}
 
     def end(self, ledger: LossLedger) -> None:
-        """Nothing more is copied: what is missing is lost."""
+        """Declare lost what is missing: nothing more is copied."""
         if self._batches is not None:
             self._batches.close()
         ledger.add(self._missing.losses())

@@ -7,7 +7,7 @@ from gateway.cli.outbox import export
 from gateway.core.messages import Lane, Message
 from gateway.outbox import dead_letters
 from gateway.outbox.database.encryption import encryption_of
-from gateway.outbox.dead_letters import DeadLetters, opened
+from gateway.outbox.dead_letters import DeadLetters, readable_line
 from tests.support.outbox_parts import Rig, message
 
 
@@ -75,12 +75,12 @@ async def test_an_encrypted_outbox_keeps_refused_messages_encrypted(tmp_path):
     [line] = path.read_bytes().splitlines()
     assert message(7).payload not in line
     assert "payload" not in orjson.loads(line)
-    assert opened(line, encryption_of(str(key)))["payload"].encode() == message(7).payload
+    assert readable_line(line, encryption_of(str(key)))["payload"].encode() == message(7).payload
     other = tmp_path / "other"
     other.write_bytes(bytes(32))
     for seal in (None, encryption_of(str(other))):
         with pytest.raises(ValueError, match=r"encrypted|another key"):
-            opened(line, seal)
+            readable_line(line, seal)
     assert export(path, tmp_path / "plain.jsonl", str(key)) == 0
     assert lines(tmp_path / "plain.jsonl")[0]["payload"].encode() == message(7).payload
     assert export(path, tmp_path / "closed.jsonl") == 1

@@ -10,7 +10,7 @@ from gateway.core.clock import Clock
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.port.values import DataValues
-from gateway.sources.opcua.source.history.gaps import Gap
+from gateway.sources.opcua.source.history.gap import Gap
 from gateway.sources.opcua.source.history.readback import HistoryReader
 from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.explanation import explained

@@ -1,13 +1,13 @@
 """The two files in which versions before watermarks kept a device's history: taken over once, then removed."""
 
-import logging
 import zlib
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+import structlog
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 MOST_BYTES: Final = 64 * 2**20
 _BLOCK: Final = 4096
@@ -53,7 +53,7 @@ class LegacyFiles:
             self._note.unlink(missing_ok=True)
             self._whole.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("%s is of no use any more and cannot be removed: %s", self._whole, error.strerror)
+            log.warning("a file is of no use any more and cannot be removed", file=str(self._whole), reason=error.strerror)
 
 
 def _read(path: Path) -> bytes:

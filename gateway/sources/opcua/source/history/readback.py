@@ -1,4 +1,4 @@
-"""Reads back from a server's history what was missed while it was away (Part 11, 6.4.3)."""
+"""Read back from a server's history what was missed while it was away (OPC UA Part 11, 6.4.3)."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +15,8 @@ from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.events import HistoryRead
-from gateway.sources.opcua.source.history.gaps import Gap, Steps, times_of
+from gateway.sources.opcua.source.history.gap import Gap
+from gateway.sources.opcua.source.history.gaps import Steps, times_of
 from gateway.sources.opcua.source.history.pages import Pages
 from gateway.sources.opcua.status.codes import (
     HISTORY_UNSUPPORTED,
@@ -43,25 +44,31 @@ Ahead = Callable[[Gap, int, int], Awaitable[None]]
 
 @dataclass(slots=True)
 class GapResult:
-    """What came of one gap. truncated: nodes that had more samples than are allowed, or no end. without: nodes without
-    history. refused: nodes that the server would not read, by status. too_old_ns: so much lies further back than is read.
-    skipped: see `Gap`."""
+    """What came of one gap."""
 
     samples: int = 0
     nodes: int = 0
+    """Nodes of which something was read."""
     truncated: int = 0
+    """Nodes that had more samples than are allowed, or no end."""
     without: int = 0
+    """Nodes without history."""
     begin_ns: int = 0
     end_ns: int = 0
     skipped_from_ns: int = 0
+    """As in `Gap`."""
     skipped_ns: int = 0
+    """As in `Gap`."""
     too_old_ns: int = 0
+    """How much lies further back than is read."""
     refused: Counter[int] = field(default_factory=Counter)
+    """Nodes that the server would not read, by status."""
     is_resumed: bool = False
+    """An earlier run has begun to read it back, or could have."""
 
     @property
     def reason(self) -> str:
-        """Why nodes were refused; empty where none was."""
+        """Return why nodes were refused; empty where none was."""
         return "; ".join(explained(status) for status, _ in self.refused.most_common(2))
 
     def event(self, time_ns: int, device: int, reason: str = "") -> HistoryRead:
@@ -94,8 +101,10 @@ class HistoryReader:
     def __init__(
         self, connection: Connection, items: Sequence[Item], clock: Clock, most: int, put: Put, ahead: Ahead | None = None
     ) -> None:
-        """most: samples per node and gap. put: takes what was read, and waits until there is room for more;
-        cancelled, it has taken it all the same. ahead: called before, with the gap and the slice of time."""
+        """most: samples per node and gap. put: see below. ahead: awaited before it, with the gap and the slice of time.
+
+        `put` takes what was read, and waits until there is room for more; cancelled, it has taken it nevertheless.
+        """
         self._connection = connection
         self._items = {item.row: item for item in items}
         self._clock = clock
@@ -108,7 +117,7 @@ class HistoryReader:
         self._hopeless = 0
 
     async def close(self, gap: Gap, oldest_ns: int) -> GapResult:
-        """Close a gap, but for what is older than `oldest_ns`."""
+        """Close a gap, but for what is older than `oldest_ns` (source time). Raises NotConnected."""
         rows, newest_ns = gap.rows(self._most), int(gap.after.max(initial=0))
         readable = await self._connection.has_history([self._items[row] for row in rows])
         gap.skip([row for row, can in zip(rows, readable, strict=True) if not can])
@@ -130,7 +139,7 @@ class HistoryReader:
         return result
 
     async def _slice(self, gap: Gap, rows: Sequence[int], start_ns: int, end_ns: int) -> int:
-        """Read all samples of a time slice, of all nodes, and hand them on in one piece; how many."""
+        """Read all samples of a time slice, of all nodes, and hand them on in one piece. Returns how many."""
         read, counts, full = await self._read(gap, rows, end_ns)
         rows = [row for row in rows if row not in gap.aside]
         if read is None:
@@ -148,7 +157,7 @@ class HistoryReader:
         return len(read)
 
     async def _read(self, gap: Gap, rows: Sequence[int], end_ns: int) -> tuple[DataValues | None, dict[int, int], list[int]]:
-        """The values of a slice, how many per row, and rows of which there is more than is allowed."""
+        """Return the values of a slice, how many per row, and rows of which there is more than is allowed."""
         pages: dict[int, Pages] = {}
 
         async def read(batch: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""What is kept of a device's history, as JSON, and what it means to the next run. Pure."""
+"""Record of a device's history as JSON, and what it means to the next run. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from gateway.core.blocks import Times
-from gateway.sources.opcua.source.history.gaps import Gap, Gaps
+from gateway.sources.opcua.source.history.gap import Gap
+from gateway.sources.opcua.source.history.gaps import Gaps
 
 BEFORE_LIMITS_NS: Final = 60_000_000_000
 """Files of before there were limits: nothing later than this after `newest` was handed on."""
@@ -21,35 +22,37 @@ Read = Mapping[int, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What has changed since the whole file of this `number`. newest: of the samples that were handed on and cannot be
-    lost with the process. limit: nothing later was handed on; 0 where nothing was at all since. Source times in ns."""
+    """The limit of a device, and what has changed since the state of this `number`. Source times in ns."""
 
     number: int
     newest: int
+    """The newest of the samples that were handed on and cannot be lost with the process."""
     limit: int
+    """Nothing later was handed on; 0 where nothing was handed on since."""
     read: Read = field(default_factory=dict)
 
     def as_json(self, urls: Sequence[str]) -> dict[str, Any]:
-        """To be read by `restored`."""
+        """Return it as JSON for `restored`."""
         read = {str(number): list(span) for number, span in self.read.items()}
         return {"number": self.number, "urls": urls, "newest": self.newest, "limit": self.limit, "read": read}
 
 
 @dataclass(slots=True, eq=False)
 class Restored:
-    """What the run before has left. after: of each row, up to when everything was handed on, or may have been. skipped: from
-    when on, and how long, it may have been or not."""
+    """What the run before has left."""
 
     number: int
     after: Times
+    """Per row, up to when everything was handed on, or may have been."""
     skipped: tuple[int, int]
+    """From when on, and for how long, it may have been or not."""
     gaps: list[Gap]
     read: Read = field(default_factory=dict)
     """The progress of these gaps that only the note tells of."""
 
 
 def whole(note: Note, urls: Sequence[str], keys: Sequence[str], gaps: Gaps) -> dict[str, Any]:
-    """The whole file. With a limit the times of the nodes say nothing, and are left out."""
+    """Return the state. With a limit the times of the nodes say nothing, and are left out."""
     told = note.as_json(urls) | {"exact": not note.limit, "skipped": list(gaps.skipped)}
     if not note.limit:
         told["nodes"] = {key: time for key, time in zip(keys, gaps.handed_on.tolist(), strict=True) if time}
@@ -79,8 +82,10 @@ def _gap(gap: Gap, keys: Sequence[str], room: int) -> dict[str, Any]:
 
 
 def restored(told: Any, noted: Any, urls: Sequence[str], keys: Sequence[str]) -> Restored | None:
-    """What a whole file and a note say together; None where there is neither. Raises ValueError, TypeError, KeyError and
-    AttributeError for what makes no sense."""
+    """Return what state and limit say together, None where there is neither.
+
+    Raises ValueError, TypeError, KeyError and AttributeError for what makes no sense.
+    """
     for one in (told, noted):
         if one is not None and not set(one["urls"]) & set(urls):
             raise ValueError("it is of another server")
@@ -118,7 +123,7 @@ def _own_note(told: Any) -> Note:
 
 
 def _restored_gap(told: Any, read: Read, keys: Sequence[str]) -> Gap:
-    """A gap with its progress: what may have been handed on before a crash is skipped. Refused nodes had none."""
+    """Return a gap with its progress: what may have been handed on before a crash is skipped. Refused nodes had none."""
     columns = [[_time(one) for one in told["nodes"].get(key, (0, 0, 0))] for key in keys]
     after, before, counts = (np.array(column, np.int64) for column in zip(*columns, strict=True))
     skipped_from, skipped = (_time(one) for one in told["skipped"])

@@ -1,26 +1,29 @@
-"""Up to when each node's samples were handed on, and what is still to be read back, kept over restarts and crashes: a
-restart of the gateway is a gap as any other."""
+"""Watermark of a device: up to when each node's samples were handed on, and what is still to be read back.
+
+It survives restarts and crashes, so a restart of the gateway is a gap as any other.
+"""
 
 import asyncio
 import hashlib
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import orjson
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.ports.watermarks import StoredWatermark, Watermarks
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.values import Item
-from gateway.sources.opcua.source.history.gaps import Gap, Gaps
+from gateway.sources.opcua.source.history.gap import Gap
+from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.legacy_files import LegacyFiles
 from gateway.sources.opcua.source.history.progress import Progress
 from gateway.sources.opcua.source.history.record import Note, Read, Restored, lost, restored, uncertain, whole
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 LEASE_S: Final = 30.0
 """How far ahead of the newest sample the limit lies: the longest time that a crash adds to a hole."""
@@ -97,7 +100,7 @@ class Watermark:
         try:
             left = self._restored(stored) if any(stored) else self._take_over()
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            log.warning("%s: what was kept is not used, history begins anew: %s", self._config.name, error)
+            log.warning("what was kept is not used, history begins anew", device=self._config.name, reason=str(error))
             return
         if left is not None:
             self._go_on(left)
@@ -118,7 +121,8 @@ class Watermark:
             return None
         state, limit = self._legacy.load()
         left = restored(state, limit, self._urls, self._keys)
-        self._put(orjson.dumps(state), orjson.dumps(limit))
+        self._store.put(self._state_key, orjson.dumps(state))
+        self._store.put(self._limit_key, orjson.dumps(limit))
         return left
 
     def _go_on(self, left: Restored) -> None:
@@ -187,8 +191,10 @@ class Watermark:
             self._read[gap.number].finish(self._clock.monotonic())
 
     async def before_reading_back(self) -> None:
-        """Write the state with the gaps, or with refused nodes that are asked again: a few times in a row, then once a
-        minute."""
+        """Write the state with the gaps, or with refused nodes that are asked again.
+
+        A few times in a row, then once a minute.
+        """
         self._gain_turns()
         if self._turns < 1:
             await self._clock.sleep((1 - self._turns) * KEEP_S)
@@ -228,15 +234,10 @@ class Watermark:
         if self._gaps.has_queued and not self._is_unlimited and self._gaps.newest_queued_ns + half_ns > self._next_limit_ns:
             self._put_limit()
 
-    def _put(self, state: bytes | None, limit: bytes) -> None:
-        if state is not None:
-            self._store.put(self._state_key, state)
-        self._store.put(self._limit_key, limit)
-
     def _put_limit(self) -> None:
         note = self._present()
         note = replace(note, read={**self._left, **note.read})
-        self._put(None, orjson.dumps(note.as_json(self._urls)))
+        self._store.put(self._limit_key, orjson.dumps(note.as_json(self._urls)))
         self._next_limit_ns, self._written = note.limit, b""
 
     def _put_state(self, *, limited: bool) -> None:
@@ -249,7 +250,8 @@ class Watermark:
             return
         self._number += 1
         limit = replace(note, number=self._number).as_json(self._urls) if limited else None
-        self._put(orjson.dumps(content | {"number": self._number}), orjson.dumps(limit))
+        self._store.put(self._state_key, orjson.dumps(content | {"number": self._number}))
+        self._store.put(self._limit_key, orjson.dumps(limit))
         self._written, self._next_limit_ns, self._left = digest, note.limit, {}
         if not limited:
             self._limit_ns, self._is_unlimited = 0, False
@@ -264,9 +266,8 @@ class Watermark:
             self._limit_ns = self._next_limit_ns
         else:
             if not was_unlimited:
-                log.warning(
-                    "%s: what was read up to when cannot be kept, the outbox's disk takes nothing", self._config.name
-                )
+                text = "what was read up to when cannot be kept: the disk of the outbox takes nothing"
+                log.warning(text, device=self._config.name)
             self._is_unlimited, self._written = True, b""
             self._retry_s = self._clock.monotonic() + KEEP_S
         if self._legacy is not None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from gateway.sources.opcua.source.history.gaps import MOST_GAPS, Gap, Gaps, Steps, received_times
+from gateway.sources.opcua.source.history.gap import Gap
+from gateway.sources.opcua.source.history.gaps import MOST_GAPS, Gaps, Steps, received_times
 from tests.support.opcua_fake import values
 
 S = 1_000_000_000
