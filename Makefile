@@ -29,8 +29,9 @@ check: $(VENV)/.dev ## Style, types and import rules
 bench: $(VENV)/.dev servers ## Figures (ONLY=name for one); writes build/bench.json
 	$(BIN)/python -m tests.bench $(ONLY)
 
-docs: $(VENV)/.dev ## Write docs/reference/ from the configuration models
+docs: $(VENV)/.dev ## Write docs/reference/ from the configuration models, and the message schema from the events
 	$(BIN)/python -m tools.reference
+	$(BIN)/python -m tools.message_schema
 
 servers: $(VENV)/.dev ## Foreign brokers and servers for the tests, where they can be installed
 	@sh tests/install-servers.sh

@@ -1,6 +1,7 @@
 """Fixtures that every kind of test may need."""
 
 import gc
+import logging
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.support import disk as disk_under_test
@@ -34,6 +36,23 @@ def _collected_between_tests() -> Iterator[None]:
     gc.enable()
     if gc.get_count()[0] > _COLLECT_AFTER:
         gc.collect()
+
+
+def _as_text(logger: object, method: str, event: dict[str, object]) -> str:
+    """A line of the journal as one text."""
+    text = str(event.pop("event"))
+    return " ".join([text, *(f"{key}={value}" for key, value in event.items())])
+
+
+@pytest.fixture(autouse=True)
+def _logs_reach_caplog() -> None:
+    """Send what structlog is given through the standard library, where `caplog` finds it."""
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, _as_text],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+        logger_factory=lambda *names: logging.getLogger(".".join(("gateway", *names))),
+        cache_logger_on_first_use=False,
+    )
 
 
 @pytest.fixture

@@ -18,19 +18,20 @@ from gateway.encoding.topics import Topics
 from gateway.layouts import JSON, layout_for
 from gateway.layouts.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
 from gateway.outbox.outbox import Outbox
+from gateway.plugins import DETECTORS
 from gateway.runtime.certificates import CertificateWatch
 from gateway.runtime.message_expiry import Expiring
 from gateway.runtime.persistent_counter import KeptCounter
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.queue_tap import Observed
-from gateway.runtime.restart import Noticing, Renewal
+from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
 from gateway.settings import Settings
 from gateway.sinks.mqtt.client import MqttClient, Will
 from gateway.sinks.mqtt.config import MqttConfig
-from gateway.stages.stage_chain import Chain
+from gateway.stages.stage_chain import StageChain
 
 _MOST_RECEIVED_BYTES = 1 << 20  # commands and states of hosts are small
 
@@ -43,7 +44,7 @@ def new_boot(clock: Clock) -> str:
 class Parts:
     """All parts, not yet started. Built without I/O."""
 
-    def __init__(self, settings: Settings, clock: Clock, renewal: Renewal) -> None:
+    def __init__(self, settings: Settings, clock: Clock, restarts: RestartSchedule) -> None:
         root, table = settings.root, settings.table
         self.settings = settings
         self.clock = clock
@@ -53,13 +54,15 @@ class Parts:
         self.text = StatusText(self.boot, __version__, settings.hash, table)
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
-        chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, clock.now_ns())
+        chain = StageChain.build(
+            table, settings.policies, root.window, root.detection, root.publish, clock.now_ns(), DETECTORS
+        )
         self.board = StatusBoard(
             len(table.devices),
             topics.status,
             lambda states: self.text.online(self.started_ms, states, self.certificates.ends),
         )
-        self.certificates = CertificateWatch(lambda: self.client.certificates, self.event, self.board.wake, clock)
+        self.certificates = CertificateWatch(lambda: self.client.certificates, self.report, self.board.wake, clock)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
@@ -67,7 +70,7 @@ class Parts:
             encode_loss=self._loss,
             decode_loss=encoder.read_loss,
             merge=merge_windows,
-            report=self.event,
+            report=self.report,
         )
         node = self._sparkplug(topics) if root.publish.layout == "sparkplug" else None
         queue = Observed(self.outbox, node.observe) if node else self.outbox
@@ -96,10 +99,10 @@ class Parts:
             session=node,
             subscriber=self.client,
         )
-        self.sources = list(_sources(settings, clock, self.outbox.watermarks))
-        intake = Noticing(self.pipeline, renewal, table.devices)
+        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
         self.supervisors = [
-            Supervisor(source, ",".join(table.devices[d] for d in source.devices), intake, clock) for source in self.sources
+            Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
+            for source in self.sources
         ]
 
     def _sparkplug(self, topics: Topics) -> SparkplugNode:
@@ -114,7 +117,7 @@ class Parts:
             states=self.board.states,
             now_ms=lambda: self.clock.now_ns() // 1_000_000,
             next_bd_seq=counter.next,
-            report=self.event,
+            report=self.report,
         )
         node.wake = self.board.wake
         return node
@@ -124,9 +127,9 @@ class Parts:
         self.pipeline.event_log.record(event)
         return self.encoder.event(event)
 
-    def event(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         """Publish an event of the gateway itself."""
-        self.pipeline.event(event)
+        self.pipeline.report(event)
 
 
 def _will_of(node: SparkplugNode) -> Callable[[], Will]:
@@ -142,7 +145,7 @@ def _expiring(layout: Layout, config: MqttConfig) -> Layout:
     return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
 
 
-def _sources(settings: Settings, clock: Clock, watermarks: Watermarks) -> Iterator[Source]:
-    services = SourceServices(clock, watermarks)
+def _sources(settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule) -> Iterator[Source]:
+    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]))
     for plugin, entries in settings.by_plugin():
         yield from plugin.build(entries, services)

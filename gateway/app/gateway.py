@@ -13,7 +13,7 @@ from gateway.app.status_line import stats, status_line
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
 from gateway.core.events.gateway import ConfigurationLoaded, RestartRefused, UncleanStop
-from gateway.runtime.restart import Renewal
+from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
 from gateway.settings import Settings, load
@@ -30,11 +30,11 @@ _CONFIG_RETRY_S = 60.0
 class Gateway:
     """One gateway, not yet started. Built without I/O."""
 
-    def __init__(self, settings: Settings, clock: Clock, renewal: Renewal) -> None:
+    def __init__(self, settings: Settings, clock: Clock, restarts: RestartSchedule) -> None:
         self.settings = settings
         self.clock = clock
-        self.renewal = renewal
-        self.parts = Parts(settings, clock, renewal)
+        self.restarts = restarts
+        self.parts = Parts(settings, clock, restarts)
 
     async def run(self, stop: asyncio.Event, notifier: Notifier) -> Settings | None:
         """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them, loudly.
@@ -65,7 +65,7 @@ class Gateway:
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
                 log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
                 following = await self._end(stop, tasks)
-                why = "stopped" if following is None else f"starts anew: {self.renewal.reason}"
+                why = "stopped" if following is None else f"starts anew: {self.restarts.reason}"
                 notifier.send(*(["STOPPING=1"] if following is None else ["WATCHDOG=1", f"STATUS={why}"]))
                 log.info("stopping", reason=why)
                 await cancel(collecting, _CLOSE_S)
@@ -99,33 +99,33 @@ class Gateway:
         does not replace the one that runs: it is told, and looked at again every minute."""
         told = ""
         while True:
-            reason = await self.renewal.due()
+            reason = await self.restarts.due()
             try:
                 settings = await asyncio.to_thread(load, self.settings.folder)
             except ConfigError as error:
                 if told != (told := str(error.problems[0])):
-                    self.parts.event(RestartRefused(time_ns=self.clock.now_ns(), reason=reason, problem=told))
+                    self.parts.report(RestartRefused(time_ns=self.clock.now_ns(), reason=reason, problem=told))
                 await self.clock.sleep(_CONFIG_RETRY_S)
                 continue
             if settings.hash != self.settings.hash:
-                self.renewal.begin(reason)
+                self.restarts.restarting(reason)
                 return settings
-            self.renewal.drop()
+            self.restarts.withdraw()
 
     def _announce(self) -> None:
         """Events of the start: which configuration runs, and which runs before ended in a crash."""
         parts, now, root = self.parts, self.clock.now_ns(), self.settings.root
         for previous in parts.outbox.unclean:
             bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
-            parts.event(UncleanStop(time_ns=now, previous=previous.boot, bound_ms=bound_ns // 1_000_000))
+            parts.report(UncleanStop(time_ns=now, previous=previous.boot, bound_ms=bound_ns // 1_000_000))
         table = self.settings.table
-        parts.event(
+        parts.report(
             ConfigurationLoaded(
                 time_ns=now,
                 config=self.settings.hash,
                 devices=len(table.devices),
                 tags=len(table),
-                reason=self.renewal.reason or None,
+                reason=self.restarts.reason or None,
             )
         )
 

@@ -7,7 +7,7 @@ from gateway.app.cancel import cancel
 from gateway.app.gateway import Gateway
 from gateway.app.tag_discovery import find_tags
 from gateway.core.clock import SystemClock
-from gateway.runtime.restart import Renewal
+from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.watchdog import Notifier
 from gateway.settings import Settings
 
@@ -29,9 +29,9 @@ async def run(settings: Settings) -> None:
     await asyncio.wait([finding, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if finding.done():
-        renewal = Renewal(clock)
+        restarts = RestartSchedule(clock)
         following: Settings | None = finding.result()
         while following is not None:
-            following = await Gateway(following, clock, renewal).run(stop, Notifier())
+            following = await Gateway(following, clock, restarts).run(stop, Notifier())
     else:
         await cancel([finding], _FINDING_CLOSE_S)

@@ -1,7 +1,6 @@
 """`gateway check`: the configuration, judged without touching a device."""
 
 import os
-from math import isfinite
 from pathlib import Path
 
 from rich.markup import escape
@@ -49,7 +48,7 @@ def _devices(settings: Settings) -> Table:
     for plugin, entry in zip(settings.plugins, settings.entries, strict=True):
         policies = settings.policies[entry.first_tag : entry.first_tag + len(entry.tags)]
         limits = sum(any(v is not None for v in (p.hihi, p.hi, p.lo, p.lolo)) for p in policies)
-        detectors = sum(isfinite(p.anomaly) for p in policies)
+        detectors = sum(bool(p.anomaly) for p in policies)
         name = escape(entry.config.name)
         table.add_row(name, plugin.name, escape(entry.config.url), *map(str, (len(entry.tags), limits, detectors)))
     return table

@@ -15,21 +15,11 @@ EXIT_UNWRITABLE = 1
 _WIDEST = 10_000
 
 
-def address_hint(what: str, scheme: str) -> str:
-    """The end of a sentence about a device that is not configured, where it looks like an address."""
-    return f"; an address is written {scheme}://{what}" if ":" in what or "." in what else ""
-
-
 def in_words(error: Exception) -> str:
     """What an error says, without numbers of the operating system."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error)
-
-
-def visible(text: str) -> str:
-    """A device's text on one line of a terminal: what cannot be printed as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Table:

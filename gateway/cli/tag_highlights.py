@@ -1,6 +1,5 @@
 """What a configuration knows that messages do not say: units, and which tags somebody watches most."""
 
-import math
 from typing import Final
 
 from gateway.settings import Settings
@@ -19,7 +18,7 @@ def headlines(settings: Settings) -> dict[str, list[str]]:
     def interest(tag: int) -> tuple[bool, bool, bool]:
         policy = settings.policies[tag]
         limits = any(limit is not None for limit in (policy.hihi, policy.hi, policy.lo, policy.lolo))
-        return not math.isfinite(policy.anomaly), not settings.table.tags[tag].unit, not limits
+        return not policy.anomaly, not settings.table.tags[tag].unit, not limits
 
     table = settings.table
     ranked = {name: sorted(range(*table.range_of(number)), key=interest) for number, name in enumerate(table.devices)}

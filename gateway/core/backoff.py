@@ -22,9 +22,10 @@ def full_jitter(
 
 
 def start_delay_s(up_s: float, most_s: float, uniform: Callable[[float, float], float] = random.uniform) -> float:
-    """How long the first attempt should wait: a random part of `most_s` when the machine has been up for less than five
-    minutes, since after a power cut many start together. A restart of the service alone does not wait.
+    """Return how long the first attempt has to wait, seconds: a random part of `most_s`, or 0.
 
-    up_s: since the machine started, which on Linux is what monotonic clocks count.
+    After a power cut many gateways start together, so they wait while the machine has been up for less than five minutes; a
+    restart of the service alone does not. up_s: seconds since the machine started, which on Linux is what monotonic clocks
+    count.
     """
     return uniform(0.0, most_s) if up_s < _POWER_CUT_S else 0.0

@@ -1,4 +1,4 @@
-"""Columns: what moves between a source's decode and the encoder."""
+"""Blocks of columns, which carry samples and windows from a source's decoder to the encoder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -37,21 +37,21 @@ def _freeze(block: object) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleBlock:
-    """Samples as equal-length columns, read-only once made.
-
-    tag: uint32[n], row number in the `TagTable`. time: int64[n], ns since the epoch, UTC, never later than the real read.
-    value: float64[n], NaN where the quality is bad. quality: uint8[n], a `Quality` code.
-    Samples of one tag stand in the order in which they were taken. history: read back from the device's own history, about
-    the past: they fill windows and raise no alarm. repeated: the last sample of each tag once more, which holds after all
-    although the connection was lost meanwhile; it counts in no window.
-    """
+    """Samples as columns of equal length, read-only once made. Samples of one tag stand in the order of their reading."""
 
     tag: TagIds
+    """uint32[n], row numbers in the `TagTable`."""
     time: Times
+    """int64[n], ns since the epoch, UTC; never later than the real read."""
     value: Values
+    """float64[n], NaN where the quality is bad."""
     quality: Qualities
+    """uint8[n], `Quality` codes."""
     history: bool = False
+    """They were read back from the device's own history: they fill windows and raise no alarm."""
     repeated: bool = False
+    """They are the last sample of each tag once more, still valid although the connection was lost meanwhile; they count in
+    no window."""
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -61,7 +61,7 @@ class SampleBlock:
 
     @classmethod
     def bad(cls, tags: TagIds, time_ns: int, quality: Quality) -> "SampleBlock":
-        """One sample without a value per tag: a read was due at `time_ns` and failed for the reason in `quality`."""
+        """Return one sample without a value per tag: a read was due at `time_ns` and failed for the reason in `quality`."""
         count = tags.size
         return cls(
             tags,
@@ -75,16 +75,19 @@ class SampleBlock:
 class ObjectBlock:
     """Values that float64 cannot carry, beside the hot path: text, arrays, structures, integers beyond 2^53.
 
-    tag, time, quality: as in `SampleBlock`. value: per row what JSON can carry exactly (str, int, float, bool, None,
-    lists and dicts of them); None where the quality is bad. A number that is merely too large comes twice: here exactly,
-    and in a `SampleBlock` as UNCERTAIN_ROUNDED. history: as in `SampleBlock`: about the past, not what holds now.
+    A number that is merely too large comes twice: here exactly, and in a `SampleBlock` as UNCERTAIN_ROUNDED.
     """
 
     tag: TagIds
+    """As in `SampleBlock`."""
     time: Times
+    """As in `SampleBlock`."""
     value: Sequence[Any]
+    """Per row what JSON carries exactly (str, int, float, bool, None, lists and dicts of them); None where it is bad."""
     quality: Qualities
+    """As in `SampleBlock`."""
     history: bool = False
+    """They were read back from the device's own history: they are not the present values."""
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -95,39 +98,47 @@ class ObjectBlock:
         return self.tag.size
 
     def take(self, rows: Sequence[int]) -> "ObjectBlock":
-        """Only these rows."""
+        """Return the block with these rows only."""
         values = [self.value[row] for row in rows]
         return ObjectBlock(self.tag[rows], self.time[rows], values, self.quality[rows], self.history)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowBlock:
-    """Statistics of one window, one row per tag, read-only once made.
-
-    start, length: ns, UTC, shared by all rows. late: the rows hold only samples that came after the window was closed.
-    tag: uint32[n]. count: samples read, bad ones too. good: those with good quality. used: those the statistics rest on
-    (good and uncertain). min, max, mean, std (population), first, last: float64[n], NaN where `used` is 0, except `last`,
-    which then holds the value that is still in force, read at `last_time` (int64[n], ns; 0 = never).
-    quality: uint8[n]; with `count` 0 the quality of the value in force.
-    past: all of it was read back from the devices' own history.
-    """
+    """Statistics of one window, one row per tag, read-only once made. Statistics are NaN where `used` is 0."""
 
     start: int
+    """Begin of the window, ns since the epoch, UTC."""
     length: int
+    """Length of the window, ns."""
     late: bool
+    """The rows hold only samples that came after the window was closed."""
     tag: TagIds
+    """uint32[n], row numbers in the `TagTable`."""
     count: Counts
+    """int64[n], samples read, bad ones too."""
     good: Counts
+    """int64[n], samples of good quality."""
     used: Counts
+    """int64[n], samples that the statistics rest on: good and uncertain ones."""
     min: Values
+    """float64[n]."""
     max: Values
+    """float64[n]."""
     mean: Values
+    """float64[n]."""
     std: Values
+    """float64[n], of the population."""
     first: Values
+    """float64[n], the earliest value."""
     last: Values
+    """float64[n], the latest value; where `used` is 0 the value that is still in force, or NaN."""
     last_time: Times
+    """int64[n], ns: when `last` was read, 0 for never."""
     quality: Qualities
+    """uint8[n], `Quality` codes; where `count` is 0 that of the value in force."""
     past: bool = False
+    """All of it was read back from the devices' own history."""
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -136,7 +147,7 @@ class WindowBlock:
         return self.tag.size
 
     def take(self, rows: Rows | Mask) -> "WindowBlock":
-        """The same window with only the given rows (row numbers or a mask)."""
+        """Return the window with the given rows only (row numbers or a mask)."""
         columns = {
             f.name: getattr(self, f.name)[rows] if isinstance(getattr(self, f.name), np.ndarray) else getattr(self, f.name)
             for f in fields(self)

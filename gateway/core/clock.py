@@ -6,14 +6,14 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What a part may know of time. Tests hand in a fake that moves when told to."""
+    """The time as parts see it. Tests pass in a clock that they move by hand."""
 
     def monotonic(self) -> float:
-        """Seconds that only go forwards; the origin means nothing."""
+        """Return seconds that only go forwards; the origin has no meaning."""
         ...
 
     def now_ns(self) -> int:
-        """Wall time, ns since the epoch, UTC. May jump."""
+        """Return the wall time, ns since the epoch, UTC. It may jump."""
         ...
 
     async def sleep(self, delay_s: float) -> None:
@@ -25,10 +25,13 @@ class SystemClock:
     """The machine's clocks."""
 
     def monotonic(self) -> float:
+        """Return CLOCK_MONOTONIC, seconds."""
         return time.monotonic()
 
     def now_ns(self) -> int:
+        """Return CLOCK_REALTIME, ns."""
         return time.time_ns()
 
     async def sleep(self, delay_s: float) -> None:
+        """Sleep on the running event loop."""
         await asyncio.sleep(max(0.0, delay_s))

@@ -1,7 +1,7 @@
 """Field types of configuration models: durations, sizes and names as people write them.
 
-pydantic stands in `core` for this alone: the components' `config.py` may import nothing else of ours, and the notation
-must be one.
+pydantic stands in `core` for these and for the settings of detectors: a part's `config.py` may import nothing else of ours,
+and all parts must have one notation.
 """
 
 import os
@@ -39,17 +39,17 @@ def _scaled(value: Any, units: dict[str, int], expected: str, most: int) -> int:
 
 
 def parse_duration_ns(value: Any) -> int:
-    """`250ms`, `1s`, `1.5h`, `7d` as nanoseconds. Raises ValueError for a number without a unit and anything else."""
+    """Return `250ms`, `1s`, `1.5h`, `7d` as nanoseconds. Raises ValueError for a number without a unit and all else."""
     return _scaled(value, _DURATION_NS, "a number with a unit such as 250ms, 1s, 10min, 7d", _LONGEST_NS)
 
 
 def parse_size_bytes(value: Any) -> int:
-    """`512MiB`, `1GB` as bytes. Raises ValueError for a number without a unit and anything else."""
+    """Return `512MiB`, `1GB` as bytes. Raises ValueError for a number without a unit and all else."""
     return _scaled(value, _SIZE_BYTES, "a number with a unit such as 64KiB, 512MiB, 1GiB", _LARGEST_BYTES)
 
 
 def parse_value_range(value: Any) -> tuple[float, float]:
-    """`0 to 100`, `-40 to 120.5` as two numbers that rise. Raises ValueError for anything else."""
+    """Return `0 to 100`, `-40 to 120.5` as two ascending numbers. Raises ValueError for all else."""
     match = _RANGE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"{value!r} is not a range; expected for instance 0 to 100")
@@ -60,7 +60,10 @@ def parse_value_range(value: Any) -> tuple[float, float]:
 
 
 def check_name(value: Any) -> str:
-    """A name that becomes one MQTT topic level (MQTT 5.0, 4.7): no `/`, `+`, `#`, control characters, not empty."""
+    """Return a name that becomes one level of a topic: no `/`, `+`, `#`, control characters, not empty.
+
+    Raises ValueError.
+    """
     if not isinstance(value, str):
         hint = " (YAML reads it as another type: put it in quotes)" if value is not None else ""
         raise ValueError(f"{value!r} is not text{hint}")
@@ -68,9 +71,9 @@ def check_name(value: Any) -> str:
         raise ValueError(f"{value!r} is not a name: it must not be empty or begin or end with a space")
     bad = sorted({c for c in value if c in "/+#" or not c.isprintable()})
     if bad:
-        raise ValueError(f"{value!r} becomes an MQTT topic level and must not contain {' '.join(map(repr, bad))}")
+        raise ValueError(f"{value!r} becomes a level of a topic and must not contain {' '.join(map(repr, bad))}")
     if value.startswith("$"):
-        raise ValueError(f"{value!r} must not begin with $, which MQTT keeps for the broker")
+        raise ValueError(f"{value!r} must not begin with $, which brokers keep for topics of their own")
     if len(value.encode()) > 128:
         raise ValueError(f"{value!r} is longer than 128 bytes")
     return value
@@ -89,12 +92,12 @@ def _between(parse: Callable[[Any], int], at_least: str, at_most: str) -> Before
 
 
 def duration_ns(at_least: str = "0s", at_most: str = "36500d") -> BeforeValidator:
-    """A validator for durations within bounds, in nanoseconds."""
+    """Return a validator for durations within bounds, in nanoseconds."""
     return _between(parse_duration_ns, at_least, at_most)
 
 
 def size_bytes(at_least: str, at_most: str = "1024TiB") -> BeforeValidator:
-    """A validator for sizes within bounds, in bytes."""
+    """Return a validator for sizes within bounds, in bytes."""
     return _between(parse_size_bytes, at_least, at_most)
 
 
@@ -124,7 +127,7 @@ _folder: ContextVar[Path] = ContextVar("folder of the configuration", default=Pa
 
 @contextmanager
 def files_relative_to(folder: Path) -> Iterator[None]:
-    """Within it, relative paths of files count from this folder, not from where the process was started."""
+    """Let relative paths of files count from this folder, not from where the process was started."""
     token = _folder.set(folder.absolute())
     try:
         yield
@@ -133,7 +136,7 @@ def files_relative_to(folder: Path) -> Iterator[None]:
 
 
 def located(path: Path) -> Path:
-    """A path of the configuration as an absolute one. Raises ValueError where `~` means nothing, or no file can have it."""
+    """Return a path of the configuration as an absolute one. Raises ValueError where no file can have it."""
     if "\0" in str(path):
         raise ValueError(f"{str(path)!r}: a path cannot hold the character NUL")
     try:
@@ -164,7 +167,7 @@ def _to_be_written(path: Path) -> Path:
 
 
 def followed(path: Path) -> Path:
-    """The file that a symbolic link stands for: what lies beside a file lies beside that one, not beside the link."""
+    """Return the file that a symbolic link stands for: what lies beside a file lies beside that one, not beside the link."""
     return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
@@ -177,7 +180,7 @@ ExistingFile = Annotated[FilePath, MUST_EXIST]
 
 
 def default(text: str) -> Any:
-    """A field's default in the notation of the file (`1s`, `1GiB`), as the schema and the reference page show it."""
+    """Return a field's default in the notation of the file (`1s`, `1GiB`), as the schema and the reference page show it."""
     return Field(default=text)
 
 
@@ -188,7 +191,7 @@ class ConfigModel(BaseModel):
 
 
 def existing_files(model: BaseModel, prefix: str = "") -> dict[str, Path]:
-    """Each `ExistingFile` below a model by its dotted key."""
+    """Return each `ExistingFile` below a model by its dotted key."""
     found: dict[str, Path] = {}
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
@@ -200,7 +203,7 @@ def existing_files(model: BaseModel, prefix: str = "") -> dict[str, Path]:
 
 
 def _inner(annotation: Any) -> list[Any]:
-    """What is annotated within a union such as `ExistingFile | None`."""
+    """Return what is annotated within a union such as `ExistingFile | None`."""
     return [note for one in getattr(annotation, "__args__", ()) for note in getattr(one, "__metadata__", ())]
 
 
@@ -226,5 +229,5 @@ class DeviceModel(ConfigModel):
     """False leaves the device out without deleting its file."""
 
     def files(self) -> dict[str, Path]:
-        """Files that are read at each connect, by their key."""
+        """Return the files that are read at each connect, by their key."""
         return existing_files(self)

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def deadline(seconds: float | None) -> AsyncIterator[None]:
-    """`asyncio.timeout`, also where a library raises a kind of CancelledError of its own when it is cancelled.
+    """Raise TimeoutError after so many seconds, also where a library raises a CancelledError of its own when cancelled.
 
-    asyncua waits by `wait_for2`, whose CancelledWithResultError asyncio.timeout does not know for its own doing: instead of
-    a TimeoutError the cancellation would go on, and end the task of whoever asked, without a word.
+    asyncua waits by `wait_for2`, whose CancelledWithResultError asyncio.timeout does not recognise as the effect of its own
+    cancellation: instead of a TimeoutError the cancellation would go on, and silently end the caller's task.
     """
     async with asyncio.timeout(seconds):
         try:
@@ -22,8 +22,11 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
 
 
 def end_if_cancelled() -> None:
-    """Raise the CancelledError that a library has swallowed, as asyncio.wait_for of Python 3.11 does when its answer comes
-    in the same moment (asyncua connects with it). Who is cancelled and goes on holds up the stop of the whole gateway."""
+    """Raise the CancelledError that a library has swallowed.
+
+    asyncio.wait_for of Python 3.11 swallows it when its answer comes in the same moment (asyncua connects with it). A task
+    that goes on although it was cancelled holds up the stop of the whole gateway.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

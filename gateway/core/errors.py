@@ -1,4 +1,4 @@
-"""The four error families. Everything else is a bug and ends the process."""
+"""The families of errors that are expected. Every other exception is a bug and ends the process."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ class GatewayError(Exception):
 
 
 class NotConnected(GatewayError):
-    """The peer is away. Whoever owns the connection closes it and opens it again with backoff, for ever."""
+    """The peer is away. The owner of the connection closes it and opens it again with backoff, for ever."""
 
 
 class Retryable(GatewayError):
@@ -20,19 +20,28 @@ class Permanent(GatewayError):
     """This item will never be accepted: count it, set it aside, go on."""
 
 
+class UsageError(GatewayError):
+    """A command was asked for something that makes no sense: one line for each reason. Exit code 2."""
+
+
 class Unsaved(GatewayError):
     """The gateway has stopped, and what waited could neither be delivered nor written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One fault of a configuration. line is 1-based, 0 when the file as a whole is meant; key is a dotted path."""
+    """One fault of a configuration."""
 
     file: str
+    """Its path, or `environment`."""
     line: int
+    """From 1; 0 for the file as a whole."""
     key: str
+    """A dotted path."""
     message: str
+    """What is wrong."""
     expected: str = ""
+    """What would be right."""
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file

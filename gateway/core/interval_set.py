@@ -1,4 +1,4 @@
-"""Sets of whole numbers as spans. Pure."""
+"""Sets of whole numbers as spans, without I/O."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -34,7 +34,7 @@ class Spans:
         self._lasts[low:high] = [last]
 
     def gaps(self, first: int, last: int) -> list[tuple[int, int]]:
-        """The spans within first..last that are not in the set, rising."""
+        """Return the spans within first..last that are not in the set, ascending."""
         found = []
         for begin, end in self:
             if begin > last:
@@ -47,7 +47,7 @@ class Spans:
         return found
 
     def common(self, first: int, last: int) -> list[tuple[int, int]]:
-        """The spans within first..last that are in the set, rising."""
+        """Return the spans within first..last that are in the set, ascending."""
         return [(max(begin, first), min(end, last)) for begin, end in self if begin <= last and end >= first]
 
     def fill(self, first: int, last: int, count: int) -> None:
@@ -60,5 +60,5 @@ class Spans:
 
 
 def size(spans: Iterable[tuple[int, int]]) -> int:
-    """How many numbers lie in spans that do not overlap."""
+    """Return how many numbers lie in spans that do not overlap."""
     return sum(last - first + 1 for first, last in spans)

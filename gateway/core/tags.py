@@ -1,4 +1,4 @@
-"""The tag table: who is meant by a tag id."""
+"""The tag table, which gives a meaning to tag ids and device rows."""
 
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -10,21 +10,24 @@ from gateway.core.blocks import TagIds
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One tag as the gateway knows it; `id` is its row in the table.
-
-    single: the source delivers float32, so numbers are published with float32's shortest digits.
-    interval_ns: how often a sample is due; 0 where the device decides (subscriptions). logical: a bit, 0 or 1.
-    range: lowest and highest value in normal operation, in `unit`.
-    """
+    """One tag of the configuration."""
 
     id: int
+    """Its row in the table."""
     device: int
+    """Its device's row in the table."""
     name: str
+    """Unique within its device."""
     unit: str = ""
+    """Engineering unit."""
     single: bool = False
+    """The source delivers float32, so numbers are published with float32's shortest digits."""
     interval_ns: int = 0
+    """How often a sample is due; 0 where the device decides (subscriptions)."""
     logical: bool = False
+    """It is a bit, 0 or 1."""
     range: tuple[float, float] | None = None
+    """Lowest and highest value in normal operation, in `unit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,14 @@ class TagTable:
         return len(self.tags)
 
     def range_of(self, device: int) -> tuple[int, int]:
-        """First tag id of a device and the id after its last; equal when it has no tags."""
+        """Return the first tag id of a device and the id after its last; equal when it has no tags."""
         return self._ranges[device]
 
     def ids_of(self, device: int) -> TagIds:
-        """A device's tag ids, uint32, ascending."""
+        """Return a device's tag ids, uint32, ascending."""
         first, end = self._ranges[device]
         return np.arange(first, end, dtype=np.uint32)
 
     def label(self, tag: int) -> str:
-        """`device/tag`, as people and topics write it."""
+        """Return `device/tag`, as people and topics write it."""
         return f"{self.devices[self.tags[tag].device]}/{self.tags[tag].name}"

@@ -1,4 +1,4 @@
-"""Blocks and events as messages: payloads, sequence numbers, the `hist` mark."""
+"""Encodes blocks and events as messages: payloads, sequence numbers, the mark `hist`."""
 
 import math
 from collections.abc import Mapping
@@ -17,19 +17,19 @@ from gateway.encoding.topics import Topics
 from gateway.encoding.window_json import PIECES, RowText, quality_fields, shortest_single
 
 ROWS_PER_MESSAGE: Final = 800
-"""About 128 KiB of JSON: what brokers accept without being asked."""
+"""About 128 KiB of JSON, which brokers accept by default."""
 
 _LIVE: Final = b'"hist":false'
 _BACKLOG: Final = b'"hist":true'
 
 
 def mark_hist(payload: bytes) -> bytes:
-    """The payload as it is sent from backlog. Only fields of our own stand before the mark, so the first match is it."""
+    """Return the payload as it is sent from backlog. Only fields of our own stand before the mark: the first match is it."""
     return payload.replace(_LIVE, _BACKLOG, 1)
 
 
 class Encoder:
-    """One per process and boot. `seq` counts from 1 per topic; every message it makes must go to the outbox."""
+    """The encoder of one run of the gateway. `seq` counts from 1 per topic; every message it makes must go to the outbox."""
 
     def __init__(self, topics: Topics, table: TagTable, boot: str) -> None:
         self._topics = topics
@@ -42,16 +42,18 @@ class Encoder:
         self._first_ids = np.array([table.range_of(d)[0] for d in range(len(table.devices))], np.int64)
 
     def windows(self, block: WindowBlock) -> list[Message]:
-        """One message per device with rows (more for very large devices), in lane WINDOW."""
+        """Return one message per device with rows (more for very large devices), in lane WINDOW."""
         return self._messages(block, self._window_topics, Lane.WINDOW)
 
     def summaries(self, block: WindowBlock) -> list[Message]:
-        """The same for a block of summaries, in lane SUMMARY."""
+        """Return the same for a block of summaries, in lane SUMMARY."""
         return self._messages(block, self._summary_topics, Lane.SUMMARY)
 
     def objects(self, block: ObjectBlock) -> list[Message]:
-        """Values that are no numbers: one message per device, or more where a tag changed more than once. `late`: of the
-        past, not what holds now."""
+        """Return values that are no numbers: one message per device, or more where a tag changed more than once.
+
+        Those of the past are marked `late`.
+        """
         waiting: dict[int, dict[str, dict[str, Any]]] = {}
         messages = []
         for tag, time, value, quality in zip(
@@ -71,12 +73,12 @@ class Encoder:
         return self._document(self._topics.value(device), Lane.SUMMARY, min(times), max(times), body, past=late)
 
     def stats(self, device: int | None, stats: Mapping[str, float | str], now_ns: int) -> Message:
-        """Counters and measurements of a device's connection, or of the gateway itself."""
+        """Return counters and measurements of a device's connection, or of the gateway itself, as a message."""
         stamp = now_ns // 1_000_000
         return self._document(self._topics.stats(device), Lane.WINDOW, stamp, stamp, {"stats": _finite(stats)})
 
     def event(self, event: Event) -> Message:
-        """An event of a device or of the gateway; a number that JSON cannot carry becomes null."""
+        """Return an event of a device or of the gateway as a message; a number that JSON cannot carry becomes null."""
         topic = self._topics.event(event.device)
         stamp = event.time_ns // 1_000_000
         owner: dict[str, Any] = {}
@@ -98,7 +100,7 @@ class Encoder:
 
     @staticmethod
     def read_loss(message: Message) -> Loss:
-        """The loss that a message of `loss` speaks of."""
+        """Return the loss that a message of kind `loss` describes."""
         body = orjson.loads(message.payload)
         return Loss(
             topic=body["topic"],
@@ -154,7 +156,7 @@ def _finite(detail: Mapping[str, object]) -> dict[str, object]:
 
 
 class StatusText:
-    """Payloads of the retained status topic and of the last will."""
+    """Payloads of the status topic, before and after the end of the gateway."""
 
     def __init__(self, boot: str, version: str, config: str, table: TagTable) -> None:
         self._head = {"boot": boot, "version": version, "config": config}
@@ -163,7 +165,7 @@ class StatusText:
     def online(
         self, since_ms: int, devices: Mapping[int, DeviceState], certificates: Mapping[str, int] | None = None
     ) -> bytes:
-        """The birth: every device's state, `since` when the gateway started; certificates: when they end, ms, by owner."""
+        """Return every device's state, and since when the gateway runs; certificates: when they end, ms, by owner."""
         states = {
             self._table.devices[number]: {"state": state.state, "reason": state.reason} for number, state in devices.items()
         }
@@ -171,5 +173,5 @@ class StatusText:
         return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states} | more)
 
     def offline(self, since_ms: int, reason: str) -> bytes:
-        """The last will (reason `connection lost`) or a proper goodbye; nothing is known of devices any more."""
+        """Return that the gateway has stopped, or (reason `connection lost`) may have; nothing is known of devices then."""
         return orjson.dumps({"state": "offline"} | self._head | {"since": since_ms, "reason": reason, "devices": {}})

@@ -1,4 +1,4 @@
-"""Windows of one topic merged into a longer one, from payloads alone: they may be of an earlier boot and configuration."""
+"""Merges windows of one topic into a longer one, from payloads alone: their boot and configuration may be earlier ones."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from gateway.encoding.encoder import ROWS_PER_MESSAGE
 from gateway.encoding.window_json import quality_fields
 
 TagRow = dict[str, Any]
-"""What a payload says of one tag."""
+"""The row of one tag in a payload."""
 
 _CODES: Final = {
     (CLASS_NAMES[code >> 6], "" if code >= GOOD_FROM else REASONS[code]): code
@@ -23,13 +23,15 @@ _NO_NUMBERS: Final = dict.fromkeys(("min", "max", "mean", "std", "first", "last"
 
 
 def merge_windows(messages: Sequence[Message]) -> list[Message]:
-    """Windows of one boot and topic as one message, or as few as `ROWS_PER_MESSAGE` allows; empty when they are no windows.
+    """Merge windows of one boot and topic into as few messages as `ROWS_PER_MESSAGE` allows.
+
+    Returns an empty list when they are no windows, or would not become fewer.
 
     Counts add up, minimum and maximum are exact, mean and spread those of all samples together up to float64's rounding
     (Chan, Golub, LeVeque 1979), quality follows the rule of windows (`stages.statistics.Statistics.quality`). The result
-    speaks of the time from the first start to the last end, says in `windows` how many messages it stands for and in
-    `first_seq` which is the first of them; its `seq` is that of the last. Of k results each takes one of the last k numbers:
-    the first stands for all messages before, and each speaks of some of the tags for all of the time.
+    covers the time from the first start to the last end; `windows` is how many messages it stands for, `first_seq` the first
+    of them and its `seq` that of the last. Of k results each takes one of the last k numbers: the first stands for all
+    messages before, and each has some of the tags for all of the time.
     """
     numbered = sorted(messages, key=lambda m: m.seq)
     bodies = [body for m in numbered if (body := _window(m.payload)) is not None]
@@ -53,7 +55,7 @@ def merge_windows(messages: Sequence[Message]) -> list[Message]:
 
 
 def _window(payload: bytes) -> dict[str, Any] | None:
-    """The payload if it is a window of the contract."""
+    """Return the payload if it is a window of the contract."""
     try:
         body = orjson.loads(payload)
     except orjson.JSONDecodeError:
@@ -72,10 +74,10 @@ def _merged_tags(bodies: Iterable[dict[str, Any]]) -> dict[str, TagRow]:
 
 
 def _merged(rows: Sequence[tuple[int, TagRow]]) -> TagRow:
-    """One tag's rows, in the order of time, each with the start of its window."""
+    """Merge one tag's rows, which stand in the order of time, each with the start of its window."""
     count = sum(row["n"] for _, row in rows)
     if not count:
-        return rows[-1][1]  # nothing was read: what holds at the end
+        return rows[-1][1]  # nothing was read: the value in force at the end
     good = sum(row["good"] for _, row in rows)
     usable = [(ts, used, row) for ts, row in rows if row["n"] and (used := row.get("used", row["good"]))]
     used = sum(share for _, share, _ in usable)
@@ -103,7 +105,7 @@ def _numbers(usable: Sequence[tuple[int, int, TagRow]], used: int) -> TagRow:
 
 
 def _number(value: float | None) -> float:
-    """null stands for what JSON cannot carry: a spread beyond float64."""
+    """Return the number; null stands for what JSON cannot carry, a spread beyond float64."""
     return math.inf if value is None else value
 
 

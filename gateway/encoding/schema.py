@@ -21,7 +21,7 @@ def message_schema() -> dict[str, Any]:
 
 
 def build_schema(event_types: Sequence[type[Event]]) -> Schema:
-    """Return the schema that the file must hold; `python -m gateway.app.message_schema` writes it."""
+    """Return the schema that the file must hold; `python -m tools.message_schema` writes it."""
     event = MESSAGES["event"] | {"allOf": event_conditions(event_types)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,4 +1,4 @@
-"""Where messages go."""
+"""The topics of layout device, which also identify messages in the outbox."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,40 +11,43 @@ class Topics:
     """All topics of one gateway: `{root}/v1/{gateway}/...`."""
 
     root: str
+    """The first levels, common to several gateways."""
     gateway: str
+    """The gateway's name."""
     devices: tuple[str, ...]
+    """The devices' names by table row."""
 
     @classmethod
     def of(cls, root: str, gateway: str, devices: Sequence[str]) -> "Topics":
-        """Topics below `root` for a gateway and its devices, all of them already checked as topic levels."""
+        """Return the topics below `root` for a gateway and its devices, whose names have been checked as topic levels."""
         return cls(root, gateway, tuple(devices))
 
     @property
     def base(self) -> str:
-        """What all topics of the gateway begin with."""
+        """Return what all topics of the gateway begin with."""
         return f"{self.root}/{CONTRACT_VERSION}/{self.gateway}"
 
     @property
     def status(self) -> str:
-        """Retained state of the gateway and its devices; also the last will."""
+        """Return the topic of the state of the gateway and its devices."""
         return f"{self.base}/status"
 
     def event(self, device: int | None) -> str:
-        """Events of a device, or of the gateway itself."""
+        """Return the topic of events of a device, or of the gateway itself."""
         return f"{self.base}/event" if device is None else f"{self.base}/{self.devices[device]}/event"
 
     def window(self, device: int) -> str:
-        """Windows of a device."""
+        """Return the topic of a device's windows."""
         return f"{self.base}/{self.devices[device]}/window"
 
     def summary(self, device: int) -> str:
-        """One-minute summaries of a device."""
+        """Return the topic of a device's one-minute summaries."""
         return f"{self.base}/{self.devices[device]}/summary"
 
     def value(self, device: int) -> str:
-        """Values of a device that are no numbers, when they change."""
+        """Return the topic of a device's values that are no numbers, published when they change."""
         return f"{self.base}/{self.devices[device]}/value"
 
     def stats(self, device: int | None) -> str:
-        """Counters and measurements of a device's connection, or of the gateway itself."""
+        """Return the topic of counters and measurements of a device's connection, or of the gateway itself."""
         return f"{self.base}/stats" if device is None else f"{self.base}/{self.devices[device]}/stats"

@@ -1,4 +1,4 @@
-"""Rows of a window block as JSON text, column by column: orjson writes whole columns, join puts the rows together."""
+"""Writes the rows of a window block as JSON: orjson writes whole columns, join puts the rows together."""
 
 from typing import Final
 
@@ -10,13 +10,13 @@ from gateway.core.quality import CLASS_NAMES, REASONS, USABLE_FROM
 from gateway.core.tags import TagTable
 
 PIECES: Final = 17
-"""Pieces of text per row; a run of rows is the join of a slice of the list that `row_pieces` returns."""
+"""Pieces of text per row; the text of some rows is the join of a slice of the list that `row_pieces` returns."""
 
 _KEYS: Final = (b',"good":', b',"min":', b',"max":', b',"mean":', b',"std":', b',"first":', b',"last":')
 
 
 def quality_fields(code: int) -> dict[str, str]:
-    """`q`, and where it is not good, `reason`."""
+    """Return `q`, and where it is not good, `reason`."""
     name = CLASS_NAMES[code >> 6]
     return {"q": name} if name == "good" else {"q": name, "reason": REASONS[code]}
 
@@ -25,14 +25,14 @@ _QUALITY: Final = tuple(b"," + orjson.dumps(quality_fields(code))[1:] for code i
 
 
 class RowText:
-    """Turns blocks into text; knows each tag's name and how many digits its numbers have."""
+    """The writer of rows, which knows each tag's name and how many digits its numbers have."""
 
     def __init__(self, table: TagTable) -> None:
         self._name = [b"," + orjson.dumps(tag.name) + b':{"n":' for tag in table.tags]
         self._single = np.array([tag.single for tag in table.tags], np.bool_)
 
     def row_pieces(self, block: WindowBlock) -> list[bytes]:
-        """`PIECES` texts per row, each row beginning with a comma: `,"name":{"n":..,...,"q":".."}`."""
+        """Return `PIECES` texts per row, each row beginning with a comma: `,"name":{"n":..,...,"q":".."}`."""
         rows = len(block)
         pieces = [b""] * (rows * PIECES)
         single = self._single[block.tag]
@@ -52,7 +52,7 @@ class RowText:
 
     @staticmethod
     def _add_rare(block: WindowBlock, pieces: list[bytes]) -> None:
-        """Fields that few rows have: the age of a value in force, and the divisor when uncertain samples count."""
+        """Add fields that few rows have: the age of a value in force, and the divisor when uncertain samples count."""
         held = (block.count == 0) & (block.quality >= USABLE_FROM)
         for row in np.flatnonzero(held).tolist():
             stamp = int(block.last_time[row]) // 1_000_000
@@ -66,7 +66,7 @@ def _split(array: bytes) -> list[bytes]:
 
 
 def _numbers(column: Values, single: Mask) -> list[bytes]:
-    """Shortest digits that read back as the same number: of float32 where the source delivers float32. NaN is null."""
+    """Return the shortest digits that read back as the same number, float32 where the source delivers it. NaN is null."""
     if not single.any():
         return _split(orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY))
     with np.errstate(over="ignore"):
@@ -81,7 +81,7 @@ def _numbers(column: Values, single: Mask) -> list[bytes]:
 
 
 def shortest_single(value: float) -> float:
-    """The number with the fewest digits that is the same float32; itself where it is none."""
+    """Return the number with the fewest digits that is the same float32; itself where it is none."""
     with np.errstate(over="ignore"):
         narrow = np.float32(value)
     return float(str(narrow)) if np.isfinite(narrow) else value

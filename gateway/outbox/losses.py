@@ -14,7 +14,7 @@ THINNED: Final = "thinned"
 def losses_of(rows: Iterable[Row], cause: str, detail: str = "") -> list[Loss]:
     """Return one loss per boot and topic for messages given up together.
 
-    What merged windows stood for is told where nothing takes their place: all causes but `THINNED`.
+    What merged windows stood for is named where nothing takes their place: all causes but `THINNED`.
     """
     spans: dict[tuple[str, str], list[Row]] = {}
     for row in rows:

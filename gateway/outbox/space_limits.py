@@ -145,7 +145,7 @@ class SpaceLimits:
             await self._write(merged.gone, merged.instead, merged.thinned, THINNED)
 
     async def _write(self, gone: Sequence[Row], instead: Sequence[Entry], lost: Sequence[Row], cause: str) -> None:
-        """Delete rows and note the losses, in one transaction."""
+        """Delete rows and record the losses, in one transaction."""
         losses = losses_of(lost, cause)
         written = self._ledger.joined(losses)
         await self._store.commit(Change(instead, gone, written))

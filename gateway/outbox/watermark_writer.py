@@ -9,7 +9,7 @@ from gateway.core.clock import Clock
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.database.store import Store
 from gateway.outbox.files import PathLock
-from gateway.outbox.memory.watermarks import PATIENCE_S, PendingWatermarks
+from gateway.outbox.memory.watermarks import MOST_WAIT_S, PendingWatermarks
 
 log = structlog.get_logger("outbox")
 
@@ -56,9 +56,9 @@ class WatermarkWriter:
             await self._note_doubt(True)
 
     async def _note_doubt(self, in_doubt: bool) -> None:
-        """Write the note; a disk that is silent keeps nobody waiting for longer than `PATIENCE_S`."""
+        """Write the note; a disk that is silent keeps nobody waiting for longer than `MOST_WAIT_S`."""
         noting = asyncio.create_task(asyncio.to_thread(self._lock.note_doubt, in_doubt), name="outbox: doubt")
-        done, _ = await asyncio.wait({noting}, timeout=PATIENCE_S)
+        done, _ = await asyncio.wait({noting}, timeout=MOST_WAIT_S)
         for task in done:
             if isinstance(error := task.exception(), OSError):
                 text = "a crash before the disk is back may count values of device histories twice"

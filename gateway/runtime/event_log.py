@@ -7,7 +7,7 @@ import structlog
 from gateway.core.events.event import Event
 from gateway.core.tags import TagTable
 
-log = structlog.get_logger("event")
+log = structlog.get_logger("pipeline")
 
 
 class EventLog:

@@ -1,4 +1,4 @@
-"""Where samples meet time: feeds the stages, closes windows, hands messages to the outbox."""
+"""The pipeline: gives samples to the stages, closes windows in time, hands messages to the outbox."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -20,8 +20,8 @@ _LONGEST_SLEEP_S = 1.0
 _STALL_S = 3.0
 
 
-class _Closed(Protocol):
-    """What the end of windows brought."""
+class ClosedWindows(Protocol):
+    """What the end of windows leads to, see `stages.stage_chain`."""
 
     windows: list[WindowBlock]
     summaries: list[WindowBlock]
@@ -30,30 +30,60 @@ class _Closed(Protocol):
 
 
 class Stages(Protocol):
-    """The stages as the pipeline sees them: pure, told the time."""
+    """The stages as the pipeline sees them: without a clock of their own."""
 
     @property
-    def next_close_ns(self) -> int: ...
-    def feed(self, block: SampleBlock, now_ns: int) -> list[Event]: ...
-    def feed_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock: ...
-    def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock: ...
-    def close(self, now_ns: int) -> Any: ...
-    def flush(self, now_ns: int) -> Any: ...
+    def next_close_ns(self) -> int:
+        """Return when `close` has something to do, wall time in ns."""
+        ...
+
+    def push(self, block: SampleBlock, now_ns: int) -> Sequence[Event]:
+        """Add samples, and return the alarms that they raise or clear."""
+        ...
+
+    def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
+        """Add values that are no numbers, and return those to publish."""
+        ...
+
+    def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock:
+        """Make tags unknown, and return the objects that end."""
+        ...
+
+    def close(self, now_ns: int) -> Any:
+        """Close the windows that are due."""
+        ...
+
+    def flush(self, now_ns: int) -> Any:
+        """Close all windows."""
+        ...
 
 
 class Encoding(Protocol):
     """The encoder as the pipeline sees it."""
 
-    def windows(self, block: WindowBlock) -> Sequence[Message]: ...
-    def summaries(self, block: WindowBlock) -> Sequence[Message]: ...
-    def objects(self, block: ObjectBlock) -> Sequence[Message]: ...
-    def event(self, event: Event) -> Message: ...
+    def windows(self, block: WindowBlock) -> Sequence[Message]:
+        """Return a block of windows as messages."""
+        ...
+
+    def summaries(self, block: WindowBlock) -> Sequence[Message]:
+        """Return a block of summaries as messages."""
+        ...
+
+    def objects(self, block: ObjectBlock) -> Sequence[Message]:
+        """Return values that are no numbers as messages."""
+        ...
+
+    def event(self, event: Event) -> Message:
+        """Return an event as a message."""
+        ...
 
 
 class Pipeline:
-    """Implements `Intake`. Everything here runs on the event loop and returns at once; nothing is queued.
+    """The `SampleSink` of a gateway. Everything here runs on the event loop and returns at once; nothing is queued.
 
-    beat: monotonic time of the last turn of its loop.
+    Attributes:
+        beat: monotonic time of the last turn of its loop, seconds.
+        event_log: the journal and the counters of events.
     """
 
     def __init__(
@@ -69,59 +99,63 @@ class Pipeline:
         self._offset_ns = self._wall_minus_monotonic()
         self.beat = clock.monotonic()
 
-    def feed(self, block: SampleBlock) -> None:
-        """Take samples; alarms leave at once."""
-        for event in self._stages.feed(block, self._clock.now_ns()):
-            self.event(event)
+    def push(self, block: SampleBlock) -> None:
+        """Add samples; the alarms that they raise or clear are published at once."""
+        for event in self._stages.push(block, self._clock.now_ns()):
+            self.report(event)
 
-    def event(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         """Publish an event, log and count it."""
         self.event_log.record(event)
         self._outbox.put(self._encoder.event(event))
 
-    def objects(self, block: ObjectBlock) -> None:
-        """Take values that are no numbers; what is new leaves at once."""
-        self._publish_objects(self._stages.feed_objects(block, self._clock.now_ns()))
+    def push_objects(self, block: ObjectBlock) -> None:
+        """Add values that are no numbers; changes are published at once."""
+        self._publish_objects(self._stages.push_objects(block, self._clock.now_ns()))
 
     def _publish_objects(self, block: ObjectBlock) -> None:
         for message in self._encoder.objects(block):
             self._outbox.put(message)
 
-    def device_state(self, state: DeviceState) -> bool:
-        """Take news of a device: status at once, an event when the state (not only the reason) changes, unknown tags."""
+    def report_state(self, state: DeviceState) -> bool:
+        """Record a device's state.
+
+        The status is published at once, an event when the state (not only the reason) changes; `down` makes the device's
+        tags unknown. Returns whether an event was published, and logged.
+        """
         before = self._board.state_of(state.device)
         changed = self._board.update(state)
         now = self._clock.now_ns()
         if state.state == "down":
             self._publish_objects(self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now))
-        told = changed and (before.state != state.state or before.reason == "starting")
-        if told:
-            self.event(DeviceStateChanged(time_ns=now, device=state.device, state=state.state, reason=state.reason))
-        return told
+        is_news = changed and (before.state != state.state or before.reason == "starting")
+        if is_news:
+            self.report(DeviceStateChanged(time_ns=now, device=state.device, state=state.state, reason=state.reason))
+        return is_news
 
     async def run(self) -> None:
-        """Close windows when they are due, for ever; notice when the wall clock jumps."""
+        """Close windows when they are due, for ever, and handle steps of the wall clock. Never returns."""
         while True:
             due_s = (self._stages.next_close_ns - self._clock.now_ns()) / 1e9
-            # A wait of 0 would leave no room for anybody else after a stall.
+            # After a stall a wait of 0 would never give way to other tasks.
             await self._clock.sleep(min(max(due_s, 0.001), _LONGEST_SLEEP_S))
             stood_s, self.beat = self._clock.monotonic() - self.beat, self._clock.monotonic()
             self._watch_clock()
             if stood_s > _STALL_S:
-                self._stalled(stood_s)
+                self._report_stall(stood_s)
             self._publish(self._stages.close(self._clock.now_ns()))
 
-    def _stalled(self, stood_s: float) -> None:
-        """The machine or the process stood still: what lies in the gap was not read, and nobody else will say so."""
-        self.event(Stall(time_ns=self._clock.now_ns(), for_ms=round(stood_s * 1e3)))
+    def _report_stall(self, stood_s: float) -> None:
+        """Publish that machine or process stood still: what lies in the gap was not read, and nothing else shows it."""
+        self.report(Stall(time_ns=self._clock.now_ns(), for_ms=round(stood_s * 1e3)))
 
     def flush(self) -> None:
         """Publish the window and the summary in progress: at a stop."""
         self._publish(self._stages.flush(self._clock.now_ns()))
 
-    def _publish(self, closed: _Closed) -> None:
+    def _publish(self, closed: ClosedWindows) -> None:
         for event in closed.events:
-            self.event(event)
+            self.report(event)
         for changed in closed.objects:
             self._publish_objects(changed)
         for block in closed.windows:
@@ -138,10 +172,10 @@ class Pipeline:
         offset = self._wall_minus_monotonic()
         jump = offset - self._offset_ns
         if abs(jump) < _JUMP_NS:
-            # Slewing by NTP is followed silently: no reader could tell it from drift.
+            # Slewing by NTP is followed silently: it looks like drift.
             self._offset_ns = offset
             return
         now = self._clock.now_ns()
         self._publish(self._stages.flush(now))
         self._offset_ns = offset
-        self.event(ClockJump(time_ns=now, by_ms=jump // 1_000_000))
+        self.report(ClockJump(time_ns=now, by_ms=jump // 1_000_000))

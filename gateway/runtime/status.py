@@ -1,4 +1,4 @@
-"""What the retained status topic says: one state per device, and news when one changes."""
+"""The content of the status topic: one state per device, and a signal when one changes."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -13,34 +13,34 @@ class StatusBoard:
         self._topic = topic
         self._encode = encode
         self._states = {number: DeviceState(number, "down", "starting") for number in range(devices)}
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def update(self, state: DeviceState) -> bool:
-        """Take a state; True if state or reason differ from before."""
+        """Record a state. Returns whether state or reason differ from before."""
         if self._states[state.device] == state:
             return False
         self._states[state.device] = state
-        self._news.set()
+        self._changed.set()
         return True
 
     def state_of(self, device: int) -> DeviceState:
-        """The newest state of a device."""
+        """Return the newest state of a device."""
         return self._states[device]
 
     def states(self) -> Mapping[int, DeviceState]:
-        """The newest states."""
+        """Return the newest states by device row."""
         return self._states
 
     def wake(self) -> None:
-        """Make `changed` return although no state is new: something else is to be told."""
-        self._news.set()
+        """Make `changed` return although no state is new: another part of the status has changed."""
+        self._changed.set()
 
     def current(self) -> tuple[str, bytes]:
-        """Topic and payload of the birth and of every later status."""
-        self._news.clear()
+        """Return topic and payload of the status, and consider them published."""
+        self._changed.clear()
         return self._topic, self._encode(self._states)
 
     async def changed(self) -> None:
-        """Return when `current` would say something new; what made it return is then no news any more."""
-        await self._news.wait()
-        self._news.clear()
+        """Wait until the status has changed since `current` or this was last called. Cancellable."""
+        await self._changed.wait()
+        self._changed.clear()

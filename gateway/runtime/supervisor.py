@@ -1,4 +1,4 @@
-"""The one place that connects to devices, again and again."""
+"""Connects a source to its devices, again and again."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -11,47 +11,47 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.deadline import end_if_cancelled
 from gateway.core.errors import NotConnected
+from gateway.core.log_throttle import LogThrottle
 from gateway.core.messages import DeviceState
-from gateway.core.ports.source import Intake, Source
+from gateway.core.ports.source import SampleSink, Source
 
 log = structlog.get_logger("supervisor")
 
 _STABLE_S = 30.0
-_REMIND_S = 300.0
 
 T = TypeVar("T")
 
 
 class Supervisor:
-    """Runs one source for ever: open, read until the connection is lost, tell, wait with full jitter, open again.
+    """Runs one source for ever: open, read until the connection is lost, report, wait with full jitter, open again.
 
     The delay starts small again once a connection has lasted 30 s, so a device that accepts and drops is not hammered.
     A bug in the source is logged with its traceback and costs this source its connection; the others go on.
     """
 
     def __init__(
-        self, source: Source, names: str, intake: Intake, clock: Clock, delays: Callable[[], Iterator[float]] = full_jitter
+        self, source: Source, names: str, sink: SampleSink, clock: Clock, delays: Callable[[], Iterator[float]] = full_jitter
     ) -> None:
         self._source = source
-        self._intake = intake
+        self._sink = sink
         self._clock = clock
         self._delays = delays
         self._log = log.bind(devices=names)
-        self._told = ("", 0.0)
+        self._throttle = LogThrottle(clock)
 
     async def run(self) -> None:
-        """Never returns; cancel it to stop. Errors of the intake are bugs of the gateway and pass through."""
+        """Run until cancelled. Exceptions of the sink are bugs of the gateway and are raised."""
         delays = self._delays()
         while True:
             opened_at = None
             try:
                 await self._guarded(self._source.open())
                 opened_at = self._clock.monotonic()
-                self._told = ("", 0.0)
+                self._throttle.forget()
                 self._log.info("connected")
                 await self._read()
             except NotConnected as error:
-                self._tell(str(error) or "connection lost")
+                self._report_down(str(error) or "connection lost")
             finally:
                 await self._source.close()
             end_if_cancelled()
@@ -61,17 +61,17 @@ class Supervisor:
 
     async def _read(self) -> None:
         while True:
-            await asyncio.sleep(0)  # a source that always has something to say would leave no turn to others
+            await asyncio.sleep(0)  # a source that always has something ready would never give way to other tasks
             end_if_cancelled()
             item = await self._guarded(self._source.read())
             if isinstance(item, SampleBlock):
-                self._intake.feed(item)
+                self._sink.push(item)
             elif isinstance(item, ObjectBlock):
-                self._intake.objects(item)
+                self._sink.push_objects(item)
             elif isinstance(item, DeviceState):
-                self._intake.device_state(item)
+                self._sink.report_state(item)
             else:
-                self._intake.event(item)
+                self._sink.report(item)
 
     async def _guarded(self, call: Coroutine[Any, Any, T]) -> T:
         try:
@@ -82,19 +82,15 @@ class Supervisor:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Nobody has cancelled us: a library's own cancellation got out. This task would end without a word.
+            # This task was not cancelled: a library's own cancellation got out, and would end the task silently.
             self._log.exception("stray cancellation in source", advice="please report it")
             raise NotConnected("internal error, see the log: a stray cancellation") from stray
-        except Exception as bug:  # a bug in a source costs that source its connection (ARCHITECTURE.md, 15)
+        except Exception as bug:  # the bytes of one device must not restart the gateway for all others
             self._log.exception("bug in source", advice="please report it")
             raise NotConnected(f"internal error, see the log: {type(bug).__name__}: {bug}") from bug
 
-    def _tell(self, reason: str) -> None:
-        """One line for one fault: what the intake has told of every device need not be said again."""
-        news = [self._intake.device_state(DeviceState(device, "down", reason)) for device in self._source.devices]
-        told, at = self._told
-        now = self._clock.monotonic()
-        if reason != told or now - at > _REMIND_S:
-            self._told = (reason, now)
-            if not all(news):
-                self._log.warning("not connected", reason=reason)
+    def _report_down(self, reason: str) -> None:
+        """Report all devices as down. What the sink has logged of every device is not logged again."""
+        are_logged = [self._sink.report_state(DeviceState(device, "down", reason)) for device in self._source.devices]
+        if self._throttle.is_due(reason) and not all(are_logged):
+            self._log.warning("not connected", reason=reason)

@@ -1,4 +1,4 @@
-"""What sources counted and measured, published now and then."""
+"""Publishes what sources counted and measured, at regular intervals."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
@@ -12,7 +12,9 @@ from gateway.core.ports.source import Source
 class Encoding(Protocol):
     """The encoder as telemetry sees it."""
 
-    def stats(self, device: int | None, stats: Mapping[str, float | str], now_ns: int) -> Message: ...
+    def stats(self, device: int | None, stats: Mapping[str, float | str], now_ns: int) -> Message:
+        """Return counters of a device's connection, or of the gateway itself, as a message."""
+        ...
 
 
 async def publish_stats(
@@ -23,8 +25,10 @@ async def publish_stats(
     clock: Clock,
     interval_s: float,
 ) -> None:
-    """Never returns: one message per device and interval, spread evenly over the sources so that nothing comes in bursts,
-    and one of the gateway's own at the end of each. own: what it says of itself."""
+    """Publish one message per device and interval, and one of the gateway's own at the end of each. Never returns.
+
+    The messages are spread evenly over the interval, so that they do not come in bursts. own: the gateway's own counters.
+    """
     while True:
         for source in sources:
             await clock.sleep(interval_s / len(sources))

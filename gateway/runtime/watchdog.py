@@ -1,4 +1,4 @@
-"""systemd's notify protocol (sd_notify(3)), and a watchdog that is fed only while everything moves."""
+"""systemd's notify protocol (sd_notify(3)), and a watchdog that is fed only while every part makes progress."""
 
 import contextlib
 import os
@@ -13,9 +13,12 @@ log = structlog.get_logger("watchdog")
 
 
 class Notifier:
-    """Messages to the service manager; without one (no NOTIFY_SOCKET) they go nowhere.
+    """The connection to the service manager; without one (no NOTIFY_SOCKET) messages are dropped.
 
-    Fifteen lines of our own: the packages for this either need libsystemd's headers or have not moved since 2017.
+    Fifteen lines of our own: the packages for this either need libsystemd's headers or were last released in 2017.
+
+    Attributes:
+        watchdog_s: within how many seconds `WATCHDOG=1` must be sent, 0 for never.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
@@ -27,7 +30,7 @@ class Notifier:
         self.watchdog_s = int(microseconds) / 1e6 if concerns_us and microseconds.isdecimal() else 0.0
 
     def send(self, *lines: str) -> None:
-        """For instance `READY=1`, `STATUS=...`, `WATCHDOG=1`, `STOPPING=1`. Never raises: the service runs without it."""
+        """Send lines such as `READY=1`, `STATUS=...`, `WATCHDOG=1`, `STOPPING=1`. Never raises: the service runs without."""
         if not self._address:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
@@ -36,25 +39,25 @@ class Notifier:
 
 
 class Watchdog:
-    """Feeds systemd's watchdog while every watched part has turned its loop lately.
+    """Sends `WATCHDOG=1` to systemd while the loop of every watched part has turned recently.
 
-    That the loop of `run` itself turns proves the event loop.
+    That `run` itself is executed proves that the event loop turns.
     """
 
     def __init__(self, notifier: Notifier, clock: Clock, beats: Mapping[str, tuple[Callable[[], float], float]]) -> None:
-        """beats: per part the monotonic time of its last turn and how old that may be, in seconds."""
+        """Watch these parts. beats: of each the monotonic time of its last turn, and how old that may be, in seconds."""
         self._notifier = notifier
         self._clock = clock
         self._beats = beats
         self._stuck: set[str] = set()
 
     def stuck(self) -> list[str]:
-        """Parts that have not moved for longer than they may."""
+        """Return the parts whose loop has not turned for longer than it may."""
         now = self._clock.monotonic()
         return [name for name, (beat, most_s) in self._beats.items() if now - beat() > most_s]
 
     async def run(self, describe: Callable[[], str]) -> None:
-        """Never returns. `describe` gives the STATUS line that `systemctl status` shows."""
+        """Feed the watchdog for ever. describe: returns the STATUS line that `systemctl status` shows."""
         period_s = min(self._notifier.watchdog_s / 3 or 5.0, 5.0)
         while True:
             stuck = self.stuck()

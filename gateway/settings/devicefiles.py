@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from gateway.core.ports.plugin import Plugin
 from gateway.encoding.config import DeviceLayoutConfig
 from gateway.plugins import SOURCES
+from gateway.settings.detectors import check_detectors
 from gateway.settings.environment import device_prefix
 from gateway.settings.error_text import show
 from gateway.settings.problem_collector import Findings
@@ -105,4 +106,6 @@ def parsed(found: Findings, document: Document, name: str) -> Device | None:
         return found.validated(document, model, said, (key,), (), prefix, in_file_said)
 
     policy, publishing = section(PolicyDefaults, "defaults"), section(DeviceLayoutConfig, "publish")
+    if policy is not None:
+        check_detectors(found, document, policy, ("defaults",))
     return Device(plugin, config, document, value, policy or PolicyDefaults(), publishing or DeviceLayoutConfig())

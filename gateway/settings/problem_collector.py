@@ -9,10 +9,12 @@ from gateway.core.errors import Problem
 from gateway.settings.environment import Environment
 from gateway.settings.error_text import note_validation
 from gateway.settings.source_files import Document, KeyPath, read_yaml
+from gateway.stages.detectors.choice import DetectorChoice
 
 
 class Findings:
-    """problems, warnings: so far. read: every file of the configuration, for its hash."""
+    """problems, warnings: so far. read: every file of the configuration, for its hash. valid_detectors:
+    those that have been checked and found right."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -20,6 +22,7 @@ class Findings:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.read: list[Path] = []
+        self.valid_detectors: set[DetectorChoice] = set()
 
     def yaml(self, path: Path) -> Document:
         """A YAML file of the configuration; its problems are still its own."""

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from gateway.core.errors import Problem
+from gateway.settings.detectors import check_detectors
 from gateway.settings.error_text import note_validation, unknown_key
 from gateway.settings.model import ENV_PREFIX, FileRoot, Root
 from gateway.settings.problem_collector import Findings
@@ -43,7 +44,7 @@ def _validated(found: Findings, document: Document, value: dict[str, Any]) -> Ro
         else:
             fields[key] = one
     try:
-        return Root(**fields)
+        root = Root(**fields)
     except ValidationError as error:
         note_validation(document, error, Root, below=found.environment.below, alone=lambda: FileRoot(**fields))
     except SettingsError as error:
@@ -52,4 +53,7 @@ def _validated(found: Findings, document: Document, value: dict[str, Any]) -> Ro
         document.problems.append(Problem("environment", 0, ENV_PREFIX + "...", "a variable is nested too deeply"))
     except OverflowError:
         document.add((), "holds a number beyond all measure")
+    else:
+        check_detectors(found, document, root.defaults, ("defaults",))
+        return root
     return None

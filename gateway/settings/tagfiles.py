@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.ports.plugin import Plugin, TagFiles
+from gateway.settings.detectors import check_detectors
 from gateway.settings.devicefiles import Device
 from gateway.settings.error_text import show
 from gateway.settings.model import tag_model
@@ -122,6 +123,7 @@ class Tags:
         if tag is None:
             return
         device.tags.append((tag, document, path))
+        check_detectors(self._findings, document, tag, path)
         wrong = device.config and device.plugin.check(device.config, tag)
         if wrong:
             key, message, expected = wrong

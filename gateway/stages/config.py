@@ -8,28 +8,20 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, default, duration_ns
+from gateway.stages.detectors.choice import Detectors
+from gateway.stages.numbers import finite_number
 
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
-def _finite(value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise ValueError(f"{value!r} is not a number (decimals are written with a point)")
-    return number
-
-
 def _band(value: Any) -> tuple[float, float]:
-    """An absolute band or a percentage as (absolute, fraction); one of the two is 0."""
+    """Return an absolute band or a percentage as (absolute, fraction); one of the two is 0."""
     if isinstance(value, tuple):
         return value
     if isinstance(value, str) and (match := _PERCENT.fullmatch(value)) and math.isfinite(float(match[1])):
         return 0.0, float(match[1]) / 100
     try:
-        number = _finite(value)
+        number = finite_number(value)
     except ValueError:
         number = -1.0
     if number < 0:
@@ -44,23 +36,7 @@ Band = Annotated[
         {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%?\s*$"}]}
     ),
 ]
-Number = Annotated[float, BeforeValidator(_finite), WithJsonSchema({"type": "number"})]
-
-
-def _threshold(value: Any) -> float:
-    if value is False or (isinstance(value, str) and value.strip().lower() in ("off", "no", "false")):
-        return math.inf
-    number = math.inf if value == math.inf else _finite(value)
-    if number < 1:
-        raise ValueError(f"{value!r} is out of range; expected a z-score from 1 (5 is usual), or off")
-    return number
-
-
-Threshold = Annotated[
-    float,
-    BeforeValidator(_threshold),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 1}, {"enum": ["off", False]}]}),
-]
+Number = Annotated[float, BeforeValidator(finite_number), WithJsonSchema({"type": "number"})]
 
 
 class TagPolicy(ConfigModel):
@@ -80,8 +56,9 @@ class TagPolicy(ConfigModel):
     """Alarm when the value is at or below this, engineering units."""
     hysteresis: Band = default("1%")
     """An alarm clears once the value is further than this inside its limit: engineering units, or percent of the limit."""
-    anomaly: Threshold = default("off")
-    """z-score of a window's mean against its own recent past from which it counts as an anomaly; `off` for none."""
+    anomaly: Detectors = default("off")
+    """z-score of a window's mean against its own recent past from which it counts as an anomaly; `off` for none; or a list
+    of detectors with their settings: `[{ewma: {threshold: 6, memory: 10min}}]`."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -109,7 +86,7 @@ class PolicyDefaults(ConfigModel):
     """See the tag's key of this name."""
     hysteresis: Band | None = None
     """See the tag's key of this name."""
-    anomaly: Threshold | None = None
+    anomaly: Detectors | None = None
     """See the tag's key of this name."""
 
 
@@ -129,10 +106,10 @@ class WindowConfig(ConfigModel):
 
 
 class DetectionConfig(ConfigModel):
-    """The adaptive detector: exponentially weighted mean and variance of each tag's window means."""
+    """Times of detectors that are not given others: each tag is compared with its own recent past."""
 
     memory: Annotated[int, duration_ns("10s", "7d"), DURATION_SCHEMA] = default("5min")
-    """Time constant of the moving mean and variance."""
+    """Time constant of a tag's recent past: of the moving mean and variance of the detector `ewma`."""
     warmup: Annotated[int, duration_ns("5s", "7d"), DURATION_SCHEMA] = default("60s")
     """How long a tag is learned before it can be called anomalous."""
 

@@ -1,11 +1,10 @@
-"""HiHi, Hi, Lo and LoLo limits on every sample, the moment it comes."""
+"""HiHi, Hi, Lo and LoLo limits, evaluated on every sample at once."""
 
 from typing import Final
 
 import numpy as np
 
 from gateway.core.blocks import Mask, Rows, SampleBlock, Values
-from gateway.core.events.event import Event
 from gateway.core.events.process import LimitAlarm, LimitName
 from gateway.core.quality import USABLE_FROM
 from gateway.core.tags import TagTable
@@ -16,18 +15,21 @@ CONDITIONS: Final[tuple[tuple[LimitName, int, int], ...]] = (
     ("lo", -1, 500),
     ("lolo", -1, 800),
 )
-"""Name, direction and severity (1-1000, OPC UA Part 9, 5.5.2) of each limit."""
+"""Name, direction and severity (1 to 1000, OPC UA Part 9, 5.5.2) of each limit."""
 
 
 class Limits:
-    """Each limit is a condition of its own (NonExclusiveLimitAlarm, OPC UA Part 9, 5.8.18) with hysteresis.
+    """The limit alarms of all tags; each limit is a condition of its own (NonExclusiveLimitAlarm, OPC UA Part 9, 5.8.18).
 
     A condition becomes active at or beyond its limit and clears when the value is back inside by more than the
     hysteresis. Bad samples change nothing: an alarm of a tag that is lost stays active.
     """
 
     def __init__(self, table: TagTable, limits: Values, hysteresis: Values) -> None:
-        """limits, hysteresis: float64[4, tags] in the order of `CONDITIONS`, NaN where a tag has no such limit."""
+        """Begin with no alarm active.
+
+        limits, hysteresis: float64[4, tags] in the order of `CONDITIONS`, NaN where a tag has no such limit.
+        """
         self._table = table
         self._sign = np.array([[c[1]] for c in CONDITIONS], float)
         self._on = limits * self._sign
@@ -40,15 +42,15 @@ class Limits:
         self._some_active = False
         self._any_limits = bool(np.isfinite(limits).any())
 
-    def check(self, block: SampleBlock) -> list[Event]:
-        """Activations and clearings in the order of their times. Samples of one tag must stand in time order."""
+    def evaluate(self, block: SampleBlock) -> list[LimitAlarm]:
+        """Return alarms that begin or end, in the order of their times. Samples of one tag must stand in time order."""
         if not self._any_limits:
             return []
         tag, value = block.tag.astype(np.intp), block.value  # else numpy converts them for each look-up
         beyond = (value >= self._high[tag]) | (value <= self._low[tag])
         if self._some_active:
             beyond |= self._any_active[tag]
-        if not np.count_nonzero(beyond):  # nearly always; the array's own any() takes four times as long
+        if not np.count_nonzero(beyond):  # nearly always; measured: the array's own any() takes four times as long
             return []
         beyond &= block.quality >= USABLE_FROM
         if not np.count_nonzero(beyond):
@@ -57,29 +59,29 @@ class Limits:
         concerned[tag[beyond]] = True
         rows = np.flatnonzero(concerned[tag] & (block.quality >= USABLE_FROM))
         rows = rows[np.argsort(tag[rows], kind="stable")]
-        events = [e for c in range(len(CONDITIONS)) for e in self._follow(c, block, rows)]
+        events = [e for c in range(len(CONDITIONS)) for e in self._evaluate_limit(c, block, rows)]
         events.sort(key=lambda event: event.time_ns)
         tags = np.unique(tag[rows])
         self._any_active[tags] = self._active[:, tags].any(axis=0)
         self._some_active = bool(self._any_active.any())
         return events
 
-    def _follow(self, condition: int, block: SampleBlock, rows: Rows) -> list[Event]:
-        """Events of one limit; `rows` are sorted by tag and, within a tag, by time."""
+    def _evaluate_limit(self, condition: int, block: SampleBlock, rows: Rows) -> list[LimitAlarm]:
+        """Return the alarms of one limit; `rows` are sorted by tag and, within a tag, by time."""
         tag, value = block.tag[rows], block.value[rows] * self._sign[condition, 0]
         on = value >= self._on[condition, tag]
         off = value < self._off[condition, tag]
         begins = np.ones(tag.size, np.bool_)
         begins[1:] = tag[1:] != tag[:-1]
         before = self._active[condition, tag]
-        state = _hold(on, off, begins, before)
+        state = _latched(on, off, begins, before)
         previous = np.where(begins, before, np.r_[False, state[:-1]])
         ends = np.r_[begins[1:], True]
         self._active[condition, tag[ends]] = state[ends]
         changed = np.flatnonzero(state != previous)
         return self._events(condition, block, rows[changed], state[changed].tolist())
 
-    def _events(self, condition: int, block: SampleBlock, rows: Rows, active: list[bool]) -> list[Event]:
+    def _events(self, condition: int, block: SampleBlock, rows: Rows, active: list[bool]) -> list[LimitAlarm]:
         name, _, severity = CONDITIONS[condition]
         picked = zip(block.tag[rows].tolist(), block.time[rows].tolist(), block.value[rows].tolist(), active, strict=True)
         return [
@@ -97,8 +99,8 @@ class Limits:
         ]
 
 
-def _hold(on: Mask, off: Mask, begins: Mask, before: Mask) -> Mask:
-    """State after each sample: on or off where the sample decides, else the last decision, else what was before."""
+def _latched(on: Mask, off: Mask, begins: Mask, before: Mask) -> Mask:
+    """Return the state after each sample: on or off where it decides, else the last decision, else the state before."""
     decided = on | off
     index = np.where(decided | begins, np.arange(on.size), 0)
     latest = np.maximum.accumulate(index)

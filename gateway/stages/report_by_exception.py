@@ -5,26 +5,29 @@ import numpy as np
 from gateway.core.blocks import Mask, Times, Values, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
 
-PATIENCE_NS = 5_000_000_000
-"""How long after the start a tag may stay unmentioned while its device is being connected."""
+CONNECT_GRACE_NS = 5_000_000_000
+"""How long after the start a tag without a value is not published, because its device is being connected."""
 
 
 class ReportByException:
-    """A tag is sent when any sample of the window differs from the last value sent by more than its deadband.
+    """A filter of rows: a tag is sent when a sample of the window is further from the last value sent than its deadband.
 
-    So a subscriber who holds the last value is never further than the deadband from any real sample. The first window of
+    So a subscriber who keeps the last value is never further than the deadband from any real sample. The first window of
     a tag, a change of quality and a silence of `max_silence` always pass; so does every supplement. In the first seconds
-    a tag of which nothing at all is known yet, not even that its device is away, is not worth a row.
+    a tag of which nothing at all is known yet, not even that its device is away, is left out.
     """
 
     def __init__(self, absolute: Values, fraction: Values, max_silence_ns: Times, every: bool = False) -> None:
-        """absolute, fraction: float64[tags], the deadband in units and as a part of the last value sent.
-        max_silence_ns: int64[tags]. every: pass all windows that have samples."""
+        """Begin with nothing sent.
+
+        absolute, fraction: float64[tags], the deadband in units and as a part of the last value sent.
+        max_silence_ns: int64[tags]. every: pass all windows that have samples.
+        """
         self._absolute = absolute
         self._fraction = fraction
         self._max_silence = max_silence_ns
         self._every = every
-        self._patient_until: int | None = None
+        self._connect_grace_end: int | None = None
         tags = absolute.size
         self._sent = np.full(tags, np.nan)
         self._sent_at = np.zeros(tags, np.int64)
@@ -32,7 +35,7 @@ class ReportByException:
         self._known = np.zeros(tags, np.bool_)
 
     def select(self, window: WindowBlock) -> WindowBlock:
-        """The rows to send. `window` has a row for every tag, in order, unless it is late."""
+        """Return the rows to send. `window` has a row for every tag, in order, unless it is late."""
         if window.late or len(window) < self._sent.size:
             return window
         with np.errstate(over="ignore"):  # a difference beyond float64 is a change like any other
@@ -54,11 +57,11 @@ class ReportByException:
         if self._every:
             changed |= window.count > 0
         silence = window.start - self._sent_at
-        # A step back of the clock makes the silence negative: its length is unknown, so it is over.
+        # A step back of the clock makes the silence negative: its length is unknown, so it counts as too long.
         too_long = (silence >= self._max_silence) | (silence < 0)
         selected: Mask = changed | too_long | ~self._known | (window.quality != self._quality)
-        if self._patient_until is None:
-            self._patient_until = window.start + PATIENCE_NS
-        if window.start < self._patient_until:
+        if self._connect_grace_end is None:
+            self._connect_grace_end = window.start + CONNECT_GRACE_NS
+        if window.start < self._connect_grace_end:
             selected &= self._known | (window.quality != Quality.BAD_WAITING)
         return selected

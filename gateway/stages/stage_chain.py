@@ -1,19 +1,21 @@
 """The stages in their order: what a block of samples and the end of a window lead to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, Times, Values, WindowBlock
 from gateway.core.events.event import Event
+from gateway.core.events.process import LimitAlarm
+from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext
 from gateway.core.tags import TagTable
+from gateway.stages.anomalies import Anomalies, build_detectors
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
-from gateway.stages.detectors.ewma import EwmaDetector
 from gateway.stages.limits import CONDITIONS, Limits
 from gateway.stages.report_by_exception import ReportByException
 from gateway.stages.summary import Summary
-from gateway.stages.values import Objects
+from gateway.stages.values import ObjectValues
 from gateway.stages.windows import Windows
 
 SUMMARY_NS = 60_000_000_000
@@ -21,28 +23,32 @@ _MISSED_POLLS = 3
 
 
 @dataclass(slots=True)
-class Closed:
-    """What the end of windows brought: rows to publish, completed summaries, events, objects to repeat."""
+class ClosedWindows:
+    """What the end of windows leads to."""
 
     windows: list[WindowBlock] = field(default_factory=list)
+    """Rows to publish."""
     summaries: list[WindowBlock] = field(default_factory=list)
+    """Completed summaries."""
     events: list[Event] = field(default_factory=list)
+    """Anomalies that begin or end."""
     objects: list[ObjectBlock] = field(default_factory=list)
+    """Values that are no numbers, to be published again."""
 
 
 @dataclass(slots=True)
-class Chain:
-    """Limits on samples; then windows, detector, report by exception and summaries. Pure: time comes in as arguments."""
+class StageChain:
+    """Limits on samples; then windows, detectors, report by exception and summaries. Pure: time comes in as arguments."""
 
     limits: Limits
     windows: Windows
-    detector: EwmaDetector
+    anomalies: Anomalies
     report: ReportByException
     summary: Summary | None
-    objects: Objects
+    objects: ObjectValues
 
     @classmethod
-    def of(
+    def build(
         cls,
         table: TagTable,
         policies: Sequence[TagPolicy],
@@ -50,77 +56,78 @@ class Chain:
         detection: DetectionConfig,
         publish: PublishConfig,
         now_ns: int,
-    ) -> "Chain":
-        """The stages for a configuration; `policies` has one entry per tag id."""
+        detectors: Mapping[str, AnyDetectorPlugin],
+    ) -> "StageChain":
+        """Return the stages for a configuration. policies: one per tag id; detectors: the known kinds, by name."""
         limits, hysteresis = _limits(policies)
         deadband = np.array([p.deadband for p in policies]).reshape(-1, 2)
         silence = np.array([p.max_silence for p in policies], np.int64)
-        threshold = np.array([p.anomaly for p in policies], float)
+        context = DetectionContext(window.length, detection.memory, detection.warmup)
         report = ReportByException(deadband[:, 0], deadband[:, 1], silence, every=publish.windows == "all")
         return cls(
             Limits(table, limits, hysteresis),
             Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns),
-            EwmaDetector(table, threshold, window.length, detection.memory, detection.warmup),
+            Anomalies(table, build_detectors([policy.anomaly for policy in policies], detectors, context)),
             report,
             Summary(len(table), SUMMARY_NS) if publish.summaries else None,
-            Objects(silence),
+            ObjectValues(silence),
         )
 
     @property
     def next_close_ns(self) -> int:
-        """When `close` has something to do, wall time in ns."""
+        """Return when `close` has something to do, wall time in ns."""
         return self.windows.next_close_ns
 
-    def feed(self, block: SampleBlock, now_ns: int) -> list[Event]:
-        """Take samples; returns the alarms that they raise or clear, none for the past and what is known."""
-        self.windows.add(block, now_ns)
-        self.objects.note(block)
-        return [] if block.history or block.repeated else self.limits.check(block)
+    def push(self, block: SampleBlock, now_ns: int) -> list[LimitAlarm]:
+        """Add samples; return the alarms that they raise or clear, none for samples of the past and repeated ones."""
+        self.windows.push(block, now_ns)
+        self.objects.record_samples(block)
+        return [] if block.history or block.repeated else self.limits.evaluate(block)
 
-    def feed_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
-        """Take values that are no numbers; returns those worth telling at once."""
+    def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
+        """Add values that are no numbers; return those to publish at once."""
         return self.objects.changed(block, now_ns)
 
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock:
-        """The tags are unknown until their next sample, for the reason in `quality`; returns the objects that end."""
+        """Make the tags unknown until their next sample, for the reason in `quality`; return the objects that end."""
         self.windows.mark(tags, quality, now_ns)
         return self.objects.mark(tags, quality, now_ns)
 
-    def close(self, now_ns: int) -> Closed:
-        """Finish the windows that are due."""
+    def close(self, now_ns: int) -> ClosedWindows:
+        """Close the windows that are due, and return what that leads to."""
         closed = self._after(self.windows.close(now_ns))
-        closed.objects += [self.objects.overtaken(now_ns), self.objects.due(now_ns)]
+        closed.objects += [self.objects.replaced_by_samples(now_ns), self.objects.due(now_ns)]
         return closed
 
-    def flush(self, now_ns: int) -> Closed:
-        """Finish everything at once, open windows and summaries too: at a stop or when the clock jumped."""
+    def flush(self, now_ns: int) -> ClosedWindows:
+        """Close everything at once, open windows and summaries too: at a stop or when the clock jumped."""
         closed = self._after(self.windows.flush(now_ns))
         if self.summary is not None:
             closed.summaries += [self._numbers(summary) for summary in self.summary.flush()]
         return closed
 
-    def _after(self, windows: list[WindowBlock]) -> Closed:
-        closed = Closed()
+    def _after(self, windows: list[WindowBlock]) -> ClosedWindows:
+        closed = ClosedWindows()
         for window in windows:
-            closed.events += self.detector.judge(window)
+            closed.events += self.anomalies.evaluate(window)
             chosen = self._numbers(self.report.select(window))
             if len(chosen):
                 closed.windows.append(chosen)
             if self.summary is not None:
                 closed.summaries += [self._numbers(summary) for summary in self.summary.add(window)]
         if self.summary is not None:
-            closed.summaries += [self._numbers(summary) for summary in self.summary.settle()]
+            closed.summaries += [self._numbers(summary) for summary in self.summary.pop_supplement()]
         return closed
 
     def _numbers(self, window: WindowBlock) -> WindowBlock:
-        """Without the rows of tags that have shown objects and no number in this window."""
+        """Return the window without the rows of tags that have shown objects and no number in it."""
         if not self.objects.without_number.any():
             return window
         return window.take((window.used > 0) | ~self.objects.without_number[window.tag])
 
 
 def _limits(policies: Sequence[TagPolicy]) -> tuple[Values, Values]:
-    """Limits and hysteresis in engineering units, float64[4, tags] each, NaN where there is none."""
+    """Return limits and hysteresis in engineering units, float64[4, tags] each, NaN where there is none."""
     limits = np.array(
         [[v if (v := getattr(policy, name)) is not None else np.nan for policy in policies] for name, _, _ in CONDITIONS]
     )
@@ -129,6 +136,6 @@ def _limits(policies: Sequence[TagPolicy]) -> tuple[Values, Values]:
 
 
 def _stale_after(table: TagTable, window: WindowConfig) -> Times:
-    """A polled tag is believed for three missed polls, and never for less than three windows."""
+    """Return the age from which a tag is stale, int64[tags] in ns: three missed polls, but at least three windows."""
     interval = np.array([tag.interval_ns for tag in table.tags], np.int64)
     return np.where(interval > 0, _MISSED_POLLS * np.maximum(interval, window.length) + window.grace, 0)

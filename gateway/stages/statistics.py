@@ -13,10 +13,10 @@ _LATEST = np.iinfo(np.int64).max
 
 @dataclass(slots=True, eq=False)
 class Partial:
-    """Statistics that are about to be merged, one row per distinct tag.
+    """Statistics that are about to be merged, one row per distinct tag; columns mean the same as in `Statistics`.
 
-    Arrays as in `Statistics`; rows with `used` 0 carry mean 0, m2 0, min +inf, max -inf and NaN for first and last, rows
-    with `count` 0 the ending NO_FLAW.
+    Rows with `used` 0 have mean 0, m2 0, min +inf, max -inf and NaN for first and last; rows with `count` 0 the ending
+    NO_FLAW.
     """
 
     count: Counts
@@ -36,7 +36,7 @@ class Partial:
 
 
 def of_samples(block: SampleBlock, tags: int) -> Partial:
-    """Statistics of samples that stand in time order, one row for each of `tags` tag ids (0..tags-1).
+    """Return the statistics of samples that stand in time order, one row for each of `tags` tag ids (0..tags-1).
 
     Bad samples are counted and otherwise left out; mean and spread are two-pass, so a large offset costs no digits.
     """
@@ -81,7 +81,7 @@ def _sums(row: Rows, weight: Values, tags: int) -> Values:
 
 
 def of_window(window: WindowBlock) -> Partial:
-    """The statistics a window holds, ready to be merged into a longer one."""
+    """Return the statistics of a window, ready to be merged into a longer one."""
     none = window.used == 0
     std = np.where(none, 0.0, window.std)
     partial_bad = (window.quality < GOOD_FROM) & (window.count > 0)
@@ -106,8 +106,14 @@ def of_window(window: WindowBlock) -> Partial:
 class Statistics:
     """Running statistics of one span for tag ids 0..tags-1; merges are exact (Chan, Golub, LeVeque 1979).
 
-    gap[tag] says that the tag was unknown for a part of the span although it has samples. flaw: the worst quality below
-    good. ending: the quality that the span leaves behind, that of its newest sample unless `mark` came after it.
+    Attributes, all with one row per tag:
+        count, good, used: numbers of samples, of good ones, of those that the statistics rest on.
+        mean, m2, min, max: mean, sum of squared differences from it, extremes of the used samples.
+        first, first_time, last, last_time: the earliest and the latest used sample, times in ns.
+        flaw: the worst quality below good, NO_FLAW without one.
+        ending: the quality at the end of the span, that of its newest sample unless `mark` came after it.
+        ending_time: the time of that sample in ns, 0 after `mark`.
+        gap: the tag was unknown for a part of the span although it has samples.
     """
 
     def __init__(self, tags: int) -> None:
@@ -128,7 +134,7 @@ class Statistics:
         self.gap = np.zeros(tags, np.bool_)
 
     def merge(self, more: Partial, rows: Rows | slice = slice(None)) -> None:
-        """Take more statistics in; `rows` are the distinct tag ids of its rows (all tags by default)."""
+        """Merge more statistics. rows: the distinct tag ids of its rows (all tags by default)."""
         had, adds = self.used[rows], more.used
         total = np.maximum(had + adds, 1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -155,24 +161,24 @@ class Statistics:
         self.ending_time[rows] = np.where(ends, more.ending_time, self.ending_time[rows])
 
     def mark(self, tags: TagIds, quality: int) -> None:
-        """From here on these tags are unknown, for the reason in `quality`, until their next sample of whatever time."""
+        """Make tags unknown from here on, for the reason in `quality`, until their next sample of whatever time."""
         self.gap[tags] = True
         self.ending[tags] = quality
         self.ending_time[tags] = 0
 
     def unmark(self, tags: TagIds, *, always: bool = False) -> None:
-        """What stands before this span tells how it ends, for tags that `mark` made unknown (`always`: any bad sample)."""
+        """Let earlier samples decide how the span ends, for tags that `mark` (`always`: or a bad sample) made unknown."""
         unknown = self.ending[tags] < USABLE_FROM
         known_again = tags[unknown if always else unknown & (self.ending_time[tags] == 0)]
         self.ending[known_again], self.ending_time[known_again] = NO_FLAW, 0
 
-    def hold(self, tags: TagIds, time: Times, quality: Qualities) -> None:
-        """The samples of these times, which are among these statistics, tell how the span ends, whatever `mark` said."""
+    def confirm(self, tags: TagIds, time: Times, quality: Qualities) -> None:
+        """Let these samples, which are in these statistics already, decide how the span ends, whatever `mark` did."""
         last = self.ending_time[tags] == 0
         self.ending[tags[last]], self.ending_time[tags[last]] = quality[last], time[last]
 
     def quality(self, in_force: Qualities) -> Qualities:
-        """Quality of each tag's span, uint8[tags]; `in_force` counts where there is no sample.
+        """Return the quality of each tag's span, uint8[tags]; `in_force` counts where there is no sample.
 
         Good only when every sample is; bad when none can be used; uncertain between (OPC UA Part 13, 5.4.3.2.1 with
         PercentDataGood and PercentDataBad at 100).
@@ -183,8 +189,8 @@ class Statistics:
         with_samples = np.where(self.used == 0, self.flaw, np.where(all_good, np.uint8(Quality.GOOD), mixed))
         return np.where(self.count == 0, in_force, with_samples).astype(np.uint8)
 
-    def window(self, start: int, length: int, late: bool, held: "Held", rows: Rows | None = None) -> WindowBlock:
-        """The span as a block: all tags, or the given rows. `held` fills in where there is no sample."""
+    def window(self, start: int, length: int, late: bool, held: "LastValue", rows: Rows | None = None) -> WindowBlock:
+        """Return the span as a block of all tags, or of the given rows. held: the values where there is no sample."""
         none = self.used == 0
         quality = self.quality(held.quality)
         in_force = none & (self.count == 0) & (quality >= USABLE_FROM)
@@ -209,34 +215,37 @@ class Statistics:
 
 
 @dataclass(slots=True, eq=False)
-class Held:
-    """The value in force of each tag: the newest usable one, when it was read, and what it is worth now."""
+class LastValue:
+    """The value in force of each tag."""
 
     value: Values
+    """float64[tags], the newest usable value."""
     time: Times
+    """int64[tags], when it was read, ns; 0 for never."""
     quality: Qualities
+    """uint8[tags], its quality now."""
 
     @classmethod
-    def unknown(cls, tags: int) -> "Held":
-        """Nothing has been read yet."""
+    def unknown(cls, tags: int) -> "LastValue":
+        """Return the values before anything was read."""
         return cls(np.full(tags, np.nan), np.zeros(tags, np.int64), np.full(tags, Quality.BAD_WAITING, np.uint8))
 
     def advance(self, span: Statistics) -> None:
-        """Go on to the end of a span that follows; where it was unmarked, what came before it is newer than its values."""
+        """Move to the end of a span that follows; where it was unmarked, what came before it is newer than its values."""
         has_value = (span.used > 0) & (span.ending != NO_FLAW)
         self.value = np.where(has_value, span.last, self.value)
         self.time = np.where(has_value, span.last_time, self.time)
         self.quality = self.quality_after(span)
 
     def quality_after(self, *spans: Statistics) -> Qualities:
-        """The quality at the end of the last of several spans that follow."""
+        """Return the quality at the end of the last of several spans that follow."""
         quality = self.quality
         for span in spans:
             quality = np.where(span.ending != NO_FLAW, span.ending, quality)
         return quality
 
     def set(self, tags: TagIds, value: Values, time: Times, quality: Qualities) -> None:
-        """Take one newer sample of each of the tags; a bad one leaves value and time as they are."""
+        """Record one newer sample of each of the tags; a bad one leaves value and time as they are."""
         usable = quality >= USABLE_FROM
         self.value[tags[usable]] = value[usable]
         self.time[tags[usable]] = time[usable]

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from gateway.core.blocks import WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
-from gateway.stages.statistics import Held, Statistics, of_window
+from gateway.stages.statistics import LastValue, Statistics, of_window
 
 
 class Summary:
-    """Windows in, one block with a row for every tag out per `length_ns` of wall time.
+    """The summaries of all tags: windows in, one block with a row for every tag out per `length_ns` of wall time.
 
     As with windows, only the first block of a span is not late: after a flush the rest of the span is a supplement.
     """
@@ -22,29 +22,32 @@ class Summary:
         self._late_start: int | None = None
         self._late_past = False
         self._late = self._statistics
-        self._held = Held.unknown(tags)
+        self._held = LastValue.unknown(tags)
 
     def add(self, window: WindowBlock) -> list[WindowBlock]:
-        """Take one window; returns what it completes. Late ones of one span in a row make one supplement (see `settle`)."""
+        """Add a window, and return the summaries that it completes.
+
+        Late windows of one span that come in a row make one supplement: see `pop_supplement`.
+        """
         start = window.start - window.start % self._length
         if window.late or window.start < (self._start or 0):
             return self._add_late(window, start)
         done = [] if self._start in (None, start) else self.flush()
         self._start = start
         self._merge(window)
-        self._held = Held(window.last, window.last_time, window.quality)
+        self._held = LastValue(window.last, window.last_time, window.quality)
         return done if start + self._length > window.start + window.length else done + self.flush()
 
-    def settle(self) -> list[WindowBlock]:
-        """The supplement that late windows have made so far; to be called when no more windows are at hand."""
+    def pop_supplement(self) -> list[WindowBlock]:
+        """Return the supplement that late windows have made so far; called when no more windows are at hand."""
         start, self._late_start = self._late_start, None
         if start is None:
             return []
-        block = self._late.window(start, self._length, True, Held.unknown(self._tags))
+        block = self._late.window(start, self._length, True, LastValue.unknown(self._tags))
         return [replace(block.take(block.count > 0), past=self._late_past)]
 
     def flush(self) -> list[WindowBlock]:
-        """What has been gathered so far, as the summary of its span; nothing if there is nothing."""
+        """Return what has been gathered so far as the summary of its span, nothing if there is nothing."""
         if self._start is None:
             return []
         late = self._start == self._begun
@@ -56,7 +59,7 @@ class Summary:
 
     def _merge(self, window: WindowBlock) -> None:
         _merge(self._statistics, window)
-        # What was never heard yet is no gap: whether the first sample comes before or after a second's end says nothing.
+        # A tag of which nothing was read yet has no gap: when the first sample comes within the span means nothing.
         unknown = (window.count == 0) & (window.quality < USABLE_FROM) & (window.quality != Quality.BAD_WAITING)
         self._statistics.gap[window.tag[unknown]] = True
 
@@ -66,7 +69,7 @@ class Summary:
             return []
         done = []
         if (start, window.past) != (self._late_start, self._late_past):
-            done = self.settle()
+            done = self.pop_supplement()
             self._late_start, self._late_past, self._late = start, window.past, Statistics(self._tags)
         _merge(self._late, window)
         return done

@@ -1,4 +1,4 @@
-"""Values that are no numbers: told when they change, when their quality changes, and again after `max_silence`."""
+"""Values that are no numbers: published when they or their quality change, and again after `max_silence`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,45 +11,48 @@ from gateway.core.quality import USABLE_FROM
 
 
 @dataclass(slots=True)
-class _Told:
+class _Published:
     value: Any
     time: int
     quality: int
     at: int
 
 
-class Objects:
+class ObjectValues:
     """Report by exception for objects. They are few and change seldom, so this is plain Python over rows.
 
-    A tag that was told here and then has a sample without an object (its text is bad now, its large integer is small) is
-    told once more, as what it is now: else the last object would be repeated as if it held. A window's length is waited for
-    the object that belongs to the sample.
+    A tag of which an object was published and that then has a sample without one (its text is bad now, its large integer is
+    small) is published once more, as what it is now: else the last object would be repeated as if it were valid. The object
+    that belongs to a sample may come up to a window's length later.
 
-    without_number: bool[tags], those that have shown text, a structure or nothing; their windows hold no number to send.
+    Attributes:
+        without_number: bool[tags], those that had text, a structure or nothing; their windows have no number to send.
     """
 
     def __init__(self, max_silence_ns: Times) -> None:
-        """max_silence_ns: int64[tags]."""
+        """Begin with nothing published. max_silence_ns: int64[tags]."""
         self._max_silence = max_silence_ns.tolist()
-        self._told: dict[int, _Told] = {}
+        self._published: dict[int, _Published] = {}
         tags = max_silence_ns.size
-        self._is_told = np.zeros(tags, np.bool_)
-        self._object, self._sample, self._waited = _Newest(tags), _Newest(tags), _Newest(tags)
+        self._is_published = np.zeros(tags, np.bool_)
+        self._object, self._sample, self._previous_sample = _Newest(tags), _Newest(tags), _Newest(tags)
         self._turn = 0
         self._integers: set[int] = set()
         self.without_number: Mask = np.zeros(max_silence_ns.size, np.bool_)
 
     def changed(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
-        """The rows that say something new, in order. 1, 1.0 and True differ. Of the past: new within the block, whatever
-        holds now, which stays as it is."""
-        if block.history:
-            return self._news(block, {}, now_ns)
-        self._turn += 1
-        self._is_told[block.tag] = True
-        self._object.note(block, self._turn)
-        return self._news(block, self._told, now_ns)
+        """Return the rows with a new value or quality, in order. 1, 1.0 and True differ.
 
-    def _news(self, block: ObjectBlock, told: dict[int, _Told], now_ns: int) -> ObjectBlock:
+        Rows of the past are compared within the block, and leave the present values as they are.
+        """
+        if block.history:
+            return self._changes(block, {}, now_ns)
+        self._turn += 1
+        self._is_published[block.tag] = True
+        self._object.record(block, self._turn)
+        return self._changes(block, self._published, now_ns)
+
+    def _changes(self, block: ObjectBlock, published: dict[int, _Published], now_ns: int) -> ObjectBlock:
         rows = []
         for row, (tag, time, value, quality) in enumerate(_rows(block)):
             no_number = isinstance(value, bool) or not isinstance(value, int | float)
@@ -57,55 +60,55 @@ class Objects:
                 self.without_number[tag] = True
             if type(value) is int:
                 self._integers.add(tag)
-            before = told.get(tag)
+            before = published.get(tag)
             if before is None or before.quality != quality or not _same(before.value, value):
-                told[tag] = _Told(value, time, quality, now_ns)
+                published[tag] = _Published(value, time, quality, now_ns)
                 rows.append(row)
             elif time > before.time:
                 before.time = time
         return block.take(rows)
 
-    def note(self, block: SampleBlock) -> None:
-        """Look at samples: of tags that were told here, which may have no object any more."""
-        if not self._told or block.history:
+    def record_samples(self, block: SampleBlock) -> None:
+        """Record the samples of tags with objects: they may have no object any more."""
+        if not self._published or block.history:
             return
-        rows = self._is_told[block.tag]
+        rows = self._is_published[block.tag]
         if rows.any():
             self._turn += 1
-            self._sample.note(block, self._turn, rows)
+            self._sample.record(block, self._turn, rows)
 
-    def overtaken(self, now_ns: int) -> ObjectBlock:
-        """The tags of which a sample was the last thing that came, as it was; to be asked once a window."""
-        if not self._told:
+    def replaced_by_samples(self, now_ns: int) -> ObjectBlock:
+        """Return the tags whose last reading was a sample without object, as what it was; called once a window."""
+        if not self._published:
             return _block([], [])
-        tags = np.flatnonzero(self._is_told & self._waited.beats(self._object)).tolist()
-        rows = [self._waited.row(tag) for tag in tags]
-        np.copyto(self._waited.columns, self._sample.columns)
+        tags = np.flatnonzero(self._is_published & self._previous_sample.is_newer_than(self._object)).tolist()
+        rows = [self._previous_sample.row(tag) for tag in tags]
+        np.copyto(self._previous_sample.columns, self._sample.columns)
         for tag, row in zip(tags, rows, strict=True):
             if tag in self._integers and row.value is not None and row.value.is_integer():
                 row.value = int(row.value)
         return self.changed(_block(tags, rows), now_ns)
 
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock:
-        """The tags are unknown from now on: a row for each that was told with another quality."""
-        known = [tag for tag in tags.tolist() if (told := self._told.get(tag)) and told.quality != quality]
+        """Make the tags unknown from now on, and return a row for each that was published with another quality."""
+        known = [tag for tag in tags.tolist() if (before := self._published.get(tag)) and before.quality != quality]
         for tag in known:
-            self._told[tag] = _Told(None, now_ns, quality, now_ns)
+            self._published[tag] = _Published(None, now_ns, quality, now_ns)
         marked = self._block(known)
         self._turn += 1
-        self._object.note(marked, self._turn)
+        self._object.record(marked, self._turn)
         return marked
 
     def due(self, now_ns: int) -> ObjectBlock:
-        """What has not been said for `max_silence`, once more, with the time at which it was last read."""
-        # A clock that stepped back leaves the age unknown, so it is over.
-        silent = [tag for tag, told in self._told.items() if not 0 <= now_ns - told.at < self._max_silence[tag]]
+        """Return what has not been published for `max_silence`, with the time at which it was last read."""
+        # A step back of the clock leaves the age unknown, so it counts as too old.
+        silent = [tag for tag, before in self._published.items() if not 0 <= now_ns - before.at < self._max_silence[tag]]
         for tag in silent:
-            self._told[tag].at = now_ns
+            self._published[tag].at = now_ns
         return self._block(silent)
 
     def _block(self, tags: list[int]) -> ObjectBlock:
-        return _block(tags, [self._told[tag] for tag in tags])
+        return _block(tags, [self._published[tag] for tag in tags])
 
 
 @dataclass(slots=True)
@@ -116,13 +119,13 @@ class _Row:
 
 
 class _Newest:
-    """The newest sample or object of each tag, as columns: when it was read, its place among what came, what it was."""
+    """The newest sample or object of each tag as columns: when it was read, in which turn it came, what it was."""
 
     def __init__(self, tags: int) -> None:
         self.columns = np.zeros(tags, [("time", "i8"), ("turn", "i8"), ("value", "f8"), ("quality", "u1")])
 
-    def note(self, block: SampleBlock | ObjectBlock, turn: int, rows: Mask | None = None) -> None:
-        """Take the chosen rows of a block, but for those that are older than what is known."""
+    def record(self, block: SampleBlock | ObjectBlock, turn: int, rows: Mask | None = None) -> None:
+        """Record the chosen rows of a block, but for those that are older than what is known."""
         chosen = np.ones(len(block), np.bool_) if rows is None else rows
         chosen = chosen & (block.time >= self.columns["time"][block.tag])
         tag = block.tag[chosen]
@@ -132,8 +135,8 @@ class _Newest:
         if isinstance(block, SampleBlock):
             self.columns["value"][tag] = block.value[chosen]
 
-    def beats(self, objects: "_Newest") -> Mask:
-        """Which samples are news after the objects: read later, or bad ones that came later about the same time."""
+    def is_newer_than(self, objects: "_Newest") -> Mask:
+        """Return which samples replace the objects: read later, or bad ones that came later about the same time."""
         mine, theirs = self.columns, objects.columns
         bad = mine["quality"] < USABLE_FROM
         later: Mask = mine["time"] > theirs["time"]
@@ -141,12 +144,12 @@ class _Newest:
         return news
 
     def row(self, tag: int) -> _Row:
-        """What is known of one tag."""
+        """Return the newest sample of one tag."""
         time, _, value, quality = self.columns[tag].tolist()
         return _Row(value if quality >= USABLE_FROM else None, time, quality)
 
 
-def _block(tags: list[int], rows: Sequence[_Row | _Told]) -> ObjectBlock:
+def _block(tags: list[int], rows: Sequence[_Row | _Published]) -> ObjectBlock:
     return ObjectBlock(
         np.array(tags, np.uint32),
         np.array([row.time for row in rows], np.int64),

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.core.blocks import Mask, Rows, SampleBlock, TagIds, Times, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
-from gateway.stages.statistics import Held, Statistics, of_samples
+from gateway.stages.statistics import LastValue, Statistics, of_samples
 
 _FOLD_AT = 1 << 18
 _DENSE_WINDOWS = 8
@@ -16,31 +16,34 @@ _SUPPLEMENTS_AT_ONCE = 500
 
 
 class Windows:
-    """Samples in, one `WindowBlock` with a row for every tag out per window; late samples as supplements.
+    """The windows of all tags: samples in, one `WindowBlock` with a row for every tag out; late samples as supplements.
 
     Blocks are only collected when they come and folded into statistics when a window closes or 262,144 samples wait, so
-    memory is bounded by tags and not by rates. All times are wall time in ns. The first block of a window is the only one
-    that is not late; merging it with all late ones gives the statistics of all samples. (Only a clock that steps back
-    by more than eight windows makes the same times begin anew.)
+    the cost per sample does not depend on the size of the blocks, and memory is bounded by tags and not by rates. All times
+    are wall time in ns. The first block of a window is the only one that is not late; merging it with all late ones gives
+    the statistics of all samples. (Only a clock that steps back by more than eight windows makes the same times begin anew.)
     """
 
     def __init__(self, tags: int, length_ns: int, grace_ns: int, stale_ns: Times, now_ns: int) -> None:
-        """stale_ns: int64[tags], age from which a value in force is no longer believed; 0 = never (device decides)."""
+        """Begin at `now_ns` without any value.
+
+        stale_ns: int64[tags], the age from which a value in force is stale; 0 for never (the device decides when it sends).
+        """
         self._tags = tags
         self._length = length_ns
         self._grace = grace_ns
         self._stale = stale_ns
-        self._held = Held.unknown(tags)
+        self._in_force = LastValue.unknown(tags)
         self._confirmed = np.zeros(tags, np.int64)
         self._open: dict[int, Statistics] = {}
-        self._begun: set[int] = set()
-        self._aside: deque[tuple[SampleBlock, int, bool]] = deque()
+        self._partly_published: set[int] = set()
+        self._late_parts: deque[tuple[SampleBlock, int, bool]] = deque()
         self._waiting: list[SampleBlock] = []
         self._samples = 0
         self._newest = 0
         self._marked = -1
-        self._born = now_ns
-        self._untold = Held.unknown(tags)
+        self._started_ns = now_ns
+        self._unpublished = LastValue.unknown(tags)
         self._start = self._floor(now_ns)
 
     def _floor(self, time_ns: int) -> int:
@@ -48,40 +51,42 @@ class Windows:
 
     @property
     def next_close_ns(self) -> int:
-        """When the oldest open window is due to close."""
+        """Return when the oldest open window is due to close, wall time in ns."""
         return self._start + self._length + self._grace
 
-    def add(self, block: SampleBlock, now_ns: int) -> None:
-        """Take samples as they come."""
+    def push(self, block: SampleBlock, now_ns: int) -> None:
+        """Add samples as they come."""
         if block.repeated:
-            self._hold(block, now_ns)
+            self._confirm(block, now_ns)
             return
         if block.history:
-            block = self._add_past(block)
+            block = self._supplement_past(block)
         self._waiting.append(block)
         self._samples += len(block)
         self._newest = max(self._newest, self._floor(now_ns))
         if self._samples >= _FOLD_AT:
             self._fold()
 
-    def _add_past(self, block: SampleBlock) -> SampleBlock:
-        """What a device remembers of closed windows becomes supplements of its own, and says nothing of what holds now.
-        Returns the rest."""
+    def _supplement_past(self, block: SampleBlock) -> SampleBlock:
+        """Turn what a device remembers of closed windows into supplements of their own, and return the rest.
+
+        Such samples do not change the value in force.
+        """
         block = _in_time_order(block)
         closed = block.time < self._start
         self._supplement_with(_rows(block, closed), past=True)
         return _rows(block, ~closed)
 
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> None:
-        """The tags are unknown from now on, for the reason in `quality` (a bad code), until their next sample."""
+        """Make tags unknown from now on, for the reason in `quality` (a bad code), until their next sample."""
         self._fold()
         newest = max(self._start, self._floor(now_ns), *self._open)
         self._statistics(newest).mark(tags, quality)
         self._marked = max(self._marked, newest)
 
-    def _hold(self, block: SampleBlock, now_ns: int) -> None:
-        """The last samples hold after all: what `mark` has made unknown is known again, and nothing is counted."""
-        tag, time, held = block.tag, block.time, self._held
+    def _confirm(self, block: SampleBlock, now_ns: int) -> None:
+        """Confirm the last samples: what `mark` has made unknown is known again, and nothing is counted."""
+        tag, time, held = block.tag, block.time, self._in_force
         if self._marked < self._start and (held.quality[tag] >= USABLE_FROM).all():  # they never were unknown: a poll
             self._confirmed[tag] = np.maximum(self._confirmed[tag], self._floor(now_ns))
             return
@@ -91,12 +96,14 @@ class Windows:
         for start, statistics in self._open.items():
             statistics.unmark(tag[time < start])
             here = (time >= start) & (time < start + self._length)
-            statistics.hold(tag[here], time[here], block.quality[here])
+            statistics.confirm(tag[here], time[here], block.quality[here])
         self._confirmed[tag] = np.maximum(self._confirmed[tag], self._floor(now_ns))
 
     def close(self, now_ns: int) -> list[WindowBlock]:
-        """Every window whose grace is over, oldest first, then at most 500 supplements; further ones
-        wait for the next time. After a stall: those with samples."""
+        """Close every window whose grace is over, and return them, oldest first, then at most 500 supplements.
+
+        Further supplements wait for the next call. After a stall only windows with samples are returned.
+        """
         self._fold()
         blocks = []
         if now_ns - self.next_close_ns > _DENSE_WINDOWS * self._length:
@@ -109,58 +116,65 @@ class Windows:
         return blocks + self._supplements(_SUPPLEMENTS_AT_ONCE)
 
     def flush(self, now_ns: int) -> list[WindowBlock]:
-        """Close everything at once, the window in progress too, and go on at `now_ns`: at a stop or a clock jump."""
+        """Close everything at once, the window in progress too, and go on at `now_ns`: at a stop or a step of the clock."""
         self._fold()
         begun = sorted(self._open)
         blocks = [block for start in begun for block in self._emit(start)]
-        self._count_untold(self._untold.time > 0)
+        self._supplement_replaced(self._unpublished.time > 0)
         blocks += self._supplements()
         closed, self._start, self._marked = self._start, self._floor(now_ns), -1
         if closed - self._start <= _DENSE_WINDOWS * self._length:
             begun += range(self._start, closed, self._length)
-        self._begun = {start for start in (*begun, *self._begun) if start >= self._start}
+        self._partly_published = {start for start in (*begun, *self._partly_published) if start >= self._start}
         # After a step back nothing in force may seem to come from the future.
-        self._held.time = np.minimum(self._held.time, now_ns)
+        self._in_force.time = np.minimum(self._in_force.time, now_ns)
         self._confirmed = np.minimum(self._confirmed, now_ns)
         return blocks
 
     def _supplements(self, most: int | None = None) -> list[WindowBlock]:
-        """The oldest that wait: a server's history comes in hours, and the event loop must not stand still for it."""
-        count = len(self._aside) if most is None else min(most, len(self._aside))
-        return [self._supplement(*self._aside.popleft()) for _ in range(count)]
+        """Return the oldest supplements that wait, at most so many.
+
+        A server's history comes in hours, and the event loop must not be blocked by it.
+        """
+        count = len(self._late_parts) if most is None else min(most, len(self._late_parts))
+        return [self._supplement(*self._late_parts.popleft()) for _ in range(count)]
 
     def _emit(self, start: int) -> list[WindowBlock]:
-        """The block of a window; of one that a flush has published already, only what came since."""
+        """Return the block of a window; of one that a flush has published already, only what came since."""
         statistics = self._open.pop(start, None) or Statistics(self._tags)
-        self._held.advance(statistics)
-        held, end = self._held, start + self._length
+        self._in_force.advance(statistics)
+        held, end = self._in_force, start + self._length
         age = end - np.maximum(held.time, self._confirmed)
         stale = (self._stale > 0) & (age > self._stale) & (held.quality >= USABLE_FROM)
         quality = np.where(stale, np.uint8(Quality.BAD_STALE), held.quality)
-        late = start in self._begun
-        self._begun.discard(start)
-        block = statistics.window(start, self._length, late, Held(held.value, held.time, quality))
+        late = start in self._partly_published
+        self._partly_published.discard(start)
+        block = statistics.window(start, self._length, late, LastValue(held.value, held.time, quality))
         if not late:
-            self._count_untold((self._untold.time > 0) & ((block.count > 0) | (block.last_time != self._untold.time)))
-            self._untold.time[:] = 0
+            self._supplement_replaced(
+                (self._unpublished.time > 0) & ((block.count > 0) | (block.last_time != self._unpublished.time))
+            )
+            self._unpublished.time[:] = 0
             return [block]
         block = block.take(block.count > 0)
         return [block] if len(block) else []
 
-    def _tell(self, block: SampleBlock) -> None:
-        """These are in force, and should be told as such by the next window."""
+    def _publish_in_force(self, block: SampleBlock) -> None:
+        """Let the next window publish these values as the ones in force."""
         if len(block):
-            self._count_untold(np.isin(np.arange(self._tags), block.tag) & (self._untold.time > 0))
-            self._untold.set(block.tag, block.value, block.time, block.quality)
+            self._supplement_replaced(np.isin(np.arange(self._tags), block.tag) & (self._unpublished.time > 0))
+            self._unpublished.set(block.tag, block.value, block.time, block.quality)
 
-    def _count_untold(self, tags: Mask) -> None:
-        """What was to be told as in force, but was replaced before it could be, is a late sample after all."""
+    def _supplement_replaced(self, tags: Mask) -> None:
+        """Turn values that were replaced before a window published them as the ones in force into late samples."""
         tag = np.flatnonzero(tags)
         if tag.size:
-            untold = self._untold
-            block = SampleBlock(tag.astype(np.uint32), untold.time[tag], untold.value[tag], untold.quality[tag])
+            unpublished = self._unpublished
+            block = SampleBlock(
+                tag.astype(np.uint32), unpublished.time[tag], unpublished.value[tag], unpublished.quality[tag]
+            )
             self._supplement_with(_in_time_order(block), past=False)
-            untold.time[tag] = 0
+            unpublished.time[tag] = 0
 
     def _fold(self) -> None:
         """Move the waiting samples into the statistics of their windows."""
@@ -173,7 +187,7 @@ class Windows:
         start = block.time - block.time % self._length
         if start[0] < oldest or start[-1] > newest:
             dense = (start >= oldest) & (start <= newest)
-            self._set_aside(_rows(block, ~dense), newest)
+            self._add_out_of_window(_rows(block, ~dense), newest)
             block, start = _rows(block, dense), start[dense]
         for one, begin, end in _runs(start):
             part = _slice(block, begin, end)
@@ -189,57 +203,57 @@ class Windows:
             statistics = self._open[start] = Statistics(self._tags)
         return statistics
 
-    def _set_aside(self, block: SampleBlock, newest: int) -> None:
-        """Publish samples outside the open windows as supplements, but for those that only tell the value in force.
+    def _add_out_of_window(self, block: SampleBlock, newest: int) -> None:
+        """Publish samples outside the open windows as supplements, but for those that only give the value in force.
 
-        The first thing a new subscription says of a tag is the value in force with the time of its last change, often
-        long ago; a polled server says it again and again. That is no late sample: it becomes the value in force and is
-        reported with its own time. What else comes at once with it has changed since, and counts. Nor does a late bad
-        sample of a tag that is unknown anyway count.
+        A new subscription first reports the value in force with the time of its last change, often
+        long ago; a polled server repeats it with each read. That is no late sample: it becomes the value in force and is
+        published with its own time. Other samples that come with it are later changes, and count. A late bad sample of a
+        tag that is unknown anyway does not count either.
         """
-        tag, held = block.tag, self._held
+        tag, held = block.tag, self._in_force
         is_newest = np.zeros(len(block), np.bool_)
         _, first_from_end = np.unique(tag[::-1], return_index=True)
         is_newest[len(block) - 1 - first_from_end] = True
         unknown = held.quality_after(*(self._open[start] for start in sorted(self._open)))[tag] < USABLE_FROM
         repeated = _is_value(held, block)
-        never_told = block.time > np.maximum(held.time[tag], self._born - 1)
+        never_seen = block.time > np.maximum(held.time[tag], self._started_ns - 1)
         news = is_newest & (unknown | (block.time >= held.time[tag]))
         held.set(tag[news], block.value[news], block.time[news], block.quality[news])
         usable = block.quality >= USABLE_FROM
         in_force = _is_value(held, block) & usable
         has_changed = np.isin(tag, tag[usable & ~in_force])
         in_force[_firsts(tag, in_force & has_changed)] = False
-        told = (repeated | (unknown & (in_force | ~usable))) & (block.time < self._start)
-        self._tell(_rows(block, told & unknown & in_force & is_newest & never_told & ~repeated))
+        only_confirms = (repeated | (unknown & (in_force | ~usable))) & (block.time < self._start)
+        self._publish_in_force(_rows(block, only_confirms & unknown & in_force & is_newest & never_seen & ~repeated))
         for statistics in self._open.values():
-            statistics.unmark(tag[told & unknown], always=True)
-        self._confirmed[tag[told]] = newest
-        self._supplement_with(_rows(block, ~told), past=False)
+            statistics.unmark(tag[only_confirms & unknown], always=True)
+        self._confirmed[tag[only_confirms]] = newest
+        self._supplement_with(_rows(block, ~only_confirms), past=False)
 
     def _supplement_with(self, late: SampleBlock, *, past: bool) -> None:
         start = late.time - late.time % self._length
         for one, begin, end in _runs(start):
-            self._aside.append((_slice(late, begin, end), one, past))
+            self._late_parts.append((_slice(late, begin, end), one, past))
 
     def _supplement(self, part: SampleBlock, start: int, past: bool) -> WindowBlock:
         tags, compact = np.unique(part.tag, return_inverse=True)
         statistics = Statistics(tags.size)
         small = SampleBlock(compact.astype(np.uint32), part.time, part.value, part.quality)
         statistics.merge(of_samples(small, tags.size))
-        window = statistics.window(start, self._length, True, Held.unknown(tags.size))
+        window = statistics.window(start, self._length, True, LastValue.unknown(tags.size))
         columns = {name: getattr(window, name) for name in WindowBlock.__slots__}
         return WindowBlock(**columns | {"tag": tags, "past": past})
 
 
-def _is_value(held: Held, block: SampleBlock) -> Mask:
-    """Which samples say the value in force once more: the same value with the same time."""
+def _is_value(held: LastValue, block: SampleBlock) -> Mask:
+    """Return which samples repeat the value in force: the same value with the same time."""
     same: Mask = (block.time == held.time[block.tag]) & (block.value == held.value[block.tag])
     return same
 
 
 def _firsts(tag: TagIds, among: Mask) -> Rows:
-    """Places of the first sample of each tag among those wanted."""
+    """Return the places of the first sample of each tag among those wanted."""
     places = np.flatnonzero(among)
     return places[np.unique(tag[places], return_index=True)[1]]
 
@@ -267,14 +281,14 @@ def _slice(block: SampleBlock, begin: int, end: int) -> SampleBlock:
 
 
 def _in_time_order(block: SampleBlock) -> SampleBlock:
-    """Stable, so samples of one tag with equal times keep their order."""
+    """Return the block in the order of time; samples of one tag with equal times keep their order."""
     if (block.time[1:] >= block.time[:-1]).all():
         return block
     return _rows(block, np.argsort(block.time, kind="stable"))
 
 
 def _runs(start: Times) -> Iterator[tuple[int, int, int]]:
-    """(value, begin, end) of each run of equal values in an ascending column."""
+    """Yield (value, begin, end) of each run of equal values in an ascending column."""
     if not start.size:
         return
     edges = [0, *(np.flatnonzero(start[1:] != start[:-1]) + 1).tolist(), start.size]

@@ -15,6 +15,7 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
+from gateway.core.ports.plugin import SourceServices
 from gateway.sources.opcua.client.connection import connect
 from gateway.sources.opcua.client.responses import read_publish, read_values
 from gateway.sources.opcua.port.values import DataValues
@@ -94,7 +95,9 @@ async def _ours(url: str) -> tuple[float, float]:
     """(CPU seconds, values) per second of a subscription to all nodes."""
     nodes = [f"ns=2;s=n{i}" for i in range(_NODES)]
     source = OpcUaSource(
-        entry(nodes=nodes, url=url, interval="100ms", timeout="10s"), SystemClock(), connect, FakeWatermarks()
+        entry(nodes=nodes, url=url, interval="100ms", timeout="10s"),
+        SourceServices(SystemClock(), FakeWatermarks()),
+        connect,
     )
     await source.open()
     values, begin, cpu = 0, 0.0, 0.0

@@ -24,7 +24,7 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
-from gateway.runtime.restart import Renewal
+from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.watchdog import Notifier
 from gateway.settings.loading import load
 from tests.bench.outbox_work import DEVICES, windows
@@ -53,8 +53,8 @@ class Watch:
         self._put_at: dict[tuple[str, int], float] = {}
         self._last_ns: dict[int, int] = {}
         outbox, pipeline = gateway.parts.outbox, gateway.parts.pipeline
-        self._put, self._ack, self._feed = outbox.put, outbox.ack, pipeline.feed
-        outbox.put, outbox.ack, pipeline.feed = self.put, self.ack, self.feed  # type: ignore[method-assign]
+        self._put, self._ack, self._push = outbox.put, outbox.ack, pipeline.push
+        outbox.put, outbox.ack, pipeline.push = self.put, self.ack, self.push  # type: ignore[method-assign]
 
     def put(self, message: Message) -> None:
         self._put_at[message.topic, message.seq] = time.monotonic()
@@ -69,14 +69,14 @@ class Watch:
                 self.drained.set_result(time.monotonic())
         self._ack(delivery)
 
-    def feed(self, block: SampleBlock) -> None:
+    def push(self, block: SampleBlock) -> None:
         tag, now_ns = int(block.tag[0]), int(block.time[0])
         device = tag // _TAGS
         interval_ns = _FAST_NS if device >= DEVICES - _FAST else _SLOW_NS
         if tag % _TAGS == 0:  # a device may be read in several requests
             self.late_ns = max(self.late_ns, now_ns - self._last_ns.get(device, now_ns) - interval_ns)
             self._last_ns[device] = now_ns
-        self._feed(block)
+        self._push(block)
 
     def counted(self, name: str) -> int:
         """A counter of the Modbus devices, all together."""
@@ -122,7 +122,7 @@ async def drain(folder: Path) -> dict[str, float]:
     stop = asyncio.Event()
     with _server() as port:
         clock = SystemClock()
-        gateway = Gateway(load(write_config(folder, broker.url, _devices(port))), clock, Renewal(clock))
+        gateway = Gateway(load(write_config(folder, broker.url, _devices(port))), clock, RestartSchedule(clock))
         watch = Watch(gateway)
         running = asyncio.create_task(gateway.run(stop, Notifier()))
         try:

@@ -31,7 +31,7 @@ def windows(now_ns: int = NOW_NS) -> Iterator[list[Message]]:
     contents = []
     for window, blocks in enumerate(plant.blocks(4, 1)):
         for block in blocks:
-            plant.chain.feed(block, window * 10**9 + 10**9 - 1)
+            plant.chain.push(block, window * 10**9 + 10**9 - 1)
         contents.append(plant.close(window))
     for seq, messages in enumerate(cycle(contents), 1):
         end_ms = now_ns // 10**6 + seq * 1000

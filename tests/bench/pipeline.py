@@ -11,8 +11,9 @@ from gateway.core.quality import Quality
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.encoder import Encoder
 from gateway.encoding.topics import Topics
+from gateway.plugins import DETECTORS
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
-from gateway.stages.stage_chain import Chain
+from gateway.stages.stage_chain import StageChain
 from tests.bench.figures import Bench, Figure
 
 _S = 1_000_000_000
@@ -29,7 +30,9 @@ class Plant:
             tuple(Tag(i, i // self.per, f"tag_{i}", single=True) for i in range(tags)),
         )
         policy = TagPolicy(hi=1e6, hihi=2e6, lo=-1e6, anomaly=8.0, deadband=deadband)
-        self.chain = Chain.of(self.table, [policy] * tags, WindowConfig(), DetectionConfig(), PublishConfig(), 0)
+        self.chain = StageChain.build(
+            self.table, [policy] * tags, WindowConfig(), DetectionConfig(), PublishConfig(), 0, DETECTORS
+        )
         self.encoder = Encoder(Topics.of("plant", "bench", self.table.devices), self.table, "bench")
 
     def blocks(self, windows: int, per_window: int) -> list[list[SampleBlock]]:
@@ -66,7 +69,7 @@ def _cost(tags: int, per_window: int, windows: int, deadband: str = "0") -> tupl
         if window == 1:  # the first window warms up caches and arrays
             begin, closes, sent = time.process_time(), [], 0
         for block in blocks:
-            plant.chain.feed(block, window * _S + _S - 1)
+            plant.chain.push(block, window * _S + _S - 1)
         before = time.perf_counter()
         sent += sum(len(m.payload) for m in plant.close(window))
         closes.append((time.perf_counter() - before) * 1e3)

@@ -10,7 +10,7 @@ import pytest
 from gateway.app import gateway as module
 from gateway.app.gateway import Gateway
 from gateway.core.clock import SystemClock
-from gateway.runtime.restart import Renewal
+from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.watchdog import Notifier
 from gateway.settings import load
 from tests.support.gateway import Modbus, write_config
@@ -44,7 +44,7 @@ async def test_a_source_that_does_not_stop_costs_no_message(tmp_path: Path, monk
     nobody = f"tcp://127.0.0.1:{free_port()}"
     settings = load(write_config(tmp_path, f"mqtt://127.0.0.1:{free_port()}", [Modbus("press", nobody, 3)]))
     clock, stop, stuck = SystemClock(), asyncio.Event(), Stuck()
-    gateway = Gateway(settings, clock, Renewal(clock))
+    gateway = Gateway(settings, clock, RestartSchedule(clock))
     gateway.parts.supervisors.append(stuck)  # type: ignore[arg-type]
     running = asyncio.create_task(gateway.run(stop, Notifier({})))
     await until(lambda: gateway.parts.outbox.stats.messages > 0, 20, "something waits")

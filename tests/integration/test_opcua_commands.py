@@ -10,14 +10,20 @@ from asyncua import ua
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.cli.opcua import device, read_opcua
-from gateway.cli.opcua import nodes as named
+from gateway.cli.reports import answer
 from gateway.sources.opcua.config.device import OpcUaTag
 from gateway.sources.opcua.security.pki import Pki
+from gateway.sources.opcua.tools.options import device_of, tags_of
+from gateway.sources.opcua.tools.reports import tag_values
 from tests.support.opcua_secure import KEY, SecureServer
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
 P = ua.SecurityPolicyType
+
+
+def read_now(config, tags):
+    """What `gateway read` prints and returns."""
+    return answer(lambda: asyncio.run(tag_values(config, tags)))
 
 
 async def command(*words: str):
@@ -120,9 +126,9 @@ async def test_browse_has_a_ceiling_and_says_so(port):
 
 async def test_read_shows_values_and_fails_on_a_missing_node(port, capsys):
     async with AsyncuaServer(port, 2) as server:
-        config = device(server.url, security="none")
-        assert await asyncio.to_thread(read_opcua, config, named(["ns=2;s=v0"])) == 0
-        assert await asyncio.to_thread(read_opcua, config, named(["ns=2;s=v0", "ns=2;s=none"])) == 1
+        config = device_of(server.url, security="none")
+        assert await asyncio.to_thread(read_now, config, tags_of(["ns=2;s=v0"])) == 0
+        assert await asyncio.to_thread(read_now, config, tags_of(["ns=2;s=v0", "ns=2;s=none"])) == 1
     assert "BadNodeIdUnknown" in capsys.readouterr().out
 
 
@@ -138,7 +144,7 @@ async def test_read_takes_paths_and_parts_and_shows_labels_units_and_ranges(node
     ]
     given = [OpcUaTag.model_validate({"name": f"t{i}", **tag}) for i, tag in enumerate(tags)]
     async with NodeServer(node, port, store, count=1, period=0) as server:
-        assert await asyncio.to_thread(read_opcua, device(server.url, security="none"), given) == 1
+        assert await asyncio.to_thread(read_now, device_of(server.url, security="none"), given) == 1
     told = capsys.readouterr()
     shown = [" ".join(part.strip() for part in row.split("│")).split() for row in told.out.splitlines()]
     rows = {row[0]: row[1:] for row in shown if row and row[0].startswith("t") and row[0] != "tag"}

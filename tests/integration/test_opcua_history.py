@@ -93,8 +93,8 @@ async def test_the_windows_of_the_gap_come_late_and_count_every_sample(port):
             now = field.source._clock.now_ns
             windows = Windows(1, 50_000_000, 10_000_000, np.zeros(1, np.int64), now())
             blocks = []
-            feed = field.feed
-            field.feed = lambda block: (windows.add(block, now()), blocks.extend(windows.close(now())), feed(block))
+            push = field.push
+            field.push = lambda block: (windows.push(block, now()), blocks.extend(windows.close(now())), push(block))
             await field.until(lambda: bool(field.values[0]))
             for k in range(1, 6):
                 await server.write(0, float(k))

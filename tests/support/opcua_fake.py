@@ -10,7 +10,7 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.sources.opcua.codec.columns import EXACT, ValueColumns
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents, OpcUaTag
@@ -256,7 +256,13 @@ def entry(
 
 
 def source(
-    clock: FakeClock, connection: FakeConnection, tags: int = 3, watermarks: FakeWatermarks | None = None, **device: object
+    clock: FakeClock,
+    connection: FakeConnection,
+    tags: int = 3,
+    watermarks: FakeWatermarks | None = None,
+    request_restart: Callable[[int], float] = lambda device: 0.0,
+    **device: object,
 ) -> OpcUaSource:
     """A source on the fake."""
-    return OpcUaSource(entry(tags, **device), clock, connection.connect, watermarks or FakeWatermarks())
+    services = SourceServices(clock, watermarks or FakeWatermarks(), request_restart)
+    return OpcUaSource(entry(tags, **device), services, connection.connect)

@@ -24,7 +24,7 @@ class Counting(Supervisor):
 
 
 class Field:
-    """An `Intake` that remembers: values, times, qualities and texts by tag id, states and events.
+    """A `SampleSink` that remembers: values, times, qualities and texts by tag id, states and events.
 
     past, past_texts: what was read back from history; again: what holds after all. None of it is among `values` or `texts`.
     latest: the quality that holds, by tag id.
@@ -53,7 +53,7 @@ class Field:
 
         return counted
 
-    def feed(self, block: SampleBlock) -> None:
+    def push(self, block: SampleBlock) -> None:
         columns = (block.tag.tolist(), block.value.tolist(), block.time.tolist(), block.quality.tolist())
         self._told.set()
         for tag, value, taken, quality in zip(*columns, strict=True):
@@ -66,17 +66,17 @@ class Field:
             self.times[tag].append(taken)
             self.qualities[tag].append(quality)
 
-    def objects(self, block: ObjectBlock) -> None:
+    def push_objects(self, block: ObjectBlock) -> None:
         for tag, value in zip(block.tag.tolist(), block.value, strict=True):
             (self.past_texts if block.history else self.texts)[tag].append(value)
         self._told.set()
 
-    def device_state(self, state: DeviceState) -> bool:
+    def report_state(self, state: DeviceState) -> bool:
         self.states.append(state)
         self._told.set()
         return True
 
-    def event(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         self.events.append(event)
         self._told.set()
 

@@ -11,6 +11,7 @@ from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
+from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.client.connection import connect
 from gateway.sources.opcua.source.source import OpcUaSource
@@ -74,7 +75,9 @@ def make_source(
 ) -> OpcUaSource:
     """A source on the real client."""
     fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", "silence": "5min", **device}
-    return OpcUaSource(entry(nodes=nodes, url=url, **fast), clock or SystemClock(), connect, watermarks or FakeWatermarks())
+    return OpcUaSource(
+        entry(nodes=nodes, url=url, **fast), SourceServices(clock or SystemClock(), watermarks or FakeWatermarks()), connect
+    )
 
 
 @asynccontextmanager

@@ -1,8 +1,7 @@
 """Commands that look at devices: read, scan, discover, browse."""
 
-import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,19 +44,13 @@ def read(
 
     Exit codes: 0, 1 when something could not be read, 2 when the question or the configuration cannot be used.
     """
-    from gateway.cli.read import read_address, read_tags
+    from gateway.cli.read import read_tags, read_url
+    from gateway.cli.reports import is_url
 
-    if what.startswith("opc.tcp:"):  # each of these ends the command
-        from gateway.cli.opcua import device, nodes, read_opcua
-
-        server = device(
-            what, **_login(security, security_mode, username, check_host, pki), timeout=timeout and f"{timeout:.3f}s"
-        )
-        if not tags:
-            raise typer.BadParameter('expected NodeIds or browse paths, such as "ns=2;s=Line.Speed"', param_hint="TAG...")
-        printed(lambda: read_opcua(server, nodes(tags)))
-    if "://" in what:
-        printed(lambda: read_address(what, unit, address, count, 1.0 if timeout is None else timeout))
+    if is_url(what):
+        options: dict[str, Any] = {"unit": unit, "address": address, "count": count, "timeout": timeout}
+        options |= _login(security, security_mode, username, check_host, pki)
+        printed(lambda: read_url(what, tags or [], options))
     if not config.is_dir() and (":" in what or "." in what):
         raise typer.BadParameter(f"{what} is no configured device; an address is tcp://{what}", param_hint="DEVICE|URL")
     printed(lambda: read_tags(config, what, tags or [], timeout))
@@ -90,12 +83,13 @@ def scan(
     """
     from gateway.cli.scan import scan as run_scan
 
-    printed(lambda: run_scan(what, config, first, last, until, (1 / per_second, timeout)))
+    options = {"first": first, "last": last, "until": until, "per_second": per_second, "timeout": timeout}
+    printed(lambda: run_scan(what, config, options))
 
 
 def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")]) -> None:
     """List an OPC UA server's endpoints: policies, modes, logins, certificates. Exit code 1 when it does not answer."""
-    from gateway.cli.opcua import discover as run_discover
+    from gateway.cli.browse import discover as run_discover
 
     printed(lambda: run_discover(url))
 
@@ -131,26 +125,17 @@ def browse(
     Exit codes: 0 when all of it was shown, 1 when the server cannot be reached or has more than --most nodes, 2 when an
     option is wrong.
     """
-    from gateway.cli.opcua import browse as run_browse
-    from gateway.cli.opcua import device, entry, find
+    from gateway.cli.browse import browse as run_browse
+    from gateway.cli.browse import discover_tags
+    from gateway.cli.reports import is_url
 
-    if "://" not in what:
-        printed(lambda: find(config, what))
-    values = "all" if everything else "numbers"
-    wanted = entry(root=root, include=include, exclude=exclude, depth=depth, type=of_type, values=values)
-    server = device(what, **_login(security, security_mode, username, check_host, pki))
-    printed(lambda: run_browse(server, wanted, most, as_csv=csv))
+    if not is_url(what):
+        printed(lambda: discover_tags(config, what))
+    options: dict[str, Any] = {"root": root, "include": include, "exclude": exclude, "depth": depth, "type": of_type}
+    options |= {"csv": csv, "everything": everything, "most": most}
+    options |= _login(security, security_mode, username, check_host, pki)
+    printed(lambda: run_browse(what, options))
 
 
-def _login(security: str, mode: str, username: str, check_host: bool, pki: Path | None) -> dict[str, str | bool | None]:
-    password = os.environ.get("GATEWAY_OPCUA_PASSWORD") if username else None
-    if username and password is None:
-        raise typer.BadParameter("there is no password: set GATEWAY_OPCUA_PASSWORD", param_hint="--username")
-    keys = {
-        "security": security,
-        "security_mode": mode,
-        "username": username,
-        "password": password,
-        "pki": str(cert.place_of(pki)),
-    }
-    return keys | {"check_host": None if check_host else False}
+def _login(security: str, mode: str, username: str, check_host: bool, pki: Path | None) -> dict[str, Any]:
+    return {"security": security, "security_mode": mode, "username": username, "check_host": check_host, "pki": pki}

@@ -4,7 +4,7 @@
 it has the methods of a capability too, and whoever needs one asks, for instance, `isinstance(plugin, Readable)`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -38,6 +38,11 @@ class DeviceEntry:
     """How long at most a sample that was handed on is in memory only, and may be lost with the process, ns."""
 
 
+def _no_restart(device: int) -> float:
+    del device
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class SourceServices:
     """What the sources of a protocol get from the gateway that they are built into."""
@@ -45,6 +50,9 @@ class SourceServices:
     clock: Clock
     watermarks: Watermarks
     """Where a source remembers over restarts what it has handed on."""
+    request_restart: Callable[[int], float] = _no_restart
+    """Ask for a restart of the gateway, because the tags of this device (its row) are others than those that run. Returns
+    the seconds that the restart has to wait."""
 
 
 class Fault(NamedTuple):

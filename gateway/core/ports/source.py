@@ -1,4 +1,4 @@
-"""The port of a source: one connection to the field."""
+"""The port of a source: one connection to the field, and where it hands on what it reads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -8,7 +8,7 @@ from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
 
 Reading = SampleBlock | ObjectBlock | DeviceState | Event
-"""What a source has to say."""
+"""What a source reads or finds out."""
 
 
 class Source(Protocol):
@@ -20,44 +20,52 @@ class Source(Protocol):
 
     @property
     def devices(self) -> Sequence[int]:
-        """Table rows of the devices it serves, constant."""
+        """Return the table rows of the devices that it serves; constant."""
         ...
 
     async def open(self) -> None:
-        """Connect. Raises NotConnected (the supervisor backs off and calls again). Cancellable at once."""
+        """Connect. Raises NotConnected: the supervisor waits and calls again. Cancellable at once."""
         ...
 
     async def read(self) -> Reading:
-        """Wait for what comes next: samples, values that are no numbers, news of one device, or something worth telling at
-        once (samples lost on the device's side). Raises NotConnected. Cancellable at once."""
+        """Wait for what comes next, and return it.
+
+        That is samples, values that are no numbers, a device's new state, or an event that must not wait (samples lost on
+        the device's side). Raises NotConnected. Cancellable at once.
+        """
         ...
 
     def stats(self) -> Mapping[int, Mapping[str, float | str]]:
-        """Per device what has been counted and measured since the start, under stable names in snake case with the unit
-        at the end (`requests`, `timeouts`, `round_trip_ms`); cheap enough for once a second."""
+        """Return per device what was counted and measured since the start.
+
+        Names are stable, in snake case, with the unit at the end (`requests`, `timeouts`, `round_trip_ms`). Cheap enough
+        for once a second.
+        """
         ...
 
     async def close(self) -> None:
-        """Release everything `open` took, within a few seconds, whatever state it is in. Never raises."""
+        """Release everything that `open` took, within a few seconds, whatever state it is in. Never raises."""
         ...
 
 
-class Intake(Protocol):
-    """Where sources and supervisor hand things on. Plain calls on the event loop, done when they return."""
+class SampleSink(Protocol):
+    """Where sources and their supervisors hand on what they read. Plain calls on the event loop, done when they return."""
 
-    def feed(self, block: SampleBlock) -> None:
-        """Take samples."""
+    def push(self, block: SampleBlock) -> None:
+        """Take over samples."""
         ...
 
-    def objects(self, block: ObjectBlock) -> None:
-        """Take values that are no numbers."""
+    def push_objects(self, block: ObjectBlock) -> None:
+        """Take over values that are no numbers."""
         ...
 
-    def device_state(self, state: DeviceState) -> bool:
-        """Take news of a device. `down` makes all its tags unknown from now on. Returns whether the state is another one,
-        and the journal was told."""
+    def report_state(self, state: DeviceState) -> bool:
+        """Record a device's state; `down` makes all its tags unknown from now on.
+
+        Returns whether the state was new, and was logged.
+        """
         ...
 
-    def event(self, event: Event) -> None:
-        """Take an event for publishing at once."""
+    def report(self, event: Event) -> None:
+        """Publish an event at once."""
         ...

@@ -46,7 +46,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         " detail TEXT NOT NULL, PRIMARY KEY (boot, topic, cause)) WITHOUT ROWID",
     ),
     (
-        # see `coding`; values of 0 and 1 stand in the row's header, so nothing behind a long payload is read
+        # see `compression`; values of 0 and 1 stand in the row's header, so nothing behind a long payload is read
         "ALTER TABLE message ADD COLUMN coded INTEGER NOT NULL DEFAULT 0",
         # one row if payloads are encrypted: proof of the key
         "CREATE TABLE seal (proof BLOB NOT NULL)",

@@ -10,7 +10,7 @@ from gateway.core.ports.watermarks import StoredWatermark
 DELAY_S: Final = 2.0
 """How long a change waits for a commit that happens anyway; so the changes of all devices share one."""
 
-PATIENCE_S: Final = 5.0
+MOST_WAIT_S: Final = 5.0
 """How long a source is kept waiting by a disk that neither takes a change nor refuses it."""
 
 
@@ -54,7 +54,7 @@ class PendingWatermarks:
 
     async def flush(self, key: str) -> bool:
         """Have the newest content of the key written now; return whether it is durable."""
-        until = self._clock.monotonic() + PATIENCE_S
+        until = self._clock.monotonic() + MOST_WAIT_S
         while key in self._changed:
             left_s = until - self._clock.monotonic()
             if self._refuses() or left_s <= 0:

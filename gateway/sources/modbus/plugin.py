@@ -1,15 +1,21 @@
 """What the rest of the gateway may know of Modbus."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.core.plural import counted
+from gateway.core.ports.device_tools import Options
 from gateway.core.ports.plugin import DeviceEntry, Fault, FaultAt, SourceServices, TagTraits
 from gateway.core.ports.source import Source
+from gateway.core.report import Report
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.endpoint import SCHEMES
 from gateway.sources.modbus.plan import check_devices, check_tag, check_tags, interval_ns, plan_device
 from gateway.sources.modbus.tag import ModbusTag
+from gateway.sources.modbus.tools.bus_load import plan_report
+
+if TYPE_CHECKING:
+    from gateway.sources.modbus.tools.scan import ModbusScan
 
 _GOLDEN_RATIO: Final = 0.618034
 """Its multiples modulo 1 spread any number of connections evenly over the first second."""
@@ -67,3 +73,25 @@ class ModbusPlugin:
             ModbusSource(group, services.clock, phase=place * _GOLDEN_RATIO % 1)
             for place, group in enumerate(connections.values())
         ]
+
+    def plan(self, entries: Sequence[DeviceEntry], answer_s: float) -> Report:
+        """Return the requests of each connection and how busy it will be."""
+        return plan_report(entries, answer_s)
+
+    async def read_tags(self, device: ModbusDevice, tags: Sequence[ModbusTag], timeout_s: float | None) -> Report:
+        """Read each tag with a request of its own; at the device's backup where nobody answers at its url."""
+        from gateway.sources.modbus.tools.read import read_tags
+
+        return await read_tags(device, tags, timeout_s)
+
+    async def read_url(self, url: str, names: Sequence[str], options: Options) -> Report:
+        """Read registers or bits by unit, address and count; Modbus has no names."""
+        from gateway.sources.modbus.tools.read import read_url
+
+        return await read_url(url, options)
+
+    def scan(self, where: str | ModbusDevice, options: Options) -> "ModbusScan":
+        """Return a scan for units that answer and addresses that can be read."""
+        from gateway.sources.modbus.tools.scan import ModbusScan
+
+        return ModbusScan(where, options)

@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.core.clock import Clock
+from gateway.core.errors import UsageError
+from gateway.core.ports.device_tools import Options, Progress
 from gateway.core.ports.plugin import DeviceEntry, Fault, SourceServices, TagTraits
 from gateway.core.ports.source import Source
+from gateway.core.report import Report
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.measures import completed, measures_path
 from gateway.sources.opcua.source.events import OPCUA_EVENTS
 from gateway.sources.opcua.source.tag_discovery import Change, asks, found_path
 from gateway.sources.opcua.tools.plan import plan
+
+if TYPE_CHECKING:
+    from gateway.sources.opcua.tools.certificate_store import PkiStore
 
 
 class OpcUaPlugin:
@@ -53,7 +60,7 @@ class OpcUaPlugin:
         from gateway.sources.opcua.client.connection import connect
         from gateway.sources.opcua.source.source import OpcUaSource
 
-        return [OpcUaSource(entry, services.clock, connect, services.watermarks) for entry in entries]
+        return [OpcUaSource(entry, services, connect) for entry in entries]
 
     def found_tags_path(self, device: OpcUaDevice) -> Path | None:
         """Return the file of variables found by `browse:`, None for a device without it."""
@@ -76,3 +83,40 @@ class OpcUaPlugin:
         from gateway.sources.opcua.tools.refresh_tags import refresh_tags
 
         return await refresh_tags(device, tags, clock)
+
+    async def read_tags(self, device: OpcUaDevice, tags: Sequence[OpcUaTag], timeout_s: float | None) -> Report:
+        """Read the present values of tags. timeout_s: not used, the device's own timeout holds."""
+        from gateway.sources.opcua.tools.reports import tag_values
+
+        return await tag_values(device, tags)
+
+    async def read_url(self, url: str, names: Sequence[str], options: Options) -> Report:
+        """Read the present values of nodes. names: NodeIds or browse paths."""
+        from gateway.sources.opcua.tools.options import device_with_login, tags_of
+        from gateway.sources.opcua.tools.reports import tag_values
+
+        device = device_with_login(url, options)
+        if not names:
+            raise UsageError('TAG...: expected NodeIds or browse paths, such as "ns=2;s=Line.Speed"')
+        return await tag_values(device, tags_of(names))
+
+    async def discover(self, url: str) -> Report:
+        """Ask a server for its endpoints: policies, modes, logins, certificates."""
+        from gateway.sources.opcua.tools.options import device_of
+        from gateway.sources.opcua.tools.reports import discover
+
+        return await discover(device_of(url))
+
+    async def browse(self, url: str, options: Options, progress: Progress) -> Report:
+        """Walk through the nodes of a server: a tree, or with the option `csv` a tag file."""
+        from gateway.sources.opcua.tools.options import browse_of, device_with_login
+        from gateway.sources.opcua.tools.reports import node_tree, tag_file
+
+        wanted, device = browse_of(options), device_with_login(url, options)
+        return await (tag_file if options["csv"] else node_tree)(device, wanted, options["most"], progress)
+
+    def certificate_store(self, folder: Path | None) -> "PkiStore":
+        """Return the certificates that `pki:` of the devices names."""
+        from gateway.sources.opcua.tools.certificate_store import PkiStore
+
+        return PkiStore(folder)

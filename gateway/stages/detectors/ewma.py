@@ -1,19 +1,54 @@
-"""One adaptive detector: how far is a window's mean from the tag's own recent past?"""
+"""The detector `ewma`: how far a window's mean is from the tag's own recent past."""
 
-import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 import numpy as np
+from pydantic import BeforeValidator, WithJsonSchema
 
-from gateway.core.blocks import Mask, Values, WindowBlock
-from gateway.core.events.event import Event
-from gateway.core.events.process import Anomaly
+from gateway.core.blocks import Mask, Rows, TagIds, Values, WindowBlock
+from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, duration_ns
+from gateway.core.ports.detector import NO_TRANSITIONS, DetectionContext, DetectorState, Transitions
 from gateway.core.quality import USABLE_FROM
-from gateway.core.tags import TagTable
+from gateway.stages.numbers import finite_number
 
-_CLIP = 3.0
-_CLEAR_AT = 0.5
-_FLOOR = 1e-3
-_LARGEST = 1e150
+_CLIP: Final = 3.0
+_CLEAR_AT: Final = 0.5
+_FLOOR: Final = 1e-3
+_LARGEST: Final = 1e150
+
+
+def z_score(value: Any) -> float:
+    """Return a threshold. Raises ValueError for what is no number from 1."""
+    number = finite_number(value)
+    if number < 1:
+        raise ValueError(f"{value!r} is out of range; expected a z-score from 1 (5 is usual), or off")
+    return number
+
+
+class EwmaSettings(ConfigModel):
+    """Settings of the detector `ewma` for one tag."""
+
+    threshold: Annotated[float, BeforeValidator(z_score), WithJsonSchema({"type": "number", "minimum": 1})]
+    """z-score of a window's mean against its own recent past from which it counts as an anomaly."""
+    memory: Annotated[int, duration_ns("10s", "7d"), DURATION_SCHEMA] | None = None
+    """Time constant of the moving mean and variance. Default: `detection.memory`."""
+    warmup: Annotated[int, duration_ns("5s", "7d"), DURATION_SCHEMA] | None = None
+    """How long the tag is learned before it can be called anomalous. Default: `detection.warmup`."""
+
+
+class EwmaPlugin:
+    """The detector `ewma` as a plug-in (`core/ports/detector`)."""
+
+    name = "ewma"
+    settings_model = EwmaSettings
+
+    def build(self, tags: TagIds, settings: Sequence[EwmaSettings], context: DetectionContext) -> "EwmaDetector":
+        """Return a detector for these tags."""
+        memory = np.array([context.memory_ns if one.memory is None else one.memory for one in settings], float)
+        warmup = np.array([context.warmup_ns if one.warmup is None else one.warmup for one in settings], float)
+        threshold = np.array([one.threshold for one in settings], float)
+        return EwmaDetector(tags, threshold, memory / context.window_ns, np.rint(warmup / context.window_ns))
 
 
 class EwmaDetector:
@@ -22,28 +57,27 @@ class EwmaDetector:
     Active from |z| >= threshold, cleared below half of it. Outliers are learned only as far as 3 sigma, so one spike does
     not blind the detector and a new level is accepted in time. Sigma is never taken below a thousandth of mean or value,
     whichever is larger, so that a signal that was constant, even at 0, can change without a score beyond all measure.
-    Windows without usable samples, or beyond 1e150 where squares end, change nothing.
+    Windows without usable samples, or beyond 1e150 where squares end, change nothing; so do late ones.
     """
 
-    def __init__(self, table: TagTable, threshold: Values, window_ns: int, memory_ns: int, warmup_ns: int) -> None:
-        """threshold: float64[tags], +inf where a tag has no detector."""
-        self._table = table
-        self._tags = np.flatnonzero(np.isfinite(threshold))
-        self._threshold = threshold[self._tags]
-        self._alpha = -math.expm1(-window_ns / memory_ns)
-        self._warmup = max(2, round(warmup_ns / window_ns))
-        size = self._tags.size
-        self._mean = np.zeros(size)
-        self._var = np.zeros(size)
-        self._seen = np.zeros(size, np.int64)
-        self._active = np.zeros(size, np.bool_)
+    def __init__(self, tags: TagIds, threshold: Values, memory: Values, warmup: Values) -> None:
+        """Begin without knowledge. threshold: z-scores; memory, warmup: windows; all float64, one for each of `tags`."""
+        self._tags = tags
+        self._rows = tags.astype(np.intp)
+        self._threshold = threshold
+        self._alpha = -np.expm1(-1 / memory)
+        self._warmup = np.maximum(2, warmup)
+        self._mean = np.zeros(tags.size)
+        self._var = np.zeros(tags.size)
+        self._seen = np.zeros(tags.size, np.int64)
+        self._active = np.zeros(tags.size, np.bool_)
 
-    def judge(self, window: WindowBlock) -> list[Event]:
-        """Anomalies that begin or end with this window, which has a row for every tag, in order."""
-        if not self._tags.size or window.late:
-            return []
-        x = window.mean[self._tags]
-        here = (window.used[self._tags] > 0) & (window.quality[self._tags] >= USABLE_FROM) & (np.abs(x) <= _LARGEST)
+    def evaluate(self, window: WindowBlock) -> Transitions:
+        """Return the tags whose anomaly begins or ends, with z-scores. See `Detector`."""
+        if window.late:
+            return NO_TRANSITIONS
+        x = window.mean[self._rows]
+        here = (window.used[self._rows] > 0) & (window.quality[self._rows] >= USABLE_FROM) & (np.abs(x) <= _LARGEST)
         x = np.where(here, x, self._mean)
         floor = _FLOOR * np.maximum(np.maximum(np.abs(self._mean), np.abs(x)), np.finfo(float).tiny / _FLOOR)
         sigma = np.maximum(np.sqrt(self._var), floor)
@@ -52,10 +86,12 @@ class EwmaDetector:
         score = np.abs(z)
         active = np.where(self._active, ~here | (score >= _CLEAR_AT * self._threshold), score >= self._threshold)
         changed = np.flatnonzero(active != self._active)
-        events = [self._event(window, row, bool(active[row]), float(x[row]), float(z[row])) for row in changed.tolist()]
+        found = NO_TRANSITIONS
+        if changed.size:
+            found = Transitions(self._tags[changed], active[changed], x[changed], z[changed], self._mean[changed])
         self._learn(x, here, warm, sigma)
         self._active = active
-        return events
+        return found
 
     def _learn(self, x: Values, here: Mask, warm: Mask, sigma: Values) -> None:
         delta = x - self._mean
@@ -66,15 +102,15 @@ class EwmaDetector:
         self._var = (1 - alpha) * (self._var + alpha * np.square(delta))
         self._seen += here
 
-    def _event(self, window: WindowBlock, row: int, active: bool, value: float, z: float) -> Event:
-        tag = int(self._tags[row])
-        return Anomaly(
-            time_ns=window.start + window.length,
-            device=self._table.tags[tag].device,
-            tag=tag,
-            state="active" if active else "cleared",
-            detector="ewma",
-            value=value,
-            score=round(z, 2),
-            expected=float(self._mean[row]),
-        )
+    def state(self) -> DetectorState:
+        """Return mean, variance, windows seen and whether the anomaly is active, 25 bytes a tag."""
+        known = {"mean": self._mean, "var": self._var, "seen": self._seen, "active": self._active}
+        return {name: column.copy() for name, column in known.items()}
+
+    def restore(self, state: DetectorState, rows: Rows) -> None:
+        """Take over what another one has learnt. See `Detector`."""
+        own = {"mean": self._mean, "var": self._var, "seen": self._seen, "active": self._active}
+        if state.keys() != own.keys() or any(column.shape != rows.shape for column in state.values()):
+            raise ValueError("this is no state of the detector ewma")
+        for name, column in own.items():
+            column[rows] = state[name]

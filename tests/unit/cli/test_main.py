@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from gateway.cli import cert
 from gateway.cli.main import app
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
+from gateway.sources.opcua.tools.certificate_store import PkiStore
 
 HEAVY = ("numpy", "pydantic", "structlog", "asyncua", "pymodbus", "paho", "aiosqlite", "orjson", "cryptography", "yaml")
 
@@ -51,7 +52,7 @@ def test_paragraphs_flow_with_the_terminal():
 
 def test_the_default_that_is_shown_is_the_default():
     assert str(DEFAULT_FOLDER) == cert.SHOWN_DEFAULT
-    assert cert.place_of(None) == DEFAULT_FOLDER
+    assert f"in {DEFAULT_FOLDER};" in str(PkiStore(None).list_peers())
 
 
 @pytest.mark.parametrize(("typo", "meant"), [("chek", "check"), ("tial", "tail"), ("outbocks", "outbox")])

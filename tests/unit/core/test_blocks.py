@@ -5,7 +5,7 @@ import pytest
 
 from gateway.core.blocks import SampleBlock, WindowBlock
 from gateway.core.quality import Quality
-from gateway.stages.statistics import Held, Statistics
+from gateway.stages.statistics import LastValue, Statistics
 from tests.support.blocks import T0, block_of
 from tests.support.oracle import Sample
 
@@ -38,7 +38,7 @@ def test_a_failed_read_is_one_sample_without_value_per_tag() -> None:
 @pytest.mark.parametrize("rows", [np.array([2, 0]), np.array([True, False, True])])
 def test_rows_are_taken_with_all_their_columns(rows: np.ndarray) -> None:
     """By number (in that order) or by mask; what is not a column stays."""
-    window: WindowBlock = Statistics(3).window(T0, 5, True, Held.unknown(3))
+    window: WindowBlock = Statistics(3).window(T0, 5, True, LastValue.unknown(3))
     part = window.take(rows)
     assert part.tag.tolist() == window.tag[rows].tolist()
     assert (part.start, part.length, part.late, len(part)) == (T0, 5, True, 2)

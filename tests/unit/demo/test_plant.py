@@ -9,8 +9,9 @@ from gateway.core.blocks import SampleBlock
 from gateway.core.quality import Quality
 from gateway.demo.plant import FAULT_LASTS_S, FAULTS, PressLine, fault_at, working_s
 from gateway.demo.scene import shipped_config
+from gateway.plugins import DETECTORS
 from gateway.settings import Settings, load
-from gateway.stages.stage_chain import Chain
+from gateway.stages.stage_chain import StageChain
 
 START_NS = 1_800_000_000_000_000_000
 
@@ -69,14 +70,14 @@ def test_noise_has_about_unit_variance():
 def events_of(settings: Settings, until_s: float) -> list[tuple[float, str, str, str]]:
     """What the stages say of the plant, read every 200 ms: time, kind, label, state."""
     root, table = settings.root, settings.table
-    chain = Chain.of(table, settings.policies, root.window, root.detection, root.publish, START_NS)
+    chain = StageChain.build(table, settings.policies, root.window, root.detection, root.publish, START_NS, DETECTORS)
     line, ids = PressLine(1), np.arange(len(table), dtype=np.uint32)
     good, events = np.full(len(table), Quality.GOOD, np.uint8), []
     for step in range(int(until_s * 5)):
         now = START_NS + step * 200_000_000
         values = line.at(step / 5)
         column = np.array([float(values[table.label(tag)]) for tag in range(len(table))])
-        events += chain.feed(SampleBlock(ids.copy(), np.full(len(table), now, np.int64), column, good.copy()), now)
+        events += chain.push(SampleBlock(ids.copy(), np.full(len(table), now, np.int64), column, good.copy()), now)
         if now >= chain.next_close_ns:
             events += chain.close(now).events
     return [((e.time_ns - START_NS) / 1e9, e.kind, table.label(e.tag), str(e.state)) for e in events]

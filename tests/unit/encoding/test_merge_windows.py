@@ -14,7 +14,7 @@ from gateway.core.quality import Quality
 from gateway.encoding.encoder import Encoder, mark_hist
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
-from gateway.stages.statistics import Held, Statistics, of_samples
+from gateway.stages.statistics import LastValue, Statistics, of_samples
 from tests.support.blocks import QUALITIES, SECOND, T0, Sample, block_of, table
 from tests.support.schemas import check
 
@@ -47,7 +47,7 @@ def windows_of(script: list[list[tuple[int, float, int]]]) -> tuple[list[Message
         start = T0 + second * SECOND
         samples = [Sample(tag, start + at, value, quality) for at, (tag, value, quality) in enumerate(rows)]
         everything += samples
-        block = statistics(samples).window(start, SECOND, False, Held.unknown(NAMES))
+        block = statistics(samples).window(start, SECOND, False, LastValue.unknown(NAMES))
         messages += made.windows(block.take(block.count > 0))
     return messages, everything
 
@@ -79,7 +79,7 @@ def test_merged_windows_say_what_all_their_samples_say(script: list[list[tuple[i
     if len(messages) < 2:
         return
     (merged,) = merge_windows(messages)
-    whole = statistics(samples).window(T0, SECOND, False, Held.unknown(NAMES))
+    whole = statistics(samples).window(T0, SECOND, False, LastValue.unknown(NAMES))
     (expected,) = encoder().windows(whole.take(whole.count > 0))
     assert_says(tags_of(merged), tags_of(expected))
 

@@ -7,7 +7,6 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from gateway.app.message_schema import text
 from gateway.core.events.delivery import OUTBOX_SEVERITY, MessagesLost, OutboxStateChanged
 from gateway.core.events.device import DeviceStateChanged, SamplesLost
 from gateway.core.events.event import Event
@@ -32,6 +31,7 @@ from tests.support.blocks import T0, table
 from tests.support.events import limit_alarm
 from tests.support.schemas import check, fault_of
 from tests.unit.encoding.test_encoder import BOOT, OLD, block_of, encoder_for
+from tools.message_schema import text
 
 WINDOW = "plant/v1/press-1/device0/window"
 
@@ -104,7 +104,7 @@ def test_every_type_of_event_has_an_example_here():
 
 
 def test_the_published_schema_is_the_generated_one():
-    """`python -m gateway.app.message_schema` writes it anew."""
+    """`make docs` writes it anew."""
     committed = (resources.files("gateway.encoding") / schema.FILE).read_text("utf-8")
     assert committed == text()
 

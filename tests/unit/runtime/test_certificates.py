@@ -38,7 +38,7 @@ def test_each_level_is_told_once() -> None:
     bench = Bench()
     certificate = bench.ending(100.52)
     for _ in range(110 * 24):
-        bench.watch.look([certificate])
+        bench.watch.update([certificate])
         bench.clock.jump(3600)
     assert bench.told == [(29, 300), (6, 600), (0, 800), (-1, 900)]
     assert {event.kind for event in bench.events} == {"certificate"}
@@ -46,28 +46,28 @@ def test_each_level_is_told_once() -> None:
 
 def test_one_that_is_found_late_is_told_at_its_level() -> None:
     bench = Bench()
-    bench.watch.look([bench.ending(3)])
+    bench.watch.update([bench.ending(3)])
     assert bench.told == [(3, 600)]
 
 
 def test_a_renewed_one_is_told_anew_and_the_other_owner_for_itself() -> None:
     bench = Bench()
-    bench.watch.look([bench.ending(20), bench.ending(5, "gateway")])
+    bench.watch.update([bench.ending(20), bench.ending(5, "gateway")])
     bench.clock.jump(DAY_S)
-    bench.watch.look([bench.ending(25), bench.ending(400, "gateway")])
+    bench.watch.update([bench.ending(25), bench.ending(400, "gateway")])
     assert bench.told == [(20, 300), (5, 600), (25, 300)]
 
 
 def test_status_is_told_of_changes_only_and_a_lost_connection_forgets_nothing() -> None:
     bench = Bench()
     first, own = bench.ending(90), bench.ending(400, "gateway")
-    bench.watch.look([own])
-    bench.watch.look([first, own])
-    bench.watch.look([own])
-    bench.watch.look([first, own])
+    bench.watch.update([own])
+    bench.watch.update([first, own])
+    bench.watch.update([own])
+    bench.watch.update([first, own])
     assert bench.changes == 2
     assert bench.watch.ends == {"broker": first.end_ms, "gateway": own.end_ms}
-    bench.watch.look([bench.ending(365), own])
+    bench.watch.update([bench.ending(365), own])
     assert bench.changes == 3
 
 
@@ -75,6 +75,6 @@ def test_days_left_are_numbers_for_the_stats() -> None:
     """The newest certificate of each owner; below zero when it has ended."""
     bench = Bench()
     assert bench.watch.days_left() == {}
-    bench.watch.look([bench.ending(20.5), bench.ending(400, "gateway")])
+    bench.watch.update([bench.ending(20.5), bench.ending(400, "gateway")])
     bench.clock.jump(DAY_S * 25)
     assert bench.watch.days_left() == {"broker_certificate_days": -4.5, "gateway_certificate_days": 375.0}

@@ -14,10 +14,11 @@ from gateway.core.messages import DeviceState, Message
 from gateway.core.tags import TagTable
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.topics import Topics
+from gateway.plugins import DETECTORS
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.status import StatusBoard
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
-from gateway.stages.stage_chain import Chain
+from gateway.stages.stage_chain import StageChain
 from tests.support.blocks import GOOD, SECOND, block_of, table
 from tests.support.clock import FakeClock
 from tests.support.events import limit_alarm
@@ -48,7 +49,9 @@ class Gateway:
         self.clock = FakeClock(now_ns)
         self.table: TagTable = table(3, devices=3)
         policies = [TagPolicy(), TagPolicy(hi=100), TagPolicy()]
-        self.chain = Chain.of(self.table, policies, WindowConfig(), DetectionConfig(), PublishConfig(), now_ns)
+        self.chain = StageChain.build(
+            self.table, policies, WindowConfig(), DetectionConfig(), PublishConfig(), now_ns, DETECTORS
+        )
         topics = Topics.of("plant", "g", self.table.devices)
         status = StatusText("b", "v", "c", self.table)
         self.board = StatusBoard(3, topics.status, lambda states: status.online(0, states))
@@ -57,7 +60,7 @@ class Gateway:
         self.pipeline = Pipeline(self.chain, encoder, self.outbox, self.board, self.table, self.clock)
 
     def sample(self, tag: int = 0, value: float = 1.0, age: int = 0) -> None:
-        self.pipeline.feed(block_of([Sample(tag, self.clock.now_ns() - age, value, GOOD)]))
+        self.pipeline.push(block_of([Sample(tag, self.clock.now_ns() - age, value, GOOD)]))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -172,7 +175,7 @@ async def test_the_beat_shows_that_the_loop_turns() -> None:
 
 def states(gateway: Gateway, *news: DeviceState) -> list[tuple[str, str, int]]:
     for state in news:
-        gateway.pipeline.device_state(state)
+        gateway.pipeline.report_state(state)
     return [(p["state"], p["reason"], p["severity"]) for _, p in gateway.outbox.of("device0/event")]
 
 
@@ -205,7 +208,7 @@ async def test_a_device_that_is_down_makes_its_own_tags_unknown_and_no_others() 
             gateway.sample(tag)
         await gateway.clock.advance(1.0)
         for _ in range(3):
-            gateway.pipeline.device_state(DeviceState(1, "down", "no route"))
+            gateway.pipeline.report_state(DeviceState(1, "down", "no route"))
             await gateway.clock.advance(1.0)
     rows = [payload["tags"]["tag1"] for _, payload in gateway.outbox.of("device1/window")]
     assert [(row["n"], row["q"], row.get("reason")) for row in rows] == [(1, "good", None), (0, "bad", "not_connected")]
@@ -216,7 +219,7 @@ async def test_a_device_that_is_degraded_keeps_its_values() -> None:
     """Some of its tags fail on their own; the others are as good as ever."""
     gateway = Gateway()
     gateway.sample()
-    gateway.pipeline.device_state(DeviceState(0, "degraded", "one node is refused"))
+    gateway.pipeline.report_state(DeviceState(0, "degraded", "one node is refused"))
     gateway.pipeline.flush()
     ((_, payload),) = gateway.outbox.of("device0/window")
     assert payload["tags"]["tag0"]["q"] == "good"
@@ -235,7 +238,7 @@ async def test_a_stop_publishes_what_is_in_progress() -> None:
 async def test_events_of_others_pass_through() -> None:
     """Sources and supervisor may tell of anything."""
     gateway = Gateway()
-    gateway.pipeline.event(limit_alarm(M0, 2, 2))
+    gateway.pipeline.report(limit_alarm(M0, 2, 2))
     ((_, payload),) = gateway.outbox.of("device2/event")
     assert (payload["kind"], payload["tag"]) == ("alarm", "tag2")
 
@@ -261,9 +264,9 @@ async def test_text_leaves_at_once_on_change_and_has_no_windows() -> None:
     async with gateway.running():
         now = gateway.clock.now_ns()
         for value in ("idle", "idle", "pressing"):
-            gateway.pipeline.objects(text(1, value, now))
+            gateway.pipeline.push_objects(text(1, value, now))
         assert [at for at, _ in gateway.outbox.of("/device1/value")] == [0.0, 0.0]
-        gateway.pipeline.device_state(DeviceState(1, "down", "gone"))
+        gateway.pipeline.report_state(DeviceState(1, "down", "gone"))
         await gateway.clock.advance(10.0)
     payloads = [payload for _, payload in gateway.outbox.of("/device1/value")]
     good = {"ts": now // 1_000_000, "q": "good"}

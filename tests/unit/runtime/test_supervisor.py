@@ -67,23 +67,23 @@ class Source:
 
 
 @dataclass
-class Intake:
+class Sink:
     """Keeps what it gets."""
 
     got: list[object] = field(default_factory=list)
     news: bool = False
 
-    def feed(self, block: SampleBlock) -> None:
+    def push(self, block: SampleBlock) -> None:
         self.got.append(block)
 
-    def device_state(self, state: DeviceState) -> bool:
+    def report_state(self, state: DeviceState) -> bool:
         self.got.append(state)
         return self.news
 
-    def objects(self, block: ObjectBlock) -> None:
+    def push_objects(self, block: ObjectBlock) -> None:
         self.got.append(block)
 
-    def event(self, event: Event) -> None:
+    def report(self, event: Event) -> None:
         self.got.append(event)
 
 
@@ -94,12 +94,12 @@ def delays() -> Iterator[float]:
 
 
 class Line:
-    """A supervisor with its source, intake and clock."""
+    """A supervisor with its source, sink and clock."""
 
     def __init__(self, *script: object) -> None:
         self.clock = FakeClock()
-        self.source, self.intake = Source(self.clock, list(script)), Intake()
-        self.supervisor = Supervisor(self.source, "a, b", self.intake, self.clock, delays)
+        self.source, self.sink = Source(self.clock, list(script)), Sink()
+        self.supervisor = Supervisor(self.source, "a, b", self.sink, self.clock, delays)
 
     async def run(self, for_s: float) -> None:
         task = asyncio.create_task(self.supervisor.run())
@@ -113,7 +113,7 @@ class Line:
 
 
 async def test_samples_and_states_are_handed_on_in_their_order() -> None:
-    """What `read` returns goes to the intake, nothing else does."""
+    """What `read` returns goes to the sink, nothing else does."""
     text = ObjectBlock(np.array([0], np.uint32), np.array([1]), ["x"], np.array([192], np.uint8))
     told = [
         DeviceState(3, "ok"),
@@ -125,7 +125,7 @@ async def test_samples_and_states_are_handed_on_in_their_order() -> None:
     ]
     line = Line(list(told))
     await line.run(0.1)
-    assert line.intake.got == told
+    assert line.sink.got == told
 
 
 async def test_a_device_that_is_not_there_is_tried_for_ever_with_growing_delays() -> None:
@@ -135,14 +135,14 @@ async def test_a_device_that_is_not_there_is_tried_for_ever_with_growing_delays(
     assert line.times("open") == [0, 1, 3, 7, *range(15, 101, 8)]
     assert line.times("close")[:4] == line.times("open")[:4]
     assert len(line.times("close")) == len(line.times("open"))
-    assert line.intake.got == [DeviceState(n, "down", "no route") for _ in line.times("open") for n in (3, 4)]
+    assert line.sink.got == [DeviceState(n, "down", "no route") for _ in line.times("open") for n in (3, 4)]
 
 
 @pytest.mark.parametrize(("news", "lines"), [(True, 0), (False, 1)])
 async def test_one_fault_is_one_line(news: bool, lines: int) -> None:
-    """What the intake has told of each device, the supervisor does not say again; what it has not, it does."""
+    """What the sink has told of each device, the supervisor does not say again; what it has not, it does."""
     line = Line(*[NotConnected("no route")] * 1000)
-    line.intake.news = news
+    line.sink.news = news
     with structlog.testing.capture_logs() as logs:
         await line.run(100)
     assert [one["event"] for one in logs].count("not connected") == lines
@@ -153,7 +153,7 @@ async def test_every_device_of_a_lost_connection_is_down_with_the_reason() -> No
     line = Line([BLOCK, NotConnected("reset by peer")])
     await line.run(0.5)
     down = [DeviceState(3, "down", "reset by peer"), DeviceState(4, "down", "reset by peer")]
-    assert line.intake.got == [BLOCK, *down]
+    assert line.sink.got == [BLOCK, *down]
     assert [call for call, _ in line.source.calls] == ["open", "close"]
 
 
@@ -161,7 +161,7 @@ async def test_an_error_without_words_still_has_a_reason() -> None:
     """`reason` is a sentence for people, never empty for a device that is down."""
     line = Line(NotConnected())
     await line.run(0.5)
-    assert [state.reason for state in line.intake.got] == ["connection lost"] * 2  # type: ignore[attr-defined]
+    assert [state.reason for state in line.sink.got] == ["connection lost"] * 2  # type: ignore[attr-defined]
 
 
 async def test_a_device_that_accepts_and_drops_is_not_hammered() -> None:
@@ -177,7 +177,7 @@ async def test_after_a_connection_that_lasted_the_delay_starts_small_again() -> 
     line = Line(NotConnected(), NotConnected(), NotConnected(), [31.0, NotConnected()], [])
     await line.run(60)
     assert line.times("open") == [0, 1, 3, 7, 39]
-    downs = [state for state in line.intake.got if isinstance(state, DeviceState)]
+    downs = [state for state in line.sink.got if isinstance(state, DeviceState)]
     assert len(downs) == 2 * 4, "four losses, told of both devices; the fifth connection stands"
 
 
@@ -196,10 +196,10 @@ async def test_a_bug_of_a_source_is_told_and_costs_nobody_else(script: tuple[obj
     """The socket is freed, the devices are down with the reason, and it is tried again like any lost connection."""
     line = Line(*script, [BLOCK])
     await line.run(5)
-    down = [news for news in line.intake.got if isinstance(news, DeviceState)]
+    down = [news for news in line.sink.got if isinstance(news, DeviceState)]
     assert down == [DeviceState(n, "down", "internal error, see the log: ZeroDivisionError: bug") for n in (3, 4)]
     assert [call for call, _ in line.source.calls] == ["open", "close", "open", "close"]
-    assert line.intake.got[-1] is BLOCK
+    assert line.sink.got[-1] is BLOCK
 
 
 class OfALibraryError(asyncio.CancelledError):
@@ -210,9 +210,9 @@ class OfALibraryError(asyncio.CancelledError):
 async def test_a_cancellation_that_nobody_asked_for_ends_no_source(script: tuple[object, ...]) -> None:
     line = Line(*script, [BLOCK])
     await line.run(5)
-    down = [news for news in line.intake.got if isinstance(news, DeviceState)]
+    down = [news for news in line.sink.got if isinstance(news, DeviceState)]
     assert down == [DeviceState(n, "down", "internal error, see the log: a stray cancellation") for n in (3, 4)]
-    assert line.intake.got[-1] is BLOCK
+    assert line.sink.got[-1] is BLOCK
 
 
 @pytest.mark.parametrize("step", ["swallow", "swallow and fail"])
@@ -229,7 +229,7 @@ async def test_a_cancellation_that_a_library_swallows_ends_it_all_the_same(step:
 async def test_a_bug_behind_the_source_is_loud() -> None:
     """What the pipeline throws is no business of one device: it passes through and ends the process."""
     line = Line([BLOCK])
-    line.intake.feed = lambda block: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    line.sink.push = lambda block: 1 / 0  # type: ignore[method-assign,assignment,return-value]
     with pytest.raises(ZeroDivisionError):
         await line.supervisor.run()
     assert line.source.calls[-1][0] == "close"

@@ -84,6 +84,23 @@ ONE: dict[str, tuple[str, str | bytes, tuple[int, str, str]]] = {
     "anomaly of a text": ("devices/press.yaml", MODBUS +
                           "tags:\n  - {name: a, address: holding:7, type: string, length: 4, anomaly: 5}\n",
                           (4, "tags.0.anomaly", "no numbers")),
+    "unknown detector": ("devices/press.yaml", MODBUS + "tags:\n  - name: a\n    address: holding:7\n"
+                         "    anomaly:\n      - emwa: {threshold: 6}\n",
+                         (7, "tags.0.anomaly.0", "'emwa' is not a known detector (expected ewma?)")),
+    "setting of a detector": ("devices/press.yaml", MODBUS + "tags:\n  - name: a\n    address: holding:7\n"
+                              "    anomaly:\n      - ewma:\n          threshold: 6\n          memory: 5\n",
+                              (9, "tags.0.anomaly.0.ewma.memory", "a number with a unit")),
+    "unknown setting of a detector": ("devices/press.yaml", MODBUS + TAG + "defaults:\n  anomaly:\n"
+                                      "    - ewma: {threshold: 6, memry: 1min}\n",
+                                      (7, "defaults.anomaly.0.ewma.memry", "memory?")),
+    "detector without its threshold": ("gateway.yaml", "name: g\ndefaults:\n  anomaly:\n    - ewma\n",
+                                       (4, "defaults.anomaly.0.ewma.threshold", "is missing")),
+    "detector twice": ("gateway.yaml", "name: g\ndefaults:\n  anomaly: [ewma, ewma]\n",
+                       (3, "defaults.anomaly", "ewma is listed twice")),
+    "detector as a number in a list": ("gateway.yaml", "name: g\ndefaults:\n  anomaly: [6]\n",
+                                       (3, "defaults.anomaly", "a name with settings: - ewma: {threshold: 6}")),
+    "threshold of a spreadsheet": ("tags/press.csv", "name,address,anomaly\na,holding:1,ewma\n",
+                                   (2, "anomaly", "'ewma' is not a number")),
     "field of the gateway's own": ("gateway.yaml", "name: g\npublish:\n  topic_fields: {device: x}\n",
                                    (3, "publish.topic_fields.device", "filled in by the gateway")),
     "field with an empty level": ("gateway.yaml", "name: g\npublish:\n  topic_fields:\n    site: a//b\n",

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.core.errors import ConfigError
 from gateway.settings import load
+from gateway.stages.detectors.choice import DetectorChoice
 from tests.unit.settings.folders import CSV, LINE, PRESS, ROOT, write
 
 SECOND = 1_000_000_000
@@ -41,7 +42,7 @@ def test_a_tag_takes_what_it_does_not_say_from_device_then_gateway_then_model(tm
     a, b, press = load(tmp_path).policies[:3]
     assert (a.deadband, b.deadband, press.deadband) == ((0.0, 0.0), (0.0, 0.02), (3.0, 0.0))
     assert (a.max_silence, b.max_silence) == (30 * SECOND, 5 * SECOND)
-    assert (a.anomaly, a.hysteresis) == (7.0, (0.0, 0.01))
+    assert (a.anomaly, a.hysteresis) == ((DetectorChoice("ewma", (("threshold", 7.0),)),), (0.0, 0.01))
 
 
 @pytest.mark.parametrize("on", [True, False])

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
+from gateway.stages.detectors.choice import DetectorChoice
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,8 @@ def test_limits_stand_in_their_order(limits: dict[str, Any]) -> None:
 )
 def test_a_threshold_is_a_score_or_off(text: object, threshold: float) -> None:
     """YAML reads `off` as false; a spreadsheet leaves it as text."""
-    assert TagPolicy(anomaly=text).anomaly == threshold
+    chosen = () if threshold == math.inf else (DetectorChoice("ewma", (("threshold", threshold),)),)
+    assert TagPolicy(anomaly=text).anomaly == chosen
 
 
 @pytest.mark.parametrize("text", [0, 0.5, -3, "on", True, math.nan, "nan", -math.inf, None, [], 10**400])
@@ -70,5 +72,5 @@ def test_defaults_are_those_of_the_reference() -> None:
     """Stated once, in the notation of the file."""
     policy = TagPolicy()
     assert (policy.deadband, policy.max_silence, policy.hysteresis) == ((0.0, 0.0), 60_000_000_000, (0.0, 0.01))
-    assert (policy.anomaly, policy.hi, PolicyDefaults().anomaly) == (math.inf, None, None)
+    assert (policy.anomaly, policy.hi, PolicyDefaults().anomaly) == ((), None, None)
     assert (DetectionConfig().memory, WindowConfig().grace) == (300_000_000_000, 500_000_000)

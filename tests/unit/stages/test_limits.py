@@ -43,7 +43,7 @@ def test_events_equal_the_state_machine_however_the_samples_are_cut(samples: lis
     """Same tags, times, conditions, states and values; each condition alternates between active and cleared."""
     samples = ordered_per_tag(samples)
     limits = Limits(table(3), LIMITS, HYSTERESIS)
-    found = [event for block in cut(samples, places) for event in summary(limits.check(block))]
+    found = [event for block in cut(samples, places) for event in summary(limits.evaluate(block))]
     assert sorted(found) == sorted(expected_of(samples))
     states = defaultdict(list)
     for _, tag, condition, state, _ in found:
@@ -56,7 +56,7 @@ def test_events_equal_the_state_machine_however_the_samples_are_cut(samples: lis
 @given(blocks.samples(3, most=40))
 def test_events_of_a_block_come_in_the_order_of_their_times(samples: list[Sample]) -> None:
     """Several tags and conditions in one block: their events are told as they happened."""
-    times = [event.time_ns for event in Limits(table(3), LIMITS, HYSTERESIS).check(block_of(ordered_per_tag(samples)))]
+    times = [event.time_ns for event in Limits(table(3), LIMITS, HYSTERESIS).evaluate(block_of(ordered_per_tag(samples)))]
     assert times == sorted(times)
 
 
@@ -75,7 +75,7 @@ def test_at_the_limit_is_alarm_and_clearing_takes_more_than_the_hysteresis(value
     """Limits hihi 8, hi 4, lo -4, lolo -8 with hysteresis 0.5; an unusable value changes nothing."""
     qualities = [0x28 if v != v else GOOD for v in values]
     block = block_of([Sample(0, T0 + i, v, q) for i, (v, q) in enumerate(zip(values, qualities, strict=True))])
-    events = Limits(table(3), LIMITS, HYSTERESIS).check(block)
+    events = Limits(table(3), LIMITS, HYSTERESIS).evaluate(block)
     assert [f"{e.condition} {e.state}" for e in events] == states
 
 
@@ -83,14 +83,14 @@ def test_an_alarm_of_a_lost_tag_stays_active() -> None:
     """Bad samples neither clear an alarm nor raise it again; the next good one decides."""
     limits = Limits(table(3), LIMITS, HYSTERESIS)
     steps = [(9.0, GOOD), (NAN, 0x08), (9.5, GOOD), (0.0, GOOD)]
-    found = [[e.state for e in limits.check(block_of([Sample(0, T0, v, q)]))] for v, q in steps]
+    found = [[e.state for e in limits.evaluate(block_of([Sample(0, T0, v, q)]))] for v, q in steps]
     assert found == [["active", "active"], [], [], ["cleared", "cleared"]]
 
 
 def test_an_event_says_which_limit_and_how_severe() -> None:
     """Fields of the contract: condition, severity, value, limit; time of the sample, device and tag."""
     limits = Limits(table(3, devices=3), LIMITS, HYSTERESIS)
-    (event,) = limits.check(block_of([Sample(1, T0 + TICK, -9.5, GOOD)]))
+    (event,) = limits.evaluate(block_of([Sample(1, T0 + TICK, -9.5, GOOD)]))
     assert (event.kind, event.time_ns, event.device, event.tag) == ("alarm", T0 + TICK, 1, 1)
     assert event.payload() == {"state": "active", "condition": "lolo", "severity": 800, "value": -9.5, "limit": -9.0}
 
@@ -98,4 +98,4 @@ def test_an_event_says_which_limit_and_how_severe() -> None:
 def test_tags_without_limits_cost_nothing_and_say_nothing() -> None:
     """No limits at all: no events, whatever the values."""
     limits = Limits(table(1), np.full((4, 1), NAN), np.ones((4, 1)))
-    assert limits.check(block_of([Sample(0, T0, 1e300, GOOD)])) == []
+    assert limits.evaluate(block_of([Sample(0, T0, 1e300, GOOD)])) == []

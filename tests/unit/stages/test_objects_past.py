@@ -6,7 +6,7 @@ import numpy as np
 
 from gateway.core.blocks import ObjectBlock
 from gateway.core.quality import Quality
-from gateway.stages.values import Objects
+from gateway.stages.values import ObjectValues
 
 S = 1_000_000_000
 GOOD = int(Quality.GOOD)
@@ -20,7 +20,7 @@ def block(*values: object, time: int = S, tag: int = 0) -> ObjectBlock:
 
 
 def test_the_past_is_told_on_change_and_leaves_what_holds():
-    objects = Objects(np.full(1, 60 * S))
+    objects = ObjectValues(np.full(1, 60 * S))
     objects.changed(block("now", time=9 * S), 9 * S)
     past = objects.changed(replace(block("a", "a", "b", "now"), history=True), 10 * S)
     assert (past.value, past.history) == (["a", "b", "now"], True)
@@ -30,7 +30,7 @@ def test_the_past_is_told_on_change_and_leaves_what_holds():
 
 
 def test_a_tag_of_which_only_the_past_is_known_is_not_repeated():
-    objects = Objects(np.full(1, 60 * S))
+    objects = ObjectValues(np.full(1, 60 * S))
     objects.changed(replace(block("a"), history=True), S)
     assert not len(objects.due(100 * S))
     assert objects.without_number[0]

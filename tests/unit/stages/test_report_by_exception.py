@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.core.blocks import WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
 from gateway.stages.report_by_exception import ReportByException
-from gateway.stages.statistics import Held, Statistics, of_samples
+from gateway.stages.statistics import LastValue, Statistics, of_samples
 from tests.support.blocks import GOOD, SECOND, T0, block_of
 from tests.support.oracle import ReportOracle, Sample, rows_of
 
@@ -21,7 +21,7 @@ def window_of(values: list[float], start: int = T0, quality: int = GOOD, held: f
     """A window of one tag with these samples; without samples `held` is the value in force."""
     statistics = Statistics(1)
     statistics.merge(of_samples(block_of([Sample(0, start + i, v, quality) for i, v in enumerate(values)]), 1))
-    in_force = Held(np.array([held]), np.array([start - 1]), np.array([quality], np.uint8))
+    in_force = LastValue(np.array([held]), np.array([start - 1]), np.array([quality], np.uint8))
     return statistics.window(start, SECOND, False, in_force)
 
 
@@ -113,7 +113,7 @@ def test_supplements_pass_untouched() -> None:
     real.select(window_of([1.0]))
     statistics = Statistics(1)
     statistics.merge(of_samples(block_of([Sample(0, T0 - SECOND, 1.0, GOOD)]), 1))
-    late = statistics.window(T0 - SECOND, SECOND, True, Held.unknown(1))
+    late = statistics.window(T0 - SECOND, SECOND, True, LastValue.unknown(1))
     assert len(real.select(late)) == 1
     assert len(real.select(window_of([1.0], T0 + SECOND))) == 0
 

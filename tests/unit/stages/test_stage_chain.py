@@ -7,32 +7,34 @@ import pytest
 
 from gateway.core.quality import Quality
 from gateway.core.tags import TagTable
+from gateway.plugins import DETECTORS
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
-from gateway.stages.stage_chain import Chain, Closed
+from gateway.stages.stage_chain import ClosedWindows, StageChain
 from tests.support.blocks import GOOD, SECOND, block_of, table
 from tests.support.oracle import Sample, rows_of
 
 M0 = 1_700_000_040 * SECOND
 
 
-def chain(*policies: dict[str, object], tags: TagTable | None = None, **publish: object) -> Chain:
-    return Chain.of(
+def chain(*policies: dict[str, object], tags: TagTable | None = None, **publish: object) -> StageChain:
+    return StageChain.build(
         tags or table(len(policies)),
         [TagPolicy(**policy) for policy in policies],
         WindowConfig(),
         DetectionConfig(warmup="5s", memory="10s"),
         PublishConfig(**publish),
         M0,
+        DETECTORS,
     )
 
 
-def run(stages: Chain, values: list[float | None], start: int = M0) -> list[Closed]:
+def run(stages: StageChain, values: list[float | None], start: int = M0) -> list[ClosedWindows]:
     """One sample of tag 0 in each second (none where the value is None), each window closed as it becomes due."""
     found = []
     for second, value in enumerate(values):
         now = start + second * SECOND
         if value is not None:
-            stages.feed(block_of([Sample(0, now, value, GOOD)]), now)
+            stages.push(block_of([Sample(0, now, value, GOOD)]), now)
         found.append(stages.close(now + SECOND + SECOND // 2))
     return found
 
@@ -60,7 +62,7 @@ def test_summaries_are_always_sent_and_hold_what_was_filtered() -> None:
 def test_hysteresis_is_in_units_or_percent_of_the_limit(hysteresis: object, edge: float) -> None:
     """Limit 100: an alarm holds down to its edge and clears beyond it."""
     stages = chain({"hi": 100, "hysteresis": hysteresis})
-    found = [stages.feed(block_of([Sample(0, M0, value, GOOD)]), M0) for value in (100.0, edge, edge - 0.001)]
+    found = [stages.push(block_of([Sample(0, M0, value, GOOD)]), M0) for value in (100.0, edge, edge - 0.001)]
     assert [[e.state for e in events] for events in found] == [["active"], [], ["cleared"]]
 
 
@@ -77,7 +79,7 @@ def test_supplements_never_reach_the_detector_or_the_filter() -> None:
     run(stages, [1.0] * 3)
     now = M0 + 3 * SECOND
     ahead, late = Sample(1, now + 5 * SECOND, 7.0, GOOD), Sample(0, M0, 8.0, GOOD)
-    stages.feed(block_of([Sample(1, now, 7.0, GOOD), ahead, late]), now)
+    stages.push(block_of([Sample(1, now, 7.0, GOOD), ahead, late]), now)
     blocks = [(b.start, b.late, b.tag.tolist()) for b in stages.close(now + 3 * SECOND // 2).windows]
     assert blocks == [(now, False, [1]), (M0, True, [0]), (now + 5 * SECOND, True, [1])]
 
@@ -94,7 +96,7 @@ def test_a_polled_tag_goes_stale_after_three_missed_polls() -> None:
 def test_a_flush_publishes_window_and_summary_in_progress() -> None:
     """At a stop nothing that was read stays behind."""
     stages = chain({}, {})
-    stages.feed(block_of([Sample(0, M0, 5.0, GOOD)]), M0)
+    stages.push(block_of([Sample(0, M0, 5.0, GOOD)]), M0)
     closed = stages.flush(M0 + 3)
     assert [rows_of(b)[0].count for b in closed.windows + closed.summaries] == [1, 1]
     again = stages.flush(M0 + 4)
@@ -124,8 +126,8 @@ def test_the_past_fills_its_windows_and_raises_no_alarm() -> None:
     stages = chain({"hi": 10.0}, windows="all")
     run(stages, [5.0] * 20)
     now = M0 + 20 * SECOND
-    assert not stages.feed(replace(block_of([Sample(0, M0 + SECOND // 4, 50.0, GOOD)]), history=True), now)
+    assert not stages.push(replace(block_of([Sample(0, M0 + SECOND // 4, 50.0, GOOD)]), history=True), now)
     windows = stages.close(now + 2 * SECOND).windows
     assert [(window.late, window.start, window.max.tolist()) for window in windows if window.late] == [(True, M0, [50.0])]
-    assert not stages.feed(block_of([Sample(0, now + 2 * SECOND, 5.0, GOOD)]), now + 2 * SECOND)
-    assert [event.state for event in stages.feed(block_of([Sample(0, now, 11.0, GOOD)]), now)] == ["active"]
+    assert not stages.push(block_of([Sample(0, now + 2 * SECOND, 5.0, GOOD)]), now + 2 * SECOND)
+    assert [event.state for event in stages.push(block_of([Sample(0, now, 11.0, GOOD)]), now)] == ["active"]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.quality import GOOD_FROM, USABLE_FROM, Quality
-from gateway.stages.statistics import Held, Statistics, of_samples, of_window
+from gateway.stages.statistics import LastValue, Statistics, of_samples, of_window
 from tests.support import blocks
 from tests.support.blocks import GOOD, SECOND, T0, block_of
 from tests.support.oracle import Row, Sample, differences, rows_of, statistics_of
@@ -22,7 +22,7 @@ def rows_after(parts: list[list[Sample]], tags: int = 3) -> dict[int, Row]:
     statistics = Statistics(tags)
     for part in parts:
         statistics.merge(of_samples(block_of(in_time_order(part)), tags))
-    return rows_of(statistics.window(T0, SECOND, False, Held.unknown(tags)))
+    return rows_of(statistics.window(T0, SECOND, False, LastValue.unknown(tags)))
 
 
 @settings(max_examples=80, deadline=None)
@@ -86,7 +86,7 @@ def test_quality_is_good_only_if_every_sample_is(qualities: list[int], gap: bool
     samples = [Sample(0, T0 + i, 1.0 if q >= USABLE_FROM else math.nan, q) for i, q in enumerate(qualities)]
     statistics.merge(of_samples(block_of(samples), 1))
     statistics.gap[:] = gap
-    row = rows_of(statistics.window(T0, SECOND, False, Held.unknown(1)))[0]
+    row = rows_of(statistics.window(T0, SECOND, False, LastValue.unknown(1)))[0]
     assert row.quality == expected
     assert row.good == sum(q >= GOOD_FROM for q in qualities)
 
@@ -99,8 +99,8 @@ def test_windows_can_be_merged_again(parts: list[list[Sample]]) -> None:
     for number, part in enumerate(parts):
         window = Statistics(2)
         window.merge(of_samples(block_of(in_time_order(part)), 2))
-        whole.merge(of_window(window.window(T0 + number * SECOND, SECOND, False, Held.unknown(2))))
-    rows = rows_of(whole.window(T0, 60 * SECOND, False, Held.unknown(2)))
+        whole.merge(of_window(window.window(T0 + number * SECOND, SECOND, False, LastValue.unknown(2))))
+    rows = rows_of(whole.window(T0, 60 * SECOND, False, LastValue.unknown(2)))
     for tag in range(2):
         expected = statistics_of([s for part in parts for s in part if s.tag == tag])
         assert not differences(rows[tag], expected, ("count", "good", "used", "min", "max"))

@@ -30,10 +30,10 @@ class Line:
     def take(self, blocks_: list[WindowBlock]) -> None:
         for block in blocks_:
             self.found += self.summary.add(block)
-        self.found += self.summary.settle()
+        self.found += self.summary.pop_supplement()
 
     def at(self, now: int, *samples: Sample) -> None:
-        self.windows.add(block_of(samples), now)
+        self.windows.push(block_of(samples), now)
         self.take(self.windows.close(now))
 
     def flush(self, now: int) -> None:
@@ -155,7 +155,7 @@ def test_an_hour_of_history_is_sixty_supplements_and_not_one_per_window() -> Non
     """Late windows that come together are merged by minute."""
     line = Line(1)
     line.at(M0, Sample(0, M0, 0.5, GOOD))
-    line.windows.add(block_of([Sample(0, M0 - n * SECOND, 1.0 + n, GOOD) for n in range(3600, 0, -1)]), M0 + SECOND)
+    line.windows.push(block_of([Sample(0, M0 - n * SECOND, 1.0 + n, GOOD) for n in range(3600, 0, -1)]), M0 + SECOND)
     for n in range(1, 10):
         line.take(line.windows.close(M0 + n * SECOND))
     late = [(start, count) for start, is_late, count in line.told() if is_late]

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.quality import Quality
-from gateway.stages.values import Objects
+from gateway.stages.values import ObjectValues
 from tests.support.blocks import GOOD, SECOND, T0
 
 SILENCE = 60 * SECOND
@@ -28,8 +28,8 @@ def told(block: ObjectBlock) -> list[tuple[int, Any, int]]:
     return list(zip(block.tag.tolist(), block.value, block.quality.tolist(), strict=True))
 
 
-def objects(tags: int = 4) -> Objects:
-    return Objects(np.full(tags, SILENCE, np.int64))
+def objects(tags: int = 4) -> ObjectValues:
+    return ObjectValues(np.full(tags, SILENCE, np.int64))
 
 
 def test_first_change_and_change_of_quality_pass_a_repetition_does_not() -> None:
@@ -93,10 +93,10 @@ def sample(tag: int, value: float, quality: int = GOOD, at: int = 5) -> SampleBl
     )
 
 
-def settled(stage: Objects) -> list[tuple[int, Any, int]]:
+def settled(stage: ObjectValues) -> list[tuple[int, Any, int]]:
     """What is told of samples once the objects that belong to them had time to come."""
-    assert not len(stage.overtaken(T0 + 6 * SECOND))
-    return told(stage.overtaken(T0 + 7 * SECOND))
+    assert not len(stage.replaced_by_samples(T0 + 6 * SECOND))
+    return told(stage.replaced_by_samples(T0 + 7 * SECOND))
 
 
 @pytest.mark.parametrize(
@@ -111,9 +111,9 @@ def settled(stage: Objects) -> list[tuple[int, Any, int]]:
 def test_an_object_ends_with_the_next_sample_of_its_tag(before: Any, value: float, quality: int, after: Any) -> None:
     stage = objects()
     stage.changed(rows((1, before)), T0)
-    stage.note(sample(1, value, quality))
+    stage.record_samples(sample(1, value, quality))
     assert settled(stage) == [(1, *after)]
-    assert not len(stage.overtaken(T0 + 8 * SECOND)), "once"
+    assert not len(stage.replaced_by_samples(T0 + 8 * SECOND)), "once"
     assert told(stage.due(T0 + 7 * SECOND + SILENCE)) == [(1, *after)]
     assert type(told(stage.due(T0 + 9 * SECOND + 2 * SILENCE))[0][1]) is type(after[0])
 
@@ -121,9 +121,9 @@ def test_an_object_ends_with_the_next_sample_of_its_tag(before: Any, value: floa
 def test_an_integer_that_was_bad_is_an_integer_again() -> None:
     stage = objects()
     stage.changed(rows((1, 2**60 + 1)), T0)
-    stage.note(sample(1, np.nan, Quality.BAD_TIMEOUT))
+    stage.record_samples(sample(1, np.nan, Quality.BAD_TIMEOUT))
     assert settled(stage) == [(1, None, Quality.BAD_TIMEOUT)]
-    stage.note(sample(1, 4.0, at=9))
+    stage.record_samples(sample(1, 4.0, at=9))
     ((_, value, _),) = settled(stage)
     assert (value, type(value)) == (4, int)
 
@@ -132,8 +132,8 @@ def test_a_bad_sample_about_the_same_time_ends_it_and_a_good_one_is_its_number()
     """A server may change the status and leave the time as it was; a label and its number have one time."""
     stage = objects()
     stage.changed(rows((1, "Running"), (2, "b")), T0)
-    stage.note(sample(1, 4.0, at=0))
-    stage.note(sample(2, np.nan, Quality.BAD_TIMEOUT, at=1))
+    stage.record_samples(sample(1, 4.0, at=0))
+    stage.record_samples(sample(2, np.nan, Quality.BAD_TIMEOUT, at=1))
     assert settled(stage) == [(2, None, Quality.BAD_TIMEOUT)]
 
 
@@ -141,31 +141,31 @@ def test_a_sample_waits_for_its_object_and_then_says_nothing() -> None:
     """The sample of a label or of a large integer may come a moment before it, and a window may end in between."""
     stage = objects()
     stage.changed(rows((1, "Running")), T0)
-    stage.note(sample(1, 4.0))
-    assert not len(stage.overtaken(T0 + 6 * SECOND))
+    stage.record_samples(sample(1, 4.0))
+    assert not len(stage.replaced_by_samples(T0 + 6 * SECOND))
     late = rows((0, "x"), (0, "x"), (0, "x"), (0, "x"), (0, "x"), (1, "Faulty"))
     assert told(stage.changed(late, T0))[-1] == (1, "Faulty", GOOD)
-    assert not len(stage.overtaken(T0 + 7 * SECOND))
-    assert not len(stage.overtaken(T0 + 8 * SECOND))
+    assert not len(stage.replaced_by_samples(T0 + 7 * SECOND))
+    assert not len(stage.replaced_by_samples(T0 + 8 * SECOND))
 
 
 def test_older_samples_samples_of_others_and_of_the_past_change_nothing() -> None:
     stage = objects()
     stage.changed(rows((0, "x"), (0, "y"), (1, "b")), T0)
-    stage.note(sample(1, np.nan, Quality.BAD_TIMEOUT, at=1))
-    stage.note(sample(2, 1.0))
+    stage.record_samples(sample(1, np.nan, Quality.BAD_TIMEOUT, at=1))
+    stage.record_samples(sample(2, 1.0))
     past = sample(1, 9.0)
-    stage.note(SampleBlock(past.tag, past.time, past.value, past.quality, history=True))
+    stage.record_samples(SampleBlock(past.tag, past.time, past.value, past.quality, history=True))
     assert settled(stage) == []
 
 
 def test_a_device_that_goes_after_the_sample_says_why() -> None:
     stage = objects()
     stage.changed(rows((1, "b")), T0)
-    stage.note(sample(1, np.nan, Quality.BAD_TIMEOUT))
-    stage.overtaken(T0 + 6 * SECOND)
+    stage.record_samples(sample(1, np.nan, Quality.BAD_TIMEOUT))
+    stage.replaced_by_samples(T0 + 6 * SECOND)
     stage.mark(np.array([1], np.uint32), Quality.BAD_NOT_CONNECTED, T0 + 6 * SECOND)
-    assert not len(stage.overtaken(T0 + 7 * SECOND))
+    assert not len(stage.replaced_by_samples(T0 + 7 * SECOND))
 
 
 def test_windows_of_a_tag_that_has_nothing_to_say_hold_no_number() -> None:

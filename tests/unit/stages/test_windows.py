@@ -47,7 +47,7 @@ class Run:
 
     def arrive(self, samples: list[Sample], places: list[int] | None = None) -> None:
         for block in cut(samples, places or []):
-            self.real.add(block, self.now)
+            self.real.push(block, self.now)
         self.oracle.add(samples, self.now)
         self.arrived += samples
 
@@ -308,7 +308,7 @@ def test_memory_does_not_grow_with_samples() -> None:
     block = block_of([Sample(0, T0, 1.0, GOOD)] * 1)
     wide = type(block)(*(np.repeat(column, many) for column in (block.tag, block.time, block.value, block.quality)))
     for _ in range(5):
-        windows.add(wide, T0)
+        windows.push(wide, T0)
         assert sum(len(b) for b in windows._waiting) < module._FOLD_AT
     (window,) = windows.close(T0 + 2 * SECOND)[:1]
     assert (window.count[0], window.mean[0], window.std[0]) == (5 * many, 1.0, 0.0)
@@ -317,9 +317,9 @@ def test_memory_does_not_grow_with_samples() -> None:
 def test_history_comes_in_portions_and_all_of_it() -> None:
     """Of 1200 late windows at most 500 come at once, in order; a flush brings the rest."""
     windows = Windows(1, SECOND, 0, np.zeros(1, np.int64), T0)
-    windows.add(block_of([Sample(0, T0, 0.5, GOOD)]), T0)
+    windows.push(block_of([Sample(0, T0, 0.5, GOOD)]), T0)
     windows.close(T0 + SECOND)
-    windows.add(block_of([Sample(0, T0 - n * SECOND, 1.0 + n, GOOD) for n in range(1200, 0, -1)]), T0 + SECOND)
+    windows.push(block_of([Sample(0, T0 - n * SECOND, 1.0 + n, GOOD) for n in range(1200, 0, -1)]), T0 + SECOND)
     late = [[b.start for b in windows.close(T0 + n * SECOND) if b.late] for n in (2, 3)]
     late.append([b.start for b in windows.flush(T0 + 4 * SECOND) if b.late])
     assert [len(part) for part in late] == [500, 500, 200]
@@ -332,7 +332,7 @@ def test_what_a_device_remembers_counts_in_its_windows_whatever_holds_now() -> N
     windows.close(T0 + 10 * SECOND)
     windows.mark(np.array([0], np.uint32), int(Quality.BAD_NOT_CONNECTED), T0 + 10 * SECOND)
     samples = [Sample(0, T0 + n * SECOND, float(n), GOOD) for n in (3, 1, 2)] + [Sample(1, T0 + SECOND, 9.0, GOOD)]
-    windows.add(replace(block_of(samples), history=True), T0 + 11 * SECOND)
+    windows.push(replace(block_of(samples), history=True), T0 + 11 * SECOND)
     blocks = windows.close(T0 + 11 * SECOND)
     past = [(b.start - T0, b.tag.tolist(), b.last.tolist()) for b in blocks if b.past]
     assert past == [(SECOND, [0, 1], [1.0, 9.0]), (2 * SECOND, [0], [2.0]), (3 * SECOND, [0], [3.0])]
@@ -342,7 +342,7 @@ def test_what_a_device_remembers_counts_in_its_windows_whatever_holds_now() -> N
 
 def test_what_a_device_remembers_of_an_open_window_is_no_supplement() -> None:
     windows = Windows(1, SECOND, 0, np.zeros(1, np.int64), T0)
-    windows.add(replace(block_of([Sample(0, T0 + TICK, 5.0, GOOD)]), history=True), T0 + 2 * TICK)
+    windows.push(replace(block_of([Sample(0, T0 + TICK, 5.0, GOOD)]), history=True), T0 + 2 * TICK)
     (block,) = windows.close(T0 + SECOND)
     assert (block.count[0], block.last[0], block.late, block.past) == (1, 5.0, False, False)
 

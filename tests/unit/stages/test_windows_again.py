@@ -38,14 +38,14 @@ def test_a_value_that_holds_after_all_is_known_again(lost_at):
     for back_at in (lost_at + 1, lost_at + 8, lost_at + 25):
         stage = windows()
         sample = Sample(0, T0 + 2 * TICK, 5.0, GOOD)
-        stage.add(block_of([sample]), T0 + 3 * TICK)
+        stage.push(block_of([sample]), T0 + 3 * TICK)
         blocks = []
         for tick in range(4, 60):
             now = T0 + tick * TICK
             if tick == lost_at:
                 stage.mark(np.array([0], np.uint32), LOST, now)
             if tick == back_at:
-                stage.add(again(sample), now)
+                stage.push(again(sample), now)
             blocks += stage.close(now)
         told = rows(blocks)
         assert sum(count for _, count, _, _ in told) == 1, (lost_at, back_at)
@@ -55,7 +55,7 @@ def test_a_value_that_holds_after_all_is_known_again(lost_at):
 
 def test_without_it_the_tag_stays_unknown():
     stage = windows()
-    stage.add(block_of([Sample(0, T0 + TICK, 5.0, GOOD)]), T0 + 2 * TICK)
+    stage.push(block_of([Sample(0, T0 + TICK, 5.0, GOOD)]), T0 + 2 * TICK)
     stage.mark(np.array([0], np.uint32), LOST, T0 + 3 * TICK)
     assert rows(stage.close(T0 + 5 * SECOND))[-1][3] == LOST
 
@@ -63,19 +63,19 @@ def test_without_it_the_tag_stays_unknown():
 def test_what_was_sampled_since_stands():
     stage = windows()
     first, second = Sample(0, T0 + TICK, 5.0, GOOD), Sample(0, T0 + 4 * TICK, 6.0, GOOD)
-    stage.add(block_of([first]), T0 + 2 * TICK)
+    stage.push(block_of([first]), T0 + 2 * TICK)
     stage.mark(np.array([0], np.uint32), LOST, T0 + 3 * TICK)
-    stage.add(block_of([second]), T0 + 5 * TICK)
-    stage.add(again(first), T0 + 6 * TICK)
+    stage.push(block_of([second]), T0 + 5 * TICK)
+    stage.push(again(first), T0 + 6 * TICK)
     assert rows(stage.close(T0 + 3 * SECOND))[0][1:3] == (2, 6.0)
 
 
 def test_a_bad_sample_that_holds_is_bad_for_its_own_reason():
     stage = windows()
     bad = Sample(0, T0 + TICK, float("nan"), int(Quality.BAD_SENSOR_FAILURE))
-    stage.add(block_of([bad]), T0 + 2 * TICK)
+    stage.push(block_of([bad]), T0 + 2 * TICK)
     stage.mark(np.array([0], np.uint32), LOST, T0 + 3 * TICK)
-    stage.add(again(bad), T0 + 4 * TICK)
+    stage.push(again(bad), T0 + 4 * TICK)
     told = rows(stage.close(T0 + 3 * SECOND))
     assert (told[0][1], told[-1][3]) == (1, Quality.BAD_SENSOR_FAILURE)
 
@@ -85,12 +85,12 @@ def test_after_it_a_late_sample_counts_in_its_window():
     for known in (False, True):
         stage = windows()
         first, late = Sample(0, T0 + 2 * TICK, 5.0, GOOD), Sample(0, T0 + 9 * TICK, 6.0, GOOD)
-        stage.add(block_of([first]), T0 + 3 * TICK)
+        stage.push(block_of([first]), T0 + 3 * TICK)
         stage.mark(np.array([0], np.uint32), LOST, T0 + 8 * TICK)
         blocks = stage.close(T0 + 30 * TICK)
         if known:
-            stage.add(again(first), T0 + 30 * TICK)
-        stage.add(block_of([late]), T0 + 30 * TICK)
+            stage.push(again(first), T0 + 30 * TICK)
+        stage.push(block_of([late]), T0 + 30 * TICK)
         blocks += stage.close(T0 + 60 * TICK)
         told = rows(blocks)
         assert sum(count for _, count, _, _ in told) == 1 + known
@@ -100,10 +100,10 @@ def test_after_it_a_late_sample_counts_in_its_window():
 def test_a_poll_that_says_the_same_keeps_a_value_believed_and_counts_nothing():
     stage = Windows(1, SECOND, GRACE, np.full(1, 3 * SECOND, np.int64), T0)
     sample = Sample(0, T0 + TICK, 5.0, GOOD)
-    stage.add(block_of([sample]), T0 + 2 * TICK)
+    stage.push(block_of([sample]), T0 + 2 * TICK)
     blocks = []
     for tick in range(3, 200):
-        stage.add(again(sample), T0 + tick * TICK)
+        stage.push(again(sample), T0 + tick * TICK)
         blocks += stage.close(T0 + tick * TICK)
     told = rows(blocks)
     assert sum(count for _, count, _, _ in told) == 1

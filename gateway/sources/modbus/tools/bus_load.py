@@ -1,9 +1,11 @@
-"""What a plan asks of a connection: requests a second, time on the line. Pure estimates, for people."""
+"""What a plan asks of a connection: requests a second, time on the line. Pure estimates, for `gateway plan`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.core.plural import counted
 from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.report import Item, Report, Styled, Table
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.plan import Request, plan_device
@@ -86,3 +88,38 @@ def _connection_load(entries: Sequence[DeviceEntry], answer_s: float) -> Connect
     pauses_s = sum(1e9 / interval for _, interval in turns) * endpoint.unit_pause_s if len(units) > 1 else 0.0
     in_flight = min(entry.config.max_in_flight for entry in entries)
     return ConnectionLoad(endpoint, planned, pauses_s, in_flight)
+
+
+def plan_report(entries: Sequence[DeviceEntry], answer_s: float) -> Report:
+    """Return the requests of each connection and how busy it will be. answer_s: until a device begins its reply."""
+    return Report([item for load in connection_loads(entries, answer_s) for item in _load_items(load, answer_s)])
+
+
+def _load_items(load: ConnectionLoad, answer_s: float) -> list[Item]:
+    headings = ("device", "unit", "reads", "places", "tags", "fill", "every", "a second", "busy ms")
+    numeric = [heading for heading in headings if heading not in ("device", "reads")]
+    rows = [
+        (
+            planned.device.name,
+            str(planned.device.unit),
+            f"{planned.request.table} {planned.request.start}..{planned.request.start + planned.request.count - 1}",
+            str(planned.request.count),
+            str(len(planned.request.spans)),
+            f"{planned.fill:.0%}",
+            f"{planned.interval_ns / 1e9:g} s",
+            f"{planned.per_s:g}",
+            f"{planned.busy_s * 1e3:.1f}",
+        )
+        for planned in load.requests
+    ]
+    end, is_busy = load.endpoint, load.share > TOO_MUCH
+    line = f"{end.baudrate} baud, {end.character_s * 1e3:.2f} ms a character, " if end.is_serial else ""
+    share = Styled(f"{load.share:.1%}", "bad" if is_busy else "good")
+    begin = f"{counted(len(load.requests), 'request')}, {load.per_s:.4g} a second; busy for "
+    total = (begin, share, f" of the time ({line}{answer_s * 1e3:g} ms until a reply begins)")
+    advice = (
+        f" more than {TOO_MUCH:.0%} leaves no room for timeouts and retries: read less often, "
+        "put units on another line, or raise the baud rate"
+    )
+    warning: list[Item] = [(Styled("warning:", "warning"), advice)] if is_busy else []
+    return [Table(headings, rows, numeric=numeric, title=load.endpoint.url), total, *warning, ""]

@@ -9,6 +9,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+import structlog
 from asyncua.client.client import Client
 from asyncua.ua.uaerrors import UaStatusCodeError
 
@@ -43,7 +44,7 @@ from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.status.codes import BAD_DECODING, CANNOT_SUBSCRIBE, SERVICE_UNSUPPORTED
 from gateway.sources.opcua.status.explanation import explained
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 CHECK_S: Final = 10.0
 LEAST_CHECK_S: Final = 0.2

@@ -1,9 +1,9 @@
 """Event monitored items and ConditionRefresh on asyncua (Part 4, 7.22.3; Part 9, 5.5.7)."""
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
+import structlog
 from asyncua import ua
 from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
@@ -20,7 +20,7 @@ from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.events import BASE_EVENT, MODEL_TYPES, SELECTED
 from gateway.sources.opcua.status.codes import is_good
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 QUEUE: Final = 1000
 EVENT_HANDLES: Final = 1_000_000_000

@@ -1,11 +1,11 @@
 """HistoryRead on asyncua (Part 4, 5.10.3; Part 11, 6.4.3)."""
 
-import logging
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import structlog
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 
@@ -20,7 +20,7 @@ from gateway.sources.opcua.port.history import History
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.status.codes import BAD_TIMEOUT, is_good
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HISTORY_READ: Final = 0x04

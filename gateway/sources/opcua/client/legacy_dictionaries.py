@@ -2,10 +2,10 @@
 Part 3 up to 1.03, 5.8.3 and Annex C): encoding -HasDescription-> description, which names a type of its dictionary."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
+import structlog
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
@@ -17,7 +17,7 @@ from gateway.sources.opcua.codec.types.data_types import Known
 from gateway.sources.opcua.codec.types.structures import Types
 from gateway.sources.opcua.status.codes import TOO_MUCH
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 MOST_DICTIONARIES: Final = 100
 MOST_NAMES: Final = 20_000

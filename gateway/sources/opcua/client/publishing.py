@@ -1,11 +1,12 @@
 """Publish requests in flight: order, acknowledgements and what is asked for again (Part 4, 5.13.5 and 5.13.6)."""
 
 import asyncio
-import logging
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.client.sequence_numbers import Numbering
@@ -16,7 +17,7 @@ from gateway.sources.opcua.port.events import EventFields
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.status.explanation import explained
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 IN_FLIGHT: Final = 3
 _GROW_AFTER: Final = 100

@@ -1,8 +1,9 @@
 """What a source says of its server beside values: device state, losses, complaints, figures."""
 
-import logging
 from collections.abc import Sequence
 from typing import Final
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.events.device import SamplesLost
@@ -16,7 +17,7 @@ from gateway.sources.opcua.source.reading_queue import ReadingQueue
 from gateway.sources.opcua.source.redundancy import RedundantServers
 from gateway.sources.opcua.source.statistics import Statistics
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 OVERFLOWED: Final = "the server drops samples because its queues are too short: raise queue_size or lower interval"
 SHORT: Final = (

@@ -1,8 +1,9 @@
 """Events and alarms of one connection: subscribed, taken, and asked for again."""
 
-import logging
 import math
 from typing import Final
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
@@ -17,7 +18,7 @@ from gateway.sources.opcua.source.reading_queue import ReadingQueue
 from gateway.sources.opcua.status.codes import is_good, status_name
 from gateway.sources.opcua.status.explanation import explained
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 EVENTS_RETRY_S: Final = 60.0
 

@@ -1,9 +1,10 @@
 """Whether a server's model is still the one that was found."""
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import Final
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.events.event import Event
@@ -14,7 +15,7 @@ from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 FIRST_S: Final = 30.0
 QUIET_S: Final = 2.0
@@ -36,11 +37,19 @@ class ModelWatch:
     """Compares now and then, and soon after `hurry`, after a new session, and when what marks the model is another one. What
     is news is kept, and told. note: for the device's state, as long as nothing that `browse` has found runs."""
 
-    def __init__(self, device: OpcUaDevice, tags: Sequence[OpcUaTag], number: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        device: OpcUaDevice,
+        tags: Sequence[OpcUaTag],
+        number: int,
+        clock: Clock,
+        request_restart: Callable[[int], float],
+    ) -> None:
         self._device = device
         self._tags = tags
         self._number = number
         self._clock = clock
+        self._request_restart = request_restart
         self._every_s = device.refresh / 1e9
         self.is_pending = bool(device.browse) and not tags
         """There are no tags, and why is about to be known."""
@@ -128,6 +137,7 @@ class ModelWatch:
         return _BY_ITSELF if self._restarts else _AT_START
 
     def _event(self, change: Change) -> ModelChanged:
+        wait_s = round(self._request_restart(self._number)) if self._restarts else 0
         return ModelChanged(
             time_ns=self._clock.now_ns(),
             device=self._number,
@@ -138,4 +148,5 @@ class ModelWatch:
             names=change.some_names,
             cut=True if change.cut else None,
             restart=True if self._restarts else None,
+            restart_in_s=wait_s or None,
         )

@@ -1,11 +1,11 @@
 """Which nodes are watched, which are polled instead, and which say nothing although they should."""
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
+import structlog
 
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import Clock
@@ -21,7 +21,7 @@ from gateway.sources.opcua.source.staleness import Staleness, stale_rows
 from gateway.sources.opcua.status.codes import CANNOT_SUBSCRIBE, is_good, qualities_of, status_name
 from gateway.sources.opcua.status.explanation import explained
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 DOUBT_S: Final = 10.0
 GRACE_S: Final = 0.5

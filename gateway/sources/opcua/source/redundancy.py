@@ -1,9 +1,10 @@
 """Several servers that serve the same nodes: which one is asked (OPC UA Part 4, 6.6.2)."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.deadline import deadline
@@ -13,7 +14,7 @@ from gateway.sources.opcua.port.adaptive_timeout import Patience
 from gateway.sources.opcua.port.session import Connect, Connection, Standing
 from gateway.sources.opcua.source.failover import BEST, Failover, badness
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 RESUME_S: Final = 5.0
 """Longest try to go on with the session that was left behind, where there are other servers to turn to."""

@@ -6,11 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.core.ports.source import Reading
-from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import Unanswered
 from gateway.sources.opcua.port.session import Connect, Connection
@@ -52,7 +50,8 @@ class OpcUaSource:
     when they overflow. What was received before a connection was lost is still read.
     """
 
-    def __init__(self, entry: DeviceEntry, clock: Clock, connect: Connect, watermarks: Watermarks) -> None:
+    def __init__(self, entry: DeviceEntry, services: SourceServices, connect: Connect) -> None:
+        clock = services.clock
         self._config: OpcUaDevice = entry.config
         self._tags: Sequence[OpcUaTag] = entry.tags
         self._number = entry.number
@@ -79,13 +78,13 @@ class OpcUaSource:
         self._filling: Backfill | None = None
         if self._gaps is not None:
             held_s = entry.held_ns / 1e9
-            self._watermark = Watermark(self._config, self._items, self._gaps, clock, watermarks, held_s)
+            self._watermark = Watermark(self._config, self._items, self._gaps, clock, services.watermarks, held_s)
             self._filling = Backfill(self._config, self._items, entry.number, clock, self._gaps, self._watermark, held_s)
         self._is_first = True
         self._is_taken_over = False
         self._repeats = ResumeFilter(entry.first_tag, len(entry.tags), polled=entry.config.mode == "poll")
         self._alarms = Alarms(entry.number, self._config.events, self._config.clock_tolerance)
-        self._comparison = ModelWatch(self._config, entry.tags, entry.number, clock)
+        self._comparison = ModelWatch(self._config, entry.tags, entry.number, clock, services.request_restart)
         self._reset()
 
     def _reset(self) -> None:

@@ -4,12 +4,13 @@
 import asyncio
 import csv
 import io
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
@@ -18,7 +19,7 @@ from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.port.session import Connection
 from gateway.sources.opcua.source.tag_file import tag_file, tag_names
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 _NAMED: Final = 5
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from gateway.core.blocks import WindowBlock
 from gateway.core.events.event import Event
+from gateway.stages.anomalies import Anomalies
 from gateway.stages.detectors.ewma import EwmaDetector
-from gateway.stages.statistics import Held, Statistics, of_samples
+from gateway.stages.statistics import LastValue, Statistics, of_samples
 from tests.support.blocks import GOOD, SECOND, T0, block_of, table
 from tests.support.oracle import DetectorOracle, Sample
 
@@ -23,19 +24,21 @@ def window_of(values: list[float | None], start: int, late: bool = False) -> Win
     statistics = Statistics(len(values))
     samples = [Sample(tag, start, v, GOOD) for tag, v in enumerate(values) if v is not None]
     statistics.merge(of_samples(block_of(samples), len(values)))
-    return statistics.window(start, SECOND, late, Held.unknown(len(values)))
+    return statistics.window(start, SECOND, late, LastValue.unknown(len(values)))
 
 
-def detector(tags: int = 1, threshold: float = 5.0, memory_s: int = 60) -> EwmaDetector:
-    return EwmaDetector(table(tags), np.full(tags, threshold), SECOND, memory_s * SECOND, WARMUP * SECOND)
+def detector(tags: int = 1, threshold: float = 5.0, memory_s: int = 60) -> Anomalies:
+    """A detector on each of these tags."""
+    columns = (np.full(tags, float(one)) for one in (threshold, memory_s, WARMUP))
+    return Anomalies(table(tags), {"ewma": EwmaDetector(np.arange(tags, dtype=np.uint32), *columns)})
 
 
-def run(real: EwmaDetector, values: list[float | None]) -> list[tuple[int, str]]:
+def run(real: Anomalies, values: list[float | None]) -> list[tuple[int, str]]:
     """(number of the window, state) of each event."""
     found: list[tuple[int, str]] = []
     for second, value in enumerate(values):
         with np.errstate(all="raise", under="ignore"):
-            events = real.judge(window_of([value], T0 + second * SECOND))
+            events = real.evaluate(window_of([value], T0 + second * SECOND))
         found += [(second, str(event.state)) for event in events]
     return found
 
@@ -55,7 +58,9 @@ def test_events_equal_the_oracle(script: list[tuple[float | None, ...]], thresho
     oracles = [DetectorOracle(threshold, 1 - math.exp(-1 / 60), WARMUP) for _ in range(3)]
     for second, values in enumerate(script):
         with np.errstate(all="raise", under="ignore"):
-            events: dict[int | None, Event] = {e.tag: e for e in real.judge(window_of(list(values), T0 + second * SECOND))}
+            events: dict[int | None, Event] = {
+                e.tag: e for e in real.evaluate(window_of(list(values), T0 + second * SECOND))
+            }
         for tag, (oracle, value) in enumerate(zip(oracles, values, strict=True)):
             expected = oracle.sees(value)
             assert (tag in events) == (expected is not None)
@@ -100,10 +105,11 @@ def test_windows_without_a_value_change_nothing() -> None:
 
 
 def test_supplements_and_tags_without_detector_are_not_judged() -> None:
-    """A late block has few rows, out of turn; a threshold of infinity means off."""
-    real = EwmaDetector(table(2), np.array([np.inf, 5.0]), SECOND, 60 * SECOND, WARMUP * SECOND)
+    """A late block has few rows, out of turn; a tag that has not chosen the detector is left alone."""
+    columns = np.array([5.0]), np.array([60.0]), np.array([float(WARMUP)])
+    real = Anomalies(table(2), {"ewma": EwmaDetector(np.array([1], np.uint32), *columns)})
     for second in range(20):
-        assert real.judge(window_of([second * 100.0, 1.0], T0 + second * SECOND)) == []
-    assert real.judge(window_of([1e6, 1e6], T0, late=True)) == []
-    (event,) = real.judge(window_of([1e6, 9.0], T0 + 20 * SECOND))
+        assert real.evaluate(window_of([second * 100.0, 1.0], T0 + second * SECOND)) == []
+    assert real.evaluate(window_of([1e6, 1e6], T0, late=True)) == []
+    (event,) = real.evaluate(window_of([1e6, 9.0], T0 + 20 * SECOND))
     assert (event.tag, event.time_ns, event.value) == (1, T0 + 21 * SECOND, 9.0)

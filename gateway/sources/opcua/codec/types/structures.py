@@ -3,12 +3,12 @@ and what holds them: variants, data values. Pure, and kept per session: two serv
 which is why asyncua's own registry, one for the whole process, is not used. On asyncua's
 encodings, not on its client."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import structlog
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import from_binary, nodeid_from_binary, unpack_uatype, variant_from_binary
@@ -32,7 +32,7 @@ from gateway.sources.opcua.codec.types.data_types import (
     standard_named,
 )
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("opcua")
 
 Plain = Callable[[Any], object]
 """asyncua's objects to what JSON can carry."""

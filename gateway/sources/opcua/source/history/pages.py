@@ -85,9 +85,9 @@ def _once_in_order(columns: ValueColumns) -> Rows:
     if columns.objects:  # what numbers cannot tell apart
         seen: set[tuple[int, int, str]] = set()
         for place in sorted(columns.objects):
-            told = (int(times[place]), int(columns.status[place]), repr(columns.objects[place]))
-            again[place] = told in seen
-            seen.add(told)
+            instant = (int(times[place]), int(columns.status[place]), repr(columns.objects[place]))
+            again[place] = instant in seen
+            seen.add(instant)
     kept = np.flatnonzero(~again)
     return kept[np.argsort(times[kept], kind="stable")]
 

@@ -21,7 +21,7 @@ from gateway.sources.opcua.source.history.gap import Gap
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.legacy_files import LegacyFiles
 from gateway.sources.opcua.source.history.progress import Progress
-from gateway.sources.opcua.source.history.record import Note, Read, Restored, lost, restored, uncertain, whole
+from gateway.sources.opcua.source.history.record import Limit, Read, Restored, lost, restored, state_of, uncertain
 
 log = structlog.get_logger("opcua")
 
@@ -130,7 +130,7 @@ class Watermark:
         self._gaps.restore(left.after, left.skipped, left.gaps)
         begin_ns, length_ns = left.skipped
         self._safe_ns = begin_ns if length_ns else self._gaps.newest_handed_on_ns
-        self._written = _digest(self._content(Note(0, 0, 0)))
+        self._written = _digest(self._content(Limit(0, 0, 0)))
 
     def on_connected(self) -> None:
         """Begin a gap: until the state is written it is known only by the time before it."""
@@ -235,24 +235,24 @@ class Watermark:
             self._put_limit()
 
     def _put_limit(self) -> None:
-        note = self._present()
-        note = replace(note, read={**self._left, **note.read})
-        self._store.put(self._limit_key, orjson.dumps(note.as_json(self._urls)))
-        self._next_limit_ns, self._written = note.limit, b""
+        limit = self._present()
+        limit = replace(limit, read={**self._left, **limit.read})
+        self._store.put(self._limit_key, orjson.dumps(limit.as_json(self._urls)))
+        self._next_limit_ns, self._written = limit.until, b""
 
     def _put_state(self, *, limited: bool) -> None:
         """limited: samples go on being handed on."""
         self._is_open = self._is_open and self._gaps.open_gap is not None
-        note = self._present() if limited else Note(0, 0, 0)
-        content = self._content(note)
+        limit = self._present() if limited else Limit(0, 0, 0)
+        content = self._content(limit)
         digest = _digest(content)
         if digest == self._written:
             return
         self._number += 1
-        limit = replace(note, number=self._number).as_json(self._urls) if limited else None
+        written = replace(limit, number=self._number).as_json(self._urls) if limited else None
         self._store.put(self._state_key, orjson.dumps(content | {"number": self._number}))
-        self._store.put(self._limit_key, orjson.dumps(limit))
-        self._written, self._next_limit_ns, self._left = digest, note.limit, {}
+        self._store.put(self._limit_key, orjson.dumps(written))
+        self._written, self._next_limit_ns, self._left = digest, limit.until, {}
         if not limited:
             self._limit_ns, self._is_unlimited = 0, False
             self._gaps.has_queued = False
@@ -274,11 +274,11 @@ class Watermark:
             self._legacy.remove()
             self._legacy = None
 
-    def _content(self, note: Note) -> dict[str, Any]:
+    def _content(self, limit: Limit) -> dict[str, Any]:
         """Return the state, but for its number."""
-        return whole(Note(0, note.newest, note.limit, note.read), self._urls, self._keys, self._gaps)
+        return state_of(Limit(0, limit.newest, limit.until, limit.read), self._urls, self._keys, self._gaps)
 
-    def _present(self) -> Note:
+    def _present(self) -> Limit:
         newest_ns = max(self._gaps.newest_queued_ns, self._gaps.newest_handed_on_ns)
         limit_ns = 0
         if self._gaps.has_queued:
@@ -287,7 +287,7 @@ class Watermark:
             self._safe_ns = max(self._safe_ns, self._safe(self._gaps.newest_handed_on_ns))
         safe_s = self._clock.monotonic() - self._held_s
         read = {number: known.span(safe_s) for number, known in self._read.items()}
-        return Note(self._number, self._safe_ns or self._safe(newest_ns), limit_ns, read)
+        return Limit(self._number, self._safe_ns or self._safe(newest_ns), limit_ns, read)
 
     def _safe(self, time_ns: int) -> int:
         """Return up to when what was handed on up to `time_ns`, now, cannot be lost with the process."""

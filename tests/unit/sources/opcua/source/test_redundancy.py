@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.core.errors import NotConnected
+from gateway.core.ports.plugin import SourceServices
 from gateway.sources.opcua.port.session import Standing
 from gateway.sources.opcua.source.failover import RETURN_S
 from gateway.sources.opcua.source.redundancy import Found, RedundantServers, best
@@ -177,7 +178,7 @@ async def test_a_first_server_that_is_worse_is_not_taken_back():
 
 async def test_a_source_changes_servers_and_says_so():
     plant = Plant(a=255, b=255)
-    made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect, FakeWatermarks())
+    made = OpcUaSource(entry(2, url=A, urls=[B]), SourceServices(plant.clock, FakeWatermarks()), plant.connect)
     await made.open()
     plant.stands[A] = Standing(SUSPENDED, 0)
     await plant.clock.advance(11)
@@ -195,7 +196,7 @@ async def test_a_source_changes_servers_and_says_so():
 
 async def left_behind(plant):
     """A source whose connection to A was lost without a goodbye."""
-    made = OpcUaSource(entry(2, url=A, urls=[B]), plant.clock, plant.connect, FakeWatermarks())
+    made = OpcUaSource(entry(2, url=A, urls=[B]), SourceServices(plant.clock, FakeWatermarks()), plant.connect)
     await made.open()
     (connection,) = (one for one in plant.connections if not one.closed)
     connection.left_behind = True

@@ -1,4 +1,4 @@
-"""Write `messages.schema.json` anew from the types of the events: `python -m gateway.app.message_schema`."""
+"""Write `messages.schema.json` anew from the types of the events: `python -m tools.message_schema`."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,42 @@
+"""`gateway discover` and `gateway browse`: what servers offer."""
+
+import asyncio
+from pathlib import Path
+
+from gateway.cli.reports import answer, of_device, of_url, progress
+from gateway.core.clock import SystemClock
+from gateway.core.ports.device_tools import Browsable, Discoverable, Options
+from gateway.core.ports.plugin import TagDiscoverable
+from gateway.core.report import Report
+
+
+def discover(url: str) -> int:
+    """Print which ways there are to connect to a server; returns the exit code."""
+    return answer(lambda: asyncio.run(of_url(url, Discoverable, "discovered").discover(url)))
+
+
+def browse(url: str, options: Options) -> int:
+    """Print what a server has; returns the exit code."""
+
+    def walk() -> Report:
+        plugin = of_url(url, Browsable, "browsed")
+        with progress() as bars:
+            return asyncio.run(plugin.browse(url, options, bars))
+
+    return answer(walk)
+
+
+def discover_tags(folder: Path, name: str) -> int:
+    """Ask a configured device for its tags and print what has changed; returns the exit code."""
+
+    def ask() -> Report:
+        plugin, entry = of_device(folder, name, TagDiscoverable, "browsed")
+        change = asyncio.run(plugin.discover_tags(entry.config, entry.tags, SystemClock()))
+        if change is None:
+            return Report([f"{name}: nothing has changed"])
+        counts = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.altered)} altered"
+        more = "; there are more than most: allows" if change.cut else ""
+        place = plugin.found_tags_path(entry.config) or plugin.metadata_path(entry.config)
+        return Report([f"{name}: {counts}{more}; in {place}, taken at the next start of the gateway"])
+
+    return answer(ask, folder)

@@ -1,0 +1,167 @@
+"""Reports of the parts that know devices, on a terminal; and which of these parts a command is about."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import typer
+from pydantic import ValidationError
+from rich.progress import Progress, TaskID
+from rich.text import Text
+from rich.tree import Tree as RichTree
+
+from gateway.cli.output import Output, listing
+from gateway.cli.problems import EXIT_CONFIG, print_problems
+from gateway.core.config_types import DeviceModel
+from gateway.core.errors import ConfigError, GatewayError, UsageError
+from gateway.core.ports.plugin import DeviceEntry, Plugin
+from gateway.core.report import Document, Item, Line, Note, Part, Report, Styled, Table, Tree
+from gateway.plugins import SOURCES
+from gateway.settings import load
+from gateway.settings.error_text import in_words
+
+EXIT_INCOMPLETE = 1
+_STYLES = {"strong": "bold", "faint": "dim", "value": "cyan", "good": "green", "warning": "yellow", "bad": "red"}
+
+T = TypeVar("T")
+
+
+def answer(work: Callable[[], Report], folder: Path = Path()) -> int:
+    """Print what a command finds, or why it cannot; returns the exit code. folder: the configuration that it reads."""
+    try:
+        report = work()
+    except ConfigError as error:
+        print_problems(error, folder)
+        return EXIT_CONFIG
+    except ValidationError as error:
+        return _fail("\n".join(in_words(error, DeviceModel)), EXIT_CONFIG)
+    except UsageError as error:
+        return _fail(str(error), EXIT_CONFIG)
+    except GatewayError as error:
+        return _fail(str(error), EXIT_INCOMPLETE)
+    print_report(report)
+    return 0 if report.is_complete else EXIT_INCOMPLETE
+
+
+def _fail(text: str, code: int) -> int:
+    Output(stderr=True).print(Text(text, style="red"))
+    return code
+
+
+def print_report(report: Report) -> None:
+    """Print all items of a report in their order, notes on standard error."""
+    for item in report.items:
+        print_item(item)
+
+
+def print_item(item: Item) -> None:
+    """Print one item; a note on standard error."""
+    if isinstance(item, Document):
+        typer.echo(item.text, nl=False, err=item.is_note)
+    elif isinstance(item, Note):
+        Output(stderr=True).print(_text(item.line))
+    elif isinstance(item, Table):
+        table = listing(*item.headings, right=item.numeric, title=item.title)
+        for row in item.rows:
+            table.add_row(*map(_text, row))
+        Output().whole(table)
+    elif isinstance(item, Tree):
+        Output().whole(_tree(item))
+    else:
+        Output().print(_text(item))
+
+
+def _text(line: Line) -> Text:
+    parts: tuple[Part, ...] = (line,) if isinstance(line, str | Styled) else line
+    text = Text()
+    for part in parts:
+        text.append(part.text, style=_STYLES[part.style]) if isinstance(part, Styled) else text.append(part)
+    return text
+
+
+def _tree(tree: Tree, inside: RichTree | None = None) -> RichTree:
+    shown = RichTree(_text(tree.line)) if inside is None else inside.add(_text(tree.line))
+    for child in tree.children:
+        _tree(child, shown)
+    return shown
+
+
+class TerminalProgress:
+    """How far a command is: a bar on a terminal for each step whose end is known, one line for the others."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bars: dict[str, TaskID] = {}
+        self._line: TaskID | None = None
+
+    def update(self, step: str, done: int = 0, total: int = 0) -> None:
+        """Show what is done right now."""
+        if total:
+            if step not in self._bars:
+                self._bars[step] = self._progress.add_task(step, total=total)
+            self._progress.update(self._bars[step], completed=done)
+        elif self._line is None:
+            self._line = self._progress.add_task(step, total=None)
+        else:
+            self._progress.update(self._line, description=step)
+
+    def show(self, item: Item) -> None:
+        """Print an item now, above the bars."""
+        if isinstance(item, Note):
+            self._progress.console.print(_text(item.line))
+        else:
+            self._progress.stop()
+            print_item(item)
+            self._progress.start()
+
+
+@contextmanager
+def progress() -> Iterator[TerminalProgress]:
+    """Show progress on a terminal while the block runs; nothing elsewhere but the items that are shown."""
+    errors = Output(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bars:
+        yield TerminalProgress(bars)
+
+
+def is_url(what: str) -> bool:
+    """Return whether a word of a command line is an address, and not the name of a configured device."""
+    return "://" in what or any(what.startswith(f"{scheme}:") for one in SOURCES.values() for scheme in one.url_schemes)
+
+
+def of_url(url: str, capability: type[T], participle: str) -> T:
+    """Return the protocol of a URL. participle: what the command does with its devices. Raises UsageError."""
+    scheme = url.partition(":")[0]
+    plugin = next((one for one in SOURCES.values() if scheme in one.url_schemes), None)
+    if plugin is None:
+        able = [one for one in SOURCES.values() if isinstance(one, capability)]
+        if len(able) == 1:
+            return able[0]  # whose own words about the address are better
+        known = [f"{scheme}://" for one in able for scheme in one.url_schemes]
+        raise UsageError(f"{url!r} is no address that can be {participle}; expected {' or '.join(known)}")
+    if not isinstance(plugin, capability):
+        raise UsageError(incapable(plugin, capability, participle))
+    return plugin
+
+
+def of_device(folder: Path, name: str, capability: type[T], participle: str) -> tuple[T, DeviceEntry]:
+    """Return a configured device that is enabled, and its protocol. Raises ConfigError, UsageError."""
+    settings = load(folder)
+    devices = {entry.config.name: (one, entry) for one, entry in zip(settings.plugins, settings.entries, strict=True)}
+    able = [one for one in SOURCES.values() if isinstance(one, capability)]
+    if name not in devices:
+        scheme = next((scheme for one in able for scheme in one.url_schemes), "")
+        hint = f"; an address is written {scheme}://{name}" if scheme and (":" in name or "." in name) else ""
+        raise UsageError(f"no device is called {name!r}; there are: {', '.join(devices) or 'none'}{hint}")
+    plugin, entry = devices[name]
+    if not isinstance(plugin, capability):
+        titles = " or ".join(one.title for one in able)
+        wanted = f"; expected a {titles} device" if titles else ""
+        raise UsageError(f"{name} speaks {plugin.name}{wanted}: {incapable(plugin, capability, participle)}")
+    return plugin, entry
+
+
+def incapable(plugin: Plugin, capability: type[Any], participle: str) -> str:
+    """Return the sentence that a protocol lacks what a command needs, and which ones have it."""
+    able = [one.name for one in SOURCES.values() if isinstance(one, capability)]
+    return f"protocol {plugin.name} cannot be {participle}" + (f"; {' and '.join(able)} can" if able else "")

@@ -1,0 +1,126 @@
+"""One test read, as configured or by address, with every sensible decoding side by side."""
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from gateway.core.errors import GatewayError, Permanent, UsageError
+from gateway.core.ports.device_tools import Options
+from gateway.core.quality import REASONS
+from gateway.core.report import Item, Note, Part, Report, Styled, Table
+from gateway.sources.modbus.address import resolve
+from gateway.sources.modbus.config import ModbusDevice
+from gateway.sources.modbus.decode import Decoder
+from gateway.sources.modbus.link import ExceptionReply, NoReply
+from gateway.sources.modbus.plan import Request, Span
+from gateway.sources.modbus.tag import ModbusTag
+from gateway.sources.modbus.tools.register_views import ORDERS, hardly_meant, shortest, strings, views
+from gateway.sources.modbus.tools.request import Answers, Place, request_places
+from gateway.sources.modbus.types import REGISTERS, ValueType, is_bits
+
+_TIMEOUT_S: Final = 1.0
+_MOST_BITS: Final = 2000  # MODBUS Application Protocol 1.1b3, 6.1
+_MOST_REGISTERS: Final = 125  # 6.3
+_PLACES: Final = 65536
+_GOOD: Final = 0xC0
+_WIDE: Final = 4  # registers of a 64-bit value
+_ABREAST: Final = 3  # of them fit into 80 columns
+
+
+async def read_url(url: str, options: Options) -> Report:
+    """Read by address: raw words, bits and decodings. Raises ValueError, UsageError, GatewayError."""
+    unit, count, timeout_s = options["unit"], options["count"], options["timeout"]
+    device = ModbusDevice.model_validate({"name": "read", "url": url, "unit": unit})
+    tag = ModbusTag.model_validate({"name": "read", "address": options["address"]})
+    table, start = resolve(tag.address)
+    most = _MOST_BITS if is_bits(table) else _MOST_REGISTERS
+    if not 1 <= count <= most or start + count > _PLACES:
+        raise UsageError(f"{count} from {start}: expected 1 to {most} places up to address {_PLACES - 1}")
+    place = Place(unit, table, start, count, _TIMEOUT_S if timeout_s is None else timeout_s)
+    try:
+        (payload,) = (await request_places([device.endpoint], [place])).payloads
+    except GatewayError as error:
+        what = f"{table}:{start}..{start + count - 1} of unit {unit} at {device.url}"
+        advice = {
+            NoReply: f"; gateway scan {url} finds units",
+            ExceptionReply: "; one refused address refuses them all: ask for fewer with --count" if count > 1 else "",
+        }.get(type(error), "")
+        raise Permanent(f"{what}: {error}{advice}") from None
+    assert isinstance(payload, bytes)  # without keep_going a failure is raised
+    head: Item = Styled(f"{table}:{start}", "strong"), f", {count} of unit {unit} at {device.url}\n"
+    if is_bits(table):
+        return Report([head, *_bits(place, payload)])
+    return Report([head, *_words(place, [word for (word,) in struct.iter_unpack(">H", payload)])])
+
+
+async def read_tags(device: ModbusDevice, tags: Sequence[ModbusTag], timeout_s: float | None) -> Report:
+    """Read tags of a configured device, each with a request of its own. Raises GatewayError."""
+    seconds = device.timeout / 1e9 if timeout_s is None else timeout_s
+    places = [Place(device.unit, tag.table, tag.start, tag.width, seconds) for tag in tags]
+    answers = await request_places(device.endpoints, places, keep_going=True)
+    backup = f"; asking the backup {answers.endpoint.address}"
+    notes = [Note((Styled(reason, "warning"), backup)) for reason in answers.unused]
+    failed = any(isinstance(payload, GatewayError) for payload in answers.payloads)
+    return Report([*notes, _tag_table(device, tags, answers)], is_complete=not failed)
+
+
+def _tag_table(device: ModbusDevice, tags: Sequence[ModbusTag], answers: Answers) -> Table:
+    rows = [_tag_row(device, tag, payload) for tag, payload in zip(tags, answers.payloads, strict=True)]
+    headings = ("tag", "address", "type", "raw", "value", "quality")
+    return Table(headings, rows, title=f"{device.name}: unit {device.unit} at {answers.endpoint.url}")
+
+
+def _tag_row(device: ModbusDevice, tag: ModbusTag, payload: bytes | GatewayError) -> Sequence[Part]:
+    place = f"{tag.table}:{tag.start}"
+    if isinstance(payload, GatewayError):
+        return tag.name, place, tag.value_type, "", "", Styled(str(payload), "bad")
+    single = Request(tag.table, tag.start, tag.width, (Span(tag.start, tag.width, 0),))
+    found = Decoder(single, [tag], device.byte_order)(payload)
+    values = [f"{_number(tag, found.value[0])} {tag.unit}".strip()] if found.value.size else []
+    values += [repr(value) for _, value, _ in found.objects]
+    code = int(found.quality[0]) if found.value.size else found.objects[0][2]
+    quality: Part = "good" if code >= _GOOD else Styled(REASONS[code], "warning")
+    return tag.name, place, tag.value_type, payload.hex(" ", 2), "  ".join(values), quality
+
+
+def _number(tag: ModbusTag, value: float) -> str:
+    plain = tag.value_type == "float32" and (tag.scale, tag.offset) == (1, 0)
+    return shortest("float32", value) if plain else f"{value:.15g}"
+
+
+def _bits(place: Place, payload: bytes) -> Iterator[str]:
+    bits = [payload[at // 8] >> at % 8 & 1 for at in range(place.count)]
+    for begin in range(0, place.count, 16):
+        row = " ".join(map(str, bits[begin : begin + 16]))
+        yield f"  {place.table}:{place.start + begin:<6} {row}"
+
+
+def _words(place: Place, words: Sequence[int]) -> Iterator[Item]:
+    yield _raw_table(place, words)
+    decoded = [(kind, {order: _shown(kind, text) for order, text in texts.items()}) for kind, texts in views(words)]
+    narrow = [(kind, *(texts.get(order, "") for order in ORDERS)) for kind, texts in decoded if REGISTERS[kind] < _WIDE]
+    title = f"\nfrom {place.table}:{place.start} on, by byte_order"
+    yield Table(("type", *ORDERS), narrow, numeric=ORDERS, title=title)
+    wide = [(kind, texts) for kind, texts in decoded if REGISTERS[kind] == _WIDE and any(texts.values())]
+    for some in filter(None, (wide[:_ABREAST], wide[_ABREAST:])):
+        kinds = [kind for kind, _ in some]
+        yield ""
+        yield Table(("", *kinds), [(order, *(texts[order] for _, texts in some)) for order in ORDERS], numeric=kinds)
+    if any(isinstance(text, Styled) for _, texts in decoded for text in texts.values()):
+        yield Styled("\nin parentheses: numbers that are hardly meant; another type or byte_order is", "faint")
+    for order, text in strings(words).items():
+        yield f"  string, byte_order {order}: {text}"
+
+
+def _raw_table(place: Place, words: Sequence[int]) -> Table:
+    rows = []
+    for at, word in enumerate(words):
+        bits = f"{word:016b}"
+        grouped = " ".join(bits[i : i + 4] for i in range(0, 16, 4))
+        rows.append((f"{place.table}:{place.start + at}", f"0x{word:04X}", grouped, str(word >> 8), str(word & 0xFF)))
+    headings = ("address", "hex", "bits", "high byte", "low byte")
+    return Table(headings, rows, numeric=headings)
+
+
+def _shown(kind: ValueType, text: str) -> Part:
+    return Styled(f"({text})", "faint") if hardly_meant(kind, text) else text
