@@ -80,8 +80,11 @@ class RetryTimers(Generic[K]):
         """Return the keys whose timers have run out, in the order of their first failure. They stay due."""
         return [key for key, timer in self._timers.items() if timer.due_s <= now_s]
 
-    def hurry(self, now_s: float, keys: Iterable[K] | None = None) -> None:
-        """Make these keys (default: all) due now; their next failure starts with the first delay."""
+    def hurry(self, now_s: float, keys: Iterable[K] | None = None, *, keeps_delay: bool = False) -> None:
+        """Make these keys (default: all) due now; their next failure starts with the first delay.
+
+        keeps_delay: the next failure doubles the last delay, as if the timer had run out.
+        """
         for key in list(self._timers) if keys is None else keys:
             if timer := self._timers.get(key):
-                timer.due_s, timer.delay_s = min(timer.due_s, now_s), 0.0
+                timer.due_s, timer.delay_s = min(timer.due_s, now_s), timer.delay_s if keeps_delay else 0.0

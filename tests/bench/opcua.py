@@ -16,8 +16,8 @@ from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.ports.plugin import SourceServices
-from gateway.sources.opcua.client.connection import connect
 from gateway.sources.opcua.client.responses import read_publish, read_values
+from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.decode import TagColumns, decode
 from gateway.sources.opcua.source.source import OpcUaSource

@@ -13,9 +13,11 @@ from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.settings import load
-from gateway.sources.opcua.client.connection import AsyncuaConnection, connect
+from gateway.sources.opcua.client.event_items import EventItems
+from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.plugin import OpcUaPlugin
 from gateway.sources.opcua.port.errors import NotFound
+from gateway.sources.opcua.source.intervals import Intervals
 from gateway.sources.opcua.tools.refresh_tags import refresh_tags
 from tests.support.listener import Listener
 from tests.support.opcua_mangler import Mangler
@@ -60,10 +62,10 @@ async def test_a_root_that_comes_and_comes_anew_is_found_at_once_in_the_same_ses
         try:
             for name in ("first", "second"):
                 with pytest.raises(NotFound, match="Cell"):
-                    await connection.find(device.browse)
+                    await connection.metadata.browse(device.browse)
                 cell = await line.add_object(f"ns=2;s=cell {name}", "2:Cell")
                 await cell.add_variable(f"ns=2;s={name}", f"2:{name}", 7.0)
-                found, _ = await connection.find(device.browse)
+                found, _ = await connection.metadata.browse(device.browse)
                 assert [tag.path for tag in found] == [(name,)]
                 await server.server.delete_nodes([cell], recursive=True)
         finally:
@@ -75,15 +77,14 @@ class Mute(Listener):
         await asyncio.Event().wait()
 
 
-async def test_a_start_waits_longer_for_tags_that_are_not_known_yet(node, port, store, tmp_path, monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.tools.refresh_tags.KNOWN_S", 0.1)
+async def test_a_start_waits_longer_for_tags_that_are_not_known_yet(node, port, store, tmp_path):
     browse = "{root: /Objects/1:Line, include: v*}"
     async with NodeServer(node, port, store, count=3, period=0) as server:
         known = await find_tags(load(folder(tmp_path, server.url, browse)), CLOCK)
     async with Mute() as mute:
         again = load(folder(tmp_path, f"opc.tcp://127.0.0.1:{mute.port}", browse))
         with pytest.raises(NotConnected, match=r"longer than 0.1 s; it is asked again once it is connected"):
-            await refresh_tags(again.entries[0].config, (), CLOCK)
+            await refresh_tags(again.entries[0].config, (), CLOCK, 0.1)
     assert again.table.tags == known.table.tags
 
 
@@ -145,16 +146,15 @@ async def test_configured_tags_have_the_servers_units_and_keep_them_while_it_is_
     assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (0, 50))
 
 
-async def test_units_are_told_later_where_the_server_was_away_at_the_first_start(port, tmp_path, monkeypatch):
+async def test_units_are_told_later_where_the_server_was_away_at_the_first_start(port, tmp_path):
     """As an event, and from the next start on the tags have them."""
-    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.FIRST_S", 0.5)
     server = Measured(port, 2)
     config = measured(tmp_path, server.url, "ns=2;s=v0", "ns=2;s=v1")
     settings = await find_tags(load(config), CLOCK)
     assert measures(settings)[0] == ("own", "", None)
     nodes = [{"name": "own", "node": "ns=2;s=v0"}]
     more = {"name": "line", "found": str(tmp_path / "found")}
-    async with server, reading(server.url, nodes, **more) as reader:
+    async with server, reading(server.url, nodes, **more, intervals=Intervals(model_first_s=0.5)) as reader:
         await reader.until(lambda: len(reader.events) == 1, 20)
     assert "at the next start" in str(reader.events[0].reason)
     assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (-40, 120.5))
@@ -215,15 +215,16 @@ async def test_a_changed_model_is_an_event(node, port, store, tmp_path):
     assert reader.events[1].names == ["new1"]
 
 
-async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, store, tmp_path, monkeypatch):
+async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, store, tmp_path):
     """node-opcua tells of nodes that come and go, and of units; nothing is asked by the clock here."""
-    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.PAUSE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.QUIET_S", 0.3)
     browse = {"root": "/Objects/1:Line", "include": ["v0", "new*"]}
     more = {"browse": browse, "found": str(tmp_path), "refresh": "1h"}
     nodes = ["ns=1;s=v0", {"name": "analog", "node": "ns=1;s=analog"}]
     server = NodeServer(node, port, store, count=3, period=50, versions=1)
-    async with server, reading(server.url, nodes, **more) as reader:
+    async with (
+        server,
+        reading(server.url, nodes, **more, intervals=Intervals(model_pause_s=0.5, model_quiet_s=0.3)) as reader,
+    ):
         await reader.until(lambda: reader.seen(2))
         server.command(add="new1", value=5)
         server.command(add="new2", value=5)
@@ -240,20 +241,30 @@ async def test_what_the_server_says_of_its_model_is_looked_at_soon(node, port, s
 
 async def test_polled_devices_hear_of_changes_and_notice_them(node, port, store, tmp_path, monkeypatch):
     """By the events of a subscription that has no values; without events, by the NodeVersion of what is browsed."""
-    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.PAUSE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.QUIET_S", 0.3)
     browse = {"root": "/Objects/1:Line", "include": ["v0", "new*"]}
     more = {"browse": browse, "refresh": "1h", "mode": "poll", "interval": "200ms"}
     server = NodeServer(node, port, store, count=3, period=50, versions=1)
     async with server:
-        async with reading(server.url, ["ns=1;s=v0"], found=str(tmp_path / "a"), **more) as reader:
+        async with reading(
+            server.url,
+            ["ns=1;s=v0"],
+            found=str(tmp_path / "a"),
+            **more,
+            intervals=Intervals(model_pause_s=0.5, model_quiet_s=0.3),
+        ) as reader:
             await reader.until(lambda: reader.seen(1))
             server.command(add="new1", value=5)
             await reader.until(lambda: len(reader.events) == 1, 20)
             polls = len(reader.values[0])
             await reader.until(lambda: len(reader.values[0]) > polls + 3)
-        monkeypatch.setattr(AsyncuaConnection, "add_events", refused)
-        async with reading(server.url, ["ns=1;s=v0"], found=str(tmp_path / "b"), **more) as reader:
+        monkeypatch.setattr(EventItems, "subscribe", refused)
+        async with reading(
+            server.url,
+            ["ns=1;s=v0"],
+            found=str(tmp_path / "b"),
+            **more,
+            intervals=Intervals(model_pause_s=0.5, model_quiet_s=0.3),
+        ) as reader:
             await reader.until(lambda: len(reader.values[0]) > 5)
             server.command(add="new2", value=5)
             await reader.until(lambda: len(reader.events) == 1, 20)
@@ -264,13 +275,16 @@ async def refused(self, wanted, *, model):
     return [0x800B0000] * (len(wanted) + model)
 
 
-async def test_a_value_that_says_that_its_unit_has_changed_has_it_asked_again(node, port, store, tmp_path, monkeypatch):
+async def test_a_value_that_says_that_its_unit_has_changed_has_it_asked_again(node, port, store, tmp_path):
     """node-opcua sets SemanticsChanged in the next value; nothing is browsed here, and it has no events of it."""
-    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.PAUSE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.QUIET_S", 0.3)
     nodes = [{"name": "analog", "node": "ns=1;s=analog"}]
     server = NodeServer(node, port, store, count=1, period=50)
-    async with server, reading(server.url, nodes, found=str(tmp_path), refresh="1h") as reader:
+    async with (
+        server,
+        reading(
+            server.url, nodes, found=str(tmp_path), refresh="1h", intervals=Intervals(model_pause_s=0.5, model_quiet_s=0.3)
+        ) as reader,
+    ):
         await reader.until(lambda: reader.seen(1))
         server.command(high=70)
         server.command(set="analog", value=21)
@@ -280,10 +294,12 @@ async def test_a_value_that_says_that_its_unit_has_changed_has_it_asked_again(no
 
 
 @pytest.mark.parametrize("kind", [2132, 2133, 2738], ids=["base", "general", "semantic"])
-async def test_every_kind_of_change_is_understood_beside_other_events(port, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr("gateway.sources.opcua.source.model_watch.QUIET_S", 0.1)
+async def test_every_kind_of_change_is_understood_beside_other_events(port, tmp_path, kind):
     more = {"browse": {"include": "Line.v*"}, "found": str(tmp_path), "refresh": "1h", "events": [{"severity": 1}]}
-    async with AsyncuaServer(port, 2) as server, reading(server.url, ["ns=2;s=v0"], **more) as reader:
+    async with (
+        AsyncuaServer(port, 2) as server,
+        reading(server.url, ["ns=2;s=v0"], **more, intervals=Intervals(model_quiet_s=0.1)) as reader,
+    ):
         await reader.until(lambda: reader.seen(1))
         other, change = await server.emitter(2041), await server.emitter(kind)
         await other.trigger(message="something else")

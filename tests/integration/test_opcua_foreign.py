@@ -7,7 +7,7 @@ import pytest
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.quality import Quality
-from gateway.sources.opcua.client.connection import connect
+from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_fake import entry
@@ -74,17 +74,17 @@ async def test_a_limit_below_the_stated_one_is_learnt(node, port, store):
     async with NodeServer(node, port, store, count=50, period=0, limit=10) as server:
         connection = await connect(entry(1, url=server.url).config, SystemClock())
         try:
-            connection._reads.size = connection._subscriptions.creations.size = 50
+            connection.services.reads.size = connection._subscriptions.creations.size = 50
             items = [Item(i, name, 100_000_000, 5, "", 10**9) for i, name in enumerate(nodes(50))]
-            blocks = await connection.read(items)
+            blocks = await connection.values.read(items)
             read = {row: n for b in blocks for row, n in zip(b.columns.row.tolist(), b.columns.number.tolist(), strict=True)}
             assert [read[i] for i in range(0, 50, 6)] == [number(i, 0) for i in range(0, 50, 6)]
             connection.services.translations.size = connection.services.registrations.size = 50
             await connection.addresses.resolve((f"/Objects/1:Line/1:v{i}" for i in range(50)), register=True)
             assert connection.addresses.status_of("/Objects/1:Line/1:v49") == 0
             assert connection.services.translations.size == connection.services.registrations.size == 6
-            assert await connection.add_items(items) == [0] * 50
-            assert connection._reads.size == connection._subscriptions.creations.size == 6
+            assert await connection.values.subscribe(items) == [0] * 50
+            assert connection.services.reads.size == connection._subscriptions.creations.size == 6
         finally:
             await connection.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -12,6 +13,7 @@ from asyncua import Node, Server, ua
 from gateway.core.quality import Quality
 from gateway.sources.opcua.client.responses import plain
 from gateway.sources.opcua.config.browse import Browse
+from gateway.sources.opcua.source.intervals import Intervals
 from gateway.sources.opcua.tools.browse_tool import browse, session
 from tests.support.opcua_fake import entry
 from tests.support.opcua_field import Field, in_the_field
@@ -91,17 +93,17 @@ async def mangler(server, port):
         yield running
 
 
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch):
-    """Retries soon."""
-    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.FIRST_RETRY_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.MOST_RETRY_S", 1.0)
-    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.COSTLY_RETRY_S", 1.0)
-    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.MOST_COSTLY_RETRY_S", 2.0)
-    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.FIRST_TRUCE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.poison_state.MOST_TRUCE_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.node_health.SHOWN_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.5)
+QUICK = Intervals(
+    check_s=0.5,
+    warning_shown_s=0.5,
+    poison_retry_s=0.5,
+    poison_retry_most_s=1.0,
+    costly_retry_s=1.0,
+    costly_retry_most_s=2.0,
+    search_pause_s=0.5,
+    search_pause_most_s=0.5,
+)
+"""Retries soon."""
 
 
 def is_settled(field: Field, poisoned: Collection[int], count: int = MANY) -> bool:
@@ -114,7 +116,7 @@ def is_settled(field: Field, poisoned: Collection[int], count: int = MANY) -> bo
 async def test_values_that_the_server_cannot_encode_cost_their_own_tags(server, mode):
     nodes = [*NODES, *(f"ns=2;s=xml{i}" for i in range(3))]
     poisoned = range(MANY, MANY + 3)
-    async with in_the_field(server.url, nodes, mode=mode) as field:
+    async with in_the_field(server.url, nodes, mode=mode, intervals=QUICK) as field:
         await field.until(lambda: is_settled(field, poisoned) and "3 of 43 nodes refused" in field.states[-1].reason)
         assert field.states[-1].state == "degraded"
         assert "t40 (ns=2;s=xml0) BadInternalError" in field.states[-1].reason
@@ -167,7 +169,10 @@ async def test_three_of_forty_are_found_and_come_back(server, mangler, case):
     poisoned = (0, 1, 33)
     venom = Venom(mangler, poisoned, how)
     venom.read = read
-    async with in_the_field(mangler.url, NODES, mode=mode, timeout="1s") as field, changing(server, poisoned):
+    async with (
+        in_the_field(mangler.url, NODES, mode=mode, timeout="1s", intervals=QUICK) as field,
+        changing(server, poisoned),
+    ):
         await field.until(lambda: is_settled(field, poisoned) and "3 of 40 nodes refused: t0" in field.states[-1].reason)
         await field.until(lambda: all(field.qualities[tag][-1:] < [Quality.UNCERTAIN] for tag in poisoned))
         assert len(field.downs) <= 12
@@ -182,7 +187,7 @@ async def test_three_of_forty_are_found_and_come_back(server, mangler, case):
 @pytest.mark.parametrize("how", [INTERNAL, HANG_UP])
 async def test_a_node_that_turns_to_poison_later_is_found_as_well(server, mangler, how):
     venom = Venom(mangler, (), how)
-    async with in_the_field(mangler.url, NODES, timeout="1s") as field:
+    async with in_the_field(mangler.url, NODES, timeout="1s", intervals=QUICK) as field:
         await field.until(lambda: is_settled(field, ()))
         venom.numbers.add(20)
         await server.write(20, 1.0)
@@ -194,18 +199,18 @@ async def test_a_node_that_turns_to_poison_later_is_found_as_well(server, mangle
 @pytest.mark.parametrize(("mode", "how"), [("subscribe", INTERNAL), ("subscribe", HANG_UP), ("poll", INTERNAL)])
 async def test_a_server_that_is_ill_for_a_while_gets_all_nodes_back(server, mangler, mode, how):
     venom = Venom(mangler, (), how)
-    async with in_the_field(mangler.url, NODES, mode=mode, timeout="1s") as field:
+    async with in_the_field(mangler.url, NODES, mode=mode, timeout="1s", intervals=QUICK) as field:
         await field.until(lambda: is_settled(field, ()))
         venom.ill = True
         for k in range(1, 31):
             await server.write(0, float(k))
             await asyncio.sleep(0.1)
-        assert not field.source._suspects.culprits or field.source._suspects.is_searching
+        assert not field.source._state.poison.culprits or field.source._state.poison.is_searching
         venom.ill = False
         await server.write(0, 99.0)
         await field.until(lambda: field.values[0][-1] == 99.0 and is_settled(field, ()))
         await field.until(lambda: field.states[-1].state == "ok")
-        assert not field.source._suspects.untrusted
+        assert not field.source._state.poison.untrusted
 
 
 async def test_a_value_that_cannot_be_decoded_costs_its_tag_and_no_connection(server, monkeypatch):
@@ -219,7 +224,7 @@ async def test_a_value_that_cannot_be_decoded_costs_its_tag_and_no_connection(se
     monkeypatch.setattr("gateway.sources.opcua.client.responses.plain", picky)
     await server.add("text", "fine")
     text = server.server.get_node("ns=2;s=text")
-    async with in_the_field(server.url, [*NODES, "ns=2;s=text"]) as field:
+    async with in_the_field(server.url, [*NODES, "ns=2;s=text"], intervals=QUICK) as field:
         await field.until(lambda: is_settled(field, ()) and field.texts[MANY] == ["fine"])
         await server.write(7, 1.0)
         await text.write_value("rubbish")
@@ -244,7 +249,7 @@ async def test_a_notification_that_is_lost_for_good_leaves_no_value_unknown(serv
             return DROP
         return None
 
-    async with in_the_field(mangler.url, NODES) as field:
+    async with in_the_field(mangler.url, NODES, intervals=QUICK) as field:
         await field.until(lambda: is_settled(field, ()))
         mangler.response = swallow
         await server.write(3, 3.0)
@@ -265,11 +270,10 @@ async def test_browsing_shows_a_node_that_cannot_be_encoded_among_the_others(ser
 
 
 @pytest.mark.parametrize("is_told", [True, False])
-async def test_a_node_that_is_created_again_is_back_soon(server, mangler, is_told, monkeypatch):
+async def test_a_node_that_is_created_again_is_back_soon(server, mangler, is_told):
     """At once where the server tells that its model has changed, else when its turn comes, two minutes later at most."""
-    if not is_told:
-        monkeypatch.setattr("gateway.sources.opcua.source.node_health.FIRST_RETRY_S", 0.5)
-    async with in_the_field(server.url, [*NODES, "ns=2;s=late"]) as field:
+    intervals = QUICK if is_told else replace(QUICK, node_retry_s=0.5)
+    async with in_the_field(server.url, [*NODES, "ns=2;s=late"], intervals=intervals) as field:
         await field.until(lambda: bool(field.states) and "t40 (ns=2;s=late) BadNodeIdUnknown" in field.states[-1].reason)
         await server.add("late", 8.0)
         if is_told:

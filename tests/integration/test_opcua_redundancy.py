@@ -1,9 +1,9 @@
 """Two servers of one device, of either kind: by level, by loss, the way back, sessions that outlive a channel."""
 
+import asyncio
 from contextlib import asynccontextmanager
 
-import pytest
-
+from gateway.sources.opcua.source.intervals import Intervals
 from tests.support.network import free_port
 from tests.support.opcua_field import in_the_field
 from tests.support.opcua_server import AsyncuaServer, NodeServer
@@ -13,18 +13,14 @@ NODES = ["ns=2;s=v0"]
 SESSION_COUNT = "i=2277"
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.source.failover.RETURN_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.failover.HOLD_S", 0.5)
-    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.1)
+QUICK = Intervals(check_s=0.1, failback_s=0.5, failover_hold_s=0.5)
 
 
 async def test_fail_over_by_level_and_by_loss_and_the_way_back(port):
     async with AsyncuaServer(port, 1) as first, AsyncuaServer(free_port(), 1) as second:
         await second.write(0, 2.0)
         await first.write(0, 1.0)
-        async with in_the_field(first.url, NODES, urls=[second.url]) as field:
+        async with in_the_field(first.url, NODES, urls=[second.url], intervals=QUICK) as field:
             await field.until(lambda: bool(field.values[0]) and field.values[0][-1] == 1.0)
             assert len(field.downs) == 0
 
@@ -53,7 +49,7 @@ def sessions(server: AsyncuaServer) -> int:
 async def test_a_lost_channel_is_no_reason_to_change_and_nothing_is_missing(port):
     async with AsyncuaServer(port, 1) as first, AsyncuaServer(free_port(), 1) as second, Proxy(port) as proxy:
         url = f"opc.tcp://127.0.0.1:{proxy.port}"
-        async with in_the_field(url, NODES, urls=[second.url], queue_size=100) as field:
+        async with in_the_field(url, NODES, urls=[second.url], queue_size=100, intervals=QUICK) as field:
             await field.until(lambda: bool(field.values[0]))
             for cut in range(3):
                 proxy.cut()
@@ -70,7 +66,7 @@ async def test_what_a_server_holds_that_was_away_is_closed_when_it_is_back(port)
     async with AsyncuaServer(port, 1) as first, AsyncuaServer(free_port(), 1) as second, Proxy(port) as proxy:
         await second.write(0, 100.0)
         url = f"opc.tcp://127.0.0.1:{proxy.port}"
-        async with in_the_field(url, NODES, urls=[second.url], timeout="1s", queue_size=100) as field:
+        async with in_the_field(url, NODES, urls=[second.url], timeout="1s", queue_size=100, intervals=QUICK) as field:
             await field.until(lambda: bool(field.values[0]))
             proxy.refuse = True
             proxy.cut()
@@ -93,7 +89,7 @@ async def foreign_pair(node, port, store):
     async with first, second, Proxy(port) as proxy:
         url = f"opc.tcp://127.0.0.1:{proxy.port}/test"
         nodes = ["ns=1;s=v0", SESSION_COUNT]
-        async with in_the_field(url, nodes, urls=[second.url], queue_size=100, timeout="3s") as field:
+        async with in_the_field(url, nodes, urls=[second.url], queue_size=100, timeout="3s", intervals=QUICK) as field:
             await field.until(lambda: len(field.values[0]) > 3)
             yield first, second, proxy, field
 
@@ -141,11 +137,11 @@ async def test_degraded_servers_are_changed_for_much_better_ones_only(port):
         await first.stand(150)
         await second.stand(150)
         await second.write(0, 2.0)
-        async with in_the_field(first.url, NODES, urls=[second.url]) as field:
+        async with in_the_field(first.url, NODES, urls=[second.url], intervals=QUICK) as field:
             await field.until(lambda: bool(field.values[0]))
             for level in range(151, 160):
                 await (second, first)[level % 2].stand(level)
-                await field.source._clock.sleep(0.1)
+                await asyncio.sleep(0.1)
             assert not field.downs
             await second.stand(255)
             await field.until(lambda: field.values[0][-1] == 2.0)

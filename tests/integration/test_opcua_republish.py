@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.sources.opcua.client import column_session
-from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.codec.errors import WireError
 from tests.support.opcua_reader import reading
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 

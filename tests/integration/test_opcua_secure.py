@@ -110,12 +110,12 @@ async def test_a_password_does_not_travel_in_clear_without_the_word(tmp_path, po
 
 
 async def test_a_list_of_endpoints_that_was_weakened_on_its_way_is_noticed(tmp_path, port, monkeypatch):
-    real = session.get_offers
+    real = session.get_endpoints
 
     async def weakened(url, timeout_s):
         return [offer for offer in await real(url, timeout_s) if not offer.policy.startswith("Aes")]
 
-    monkeypatch.setattr(session, "get_offers", weakened)
+    monkeypatch.setattr(session, "get_endpoints", weakened)
     both = [*BASIC, P.Aes256Sha256RsaPss_SignAndEncrypt]
     async with SecureServer(port, tmp_path, both, key=KEY) as server:
         assert "was changed on its way" in await refusal(server, pki=trusting(tmp_path, server))

@@ -3,6 +3,7 @@
 import struct
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.core.quality import Quality
 from tests.support.opcua_reader import reading
@@ -93,12 +94,13 @@ async def test_bits_and_values_have_labels(server):
     assert reader.qualities[0] == [Quality.GOOD]
 
 
-async def test_a_structure_that_is_too_deep_costs_only_itself(port, caplog):
-    async with Shapes(port, 1) as server, reading(server.url, ["ns=2;s=deep", "ns=2;s=tree"]) as reader:
-        await reader.until(lambda: bool(reader.objects[0] and reader.objects[1]), 30)
+async def test_a_structure_that_is_too_deep_costs_only_itself(port):
+    with capture_logs() as logs:
+        async with Shapes(port, 1) as server, reading(server.url, ["ns=2;s=deep", "ns=2;s=tree"]) as reader:
+            await reader.until(lambda: bool(reader.objects[0] and reader.objects[1]), 30)
     assert reader.objects[0][0].keys() == {"type", "body"}
     assert reader.objects[1] == [TREE]
-    assert [one.getMessage().count("T1013.children") for one in caplog.records if "nested too deeply" in one.getMessage()]
+    assert [one["event"].count("T1013.children") for one in logs if "nested too deeply" in one["event"]]
 
 
 async def test_a_type_that_changes_while_the_session_lasts_is_read_again(port):

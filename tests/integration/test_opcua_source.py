@@ -13,7 +13,8 @@ from asyncua.server.internal_session import InternalSession
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
 from gateway.core.quality import Quality
-from gateway.sources.opcua.client import connection as client
+from gateway.sources.opcua.client import session as client
+from gateway.sources.opcua.source.intervals import Intervals
 from tests.support.opcua_fake import entry
 from tests.support.opcua_reader import Stopwatch, make_source, reading
 from tests.support.opcua_server import AsyncuaServer
@@ -66,10 +67,10 @@ async def test_polls_deliver_values_status_and_old_times(server):
         assert not reader.values[3], "text is no number and no bad number either"
 
 
-async def test_an_unknown_node_costs_one_tag_and_is_retried(server, monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.source.node_health.FIRST_RETRY_S", 0.2)
-    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.1)
-    async with reading(server.url, ["ns=2;s=late", *NODES[1:3]]) as reader:
+async def test_an_unknown_node_costs_one_tag_and_is_retried(server):
+    async with reading(
+        server.url, ["ns=2;s=late", *NODES[1:3]], intervals=Intervals(node_retry_s=0.2, check_s=0.1)
+    ) as reader:
         await reader.until(lambda: reader.seen(3))
         assert reader.qualities[0] == [Quality.BAD_ADDRESS]
         assert "1 of 3 nodes refused: t0 (ns=2;s=late) BadNodeIdUnknown" in reader.states[0].reason
@@ -188,10 +189,10 @@ async def test_the_secure_channel_is_renewed_and_values_go_on(server):
         clock.ahead_s = 3000.0
         await connection.check()
         assert connection._channel_opened_s == pytest.approx(clock.monotonic(), abs=5)
-        source_items = make_source(server.url, NODES)._items
-        assert await connection.add_items(source_items) == [0] * 5
+        source_items = make_source(server.url, NODES)._device.items
+        assert await connection.values.subscribe(source_items) == [0] * 5
         async with asyncio.timeout(10):
-            while not len(await connection.next_values()):
+            while not len(await connection.values.next_notification()):
                 pass
     finally:
         await connection.close()
@@ -239,10 +240,11 @@ def vars_of(params):
     return [] if isinstance(params, list) else [getattr(params, field.name) for field in dataclasses.fields(params)]
 
 
-async def test_a_namespace_that_comes_later_is_found(port, monkeypatch):
-    monkeypatch.setattr("gateway.sources.opcua.source.node_health.FIRST_RETRY_S", 0.2)
-    monkeypatch.setattr("gateway.sources.opcua.source.source.CHECK_S", 0.1)
-    async with AsyncuaServer(port, 1) as server, reading(server.url, ["nsu=urn:late;s=a"]) as reader:
+async def test_a_namespace_that_comes_later_is_found(port):
+    async with (
+        AsyncuaServer(port, 1) as server,
+        reading(server.url, ["nsu=urn:late;s=a"], intervals=Intervals(node_retry_s=0.2, check_s=0.1)) as reader,
+    ):
         await reader.until(lambda: reader.seen(1))
         assert reader.qualities[0] == [Quality.BAD_ADDRESS]
         index = await server.server.register_namespace("urn:late")

@@ -14,18 +14,21 @@ from gateway.core.ports.plugin import DeviceEntry, SourceServices
 from gateway.sources.opcua.codec.columns import EXACT, ValueColumns
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents, OpcUaTag
-from gateway.sources.opcua.port.adaptive_timeout import Patience
-from gateway.sources.opcua.port.measures import Measure
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
+from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.port.history import HistoryPage
 from gateway.sources.opcua.port.metadata import FoundTag
-from gateway.sources.opcua.port.session import QueueReport, Standing
+from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.port.traffic import Traffic
-from gateway.sources.opcua.port.values import DataValues, Item
-from gateway.sources.opcua.source.source import OpcUaSource
+from gateway.sources.opcua.port.units import EngineeringUnit
+from gateway.sources.opcua.port.values import DataValues, Item, ShortQueue
+from gateway.sources.opcua.source.source import QUEUE_SAMPLES, OpcUaSource
 from tests.support.watermarks_fake import FakeWatermarks
 
 DAY_NS = 1_700_000_000_000_000_000
 DOUBLE = 11
 BAD_NODE_ID_UNKNOWN = 0x80340000
+BAD_HISTORY_UNSUPPORTED = 0x80720000
 FOUND = tempfile.TemporaryDirectory(prefix="opcua-found-")
 """Where what is found is kept, unless a test says otherwise."""
 
@@ -67,12 +70,11 @@ class FakeClock:
         await settle()
 
 
-class FakeConnection:
-    """`Connection` to a server that lives in this object.
+class FakeSession:
+    """`Session` with a server that lives in this object and its roles. It keeps no history.
 
-    refused: status by node for `add_items`. unlabelled: nodes whose labels are not told. numbers: value by node for `read`.
-    `publish` queues what `next_values` gives.
-    on_add: told the rows of `add_items`.
+    refused: status by node for `values.subscribe`. unlabelled: nodes whose labels are not told. numbers: value by node for
+    `values.read`. `publish` queues what `values.next_notification` gives. on_add: told the rows of `values.subscribe`.
     """
 
     def __init__(self, clock: Clock, keepalive_s: float = 3.0) -> None:
@@ -80,13 +82,12 @@ class FakeConnection:
         self.keepalive_s = keepalive_s
         self.check_s = 10.0
         self.traffic = Traffic()
-        self.queues = QueueReport()
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
         self.model_watched = self.hangs_up_on_model = False
         self.marked: Sequence[str] = ("namespaces", "start")
-        self.measures_of: dict[str, Measure] = {}
+        self.measures_of: dict[str, EngineeringUnit] = {}
         self.event_names: dict[str, str] = {}
         self.labels_of: dict[str, dict[int, str]] = {}
         self.unlabelled: set[str] = set()
@@ -101,85 +102,26 @@ class FakeConnection:
         self.taken = 0
         self.events_added: list[list[OpcUaEvents]] = []
         self.refreshes = self.revived = 0
-        self.stands = Standing(0, 255)
+        self.stands = ServerHealth(0, 255)
         self.failure: Exception | None = None
         self.closed = self.left_behind = False
         self.knows_session = True
         self.on_add: Callable[[list[int]], None] = lambda rows: None
-        self._published: asyncio.Queue[DataValues | Exception] = asyncio.Queue()
+        self.published: asyncio.Queue[DataValues | Exception] = asyncio.Queue()
+        self.values, self.events = FakeValues(self), FakeEvents(self)
+        self.history, self.metadata = FakeHistory(), FakeMetadata(self)
 
-    async def connect(self, config: OpcUaDevice, clock: Clock, patience: Patience) -> "FakeConnection":
-        """As `Connect`: this object is the connection."""
+    async def connect(self, config: OpcUaDevice, clock: Clock, patience: AdaptiveTimeout) -> "FakeSession":
+        """As `Connect`: this object is the session."""
         if self.failure:
             raise self.failure
         return self
 
     def publish(self, what: DataValues | Exception) -> None:
         """The server's next notification, or the way in which waiting for it fails."""
-        self._published.put_nowait(what)
+        self.published.put_nowait(what)
 
-    async def add_items(self, items: Sequence[Item]) -> list[int]:
-        self.added.append([item.row for item in items])
-        self.on_add(self.added[-1])
-        return [self.refused.get(item.node, 0) for item in items]
-
-    async def remove_items(self, items: Sequence[Item]) -> None:
-        self.removed += [item.row for item in items]
-
-    async def add_events(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
-        if model and self.hangs_up_on_model:
-            raise NotConnected("the server hung up")
-        self.events_added.append(list(wanted))
-        self.model_watched = model
-        return [*(self.refused.get(one.notifier, 0) for one in wanted), *([self.refused.get("model", 0)] if model else [])]
-
-    async def refresh_conditions(self) -> bool:
-        self.refreshes += 1
-        return True
-
-    async def event_types(self, types: Collection[str]) -> Mapping[str, str]:
-        return {one: self.event_names[one] for one in types if one in self.event_names}
-
-    async def next_values(self) -> DataValues:
-        what = await self._published.get()
-        if isinstance(what, Exception):
-            raise what
-        self.taken += 1
-        return what
-
-    async def read(self, items: Sequence[Item]) -> list[DataValues]:
-        self.reads_s.append(self.clock.monotonic())
-        if self.read_takes_s:
-            await self.clock.sleep(self.read_takes_s)
-        if self.failure:
-            raise self.failure
-        statuses = [self.refused.get(item.node, 0) for item in items]
-        return [
-            values(
-                [item.row for item in items],
-                [self.numbers.get(item.node, 0.0) for item in items],
-                status=statuses,
-                received_ns=self.clock.now_ns(),
-            )
-        ]
-
-    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
-        self.labels_asked.append([item.row for item in items])
-        refused = self.refused.keys() | self.unlabelled
-        return [None if item.node in refused else self.labels_of.get(item.node, {}) for item in items]
-
-    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
-        if isinstance(self.found, Exception):
-            raise self.found
-        return self.found, False
-
-    async def measures(self, nodes: Sequence[str]) -> list[Measure]:
-        return [self.measures_of.get(node, Measure()) for node in nodes]
-
-    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
-        return self.marked if nodes else ()
-
-    async def standing(self) -> Standing:
+    async def health(self) -> ServerHealth:
         if self.failure:
             raise self.failure
         return self.stands
@@ -190,7 +132,7 @@ class FakeConnection:
             raise self.failure
         return self.reads_refused
 
-    async def revive(self) -> bool:
+    async def resume(self) -> bool:
         if self.failure:
             raise self.failure
         self.revived += 1
@@ -201,6 +143,103 @@ class FakeConnection:
         self.closed = True
         self.left_behind = self.left_behind or leave
         self.leaves.append(leave)
+
+
+class FakeValues:
+    """`Values` of a `FakeSession`."""
+
+    def __init__(self, session: FakeSession) -> None:
+        self._session = session
+        self.short_queues: dict[int, ShortQueue] = {}
+
+    async def subscribe(self, items: Sequence[Item]) -> list[int]:
+        session = self._session
+        session.added.append([item.row for item in items])
+        session.on_add(session.added[-1])
+        return [session.refused.get(item.node, 0) for item in items]
+
+    async def unsubscribe(self, items: Sequence[Item]) -> None:
+        self._session.removed += [item.row for item in items]
+
+    async def next_notification(self) -> DataValues:
+        what = await self._session.published.get()
+        if isinstance(what, Exception):
+            raise what
+        self._session.taken += 1
+        return what
+
+    async def read(self, items: Sequence[Item]) -> list[DataValues]:
+        session = self._session
+        session.reads_s.append(session.clock.monotonic())
+        if session.read_takes_s:
+            await session.clock.sleep(session.read_takes_s)
+        if session.failure:
+            raise session.failure
+        numbers = [session.numbers.get(item.node, 0.0) for item in items]
+        statuses = [session.refused.get(item.node, 0) for item in items]
+        return [values([item.row for item in items], numbers, status=statuses, received_ns=session.clock.now_ns())]
+
+
+class FakeEvents:
+    """`Events` of a `FakeSession`."""
+
+    def __init__(self, session: FakeSession) -> None:
+        self._session = session
+
+    async def subscribe(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
+        session = self._session
+        if model and session.hangs_up_on_model:
+            raise NotConnected("the server hung up")
+        session.events_added.append(list(wanted))
+        session.model_watched = model
+        statuses = [session.refused.get(one.notifier, 0) for one in wanted]
+        return [*statuses, *([session.refused.get("model", 0)] if model else [])]
+
+    async def refresh_conditions(self) -> bool:
+        self._session.refreshes += 1
+        return True
+
+    async def type_names(self, types: Collection[str]) -> Mapping[str, str]:
+        return {one: self._session.event_names[one] for one in types if one in self._session.event_names}
+
+
+class FakeHistory:
+    """`History` of a server that keeps none."""
+
+    async def readable(self, items: Sequence[Item]) -> list[bool]:
+        return [False] * len(items)
+
+    async def read(
+        self, items: Sequence[Item], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
+    ) -> list[HistoryPage]:
+        raise ServiceFault(BAD_HISTORY_UNSUPPORTED)
+
+    async def release(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
+        """There are none."""
+
+
+class FakeMetadata:
+    """`Metadata` of a `FakeSession`."""
+
+    def __init__(self, session: FakeSession) -> None:
+        self._session = session
+
+    async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
+        session = self._session
+        session.labels_asked.append([item.row for item in items])
+        refused = session.refused.keys() | session.unlabelled
+        return [None if item.node in refused else session.labels_of.get(item.node, {}) for item in items]
+
+    async def browse(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+        if isinstance(self._session.found, Exception):
+            raise self._session.found
+        return self._session.found, False
+
+    async def units(self, nodes: Sequence[str]) -> list[EngineeringUnit]:
+        return [self._session.measures_of.get(node, EngineeringUnit()) for node in nodes]
+
+    async def model_version(self, nodes: Sequence[str]) -> Sequence[str]:
+        return self._session.marked if nodes else ()
 
 
 def values(
@@ -257,12 +296,14 @@ def entry(
 
 def source(
     clock: FakeClock,
-    connection: FakeConnection,
+    connection: FakeSession,
     tags: int = 3,
     watermarks: FakeWatermarks | None = None,
     request_restart: Callable[[int], float] = lambda device: 0.0,
+    *,
+    queue_samples: int = QUEUE_SAMPLES,
     **device: object,
 ) -> OpcUaSource:
     """A source on the fake."""
     services = SourceServices(clock, watermarks or FakeWatermarks(), request_restart)
-    return OpcUaSource(entry(tags, **device), services, connection.connect)
+    return OpcUaSource(entry(tags, **device), services, connection.connect, queue_samples=queue_samples)

@@ -11,6 +11,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
 from gateway.runtime.supervisor import Supervisor
+from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_reader import make_source
 
@@ -99,9 +100,11 @@ class Field:
 
 
 @asynccontextmanager
-async def in_the_field(url: str, nodes: list[str], **device: object) -> AsyncIterator[Field]:
+async def in_the_field(
+    url: str, nodes: list[str], *, intervals: Intervals = DEFAULT_INTERVALS, **device: object
+) -> AsyncIterator[Field]:
     """A source that runs until the end of the block, reconnecting within a tenth of a second."""
-    async with running(make_source(url, nodes, **device)) as field:
+    async with running(make_source(url, nodes, intervals=intervals, **device)) as field:
         yield field
 
 

@@ -13,7 +13,8 @@ from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.watermarks import Watermarks
-from gateway.sources.opcua.client.connection import connect
+from gateway.sources.opcua.client.session import connect
+from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import entry
 from tests.support.watermarks_fake import FakeWatermarks
@@ -71,19 +72,21 @@ def make_source(
     nodes: list[str | dict[str, object]],
     clock: Clock | None = None,
     watermarks: Watermarks | None = None,
+    intervals: Intervals = DEFAULT_INTERVALS,
     **device: object,
 ) -> OpcUaSource:
     """A source on the real client."""
     fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", "silence": "5min", **device}
-    return OpcUaSource(
-        entry(nodes=nodes, url=url, **fast), SourceServices(clock or SystemClock(), watermarks or FakeWatermarks()), connect
-    )
+    services = SourceServices(clock or SystemClock(), watermarks or FakeWatermarks())
+    return OpcUaSource(entry(nodes=nodes, url=url, **fast), services, connect, intervals)
 
 
 @asynccontextmanager
-async def reading(url: str, nodes: list[str | dict[str, object]], **device: object) -> AsyncIterator[Reader]:
+async def reading(
+    url: str, nodes: list[str | dict[str, object]], *, intervals: Intervals = DEFAULT_INTERVALS, **device: object
+) -> AsyncIterator[Reader]:
     """An open source with a reader; closed at the end."""
-    source = make_source(url, nodes, **device)
+    source = make_source(url, nodes, intervals=intervals, **device)
     try:
         await source.open()
         yield Reader(source)

@@ -11,7 +11,7 @@ from gateway.core.ports.plugin import DeviceEntry, Fault, SourceServices, TagTra
 from gateway.core.ports.source import Source
 from gateway.core.report import Report
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.port.measures import completed, measures_path
+from gateway.sources.opcua.port.units import completed, units_path
 from gateway.sources.opcua.source.events import OPCUA_EVENTS
 from gateway.sources.opcua.source.tag_discovery import Change, asks, found_path
 from gateway.sources.opcua.tools.plan import plan
@@ -57,7 +57,7 @@ class OpcUaPlugin:
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:
         """Return one source for each server."""
         # Imported here, because asyncua takes 30 MB and half a second that a gateway without OPC UA does not need.
-        from gateway.sources.opcua.client.connection import connect
+        from gateway.sources.opcua.client.session import connect
         from gateway.sources.opcua.source.source import OpcUaSource
 
         return [OpcUaSource(entry, services, connect) for entry in entries]
@@ -68,7 +68,7 @@ class OpcUaPlugin:
 
     def metadata_path(self, device: OpcUaDevice) -> Path | None:
         """Return the file of units and ranges that the server gave for configured tags."""
-        return measures_path(device)
+        return units_path(device)
 
     def complete(self, tag: OpcUaTag, row: Mapping[str, str]) -> OpcUaTag:
         """Return the tag with the server's unit and range where the configuration has none."""

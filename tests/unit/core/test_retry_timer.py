@@ -45,3 +45,11 @@ def test_hurried_keys_are_due_at_once_and_begin_again():
     assert timers.failed(1, 0.5) == 1.0
     timers.hurry(0.6)
     assert sorted(timers.due(0.6)) == [1, 2]
+
+
+def test_hurried_keys_may_keep_their_delay():
+    timers: RetryTimers[int] = RetryTimers(1.0, 60.0)
+    timers.failed(1, 0.0)
+    timers.hurry(0.5, keeps_delay=True)
+    assert timers.due(0.5) == [1]
+    assert timers.failed(1, 0.5) == 2.0

@@ -16,8 +16,8 @@ from gateway.sources.opcua.codec.types.data_types import VARIANT, Enumeration, K
 from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
 from gateway.sources.opcua.config.namespaces import lacking
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.measures import measure_of
 from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.units import unit_of
 from gateway.sources.opcua.status.codes import NODE_UNKNOWN, USER_ACCESS_DENIED
 from gateway.sources.opcua.status.explanation import explained
 
@@ -65,7 +65,7 @@ class Findings:
         return bool(self.beyond) or self.ended
 
 
-class Walker:
+class Browser:
     """One session's. Everything raises NotConnected."""
 
     def __init__(self, services: Services, addresses: Addresses, definitions: Definitions) -> None:
@@ -136,7 +136,7 @@ class Walker:
         properties = await self._definitions.properties(list(found), UNITS)
         uris = self._addresses.namespaces
         findings.tags = [
-            FoundTag(one.path, address_text(node, uris), measure_of(told))
+            FoundTag(one.path, address_text(node, uris), unit_of(told))
             for (node, one), told in zip(found.items(), properties, strict=True)
         ]
         return findings

@@ -10,13 +10,13 @@ from asyncua.client.ua_session import SessionState, UaSession
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import struct_from_binary
 
-from gateway.sources.opcua.client.errors import translated
-from gateway.sources.opcua.client.publishing import Notification
+from gateway.sources.opcua.client.errors import translate_errors
+from gateway.sources.opcua.client.publish_loop import Notification
 from gateway.sources.opcua.client.responses import read_history, read_publish, read_republish, read_values
 from gateway.sources.opcua.codec.columns import ValueColumns
-from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.codec.errors import DECODING, WireError
 from gateway.sources.opcua.codec.types.structures import DEEPEST, Types
-from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.history import HistoryPage
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class ColumnSession(UaSession):
     async def _notified(
         self, request: Any, read: Callable[[Buffer, Types], Notification], timeout_s: float | None
     ) -> Notification:
-        with translated("the subscription is lost"):
+        with translate_errors("the subscription is lost"):
             answer = await self._send_request(request, timeout=timeout_s)
             try:
                 return await self._decoded(lambda: read(answer, self.types))
@@ -70,10 +70,8 @@ class ColumnSession(UaSession):
         request = ua.ReadRequest()
         request.Parameters = parameters
         answer = await self._send_request(request)
-        try:
+        with DECODING:
             response = struct_from_binary(ua.ReadResponse, answer)
-        except Exception as error:  # asyncua raises anything on bytes it does not understand
-            raise WireError(str(error) or type(error).__name__) from error
         response.ResponseHeader.ServiceResult.check()
         results: list[ua.DataValue] = response.Results
         return results
@@ -86,7 +84,7 @@ class ColumnSession(UaSession):
         answer = await self._send_request(request)
         return await self._decoded(lambda: read_values(answer, self.types))
 
-    async def read_past(self, request: ua.HistoryReadRequest) -> list[History]:
+    async def read_past(self, request: ua.HistoryReadRequest) -> list[HistoryPage]:
         """HistoryRead. Raises WireError."""
         answer = await self._send_request(request)
         return await self._decoded(lambda: read_history(answer, self.types))

@@ -9,7 +9,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.client.encodings import owners_by_definition
-from gateway.sources.opcua.client.legacy_dictionaries import Dictionaries
+from gateway.sources.opcua.client.legacy_dictionaries import LegacyDictionaries
 from gateway.sources.opcua.client.services import Services, local
 from gateway.sources.opcua.codec.enum_labels import BitNames, bits_in, labels_in
 from gateway.sources.opcua.codec.texts import sound
@@ -46,14 +46,14 @@ class Definitions:
         self._types = types
         self._learning = asyncio.Lock()
         self._unread: set[ua.NodeId] = set()
-        self._dictionaries = Dictionaries(services, types)
+        self._dictionaries = LegacyDictionaries(services, types)
 
     async def learn_missing(self) -> None:
         """Find the types of the encodings that were met. Raises NotConnected."""
         async with self._learning:
             if self._types.is_doubtful:
                 self._types.forget()
-                self._dictionaries = Dictionaries(self._services, self._types)
+                self._dictionaries = LegacyDictionaries(self._services, self._types)
         encodings = list(self._types.missing)
         owners = await self._services.references(encodings, ObjectIds.HasEncoding, inverse=True)
         found = [local(references[0].NodeId) if references else None for references in owners]

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.codec.errors import WireError
 from gateway.sources.opcua.port.errors import HungUp, ServiceFault, Unanswered
 from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, status_name
 
 
 @contextmanager
-def translated(what: str) -> Iterator[None]:
+def translate_errors(what: str) -> Iterator[None]:
     """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives; that is also
     an answer which is whole and cannot be decoded, because the next one, or half of it, may be."""
     try:

@@ -1,6 +1,7 @@
 """Event monitored items and ConditionRefresh on asyncua (Part 4, 7.22.3; Part 9, 5.5.7)."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -10,11 +11,11 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.uaerrors import UaError
 
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.services import Services, expect
 from gateway.sources.opcua.client.subscriptions import Subscriptions
 from gateway.sources.opcua.codec.columns import ValueColumns
-from gateway.sources.opcua.config.device import OpcUaEvents
+from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents
 from gateway.sources.opcua.config.event_field import parse_event_field
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.events import BASE_EVENT, MODEL_TYPES, SELECTED
@@ -36,22 +37,36 @@ _CONDITION_TYPE: Final = ua.NodeId.from_string("i=2782")
 _CONDITION_REFRESH: Final = ua.NodeId.from_string("i=3875")
 
 
-class Notifiers:
-    """The notifiers that one session watches, in its first subscription."""
+class EventItems:
+    """The role `Events` of one session: event monitored items, all in its first subscription."""
 
     def __init__(
-        self, session: UaSession, subscriptions: Subscriptions, services: Services, addresses: Addresses, name: str
+        self,
+        session: UaSession,
+        subscriptions: Subscriptions,
+        services: Services,
+        addresses: Addresses,
+        config: OpcUaDevice,
     ) -> None:
+        """Begin without any."""
         self._session = session
         self._subscriptions = subscriptions
         self._services = services
         self._addresses = addresses
-        self._name = name
+        self._config = config
         self._items: list[int] = []
         self._names: dict[str, str] = {}
 
-    async def watch(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
-        """See `Connection.add_events`; there is a subscription."""
+    async def subscribe(self, wanted: Sequence[OpcUaEvents], *, model: bool) -> list[int]:
+        """Monitor the events of notifiers; see `Events.subscribe`."""
+        if not len(self._subscriptions) and self._config.mode == "poll":
+            with suppress(ServiceFault):
+                await self._subscriptions.create(EVENTS_NS)
+        if not len(self._subscriptions):
+            return [self._subscriptions.refusal] * (len(wanted) + model)
+        return await self._subscribe([*wanted, MODEL_CHANGES] if model else wanted)
+
+    async def _subscribe(self, wanted: Sequence[OpcUaEvents]) -> list[int]:
         if self._items:
             await self._subscriptions.delete(self._items)
         self._addresses.retry(one.notifier for one in wanted)
@@ -60,7 +75,7 @@ class Notifiers:
         there = [(place, wanted[place]) for place, status in enumerate(statuses) if not status]
         self._tell_unknown([one for _, one in there])
         try:
-            with translated("cannot watch events"):
+            with translate_errors("cannot watch events"):
                 results = await self._create_items(there)
         except ServiceFault as fault:
             return [fault.status] * len(wanted)
@@ -73,7 +88,7 @@ class Notifiers:
         asked = {step.uri for one in wanted for path in one.fields for step in parse_event_field(path) if step.uri}
         if unknown := sorted(asked - set(self._addresses.namespaces)):
             log.warning(
-                "%s: the server has no namespace %s: these fields of events are null", self._name, ", ".join(unknown)
+                "%s: the server has no namespace %s: these fields of events are null", self._config.name, ", ".join(unknown)
             )
 
     async def _create_items(self, wanted: Sequence[tuple[int, OpcUaEvents]]) -> list[ua.MonitoredItemCreateResult]:
@@ -134,8 +149,8 @@ class Notifiers:
             ]
         return made
 
-    async def names(self, types: Collection[str]) -> Mapping[str, str]:
-        """See `Connection.event_types`. Each is asked for once."""
+    async def type_names(self, types: Collection[str]) -> Mapping[str, str]:
+        """Return the browse names of event types; each type is asked for once per session."""
         new = [text for text in types if text not in self._names]
         if new and len(self._names) < MOST_TYPES:
             self._names |= dict.fromkeys(new, "")
@@ -145,25 +160,25 @@ class Notifiers:
                 self._names[text] = str(name.Name or "") if isinstance(name, ua.QualifiedName) else ""
         return self._names
 
-    async def refresh(self) -> bool:
-        """See `Connection.refresh_conditions`."""
+    async def refresh_conditions(self) -> bool:
+        """Call ConditionRefresh for the first subscription; see `Events.refresh_conditions`."""
         request = ua.CallMethodRequest()
         request.ObjectId, request.MethodId = _CONDITION_TYPE, _CONDITION_REFRESH
         request.InputArguments = [ua.Variant(self._subscriptions.first_id, ua.VariantType.UInt32)]
         try:
-            with translated("cannot refresh conditions"):
+            with translate_errors("cannot refresh conditions"):
                 (result,) = await self._session.call([request])
         except ServiceFault as fault:
-            log.debug("%s: no ConditionRefresh: %s", self._name, fault)
+            log.debug("%s: no ConditionRefresh: %s", self._config.name, fault)
             return False
         return is_good(int(result.StatusCode.value))
 
 
-def of_items(columns: ValueColumns) -> ValueColumns:
+def without_event_items(columns: ValueColumns) -> ValueColumns:
     """Without values of notifiers."""
     if not len(columns) or int(columns.row.max()) < EVENT_HANDLES:
         return columns
-    return columns.take(columns.row < EVENT_HANDLES)
+    return columns.select(columns.row < EVENT_HANDLES)
 
 
 def _node(text: str) -> ua.NodeId | None:

@@ -20,13 +20,13 @@ from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client.transport import bound
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.security.certificates import fingerprint, load_certificate, load_chain
 from gateway.sources.opcua.security.endpoints import (
     SHA1,
+    Endpoint,
     Mode,
-    NoEndpoint,
-    Offer,
+    NoUsableEndpoint,
     Token,
     TokenKind,
     choose,
@@ -61,20 +61,20 @@ _NOT_LET_IN: Final = frozenset({0x801F0000, 0x80200000, 0x80210000})
 """User access denied; identity token invalid, rejected."""
 
 
-async def get_offers(url: str, patience: Patience) -> list[Offer]:
+async def get_endpoints(url: str, patience: AdaptiveTimeout) -> list[Endpoint]:
     """GetEndpoints (Part 4, 5.5.4) over a channel of its own without security. Raises what asyncua raises."""
     client = bound(Client(url, timeout=patience.timeout_s), patience)
     return _offers(await client.connect_and_get_server_endpoints())
 
 
-async def get_servers(url: str, patience: Patience) -> list[tuple[str, str]]:
+async def get_servers(url: str, patience: AdaptiveTimeout) -> list[tuple[str, str]]:
     """Application URI and URL of each server that a discovery server knows (FindServers, Part 4, 5.5.2). Raises as
-    `get_offers`."""
+    `get_endpoints`."""
     servers = await bound(Client(url, timeout=patience.timeout_s), patience).connect_and_find_servers()
     return [(one.ApplicationUri or "", place) for one in servers for place in one.DiscoveryUrls or ()]
 
 
-async def open_channel(client: Client, config: OpcUaDevice, patience: Patience) -> Offer | None:
+async def open_channel(client: Client, config: OpcUaDevice, patience: AdaptiveTimeout) -> Endpoint | None:
     """Choose the endpoint, judge the server's certificate, open the channel. None with security none.
 
     Raises NotConnected with what to do, and what asyncua raises.
@@ -82,10 +82,10 @@ async def open_channel(client: Client, config: OpcUaDevice, patience: Patience) 
     offer = None
     client.application_uri, client.product_uri = "urn:gateway:opcua:client", "urn:gateway"
     if config.security != "none":
-        offers = await get_offers(config.url, patience)
+        offers = await get_endpoints(config.url, patience)
         try:
             offer = choose(offers, config.security, config.security_mode)
-        except NoEndpoint as error:
+        except NoUsableEndpoint as error:
             raise NotConnected(f"{config.url}: {error}") from None
         own = await asyncio.to_thread(_admit, offer, config)
         client.application_uri = own.application_uri
@@ -109,7 +109,7 @@ async def open_channel(client: Client, config: OpcUaDevice, patience: Patience) 
     return offer
 
 
-async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None, patience: Patience) -> None:
+async def open_session(client: Client, config: OpcUaDevice, offer: Endpoint | None, patience: AdaptiveTimeout) -> None:
     """Create and activate the session. Raises as `open_channel`."""
     kind: TokenKind = (
         "username" if config.username is not None else "certificate" if config.user_certificate else "anonymous"
@@ -125,9 +125,9 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None,
             again = choose(offers, config.security, config.security_mode)
             if offer is not None and (again.policy, again.mode) != (offer.policy, offer.mode):
                 # Part 4, 5.7.2.2: the first list came over an open channel and may have been tampered with.
-                raise NoEndpoint("the list of endpoints was changed on its way: the server has a stronger one")
+                raise NoUsableEndpoint("the list of endpoints was changed on its way: the server has a stronger one")
             token = choose_token(again, kind, config.security, plain=config.plain_password)
-        except NoEndpoint as error:
+        except NoUsableEndpoint as error:
             raise NotConnected(f"{config.url}: {error}") from None
         client._policy_ids = [policy for policy in client._policy_ids if _is_token(policy, token, again)]
         password = config.password.get_secret_value() if config.password else None
@@ -140,7 +140,7 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Offer | None,
 
 
 async def _create_session(
-    client: Client, config: OpcUaDevice, offer: Offer | None, patience: Patience
+    client: Client, config: OpcUaDevice, offer: Endpoint | None, patience: AdaptiveTimeout
 ) -> ua.CreateSessionResult:
     try:
         return await client.create_session()
@@ -149,8 +149,8 @@ async def _create_session(
     except UaError as error:  # of the endpoints in the server's answer none is like the channel
         if offer is None:
             try:
-                choose(await get_offers(config.url, patience), config.security, config.security_mode)
-            except NoEndpoint as none:
+                choose(await get_endpoints(config.url, patience), config.security, config.security_mode)
+            except NoUsableEndpoint as none:
                 raise NotConnected(f"{config.url}: {none}") from error
         raise
 
@@ -172,7 +172,7 @@ async def resume_session(client: Client, before: Client, config: OpcUaDevice) ->
     return True
 
 
-def _admit(offer: Offer, config: OpcUaDevice) -> Own:
+def _admit(offer: Endpoint, config: OpcUaDevice) -> Own:
     """The own certificate, if the server's is trusted. Raises NotConnected."""
     pki, now = Pki(config.pki), datetime.now(UTC)
     option = "" if config.pki == DEFAULT_FOLDER else f" --pki {config.pki}"
@@ -245,9 +245,9 @@ def _not_let_in(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:
     return NotConnected(f"{config.url}: the server refuses {who}: {status_name(error.code)}: {advice}")
 
 
-def _offers(endpoints: list[ua.EndpointDescription]) -> list[Offer]:
+def _offers(endpoints: list[ua.EndpointDescription]) -> list[Endpoint]:
     return [
-        Offer(
+        Endpoint(
             e.EndpointUrl or "",
             short_name(e.SecurityPolicyUri or ""),
             _MODES.get(e.SecurityMode, "None"),
@@ -262,6 +262,6 @@ def _offers(endpoints: list[ua.EndpointDescription]) -> list[Offer]:
     ]
 
 
-def _is_token(policy: ua.UserTokenPolicy, token: Token, offer: Offer) -> bool:
+def _is_token(policy: ua.UserTokenPolicy, token: Token, offer: Endpoint) -> bool:
     uri = short_name(policy.SecurityPolicyUri or "") or offer.policy
     return policy.PolicyId == token.id and uri == token.policy

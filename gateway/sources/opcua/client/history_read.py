@@ -11,12 +11,12 @@ from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.column_session import ColumnSession
-from gateway.sources.opcua.client.errors import translated
+from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.responses import read_values
 from gateway.sources.opcua.client.services import expect
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import ServiceFault, Unanswered
-from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.history import HistoryPage
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.status.codes import BAD_TIMEOUT, is_good
 
@@ -27,16 +27,16 @@ _HISTORY_READ: Final = 0x04
 _ASKED: Final = (AttributeIds.AccessLevel, AttributeIds.UserAccessLevel, AttributeIds.Historizing)
 
 
-class Past:
-    """One session's reads of history. batches: those of its reads of attributes."""
+class HistoryReads:
+    """The role `History` of one session. batches: those of its reads of attributes."""
 
     def __init__(self, session: ColumnSession, batches: Batches, addresses: Addresses) -> None:
         self._session = session
         self._reads = batches
         self._addresses = addresses
 
-    async def is_kept(self, items: Sequence[Item]) -> list[bool]:
-        """See `Connection.has_history`."""
+    async def readable(self, items: Sequence[Item]) -> list[bool]:
+        """Return for each node whether it has a history that the user may read."""
         await self._addresses.resolve(item.node for item in items)
         asked = [item for item in items if not self._addresses.status_of(item.node)]
         batches = Batches(max(1, self._reads.size // len(_ASKED)))
@@ -51,7 +51,7 @@ class Past:
         request.Parameters.NodesToRead = [
             ua.ReadValueId(NodeId=node, AttributeId=attribute) for node in nodes for attribute in _ASKED
         ]
-        with translated("cannot read"):
+        with translate_errors("cannot read"):
             columns, _ = read_values(await self._session._send_request(request))
         number, status = columns.number.tolist(), columns.status.tolist()
         values = [int(n) if is_good(s) and math.isfinite(n) else None for n, s in zip(number, status, strict=True)]
@@ -61,8 +61,8 @@ class Past:
 
     async def read(
         self, items: Sequence[Item], start_ns: int, end_ns: int, most: int, points: Sequence[bytes]
-    ) -> list[History]:
-        """See `Connection.history`."""
+    ) -> list[HistoryPage]:
+        """Read raw history in one service call; see `History.read`."""
         details = ua.ReadRawModifiedDetails()
         details.IsReadModified, details.ReturnBounds = False, False
         details.StartTime, details.EndTime = _date(start_ns), _date(end_ns)
@@ -70,7 +70,7 @@ class Past:
         request = self._request(items, points)
         request.Parameters.HistoryReadDetails = details
         try:
-            with translated("cannot read history"):
+            with translate_errors("cannot read history"):
                 answers = await self._session.read_past(request)
         except Unanswered:  # an archive may be slow: whether the server is there shows elsewhere
             raise ServiceFault(BAD_TIMEOUT) from None
@@ -78,12 +78,12 @@ class Past:
         return answers
 
     async def release(self, items: Sequence[Item], points: Sequence[bytes]) -> None:
-        """See `Connection.release_history`."""
+        """Release continuation points; see `History.release`."""
         request = self._request(items, points)
         request.Parameters.HistoryReadDetails = ua.ReadRawModifiedDetails()
         request.Parameters.ReleaseContinuationPoints = True
         try:
-            with translated("cannot read history"):
+            with translate_errors("cannot read history"):
                 await self._session._send_request(request)
         except ServiceFault as fault:  # what was read is had all the same, and points end with the session
             log.debug("points of history cannot be released: %s", fault)

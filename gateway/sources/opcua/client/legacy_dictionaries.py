@@ -12,7 +12,7 @@ from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.client.services import Services, element, local
 from gateway.sources.opcua.codec.legacy_schema import MOST_BYTES, SCHEMA, STANDARD, BadDictionary, parse_dictionary
-from gateway.sources.opcua.codec.legacy_structures import Described, TypeName
+from gateway.sources.opcua.codec.legacy_structures import LegacyStructure, TypeName
 from gateway.sources.opcua.codec.types.data_types import Known
 from gateway.sources.opcua.codec.types.structures import Types
 from gateway.sources.opcua.status.codes import TOO_MUCH
@@ -27,7 +27,7 @@ _BINARY: Final = "Default Binary"
 _TYPE_SYSTEM: Final = ua.NodeId(ObjectIds.OPCBinarySchema_TypeSystem, 0)  # type: ignore[arg-type]  # asyncua's own integers
 
 
-class Dictionaries:
+class LegacyDictionaries:
     """The dictionaries of one session, each read once, into the names of its `Types`. A dictionary that cannot be used costs
     the types that only it describes. Raises NotConnected."""
 
@@ -66,7 +66,7 @@ class Dictionaries:
         for (encoding, _), name, owner in zip(described, names, dictionaries, strict=True):
             namespace = self._namespaces.get(owner) if owner is not None else None
             known = self._types.named.get(TypeName(namespace or "", str(name)))
-            if namespace is not None and isinstance(known, Described):
+            if namespace is not None and isinstance(known, LegacyStructure):
                 found[encoding] = known
         return found
 
@@ -124,7 +124,7 @@ class Dictionaries:
             wanted = self._unknown_namespaces()
 
     def _unknown_namespaces(self) -> set[str]:
-        structures = [known for known in self._types.named.values() if isinstance(known, Described)]
+        structures = [known for known in self._types.named.values() if isinstance(known, LegacyStructure)]
         named = {member.type.namespace for one in structures for member in one.members if isinstance(member.type, TypeName)}
         return named - {SCHEMA, STANDARD, *(uri for uri in self._namespaces.values() if uri is not None)}
 

@@ -4,21 +4,21 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.browser import Walker
+from gateway.sources.opcua.client.browser import Browser
 from gateway.sources.opcua.client.definitions import UNITS, VERSION, Definitions
-from gateway.sources.opcua.client.read_values import ValueReads
 from gateway.sources.opcua.client.services import Services
+from gateway.sources.opcua.client.values import ValueReads
 from gateway.sources.opcua.config.browse import Browse
-from gateway.sources.opcua.port.measures import Measure, measure_of
 from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.units import EngineeringUnit, unit_of
 from gateway.sources.opcua.port.values import Item
 
-_MARKS: Final = (Item(0, "i=2255", 0, 0), Item(1, "i=2257", 0, 0))
+_VERSION_ITEMS: Final = (Item(0, "i=2255", 0, 0), Item(1, "i=2257", 0, 0))
 """NamespaceArray and the time of the server's start."""
 
 
-class Inquiries:
-    """Everything raises NotConnected."""
+class SessionMetadata:
+    """The role `Metadata` of one session. Every call raises NotConnected."""
 
     def __init__(self, services: Services, addresses: Addresses, definitions: Definitions, values: ValueReads) -> None:
         self._services = services
@@ -27,32 +27,32 @@ class Inquiries:
         self._values = values
 
     async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
-        """See `Connection.labels`."""
+        """Return what the numbers of nodes mean; see `Metadata.labels`."""
         await self._addresses.resolve(item.node for item in items)
         there = [item for item in items if not self._addresses.status_of(item.node)]
         labels = await self._definitions.labels([self._addresses.node(item.node) for item in there])
         told = dict(zip((item.row for item in there), labels, strict=True))
         return [told.get(item.row) for item in items]
 
-    async def find(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
-        """See `Connection.find`."""
-        findings = await Walker(self._services, self._addresses, self._definitions).find(wanted)
+    async def browse(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+        """Return the variables that entries of `browse` ask for; see `Metadata.browse`."""
+        findings = await Browser(self._services, self._addresses, self._definitions).find(wanted)
         return findings.tags, findings.is_cut
 
-    async def measures(self, nodes: Sequence[str]) -> list[Measure]:
-        """See `Connection.measures`."""
+    async def units(self, nodes: Sequence[str]) -> list[EngineeringUnit]:
+        """Return units and ranges of nodes; empty for those without."""
         await self._addresses.resolve(nodes)
         there = [node for node in dict.fromkeys(nodes) if not self._addresses.status_of(node)]
         properties = await self._definitions.properties([self._addresses.node(node) for node in there], UNITS)
-        told = {node: measure_of(some) for node, some in zip(there, properties, strict=True)}
-        return [told.get(node, Measure()) for node in nodes]
+        told = {node: unit_of(some) for node, some in zip(there, properties, strict=True)}
+        return [told.get(node, EngineeringUnit()) for node in nodes]
 
-    async def marks(self, nodes: Sequence[str]) -> Sequence[str]:
-        """See `Connection.marks`."""
+    async def model_version(self, nodes: Sequence[str]) -> Sequence[str]:
+        """Return texts that differ after the model has changed; see `Metadata.model_version`."""
         if not nodes:
             return ()
         told: dict[int, object] = {}
-        for answer in await self._values.read(_MARKS):
+        for answer in await self._values.read(_VERSION_ITEMS):
             told |= {int(answer.columns.row[place]): value for place, value in answer.columns.objects.items()}
         await self._addresses.resolve(nodes)
         there = [self._addresses.node(node) for node in nodes if not self._addresses.status_of(node)]

@@ -15,13 +15,14 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary
 
-from gateway.sources.opcua.client.publishing import Notification
+from gateway.sources.opcua.client.publish_loop import Notification
 from gateway.sources.opcua.codec.columns import ValueColumns
-from gateway.sources.opcua.codec.data_values import Fallback, WireError, columns_of, decode_values, to_ns
+from gateway.sources.opcua.codec.data_values import Fallback, columns_without_values, decode_values, ticks_to_ns
+from gateway.sources.opcua.codec.errors import DECODING, WireError
 from gateway.sources.opcua.codec.texts import sound
 from gateway.sources.opcua.codec.types.structures import Types
 from gateway.sources.opcua.port.events import EventFields
-from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.history import HistoryPage
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
 _HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
@@ -45,14 +46,10 @@ def read_republish(answer: Buffer, types: Types | None = None) -> Notification:
 
 def _read_notification(answer: Buffer, read: Callable[[Buffer], Notification]) -> Notification:
     buffer, server_ns = _head(answer)
-    try:
-        told = read(buffer)
-    except WireError:
-        raise
-    except Exception as error:  # asyncua raises anything on bytes it does not understand
-        raise WireError(str(error) or type(error).__name__) from error
-    told.server_clock_ns = server_ns or told.published_ns
-    return told
+    with DECODING:
+        notification = read(buffer)
+    notification.server_clock_ns = server_ns or notification.published_ns
+    return notification
 
 
 def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumns, int]:
@@ -63,25 +60,21 @@ def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumn
     return columns, server_ns
 
 
-def read_history(answer: Buffer, types: Types | None = None) -> list[History]:
+def read_history(answer: Buffer, types: Types | None = None) -> list[HistoryPage]:
     """A HistoryReadResponse (Part 4, 5.10.3) with HistoryData (Part 11, 6.5.2), one answer per node. Raises as above."""
     buffer, _ = _head(answer)
-    try:
-        variant = variants(types or Types())
+    variant = variants(types or Types())
+    with DECODING:
         return [_history(buffer, variant) for _ in range(max(0, _number(buffer, 4, signed=True)))]
-    except WireError:
-        raise
-    except Exception as error:  # asyncua raises anything on bytes it does not understand
-        raise WireError(str(error) or type(error).__name__) from error
 
 
-def _history(buffer: Buffer, variant: Fallback) -> History:
+def _history(buffer: Buffer, variant: Fallback) -> HistoryPage:
     status, length = _number(buffer, 4), _number(buffer, 4, signed=True)
     point = bytes(buffer.read(length)) if length > 0 else b""
     place = buffer.copy()
     kind, encoding = nodeid_from_binary(buffer), buffer.read(1)
     if encoding == b"\x00":
-        return History(status, point, columns_of([], 0))
+        return HistoryPage(status, point, columns_without_values([], 0))
     body = buffer.copy(_number(buffer, 4, signed=True))
     end = body.cur_pos + len(body)
     buffer.skip(end - buffer.cur_pos)
@@ -89,21 +82,19 @@ def _history(buffer: Buffer, variant: Fallback) -> History:
         raise WireError(f"history as {place.copy().read(4).hex()} is not what was asked for")
     count = max(0, _number(body, 4, signed=True))
     columns, _ = decode_values(_all(body)[:end], body.cur_pos, count, False, variant)
-    return History(status, point, columns)
+    return HistoryPage(status, point, columns)
 
 
 def _head(answer: Buffer) -> tuple[Buffer, int]:
     """The answer behind its head, and the server's clock, ns."""
     buffer = answer.copy()
-    try:
+    with DECODING:
         nodeid_from_binary(buffer)
         place = buffer.cur_pos
         header = struct_from_binary(ua.ResponseHeader, buffer)
         ticks = np.frombuffer(_all(buffer), "<i8", 1, place)
-    except Exception as error:  # asyncua raises anything where bytes are not as defined
-        raise WireError(str(error) or type(error).__name__) from error
     header.ServiceResult.check()
-    return buffer, int(to_ns(ticks, np.zeros(1, np.uint16))[0])
+    return buffer, int(ticks_to_ns(ticks, np.zeros(1, np.uint16))[0])
 
 
 def _published(buffer: Buffer, variant: Fallback) -> Notification:
@@ -116,7 +107,7 @@ def _published(buffer: Buffer, variant: Fallback) -> Notification:
 
 def _message(buffer: Buffer, subscription: int, available: Sequence[int], variant: Fallback) -> Notification:
     sequence = _number(buffer, 4)
-    published_ns = int(to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
+    published_ns = int(ticks_to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
     count = max(0, _number(buffer, 4, signed=True))
     told = Notification(subscription, sequence, count == 0, 0, published_ns, available)
     for _ in range(count):

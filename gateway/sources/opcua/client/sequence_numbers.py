@@ -6,7 +6,7 @@ from typing import Final
 _NUMBERS: Final = 2**32 - 1
 
 
-class Numbering:
+class SequenceNumbers:
     """Sequence numbers of one subscription: 1 to 2^32 - 1, then 1 again (Part 4, 7.9). `last` 0: none yet."""
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ from asyncua.client.ua_session import UaSession
 from asyncua.ua.attribute_ids import AttributeIds
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.errors import translated
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.client.errors import translate_errors
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.status.codes import SERVICE_UNSUPPORTED, is_bad
@@ -32,12 +32,12 @@ _ALL_RESULTS: Final = 63
 class Services:
     """Answers come in the order of what was asked; an operation that the server refuses is a status code, or no answer."""
 
-    def __init__(self, session: UaSession, patience: Patience) -> None:
+    def __init__(self, session: UaSession, patience: AdaptiveTimeout) -> None:
         self._session = session
-        self.reads = Batches(SAFE, patience.pace())
-        self.browses = Batches(SAFE, patience.pace())
-        self.translations = Batches(SAFE, patience.pace())
-        self.registrations = Batches(SAFE, patience.pace())
+        self.reads = Batches(SAFE, patience.batch_limit())
+        self.browses = Batches(SAFE, patience.batch_limit())
+        self.translations = Batches(SAFE, patience.batch_limit())
+        self.registrations = Batches(SAFE, patience.batch_limit())
 
     async def learn_limits(self) -> tuple[float, float]:
         """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default.
@@ -74,7 +74,7 @@ class Services:
     async def _read(self, batch: Sequence[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
         params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Neither)
         params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=attribute) for node, attribute in batch]
-        with translated("cannot read attributes"):
+        with translate_errors("cannot read attributes"):
             answers = await self._session.read(params)
         expect(answers, batch)
         return answers
@@ -84,7 +84,7 @@ class Services:
         params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Neither)
         params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value, IndexRange=index)]
         try:
-            with translated("cannot read attributes"):
+            with translate_errors("cannot read attributes"):
                 answers = await self._session.read(params)
         except ServiceFault as fault:
             return ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(fault.status)))
@@ -111,7 +111,7 @@ class Services:
     async def _browse(self, batch: Sequence[ua.BrowseDescription]) -> list[list[Any] | int]:
         params = ua.BrowseParameters(NodesToBrowse=list(batch))
         params.View.Timestamp = ua.get_win_epoch()
-        with translated("cannot browse"):
+        with translate_errors("cannot browse"):
             results = await self._session.browse(params)
         expect(results, batch)
         found: list[list[Any] | int] = [_references(result) for result in results]
@@ -128,7 +128,7 @@ class Services:
             asked = list(points.items())
             params = ua.BrowseNextParameters(ReleaseContinuationPoints=False)
             params.ContinuationPoints = [point for _, point in asked]
-            with translated("cannot go on browsing"):
+            with translate_errors("cannot go on browsing"):
                 results = await self._session.browse_next(params)
             expect(results, asked)
             points = {}
@@ -166,7 +166,7 @@ class Services:
         return level[0] if len(level) == 1 else TOO_MANY_MATCHES
 
     async def _translate(self, batch: Sequence[ua.BrowsePath]) -> list[ua.NodeId | int]:
-        with translated("cannot translate browse paths"):
+        with translate_errors("cannot translate browse paths"):
             results = await self._session.translate_browsepaths_to_nodeids(list(batch))
         expect(results, batch)
         return [_target(result) for result in results]
@@ -177,7 +177,7 @@ class Services:
         return [node for batch in batches for node in batch]
 
     async def _register(self, batch: Sequence[ua.NodeId]) -> list[ua.NodeId]:
-        with translated("cannot register nodes"):
+        with translate_errors("cannot register nodes"):
             registered = await self._session.register_nodes(list(batch))
         expect(registered, batch)
         return registered

@@ -13,12 +13,12 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.errors import translated
-from gateway.sources.opcua.client.queue_check import Queues
+from gateway.sources.opcua.client.errors import translate_errors
+from gateway.sources.opcua.client.queue_check import QueueCheck
 from gateway.sources.opcua.client.services import MOST, Services, element, expect
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.config.item_filter import Filter
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.values import Item
@@ -53,19 +53,21 @@ class Subscriptions:
         services: Services,
         addresses: Addresses,
         config: OpcUaDevice,
-        patience: Patience,
-        queues: Queues,
+        patience: AdaptiveTimeout,
     ) -> None:
-        self.creations = Batches(MOST, patience.pace())
+        """Begin without a subscription, and without I/O."""
+        self.creations = Batches(MOST, patience.batch_limit())
         self._most_items = math.inf
         self._session = session
         self._services = services
         self._addresses = addresses
         self._config = config
-        self._queues = queues
         self._subscriptions: list[_Subscription] = []
         self._placed: dict[int, tuple[_Subscription, int]] = {}
         self._most_row = -1
+        self.refusal = 0
+        """Status with which the server refused the first subscription, 0 where it did not."""
+        self.queues = QueueCheck()
 
     def set_limits(self, items_per_call: float, items: float) -> None:
         """What the server takes in one call, and in one subscription; infinite where it does not say."""
@@ -103,8 +105,13 @@ class Subscriptions:
         params.RequestedLifetimeCount = max(3 * keepalive, round(config.session_timeout / interval_ns))
         params.MaxNotificationsPerPublish = NOTIFICATIONS_PER_PUBLISH
         params.PublishingEnabled = True
-        with translated("cannot subscribe"):
-            result = await self._session.create_subscription(params, _unused)
+        try:
+            with translate_errors("cannot subscribe"):
+                result = await self._session.create_subscription(params, _unused)
+        except ServiceFault as fault:
+            if not self._subscriptions:
+                self.refusal = fault.status
+            raise
         revised_s = result.RevisedPublishingInterval / 1e3
         if not (math.isfinite(revised_s) and revised_s > 0):  # servers that do not revise, or revise to nonsense
             revised_s = interval_s
@@ -114,7 +121,7 @@ class Subscriptions:
         )
 
     async def add(self, items: Sequence[Item]) -> list[int]:
-        """See `Connection.add_items`."""
+        """Monitor nodes; see `Values.subscribe`."""
         await self.remove([item.row for item in items])
         self._most_row = max([self._most_row, *(item.row for item in items)])
         self._addresses.retry(item.node for item in items)
@@ -145,7 +152,7 @@ class Subscriptions:
     async def _delete(self, subscription: int, ids: Sequence[int]) -> None:
         async def delete(batch: Sequence[int]) -> None:
             params = ua.DeleteMonitoredItemsParameters(SubscriptionId=subscription, MonitoredItemIds=list(batch))
-            with translated("cannot stop watching nodes"):
+            with translate_errors("cannot stop watching nodes"):
                 await self._session.delete_monitored_items(params)
 
         await self.creations.run(ids, delete, lambda batch, status: None)
@@ -201,14 +208,14 @@ class Subscriptions:
             params.SubscriptionId = subscription.id
             params.TimestampsToReturn = ua.TimestampsToReturn.Both
             params.ItemsToCreate = [_creation(self._addresses.node(item.node), item) for item in batch]
-            with translated("cannot watch nodes"):
+            with translate_errors("cannot watch nodes"):
                 results = await self._session.create_monitored_items(params)
             expect(results, batch)
             for item, result in zip(batch, results, strict=True):
                 if is_good(result.StatusCode.value):
                     self._placed[item.row] = (subscription, result.MonitoredItemId)
                     revised = result.RevisedSamplingInterval, result.RevisedQueueSize
-                    self._queues.grant(item, subscription.revised_ns, *revised)
+                    self.queues.add(item, subscription.revised_ns, *revised)
                     subscription.room -= 1
             return [int(result.StatusCode.value) for result in results]
 

@@ -16,7 +16,7 @@ from asyncua.common.utils import Buffer
 from asyncua.crypto.security_policies import SecurityPolicy
 from asyncua.ua.uaerrors import BadRequestTooLarge, UaError, UaStatusCodeError
 
-from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, Patience
+from gateway.sources.opcua.port.adaptive_timeout import AFTER_STALL_S, AdaptiveTimeout
 
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Of one message, or one chunk."""
@@ -26,7 +26,7 @@ _OVERHEAD_BYTES: Final = 128
 """Of a chunk: headers, signature, padding."""
 
 
-def bound(client: Client, patience: Patience) -> Client:
+def bound(client: Client, patience: AdaptiveTimeout) -> Client:
     """The same client, with a transport that keeps the limits."""
     inner = client.uaclient
 
@@ -45,13 +45,13 @@ def bound(client: Client, patience: Patience) -> Client:
 class _Protocol(UASocketProtocol):
     _connection: "_Connection"
 
-    def __init__(self, patience: Patience, security_policy: SecurityPolicy) -> None:
+    def __init__(self, patience: AdaptiveTimeout, security_policy: SecurityPolicy) -> None:
         super().__init__(patience.limit_s, security_policy)
         self._patience = patience
         self._connection = _Connection(security_policy, TransportLimits(CHUNK_BYTES, CHUNK_BYTES, 0, 0))
 
     def data_received(self, data: bytes) -> None:
-        self._patience.hear()
+        self._patience.on_bytes()
         if self.receive_buffer is not None and len(self.receive_buffer) > MOST_BYTES:
             self.receive_buffer = None
             self._fail_all_pending(ConnectionError("the server's message is too long"))
@@ -69,7 +69,7 @@ class _Protocol(UASocketProtocol):
             answer = await self._answer(self._send_request(request, self._patience.limit_s, message_type))
         except (UaError, TimeoutError):
             raise
-        except Exception:  # a send on a closed socket fails in many ways
+        except (AttributeError, RuntimeError, OSError):  # how a send on a socket fails that is closed meanwhile
             if self.state is not UASocketState.OPEN:
                 raise ConnectionError("Connection is closed") from None
             raise
@@ -81,13 +81,13 @@ class _Protocol(UASocketProtocol):
         sent_s = patience.now()
         try:
             while not future.done():
-                left_s = patience.left_s(sent_s)
+                left_s = patience.remaining_s(sent_s)
                 await asyncio.wait([future], timeout=max(left_s, AFTER_STALL_S))
-                if left_s <= 0 and not future.done() and patience.left_s(sent_s) <= 0:
+                if left_s <= 0 and not future.done() and patience.remaining_s(sent_s) <= 0:
                     raise TimeoutError
         finally:
             future.cancel()
-        patience.answered(patience.now() - sent_s)
+        patience.record_answer(patience.now() - sent_s)
         return future.result()
 
     def _process_received_message(self, msg: ua.Message | ua.Acknowledge | ua.ErrorMessage | None) -> None:

@@ -36,7 +36,7 @@ class ValueColumns:
     def __len__(self) -> int:
         return self.row.size
 
-    def take(self, wanted: Mask) -> "ValueColumns":
+    def select(self, wanted: Mask) -> "ValueColumns":
         """Only these values."""
         places = np.cumsum(wanted) - 1
         objects = {int(places[place]): value for place, value in self.objects.items() if wanted[place]}
@@ -45,7 +45,7 @@ class ValueColumns:
         return ValueColumns(row, kind, number, objects, status, source, server)
 
 
-def joined(parts: Sequence[ValueColumns]) -> ValueColumns:
+def concatenate(parts: Sequence[ValueColumns]) -> ValueColumns:
     """All parts (at least one) behind each other."""
     first = np.cumsum([0, *(len(part) for part in parts)]).tolist()
     objects = {first[i] + place: value for i, part in enumerate(parts) for place, value in part.objects.items()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Times
 from gateway.sources.opcua.codec.columns import EXACT, KIND_NOT_SCALAR, KIND_NULL, ValueColumns
+from gateway.sources.opcua.codec.errors import DecodeErrors, WireError
 
 Fallback = Callable[[bytes, int], tuple[object, int]]
 """Decodes the variant that begins at a position: (what JSON can carry, position after it). May raise anything."""
@@ -24,10 +25,6 @@ _RUN: Final = 8
 _ENDS: Final = "the data ends in the middle of a value"
 _BEGIN_TICKS: Final = 116_444_736_000_000_000
 _LATEST_TICKS: Final = _BEGIN_TICKS + 2**62 // 100
-
-
-class WireError(ValueError):
-    """The bytes are not what the standard says. Nothing of them can be used."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +101,7 @@ class _Reader:
                 continue
             whole = self._bytes[np.array(places)[:, None] + np.arange(layout.size)]
             self._take(layout, whole.view(layout.type).ravel(), np.array(items))
-        source, server = (to_ns(self._ticks[i], self._pico[i]) for i in (0, 1))
+        source, server = (ticks_to_ns(self._ticks[i], self._pico[i]) for i in (0, 1))
         columns = ValueColumns(self._row, self._kind, self._number, self._objects, self._status, source, server)
         return columns, self._at
 
@@ -196,10 +193,8 @@ class _Reader:
         if self._handles:
             (self._row[item],) = struct.unpack_from("<I", data, self._at)
         self._kind[item] = KIND_NOT_SCALAR if kind & _IS_ARRAY else kind
-        try:
+        with DecodeErrors(f"a value of type {kind & 63} cannot be decoded"):
             self._objects[item], place = self._fallback(data, place + 1)
-        except Exception as error:  # a fallback may raise anything
-            raise WireError(f"a value of type {kind & 63} cannot be decoded: {error}") from error
         tail = _layout(mask & ~_VALUE, KIND_NULL, False)
         if not self._at < place <= self._end - (tail.size - 1):
             raise WireError(_ENDS)
@@ -214,13 +209,13 @@ class _Reader:
         self._at = place + tail.size - 1
 
 
-def to_ns(ticks: Times, pico: NDArray[np.uint16]) -> Times:
+def ticks_to_ns(ticks: Times, pico: NDArray[np.uint16]) -> Times:
     """ns since 1970 of ticks (100 ns since 1601, Part 6, 5.2.2.5) and units of 10 ps; 0 for no date; 2^62 at most."""
     since = (np.minimum(ticks, _LATEST_TICKS) - _BEGIN_TICKS) * 100 + np.minimum(pico, 9_999).astype(np.int64) // 100
     return np.where(ticks > _BEGIN_TICKS, since, 0)
 
 
-def columns_of(rows: Sequence[int], status: int) -> ValueColumns:
+def columns_without_values(rows: Sequence[int], status: int) -> ValueColumns:
     """The same status for all rows, and no values: an answer that was refused as a whole."""
     count = len(rows)
     none = np.zeros(count, np.int64)

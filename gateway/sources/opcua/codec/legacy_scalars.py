@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from gateway.sources.opcua.codec.data_values import WireError
 from gateway.sources.opcua.codec.dates import date_text
+from gateway.sources.opcua.codec.errors import WireError
 
 BIT: Final = -1
 CHAR: Final = -2

@@ -11,7 +11,7 @@ from typing import Final, TypeGuard
 from xml.parsers import expat
 
 from gateway.sources.opcua.codec.legacy_scalars import BIT, CHAR, WIDE_CHAR, WIDE_TEXT
-from gateway.sources.opcua.codec.legacy_structures import OPERANDS, Described, Kind, Member, Opaque, TypeName
+from gateway.sources.opcua.codec.legacy_structures import OPERANDS, Kind, LegacyStructure, Member, Opaque, TypeName
 
 SCHEMA: Final = "http://opcfoundation.org/BinarySchema/"
 STANDARD: Final = "http://opcfoundation.org/UA/"
@@ -50,7 +50,7 @@ class Dictionary:
     """
 
     namespace: str
-    types: Mapping[str, Described | Opaque | int]
+    types: Mapping[str, LegacyStructure | Opaque | int]
     refused: Mapping[str, str]
 
 
@@ -151,11 +151,11 @@ class _Reader:
 
     def dictionary(self) -> Dictionary:
         """What was read, once all of it was."""
-        types: dict[str, Described | Opaque | int] = dict(self._types)
+        types: dict[str, LegacyStructure | Opaque | int] = dict(self._types)
         refused: dict[str, str] = {}
         for name, one in self._structures.items():
             try:
-                types[name] = Described(name, self._members(one), one.big, self._big)
+                types[name] = LegacyStructure(name, self._members(one), one.big, self._big)
             except _Refused as reason:
                 refused[name] = str(reason)
         return Dictionary(self.namespace, types, refused)

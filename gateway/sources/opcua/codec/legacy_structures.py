@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.codec.errors import DecodeErrors, WireError
 from gateway.sources.opcua.codec.legacy_scalars import CHAR, WIDE_CHAR, text_of
 
 _BITS_PER_BYTE: Final = 8
@@ -78,7 +78,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Described:
+class LegacyStructure:
     """A structure's members in their order. big: its bytes' order, None where it has that of what it stands in, and `alone`
     where it stands in nothing."""
 
@@ -93,8 +93,9 @@ class Described:
         big = self.big if self.big is not None else self.alone if outer is None else outer
         values: list[Any] = []
         bits = _Bits(given)
-        for member in self.members:
-            try:
+        with DecodeErrors(self.name) as errors:
+            for member in self.members:
+                errors.field = member.name
                 if member.switch is not None and not _is_there(member.switch, values):
                     values.append(None)
                 elif member.bits:
@@ -102,8 +103,6 @@ class Described:
                 else:
                     bits.align()
                     values.append(_value(member, values, given, lambda kind: one(kind, big)))
-            except Exception as error:  # a body that is not as described may bring down any step
-                raise WireError(f"{self.name}.{member.name}: {error}") from error
         bits.align()
         return {
             member.name: bool(value) if member.bits == 1 else value

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.codec.errors import WireError
 
 _FLOAT: Final = 10
 _MOST_DECIMAL: Final = 256

@@ -119,7 +119,7 @@ class OpcUaDevice(DeviceModel):
     mode: Literal["subscribe", "poll"] = "subscribe"
     """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
     interval: IntervalNs = default("250ms")
-    """Publishing interval of the subscription, or time between two polls (then 1s unless given); with a unit. A tag may say
+    """PublishLoop interval of the subscription, or time between two polls (then 1s unless given); with a unit. A tag may say
     otherwise."""
     sampling: IntervalNs = default("250ms")
     """How often the server looks at a node for changes (subscribe only); with a unit. A tag may say otherwise."""

@@ -1,36 +1,34 @@
-"""Splitting service calls by what a server takes at once (OPC UA Part 5, 6.3.11, OperationLimits)."""
+"""Service calls split by what a server takes at once (OPC UA Part 5, 6.3.11, OperationLimits)."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from gateway.core.bisect import isolate
-from gateway.sources.opcua.port.adaptive_timeout import Pace
+from gateway.sources.opcua.port.adaptive_timeout import BatchLimit
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.status.codes import POISONED, TOO_MANY_OPERATIONS, TOO_MUCH
 
 GROW_AFTER: Final = 8
-"""Calls in a row that must go well before a larger one is tried."""
-MOST_PATIENCE: Final = 64
-"""Runs without a search after one that was in vain."""
+"""Successful calls in a row before a larger one is tried."""
+MOST_SKIPPED: Final = 64
+"""Runs without a search, at most, after searches that found nothing."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Batches:
-    """One service's calls, split. Learns when the server takes less than it said.
+    """The calls of one service, split into batches. Learns when the server takes less than it stated."""
 
-    pace: splits them further where the server takes long.
-    """
-
-    def __init__(self, size: int, pace: Pace | None = None) -> None:
+    def __init__(self, size: int, limit: BatchLimit | None = None) -> None:
+        """Begin with `size` operations in a call. limit: makes calls smaller where the server answers slowly."""
         self.size = size
-        self._pace = pace
-        self._patience = self._waits = 0
+        self._limit = limit
+        self._skip = self._skips_left = 0
 
     @property
     def size(self) -> int:
-        """Operations in the next call."""
+        """Return the number of operations in the next call."""
         return self._size
 
     @size.setter
@@ -44,35 +42,35 @@ class Batches:
         call: Callable[[Sequence[T]], Awaitable[R]],
         refused: Callable[[Sequence[T], int], R],
     ) -> list[R]:
-        """One result per call, in the order of `items`.
+        """Call with all items, in batches. Returns one result per call, in the order of `items`.
 
-        A call that is too much for the server is halved, down to one item; any other ServiceFault costs the items of
-        that call alone and becomes `refused(items of the call, status)`. Too many operations are too many for ever; what
-        was too large may have been so for the sake of one large value, so calls grow again after some that went well.
-        A call that one of its items may have brought down is searched for it (see `isolate`), so that it costs no other;
-        not at each run where every item brings it down.
+        A call that is too much for the server is halved, down to one item; any other ServiceFault costs the items of that
+        call alone and becomes `refused(items of the call, status)`. After BadTooManyOperations calls stay that small; what
+        was too large may have been so because of one large value, so calls grow again after successes. A call that one of
+        its items may have brought down is searched for it (see `isolate`), so that it costs no other; not in each run where
+        every item brings it down.
         """
         results: list[R] = []
         start = 0
-        self._waits = max(0, self._waits - 1)
+        self._skips_left = max(0, self._skips_left - 1)
         while start < len(items):
-            pace = self._pace
-            batch = items[start : start + (self.size if pace is None else min(self.size, pace.most))]
-            sent_s = pace.now() if pace is not None else 0.0
+            limit = self._limit
+            batch = items[start : start + (self.size if limit is None else min(self.size, limit.most))]
+            sent_s = limit.now() if limit is not None else 0.0
             try:
                 results.append(await call(batch))
             except ServiceFault as fault:
                 if fault.status in TOO_MUCH and len(batch) > 1:
                     self._shrink(len(batch) // 2, for_ever=fault.status == TOO_MANY_OPERATIONS)
                     continue
-                if fault.status in POISONED and len(batch) > 1 and not self._waits:
+                if fault.status in POISONED and len(batch) > 1 and not self._skips_left:
                     results += await self._search(batch, call, refused, fault.status)
                 else:
                     results.append(refused(batch, fault.status))
             else:
                 self._grow(len(batch))
-                if pace is not None:
-                    pace.took(len(batch), pace.now() - sent_s)
+                if limit is not None:
+                    limit.record(len(batch), limit.now() - sent_s)
             start += len(batch)
         return results
 
@@ -83,13 +81,13 @@ class Batches:
         refused: Callable[[Sequence[T], int], R],
         status: int,
     ) -> list[R]:
-        """What all but the culprits have to say; `refused` for each of these alone, or for all where everything fails."""
+        """Return the results of all but the culprits: `refused` for each of these, for all items where everything fails."""
         found = await isolate(batch, call, ServiceFault)
         if found.is_hopeless:
-            self._patience = min(MOST_PATIENCE, 2 * self._patience + 1)
-            self._waits = self._patience + 1
+            self._skip = min(MOST_SKIPPED, 2 * self._skip + 1)
+            self._skips_left = self._skip + 1
             return [refused(batch, status)]
-        self._patience = 0
+        self._skip = 0
         results = dict(found.results)
         for place, fault in found.culprits.items():
             assert isinstance(fault, ServiceFault)

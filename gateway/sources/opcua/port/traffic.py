@@ -1,26 +1,26 @@
-"""What one connection has counted and measured."""
+"""Counters and durations of one session."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Traffic:
-    """Kept by a `Connection`, read by its source. Durations in ms, the last one measured each; 0 before the first.
-
-    republished: notifications that were asked for again with success. undecoded: those that could not be read.
-    publish_ms: from a publish request to its answer, which a server gives when it has something to say. round_trip_ms: of a
-    read of one value. delay_ms: from the notification's publish time to our receipt, by two clocks; clock_ms: how far the
-    server's clock is ahead of ours.
-    """
+    """Kept by a `Session`, read by its source. Durations are the last one measured each, 0 before the first."""
 
     republished: int = 0
+    """Notifications that were sent again on request."""
     undecoded: int = 0
+    """Notifications that could not be decoded."""
     publish_ms: float = 0.0
+    """From a publish request to its response, which a server gives when there is something to send."""
     round_trip_ms: float = 0.0
+    """Of a read of one value."""
     delay_ms: float = 0.0
+    """From the publish time of a notification to its receipt, by two clocks."""
     clock_ms: float = 0.0
+    """How far the server's clock is ahead of ours."""
 
     def compare_clocks(self, server_ns: int, received_ns: int) -> None:
-        """An answer with the server's time, 0 where it does not say."""
+        """Record the server's time in an answer, 0 where it does not say, and the time of its receipt."""
         if server_ns:
             self.clock_ms = (server_ns - received_ns) / 1e6

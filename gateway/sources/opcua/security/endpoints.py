@@ -16,7 +16,7 @@ Mode = Literal["None", "Sign", "SignAndEncrypt"]
 TokenKind = Literal["anonymous", "username", "certificate"]
 
 
-class NoEndpoint(Exception):
+class NoUsableEndpoint(Exception):
     """The server offers nothing that the configuration allows; the text says what it offers and what to do."""
 
 
@@ -30,7 +30,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Endpoint:
     """One endpoint of a server. policy: short name (`Basic256Sha256`, `None`); certificate: DER, perhaps with its chain."""
 
     url: str
@@ -51,17 +51,17 @@ def allowed_policies(security: str) -> tuple[str, ...]:
     return {"auto": STRONG, "none": ("None",)}.get(security, (security,))
 
 
-def choose(offers: Sequence[Offer], security: str, mode: str) -> Offer:
-    """The strongest endpoint allowed. Raises NoEndpoint, and never falls back to anything weaker."""
+def choose(offers: Sequence[Endpoint], security: str, mode: str) -> Endpoint:
+    """The strongest endpoint allowed. Raises NoUsableEndpoint, and never falls back to anything weaker."""
     wanted = "None" if security == "none" else mode
     for policy in allowed_policies(security):
         for offer in offers:
             if (offer.policy, offer.mode) == (policy, wanted) and offer.url.startswith("opc.tcp://"):
                 return offer
-    raise NoEndpoint(_advice(offers, security, wanted))
+    raise NoUsableEndpoint(_advice(offers, security, wanted))
 
 
-def _advice(offers: Sequence[Offer], security: str, mode: str) -> str:
+def _advice(offers: Sequence[Endpoint], security: str, mode: str) -> str:
     listed = ", ".join(sorted({f"{offer.policy}/{offer.mode}" for offer in offers})) or "nothing"
     asked = "one of " + ", ".join(STRONG) if security == "auto" else security
     text = f"the server offers {listed}, but the configuration asks for {asked} with {mode}"
@@ -78,8 +78,8 @@ def _advice(offers: Sequence[Offer], security: str, mode: str) -> str:
     return text
 
 
-def choose_token(offer: Offer, kind: TokenKind, security: str, *, plain: bool) -> Token:
-    """The strongest way to log in of this kind, its policy written out. Raises NoEndpoint.
+def choose_token(offer: Endpoint, kind: TokenKind, security: str, *, plain: bool) -> Token:
+    """The strongest way to log in of this kind, its policy written out. Raises NoUsableEndpoint.
 
     A secret that neither channel nor token encrypts well is sent only with `plain`.
     """
@@ -87,7 +87,7 @@ def choose_token(offer: Offer, kind: TokenKind, security: str, *, plain: bool) -
     if not tokens:
         kinds = ", ".join(sorted({t.kind for t in offer.tokens})) or "no way to log in"
         advice = "; give username and password (on the command line --username)" if "username" in kinds else ""
-        raise NoEndpoint(f"the server does not take a login of the kind {kind} here; it offers: {kinds}{advice}")
+        raise NoUsableEndpoint(f"the server does not take a login of the kind {kind} here; it offers: {kinds}{advice}")
     if kind == "anonymous":
         return tokens[0]
     hidden = offer.mode == "SignAndEncrypt" and offer.policy in STRONG
@@ -99,10 +99,12 @@ def choose_token(offer: Offer, kind: TokenKind, security: str, *, plain: bool) -
     if kind == "username" and plain_tokens and (offer.mode == "SignAndEncrypt" or plain):
         return plain_tokens[0]
     if kind == "username" and plain_tokens:
-        raise NoEndpoint("the password would travel in clear; use security: auto, or accept it with plain_password: true")
+        raise NoUsableEndpoint(
+            "the password would travel in clear; use security: auto, or accept it with plain_password: true"
+        )
     advice = "" if hidden else "; security: auto with security_mode: SignAndEncrypt protects it better"
     advice += ", or accept it with plain_password: true" if kind == "username" and not plain else ""
-    raise NoEndpoint(f"the server protects the login with {', '.join(t.policy for t in tokens)} only{advice}")
+    raise NoUsableEndpoint(f"the server protects the login with {', '.join(t.policy for t in tokens)} only{advice}")
 
 
 def _login_policies(kind: TokenKind, security: str, *, hidden: bool, plain: bool) -> tuple[str, ...]:

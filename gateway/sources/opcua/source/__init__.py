@@ -1,1 +1,1 @@
-"""Several servers that serve the same nodes: which one is asked, and when another is better."""
+"""One OPC UA server as a Source: what is known of it, its sessions, and their tasks."""

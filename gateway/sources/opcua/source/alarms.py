@@ -17,11 +17,12 @@ _NAMES: Final = tuple(name for name, _, _ in SELECTED)
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
-    """What was told of a condition last."""
+class _Condition:
+    """What was published of a condition last."""
 
     active: bool
-    said: tuple[object, ...]
+    signature: tuple[object, ...]
+    """What makes another event of it news."""
     event: ConditionAlarm
 
 
@@ -29,30 +30,35 @@ class _State:
 class Alarms:
     """Turns event fields into events, and knows which conditions are active on the server.
 
-    A condition that a refresh repeats is told once; one that was active before a connection was lost and is not among those
-    that the refresh after it names has ended meanwhile, and is told as cleared.
+    A condition that a refresh repeats is published once. One that was active before a connection was lost and is missing in
+    the refresh after it has ended meanwhile, and is published as cleared.
     """
 
     device: int
+    """Row among the table's devices."""
     wanted: Sequence[OpcUaEvents]
+    """The configured notifiers."""
     tolerance_ns: int
+    """An event's time may be so far in the future."""
     needs_refresh: bool = False
+    """The server asks for a refresh of all conditions (RefreshRequiredEvent, Part 9, 5.11.4)."""
     lost: bool = False
-    """The server says that it has dropped events."""
-    _known: dict[str, _State] = field(default_factory=dict)
-    _named: set[str] | None = None
+    """The server reports that it has dropped events (EventQueueOverflowEvent, Part 4, 7.22.3)."""
+    _known: dict[str, _Condition] = field(default_factory=dict)
+    _refreshed: set[str] | None = None
+    """Conditions of the refresh that is under way."""
 
-    def take(
+    def events_of(
         self, given: EventFields, received_ns: int, clock_is_right: bool = True, names: Mapping[str, str] | None = None
     ) -> list[Event]:
-        """What is to be told of it. clock_is_right: the server's clock may be believed. names: of event types."""
+        """Return what to publish of an event. clock_is_right: the server's time may be believed. names: of event types."""
         known: dict[str, Any] = dict.fromkeys(_NAMES)
         known.update(zip(_NAMES, given.values, strict=False))
         kind = known["event_type"]
         if kind == REFRESH_START:
-            self._named = set()
+            self._refreshed = set()
         elif kind == REFRESH_END:
-            return self._ended(received_ns)
+            return self._end_refresh(received_ns)
         elif kind == REFRESH_REQUIRED:
             self.needs_refresh = True
         elif kind == OVERFLOW:
@@ -87,25 +93,29 @@ class Alarms:
         return self._condition(known, alarm, active, severity >= least)
 
     def _condition(self, known: Mapping[str, Any], event: ConditionAlarm, active: bool, is_wanted: bool) -> list[Event]:
-        """Below the wanted severity a condition that was told goes on to be told until it ends: many end with a low one."""
+        """Return the event where it is news.
+
+        A condition that was published goes on to be published below the wanted severity until it ends: many end with a low
+        one.
+        """
         name = str(known["condition_id"] or f"{known['source']}/{known['condition']}")
-        if self._named is not None:
-            self._named.add(name)
-        said = (active, known["acknowledged"], event.severity, event.message, known["time"])
+        if self._refreshed is not None:
+            self._refreshed.add(name)
+        signature = (active, known["acknowledged"], event.severity, event.message, known["time"])
         before = self._known.pop(name, None)
         if not (is_wanted or (before is not None and before.active)):
             return []
         if active or known["retain"]:
-            self._known[name] = _State(active, said, event)  # the one that was told last stands last
+            self._known[name] = _Condition(active, signature, event)  # the newest one stands last
             if len(self._known) > MOST_CONDITIONS:
                 del self._known[next(iter(self._known))]
-        return [] if before is not None and before.said == said else [event]
+        return [] if before is not None and before.signature == signature else [event]
 
-    def _ended(self, now_ns: int) -> list[Event]:
-        named, self._named = self._named, None
-        if named is None:
+    def _end_refresh(self, now_ns: int) -> list[Event]:
+        refreshed, self._refreshed = self._refreshed, None
+        if refreshed is None:
             return []
-        gone = [name for name in self._known if name not in named]
+        gone = [name for name in self._known if name not in refreshed]
         ended = [self._known.pop(name) for name in gone]
         return [
             replace(state.event, time_ns=now_ns, state="cleared", reason="ended while away")
@@ -115,22 +125,22 @@ class Alarms:
 
     @property
     def active(self) -> int:
-        """How many conditions are active on the server, as far as is known."""
+        """Return how many conditions are active on the server, as far as is known."""
         return sum(state.active for state in self._known.values())
 
 
 def _is_branch(branch: object) -> bool:
-    """An earlier state of a condition that somebody still has to acknowledge (Part 9, 5.5.2): not what holds now."""
+    """Return whether it is an earlier state that somebody still has to acknowledge, not the present one (Part 9, 5.5.2)."""
     return branch not in (None, "i=0")
 
 
 def _severity(value: object) -> int:
-    """1 to 1000 (Part 5, 6.4.2), whatever the server says."""
+    """Return 1 to 1000 (Part 5, 6.4.2), whatever the server sends."""
     return min(1000, max(1, value)) if isinstance(value, int) else 1
 
 
 def _time(value: object, received_ns: int, tolerance_ns: int) -> int:
-    """The event's own time, or ours where it has none or lies in the future by more than the tolerance."""
+    """Return the event's own time, or ours where it has none or lies in the future by more than the tolerance."""
     try:
         time_ns = round(datetime.fromisoformat(str(value)).replace(tzinfo=UTC).timestamp() * 1e6) * 1000
     except ValueError:

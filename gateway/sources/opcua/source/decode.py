@@ -21,17 +21,20 @@ _NO_FAULT: Final = 255
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TagColumns:
-    """What decoding needs to know of a device's tags: value = number * times / by + offset, float64[n] each."""
+    """Scales of a device's tags: value = number * times / by + offset, float64[n] each."""
 
     first_tag: int
+    """Id of the tag of row 0."""
     times: Values
     by: Values
+    """Divisors; used instead of `times` where a scale such as 0.1 has an exact one."""
     offset: Values
     plain: bool
+    """No tag has a scale or an offset."""
 
     @classmethod
     def of(cls, first_tag: int, tags: Sequence[OpcUaTag]) -> "TagColumns":
-        """Columns of configured tags; the tag of row 0 has the id `first_tag`."""
+        """Return the columns of configured tags; the tag of row 0 has the id `first_tag`."""
         divisors = [exact_divisor(tag.scale) for tag in tags]
         times = np.array([1.0 if d else tag.scale for tag, d in zip(tags, divisors, strict=True)], np.float64)
         by = np.array([d or 1.0 for d in divisors], np.float64)
@@ -41,9 +44,9 @@ class TagColumns:
 
 
 def decode(values: DataValues, tags: TagColumns, tolerance_ns: int) -> tuple[SampleBlock, ObjectBlock | None]:
-    """Samples of one answer or notification, in its order, and what is no number or too large for one beside them.
+    """Return the samples of one answer or notification, in its order, and as objects what is no number or too large.
 
-    A number of a bad status is not looked at. Good or uncertain status: null is bad, NaN and infinity (also after scaling)
+    A number of a bad status is ignored. Good or uncertain status: null is bad, NaN and infinity (also after scaling)
     BAD_NOT_A_NUMBER, integers beyond 2^53 UNCERTAIN_ROUNDED; without a scale these come exactly, as objects, too. Texts,
     dates, arrays and structures come as objects only. Float (32 bits) becomes the shortest decimal that names the same
     float32: 23.45, not 23.450000762939453. Times: see `_times`.
@@ -66,8 +69,8 @@ def decode(values: DataValues, tags: TagColumns, tolerance_ns: int) -> tuple[Sam
     status[doubtful & (status >= GOOD_FROM)] = Quality.UNCERTAIN_CLOCK
     scaled = (tags.times[rows] != 1) | (tags.by[rows] != 1) | (tags.offset[rows] != 0)
     integer = np.isin(columns.kind, _INTEGERS)
-    told = (status >= USABLE_FROM) & ~(scaled & integer)  # a scaled integer is a measurement: its digits end anyway
-    places = [place for place in sorted(columns.objects) if told[place]]
+    wanted = (status >= USABLE_FROM) & ~(scaled & integer)  # a scaled integer is a measurement: its digits end anyway
+    places = [place for place in sorted(columns.objects) if wanted[place]]
     objects = ObjectBlock(tag[places], time[places], [columns.objects[place] for place in places], status[places])
     numeric = np.ones(len(columns), np.bool_)
     numeric[[place for place in places if not integer[place]]] = False
@@ -75,7 +78,7 @@ def decode(values: DataValues, tags: TagColumns, tolerance_ns: int) -> tuple[Sam
 
 
 def _times(values: DataValues, tolerance_ns: int) -> tuple[Times, NDArray[np.bool_]]:
-    """Sample times, and which of them rest on a clock that cannot be believed.
+    """Return sample times, and which of them rest on a clock that cannot be believed.
 
     The server's clock when it answered is compared with ours at receipt. Off by more than the tolerance: all samples
     get our time of receipt. Else source time, without it server time, without it receipt; old ones are legitimate, one
@@ -91,7 +94,7 @@ def _times(values: DataValues, tolerance_ns: int) -> tuple[Times, NDArray[np.boo
 
 
 def _numbers(columns: ValueColumns) -> tuple[Values, Qualities]:
-    """float64[n] of the values, and per value what was wrong with it as a number (255: nothing)."""
+    """Return float64[n] of the values, and per value what was wrong with it as a number (255: nothing)."""
     kind, number = columns.kind, columns.number.copy()
     fault = np.full(kind.size, _NO_FAULT, np.uint8)
     fault[kind == KIND_NULL] = Quality.BAD
@@ -106,7 +109,7 @@ def _numbers(columns: ValueColumns) -> tuple[Values, Qualities]:
 
 
 def shortest_decimals(single: NDArray[np.float32]) -> Values:
-    """float64[n] of the decimals with the fewest digits that still name these float32 values (at most nine digits)."""
+    """Return float64[n], the decimals with the fewest digits that still name these float32 values (at most nine digits)."""
     result = single.astype(np.float64)
     left = np.flatnonzero(np.isfinite(result) & (result != 0))
     exponent = np.floor(np.log10(np.abs(result[left])))

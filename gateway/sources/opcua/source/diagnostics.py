@@ -1,20 +1,15 @@
-"""What a source says of its server beside values: device state, losses, complaints, figures."""
+"""What a source reports of its server beside values: device state, losses, warnings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 
-from gateway.core.clock import Clock
 from gateway.core.events.device import SamplesLost
-from gateway.sources.opcua.config.device import OpcUaTag
-from gateway.sources.opcua.port.session import QueueReport
-from gateway.sources.opcua.source.item_map import ItemMap
-from gateway.sources.opcua.source.model_watch import ModelWatch
+from gateway.sources.opcua.port.values import ShortQueue
 from gateway.sources.opcua.source.node_health import NodeHealth
-from gateway.sources.opcua.source.poison_state import PoisonState
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
-from gateway.sources.opcua.source.redundancy import RedundantServers
+from gateway.sources.opcua.source.source_device import SourceDevice
 from gateway.sources.opcua.source.statistics import Statistics
 
 log = structlog.get_logger("opcua")
@@ -26,81 +21,67 @@ SHORT: Final = (
 )
 LOST: Final = "notifications were lost on the way"
 STALE: Final = "nodes said nothing although their values changed, and are watched anew"
-FULL: Final = (
-    "queues of the server come full, and it does not say whether it dropped samples: raise queue_size or lower interval"
-)
 EVENTS_LOST: Final = "the server dropped events because they came too fast"
-_NAMED: Final = 3
 READ_REFUSED: Final = "the server refuses to read"
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
+_NAMED: Final = 3
+"""Items that a warning about queues names; of the others it says how many there are."""
 
 
 class Diagnostics:
-    """From one `open` to the next, but for `statistics`, which go on. health: nodes refused and what is complained about."""
+    """Warnings, losses and refused nodes of one session. The figures in `statistics` go on over all sessions."""
 
-    def __init__(
-        self,
-        number: int,
-        name: str,
-        tags: Sequence[OpcUaTag],
-        clock: Clock,
-        inbox: ReadingQueue,
-        servers: RedundantServers,
-        statistics: Statistics,
-        suspects: PoisonState,
-        comparison: ModelWatch,
-    ) -> None:
-        self.health = NodeHealth(number, tags)
+    def __init__(self, device: SourceDevice, queue: ReadingQueue, statistics: Statistics, notes: Callable[[], str]) -> None:
+        """Begin without a fault. notes: returns what other parts say for the device state, empty for nothing."""
+        self.health = NodeHealth(device.number, device.tags, device.intervals)
         self.statistics = statistics
-        self._number = number
-        self._tags = tags
-        self._name = name
-        self._clock = clock
-        self._inbox = inbox
-        self._servers = servers
-        self._suspects = suspects
-        self._comparison = comparison
+        self._device = device
+        self._queue = queue
+        self._notes = notes
         self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
 
-    def tell(self) -> None:
-        """The device state, if it is news."""
-        notes = (self._servers.note, self._comparison.note, self._suspects.note)
-        self._inbox.tell(self.health.state(self._clock.monotonic(), "; ".join(note for note in notes if note)))
+    @property
+    def bad_item_rows(self) -> set[int]:
+        """Return the rows of items with a refused tag."""
+        return self._device.item_map.rows_of(self.health.bad_rows)
 
-    def complain(self, sentence: str, count: int) -> None:
-        """Something does not go as it should: for the device state, and the journal."""
-        if self.health.complain(sentence, self._clock.monotonic()):
-            log.warning("%s: %s (%d)", self._name, sentence, count)
-        self.tell()
+    def report_state(self) -> None:
+        """Report the device state; it is read where it is news."""
+        self._queue.set_state(self.health.state(self._device.clock.monotonic(), self._notes()))
 
-    def warn_of_queues(self, queues: QueueReport, tagging: ItemMap) -> None:
-        """Where a server granted less than comes between two publications, which it may drop without a word."""
-        if not queues.short:
+    def warn(self, sentence: str, count: int) -> None:
+        """Show a warning in the device state and log it where it is new. count: of what it is about, for the log."""
+        if self.health.warn(sentence, self._device.clock.monotonic()):
+            log.warning(sentence, device=self._device.name, count=count)
+        self.report_state()
+
+    def warn_of_queues(self, short: Mapping[int, ShortQueue]) -> None:
+        """Warn where a server granted shorter queues than samples may come between two publications. short: by item row.
+
+        It may drop the others without setting the overflow bit.
+        """
+        if not short:
             return
-        told = [
-            f"{self._tags[tagging.tags_of(tagging.items[row])[0]].name} {one.granted} where {one.needed} may come"
-            for row, one in sorted(queues.short.items())[:_NAMED]
+        tags, item_map = self._device.tags, self._device.item_map
+        named = [
+            f"{tags[item_map.tags_of(item_map.items[row])[0]].name} {one.granted} where {one.needed} may come"
+            for row, one in sorted(short.items())[:_NAMED]
         ]
-        more = [f"{len(queues.short) - _NAMED} more"] if len(queues.short) > _NAMED else []
-        self.complain(f"{SHORT}: {', '.join(told + more)}", len(queues.short))
+        more = [f"{len(short) - _NAMED} more"] if len(short) > _NAMED else []
+        self.warn(f"{SHORT}: {', '.join(named + more)}", len(short))
 
-    def look_at_queues(self, queues: QueueReport) -> None:
-        """Whether some came full since this was last called."""
-        if queues.full:
-            self.statistics.full += queues.full
-            self.complain(FULL, queues.full)
-            queues.full = 0
-
-    def lose(self, sentence: str, count: int) -> None:
-        """Count what was lost, one of the sentences above."""
+    def count_loss(self, sentence: str, count: int) -> None:
+        """Count what was lost, and warn. sentence: OVERFLOWED, LOST, STALE or EVENTS_LOST."""
         self._dropped[sentence] += count
         self.statistics.lost += count
-        self.complain(sentence, count)
+        self.warn(sentence, count)
 
     def report_losses(self) -> None:
-        """What the server dropped or the way swallowed since the last report, as events."""
+        """Push an event for each kind of loss since the last call."""
         for sentence, count in self._dropped.items():
             if count:
-                now_ns = self._clock.now_ns()
-                self._inbox.report(SamplesLost(time_ns=now_ns, device=self._number, reason=sentence, at_least=count))
+                lost = SamplesLost(
+                    time_ns=self._device.clock.now_ns(), device=self._device.number, reason=sentence, at_least=count
+                )
+                self._queue.push(lost)
                 self._dropped[sentence] = 0

@@ -1,107 +1,115 @@
-"""Events and alarms of one connection: subscribed, taken, and asked for again."""
+"""Events and alarms of one session: subscribed, received, and asked for again."""
 
 import math
-from typing import Final
 
 import structlog
 
-from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.events import EVENT_TYPE
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.alarms import Alarms
 from gateway.sources.opcua.source.diagnostics import EVENTS_LOST, Diagnostics
 from gateway.sources.opcua.source.model_watch import ModelWatch
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
+from gateway.sources.opcua.source.source_device import SourceDevice
 from gateway.sources.opcua.status.codes import is_good, status_name
 from gateway.sources.opcua.status.explanation import explained
 
 log = structlog.get_logger("opcua")
 
-EVENTS_RETRY_S: Final = 60.0
-
 
 class EventMonitor:
-    """alarms, comparison: what is known of conditions and of the model; they outlive the connection."""
+    """The event monitored items of one session. What is known of conditions and of the model outlives it."""
 
     def __init__(
         self,
-        config: OpcUaDevice,
+        device: SourceDevice,
+        session: Session,
         alarms: Alarms,
-        comparison: ModelWatch,
-        clock: Clock,
-        inbox: ReadingQueue,
-        reports: Diagnostics,
+        model_watch: ModelWatch,
+        queue: ReadingQueue,
+        diagnostics: Diagnostics,
     ) -> None:
-        self._config = config
+        """Begin without a subscription."""
+        self._device = device
+        self._session = session
         self._alarms = alarms
-        self._comparison = comparison
-        self._clock = clock
-        self._inbox = inbox
-        self._reports = reports
+        self._model_watch = model_watch
+        self._queue = queue
+        self._diagnostics = diagnostics
         self._due_s = math.inf
-        self._is_deaf = False
+        """When refused notifiers are asked for again."""
+        self._is_model_refused = False
 
-    async def watch(self, connection: Connection) -> None:
-        """Subscribe to events and have the conditions told that hold; all again in a minute if one is refused. Where changes
-        of the model are refused, or never come, `refresh` finds them. Refused nodes are asked for again when they come."""
-        self._is_deaf, self._comparison.is_deaf = self._is_deaf or self._comparison.is_deaf, False
-        wanted, model = self._config.events, self._is_model_wanted and not self._is_deaf
+    async def subscribe(self) -> None:
+        """Subscribe to events and have the retained conditions repeated; all again in a minute if a notifier is refused.
+
+        Where changes of the model are refused, or never come, the comparison every `refresh` finds them.
+        Raises NotConnected.
+        """
+        watch = self._model_watch
+        self._is_model_refused = self._is_model_refused or watch.is_model_refused
+        watch.is_model_refused = False
+        wanted, model = self._device.config.events, self._is_model_wanted and not self._is_model_refused
         if not wanted and not model:
             return
         try:
-            statuses = await connection.add_events(wanted, model=model)
+            statuses = await self._session.events.subscribe(wanted, model=model)
         except NotConnected:
-            self._comparison.is_deaf = model
+            watch.is_model_refused = model
             raise
         if model and not is_good(status := statuses.pop()):
-            log.info("%s: changes of the model are not told: %s", self._config.name, status_name(status))
+            log.info("model changes are not reported", device=self._device.name, reason=status_name(status))
         refused = [(one.notifier, status) for one, status in zip(wanted, statuses, strict=True) if not is_good(status)]
-        self._due_s = self._clock.monotonic() + EVENTS_RETRY_S if refused else math.inf
+        retry_s = self._device.intervals.notifier_retry_s
+        self._due_s = self._device.clock.monotonic() + retry_s if refused else math.inf
         for notifier, status in refused:
-            self._reports.complain(f"events of {notifier} are refused: {explained(status)}", 1)
+            self._diagnostics.warn(f"events of {notifier} are refused: {explained(status)}", 1)
         if len(refused) < len(wanted):
-            await connection.refresh_conditions()
+            await self._session.events.refresh_conditions()
 
     @property
     def _is_model_wanted(self) -> bool:
         """For units and refused nodes alone no subscription is made beside polled reads: small servers have few."""
-        units = self._comparison.is_wanted and bool(self._config.events)  # values tell, too: see `has_new_meaning`
-        is_useful = units or bool(self._reports.health.bad_rows)
-        return bool(self._config.browse) or (self._config.mode == "subscribe" and is_useful)
+        # Values report changed units, too: see `has_new_meaning`.
+        wants_units = self._model_watch.is_wanted and bool(self._device.config.events)
+        is_useful = wants_units or bool(self._diagnostics.health.bad_rows)
+        return bool(self._device.config.browse) or (self._device.is_subscribed and is_useful)
 
-    async def hear(self, connection: Connection) -> None:
-        """Changes of the model beside polled reads, which do not depend on them: `refresh` is left when they end."""
+    async def run(self) -> None:
+        """Receive changes of the model beside polled reads, which do not depend on them.
+
+        Returns when the subscription ends: then the comparison every `refresh` is left.
+        """
         try:
             while True:
-                await self.take(connection, await connection.next_values())
+                await self.put(await self._session.values.next_notification())
         except NotConnected as error:
-            log.info("%s: changes of the model are no longer told: %s", self._config.name, error)
+            log.info("model changes are no longer reported", device=self._device.name, reason=str(error))
 
-    async def retry(self, connection: Connection) -> None:
-        """Notifiers that were refused, once their time has come."""
-        if self._clock.monotonic() >= self._due_s:
-            await self.watch(connection)
+    async def retry(self) -> None:
+        """Subscribe again where notifiers were refused and their retry is due."""
+        if self._device.clock.monotonic() >= self._due_s:
+            await self.subscribe()
 
-    async def take(self, connection: Connection, values: DataValues) -> None:
-        """The events that came with values."""
+    async def put(self, values: DataValues) -> None:
+        """Queue the events that came with values. Raises NotConnected."""
         if values.model_changed:
-            self._comparison.hurry()
-            self._reports.health.hurry(self._clock.monotonic())
+            self._model_watch.hurry()
+            self._diagnostics.health.hurry(self._device.clock.monotonic())
         if not values.events:
             return
         types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}
-        names = await connection.event_types([one for one in types if isinstance(one, str)])
+        names = await self._session.events.type_names([one for one in types if isinstance(one, str)])
         off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
         for given in values.events:
-            is_right = abs(off_ns) <= self._config.clock_tolerance
-            for event in self._alarms.take(given, values.received_ns, is_right, names):
-                self._reports.statistics.events += 1
-                self._inbox.report(event)
+            is_right = abs(off_ns) <= self._device.config.clock_tolerance
+            for event in self._alarms.events_of(given, values.received_ns, is_right, names):
+                self._diagnostics.statistics.events += 1
+                self._queue.push(event)
         if self._alarms.lost:
-            self._reports.lose(EVENTS_LOST, 1)
+            self._diagnostics.count_loss(EVENTS_LOST, 1)
         if self._alarms.needs_refresh:
-            await connection.refresh_conditions()
+            await self._session.events.refresh_conditions()
         self._alarms.lost = self._alarms.needs_refresh = False

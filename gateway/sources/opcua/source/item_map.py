@@ -19,16 +19,15 @@ _KINDS: Final[dict[type, int]] = {type(None): KIND_NULL, bool: _BOOLEAN, int: _I
 
 
 class ItemMap:
-    """The monitored items of a device's tags, and the way back from their values.
-
-    items: one for each distinct request, in the order of the first tag that uses it; `Item.row` is its place among them.
-    """
+    """The monitored items of a device's tags, and the way back from their values."""
 
     def __init__(self, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> None:
+        """Make the items of these tags."""
         rows: dict[Item, list[int]] = defaultdict(list)
         for row, tag in enumerate(tags):
             rows[_request(device, tag)].append(row)
         self.items = [replace(item, row=place) for place, item in enumerate(rows)]
+        """One for each distinct request, in the order of the first tag that uses it; `Item.row` is its place here."""
         self._tags = [tuple(some) for some in rows.values()]
         self._item = np.zeros(len(tags), np.intp)
         for place, some in enumerate(self._tags):
@@ -43,26 +42,26 @@ class ItemMap:
         self._selects[list(self._steps)] = True
 
     def tags_of(self, item: Item) -> tuple[int, ...]:
-        """Rows of all tags that live on an item."""
+        """Return the rows of all tags that use an item."""
         return self._tags[item.row]
 
     def whole(self, item: Item) -> tuple[int, ...]:
-        """Rows of the tags that take the node's own numbers, not fields, and as they are."""
+        """Return the rows of the tags that take the node's own numbers: no fields, no scale, no offset."""
         return tuple(row for row in self._tags[item.row] if row not in self._altered)
 
     def items_of(self, tags: Iterable[int]) -> list[Item]:
-        """The items on which these tags live, each once, ascending."""
+        """Return the items of these tags, each once, ascending by row."""
         return [self.items[place] for place in sorted(self.rows_of(tags))]
 
     def rows_of(self, tags: Iterable[int]) -> set[int]:
-        """Rows of these items."""
+        """Return the rows of the items of these tags."""
         return set(self._item[list(tags)].tolist())
 
     def spread(self, values: DataValues, *, cuts: bool = False) -> DataValues:
-        """Values by item to values by tag, each as its tag takes it.
+        """Return values by item as values by tag, each with the part that its tag selects.
 
-        What is not there is bad: BadIndexRangeNoData, BadNotFound or BadNoData (see `selection`). cuts: an array that is
-        larger than the part that was asked for is the whole one, and is cut here.
+        Parts that are missing are bad: BadIndexRangeNoData, BadNotFound or BadNoData (see `value_selection`). cuts: an
+        array that is larger than the part that was asked for is the whole one, and is cut here.
         """
         if self._is_shared:
             values = replace(values, columns=self._repeated(values.columns))

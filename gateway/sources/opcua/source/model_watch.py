@@ -1,4 +1,4 @@
-"""Whether a server's model is still the one that was found."""
+"""Whether a server's model is still the one that the tags were found in."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,27 +6,19 @@ from typing import Final
 
 import structlog
 
-from gateway.core.clock import Clock
 from gateway.core.events.event import Event
-from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.core.retry_timer import DoublingDelay
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.measures import lacking
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
+from gateway.sources.opcua.port.units import lacking
 from gateway.sources.opcua.source.events import ModelChanged
+from gateway.sources.opcua.source.source_device import SourceDevice
 from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
 
 log = structlog.get_logger("opcua")
 
-FIRST_S: Final = 30.0
-QUIET_S: Final = 2.0
-"""After a server has said that its model changes it is given time to finish, each time it says so again ..."""
-LONGEST_S: Final = 30.0
-"""... but not for ever."""
-PAUSE_S: Final = 60.0
-"""From one comparison to the next, whatever the server says: a browse costs it something ..."""
-PATIENCE: Final = 3
-"""... and after so many in a row twice as long each time that it says so all the same, up to `refresh`."""
-_STEP_S: Final = 1.0
+SHORT_PAUSES: Final = 3
+"""So many comparisons in a row may follow each other with the shortest pause."""
 _NONE: Final = "browse has found no tags"
 _SHOWS: Final = "gateway browse shows what is there"
 _AT_START: Final = "at the next start"
@@ -34,113 +26,126 @@ _BY_ITSELF: Final = "as the gateway starts anew by itself"
 
 
 class ModelWatch:
-    """Compares now and then, and soon after `hurry`, after a new session, and when what marks the model is another one. What
-    is news is kept, and told. note: for the device's state, as long as nothing that `browse` has found runs."""
+    """Compares the model now and then, soon after `hurry`, after a new session, and when the model's version differs.
 
-    def __init__(
-        self,
-        device: OpcUaDevice,
-        tags: Sequence[OpcUaTag],
-        number: int,
-        clock: Clock,
-        request_restart: Callable[[int], float],
-    ) -> None:
+    What is new is kept in files and reported.
+    """
+
+    def __init__(self, device: SourceDevice, request_restart: Callable[[int], float]) -> None:
+        """Begin with a comparison due: at once where there are no tags, else after the first half minute.
+
+        request_restart: see `SourceServices.request_restart`.
+        """
+        config, intervals = device.config, device.intervals
         self._device = device
-        self._tags = tags
-        self._number = number
-        self._clock = clock
         self._request_restart = request_restart
-        self._every_s = device.refresh / 1e9
-        self.is_pending = bool(device.browse) and not tags
-        """There are no tags, and why is about to be known."""
+        self._every_s = config.refresh / 1e9
+        self.is_pending = bool(config.browse) and not device.tags
+        """There are no tags, and the reason is about to be known."""
         self.note = f"{_NONE} yet" if self.is_pending else ""
-        self._due_s = clock.monotonic() + (0 if self.is_pending else min(self._every_s, FIRST_S))
+        """For the device state, as long as no tag runs that `browse` has found."""
+        self.is_wanted = bool(config.browse or lacking(device.tags))
+        """There is something to compare."""
+        self.is_model_refused = False
+        """The server hung up when it was asked to report changes: the next session does not ask."""
         self._runs = True
-        self._last_s = self._begun_s = -math.inf
+        """Tags that `browse` has found run, or none are wanted."""
+        self._due_s = device.clock.monotonic() + (0 if self.is_pending else min(self._every_s, intervals.model_first_s))
+        self._compared_s = self._reported_s = -math.inf
         self._soon_s = math.inf
-        self._pause_s = PAUSE_S
-        self._row = 0
+        self._pause = DoublingDelay(intervals.model_pause_s, self._every_s)
+        self._in_a_row = 0
         self._is_first = True
-        self._marks: Sequence[str] = ()
-        self.is_wanted = bool(device.browse or lacking(tags))
-        self.is_deaf = False
-        """The server hung up when it was asked to tell changes: it is not asked in the next session."""
+        self._version: Sequence[str] = ()
 
-    def begin(self) -> None:
-        """A session begins. Of what changed before it nobody has heard; the first look is due anyway."""
+    def on_connected(self) -> None:
+        """Begin a session. Changes before it were not reported, so a comparison is due; the first one is due anyway."""
         if self._is_first:
-            self._runs = not self._device.browse or (bool(self._tags) and has_kept(self._device))
+            config = self._device.config
+            self._runs = not config.browse or (bool(self._device.tags) and has_kept(config))
         else:
             self.hurry()
         self._is_first = False
 
     def hurry(self) -> None:
-        """The server says that its model, or what its values mean, has changed."""
-        now_s = self._clock.monotonic()
+        """Compare soon: the server reports that its model, or the meaning of its values, has changed."""
+        now_s, intervals = self._device.clock.monotonic(), self._device.intervals
         if self._soon_s == math.inf:
-            self._begun_s = now_s
-        self._soon_s = max(min(now_s + QUIET_S, self._begun_s + LONGEST_S), self._last_s + self._pause_s)
+            self._reported_s = now_s
+        quiet_s = min(now_s + intervals.model_quiet_s, self._reported_s + intervals.model_quiet_most_s)
+        self._soon_s = max(quiet_s, self._compared_s + self._pause.current_s)
 
-    async def _wait(self, connection: Connection) -> None:
-        look_s = self._clock.monotonic()
-        while (left_s := min(self._due_s, self._soon_s) - self._clock.monotonic()) > 0:
-            if self._soon_s == math.inf and self._clock.monotonic() >= look_s:
-                await self._look(connection)
-                look_s = self._clock.monotonic() + PAUSE_S
-            await self._clock.sleep(min(left_s, _STEP_S))
-        now_s = self._clock.monotonic()
-        goes_on = now_s - self._last_s <= 2 * self._pause_s
-        self._row = self._row + 1 if goes_on else 0
-        self._pause_s = min(2 * self._pause_s, max(PAUSE_S, self._every_s)) if self._row > PATIENCE else PAUSE_S
-        self._last_s = now_s
-        self._due_s, self._soon_s = now_s + self._every_s, math.inf
+    async def run(self, session: Session, push: Callable[[Event], None], report_state: Callable[[], None]) -> None:
+        """Compare until the connection is lost (NotConnected); return at once where there is nothing to compare.
 
-    async def _look(self, connection: Connection) -> None:
-        """A cheap look, for servers that say nothing of changes."""
-        before, self._marks = self._marks, await connection.marks([one.root for one in self._device.browse])
-        if before and before != self._marks:
-            self.hurry()
-
-    async def run(self, connection: Connection, report: Callable[[Event], None], tell: Callable[[], None]) -> None:
-        """Until the connection is lost (NotConnected); at once where there is nothing to compare. tell: called when `note`
-        may be another one."""
+        report_state: called when `note` may have changed.
+        """
+        config = self._device.config
         while self.is_wanted:
-            await self._wait(connection)
+            await self._wait(session)
             try:
-                change = await ask(connection, self._device, self._tags)
+                change = await ask(session, config, self._device.tags)
             except NotFound as error:
-                log.warning("%s: the model cannot be compared: %s", self._device.name, error)
+                log.warning("model cannot be compared", device=self._device.name, error=str(error))
                 change, missing = None, str(error) if isinstance(error, NotKept) else f"{error}; {_SHOWS}"
             else:
                 missing = ""
             self.is_pending = False
             if not self._runs:
                 self.note = self._noted(missing)
-                tell()
+                report_state()
             if change:
-                report(self._event(change))
+                push(self._event(change))
+
+    async def _wait(self, session: Session) -> None:
+        """Return when a comparison is due."""
+        clock, intervals = self._device.clock, self._device.intervals
+        look_s = clock.monotonic()
+        while (left_s := min(self._due_s, self._soon_s) - clock.monotonic()) > 0:
+            if self._soon_s == math.inf and clock.monotonic() >= look_s:
+                await self._check_version(session)
+                look_s = clock.monotonic() + intervals.model_pause_s
+            await clock.sleep(min(left_s, intervals.model_step_s))
+        self._schedule(clock.monotonic())
+
+    def _schedule(self, now_s: float) -> None:
+        """Begin a comparison now. A server that reports changes on and on is compared ever more seldom."""
+        self._in_a_row = self._in_a_row + 1 if now_s - self._compared_s <= 2 * self._pause.current_s else 0
+        if self._in_a_row > SHORT_PAUSES:
+            self._pause.double()
+        else:
+            self._pause.reset()
+        self._compared_s = now_s
+        self._due_s, self._soon_s = now_s + self._every_s, math.inf
+
+    async def _check_version(self, session: Session) -> None:
+        """Compare what is cheap to read, for servers that do not report changes."""
+        roots = [one.root for one in self._device.config.browse]
+        before, self._version = self._version, await session.metadata.model_version(roots)
+        if before and before != self._version:
+            self.hurry()
 
     def _noted(self, missing: str) -> str:
-        """What is the matter while nothing runs that was found. missing: why it cannot be asked for."""
-        if not missing and has_kept(self._device):
+        """Return the reason why nothing runs that was found. missing: why the server cannot be asked."""
+        if not missing and has_kept(self._device.config):
             return f"browse has found tags, which do not run yet: they are taken {self._taken}"
-        roots = ", ".join(dict.fromkeys(one.root for one in self._device.browse))
+        roots = ", ".join(dict.fromkeys(one.root for one in self._device.config.browse))
         unwanted = f"below {roots} is nothing that include, exclude, type, values and depth let through; {_SHOWS}"
         return f"{_NONE}: {missing or unwanted}"
 
     @property
     def _restarts(self) -> bool:
-        return any(one.on_change == "restart" for one in self._device.browse)
+        return any(one.on_change == "restart" for one in self._device.config.browse)
 
     @property
     def _taken(self) -> str:
         return _BY_ITSELF if self._restarts else _AT_START
 
     def _event(self, change: Change) -> ModelChanged:
-        wait_s = round(self._request_restart(self._number)) if self._restarts else 0
+        wait_s = round(self._request_restart(self._device.number)) if self._restarts else 0
         return ModelChanged(
-            time_ns=self._clock.now_ns(),
-            device=self._number,
+            time_ns=self._device.clock.now_ns(),
+            device=self._device.number,
             reason=f"the server's model has changed; taken {self._taken}",
             added=len(change.added),
             removed=len(change.removed),

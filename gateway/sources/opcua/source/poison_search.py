@@ -1,4 +1,4 @@
-"""Tries items that may bring down the answers they are part of: reads them, then watches them, part by part."""
+"""Tries items that may bring down the answers they are part of: reads them, then monitors them, part by part."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -7,209 +7,220 @@ from typing import Final
 
 import numpy as np
 
-from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.errors import HungUp, Poisoned, Unanswered
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.ingest import Ingest
-from gateway.sources.opcua.source.item_map import ItemMap
-from gateway.sources.opcua.source.keepalives import SILENT_KEEPALIVES
-from gateway.sources.opcua.source.monitored_items import GRACE_S, MonitoredItems
-from gateway.sources.opcua.source.poison_state import STRIKES, Fault, PoisonState
+from gateway.sources.opcua.source.liveness import SILENT_KEEPALIVES
+from gateway.sources.opcua.source.monitored_items import MonitoredItems
+from gateway.sources.opcua.source.poison_state import CERTAIN, Fault, PoisonState
+from gateway.sources.opcua.source.source_device import SourceDevice
 from gateway.sources.opcua.source.staleness import Staleness
 from gateway.sources.opcua.status.codes import BAD_DECODING, COMMUNICATION_ERROR, POISONED
 from gateway.sources.opcua.status.explanation import explained
 
-LOOK_S: Final = 0.05
-DUE_LOOK_S: Final = 1.0
-MOST_RUBBISH: Final = 3
-LOOKS_APART_S: Final = 10.0
+MOST_UNDECODED: Final = 3
+"""Notifications that could not be decoded and for which no read found a culprit: then the search begins."""
 _UNANSWERED: Final = 0x800A0000
 
 
-def fault_of(errors: Sequence[BaseException], *, has_heard: bool) -> Fault | None:
-    """What a lost connection says of its items; None where it says nothing. has_heard: the server had said something, so
-    that the items are not the likeliest reason."""
+def fault_of(errors: Sequence[BaseException], *, has_received: bool) -> Fault | None:
+    """Return what a lost connection says of its items; None where it says nothing.
+
+    has_received: the server had sent something, so that the items are not the likeliest reason.
+    """
     for error in errors:
         match error:
             case Poisoned():
                 return Fault(error.status)
             case HungUp():
-                return Fault(
-                    COMMUNICATION_ERROR, "the server hangs up when it is asked for it", 1 if has_heard else STRIKES // 3
-                )
+                words, weight = "the server hangs up when it is asked for it", 1 if has_received else CERTAIN // 3
+                return Fault(COMMUNICATION_ERROR, words, weight)
             case Unanswered():
-                return Fault(
-                    _UNANSWERED, "the server falls silent when it is asked for it", 1 if has_heard else STRIKES // 2
-                )
+                words, weight = "the server falls silent when it is asked for it", 1 if has_received else CERTAIN // 2
+                return Fault(_UNANSWERED, words, weight)
     return None
 
 
 class PoisonSearch:
-    """The trials of one connection. suspects: what is known of the items, from one connection to the next.
+    """The trials of one session. What is known of the items stays in a `PoisonState`.
 
-    Where notifications are lost, everything that is watched is read once: what they may have said of nodes that do not
-    change again would stay unknown, and a node that cannot be decoded shows. is_stained: the lost session may hold items
-    that bring the server down.
+    Where notifications are lost, everything that is monitored is read once: what they may have said of nodes that do not
+    change again would stay unknown, and a node that cannot be decoded shows.
     """
 
     def __init__(
         self,
-        suspects: PoisonState,
-        tagging: ItemMap,
-        clock: Clock,
-        reports: Diagnostics,
-        watching: MonitoredItems,
-        silence: Staleness,
-        taking: Ingest,
-        config: OpcUaDevice,
+        device: SourceDevice,
+        session: Session,
+        poison: PoisonState,
+        diagnostics: Diagnostics,
+        monitored: MonitoredItems,
+        staleness: Staleness,
+        ingest: Ingest,
     ) -> None:
-        """What is polled is polled by somebody else, as soon as it is trusted."""
-        self._suspects = suspects
-        self._tagging = tagging
-        self._clock = clock
-        self._reports = reports
-        self._watching = watching
-        self._silence = silence
-        self._taking = taking
-        self._subscribes = config.mode == "subscribe"
-        self._timeout_s = config.timeout / 1e9
-        self._grace_s = 2 * config.interval / 1e9 + GRACE_S
-        self._wanted = asyncio.Event()
-        self._rubbish = self._vain_looks = 0
-        self._wants_look = self._is_looking = self.is_stained = False
-        self._look_due_s = 0.0
+        """Begin without a trial. Items that are polled are polled by `Polling`, as soon as they are trusted."""
+        self._device = device
+        self._session = session
+        self._poison = poison
+        self._diagnostics = diagnostics
+        self._monitored = monitored
+        self._staleness = staleness
+        self._ingest = ingest
+        self._wake = asyncio.Event()
+        self._reread = _Reread()
 
-    async def run(self, connection: Connection) -> None:
+    async def run(self) -> None:
         """Try what waits, one part after the other, as long as the connection lasts. Raises NotConnected."""
-        if self._suspects.is_searching:
-            silent = self._suspects.untrusted | self._tagging.rows_of(self._reports.health.bad_rows)
-            trusted = [item.row for item in self._tagging.items if item.row not in silent]
-            await self._said(connection, trusted)
+        clock = self._device.clock
+        if self._poison.is_searching:
+            silent = self._poison.untrusted | self._diagnostics.bad_item_rows
+            await self._wait_for_values([item.row for item in self._device.items if item.row not in silent])
         while True:
-            if self._wants_look and self._clock.monotonic() >= self._look_due_s:
-                await self._look(connection)
-            elif rows := self._suspects.trial(self._clock.monotonic()):
-                await self._try(connection, [self._tagging.items[row] for row in rows])
-            elif self._suspects.culprits or self._wants_look:
-                await self._clock.sleep(DUE_LOOK_S)
+            if self._reread.is_wanted and clock.monotonic() >= self._reread.due_s:
+                await self._reread_all()
+            elif rows := self._poison.trial(clock.monotonic()):
+                await self._try([self._device.items[row] for row in rows])
+            elif self._poison.culprits or self._reread.is_wanted:
+                await clock.sleep(self._device.intervals.search_idle_s)
             else:
-                await self._wanted.wait()
-                self._wanted.clear()
+                await self._wake.wait()
+                self._wake.clear()
 
-    def judge(self, errors: Sequence[BaseException], lasted_s: float, *, has_heard: bool) -> bool:
-        """The connection was lost, which had served for so long. has_heard: it has. True to connect again at once."""
-        fault, now_s = fault_of(errors, has_heard=has_heard and not self._is_looking), self._clock.monotonic()
-        was_trying, goes_on, self._is_looking = self._suspects.is_trying, False, False
+    def on_lost(self, errors: Sequence[BaseException], served_s: float, *, has_received: bool) -> bool:
+        """Record that the connection was lost after so long. Returns whether to connect again at once."""
+        poison = self._poison
+        fault = fault_of(errors, has_received=has_received and not self._reread.is_running)
+        was_trying, goes_on, self._reread.is_running = poison.is_trying, False, False
         if fault is None:
-            self._suspects.cancel()
+            poison.cancel()
         else:
-            goes_on = self._suspects.lost(fault, lasted_s, now_s)
-        self.is_stained = was_trying or self._suspects.is_searching
+            goes_on = poison.on_lost(fault, served_s, self._device.clock.monotonic())
+        poison.is_session_tainted = was_trying or poison.is_searching
         return goes_on
 
+    def on_missing(self, undecoded: int, lost: int) -> None:
+        """Record missing notifications: so many of this session could not be decoded, so many more are lost for good."""
+        if undecoded > self._reread.undecoded or lost:
+            self._reread.undecoded = max(self._reread.undecoded, undecoded)
+            self._reread.is_wanted = True
+            self._wake.set()
+
+    def trusted(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return those of these items that may be read."""
+        untrusted = self._poison.untrusted
+        return [item for item in items if item.row not in untrusted] if untrusted else items
+
     def sort(self, answers: Sequence[DataValues]) -> Sequence[DataValues]:
-        """Answers of a poll: what was refused for the sake of a single node is that node's own status."""
+        """Return the answers of a poll, where a call refused because of a single node is that node's own status."""
         culprits = self._blame(answers)
         if not culprits:
             return answers
         for row in culprits:
-            for tag in self._tagging.tags_of(self._tagging.items[row]):
-                status = self._suspects.culprits[row].fault.status
-                self._reports.health.fail(tag, status, self._clock.monotonic())
-        self._reports.tell()
-        self._wanted.set()
+            for tag in self._device.item_map.tags_of(self._device.items[row]):
+                status = self._poison.culprits[row].status
+                self._diagnostics.health.fail(tag, status, self._device.clock.monotonic())
+        self._diagnostics.report_state()
+        self._wake.set()
         return [replace(one, refused=0) if len(one) == 1 and int(one.columns.row[0]) in culprits else one for one in answers]
 
-    def miss(self, undecoded: int, lost: int) -> None:
-        """Notifications are missing: so many of this connection could not be decoded, so many more are lost for good."""
-        if undecoded > self._rubbish or lost:
-            self._rubbish = max(self._rubbish, undecoded)
-            self._wants_look = True
-            self._wanted.set()
-
-    async def _look(self, connection: Connection) -> None:
-        asked_s = self._clock.monotonic()
-        silent = self._suspects.untrusted | self._watching.polled | self._tagging.rows_of(self._reports.health.bad_rows)
-        self._is_looking, self._wants_look = True, False
+    async def _reread_all(self) -> None:
+        """Read everything that is monitored. A read that the end of the connection interrupts is repeated on the next."""
+        silent = self._poison.untrusted | self._monitored.polled | self._diagnostics.bad_item_rows
+        self._reread.is_running, self._reread.is_wanted = True, False
+        is_done = False
         try:
-            await self._read_all(connection, [item for item in self._tagging.items if item.row not in silent], asked_s)
-        except BaseException:  # a session that is taken over is looked at again
-            self._wants_look = True
-            raise
+            await self._read_missed([item for item in self._device.items if item.row not in silent])
+            is_done = True
+        finally:
+            self._reread.is_wanted = self._reread.is_wanted or not is_done
 
-    async def _read_all(self, connection: Connection, items: Sequence[Item], asked_s: float) -> None:
-        answers = await connection.read(items)
-        self._is_looking = False
-        self._look_due_s = asked_s + LOOKS_APART_S
+    async def _read_missed(self, items: Sequence[Item]) -> None:
+        asked_s = self._device.clock.monotonic()
+        answers = await self._session.values.read(items)
+        self._reread.is_running = False
+        self._reread.due_s = asked_s + self._device.intervals.reread_pause_s
         if blamed := self._blame(answers):
-            await connection.remove_items([self._tagging.items[row] for row in blamed])
-            await self._watching.leave_out({row: self._suspects.culprits[row].fault for row in blamed})
-            self._reports.tell()
-        self._vain_looks += self._rubbish > self._vain_looks and not blamed
-        if self._vain_looks >= MOST_RUBBISH:
+            await self._session.values.unsubscribe([self._device.items[row] for row in blamed])
+            await self._leave_out(blamed)
+            self._diagnostics.report_state()
+        self._reread.without_culprit += self._reread.undecoded > self._reread.without_culprit and not blamed
+        if self._reread.without_culprit >= MOST_UNDECODED:
             raise Poisoned("the server's notifications cannot be decoded", BAD_DECODING)
-        await self._clock.sleep(self._grace_s)
+        await self._device.clock.sleep(2 * self._device.config.interval / 1e9 + self._device.intervals.grace_s)
         for values in answers:
-            changed = [] if values.refused else self._silence.changed(values.columns, asked_s)
+            changed = [] if values.refused else self._staleness.changed(values.columns, asked_s)
             if changed:
-                wanted = np.isin(values.columns.row, changed)
-                await self._taking.take(replace(values, columns=values.columns.take(wanted)), was_read=True)
+                is_changed = np.isin(values.columns.row, changed)
+                await self._ingest.put(replace(values, columns=values.columns.select(is_changed)), was_read=True)
 
-    async def _try(self, connection: Connection, items: Sequence[Item]) -> None:
-        left = await self._read(connection, items)
+    async def _try(self, items: Sequence[Item]) -> None:
+        left = await self._try_read(items)
         if left is None:
             return
-        watched = [item for item in left if self._subscribes and item.row not in self._watching.polled]
-        polled = [item for item in left if not self._subscribes or item.row in self._watching.polled]
-        self._reports.health.heal(row for item in polled for row in self._tagging.tags_of(item))
+        is_polled = {item.row for item in left if not self._device.is_subscribed or item.row in self._monitored.polled}
+        watched = [item for item in left if item.row not in is_polled]
+        item_map = self._device.item_map
+        self._diagnostics.health.heal(row for item in left if item.row in is_polled for row in item_map.tags_of(item))
         if watched:
-            self._silence.expect([item.row for item in watched])
-            await self._said(connection, await self._watching.add(connection, watched))
-        was_searching = self._suspects.is_searching
-        self._suspects.passed(self._clock.monotonic())
-        is_over = was_searching and not self._suspects.is_searching
-        await self._tell_culprits(self._tagging.items if is_over else ())
-        self._watching.begin_polls()
+            self._staleness.expect([item.row for item in watched])
+            await self._wait_for_values(await self._monitored.add(watched))
+        was_searching = self._poison.is_searching
+        self._poison.passed(self._device.clock.monotonic())
+        is_over = was_searching and not self._poison.is_searching
+        await self._report_culprits(self._device.items if is_over else ())
+        self._monitored.reconnect_for_polls()
 
-    async def _read(self, connection: Connection, items: Sequence[Item]) -> Sequence[Item] | None:
-        """Those that may be watched, as far as a read can tell; None where the trial is over, because all were refused."""
-        answers = await connection.read(items)
+    async def _try_read(self, items: Sequence[Item]) -> Sequence[Item] | None:
+        """Return the items that a read does not rule out; None where the trial is over because all were refused."""
+        answers = await self._session.values.read(items)
         blamed = self._blame(answers)
-        if blamed:
-            await self._watching.leave_out({row: self._suspects.culprits[row].fault for row in blamed})
+        await self._leave_out(blamed)
         status = next((one.refused for one in answers if one.refused in POISONED), 0)
-        if not status or any(not one.refused for one in answers) or await connection.check():
+        if not status or any(not one.refused for one in answers) or await self._session.check():
             return [item for item in items if item.row not in blamed]
-        was_searching = self._suspects.is_searching
-        self._suspects.failed(Fault(status, is_costly=False), self._clock.monotonic())
-        if was_searching and not self._suspects.is_searching and not self._suspects.culprits:
+        was_searching = self._poison.is_searching
+        self._poison.failed(Fault(status, is_costly=False), self._device.clock.monotonic())
+        if was_searching and not self._poison.is_searching and not self._poison.culprits:
             raise NotConnected(f"the server fails at everything: {explained(status)}")
-        await self._tell_culprits(items)
+        await self._report_culprits(items)
         return None
 
-    async def _tell_culprits(self, items: Sequence[Item]) -> None:
-        """Those of these, if any, that have become culprits, or still are."""
-        culprits = self._suspects.culprits
-        faults = {item.row: culprits[item.row].fault for item in items if item.row in culprits}
-        await self._watching.leave_out(faults)
-        self._reports.tell()
+    async def _report_culprits(self, items: Sequence[Item]) -> None:
+        await self._leave_out([item.row for item in items if item.row in self._poison.culprits])
+        self._diagnostics.report_state()
+
+    async def _leave_out(self, rows: Collection[int]) -> None:
+        await self._monitored.leave_out({row: self._poison.culprits[row] for row in rows})
 
     def _blame(self, answers: Sequence[DataValues]) -> Collection[int]:
-        """Rows that were refused alone, in answers of which others were given."""
+        """Record and return the rows that were refused alone, in answers of which others were given."""
         refused = [one for one in answers if one.refused in POISONED and len(one) == 1]
         if not refused or all(one.refused for one in answers):
             return ()
-        now_s = self._clock.monotonic()
+        now_s = self._device.clock.monotonic()
         for one in refused:
-            self._suspects.blame(int(one.columns.row[0]), Fault(one.refused, is_costly=False), now_s)
+            self._poison.blame(int(one.columns.row[0]), Fault(one.refused, is_costly=False), now_s)
         return {int(one.columns.row[0]) for one in refused}
 
-    async def _said(self, connection: Connection, rows: Collection[int]) -> None:
-        """Wait until these have said something, or could have: as long as a server may be silent before it is lost."""
-        end_s = self._clock.monotonic() + max(SILENT_KEEPALIVES * connection.keepalive_s, self._timeout_s) + GRACE_S
-        while not self._silence.all_said(rows) and self._clock.monotonic() < end_s:
-            await self._clock.sleep(LOOK_S)
+    async def _wait_for_values(self, rows: Collection[int]) -> None:
+        """Wait until something of each row has come, or as long as a server may be silent before it counts as lost."""
+        clock, intervals = self._device.clock, self._device.intervals
+        silent_s = max(SILENT_KEEPALIVES * self._session.keepalive_s, self._device.config.timeout / 1e9)
+        end_s = clock.monotonic() + silent_s + intervals.grace_s
+        while not self._staleness.has_received_all(rows) and clock.monotonic() < end_s:
+            await clock.sleep(intervals.search_step_s)
+
+
+class _Reread:
+    """State of reading everything after lost notifications."""
+
+    def __init__(self) -> None:
+        self.is_wanted = self.is_running = False
+        self.due_s = 0.0
+        self.undecoded = 0
+        """Notifications of this session that could not be decoded."""
+        self.without_culprit = 0
+        """Reads because of such a notification that found no culprit."""

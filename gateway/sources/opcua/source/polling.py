@@ -2,58 +2,53 @@
 
 from collections.abc import Callable, Collection, Sequence
 
-from gateway.core.clock import Clock
-from gateway.sources.opcua.port.session import Connection
-from gateway.sources.opcua.port.values import DataValues, Item
+from gateway.sources.opcua.port.values import DataValues, Item, Values
 from gateway.sources.opcua.source.diagnostics import OVERRUN, Diagnostics
 from gateway.sources.opcua.source.ingest import Ingest
 from gateway.sources.opcua.source.poison_search import PoisonSearch
-from gateway.sources.opcua.source.poison_state import PoisonState
+from gateway.sources.opcua.source.source_device import SourceDevice
 
 
 class Polling:
-    """The polls of one connection. is_repeating: every node was asked for at least once, and some twice."""
+    """The polls of one session."""
 
     def __init__(
         self,
-        items: Sequence[Item],
-        clock: Clock,
-        suspects: PoisonState,
-        searching: PoisonSearch,
-        taking: Ingest,
-        reports: Diagnostics,
-        notice: Callable[[DataValues], None],
+        device: SourceDevice,
+        values: Values,
+        search: PoisonSearch,
+        ingest: Ingest,
+        diagnostics: Diagnostics,
+        on_values: Callable[[DataValues], None],
     ) -> None:
-        """notice: is told what comes, before it is taken."""
+        """Begin without polls. on_values: called with each answer before it is ingested."""
         self.is_repeating = False
-        self._items = items
-        self._clock = clock
-        self._suspects = suspects
-        self._searching = searching
-        self._taking = taking
-        self._reports = reports
-        self._notice = notice
+        """Every node was asked for at least once since the connection was opened, and some twice."""
+        self._device = device
+        self._values = values
+        self._search = search
+        self._ingest = ingest
+        self._diagnostics = diagnostics
+        self._on_values = on_values
 
     def groups(self, polled: Collection[int]) -> list[list[Item]]:
-        """Items of these rows by interval, each group for a `run` of its own."""
-        items = [item for item in self._items if item.row in polled]
+        """Return the items of these rows by interval; each group needs a `run` of its own."""
+        items = [item for item in self._device.items if item.row in polled]
         intervals = sorted({item.publishing_ns for item in items})
         return [[item for item in items if item.publishing_ns == interval] for interval in intervals]
 
-    async def run(self, connection: Connection, items: Sequence[Item]) -> None:
+    async def run(self, items: Sequence[Item]) -> None:
         """Read items of one interval for ever. Raises NotConnected."""
-        interval_s = items[0].publishing_ns / 1e9
-        start, turn = self._clock.monotonic(), 0
+        clock, interval_s = self._device.clock, items[0].publishing_ns / 1e9
+        start_s, turn = clock.monotonic(), 0
         while True:
-            untrusted = self._suspects.untrusted
-            asked = [item for item in items if item.row not in untrusted] if untrusted else items
-            for values in self._searching.sort(await connection.read(asked)):
-                self._notice(values)
-                await self._taking.take(values, was_read=True)
-            self._reports.tell()
-            now = self._clock.monotonic()
-            due = int((now - start) / interval_s) + 1
+            for values in self._search.sort(await self._values.read(self._search.trusted(items))):
+                self._on_values(values)
+                await self._ingest.put(values, was_read=True)
+            self._diagnostics.report_state()
+            now_s = clock.monotonic()
+            due = int((now_s - start_s) / interval_s) + 1
             if due - turn > 1:
-                self._reports.complain(OVERRUN, due - turn - 1)
+                self._diagnostics.warn(OVERRUN, due - turn - 1)
             self.is_repeating, turn = self.is_repeating or turn > 0, due
-            await self._clock.sleep(start + turn * interval_s - now)
+            await clock.sleep(start_s + turn * interval_s - now_s)

@@ -13,21 +13,21 @@ from gateway.core.ports.source import Reading
 
 
 class ReadingQueue:
-    """Samples, events and the latest device state on their way to one reader. Bounded: writers wait, nothing is dropped."""
+    """Samples, events and the latest device state for one reader. Bounded: writers of samples wait, nothing is dropped."""
 
     def __init__(self, limit: int) -> None:
-        """limit: samples that may wait; a single larger block is let in when nothing else waits."""
+        """Begin empty. limit: samples that may wait; a single larger block is let in when nothing else waits."""
         self._limit = limit
         self.clear()
 
     def clear(self) -> None:
-        """As new; nobody may be waiting."""
+        """Drop everything, also what is known of the last device state. Nobody may be waiting."""
         self._held = 0
         self._blocks: list[SampleBlock] = []
-        self._late: deque[SampleBlock | ObjectBlock] = deque()
-        self._late_put = 0
+        self._past: deque[SampleBlock | ObjectBlock] = deque()
+        self._past_put = 0
         self._state: DeviceState | None = None
-        self._told: DeviceState | None = None
+        self._read_state: DeviceState | None = None
         self._others: list[Event | ObjectBlock | SampleBlock] = []
         self._room = asyncio.Event()
         self._news = asyncio.Event()
@@ -44,53 +44,55 @@ class ReadingQueue:
                 self._blocks.append(block)
                 self._news.set()
 
-    async def put_late(self, *blocks: SampleBlock | ObjectBlock) -> None:
-        """Add what is past, taken when nothing else waits; returns when it is. One caller at a time."""
-        self._late.extend(replace(block, history=True) for block in blocks if len(block))
-        self._late_put = len(self._late)
-        if self._late:
+    async def put_past(self, *blocks: SampleBlock | ObjectBlock) -> None:
+        """Add history, read when nothing else waits; return when it is read. One caller at a time."""
+        self._past.extend(replace(block, history=True) for block in blocks if len(block))
+        self._past_put = len(self._past)
+        if self._past:
             self._news.set()
-        while self._late:
+        while self._past:
             self._room.clear()
             await self._room.wait()
 
-    def tell(self, state: DeviceState) -> None:
-        """Set the device state; told once, and only when it differs from the one told before."""
-        self._state = None if state == self._told else state
+    def set_state(self, state: DeviceState) -> None:
+        """Replace the device state; it is read once, and only where it differs from the one read before."""
+        self._state = None if state == self._read_state else state
         if self._state is not None:
             self._news.set()
 
-    def report(self, event: Event | ObjectBlock | SampleBlock) -> None:
-        """Add an event, values that are no numbers, or what holds after all: few, so they do not count against the limit."""
-        self._others.append(event)
+    def push(self, reading: Event | ObjectBlock | SampleBlock) -> None:
+        """Add an event, objects, or repeated samples at once: they are few and do not count against the limit."""
+        self._others.append(reading)
         self._news.set()
 
     @property
-    def late_parts(self) -> tuple[int, int]:
-        """Of the past that was added last: how many blocks are not taken, of how many."""
-        return len(self._late), self._late_put
+    def past_parts(self) -> tuple[int, int]:
+        """Return how many blocks of the last `put_past` are unread, and how many there were."""
+        return len(self._past), self._past_put
 
     @property
-    def is_taken(self) -> bool:
-        """All that was added is taken, but for the past."""
+    def is_drained(self) -> bool:
+        """Return whether all is read but history and the device state."""
         return not (self._blocks or self._others)
 
     def wake(self) -> None:
-        """Let the reader look around."""
+        """Let the reader return from `wait`."""
         self._news.set()
 
-    def take(self) -> Reading | None:
-        """The state if there is news, else an event or objects, else all samples that wait as one block, else the past, else
-        None."""
+    def pop(self) -> Reading | None:
+        """Return the device state where it is news, else an event or objects, else all samples as one block, else history.
+
+        None where nothing waits.
+        """
         if self._state is not None:
-            self._told, self._state = self._state, None
-            return self._told
+            self._read_state, self._state = self._state, None
+            return self._read_state
         if self._others:
             return self._others.pop(0)
         if not self._blocks:
-            late = self._late.popleft() if self._late else None
+            past = self._past.popleft() if self._past else None
             self._room.set()
-            return late
+            return past
         blocks, self._blocks, self._held = self._blocks, [], 0
         self._room.set()
         if len(blocks) == 1:
@@ -103,6 +105,6 @@ class ReadingQueue:
         )
 
     async def wait(self) -> None:
-        """Return when there may be something to take."""
+        """Return when there may be something to pop."""
         await self._news.wait()
         self._news.clear()

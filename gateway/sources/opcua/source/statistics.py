@@ -1,4 +1,4 @@
-"""What is published about one server's connection."""
+"""The figures that are published about one server's connection."""
 
 import re
 from collections import Counter
@@ -14,32 +14,40 @@ _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 @dataclass(slots=True)
 class Statistics:
-    """Counts since the start of the process. overflows: values that follow a full queue of the server.
-    full: queues that came full without a word of it."""
+    """Counts since the start of the process."""
 
     values: int = 0
+    """Data values received or read."""
     events: int = 0
+    """Events published."""
     history: int = 0
+    """Values read back from the server's history."""
     lost: int = 0
+    """Notifications, samples or events that are known to be lost."""
     overflows: int = 0
-    full: int = 0
+    """Values with the overflow bit: the server's queue was full before them (Part 4, 7.39)."""
     connects: int = 0
+    """Connections, also those that took over a session."""
     republished: int = 0
+    """Notifications that had to be asked for again, of closed connections."""
     _opened_s: float | None = None
 
-    def opened(self, now_s: float) -> None:
-        """A session is there."""
+    def on_opened(self, now_s: float) -> None:
+        """Record that a session is open."""
         self.connects += 1
         self._opened_s = now_s
 
-    def closed(self, traffic: Traffic) -> None:
-        """It is not any more."""
+    def on_closed(self, traffic: Traffic) -> None:
+        """Record that it is closed. traffic: its counters, whose republished notifications are taken over."""
         self._opened_s = None
         self.republished += traffic.republished
         traffic.republished = 0
 
     def report(self, url: str, traffic: Traffic | None, bad: Counter[int], now_s: float) -> dict[str, float | str]:
-        """traffic: of the connection that is open. bad: items by the bad status that they have at present."""
+        """Return the figures by their published names.
+
+        traffic: of the open connection, None where there is none. bad: items by the bad status that they have at present.
+        """
         open_s = 0.0 if self._opened_s is None else now_s - self._opened_s
         traffic = traffic or Traffic()
         return {
@@ -53,7 +61,6 @@ class Statistics:
             "history": self.history,
             "lost": self.lost,
             "queue_overflows": self.overflows,
-            "full_queues": self.full,
             "republished": self.republished + (0 if self._opened_s is None else traffic.republished),
             "publish_ms": round(traffic.publish_ms, 1),
             "round_trip_ms": round(traffic.round_trip_ms, 1),
@@ -64,7 +71,7 @@ class Statistics:
 
 
 def by_status(bad: Counter[int]) -> dict[str, float | str]:
-    """The most frequent statuses as `bad_node_id_unknown` and so on."""
+    """Return the most frequent statuses as `bad_node_id_unknown` and so on."""
     return {_key(status): count for status, count in bad.most_common(_STATUS_KEYS)}
 
 

@@ -1,5 +1,4 @@
-"""What a server tells of its tags, kept in files that are read at each start and written when there is news: the tags that
-`browse` finds, and the units and ranges of configured ones."""
+"""Tags that `browse` finds, units and ranges of configured ones: asked of the server, kept in files for the next start."""
 
 import asyncio
 import csv
@@ -14,18 +13,19 @@ import structlog
 
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.measures import Measure, lacking, measures_path
 from gateway.sources.opcua.port.metadata import FoundTag
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
+from gateway.sources.opcua.port.units import EngineeringUnit, lacking, units_path
 from gateway.sources.opcua.source.tag_file import tag_file, tag_names
 
 log = structlog.get_logger("opcua")
 
 _NAMED: Final = 5
+"""Tags that an event about a change names."""
 
 
 class NotKept(NotFound):
-    """The disk refuses."""
+    """What was found cannot be written to the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,9 @@ class Change:
     added: Sequence[str]
     removed: Sequence[str]
     altered: Sequence[str]
+    """Tags whose node, unit or range is another one."""
     cut: bool = False
+    """There are more tags than the ceilings of `browse` allow."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.removed or self.altered)
@@ -47,23 +49,23 @@ class Change:
 
 
 def found_path(device: OpcUaDevice) -> Path | None:
-    """Where the found tags of a device are kept; None for one without `browse`."""
+    """Return where the found tags of a device are kept; None for one without `browse`."""
     return Path(device.found) / f"{device.name}.csv" if device.browse else None
 
 
 def asks(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> bool:
-    """Whether a start asks the server: always for `browse`; for units alone until they were told once."""
-    return bool(device.browse) or (bool(lacking(tags)) and not measures_path(device).is_file())
+    """Return whether a start asks the server: always for `browse`, for units alone until they are known."""
+    return bool(device.browse) or (bool(lacking(tags)) and not units_path(device).is_file())
 
 
 def found_file(tags: Sequence[FoundTag]) -> str:
-    """Found variables as a tag file."""
+    """Return found variables as the text of a tag file."""
     names = tag_names([tag.path for tag in tags])
     return tag_file((name, tag.node, tag.measure.unit, tag.measure.range) for name, tag in zip(names, tags, strict=True))
 
 
 def has_kept(device: OpcUaDevice) -> bool:
-    """Whether tags of this device are kept: its file holds more than the line of names."""
+    """Return whether tags of this device are kept: its file holds more than the line of names."""
     path = found_path(device)
     try:
         return path is not None and path.stat().st_size > len(found_file(()))
@@ -72,17 +74,17 @@ def has_kept(device: OpcUaDevice) -> bool:
 
 
 def keep(device: OpcUaDevice, tags: Sequence[FoundTag], *, cut: bool) -> Change | None:
-    """Write what was found; returns what is new in it, None for nothing. Raises NotFound when it cannot be written."""
+    """Write what was found; return what is new in it, None for nothing. Raises NotKept."""
     path = found_path(device)
     assert path is not None
     change = _kept(path, found_file(tags))
     return None if change is None else replace(change, cut=cut)
 
 
-def keep_measures(device: OpcUaDevice, tags: Sequence[OpcUaTag], measures: Sequence[Measure]) -> Change | None:
-    """Write what was told of configured tags; otherwise as `keep`. All that is new is altered: the tags are known."""
-    pairs = [(tag, told) for tag, told in zip(tags, measures, strict=True) if told != Measure()]
-    change = _kept(measures_path(device), tag_file((tag.name, tag.node, told.unit, told.range) for tag, told in pairs))
+def keep_measures(device: OpcUaDevice, tags: Sequence[OpcUaTag], measures: Sequence[EngineeringUnit]) -> Change | None:
+    """Write units and ranges of configured tags; otherwise as `keep`. All that is new is altered: the tags are known."""
+    pairs = [(tag, measure) for tag, measure in zip(tags, measures, strict=True) if measure != EngineeringUnit()]
+    change = _kept(units_path(device), tag_file((tag.name, tag.node, one.unit, one.range) for tag, one in pairs))
     return Change([], [], [*change.added, *change.altered, *change.removed]) if change else None
 
 
@@ -101,31 +103,34 @@ def _kept(path: Path, text: str) -> Change | None:
 
 
 def compare(before: str, now: str) -> Change:
-    """Two tag files, by the tags' names."""
+    """Return what differs between the texts of two tag files, by the tags' names."""
     old, new = _rows(before), _rows(now)
     altered = [name for name in new if name in old and old[name] != new[name]]
     return Change([n for n in new if n not in old], [n for n in old if n not in new], altered)
 
 
 def _rows(text: str) -> dict[str, tuple[str, ...]]:
-    """Files of earlier versions have no range."""
+    """Return node, unit and range by name. Files of earlier versions have no range."""
     return {row[0]: (*row[1:], "", "", "")[:3] for row in [*csv.reader(io.StringIO(text))][1:] if row}
 
 
-async def ask(connection: Connection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
-    """Ask the server for all that it may tell, and keep it; what is new in it, None for nothing. Raises NotConnected."""
+async def ask(session: Session, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
+    """Ask the server for tags, units and ranges, and keep them. Return what is new, None for nothing.
+
+    Raises NotConnected.
+    """
     change, found = None, list[FoundTag]()
     if device.browse:
-        found, cut = await connection.find(device.browse)
+        found, cut = await session.metadata.browse(device.browse)
         change = await asyncio.to_thread(keep, device, found, cut=cut)
-    told_of = {tag.node for tag in found}
-    asked = [tag for tag in lacking(tags) if tag.node not in told_of]
-    measures = await connection.measures([tag.node for tag in asked]) if asked else []
+    found_nodes = {tag.node for tag in found}
+    asked = [tag for tag in lacking(tags) if tag.node not in found_nodes]
+    measures = await session.metadata.units([tag.node for tag in asked]) if asked else []
     try:
-        told = await asyncio.to_thread(keep_measures, device, asked, measures) if asked else None
-    except NotFound as error:
-        log.info("%s: units are not kept: %s", device.name, error)
-        told = None
-    if change is None or told is None:
-        return change or told
-    return replace(change, altered=[*change.altered, *told.altered])
+        units = await asyncio.to_thread(keep_measures, device, asked, measures) if asked else None
+    except NotKept as error:
+        log.info("units are not kept", device=device.name, error=str(error))
+        units = None
+    if change is None or units is None:
+        return change or units
+    return replace(change, altered=[*change.altered, *units.altered])

@@ -10,7 +10,7 @@ _LONGEST_BYTES: Final = 128
 
 
 def tag_names(paths: Sequence[Sequence[str]]) -> list[str]:
-    """One valid, unique tag name per browse path: its parts joined by dots, a number added where two would be equal."""
+    """Return one valid, unique tag name per browse path: its parts joined by dots, numbered where two would be equal."""
     names: list[str] = []
     used: set[str] = set()
     for path in paths:
@@ -29,7 +29,7 @@ def _clean(part: str) -> str:
 
 
 def tag_file(rows: Iterable[tuple[str, str, str, str]]) -> str:
-    """CSV for config/tags/ of (name, node, unit, range), in the order given."""
+    """Return the CSV text for config/tags/ of (name, node, unit, range), in the order given."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("name", "node", "unit", "range"))

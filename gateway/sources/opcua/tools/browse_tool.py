@@ -10,19 +10,19 @@ import numpy as np
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.browser import Visited, Walker
-from gateway.sources.opcua.client.connection import AsyncuaConnection, connect, quiet_library
-from gateway.sources.opcua.client.errors import translated
-from gateway.sources.opcua.client.handshake import get_offers, get_servers
+from gateway.sources.opcua.client.browser import Browser, Visited
+from gateway.sources.opcua.client.errors import translate_errors
+from gateway.sources.opcua.client.handshake import get_endpoints, get_servers
+from gateway.sources.opcua.client.session import AsyncuaSession, connect, quiet_library
 from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
 from gateway.sources.opcua.codec.types.data_types import builtin_name
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.namespaces import lacking
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.errors import ServiceFault
-from gateway.sources.opcua.port.measures import Measure, range_text, takes_measure
-from gateway.sources.opcua.security.endpoints import Offer
+from gateway.sources.opcua.port.units import EngineeringUnit, has_unit_of_node, range_text
+from gateway.sources.opcua.security.endpoints import Endpoint
 from gateway.sources.opcua.source.decode import TagColumns, decode
 from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.codes import status_name
@@ -52,20 +52,20 @@ class Found:
     place: tuple[int, ...] = ()
 
 
-async def discover(config: OpcUaDevice) -> tuple[list[Offer], list[tuple[str, str]]]:
+async def discover(config: OpcUaDevice) -> tuple[list[Endpoint], list[tuple[str, str]]]:
     """The endpoints of a server, and if nobody can log in there, the servers that it knows. Raises NotConnected."""
     quiet_library()
     try:
-        with translated(f"cannot ask {config.url}"):
-            patience = Patience(config.timeout / 1e9, SystemClock().monotonic)
-            offers = await get_offers(config.url, patience)
+        with translate_errors(f"cannot ask {config.url}"):
+            patience = AdaptiveTimeout(config.timeout / 1e9, SystemClock().monotonic)
+            offers = await get_endpoints(config.url, patience)
             return offers, [] if any(one.tokens for one in offers) else await get_servers(config.url, patience)
     except ServiceFault as fault:
         raise NotConnected(f"{config.url} refuses: {explained(fault.status)}") from None
 
 
 @asynccontextmanager
-async def session(config: OpcUaDevice) -> AsyncIterator[AsyncuaConnection]:
+async def session(config: OpcUaDevice) -> AsyncIterator[AsyncuaSession]:
     """A session for a command, without a subscription, closed at the end. Raises NotConnected."""
     connection = await connect(config.model_copy(update={"mode": "poll"}), SystemClock())
     try:
@@ -74,14 +74,12 @@ async def session(config: OpcUaDevice) -> AsyncIterator[AsyncuaConnection]:
         await connection.close()
 
 
-def walker(connection: AsyncuaConnection) -> Walker:
+def walker(connection: AsyncuaSession) -> Browser:
     """For finding and walking."""
-    return Walker(connection.services, connection.addresses, connection.definitions)
+    return Browser(connection.services, connection.addresses, connection.definitions)
 
 
-async def browse(
-    connection: AsyncuaConnection, device: OpcUaDevice, wanted: Browse, most: int
-) -> AsyncIterator[list[Found]]:
+async def browse(connection: AsyncuaSession, device: OpcUaDevice, wanted: Browse, most: int) -> AsyncIterator[list[Found]]:
     """Objects and the variables that are wanted with their values, level by level, at most `most` in all. Raises
     NotConnected."""
     count = 0
@@ -94,7 +92,7 @@ async def browse(
             return
 
 
-async def _described(connection: AsyncuaConnection, device: OpcUaDevice, visited: Sequence[Visited]) -> list[Found]:
+async def _described(connection: AsyncuaSession, device: OpcUaDevice, visited: Sequence[Visited]) -> list[Found]:
     nodes = [one.node for one in visited if one.is_variable]
     types = iter(await connection.services.value_types(nodes))
     tags = [OpcUaTag.model_construct(name=node.to_string(), node=node.to_string()) for node in nodes]
@@ -107,18 +105,18 @@ async def _described(connection: AsyncuaConnection, device: OpcUaDevice, visited
     ]
 
 
-async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
+async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
     """The present values of tags, each as its tag takes it: scaled, an element, a field, a label. Raises NotConnected."""
     tagging = ItemMap(device.model_copy(update={"mode": "poll"}), tags)
     columns = TagColumns.of(0, tags)
     labels = {
         row: some or {}
-        for item, some in zip(tagging.items, await connection.labels(tagging.items), strict=True)
+        for item, some in zip(tagging.items, await connection.metadata.labels(tagging.items), strict=True)
         for row in tagging.whole(item)
     }
-    measures = await connection.measures([tag.node for tag in tags])
+    measures = await connection.metadata.units([tag.node for tag in tags])
     found: dict[int, Found] = {}
-    for answer in await connection.read(tagging.items):
+    for answer in await connection.values.read(tagging.items):
         values = tagging.spread(answer)
         block, objects = decode(values, columns, device.clock_tolerance)
         shown = {int(row): f"{value:.15g}" for row, value in zip(block.tag, block.value, strict=True) if isfinite(value)}
@@ -127,7 +125,7 @@ async def read(connection: AsyncuaConnection, device: OpcUaDevice, tags: Sequenc
         shown |= {} if objects is None else {int(row): str(one) for row, one in zip(objects.tag, objects.value, strict=True)}
         for place, row in enumerate(values.columns.row.tolist()):
             tag, status = tags[row], int(values.columns.status[place])
-            told = measures[row] if takes_measure(tag) else Measure()
+            told = measures[row] if has_unit_of_node(tag) else EngineeringUnit()
             why = _why(tag.node, status, connection.addresses.namespaces) if status else ""
             found[row] = Found(
                 (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or told.unit,

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues
 from gateway.sources.opcua.source.history.gap import Gap
 from gateway.sources.opcua.source.history.readback import HistoryReader
@@ -21,14 +21,14 @@ _SPAN_NS: Final = 1_000_000_000
 
 
 async def unreadable(
-    connection: Connection, device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock
+    connection: Session, device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock
 ) -> dict[str, list[str]]:
     """Names of tags whose history cannot be read back, by the reason with what to do. Raises NotConnected."""
     tagging = ItemMap(device, tags)
     now_ns = clock.now_ns() + round(connection.traffic.clock_ms * 1e6)
     rows = len(tagging.items)
     gap = Gap(np.full(rows, now_ns - _SPAN_NS), np.full(rows, now_ns), np.zeros(rows, np.int64))
-    await HistoryReader(connection, tagging.items, clock, _MOST, _dropped).close(gap, 0)
+    await HistoryReader(connection.history, tagging.items, clock, _MOST, _dropped).close(gap, 0)
     reasons: dict[str, list[str]] = defaultdict(list)
     for item in tagging.items:
         if item.row in gap.aside:

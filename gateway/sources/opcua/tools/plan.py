@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from gateway.core.plural import counted
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
-from gateway.sources.opcua.port.measures import range_text
+from gateway.sources.opcua.port.units import range_text
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.item_map import ItemMap
 

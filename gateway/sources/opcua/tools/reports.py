@@ -16,7 +16,7 @@ from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
 from gateway.sources.opcua.security.certificates import fingerprint, load_chain
-from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Offer
+from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Endpoint
 from gateway.sources.opcua.source.tag_discovery import found_file
 from gateway.sources.opcua.tools import browse_tool
 from gateway.sources.opcua.tools.browse_tool import Found, session, walker
@@ -48,7 +48,7 @@ async def discover(config: OpcUaDevice) -> Report:
     return Report([*items, Note(nobody), *(Note(f"    {place}  {uri}") for uri, place in servers)])
 
 
-def _offer(offer: Offer) -> Iterator[str]:
+def _offer(offer: Endpoint) -> Iterator[str]:
     try:
         chain = load_chain(offer.certificate)
     except ValueError as error:
@@ -63,7 +63,7 @@ def _offer(offer: Offer) -> Iterator[str]:
         yield f"    certificate  {shown}"
 
 
-def _options(offers: Sequence[Offer]) -> str:
+def _options(offers: Sequence[Endpoint]) -> str:
     """Return what the strongest endpoint takes on the command line, where it is not the default."""
     there = {(offer.policy, offer.mode) for offer in offers}
     for policies in (STRONG, SHA1):

@@ -2,13 +2,13 @@
 
 import pytest
 
-from gateway.sources.opcua.security.endpoints import NoEndpoint, Offer, Token, choose, choose_token
+from gateway.sources.opcua.security.endpoints import Endpoint, NoUsableEndpoint, Token, choose, choose_token
 
 BOTH = "SignAndEncrypt"
 
 
-def offer(policy: str, mode: str = BOTH, *tokens: Token) -> Offer:
-    return Offer("opc.tcp://plc:4840", policy, mode, b"", "urn:plc", tokens)
+def offer(policy: str, mode: str = BOTH, *tokens: Token) -> Endpoint:
+    return Endpoint("opc.tcp://plc:4840", policy, mode, b"", "urn:plc", tokens)
 
 
 ALL = [
@@ -50,7 +50,7 @@ def test_the_strongest_allowed_endpoint_is_chosen(security, mode, chosen):
     ],
 )
 def test_nothing_weaker_is_taken_and_the_way_out_is_told(offers, security, word):
-    with pytest.raises(NoEndpoint, match=word):
+    with pytest.raises(NoUsableEndpoint, match=word):
         choose(offers, security, BOTH)
 
 
@@ -77,7 +77,7 @@ def test_a_token_without_policy_takes_the_endpoints():
     ],
 )
 def test_a_secret_is_not_given_away(where, kind, word):
-    with pytest.raises(NoEndpoint, match=word):
+    with pytest.raises(NoUsableEndpoint, match=word):
         choose_token(where, kind, "auto", plain=False)
 
 
@@ -98,7 +98,7 @@ def test_a_password_may_be_encrypted_as_basic256_does_which_is_how_basic256sha25
 def test_a_signature_of_basic256_is_shown_in_an_encrypted_channel_only():
     token = Token("certificate", "Basic256", "c")
     assert choose_token(offer("Aes256_Sha256_RsaPss", BOTH, token), "certificate", "auto", plain=False).id == "c"
-    with pytest.raises(NoEndpoint, match="Basic256 only"):
+    with pytest.raises(NoUsableEndpoint, match="Basic256 only"):
         choose_token(offer("Aes256_Sha256_RsaPss", "Sign", token), "certificate", "auto", plain=True)
 
 

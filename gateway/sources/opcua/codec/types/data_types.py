@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 from asyncua import ua
 from asyncua.ua.object_ids import ObjectIdNames
 
-from gateway.sources.opcua.codec.legacy_structures import Described
+from gateway.sources.opcua.codec.legacy_structures import LegacyStructure
 from gateway.sources.opcua.codec.texts import sound
 
 EXTENSION_OBJECT: Final = 22
@@ -73,7 +73,7 @@ class Undescribed:
     """A structure of which the server says no more than that it is one."""
 
 
-Known = Structure | Described | Undescribed | Enumeration | OptionSet | int | type | None
+Known = Structure | LegacyStructure | Undescribed | Enumeration | OptionSet | int | type | None
 """What a data type is: a structure by its definition or by its dictionary, an enumeration or set of bits, the number of the
 built-in type it is encoded as, asyncua's class for one of the standard's own structures, None for what cannot be decoded."""
 

@@ -13,11 +13,11 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import from_binary, nodeid_from_binary, unpack_uatype, variant_from_binary
 
-from gateway.sources.opcua.codec.data_values import WireError
 from gateway.sources.opcua.codec.dates import date_text
+from gateway.sources.opcua.codec.errors import DECODING, DecodeErrors, WireError
 from gateway.sources.opcua.codec.legacy_scalars import OWN, read_big, read_own
 from gateway.sources.opcua.codec.legacy_schema import STANDARD
-from gateway.sources.opcua.codec.legacy_structures import Described, Kind, Opaque, TypeName
+from gateway.sources.opcua.codec.legacy_structures import Kind, LegacyStructure, Opaque, TypeName
 from gateway.sources.opcua.codec.numbers import decimal_text, named_bits, reshaped, typed
 from gateway.sources.opcua.codec.types.data_types import (
     EXTENSION_OBJECT,
@@ -65,7 +65,7 @@ class Types:
     known: dict[ua.NodeId, Known] = field(default_factory=dict)
     encodings: dict[ua.NodeId, ua.NodeId | None] = field(default_factory=dict)
     missing: set[ua.NodeId] = field(default_factory=set)
-    named: dict[TypeName, Described | Opaque | int] = field(default_factory=dict)
+    named: dict[TypeName, LegacyStructure | Opaque | int] = field(default_factory=dict)
     is_doubtful: bool = False
     may_doubt: bool = False
     _left: int = 0
@@ -91,8 +91,10 @@ class Types:
         head = buffer.copy().read(1)[0]
         kind = head & 63
         if kind not in (DATE_TIME, EXTENSION_OBJECT, DATA_VALUE, VARIANT):
-            variant = variant_from_binary(buffer)
-            return plain(typed(kind, variant.Value))
+            if head & 0x80 and int.from_bytes(buffer.copy().read(5)[1:], "little", signed=True) > len(buffer):
+                # asyncua would make a list of up to 2^31 elements where these take no bytes each, as nulls do.
+                raise WireError("an array is longer than the message")
+            return plain(typed(kind, variant_from_binary(buffer).Value))
         buffer.skip(1)
 
         def read() -> object:
@@ -130,15 +132,16 @@ class Types:
             return None
         left, self._left = self._left, _VALUES_PER_BYTE * len(body) + _LEAST_VALUES
         try:
-            if kind == 1 and (value := self._body(encoding, Buffer(body), plain, depth)) is not None:
-                return value
-        except Exception as error:  # noqa: BLE001 - asyncua raises anything; the body's length is known, so only it is lost
+            with DECODING:
+                if kind == 1 and (value := self._body(encoding, Buffer(body), plain, depth)) is not None:
+                    return value
+        except WireError as error:  # the length of the body is known, so only its value is lost
             self._complain(encoding, error)
         finally:
             self._left = left
         return {"type": encoding.to_string(), "body": plain(body)}
 
-    def _complain(self, encoding: ua.NodeId, error: Exception) -> None:
+    def _complain(self, encoding: ua.NodeId, error: WireError) -> None:
         """The types are asked for once more; else it is told, once for each type: the rest will hardly be better."""
         if self.may_doubt and self._doubts[encoding] < MOST_DOUBTS and self._doubts.total() < MOST_DOUBTS_IN_ALL:
             self._doubts[encoding] += 1
@@ -161,19 +164,19 @@ class Types:
             raise WireError(f"{structure.name} has {len(buffer)} bytes more than its definition")
         return value
 
-    def _structure_of(self, encoding: ua.NodeId) -> Structure | Described | None:
+    def _structure_of(self, encoding: ua.NodeId) -> Structure | LegacyStructure | None:
         if encoding not in self.encodings:
             if len(self.encodings) < MOST_TYPES:
                 self.missing.add(encoding)
             return None
         data_type = self.encodings[encoding]
         found = self.known.get(data_type) if data_type is not None else None
-        return found if isinstance(found, Structure | Described) else None
+        return found if isinstance(found, Structure | LegacyStructure) else None
 
-    def _structure(self, buffer: Buffer, structure: Structure | Described, plain: Plain, depth: int) -> object:
+    def _structure(self, buffer: Buffer, structure: Structure | LegacyStructure, plain: Plain, depth: int) -> object:
         if depth == 0:
             raise WireError(f"{structure.name} is nested too deeply")
-        if isinstance(structure, Described):
+        if isinstance(structure, LegacyStructure):
             return self._described(buffer, structure, plain, depth)
         if structure.shape == "union":
             chosen = _uint32(buffer)
@@ -182,19 +185,23 @@ class Types:
             members: dict[str, object] = {one.name: None for one in structure.fields}
             if chosen:
                 one = structure.fields[chosen - 1]
-                members[one.name] = self._field(buffer, structure, one, plain, depth)
+                with DecodeErrors(structure.name) as errors:
+                    errors.field = one.name
+                    members[one.name] = self._field(buffer, one, plain, depth)
             return members
         mask = _uint32(buffer) if structure.shape == "optional" else 0
         values: dict[str, object] = {}
-        for one in structure.fields:
-            present = True
-            if one.optional:
-                present, mask = bool(mask & 1), mask >> 1
-            values[one.name] = self._field(buffer, structure, one, plain, depth) if present else None
+        with DecodeErrors(structure.name) as errors:
+            for one in structure.fields:
+                errors.field = one.name
+                present = True
+                if one.optional:
+                    present, mask = bool(mask & 1), mask >> 1
+                values[one.name] = self._field(buffer, one, plain, depth) if present else None
         return values | ({"Bits": named_bits(structure.bits, values)} if structure.bits else {})
 
     def _described(
-        self, buffer: Buffer, structure: Described, plain: Plain, depth: int, outer: bool | None = None
+        self, buffer: Buffer, structure: LegacyStructure, plain: Plain, depth: int, outer: bool | None = None
     ) -> object:
         """outer: the order of bytes of what it stands in."""
 
@@ -216,7 +223,7 @@ class Types:
         if isinstance(known, Opaque):
             self._count()
             return plain(buffer.read(known.size))
-        if isinstance(known, Described):
+        if isinstance(known, LegacyStructure):
             self._count()
             if depth == 1:
                 raise WireError(f"{known.name} is nested too deeply")
@@ -229,17 +236,10 @@ class Types:
         self._count()
         return plain(read_big(INT32 if isinstance(known, Enumeration) else known, buffer.read))
 
-    def _field(self, buffer: Buffer, structure: Structure, one: Field, plain: Plain, depth: int) -> object:
-        """Raises WireError, which names the field."""
-        try:
-            return self._field_value(buffer, one, plain, depth)
-        except Exception as error:  # asyncua raises anything where bytes are not as defined
-            raise WireError(f"{structure.name}.{one.name}: {error}") from error
-
-    def _field_value(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
+    def _field(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
         known = self.known.get(one.type)
         if one.wrapped:
-            is_structure = isinstance(known, Structure | Described | Undescribed | type) or known == EXTENSION_OBJECT
+            is_structure = isinstance(known, Structure | LegacyStructure | Undescribed | type) or known == EXTENSION_OBJECT
             known = EXTENSION_OBJECT if is_structure else VARIANT
 
         def read() -> object:
@@ -258,7 +258,7 @@ class Types:
     def _value(self, buffer: Buffer, known: Known, name: str, plain: Plain, depth: int) -> object:
         """A value of a type, which is called `name`. No body holds many more values than bytes: empty ones cost time."""
         self._count()
-        if isinstance(known, Structure | Described):
+        if isinstance(known, Structure | LegacyStructure):
             return self._structure(buffer, known, plain, depth - 1)
         if isinstance(known, Enumeration):
             return _int32(buffer)

@@ -8,7 +8,7 @@ from gateway.core.errors import NotConnected
 from gateway.core.events.event import Event
 from gateway.core.retry_timer import DoublingDelay
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.history.gap import Gap
@@ -59,7 +59,7 @@ class Backfill:
         """Nodes whose history the server refuses at present."""
 
     async def run(
-        self, connection: Connection, begun_ns: int, put: Put, reports: Diagnostics, report: Callable[[Event], None]
+        self, connection: Session, begun_ns: int, put: Put, reports: Diagnostics, report: Callable[[Event], None]
     ) -> None:
         """Close all gaps that wait, once the first values say where the newest one ends; return when none waits.
 
@@ -77,7 +77,7 @@ class Backfill:
         if not self._gaps.waiting:
             return
         if self._failures >= MOST_FAILURES:
-            reports.complain(CUT_OFF, self._failures)
+            reports.warn(CUT_OFF, self._failures)
             await self._clock.sleep(self._cut_off.next_s())
         await self._close_all(connection, put, reports, report)
 
@@ -89,9 +89,7 @@ class Backfill:
         given_up, self._gaps.given_up = self._gaps.given_up, []
         return given_up
 
-    async def _close_all(
-        self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]
-    ) -> None:
+    async def _close_all(self, connection: Session, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         pause = DoublingDelay(self._first_pause_s, MOST_RETRY_S)
         while True:
             for gap in self._gaps.waiting:
@@ -107,9 +105,11 @@ class Backfill:
                 return
             await self._clock.sleep(pause.next_s())
 
-    async def _pass(self, connection: Connection, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
+    async def _pass(self, connection: Session, put: Put, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         most = self._config.history_samples
-        reader = HistoryReader(connection, self._items, self._clock, most, put, self._counting(self._watermark.before_slice))
+        reader = HistoryReader(
+            connection.history, self._items, self._clock, most, put, self._counting(self._watermark.before_slice)
+        )
         self.refused = 0
         for gap in list(self._gaps.waiting):
             oldest_ns = self._clock.now_ns() + self._ahead_ns(connection) - self._config.history_most
@@ -130,10 +130,10 @@ class Backfill:
     def _report(self, gap: Gap, result: GapResult, reports: Diagnostics, report: Callable[[Event], None]) -> None:
         """Report once per gap, and again when another try brought something, or its samples became too old for one."""
         if result.refused and not gap.is_reported:
-            reports.complain(f"{REFUSED}: {result.reason}", result.refused.total())
+            reports.warn(f"{REFUSED}: {result.reason}", result.refused.total())
         elif result.without and not result.nodes and not self._has_reported_nowhere and result.without == len(self._items):
             self._has_reported_nowhere = True
-            reports.complain(NOWHERE, result.without)
+            reports.warn(NOWHERE, result.without)
         is_news = result.skipped_ns or (result.refused and not gap.is_reported)
         if result.nodes or result.truncated or result.too_old_ns or is_news:
             report(self._event(result))
@@ -142,13 +142,13 @@ class Backfill:
     def _event(self, result: GapResult, reason: str = "") -> Event:
         return result.event(self._clock.now_ns(), self._number, reason)
 
-    def _ahead_ns(self, connection: Connection) -> int:
+    def _ahead_ns(self, connection: Session) -> int:
         """Return by how much the server's clock is ahead: history is asked for by that clock."""
         return round(connection.traffic.clock_ms * 1e6)
 
-    async def _until_clocks_agree(self, connection: Connection, reports: Diagnostics) -> None:
+    async def _until_clocks_agree(self, connection: Session, reports: Diagnostics) -> None:
         while abs(self._ahead_ns(connection)) > self._config.clock_tolerance:
-            reports.complain(CLOCKS, 1)
+            reports.warn(CLOCKS, 1)
             await self._clock.sleep(RETRY_S)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from gateway.core.blocks import Mask, Rows
-from gateway.sources.opcua.codec.columns import ValueColumns, joined
+from gateway.sources.opcua.codec.columns import ValueColumns, concatenate
 from gateway.sources.opcua.source.history.gaps import times_of
 
 MOST_IDLE: Final = 3
@@ -42,7 +42,7 @@ class Pages:
         if times.size:
             least, greatest = int(times.min()), int(times.max())
             self._least, self._greatest = min(self._least or least, least), max(self._greatest, greatest)
-            part = columns.take(wanted)
+            part = columns.select(wanted)
             self._parts.append(replace(part, row=np.full(len(part), self._row, np.uint32)))
             self._count += len(part)
         self._idle = 0 if is_new else self._idle + 1
@@ -61,11 +61,11 @@ class Pages:
         """Return what was wanted, at most `most`, the earliest."""
         if not self._parts:
             return None
-        columns = joined(self._parts)
+        columns = concatenate(self._parts)
         columns = _taken(columns, _once_in_order(columns))
         if len(columns) >= self._most:
             self.is_cut = self.is_cut or len(columns) > self._most
-            columns = columns.take(np.arange(len(columns)) < self._most)
+            columns = columns.select(np.arange(len(columns)) < self._most)
         return columns
 
 

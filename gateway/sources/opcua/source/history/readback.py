@@ -9,10 +9,10 @@ import numpy as np
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.codec.columns import ValueColumns, joined
+from gateway.sources.opcua.codec.columns import ValueColumns, concatenate
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import ServiceFault
-from gateway.sources.opcua.port.session import Connection
+from gateway.sources.opcua.port.history import History
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.events import HistoryRead
 from gateway.sources.opcua.source.history.gap import Gap
@@ -99,13 +99,13 @@ class HistoryReader:
     """
 
     def __init__(
-        self, connection: Connection, items: Sequence[Item], clock: Clock, most: int, put: Put, ahead: Ahead | None = None
+        self, history: History, items: Sequence[Item], clock: Clock, most: int, put: Put, ahead: Ahead | None = None
     ) -> None:
         """most: samples per node and gap. put: see below. ahead: awaited before it, with the gap and the slice of time.
 
         `put` takes what was read, and waits until there is room for more; cancelled, it has taken it nevertheless.
         """
-        self._connection = connection
+        self._history = history
         self._items = {item.row: item for item in items}
         self._clock = clock
         self._most = most
@@ -119,7 +119,7 @@ class HistoryReader:
     async def close(self, gap: Gap, oldest_ns: int) -> GapResult:
         """Close a gap, but for what is older than `oldest_ns` (source time). Raises NotConnected."""
         rows, newest_ns = gap.rows(self._most), int(gap.after.max(initial=0))
-        readable = await self._connection.has_history([self._items[row] for row in rows])
+        readable = await self._history.readable([self._items[row] for row in rows])
         gap.skip([row for row, can in zip(rows, readable, strict=True) if not can])
         result = GapResult(without=readable.count(False), begin_ns=newest_ns, end_ns=newest_ns, is_resumed=gap.is_resumed)
         result.too_old_ns = gap.bound(oldest_ns)
@@ -181,7 +181,7 @@ class HistoryReader:
             return None, {}, []
         now_ns = self._clock.now_ns()
         parts: list[ValueColumns] = list(told.values())
-        return DataValues(joined(parts), now_ns, now_ns), {row: len(values) for row, values in told.items()}, full
+        return DataValues(concatenate(parts), now_ns, now_ns), {row: len(values) for row, values in told.items()}, full
 
     def _set_aside(self, gap: Gap, rows: Sequence[int], status: int) -> None:
         gap.aside |= dict.fromkeys(rows, status)
@@ -221,7 +221,7 @@ class HistoryReader:
         left: list[tuple[int, bytes]] = [(row, b"") for row in rows]
         while left:
             items, points = [self._items[row] for row, _ in left], [point for _, point in left]
-            answers = await self._connection.history(items, start_ns, end_ns, self._asked, points)
+            answers = await self._history.read(items, start_ns, end_ns, self._asked, points)
             done: list[tuple[int, bytes]] = []
             more: list[tuple[int, bytes]] = []
             has_no_points = False
@@ -237,7 +237,7 @@ class HistoryReader:
                     pages[row].end(is_cut=len(answer.columns) >= self._asked)
             done += more if has_no_points else []
             if done:
-                await self._connection.release_history([self._items[row] for row, _ in done], [point for _, point in done])
+                await self._history.release([self._items[row] for row, _ in done], [point for _, point in done])
             if has_no_points:
                 for row in rows:
                     gap.aside.pop(row, None)

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 from asyncua import ua
 
-from gateway.sources.opcua.client.legacy_dictionaries import PART_BYTES, Dictionaries
-from gateway.sources.opcua.codec.legacy_structures import Described, TypeName
+from gateway.sources.opcua.client.legacy_dictionaries import PART_BYTES, LegacyDictionaries
+from gateway.sources.opcua.codec.legacy_structures import LegacyStructure, TypeName
 from gateway.sources.opcua.codec.types.structures import Types
 
 RESPONSE_TOO_LARGE, NO_DATA = 0x80B90000, 0x80370000
@@ -54,14 +54,14 @@ def dictionary(length: int) -> bytes:
 
 async def read(content: bytes, limit: int = PART_BYTES) -> tuple[FakeServices, dict[ua.NodeId, object]]:
     services = FakeServices(content, limit)
-    found = await Dictionaries(services, Types()).of_encodings([ENCODING, ua.NodeId(99, 2)])
+    found = await LegacyDictionaries(services, Types()).of_encodings([ENCODING, ua.NodeId(99, 2)])
     return services, found
 
 
 async def test_a_large_dictionary_is_read_in_parts():
     services, found = await read(dictionary(PART_BYTES + 100))
     assert services.parts == ["0:32767", "32768:65535"]
-    assert found == {ENCODING: Described("P", ())}
+    assert found == {ENCODING: LegacyStructure("P", ())}
 
 
 async def test_one_that_ends_with_a_part_is_whole():
@@ -81,6 +81,6 @@ async def test_what_cannot_be_read_costs_its_types():
     assert (await read(dictionary(PART_BYTES + 100), limit=10))[1] == {}
     endless = FakeServices(b"x" * 20_000_000, PART_BYTES)
     types = Types()
-    assert await Dictionaries(endless, types).of_encodings([ENCODING]) == {}
+    assert await LegacyDictionaries(endless, types).of_encodings([ENCODING]) == {}
     assert TypeName("urn:x", "P") not in types.named
     assert len(endless.parts) < 300

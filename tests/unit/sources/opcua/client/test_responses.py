@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.sources.opcua.client.responses import plain, read_history, read_publish, read_republish
-from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.codec.errors import WireError
 
 TIME = datetime(2026, 8, 1, tzinfo=UTC)
 TIME_NS = round(TIME.timestamp() * 1e9)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from gateway.sources.opcua.client.sequence_numbers import Numbering
+from gateway.sources.opcua.client.sequence_numbers import SequenceNumbers
 
 LAST = 2**32 - 1
 
 
-def after(last: int) -> Numbering:
-    numbering = Numbering()
+def after(last: int) -> SequenceNumbers:
+    numbering = SequenceNumbers()
     numbering.last = last
     return numbering
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from gateway.sources.opcua.client.responses import plain, read_publish, read_values
 from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, ValueColumns
-from gateway.sources.opcua.codec.data_values import WireError, columns_of, decode_values, to_ns
+from gateway.sources.opcua.codec.data_values import columns_without_values, decode_values, ticks_to_ns
+from gateway.sources.opcua.codec.errors import WireError
 
 NUMBERS = {
     ua.VariantType.Boolean: st.booleans(),
@@ -206,7 +207,7 @@ def test_a_count_beyond_the_bytes_allocates_nothing() -> None:
 def test_times_at_the_ends() -> None:
     """No date, 1601, before 1970, and the year 30828."""
     ticks = np.array([0, 1, 116_444_736_000_000_000, 116_444_736_000_000_001, 2**63 - 1])
-    assert to_ns(ticks, np.zeros(5, np.uint16)).tolist() == [0, 0, 0, 100, 2**62 // 100 * 100]
+    assert ticks_to_ns(ticks, np.zeros(5, np.uint16)).tolist() == [0, 0, 0, 100, 2**62 // 100 * 100]
 
 
 def test_plain_values_are_json() -> None:
@@ -226,7 +227,7 @@ def test_plain_values_are_json() -> None:
 
 
 def test_a_refused_answer_has_one_status_for_all() -> None:
-    columns = columns_of([4, 2], 0x80100000)
+    columns = columns_without_values([4, 2], 0x80100000)
     assert (columns.row.tolist(), columns.status.tolist()) == ([4, 2], [0x80100000] * 2)
     assert np.isnan(columns.number).all()
 

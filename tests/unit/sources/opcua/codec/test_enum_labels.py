@@ -4,7 +4,7 @@ import numpy as np
 
 from gateway.core.blocks import SampleBlock
 from gateway.core.quality import Quality
-from gateway.sources.opcua.codec.enum_labels import Labels, Unasked, labels_in
+from gateway.sources.opcua.codec.enum_labels import LabelRetries, Labels, labels_in
 
 MODES = {0: "Stopped", 1: "Running", 7: "Faulty"}
 
@@ -68,18 +68,18 @@ def test_only_what_was_asked_is_learned():
 
 
 def test_a_server_that_will_not_say_is_asked_ever_less():
-    unasked, now, delays = Unasked(), 0.0, []
+    unasked, now, delays = LabelRetries(), 0.0, []
     for _ in range(8):
         unasked.refused([4], now)
         delays.append(next(s for s in range(1, 4000) if unasked.due(now + s, ())))
         now += delays[-1]
     assert delays == [60, 120, 240, 480, 960, 1800, 1800, 1800]
-    unasked.told([4])
+    unasked.clear([4])
     assert not unasked
 
 
 def test_a_bad_node_is_not_asked_and_at_once_when_it_is_good_again():
-    unasked = Unasked()
+    unasked = LabelRetries()
     unasked.refused([1, 2], 0)
     assert unasked.due(61, {1}) == [2]
     assert unasked.due(5, {1}) == []

@@ -7,10 +7,11 @@ import pytest
 from asyncua import ua
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from gateway.sources.opcua.client.responses import plain
 from gateway.sources.opcua.codec.legacy_schema import MOST_BYTES, BadDictionary, parse_dictionary
-from gateway.sources.opcua.codec.legacy_structures import Described, TypeName
+from gateway.sources.opcua.codec.legacy_structures import LegacyStructure, TypeName
 from gateway.sources.opcua.codec.types.structures import Types
 
 URN = "urn:plc"
@@ -230,7 +231,7 @@ def test_a_broken_dictionary_is_refused(content):
 
 def test_the_zeros_that_plcs_put_behind_their_dictionary_do_no_harm():
     content = dictionary(fields(field("n", "opc:Byte"))) + b"\0\0\0"
-    assert isinstance(parse_dictionary(content).types["P"], Described)
+    assert isinstance(parse_dictionary(content).types["P"], LegacyStructure)
 
 
 GOOD = dictionary(
@@ -293,13 +294,14 @@ def test_what_was_written_by_a_dictionary_is_read_by_it(numbers, there, word):
     assert read(known, body) == {"ns": numbers, "word": word if there else None}
 
 
-def test_errors_name_the_field_that_is_not_as_described(caplog):
+def test_errors_name_the_field_that_is_not_as_described():
     known = types(
         dictionary(
             fields(field("n", "opc:Byte"), field("inner", "tns:Q"))
             + fields(field("x", "opc:Byte"), field("y", "opc:Int32"), name="Q")
         )
     )
-    for _ in range(2):
-        assert read(known, b"\1\2\3") == raw(b"\1\2\3")
-    assert ["P.inner: Q.y: Not enough data" in one.getMessage() for one in caplog.records] == [True], "once for each type"
+    with capture_logs() as logs:
+        for _ in range(2):
+            assert read(known, b"\1\2\3") == raw(b"\1\2\3")
+    assert ["P.inner: Q.y: Not enough data" in one["event"] for one in logs] == [True], "once for each type"

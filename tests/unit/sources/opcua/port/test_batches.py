@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.sources.opcua.port.adaptive_timeout import Pace
+from gateway.sources.opcua.port.adaptive_timeout import BatchLimit
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import ServiceFault
 
@@ -98,7 +98,7 @@ async def test_a_slow_server_is_asked_for_less_at_once_and_a_quick_one_for_more(
         time_s += took_s * len(items)
         return await server.call(items)
 
-    batches = Batches(40, Pace(10, 0.055, lambda: time_s))
+    batches = Batches(40, BatchLimit(10, 0.055, lambda: time_s))
     results = await batches.run(range(100), call, refused)
     assert [one for some in results for one in some] == [2 * i for i in range(100)]
     assert server.calls == [10, 20, 40, 30]

@@ -7,7 +7,7 @@ import pytest
 from gateway.sources.opcua.config.device import OpcUaEvents
 from gateway.sources.opcua.port.events import SELECTED, EventFields
 from gateway.sources.opcua.source.alarms import MOST_CONDITIONS, Alarms
-from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle, source, values
+from tests.support.opcua_fake import FakeClock, FakeSession, entry, settle, source, values
 
 NOW_NS = 1_700_000_000_000_000_000
 TIME = "2023-11-14T22:13:19.500000+00:00"
@@ -35,11 +35,11 @@ def alarms(*wanted: dict[str, object]) -> Alarms:
 
 
 def states(made: Alarms, *given: EventFields) -> list[object]:
-    return [getattr(told, "state", None) for one in given for told in made.take(one, NOW_NS)]
+    return [getattr(told, "state", None) for one in given for told in made.events_of(one, NOW_NS)]
 
 
 def test_an_event_keeps_its_time_source_severity_and_further_fields():
-    (told,) = alarms({"fields": ["SourceNode", "2:Batch"]}).take(event("ns=1;s=tank", 7), NOW_NS)
+    (told,) = alarms({"fields": ["SourceNode", "2:Batch"]}).events_of(event("ns=1;s=tank", 7), NOW_NS)
     assert (told.kind, told.time_ns, told.device, told.tag) == ("opcua_event", TIME_NS, 3, None)
     assert told.payload() == {
         "source": "Tank", "severity": 500, "message": "m", "event_type": "i=2041", "event_id": "AA==",
@@ -49,14 +49,15 @@ def test_an_event_keeps_its_time_source_severity_and_further_fields():
 
 def test_the_name_of_the_type_is_told_where_it_is_known():
     made = alarms()
-    told = [made.take(given, NOW_NS, True, {"i=9341": "LimitAlarmType", "i=5": ""}) for given in (condition(True), event())]
+    names = {"i=9341": "LimitAlarmType", "i=5": ""}
+    told = [made.events_of(given, NOW_NS, True, names) for given in (condition(True), event())]
     assert [one.type_name for (one,) in told] == ["LimitAlarmType", None]
     assert [one.event_type for (one,) in told] == ["i=9341", "i=2041"]
 
 
 def test_a_condition_becomes_active_and_cleared():
     made = alarms()
-    (on,) = made.take(condition(True, time="2023-11-14T22:13:19+00:00"), NOW_NS)
+    (on,) = made.events_of(condition(True, time="2023-11-14T22:13:19+00:00"), NOW_NS)
     assert (on.kind, on.condition, on.state, on.acknowledged) == (
         "alarm",
         "High",
@@ -70,21 +71,21 @@ def test_a_condition_becomes_active_and_cleared():
 
 @pytest.mark.parametrize(("given", "told"), [(0, 1), (1, 1), (1000, 1000), (5000, 1000), (None, 1)])
 def test_severity_is_always_within_the_standards_bounds(given, told):
-    assert alarms().take(event(severity=given), NOW_NS)[0].severity == told
+    assert alarms().events_of(event(severity=given), NOW_NS)[0].severity == told
 
 
 @pytest.mark.parametrize("time", [None, "soon", "2123-11-14T22:13:20+00:00", "0001-01-01T00:00:00+00:00"])
 def test_a_time_that_cannot_be_is_replaced_by_ours(time):
-    assert alarms().take(event(time=time), NOW_NS)[0].time_ns == NOW_NS
+    assert alarms().events_of(event(time=time), NOW_NS)[0].time_ns == NOW_NS
 
 
 def test_a_time_by_a_clock_that_is_off_is_replaced_by_ours():
-    assert alarms().take(event(), NOW_NS, clock_is_right=False)[0].time_ns == NOW_NS
+    assert alarms().events_of(event(), NOW_NS, clock_is_right=False)[0].time_ns == NOW_NS
 
 
 def test_events_below_the_wanted_severity_are_left_out():
     made = alarms({"severity": 300})
-    assert len([*made.take(event(severity=299), NOW_NS), *made.take(event(severity=300), NOW_NS)]) == 1
+    assert len([*made.events_of(event(severity=299), NOW_NS), *made.events_of(event(severity=300), NOW_NS)]) == 1
 
 
 def test_a_condition_that_ends_with_a_low_severity_is_cleared_all_the_same():
@@ -103,9 +104,9 @@ def test_what_a_refresh_repeats_is_told_once():
 
 def test_a_condition_that_a_refresh_does_not_name_any_more_has_ended():
     made = alarms()
-    made.take(condition(True), NOW_NS)
-    made.take(condition(True, condition_id="ns=1;s=other", condition="Low"), NOW_NS)
-    told = [one for given in (START, condition(True), END) for one in made.take(given, NOW_NS)]
+    made.events_of(condition(True), NOW_NS)
+    made.events_of(condition(True, condition_id="ns=1;s=other", condition="Low"), NOW_NS)
+    told = [one for given in (START, condition(True), END) for one in made.events_of(given, NOW_NS)]
     assert [(one.condition, one.state, one.reason) for one in told] == [("Low", "cleared", "ended while away")]
     assert told[0].time_ns == NOW_NS
 
@@ -121,38 +122,38 @@ def test_branches_are_earlier_states_and_not_told():
 
 
 def test_a_condition_without_an_active_state_is_an_event():
-    (told,) = alarms().take(condition(None), NOW_NS)
+    (told,) = alarms().events_of(condition(None), NOW_NS)
     assert (told.kind, told.condition) == ("opcua_event", "High")
 
 
 def test_refresh_required_and_overflow_are_noted():
     made = alarms()
-    assert made.take(event(event_type="i=2789"), NOW_NS) == made.take(event(event_type="i=3035"), NOW_NS) == []
+    assert made.events_of(event(event_type="i=2789"), NOW_NS) == made.events_of(event(event_type="i=3035"), NOW_NS) == []
     assert (made.needs_refresh, made.lost) == (True, True)
 
 
 def test_a_server_that_forgets_fields_does_no_harm():
-    (told,) = alarms().take(EventFields(0, ["AA==", "i=2041"]), NOW_NS)
+    (told,) = alarms().events_of(EventFields(0, ["AA==", "i=2041"]), NOW_NS)
     assert (told.kind, told.time_ns, told.source) == ("opcua_event", NOW_NS, None)
 
 
 def test_memory_of_conditions_is_bounded():
     made = alarms()
     for i in range(MOST_CONDITIONS + 50):
-        made.take(condition(True, condition_id=f"ns=1;i={i}"), NOW_NS)
+        made.events_of(condition(True, condition_id=f"ns=1;i={i}"), NOW_NS)
     assert made.active == MOST_CONDITIONS
 
 
 async def test_events_are_subscribed_refreshed_and_told_in_their_order():
     clock = FakeClock()
-    server = FakeConnection(clock)
+    server = FakeSession(clock)
     made = source(clock, server, events=[{"severity": 5}])
     await made.open()
     assert (len(server.events_added), server.refreshes) == (1, 1)
     told = values([], [])
     server.publish(with_events(told, condition(True), event(event_type="i=2789"), event(event_type="i=3035")))
     await settle()
-    said = [made._inbox.take() for _ in range(3)]
+    said = [made._state.queue.pop() for _ in range(3)]
     assert [one.kind for one in said if hasattr(one, "kind")] == ["alarm"]
     assert server.refreshes == 2
     await made.close()
@@ -164,7 +165,7 @@ def with_events(told, *events):
 
 async def test_a_refused_notifier_is_told_and_tried_again():
     clock = FakeClock()
-    server = FakeConnection(clock, keepalive_s=1000.0)
+    server = FakeSession(clock, keepalive_s=1000.0)
     server.refused["ns=1;s=nobody"] = 0x80340000
     made = source(clock, server, events=[{"notifier": "ns=1;s=nobody"}])
     await made.open()

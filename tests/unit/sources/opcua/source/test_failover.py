@@ -4,15 +4,18 @@ from itertools import count, pairwise
 
 import pytest
 
-from gateway.sources.opcua.port.session import Standing
-from gateway.sources.opcua.source.failover import HOLD_S, RETURN_S, STEADY_S, Failover, class_of
+from gateway.sources.opcua.port.session import ServerHealth
+from gateway.sources.opcua.source.failover import Failover, class_of
+from gateway.sources.opcua.source.intervals import Intervals
 
-GOOD, FAIR, POOR, EMPTY, RESTING = (Standing(0, level) for level in (255, 210, 100, 1, 0))
-STOPPED = Standing(2, 255)
+INTERVALS = Intervals()
+GOOD, FAIR, POOR, EMPTY, RESTING = (ServerHealth(0, level) for level in (255, 210, 100, 1, 0))
+STOPPED = ServerHealth(2, 255)
 
 
 @pytest.mark.parametrize(
-    ("standing", "number"), [(STOPPED, 0), (RESTING, 0), (EMPTY, 1), (POOR, 2), (Standing(0, 199), 2), (FAIR, 3), (GOOD, 3)]
+    ("standing", "number"),
+    [(STOPPED, 0), (RESTING, 0), (EMPTY, 1), (POOR, 2), (ServerHealth(0, 199), 2), (FAIR, 3), (GOOD, 3)],
 )
 def test_levels_make_four_classes(standing, number):
     assert class_of(standing) == number
@@ -20,8 +23,8 @@ def test_levels_make_four_classes(standing, number):
 
 @pytest.fixture
 def failover():
-    made = Failover()
-    made.opened(0.0, is_first=True)
+    made = Failover(INTERVALS)
+    made.on_connected(0.0, is_first=True)
     return made
 
 
@@ -46,17 +49,17 @@ def test_nothing_better_is_asked_for_again_every_half_minute_only(failover, here
 
 
 def test_a_little_better_has_to_last_a_minute(failover):
-    a_little = Standing(0, POOR.level + 1)
+    a_little = ServerHealth(0, POOR.level + 1)
     assert not failover.leaves(POOR, a_little, 10.0)
     assert not failover.leaves(POOR, POOR, 40.0)
     assert not failover.leaves(POOR, a_little, 70.0)
-    assert failover.leaves(POOR, a_little, 70.0 + RETURN_S)
+    assert failover.leaves(POOR, a_little, 70.0 + INTERVALS.failback_s)
 
 
 def changes(levels, until_s):
     """When a device changes servers; levels: of both servers by time, as functions."""
-    failover, place, moved = Failover(), 0, []
-    failover.opened(0.0, is_first=True)
+    failover, place, moved = Failover(INTERVALS), 0, []
+    failover.on_connected(0.0, is_first=True)
     for t in map(float, count(0, 10)):
         if t > until_s:
             return moved
@@ -66,7 +69,7 @@ def changes(levels, until_s):
             if judge(here, other, t):
                 place = 1 - place
                 moved.append(t)
-                failover.opened(t, is_first=place == 0)
+                failover.on_connected(t, is_first=place == 0)
     return moved
 
 
@@ -83,18 +86,21 @@ def test_a_first_server_that_lasted_is_taken_back_after_a_minute_again():
 
     times = changes([first, lambda t: GOOD], 7000)
     assert len(times) == 6
-    assert all(RETURN_S <= back - away <= 3 * RETURN_S + 30 for away, back in zip(times[::2], times[1::2], strict=True))
-    assert times[2] - times[1] > STEADY_S
+    assert all(
+        INTERVALS.failback_s <= back - away <= 3 * INTERVALS.failback_s + 30
+        for away, back in zip(times[::2], times[1::2], strict=True)
+    )
+    assert times[2] - times[1] > INTERVALS.steady_s
 
 
 def test_two_servers_that_degrade_in_turn_do_not_make_it_flap():
     times = changes([lambda t: GOOD if t % 40 < 20 else POOR, lambda t: POOR if t % 40 < 20 else GOOD], 3600)
     assert times
-    assert all(b - a >= HOLD_S for a, b in pairwise(times))
+    assert all(b - a >= INTERVALS.failover_hold_s for a, b in pairwise(times))
 
 
 def test_a_server_without_data_is_left_even_right_after_a_change(failover):
     assert failover.leaves(POOR, GOOD, 10.0)
-    failover.opened(10.0, is_first=False)
+    failover.on_connected(10.0, is_first=False)
     assert not failover.leaves(POOR, GOOD, 12.0)
     assert failover.leaves(EMPTY, GOOD, 14.0)

@@ -8,9 +8,9 @@ import pytest
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
-from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle, source, values
+from gateway.sources.opcua.port.units import EngineeringUnit
+from tests.support.opcua_fake import FakeClock, FakeSession, entry, settle, source, values
 from tests.unit.sources.opcua.source.test_source import OK, at_once, keep_alive, opened
 
 SPEED = FoundTag(("Line", "speed"), "nsu=urn:x;s=speed")
@@ -23,7 +23,7 @@ def clock():
 
 @pytest.fixture
 def server(clock):
-    return FakeConnection(clock)
+    return FakeSession(clock)
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +35,13 @@ def no_threads(monkeypatch):
 @pytest.fixture
 def looks(server, clock):
     """When the model was looked at, seconds."""
-    times, find = [], server.find
+    times, find = [], server.metadata.browse
 
     async def counted(wanted):
         times.append(round(clock.monotonic()))
         return await find(wanted)
 
-    server.find = counted
+    server.metadata.browse = counted
     return times
 
 
@@ -77,7 +77,7 @@ async def test_a_polled_device_without_browse_needs_no_subscription(clock, serve
 
 
 async def test_a_server_without_events_is_polled_all_the_same(clock, tmp_path):
-    server = FakeConnection(clock, keepalive_s=0)
+    server = FakeSession(clock, keepalive_s=0)
     server.refused["model"] = 0x800B0000
     made = await opened(clock, server, mode="poll", browse={}, found=str(tmp_path))
     await clock.advance(5)
@@ -145,7 +145,7 @@ async def test_a_value_that_says_that_its_meaning_has_changed_has_its_unit_asked
     keep = asyncio.create_task(keep_alive(server, clock)) if mode == "subscribe" else None
     await clock.advance(100)
     assert await model_events(made) == []
-    server.measures_of["ns=1;s=v1"] = Measure("bar", "0 to 10")
+    server.measures_of["ns=1;s=v1"] = EngineeringUnit("bar", "0 to 10")
     for _ in range(3):
         if mode == "subscribe":
             server.publish(values([1], [5.0], status=0x4000, received_ns=clock.now_ns()))
@@ -221,7 +221,7 @@ async def test_a_browse_that_finds_nothing_names_where_it_has_looked_and_is_no_c
 
 
 async def test_a_device_without_tags_says_so_where_the_look_takes_long(clock, server, tmp_path):
-    server.find = lambda _: asyncio.Event().wait()
+    server.metadata.browse = lambda _: asyncio.Event().wait()
     made = await opened(clock, server, tags=0, browse={}, found=str(tmp_path))
     keep = asyncio.create_task(keep_alive(server, clock))
     await clock.advance(1)

@@ -1,6 +1,7 @@
 """Refused nodes, their retry times, and what people are told."""
 
 from gateway.core.messages import DeviceState
+from gateway.sources.opcua.source.intervals import Intervals
 from gateway.sources.opcua.source.node_health import NodeHealth
 from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, entry
 
@@ -8,7 +9,7 @@ BAD_NOT_READABLE = 0x803A0000
 
 
 def health(tags: int = 10) -> NodeHealth:
-    return NodeHealth(0, entry(tags).tags)
+    return NodeHealth(0, entry(tags).tags, Intervals())
 
 
 def test_nothing_wrong_is_ok():
@@ -66,7 +67,7 @@ def test_a_healed_node_is_forgotten():
 
 def test_a_complaint_fades_after_a_minute():
     h = health()
-    h.complain("samples were dropped", 10)
+    h.warn("samples were dropped", 10)
     assert h.state(69.9) == DeviceState(0, "degraded", "samples were dropped")
     assert h.state(70).state == "ok"
 

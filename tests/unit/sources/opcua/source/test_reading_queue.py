@@ -21,12 +21,12 @@ async def test_waiting_blocks_are_merged_in_order_behind_the_state():
     inbox = ReadingQueue(10)
     await inbox.put(block(1, 2))
     await inbox.put(block(3))
-    inbox.tell(OK)
-    assert inbox.take() == OK
-    merged = inbox.take()
+    inbox.set_state(OK)
+    assert inbox.pop() == OK
+    merged = inbox.pop()
     assert isinstance(merged, SampleBlock)
     assert merged.tag.tolist() == [1, 2, 3]
-    assert inbox.take() is None
+    assert inbox.pop() is None
 
 
 async def test_a_full_inbox_makes_the_writer_wait_and_drops_nothing():
@@ -35,26 +35,26 @@ async def test_a_full_inbox_makes_the_writer_wait_and_drops_nothing():
     writer = asyncio.create_task(inbox.put(block(3, 4)))
     await settle()
     assert not writer.done()
-    assert len(inbox.take()) == 2
+    assert len(inbox.pop()) == 2
     await writer
-    assert inbox.take().tag.tolist() == [3, 4]
+    assert inbox.pop().tag.tolist() == [3, 4]
 
 
 async def test_a_block_larger_than_the_limit_passes_when_nothing_waits():
     inbox = ReadingQueue(3)
     await inbox.put(block(*range(10)))
-    assert len(inbox.take()) == 10
+    assert len(inbox.pop()) == 10
 
 
 async def test_a_state_is_told_once_and_only_when_it_differs():
     inbox = ReadingQueue(3)
-    inbox.tell(OK)
-    assert inbox.take() == OK
-    inbox.tell(OK)
-    assert inbox.take() is None
-    inbox.tell(DEGRADED)
-    inbox.tell(OK)
-    assert inbox.take() is None
+    inbox.set_state(OK)
+    assert inbox.pop() == OK
+    inbox.set_state(OK)
+    assert inbox.pop() is None
+    inbox.set_state(DEGRADED)
+    inbox.set_state(OK)
+    assert inbox.pop() is None
 
 
 async def test_wait_returns_when_something_came():
@@ -68,23 +68,23 @@ async def test_wait_returns_when_something_came():
 
 async def test_the_past_comes_when_nothing_else_waits_and_is_marked():
     inbox = ReadingQueue(10)
-    writer = asyncio.create_task(inbox.put_late(block(7)))
+    writer = asyncio.create_task(inbox.put_past(block(7)))
     await settle()
     await inbox.put(block(1))
-    first, second = inbox.take(), inbox.take()
+    first, second = inbox.pop(), inbox.pop()
     assert (first.tag.tolist(), first.history) == ([1], False)
     assert (second.tag.tolist(), second.history) == ([7], True)
     await writer
-    await inbox.put_late(block())
-    assert inbox.take() is None
+    await inbox.put_past(block())
+    assert inbox.pop() is None
 
 
 async def test_one_block_of_the_past_waits_at_a_time():
     inbox = ReadingQueue(10)
-    writers = asyncio.create_task(inbox.put_late(block(7)))
+    writers = asyncio.create_task(inbox.put_past(block(7)))
     await settle()
     assert not writers.done()
-    inbox.take()
+    inbox.pop()
     await writers
 
 
@@ -95,4 +95,4 @@ async def test_what_a_cancelled_writer_held_is_not_lost():
     await settle()
     writer.cancel()
     await asyncio.gather(writer, return_exceptions=True)
-    assert inbox.take().tag.tolist() == [1, 2, 3, 4]
+    assert inbox.pop().tag.tolist() == [1, 2, 3, 4]

@@ -4,15 +4,16 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.core.ports.plugin import SourceServices
-from gateway.sources.opcua.port.session import Standing
-from gateway.sources.opcua.source.failover import RETURN_S
-from gateway.sources.opcua.source.redundancy import Found, RedundantServers, best
+from gateway.sources.opcua.port.session import ServerHealth
+from gateway.sources.opcua.source.intervals import Intervals
+from gateway.sources.opcua.source.redundancy import AskedServer, RedundantServers, best
 from gateway.sources.opcua.source.source import OpcUaSource
-from tests.support.opcua_fake import FakeClock, FakeConnection, entry, settle
+from tests.support.opcua_fake import FakeClock, FakeSession, entry, settle
 from tests.support.watermarks_fake import FakeWatermarks
 
 A, B, C = (f"opc.tcp://{name}:4840" for name in "abc")
 SUSPENDED = 2
+FAILBACK_S = Intervals().failback_s
 
 
 class Plant:
@@ -20,23 +21,23 @@ class Plant:
 
     def __init__(self, **levels: int) -> None:
         self.clock = FakeClock()
-        self.stands = {f"opc.tcp://{name}:4840": Standing(0, level) for name, level in levels.items()}
+        self.stands = {f"opc.tcp://{name}:4840": ServerHealth(0, level) for name, level in levels.items()}
         self.away: set[str] = set()
         self.asked: list[tuple[str, str]] = []
-        self.connections: list[FakeConnection] = []
+        self.connections: list[FakeSession] = []
 
     async def connect(self, config, clock, patience):
         self.asked.append((config.url, config.mode))
         if config.url in self.away:
             raise NotConnected(f"cannot connect to {config.url}")
-        connection = FakeConnection(clock, keepalive_s=1e6)
+        connection = FakeSession(clock, keepalive_s=1e6)
         connection.url = config.url
         plant = self
 
-        async def standing():
+        async def health():
             return plant.stands[connection.url]
 
-        connection.standing = standing
+        connection.health = health
         self.connections.append(connection)
         return connection
 
@@ -53,21 +54,21 @@ class Plant:
 @pytest.mark.parametrize(
     ("standings", "place"),
     [
-        ([Standing(0, 255), Standing(0, 255)], 0),
-        ([Standing(0, 200), Standing(0, 201)], 1),
-        ([Standing(SUSPENDED, 255), Standing(0, 1)], 1),
-        ([None, Standing(SUSPENDED, 0)], 1),
-        ([Standing(SUSPENDED, 10), Standing(SUSPENDED, 20), None], 1),
+        ([ServerHealth(0, 255), ServerHealth(0, 255)], 0),
+        ([ServerHealth(0, 200), ServerHealth(0, 201)], 1),
+        ([ServerHealth(SUSPENDED, 255), ServerHealth(0, 1)], 1),
+        ([None, ServerHealth(SUSPENDED, 0)], 1),
+        ([ServerHealth(SUSPENDED, 10), ServerHealth(SUSPENDED, 20), None], 1),
     ],
 )
 def test_the_best_runs_and_has_the_highest_level(standings, place):
-    found = best([Found(i, standing) for i, standing in enumerate(standings)])
+    found = best([AskedServer(i, standing) for i, standing in enumerate(standings)])
     assert found is not None
     assert found.place == place
 
 
 def test_nobody_is_best_where_nobody_is():
-    assert best([Found(0, None), Found(1, None)]) is None
+    assert best([AskedServer(0, None), AskedServer(1, None)]) is None
 
 
 async def test_one_server_is_connected_without_asking():
@@ -111,15 +112,15 @@ async def test_the_server_that_was_lost_is_asked_last():
     assert [url for url, _ in plant.asked] == [B, B]
 
 
-@pytest.mark.parametrize("standing", [Standing(0, 199), Standing(SUSPENDED, 255)])
+@pytest.mark.parametrize("standing", [ServerHealth(0, 199), ServerHealth(SUSPENDED, 255)])
 async def test_it_fails_over_when_another_is_better(standing):
     plant = Plant(a=255, b=240)
     servers = plant.servers()
     connection = await servers.open()
-    await servers.judge(connection)
+    await servers.evaluate(connection)
     plant.stands[A] = standing
     with pytest.raises(NotConnected, match=f"fails over to {B}: ServiceLevel 240 there, ServiceLevel {standing.level}"):
-        await servers.judge(connection)
+        await servers.evaluate(connection)
     assert plant.open == [A], "the session to ask by is closed"
 
 
@@ -127,11 +128,11 @@ async def test_it_stays_where_nobody_is_better():
     plant = Plant(a=255, b=100)
     servers = plant.servers()
     connection = await servers.open()
-    plant.stands[A] = Standing(0, 150)
-    await servers.judge(connection)
+    plant.stands[A] = ServerHealth(0, 150)
+    await servers.evaluate(connection)
     plant.away = {B}
-    plant.stands[A] = Standing(0, 50)
-    await servers.judge(connection)
+    plant.stands[A] = ServerHealth(0, 50)
+    await servers.evaluate(connection)
     assert plant.open == [A]
 
 
@@ -147,14 +148,14 @@ async def on_the_second():
 async def judged(plant, servers, connection, for_s, step_s=10.0):
     for _ in range(round(for_s / step_s)):
         await plant.clock.advance(step_s)
-        await servers.judge(connection)
+        await servers.evaluate(connection)
 
 
 async def test_it_comes_back_when_the_first_has_been_as_good_for_a_minute():
     plant, servers, connection = await on_the_second()
-    await judged(plant, servers, connection, RETURN_S)
+    await judged(plant, servers, connection, FAILBACK_S)
     with pytest.raises(NotConnected, match=f"comes back to {A}"):
-        await judged(plant, servers, connection, 2 * RETURN_S)
+        await judged(plant, servers, connection, 2 * FAILBACK_S)
     await connection.close()
     await servers.open()
     assert plant.open == [A]
@@ -171,8 +172,8 @@ async def test_a_first_server_that_falters_is_not_taken_back():
 
 async def test_a_first_server_that_is_worse_is_not_taken_back():
     plant, servers, connection = await on_the_second()
-    plant.stands[A] = Standing(0, 250)
-    await judged(plant, servers, connection, 5 * RETURN_S)
+    plant.stands[A] = ServerHealth(0, 250)
+    await judged(plant, servers, connection, 5 * FAILBACK_S)
     assert plant.open == [B]
 
 
@@ -180,7 +181,7 @@ async def test_a_source_changes_servers_and_says_so():
     plant = Plant(a=255, b=255)
     made = OpcUaSource(entry(2, url=A, urls=[B]), SourceServices(plant.clock, FakeWatermarks()), plant.connect)
     await made.open()
-    plant.stands[A] = Standing(SUSPENDED, 0)
+    plant.stands[A] = ServerHealth(SUSPENDED, 0)
     await plant.clock.advance(11)
     assert (await made.read()).state == "ok"
     with pytest.raises(NotConnected, match=rf"fails over to {B}: ServiceLevel 255 there, ServiceLevel 0 and not running"):
@@ -227,7 +228,7 @@ async def test_another_server_is_taken_where_the_session_cannot_be_gone_on_with(
     assert [url for url, _ in plant.asked] == [B, B]
     assert plant.open == [B]
     connection.failure = None
-    await plant.clock.advance(3 * RETURN_S + 20)
+    await plant.clock.advance(3 * FAILBACK_S + 20)
     assert (connection.revived, connection.closed) == (1, True), "taken over to be closed, not to be used"
     with pytest.raises(NotConnected, match=f"comes back to {A}"):
         await read_on(made)

@@ -23,7 +23,7 @@ def told(block) -> list[tuple[int, int, float]]:
 
 def test_a_first_sample_that_is_the_last_one_once_more_is_no_new_one():
     repeats = made(Sample(7, 10, 1.0, GOOD), Sample(8, 10, 2.0, GOOD), Sample(9, 10, float("nan"), BAD))
-    repeats.expect()
+    repeats.on_connected()
     given = [Sample(7, 10, 1.0, GOOD), Sample(8, 11, 2.0, GOOD), Sample(9, 10, float("nan"), BAD), Sample(7, 12, 1.0, GOOD)]
     new, again = repeats.sort(block_of(given))
     assert told(new) == [(8, 11, 2.0), (7, 12, 1.0)]
@@ -36,7 +36,7 @@ def test_only_the_first_and_only_after_a_loss():
     repeats = made(Sample(7, 10, 1.0, GOOD))
     same = block_of([Sample(7, 10, 1.0, GOOD)])
     assert repeats.sort(same) == (same, None), "no connection was lost"
-    repeats.expect()
+    repeats.on_connected()
     new, again = repeats.sort(block_of([Sample(7, 10, 1.0, GOOD), Sample(7, 10, 1.0, GOOD)]))
     assert (len(new), len(again)) == (1, 1)
     assert repeats.sort(same)[1] is None
@@ -45,25 +45,25 @@ def test_only_the_first_and_only_after_a_loss():
 def test_another_value_or_quality_or_time_is_new():
     for other in (Sample(7, 10, 1.5, GOOD), Sample(7, 10, 1.0, GOOD - 1), Sample(7, 11, 1.0, GOOD)):
         repeats = made(Sample(7, 10, 1.0, GOOD))
-        repeats.expect()
+        repeats.on_connected()
         assert repeats.sort(block_of([other]))[1] is None
 
 
 def test_what_is_not_said_holds_but_for_what_is_known_to_be_bad():
     repeats = made(Sample(7, 10, 1.0, GOOD), Sample(8, 11, 2.0, GOOD), Sample(9, 12, 3.0, GOOD))
     texts = ObjectBlock(np.array([10], np.uint32), np.array([9], np.int64), ["on"], np.array([GOOD], np.uint8))
-    repeats.remember(texts)
-    assert repeats.unsaid([]) == (None, None), "nothing was lost"
-    repeats.expect()
+    repeats.record_objects(texts)
+    assert repeats.unsent([]) == (None, None), "nothing was lost"
+    repeats.on_connected()
     repeats.sort(block_of([Sample(8, 20, 2.5, GOOD)]))
-    samples, objects = repeats.unsaid([2])
+    samples, objects = repeats.unsent([2])
     assert told(samples) == [(7, 10, 1.0)]
     assert samples.repeated
     assert (objects.tag.tolist(), objects.time.tolist(), objects.value) == ([10], [9], ("on",))
-    assert repeats.unsaid([]) == (None, None), "once"
-    repeats.expect()
-    repeats.remember(texts)
-    assert repeats.unsaid([0, 1, 2]) == (None, None)
+    assert repeats.unsent([]) == (None, None), "once"
+    repeats.on_connected()
+    repeats.record_objects(texts)
+    assert repeats.unsent([0, 1, 2]) == (None, None)
 
 
 def test_of_a_text_and_a_bad_sample_the_newer_one_holds():
@@ -73,9 +73,9 @@ def test_of_a_text_and_a_bad_sample_the_newer_one_holds():
     bad = float("nan")
     repeats = made(Sample(7, 10, bad, BAD), Sample(8, 10, bad, BAD), Sample(9, 10, 2.0**60, GOOD))
     for tag, time in ((7, 11), (8, 9), (9, 10)):
-        repeats.remember(text(tag, time))
-    repeats.expect()
-    samples, objects = repeats.unsaid([])
+        repeats.record_objects(text(tag, time))
+    repeats.on_connected()
+    samples, objects = repeats.unsent([])
     assert samples.tag.tolist() == [8, 9]
     assert objects.tag.tolist() == [7, 9]
 
@@ -83,7 +83,7 @@ def test_of_a_text_and_a_bad_sample_the_newer_one_holds():
 def test_before_what_comes_after_a_takeover_the_last_sample_is_said_once_more():
     """So that the tag is known again, and a late sample counts in its window."""
     repeats = made(Sample(7, 10, 1.0, GOOD), Sample(8, 10, 2.0, GOOD))
-    repeats.expect(continues=True)
+    repeats.on_connected(resumed=True)
     new, again = repeats.sort(block_of([Sample(7, 11, 1.5, GOOD), Sample(7, 12, 1.6, GOOD), Sample(8, 10, 2.0, GOOD)]))
     assert told(new) == [(7, 11, 1.5), (7, 12, 1.6)]
     assert told(again) == [(7, 10, 1.0), (8, 10, 2.0)]

@@ -12,11 +12,10 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua.port.errors import HungUp, NotFound, Poisoned, Unanswered
-from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.units import EngineeringUnit
 from gateway.sources.opcua.source import diagnostics
-from gateway.sources.opcua.source import source as module
-from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeConnection, settle, source, values
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, DAY_NS, FakeClock, FakeSession, settle, source, values
 from tests.support.watermarks_fake import FakeWatermarks
 
 OK = DeviceState(0, "ok")
@@ -29,7 +28,7 @@ def clock():
 
 @pytest.fixture
 def server(clock):
-    return FakeConnection(clock)
+    return FakeSession(clock)
 
 
 async def opened(clock, server, **device):
@@ -51,6 +50,25 @@ async def test_all_items_are_created_and_the_state_comes_first(clock, server):
     assert await made.read() == OK
     await made.close()
     assert server.closed
+
+
+@pytest.mark.parametrize(
+    ("mode", "names"),
+    [
+        ("subscribe", "backfill checks keep-alives labels model notifications search staleness watermark"),
+        ("poll", "checks events labels model polls search"),
+    ],
+)
+async def test_the_tasks_of_a_connection_are_named_and_end_with_it(clock, server, mode, names):
+    before = asyncio.all_tasks()
+    more = {"history": True, "silence": "60s"} if mode == "subscribe" else {}
+    made = source(clock, server, mode=mode, browse={}, **more)
+    await made.open()
+    await asyncio.sleep(0)  # all are made, and none has run: some end at once
+    tasks = asyncio.all_tasks() - before
+    assert {task.get_name() for task in tasks} == {"opcua plc", *(f"opcua {name} plc" for name in names.split())}
+    await made.close()
+    assert all(task.done() for task in tasks)
 
 
 async def test_notifications_that_wait_are_merged_in_order(clock, server):
@@ -163,9 +181,8 @@ async def test_it_opens_again_after_a_loss(clock, server):
     await made.close()
 
 
-async def test_a_slow_reader_holds_the_server_back(clock, server, monkeypatch):
-    monkeypatch.setattr(module, "WAITING_SAMPLES", 4)
-    made = await opened(clock, server, tags=1)
+async def test_a_slow_reader_holds_the_server_back(clock, server):
+    made = await opened(clock, server, tags=1, queue_samples=4)
     for i in range(10):
         server.publish(values([0, 0], [float(i), float(i)]))
     await settle()
@@ -313,7 +330,7 @@ async def test_a_change_of_the_servers_model_is_told_once(clock, server, tmp_pat
     made = await opened(clock, server, browse={}, found=str(tmp_path), refresh="10min")
     assert await made.read() == OK
     keep = asyncio.create_task(keep_alive(server, clock))
-    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed", Measure("mm/s"))]
+    server.found = [FoundTag(("Line", "speed"), "nsu=urn:x;s=speed", EngineeringUnit("mm/s"))]
     await clock.advance(29)
     assert not list(tmp_path.iterdir())
     await clock.advance(2)
@@ -342,13 +359,13 @@ async def at_once(function, *values, **keys):
 
 async def compared(clock, server, made, times):
     """How often the model was looked at, after each of these moments at which the server said that it has changed."""
-    looks, find = [], server.find
+    looks, find = [], server.metadata.browse
 
     async def counted(wanted):
         looks.append(round(clock.monotonic()))
         return await find(wanted)
 
-    server.find = counted
+    server.metadata.browse = counted
     for at in times:
         await clock.advance(at - clock.monotonic())
         server.publish(values([], [], model_changed=True))
@@ -530,7 +547,7 @@ NOT_SUPPORTED = 0x803D0000
 class Poisoning:
     """Makes a fake server fail as soon as one of these rows is watched; all others say their value."""
 
-    def __init__(self, server: FakeConnection, rows: set[int]) -> None:
+    def __init__(self, server: FakeSession, rows: set[int]) -> None:
         self.rows = rows
         self._server = server
         server.on_add = self._added
@@ -638,7 +655,7 @@ async def test_a_healthy_server_is_asked_nothing_for_the_sake_of_the_search(cloc
 async def test_a_node_that_makes_the_server_fall_silent_is_found_however_long_silence_is_waited_for(clock, server):
     """With timeout: 10s the wait alone lasts as long as a connection that is called stable."""
     losses: list[str] = []
-    add = server.add_items
+    add = server.values.subscribe
 
     async def added(items):
         if any(item.row == 2 for item in items):
@@ -648,7 +665,7 @@ async def test_a_node_that_makes_the_server_fall_silent_is_found_however_long_si
         server.publish(values([item.row for item in items], [1.0] * len(items)))
         return statuses
 
-    server.add_items = added
+    server.values.subscribe = added
     made = source(clock, server)
     for _ in range(2):
         opening = asyncio.create_task(made.open())
@@ -688,14 +705,14 @@ async def test_a_node_that_is_well_again_and_can_only_be_polled_is_polled(clock,
     made = await opened(clock, server, tags=8)
     await live(made, clock, lambda state: "1 of 8 nodes refused: t5" in state.reason, losses)
     poisoning.rows.clear()
-    add = server.add_items
+    add = server.values.subscribe
 
     async def added(items):
         watched = [item for item in items if item.row != 5]
         told = dict(zip((item.row for item in watched), await add(watched), strict=True))
         return [told.get(item.row, NOT_SUPPORTED) for item in items]
 
-    server.add_items = added
+    server.values.subscribe = added
     keep = asyncio.create_task(keep_alive(server, clock))
     await clock.advance(70)
     await live(made, clock, lambda state: state == OK, losses)
@@ -739,7 +756,7 @@ async def test_a_node_that_comes_back_and_can_only_be_polled_is_polled(clock, se
     async def added(items):
         return [told if item.row == 1 else 0 for item in items]
 
-    server.add_items = added
+    server.values.subscribe = added
     made = await opened(clock, server)
     keep = asyncio.create_task(keep_alive(server, clock))
     await live(made, clock, lambda state: "1 of 3 nodes refused: t1" in state.reason, losses)

@@ -9,30 +9,30 @@ from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua.source import diagnostics
 from gateway.sources.opcua.source.staleness import Staleness
-from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeSession, settle, source, values
 
 LIMIT_S = 60.0
 NAMES = [f"ns=1;s=v{i}" for i in range(3)]
 
 
-def heard(silence: Staleness, rows: list[int], numbers: list[object], at_s: float, **columns: object) -> None:
-    silence.heard(values(rows, numbers, **columns).columns, at_s)
+def heard(staleness: Staleness, rows: list[int], numbers: list[object], at_s: float, **columns: object) -> None:
+    staleness.received(values(rows, numbers, **columns).columns, at_s)
 
 
 @pytest.fixture
-def silence():
+def staleness():
     made = Staleness(3, LIMIT_S, 0.0)
     heard(made, [0, 1, 2], [1.0, 2.0, 3.0], 1.0)
     return made
 
 
-def test_rows_are_due_once_per_limit_and_only_the_silent_ones(silence):
-    heard(silence, [1], [2.5], 30.0)
-    assert silence.due(60.9, ()) == []
-    assert silence.due(61.0, ()) == [0, 2]
-    assert silence.due(62.0, ()) == []
-    assert silence.due(90.0, ()) == [1]
-    assert silence.due(121.0, {2}) == [0]
+def test_rows_are_due_once_per_limit_and_only_the_silent_ones(staleness):
+    heard(staleness, [1], [2.5], 30.0)
+    assert staleness.due(60.9, ()) == []
+    assert staleness.due(61.0, ()) == [0, 2]
+    assert staleness.due(62.0, ()) == []
+    assert staleness.due(90.0, ()) == [1]
+    assert staleness.due(121.0, {2}) == [0]
 
 
 def test_without_a_limit_nothing_is_ever_due():
@@ -52,35 +52,35 @@ def test_without_a_limit_nothing_is_ever_due():
         (values([0], ["on"], kind=[12]), [0]),
     ],
 )
-def test_another_value_or_status_counts_and_a_newer_time_alone_does_not(silence, read, changed):
-    assert silence.changed(read.columns, 60.0) == changed
+def test_another_value_or_status_counts_and_a_newer_time_alone_does_not(staleness, read, changed):
+    assert staleness.changed(read.columns, 60.0) == changed
 
 
-def test_what_was_heard_meanwhile_proves_nothing(silence):
-    heard(silence, [0], [7.0], 61.0)
-    assert silence.changed(values([0, 1], [8.0, 9.0]).columns, 60.0) == [1]
+def test_what_was_heard_meanwhile_proves_nothing(staleness):
+    heard(staleness, [0], [7.0], 61.0)
+    assert staleness.changed(values([0, 1], [8.0, 9.0]).columns, 60.0) == [1]
 
 
 def test_texts_and_large_integers_are_compared_as_they_are():
-    silence = Staleness(2, LIMIT_S, 0.0)
-    heard(silence, [0, 1], ["on", 2**60], 1.0, kind=[12, 8])
-    assert silence.changed(values([0, 1], ["on", 2**60], kind=[12, 8]).columns, 60.0) == []
-    assert silence.changed(values([0, 1], ["off", 2**60 + 1], kind=[12, 8]).columns, 60.0) == [0, 1]
-    heard(silence, [0], [5.0], 2.0)
-    assert silence.changed(values([0], ["on"], kind=[12]).columns, 60.0) == [0]
+    staleness = Staleness(2, LIMIT_S, 0.0)
+    heard(staleness, [0, 1], ["on", 2**60], 1.0, kind=[12, 8])
+    assert staleness.changed(values([0, 1], ["on", 2**60], kind=[12, 8]).columns, 60.0) == []
+    assert staleness.changed(values([0, 1], ["off", 2**60 + 1], kind=[12, 8]).columns, 60.0) == [0, 1]
+    heard(staleness, [0], [5.0], 2.0)
+    assert staleness.changed(values([0], ["on"], kind=[12]).columns, 60.0) == [0]
 
 
 def test_bad_is_bad_whatever_value_it_carries():
-    silence = Staleness(1, LIMIT_S, 0.0)
-    heard(silence, [0], [5.0], 1.0, status=[0x808C0000])
-    assert silence.changed(values([0], [None], kind=[0], status=[0x808C0000]).columns, 60.0) == []
+    staleness = Staleness(1, LIMIT_S, 0.0)
+    heard(staleness, [0], [5.0], 1.0, status=[0x808C0000])
+    assert staleness.changed(values([0], [None], kind=[0], status=[0x808C0000]).columns, 60.0) == []
 
 
 def test_with_a_deadband_only_the_status_counts():
-    silence = Staleness(2, LIMIT_S, 0.0, np.array([True, False]))
-    heard(silence, [0, 1], [1.0, 1.0], 1.0)
-    assert silence.changed(values([0, 1], [1.1, 1.1]).columns, 60.0) == [0]
-    assert silence.changed(values([1], [1.1], status=[0x80000000]).columns, 60.0) == [1]
+    staleness = Staleness(2, LIMIT_S, 0.0, np.array([True, False]))
+    heard(staleness, [0, 1], [1.0, 1.0], 1.0)
+    assert staleness.changed(values([0, 1], [1.1, 1.1]).columns, 60.0) == [0]
+    assert staleness.changed(values([1], [1.1], status=[0x80000000]).columns, 60.0) == [1]
 
 
 def test_a_row_that_never_said_anything_counts_as_changed():
@@ -88,15 +88,15 @@ def test_a_row_that_never_said_anything_counts_as_changed():
 
 
 def test_patience_grows_when_it_was_in_vain_and_ends_when_data_come():
-    silence = Staleness(1, LIMIT_S, 0.0)
-    heard(silence, [0], [1.0], 1.0)
-    silence.in_vain()
-    silence.begin(100.0)
-    heard(silence, [0], [1.0], 101.0)
-    assert silence.due(200.0, ()) == []
-    assert silence.due(221.0, ()) == [0]
-    heard(silence, [0], [2.0], 300.0)
-    assert silence.due(360.0, ()) == [0]
+    staleness = Staleness(1, LIMIT_S, 0.0)
+    heard(staleness, [0], [1.0], 1.0)
+    staleness.on_reconnect()
+    staleness.on_connected(100.0)
+    heard(staleness, [0], [1.0], 101.0)
+    assert staleness.due(200.0, ()) == []
+    assert staleness.due(221.0, ()) == [0]
+    heard(staleness, [0], [2.0], 300.0)
+    assert staleness.due(360.0, ()) == [0]
 
 
 async def opened(clock, server, **device):
@@ -110,7 +110,7 @@ async def opened(clock, server, **device):
 async def everything(made) -> list[object]:
     """All that waits."""
     said = []
-    while (news := made._inbox.take()) is not None:
+    while (news := made._state.queue.pop()) is not None:
         said.append(news)
     return said
 
@@ -122,7 +122,7 @@ def clock():
 
 @pytest.fixture
 def server(clock):
-    connection = FakeConnection(clock, keepalive_s=1000.0)
+    connection = FakeSession(clock, keepalive_s=1000.0)
     connection.numbers = dict.fromkeys(NAMES, 1.0)
     return connection
 

@@ -7,7 +7,7 @@ import pytest
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.source.statistics import Statistics, by_status
-from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeConnection, settle, source, values
+from tests.support.opcua_fake import BAD_NODE_ID_UNKNOWN, FakeClock, FakeSession, settle, source, values
 
 BAD_SENSOR = 0x808C0000
 
@@ -26,11 +26,11 @@ def test_statuses_become_keys_the_most_frequent_ones_only():
 def test_counts_outlive_connections_and_ages_do_not():
     statistics = Statistics()
     for opened_s in (10.0, 100.0):
-        statistics.opened(opened_s)
-        statistics.closed(Traffic(republished=3))
+        statistics.on_opened(opened_s)
+        statistics.on_closed(Traffic(republished=3))
     report = statistics.report("opc.tcp://a", None, Counter(), 150.0)
     assert (report["session"], report["session_age_s"], report["republished"], report["reconnects"]) == ("closed", 0, 6, 1)
-    statistics.opened(200.0)
+    statistics.on_opened(200.0)
     report = statistics.report("opc.tcp://a", Traffic(republished=1, publish_ms=12.34), Counter(), 205.0)
     assert (report["session"], report["session_age_s"], report["republished"], report["connects"]) == ("open", 5, 7, 3)
     assert report["publish_ms"] == 12.3
@@ -38,7 +38,7 @@ def test_counts_outlive_connections_and_ages_do_not():
 
 async def test_a_source_counts_what_it_does():
     clock = FakeClock()
-    server = FakeConnection(clock, keepalive_s=1e6)
+    server = FakeSession(clock, keepalive_s=1e6)
     server.refused["ns=1;s=v1"] = BAD_NODE_ID_UNKNOWN
     made = source(clock, server)
     assert made.stats()[0]["session"] == "closed"
@@ -61,7 +61,7 @@ async def test_a_source_counts_what_it_does():
 @pytest.mark.parametrize("mode", ["subscribe", "poll"])
 async def test_bad_values_are_counted_in_both_modes(mode):
     clock = FakeClock()
-    server = FakeConnection(clock, keepalive_s=1e6)
+    server = FakeSession(clock, keepalive_s=1e6)
     server.publish(values([2], [None], kind=[0], status=[BAD_SENSOR]))
     server.refused["ns=1;s=v2"] = BAD_SENSOR if mode == "poll" else 0
     made = source(clock, server, mode=mode)

@@ -7,12 +7,12 @@ from pydantic import ValidationError
 
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.measures import Measure
 from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.units import EngineeringUnit
 from gateway.sources.opcua.source.tag_discovery import compare, found_path, keep
 from tests.support.opcua_fake import entry
 
-SPEED = FoundTag(("Motor", "Speed"), "nsu=urn:x;s=speed", Measure("mm/s", "0 to 5"))
+SPEED = FoundTag(("Motor", "Speed"), "nsu=urn:x;s=speed", EngineeringUnit("mm/s", "0 to 5"))
 LOAD = FoundTag(("Motor", "Load"), "nsu=urn:x;s=load")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.history import HistoryPage
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.backfill import CLOCKS, CUT_OFF, NOWHERE, SET_BACK, TOO_MANY, Backfill
@@ -27,24 +27,25 @@ class Server:
 
     def __init__(self, *seconds: float, ahead_s: float = 0.0) -> None:
         self.traffic = Traffic(clock_ms=ahead_s * 1e3)
+        self.history = self
         self.times = [DAY_NS + round(one * S) for one in seconds]
         self.asked: list[tuple[float, float]] = []
-        self.readable = True
+        self.is_readable = True
         self.status = 0
         self.failure: Exception | None = None
 
-    async def has_history(self, items):
-        return [self.readable] * len(items)
+    async def readable(self, items):
+        return [self.is_readable] * len(items)
 
-    async def history(self, items, start_ns, end_ns, most, points):
+    async def read(self, items, start_ns, end_ns, most, points):
         self.asked.append(((start_ns - DAY_NS) / S, (end_ns - DAY_NS) / S))
         if self.failure:
             raise self.failure
         here = [] if self.status else [time for time in self.times if start_ns - 1000 <= time <= end_ns]
         columns = values([0] * len(here), [1.0] * len(here), source_ns=here).columns
-        return [History(self.status, b"", columns) for _ in items]
+        return [HistoryPage(self.status, b"", columns) for _ in items]
 
-    async def release_history(self, items, points):
+    async def release(self, items, points):
         pass
 
 
@@ -55,7 +56,7 @@ class Told:
         self.complaints: list[str] = []
         self.events: list[dict[str, object]] = []
 
-    def complain(self, sentence: str, count: int) -> None:
+    def warn(self, sentence: str, count: int) -> None:
         self.complaints.append(sentence)
 
     def report(self, event) -> None:
@@ -163,7 +164,7 @@ async def test_refused_history_is_told_once_and_asked_for_again_until_it_comes()
 async def test_a_server_without_any_history_is_told_once():
     bench = Bench()
     server = Server()
-    server.readable = False
+    server.is_readable = False
     for _ in range(2):
         await bench.run(server, back_at=None)
     assert bench.told.complaints == [NOWHERE]

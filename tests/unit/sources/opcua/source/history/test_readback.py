@@ -7,7 +7,7 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.port.errors import ServiceFault
-from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.history import HistoryPage
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.readback import HistoryReader
@@ -33,10 +33,10 @@ class Archive:
         self.poisoned: set[int] = set()
         self.poison: Exception = ServiceFault(0x80020000)
 
-    async def has_history(self, items):
+    async def readable(self, items):
         return [item.row not in self.without for item in items]
 
-    async def history(self, items, start_ns, end_ns, most, points):
+    async def read(self, items, start_ns, end_ns, most, points):
         if len(items) > self.most_nodes:
             raise ServiceFault(0x80100000)
         if len(self.calls) == self.failure_after:
@@ -53,7 +53,7 @@ class Archive:
 
     def _answer(self, row, start_ns, end_ns, most, point):
         if row not in self.data:
-            return History(0x80730000, b"", values([], []).columns)
+            return HistoryPage(0x80730000, b"", values([], []).columns)
         here = [(t, n) for t, n in self.data[row] if start_ns // 1000 * 1000 <= t <= end_ns][:most]
         begin = 0
         if point:
@@ -62,13 +62,13 @@ class Archive:
         part = here[begin : begin + self.chunk]
         rest = b"%d:%d" % (row, begin + len(part)) if begin + len(part) < len(here) else b""
         if rest and len(self.open_points) >= self.most_points:
-            return History(0x804B0000, b"", values([], []).columns)
+            return HistoryPage(0x804B0000, b"", values([], []).columns)
         if rest:
             self.open_points.add(rest)
         columns = values([0] * len(part), [n for _, n in part], source_ns=[t for t, _ in part]).columns
-        return History(0, rest, columns)
+        return HistoryPage(0, rest, columns)
 
-    async def release_history(self, items, points):
+    async def release(self, items, points):
         self.open_points -= set(points)
 
 
@@ -216,7 +216,7 @@ async def test_a_server_that_cuts_off_without_a_word_is_truncated_all_the_same()
 async def test_a_server_that_promises_more_for_ever_is_left():
     class Endless(Archive):
         def _answer(self, row, start_ns, end_ns, most, point):
-            return History(0, b"more", values([], []).columns)
+            return HistoryPage(0, b"more", values([], []).columns)
 
     archive = Endless({})
     bench = Bench(archive, 1, 5)
@@ -293,7 +293,7 @@ async def test_no_data_in_a_part_of_the_gap_is_no_refusal():
     class Empty(Archive):
         def _answer(self, row, start_ns, end_ns, most, point):
             answer = super()._answer(row, start_ns, end_ns, most, point)
-            return answer if len(answer.columns) else History(0x809B0000, b"", answer.columns)
+            return answer if len(answer.columns) else HistoryPage(0x809B0000, b"", answer.columns)
 
     bench = Bench(Empty({0: [(DAY_NS + 50 * S, 1.0), (DAY_NS + 90 * S, 2.0)]}), 1, 100)
     (result,) = await bench.read()
@@ -307,7 +307,7 @@ async def test_a_node_that_is_refused_in_the_middle_goes_on_from_there():
 
         def _answer(self, row, start_ns, end_ns, most, point):
             if row == 1 and self.fails and end_ns > DAY_NS + 20 * S:
-                return History(INTERNAL, b"", values([], []).columns)
+                return HistoryPage(INTERNAL, b"", values([], []).columns)
             return super()._answer(row, start_ns, end_ns, most, point)
 
     archive = Falling({0: series(99), 1: series(99)})
@@ -325,7 +325,7 @@ async def test_the_same_page_for_ever_is_told_and_costs_no_other_node():
     class Circling(Archive):
         def _answer(self, row, start_ns, end_ns, most, point):
             if row == 1:
-                return History(0, b"again", values([0], [1.0], source_ns=[DAY_NS + S]).columns)
+                return HistoryPage(0, b"again", values([0], [1.0], source_ns=[DAY_NS + S]).columns)
             return super()._answer(row, start_ns, end_ns, most, point)
 
     bench = Bench(Circling({0: series(99)}), 2, 100)

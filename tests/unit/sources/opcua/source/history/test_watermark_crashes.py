@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.history import History
+from gateway.sources.opcua.port.history import HistoryPage
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.readback import HistoryReader
@@ -66,20 +66,20 @@ class World:
         if self.ns - self.changed_ns > 2 * S or self.random.random() < 0.3:
             self.store.commit()
 
-    async def has_history(self, items):
+    async def readable(self, items):
         return [True] * len(items)
 
-    async def history(self, items, start_ns, end_ns, most, points):
+    async def read(self, items, start_ns, end_ns, most, points):
         answers = []
         for item in items:
             if item.row in self.refused:
-                answers.append(History(0x80020000, b"", values([], []).columns))
+                answers.append(HistoryPage(0x80020000, b"", values([], []).columns))
                 continue
             here = [time for time in self.times[item.row] if start_ns - 1000 <= time <= end_ns][:most]
-            answers.append(History(0, b"", values([0] * len(here), [1.0] * len(here), source_ns=here).columns))
+            answers.append(HistoryPage(0, b"", values([0] * len(here), [1.0] * len(here), source_ns=here).columns))
         return answers
 
-    async def release_history(self, items, points):
+    async def release(self, items, points):
         pass
 
     def lose(self) -> None:

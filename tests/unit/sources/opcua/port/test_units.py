@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.sources.opcua.config.device import OpcUaTag
-from gateway.sources.opcua.port.measures import Measure, completed, lacking, measure_of, measures_path
+from gateway.sources.opcua.port.units import EngineeringUnit, completed, lacking, unit_of, units_path
 from gateway.sources.opcua.source.tag_discovery import asks, keep_measures
 from tests.support.opcua_fake import entry
 
@@ -15,19 +15,19 @@ def tag(**keys: object) -> OpcUaTag:
 @pytest.mark.parametrize(
     ("properties", "measure"),
     [
-        ({"EngineeringUnits": "°C", "EURange": (-40.0, 120.5)}, Measure("°C", "-40 to 120.5")),
-        ({"EngineeringUnits": " mm\n/s "}, Measure("mm /s", "")),
-        ({"EURange": (0.0, 0.0)}, Measure()),
-        ({"EURange": (5.0, 1.0)}, Measure()),
-        ({"EURange": (float("nan"), 1.0)}, Measure()),
-        ({"EURange": (0.0, float("inf"))}, Measure()),
-        ({"EURange": (0.0, 1e300)}, Measure("", "0 to 1e+300")),
-        ({"EngineeringUnits": None, "EURange": None}, Measure()),
-        ({}, Measure()),
+        ({"EngineeringUnits": "°C", "EURange": (-40.0, 120.5)}, EngineeringUnit("°C", "-40 to 120.5")),
+        ({"EngineeringUnits": " mm\n/s "}, EngineeringUnit("mm /s", "")),
+        ({"EURange": (0.0, 0.0)}, EngineeringUnit()),
+        ({"EURange": (5.0, 1.0)}, EngineeringUnit()),
+        ({"EURange": (float("nan"), 1.0)}, EngineeringUnit()),
+        ({"EURange": (0.0, float("inf"))}, EngineeringUnit()),
+        ({"EURange": (0.0, 1e300)}, EngineeringUnit("", "0 to 1e+300")),
+        ({"EngineeringUnits": None, "EURange": None}, EngineeringUnit()),
+        ({}, EngineeringUnit()),
     ],
 )
 def test_what_makes_sense_of_a_nodes_properties_is_taken(properties, measure):
-    assert measure_of(properties) == measure
+    assert unit_of(properties) == measure
 
 
 def test_only_tags_that_show_the_nodes_own_values_take_its_unit():
@@ -52,9 +52,9 @@ def test_units_alone_are_asked_for_at_a_start_until_they_were_told(tmp_path):
     one = entry(nodes=["i=1", {"node": "i=2", "unit": "m", "range": "0 to 1"}], found=str(tmp_path))
     assert asks(one.config, one.tags)
     assert not asks(one.config, one.tags[1:])
-    assert keep_measures(one.config, one.tags[:1], [Measure()]) is None
+    assert keep_measures(one.config, one.tags[:1], [EngineeringUnit()]) is None
     assert not asks(one.config, one.tags)
-    change = keep_measures(one.config, one.tags[:1], [Measure("m", "0 to 5")])
+    change = keep_measures(one.config, one.tags[:1], [EngineeringUnit("m", "0 to 5")])
     assert (change.added, change.removed, change.altered) == ([], [], ["t0"])
-    assert keep_measures(one.config, one.tags[:1], [Measure("m", "0 to 5")]) is None
-    assert measures_path(one.config).read_text() == "name,node,unit,range\nt0,i=1,m,0 to 5\n"
+    assert keep_measures(one.config, one.tags[:1], [EngineeringUnit("m", "0 to 5")]) is None
+    assert units_path(one.config).read_text() == "name,node,unit,range\nt0,i=1,m,0 to 5\n"

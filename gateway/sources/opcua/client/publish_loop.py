@@ -9,9 +9,9 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.core.clock import Clock
-from gateway.sources.opcua.client.sequence_numbers import Numbering
+from gateway.sources.opcua.client.sequence_numbers import SequenceNumbers
 from gateway.sources.opcua.codec.columns import ValueColumns
-from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.codec.errors import WireError
 from gateway.sources.opcua.port.errors import Poisoned, ServiceFault
 from gateway.sources.opcua.port.events import EventFields
 from gateway.sources.opcua.port.traffic import Traffic
@@ -32,7 +32,7 @@ class Notification:
     """One NotificationMessage (Part 4, 7.21). status: a StatusChangeNotification's code, None without one.
 
     server_clock_ns: the server's wall time when it answered. published_ns: when it made the message. available: numbers
-    that it holds for Republish. received_ns, lost, again: set by `Publishing`, our wall time at receipt, notifications that
+    that it holds for Republish. received_ns, lost, again: set by `PublishLoop`, our wall time at receipt, notifications that
     are missing before this one for good (is_counted: these are known), and whether it had to be asked for again.
     """
 
@@ -63,7 +63,7 @@ class PublishService(Protocol):
         ...
 
 
-class Publishing:
+class PublishLoop:
     """Keeps publish requests in flight while it is asked for notifications, and hands these on in their order.
 
     What is missing and still held by the server is asked for again before anything later is handed on. Each notification
@@ -79,7 +79,7 @@ class Publishing:
         self._answered = 0
         self._requests: dict[asyncio.Task[None], int] = {}
         self._count = 0
-        self._numbering: dict[int, Numbering] = defaultdict(Numbering)
+        self._numbering: dict[int, SequenceNumbers] = defaultdict(SequenceNumbers)
         self._acks: list[tuple[int, int]] = []
         self._waiting: deque[Notification] = deque()
         self._ready: deque[Notification] = deque()
@@ -98,7 +98,7 @@ class Publishing:
                 await self._wait()
         return self._ready.popleft()
 
-    def revive(self) -> None:
+    def resume(self) -> None:
         """The session lives on over another channel: what is numbered, acknowledged and waiting stays; after the failure."""
         self._failure = None
 
@@ -126,27 +126,29 @@ class Publishing:
     async def _request(self) -> None:
         acks, self._acks = self._acks, []
         sent_s = self._clock.monotonic()
+        is_answered = False
         try:
-            told = await self._service.publish_once(acks)
+            notification = await self._service.publish_once(acks)
+            is_answered = True
         except ServiceFault as fault:
-            self._acks += acks
             if fault.status == _TOO_MANY_PUBLISH_REQUESTS and (self._in_flight > 1 or self._answered):
                 self._in_flight, self._answered = max(1, self._in_flight - 1), 0
             elif fault.status != _BAD_TIMEOUT:
                 raise Poisoned(f"the subscription is lost: {explained(fault.status)}", fault.status) from None
         except WireError as error:
+            is_answered = True
             self._traffic.undecoded += 1
             # The next one shows the gap in the numbers.
             log.warning("%s: a notification cannot be decoded: %s", self._name, error)
-        except BaseException:  # cancelled, too: what was not acknowledged is acknowledged with the next request
-            self._acks += acks
-            raise
         else:
             self._traffic.publish_ms = (self._clock.monotonic() - sent_s) * 1e3
             self._answered += 1
             if self._answered >= _GROW_AFTER and self._in_flight < IN_FLIGHT:
                 self._in_flight, self._answered = self._in_flight + 1, 0
-            self._receive(told)
+            self._receive(notification)
+        finally:
+            if not is_answered:  # cancelled, too: the next request acknowledges again
+                self._acks += acks
 
     def _receive(self, told: Notification) -> None:
         told.received_ns = self._clock.now_ns()

@@ -6,8 +6,8 @@ from collections import deque
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.publishing import IN_FLIGHT, Notification, Publishing
-from gateway.sources.opcua.codec.data_values import WireError
+from gateway.sources.opcua.client.publish_loop import IN_FLIGHT, Notification, PublishLoop
+from gateway.sources.opcua.codec.errors import WireError
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.traffic import Traffic
 from tests.support.opcua_fake import FakeClock, settle
@@ -74,7 +74,7 @@ def server():
 
 @pytest.fixture
 async def publishing(server):
-    made = Publishing(server, FakeClock(), "plc", server.traffic)
+    made = PublishLoop(server, FakeClock(), "plc", server.traffic)
     yield made
     await made.close()
 

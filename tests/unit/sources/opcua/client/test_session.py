@@ -6,23 +6,23 @@ import pytest
 from asyncua.ua.uaerrors import BadSecurityPolicyRejected, BadServiceUnsupported
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client import connection as client
+from gateway.sources.opcua.client import session as client
 from gateway.sources.opcua.client.addresses import Addresses
-from gateway.sources.opcua.client.connection import AsyncuaConnection
-from gateway.sources.opcua.client.history_read import Past
+from gateway.sources.opcua.client.history_read import HistoryReads
+from gateway.sources.opcua.client.session import AsyncuaSession
 from gateway.sources.opcua.config.device import OpcUaDevice
-from gateway.sources.opcua.port.adaptive_timeout import Patience
+from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import HungUp
 from gateway.sources.opcua.port.values import Item
 from tests.support.opcua_fake import FakeClock
 
 
-def connection_on(clock: FakeClock) -> AsyncuaConnection:
+def connection_on(clock: FakeClock) -> AsyncuaSession:
     config = OpcUaDevice.model_validate(
         {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1", "security": "none"}
     )
-    return AsyncuaConnection(config, clock, Patience(1.0, clock.monotonic))
+    return AsyncuaSession(config, clock, AdaptiveTimeout(1.0, clock.monotonic))
 
 
 async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_end(monkeypatch):
@@ -41,8 +41,8 @@ async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_
     monkeypatch.setattr(client, "resume_session", resume)
     for _ in range(3):
         with pytest.raises(HungUp):
-            await connection.revive()
-    assert not await connection.revive()
+            await connection.resume()
+    assert not await connection.resume()
     assert len(resumed) == 3
 
 
@@ -61,9 +61,9 @@ async def test_a_server_that_is_away_does_not_lose_the_session(monkeypatch):
     monkeypatch.setattr(client, "resume_session", resume)
     for _ in range(9):
         with pytest.raises(HungUp):
-            await connection.revive()
+            await connection.resume()
     is_there = True
-    assert await connection.revive()
+    assert await connection.resume()
 
 
 async def test_a_server_that_does_not_release_history_has_given_it_all_the_same():
@@ -78,7 +78,7 @@ async def test_a_server_that_does_not_release_history_has_given_it_all_the_same(
     addresses = Addresses(services, FakeClock())
     item = Item(0, "ns=1;s=v0", 0, 1)
     await addresses.resolve([item.node])
-    await Past(session, Batches(10), addresses).release([item], [b"point"])
+    await HistoryReads(session, Batches(10), addresses).release([item], [b"point"])
     assert session.asked == 1
 
 
@@ -92,7 +92,7 @@ async def test_a_channel_that_may_not_be_renewed_is_a_lost_connection_and_no_bug
     async def refuse(renew):
         raise BadSecurityPolicyRejected
 
-    monkeypatch.setattr(connection, "read", read)
+    monkeypatch.setattr(connection.values, "read", read)
     monkeypatch.setattr(connection._client, "open_secure_channel", refuse)
     assert await connection.check() == 0
     await clock.advance(connection._client.secure_channel_timeout / 2e3 + 1)

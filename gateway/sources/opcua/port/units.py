@@ -10,7 +10,7 @@ from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class EngineeringUnit:
     """EngineeringUnits and EURange of a node (Part 8, 5.6.3), as they stand in a tag file; empty where there is none."""
 
     unit: str = ""
@@ -22,7 +22,7 @@ def range_text(limits: tuple[float, float] | None) -> str:
     return "" if limits is None else f"{limits[0]:.15g} to {limits[1]:.15g}"
 
 
-def measure_of(properties: Mapping[str, Any]) -> Measure:
+def unit_of(properties: Mapping[str, Any]) -> EngineeringUnit:
     """From a node's properties; limits that are no range say nothing."""
     limits = properties.get("EURange")
     text = range_text(limits) if isinstance(limits, tuple) else ""
@@ -30,20 +30,20 @@ def measure_of(properties: Mapping[str, Any]) -> Measure:
         parse_value_range(text)
     except ValueError:
         text = ""
-    return Measure(" ".join(str(properties.get("EngineeringUnits") or "").split()), text)
+    return EngineeringUnit(" ".join(str(properties.get("EngineeringUnits") or "").split()), text)
 
 
-def takes_measure(tag: OpcUaTag) -> bool:
+def has_unit_of_node(tag: OpcUaTag) -> bool:
     """The tag's values are the node's own, so that the node's unit and range are the tag's, too."""
     return not tag.field and tag.scale == 1 and tag.offset == 0
 
 
 def lacking(tags: Sequence[OpcUaTag]) -> list[OpcUaTag]:
     """Tags of which the server may tell something that the configuration does not, whether it has done so already or not."""
-    return [tag for tag in tags if takes_measure(tag) and (tag.is_completed or not (tag.unit and tag.range))]
+    return [tag for tag in tags if has_unit_of_node(tag) and (tag.is_completed or not (tag.unit and tag.range))]
 
 
-def measures_path(device: OpcUaDevice) -> Path:
+def units_path(device: OpcUaDevice) -> Path:
     """Where the units of a device's configured tags are kept."""
     return Path(device.found) / "units" / f"{device.name}.csv"
 
@@ -51,7 +51,7 @@ def measures_path(device: OpcUaDevice) -> Path:
 def completed(tag: OpcUaTag, row: Mapping[str, str]) -> OpcUaTag:
     """A tag with what a line of that file says of it, where the configuration says nothing; the same tag where the line is
     about another node, or makes no sense."""
-    if row.get("node") != tag.node or not takes_measure(tag):
+    if row.get("node") != tag.node or not has_unit_of_node(tag):
         return tag
     told: dict[str, Any] = {}
     if not tag.unit and row.get("unit"):
