@@ -1,4 +1,4 @@
-"""Tasks that end."""
+"""Cancelling of tasks with a limit."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ log = structlog.get_logger("app")
 
 
 async def cancel(tasks: Sequence["asyncio.Task[Any]"], most_s: float) -> None:
-    """Cancel and wait, but not for ever: a stop must end within systemd's patience."""
+    """Cancel and wait for at most `most_s` seconds: a stop must end within systemd's TimeoutStopSec."""
     for task in tasks:
         task.cancel()
     if tasks:

@@ -49,7 +49,7 @@ class Gateway:
             async with asyncio.TaskGroup() as tasks:
                 outbox = tasks.create_task(parts.outbox.run(), name="outbox")
                 publisher = tasks.create_task(parts.publisher.run(), name="publisher")
-                self._announce()
+                self._report_start()
                 pipeline = tasks.create_task(parts.pipeline.run(), name="pipeline")
                 collecting = [tasks.create_task(s.run(), name=f"source {n}") for n, s in enumerate(parts.supervisors)]
                 stats_s = self.settings.root.publish.stats / 1e9
@@ -64,7 +64,7 @@ class Gateway:
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
                 log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
-                following = await self._end(stop, tasks)
+                following = await self._wait_for_end(stop, tasks)
                 why = "stopped" if following is None else f"starts anew: {self.restarts.reason}"
                 notifier.send(*(["STOPPING=1"] if following is None else ["WATCHDOG=1", f"STATUS={why}"]))
                 log.info("stopping", reason=why)
@@ -85,26 +85,29 @@ class Gateway:
         log.info("stopped")
         return following
 
-    async def _end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> Settings | None:
+    async def _wait_for_end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> Settings | None:
         """Wait for `stop`, or until a new start is due and there are good settings for it."""
         stopping = tasks.create_task(stop.wait(), name="stop")
-        renewing = tasks.create_task(self._renewed(), name="renewal")
+        renewing = tasks.create_task(self._changed_settings(), name="changed settings")
         await asyncio.wait([stopping, renewing], return_when=asyncio.FIRST_COMPLETED)
         following = None if stop.is_set() else renewing.result()
         await cancel([stopping, renewing], _CLOSE_S)
         return following
 
-    async def _renewed(self) -> Settings:
-        """The settings with the tags that have changed, once they are due. A configuration that has become bad meanwhile
-        does not replace the one that runs: it is told, and looked at again every minute."""
-        told = ""
+    async def _changed_settings(self) -> Settings:
+        """Return the settings with the tags that have changed, once they are due.
+
+        A configuration that has become bad meanwhile does not replace the one that runs: that is reported, and it is loaded
+        again every minute.
+        """
+        reported = ""
         while True:
             reason = await self.restarts.due()
             try:
                 settings = await asyncio.to_thread(load, self.settings.folder)
             except ConfigError as error:
-                if told != (told := str(error.problems[0])):
-                    self.parts.report(RestartRefused(time_ns=self.clock.now_ns(), reason=reason, problem=told))
+                if reported != (reported := str(error.problems[0])):
+                    self.parts.report(RestartRefused(time_ns=self.clock.now_ns(), reason=reason, problem=reported))
                 await self.clock.sleep(_CONFIG_RETRY_S)
                 continue
             if settings.hash != self.settings.hash:
@@ -112,8 +115,8 @@ class Gateway:
                 return settings
             self.restarts.withdraw()
 
-    def _announce(self) -> None:
-        """Events of the start: which configuration runs, and which runs before ended in a crash."""
+    def _report_start(self) -> None:
+        """Publish the events of the start: which configuration runs, and which runs before ended in a crash."""
         parts, now, root = self.parts, self.clock.now_ns(), self.settings.root
         for previous in parts.outbox.unclean:
             bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval

@@ -15,7 +15,7 @@ _FINDING_CLOSE_S = 5.0
 
 
 async def run(settings: Settings) -> None:
-    """Run a gateway until SIGTERM, SIGINT or SIGHUP (its terminal is gone); again and again, as a device's tags change.
+    """Run a gateway until SIGTERM, SIGINT or SIGHUP (its terminal is gone), and start it anew when a device's tags change.
 
     Raises ConfigError when a part finds the configuration unusable.
     """

@@ -1,4 +1,4 @@
-"""What the gateway says of itself: in its `stats`, and in the line that `systemctl status` shows."""
+"""The state of the gateway itself: its `stats`, and the line that `systemctl status` shows."""
 
 from collections import defaultdict
 
@@ -8,7 +8,7 @@ _NAMED = 3
 
 
 def stats(parts: Parts) -> dict[str, float | str]:
-    """Counted since the start, what waits, days until certificates end."""
+    """Return counts since the start, what waits, days until certificates end."""
     publisher = parts.publisher
     return {
         "connects": publisher.connects,
@@ -22,7 +22,7 @@ def stats(parts: Parts) -> dict[str, float | str]:
 
 
 def status_line(parts: Parts) -> str:
-    """How devices, broker and outbox are."""
+    """Return the states of devices, broker and outbox in one line."""
     names: dict[str, list[str]] = defaultdict(list)
     for device, name in enumerate(parts.settings.table.devices):
         names[parts.board.state_of(device).state].append(name)

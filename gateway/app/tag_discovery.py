@@ -1,4 +1,4 @@
-"""Asking devices which tags they have, before the gateway starts."""
+"""Tag discovery: devices are asked which tags they have before the gateway starts."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ _FIND_S = 30.0
 
 
 async def find_tags(settings: Settings, clock: Clock) -> Settings:
-    """Ask all devices at once that can tell which tags they have, for a bounded time; the settings with what they said.
+    """Ask all devices at once that know their tags, for a bounded time. Returns the settings with what they said.
 
-    Of a device that does not answer the tags that it last told of go on. Raises ConfigError as `load` does.
+    For a device that does not answer the tags found last time are used. Raises ConfigError as `load` does.
     """
     changed = False
 

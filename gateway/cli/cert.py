@@ -38,22 +38,28 @@ def trust(
     what: Annotated[str, typer.Argument(metavar="FINGERPRINT|FILE", help="Of a rejected one, 8 digits or more; or a file.")],
     pki: Folder = None,
 ) -> None:
-    """Trust a certificate that was rejected, or one in a file. Running gateways take it up at their next attempt.
-    Exit code 1 when it cannot be found or read."""
+    """Trust a certificate that was rejected, or one in a file.
+
+    Running gateways take it up at their next attempt. Exit code 1 when it cannot be found or read.
+    """
     _answer(pki, lambda store: store.trust(what))
 
 
 @app.command()
 def show(pki: Folder = None) -> None:
-    """Show the gateway's own certificate (made if there is none): what servers have to trust. Exit code 1 when it cannot be
-    read or made."""
+    """Show the gateway's own certificate (made if there is none): what servers have to trust.
+
+    Exit code 1 when it cannot be read or made.
+    """
     _answer(pki, lambda store: store.show_own(renew=False))
 
 
 @app.command()
 def new(pki: Folder = None) -> None:
-    """Make a new own certificate now; key and application URI stay. Servers must trust it before they let the gateway in.
-    Exit code 1 when it cannot be made."""
+    """Make a new own certificate now; key and application URI stay.
+
+    Servers must trust it before they let the gateway in. Exit code 1 when it cannot be made.
+    """
     _answer(pki, lambda store: store.show_own(renew=True))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from gateway.cli.output import Output, listing, patience
+from gateway.cli.output import Output, listing, waiting_for
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.plural import counted
@@ -23,7 +23,7 @@ _SECRETS = "environment"
 def check_config(folder: Path) -> int:
     """Print what would be read and published, or every problem; returns the exit code."""
     try:
-        with patience(f"reading {escape(str(folder))}"):
+        with waiting_for(f"reading {escape(str(folder))}"):
             settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)

@@ -65,7 +65,7 @@ def configure(level: LogLevel, style: LogFormat) -> None:
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """Whether what is written there goes straight to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
+    """Return whether what is written there goes straight to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
     try:
         found = os.fstat(stream.fileno())
     except (OSError, ValueError):  # closed, or no file

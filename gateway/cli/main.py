@@ -62,7 +62,7 @@ def _root(
 
 
 def _flowing(text: str) -> str:
-    """A docstring whose lines end where the terminal does; paragraphs stay."""
+    """Return a docstring whose lines end where the terminal does; paragraphs stay."""
     return re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(text))
 
 

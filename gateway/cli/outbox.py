@@ -40,15 +40,17 @@ _NAMES: Final = {-1: "loss", **{int(lane): lane.name.lower() for lane in Lane}}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which outbox. key_file, max_bytes: as configured; empty and 0 when only the file is known."""
+    """Which outbox."""
 
     file: Path
     key_file: str = ""
+    """As configured, empty when only the file is known."""
     max_bytes: int = 0
+    """As configured, 0 when only the file is known."""
 
     @classmethod
     def of(cls, path: Path, key_file: str) -> "Place":
-        """From the database or the configuration folder that names it. Raises ConfigError."""
+        """Return the outbox of a database, or of the configuration folder that names it. Raises ConfigError."""
         if not path.is_dir():
             return cls(followed(path), key_file)
         config = load(path).root.outbox
@@ -69,7 +71,7 @@ def stats(path: Path, key_file: str, as_json: bool) -> int:
             for lane, (n, size) in sorted(look.totals().items())
         }
         losses = look.losses()
-        said = {
+        numbers = {
             "lanes": lanes,
             "file_bytes": look.file_bytes(),
             "max_bytes": place.max_bytes or None,
@@ -79,25 +81,25 @@ def stats(path: Path, key_file: str, as_json: bool) -> int:
             "unannounced_merged": sum(x.count for x in losses if x.cause == THINNED),
         }
         if as_json:
-            typer.echo(orjson.dumps(said, option=orjson.OPT_INDENT_2))
+            typer.echo(orjson.dumps(numbers, option=orjson.OPT_INDENT_2))
         else:
-            _print_stats(said, lanes)
+            _print_stats(numbers, lanes)
         return 0
 
     return _with(path, key_file, show)
 
 
-def _print_stats(said: Mapping[str, Any], lanes: Mapping[str, Mapping[str, Any]]) -> None:
-    numbers = ("messages", "kept", "oldest")
-    console, table = Output(), listing("lane", *numbers, right=numbers)
+def _print_stats(numbers: Mapping[str, Any], lanes: Mapping[str, Mapping[str, Any]]) -> None:
+    columns = ("messages", "kept", "oldest")
+    console, table = Output(), listing("lane", *columns, right=columns)
     for name, row in lanes.items():
         table.add_row(name, f"{row['messages']:,}", _size(row["kept_bytes"]), _age(row["oldest_s"]))
     console.whole(table)
-    ceiling = f" of {_size(said['max_bytes'])} (outbox.max_bytes)" if said["max_bytes"] else ""
-    console.print(f"files: {_size(said['file_bytes'])}{ceiling}{', payloads encrypted' if said['encrypted'] else ''}")
-    if said["unannounced_losses"]:
-        told, records = f"{said['unannounced_lost']} lost and", counted(said["unannounced_losses"], "record")
-        console.print(f"not yet told: {told} {counted(said['unannounced_merged'], 'merged message')} in {records}")
+    ceiling = f" of {_size(numbers['max_bytes'])} (outbox.max_bytes)" if numbers["max_bytes"] else ""
+    console.print(f"files: {_size(numbers['file_bytes'])}{ceiling}{', payloads encrypted' if numbers['encrypted'] else ''}")
+    if numbers["unannounced_losses"]:
+        lost, records = f"{numbers['unannounced_lost']} lost and", counted(numbers["unannounced_losses"], "record")
+        console.print(f"not yet told: {lost} {counted(numbers['unannounced_merged'], 'merged message')} in {records}")
 
 
 def _size(size: float) -> str:
@@ -118,8 +120,10 @@ def _age(seconds: int | None) -> str:
 
 
 def export(path: Path, target: str, key_file: str = "") -> int:
-    """Write every readable message as one JSON line to a new file, `-` for standard output; the outbox keeps them. path: an
-    outbox, its configuration folder, or the file beside it with what the broker refused."""
+    """Write every readable message as one JSON line to a new file, `-` for standard output; the outbox keeps them.
+
+    path: an outbox, its configuration folder, or the file beside it with what the broker refused.
+    """
     if path.is_file() and is_refused_file(path):
         return _export_refused(path, target, key_file)
 

@@ -16,14 +16,14 @@ _WIDEST = 10_000
 
 
 def in_words(error: Exception) -> str:
-    """What an error says, without numbers of the operating system."""
+    """Return the text of an error, without numbers of the operating system."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error)
 
 
 def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Table:
-    """An empty table that is no wider than its words: it fits a terminal of 80 columns, and tools read it by words.
+    """Return an empty table that is no wider than its words: it fits a terminal of 80 columns, and tools read it by words.
 
     right: headings of columns of numbers.
     """
@@ -46,7 +46,7 @@ class Output(Console):
         super().__init__(stderr=stderr, highlight=False, emoji=False, markup=markup, soft_wrap=soft_wrap)
 
     def on_broken_pipe(self) -> None:
-        """Raises BrokenPipeError, where rich would end the process on the spot."""
+        """Raise BrokenPipeError, where rich would end the process on the spot."""
         raise BrokenPipeError
 
     def whole(self, shown: Table | Tree) -> None:
@@ -58,8 +58,8 @@ class Output(Console):
 
 
 @contextmanager
-def patience(text: str, after_s: float = 1.0) -> Iterator[None]:
-    """On a terminal: say what takes so long, once it does. Nothing elsewhere."""
+def waiting_for(text: str, after_s: float = 1.0) -> Iterator[None]:
+    """Show on a terminal what takes so long, once it does; nothing elsewhere."""
     console = Output(stderr=True)
     if not console.is_terminal:
         yield
@@ -76,13 +76,13 @@ def patience(text: str, after_s: float = 1.0) -> Iterator[None]:
 
 
 def hush() -> None:
-    """After the reader of our output has gone: nothing that is still buffered may complain at exit."""
+    """Discard what is still buffered for a reader who has gone: it must not complain at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """A command that does nothing but print: a closed pipe or a full disk behind it is no bug. Exit code 1."""
+    """Run a command that does nothing but print: a closed pipe or a full disk behind it is no bug, exit code 1."""
     try:
         yield
         sys.stdout.flush()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from gateway.cli.output import patience
+from gateway.cli.output import waiting_for
 from gateway.cli.reports import answer, incapable
 from gateway.core.errors import UsageError
 from gateway.core.ports.device_tools import Plannable
@@ -16,7 +16,7 @@ def print_plan(folder: Path, answer_s: float) -> int:
     """Print the plan of every connection of a protocol that plans its requests; returns the exit code."""
 
     def plan() -> Report:
-        with patience(f"reading {escape(str(folder))}"):
+        with waiting_for(f"reading {escape(str(folder))}"):
             settings = load(folder)
         return _planned(settings, answer_s)
 

@@ -156,7 +156,7 @@ def of_device(folder: Path, name: str, capability: type[T], participle: str) -> 
     plugin, entry = devices[name]
     if not isinstance(plugin, capability):
         titles = " or ".join(one.title for one in able)
-        wanted = f"; expected a {titles} device" if titles else ""
+        wanted = f"; expected {'an' if titles[0] in 'AEIO' else 'a'} {titles} device" if titles else ""
         raise UsageError(f"{name} speaks {plugin.name}{wanted}: {incapable(plugin, capability, participle)}")
     return plugin, entry
 

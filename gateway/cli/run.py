@@ -35,7 +35,7 @@ def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> in
 
 
 def _loop_factory() -> Any:
-    """uvloop where there is a wheel for it (Linux), the standard loop elsewhere."""
+    """Return uvloop where there is a wheel for it (Linux), the standard loop elsewhere."""
     if sys.platform == "linux":
         import uvloop
 

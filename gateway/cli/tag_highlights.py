@@ -8,12 +8,12 @@ _MOST: Final = 6
 
 
 def units(settings: Settings) -> dict[str, str]:
-    """By `device/tag`."""
+    """Return the units by `device/tag`."""
     return {settings.table.label(tag.id): tag.unit for tag in settings.table.tags}
 
 
 def headlines(settings: Settings) -> dict[str, list[str]]:
-    """Of each device the tags to show first: those with a detector, then those with limits and a unit."""
+    """Return the tags of each device to show first: those with a detector, then those with limits and a unit."""
 
     def interest(tag: int) -> tuple[bool, bool, bool]:
         policy = settings.policies[tag]

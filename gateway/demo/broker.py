@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -53,11 +54,13 @@ class BrokerFailed(GatewayError):
 
 
 class EmbeddedBroker:
-    """MQTT 5 on 127.0.0.1:port, no TLS, no passwords, nothing kept on disk. Use: `async with`. Raises BrokerFailed,
-    PortTaken."""
+    """MQTT 5 on 127.0.0.1:port, no TLS, no passwords, nothing kept on disk.
+
+    Use: `async with`, which raises BrokerFailed, PortTaken.
+    """
 
     def __init__(self, port: int, folder: Path) -> None:
-        """folder: where its configuration is written. Raises BrokerMissing."""
+        """Prepare it. folder: where its configuration is written. Raises BrokerMissing."""
         if find_spec("iotcore") is None:
             raise BrokerMissing(
                 "the embedded MQTT broker is not installed; install it with: "
@@ -75,15 +78,14 @@ class EmbeddedBroker:
             sys.executable, "-m", "gateway.demo.broker", str(self._file),
             stdin=PIPE, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True,
         )  # fmt: skip
-        try:
-            async with asyncio.timeout(_READY_S):
-                await self._listening(self._process)
-        except TimeoutError:
-            await self._stop()
-            raise BrokerFailed(f"the embedded broker did not listen within {_READY_S:g} s") from None
-        except BaseException:  # cancelled, too: the process would go on without anybody to end it
-            await self._stop()
-            raise
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._stop)  # on cancellation, too: nobody else would end the process
+            try:
+                async with asyncio.timeout(_READY_S):
+                    await self._listening(self._process)
+            except TimeoutError:
+                raise BrokerFailed(f"the embedded broker did not listen within {_READY_S:g} s") from None
+            stack.pop_all()
         return self
 
     async def __aexit__(

@@ -28,7 +28,7 @@ class SimulatedModbusDevice:
     """One unit on 127.0.0.1:port, its registers written anew every 100 ms. Use: `async with`. Raises PortTaken."""
 
     def __init__(self, config: ModbusDevice, tags: Sequence[ModbusTag], values: Values, port: int) -> None:
-        """values: called every 100 ms on the event loop."""
+        """Prepare it. values: called every 100 ms on the event loop."""
         self._config = config
         self._image = Image(tags, config.byte_order)
         self._values = values

@@ -24,14 +24,14 @@ Values = Callable[[], Mapping[str, float]]
 
 
 class SimulatedOpcUaServer:
-    """A server without security on 127.0.0.1:port, its variables written anew every 250 ms. Use: `async with`. Raises
-    PortTaken.
+    """A server without security on 127.0.0.1:port, its variables written anew every 250 ms.
 
-    The type of a value decides that of its variable: bool is Boolean, int UInt32, float Double.
+    Use: `async with`, which raises PortTaken. The type of a value decides that of its variable: bool is Boolean, int UInt32,
+    float Double.
     """
 
     def __init__(self, config: OpcUaDevice, tags: Sequence[OpcUaTag], values: Values, port: int) -> None:
-        """values: called every 250 ms on the event loop."""
+        """Prepare it. values: called every 250 ms on the event loop."""
         self._tags = tags
         self._values = values
         self.url = urlsplit(config.url)._replace(netloc=f"{LOOPBACK}:{port}").geturl()
@@ -62,7 +62,7 @@ class SimulatedOpcUaServer:
         await self._stack.aclose()
 
     async def _add_nodes(self, server: Any) -> None:
-        """Every tag's node under Objects, with the very NodeId of the configuration."""
+        """Add every tag's node under Objects, with the very NodeId of the configuration."""
         values = self._values()
         for number in range(2, 1 + max(parse_node_id(tag.node).namespace for tag in self._tags)):
             await server.register_namespace(f"{_NAMESPACE}{number}")
@@ -82,7 +82,7 @@ class SimulatedOpcUaServer:
 
 
 def _variant(tag: OpcUaTag, value: float) -> ua.Variant:
-    """The value as the node holds it: before the tag's scale and offset."""
+    """Return the value as the node holds it: before the tag's scale and offset."""
     if isinstance(value, bool):
         return ua.Variant(value, ua.VariantType.Boolean)
     raw = (value - tag.offset) / tag.scale

@@ -30,7 +30,7 @@ class Fault:
 
 
 def fault_at(time_s: float) -> Fault | None:
-    """The fault at a time: one every half minute in turn, rising in 3 s, gone after 16 s."""
+    """Return the fault at a time: one every half minute in turn, rising in 3 s, gone after 16 s."""
     number, since_s = divmod(time_s - FIRST_FAULT_S, FAULT_EVERY_S)
     if number < 0 or since_s >= FAULT_LASTS_S:
         return None
@@ -39,7 +39,7 @@ def fault_at(time_s: float) -> Fault | None:
 
 
 def working_s(time_s: float) -> float:
-    """For how long the line has worked until a time: the stops left out."""
+    """Return how long the line has worked until a time, without the stops."""
     begin_s = FIRST_FAULT_S + FAULTS.index("stop") * FAULT_EVERY_S
     turns, since_s = divmod(time_s - begin_s, len(FAULTS) * FAULT_EVERY_S)
     return time_s if turns < 0 else time_s - turns * _STOPPED_S - min(since_s, _STOPPED_S)
@@ -55,19 +55,19 @@ class PressLine:
         self._seed = seed
 
     def at(self, time_s: float) -> dict[str, float]:
-        """Every value of both devices at a time. Counters are int and only rise; switches are bool."""
+        """Return every value of both devices at a time. Counters are int and only rise; switches are bool."""
         state = _State.of(time_s, self._noise(time_s))
         return {f"press/{name}": value for name, value in _press(state).items()} | {
             f"line/{name}": value for name, value in _line(state).items()
         }
 
     def other(self, label: str, time_s: float) -> float:
-        """A value for a tag that the press line does not have: a slow swing around 50 with its own period."""
+        """Return a value for a tag that the press line does not have: a slow swing around 50 with its own period."""
         period_s = 30 + crc32(label.encode()) % 60
         return 50 + 25 * math.sin(2 * math.pi * time_s / period_s) + self._noise(time_s)(label)
 
     def _noise(self, time_s: float) -> Callable[[str], float]:
-        """White noise of about unit variance by channel, constant for 50 ms: a hash, so that no state is needed."""
+        """Return white noise of about unit variance by channel, constant for 50 ms: a hash, so that no state is needed."""
         tick = int(time_s / _TICK_S)
 
         def noise(channel: str) -> float:
@@ -79,7 +79,7 @@ class PressLine:
 
 
 def _mixed(bits: int) -> int:
-    """SplitMix64's finaliser (Steele, Lea, Flood 2014)."""
+    """Mix the bits with SplitMix64's finaliser (Steele, Lea, Flood 2014)."""
     bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     bits = (bits ^ bits >> 27) * 0x94D049BB133111EB & _MASK
     return bits ^ bits >> 31
@@ -117,11 +117,11 @@ class _State:
         )  # fmt: skip
 
     def warm(self, tau_s: float) -> float:
-        """How far a part has warmed up, 0 to 1."""
+        """Return how far a part has warmed up, 0 to 1."""
         return 1 - math.exp(-self.time_s / tau_s)
 
     def drift(self, period_s: float) -> float:
-        """A slow swing, -1 to 1."""
+        """Return a slow swing, -1 to 1."""
         return math.sin(2 * math.pi * self.time_s / period_s)
 
 

@@ -18,7 +18,7 @@ class PortTaken(GatewayError):
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on 127.0.0.1:port now."""
+    """Return whether a server could listen on 127.0.0.1:port now."""
     with socket.socket() as probe:
         # As servers do it: a port whose last connection is just fading away is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -31,14 +31,14 @@ def is_free(port: int) -> bool:
 
 
 def need(port: int) -> None:
-    """Raises PortTaken when a server could not listen on 127.0.0.1:port."""
+    """Raise PortTaken when a server could not listen on 127.0.0.1:port."""
     if not is_free(port):
         raise PortTaken(f"port {port} on {LOOPBACK} is taken by another program")
 
 
 @contextmanager
 def chosen(wanted: Sequence[int]) -> Iterator[list[int]]:
-    """One port per wanted one (0: any): that one if it is free, else any. A second demo meanwhile gets other ones."""
+    """Choose one port per wanted one (0: any): that one if it is free, else any. A second demo meanwhile gets other ones."""
     with (Path(tempfile.gettempdir()) / f"gateway-demo-{os.getuid()}.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

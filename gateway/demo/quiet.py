@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """The library's loggers below critical are silent: a client that goes away is no news in a demo."""
+    """Silence the library's loggers below critical: a client that goes away is no news in a demo."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -8,7 +8,7 @@ from gateway.sources.modbus.types import ByteOrder, Table, is_bits, positions, s
 
 
 def to_words(tag: ModbusTag, byte_order: ByteOrder, value: float, before: Sequence[int] = ()) -> list[int]:
-    """The registers (or the one bit) that read back as `value`, as near as the tag's type and scale allow.
+    """Return the registers (or the one bit) that read back as `value`, as near as the tag's type and scale allow.
 
     byte_order: the device's, for tags without their own. Values beyond the type's range end at its edge. before: what
     stands there; a tag that is only a part of a register (a bit, half of it, a mask) leaves the rest of it alone.
@@ -25,7 +25,7 @@ def to_words(tag: ModbusTag, byte_order: ByteOrder, value: float, before: Sequen
 
 
 def _inner(tag: ModbusTag, value: float, before: bytes) -> bytes:
-    """All bytes of the tag's registers, most significant first."""
+    """Return all bytes of the tag's registers, most significant first."""
     kind, raw = tag.value_type, (value - tag.offset) / tag.scale
     if tag.is_text:
         return f"{value:g}".encode()[: tag.length].ljust(len(before), b"\0")

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import gateway
+from gateway.core.errors import GatewayError
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.demo.broker import EmbeddedBroker
 from gateway.demo.modbus_device import SimulatedModbusDevice
@@ -29,7 +30,7 @@ _SIMULATORS: Final[dict[str, Any]] = {"modbus": SimulatedModbusDevice, "opcua": 
 
 
 def shipped_config() -> Path:
-    """The example configuration: inside the package when installed from a wheel, beside it in a checkout."""
+    """Return the example configuration: inside the package when installed from a wheel, beside it in a checkout."""
     package = Path(gateway.__file__).parent
     installed = package / "demo" / "config"
     return installed if installed.is_dir() else package.parent / "config"
@@ -53,11 +54,13 @@ class Scene:
         self._gateway: Process | None = None
 
     async def __aenter__(self) -> Self:
-        """Start broker and simulators. Raises ConfigError, BrokerMissing, BrokerFailed, PortTaken."""
+        """Start broker and simulators. Raises ConfigError, BrokerMissing, BrokerFailed, PortTaken, NoSimulator."""
         async with AsyncExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-demo-")))
             self.log = folder / "gateway.log"
-            entries = load(self._config).entries
+            configured = load(self._config)
+            _check_simulators(configured)
+            entries = configured.entries
             ports = stack.enter_context(chosen([_BROKER_PORT, *(_port(entry) for entry in entries)]))
             self.broker_url = f"mqtt://{LOOPBACK}:{ports[0]}"
             variables = {
@@ -101,7 +104,7 @@ class Scene:
         return await self._started().wait()
 
     async def stop_gateway(self) -> int | None:
-        """SIGTERM once and wait; SIGKILL after 20 s. Returns the exit code, None when it was never started."""
+        """Send SIGTERM once and wait; SIGKILL after 20 s. Returns the exit code, None when it was never started."""
         process = self._gateway
         if process is None:
             return None
@@ -115,7 +118,7 @@ class Scene:
         return await process.wait()
 
     def log_tail(self, lines: int = 20) -> list[str]:
-        """The last lines of the gateway's log."""
+        """Return the last lines of the gateway's log."""
         return self.log.read_text(errors="replace").splitlines()[-lines:] if self.log.exists() else []
 
     def _started(self) -> Process:
@@ -136,6 +139,17 @@ class Scene:
         return values
 
 
+class NoSimulator(GatewayError):
+    """A device of the configuration cannot be simulated."""
+
+
+def _check_simulators(settings: Settings) -> None:
+    for plugin, entry in zip(settings.plugins, settings.entries, strict=True):
+        if plugin.name not in _SIMULATORS:
+            able = " and ".join(_SIMULATORS)
+            raise NoSimulator(f"{entry.config.name}: protocol {plugin.name} cannot be simulated; {able} can")
+
+
 def _port(entry: DeviceEntry) -> int:
     port = urlsplit(entry.config.url).port or 0
     return port if port >= 1024 else 0
@@ -152,7 +166,7 @@ def _variable(name: str) -> str:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set for this process and its children, and put back."""
+    """Set variables for this process and its children, and put them back."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

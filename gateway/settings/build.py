@@ -15,7 +15,7 @@ _POLICY = tuple(TagPolicy.model_fields)
 
 
 def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Settings:
-    """The settings of a configuration without problems."""
+    """Return the settings of a configuration without problems."""
     entries, policies = [], []
     tags: list[Tag] = []
     held_ns = root.window.length + root.window.grace + root.outbox.commit_interval
@@ -44,19 +44,19 @@ def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Setting
 
 
 def _layered(*defaults: PolicyDefaults) -> dict[str, Any]:
-    """What the defaults give, the first one first."""
+    """Return what the defaults set; those that come first win."""
     return {name: value for one in reversed(defaults) for name, value in one if value is not None}
 
 
 def _policy(tag: Any, layers: Mapping[str, Any]) -> TagPolicy:
-    """The tag's policy; keys it does not give come from the device, then the gateway, then the model."""
+    """Return the tag's policy; keys that it does not set come from the device, then the gateway, then the model."""
     given = tag.model_fields_set
     values = {name: getattr(tag, name) for name in _POLICY}
     return TagPolicy.model_construct(**values | {name: value for name, value in layers.items() if name not in given})
 
 
 def _hash(found: Findings) -> str:
-    """Twelve hex digits that change with any byte of the files read or of the variables that override them."""
+    """Return twelve hex digits that change with any byte of the files read or of the variables that override them."""
     digest = hashlib.sha256()
     for path in sorted(found.read):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

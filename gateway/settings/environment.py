@@ -15,14 +15,14 @@ _DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in
 
 
 class Environment:
-    """The variables of ours at one moment, by name in capitals."""
+    """The gateway's variables at one moment, by name in capitals."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         given = os.environ if environ is None else environ
         self.values = {name.upper(): text for name, text in given.items() if name.upper().startswith(ENV_PREFIX)}
 
     def variable(self, document: Document, path: KeyPath, prefix: str = ENV_PREFIX) -> str | None:
-        """The variable that set this key, something around it, or (if the file does not) something in it."""
+        """Return the variable that set this key, something around it, or (if the file does not) something in it."""
         for end in range(len(path), 0, -1):
             name = prefix + "__".join(str(part) for part in path[:end]).upper()
             if name in self.values:
@@ -32,12 +32,12 @@ class Environment:
         return below[0] if path and below and path not in document.lines else None
 
     def below(self, path: KeyPath, prefix: str = ENV_PREFIX) -> str:
-        """The variables that set something in what stands at a key path; empty when none does."""
+        """Return the variables that set something in what stands at a key path; empty when none does."""
         inner = prefix + "".join(f"{part}__" for part in path).upper()
         return ", ".join(name for name in sorted(self.values) if name.startswith(inner))
 
     def override(self, document: Document, device: str, value: dict[str, Any]) -> None:
-        """GATEWAY__DEVICES__NAME__KEY sets a plain key of devices/name.yaml, or of the device of this name in a list."""
+        """Set the plain keys for which there are variables GATEWAY__DEVICES__NAME__KEY in a device's mapping."""
         prefix = device_prefix(device)
         for name, text in self.values.items():
             if name.startswith(prefix) and name != prefix:
@@ -56,14 +56,14 @@ class Environment:
                     target[last] = text
 
     def unreadable(self, error: SettingsError) -> Problem:
-        """pydantic-settings could not parse the text of a variable; it names only the field."""
+        """Return the problem of a variable that pydantic-settings cannot parse; it names only the field."""
         field = str(error).partition('field "')[2].partition('"')[0]
         names = [name for name in sorted(self.values) if name == f"{ENV_PREFIX}{field}".upper()]
         expected = "a JSON object, or one variable for each key"
         return Problem("environment", 0, (names or [""])[0], "is not valid JSON", expected)
 
     def unknown_settings(self) -> Iterator[Problem]:
-        """Variables that name no part of the configuration."""
+        """Yield a problem for each variable that names no part of the configuration."""
         known = {name.upper() for name in Root.model_fields} | {"DEVICES"}
         for name in sorted(self.values):
             head, *rest = name.removeprefix(ENV_PREFIX).split("__")
@@ -75,7 +75,7 @@ class Environment:
                 yield Problem("environment", 0, name, "names no device", _DEVICE_VARIABLE)
 
     def unknown_devices(self, devices: Collection[str]) -> Iterator[Problem]:
-        """Variables for devices that are not there. devices: the names of all."""
+        """Yield a problem for each variable of a device that is not there. devices: the names of all."""
         stems = {_variable_part(name) for name in devices}
         for name in sorted(self.values):
             rest = name.removeprefix(f"{ENV_PREFIX}DEVICES__")
@@ -86,10 +86,10 @@ class Environment:
 
 
 def device_prefix(name: str) -> str:
-    """How the variables for a device begin."""
+    """Return how the variables for a device begin."""
     return f"{ENV_PREFIX}DEVICES__{_variable_part(name)}__"
 
 
 def _variable_part(name: str) -> str:
-    """A device's name as it stands in a variable."""
+    """Return a device's name as it stands in a variable."""
     return "".join(c if c.isalnum() else "_" for c in name).upper()

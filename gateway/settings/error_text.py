@@ -53,7 +53,7 @@ def note_validation(
 
 
 def in_words(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """A line for each error, for values that stand in no file."""
+    """Return a line for each error, for values that stand in no file."""
     lines = []
     for one in error.errors(include_url=False):
         where = _where(one)
@@ -76,7 +76,7 @@ def _errors_of(validate: Callable[[], object]) -> set[tuple[KeyPath, str]]:
 
 
 def _blamed(one: Any, message: str) -> KeyPath:
-    """Where keys do not go together, the mapping is wrong as a whole: the first of them that it has, by the message."""
+    """Return the first key of a mapping that the message names, where the mapping is wrong as a whole."""
     if one["type"] != "value_error" or not isinstance(one["input"], dict):
         return ()
     return next(((word,) for word in re.findall(r"\w+", message) if word in one["input"]), ())
@@ -108,7 +108,7 @@ def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[s
 
 
 def show(value: object) -> str:
-    """A value as problems quote it: short, and without the user name and password of a URL."""
+    """Return a value as problems quote it: short, and without the user name and password of a URL."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
     text = _LOGIN.sub("//...@", repr(value))
@@ -116,14 +116,14 @@ def show(value: object) -> str:
 
 
 def unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:
-    """Message and expectation for a key that nobody knows: the nearest known one, or all of them."""
+    """Return message and expectation for an unknown key: the nearest known one, or all of them."""
     close = difflib.get_close_matches(key, known, 1)
     some = f"one of {', '.join(known)}" if known else "no such line"
     return "is not a known key", f"{close[0]}?" if close else some
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
-    """The keys that are known at a path below a model."""
+    """Return the keys that are known at a path below a model."""
     for part in path:
         if isinstance(part, int):
             continue  # a place in a list
@@ -136,7 +136,7 @@ def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a value of this type may be, or be made of."""
+    """Yield the models that a value of this type may be, or be made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):

@@ -19,8 +19,10 @@ from gateway.settings.warnings import Configured, advice
 
 
 def load(folder: Path) -> Settings:
-    """Read and check a configuration folder; variables GATEWAY__... of the process override. Raises ConfigError with every
-    problem found."""
+    """Read and check a configuration folder; variables GATEWAY__... of the process override.
+
+    Raises ConfigError with every problem found.
+    """
     try:
         kind = folder.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -35,13 +37,13 @@ def load(folder: Path) -> Settings:
     if not S_ISDIR(kind):
         found = "is no folder" if kind else "no such folder"
         raise ConfigError([Problem(str(folder), 0, "", found, "a folder with gateway.yaml, devices/ and tags/")])
-    with files_relative_to(folder), _no_garbage():
+    with files_relative_to(folder), _collector_off():
         return _loaded(Findings(folder))
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
-    """What is read here stays, so looking for cycles in it again and again (a third of the time) finds nothing."""
+def _collector_off() -> Iterator[None]:
+    """Switch the collector of cycles off: what is read here stays, and the search takes a third of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -69,7 +71,7 @@ def _loaded(found: Findings) -> Settings:
 
 
 def _devices(found: Findings) -> list[Device]:
-    """Those that are enabled, with their tags; problems of the others are found as well."""
+    """Return the devices that are enabled, with their tags; problems of the others are found as well."""
     documents, tags = devicefiles.documents(found), Tags(found)
     devices = []
     for document, name in documents:

@@ -106,12 +106,12 @@ class Settings:
 
 
 def tag_model(plugin: Plugin) -> Any:
-    """What a tag of this protocol may say: its own keys and those of the stages."""
+    """Return the model of what a tag of this protocol may say: its own keys and those of the stages."""
     return create_model(f"{plugin.name.capitalize()}TagEntry", __base__=(plugin.tag_model, TagPolicy))
 
 
 def device_model(plugin: Plugin) -> Any:
-    """What a device file of this protocol may say, as editors see it."""
+    """Return the model of what a device file of this protocol may say, as editors see it."""
     tag: Any = tag_model(plugin)
     tags: Any = list[tag]
     return create_model(

@@ -13,8 +13,14 @@ from gateway.stages.detectors.choice import DetectorChoice
 
 
 class Findings:
-    """problems, warnings: so far. read: every file of the configuration, for its hash. valid_detectors:
-    those that have been checked and found right."""
+    """What one pass over a configuration folder has found so far.
+
+    Attributes:
+        problems: Faults, with file and line.
+        warnings: Sentences that begin with their place.
+        read: Every file that was read, for the configuration's hash.
+        valid_detectors: Detector settings that have been checked and found right.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -25,12 +31,12 @@ class Findings:
         self.valid_detectors: set[DetectorChoice] = set()
 
     def yaml(self, path: Path) -> Document:
-        """A YAML file of the configuration; its problems are still its own."""
+        """Read a YAML file of the configuration; its problems stay with it."""
         self.read.append(path)
         return read_yaml(path, str(path))
 
     def files(self, place: Path) -> list[Path]:
-        """What is in a folder, hidden files left out; none where there is no folder."""
+        """Return the files in a folder, without hidden ones; none where there is no folder."""
         try:
             return sorted(path for path in place.iterdir() if not path.name.startswith("."))
         except FileNotFoundError:
@@ -49,8 +55,11 @@ class Findings:
         prefix: str = "",
         file_value: Any = None,
     ) -> Any:
-        """The model of what stands at a key path; None when it is wrong, noted in the document. extra_keys: known beside the
-        model's; prefix: of the variables that may have set it; file_value: what the file says without these."""
+        """Return the model of what stands at a key path; None when it is wrong, and the document has the problem.
+
+        extra_keys: known beside the model's. prefix: of the variables that may have set it. file_value: what the file says
+        without these.
+        """
         try:
             return model.model_validate(value)
         except ValidationError as error:

@@ -14,7 +14,7 @@ from gateway.settings.source_files import Document
 
 
 def read_root(found: Findings) -> tuple[Document, Root | None]:
-    """The file and its model, None when it cannot be used."""
+    """Read the file. Returns it and its model, None when it cannot be used."""
     path = found.folder / "gateway.yaml"
     document = found.yaml(path)
     if not path.exists() and path.with_suffix(".yml").exists():

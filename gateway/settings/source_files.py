@@ -37,37 +37,36 @@ def _no_variable(_: KeyPath) -> str | None:
 
 @dataclass(slots=True)
 class Document:
-    """The content of one file. lines: the line of each key path; () is the file itself.
-
-    origins: where top-level keys really stand, if not here (templates, lists of devices); problems are put there.
-    prefix: the key path of this document within its file, for one of several in it.
-    variable: the environment variable that has set what stands at a key path, if one has; problems are put there.
-    tabular: the first part of each path is the number of a row, which problems do not show (they have its line).
-    """
+    """The content of one file, with the line of each key."""
 
     file: str
     value: Any = None
     tabular: bool = False
+    """The first part of each path is the number of a row, which problems do not show (they have its line)."""
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    """The line of each key path; () is the file itself."""
     problems: list[Problem] = field(default_factory=list)
     origins: dict[str, "Document"] = field(default_factory=dict)
+    """Where top-level keys really stand, if not here (templates, lists of devices); problems are put there."""
     prefix: KeyPath = ()
+    """The key path of this document within its file, for one of several in it."""
     variable: Callable[[KeyPath], str | None] = _no_variable
+    """Returns the environment variable that has set what stands at a key path, if one has; problems are put there."""
 
     def part(self, path: KeyPath, value: Any) -> "Document":
-        """What stands at a key path as a document of its own."""
+        """Return what stands at a key path as a document of its own."""
         lines = {where[len(path) :]: line for where, line in self.lines.items() if where[: len(path)] == path}
         return Document(self.file, value, lines=lines, prefix=self.prefix + path)
 
     def line(self, path: KeyPath) -> int:
-        """The line of the longest known beginning of `path`, 0 if there is none."""
+        """Return the line of the longest known beginning of `path`, 0 if there is none."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.lines:
                 return self.lines[path[:end]]
         return self.lines.get((), 0)
 
     def problem(self, path: KeyPath, message: str, expected: str = "") -> Problem:
-        """A problem at a key path."""
+        """Return a problem at a key path."""
         if name := self.variable(path):
             return Problem("environment", 0, name, message, expected)
         if path and path[0] in self.origins:
@@ -76,12 +75,12 @@ class Document:
         return Problem(self.file, self.line(path), ".".join(str(part) for part in shown), message, expected)
 
     def add(self, path: KeyPath, message: str, expected: str = "") -> None:
-        """Note a problem at a key path."""
+        """Add a problem at a key path."""
         self.problems.append(self.problem(path, message, expected))
 
 
 def is_secret(path: KeyPath) -> bool:
-    """Whether the value at a key path is nothing that a message may quote."""
+    """Return whether messages must not quote the value at a key path."""
     return any("password" in str(part).lower() for part in path)
 
 
@@ -118,7 +117,7 @@ def _hint(error: yaml.MarkedYAMLError) -> str:
 
 
 def read_yaml(path: Path, shown: str) -> Document:
-    """A YAML file; `shown` is how problems name it. A key that stands twice is a problem, not a silent choice."""
+    """Read a YAML file. shown: its name in problems. A key that stands twice is a problem, not a silent choice."""
     document = Document(shown)
     text = _text(document, path)
     if text is None:
@@ -149,7 +148,7 @@ def read_yaml(path: Path, shown: str) -> Document:
 
 
 def _check_depth(text: str) -> None:
-    """Composing is recursive, in C without any guard: a file of brackets would end the process."""
+    """Raise _TooMuchError for deep nesting: composing recurses in C without a limit, and would end the process."""
     depth = 0
     for event in yaml.parse(text, Loader=_FAST_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -172,8 +171,8 @@ def _plain(document: Document, node: yaml.Node, path: KeyPath, scalars: yaml.Saf
         return scalars.construct_object(node)
     except _SCALAR_ERRORS as error:
         shown = "the value" if is_secret(path) else repr(node.value[:_LONGEST_VALUE])
-        told = None if is_secret(path) else getattr(error, "problem", None)
-        reason = told or f"{shown} does not fit {node.tag.rpartition(':')[2]}"
+        problem = None if is_secret(path) else getattr(error, "problem", None)
+        reason = problem or f"{shown} does not fit {node.tag.rpartition(':')[2]}"
         document.add(path, f"cannot be understood: {reason}")
         return None
 
@@ -197,7 +196,7 @@ def _mapping(document: Document, node: yaml.MappingNode, path: KeyPath, scalars:
 
 
 def read_csv(path: Path, shown: str) -> Document:
-    """A tag table from a spreadsheet as a list of rows (dicts of the cells that are not empty).
+    """Read a tag table from a spreadsheet as a list of rows (dicts of the cells that are not empty).
 
     The first line names the keys; comma, semicolon and tab are understood; empty lines and lines that begin with # are
     left out.
@@ -215,7 +214,7 @@ def read_csv(path: Path, shown: str) -> Document:
 
 
 def _records(document: Document, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Each record with its first line, up to one that cannot be read."""
+    """Yield each record with its first line, up to one that cannot be read."""
     begin = 1
     while True:
         try:

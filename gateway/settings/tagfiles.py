@@ -1,4 +1,4 @@
-"""The tags of a device: those in its own file, those of `tags/*.csv`, and those that the device has told of."""
+"""The tags of a device: those in its own file, those of `tags/*.csv`, and those that were found on the device."""
 
 import difflib
 from pathlib import Path
@@ -72,7 +72,7 @@ class Tags:
         self._findings.problems += table.problems
 
     def _found(self, device: Device, path: Path) -> None:
-        """Tags that the device itself told of; the file is the gateway's own, so what is wrong with it is no error."""
+        """Read the tags found on the device; the file is the gateway's own, so what is wrong with it is only a warning."""
         warnings = self._findings.warnings
         if not _is_file(path):
             warnings.append(f"{path!s}: nothing was found on {device.config.name} yet; it is asked when the gateway starts")
@@ -91,7 +91,7 @@ class Tags:
             warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
 
     def _complete(self, device: Device, files: TagFiles[Any, Any], path: Path) -> None:
-        """Fill in what the device itself told of configured tags."""
+        """Fill in what the device itself said of configured tags."""
         table = read_csv(path, str(path))
         if table.problems:
             self._findings.warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
@@ -101,7 +101,7 @@ class Tags:
         device.tags = [(files.complete(tag, lines.get(tag.name, {})), *where) for tag, *where in device.tags]
 
     def _check_columns(self, device: Device, table: Document) -> bool:
-        """A wrong column is one problem of the header, not one for each line."""
+        """Return whether all columns are known; a wrong one is one problem of the header, not one for each line."""
         known = self._model(device.plugin).model_fields
         wrong = sorted({key for row in table.value for key in row if key not in known})
         for key in wrong:
@@ -136,7 +136,7 @@ class Tags:
                     )
 
     def _name(self, device: Device, document: Document, item: dict[str, Any], path: KeyPath) -> None:
-        """A name stands once in a device, whatever else is wrong with its tag."""
+        """Check that a name stands once in a device, whatever else is wrong with its tag."""
         if isinstance(name := item.get("name"), str):
             first, where = device.names.setdefault(name, (document, path))
             if (first, where) != (document, path):
@@ -145,7 +145,7 @@ class Tags:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether it is there and a file; a name that the file system refuses is not."""
+    """Return whether it is there and a file; a name that the file system refuses is not."""
     try:
         return path.is_file()
     except OSError:

@@ -12,7 +12,7 @@ _PLACE = "a file below templates/, for instance meters/em340.yaml"
 
 
 def expand(folder: Path, document: Document, value: dict[str, Any]) -> tuple[dict[str, Any], Document | None]:
-    """The device with its template filled in, and the template's document (None: no template, or no such file).
+    """Return the device with its template filled in, and the template's document, None without a template or its file.
 
     `template: meters/em340.yaml` names a file below templates/; `parameters:` gives values for each ${name} in it, whose
     defaults stand in the template's own `parameters:`. Keys of the device win over the template's. Problems are noted in
@@ -58,7 +58,7 @@ def _path(folder: Path, name: Any) -> Path | None:
 
 
 def _parameters(document: Document, value: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that a file gives: plain values by name."""
+    """Return the parameters that a file sets: plain values by name."""
     found = {} if value.get("parameters") is None else value["parameters"]
     if not isinstance(found, dict):
         document.add(("parameters",), "is not a mapping", "name: value")
@@ -70,7 +70,7 @@ def _parameters(document: Document, value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _names(item: Any) -> set[str]:
-    """All parameters that are used in a value."""
+    """Return all parameters that are used in a value."""
     if isinstance(item, str):
         return set(_PARAMETER.findall(item))
     inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
@@ -78,7 +78,7 @@ def _names(item: Any) -> set[str]:
 
 
 def _fill(template: Document, item: Any, path: KeyPath, values: dict[str, Any]) -> Any:
-    """The value with its parameters filled in. What is nothing but one parameter keeps the parameter's type."""
+    """Return the value with its parameters filled in. What is nothing but one parameter keeps the parameter's type."""
     if isinstance(item, dict):
         return {key: _fill(template, one, (*path, key), values) for key, one in item.items()}
     if isinstance(item, list):

@@ -176,8 +176,8 @@ async def test_a_cancel_that_meets_the_reply_is_not_lost(server: ScriptedServer,
     server.script = silent
     task = asyncio.create_task(link.read(1, "holding", 0, 1, 3600.0))
     await asyncio.wait_for(server.asked.wait(), 5)
-    assert link._conversation is not None
-    link._conversation.data_received(server.asks[0].good())
+    assert link._receiver is not None
+    link._receiver.data_received(server.asks[0].good())
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

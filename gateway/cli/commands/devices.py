@@ -40,6 +40,7 @@ def read(
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
     """Read once and show what comes: raw words and every sensible decoding side by side, or tags as they are configured.
+
     Where nobody answers at a Modbus device's url, its backup is asked.
 
     Exit codes: 0, 1 when something could not be read, 2 when the question or the configuration cannot be used.
@@ -117,8 +118,9 @@ def browse(
     pki: cert.Folder = None,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
-    """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file; what this leaves out is
-    counted and named beside it.
+    """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file.
+
+    What the tag file leaves out is counted and named beside it.
 
     Of a configured device: find its tags anew now, as each start of the gateway does, and say what has changed.
 

@@ -36,6 +36,6 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
 
 
 def epilog(command: str) -> str:
-    """The examples as typer prints them: a paragraph each."""
+    """Return the examples as typer prints them: a paragraph each."""
     first, *others = (line.replace("[", r"\[") for line in EXAMPLES[command])
     return "\n\n".join([f"[dim]For example:[/dim] [bold]{first}[/bold]", *(f"[bold]{line}[/bold]" for line in others)])

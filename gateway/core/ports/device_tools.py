@@ -1,8 +1,8 @@
 """The ports of the commands that look at devices: capabilities that a protocol may have, one for each command.
 
-A method that is told options gets those of the command line by their names, and takes the ones that it knows. All of them
-raise `UsageError` where the question makes no sense (exit code 2) and other kinds of `GatewayError` where it cannot be
-answered (exit code 1).
+Options are those of the command line by their names; a protocol takes those that it knows. All methods raise `UsageError`,
+or pydantic's `ValidationError` of a device or tag, where the question makes no sense (exit code 2), and other kinds of
+`GatewayError` where it cannot be answered (exit code 1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -97,8 +97,10 @@ class Plannable(Protocol):
     """Capability of `gateway plan`."""
 
     def plan(self, entries: Sequence[DeviceEntry], answer_s: float) -> Report:
-        """Return which requests will be sent and how busy each connection will be, without I/O. answer_s: how long a device
-        takes to begin its reply."""
+        """Return which requests will be sent and how busy each connection will be, without I/O.
+
+        answer_s: how long a device takes to begin its reply.
+        """
         ...
 
 

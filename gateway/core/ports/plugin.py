@@ -93,8 +93,10 @@ class TagTraits:
 
 @runtime_checkable
 class SourcePlugin(Protocol[Device_contra, Tag_contra]):
-    """One protocol. All methods are pure: no I/O, and the protocol's library is imported by what `build` returns at the
-    earliest."""
+    """One protocol. All methods are pure: no I/O.
+
+    The protocol's library is imported by what `build` returns at the earliest.
+    """
 
     @property
     def name(self) -> str:
@@ -170,8 +172,10 @@ class TagFiles(Protocol[Device_contra, Tag]):
     """Capability: a device describes its own tags, and what it said is kept in files outside the configuration."""
 
     def found_tags_path(self, device: Device_contra) -> Path | None:
-        """Return the file of tags that were found on the device and are its tags beside the configured ones; None for a
-        device on which none are searched."""
+        """Return the file of tags that were found on the device and are its tags beside the configured ones.
+
+        None for a device on which none are searched.
+        """
         ...
 
     def metadata_path(self, device: Device_contra) -> Path | None:

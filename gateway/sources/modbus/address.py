@@ -22,7 +22,7 @@ class Range(NamedTuple):
 
 
 def classic(text: str) -> tuple[Table, int] | None:
-    """Table and zero-based address of `40101` or `400101` (holding 100), `30001`, `10001`, `00001`; None if it is none.
+    """Return table and zero-based address of `40101` or `400101` (holding 100), `30001`, `10001`, `00001`, or None.
 
     The numbering of Modicon's controllers: the first digit is the table, the rest counts from 1.
     """
@@ -35,7 +35,7 @@ def classic(text: str) -> tuple[Table, int] | None:
 
 
 def resolve(address: str) -> tuple[Table, int]:
-    """Table and zero-based address of a checked address."""
+    """Return table and zero-based address of a checked address."""
     table, separator, start = address.partition(":")
     if separator:
         return table, int(start)  # type: ignore[return-value]
@@ -45,7 +45,7 @@ def resolve(address: str) -> tuple[Table, int]:
 
 
 def is_classic(address: str) -> bool:
-    """Whether a checked address is written as a classic number."""
+    """Return whether a checked address is written as a classic number."""
     return ":" not in address
 
 
@@ -68,7 +68,7 @@ def _check_address(value: object) -> str:
 
 
 def parse_range(value: object) -> Range:
-    """`holding:100-120` or `coil:7`. Raises ValueError with what was expected."""
+    """Parse `holding:100-120` or `coil:7`. Raises ValueError with what was expected."""
     match = _RANGE.fullmatch(value) if isinstance(value, str) else None
     expected = "table:first-last, zero-based, such as holding:100-120"
     if match is None:

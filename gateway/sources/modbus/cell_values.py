@@ -13,7 +13,7 @@ def _check_order(value: object) -> object:
 
 
 def _integer(value: object, what: str) -> int:
-    """An integer as YAML or a spreadsheet gives it: 240, "240", "0xF0"."""
+    """Return an integer that YAML or a spreadsheet gives as 240, "240", "0xF0"."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     try:
@@ -27,7 +27,7 @@ def _check_mask(value: object) -> object:
 
 
 def _check_labels(value: object) -> object:
-    """`{0: off, 1: on}` of YAML, or `0=off | 1=on` of a spreadsheet."""
+    """Return the labels of `{0: off, 1: on}` of YAML, or `0=off | 1=on` of a spreadsheet."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -51,7 +51,7 @@ def _check_labels(value: object) -> object:
 
 
 def _check_not_available(value: object) -> object:
-    """A list of YAML, a single value, or `0x8000 | 0x7FFF` of a spreadsheet."""
+    """Return the values of a list of YAML, a single value, or `0x8000 | 0x7FFF` of a spreadsheet."""
     if isinstance(value, list):
         return tuple(value)
     if isinstance(value, str):
@@ -80,7 +80,7 @@ NotAvailable = Annotated[
 
 
 def pattern(kind: ValueType, value: float | str) -> int:
-    """The bits, as an unsigned integer, of a value written for `not_available`. Raises ValueError when it does not fit."""
+    """Return the bits of a value written for `not_available`, unsigned. Raises ValueError when it does not fit."""
     bits = 8 * size_bytes(kind)
     expected = f"expected a value of {kind}, or its bits up to {(1 << bits) - 1:#x}"
     text = value.strip().lower() if isinstance(value, str) else ""

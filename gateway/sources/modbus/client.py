@@ -1,4 +1,4 @@
-"""The real link: requests and their replies over one connection. It is made in `dialing.py`, frames are `framing.py`'s."""
+"""The real link: requests and their replies over one connection. It is made in `transport.py`, frames are `framing.py`'s."""
 
 import asyncio
 import struct
@@ -8,8 +8,8 @@ from gateway.core.errors import NotConnected
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.framing import Ascii, Framing, Mbap, Rtu, Wanted
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
-from gateway.sources.modbus.receiver import Conversation
-from gateway.sources.modbus.transport import dial
+from gateway.sources.modbus.receiver import Receiver
+from gateway.sources.modbus.transport import open_transport
 from gateway.sources.modbus.types import Table, is_bits
 
 _FUNCTIONS: Final[dict[Table, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
@@ -34,20 +34,21 @@ class ModbusLink:
         self._is_serial, self._is_udp, self._has_echo = endpoint.is_serial, endpoint.scheme == "udp", endpoint.echo
         self._framing: Framing = _FRAMINGS[endpoint.scheme]()
         self._transport: Any = None
-        self._conversation: Conversation | None = None
+        self._receiver: Receiver | None = None
         self._transaction = 0
         self._last_unit = -1
-        self._dirty = False
+        self._needs_silence = False
 
     @property
     def connected(self) -> bool:
-        return self._conversation is not None and not self._conversation.lost
+        """Return whether the connection is open, as far as is known."""
+        return self._receiver is not None and not self._receiver.lost
 
     async def open(self, timeout_s: float) -> None:
         """Connect afresh. Raises NotConnected with the reason."""
         self.close()
-        self._transport, self._conversation = await dial(self._endpoint, self._framing, timeout_s)
-        self._last_unit, self._dirty = -1, False
+        self._transport, self._receiver = await open_transport(self._endpoint, self._framing, timeout_s)
+        self._last_unit, self._needs_silence = -1, False
         await asyncio.sleep(self._endpoint.connect_pause_s)
 
     async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
@@ -58,19 +59,19 @@ class ModbusLink:
         if pdu[0] == function | 0x80 and len(pdu) == 2:
             raise ExceptionReply(pdu[1])
         if pdu[0] != function:
-            self._dirty = True
+            self._needs_silence = True
             raise BadReply(f"function {pdu[0]} is not the reply to function {function}")
         if len(pdu) != size + 2 or pdu[1] != size:
-            self._dirty = True
+            self._needs_silence = True
             raise BadReply(f"{len(pdu) - 2} bytes of values, expected {size}")
         return pdu[2:]
 
     async def _ask(self, unit: int, function: int, pdu: bytes, size: int, timeout_s: float) -> bytes:
-        conversation = self._conversation
-        if conversation is None or conversation.lost:
-            raise NotConnected(conversation.lost if conversation else "not open")
+        receiver = self._receiver
+        if receiver is None or receiver.lost:
+            raise NotConnected(receiver.lost if receiver else "not open")
         if self._keeps_distance:
-            await self._wait_for_turn(conversation, unit)
+            await self._wait_for_turn(receiver, unit)
         self._transaction = self._transaction % 0xFFFF + 1
         wanted = Wanted(self._transaction, unit, function)
         frame = self._framing.encode(wanted, pdu)
@@ -79,8 +80,8 @@ class ModbusLink:
             timeout_s += (
                 (len(frame) + size + 5) * self._endpoint.character_s * (2 if self._endpoint.scheme == "ascii" else 1)
             )
-        future = conversation.expect(wanted, frame if self._has_echo else b"")
-        expiry = loop.call_later(timeout_s, _expire, future, timeout_s, conversation)
+        future = receiver.expect(wanted, frame if self._has_echo else b"")
+        expiry = loop.call_later(timeout_s, _expire, future, timeout_s, receiver)
         try:
             if self._is_udp:
                 self._transport.sendto(frame)
@@ -88,40 +89,40 @@ class ModbusLink:
                 self._transport.write(frame)
             return await future
         except (NoReply, asyncio.CancelledError):
-            self._dirty = True
+            self._needs_silence = True
             raise
         finally:
             expiry.cancel()
-            conversation.forget(wanted)
+            receiver.forget(wanted)
 
-    async def _wait_for_turn(self, conversation: Conversation, unit: int) -> None:
-        """Keep the distance to what was last heard; after a failure listen until the line is silent."""
+    async def _wait_for_turn(self, receiver: Receiver, unit: int) -> None:
+        """Keep the distance to the last activity; after a failure wait until the line is silent."""
         loop, to = asyncio.get_running_loop(), self._endpoint
         pause_s = to.unit_pause_s if unit != self._last_unit and self._last_unit >= 0 else to.turnaround_s
-        if self._dirty and to.is_bus:
+        if self._needs_silence and to.is_bus:
             pause_s = max(pause_s, to.turnaround_s, _SILENCE_S)
         give_up = loop.time() + _LONGEST_DRAIN_S
-        wait_s = conversation.heard_at + pause_s - loop.time()
+        wait_s = receiver.last_activity_s + pause_s - loop.time()
         while wait_s > 0 and loop.time() < give_up:
             await asyncio.sleep(wait_s)
-            wait_s = conversation.heard_at + pause_s - loop.time()
-        if conversation.lost:
-            raise NotConnected(conversation.lost)
+            wait_s = receiver.last_activity_s + pause_s - loop.time()
+        if receiver.lost:
+            raise NotConnected(receiver.lost)
         if to.is_bus:
-            conversation.drop_input()
-        self._last_unit, self._dirty = unit, False
+            receiver.drop_input()
+        self._last_unit, self._needs_silence = unit, False
 
     def close(self) -> None:
-        """Let go of the connection. Never raises."""
+        """Close the connection. Never raises."""
         transport, self._transport = self._transport, None
-        conversation, self._conversation = self._conversation, None
-        if conversation is not None:
-            conversation.fail("closed")
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.fail("closed")
         if transport is not None:
             transport.abort()
 
 
-def _expire(future: "asyncio.Future[bytes]", timeout_s: float, conversation: Conversation) -> None:
+def _expire(future: "asyncio.Future[bytes]", timeout_s: float, receiver: Receiver) -> None:
     if not future.done():
-        came = conversation.strange()
+        came = receiver.unexpected_input()
         future.set_exception(NoReply(f"no reply within {timeout_s:.3g} s" + (f", but {came}" if came else "")))

@@ -92,36 +92,36 @@ class ModbusDevice(DeviceModel):
         return backup
 
     def files(self) -> dict[str, Path]:
-        """See `DeviceModel.files`."""
+        """Return the files that are read at each connect, by their key."""
         urls = zip(("url", "backup"), self.endpoints, strict=False)
         return {f"{name}: {key}=": path for name, endpoint in urls for key, path in endpoint.files.items()}
 
     @property
     def endpoint(self) -> Endpoint:
-        """The URL, taken apart."""
+        """Return the URL, taken apart."""
         return parse(self.url)
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """Where its units can be reached, the wanted one first."""
+        """Return where its units can be reached, the preferred address first."""
         return [self.endpoint, *([parse(self.backup)] if self.backup else [])]
 
     @property
     def host(self) -> str:
-        """Host name or address, IPv6 without brackets."""
+        """Return host name or address, IPv6 without brackets."""
         return self.endpoint.host
 
     @property
     def port(self) -> int:
-        """Network port."""
+        """Return the network port."""
         return self.endpoint.port
 
     def gap_of(self, table: Table) -> int:
-        """Most places of the table that a request may read over."""
+        """Return the most places of the table that a request may read over."""
         if not is_bits(table):
             return self.max_gap
         return self.max_gap * 16 if self.max_gap_bits is None else self.max_gap_bits
 
     def most_of(self, table: Table) -> int:
-        """Most places of the table that a request may ask for."""
+        """Return the most places of the table that a request may ask for."""
         return self.max_bits if is_bits(table) else self.max_registers

@@ -19,16 +19,14 @@ _Numbers = NDArray[Any]
 
 
 class Decoded(NamedTuple):
-    """What one reply says.
-
-    value, quality: float64[n] in engineering units, NaN where bad, and uint8[n] (maybe shared, not to be changed) of the
-    numeric tags, `Decoder.numeric`. objects: (place among the request's tags, value or None, quality) of texts, labels and
-    integers that float64 would round.
-    """
+    """The values of one reply."""
 
     value: Values
+    """float64[n] in engineering units, NaN where bad, of the numeric tags (`Decoder.numeric`)."""
     quality: Qualities
+    """uint8[n] of the same tags; maybe shared, not to be changed."""
     objects: Sequence[tuple[int, Any, int]]
+    """(place among the request's tags, value or None, quality) of texts, labels and integers that float64 would round."""
 
 
 class Decoder:
@@ -39,7 +37,7 @@ class Decoder:
     """
 
     def __init__(self, request: Request, tags: Sequence[ModbusTag], byte_order: ByteOrder) -> None:
-        """tags: all of the device's, as `request.spans` numbers them. byte_order: for tags without their own."""
+        """Prepare. tags: all of the device's, as `request.spans` numbers them. byte_order: for tags without their own."""
         chosen = [tags[row] for row in request.rows]
         places = [span.start - request.start for span in request.spans]
         self.numeric: Rows = np.array([row for row, tag in enumerate(chosen) if not tag.is_text], np.intp)
@@ -60,11 +58,13 @@ class Decoder:
 
     @property
     def object_rows(self) -> list[int]:
-        """Places, among the request's tags, of those that come (also) as objects."""
+        """Return the places, among the request's tags, of those that come (also) as objects."""
         return [*self._object_rows, *(int(self.numeric[row]) for row in self._grown)]
 
     def __call__(self, payload: bytes) -> Decoded:
-        """payload: what follows the byte count of the reply, complete (MODBUS Application Protocol 1.1b3, 6.1 to 6.4:
+        """Return the values of a reply.
+
+        payload: what follows the byte count of the reply, complete (MODBUS Application Protocol 1.1b3, 6.1 to 6.4:
         registers big-endian; bits from the lowest of the first byte).
 
         A number that is not finite, or not decimal in BCD, is bad; so is a value that means "not available"; an integer
@@ -90,7 +90,7 @@ class Decoder:
         return Decoded(values, quality, ())
 
     def _registers(self, raw: NDArray[np.uint8], exact: list[tuple[int, Any, int]]) -> tuple[Values, Qualities]:
-        """Numbers before scaling and their qualities; too large ones are added to `exact`."""
+        """Return numbers before scaling and their qualities; too large ones are added to `exact`."""
         values, quality = np.empty(self._good.size), self._good
         for group in self._groups:
             numbers, bad = group.read(raw)
@@ -110,7 +110,7 @@ class Decoder:
         return values, quality
 
     def _exact(self, rows: Rows, numbers: _Numbers, quality: Qualities, exact: list[tuple[int, Any, int]]) -> None:
-        """Mark what float64 rounds; say it exactly, and go on doing so for tags that were told exactly before."""
+        """Mark what float64 rounds, and add it exactly; also for tags that came exactly before."""
         signed = numbers.dtype.kind == "i"
         beyond = (numbers > _EXACT) | (numbers < -_EXACT) if signed else numbers > _EXACT
         usable = quality[rows] >= Quality.UNCERTAIN
@@ -122,7 +122,7 @@ class Decoder:
             exact.append((int(self.numeric[rows[at]]), int(numbers[at]) if good else None, code))
 
     def _labelled(self, values: Values, quality: Qualities) -> list[tuple[int, Any, int]]:
-        """A value without a label is told as the integer it is, and uncertain."""
+        """Return the labels of values; a value without one is returned as the integer it is, and uncertain."""
         told: list[tuple[int, Any, int]] = []
         for at, row, labels in self._labels:
             code = int(quality[at])
@@ -164,7 +164,7 @@ class _Group:
         self._absent = np.array([at for at, _ in pairs], np.intp), np.array([bits for _, bits in pairs], np.uint64)
 
     def read(self, raw: NDArray[np.uint8]) -> tuple[_Numbers, list[tuple[Rows, Quality]]]:
-        """The numbers; and which of them count for nothing, and why."""
+        """Return the numbers; and which of them are not valid, and why."""
         octets = raw[self._where]
         bits = octets.view(self._unsigned)[:, 0]
         bad: list[tuple[Rows, Quality]] = []
@@ -188,7 +188,7 @@ class _Group:
 
 
 def _decimal(octets: NDArray[np.uint8]) -> tuple[_Numbers, Rows]:
-    """Packed BCD, most significant digit first: uint64[n], and the rows in which a digit is none."""
+    """Decode packed BCD, most significant digit first. Returns uint64[n], and the rows in which a digit is none."""
     high, low = octets >> 4, octets & 15
     weights = 100 ** np.arange(octets.shape[1] - 1, -1, -1, dtype=np.uint64)
     numbers = ((high.astype(np.uint64) * 10 + low) * weights).sum(axis=1, dtype=np.uint64)
@@ -216,7 +216,7 @@ class _Text:
 
 
 def _groups(tags: Sequence[ModbusTag], places: Sequence[int], byte_order: ByteOrder) -> list[_Group]:
-    """The tags by type, those with and without masks apart."""
+    """Return the tags by type, those with and without masks apart."""
     kinds: dict[tuple[ValueType, bool], list[int]] = {}
     for row, tag in enumerate(tags):
         kinds.setdefault((tag.value_type, tag.mask is not None or tag.bit is not None), []).append(row)
@@ -227,7 +227,7 @@ def _groups(tags: Sequence[ModbusTag], places: Sequence[int], byte_order: ByteOr
 
 
 def _octets(tag: ModbusTag, start: int, byte_order: ByteOrder) -> list[int]:
-    """Byte positions of a number in the reply, most significant byte first."""
+    """Return the byte positions of a number in the reply, most significant byte first."""
     found = [start + place for place in positions(tag.byte_order or byte_order, tag.width)]
     if size_bytes(tag.value_type) == 1:
         return found[:1] if tag.byte == "high" else found[1:]
@@ -235,7 +235,7 @@ def _octets(tag: ModbusTag, start: int, byte_order: ByteOrder) -> list[int]:
 
 
 def _divisor(scale: float) -> float:
-    """The integer to divide by instead of multiplying by `scale`, 1 where there is none.
+    """Return the integer to divide by instead of multiplying by `scale`, 1 where there is none.
 
     0.1 has no exact float, but dividing an integer by 10 gives the float nearest to the true decimal.
     """
@@ -247,7 +247,7 @@ def _divisor(scale: float) -> float:
 
 
 def _sparse(factors: Sequence[float], neutral: float) -> tuple[Rows, Values] | None:
-    """The rows whose factor does something, and those factors; None when no row's does."""
+    """Return the rows whose factor does something, and those factors; None when no row's does."""
     column = np.array(factors, np.float64)
     rows = np.flatnonzero(column != neutral)
     return (rows, column[rows]) if rows.size else None

@@ -86,86 +86,86 @@ class Endpoint:
 
     @property
     def address(self) -> str:
-        """The URL without options."""
+        """Return the URL without options."""
         return self.url.partition("?")[0]
 
     @property
     def place(self) -> str:
-        """For people: the serial device, or host and port."""
+        """Return the serial device, or host and port, for people."""
         return self.path or f"{self.host}:{self.port}"
 
     @property
     def is_serial(self) -> bool:
-        """A serial line on this machine."""
+        """Return whether it is a serial line on this machine."""
         return self.scheme in ("rtu", "ascii")
 
     @property
     def is_bus(self) -> bool:
-        """Units share a line, and replies carry no transaction id: requests go strictly in turn."""
+        """Return whether units share a line. Replies carry no transaction id: requests go strictly in turn."""
         return self.scheme in ("rtu", "ascii", "rtu+tcp")
 
     @property
     def keeps_distance(self) -> bool:
-        """Requests wait for silence before them, so only one at a time is under way."""
+        """Return whether requests wait for silence before them, so that only one at a time is under way."""
         return self.is_bus or self.turnaround_s > 0 or self.unit_pause_s > 0
 
     @property
     def baudrate(self) -> int:
-        """Bits per second on a serial line; 19200 is the standard's default (MODBUS over Serial Line 1.02, 2.1)."""
+        """Return bits per second; the standard's default is 19200 (MODBUS over Serial Line 1.02, 2.1)."""
         return int(self.options.get("baudrate", "19200"))
 
     @property
     def parity(self) -> str:
-        """N, E or O; even is the standard's default."""
+        """Return N, E or O; even is the standard's default."""
         return self.options.get("parity", "E")
 
     @property
     def stopbits(self) -> int:
-        """1, or 2 without parity, so that a character always has 11 bits (MODBUS over Serial Line 1.02, 2.5.1)."""
+        """Return 1, or 2 without parity, so that a character always has 11 bits (MODBUS over Serial Line 1.02, 2.5.1)."""
         return int(self.options.get("stopbits", "2" if self.parity == "N" else "1"))
 
     @property
     def bytesize(self) -> int:
-        """Bits of a character: 8 in RTU, 7 in ASCII unless said otherwise (MODBUS over Serial Line 1.02, 2.5)."""
+        """Return the bits of a character: by default 8 in RTU, 7 in ASCII (MODBUS over Serial Line 1.02, 2.5)."""
         return int(self.options.get("bytesize", "7" if self.scheme == "ascii" else "8"))
 
     @property
     def files(self) -> dict[str, Path]:
-        """Files that are read at each connect, by their option."""
+        """Return the files that are read at each connect, by their option."""
         return {key: Path(self.options[key]) for key in ("ca", "cert", "key") if key in self.options}
 
     @property
     def character_s(self) -> float:
-        """How long one character takes on a serial line."""
+        """Return how long one character takes on a serial line."""
         return (1 + self.bytesize + (self.parity != "N") + self.stopbits) / self.baudrate
 
     @property
     def turnaround_s(self) -> float:
-        """Silence between two requests on a bus: 3.5 characters, at least 1.75 ms (MODBUS over Serial Line, 2.5.1.1)."""
+        """Return the silence between two requests on a bus: 3.5 characters or 1.75 ms (MODBUS over Serial Line, 2.5.1.1)."""
         if "turnaround" in self.options:
             return parse_duration_ns(self.options["turnaround"]) / 1e9
         return max(0.00175, 3.5 * self.character_s) if self.is_serial else 0.0
 
     @property
     def unit_pause_s(self) -> float:
-        """Silence on a bus before another unit is addressed: transceivers and slow units need about 30 ms."""
+        """Return the silence on a bus before another unit is addressed: transceivers and slow units need about 30 ms."""
         if "unit_pause" in self.options:
             return parse_duration_ns(self.options["unit_pause"]) / 1e9
         return 0.03 if self.is_bus else 0.0
 
     @property
     def connect_pause_s(self) -> float:
-        """Silence after connecting: some inverters and converters hear nothing before."""
+        """Return the silence after connecting: some inverters and converters miss what comes earlier."""
         return parse_duration_ns(self.options.get("connect_pause", "0s")) / 1e9
 
     @property
     def echo(self) -> bool:
-        """The line gives back every byte that is sent (two-wire adapters without echo suppression)."""
+        """Return whether the line gives back what is sent (two-wire adapters without echo suppression)."""
         return self.options.get("echo") == "1"
 
 
 def parse(value: Any) -> Endpoint:
-    """Raises ValueError that says what is wrong and what was expected."""
+    """Take a URL apart. Raises ValueError that says what is wrong and what was expected."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r} is not a URL; expected {_FORMS}")
     text = value.strip()

@@ -1,6 +1,6 @@
 """Frames around a PDU: MBAP (TCP, UDP, TLS), RTU and ASCII. Bytes in, replies out; no I/O.
 
-This file and `dialing.py` are the only ones that know pymodbus: here its framers, there its serial transport.
+This file and `transport.py` are the only ones that know pymodbus: here its framers, there its serial transport.
 Checked against pymodbus 3.16: its RTU framer takes the first bytes that look like a known function for a frame, so a
 disturbed byte in front can hide a good reply; its ASCII framer raises ValueError on letters that are no hexadecimal digits.
 """
@@ -20,14 +20,15 @@ _NO_UNIT: Final = (0, 255)
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The reply that is waited for. transaction: only MBAP carries it."""
+    """The reply that is waited for."""
 
     transaction: int
+    """Only MBAP carries it."""
     unit: int
     function: int
 
     def answered_by(self, function: int) -> bool:
-        """Whether a reply with this function code belongs to the request: its own or its exception."""
+        """Return whether a reply with this function code belongs to the request: its own or its exception."""
         return function & 0x7F == self.function
 
 
@@ -39,11 +40,11 @@ class Framing(Protocol):
     """One way to put PDUs on a connection."""
 
     def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
-        """The whole frame of a request."""
+        """Return the whole frame of a request."""
         ...
 
-    def take(self, buffer: bytearray, waiting: dict[int, Wanted]) -> tuple[Wanted, bytes] | None:
-        """The first reply (its request and its PDU) that somebody waits for; None when there is none yet.
+    def pop_reply(self, buffer: bytearray, waiting: dict[int, Wanted]) -> tuple[Wanted, bytes] | None:
+        """Remove and return the first reply (its request and its PDU) that is waited for; None when there is none yet.
 
         Everything up to its end is cut off the buffer, and so is what can never become a reply. Raises OutOfStepError.
         """
@@ -51,19 +52,24 @@ class Framing(Protocol):
 
 
 class Mbap:
-    """MODBUS Messaging on TCP/IP 1.0b, 3.1.3: replies are found by transaction id. Devices that have no units may answer
-    with the unit 0 or 255, which mean none (4.4.2.1).
+    """MODBUS Messaging on TCP/IP 1.0b, 3.1.3: replies are found by transaction id.
 
-    passed_over: what the last reply was that nobody waited for."""
+    Devices that have no units may answer with the unit 0 or 255, which mean none (4.4.2.1).
+
+    Attributes:
+        ignored: What the last reply was that nobody waited for.
+    """
 
     def __init__(self) -> None:
         self._framer = FramerSocket(DecodePDU(False))
-        self.passed_over = ""
+        self.ignored = ""
 
     def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
+        """Return the whole frame of a request."""
         return self._framer.encode(pdu, wanted.unit, wanted.transaction)
 
-    def take(self, buffer: bytearray, waiting: dict[int, Wanted]) -> tuple[Wanted, bytes] | None:
+    def pop_reply(self, buffer: bytearray, waiting: dict[int, Wanted]) -> tuple[Wanted, bytes] | None:
+        """Remove and return the first reply that is waited for, see `Framing`."""
         while len(buffer) >= 8:
             length = int.from_bytes(buffer[4:6], "big")
             if buffer[2:4] != b"\0\0" or not 2 <= length <= _LONGEST_ADU - 6:
@@ -75,7 +81,7 @@ class Mbap:
             wanted = waiting.get(transaction)
             if wanted is not None and (wanted.unit == unit or unit in _NO_UNIT):
                 return wanted, pdu
-            self.passed_over = f"a reply of unit {unit}" if wanted else f"a reply with the transaction id {transaction}"
+            self.ignored = f"a reply of unit {unit}" if wanted else f"a reply with the transaction id {transaction}"
         return None
 
 
@@ -86,10 +92,12 @@ class Rtu:
     """
 
     def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
+        """Return the whole frame of a request."""
         frame = bytes((wanted.unit,)) + pdu
         return frame + FramerRTU.compute_CRC(frame).to_bytes(2, "big")
 
-    def take(self, buffer: bytearray, waiting: dict[int, Wanted]) -> tuple[Wanted, bytes] | None:
+    def pop_reply(self, buffer: bytearray, waiting: dict[int, Wanted]) -> tuple[Wanted, bytes] | None:
+        """Remove and return the first reply that is waited for, see `Framing`."""
         for wanted in waiting.values():
             at = buffer.find(wanted.unit)
             while at >= 0:
@@ -118,9 +126,11 @@ class Ascii:
         self._framer = FramerAscii(DecodePDU(False))
 
     def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
+        """Return the whole frame of a request."""
         return self._framer.encode(pdu, wanted.unit, 0)
 
-    def take(self, buffer: bytearray, waiting: dict[int, Wanted]) -> tuple[Wanted, bytes] | None:
+    def pop_reply(self, buffer: bytearray, waiting: dict[int, Wanted]) -> tuple[Wanted, bytes] | None:
+        """Remove and return the first reply that is waited for, see `Framing`."""
         while (end := buffer.find(b"\r\n")) >= 0:
             line = bytes(buffer[max(0, buffer.rfind(b":", 0, end)) : end + 2])
             del buffer[: end + 2]

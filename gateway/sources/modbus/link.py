@@ -1,4 +1,4 @@
-"""The seam to the wire: what the source wants of a connection. `client.py` is the real one, tests bring a fake."""
+"""The seam to the wire: what the source needs of a connection. `client.py` is the real one, tests bring a fake."""
 
 from typing import Final, Protocol
 
@@ -38,12 +38,14 @@ class HungUp(NotConnected):
 
 
 class Link(Protocol):
-    """One connection. One owner; one `read` at a time, several over tcp and tls. Every call may be cancelled and then ends
-    at once."""
+    """One connection.
+
+    One owner; one `read` at a time, several over tcp and tls. Every call may be cancelled and then ends at once.
+    """
 
     @property
     def connected(self) -> bool:
-        """False before `open`, after `close`, and once the peer is known to be gone."""
+        """Return False before `open`, after `close`, and once the peer is known to be gone."""
         ...
 
     async def open(self, timeout_s: float) -> None:
@@ -51,12 +53,12 @@ class Link(Protocol):
         ...
 
     async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
-        """The payload of one read: 2 * count bytes of registers, or count bits packed into bytes.
+        """Return the payload of one read: 2 * count bytes of registers, or count bits packed into bytes.
 
         Raises ExceptionReply, NoReply, BadReply, NotConnected.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the socket. Never raises; may be called twice."""
+        """Close the socket. Never raises; may be called twice."""
         ...

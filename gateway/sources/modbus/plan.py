@@ -13,15 +13,17 @@ from gateway.sources.modbus.types import Table, is_bits
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
-    """Where one tag stands in its table. row: position among the device's tags; count: registers or bits."""
+    """Where one tag stands in its table."""
 
     start: int
     count: int
+    """Registers or bits."""
     row: int
+    """Position among the device's tags."""
 
     @property
     def end(self) -> int:
-        """The address after its last."""
+        """Return the address after its last."""
         return self.start + self.count
 
 
@@ -36,26 +38,28 @@ class Request:
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """Positions of its tags among the device's tags, in the order of `spans`."""
+        """Return the positions of its tags among the device's tags, in the order of `spans`."""
         return tuple(span.row for span in self.spans)
 
     @property
     def wanted(self) -> int:
-        """Registers or bits that some tag needs."""
+        """Return how many registers or bits some tag needs."""
         return len({place for span in self.spans for place in range(span.start, span.end)})
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may be. max_count: places it asks for; max_gap: places in a row that no tag needs; forbidden:
-    (first, last) addresses that it must not touch."""
+    """What one request may be."""
 
     max_count: int
+    """Places that it asks for."""
     max_gap: int
+    """Places in a row that no tag needs."""
     forbidden: tuple[tuple[int, int], ...] = ()
+    """(first, last) addresses that it must not touch."""
 
     def bridges(self, start: int, end: int) -> bool:
-        """Whether addresses start to end - 1, which no tag needs, may be read over."""
+        """Return whether addresses start to end - 1, which no tag needs, may be read over."""
         if end <= start:
             return True
         hole = any(first < end and start <= last for first, last in self.forbidden)
@@ -68,7 +72,7 @@ def _request(table: Table, spans: Sequence[Span]) -> Request:
 
 
 def cover(table: Table, spans: Iterable[Span], limits: Limits) -> list[Request]:
-    """The fewest requests that read every span exactly once, and of those the ones that ask for the fewest places.
+    """Return the fewest requests that read every span exactly once; of those, the ones that ask for the fewest places.
 
     In order of address; no span is split. Raises ValueError when a span alone is longer than a request may be.
     """
@@ -85,7 +89,7 @@ def cover(table: Table, spans: Iterable[Span], limits: Limits) -> list[Request]:
 
 
 def _nested(spans: Iterable[Span], max_count: int) -> tuple[list[Span], list[list[Span]]]:
-    """Spans that no other contains, with strictly growing starts and ends; and for each of them those that it contains."""
+    """Return spans that no other contains, starts and ends strictly growing, and for each of them those that it contains."""
     outer: list[Span] = []
     inner: list[list[Span]] = []
     for span in sorted(spans, key=lambda span: (span.start, -span.count, span.row)):
@@ -100,7 +104,7 @@ def _nested(spans: Iterable[Span], max_count: int) -> tuple[list[Span], list[lis
 
 
 def _best_parts(spans: Sequence[Span], limits: Limits) -> list[int]:
-    """For each span, the first span of the request that ends with it in the best plan of all up to it.
+    """Return for each span the first span of the request that ends with it in the best plan of all up to it.
 
     best[k] is (requests, places) of the best plan for the first k spans. A request over spans j..i costs
     best[j] + (1, end_i - start_j), so the best j of those within reach is the least best[j] - start_j: a minimum over a
@@ -124,7 +128,7 @@ def _best_parts(spans: Sequence[Span], limits: Limits) -> list[int]:
 
 
 def split(request: Request) -> tuple[Request, Request]:
-    """Two requests that share the tags of one between them, halved by number of tags; each asks only for what it needs.
+    """Return two requests that share the tags of one, halved by number of tags; each asks only for what it needs.
 
     Raises ValueError when there is only one tag.
     """
@@ -135,7 +139,7 @@ def split(request: Request) -> tuple[Request, Request]:
 
 
 def interval_ns(device: ModbusDevice, tag: ModbusTag) -> int:
-    """How often a sample of the tag is due, ns."""
+    """Return how often a sample of the tag is due, ns."""
     return device.interval if tag.interval is None else tag.interval
 
 
@@ -180,7 +184,8 @@ def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[FaultAt]
 def check_devices(devices: Sequence[ModbusDevice]) -> list[FaultAt]:
     """Return which devices reach one line or server in different ways.
 
-    Two connections to one serial server would talk into each other, and many controllers take only one."""
+    Two connections to one serial server would disturb each other, and many controllers take only one.
+    """
     wrong: list[FaultAt] = []
     lines: dict[tuple[object, ...], ModbusDevice] = {}
     for row, device in enumerate(devices):
@@ -197,13 +202,13 @@ def check_devices(devices: Sequence[ModbusDevice]) -> list[FaultAt]:
 
 
 def limits_of(device: ModbusDevice, table: Table) -> Limits:
-    """What a request of this device may be."""
+    """Return what a request of this device may be."""
     holes = tuple((hole.first, hole.last) for hole in _forbidden(device, table))
     return Limits(device.most_of(table), device.gap_of(table), holes)
 
 
 def plan_device(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[int, Request]]:
-    """(interval in ns, request) for all tags of a device: one poll group per interval, shortest first.
+    """Return (interval in ns, request) for all tags of a device: one poll group per interval, shortest first.
 
     The tags have passed `check_tag`.
     """

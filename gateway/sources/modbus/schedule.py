@@ -8,21 +8,23 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Timed(Protocol):
-    """What the schedule keeps on each item. interval_ns and phase_ns are constant; due_ns and cycle belong to the schedule.
-
-    failures: items that failed lately stand behind others with the same deadline.
-    """
+    """What the schedule keeps on each item."""
 
     interval_ns: int
+    """Constant."""
     phase_ns: int
+    """Constant."""
     due_ns: int
+    """Belongs to the schedule."""
     cycle: int
+    """Belongs to the schedule."""
     failures: int
+    """Items that failed lately stand behind others with the same deadline."""
 
 
 T = TypeVar("T", bound=Timed)
 
-_PATIENCE_NS = 5_000_000_000
+_LONGEST_DELAY_NS = 5_000_000_000
 _FAVOUR_EVERY = 16
 
 
@@ -51,24 +53,24 @@ class Schedule(Generic[T]):
             self._put(item, now_ns + item.phase_ns, 0)
 
     def current(self, now_ns: int) -> T | None:
-        """The item to serve now, None when none is due. It stays current until `advance` or `remove`."""
+        """Return the item to serve now, None when none is due. It stays current until `advance` or `remove`."""
         while self._waiting and self._waiting[0][0] <= now_ns:
             _, _, order, item = heappop(self._waiting)
             heappush(self._ready, (item.due_ns + item.interval_ns, item.failures, order, item))
         return self._ready[0][3] if self._ready else None
 
     def ready(self, condition: Callable[[T], bool]) -> list[T]:
-        """Items that `current` has seen to be due and that meet the condition, in order of service."""
+        """Return the items that `current` has seen to be due and that meet the condition, in order of service."""
         return [entry[3] for entry in sorted(self._ready, key=itemgetter(0, 1, 2)) if condition(entry[3])]
 
     def wait_ns(self, now_ns: int, at_most_ns: int) -> int:
-        """Time until the next item is due, between 0 and `at_most_ns`."""
+        """Return the time until the next item is due, between 0 and `at_most_ns`."""
         if self._ready:
             return 0
         return min(at_most_ns, max(0, self._waiting[0][0] - now_ns)) if self._waiting else at_most_ns
 
     def advance(self, item: T, now_ns: int, *, catch_up: bool = True) -> int:
-        """The item was served: its next turn. Returns how many turns were missed and are skipped.
+        """Set the next turn of an item that was served. Returns how many turns were missed and are skipped.
 
         A turn that came while the item was served is taken late when `catch_up`, else skipped like those before it.
         """
@@ -117,7 +119,7 @@ class Schedule(Generic[T]):
     def _favour(self, now_ns: int) -> None:
         """Put the item that has waited longest first, if it has waited too long."""
         oldest = min(self._ready, key=lambda entry: entry[3].due_ns, default=None)
-        if oldest is not None and now_ns - oldest[3].due_ns > _PATIENCE_NS:
+        if oldest is not None and now_ns - oldest[3].due_ns > _LONGEST_DELAY_NS:
             self.remove(oldest[3])
             heappush(self._ready, (0, *oldest[1:]))
 

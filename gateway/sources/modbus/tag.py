@@ -151,32 +151,32 @@ class ModbusTag(TagModel):
 
     @property
     def table(self) -> Table:
-        """The table it stands in."""
+        """Return the table it stands in."""
         return resolve(self.address)[0]
 
     @property
     def start(self) -> int:
-        """Zero-based address of its first register or bit."""
+        """Return the zero-based address of its first register or bit."""
         return resolve(self.address)[1]
 
     @property
     def classic(self) -> bool:
-        """Whether the address is written as 40101."""
+        """Return whether the address is written as 40101."""
         return is_classic(self.address)
 
     @property
     def value_type(self) -> ValueType:
-        """Its type, decided."""
+        """Return its type, the default filled in."""
         return _decided({"address": self.address, "type": self.type, "bit": self.bit})
 
     @property
     def width(self) -> int:
-        """Registers (or bits) it takes."""
+        """Return how many registers (or bits) it takes."""
         return (self.length + 1) // 2 if self.length else REGISTERS[self.value_type]
 
     @property
     def is_text(self) -> bool:
-        """Whether its value is no number: it travels in `ObjectBlock`s only."""
+        """Return whether its value is no number: it comes in `ObjectBlock`s only."""
         return self.value_type in TEXTS
 
 

@@ -15,20 +15,20 @@ from serial import SerialException
 from gateway.core.errors import NotConnected
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.framing import Framing
-from gateway.sources.modbus.receiver import Conversation
+from gateway.sources.modbus.receiver import Receiver
 
 _UNACKNOWLEDGED_MS: Final = 10_000
 _KEEPALIVE_S: Final = 10
 
 
-async def dial(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[Any, Conversation]:
-    """Connect afresh within `timeout_s`: the transport, and what reads the frames that come over it.
+async def open_transport(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[Any, Receiver]:
+    """Connect within `timeout_s`. Returns the transport and the receiver of what comes over it.
 
     Raises NotConnected with the reason.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            transport, conversation = await _connected(to, framing, timeout_s)
+            transport, receiver = await _connected(to, framing, timeout_s)
     except TimeoutError:
         raise NotConnected(f"{to.place} did not accept a connection within {timeout_s:g} s") from None
     except OSError as error:
@@ -37,12 +37,12 @@ async def dial(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[Any, C
         line = f"{to.baudrate} baud, {to.bytesize} bits, parity {to.parity}, {to.stopbits} stop bits"
         raise NotConnected(f"{to.path} does not take {line}: {error.args[-1]}") from error
     if not (to.is_serial or to.scheme == "udp"):
-        _watch(transport.get_extra_info("socket"))
-    return transport, conversation
+        _enable_keepalive(transport.get_extra_info("socket"))
+    return transport, receiver
 
 
-async def _connected(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[Any, Conversation]:
-    loop, converse = asyncio.get_running_loop(), partial(Conversation, framing, to.place)
+async def _connected(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[Any, Receiver]:
+    loop, converse = asyncio.get_running_loop(), partial(Receiver, framing, to.place)
     if to.is_serial:
         pair = await create_serial_connection(loop, converse, to.path, to.baudrate, to.bytesize, to.parity, to.stopbits, 0)
         await asyncio.sleep(0)  # the transport sets itself up in a callback, which a close before it would break
@@ -61,7 +61,7 @@ async def _connected(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext:
-    """MODBUS/TCP Security v36: TLS 1.2 or newer, the client may show a certificate. Raises OSError."""
+    """Return the settings of MODBUS/TCP Security v36: TLS 1.2 or newer, a client certificate. Raises OSError."""
     options = endpoint.options
     try:
         context = ssl.create_default_context(cafile=options.get("ca"))
@@ -82,7 +82,7 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext:
 
 
 async def _addresses(host: str, port: int) -> list[str]:
-    """What the name stands for now, asked at every connect; a name or address with one meaning stays as it is."""
+    """Resolve a name, at every connect; a name or address with one meaning stays as it is."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(one[4][0]) for one in found))
     return addresses if len(addresses) > 1 else [host]
@@ -95,7 +95,7 @@ _REASONS: Final[dict[type[OSError], str]] = {
 
 
 def _reason(error: OSError) -> str:
-    """Why there is no connection, for people."""
+    """Return why there is no connection, for people."""
     if isinstance(error, SerialException):
         match error.errno or (errno.EAGAIN if "lock" in str(error) else 0):
             case errno.ENOENT:
@@ -111,9 +111,11 @@ def _reason(error: OSError) -> str:
     return known or error.strerror or str(error)
 
 
-def _watch(peer: socket.socket) -> None:
-    """Notice a peer that vanished without a word: what is sent is not acknowledged, or probes of an idle connection are not
-    (RFC 5482; RFC 9293, 3.8.4). A unit that does not answer behind a living server is none of this."""
+def _enable_keepalive(peer: socket.socket) -> None:
+    """Notice a peer that vanished: what is sent is not acknowledged, or probes of an idle connection are not.
+
+    RFC 5482; RFC 9293, 3.8.4. A unit that does not answer behind a living server is not noticed by this.
+    """
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _KEEPALIVE_S)

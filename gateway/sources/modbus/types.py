@@ -31,17 +31,17 @@ LONG_ORDERS: Final[dict[str, ByteOrder]] = {"ABCDEFGH": "ABCD", "BADCFEHG": "BAD
 
 
 def is_bits(table: Table) -> bool:
-    """Coils and discrete inputs hold one bit at each address, the other tables 16."""
+    """Return whether a table has one bit at each address (coils, discrete inputs) or 16 (registers)."""
     return table in ("coil", "discrete")
 
 
 def size_bytes(kind: ValueType) -> int:
-    """Bytes of a numeric type."""
+    """Return the bytes of a numeric type."""
     return int(DTYPES[kind][2:])
 
 
 def positions(order: ByteOrder, registers: int) -> list[int]:
-    """Byte positions on the wire of a value that takes so many registers, most significant byte first.
+    """Return the byte positions on the wire of a value of so many registers, most significant byte first.
 
     ABCD is the order of the standard (MODBUS Application Protocol 1.1b3, 4.2). C before A: the words are swapped; B before
     A: the bytes within each word are.
@@ -52,5 +52,5 @@ def positions(order: ByteOrder, registers: int) -> list[int]:
 
 
 def text_positions(order: ByteOrder, registers: int) -> list[int]:
-    """The same for strings and raw bytes: words stay in their order, only the bytes within them may be swapped."""
+    """Return the same for strings and raw bytes: words stay in their order, only the bytes within them may be swapped."""
     return positions("BADC" if order in ("BADC", "DCBA") else "ABCD", registers)

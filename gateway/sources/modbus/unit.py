@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
 
 import numpy as np
 
@@ -24,42 +25,68 @@ _REFUSED_FIRST_S, _REFUSED_MOST_S = 60.0, 1800.0
 
 
 def _refusals() -> Iterator[float]:
-    """When a refused address is tried again: after about a minute, later and later up to half an hour."""
+    """Yield the pauses before a refused address is sent again: about a minute at first, up to half an hour."""
     return full_jitter(_REFUSED_FIRST_S, _REFUSED_MOST_S, lambda _, end: random.uniform(end / 2, end))
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a request is not sent at every turn: the quality of its samples meanwhile, and the reason for people."""
+    """Why a request is not sent at every turn."""
 
     quality: Quality
+    """Of its samples meanwhile."""
     reason: str
+    """For people."""
+
+
+class PollState(Enum):
+    """What is known of a request."""
+
+    NORMAL = auto()
+    """It is sent at every turn."""
+    UNTRIED = auto()
+    """It is a part of a failed request, and has not been sent itself."""
+    FAILING = auto()
+    """It is known to fail; its tags have no bad sample for that yet."""
+    REPORTED = auto()
+    """It is known to fail, and its tags were reported bad: turns without a request give no further samples."""
+    REPLACED = auto()
+    """Other requests have taken its place; what is still under way for it ends there."""
+
+
+class Breaker(StrEnum):
+    """Whether requests are sent to a unit, as published in its counters."""
+
+    CLOSED = "closed"
+    """It answers."""
+    OPEN = "open"
+    """It does not answer and is left alone."""
+    HALF_OPEN = "half_open"
+    """It does not answer, and one request asks whether it is back."""
 
 
 @dataclass(slots=True, eq=False)
 class Poll:
-    """One request of one unit, read at a fixed interval; its turns are kept by the `Schedule`.
-
-    origin: the planned request that it is, or is a part of. failures: turns failed in a row. busy: times that its unit was
-    busy in this turn. hang_ups: times that the connection ended at it, no values in between. fault: set while it is known to
-    fail; it is tried again from retry_ns (monotonic) on. is_told: its tags were told to be bad since. suspect: part of a
-    failed request, not served yet. retired: others have taken its place; what is still under way for it ends there.
-    """
+    """One request of one unit, read at a fixed interval; its turns are kept by the `Schedule`."""
 
     unit: "Unit"
     request: Request
     origin: Request
+    """The planned request that it is, or is a part of."""
     interval_ns: int
     tags: TagIds
     decode: Decoder
-    suspect: bool = False
-    retired: bool = False
+    state: PollState = PollState.NORMAL
     failures: int = 0
+    """Turns that failed in a row."""
     busy: int = 0
+    """Times that its unit was busy in this turn."""
     hang_ups: int = 0
+    """Times that the connection ended at it, no values in between."""
     fault: Fault | None = None
+    """Set while it is known to fail."""
     retry_ns: int = 0
-    is_told: bool = False
+    """When it is sent again while it is known to fail, monotonic."""
     retries: Iterator[float] = field(default_factory=full_jitter)
     refusals: Iterator[float] = field(default_factory=_refusals)
     numeric_tags: TagIds = field(init=False)
@@ -71,33 +98,57 @@ class Poll:
         self.numeric_tags = self.tags[self.decode.numeric]
         self.phase_ns = int(min(self.interval_ns, _SPREAD_NS) * self.unit.phase)
 
-    def succeeded(self) -> bool:
-        """It was answered with values. True when that is news: it was suspect, or known to fail."""
-        news = self.suspect or self.fault is not None
-        self.failures, self.busy, self.hang_ups, self.suspect = 0, 0, 0, False
+    @property
+    def is_replaced(self) -> bool:
+        """Return whether other requests have taken its place."""
+        return self.state is PollState.REPLACED
+
+    def record_success(self) -> bool:
+        """Record that it was answered with values. Returns whether that is news: it was untried, or known to fail."""
+        is_news = self.state is PollState.UNTRIED or self.fault is not None
+        self.failures, self.busy, self.hang_ups = 0, 0, 0
+        if not self.is_replaced:
+            self.state = PollState.NORMAL
         if self.fault is not None:
             self.fault, self.retries, self.refusals = None, full_jitter(), _refusals()
-            self.unit.recovered(self)
-        return news
+            self.unit.record_recovery(self)
+        return is_news
 
-    def condemn(self, fault: Fault, retry_ns: int) -> None:
-        """It fails, and will be tried again from `retry_ns` on."""
-        self.fault, self.retry_ns, self.suspect = fault, retry_ns, False
-        self.unit.changed = True
+    def record_bad_samples(self) -> None:
+        """Record that its tags were reported bad."""
+        if not self.is_replaced:
+            self.state = PollState.NORMAL if self.fault is None else PollState.REPORTED
+
+    def fail(self, fault: Fault, retry_ns: int) -> None:
+        """Let it count as failing, and be sent again from `retry_ns` on."""
+        self.fault, self.retry_ns = fault, retry_ns
+        if self.state not in (PollState.REPORTED, PollState.REPLACED):
+            self.state = PollState.FAILING
+        self.unit.has_news = True
+
+    def forget_report(self) -> None:
+        """Let its tags be reported bad once more if it fails."""
+        if self.state is PollState.REPORTED:
+            self.state = PollState.FAILING
 
 
 class Unit:
     """One configured device: a unit id on a connection.
 
-    polls: its requests as they stand now. timeouts: unanswered requests in a row. heard: it has answered on this connection.
-    down: why it counts as gone, empty while
-    it answers. silent: gone without any reply, not even of a gateway before it. probing: the one request that is sent while
-    it is down. asking: that one is under way. changed: faults came or went since `news`. phase: where in the first second
-    its turns begin, 0 to 1.
+    Attributes:
+        polls: Its requests as they stand now.
+        breaker: Whether requests are sent to it.
+        down_reason: Why it counts as gone, empty while it answers.
+        is_silent: While it is down: there was no reply at all, not even of a gateway before it.
+        has_answered: It has answered on this connection.
+        timeouts: Unanswered requests in a row.
+        probing: The one request that is sent while it is down.
+        has_news: Faults came or went since `next_state`.
+        phase: Where in the first second its turns begin, 0 to 1.
     """
 
     def __init__(self, entry: DeviceEntry, phase: float = 0.0) -> None:
-        """entry.config: a `ModbusDevice`; entry.tags: `ModbusTag`s."""
+        """Plan the requests of a device. entry: a `ModbusDevice` and its `ModbusTag`s."""
         self.config: ModbusDevice = entry.config
         self.phase = phase
         self.counters = Counters()
@@ -106,66 +157,77 @@ class Unit:
         self._tags = entry.tags
         self._first_tag = entry.first_tag
         self.polls = [self._poll(request, request, interval) for interval, request in plan_device(self.config, entry.tags)]
-        self._regrouped: dict[Request, int] = {}
-        self.reset()
+        self._plans: dict[Request, int] = {}
+        self.on_connected()
 
-    def reset(self) -> None:
-        """A new connection: what failed keeps its requests apart and is tried at once, unless connections end at it."""
+    def on_connected(self) -> None:
+        """Begin on a new connection.
+
+        What failed keeps its requests apart and is sent at once, unless connections end at it.
+        """
         self.timeouts = 0
-        self.heard = False
-        self.down = ""
-        self.silent = False
-        self.changed = False
+        self.has_answered = False
+        self.breaker = Breaker.CLOSED
+        self.down_reason = ""
+        self.is_silent = False
+        self.has_news = False
         self.probing: Poll | None = None
-        self.asking = False
         self.probe_delays = full_jitter()
         self._turn = 0
-        self._told: DeviceState | None = None
+        self._reported: DeviceState | None = None
         for poll in self.polls:
-            poll.failures, poll.busy, poll.is_told = 0, 0, False
+            poll.failures, poll.busy = 0, 0
+            poll.forget_report()
             if not poll.hang_ups:
                 poll.retry_ns = 0
+
+    @property
+    def is_down(self) -> bool:
+        """Return whether it counts as gone."""
+        return self.breaker is not Breaker.CLOSED
 
     def _poll(self, request: Request, origin: Request, interval_ns: int) -> Poll:
         tags = np.array(request.rows, np.uint32) + np.uint32(self._first_tag)
         return Poll(self, request, origin, interval_ns, tags, Decoder(request, self._tags, self.config.byte_order))
 
     def split(self, poll: Poll) -> list[Poll]:
-        """Replace a request by its halves, which are suspect until they were tried."""
+        """Replace a request by its halves, which are untried. Returns the halves."""
         halves = [self._poll(half, poll.origin, poll.interval_ns) for half in split(poll.request)]
         for half in halves:
-            half.suspect, half.failures, half.hang_ups = True, poll.failures, poll.hang_ups
+            half.state, half.failures, half.hang_ups = PollState.UNTRIED, poll.failures, poll.hang_ups
         self._replace([poll], halves)
         return halves
 
     def join(self, poll: Poll) -> tuple[list[Poll], Poll] | None:
-        """When every part of a planned request fails: replace the parts (first result) by the whole (second), failing too.
+        """Replace the parts of a planned request by the whole when every one of them fails.
 
-        A controller that is stopped refuses everything for a while; afterwards it is read in few requests again.
+        Returns the parts and the whole, which counts as failing too; None when some part works. A controller that is
+        stopped refuses everything for a while; afterwards it is read in few requests again.
         """
         parts = [part for part in self.polls if part.origin is poll.origin]
         if len(parts) == 1 or any(part.fault is None for part in parts):
             return None
         whole = self._poll(poll.origin, poll.origin, poll.interval_ns)
         whole.fault, whole.retry_ns, whole.refusals = poll.fault, poll.retry_ns, poll.refusals
+        whole.state = PollState.FAILING
         self._replace(parts, [whole])
         return parts, whole
 
-    def recovered(self, poll: Poll) -> None:
-        """A request that was known to fail works: what was learned from its failing no longer counts."""
-        self.changed = True
-        self._regrouped[poll.origin] = 0
+    def record_recovery(self, poll: Poll) -> None:
+        """Record that a request that was known to fail works: new plans for its parts are allowed again."""
+        self.has_news = True
+        self._plans[poll.origin] = 0
 
     def regroup(self, poll: Poll) -> tuple[list[Poll], list[Poll]] | None:
-        """Once all parts of a refused request were tried: the parts that work (first result), and fewer requests to put in
-        their place (second). None when nothing is gained.
+        """Put fewer requests in the place of the parts of a refused request that work, once all parts were tried.
 
-        The new ones leave out the refused tags. When none was refused alone it was a gap: then, and when a first new plan
-        was refused as well, they read over no gap. A third is not tried until a tag works again.
+        Returns the parts that work and their new requests; None when nothing is gained. The new ones leave out the refused
+        tags. When none was refused alone it was a gap: then, and when a first new plan was refused as well, they read over
+        no gap. A third is not tried until a tag works again.
         """
         parts = [part for part in self.polls if part.origin is poll.origin]
-        tried = self._regrouped.get(poll.origin, -1)
-        if len(parts) == 1 or tried >= _MOST_PLANS or any(part.suspect for part in parts):
+        tried = self._plans.get(poll.origin, -1)
+        if len(parts) == 1 or tried >= _MOST_PLANS or any(part.state is PollState.UNTRIED for part in parts):
             return None
         good = [part for part in parts if part.fault is None]
         bad = [span for part in parts if part.fault for span in part.request.spans]
@@ -174,7 +236,7 @@ class Unit:
         holes = limits.forbidden + tuple((span.start, span.end - 1) for span in bad)
         limits = Limits(limits.max_count, 0 if gapless else limits.max_gap, holes)
         requests = cover(table, [span for part in good for span in part.request.spans], limits)
-        self._regrouped[poll.origin] = max(tried, 0) + 1
+        self._plans[poll.origin] = max(tried, 0) + 1
         if len(requests) >= len(good):
             return None
         new = [self._poll(request, poll.origin, poll.interval_ns) for request in requests]
@@ -183,45 +245,45 @@ class Unit:
 
     def _replace(self, old: list[Poll], new: list[Poll]) -> None:
         for poll in old:
-            poll.retired = True
+            poll.state = PollState.REPLACED
         self.polls = [poll for poll in self.polls if poll not in old] + new
 
     def probe(self) -> Poll:
-        """The request to try next while the unit is down: each in turn, those without a fault of their own first."""
+        """Return the request to send next while the unit is down: each in turn, those without a fault of their own first."""
         candidates = [poll for poll in self.polls if poll.fault is None] or self.polls
         self._turn += 1
         self.probing = candidates[self._turn % len(candidates)]
         return self.probing
 
     def stats(self) -> dict[str, float | str]:
-        """Its numbers. breaker: closed while it answers, open while it is left alone, half_open while it is probed."""
-        breaker = "closed" if not self.down else "half_open" if self.asking else "open"
-        return self.counters.stats() | {"breaker": breaker, "requests_planned": len(self.polls)}
+        """Return its counters, the state of its breaker and the number of its requests."""
+        return self.counters.stats() | {"breaker": self.breaker.value, "requests_planned": len(self.polls)}
 
     @property
     def is_unknown(self) -> bool:
-        """Whether nothing better than `down` has been told of it on this connection."""
-        return self._told is None or self._told.state == "down"
+        """Return whether nothing better than `down` has been reported of it on this connection."""
+        return self._reported is None or self._reported.state == "down"
 
-    def news(self, *, answered: bool) -> DeviceState | None:
-        """The unit's state when it is other than the last one told.
+    def next_state(self, *, is_answered: bool) -> DeviceState | None:
+        """Return the unit's state when it is other than the last one reported, and count it as reported.
 
-        While requests are being split, news waits for the result, unless values were just `answered` for the first time.
+        While requests are being split, news waits for the result, unless values have just come for the first time
+        (is_answered).
         """
-        first = answered and self.is_unknown
-        settled = self.changed and not any(poll.suspect for poll in self.polls)
-        if not (first or settled or self.down):
+        is_first = is_answered and self.is_unknown
+        is_final = self.has_news and not any(poll.state is PollState.UNTRIED for poll in self.polls)
+        if not (is_first or is_final or self.is_down):
             return None
-        self.changed = False
+        self.has_news = False
         state = self._state()
-        if state == self._told:
+        if state == self._reported:
             return None
-        self._told = state
+        self._reported = state
         return state
 
     def _state(self) -> DeviceState:
-        if self.down:
-            return DeviceState(self.device, "down", self.down)
+        if self.is_down:
+            return DeviceState(self.device, "down", self.down_reason)
         failing = sorted((row, poll.fault.reason) for poll in self.polls if poll.fault for row in poll.request.rows)
         if not failing:
             return DeviceState(self.device, "ok")

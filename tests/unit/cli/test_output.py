@@ -68,8 +68,8 @@ def on_a_terminal(script: str) -> str:
 
 WAITING = """
 import time
-from gateway.cli.output import patience
-with patience("reading a great deal", after_s={after_s}):
+from gateway.cli.output import waiting_for
+with waiting_for("reading a great deal", after_s={after_s}):
     time.sleep({for_s})
 """
 

@@ -90,3 +90,9 @@ def test_what_a_device_cannot_is_said_in_one_sentence(bare: Path, words: list[st
 def test_what_a_url_cannot_is_said_in_one_sentence(bare: Path, words: list[str], said: str) -> None:
     result = command(*words)
     assert (result.exit_code, result.output) == (2, f"{said}\n")
+
+
+def test_the_demo_says_which_device_it_cannot_simulate(bare: Path) -> None:
+    result = command("demo", config=bare)
+    assert result.exit_code == 1
+    assert result.stderr == "crane: protocol fieldbus cannot be simulated; modbus and opcua can\n"

@@ -17,46 +17,48 @@ TOO_MUCH = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One request of one device. busy_s: how long the connection is occupied by it."""
+    """One request of one device."""
 
     device: ModbusDevice
     request: Request
     interval_ns: int
     busy_s: float
+    """How long the connection is occupied by it."""
 
     @property
     def per_s(self) -> float:
-        """How often it is sent."""
+        """Return how often it is sent."""
         return 1e9 / self.interval_ns
 
     @property
     def fill(self) -> float:
-        """Share of what it reads that some tag needs."""
+        """Return the share of what it reads that some tag needs."""
         return self.request.wanted / self.request.count
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLoad:
-    """All requests of one connection. pauses_s: silence between units, seconds in each second."""
+    """All requests of one connection."""
 
     endpoint: Endpoint
     requests: tuple[Planned, ...]
     pauses_s: float
+    """Silence between units, seconds in each second."""
     in_flight: int
 
     @property
     def per_s(self) -> float:
-        """Requests a second."""
+        """Return the requests a second."""
         return sum(planned.per_s for planned in self.requests)
 
     @property
     def share(self) -> float:
-        """Estimated load, 1 = all of its time."""
+        """Return the estimated load, 1 = all of its time."""
         return (sum(planned.per_s * planned.busy_s for planned in self.requests) + self.pauses_s) / self.in_flight
 
 
 def request_s(endpoint: Endpoint, request: Request, answer_s: float) -> float:
-    """How long a request and its reply occupy the connection. answer_s: until the reply begins.
+    """Return how long a request and its reply occupy the connection. answer_s: until the reply begins.
 
     MODBUS over Serial Line 1.02, 2.5.1: 8 bytes out, 5 and the values back in RTU; about twice as many in ASCII.
     """
@@ -68,7 +70,7 @@ def request_s(endpoint: Endpoint, request: Request, answer_s: float) -> float:
 
 
 def connection_loads(entries: Sequence[DeviceEntry], answer_s: float) -> list[ConnectionLoad]:
-    """One for each connection, in the order of its first device. answer_s: how long a device takes to begin its reply."""
+    """Return one load for each connection, in the order of its first device. answer_s: until a device begins its reply."""
     groups: dict[str, list[DeviceEntry]] = {}
     for entry in entries:
         groups.setdefault(entry.config.url, []).append(entry)

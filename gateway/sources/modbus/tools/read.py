@@ -28,7 +28,7 @@ _ABREAST: Final = 3  # of them fit into 80 columns
 
 
 async def read_url(url: str, options: Options) -> Report:
-    """Read by address: raw words, bits and decodings. Raises ValueError, UsageError, GatewayError."""
+    """Read by address: raw words, bits and decodings. Raises ValidationError, UsageError, GatewayError."""
     unit, count, timeout_s = options["unit"], options["count"], options["timeout"]
     device = ModbusDevice.model_validate({"name": "read", "url": url, "unit": unit})
     tag = ModbusTag.model_validate({"name": "read", "address": options["address"]})

@@ -1,4 +1,4 @@
-"""Every sensible reading of some registers, side by side: word order is settled by looking."""
+"""Every sensible reading of some registers, side by side: so that a person sees which word order is right."""
 
 from collections.abc import Iterator, Sequence
 from math import isnan
@@ -20,7 +20,7 @@ _LARGEST: Final = 1e12
 
 
 def views(words: Sequence[int]) -> Iterator[tuple[ValueType, dict[ByteOrder, str]]]:
-    """(type, text by byte order) of the value that begins with the first word, for every type that the words suffice for.
+    """Yield (type, text by byte order) of the value at the first word, for every type that the words suffice for.
 
     Where a type gives no number (no decimal digits in BCD, NaN) the text is empty.
     """
@@ -32,15 +32,17 @@ def views(words: Sequence[int]) -> Iterator[tuple[ValueType, dict[ByteOrder, str
 
 
 def hardly_meant(kind: ValueType, text: str) -> bool:
-    """Whether a decoding is a number that no device measures, as happens with the wrong type or byte order: a fraction
-    beyond any unit."""
+    """Return whether a decoding is a number that no device measures: a fraction beyond any unit.
+
+    It comes of a wrong type or byte order.
+    """
     if not text or not kind.startswith("float"):
         return False
     return not (float(text) == 0 or _SMALLEST <= abs(float(text)) <= _LARGEST)
 
 
 def strings(words: Sequence[int]) -> dict[ByteOrder, str]:
-    """The printable characters of all words in both byte placements; `.` stands for what is none."""
+    """Return the printable characters of all words in both byte placements; `.` stands for what is none."""
     high_first = b"".join(word.to_bytes(2, "big") for word in words)
     low_first = b"".join(word.to_bytes(2, "little") for word in words)
     return {"ABCD": _printable(high_first), "BADC": _printable(low_first)}
@@ -63,5 +65,5 @@ def _text(kind: ValueType, order: ByteOrder, payload: bytes) -> str:
 
 
 def shortest(kind: ValueType, number: float) -> str:
-    """The fewest digits that name just this number of its type."""
+    """Return the fewest digits that name just this number of its type."""
     return str({"float16": np.float16, "float32": np.float32}.get(kind, np.float64)(number))

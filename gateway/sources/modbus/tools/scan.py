@@ -85,11 +85,11 @@ class ModbusScan:
     """A scan of a URL or a configured device, whose backup is scanned where nobody answers at its url."""
 
     def __init__(self, where: str | ModbusDevice, options: Options) -> None:
-        """Take over the options of `gateway scan`. Raises UsageError, ValueError (a URL that is none)."""
+        """Take over the options of `gateway scan`. Raises UsageError."""
         if isinstance(where, ModbusDevice):
             self._endpoints, (first, last) = where.endpoints, (where.unit, where.unit)
         else:
-            self._endpoints, (first, last) = [parse(where)], (1, _LAST_UNIT)
+            self._endpoints, (first, last) = [_endpoint(where)], (1, _LAST_UNIT)
         self._units = _units(self._endpoints[0], options["first"] or first, options["last"] or last)
         self._last_address: int = options["until"]
         self._pause_s: float = 1 / options["per_second"]
@@ -162,6 +162,13 @@ class ModbusScan:
                 if readable:
                     joined(tables[table], first, end)
                 progress.update(self.position, end + 1, self._last_address + 1)
+
+
+def _endpoint(url: str) -> Endpoint:
+    try:
+        return parse(url)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _units(endpoint: Endpoint, first: int, last: int) -> Sequence[int]:

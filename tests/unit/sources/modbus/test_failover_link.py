@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.errors import NotConnected
 from gateway.sources.modbus.counters import ConnectionCounters
-from gateway.sources.modbus.failover_link import Line
+from gateway.sources.modbus.failover_link import FailoverLink
 from gateway.sources.modbus.link import HungUp, NoReply, Refusal
 from tests.support.modbus_fake import FakeClock, FakeLink, FakeUnit
 
@@ -18,7 +18,7 @@ class Bench:
         self.clock = FakeClock()
         self.counters = ConnectionCounters()
         self.links = [FakeLink(self.clock, {1: FakeUnit()}) for _ in range(links)]
-        self.line = Line(self.links, self.counters)
+        self.line = FailoverLink(self.links, self.counters)
 
     async def read(self) -> bytes:
         return await self.line.read(1, "holding", 7, 1, 1.0)
@@ -33,11 +33,11 @@ async def test_an_idle_connection_that_is_closed_is_opened_again_once_and_then_w
     for turn in range(3):
         assert await bench.read() == b"\0\7"
         bench.hang_up()
-        await bench.line.look()
+        await bench.line.check_idle()
         assert bench.links[0].connected
         bench.hang_up()
         for _ in range(100):
-            await bench.line.look()
+            await bench.line.check_idle()
         assert not bench.links[0].connected
         assert bench.counters.connects == 2 * (turn + 1)
 
@@ -49,7 +49,7 @@ async def test_a_server_that_is_gone_is_noticed_while_nothing_is_asked() -> None
     bench.hang_up()
     bench.links[0].refuse = True
     with pytest.raises(NotConnected, match="refused"):
-        await bench.line.look()
+        await bench.line.check_idle()
 
 
 async def test_a_connection_that_never_served_and_is_closed_is_no_idle_one() -> None:
@@ -58,7 +58,7 @@ async def test_a_connection_that_never_served_and_is_closed_is_no_idle_one() -> 
     await bench.line.open(3.0)
     bench.hang_up()
     with pytest.raises(NotConnected, match="allow one more connection"):
-        await bench.line.look()
+        await bench.line.check_idle()
     with pytest.raises(NotConnected):
         await bench.read()
     assert bench.counters.connects == 1
@@ -114,12 +114,12 @@ async def test_a_backup_is_used_while_the_first_address_cannot_be_reached() -> N
     bench = Bench(2)
     bench.links[0].refuse = True
     await bench.line.open(3.0)
-    assert bench.line.turn == 1
+    assert bench.line.active == 1
     assert await bench.read() == b"\0\7"
     bench.line.close()
     bench.links[0].refuse = False
     await bench.line.open(3.0)
-    assert bench.line.turn == 0
+    assert bench.line.active == 0
 
 
 async def test_the_first_address_takes_over_again_once_it_answers_and_nothing_under_way_is_lost() -> None:
@@ -131,7 +131,7 @@ async def test_the_first_address_takes_over_again_once_it_answers_and_nothing_un
     assert not await bench.line.try_first()
     first.refuse, first.units[1].silent = False, True
     assert not await bench.line.try_first()
-    assert (bench.line.turn, first.connected, backup.connected) == (1, False, True)
+    assert (bench.line.active, first.connected, backup.connected) == (1, False, True)
     first.units[1].silent = False
     ask = backup.read
     started, closed = asyncio.Event(), asyncio.Event()
@@ -147,7 +147,7 @@ async def test_the_first_address_takes_over_again_once_it_answers_and_nothing_un
     assert await bench.line.try_first()
     closed.set()
     assert await under_way == b"\0\7"
-    assert (bench.line.turn, first.connected, backup.connected) == (0, True, False)
+    assert (bench.line.active, first.connected, backup.connected) == (0, True, False)
     backup.read = ask  # type: ignore[method-assign]
 
 
@@ -159,11 +159,11 @@ async def test_a_first_address_that_accepts_and_says_nothing_is_passed_over() ->
         await bench.read()
     bench.line.close()
     await bench.line.open(3.0)
-    assert bench.line.turn == 1
+    assert bench.line.active == 1
     bench.links[1].units[1].silent = True
     bench.line.close()
     await bench.line.open(3.0)
-    assert bench.line.turn == 0
+    assert bench.line.active == 0
 
 
 async def test_when_none_can_be_reached_all_reasons_are_told_and_the_first_goes_on_being_the_first() -> None:
@@ -176,4 +176,4 @@ async def test_when_none_can_be_reached_all_reasons_are_told_and_the_first_goes_
     for link in bench.links:
         link.refuse = False
     await bench.line.open(3.0)
-    assert bench.line.turn == 0
+    assert bench.line.active == 0

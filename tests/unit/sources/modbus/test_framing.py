@@ -40,7 +40,7 @@ def fed(framing: Framing, data: bytes, sizes: int, wanted: Wanted) -> list[bytes
     buffer, found = bytearray(), []
     for at in range(0, len(data), sizes):
         buffer += data[at : at + sizes]
-        while hit := framing.take(buffer, {wanted.transaction: wanted}):
+        while hit := framing.pop_reply(buffer, {wanted.transaction: wanted}):
             found.append(hit[1])
     return found
 
@@ -91,7 +91,7 @@ def test_random_bytes_never_crash_and_never_pile_up(kind: str, data: bytes, size
     try:
         for at in range(0, len(data), size):
             buffer += data[at : at + size]
-            while framing.take(buffer, {1: Wanted(1, 17, 3)}):
+            while framing.pop_reply(buffer, {1: Wanted(1, 17, 3)}):
                 pass
             assert len(buffer) <= 1024
     except OutOfStepError:
@@ -101,4 +101,4 @@ def test_random_bytes_never_crash_and_never_pile_up(kind: str, data: bytes, size
 @pytest.mark.parametrize("head", [b"\0\1\0\1\0\5", b"\0\1\0\0\0\1", b"\0\1\0\0\1\x00"])
 def test_a_header_that_is_none_is_out_of_step(head: bytes) -> None:
     with pytest.raises(OutOfStepError):
-        Mbap().take(bytearray(head + b"\1\3\2\0\0"), {1: Wanted(1, 1, 3)})
+        Mbap().pop_reply(bytearray(head + b"\1\3\2\0\0"), {1: Wanted(1, 1, 3)})
