@@ -5,8 +5,13 @@ from typing import Final
 from gateway.core.events.event import Event
 from gateway.core.events.kinds import CORE_EVENTS
 from gateway.core.ports.detector import AnyDetectorPlugin
+from gateway.core.ports.layout_plugin import LayoutPlugin
 from gateway.core.ports.plugin import Plugin, WithEventTypes
-from gateway.layouts.sparkplug.events import SPARKPLUG_EVENTS
+from gateway.core.ports.sink_plugin import SinkPlugin
+from gateway.layouts.device.plugin import DevicePlugin
+from gateway.layouts.sparkplug.plugin import SparkplugPlugin
+from gateway.layouts.tag.plugin import TagPlugin
+from gateway.sinks.mqtt.plugin import MqttPlugin
 from gateway.sources.modbus.plugin import ModbusPlugin
 from gateway.sources.opcua.plugin import OpcUaPlugin
 from gateway.stages.detectors.ewma import EwmaPlugin
@@ -16,8 +21,24 @@ _SOURCES: Final[tuple[Plugin, ...]] = (
     OpcUaPlugin(),
 )
 
+_SINKS: Final[tuple[SinkPlugin, ...]] = (
+    MqttPlugin(),  # the first one is used where gateway.yaml has no section of any
+)
+
+_LAYOUTS: Final[tuple[LayoutPlugin, ...]] = (
+    DevicePlugin(),  # the first one is the default
+    TagPlugin(),
+    SparkplugPlugin(),
+)
+
 SOURCES: Final[dict[str, Plugin]] = {plugin.name: plugin for plugin in _SOURCES}
 """Protocols by the value of `protocol:` in a device file."""
+
+SINKS: Final[dict[str, SinkPlugin]] = {plugin.name: plugin for plugin in _SINKS}
+"""Sinks by their section in `gateway.yaml`."""
+
+LAYOUTS: Final[dict[str, LayoutPlugin]] = {plugin.name: plugin for plugin in _LAYOUTS}
+"""Layouts by the value of `publish.layout`."""
 
 _DETECTORS: Final[tuple[AnyDetectorPlugin, ...]] = (EwmaPlugin(),)
 
@@ -26,7 +47,6 @@ DETECTORS: Final[dict[str, AnyDetectorPlugin]] = {plugin.name: plugin for plugin
 
 EVENT_TYPES: Final[tuple[type[Event], ...]] = (
     *CORE_EVENTS,
-    *(one for plugin in _SOURCES if isinstance(plugin, WithEventTypes) for one in plugin.event_types),
-    *SPARKPLUG_EVENTS,
+    *(one for plugin in (*_SOURCES, *_LAYOUTS) if isinstance(plugin, WithEventTypes) for one in plugin.event_types),
 )
 """Every type of event that this gateway publishes."""

@@ -1,39 +1,34 @@
 """The parts of one gateway, built from its settings and connected with each other."""
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from gateway import __version__
-from gateway.core.backoff import start_delay_s
+from gateway.app.layout import build_layout
 from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.core.messages import Loss, Message
-from gateway.core.ports.layout import Layout
+from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
+from gateway.core.ports.layout_plugin import LayoutServices
 from gateway.core.ports.plugin import SourceServices
+from gateway.core.ports.sink import Certificate, Certified, Sink
+from gateway.core.ports.sink_plugin import SinkServices
 from gateway.core.ports.source import Source
 from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
-from gateway.layouts import JSON, layout_for
-from gateway.layouts.sparkplug.node import BD_SEQ_MODULUS, SparkplugNode
 from gateway.outbox.outbox import Outbox
 from gateway.plugins import DETECTORS
 from gateway.runtime.certificates import CertificateWatch
-from gateway.runtime.message_expiry import Expiring
-from gateway.runtime.persistent_counter import KeptCounter
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
-from gateway.runtime.queue_tap import Observed
+from gateway.runtime.queue_tap import QueueTap
 from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
 from gateway.settings import Settings
-from gateway.sinks.mqtt.client import MqttClient, Will
-from gateway.sinks.mqtt.config import MqttConfig
 from gateway.stages.stage_chain import StageChain
-
-_MOST_RECEIVED_BYTES = 1 << 20  # commands and states of hosts are small
 
 
 def new_boot(clock: Clock) -> str:
@@ -50,7 +45,7 @@ class Parts:
         self.clock = clock
         self.boot = new_boot(clock)
         self.started_ms = clock.now_ns() // 1_000_000
-        topics = Topics.of(root.mqtt.root, root.name, table.devices)
+        topics = Topics.of(root.topic_root, root.name, table.devices)
         self.text = StatusText(self.boot, __version__, settings.hash, table)
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
@@ -61,8 +56,8 @@ class Parts:
             len(table.devices),
             topics.status,
             lambda states: self.text.online(self.started_ms, states, self.certificates.ends),
+            lambda reason: self.text.offline(clock.now_ns() // 1_000_000, reason),
         )
-        self.certificates = CertificateWatch(lambda: self.client.certificates, self.report, self.board.wake, clock)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
@@ -72,55 +67,32 @@ class Parts:
             merge=merge_windows,
             report=self.report,
         )
-        node = self._sparkplug(topics) if root.publish.layout == "sparkplug" else None
-        queue = Observed(self.outbox, node.observe) if node else self.outbox
+        layout = self._layout()
+        queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
-        will = Will(topics.status, self.text.offline(self.started_ms, "connection lost"), JSON)
-        self.client = MqttClient(
-            root.mqtt,
-            client_id=f"gateway-{root.name}",
-            will=_will_of(node) if node else will,
-            most_received=_MOST_RECEIVED_BYTES,
-        )
-        self.aside: Callable[[], Mapping[str, str]] = lambda: node.aside.reasons if node else {}
-        """Devices whose births the broker does not take, and why."""
-        self.publisher = Publisher(
-            self.client,
-            self.outbox,
-            clock,
-            in_flight=root.mqtt.in_flight,
-            ack_timeout_s=root.mqtt.timeout / 1e9,
-            layout=node or _expiring(layout_for(root.publish, settings.publishing, topics), root.mqtt),
-            status=self.board,
-            set_live=self.outbox.set_live,
-            tries=root.mqtt.tries,
-            status_type=JSON,
-            first_delay_s=start_delay_s(clock.monotonic(), root.mqtt.spread_s),
-            session=node,
-            subscriber=self.client,
-        )
+        self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
+        plugin = root.sink_plugin
+        sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
+        self.certificates = CertificateWatch(lambda: _certificates(sink), self.report, self.board.wake, clock)
+        self.publisher = Publisher(sink, self.outbox, clock, plugin.policy(root.sink, clock.monotonic()))
         self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
             for source in self.sources
         ]
 
-    def _sparkplug(self, topics: Topics) -> SparkplugNode:
-        root = self.settings.root
-        counter = KeptCounter(root.outbox.path.with_name(f"{root.outbox.path.name}.bdseq"), BD_SEQ_MODULUS)
-        node = SparkplugNode(
-            root.publish,
-            topics,
-            self.settings.table,
-            {"Boot": self.boot, "Version": __version__, "Config": self.settings.hash},
-            summaries=root.publish.summaries,
+    def _layout(self) -> Layout:
+        settings = self.settings
+        services = LayoutServices(
+            settings.table,
+            self.clock,
+            {"Boot": self.boot, "Version": __version__, "Config": settings.hash},
             states=self.board.states,
-            now_ms=lambda: self.clock.now_ns() // 1_000_000,
-            next_bd_seq=counter.next,
             report=self.report,
+            wake=self.board.wake,
+            state_file=settings.root.outbox.path,
         )
-        node.wake = self.board.wake
-        return node
+        return build_layout(settings.layout_scope, services)
 
     def _loss(self, loss: Loss) -> Message:
         event = self.encoder.loss_event(loss, self.clock.now_ns())
@@ -132,17 +104,8 @@ class Parts:
         self.pipeline.report(event)
 
 
-def _will_of(node: SparkplugNode) -> Callable[[], Will]:
-    def will() -> Will:
-        packet = node.will()
-        return Will(packet.topic, packet.payload, retain=False, after_goodbye=lambda: node.announced)
-
-    return will
-
-
-def _expiring(layout: Layout, config: MqttConfig) -> Layout:
-    expiry_s = config.expiry // 1_000_000_000
-    return Expiring(layout, expiry_s, expiry_s if config.expiry_backlog else 0) if expiry_s else layout
+def _certificates(sink: Sink) -> Sequence[Certificate]:
+    return sink.certificates if isinstance(sink, Certified) else ()
 
 
 def _sources(settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule) -> Iterator[Source]:

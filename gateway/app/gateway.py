@@ -71,8 +71,7 @@ class Gateway:
                 await cancel(collecting, _CLOSE_S)
                 await cancel([pipeline], _CLOSE_S)
                 parts.pipeline.flush()
-                now_ms = self.clock.now_ns() // 1_000_000
-                await parts.publisher.stop(_FAREWELL_S, (parts.status_topic, parts.text.offline(now_ms, why)))
+                await parts.publisher.stop(_FAREWELL_S, why)
                 await cancel([publisher, watchdog, outbox], _CLOSE_S)
                 await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block
                 orderly = True

@@ -27,13 +27,12 @@ def status_line(parts: Parts) -> str:
     for device, name in enumerate(parts.settings.table.devices):
         names[parts.board.state_of(device).state].append(name)
     devices = ", ".join(f"{len(some)} {state}{_examples(state, some)}" for state, some in names.items())
-    broker = "connected" if parts.publisher.connected_since_ns else "away"
+    broker = "connected" if parts.publisher.is_connected else "away"
     outbox = parts.outbox.stats
-    aside = parts.aside()
-    births = f"; no births of {', '.join(aside)}" if aside else ""
+    health = f"; {said}" if (said := parts.health()) else ""
     disk = f", disk refuses: {outbox.refused}" if outbox.refused else ""
     waiting = f"{parts.publisher.acked} messages delivered, {outbox.messages} waiting"
-    return f"devices: {devices}; broker {broker}{births}; {waiting}{disk}"
+    return f"devices: {devices}; broker {broker}{health}; {waiting}{disk}"
 
 
 def _examples(state: str, names: list[str]) -> str:

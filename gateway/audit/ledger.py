@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.audit.sequence_tracker import Track
+from gateway.audit.sequence_tracker import SequenceTracker
 from gateway.core.interval_set import Spans, size
 
 _MOST_CAUSES: Final = 100
@@ -49,11 +49,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance. losses: messages that
-    loss records have told of, by cause. silent: rows of which nothing has come since the subscriber was away and the
-    broker kept nothing for it, so that their last number is not known. fleeting: rows that come at QoS 0, of which brokers
-    keep nothing for those who are away. thinned_first: messages of which loss records say that they had been merged into
-    those that were lost, so that they are in the count of `thinned`."""
+    """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance.
+
+    losses: messages that loss records have told of, by cause. silent: rows of which nothing has come since the subscriber
+    was away and the broker kept nothing for it, so that their last number is not known. fleeting: rows that come at QoS 0,
+    of which brokers keep nothing for those who are away. thinned_first: messages of which loss records say that they had
+    been merged into those that were lost, so that they are in the count of `thinned`.
+    """
 
     rows: tuple[Row, ...]
     losses: Mapping[str, int] = field(default_factory=dict)
@@ -82,23 +84,26 @@ class Ledger:
 
     def __init__(self, *, from_start: bool = False) -> None:
         self._from_start = from_start
-        self._tracks: dict[tuple[str, str], Track] = {}
+        self._tracks: dict[tuple[str, str], SequenceTracker] = {}
         self._last_ms: dict[str, int] = {}
         self._unclean: dict[str, int] = {}
         self._losses: Counter[str] = Counter()
         self._thinned_first: Counter[str] = Counter()
 
-    def take(
+    def add(
         self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False, fleeting: bool = False
     ) -> None:
-        """Count one message. Retained copies and messages without (boot, seq), such as status, prove nothing: left out.
-        fleeting: it came at QoS 0."""
+        """Count one message.
+
+        Retained copies and messages without (boot, seq), such as status, prove nothing: left out. fleeting: it came at QoS
+        0.
+        """
         boot, seq = payload.get("boot"), payload.get("seq")
         if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
             return
         hist = payload.get("hist") is True
         marked = dup or hist
-        track = self._tracks.setdefault((topic, boot), Track())
+        track = self._tracks.setdefault((topic, boot), SequenceTracker())
         track.fleeting = fleeting
         if (part := _part(payload)) is not None:
             parts = track.part(seq, part, marked)
@@ -116,19 +121,22 @@ class Ledger:
             self._unclean[payload["previous"]] = _whole(payload, "bound_ms")
 
     def was_away(self, *, kept: bool) -> None:
-        """The subscriber was disconnected until now. kept: the broker kept its session, and what came as far as it could."""
+        """Record that the subscriber was disconnected until now.
+
+        kept: the broker kept its session, and what came as far as it could.
+        """
         for track in self._tracks.values():
             track.was_away(kept=kept)
 
     def settled(self) -> None:
-        """What the broker had kept meanwhile has come."""
+        """Record that what the broker had kept meanwhile has come."""
         for track in self._tracks.values():
             track.settled()
 
     def report(self) -> Report:
-        """The proof as of now."""
-        tracks = sorted((item for item in self._tracks.items() if item[1].begun), key=lambda item: item[0][0])
-        silent = sum(track.settle() for _, track in tracks)
+        """Return the proof as of now."""
+        tracks = sorted((item for item in self._tracks.items() if item[1].has_begun), key=lambda item: item[0][0])
+        silent = sum(track.is_silent() for _, track in tracks)
         rows = tuple(self._row(topic, boot, track) for (topic, boot), track in tracks)
         fleeting = sum(track.fleeting for _, track in tracks)
         return Report(rows, dict(self._losses), silent, fleeting, dict(self._thinned_first))
@@ -143,13 +151,13 @@ class Ledger:
             self._losses[cause] += count
             if (more := _whole(payload, "windows") - count) > 0:
                 self._thinned_first[cause] += more
-        track = self._tracks.setdefault((topic, boot), Track())
+        track = self._tracks.setdefault((topic, boot), SequenceTracker())
         if count < last - first + 1:
             track.partly_lost[first, last, cause] = count
         else:
             (track.merged if cause == _MERGED else track.lost).add(first, last)
 
-    def _row(self, topic: str, boot: str, track: Track) -> Row:
+    def _row(self, topic: str, boot: str, track: SequenceTracker) -> Row:
         first, last = track.extent(from_start=self._from_start)
         open_gaps = _known(track, first, merged=True).gaps(first, last)
         missing, unknown = size(track.received.gaps(first, last)), size(open_gaps)
@@ -169,7 +177,7 @@ class Ledger:
             away=sum(size(track.away.common(*gap)) for gap in open_gaps if gap not in uncertain),
         )
 
-    def _uncertain(self, boot: str, track: Track, gap: tuple[int, int]) -> bool:
+    def _uncertain(self, boot: str, track: SequenceTracker, gap: tuple[int, int]) -> bool:
         """Whether all of a gap can lie within `bound_ms` before the last sign of a boot that ended uncleanly.
 
         The missing ones came before their right neighbour, no closer to each other than windows of this topic, or than
@@ -185,8 +193,8 @@ class Ledger:
         return self._last_ms[boot] - earliest_ms <= bound_ms
 
 
-def _known(track: Track, first: int, *, merged: bool) -> Spans:
-    """What came or was declared lost; with `merged` also what was declared to come merged."""
+def _known(track: SequenceTracker, first: int, *, merged: bool) -> Spans:
+    """Return what came or was declared lost; with `merged` also what was declared to come merged."""
     known = Spans((*track.received, *track.lost, *(track.merged if merged else ())))
     # by their ends, so that a wide span leaves a narrow one its numbers
     for (begin, end, cause), count in sorted(track.partly_lost.items(), key=lambda item: item[0][1]):

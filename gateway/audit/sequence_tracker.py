@@ -1,5 +1,7 @@
-"""What a subscriber knows of one topic within one boot: which numbers came, which were declared lost, which it may have
-missed itself. Pure."""
+"""What a subscriber knows of one topic within one boot.
+
+Which numbers came, which were declared lost, which it may have missed itself. Pure.
+"""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,11 +21,14 @@ class Parts:
 
 
 @dataclass(slots=True)
-class Track:
-    """base: the first number received. lost, merged: declared lost, and declared to come merged, as whole spans;
-    partly_lost: first, last and cause, with the count. times_ms maps the first number of a received span to the end of that
-    message's time. away: spans in which numbers may have been sent while the subscriber itself was disconnected.
-    fleeting: it comes at QoS 0, which a broker keeps for nobody."""
+class SequenceTracker:
+    """base: the first number received.
+
+    lost, merged: declared lost, and declared to come merged, as whole spans; partly_lost: first, last and cause, with the
+    count. times_ms maps the first number of a received span to the end of that message's time. away: spans in which numbers
+    may have been sent while the subscriber itself was disconnected. fleeting: it comes at QoS 0, which a broker keeps for
+    nobody.
+    """
 
     base: int = 0
     base_ms: int = 0
@@ -44,12 +49,12 @@ class Track:
     _closing: bool = True
 
     @property
-    def begun(self) -> bool:
+    def has_begun(self) -> bool:
         """Whether anything of it is known for sure."""
         return bool(self.base or self.partly_lost or len(self.lost) or len(self.merged))
 
     def extent(self, *, from_start: bool) -> tuple[int, int]:
-        """The first and last number that must be there or accounted for."""
+        """Return the first and last number that must be there or accounted for."""
         partly = ((begin, end) for begin, end, _ in self.partly_lost)
         numbers = [number for span in (*self.received, *self.lost, *self.merged, *partly) for number in span]
         first = 1 if from_start else self.base or min(numbers)
@@ -84,10 +89,12 @@ class Track:
         return self.parts.pop(seq) if len(parts.there) == count else None
 
     def was_away(self, *, kept: bool) -> None:
-        """The subscriber was disconnected until now: what is missing between the newest number so far and the next live one
-        may have been sent meanwhile. kept: the broker kept what came, as far as its queue goes. That comes first now, and
-        the next live one is known only after `settled`."""
-        if not self.begun:
+        """Record that the subscriber was disconnected until now.
+
+        What is missing between the newest number so far and the next live one may have been sent meanwhile. kept: the broker
+        kept what came, as far as its queue goes. That comes first now, and the next live one is known only after `settled`.
+        """
+        if not self.has_begun:
             return
         kept = kept and not self.fleeting
         if not self._frontier:
@@ -97,10 +104,10 @@ class Track:
         self._closing = not kept
 
     def settled(self) -> None:
-        """What the broker had kept has come."""
+        """Record that what the broker had kept has come."""
         self._closing = True
 
-    def settle(self) -> bool:
+    def is_silent(self) -> bool:
         """Whether nothing has come since an absence for which the broker kept nothing: then nobody knows its last number."""
         if not self._frontier:
             return False

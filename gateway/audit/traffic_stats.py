@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.audit.message import Incoming
+from gateway.core.incoming import Incoming
 from gateway.core.plural import counted
 
 _MOST_TOPICS: Final = 10_000
@@ -35,9 +35,12 @@ class Absence:
 
 
 @dataclass(slots=True)
-class Tally:
-    """values: of tags; lost, merged: messages that loss records spoke of, as often as they came; foreign: messages of
-    others, on topics where others are to be expected."""
+class TrafficStats:
+    """values.
+
+    Of tags; lost, merged: messages that loss records spoke of, as often as they came; foreign: messages of others, on topics
+    where others are to be expected.
+    """
 
     kinds: Counter[str] = field(default_factory=Counter)
     flows: dict[str, Flow] = field(default_factory=dict)

@@ -11,17 +11,18 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.audit.ledger import Report
-from gateway.audit.message import Incoming
 from gateway.cli.output import hush
 from gateway.cli.problems import EXIT_CONFIG, print_problems
-from gateway.cli.subscriber import Reading, stop_on_signals, unless
+from gateway.cli.subscriber import MessagePrinter, auditor_of, stop_on_signals, unless
 from gateway.cli.tag_highlights import headlines, units
 from gateway.cli.terminal import Screen, clean, console
-from gateway.core.errors import ConfigError, GatewayError, NotConnected
+from gateway.cli.topic_filters import disjoint, filters_of, open_filters
+from gateway.core.errors import ConfigError, GatewayError, NotConnected, Permanent
+from gateway.core.incoming import Incoming
 from gateway.core.plural import counted
+from gateway.core.ports.sink import Subscriber
+from gateway.core.ports.sink_plugin import Followable
 from gateway.demo.scene import Scene, shipped_config
-from gateway.sinks.mqtt.client import MqttClient
-from gateway.sinks.mqtt.config import MqttConfig
 
 _EVENTS_DUE_S: Final = 60.0
 _GOODBYE_S: Final = 3.0
@@ -80,10 +81,9 @@ class _Demo:
         stop = stop_on_signals()
         self._out.print(f"Starting a simulated press line with the configuration {self._folder} ...", soft_wrap=True)
         async with Scene(self._folder) as scene:
-            root = scene.settings.root.mqtt.root
             screen = Screen(self._out, units(scene.settings), headlines(scene.settings))
-            reading = Reading(screen, root, from_start=True)
-            client = MqttClient(MqttConfig.model_validate({"url": scene.broker_url}))
+            reading = MessagePrinter(screen, auditor_of(scene.settings.root.topic_root, from_start=True))
+            client = _subscriber(scene)
             try:
                 await client.open()
                 await client.subscribe("#")  # nobody else is at this broker, and a layout may have any topics
@@ -96,11 +96,11 @@ class _Demo:
             self._judge(report, reading, scene.settings.table.devices)
             return self._conclude(scene)
 
-    async def _receive(self, client: MqttClient, reading: Reading) -> None:
+    async def _receive(self, client: Subscriber, reading: MessagePrinter) -> None:
         """Until the connection ends or the task is cancelled."""
         try:
             while True:
-                incoming = reading.take(await client.receive())
+                incoming = reading.add(await client.receive())
                 if incoming is not None:
                     self._seen.take(incoming)
         except NotConnected as error:
@@ -140,14 +140,14 @@ class _Demo:
         elif code:
             self._problems.append(f"the gateway ended with exit code {code}")
 
-    def _judge(self, report: Report, reading: Reading, devices: Sequence[str]) -> None:
+    def _judge(self, report: Report, reading: MessagePrinter, devices: Sequence[str]) -> None:
         missing = sum(row.unproven for row in report.rows)
         if missing:
             self._problems.append(f"{counted(missing, 'sequence number')} missing")
         if sum(row.unexplained_duplicates for row in report.rows):
             self._problems.append("messages came twice without a reason")
-        if reading.tally.malformed:
-            self._problems.append(f"{counted(reading.tally.malformed, 'malformed message')}")
+        if reading.stats.malformed:
+            self._problems.append(f"{counted(reading.stats.malformed, 'malformed message')}")
         if self._seconds is None:
             return
         silent = [device for device in devices if device not in self._seen.devices]
@@ -178,11 +178,20 @@ class _Demo:
         _place(out, f"{'broker':<{width}}", f"{scene.broker_url}  (MQTT 5, embedded)")
         _place(out, f"{'gateway':<{width}}", f"its log: {scene.log}")
         out.print("\nFrom another terminal:", end=" ")
-        of_tags = any(own.over(settings.root.publish).layout == "tag" for own in settings.publishing)
-        topics = f" --config {settings.folder}" if of_tags and settings.root.publish.layout != "sparkplug" else ""
+        known = open_filters(settings.root.topic_root)
+        needs_config = set(disjoint([*known, *filters_of(settings)])) != set(known)
+        topics = f" --config {settings.folder}" if needs_config else ""
         out.print(f"gateway tail --broker {scene.broker_url}{topics}", style="bold", soft_wrap=True)
         out.print("A fault comes every half minute, the first in about 20 s. ", end="")
         out.print("Ctrl-C ends the demo.\n" if self._seconds is None else f"Ends by itself after {self._seconds:g} s.\n")
+
+
+def _subscriber(scene: Scene) -> Subscriber:
+    plugin = scene.settings.root.sink_plugin
+    if not isinstance(plugin, Followable):
+        raise Permanent(f"what goes to {plugin.name} cannot be followed, so there is nothing to show")
+    config = plugin.config_model.model_validate({"url": scene.broker_url})
+    return plugin.subscriber(config, "")
 
 
 def _place(out: Console, name: str, text: str) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from gateway.audit.traffic_stats import Flow, Tally
+from gateway.audit.traffic_stats import Flow, TrafficStats
 from gateway.cli.terminal import clean
 
 _SPAN_S: Final = 5.0
@@ -23,26 +23,26 @@ _WIDTHS: Final = (12, 10, 10, 11)
 class Footer:
     """A line of rates, averaged over the last seconds. Rendered by rich, again and again."""
 
-    def __init__(self, tally: Tally, now: Callable[[], float] = monotonic) -> None:
-        self._tally = tally
+    def __init__(self, stats: TrafficStats, now: Callable[[], float] = monotonic) -> None:
+        self._stats = stats
         self._now = now
         self._seen: deque[tuple[float, int, int]] = deque([(now(), 0, 0)])
 
     def __rich__(self) -> Text:
-        now, tally = self._now(), self._tally
-        self._seen.append((now, tally.total, tally.values))
+        now, stats = self._now(), self._stats
+        self._seen.append((now, stats.total, stats.values))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _SPAN_S:
             self._seen.popleft()
         begin, messages, values = self._seen[0]
         span_s = max(now - begin, 0.001)
-        line = Text(f"{(tally.total - messages) / span_s:,.1f} messages/s  ", style="bold")
-        line.append(f"{(tally.values - values) / span_s:,.0f} values/s", style="bold")
-        line.append(f"  {tally.total:,} message{'' if tally.total == 1 else 's'}", style="dim")
+        line = Text(f"{(stats.total - messages) / span_s:,.1f} messages/s  ", style="bold")
+        line.append(f"{(stats.values - values) / span_s:,.0f} values/s", style="bold")
+        line.append(f"  {stats.total:,} message{'' if stats.total == 1 else 's'}", style="dim")
         for count, said, style in (
-            (tally.lost, "declared lost", "bold red"),
-            (tally.merged, "merged", "dim"),
-            (tally.malformed, "malformed", "yellow"),
-            (tally.foreign, "of others", "dim"),
+            (stats.lost, "declared lost", "bold red"),
+            (stats.merged, "merged", "dim"),
+            (stats.malformed, "malformed", "yellow"),
+            (stats.foreign, "of others", "dim"),
         ):
             if count:
                 line.append(f"  {count:,} {said}", style=style)
@@ -53,15 +53,15 @@ class Board:
     """A table of the topics that come, by name, with their rates over the last seconds, and the footer below it. It is as
     high as the terminal: of more topics the busiest are shown."""
 
-    def __init__(self, out: Console, tally: Tally, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, out: Console, stats: TrafficStats, now: Callable[[], float] = monotonic) -> None:
         self._out = out
-        self._tally = tally
+        self._stats = stats
         self._now = now
-        self._footer = Footer(tally, now)
+        self._footer = Footer(stats, now)
         self._seen: deque[tuple[float, Mapping[str, Flow]]] = deque([(now(), {})])
 
     def __rich__(self) -> Group:
-        now, flows = self._now(), self._tally.flows
+        now, flows = self._now(), self._stats.flows
         self._seen.append((now, {topic: replace(flow) for topic, flow in flows.items()}))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _SPAN_S:
             self._seen.popleft()
@@ -92,12 +92,12 @@ def rate_of(flow: Flow) -> str:
     )
 
 
-def footer(out: Console, tally: Tally, *, board: bool = False) -> AbstractContextManager[Any]:
+def footer(out: Console, stats: TrafficStats, *, board: bool = False) -> AbstractContextManager[Any]:
     """Show the rates below what is printed meanwhile; nothing where there is no terminal."""
     if not out.is_terminal:
         return nullcontext()
     return Live(
-        Board(out, tally) if board else Footer(tally), console=out, refresh_per_second=_A_SECOND_TIMES, transient=True
+        Board(out, stats) if board else Footer(stats), console=out, refresh_per_second=_A_SECOND_TIMES, transient=True
     )
 
 

@@ -1,75 +1,55 @@
-"""What `tail` and `demo` do with a subscription: print, count, prove."""
+"""What `tail` and `demo` do with a subscription: print each message, and at the end the proof."""
 
 import asyncio
-import math
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Coroutine
+from typing import Any
 
 import orjson
 from rich.console import Console
 
-from gateway.audit.ledger import Ledger, Report
-from gateway.audit.message import Foreign, Incoming, Malformed, parse
-from gateway.audit.sparkplug import PREFIX, Nodes, Proof
-from gateway.audit.traffic_stats import Absence, Tally
+from gateway.audit.auditor import Auditor
+from gateway.audit.ledger import Report
+from gateway.audit.traffic_stats import Absence, TrafficStats
+from gateway.audit.verdict import is_proven, verdict
+from gateway.cli.report_display import print_report, verdict_text
 from gateway.cli.terminal import Screen, clean
-from gateway.cli.verdict import print_report, proven, verdict
-from gateway.encoding.topics import CONTRACT_VERSION
-from gateway.sinks.mqtt.client import Received
-
-_SETTLING_S: Final = 5.0
-"""What a broker has kept comes within this time, and only then what is new. Longer costs nothing but that a gap of this time
-is called unproven, not missing."""
+from gateway.core.incoming import Incoming, Malformed
+from gateway.core.ports.sink import ReceivedMessage
+from gateway.plugins import LAYOUTS
 
 
-class Reading:
-    """Takes messages from a subscription: prints each, counts it, enters it into the ledger.
+def auditor_of(root: str, *, from_start: bool = False, is_shared: bool = False) -> Auditor:
+    """Return an auditor that reads every layout."""
+    readers = [reader for plugin in LAYOUTS.values() if (reader := plugin.reader()) is not None]
+    return Auditor(root, readers, from_start=from_start, is_shared=is_shared)
 
-    quiet: print none. shared: others publish where we listen, so what is neither below `root` nor Sparkplug is just counted.
-    """
 
-    def __init__(
-        self,
-        screen: Screen,
-        root: str,
-        *,
-        from_start: bool = False,
-        as_json: bool = False,
-        quiet: bool = False,
-        shared: bool = False,
-    ) -> None:
+class MessagePrinter:
+    """Prints what an auditor takes, each message or none of them (`quiet`)."""
+
+    def __init__(self, screen: Screen, auditor: Auditor, *, as_json: bool = False, quiet: bool = False) -> None:
         self.screen = screen
-        self.tally = Tally()
-        self._ledger = Ledger(from_start=from_start)
-        self._nodes = Nodes()
-        self._root = root
+        self._auditor = auditor
         self._json = as_json
         self._quiet = quiet
-        self._shared = shared
-        self._settled_at = math.inf
 
-    def take(self, message: Received) -> Incoming | None:
-        """Returns the message, None when it is none of ours."""
+    @property
+    def stats(self) -> TrafficStats:
+        """Return what has arrived, in numbers."""
+        return self._auditor.stats
+
+    def add(self, message: ReceivedMessage) -> Incoming | None:
+        """Take a message. Returns it, None when it is none of ours."""
         try:
-            incoming, proofs = self._parsed(message)
+            incoming = self._auditor.add(message)
         except Malformed as error:
-            if self._shared and isinstance(error, Foreign) and not self._ours(message.topic):
-                self.tally.foreign += 1
-                return None
-            self.tally.malformed += 1
-            self._show_malformed(message, str(error))
+            self._print_malformed(message, str(error))
             return None
         if incoming is None:
             return None
-        self.tally.count(incoming, len(message.payload))
-        if self.tally.now() > self._settled_at:
-            self._settled_at = math.inf
-            self._ledger.settled()
-        for topic, body in proofs:
-            self._ledger.take(topic, body, dup=message.dup, retained=message.retain, fleeting=message.qos == 0)
         if self._json:
             _print_json(message, {"payload": incoming.body})
         elif not self._quiet:
@@ -77,34 +57,22 @@ class Reading:
         return incoming
 
     def was_away(self, absence: Absence) -> None:
-        """The subscription had no connection for a while."""
-        self.tally.was_away(absence)
-        self._ledger.was_away(kept=absence.kept)
-        self._nodes.was_away()
-        self._settled_at = self.tally.now() + _SETTLING_S
+        """Record that the subscription had no connection for a while."""
+        self._auditor.was_away(absence)
 
-    def _parsed(self, message: Received) -> tuple[Incoming | None, Sequence[Proof]]:
-        if message.topic.startswith(PREFIX):
-            return self._nodes.take(message.topic, message.payload, dup=message.dup)
-        incoming = parse(message.topic, message.payload, self._root)
-        return incoming, [(incoming.topic, incoming.body)]
-
-    def _ours(self, topic: str) -> bool:
-        return topic.startswith((f"{self._root}/{CONTRACT_VERSION}/", PREFIX))
-
-    def proven(self, report: Report) -> bool:
-        """Whether nothing can be missing without an explanation."""
-        return proven(report, self.tally)
+    def is_proven(self, report: Report) -> bool:
+        """Return whether nothing can be missing without an explanation."""
+        return is_proven(report, self.stats)
 
     def finish(self, out: Console) -> Report:
         """Print the proof, and return it."""
-        report = self._ledger.report()
-        out.print(f"\nReceived: {self.tally}")
-        print_report(out, report, self.tally)
-        out.print(verdict(report, self.tally), soft_wrap=not out.is_terminal)
+        report = self._auditor.report()
+        out.print(f"\nReceived: {self.stats}")
+        print_report(out, report, self._auditor)
+        out.print(verdict_text(verdict(report, self.stats)), soft_wrap=not out.is_terminal)
         return report
 
-    def _show_malformed(self, message: Received, reason: str) -> None:
+    def _print_malformed(self, message: ReceivedMessage, reason: str) -> None:
         if self._json:
             raw = message.payload[:1000].decode("utf-8", "backslashreplace")
             _print_json(message, {"malformed": clean(reason, 200), "raw": raw})
@@ -112,15 +80,19 @@ class Reading:
             self.screen.malformed(message.topic, reason)
 
 
-def _print_json(message: Received, rest: dict[str, Any]) -> None:
-    received_ms = time.time_ns() // 1_000_000
-    head: dict[str, Any] = {"topic": message.topic, "received": received_ms, "retain": message.retain, "dup": message.dup}
+def _print_json(message: ReceivedMessage, rest: dict[str, Any]) -> None:
+    head: dict[str, Any] = {
+        "topic": message.topic,
+        "received": time.time_ns() // 1_000_000,
+        "retain": message.is_kept,
+        "dup": message.is_repeated,
+    }
     sys.stdout.buffer.write(orjson.dumps(head | rest, option=orjson.OPT_APPEND_NEWLINE))
     sys.stdout.buffer.flush()
 
 
 def stop_on_signals() -> asyncio.Event:
-    """An event that SIGINT, SIGTERM and SIGHUP set."""
+    """Return an event that SIGINT, SIGTERM and SIGHUP set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

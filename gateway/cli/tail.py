@@ -18,34 +18,28 @@ from gateway.audit.traffic_stats import Absence
 from gateway.cli.output import hush
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.cli.rate_display import footer
-from gateway.cli.subscriber import Reading, stop_on_signals, unless
+from gateway.cli.subscriber import MessagePrinter, auditor_of, stop_on_signals, unless
 from gateway.cli.terminal import Screen, clean, console
-from gateway.cli.topic_filters import of_settings, of_template, usual
+from gateway.cli.topic_filters import filters_of, open_filters, template_filters
 from gateway.core.backoff import full_jitter
 from gateway.core.errors import ConfigError, NotConnected, Permanent
-from gateway.sinks.mqtt.client import MqttClient
-from gateway.sinks.mqtt.config import MqttConfig
+from gateway.core.ports.sink_plugin import Followable, FollowOptions
+from gateway.plugins import SINKS
 
 if TYPE_CHECKING:
     from gateway.settings import Settings  # a whole configuration: not for those who have none
 
-PASSWORD_VARIABLE: Final = "GATEWAY_MQTT_PASSWORD"  # noqa: S105 - a name, not a password
 EXIT_INCOMPLETE: Final = 1
 EXIT_AWAY: Final = 3
 _LONGEST_BACKOFF_S: Final = 10.0
-_SESSION: Final = "10min"
-"""How long the broker keeps a subscriber's session; a `tail` that was killed leaves it behind for so long."""
-
-_DEFAULT_BROKER: Final = "mqtt://127.0.0.1:1883"
-_DEFAULT_ROOT: Final = "plant"
 
 
 @dataclass(frozen=True, slots=True)
 class TailOptions:
-    """What the command line asked for; what is empty was left out. config: the gateway's own configuration, which answers
-    what the other options leave open. seconds: None until stopped."""
+    """What the command line asked for; what is empty was left out."""
 
     config: Path | None
+    """The gateway's own configuration, which answers what the other options leave open."""
     broker: str
     root: str
     topics: tuple[str, ...]
@@ -55,18 +49,26 @@ class TailOptions:
     version: str
     client_id: str
     seconds: float | None
+    """None until stopped."""
     rates: bool
     json: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """filters: what to follow; explicit: each of them was asked for by name; shared: others publish there, too."""
+    """Where to follow what."""
 
-    mqtt: MqttConfig
+    sink: Followable
+    section: Any
+    """The sink's section to connect with."""
+    root: str
+    place: str
+    """Where that is, for people."""
     filters: tuple[str, ...]
-    explicit: bool
-    shared: bool
+    is_explicit: bool
+    """Each filter was asked for by name."""
+    is_shared: bool
+    """Others publish there, too."""
     settings: "Settings | None" = None
 
 
@@ -82,8 +84,9 @@ def run_tail(options: TailOptions) -> int:
         for problem in error.errors():
             err.print(_usage_error(problem), style="red", soft_wrap=True)
         return EXIT_CONFIG
-    except ValueError as error:
-        err.print(f"--template: {clean(error, 300)}", style="red", soft_wrap=True)
+    except (ValueError, Permanent) as error:
+        option = "--template: " if isinstance(error, ValueError) else ""
+        err.print(f"{option}{clean(error, 300)}", style="red", soft_wrap=True)
         return EXIT_CONFIG
     try:
         return asyncio.run(_tail(options, plan, out))
@@ -99,43 +102,37 @@ def run_tail(options: TailOptions) -> int:
 
 
 def _planned(options: TailOptions) -> _Plan:
-    """Raises ConfigError (of the configuration), ValidationError (of the broker), ValueError (of a template)."""
+    """Raises ConfigError or Permanent (the configuration), ValidationError (the broker), ValueError (a template)."""
     if options.config is None:
-        mqtt = _connection(options, options.root or _DEFAULT_ROOT)
-        filters = options.topics or usual(mqtt.root, options.templates)
-        return _Plan(mqtt, filters, bool(options.topics), bool(options.templates))
+        name = next(name for name, plugin in SINKS.items() if isinstance(plugin, Followable))
+        section, root, place = _section(options, name, None)
+        filters = options.topics or open_filters(root, options.templates)
+        return _Plan(_followable(name), section, root, place, filters, bool(options.topics), bool(options.templates))
     from gateway.settings import load
 
     settings = load(options.config)
-    configured = settings.root.mqtt
-    root = options.root or configured.root
-    if options.broker or options.username or options.ca or options.version:  # another place or person: no login for it
-        mqtt = _connection(options, root, configured.url)
-    else:  # in the gateway's place, but never with its client id: it would be thrown out
-        session = _connection(options, root) if configured.version == "5" else MqttConfig()
-        own = {"clean_start": session.clean_start, "session_expiry": session.session_expiry, "will_delay": 0}
-        mqtt = configured.model_copy(update={"client_id": options.client_id, "root": root, **own})
-    filters = options.topics or (*of_settings(settings), *(of_template(one, mqtt.root) for one in options.templates))
-    return _Plan(mqtt, filters, bool(options.topics), not options.topics, settings)
+    name = settings.root.sink_plugin.name
+    section, root, place = _section(options, name, settings.root.sink)
+    filters = options.topics or (*filters_of(settings), *template_filters(options.templates, root))
+    return _Plan(_followable(name), section, root, place, filters, bool(options.topics), not options.topics, settings)
 
 
-def _connection(options: TailOptions, root: str, url: str | tuple[str, ...] = _DEFAULT_BROKER) -> MqttConfig:
-    """Raises ValidationError. Without a user name the password of the environment is not used. MQTT 3.1.1 has no end of
-    sessions, so none is left behind there."""
-    version = options.version or "5"
-    session = {"clean_start": False, "session_expiry": _SESSION} if version == "5" else {}
-    return MqttConfig.model_validate(
-        {
-            "url": options.broker or url,
-            "username": options.username,
-            "password": os.environ.get(PASSWORD_VARIABLE, "") if options.username else "",
-            "root": root,
-            "version": version,
-            "client_id": options.client_id,
-            "tls": {"ca": options.ca} if options.ca else {},
-            **session,
-        }
+def _followable(name: str) -> Followable:
+    plugin = SINKS[name]
+    if not isinstance(plugin, Followable):
+        raise Permanent(f"what goes to {name} cannot be followed: there is nothing to subscribe to")
+    return plugin
+
+
+def _section(options: TailOptions, name: str, configured: Any) -> tuple[Any, str, str]:
+    """The sink's section to follow with, the root of its topics, and where it is."""
+    plugin = _followable(name)
+    password = os.environ.get(f"GATEWAY_{name.upper()}_PASSWORD", "")
+    given = FollowOptions(
+        options.broker, options.root, options.username, password, options.ca, options.version, options.client_id
     )
+    section = plugin.follow_config(given, configured)
+    return section, plugin.topic_root(section), SINKS[name].describe(section)
 
 
 def _usage_error(problem: Mapping[str, Any]) -> str:
@@ -151,20 +148,20 @@ async def _tail(options: TailOptions, plan: _Plan, out: Console) -> int:
     if options.seconds is not None:
         asyncio.get_running_loop().call_later(options.seconds, stop.set)
     quiet = options.rates and not options.json
-    reading = Reading(_screen(out, plan.settings), plan.mqtt.root, as_json=options.json, quiet=quiet, shared=plan.shared)
-    follower = _Follower(plan, reading)
+    auditor = auditor_of(plan.root, is_shared=plan.is_shared)
+    printer = MessagePrinter(_screen(out, plan.settings), auditor, as_json=options.json, quiet=quiet)
+    follower = _Follower(plan, printer)
     try:
         await unless(stop, follower.connect())
         if not stop.is_set():
             if not options.json:
-                where = ", ".join(map(str, plan.mqtt.addresses))
-                out.print(f"Connected to {where}, following {clean(follower.filter, 400)}; Ctrl-C ends it.")
-            with nullcontext() if options.json else footer(out, reading.tally, board=quiet):
+                out.print(f"Connected to {plan.place}, following {clean(follower.filter, 400)}; Ctrl-C ends it.")
+            with nullcontext() if options.json else footer(out, printer.stats, board=quiet):
                 await unless(stop, follower.run())
     finally:
         await follower.close()
-    report = reading.finish(out)
-    if reading.proven(report):
+    report = printer.finish(out)
+    if printer.is_proven(report):
         return 0
     return EXIT_AWAY if report.rows and report.sound else EXIT_INCOMPLETE
 
@@ -180,38 +177,38 @@ def _screen(out: Console, settings: "Settings | None") -> Screen:
 class _Follower:
     """One subscription, renewed for ever after its first success. The broker keeps its session meanwhile, where it can."""
 
-    def __init__(self, plan: _Plan, reading: Reading) -> None:
+    def __init__(self, plan: _Plan, printer: MessagePrinter) -> None:
         self._filters: Sequence[str] = plan.filters
-        self._explicit = plan.explicit
-        self._session = plan.mqtt.session_expiry > 0
-        self._client = MqttClient(plan.mqtt, client_id=f"gateway-tail-{secrets.token_hex(6)}", resume=self._session)
-        self._reading = reading
+        self._is_explicit = plan.is_explicit
+        self._has_session = plan.sink.keeps_subscriptions(plan.section)
+        self._client = plan.sink.subscriber(plan.section, f"gateway-tail-{secrets.token_hex(6)}")
+        self._printer = printer
 
     @property
     def filter(self) -> str:
-        """What it follows, in words."""
+        """Return what it follows, in words."""
         return " ".join(self._filters)
 
     async def connect(self) -> bool:
-        """Returns whether the broker had kept the session. Raises NotConnected, Permanent."""
+        """Connect and subscribe. Returns whether the broker had kept the session. Raises NotConnected, Permanent."""
         await self._client.open()
         if self._client.resumed:
             return True
         refused: list[Permanent] = []
         taken = [one for one in self._filters if await self._subscribed(one, refused)]
-        if refused and (self._explicit or not taken):
+        if refused and (self._is_explicit or not taken):
             raise refused[0]
         for error in refused:
-            self._reading.screen.note(clean(error, 300))
+            self._printer.screen.note(clean(error, 300))
         self._filters = taken
         return False
 
     async def run(self) -> None:
-        """Take messages; when the connection goes, say so and come back."""
+        """Take messages; when the connection goes, print that and connect again."""
         while True:
             with contextlib.suppress(NotConnected):
                 while True:
-                    self._reading.take(await self._client.receive())
+                    self._printer.add(await self._client.receive())
             await self._return()
 
     async def close(self) -> None:
@@ -227,8 +224,8 @@ class _Follower:
         return True
 
     async def _return(self) -> None:
-        screen, begin_s, kept = self._reading.screen, time.time(), False
-        hope = "The broker may keep what comes meanwhile." if self._session else "What is sent now is missed."
+        screen, begin_s, kept = self._printer.screen, time.time(), False
+        hope = "The broker may keep what comes meanwhile." if self._has_session else "What is sent now is missed."
         screen.note(f"Connection lost: {clean(await self._client.lost(), 200)}; trying again. {hope}")
         try:
             for delay_s in full_jitter(0.5, _LONGEST_BACKOFF_S):
@@ -237,6 +234,6 @@ class _Follower:
                     kept = await self.connect()
                     break
         finally:
-            self._reading.was_away(Absence(begin_s, time.time(), kept))
+            self._printer.was_away(Absence(begin_s, time.time(), kept))
         what = "The broker has kept its session." if kept else "What was sent meanwhile is missing here."
         screen.note(f"Connected again after {time.time() - begin_s:.1f} s. {what}", "green" if kept else "yellow")

@@ -10,9 +10,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from gateway.audit.message import Incoming
-from gateway.audit.sparkplug import PREFIX
 from gateway.cli.output import Output
+from gateway.core.incoming import Incoming
 
 _LONGEST_NAME, _LONGEST_TEXT = 60, 200
 _MOST_DEVICES: Final = 1000
@@ -72,7 +71,7 @@ class Screen:
     def show(self, incoming: Incoming) -> None:
         """Print one message."""
         if incoming.body.get("hist") is False and len(self._live) < _MOST_BOOTS:
-            self._live.add(_run(incoming))
+            self._live.add(incoming.run)
         if incoming.kind == "window":
             self._print(self._window(incoming))
         elif incoming.kind == "event":
@@ -182,7 +181,7 @@ class Screen:
             return "", ""
         made_ms = body.get("ts")
         young = isinstance(made_ms, int) and time.time() * 1000 - made_ms < _START_MS
-        return ("before connecting", "dim") if young and _run(incoming) not in self._live else ("backlog", "magenta")
+        return ("before connecting", "dim") if young and incoming.run not in self._live else ("backlog", "magenta")
 
     def _condition(self, line: Text, incoming: Incoming, title: str, text: str, style: str, active: bool) -> None:
         tag = incoming.body.get("tag")
@@ -203,11 +202,6 @@ class Screen:
 
 def _stamp(ms: object) -> Text:
     return Text().append(f"{clock(time.time() * 1000 if ms is None else ms)} ", style="dim")
-
-
-def _run(incoming: Incoming) -> str:
-    """What names a run of a gateway. Sparkplug's sessions are connections, so its node stands for all of them."""
-    return incoming.gateway if incoming.topic.startswith(PREFIX) else str(incoming.body.get("boot"))
 
 
 def _what(incoming: Incoming) -> str:

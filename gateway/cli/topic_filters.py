@@ -3,11 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from gateway.encoding.config import LayoutConfig
-from gateway.encoding.topic_template import check_template, filled, unknown_fields
-from gateway.encoding.topics import CONTRACT_VERSION, Topics
-from gateway.layouts.sparkplug.host import NAMESPACE
-from gateway.layouts.tag.layout import TagTopics
+from gateway.core.ports.layout_plugin import Templated
+from gateway.plugins import LAYOUTS
 
 if TYPE_CHECKING:
     from gateway.settings import Settings  # a whole configuration: not for those who have none
@@ -16,40 +13,32 @@ _ONE: Final = "+"
 _REST: Final = "#"
 
 
-def usual(root: str, templates: Sequence[str] = ()) -> tuple[str, ...]:
-    """Of any gateway below `root`: the contract, Sparkplug, and layout tag with these templates. Raises ValueError."""
-    return disjoint([f"{root}/{CONTRACT_VERSION}/#", f"{NAMESPACE}/#", *(of_template(one, root) for one in templates)])
+def open_filters(root: str, templates: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return filters of any gateway below `root`, and of these templates of topics per tag. Raises ValueError."""
+    known = [one for plugin in LAYOUTS.values() for one in plugin.open_filters(root)]
+    return disjoint([*known, *template_filters(templates, root)])
 
 
-def of_template(template: str, root: str) -> str:
-    """The filter of all tags of a template: a field whose value is not known is one level. Raises ValueError."""
-    unknown = dict.fromkeys(["gateway", "device", *unknown_fields(check_template(template), {})], _ONE)
-    return _of_tags(filled(template, {"root": root} | unknown | {"tag": _ONE}))
+def template_filters(templates: Sequence[str], root: str) -> tuple[str, ...]:
+    """Return filters of topic templates: a field whose value is not known is one level. Raises ValueError."""
+    templated = next(plugin for plugin in LAYOUTS.values() if isinstance(plugin, Templated))
+    return tuple(templated.template_filter(one, root) for one in templates)
 
 
-def of_settings(settings: "Settings") -> tuple[str, ...]:
-    """Of one gateway, by its configuration."""
-    root, publish = settings.root, settings.root.publish
-    if publish.layout == "sparkplug":
-        return (f"{NAMESPACE}/{publish.sparkplug.group or root.mqtt.root}/+/{root.name}/#",)
-    topics = Topics.of(root.mqtt.root, root.name, settings.table.devices)
-    configs = [own.over(publish) for own in settings.publishing]
-    tags = [_of_device(config, topics, number) for number, config in enumerate(configs) if config.layout == "tag"]
-    return disjoint([f"{topics.base}/#", *tags])
-
-
-def _of_device(config: LayoutConfig, topics: Topics, device: int) -> str:
-    return _of_tags(TagTopics.of(config, topics, device).topic(_ONE))
-
-
-def _of_tags(topic: str) -> str:
-    """A wildcard takes a whole level (MQTT 5.0, 4.7.1); events and summaries lie below it."""
-    return "/".join([_ONE if _ONE in level else level for level in topic.split("/")] + [_REST])
+def filters_of(settings: "Settings") -> tuple[str, ...]:
+    """Return filters of one gateway, by its configuration."""
+    scope = settings.layout_scope
+    filters = list(LAYOUTS[scope.config.layout].filters(scope, None))
+    for number, device in enumerate(scope.devices if scope.is_per_device else ()):
+        filters += LAYOUTS[device.own.over(scope.config).layout].filters(scope, number)
+    return disjoint(dict.fromkeys(filters))
 
 
 def disjoint(filters: Iterable[str]) -> tuple[str, ...]:
-    """Filters that match what these match (and more, where two cross each other), each topic by one of them only: a broker
-    may send a message once for each filter that matches (MQTT 5.0, 3.3.4)."""
+    """Return filters that match what these match (and more, where two cross each other), each topic by one of them only.
+
+    A broker may send a message once for each filter that matches (MQTT 5.0, 3.3.4).
+    """
     kept: list[str] = []
     for one in filters:
         wanted = one.split("/")

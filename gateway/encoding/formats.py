@@ -41,8 +41,11 @@ FORMATS: Final[dict[FormatName, Format]] = {
 
 
 def read_document(payload: bytes) -> Any:
-    """The document in a payload of any format; which one it is, its first bytes say (a document is never a bare number or
-    text). Raises ValueError. At most 64 MiB come out, whatever a compressed payload claims."""
+    """Return the document in a payload of any format.
+
+    Which one it is, its first bytes say (a document is never a bare number or text). Raises ValueError. At most 64 MiB come
+    out, whatever a compressed payload claims.
+    """
     if payload.startswith(_ZSTD_MAGIC):
         payload = _decompressed(payload)
     elif payload and payload[0] >> 5 == _CBOR_MAP:

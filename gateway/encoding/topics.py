@@ -32,6 +32,10 @@ class Topics:
         """Return the topic of the state of the gateway and its devices."""
         return f"{self.base}/status"
 
+    def of_device(self, device: int) -> str:
+        """Return what all topics of a device begin with."""
+        return f"{self.base}/{self.devices[device]}"
+
     def event(self, device: int | None) -> str:
         """Return the topic of events of a device, or of the gateway itself."""
         return f"{self.base}/event" if device is None else f"{self.base}/{self.devices[device]}/event"

@@ -1,9 +1,1 @@
-"""From stored messages to what goes over the wire."""
-
-from gateway.encoding.formats import FORMATS
-from gateway.layouts.device.layout import DeviceLayout
-from gateway.layouts.per_device import PerDevice, layout_for
-
-__all__ = ["JSON", "DeviceLayout", "PerDevice", "layout_for"]
-
-JSON = FORMATS["json"].content_type
+"""How messages look on the wire: one folder per layout, equal file names in each."""

@@ -1,41 +1,60 @@
-"""The one place that connects to the broker, again and again, and carries messages from the outbox to it."""
+"""The one place that connects to a sink, again and again, and carries messages from the outbox to it."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
+from enum import Enum, auto
+from typing import Final, NoReturn
 
 import structlog
 
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
-from gateway.core.errors import NotConnected, Permanent
+from gateway.core.errors import NotConnected
 from gateway.core.log_throttle import LogThrottle
-from gateway.core.ports.layout import Layout, Session
 from gateway.core.ports.outbox import Deliveries, Delivery
-from gateway.core.ports.sink import Sink, Subscriber
-from gateway.runtime.birth_publisher import Announcer, Status, Told
-from gateway.runtime.host_session import BARRED, ELSEWHERE, Conversation
-from gateway.runtime.in_flight import Flights
-from gateway.runtime.poison_messages import Suspects
-from gateway.runtime.wait_first import first
+from gateway.core.ports.sink import EndedBy, Ending, Sink
+from gateway.core.ports.sink_plugin import DeliveryPolicy
+from gateway.core.wait_first import first
+from gateway.runtime.in_flight import InFlight
+from gateway.runtime.poison_messages import PoisonMessages
 
 log = structlog.get_logger("publisher")
 
-_STABLE_S = 30.0
-_MANY_SHORT = 3
-_IDLE_S = 0.2
-_FAREWELL_S = 0.5
-_STOP = "stopped"
-_DONE = "done"
+_STABLE_S: Final = 30.0
+_MANY_SHORT: Final = 3
+_IDLE_S: Final = 0.2
+
+
+class PublisherState(Enum):
+    """Where a publisher stands."""
+
+    IDLE = auto()
+    """Not running."""
+    WAITING = auto()
+    """Backing off before the next attempt."""
+    CONNECTING = auto()
+    CONNECTED = auto()
+    """Connected; the sink does not take messages yet."""
+    LIVE = auto()
+    """Connected; what is made now is live."""
+    DRAINING = auto()
+    """Asked to stop: delivering what is live."""
+
+
+class _Event(Enum):
+    """What a wait has ended with, where it is no end of a connection."""
+
+    STOP = auto()
+    DONE = auto()
 
 
 class Publisher:
-    """Keeps the sink connected, full jitter between attempts, and up to `in_flight` packets on their way.
+    """Keeps one sink connected, with full jitter between attempts, and hands it the messages of one reader of the outbox.
 
-    A delivery is acknowledged on its PUBACK and on nothing else. While connected, `set_live(True)` holds: it is called
-    between the acceptance and the birth, and `set_live(False)` after a loss, before what was in flight goes back to the
-    outbox; so nothing that has missed its connection is ever sent as live. The status goes out first on every
-    connection and at each change, only the newest, beside the outbox.
+    A delivery is acknowledged when the sink says that it has arrived, and on nothing else. `set_live(True)` is called when
+    the sink goes live, and `set_live(False)` after a loss, before what was in flight goes back to the outbox; so nothing
+    that has missed its connection is ever sent as live.
     """
 
     def __init__(
@@ -43,211 +62,189 @@ class Publisher:
         sink: Sink,
         deliveries: Deliveries,
         clock: Clock,
+        policy: DeliveryPolicy,
         *,
-        in_flight: int,
-        ack_timeout_s: float,
-        layout: Layout,
-        status: Status,
-        set_live: Callable[[bool], None],
         delays: Callable[[], Iterator[float]] = full_jitter,
-        tries: int = 5,
-        status_type: str = "",
-        first_delay_s: float = 0.0,
-        session: Session | None = None,
-        subscriber: Subscriber | None = None,
     ) -> None:
-        """ack_timeout_s: with messages in flight and no PUBACK at all for so long, the connection counts as lost.
-        tries: how often a message may fail while others pass, before it is set aside (`Suspects`). status_type: content type
-        of the status. first_delay_s: wait before the first attempt, so that gateways which start together do not come
-        together. session: the layout's own part in each connection, which then takes the place of the status; it needs the
-        sink as a subscriber."""
+        """Connect nothing yet. delays: of attempts to connect, and of pauses after refusals, seconds."""
         self._sink = sink
         self._deliveries = deliveries
         self._clock = clock
-        self._ack_timeout_s = ack_timeout_s
-        self._set_live = set_live
+        self._policy = policy
         self._delays = delays
-        self._first_delay_s = first_delay_s
-        self._conversation = Conversation(subscriber, session, clock) if session and subscriber else None
-        self._flights = Flights(sink, deliveries, layout, clock, in_flight, delays, Suspects(tries), session)
-        self._announcer = Announcer(self._flights, sink, status, status_type, session, clock, tries)
+        self._in_flight = InFlight(sink, deliveries, clock, delays, PoisonMessages(policy.tries))
         self._held: deque[Delivery] = deque()
-        self._failure_told, self._hint_told, self._walk_told = LogThrottle(clock), LogThrottle(clock), LogThrottle(clock)
-        self._short = 0
+        self._log_throttle = LogThrottle(clock)
+        self._short_in_a_row = 0
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
         self._deadline = 0.0
-        self._broken = ""
-        self._final: tuple[str, bytes] | None = None
+        self._farewell = ""
+        self.state = PublisherState.IDLE
         self.connects = 0
         """Connections accepted."""
-        self.connected_since_ns: int | None = None
-        """Wall time of the acceptance, UTC; None while not connected."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Return whether a connection stands."""
+        return self.state in (PublisherState.CONNECTED, PublisherState.LIVE, PublisherState.DRAINING)
 
     @property
     def sent(self) -> int:
-        """Messages handed to the sink, repetitions included, status left out."""
-        return self._flights.sent
+        """Return how many messages were handed to the sink, repetitions included."""
+        return self._in_flight.sent
 
     @property
     def acked(self) -> int:
-        """Messages acknowledged."""
-        return self._flights.acked
+        """Return how many messages have arrived."""
+        return self._in_flight.acked
 
     @property
     def refused(self) -> int:
-        """Messages the broker will never take; the outbox has set them aside."""
-        return self._flights.refused
+        """Return how many messages the far end will never take; the outbox has set them aside."""
+        return self._in_flight.refused
 
     @property
     def released(self) -> int:
-        """Messages given back to the outbox, to be sent again."""
-        return self._flights.released
+        """Return how many messages were given back to the outbox, to be sent again."""
+        return self._in_flight.released
 
     async def run(self) -> None:
         """Connect and deliver until `stop` is done; cancel it to stop at once. Errors outside the families pass through."""
         self._ended.clear()
-        delays = self._delays()
         try:
-            await first(self._nap(self._first_delay_s), self._asked_to_stop())
+            await self._wait(self._policy.first_delay_s)
+            delays = self._delays()
             while not self._stopping.is_set():
                 began = self._clock.monotonic()
-                goodbye = False
-                try:
-                    await self._connect_and_serve()
-                    goodbye = True
-                finally:  # cancelled, or a bug: the last will is the truth
-                    await self._sink.close(goodbye=goodbye)
-                steps_on = self._conversation is not None and self._conversation.steps_on()
-                if steps_on or self._clock.monotonic() - began > _STABLE_S:
+                ending = await self._connect_once()
+                moves_on = ending is not None and ending.by is EndedBy.MOVE
+                if moves_on or self._clock.monotonic() - began > _STABLE_S:
                     delays = self._delays()
-                await first(self._nap(next(delays)), self._asked_to_stop())
+                await self._wait(next(delays))
         finally:
+            self.state = PublisherState.IDLE
             self._ended.set()
 
-    async def stop(self, deadline_s: float, final_status: tuple[str, bytes]) -> None:
-        """Deliver while live messages wait, within `deadline_s`; then publish `final_status` retained, disconnect.
+    async def stop(self, deadline_s: float, reason: str) -> None:
+        """Deliver while live messages wait, within `deadline_s`; then let the sink say `reason`, and disconnect.
 
         Returns when `run` has ended, at most half a second and the sink's `close` after the deadline. Without a
-        connection that is at once: the outbox keeps the messages, and the last will has said offline.
+        connection that is at once: the outbox keeps the messages.
         """
         self._deadline = self._clock.monotonic() + deadline_s
-        self._final = final_status
+        self._farewell = reason
         self._stopping.set()
         await self._ended.wait()
 
-    async def _connect_and_serve(self) -> None:
+    async def _wait(self, delay_s: float) -> None:
+        self.state = PublisherState.WAITING
+        await first(self._nap(delay_s), self._stop_requested())
+
+    async def _connect_once(self) -> Ending | None:
+        """Make one connection and use it until it ends.
+
+        Returns how it ended, None where there was none or the publisher was stopped.
+        """
+        goodbye = False
         try:
-            if await first(self._open(), self._asked_to_stop()) == _STOP:
-                return
+            ending = await self._serve() if await self._is_opened() else None
+            goodbye = True
+        finally:  # cancelled, or a bug: the far end is to see the connection break
+            await self._sink.close(goodbye=goodbye)
+        return ending
+
+    async def _is_opened(self) -> bool:
+        self.state = PublisherState.CONNECTING
+        try:
+            if await first(self._open(), self._stop_requested()) is _Event.STOP:
+                return False
         except NotConnected as error:
-            if self._failure_told.is_due(str(error)):
+            if self._log_throttle.is_due(str(error), "failure"):
                 log.warning("broker not connected", reason=str(error))
-            return
-        self._failure_told.forget()
+            return False
+        self._log_throttle.forget("failure")
+        self.state = PublisherState.CONNECTED
         self.connects += 1
-        self.connected_since_ns = self._clock.now_ns()
-        began = self._clock.monotonic()
         log.info("broker connected", connects=self.connects)
-        reason = await self._admission() or await self._session()
-        up_s = round(self._clock.monotonic() - began, 1)
-        if reason == _STOP:
-            log.info("broker disconnected", up_s=up_s, acked=self.acked)
-        elif reason == ELSEWHERE:
-            if self._walk_told.is_due(reason):
-                log.warning("going on to the next broker", reason=reason)
-        else:
-            log.warning("broker connection lost", reason=reason, up_s=up_s, released=self.released)
-            self._hint(short=bool(self._broken) and up_s < _STABLE_S)
+        return True
 
-    def _hint(self, *, short: bool) -> None:
-        self._short = self._short + 1 if short else 0
-        if self._short >= _MANY_SHORT and self._hint_told.is_due("short"):
-            log.warning(
-                "broker connections do not last",
-                in_a_row=self._short,
-                hint="does another gateway with this name, or another client with this client id, use the broker? "
-                "Or is it out of memory, or allowed less? Its log says why",
-            )
-
-    async def _admission(self) -> str:
-        """Where the layout has a session of its own: wait until it may send. Returns why it never will, or nothing."""
-        if self._conversation is None:
-            return ""
-        return await first(self._sink.lost(), self._conversation.begin(), self._asked_to_stop())
-
-    async def _session(self) -> str:
-        """From acceptance to loss or stop; returns why it ended."""
-        self._broken = ""
-        self._set_live(True)
+    async def _serve(self) -> Ending | None:
+        """From acceptance to loss or stop. Returns how it ended, None for a stop."""
+        began = self._clock.monotonic()
+        serving = asyncio.create_task(self._sink.serve(self._on_live), name="sink")
+        ending: Ending | None = None
         try:
-            told = self._announcer.begin()
-            reason = await first(
-                self._broken_off(),
-                self._silence(),
-                self._feed(),
-                self._flights.retry(),
-                self._announcer.run(told),
-                self._asked_to_stop(),
-                *([self._conversation.listen(), self._conversation.barred()] if self._conversation else []),
-            )
-            if reason == _STOP:
-                await self._farewell()
-            elif reason == BARRED and self._conversation is not None:
-                await self._last_words(self._announcer.news(), _FAREWELL_S)
-                self._conversation.move_on()
-            return reason
-        except Permanent as error:  # of the session as a whole: nothing can be said to this broker
-            return str(error)
+            ending = await self._deliver(serving)
         finally:
-            self._announcer.ended(self._broken)
-            self._set_live(False)
-            self.connected_since_ns = None
-            held, self._held = list(self._held), deque()
-            self._flights.take_back(self._broken)
-            self._flights.release(held)
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+            self._end_live(ending)
+        up_s = round(self._clock.monotonic() - began, 1)
+        if ending is None:
+            log.info("broker disconnected", up_s=up_s, acked=self.acked)
+        elif ending.by is EndedBy.MOVE:
+            if self._log_throttle.is_due(ending.reason, "move"):
+                log.warning("going on to the next broker", reason=ending.reason)
+        else:
+            log.warning("broker connection lost", reason=ending.reason, up_s=up_s, released=self.released)
+            self._hint(is_short=ending.by is EndedBy.FAR_END and up_s < _STABLE_S)
+        return ending
 
-    async def _broken_off(self) -> str:
-        self._broken = await self._sink.lost()
-        return self._broken
+    def _on_live(self) -> None:
+        self.state = PublisherState.LIVE
+        self._deliveries.set_live(True)
 
-    async def _feed(self) -> str:
-        await self._announcer.ready.wait()
+    async def _deliver(self, serving: "asyncio.Task[Ending]") -> Ending | None:
+        ended = await first(self._end_of(serving), self._feed(), self._in_flight.retry(), self._stop_requested())
+        if isinstance(ended, Ending):
+            return ended
+        left_s = self._deadline - self._clock.monotonic()
+        if self.state is PublisherState.LIVE:
+            self.state = PublisherState.DRAINING
+            await first(self._drain(), self._end_of(serving), self._nap(left_s))
+            left_s = self._deadline - self._clock.monotonic()
+        serving.cancel()
+        await self._sink.close(farewell=self._farewell, within_s=left_s)
+        return None
+
+    def _end_live(self, ending: Ending | None) -> None:
+        if self.state in (PublisherState.LIVE, PublisherState.DRAINING):
+            self._deliveries.set_live(False)
+        self.state = PublisherState.WAITING
+        held, self._held = list(self._held), deque()
+        self._in_flight.take_back(ending)
+        self._in_flight.release(held)
+
+    def _hint(self, *, is_short: bool) -> None:
+        self._short_in_a_row = self._short_in_a_row + 1 if is_short else 0
+        if self._short_in_a_row >= _MANY_SHORT and self._policy.hint and self._log_throttle.is_due("short", "hint"):
+            log.warning("broker connections do not last", in_a_row=self._short_in_a_row, hint=self._policy.hint)
+
+    async def _feed(self) -> NoReturn:
         while True:
-            self._held.extend(await self._deliveries.take(await self._flights.room()))
+            self._held.extend(await self._deliveries.take(await self._in_flight.room()))
             await self._send_held()
 
     async def _send_held(self) -> None:
         while self._held:
-            await self._flights.pause_over()  # one may have begun while the outbox had nothing, or there was no room
-            await self._flights.send(self._held.popleft())
+            await self._in_flight.pause_over()  # one may have begun while the outbox had nothing, or there was no room
+            await self._in_flight.send(self._held.popleft())
 
-    async def _farewell(self) -> None:
-        left_s = self._deadline - self._clock.monotonic()
-        if self._announcer.ready.is_set():
-            await first(self._drain(), self._sink.lost(), self._silence(), self._nap(left_s))
-        if self._final is not None:
-            left_s = self._deadline - self._clock.monotonic()
-            await self._last_words(self._announcer.farewell(self._final), max(left_s, _FAREWELL_S))
-
-    async def _last_words(self, told: Told, most_s: float) -> None:
-        if told:
-            await first(self._landed(told), self._sink.lost(), self._nap(most_s))
-
-    async def _drain(self) -> str:
+    async def _drain(self) -> _Event:
         """Deliver until no live message waits: the outbox hands them out before any backlog."""
         await self._send_held()
         while True:
-            self._held.extend(await self._take_briefly(await self._flights.room()))
+            self._held.extend(await self._take_briefly(await self._in_flight.room()))
             if not any(delivery.live for delivery in self._held):
                 break
             await self._send_held()
-        await self._flights.emptied()
-        return _DONE
+        await self._in_flight.emptied()
+        return _Event.DONE
 
     async def _take_briefly(self, limit: int) -> list[Delivery]:
-        """What waits now, or nothing."""
+        """Return what waits now, or nothing."""
         take = asyncio.ensure_future(self._deliveries.take(limit))
         nap = asyncio.ensure_future(self._clock.sleep(_IDLE_S))
         taken: list[Delivery] = []
@@ -260,25 +257,21 @@ class Publisher:
             nap.cancel()
             late, _ = await asyncio.gather(take, nap, return_exceptions=True)
             if not taken and isinstance(late, list):
-                self._flights.release(late)
+                self._in_flight.release(late)
         return taken
 
     @staticmethod
-    async def _landed(told: Told) -> str:
-        await asyncio.wait(told)
-        return _DONE
+    async def _end_of(serving: "asyncio.Task[Ending]") -> Ending:
+        return await asyncio.shield(serving)
 
-    async def _silence(self) -> str:
-        return await self._flights.overdue(self._ack_timeout_s)
-
-    async def _open(self) -> str:
+    async def _open(self) -> _Event:
         await self._sink.open()
-        return _DONE
+        return _Event.DONE
 
-    async def _nap(self, delay_s: float) -> str:
+    async def _nap(self, delay_s: float) -> _Event:
         await self._clock.sleep(delay_s)
-        return _DONE
+        return _Event.DONE
 
-    async def _asked_to_stop(self) -> str:
+    async def _stop_requested(self) -> _Event:
         await self._stopping.wait()
-        return _STOP
+        return _Event.STOP

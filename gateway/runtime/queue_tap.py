@@ -1,19 +1,18 @@
 """A queue that shows what goes into it."""
 
-from collections.abc import Callable
-
 from gateway.core.messages import Message
+from gateway.core.ports.layout import MessageObserver
 from gateway.core.ports.outbox import MessageQueue
 
 
-class Observed:
-    """A `core.ports.MessageQueue` that shows each message to `observe` first."""
+class QueueTap:
+    """A `core.ports.outbox.MessageQueue` that shows each message to an observer first."""
 
-    def __init__(self, queue: MessageQueue, observe: Callable[[Message], None]) -> None:
+    def __init__(self, queue: MessageQueue, observer: MessageObserver) -> None:
         self._queue = queue
-        self._observe = observe
+        self._observer = observer
 
     def put(self, message: Message) -> None:
-        """Show it, then hand it on."""
-        self._observe(message)
+        """Show a message, then hand it on."""
+        self._observer.observe(message)
         self._queue.put(message)

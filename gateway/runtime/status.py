@@ -9,9 +9,17 @@ from gateway.core.messages import DeviceState
 class StatusBoard:
     """The newest state of every device. Only the newest matters, so it does not pass through the outbox."""
 
-    def __init__(self, devices: int, topic: str, encode: Callable[[Mapping[int, DeviceState]], bytes]) -> None:
+    def __init__(
+        self,
+        devices: int,
+        topic: str,
+        encode: Callable[[Mapping[int, DeviceState]], bytes],
+        encode_offline: Callable[[str], bytes],
+    ) -> None:
+        """encode_offline: the payload that says, with a reason, that the gateway is away."""
         self._topic = topic
         self._encode = encode
+        self._encode_offline = encode_offline
         self._states = {number: DeviceState(number, "down", "starting") for number in range(devices)}
         self._changed = asyncio.Event()
 
@@ -39,6 +47,10 @@ class StatusBoard:
         """Return topic and payload of the status, and consider them published."""
         self._changed.clear()
         return self._topic, self._encode(self._states)
+
+    def offline(self, reason: str) -> tuple[str, bytes]:
+        """Return topic and payload that say that the gateway is away since now."""
+        return self._topic, self._encode_offline(reason)
 
     async def changed(self) -> None:
         """Wait until the status has changed since `current` or this was last called. Cancellable."""

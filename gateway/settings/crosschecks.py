@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterator, Sequence
 
 from gateway.core.errors import Problem
+from gateway.core.ports.layout_plugin import DeviceScope, LayoutFault
 from gateway.core.ports.plugin import CrossChecked
-from gateway.encoding.topics import Topics
-from gateway.plugins import SOURCES
+from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.devicefiles import Device
+from gateway.settings.layout_scope import scope_of
 from gateway.settings.model import Root
 from gateway.settings.problem_collector import Findings
-from gateway.settings.publishing import Publishing, sparkplug_problems, topic_problems, unused_problems
 from gateway.settings.source_files import Document
 
 
@@ -33,16 +33,34 @@ def names(devices: Sequence[Device]) -> Iterator[Problem]:
                 yield same[row].document.problem((key,), message, expected)
 
 
-def topics(root: Root, document: Document, devices: Sequence[Device]) -> Iterator[Problem]:
-    """Does every topic exist, and only once? document: gateway.yaml."""
-    publishing = [
-        Publishing(d.config.name, d.publish, d.document, [(tag.name, document, path) for tag, document, path in d.tags])
-        for d in devices
-    ]
-    of_all = Topics.of(root.mqtt.root, root.name, [d.name for d in publishing])
-    yield from topic_problems(root.publish, document, of_all, publishing)
-    yield from unused_problems(root.publish, document, publishing)
-    yield from sparkplug_problems(root.publish, root.mqtt, document, publishing)
+def layouts(root: Root, document: Document, devices: Sequence[Device]) -> Iterator[Problem]:
+    """Yield what layouts find wrong: topics that do not exist or are used twice, keys that have no effect.
+
+    document: gateway.yaml.
+    """
+    scope = scope_of(root, [_scope_of(device) for device in devices])
+    for plugin in LAYOUTS.values():
+        for fault in plugin.check(scope):
+            yield _problem(fault, document, devices)
+
+
+def _scope_of(device: Device) -> DeviceScope:
+    def place(row: int) -> str:
+        _, document, path = device.tags[row]
+        return f"{document.file}:{document.line(path)}"
+
+    return DeviceScope(device.config.name, [tag.name for tag, _, _ in device.tags], device.publish, place)
+
+
+def _problem(fault: LayoutFault, root: Document, devices: Sequence[Device]) -> Problem:
+    if fault.device is None:
+        return root.problem(fault.key, fault.message, fault.expected)
+    device = devices[fault.device]
+    if fault.tag is None:
+        return device.document.problem(fault.key, fault.message, fault.expected)
+    _, document, path = device.tags[fault.tag]
+    problem: Problem = document.problem((*path, *fault.key), fault.message, fault.expected)
+    return problem
 
 
 def unused_tag_files(found: Findings) -> Iterator[str]:

@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from gateway.core.ports.plugin import Plugin
-from gateway.encoding.config import DeviceLayoutConfig
 from gateway.plugins import SOURCES
 from gateway.settings.detectors import check_detectors
 from gateway.settings.environment import device_prefix
 from gateway.settings.error_text import show
 from gateway.settings.problem_collector import Findings
+from gateway.settings.publish_model import DevicePublish
 from gateway.settings.source_files import Document, KeyPath
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults
@@ -32,7 +32,7 @@ class Device:
     document: Document
     value: dict[str, Any]
     defaults: PolicyDefaults
-    publish: DeviceLayoutConfig
+    publish: DevicePublish
     tags: list[Any] = field(default_factory=list)
     names: dict[str, tuple[Document, KeyPath]] = field(default_factory=dict)
 
@@ -105,7 +105,7 @@ def parsed(found: Findings, document: Document, name: str) -> Device | None:
         said, in_file_said = ({} if x.get(key) is None else x[key] for x in (value, in_file))
         return found.validated(document, model, said, (key,), (), prefix, in_file_said)
 
-    policy, publishing = section(PolicyDefaults, "defaults"), section(DeviceLayoutConfig, "publish")
+    policy, publishing = section(PolicyDefaults, "defaults"), section(DevicePublish, "publish")
     if policy is not None:
         check_detectors(found, document, policy, ("defaults",))
-    return Device(plugin, config, document, value, policy or PolicyDefaults(), publishing or DeviceLayoutConfig())
+    return Device(plugin, config, document, value, policy or PolicyDefaults(), publishing or DevicePublish())

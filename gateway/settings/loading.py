@@ -58,7 +58,7 @@ def _loaded(found: Findings) -> Settings:
     devices = _devices(found)
     found.problems += crosschecks.names(devices)
     if root is not None:
-        found.problems += crosschecks.topics(root, document, devices)
+        found.problems += crosschecks.layouts(root, document, devices)
     found.problems += found.environment.unknown_settings()
     found.warnings += crosschecks.unused_tag_files(found)
     if not devices and not found.problems:

@@ -7,23 +7,20 @@ from typing import Any
 from pydantic import Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.core.config_types import Name
+from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
-from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
 from gateway.outbox.config import OutboxConfig
 from gateway.plugins import SOURCES
-from gateway.sinks.mqtt.config import MqttConfig
-from gateway.stages.config import DetectionConfig, PolicyDefaults, PublishConfig, TagPolicy, WindowConfig
+from gateway.settings.layout_scope import scope_of
+from gateway.settings.publish_model import DevicePublish, Publish
+from gateway.settings.sink_sections import SinkSections
+from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
 
 ENV_PREFIX = "GATEWAY__"
 
 
-class Publish(PublishConfig, LayoutConfig):
-    """What is sent upstream, and how it looks there."""
-
-
-class Root(BaseSettings):
+class Root(SinkSections):
     """`gateway.yaml`: who the gateway is, where it sends, how it stores, what it does with samples."""
 
     model_config = SettingsConfigDict(
@@ -35,10 +32,6 @@ class Root(BaseSettings):
         validate_default=True,
     )
 
-    name: Name
-    """Name of this gateway: one level of every topic, unique at the broker."""
-    mqtt: MqttConfig = Field(default_factory=MqttConfig)
-    """The broker upstream."""
     outbox: OutboxConfig = Field(default_factory=OutboxConfig)
     """The durable queue between the windows and the broker."""
     window: WindowConfig = Field(default_factory=WindowConfig)
@@ -92,10 +85,22 @@ class Settings:
     plugins: tuple[Plugin, ...]
     entries: tuple[DeviceEntry, ...]
     policies: tuple[TagPolicy, ...]
-    publishing: tuple[DeviceLayoutConfig, ...]
+    publishing: tuple[DevicePublish, ...]
     table: TagTable
     hash: str
     warnings: tuple[str, ...] = ()
+
+    @property
+    def layout_scope(self) -> LayoutScope:
+        """Return what layouts are told of this configuration."""
+        names = [tag.name for tag in self.table.tags]
+        return scope_of(
+            self.root,
+            [
+                DeviceScope(name, names[slice(*self.table.range_of(number))], self.publishing[number])
+                for number, name in enumerate(self.table.devices)
+            ],
+        )
 
     def by_plugin(self) -> list[tuple[Plugin, list[DeviceEntry]]]:
         """Return each protocol in use with its devices, in the order of the first of them."""
@@ -121,7 +126,7 @@ def device_model(plugin: Plugin) -> Any:
         tag_file=(str | None, Field(None, description="A CSV file in config/tags/ with further tags, one a line.")),
         defaults=(PolicyDefaults, Field({}, description="Values for this device's tags that do not say otherwise.")),
         publish=(
-            DeviceLayoutConfig,
+            DevicePublish,
             Field({}, description="How this device's messages look, if not as in gateway.yaml."),
         ),
     )

@@ -9,11 +9,10 @@ from typing import Any, Final
 
 from gateway.core.config_types import existing_files
 from gateway.core.ports.plugin import Plugin
+from gateway.core.ports.sink_plugin import Advised
 from gateway.settings.model import ENV_PREFIX, Root
 
 _SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
-_OF_COMMANDS: Final = ("GATEWAY_MQTT_PASSWORD",)
-_HERE: Final = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +31,9 @@ def advice(folder: Path, root: Root, devices: Sequence[Configured], read: Iterab
     yield from _missing_files(root_file, root, devices)
     yield from _near_names(root)
     yield from _readable_secrets(read)
-    broker = root.mqtt.addresses[0]
-    if root.mqtt.password and not broker.secure and broker.host not in _HERE:
-        yield f"{root_file}: mqtt.password travels in clear; mqtts:// encrypts it"
+    plugin = root.sink_plugin
+    for key, message in plugin.advice(root.sink) if isinstance(plugin, Advised) else ():
+        yield f"{root_file}: {plugin.name}.{key} {message}"
     for device in devices:
         yield from _delay(device, root.window.grace)
 
@@ -62,9 +61,14 @@ def _near_names(root: Root) -> Iterator[str]:
         field, _, rest = name.upper().removeprefix("GATEWAY_").partition("_")
         if name.upper().startswith(ENV_PREFIX) or not name.upper().startswith("GATEWAY_") or not rest:
             continue
-        own = root.mqtt.password or not root.mqtt.username  # a password for `tail` alone is no mistake
-        if field.lower() in Root.model_fields and not (name in _OF_COMMANDS and own):
+        if field.lower() in Root.model_fields and not _is_of_commands(name, root):
             yield f"environment: {name} is not read; {ENV_PREFIX}{field}__{rest} is, with two underscores"
+
+
+def _is_of_commands(name: str, root: Root) -> bool:
+    """Whether it is the password of `gateway tail`, not meant for the gateway, which has its own or needs none."""
+    has_own = getattr(root.sink, "password", "") or not getattr(root.sink, "username", "")
+    return bool(has_own) and name == f"GATEWAY_{root.sink_plugin.name.upper()}_PASSWORD"
 
 
 def _readable_secrets(read: Iterable[Path]) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Where messages go: one folder per kind of sink."""

@@ -69,7 +69,7 @@ def proof(line: Line) -> Report:
     ledger = Ledger(from_start=True)
     for m in line.subscriber.of(""):
         if not m.topic.endswith("/status"):
-            ledger.take(m.topic, m.payload, dup=m.dup, retained=m.retain)
+            ledger.add(m.topic, m.payload, dup=m.dup, retained=m.retain)
     return ledger.report()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.core.ports.sink import Packet
+from gateway.core.ports.layout import Packet
 from gateway.layouts.sparkplug.wire import read_payload
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
@@ -17,7 +17,7 @@ from tests.support.line import Line, running_line, slowly
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import until
 from tests.support.proxy import PUBLISH
-from tests.unit.layouts.sparkplug.test_node import rebirth
+from tests.unit.layouts.sparkplug.test_layout import rebirth
 
 PINGRESP = 13
 ROOT = "publish:\n  windows: all\n  summaries: false\n  layout: sparkplug\n  sparkplug: {group: hall, host: scada}\n"

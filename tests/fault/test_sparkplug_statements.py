@@ -26,7 +26,7 @@ from tests.support.mosquitto import Mosquitto
 from tests.support.network import free_port, until
 from tests.support.proxy import Proxy
 from tests.support.sparkplug_tap import Sent, Session, Tap
-from tests.unit.layouts.sparkplug.test_node import rebirth
+from tests.unit.layouts.sparkplug.test_layout import rebirth
 
 ROOT = "publish:\n  windows: all\n  summaries: false\n  layout: sparkplug\n  sparkplug: {group: hall, host: scada}\n"
 DEVICES = ("press", "oven")

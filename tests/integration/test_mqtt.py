@@ -13,11 +13,13 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.messages import Lane, Message
 from gateway.core.ports.outbox import Delivery
-from gateway.layouts import DeviceLayout
+from gateway.layouts.device.layout import DeviceLayout
 from gateway.runtime.publisher import Publisher
-from gateway.sinks.mqtt.client import MqttClient, Received, Will
+from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.types import ReceivedMessage, Will
 from tests.support.mosquitto import Authority, Mosquitto, password_lines
+from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import free_port, until
 from tests.support.proxy import Proxy
 
@@ -44,7 +46,7 @@ async def refusal(url: str, **settings: Any) -> str:
     return str(caught.value)
 
 
-async def next_of(client: MqttClient) -> Received:
+async def next_of(client: MqttClient) -> ReceivedMessage:
     return await asyncio.wait_for(client.receive(), 5)
 
 
@@ -55,7 +57,7 @@ async def test_what_is_published_arrives(broker: Mosquitto, version: str) -> Non
     await client.subscribe("a/#")
     payload = os.urandom(300_000)
     await client.publish("a/b", payload)
-    assert await next_of(client) == Received("a/b", payload, 1, False, False)
+    assert await next_of(client) == ReceivedMessage("a/b", payload, 1, False, False)
     await client.close()
 
 
@@ -260,6 +262,9 @@ class Outbox:
         taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
         return taken
 
+    def set_live(self, live: bool) -> None:
+        pass
+
     def ack(self, delivery: Delivery) -> None:
         self.acked.append(delivery.id)
 
@@ -277,10 +282,13 @@ class Status:
     async def changed(self) -> None:
         await asyncio.get_running_loop().create_future()
 
+    def offline(self, reason: str) -> tuple[str, bytes]:
+        return "gw/status", reason.encode()
+
 
 def publisher_for(url: str, outbox: Outbox, **settings: Any) -> Publisher:
     client = MqttClient(MqttConfig(url=url, **settings), client_id="gw", will=Will("gw/status", b"offline"))
-    return Publisher(
+    return mqtt_publisher(
         client,
         outbox,
         SystemClock(),
@@ -288,7 +296,6 @@ def publisher_for(url: str, outbox: Outbox, **settings: Any) -> Publisher:
         ack_timeout_s=1.0,
         layout=DeviceLayout(),
         status=Status(),
-        set_live=lambda live: None,
         delays=lambda: iter([0.05] * 1000),
     )
 
@@ -308,7 +315,7 @@ async def test_everything_is_acknowledged_although_the_broker_is_killed_again_an
     await until(lambda: len(outbox.acked) >= 20_000, 20, "all acknowledged")
     assert sorted(outbox.acked) == list(range(20_000))
     assert publisher.connects == 4
-    await publisher.stop(1.0, ("gw/status", b"stopped"))
+    await publisher.stop(1.0, "stopped")
     await run
     watcher = await opened(broker.url)
     await watcher.subscribe("gw/status")
@@ -324,9 +331,9 @@ async def test_a_half_open_connection_costs_one_timeout(broker: Mosquitto) -> No
         run = asyncio.create_task(publisher.run())
         await until(lambda: len(outbox.acked) > 500, what="deliveries")
         proxy.stall()
-        await until(lambda: publisher.connected_since_ns is None, 5, "the loss is noticed")
+        await until(lambda: not publisher.is_connected, 5, "the loss is noticed")
         proxy.cut()
         proxy.flow()
         await until(lambda: len(outbox.acked) == 20_000, 20, "all acknowledged")
-        await publisher.stop(1.0, ("gw/status", b"stopped"))
+        await publisher.stop(1.0, "stopped")
         await run

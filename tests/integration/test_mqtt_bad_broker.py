@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent, Retryable
-from gateway.core.ports.sink import Properties
-from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.core.ports.layout import Properties
+from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.types import Will
 from tests.support.bad_broker import ACCEPT, CONNECT, PINGREQ, PUBLISH, BadBroker, accept, body_of, packet_id
 from tests.support.network import until
 

@@ -9,12 +9,12 @@ import pytest
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
-from gateway.layouts import DeviceLayout
-from gateway.runtime.publisher import Publisher
+from gateway.layouts.device.layout import DeviceLayout
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.integration.test_mqtt import Outbox, Status
 from tests.support.mosquitto import Mosquitto
+from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import free_port, until
 from tests.support.proxy import Proxy
 
@@ -111,7 +111,7 @@ async def test_a_publisher_goes_on_at_the_second_and_comes_back_to_the_first(pai
     """Killed in the middle of it: everything is acknowledged by one or the other, and the first one is used again."""
     (broker, first), (_, second) = pair
     outbox = Outbox(1500)
-    publisher = Publisher(
+    publisher = mqtt_publisher(
         client_of(first.url, second.url),
         outbox,
         SystemClock(),
@@ -119,7 +119,6 @@ async def test_a_publisher_goes_on_at_the_second_and_comes_back_to_the_first(pai
         ack_timeout_s=1.0,
         layout=DeviceLayout(),
         status=Status(),
-        set_live=lambda live: None,
         delays=lambda: iter([0.05] * 1000),
     )
     run = asyncio.create_task(publisher.run())
@@ -133,5 +132,5 @@ async def test_a_publisher_goes_on_at_the_second_and_comes_back_to_the_first(pai
     await until(lambda: first.open_connections > 0 and second.open_connections == 0, 20, "back at the first one")
     outbox.waiting = Outbox(1600).waiting[1500:]
     await until(lambda: len(outbox.acked) == 1600, 20, "and it takes messages")
-    await publisher.stop(1.0, ("gw/status", b"stopped"))
+    await publisher.stop(1.0, "stopped")
     await run

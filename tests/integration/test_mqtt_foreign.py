@@ -9,8 +9,9 @@ import pytest
 import uvloop
 from iotcore import Broker
 
-from gateway.sinks.mqtt.client import MqttClient, Received, Will
+from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.types import ReceivedMessage, Will
 from tests.support.mosquitto import Authority, Mosquitto
 from tests.support.network import free_port
 from tests.support.proxy import Proxy
@@ -45,7 +46,7 @@ def rumqttd(tmp_path: Path) -> Iterator[int]:
         yield port
 
 
-async def next_of(client: MqttClient) -> Received:
+async def next_of(client: MqttClient) -> ReceivedMessage:
     return await asyncio.wait_for(client.receive(), 5)
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from gateway.core.messages import Lane, Message
 from gateway.core.ports.outbox import Delivery
-from gateway.layouts import DeviceLayout
+from gateway.layouts.device.layout import DeviceLayout
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from tests.integration.test_mqtt_codes import Script
 from tests.support.mosquitto import Mosquitto
+from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import until
 
 FASTER = 200
@@ -57,6 +58,9 @@ class Outbox:
         taken, self.queue = self.queue[:limit], self.queue[limit:]
         return taken
 
+    def set_live(self, live: bool) -> None:
+        pass
+
     def ack(self, delivery: Delivery) -> None:
         self.acked.add(delivery.id)
 
@@ -74,10 +78,13 @@ class Status:
     async def changed(self) -> None:
         await asyncio.get_running_loop().create_future()
 
+    def offline(self, reason: str) -> tuple[str, bytes]:
+        return "gw/status", reason.encode()
+
 
 def publisher(url: str, outbox: Outbox, version: str) -> Publisher:
     client = MqttClient(MqttConfig(url=url, version=version), client_id="gw")
-    return Publisher(
+    return mqtt_publisher(
         client,
         outbox,
         FastClock(),
@@ -85,7 +92,6 @@ def publisher(url: str, outbox: Outbox, version: str) -> Publisher:
         ack_timeout_s=5.0 * FASTER,
         layout=DeviceLayout(),
         status=Status(),
-        set_live=lambda live: None,
         delays=lambda: iter([5.0] * 10_000),
     )
 

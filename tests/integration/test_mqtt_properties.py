@@ -12,9 +12,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 
 from gateway.core.errors import Permanent
-from gateway.core.ports.sink import Properties
-from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.core.ports.layout import Properties
+from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.types import Will
 from tests.integration.test_mqtt_codes import Script, connected
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import until
@@ -79,7 +80,7 @@ async def test_content_type_user_properties_and_format_arrive(broker: Mosquitto)
 async def test_properties_are_left_out_in_version_3(broker: Mosquitto) -> None:
     watcher = await asyncio.to_thread(Watcher, broker.port)
     client = await opened(broker.url, version="3.1.1")
-    await client.publish("a", b"{}", properties=Properties("application/json", expiry_s=1))
+    await client.publish("a", b"{}", properties=Properties("application/json"), expiry_s=1)
     [message] = await watcher.got(1)
     assert not hasattr(message.properties, "ContentType")
     await client.close()
@@ -90,8 +91,8 @@ async def test_an_expired_message_is_not_given_to_who_comes_later(broker: Mosqui
     watcher = await asyncio.to_thread(Watcher, broker.port)
     await asyncio.to_thread(watcher.leave)
     client = await opened(broker.url)
-    await client.publish("a", b"short", properties=Properties(expiry_s=1))
-    await client.publish("a", b"long", properties=Properties(expiry_s=600))
+    await client.publish("a", b"short", expiry_s=1)
+    await client.publish("a", b"long", expiry_s=600)
     await client.publish("a", b"for ever")
     await asyncio.sleep(2.1)
     await asyncio.to_thread(watcher.come)

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports.sink import Properties
-from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.core.ports.layout import Properties
+from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.types import Will
 from tests.support.bad_broker import CONNECT, PINGREQ, PINGRESP, PUBLISH, BadBroker, accept, body_of
 from tests.support.network import free_port, until
 
@@ -82,7 +83,7 @@ async def test_the_keep_alive_s_questions_count_in_their_place() -> None:
 
 
 async def test_the_question_never_goes_before_the_message() -> None:
-    """On the wire, too: whatever is queued together, the last thing is a PINGREQ."""
+    """On the stream, too: whatever is queued together, the last thing is a PINGREQ."""
     broker = BadBroker()
     async with connected(broker) as client:
         for size in (1, 100_000, 5):

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.sinks.mqtt.buffered_socket import Stream
+from gateway.sinks.mqtt.buffered_socket import BufferedSocket
 
 DISCONNECT = b"\xe0\x00"
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[Stream, socket.socket]]:
+def pair() -> Iterator[tuple[BufferedSocket, socket.socket]]:
     near, far = socket.socketpair()
-    stream = Stream(near)
+    stream = BufferedSocket(near)
     stream.setblocking(False)
     far.settimeout(5)
     yield stream, far
@@ -21,7 +21,7 @@ def pair() -> Iterator[tuple[Stream, socket.socket]]:
     far.close()
 
 
-def fill(stream: Stream) -> int:
+def fill(stream: BufferedSocket) -> int:
     """Send until it takes no more; returns how many bytes it took."""
     taken = 0
     while taken < 100_000_000:
@@ -33,7 +33,7 @@ def fill(stream: Stream) -> int:
     raise AssertionError("it takes without end")
 
 
-def test_many_packets_go_out_together_at_the_flush(pair: tuple[Stream, socket.socket]) -> None:
+def test_many_packets_go_out_together_at_the_flush(pair: tuple[BufferedSocket, socket.socket]) -> None:
     stream, far = pair
     for n in range(100):
         assert stream.send(b"%03d" % n) == 3
@@ -46,7 +46,7 @@ def test_many_packets_go_out_together_at_the_flush(pair: tuple[Stream, socket.so
     assert far.recv(1000) == b"".join(b"%03d" % n for n in range(100))
 
 
-def test_one_read_of_the_socket_serves_many_small_ones(pair: tuple[Stream, socket.socket]) -> None:
+def test_one_read_of_the_socket_serves_many_small_ones(pair: tuple[BufferedSocket, socket.socket]) -> None:
     stream, far = pair
     far.sendall(b"abcdef")
     assert [stream.recv(1), stream.recv(2), stream.pending(), stream.recv(10), stream.pending()] == [
@@ -62,7 +62,7 @@ def test_one_read_of_the_socket_serves_many_small_ones(pair: tuple[Stream, socke
     assert stream.recv(1) == b""
 
 
-def test_a_reader_that_stands_still_stops_the_writer_and_loses_nothing(pair: tuple[Stream, socket.socket]) -> None:
+def test_a_reader_that_stands_still_stops_the_writer_and_loses_nothing(pair: tuple[BufferedSocket, socket.socket]) -> None:
     stream, far = pair
     taken = fill(stream)
     assert stream.unsent
@@ -73,7 +73,7 @@ def test_a_reader_that_stands_still_stops_the_writer_and_loses_nothing(pair: tup
     assert (got, stream.unsent) == (taken, False)
 
 
-def test_a_goodbye_is_not_taken_before_everything_else_is_out(pair: tuple[Stream, socket.socket]) -> None:
+def test_a_goodbye_is_not_taken_before_everything_else_is_out(pair: tuple[BufferedSocket, socket.socket]) -> None:
     stream, far = pair
     taken = fill(stream)
     with pytest.raises(BlockingIOError):
@@ -87,7 +87,7 @@ def test_a_goodbye_is_not_taken_before_everything_else_is_out(pair: tuple[Stream
     assert far.recv(10) == DISCONNECT
 
 
-def test_a_broken_socket_says_so(pair: tuple[Stream, socket.socket]) -> None:
+def test_a_broken_socket_says_so(pair: tuple[BufferedSocket, socket.socket]) -> None:
     stream, far = pair
     far.close()
     stream.send(b"x")

@@ -14,8 +14,9 @@ import uvloop
 from websockets.asyncio.server import ServerConnection, serve
 
 from gateway.core.errors import NotConnected
-from gateway.sinks.mqtt.client import MqttClient, Received, Will
+from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.types import ReceivedMessage, Will
 from tests.conftest import NODE
 from tests.support.absent import NODE_PACKAGES, absent
 from tests.support.mosquitto import Authority, Mosquitto
@@ -78,7 +79,7 @@ async def opened(url: str, **settings: Any) -> MqttClient:
     return client
 
 
-async def next_of(client: MqttClient) -> Received:
+async def next_of(client: MqttClient) -> ReceivedMessage:
     return await asyncio.wait_for(client.receive(), 5)
 
 

@@ -10,17 +10,19 @@ import pytest
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
 from gateway.core.tags import Tag, TagTable
-from gateway.encoding.config import LayoutConfig
 from gateway.encoding.topics import Topics
-from gateway.layouts.sparkplug.node import SparkplugNode
-from gateway.runtime.publisher import Publisher
-from gateway.sinks.mqtt.client import MqttClient, Will
+from gateway.layouts.sparkplug.layout import SparkplugLayout
+from gateway.settings.publish_model import DevicePublish, Publish
+from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.types import Will
 from tests.integration.test_mqtt_poison import FASTER, FastClock, Outbox
 from tests.support.gateway import Subscriber
+from tests.support.layout import scope_for, services_for
 from tests.support.mosquitto import Mosquitto
+from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import until
-from tests.unit.runtime.test_host_session import Status
+from tests.unit.sinks.mqtt.test_host_session import Status
 
 WIDE = 200
 TABLE = TagTable(
@@ -43,17 +45,12 @@ async def test_a_birth_for_which_the_broker_hangs_up_is_left_out(broker: Mosquit
     events: list[Event] = []
     numbers = count()
     clock = FastClock()
-    node = SparkplugNode(
-        LayoutConfig.model_validate({"layout": "sparkplug", "sparkplug": {"qos": qos}}),
-        Topics.of("plant", "gw", TABLE.devices),
-        TABLE,
-        {},
-        summaries=False,
-        states=lambda: {number: DeviceState(number, "ok") for number in range(3)},
-        now_ms=lambda: clock.now_ns() // 1_000_000,
-        next_bd_seq=lambda: next(numbers) % 256,
-        report=events.append,
+    services = services_for(
+        TABLE, clock, states=lambda: {number: DeviceState(number, "ok") for number in range(3)}, report=events.append
     )
+    config = Publish.model_validate({"layout": "sparkplug", "summaries": False, "sparkplug": {"qos": qos}})
+    topics = Topics.of("plant", "gw", TABLE.devices)
+    node = SparkplugLayout(scope_for(config, [DevicePublish()] * 3, topics), services, lambda: next(numbers) % 256)
 
     def will() -> Will:
         packet = node.will()
@@ -61,15 +58,15 @@ async def test_a_birth_for_which_the_broker_hangs_up_is_left_out(broker: Mosquit
 
     outbox = Outbox()
     client = MqttClient(MqttConfig(url=broker.url, version="3.1.1"), client_id="gw", will=will)
-    publisher = Publisher(
+    publisher = mqtt_publisher(
         client, outbox, clock, in_flight=20, ack_timeout_s=5.0 * FASTER, layout=node, status=Status(),
-        set_live=lambda live: None, delays=lambda: iter([5.0] * 10_000), session=node, subscriber=client,
+        delays=lambda: iter([5.0] * 10_000),
     )  # fmt: skip
     with Subscriber(broker.port) as watch:
         run = asyncio.create_task(publisher.run())
         try:
-            await until(lambda: list(node.aside.reasons) == ["wide"], 40, f"found; {node.aside.reasons}")
-            assert "sending it ended the connection" in node.aside.reasons["wide"]
+            await until(lambda: list(node.refused_births.reasons) == ["wide"], 40, f"found; {node.refused_births.reasons}")
+            assert "sending it ended the connection" in node.refused_births.reasons["wide"]
             assert [event.name for event in events] == ["wide"]
             await until(lambda: len(outbox.acked) > 100, 20, "messages flow")
             connects = publisher.connects

@@ -15,7 +15,7 @@ from tests.conftest import NODE
 from tests.support.absent import NODE_PACKAGES, absent
 from tests.support.blocks import SECOND, T0
 from tests.unit.encoding.test_encoder import MS, block_of
-from tests.unit.layouts.sparkplug.test_node import Bench, rebirth
+from tests.unit.layouts.sparkplug.test_layout import Bench, rebirth
 
 TYPES = {3: "Int32", 4: "Int64", 8: "UInt64", 9: "Float", 10: "Double", 11: "Boolean", 12: "String"}
 
@@ -101,5 +101,5 @@ def test_the_gateway_reads_what_tahu_writes(tahu):
     bench = Bench()
     bench.connect()
     for payload in (base64.b64decode(line), rebirth()):
-        bench.node.heard("spBv1.0/plant/NCMD/press-1", payload)
-        assert len(bench.see(bench.node.news(2**28))) == 3
+        bench.node.received("spBv1.0/plant/NCMD/press-1", payload)
+        assert len(bench.see(bench.node.changes(2**28))) == 3

@@ -15,11 +15,11 @@ import pytest
 
 from gateway.core.messages import Lane, Message
 from gateway.encoding.topics import Topics
-from gateway.layouts import layout_for
 from gateway.layouts.sparkplug.wire import DataType, new_payload
 from gateway.settings import load
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
+from tests.support.layout import layout_for
 from tests.support.mosquitto import Mosquitto, password_lines
 from tests.support.network import free_port, until
 from tests.support.proxy import Proxy

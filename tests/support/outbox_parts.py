@@ -198,5 +198,5 @@ async def proof(rig: Rig) -> tuple[Ledger, list[Message]]:
     delivered += await rig.drain()  # what was merged meanwhile
     for m in delivered:
         if m.payload.startswith(b"{"):
-            ledger.take(m.topic, json.loads(m.payload))
+            ledger.add(m.topic, json.loads(m.payload))
     return ledger, delivered

@@ -1,61 +1,44 @@
-"""The sink's fake, shipped with the port: a broker in memory that acknowledges, refuses and vanishes when told to."""
+"""The sink's fake, shipped with the port: a far end in memory that takes, refuses and vanishes at a call of the test."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.core.errors import GatewayError, NotConnected, Permanent
-from gateway.core.ports.sink import Properties, QoS
-
-NO_PROPERTIES = Properties()
+from gateway.core.errors import GatewayError, NotConnected
+from gateway.core.ports.outbox import Delivery
+from gateway.core.ports.sink import EndedBy, Ending
 
 
 @dataclass(slots=True, eq=False)
-class Published:
-    """One publish call. future: what the publisher waits for."""
+class Taken:
+    """One message that was handed over. future: what the publisher waits for."""
 
-    topic: str
-    payload: bytes
-    retain: bool
-    properties: Properties
+    delivery: Delivery
     future: asyncio.Future[None]
-    qos: QoS = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """A message of a subscription."""
-
-    topic: str
-    payload: bytes
 
 
 class FakeSink:
-    """Keeps the contract of `core.ports.Sink`. Every attribute may be set at any time."""
+    """Keeps the contract of `core.ports.sink.Sink`. Every attribute may be set at any time."""
 
     def __init__(self) -> None:
         self.auto_ack = True
         self.refuse_open = ""
         """Reason why the next opens fail; empty accepts them."""
-        self.never_open = False
-        """Open hangs until cancelled."""
+        self.never_live = False
+        """Connections are accepted and never go live."""
         self.answers: list[GatewayError] = []
-        """Errors for the next publishes, one each."""
-        self.rule: Callable[[Published], GatewayError | str | None] = lambda _: None
-        """What a publish is answered with, if not None: an error, or the reason for which the broker hangs up."""
-        self.most_bytes = 2**28
-        self.published: list[Published] = []
+        """Errors for the next messages, one each."""
+        self.limit = 4
+        """Messages in flight for which there is room."""
+        self.taken: list[Taken] = []
         self.opens = 0
-        self.closes = 0
-        self.wills = 0
-        """Connections that ended without `close`."""
-        self._gone: asyncio.Future[str] | None = None
-        self.subscribed: list[str] = []
-        self.refuse_subscriptions = False
-        self._heard: list[Heard] = []
-        self._news = asyncio.Event()
-        self.places = 1
-        self.moves = 0
+        self.goodbyes: list[str] = []
+        """Farewells, in order; empty ones are orderly ends without a word."""
+        self.breaks = 0
+        """Connections that were closed without goodbye."""
+        self._gone: asyncio.Future[Ending] | None = None
+        self._is_live = asyncio.Event()
+        self._answered = asyncio.Event()
 
     @property
     def is_open(self) -> bool:
@@ -63,89 +46,67 @@ class FakeSink:
         return self._gone is not None and not self._gone.done()
 
     @property
-    def waiting(self) -> list[Published]:
+    def waiting(self) -> list[Taken]:
         """What has no answer yet, oldest first."""
-        return [published for published in self.published if not published.future.done()]
+        return [taken for taken in self.taken if not taken.future.done()]
 
     async def open(self) -> None:
-        if self.never_open:
-            await asyncio.get_running_loop().create_future()
         await asyncio.sleep(0)
         if self.refuse_open:
             raise NotConnected(self.refuse_open)
         self.opens += 1
         self._gone = asyncio.get_running_loop().create_future()
 
-    def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = NO_PROPERTIES, qos: QoS = 1
-    ) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        published = Published(topic, payload, retain, properties, future, qos)
+    async def serve(self, on_live: Callable[[], None]) -> Ending:
+        assert self._gone is not None
+        if not self.never_live and self.is_open:
+            on_live()
+            self._is_live.set()
+        return await asyncio.shield(self._gone)
+
+    async def room(self) -> int:
+        await self._is_live.wait()
+        while len(self.waiting) >= self.limit:
+            self._answered.clear()
+            await self._answered.wait()
+        return self.limit - len(self.waiting)
+
+    def send(self, delivery: Delivery) -> asyncio.Future[None]:
+        taken = Taken(delivery, asyncio.get_running_loop().create_future())
+        taken.future.add_done_callback(lambda _: self._answered.set())
         if not self.is_open:
-            self._fail(published, NotConnected("not open"))
-        elif "#" in topic or "+" in topic:
-            self._fail(published, Permanent("wildcard in topic"))
+            self._fail(taken, NotConnected("not connected"))
+            return taken.future
+        self.taken.append(taken)
+        if self.answers:
+            self._fail(taken, self.answers.pop(0))
+        elif self.auto_ack:
+            taken.future.set_result(None)
+        return taken.future
+
+    async def close(self, *, goodbye: bool = True, farewell: str = "", within_s: float = 0.0) -> None:
+        if not self.is_open:
+            return
+        if goodbye:
+            self.goodbyes.append(farewell)
         else:
-            self.published.append(published)
-            rule = self.rule(published)
-            if isinstance(rule, str):
-                asyncio.get_running_loop().call_soon(self.lose, rule)
-            elif rule is not None:
-                self._fail(published, rule)
-            elif self.answers:
-                self._fail(published, self.answers.pop(0))
-            elif self.auto_ack:
-                future.set_result(None)
-            if topic in self.subscribed:
-                self.say(topic, payload)
-        return future
-
-    async def subscribe(self, topic_filter: str) -> None:
-        if self.refuse_subscriptions:
-            raise Permanent("the broker refuses the subscription")
-        self.subscribed.append(topic_filter)
-
-    async def receive(self) -> Heard:
-        while not self._heard:
-            self._news.clear()
-            if not self.is_open:
-                raise NotConnected("gone")
-            await self._news.wait()
-        return self._heard.pop(0)
-
-    def say(self, topic: str, payload: bytes) -> None:
-        """Something comes from the broker."""
-        self._heard.append(Heard(topic, payload))
-        self._news.set()
-
-    def move_on(self) -> None:
-        self.moves += 1
-
-    async def lost(self) -> str:
-        return "not opened" if self._gone is None else await asyncio.shield(self._gone)
-
-    async def close(self, *, goodbye: bool = True) -> None:
-        self.closes += 1
-        self._end("closed")
+            self.breaks += 1
+        self.lose("closed", EndedBy.SINK)
 
     def ack(self, count: int = 1) -> None:
-        """Acknowledge the oldest messages without an answer."""
-        for published in self.waiting[:count]:
-            published.future.set_result(None)
+        """The oldest messages without an answer have arrived."""
+        for taken in self.waiting[:count]:
+            taken.future.set_result(None)
 
-    def lose(self, reason: str) -> None:
-        """The connection goes; the broker sends the last will."""
-        self.wills += self.is_open
-        self._end(reason)
-
-    def _end(self, reason: str) -> None:
+    def lose(self, reason: str, by: EndedBy = EndedBy.FAR_END) -> None:
+        """The connection goes."""
         if self._gone is not None and not self._gone.done():
-            self._gone.set_result(reason)
-            self._news.set()
-            for published in self.waiting:
-                self._fail(published, NotConnected(reason))
+            self._gone.set_result(Ending(reason, by))
+            self._is_live.clear()
+            for taken in self.waiting:
+                self._fail(taken, NotConnected(reason))
 
     @staticmethod
-    def _fail(published: Published, error: GatewayError) -> None:
-        published.future.set_exception(error)
-        published.future.exception()
+    def _fail(taken: Taken, error: GatewayError) -> None:
+        taken.future.set_exception(error)
+        taken.future.exception()

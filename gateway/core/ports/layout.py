@@ -1,18 +1,43 @@
-"""The port of a layout: how messages look on the wire."""
+"""The port of a layout: how messages look on the wire, for every sink that publishes by topic."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 from gateway.core.messages import Message
-from gateway.core.ports.sink import Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What may go beside a payload, where the far end carries it."""
+
+    content_type: str = ""
+    user: tuple[tuple[str, str], ...] = ()
+    """Names and values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """One publication."""
+
+    topic: str
+    payload: bytes
+    is_latest: bool = False
+    """It is the newest state of its topic: a far end that can keep it for those who come later is to do so."""
+    properties: Properties = Properties()
+    is_confirmed: bool = True
+    """The far end acknowledges it. Without that it counts as delivered as soon as it is certain to have been read."""
 
 
 class Layout(Protocol):
     """How messages look on the wire: which topics, which format. A message counts as delivered when all its packets are."""
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
-        """At least one packet. hist: it is sent from backlog. most_bytes: the largest payload that the broker takes, as far
-        as it says so; what cannot be made smaller is returned as it is. Raises Permanent where it cannot be said at all."""
+        """Return at least one packet.
+
+        hist: it is sent from backlog. most_bytes: the largest payload that the far end takes, as far as it says so; what
+        cannot be made smaller is returned as it is. Raises Permanent where the message cannot be published at all.
+        """
         ...
 
 
@@ -20,50 +45,90 @@ Until = Literal["later", "reconnect", "restart"]
 """How long a refusal holds."""
 
 
-class Announcing(Protocol):
-    """What a layout says on a connection beside the messages, where it does (Sparkplug). The outbox knows nothing of it."""
+class SessionAnnouncements(Protocol):
+    """What a layout publishes on a connection beside the messages. The outbox does not know of it."""
 
-    def births(self, most_bytes: int) -> Sequence[Packet]:
-        """What goes before everything else on a connection. What is larger than the broker takes is left out, and told as an
-        event. Raises Permanent when nothing can be said on this connection."""
+    def will(self) -> Packet:
+        """Begin a new session; called before each connection.
+
+        Returns what the far end publishes when the connection breaks.
+        """
         ...
 
-    def news(self, most_bytes: int) -> Sequence[Packet]:
-        """What has changed since `births` or `news` was last called, or was refused; may be nothing."""
+    @property
+    def is_announced(self) -> bool:
+        """Return whether births were made on this connection, so that a goodbye without its death needs the will."""
+        ...
+
+    def births(self, most_bytes: int) -> Sequence[Packet]:
+        """Return what goes before everything else on a connection, the one first without which the others mean nothing.
+
+        What is larger than `most_bytes` is left out, and reported as an event. Raises Permanent when nothing can be
+        published on this connection.
+        """
+        ...
+
+    def changes(self, most_bytes: int) -> Sequence[Packet]:
+        """Return what has changed since `births` or this was last called, or was refused; may be nothing."""
         ...
 
     def refused(self, topic: str, reason: str, *, until: Until) -> bool:
-        """The broker has refused a packet, announced or with a message. True if the session goes on without what it
-        announced; `later` it may be told again with the news."""
+        """Record that the far end has refused a packet, announced or with a message.
+
+        Returns True if the session goes on without what it announced; refused until `later` it comes again with the changes.
+        """
         ...
 
     def death(self) -> Sequence[Packet]:
-        """What goes last before a proper end."""
+        """Return what goes last before a proper end."""
         ...
 
     def numbered(self, packet: Packet) -> Packet:
-        """The packet as it goes out. Called once for each packet of a connection, messages included, in the order of
-        sending and immediately before it."""
+        """Return the packet as it goes out.
+
+        Called once for each packet of a connection, messages included, in the order of sending and immediately before it.
+        """
         ...
 
 
-class Listening(Protocol):
-    """What a layout wants to hear on a connection, and whether it may speak."""
+class SessionInput(Protocol):
+    """What a layout receives on a connection, and whether it may send."""
 
     @property
     def subscriptions(self) -> Sequence[str]:
-        """Topic filters to subscribe to before anything is sent."""
+        """Return the topic filters to subscribe to before anything is sent."""
         ...
 
-    def heard(self, topic: str, payload: bytes) -> None:
-        """A message of a subscription. Trusts nothing, never raises."""
+    def received(self, topic: str, payload: bytes) -> None:
+        """Take a message of a subscription. Trusts nothing, never raises."""
         ...
 
     async def may_send(self, wanted: bool) -> None:
-        """Return once messages may be sent (wanted), or once they may not: then the connection is to be ended, after
-        `news`. Cancellable."""
+        """Return once messages may be sent (wanted), or once they may not.
+
+        Then the connection is to be ended, after `changes`. Cancellable.
+        """
         ...
 
 
-class Session(Announcing, Listening, Protocol):
-    """A layout's own part in each connection; the publisher drives it."""
+@runtime_checkable
+class Session(SessionAnnouncements, SessionInput, Protocol):
+    """Capability of a layout: it has a part of its own in each connection, in place of the gateway's status."""
+
+
+@runtime_checkable
+class MessageObserver(Protocol):
+    """Capability of a layout: it sees each message when it is made, whenever that may be sent."""
+
+    def observe(self, message: Message) -> None:
+        """Look at a message that was just made."""
+        ...
+
+
+@runtime_checkable
+class HealthReporter(Protocol):
+    """Capability of a layout: it knows of something that the far end does not take."""
+
+    def health(self) -> str:
+        """Return it as a sentence part for the status line; empty where all is well."""
+        ...

@@ -1,4 +1,4 @@
-"""The port of the outbox: the pipeline's side and the publisher's side."""
+"""The port of the outbox: what is put in, and what one reader takes out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from gateway.core.messages import Message
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message on loan from the outbox to the publisher. `live` is false for backlog, which is sent marked `hist`."""
+    """A message on loan from the outbox to a publisher."""
 
     id: int
     message: Message
     live: bool
+    """False for backlog, which is sent marked `hist`."""
 
 
 class MessageQueue(Protocol):
@@ -25,20 +26,27 @@ class MessageQueue(Protocol):
 
 
 class Deliveries(Protocol):
-    """The publisher's side of the outbox. One publisher; every delivery taken ends in exactly one ack, refuse or release."""
+    """One reader's side of the outbox.
+
+    One publisher takes, and every delivery taken ends in exactly one ack, refuse or release.
+    """
+
+    def set_live(self, live: bool) -> None:
+        """Record that what is put from now on is live for this reader, or that it is backlog, with all that waits."""
+        ...
 
     async def take(self, limit: int) -> list[Delivery]:
-        """Up to `limit` messages in lane order, at least one: waits until there is one. Cancelled, it lends nothing."""
+        """Return up to `limit` messages in lane order; waits until there is one. Cancelled, it lends nothing."""
         ...
 
     def ack(self, delivery: Delivery) -> None:
-        """The broker has it. Raises ValueError when it is not in flight, as `refuse` and `release` do."""
+        """Forget a delivery: it has arrived. Raises ValueError when it is not in flight, as `refuse` and `release` do."""
         ...
 
     def refuse(self, delivery: Delivery, reason: str) -> None:
-        """The broker will never accept it: set it aside with a loss record."""
+        """Set a delivery aside with a loss record: it will never be accepted."""
         ...
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
-        """The connection went before the ack: these become backlog."""
+        """Take deliveries back as backlog: the connection went before they arrived."""
         ...

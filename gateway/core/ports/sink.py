@@ -1,89 +1,175 @@
-"""The port of a sink: the connection upstream."""
+"""The port of a sink: where messages go. It reports what became of each message, and never connects again by itself."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from enum import Enum
+from typing import Literal, Protocol, runtime_checkable
+
+from gateway.core.ports.outbox import Delivery
+
+
+class EndedBy(Enum):
+    """Who has ended a connection, and what follows from it."""
+
+    FAR_END = "far end"
+    """It went, or hung up: one of the messages in flight may be why."""
+    SINK = "sink"
+    """The sink gave it up, for instance because answers stayed away. No message is to blame."""
+    MOVE = "move"
+    """The sink gave it up for another place, which `open` tries next: no need to wait longer than the first time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Properties:
-    """What MQTT 5 can say beside a payload (3.3.2.3); 3.1.1 says nothing. expiry_s: 0 for never; user: names and values."""
+class Ending:
+    """How a connection ended."""
 
-    content_type: str = ""
-    user: tuple[tuple[str, str], ...] = ()
-    expiry_s: int = 0
-
-
-QoS = Literal[0, 1]
-
-
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """One publication, as it goes over the wire."""
-
-    topic: str
-    payload: bytes
-    retain: bool = False
-    properties: Properties = Properties()
-    qos: QoS = 1
-
-
-class Heard(Protocol):
-    """A message of a subscription."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
-
-
-class Subscriber(Protocol):
-    """The listening side of a connection upstream."""
-
-    async def subscribe(self, topic_filter: str) -> None:
-        """Receive what matches. Raises Permanent when the broker refuses, NotConnected."""
-        ...
-
-    async def receive(self) -> Heard:
-        """The next message; one caller. Raises NotConnected. Cancelled, it loses none."""
-        ...
-
-    @property
-    def places(self) -> int:
-        """How many brokers there are to go to."""
-        ...
-
-    def move_on(self) -> None:
-        """This broker is of no use although it serves: the next `open` begins with the one after it, and stays there."""
-        ...
+    reason: str
+    """A sentence part for people."""
+    by: EndedBy = EndedBy.FAR_END
+    had_more: bool = False
+    """Something of the sink's own was in flight beside the messages, so no message was alone."""
 
 
 class Sink(Protocol):
-    """The connection upstream. One publisher owns it. It never reconnects by itself; each `open` starts afresh."""
+    """A connection upstream. One publisher owns it: `open`, then `serve`, then `close`, and again from the beginning."""
 
     async def open(self) -> None:
         """Connect and be accepted. Raises NotConnected. Cancellable at once."""
         ...
 
-    @property
-    def most_bytes(self) -> int:
-        """Largest payload that the broker takes on this connection, with 512 bytes kept free for topic and properties."""
+    async def serve(self, on_live: Callable[[], None]) -> Ending:
+        """Keep the connection in use and return how it ended. Called once after each `open`, runs beside `send`.
+
+        on_live: called once messages may be sent, before the sink says anything about the gateway's state: what is made
+        from then on is live on this connection. Cancelled, it stops what goes beside the messages; the connection stays
+        until `close`.
+        """
         ...
 
-    def publish(
-        self, topic: str, payload: bytes, *, retain: bool = False, properties: Properties = Properties(), qos: QoS = 1
-    ) -> "asyncio.Future[None]":
-        """Send. The future ends with None, Permanent (refused for good), Retryable (refused for now) or NotConnected.
+    async def room(self) -> int:
+        """Wait until messages may be sent and there is room; return for about how many. Cancellable."""
+        ...
 
-        At QoS 1 that is on the PUBACK. At QoS 0 it is when the broker has answered a question that was sent after the
-        message over the same connection: it has read the message, but does not say what it did with it."""
+    def send(self, delivery: Delivery) -> "asyncio.Future[None]":
+        """Hand over a message, in the order of sending.
+
+        The future ends with None once the far end has it, or with Permanent (it will never take this message), Retryable
+        (not now; also where it has accepted nothing at all on this connection, which says nothing about the message) or
+        NotConnected (the connection went first, or there is none).
+        """
+        ...
+
+    async def close(self, *, goodbye: bool = True, farewell: str = "", within_s: float = 0.0) -> None:
+        """Disconnect; does nothing where nothing is open. Never raises.
+
+        goodbye: False where the gateway has failed: the far end is to see the connection break. farewell: why the gateway
+        stops, which a sink that publishes the gateway's state says within `within_s` seconds or half a second.
+        """
+        ...
+
+
+class StatusFeed(Protocol):
+    """The gateway's state, of which only the newest matters: it goes beside the outbox. Called on the event loop."""
+
+    def current(self) -> tuple[str, bytes]:
+        """Return topic and payload of the state as it is now."""
+        ...
+
+    def changed(self) -> Awaitable[None]:
+        """Return once there is something new since `current` or this was last called. Cancellable."""
+        ...
+
+    def offline(self, reason: str) -> tuple[str, bytes]:
+        """Return topic and payload that say that the gateway is away since now."""
+        ...
+
+
+class Certificate(Protocol):
+    """What is watched of a certificate."""
+
+    @property
+    def owner(self) -> Literal["broker", "gateway"]:
+        """Return whose it is."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """Return its subject's distinguished name."""
+        ...
+
+    @property
+    def end_ms(self) -> int:
+        """Return when it ends, ms UTC."""
+        ...
+
+
+@runtime_checkable
+class Certified(Protocol):
+    """Capability of a sink: its connection rests on certificates."""
+
+    @property
+    def certificates(self) -> Sequence[Certificate]:
+        """Return those in use. May read files, and is called on a thread."""
+        ...
+
+
+class ReceivedMessage(Protocol):
+    """A message of a subscription."""
+
+    @property
+    def topic(self) -> str:
+        """Return its topic."""
+        ...
+
+    @property
+    def payload(self) -> bytes:
+        """Return its payload."""
+        ...
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether the far end had kept it from earlier."""
+        ...
+
+    @property
+    def is_repeated(self) -> bool:
+        """Return whether the far end says that it may have sent it before."""
+        ...
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Return whether it came without acknowledgement.
+
+        The far end keeps none of its kind for those who are away.
+        """
+        ...
+
+
+class Subscriber(Protocol):
+    """The receiving side, for `gateway tail` and the demo. It never connects again by itself."""
+
+    async def open(self) -> None:
+        """Connect and be accepted. Raises NotConnected."""
+        ...
+
+    @property
+    def resumed(self) -> bool:
+        """Return whether the far end had kept the subscriptions, and what came meanwhile."""
+        ...
+
+    async def subscribe(self, topic_filter: str) -> None:
+        """Receive what matches. Raises Permanent when the far end refuses, NotConnected."""
+        ...
+
+    async def receive(self) -> ReceivedMessage:
+        """Return the next message; one caller. Raises NotConnected. Cancelled, it loses none."""
         ...
 
     async def lost(self) -> str:
         """Return the reason once the connection is gone."""
         ...
 
-    async def close(self, *, goodbye: bool = True) -> None:
-        """Disconnect: properly, so that the broker does not send the last will, or without goodbye, so that it does.
-        Never raises."""
+    async def close(self, *, forget: bool = False) -> None:
+        """Disconnect. forget: the far end keeps no subscriptions. Never raises."""
         ...

@@ -1,29 +1,29 @@
 """Whether the primary host listens: its STATE messages (Sparkplug 3.0.0, 5.4 and 6.4.27). Pure but for waiting."""
 
 import asyncio
-from typing import Final
 
 import orjson
 
-NAMESPACE: Final = "spBv1.0"
+from gateway.layouts.sparkplug.topics import NAMESPACE
 
 
 class PrimaryHost:
     """The newest state of one host over one connection. Without a name there is none, and nobody to wait for."""
 
     def __init__(self, name: str) -> None:
+        """Begin with a host that is offline. name: its id, empty for none."""
         self.topic = f"{NAMESPACE}/STATE/{name}" if name else ""
         self.online = not name
         self._stamp = 0
         self._change = asyncio.Event()
 
     def forget(self) -> None:
-        """A new connection: the broker will say again what holds."""
+        """Forget the state: on a new connection the broker sends it again."""
         self._set(not self.topic)
         self._stamp = 0
 
-    def heard(self, payload: bytes) -> None:
-        """A STATE message. One that is older than what is known, or not understood, changes nothing."""
+    def received(self, payload: bytes) -> None:
+        """Take a STATE message. One that is older than what is known, or not understood, changes nothing."""
         try:
             body = orjson.loads(payload)
         except orjson.JSONDecodeError:

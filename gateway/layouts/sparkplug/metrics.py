@@ -41,7 +41,7 @@ class Metric:
     range: tuple[float, float] | None = None
 
     def _is_plain(self, value: Any) -> bool:
-        """A float that its type carries: nearly all values, so it is looked at first."""
+        """Return whether it is a float that its type carries: nearly all values are, so this is asked first."""
         kind = self.kind
         return type(value) is float and (
             kind is DataType.DOUBLE or (kind is DataType.FLOAT and abs(value) <= _LARGEST_FLOAT)
@@ -56,7 +56,7 @@ class Metric:
         return changed
 
     def carried(self, value: Any) -> Any:
-        """The value as this type carries it."""
+        """Return the value as this type carries it."""
         if value is None or self._is_plain(value):
             return value
         if self.kind is DataType.STRING:
@@ -114,7 +114,7 @@ class DeviceMetrics:
         return iter(self._metrics.values())
 
     def metric(self, name: str, kind: DataType = DataType.DOUBLE, unit: str = "") -> Metric:
-        """The metric of this name, made if there is none; then a birth is due."""
+        """Return the metric of this name, made if there is none; then a birth is due."""
         known = self._metrics.get(name)
         if known is None:
             known = self._metrics[name] = Metric(name, next(self._aliases), kind, unit)
@@ -128,7 +128,10 @@ class DeviceMetrics:
                 told.metric.value, told.metric.time_ms, told.metric.quality = told.value, told.time_ms, told.quality
 
     def read(self, kind: str, body: Mapping[str, Any]) -> list[Told]:
-        """What a message says, in the order of time. Metrics are made and change their type as the values ask for it."""
+        """Return what a message says, in the order of time.
+
+        Metrics are made and change their type as the values ask for it.
+        """
         rows = self._summary(body) if kind == "summary" else self._rows(body, number=kind == "window")
         told = []
         for name, value, time_ms, quality, extra in rows:
@@ -139,7 +142,10 @@ class DeviceMetrics:
         return sorted(told, key=lambda one: one.time_ms)
 
     def _rows(self, body: Mapping[str, Any], *, number: bool) -> Iterable[tuple[str, Any, int, int, Mapping[str, Any]]]:
-        """number: of a window, where a number that is rounded comes exactly in a message of its own."""
+        """Return one metric's news.
+
+        number: of a window, where a number that is rounded comes exactly in a message of its own.
+        """
         exact_elsewhere = [name for name, row in body["tags"].items() if number and row.get("reason") == "rounded"]
         keep_all = len(exact_elsewhere) == len(body["tags"])
         for name, row in body["tags"].items():
@@ -168,7 +174,7 @@ _QUALITY_ALONE: Final = {quality: _quality_alone(quality) for quality in QUALITY
 
 
 def write_birth(payload: Any, metric: Metric, now_ms: int) -> None:
-    """A metric in a birth: name, alias, type, newest value, unit and range (6.4.10)."""
+    """Write a metric into a birth: name, alias, type, newest value, unit and range (6.4.10)."""
     entry = payload.metrics.add(
         name=metric.name, alias=metric.alias, timestamp=metric.time_ms or now_ms, datatype=metric.kind
     )
@@ -182,7 +188,7 @@ def write_birth(payload: Any, metric: Metric, now_ms: int) -> None:
 
 
 def write_told(payload: Any, told: Told, *, historical: bool) -> None:
-    """A metric in a data message, known to the host by its alias."""
+    """Write a metric into a data message, known to the host by its alias."""
     metric = told.metric
     entry = payload.metrics.add(alias=metric.alias, timestamp=told.time_ms, datatype=metric.kind)
     if historical:

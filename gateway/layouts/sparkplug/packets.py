@@ -6,10 +6,10 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.messages import Message
-from gateway.core.ports.sink import Packet, QoS
+from gateway.core.ports.layout import Packet
 from gateway.encoding.encoder import mark_hist
-from gateway.layouts.sparkplug.host import NAMESPACE
 from gateway.layouts.sparkplug.metrics import DeviceMetrics, Told, write_birth, write_told
+from gateway.layouts.sparkplug.topics import NAMESPACE
 from gateway.layouts.sparkplug.wire import DataType, new_payload, set_value
 
 REBIRTH: Final = "Node Control/Rebirth"
@@ -27,15 +27,16 @@ class NodePackets:
         self,
         group: str,
         node: str,
-        qos: QoS,
         facts: Mapping[str, str],
         aliases: Iterator[int],
         now_ms: Callable[[], int],
+        *,
+        is_confirmed: bool,
     ) -> None:
         """facts: strings for the node's birth, by name. aliases: unused ones, of which it takes some."""
         self._base = f"{NAMESPACE}/{group}"
         self._node = node
-        self._qos: QoS = qos
+        self._is_confirmed = is_confirmed
         self._facts = facts
         self._aliases = {name: next(aliases) for name in _NODE_METRICS.values()}
         self._now_ms = now_ms
@@ -102,10 +103,10 @@ class NodePackets:
         return self._packet("NDATA", payload)
 
     def nothing(self) -> Packet:
-        """An NDATA without metrics."""
+        """Return an NDATA without metrics."""
         return self._packet("NDATA", new_payload(timestamp=self._now_ms()))
 
     def _packet(self, kind: str, payload: Any, device: str = "") -> Packet:
         """payload: the message, or its bytes."""
         written = payload if isinstance(payload, bytes) else payload.SerializeToString()
-        return Packet(self.topic(kind, device), written, qos=1 if kind == "NDEATH" else self._qos)
+        return Packet(self.topic(kind, device), written, is_confirmed=kind == "NDEATH" or self._is_confirmed)

@@ -134,14 +134,16 @@ def set_property(metric: Any, key: str, kind: DataType, value: Any) -> None:
 
 
 def numbered(payload: bytes, seq: int) -> bytes:
-    """A written payload with its sequence number: protobuf lets fields stand in any order."""
+    """Return a written payload with its sequence number: protobuf lets fields stand in any order."""
     if seq < 0x80:
         return payload + bytes((_SEQ_TAG, seq))
     return payload + bytes((_SEQ_TAG, seq & 0x7F | 0x80, seq >> 7))
 
 
 def read_payload(payload: bytes) -> dict[str, Any]:
-    """A payload as plain values: the fields that are there, metrics as a list, `value` and `properties` among their fields.
+    """Return a payload as plain values.
+
+    The fields that are there, metrics as a list, `value` and `properties` among their fields.
 
     Raises ValueError.
     """
@@ -179,7 +181,7 @@ def _value(source: Any, kind: int) -> Any:
 
 
 def _text(text: str | bytes) -> str:
-    """protobuf gives bytes where a string is none."""
+    """Protobuf gives bytes where a string is none."""
     if isinstance(text, bytes):
         raise ValueError("not a Sparkplug payload: a string that is not UTF-8")
     return text

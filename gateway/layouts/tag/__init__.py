@@ -1,0 +1,1 @@
+"""The layout `tag`: one topic per tag, for a unified namespace."""

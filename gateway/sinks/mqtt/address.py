@@ -31,7 +31,7 @@ class Address:
 
 
 def parse_address(url: str) -> Address:
-    """The broker that `url` names; the port may be left out, and a WebSocket's path, which is then `/mqtt`.
+    """Return the broker that `url` names; the port may be left out, and a WebSocket's path, which is then `/mqtt`.
 
     Raises ValueError that says what was expected and never quotes a password back.
     """

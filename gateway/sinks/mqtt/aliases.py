@@ -7,7 +7,7 @@ _LOOK_EVERY: Final = 16
 _MOST_TOPICS: Final = 10_000
 
 
-class Aliases:
+class TopicAliases:
     """The topic aliases of one connection, for the topics used most.
 
     A topic is left out only when a message with topic and alias has been acknowledged: a broker that has refused that one
@@ -22,7 +22,7 @@ class Aliases:
         self._known: set[str] = set()
 
     def use(self, topic: str) -> tuple[str, int]:
-        """What to send as topic and alias; alias 0 is none."""
+        """Return what to send as topic and alias; alias 0 is none."""
         self._uses[topic] += 1
         if topic not in self._alias and self._uses[topic] > 1:
             self._give(topic)
@@ -31,7 +31,7 @@ class Aliases:
         return ("" if topic in self._known else topic), self._alias.get(topic, 0)
 
     def acknowledged(self, topic: str, alias: int) -> None:
-        """A message with both has arrived."""
+        """Record that a message with both has arrived."""
         if self._alias.get(topic) == alias:
             self._known.add(topic)
 

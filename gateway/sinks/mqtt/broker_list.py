@@ -5,8 +5,8 @@ from typing import Final
 _STABLE_S: Final = 30.0
 
 
-class Brokers:
-    """Brokers by number, 0 the preferred one.
+class BrokerList:
+    """BrokerList by number, 0 the preferred one.
 
     After a loss they are tried in order from the first; when the connection was a short one, from the one after it: a broker
     that accepts and hangs up again must not keep the gateway from the others. Who walks from one to the next (`move_on`)
@@ -34,12 +34,15 @@ class Brokers:
         return range(0 if self._walking else self._now_at)
 
     def move_on(self) -> None:
-        """The one connected to is of no use: the next one is the first to try."""
+        """Begin with the next one: the one connected to is of no use."""
         self._first = (self._now_at + 1) % self._count
         self._moving = True
 
     def connected(self, number: int, now: float) -> None:
-        """A broker has accepted. One more return that did not come off makes the next wait twice as long, up to an hour."""
+        """Record that a broker has accepted.
+
+        One more return that did not succeed makes the next wait twice as long, up to an hour.
+        """
         if self._returning:
             came_back = number == self._first
             self._patience_s = (
@@ -51,13 +54,13 @@ class Brokers:
         self._reachable_since.clear()
 
     def lost(self, now: float) -> None:
-        """The connection has ended."""
+        """Record that the connection has ended."""
         if not self._returning and not self._moving:
             short = now - self._since < _STABLE_S
             self._first = (self._now_at + 1) % self._count if short else 0
 
     def probed(self, number: int, reachable: bool, now: float) -> bool:
-        """The outcome of a probe. True: it has been reachable for long enough, end the connection and go there."""
+        """Record the outcome of a probe. Returns True when it has been reachable for long enough to go there."""
         if not reachable:
             self._reachable_since.pop(number, None)
             return False

@@ -11,9 +11,11 @@ _DISCONNECT: Final = 0xE0
 """First byte of the packet after which paho closes the socket (MQTT 5.0, 3.14)."""
 
 
-class Stream:
-    """What paho asks of a socket, non-blocking, on TCP or TLS. paho alone makes three calls to read an acknowledgement and
-    one to write each message, which is half of what a message costs.
+class BufferedSocket:
+    """What paho asks of a socket, non-blocking, on TCP or TLS.
+
+    paho alone makes three calls to read an acknowledgement and one to write each message, which is half of what a message
+    costs.
 
     What `send` takes waits for `flush`. Reads as a socket does; `pending` says what no selector sees.
     """
@@ -34,8 +36,10 @@ class Stream:
         return len(self._incoming) or (self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0)
 
     def arrived(self) -> bytearray:
-        """What was read and not yet taken; when that is nothing, what one read brings: nothing at the end. Take it with
-        `skip`. Raises as `recv`."""
+        """Return what was read and not yet taken; when that is nothing, what one read brings: nothing at the end.
+
+        Take it with `skip`. Raises as `recv`.
+        """
         if not self._incoming:
             self._receive()
         return self._incoming
@@ -53,7 +57,7 @@ class Stream:
         return chunk
 
     def send(self, data: bytes) -> int:
-        """Takes a packet whole, or raises BlockingIOError; a connection's last one only when all before it is out."""
+        """Take a packet whole, or raises BlockingIOError; a connection's last one only when all before it is out."""
         last = data[0] == _DISCONNECT
         if last or len(self._outgoing) > _MOST_UNSENT_BYTES:
             self.flush()
@@ -65,7 +69,7 @@ class Stream:
         return len(data)
 
     def put(self, data: bytes) -> None:
-        """Take a packet whole, however many wait: the caller limits them. Raises OSError when the wire has ended."""
+        """Take a packet whole, however many wait: the caller limits them. Raises OSError when the stream has ended."""
         self._outgoing += data
 
     def flush(self) -> None:
@@ -79,15 +83,15 @@ class Stream:
         self._sock.close()
 
     def fileno(self) -> int:
-        """The socket's."""
+        """Return the socket's file descriptor."""
         return self._sock.fileno()
 
     def setblocking(self, flag: bool) -> None:
-        """The socket's."""
+        """Make the socket blocking or not."""
         self._sock.setblocking(flag)
 
     def settimeout(self, limit_s: float) -> None:
-        """The socket's."""
+        """Set the socket's timeout, seconds."""
         self._sock.settimeout(limit_s)
 
     def _receive(self) -> None:

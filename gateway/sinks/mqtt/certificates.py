@@ -14,8 +14,11 @@ Owner = Literal["broker", "gateway"]
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """What is worth knowing of a certificate. end_ms: when it ends, UTC; fingerprint and key_fingerprint: `sha256:...` of
-    the certificate and of its public key (SubjectPublicKeyInfo, as RFC 7469 pins it)."""
+    """What is worth knowing of a certificate.
+
+    end_ms: when it ends, UTC; fingerprint and key_fingerprint: `sha256:...` of the certificate and of its public key
+    (SubjectPublicKeyInfo, as RFC 7469 pins it).
+    """
 
     owner: Owner
     subject: str
@@ -33,7 +36,7 @@ def certificate_of(owner: Owner, der: bytes) -> Certificate | None:
 
 
 def certificate_in(owner: Owner, path: Path) -> Certificate | None:
-    """The first certificate of a PEM file; None where it cannot be read."""
+    """Return the first certificate of a PEM file; None where it cannot be read."""
     try:
         return _describe(owner, x509.load_pem_x509_certificate(path.read_bytes()))
     except (OSError, ValueError, UnsupportedAlgorithm):

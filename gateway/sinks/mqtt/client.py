@@ -4,20 +4,19 @@ import asyncio
 from collections.abc import Callable
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports.sink import Properties, QoS
+from gateway.core.ports.layout import Properties
+from gateway.core.undo import undone_on_error
 from gateway.sinks.mqtt.address import Address
-from gateway.sinks.mqtt.broker_list import Brokers
+from gateway.sinks.mqtt.broker_list import BrokerList
 from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
-from gateway.sinks.mqtt.connect_thread import Dialer
-from gateway.sinks.mqtt.connection import Link
-from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, Engine
+from gateway.sinks.mqtt.connect_thread import ConnectThread
+from gateway.sinks.mqtt.connection import Connection
+from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, PahoEngine
 from gateway.sinks.mqtt.properties import pack
 from gateway.sinks.mqtt.reason_codes import unreachable
-from gateway.sinks.mqtt.transport import Connected, connect_wire, probe
-from gateway.sinks.mqtt.types import Outgoing, Received, Will
-
-__all__ = ["MqttClient", "Received", "Will"]
+from gateway.sinks.mqtt.transport import OpenStream, connect_stream, probe
+from gateway.sinks.mqtt.types import Outgoing, QoS, ReceivedMessage, Will
 
 _LONGEST_GOODBYE_S = 2.0
 _HEAD_BYTES = 512
@@ -44,21 +43,23 @@ class MqttClient:
         most_received: int = LARGEST_PACKET_BYTES,
         resume: bool = False,
     ) -> None:
-        """client_id: used where the configuration has none; empty lets the broker choose. will: one, or a new one for each
-        CONNECT: called on the event loop when the wire stands. most_received: bytes of the largest packet that is taken; a
-        larger one ends the connection. resume: take what a kept session brings (else: only what was subscribed on this
-        connection)."""
+        """client_id: used where the configuration has none; empty lets the broker choose.
+
+        will: one, or a new one for each CONNECT: called on the event loop when the stream stands. most_received: bytes of
+        the largest packet that is taken; a larger one ends the connection. resume: take what a kept session brings (else:
+        only what was subscribed on this connection).
+        """
         self._config = config
         self._client_id = config.client_id or client_id
         self._will = will
         self._most_received = most_received
         self._resume = resume
         self._timeout_s = config.timeout / 1e9
-        self._link: Link | None = None
-        self._dialer: Dialer[Connected] = Dialer(lambda connected: connected.wire.close())
-        self._prober: Dialer[None] = Dialer(lambda _: None)
+        self._connection: Connection | None = None
+        self._connector: ConnectThread[OpenStream] = ConnectThread(lambda connected: connected.stream.close())
+        self._prober: ConnectThread[None] = ConnectThread(lambda _: None)
         self._probing: asyncio.Task[None] | None = None
-        self._brokers = Brokers(len(config.addresses), config.return_after / 1e9)
+        self._brokers = BrokerList(len(config.addresses), config.return_after / 1e9)
 
     async def open(self) -> None:
         """Connect to the first broker that accepts. Raises NotConnected with what to do, `timeout` per broker at the latest.
@@ -66,62 +67,63 @@ class MqttClient:
         Cancelling returns at once; a connection that a thread still makes is closed as soon as it is there.
         """
         self._stop_probing()
-        if self._link is not None:
-            self._link.drop("opened anew")
-            self._brokers.lost(self._link.ended_at)
-            self._link = None
+        if self._connection is not None:
+            self._connection.drop("opened anew")
+            self._brokers.lost(self._connection.ended_at)
+            self._connection = None
         reasons = []
         for number in self._brokers.order:
             try:
-                self._link = await self._open(self._config.addresses[number])
+                self._connection = await self._open(self._config.addresses[number])
             except NotConnected as error:
                 reasons.append(str(error))
                 continue
             self._brokers.connected(number, asyncio.get_running_loop().time())
             if self._brokers.better:
-                self._probing = asyncio.create_task(self._return(self._link), name="mqtt: probing")
+                self._probing = asyncio.create_task(self._return(self._connection), name="mqtt: probing")
             return
         raise NotConnected("; ".join(reasons))
 
-    async def _open(self, address: Address) -> Link:
-        link: Link | None = None
+    async def _open(self, address: Address) -> Connection:
+        connection: Connection | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                connected = await self._dialer.dial(lambda: connect_wire(address, self._config.tls, self._timeout_s))
-                link = Link(
-                    self._engine(connected),
+                connected = await self._connector.run(lambda: connect_stream(address, self._config.tls, self._timeout_s))
+                connection = Connection(
+                    self._paho_engine(connected),
                     topic_aliases=self._config.topic_aliases,
                     most_received=self._most_received,
                     resume=self._resume,
                 )
-                await link.start()
+                await connection.start()
         except TimeoutError:
-            raise self._silence(address, link) from None
+            raise self._silence(address, connection) from None
         finally:
-            if link is not None and not link.up:
-                link.drop("not accepted")
-        return link
+            if connection is not None and not connection.up:
+                connection.drop("not accepted")
+        return connection
 
-    def _engine(self, connected: Connected) -> Engine:
-        try:
+    def _paho_engine(self, connected: OpenStream) -> PahoEngine:
+        with undone_on_error(connected.stream.close):  # it has no other owner yet
             will = self._will() if callable(self._will) else self._will
-            return Engine(connected, self._config, self._client_id, will, self._most_received)
-        except BaseException:  # whatever it was, the wire has no other owner yet
-            connected.wire.close()
-            raise
+            return PahoEngine(connected, self._config, self._client_id, will, self._most_received)
 
     @property
     def resumed(self) -> bool:
-        """Whether the broker had kept the session of this client id, with its subscriptions and what came meanwhile
-        (CONNACK's Session Present; MQTT 5.0, 3.2.2.1.1)."""
-        return self._link is not None and self._link.resumed
+        """Return whether the broker had kept this client id's session, with its subscriptions and what came meanwhile.
+
+        It says so in CONNACK (Session Present; MQTT 5.0, 3.2.2.1.1).
+        """
+        return self._connection is not None and self._connection.resumed
 
     @property
     def certificates(self) -> list[Certificate]:
-        """The broker's certificate on this connection, and the gateway's own as its file is now, as far as they can be read.
-        Reads a file; may be called on a thread."""
-        link = self._link
-        found = [link.certificate] if link is not None and link.certificate else []
+        """Return the broker's certificate on this connection, and the gateway's own as its file is now.
+
+        As far as they can be read. Reads a file; may be called on a thread.
+        """
+        connection = self._connection
+        found = [connection.certificate] if connection is not None and connection.certificate else []
         own = certificate_in("gateway", self._config.tls.cert) if self._config.tls.cert is not None else None
         return [*found, own] if own else found
 
@@ -131,7 +133,7 @@ class MqttClient:
 
         512 bytes of the packet are kept free for topic and properties (half of it, where the broker takes less than 1 KiB).
         """
-        packet = LARGEST_PACKET_BYTES if self._link is None else self._link.most_bytes
+        packet = LARGEST_PACKET_BYTES if self._connection is None else self._connection.most_bytes
         return packet - min(_HEAD_BYTES, packet // 2)
 
     def publish(
@@ -141,6 +143,7 @@ class MqttClient:
         *,
         retain: bool = False,
         properties: Properties = _NO_PROPERTIES,
+        expiry_s: int = 0,
         qos: QoS = 1,
     ) -> asyncio.Future[None]:
         """Send, at QoS 1 now or when the broker's receive maximum allows. MQTT 3.1.1 carries no properties.
@@ -152,14 +155,14 @@ class MqttClient:
         """
         outgoing = Outgoing(topic, payload, retain, None, asyncio.get_running_loop().create_future(), qos=qos)
         try:
-            outgoing.properties = pack(properties) if self._config.version == "5" else None
+            outgoing.properties = pack(properties, expiry_s) if self._config.version == "5" else None
         except ValueError as error:
             outgoing.fail(Permanent(f"{topic!r} cannot be published: {error}"))
             return outgoing.future
-        if self._link is None:
+        if self._connection is None:
             outgoing.fail(NotConnected("not opened"))
         else:
-            self._link.publish(outgoing)
+            self._connection.publish(outgoing)
         return outgoing.future
 
     async def subscribe(self, topic_filter: str, qos: int = 1) -> None:
@@ -170,8 +173,10 @@ class MqttClient:
         except TimeoutError:
             raise NotConnected(f"the broker does not answer a subscription within {self._timeout_s:g} s") from None
 
-    async def receive(self) -> Received:
-        """The next message of any subscription. NotConnected once the connection is gone and all before it were given.
+    async def receive(self) -> ReceivedMessage:
+        """Return the next message of any subscription.
+
+        Raises NotConnected once the connection is gone and all before it were given.
 
         With 10,000 messages waiting the client stops reading, so that the broker holds the rest back; a caller that then
         stays away for twice the keep alive loses the connection. One caller.
@@ -179,9 +184,11 @@ class MqttClient:
         return await self._opened().receive()
 
     async def lost(self) -> str:
-        """Return the reason once the connection is gone: broker's DISCONNECT, closed, reset, or no sign of life within
-        twice the keep alive (MQTT 5.0, 3.1.2.10)."""
-        return "not opened" if self._link is None else await asyncio.shield(self._link.gone)
+        """Return the reason once the connection is gone.
+
+        Broker's DISCONNECT, closed, reset, or no sign of life within twice the keep alive (MQTT 5.0, 3.1.2.10).
+        """
+        return "not opened" if self._connection is None else await asyncio.shield(self._connection.gone)
 
     async def close(self, *, goodbye: bool = True, forget: bool = False) -> None:
         """Send what is queued and DISCONNECT, so that the last will stays unsent; after 2 s hang up. Never raises.
@@ -190,41 +197,41 @@ class MqttClient:
         of it, whatever was configured (MQTT 5).
         """
         self._stop_probing()
-        if self._link is None:
+        if self._connection is None:
             return
         if not goodbye:
-            self._link.drop("hung up")
+            self._connection.drop("hung up")
         else:
-            await self._link.close(min(self._timeout_s, _LONGEST_GOODBYE_S), forget=forget)
+            await self._connection.close(min(self._timeout_s, _LONGEST_GOODBYE_S), forget=forget)
 
     @property
-    def places(self) -> int:
-        """How many addresses there are."""
+    def broker_count(self) -> int:
+        """Return how many addresses there are."""
         return len(self._config.addresses)
 
     def move_on(self) -> None:
-        """The next `open` begins with the broker after this one, and stays there while the connection holds."""
+        """Let the next `open` begin with the broker after this one, and stay there while the connection holds."""
         self._brokers.move_on()
 
-    def _opened(self) -> Link:
-        if self._link is None:
+    def _opened(self) -> Connection:
+        if self._connection is None:
             raise NotConnected("not opened")
-        return self._link
+        return self._connection
 
-    async def _return(self, link: Link) -> None:
+    async def _return(self, connection: Connection) -> None:
         loop, wait_s = asyncio.get_running_loop(), min(_PROBE_S, self._config.return_after / 4e9)
         while True:
             await asyncio.sleep(wait_s)
             for number in self._brokers.better:
                 address = self._config.addresses[number]
                 if self._brokers.probed(number, await self._reachable(address), loop.time()):
-                    link.drop(f"going back to {address}")
+                    connection.drop(f"going back to {address}")
                     return
 
     async def _reachable(self, address: Address) -> bool:
         try:
             async with asyncio.timeout(self._timeout_s + _PROBE_MORE_S):
-                await self._prober.dial(lambda: probe(address, self._config.tls, self._timeout_s))
+                await self._prober.run(lambda: probe(address, self._config.tls, self._timeout_s))
         except (NotConnected, TimeoutError):
             return False
         return True
@@ -234,8 +241,8 @@ class MqttClient:
             self._probing.cancel()
             self._probing = None
 
-    def _silence(self, address: Address, link: Link | None) -> NotConnected:
-        if link is None:
+    def _silence(self, address: Address, connection: Connection | None) -> NotConnected:
+        if connection is None:
             return unreachable(TimeoutError(), address.host, address.port, self._timeout_s)
         return NotConnected(
             f"{address} took the connection but does not answer in MQTT within {self._timeout_s:g} s: "

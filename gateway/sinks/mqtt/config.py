@@ -50,8 +50,11 @@ def check_version(value: Any) -> Any:
 
 
 def check_root(value: str) -> str:
-    """One or more topic levels: none empty, no wildcards (MQTT 5.0, 4.7); short enough that no topic passes 65,535 bytes,
-    since every further level is at most 128 bytes."""
+    """One or more topic levels.
+
+    None empty, no wildcards (MQTT 5.0, 4.7); short enough that no topic passes 65,535 bytes, since every further level is at
+    most 128 bytes.
+    """
     for level in value.split("/"):
         if not level:
             raise ValueError(f"{value!r} has an empty topic level; expected for instance plant or acme/berlin")
@@ -112,8 +115,10 @@ Pins = Annotated[
 
 
 class MqttTls(ConfigModel):
-    """TLS, used when the url begins with mqtts:// or wss://. Version 1.3, or 1.2. The files are read at each connect;
-    relative paths count from the configuration folder."""
+    """TLS, used when the url begins with mqtts:// or wss://.
+
+    Version 1.3, or 1.2. The files are read at each connect; relative paths count from the configuration folder.
+    """
 
     ca: ExistingFile | None = None
     """PEM file of the CA that signed the broker's certificate. Default: what the operating system trusts."""

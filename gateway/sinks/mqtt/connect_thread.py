@@ -12,7 +12,7 @@ T = TypeVar("T")
 _MOST_THREADS = 4
 
 
-class Dialer(Generic[T]):
+class ConnectThread(Generic[T]):
     """Runs attempts to connect, each on a daemon thread of its own: name look-up, TCP and TLS block.
 
     An executor would not do: its threads are waited for at the end of the process, and a look-up cannot be interrupted.
@@ -23,7 +23,7 @@ class Dialer(Generic[T]):
         self._hang_up = hang_up
         self._threads: set[threading.Thread] = set()
 
-    async def dial(self, attempt: Callable[[], T]) -> T:
+    async def run(self, attempt: Callable[[], T]) -> T:
         """Run `attempt`; what it raises is raised here. Cancellable at once; a late result is hung up.
 
         Raises NotConnected without trying while too many earlier attempts hang.

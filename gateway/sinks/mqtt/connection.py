@@ -1,7 +1,7 @@
 """One connection to the broker: paho's protocol engine on the event loop.
 
-paho is used for what it does well, packets and keep alive. Its threads, its reconnecting and its retransmission stay
-unused: each connection is a fresh paho client, and what it had in flight when it broke is failed, not kept.
+paho's threads, reconnecting and retransmission stay unused: each connection is a fresh client, and what it
+had in flight fails.
 """
 
 import asyncio
@@ -12,23 +12,25 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, Complaint, Engine, hang_up
-from gateway.sinks.mqtt.reason_codes import spell
-from gateway.sinks.mqtt.send_window import Sending
-from gateway.sinks.mqtt.types import Outgoing, Received, end
+from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, ErrorCapture, PahoEngine, hang_up
+from gateway.sinks.mqtt.reason_codes import referral, spell
+from gateway.sinks.mqtt.send_window import SendWindow
+from gateway.sinks.mqtt.types import Outgoing, ReceivedMessage, end
 
 _MOST_RECEIVED = 10_000
 _LARGEST_WINDOW = 65_535
 _UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
 
 
-class Link:
-    """One connection, from a connected socket to its end. Everything here happens on the event loop; the thread that
-    made the connection is over by then."""
+class Connection:
+    """One connection, from a connected socket to its end.
+
+    Everything here happens on the event loop; the thread that made the connection is over by then.
+    """
 
     def __init__(
         self,
-        client: Engine,
+        client: PahoEngine,
         *,
         topic_aliases: bool,
         most_received: int = LARGEST_PACKET_BYTES,
@@ -37,7 +39,7 @@ class Link:
         """resume: take what a kept session brings before anything is subscribed here."""
         self._loop = asyncio.get_running_loop()
         self._client = client
-        self._wire = client.wire
+        self._stream = client.stream
         self.certificate = client.certificate
         self._may_alias = topic_aliases
         self._most_received = most_received
@@ -45,16 +47,16 @@ class Link:
         self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
-        self._sending = Sending(client.next_packet_id, self._put, client.ask)
-        self._unproven = self._sending.unproven
+        self._window = SendWindow(client.next_packet_id, self._put, client.ask)
+        self._qos0 = self._window.qos0
         self._subscribing: dict[int, asyncio.Future[None]] = {}
-        self._received: deque[Received] = deque()
+        self._received: deque[ReceivedMessage] = deque()
         self._arrival = asyncio.Event()
         self._fd = -1
         self.ended_at = 0.0
         self._reading = self._writing = self._flushing = False
         self._timer: asyncio.TimerHandle | None = None
-        self._complaint = Complaint()
+        self._last_error = ErrorCapture()
 
     @property
     def up(self) -> bool:
@@ -64,20 +66,20 @@ class Link:
     @property
     def most_bytes(self) -> int:
         """The largest packet that the broker takes."""
-        return self._sending.most_bytes
+        return self._window.most_bytes
 
     async def start(self) -> None:
         """Send CONNECT and return when it is accepted. Raises NotConnected."""
-        self._fd = self._wire.fileno()
+        self._fd = self._stream.fileno()
         client = self._client
-        client.enable_logger(self._complaint.logger)
+        client.enable_logger(self._last_error.logger)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_acknowledged = self._on_acknowledged
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_ping = lambda: self._unproven.asked(self._loop.time())
-        client.on_pong = lambda: self._unproven.answered(self._loop.time())
+        client.on_ping = lambda: self._qos0.asked(self._loop.time())
+        client.on_pong = lambda: self._qos0.answered(self._loop.time())
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
         self._watch_reads(True)
@@ -90,10 +92,7 @@ class Link:
         try:
             if self.up:
                 self._client.say_goodbye(forget=forget)
-                async with asyncio.timeout(limit_s):
-                    await asyncio.shield(self.gone)
-        except TimeoutError:
-            pass
+                await asyncio.wait({self.gone}, timeout=limit_s)
         finally:
             self.drop("closed")
 
@@ -108,7 +107,7 @@ class Link:
         if self.gone.done():
             outgoing.fail(NotConnected(self.gone.result()))
         else:
-            self._sending.publish(outgoing)
+            self._window.publish(outgoing)
 
     async def subscribe(self, topic_filter: str, qos: int) -> None:
         """Return on the SUBACK. Raises Permanent, NotConnected."""
@@ -122,8 +121,8 @@ class Link:
         self._subscribing[packet_id] = self._loop.create_future()
         await self._subscribing[packet_id]
 
-    async def receive(self) -> Received:
-        """The next message; reading goes on once half of the room is free."""
+    async def receive(self) -> ReceivedMessage:
+        """Return the next message; reading goes on once half of the room is free."""
         while not self._received:
             if self.gone.done():
                 raise NotConnected(self.gone.result())
@@ -151,11 +150,11 @@ class Link:
             self._client.loop_read()
         if self._fd >= 0 and self._client.incoming_bytes > self._most_received:
             self.drop(f"the broker sends {self._client.incoming_bytes} bytes in one packet, more than {self._most_received}")
-        if self._fd >= 0 and self._wire.unsent:
+        if self._fd >= 0 and self._stream.unsent:
             self._write()  # the answer to a WebSocket's ping
         if len(self._received) >= _MOST_RECEIVED:
             self._watch_reads(False)
-        elif self._fd >= 0 and self._wire.pending():
+        elif self._fd >= 0 and self._stream.pending():
             self._loop.call_soon(self._read)
 
     def _read_acknowledgements(self) -> bool:
@@ -175,11 +174,11 @@ class Link:
         self._flushing = False
         if self._fd < 0:
             return
-        if self._unproven.unasked:
+        if self._qos0.has_unasked:
             self._client.ask()
         self._client.loop_write()
         self._flush()
-        if self._fd >= 0 and (self._client.want_write() or self._wire.unsent) != self._writing:
+        if self._fd >= 0 and (self._client.want_write() or self._stream.unsent) != self._writing:
             self._writing = not self._writing
             if self._writing:
                 self._loop.add_writer(self._fd, self._write)
@@ -189,12 +188,12 @@ class Link:
     def _flush(self) -> None:
         try:
             if self._fd >= 0:
-                self._wire.flush()
+                self._stream.flush()
         except OSError:
             self._find_out()
 
     def _find_out(self) -> None:
-        """The wire does not take what is sent: paho, reading, learns why, and tells."""
+        """Let paho read, so that it reports why the stream does not take what is sent."""
         self._watch_reads(True)
         self._loop.call_soon(self._read)
 
@@ -213,7 +212,7 @@ class Link:
                 self._loop.remove_reader(self._fd)
 
     def _unwatch(self) -> None:
-        """Called before the socket is closed: its number may be another's at once."""
+        """Stop watching the socket before it is closed: its number may be another's at once."""
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             self._loop.remove_writer(self._fd)
@@ -230,7 +229,7 @@ class Link:
         lost = NotConnected(reason)
         for future in (self._accepted, *self._subscribing.values()):
             end(future, lost)
-        self._sending.fail(lost)
+        self._window.fail(lost)
 
     def _on_socket_close(self, *_: object) -> None:
         self._unwatch()
@@ -242,11 +241,11 @@ class Link:
         self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._finish(f"the broker refuses: {spell(code.value, code.getName())}{_elsewhere(properties)}")
+            self._finish(f"the broker refuses: {spell(code.value, code.getName())}{_referral(properties)}")
             return
         self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
-        self._sending.allow(
+        self._window.allow(
             getattr(properties, "ReceiveMaximum", _LARGEST_WINDOW),
             getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES),
             getattr(properties, "TopicAliasMaximum", 0) if self._may_alias else 0,
@@ -261,7 +260,7 @@ class Link:
         self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if flags.is_disconnect_packet_from_server:
-            reason = f"the broker disconnects: {spell(code.value, code.getName())}{_elsewhere(properties)}"
+            reason = f"the broker disconnects: {spell(code.value, code.getName())}{_referral(properties)}"
         elif code.value == _KEEPALIVE_TIMEOUT:
             reason = "no sign of life from the broker within the keep alive"
         elif code.value == _PROTOCOL_ERROR:
@@ -269,16 +268,16 @@ class Link:
         elif code.value < _UNSPECIFIED:
             reason = "closed"
         else:
-            reason = self._complaint.text or "the broker closed the connection"
+            reason = self._last_error.text or "the broker closed the connection"
         if not self._accepted.done():
             doubt = ", and does it want a client certificate (mqtt.tls.cert)?" if self.certificate else "?"
             reason += f" before it accepted: does it speak this MQTT version (mqtt.version){doubt}"
         self._finish(reason)
 
     def _on_acknowledged(self, packet_id: int, code: int) -> None:
-        self._sending.acknowledged(packet_id, code)
-        if self._sending.waits:
-            self._loop.call_soon(self._sending.send_waiting)
+        self._window.acknowledged(packet_id, code)
+        if self._window.waits:
+            self._loop.call_soon(self._window.send_waiting)
 
     def _on_subscribe(self, _c: object, _u: object, packet_id: int, codes: list[ReasonCode], _p: object) -> None:
         future = self._subscribing.pop(packet_id, None)
@@ -293,11 +292,9 @@ class Link:
             topic = message.topic
         except UnicodeDecodeError:
             return
-        self._received.append(Received(topic, bytes(message.payload), message.qos, message.retain, message.dup))
+        self._received.append(ReceivedMessage(topic, bytes(message.payload), message.qos, message.retain, message.dup))
         self._arrival.set()
 
 
-def _elsewhere(properties: Properties | None) -> str:
-    """Where the broker sends us (MQTT 5.0, 4.13): told and not followed, for it would lead the password to anywhere."""
-    reference = getattr(properties, "ServerReference", "")
-    return f"; it refers to {reference!r}, to be set in mqtt.url" if reference else ""
+def _referral(properties: Properties | None) -> str:
+    return referral(getattr(properties, "ServerReference", ""))

@@ -17,9 +17,12 @@ _LONGEST_REST_BYTES: Final = 268_435_455
 
 
 def publish(topic: str, payload: bytes, packet_id: int, retain: bool, properties: bytes | None, alias: int = 0) -> bytes:
-    """A whole PUBLISH at QoS 1; with packet id 0 at QoS 0, which has none. properties: as `packing.pack` makes them, None
-    in MQTT 3.1.1; alias: topic alias, 0 for none, else the topic may be empty. Raises ValueError where the topic cannot be
-    published to, or it is more than MQTT carries."""
+    """Return a whole PUBLISH at QoS 1.
+
+    With packet id 0 at QoS 0, which has none. properties: as `packing.pack` makes them, None in MQTT 3.1.1; alias: topic
+    alias, 0 for none, else the topic may be empty. Raises ValueError where the topic cannot be published to, or it is more
+    than MQTT carries.
+    """
     head = _text(topic) + packet_id.to_bytes(2) if packet_id else _text(topic)
     if properties is not None:
         if alias:
@@ -34,7 +37,8 @@ def publish(topic: str, payload: bytes, packet_id: int, retain: bool, properties
 def acknowledgements(data: bytearray) -> tuple[list[tuple[int, int]], int]:
     """Packet id and reason code of each whole PUBACK that `data` begins with, and how many bytes they take.
 
-    Ends before whatever else comes, and before one that is incomplete, broken or longer than 127 bytes."""
+    Ends before whatever else comes, and before one that is incomplete, broken or longer than 127 bytes.
+    """
     found: list[tuple[int, int]] = []
     at, end = 0, len(data)
     while end - at >= 4 and data[at] == _PUBACK and 2 <= (size := data[at + 1]) < 128 and at + 2 + size <= end:
@@ -47,9 +51,11 @@ def acknowledgements(data: bytearray) -> tuple[list[tuple[int, int]], int]:
 
 
 def acknowledgement(body: bytearray) -> tuple[int, int]:
-    """Packet id and reason code of a PUBACK without its fixed header; a code that is left out is success (3.4.2.1). What the
-    broker says in properties is for people. Any code of the standard (2.4) will do: mosquitto answers its message size limit
-    with one that is not listed for a PUBACK. Raises ValueError."""
+    """Packet id and reason code of a PUBACK without its fixed header; a code that is left out is success (3.4.2.1).
+
+    What the broker says in properties is for people. Any code of the standard (2.4) will do: mosquitto answers its message
+    size limit with one that is not listed for a PUBACK. Raises ValueError.
+    """
     if len(body) < 2:
         raise ValueError("a PUBACK without a packet id")
     code = body[2] if len(body) > 2 else 0
@@ -59,7 +65,7 @@ def acknowledgement(body: bytearray) -> tuple[int, int]:
 
 
 def variable(number: int) -> bytes:
-    """A variable byte integer (1.5.5)."""
+    """Return a variable byte integer (1.5.5)."""
     if number < 128:
         return bytes((number,))
     encoded = bytearray()

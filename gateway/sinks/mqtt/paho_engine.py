@@ -1,4 +1,4 @@
-"""paho's client, made ready: the protocol engine of one connection. With `link.py` the only file that knows paho."""
+"""paho's client, made ready: the protocol engine of one connection. With `connection.py` the only file that knows paho."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.packets import acknowledgement, acknowledgements
 from gateway.sinks.mqtt.properties import is_text
-from gateway.sinks.mqtt.transport import Connected
+from gateway.sinks.mqtt.transport import OpenStream
 from gateway.sinks.mqtt.types import Will
 
 _properties: Any = Properties  # its constructor has no types
@@ -23,15 +23,15 @@ _SECOND_NS = 1_000_000_000
 _WITH_WILL = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04)
 
 
-class Engine(mqtt.Client):
-    """paho's client on a wire that stands already, CONNECT still to be sent.
+class PahoEngine(mqtt.Client):
+    """paho's client on a stream that stands already, CONNECT still to be sent.
 
     Messages and their acknowledgements pass it by (`packets.py`): it makes and reads everything else, keeps the connection
     alive, and gives out packet ids.
     """
 
     def __init__(
-        self, connected: Connected, config: MqttConfig, client_id: str, will: Will | None, most_received: int
+        self, connected: OpenStream, config: MqttConfig, client_id: str, will: Will | None, most_received: int
     ) -> None:
         """Nothing here blocks. most_received: the largest packet to be taken, which MQTT 5 tells the broker (3.1.2.11.4)."""
         v5 = config.version == "5"
@@ -50,9 +50,9 @@ class Engine(mqtt.Client):
         """Called for each PINGRESP. They come in the order of the PINGREQs: MQTT has no other way to tell them apart."""
         self._keepalive_s = config.keepalive // _SECOND_NS
         self._will_after_goodbye = will.after_goodbye if v5 and will is not None else lambda: False
-        self.wire = connected.wire
+        self.stream = connected.stream
         self.certificate = connected.certificate
-        self.max_inflight_messages_set(0)  # Link keeps the window; paho's costs a scan per acknowledgement
+        self.max_inflight_messages_set(0)  # Connection keeps the window; paho's costs a scan per acknowledgement
         self.on_socket_register_write = _ignore  # without one paho writes at once
         if will is not None:
             properties = _will(will, config) if v5 else None
@@ -77,8 +77,10 @@ class Engine(mqtt.Client):
         self._send_pingreq()
 
     def say_goodbye(self, *, forget: bool) -> None:
-        """Send DISCONNECT; the connection ends when it is out. forget: with session expiry 0, so that the broker keeps
-        nothing (MQTT 5.0, 3.14.2.2.2)."""
+        """Send DISCONNECT; the connection ends when it is out.
+
+        forget: with session expiry 0, so that the broker keeps nothing (MQTT 5.0, 3.14.2.2.2).
+        """
         properties = None
         if forget and self.protocol == MQTTProtocolVersion.MQTTv5:
             properties = _properties(PacketTypes.DISCONNECT)
@@ -98,7 +100,7 @@ class Engine(mqtt.Client):
         return code
 
     def _handle_connack(self) -> MQTTErrorCode:
-        """A server keep alive of 0 means that it needs none; we do, and paho would take each PINGREQ for overdue."""
+        """Keep our own keep alive where the server's is 0: paho would take each PINGREQ for overdue."""
         code = super()._handle_connack()
         self._keepalive = self._keepalive or self._keepalive_s
         return code
@@ -113,23 +115,25 @@ class Engine(mqtt.Client):
         return self._mid_generate()
 
     def put(self, packet: bytes) -> None:
-        """A message on its way, after all that paho has waiting. Raises OSError when the wire has ended."""
+        """Put a message on its way, after all that paho has waiting. Raises OSError when the stream has ended."""
         if self._out_packet:
             self.loop_write()
-        self.wire.put(packet)
+        self.stream.put(packet)
         self._last_msg_out = time.monotonic()
 
     def acknowledgements(self) -> list[tuple[int, int]]:
         """Packet ids and reason codes of the PUBACKs that come next; what follows is for `loop_read`. Raises OSError."""
-        found, size = acknowledgements(self.wire.arrived())
+        found, size = acknowledgements(self.stream.arrived())
         if found:
-            self.wire.skip(size)
+            self.stream.skip(size)
             self._last_bytes_received = time.monotonic()
         return found
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """A PUBACK that came in pieces. PUBREC and PUBCOMP belong to QoS 2, which is never used: paho would take them for
-        acknowledgements."""
+        """Take a PUBACK that came in pieces.
+
+        PUBREC and PUBCOMP belong to QoS 2, which is never used: paho would take them for acknowledgements.
+        """
         if cmd != "PUBACK":
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         try:
@@ -142,8 +146,8 @@ class Engine(mqtt.Client):
         return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _create_socket(self) -> Any:
-        """Called by paho in `connect`; the name and port given there mean nothing."""
-        return self.wire
+        """Return the stream. Called by paho in `connect`; the name and port given there mean nothing."""
+        return self.stream
 
 
 def _will(will: Will, config: MqttConfig) -> Properties:
@@ -156,19 +160,19 @@ def _will(will: Will, config: MqttConfig) -> Properties:
     return properties  # type: ignore[no-any-return]  # see _properties
 
 
-def hang_up(client: Engine) -> None:
+def hang_up(client: PahoEngine) -> None:
     """Close the connection without a word."""
     client.on_socket_close = client.on_socket_register_write = client.on_disconnect = None
     client.on_ping = client.on_pong = _ignore
-    client.wire.close()
+    client.stream.close()
 
 
 def name_of(code: int) -> str:
-    """What the standard calls the reason code of a refusal (MQTT 5.0, 2.4)."""
+    """Return what the standard calls the reason code of a refusal (MQTT 5.0, 2.4)."""
     return str(next(iter(ReasonCode.names[code])))
 
 
-class Complaint(logging.Handler):
+class ErrorCapture(logging.Handler):
     """Keeps paho's last error message, the only place where it says why a connection broke."""
 
     def __init__(self) -> None:
@@ -178,7 +182,7 @@ class Complaint(logging.Handler):
         self.logger.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called by logging."""
+        """Keep a message. Called by logging."""
         self.text = record.getMessage().removeprefix("failed to receive on socket: ")
 
 

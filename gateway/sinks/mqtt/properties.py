@@ -6,7 +6,7 @@ Not paho's own `Properties`: checking and packing two user properties costs it m
 from functools import lru_cache
 from typing import Final
 
-from gateway.core.ports.sink import Properties
+from gateway.core.ports.layout import Properties
 
 _FORMAT_IS_UTF8: Final = b"\x01\x01"
 _EXPIRY: Final = b"\x02"
@@ -15,24 +15,27 @@ _USER: Final = b"\x26"
 _LONGEST_TEXT_BYTES: Final = 65_535
 
 
-def pack(properties: Properties) -> bytes:
-    """Properties as bytes, without their length. Raises ValueError where MQTT cannot carry a text."""
+def pack(properties: Properties, expiry_s: int = 0) -> bytes:
+    """Return properties as bytes, without their length. Raises ValueError where MQTT cannot carry a text.
+
+    expiry_s: message expiry interval, 0 for none.
+    """
     parts = [_constant(properties.content_type)]
     for name, value in properties.user:
         parts += (_user(name), _text(value))
-    if properties.expiry_s:
-        parts.append(_EXPIRY + properties.expiry_s.to_bytes(4))
+    if expiry_s:
+        parts.append(_EXPIRY + expiry_s.to_bytes(4))
     return b"".join(parts)
 
 
 def is_text(content_type: str) -> bool:
-    """Whether a payload of this type is UTF-8 text: the payload format indicator."""
+    """Return whether a payload of this type is UTF-8 text: the payload format indicator."""
     return content_type.startswith("text/") or content_type.endswith("json")
 
 
 @lru_cache(64)
 def _constant(content_type: str) -> bytes:
-    """The content type, and that the payload is UTF-8 text where it says so."""
+    """Return the content type, and that the payload is UTF-8 text where it says so."""
     if not content_type:
         return b""
     return (_FORMAT_IS_UTF8 if is_text(content_type) else b"") + _CONTENT_TYPE + _text(content_type)

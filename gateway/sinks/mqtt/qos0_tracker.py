@@ -9,7 +9,7 @@ from gateway.sinks.mqtt.types import Outgoing, end
 _QUICK_S: Final = 0.1
 
 
-class Unproven:
+class Qos0Tracker:
     """Messages of one connection in the order of sending, and the PINGREQs between them.
 
     QoS 0 has no acknowledgement. But TCP keeps the order, a broker reads what comes over a connection in order, and it
@@ -33,22 +33,22 @@ class Unproven:
         return len(self._sent)
 
     @property
-    def unasked(self) -> bool:
+    def has_unasked(self) -> bool:
         """Something was sent after the last question."""
         return self._new > 0
 
     def sent(self, outgoing: Outgoing) -> None:
-        """A message is on its way."""
+        """Record that a message is on its way."""
         self._sent.append(outgoing)
         self._new += 1
 
     def asked(self, now: float) -> None:
-        """A question is on its way, whoever wanted it. now: monotonic seconds."""
+        """Record that a question is on its way, whoever wanted it. now: monotonic seconds."""
         self._questions.append((self._new, now))
         self._new = 0
 
     def answered(self, now: float) -> None:
-        """An answer to the oldest question has come. One that nobody asked for proves nothing."""
+        """Record an answer to the oldest question. One that nobody asked for proves nothing."""
         if not self._questions:
             return
         count, asked_at = self._questions.popleft()
@@ -57,7 +57,7 @@ class Unproven:
             end(self._sent.popleft().future, None)
 
     def fail(self, error: GatewayError) -> None:
-        """The connection is over."""
+        """End all futures with an error, since the connection is over."""
         for outgoing in self._sent:
             outgoing.fail(error)
         self._sent.clear()

@@ -21,12 +21,20 @@ _HOSTNAME_MISMATCH, _IP_MISMATCH, _NOT_YET_VALID, _EXPIRED = 62, 64, 9, 10  # X5
 
 
 def spell(code: int, name: str) -> str:
-    """A broker's reason code as a sentence part: its name in the standard, then what to do."""
+    """Return a broker's reason code as a sentence part: its name in the standard, then what to do."""
     return f"{_words(name)}: {_ADVICE[code]}" if code in _ADVICE else _words(name)
 
 
+def referral(server: str) -> str:
+    """Return where the broker sends us (MQTT 5.0, 4.13), as the end of a sentence; empty for nowhere.
+
+    It is reported and not followed: it could lead the password to anywhere.
+    """
+    return f"; it refers to {server!r}, to be set in mqtt.url" if server else ""
+
+
 def refusal(code: int, name: str, topic: str) -> GatewayError:
-    """The error for a PUBACK with a reason code of 0x80 or more (MQTT 5.0, 3.4.2.1).
+    """Return the error for a PUBACK with a reason code of 0x80 or more (MQTT 5.0, 3.4.2.1).
 
     Not authorised, topic name invalid, packet too large, payload format invalid, and retain or QoS not supported are
     Permanent; all others are Retryable, known or not, because nothing is lost by trying again.
@@ -36,8 +44,10 @@ def refusal(code: int, name: str, topic: str) -> GatewayError:
 
 
 def unreachable(error: Exception, host: str, port: int, timeout_s: float, server_name: str = "") -> NotConnected:
-    """The error for a connection that could not be made: name, TCP or TLS. server_name: what the certificate should have
-    been for, where that is not the host."""
+    """Return the error for a connection that could not be made: name, TCP or TLS.
+
+    server_name: what the certificate should have been for, where that is not the host.
+    """
     place = f"{host}:{port}"
     match error:
         case ssl.SSLCertVerificationError():

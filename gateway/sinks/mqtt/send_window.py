@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.core.errors import GatewayError, Permanent, Retryable
-from gateway.sinks.mqtt.aliases import Aliases
+from gateway.sinks.mqtt.aliases import TopicAliases
 from gateway.sinks.mqtt.packets import publish
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, name_of
-from gateway.sinks.mqtt.qos0_tracker import Unproven
+from gateway.sinks.mqtt.qos0_tracker import Qos0Tracker
 from gateway.sinks.mqtt.reason_codes import refusal
 from gateway.sinks.mqtt.types import Outgoing, end
 
@@ -17,9 +17,11 @@ _OVERHEAD_BYTES: Final = 16  # fixed header 5, topic length 2, packet id 2, prop
 _UNSPECIFIED: Final = 0x80
 
 
-class Sending:
-    """What was sent and is not acknowledged yet, and what waits because the broker's receive maximum is reached (MQTT 5.0,
-    4.9), which QoS 0 does not count for."""
+class SendWindow:
+    """What was sent and is not acknowledged yet, and what waits until it may be sent.
+
+    It waits where the broker's receive maximum is reached (MQTT 5.0, 4.9), which QoS 0 does not count for.
+    """
 
     def __init__(self, next_packet_id: Callable[[], int], put: Callable[[bytes], None], ask: Callable[[], None]) -> None:
         """put: takes a packet. ask: sends a PINGREQ after all that was put."""
@@ -28,10 +30,10 @@ class Sending:
         self._ask = ask
         self._sent: dict[int, Outgoing] = {}  # by packet id
         self._waiting: deque[Outgoing] = deque()
-        self._aliases: Aliases | None = None
+        self._aliases: TopicAliases | None = None
         self._window, self._can_retain = 0, False
         self.most_bytes = LARGEST_PACKET_BYTES
-        self.unproven = Unproven()
+        self.qos0 = Qos0Tracker()
 
     @property
     def waits(self) -> bool:
@@ -39,9 +41,9 @@ class Sending:
         return bool(self._waiting)
 
     def allow(self, window: int, most_bytes: int, topic_aliases: int, *, retain: bool) -> None:
-        """What the broker's CONNACK says: receive maximum, largest packet, topic alias maximum, whether it retains."""
+        """Apply what the broker's CONNACK says: receive maximum, largest packet, topic alias maximum, whether it retains."""
         self._window, self.most_bytes, self._can_retain = window, most_bytes, retain
-        self._aliases = Aliases(topic_aliases) if topic_aliases else None
+        self._aliases = TopicAliases(topic_aliases) if topic_aliases else None
 
     def publish(self, outgoing: Outgoing) -> None:
         """Send, or queue."""
@@ -49,7 +51,7 @@ class Sending:
         if size > self.most_bytes:
             # A larger packet is a protocol error (MQTT 5.0, 3.2.2.3.6): the broker would end the connection.
             outgoing.fail(Permanent(f"{outgoing.topic}: {size} bytes, the broker takes at most {self.most_bytes}"))
-        elif outgoing.qos == 0 and len(self.unproven) < _MOST_WAITING:
+        elif outgoing.qos == 0 and len(self.qos0) < _MOST_WAITING:
             self._send_unnumbered(outgoing)
         elif outgoing.qos and len(self._sent) < self._window and not self._waiting:
             self._send(outgoing)
@@ -66,7 +68,7 @@ class Sending:
                 self._send(outgoing)
 
     def acknowledged(self, packet_id: int, code: int) -> None:
-        """A PUBACK has come. One that nobody waits for means nothing."""
+        """Take a PUBACK. One that nobody waits for means nothing."""
         outgoing = self._sent.pop(packet_id, None)
         if outgoing is None:
             return
@@ -76,12 +78,12 @@ class Sending:
         end(outgoing.future, refusal(code, name_of(code), outgoing.topic) if failed else None)
 
     def fail(self, error: GatewayError) -> None:
-        """The connection is over: all that was sent or waits ends with `error`."""
+        """End all that was sent or waits with `error`: the connection is over."""
         for outgoing in (*self._sent.values(), *self._waiting):
             outgoing.fail(error)
         self._sent.clear()
         self._waiting.clear()
-        self.unproven.fail(error)
+        self.qos0.fail(error)
 
     def _send(self, outgoing: Outgoing) -> None:
         topic = outgoing.topic
@@ -100,17 +102,19 @@ class Sending:
         return packet_id
 
     def _send_unnumbered(self, outgoing: Outgoing) -> None:
-        """At QoS 0; a PINGREQ follows each message, or each batch, in the same call of the system. Topics go in full: an
-        alias in a message that the broker drops without a word may stay unknown to it."""
+        """At QoS 0; a PINGREQ follows each message, or each batch, in the same call of the system.
+
+        Topics go in full: an alias in a message that the broker drops without a word may stay unknown to it.
+        """
         packet = self._written(outgoing, outgoing.topic, 0)
         if packet is not None:
-            self.unproven.sent(outgoing)
+            self.qos0.sent(outgoing)
             self._put(packet)
-            if not self.unproven.quick:
+            if not self.qos0.quick:
                 self._ask()
 
     def _written(self, outgoing: Outgoing, topic: str, packet_id: int) -> bytes | None:
-        """The packet; None when there is none for it, and then its future has ended."""
+        """Return the packet; None when there is none for it, and then its future has ended."""
         retain = outgoing.retain and self._can_retain
         try:
             return publish(topic, outgoing.payload, packet_id, retain, outgoing.properties, outgoing.alias)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gateway.core.errors import NotConnected
+from gateway.core.undo import undone_on_error
 from gateway.sinks.mqtt.certificates import Certificate, certificate_of, fingerprint
 from gateway.sinks.mqtt.config import MqttTls
 
@@ -42,15 +43,12 @@ def secured(sock: socket.socket, host: str, config: MqttTls) -> tuple[ssl.SSLSoc
     """
     name = config.server_name or host
     wrapped = tls_context(config).wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
-    try:
+    with undone_on_error(wrapped.close):  # the caller does not know this socket yet
         wrapped.do_handshake()
         der = wrapped.getpeercert(binary_form=True) or b""
         certificate = certificate_of("broker", der)
         if config.pin:
             _check_pin(config.pin, fingerprint(der), certificate)
-    except BaseException:  # whatever it was, the caller does not know this socket yet
-        wrapped.close()
-        raise
     return wrapped, certificate
 
 

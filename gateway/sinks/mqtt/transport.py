@@ -4,8 +4,9 @@ import socket
 from dataclasses import dataclass
 
 from gateway.core.errors import NotConnected
+from gateway.core.undo import undone_on_error
 from gateway.sinks.mqtt.address import Address
-from gateway.sinks.mqtt.buffered_socket import Stream
+from gateway.sinks.mqtt.buffered_socket import BufferedSocket
 from gateway.sinks.mqtt.certificates import Certificate
 from gateway.sinks.mqtt.config import MqttTls
 from gateway.sinks.mqtt.reason_codes import unreachable
@@ -16,14 +17,14 @@ _STAYS_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
-    """A wire to a broker that has not heard of MQTT yet. certificate: the broker's, with TLS."""
+class OpenStream:
+    """A stream to a broker that has not heard of MQTT yet. certificate: the broker's, with TLS."""
 
-    wire: Stream
+    stream: BufferedSocket
     certificate: Certificate | None = None
 
 
-def connect_wire(address: Address, tls: MqttTls, timeout_s: float) -> Connected:
+def connect_stream(address: Address, tls: MqttTls, timeout_s: float) -> OpenStream:
     """Look the name up, connect, make the handshakes. Raises NotConnected that says what to do."""
     try:
         sock = socket.create_connection((address.host, address.port), timeout_s)
@@ -32,17 +33,14 @@ def connect_wire(address: Address, tls: MqttTls, timeout_s: float) -> Connected:
         raise unreachable(error, address.host, address.port, timeout_s, tls.server_name) from None
 
 
-def _dressed(sock: socket.socket, address: Address, tls: MqttTls) -> Connected:
+def _dressed(sock: socket.socket, address: Address, tls: MqttTls) -> OpenStream:
     """TLS and WebSocket on a connected socket, which is closed if that fails. Raises NotConnected, OSError, ValueError."""
     certificate = None
-    try:
+    with undone_on_error(lambda: sock.close()):  # noqa: PLW0108 - the one in use by then, which has no other owner yet
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.secure:
             sock, certificate = secured(sock, address.host, tls)
-        return Connected(WebSocket(sock, str(address)) if address.path else Stream(sock), certificate)
-    except BaseException:  # whatever it was, the socket has no other owner yet
-        sock.close()
-        raise
+        return OpenStream(WebSocket(sock, str(address)) if address.path else BufferedSocket(sock), certificate)
 
 
 def probe(address: Address, tls: MqttTls, timeout_s: float) -> None:
@@ -50,14 +48,14 @@ def probe(address: Address, tls: MqttTls, timeout_s: float) -> None:
 
     Whoever closes the connection at once (a balancer whose broker is away) does not count as reachable.
     """
-    wire = connect_wire(address, tls, timeout_s).wire
+    stream = connect_stream(address, tls, timeout_s).stream
     try:
-        wire.settimeout(_STAYS_S)
-        if not wire.recv(1):
+        stream.settimeout(_STAYS_S)
+        if not stream.recv(1):
             raise NotConnected(f"{address} hangs up at once")
     except TimeoutError:
         pass  # it waits for what the client has to say
     except OSError as error:
         raise unreachable(error, address.host, address.port, timeout_s) from None
     finally:
-        wire.close()
+        stream.close()

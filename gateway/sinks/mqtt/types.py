@@ -1,47 +1,69 @@
-"""What goes over a connection to the broker."""
+"""What goes over a connection to the broker, and comes from it."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from gateway.core.errors import GatewayError
-from gateway.core.ports.sink import QoS
+
+QoS = Literal[0, 1]
+"""Quality of service (MQTT 5.0, 4.3). 2 is never used: what it promises, (boot, topic, seq) gives to subscribers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5). after_goodbye: asked
-    at a proper end; where it says so, MQTT 5 sends the will then as well (3.14.2.1, 0x04)."""
+    """The last will: what the broker publishes at QoS 1 when this client vanishes (MQTT 5.0, 3.1.2.5)."""
 
     topic: str
     payload: bytes
     content_type: str = ""
     retain: bool = True
     after_goodbye: Callable[[], bool] = lambda: False
+    """Asked at a proper end: whether MQTT 5 is to send the will then as well (3.14.2.1, 0x04)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A message from a subscription. dup: the broker has sent it before; retain: it was kept from earlier."""
+class ReceivedMessage:
+    """A message from a subscription. A `core.ports.sink.ReceivedMessage`."""
 
     topic: str
     payload: bytes
     qos: int
     retain: bool
+    """The broker had kept it from earlier."""
     dup: bool
+    """The broker has sent it before."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Return whether it was retained."""
+        return self.retain
+
+    @property
+    def is_repeated(self) -> bool:
+        """Return whether it has the DUP flag."""
+        return self.dup
+
+    @property
+    def is_fleeting(self) -> bool:
+        """Return whether it came at QoS 0, of which brokers keep nothing for those who are away."""
+        return self.qos == 0
 
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
-    """A message to publish, and the future that its acknowledgement ends: the PUBACK, or at QoS 0 the PINGRESP to a PINGREQ
-    sent later. properties: packed; None in MQTT 3.1.1. alias: the topic alias it was sent with."""
+    """A message to publish."""
 
     topic: str
     payload: bytes
     retain: bool
     properties: bytes | None
+    """Packed; None in MQTT 3.1.1."""
     future: asyncio.Future[None]
+    """Ends with the PUBACK, or at QoS 0 with the PINGRESP to a PINGREQ sent later."""
     alias: int = 0
+    """The topic alias it was sent with, 0 for none."""
     qos: QoS = 1
 
     def fail(self, error: GatewayError) -> None:

@@ -16,10 +16,10 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from gateway.core.errors import NotConnected
-from gateway.sinks.mqtt.buffered_socket import CHUNK_BYTES, Stream
+from gateway.sinks.mqtt.buffered_socket import CHUNK_BYTES, BufferedSocket
 
 
-class WebSocket(Stream):
+class WebSocket(BufferedSocket):
     """A stream whose bytes travel in binary frames."""
 
     def __init__(self, sock: socket.socket, url: str) -> None:

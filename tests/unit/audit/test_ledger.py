@@ -25,7 +25,7 @@ def unclean(previous: str, bound_ms: int) -> dict[str, object]:
 def ledger_of(*seqs: int, from_start: bool = False) -> Ledger:
     ledger = Ledger(from_start=from_start)
     for seq in seqs:
-        ledger.take(TOPIC, window(seq))
+        ledger.add(TOPIC, window(seq))
     return ledger
 
 
@@ -57,54 +57,54 @@ def test_what_is_older_than_the_first_message_seen_is_welcome_and_not_asked_for(
 
 def test_boots_are_counted_apart() -> None:
     ledger = ledger_of(1, 2)
-    ledger.take(TOPIC, window(1, boot="b"))
+    ledger.add(TOPIC, window(1, boot="b"))
     assert [r.boot for r in ledger.report().rows] == ["a", "b"]
     assert ledger.report().complete
 
 
 def test_status_and_retained_copies_prove_nothing() -> None:
     ledger = Ledger()
-    ledger.take("plant/v1/gw/status", {"boot": "a", "state": "online"})
-    ledger.take(TOPIC, window(4), retained=True)
+    ledger.add("plant/v1/gw/status", {"boot": "a", "state": "online"})
+    ledger.add(TOPIC, window(4), retained=True)
     assert ledger.report().rows == ()
 
 
 def test_a_declared_loss_explains_a_gap() -> None:
     ledger = ledger_of(1, 2, 6)
-    ledger.take(EVENTS, loss(3, 5, 3))
+    ledger.add(EVENTS, loss(3, 5, 3))
     assert (row(ledger).missing, row(ledger).explained, row(ledger).complete) == (3, 3, True)
 
 
 def test_a_declared_loss_says_that_messages_existed() -> None:
     ledger = ledger_of(1, 2)
-    ledger.take(EVENTS, loss(4, 5, 2))
+    ledger.add(EVENTS, loss(4, 5, 2))
     assert (row(ledger).last, row(ledger).missing, row(ledger).explained) == (5, 3, 2)
 
 
 def test_a_loss_that_does_not_say_which_explains_only_its_count() -> None:
     ledger = ledger_of(1, 3, 5, 9)
-    ledger.take(EVENTS, loss(2, 8, 4))
-    ledger.take(EVENTS, loss(2, 8, 4, seq=2))
+    ledger.add(EVENTS, loss(2, 8, 4))
+    ledger.add(EVENTS, loss(2, 8, 4, seq=2))
     assert (row(ledger).missing, row(ledger).explained, row(ledger).complete) == (5, 4, False)
 
 
 def test_of_two_losses_the_narrow_one_keeps_its_numbers_and_equal_spans_of_two_causes_both_count() -> None:
     ledger = ledger_of(1, 10)
-    ledger.take(EVENTS, loss(2, 9, 4) | {"cause": "thinned"})
-    ledger.take(EVENTS, loss(2, 5, 3, seq=2) | {"cause": "max_bytes"})
-    ledger.take(EVENTS, loss(2, 9, 1, seq=3) | {"cause": "max_bytes"})
+    ledger.add(EVENTS, loss(2, 9, 4) | {"cause": "thinned"})
+    ledger.add(EVENTS, loss(2, 5, 3, seq=2) | {"cause": "max_bytes"})
+    ledger.add(EVENTS, loss(2, 9, 1, seq=3) | {"cause": "max_bytes"})
     assert (row(ledger).missing, row(ledger).explained, row(ledger).complete) == (8, 8, True)
 
 
 def test_a_loss_of_another_boot_explains_nothing() -> None:
     ledger = ledger_of(1, 3)
-    ledger.take(EVENTS, loss(2, 2, 1, of_boot="z"))
+    ledger.add(EVENTS, loss(2, 2, 1, of_boot="z"))
     assert row(ledger).explained == 0
 
 
 def test_a_topic_of_which_everything_was_lost_has_a_row() -> None:
     ledger = Ledger()
-    ledger.take(EVENTS, loss(1, 4, 4))
+    ledger.add(EVENTS, loss(1, 4, 4))
     assert row(ledger) == Row(TOPIC, "a", 1, 4, 0, 4, 4, 0, 0, 0)
 
 
@@ -122,41 +122,41 @@ def test_history_or_the_dup_flag_on_either_copy_explains_a_duplicate() -> None:
     ):
         ledger = Ledger()
         for payload, dup in copies:
-            ledger.take(TOPIC, payload, dup=dup)
+            ledger.add(TOPIC, payload, dup=dup)
         assert (row(ledger).duplicates, row(ledger).unexplained_duplicates) == (1, 0)
 
 
 def test_an_unclean_stop_explains_a_gap_close_to_the_end_as_uncertain() -> None:
     ledger = ledger_of(1, 2, 3, 4, 5, 8)
-    ledger.take(EVENTS, unclean("a", 3000))
+    ledger.add(EVENTS, unclean("a", 3000))
     assert (row(ledger).explained, row(ledger).uncertain, row(ledger).complete) == (0, 2, True)
 
 
 def test_an_unclean_stop_explains_no_gap_that_is_older_than_its_bound() -> None:
     ledger = ledger_of(1, 2, 4, 5, 6, 7, 8, 9)
-    ledger.take(EVENTS, unclean("a", 2000))
+    ledger.add(EVENTS, unclean("a", 2000))
     assert (row(ledger).uncertain, row(ledger).complete) == (0, False)
 
 
 def test_an_unclean_stop_explains_no_gap_that_is_longer_than_its_bound() -> None:
     ledger = ledger_of(1, 2, 3, 5000)
-    ledger.take(EVENTS, unclean("a", 2000))
+    ledger.add(EVENTS, unclean("a", 2000))
     assert row(ledger).uncertain == 0
 
 
 def test_a_rare_topic_may_miss_its_last_messages_in_an_unclean_stop() -> None:
     ledger = Ledger()
     for seq, ts in ((1, 0), (2, 60_000), (4, 130_000)):
-        ledger.take(TOPIC, window(seq, ts=ts))
-    ledger.take(EVENTS, unclean("a", 2000))
+        ledger.add(TOPIC, window(seq, ts=ts))
+    ledger.add(EVENTS, unclean("a", 2000))
     assert row(ledger).uncertain == 1
 
 
 def test_malformed_payloads_are_left_out() -> None:
     ledger = Ledger()
     for payload in ({"boot": 1, "seq": 2}, {"boot": "a", "seq": "2"}, {"boot": "a", "seq": 0}, {}):
-        ledger.take(TOPIC, payload)
-    ledger.take(EVENTS, {"boot": "a", "seq": 1, "kind": "loss", "topic": 3})
+        ledger.add(TOPIC, payload)
+    ledger.add(EVENTS, {"boot": "a", "seq": 1, "kind": "loss", "topic": 3})
     assert [r.topic for r in ledger.report().rows] == [EVENTS]
 
 
@@ -185,13 +185,13 @@ def test_the_ledger_counts_like_sets_do(
     lost: set[int] = set()
     duplicates = unexplained = 0
     for seq, hist, dup in messages:
-        ledger.take(TOPIC, window(seq, hist=hist), dup=dup)
+        ledger.add(TOPIC, window(seq, hist=hist), dup=dup)
         if seq in seen:
             duplicates += 1
             unexplained += not (hist or dup or seen[seq])
         seen[seq] = seen.get(seq, False) or hist or dup
     for number, (first, extra) in enumerate(losses, 1):
-        ledger.take(EVENTS, loss(first, first + extra, extra + 1, seq=number))
+        ledger.add(EVENTS, loss(first, first + extra, extra + 1, seq=number))
         lost.update(range(first, first + extra + 1))
     begin, end = 1 if from_start else messages[0][0], max({*seen, *lost})
     missing = {n for n in range(begin, end + 1) if n not in seen}
@@ -213,14 +213,14 @@ def test_an_absence_explains_what_lies_between_the_numbers_around_it_and_nothing
     ledger = Ledger()
     before, after = sorted(n for n in there if n <= cut), sorted(n for n in there if n > cut)
     for seq in before:
-        ledger.take(TOPIC, window(seq))
+        ledger.add(TOPIC, window(seq))
     ledger.was_away(kept=kept)
     if kept:
         ledger.settled()
     for seq in after:
-        ledger.take(TOPIC, window(seq))
+        ledger.add(TOPIC, window(seq))
     for seq in hist:
-        ledger.take(TOPIC, window(seq, hist=True))
+        ledger.add(TOPIC, window(seq, hist=True))
     found = row(ledger)
     missing = set(range(found.first, found.last + 1)) - there - hist
     away = {n for n in missing if before and max(before) < n and (not after or n < min(after))}

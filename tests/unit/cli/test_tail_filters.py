@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.client import topic_matches_sub
 
-from gateway.cli.topic_filters import disjoint, of_settings, of_template, usual
+from gateway.cli.topic_filters import disjoint, filters_of, open_filters, template_filters
 from gateway.encoding.topics import Topics
-from gateway.layouts.tag.layout import TagTopics
+from gateway.layouts.tag.topics import TagTopics
 from gateway.settings import load
 from tests.unit.settings.folders import LINE, ROOT, write
 
@@ -28,18 +28,18 @@ FILTERS = st.lists(
 
 
 def test_without_a_configuration_contract_and_sparkplug_are_followed():
-    assert usual("plant") == ("plant/v1/#", "spBv1.0/#")
+    assert open_filters("plant") == ("plant/v1/#", "spBv1.0/#")
 
 
 def test_a_template_is_a_filter_of_its_own():
-    assert of_template("acme/berlin/hall2/{line}/{device}/x_{tag}", "plant") == "acme/berlin/hall2/+/+/+/#"
-    assert usual("acme", ["{root}/{gateway}/{device}/{tag}"]) == ("spBv1.0/#", "acme/+/#"), "acme/v1/# lies in it"
+    assert template_filters(["acme/berlin/hall2/{line}/{device}/x_{tag}"], "plant") == ("acme/berlin/hall2/+/+/+/#",)
+    assert open_filters("acme", ["{root}/{gateway}/{device}/{tag}"]) == ("spBv1.0/#", "acme/+/#"), "acme/v1/# lies in it"
 
 
 @pytest.mark.parametrize("template", ["a/{device}", "a/{tag}/{", "a//{tag}", "a/#/{tag}", ""])
 def test_a_wrong_template_is_refused(template):
     with pytest.raises(ValueError, match=r"tag|brace|level|template|#"):
-        of_template(template, "plant")
+        template_filters([template], "plant")
 
 
 LAYOUTS = {
@@ -55,13 +55,13 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("publish", LAYOUTS)
 def test_a_configuration_says_where_its_gateway_publishes(tmp_path, publish):
-    assert of_settings(load(write(tmp_path, {"gateway.yaml": f"{ROOT}{publish}\n"}))) == LAYOUTS[publish]
+    assert filters_of(load(write(tmp_path, {"gateway.yaml": f"{ROOT}{publish}\n"}))) == LAYOUTS[publish]
 
 
 def test_every_topic_of_a_device_with_a_layout_of_its_own_is_followed(tmp_path: Path):
     own = LINE + "publish: {layout: tag, topic: 'line7/{tag}', format: cbor}\n"
     settings = load(write(tmp_path, {"devices/line.yaml": own}))
-    filters = of_settings(settings)
+    filters = filters_of(settings)
     topics = Topics.of("plant", "press-1", settings.table.devices)
     number = settings.table.devices.index("line")
     tags = TagTopics.of(settings.publishing[number].over(settings.root.publish), topics, number)

@@ -8,10 +8,12 @@ import pytest
 from rich.console import Console
 
 from gateway.cli import tail
-from gateway.cli.subscriber import Reading
+from gateway.cli.subscriber import MessagePrinter, auditor_of
 from gateway.cli.terminal import Screen
 from gateway.core.errors import NotConnected, Permanent
+from gateway.sinks.mqtt import client
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.plugin import MqttPlugin
 
 
 class Client:
@@ -46,13 +48,13 @@ class Client:
 
 class Bench:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, refused: Sequence[str] = (), explicit: bool = False) -> None:
-        monkeypatch.setattr(tail, "MqttClient", Client)
+        monkeypatch.setattr(client, "MqttClient", Client)
         monkeypatch.setattr(Client, "refused", refused)
         monkeypatch.setattr(tail, "full_jitter", lambda *_: iter([0.0, 0.0]))
         self.out = io.StringIO()
-        self.reading = Reading(Screen(Console(file=self.out, width=200)), "plant")
+        self.reading = MessagePrinter(Screen(Console(file=self.out, width=200)), auditor_of("plant"))
         config = MqttConfig.model_validate({"clean_start": False, "session_expiry": "10min"})
-        plan = tail._Plan(config, ("plant/v1/#", "spBv1.0/#"), explicit, False)
+        plan = tail._Plan(MqttPlugin(), config, "plant", "here", ("plant/v1/#", "spBv1.0/#"), explicit, False)
         self.follower = tail._Follower(plan, self.reading)
         self.client = self.follower._client
 
@@ -80,7 +82,7 @@ async def test_a_kept_session_is_not_subscribed_again(monkeypatch, kept):
     await bench.follower._return()
     assert bench.client.opened == 2
     assert bench.client.filters == ["plant/v1/#", "spBv1.0/#"] * (1 if kept else 2)
-    (absence,) = bench.reading.tally.absences
+    (absence,) = bench.reading.stats.absences
     assert absence.kept is kept
     assert absence.begin_s <= absence.end_s
     assert ("The broker has kept its session." in bench.out.getvalue()) is kept
@@ -96,7 +98,7 @@ async def test_who_is_stopped_while_away_was_away_and_leaves_nothing_behind(monk
     run.cancel()
     await asyncio.wait([run])
     await bench.follower.close()
-    (absence,) = bench.reading.tally.absences
+    (absence,) = bench.reading.stats.absences
     assert not absence.kept
     assert bench.client.forgotten
 

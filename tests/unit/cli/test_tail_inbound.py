@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audit.message import Incoming, Malformed, parse
+from gateway.core.incoming import Incoming, Malformed
+from gateway.encoding.decoder import parse
 
 WINDOW = {"boot": "b", "seq": 1, "ts": 1000, "dur": 1000, "hist": False, "tags": {"t": {"n": 1, "q": "good"}}}
 EVENT = {"boot": "b", "seq": 1, "ts": 1000, "kind": "alarm"}

@@ -12,26 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gateway.audit.message import parse
-from gateway.audit.traffic_stats import Absence, Tally
+from gateway.audit.traffic_stats import Absence, TrafficStats
 from gateway.cli.rate_display import Board, Footer, footer
-from gateway.cli.subscriber import Reading
+from gateway.cli.subscriber import MessagePrinter, auditor_of
 from gateway.cli.terminal import Screen
 from gateway.core.messages import Loss, Message
-from gateway.core.ports.sink import Packet
-from gateway.encoding.config import DeviceLayoutConfig, LayoutConfig
+from gateway.core.ports.layout import Packet
+from gateway.encoding.decoder import parse
 from gateway.encoding.formats import FORMATS
-from gateway.layouts import layout_for
 from gateway.layouts.sparkplug.wire import DataType, new_payload, set_property
-from gateway.sinks.mqtt.client import Received
+from gateway.settings.publish_model import DevicePublish, Publish
+from gateway.sinks.mqtt.types import ReceivedMessage
 from tests.support.blocks import T0
 from tests.support.events import limit_alarm
+from tests.support.layout import layout_for
 from tests.unit.cli.test_tail_render import json
 from tests.unit.encoding.test_encoder import BOOT, block_of, encoder_for
-from tests.unit.layouts.sparkplug.test_node import DOWN, TABLE, TOPICS
-from tests.unit.layouts.sparkplug.test_node import Bench as Node
+from tests.unit.layouts.sparkplug.test_layout import DOWN, TABLE, TOPICS
+from tests.unit.layouts.sparkplug.test_layout import Bench as Node
 
-OWN = [DeviceLayoutConfig()] * 2
+OWN = [DevicePublish()] * 2
 LAYOUTS = [(layout, form, most) for layout in ("device", "tag") for form in FORMATS for most in (120, 2**28)]
 
 
@@ -39,11 +39,11 @@ class Tail:
     def __init__(self) -> None:
         self.out = io.StringIO()
         self.console = Console(file=self.out, width=200)
-        self.reading = Reading(Screen(self.console), "plant")
+        self.reading = MessagePrinter(Screen(self.console), auditor_of("plant"))
 
     def take(self, packets: Sequence[Packet], *, dup: bool = False) -> None:
         for packet in packets:
-            self.reading.take(Received(packet.topic, packet.payload, packet.qos, packet.retain, dup))
+            self.reading.add(ReceivedMessage(packet.topic, packet.payload, int(packet.is_confirmed), packet.is_latest, dup))
 
     def verdict(self) -> tuple[bool, str]:
         report = self.reading.finish(self.console)
@@ -61,7 +61,7 @@ def messages(count: int = 4) -> list[Message]:
 
 
 def sent(made: Sequence[Message], layout: str, form: str, most: int, *, hist: bool = False) -> list[list[Packet]]:
-    chosen = layout_for(LayoutConfig.model_validate({"layout": layout, "format": form}), OWN, TOPICS)
+    chosen = layout_for(Publish.model_validate({"layout": layout, "format": form}), OWN, TOPICS)
     return [list(chosen.packets(message, hist=hist, most_bytes=most)) for message in made]
 
 
@@ -136,7 +136,7 @@ def test_incomplete_messages_cost_bounded_memory():
     for _ in range(1500):
         (message,) = encoder.windows(block_of([0, 1]))
         tail.take(sent([message], "tag", "json", 2**28)[0][:1])
-    ((track,),) = [list(tail.reading._ledger._tracks.values())]
+    ((track,),) = [list(tail.reading._auditor._ledger._tracks.values())]
     assert len(track.parts) == 1000
     assert "Nothing to prove" in tail.verdict()[1]
 
@@ -245,7 +245,7 @@ def test_deaths_and_hosts_are_no_faults():
     node.node.will()
     tail.take(node_sends(node, 1))
     node.set(0, DOWN)
-    tail.take([node.node.numbered(p) for p in (*node.node.news(2**28), *node.node.death())])
+    tail.take([node.node.numbered(p) for p in (*node.node.changes(2**28), *node.node.death())])
     tail.take([Packet("spBv1.0/STATE/scada", b'{"online":true}'), Packet("spBv1.0/plant/NCMD/press-1", b"\x08\x01")])
     complete, text = tail.verdict()
     assert complete, text
@@ -312,7 +312,7 @@ def test_aliases_mean_nothing_after_an_absence_without_a_session():
 
 
 def test_the_footer_says_how_much_comes():
-    tally, now = Tally(), [100.0]
+    tally, now = TrafficStats(), [100.0]
     line = Footer(tally, lambda: now[0])
     for packets in sent(messages(5), "device", "json", 2**28):
         for packet in packets:
@@ -326,7 +326,7 @@ def test_the_footer_says_how_much_comes():
 
 
 def test_the_footer_says_how_many_were_lost_and_how_many_merged():
-    tally = Tally()
+    tally = TrafficStats()
     for seq, (cause, count) in enumerate((("max_age", 40), ("thinned", 60), ("refused", 2)), 1):
         loss = {
             "kind": "loss",
@@ -344,17 +344,17 @@ def test_the_footer_says_how_many_were_lost_and_how_many_merged():
 
 def test_there_is_no_footer_without_a_terminal():
     out = io.StringIO()
-    with footer(Console(file=out), Tally()):
+    with footer(Console(file=out), TrafficStats()):
         pass
     assert out.getvalue() == ""
     terminal = io.StringIO()
-    with footer(Console(file=terminal, force_terminal=True, width=80), Tally()):
+    with footer(Console(file=terminal, force_terminal=True, width=80), TrafficStats()):
         pass
     assert "messages/s" in terminal.getvalue()
 
 
 def test_the_board_shows_each_topic_and_the_busiest_where_there_is_no_room():
-    tally, now = Tally(), [100.0]
+    tally, now = TrafficStats(), [100.0]
     out = Console(file=io.StringIO(), width=80, height=7)
     board = Board(out, tally, lambda: now[0])
     for packets in sent(messages(5), "device", "json", 2**28):

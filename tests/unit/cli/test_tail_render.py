@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gateway.audit.message import Malformed, parse
 from gateway.cli.terminal import Screen, clean, number
+from gateway.core.incoming import Malformed
+from gateway.encoding.decoder import parse
 
 TAG = {"n": 5, "good": 5, "min": 1.0, "max": 3.0, "mean": 2.0, "std": 0.5, "first": 1.0, "last": 2.5, "q": "good"}
 

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from gateway.audit.traffic_stats import Absence
-from gateway.cli.subscriber import Reading
+from gateway.cli.subscriber import MessagePrinter, auditor_of
 from gateway.cli.terminal import Screen
-from gateway.sinks.mqtt.client import Received
+from gateway.sinks.mqtt.types import ReceivedMessage
 
 WINDOWS, EVENTS = "plant/v1/gw/press/window", "plant/v1/gw/press/event"
 
@@ -19,21 +19,21 @@ WINDOWS, EVENTS = "plant/v1/gw/press/window", "plant/v1/gw/press/event"
 class Bench:
     """A reading that prints into `out`."""
 
-    def __init__(self, **options: bool) -> None:
+    def __init__(self, *, as_json: bool = False, **options: bool) -> None:
         self.out = io.StringIO()
         self.console = Console(file=self.out, width=80)
-        self.reading = Reading(Screen(self.console), "plant", **options)
+        self.reading = MessagePrinter(Screen(self.console), auditor_of("plant", **options), as_json=as_json)
         self.time_ms = itertools.count(1_700_000_000_000, 1000)
 
     def window(self, seq: int, *, hist: bool = False, dup: bool = False, tags: int = 0) -> None:
         body = {"boot": "boot1", "seq": seq, "ts": next(self.time_ms), "dur": 1000, "hist": hist}
         body["tags"] = {f"tag{number}": {"last": number, "q": "good"} for number in range(tags)}
-        self.reading.take(Received(WINDOWS, orjson.dumps(body), 1, False, dup))
+        self.reading.add(ReceivedMessage(WINDOWS, orjson.dumps(body), 1, False, dup))
 
     def loss(self, first: int, last: int, cause: str = "max_age") -> None:
         loss = {"kind": "loss", "cause": cause, "topic": WINDOWS, "of_boot": "boot1", "first_seq": first, "last_seq": last}
         body = {"boot": "boot1", "seq": 1, "ts": next(self.time_ms), "count": last - first + 1} | loss
-        self.reading.take(Received(EVENTS, orjson.dumps(body), 1, False, False))
+        self.reading.add(ReceivedMessage(EVENTS, orjson.dumps(body), 1, False, False))
 
     def finish(self) -> tuple[bool, str]:
         self.out.truncate(0)
@@ -125,7 +125,7 @@ def test_an_absence_that_the_broker_bridged_is_proved_by_the_numbers():
     for seq in (2, 3):
         bench.window(seq)
     _, text = bench.finish()
-    assert bench.reading.proven(bench.reading.finish(bench.console))
+    assert bench.reading.is_proven(bench.reading.finish(bench.console))
     assert text.endswith(
         "Complete: 3 messages on 1 topic, no gap, no unexplained duplicate. "
         "Tail was disconnected 12:01:03-12:01:09; the broker kept what came meanwhile."
@@ -136,7 +136,7 @@ def test_what_a_queue_could_not_hold_lies_behind_what_it_held():
     """Brokers drop the newest of a full queue; some seconds later a gap is a gap again."""
     bench = Bench()
     now = [0.0]
-    bench.reading.tally.now = lambda: now[0]
+    bench.reading.stats.now = lambda: now[0]
     bench.window(1)
     bench.reading.was_away(absence(kept=True))
     for seq in (2, 3, 30, 31):
@@ -157,7 +157,7 @@ def test_an_absence_without_a_session_is_never_complete():
     bench.reading.was_away(absence(kept=False))
     complete, text = bench.finish()
     assert complete
-    assert not bench.reading.proven(bench.reading.finish(bench.console))
+    assert not bench.reading.is_proven(bench.reading.finish(bench.console))
     assert "0 sequence numbers unproven, and how 1 row went on, of which nothing has come since." in text
 
 
@@ -174,11 +174,11 @@ def test_merged_messages_are_not_called_lost():
 def test_rates_stand_beside_the_topic_and_nothing_is_wider_than_80():
     bench = Bench()
     now = [10.0]
-    bench.reading.tally.now = lambda: now[0]
+    bench.reading.stats.now = lambda: now[0]
     for seq in (1, 2, 3):
         bench.window(seq, tags=20)
         now[0] += 2
-    size_bytes = bench.reading.tally.flows[WINDOWS].size_bytes
+    size_bytes = bench.reading.stats.flows[WINDOWS].size_bytes
     bench.out.truncate(0)
     bench.out.seek(0)
     bench.reading.finish(bench.console)
@@ -189,7 +189,7 @@ def test_rates_stand_beside_the_topic_and_nothing_is_wider_than_80():
 
 def test_malformed_messages_are_counted_and_prove_nothing():
     bench = Bench()
-    bench.reading.take(Received("x/y", b"\x1b[2J", 1, False, False))
+    bench.reading.add(ReceivedMessage("x/y", b"\x1b[2J", 1, False, False))
     assert "MALFORMED x/y: foreign topic" in bench.out.getvalue()
     _, text = bench.finish()
     assert "Received: 1 malformed" in text
@@ -200,23 +200,23 @@ def test_a_retained_copy_is_no_duplicate():
     bench = Bench()
     bench.window(1)
     body = {"boot": "boot1", "seq": 1, "ts": 1, "dur": 1000, "tags": {}}
-    bench.reading.take(Received(WINDOWS, orjson.dumps(body), 1, True, False))
+    bench.reading.add(ReceivedMessage(WINDOWS, orjson.dumps(body), 1, True, False))
     assert bench.finish()[0]
 
 
 def test_json_prints_one_object_per_message(capfdbinary):
     bench = Bench(as_json=True)
     bench.window(1)
-    bench.reading.take(Received("x/y", b"\xff", 1, False, False))
+    bench.reading.add(ReceivedMessage("x/y", b"\xff", 1, False, False))
     good, bad = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
     assert (good["topic"], good["payload"]["seq"]) == (WINDOWS, 1)
     assert (bad["malformed"], bad["raw"]) == ("foreign topic", "\\xff")
 
 
 def test_where_others_publish_their_messages_are_counted_and_not_shown():
-    bench = Bench(shared=True)
-    bench.reading.take(Received("acme/berlin/x", b"\xff", 1, False, False))
-    bench.reading.take(Received("plant/v1/gw/press/window", b"\xff", 1, False, False))
+    bench = Bench(is_shared=True)
+    bench.reading.add(ReceivedMessage("acme/berlin/x", b"\xff", 1, False, False))
+    bench.reading.add(ReceivedMessage("plant/v1/gw/press/window", b"\xff", 1, False, False))
     assert "acme" not in bench.out.getvalue()
     assert "MALFORMED plant/v1/gw/press/window" in bench.out.getvalue()
     assert "Received: 1 malformed, 1 message of others" in bench.finish()[1]

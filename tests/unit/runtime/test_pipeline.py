@@ -54,7 +54,7 @@ class Gateway:
         )
         topics = Topics.of("plant", "g", self.table.devices)
         status = StatusText("b", "v", "c", self.table)
-        self.board = StatusBoard(3, topics.status, lambda states: status.online(0, states))
+        self.board = StatusBoard(3, topics.status, lambda states: status.online(0, states), str.encode)
         self.outbox = Outbox(self.clock)
         encoder = Encoder(topics, self.table, "b")
         self.pipeline = Pipeline(self.chain, encoder, self.outbox, self.board, self.table, self.clock)

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sinks.mqtt.aliases import Aliases
+from gateway.sinks.mqtt.aliases import TopicAliases
 
 
-def send(aliases: Aliases, topic: str, *, arrives: bool = True) -> tuple[str, int]:
+def send(aliases: TopicAliases, topic: str, *, arrives: bool = True) -> tuple[str, int]:
     sent = aliases.use(topic)
     if arrives and sent[1]:
         aliases.acknowledged(topic, sent[1])
@@ -14,7 +14,7 @@ def send(aliases: Aliases, topic: str, *, arrives: bool = True) -> tuple[str, in
 
 
 def test_a_topic_used_again_gets_an_alias_and_is_left_out_once_the_broker_knows_it() -> None:
-    aliases = Aliases(10)
+    aliases = TopicAliases(10)
     assert send(aliases, "a") == ("a", 0)
     assert send(aliases, "a", arrives=False) == ("a", 1)
     assert send(aliases, "a") == ("a", 1), "the first one with the alias was refused: said again"
@@ -23,7 +23,7 @@ def test_a_topic_used_again_gets_an_alias_and_is_left_out_once_the_broker_knows_
 
 
 def test_the_most_used_topics_get_what_there_is() -> None:
-    aliases = Aliases(2)
+    aliases = TopicAliases(2)
     for topic in ("rare", "rarer", "rare", "rarer"):
         send(aliases, topic)
     for _ in range(100):
@@ -33,12 +33,12 @@ def test_the_most_used_topics_get_what_there_is() -> None:
 
 
 def test_without_any_nothing_is_aliased() -> None:
-    assert {send(Aliases(0), "a") for _ in range(100)} == {("a", 0)}
+    assert {send(TopicAliases(0), "a") for _ in range(100)} == {("a", 0)}
 
 
 @given(st.integers(0, 4), st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans()), max_size=300))
 def test_a_broker_always_knows_which_topic_is_meant(most: int, messages: list[tuple[str, bool]]) -> None:
-    aliases, known = Aliases(most), dict[int, str]()
+    aliases, known = TopicAliases(most), dict[int, str]()
     for topic, accepted in messages:
         sent, alias = aliases.use(topic)
         assert alias <= most

@@ -1,10 +1,10 @@
 """Several brokers: the order of attempts, and the way back."""
 
-from gateway.sinks.mqtt.broker_list import Brokers
+from gateway.sinks.mqtt.broker_list import BrokerList
 
 
 def test_the_preferred_one_first_and_again_after_a_loss() -> None:
-    brokers = Brokers(3, 300)
+    brokers = BrokerList(3, 300)
     assert brokers.order == [0, 1, 2]
     brokers.connected(1, 0)
     brokers.lost(100)
@@ -12,7 +12,7 @@ def test_the_preferred_one_first_and_again_after_a_loss() -> None:
 
 
 def test_after_a_short_connection_the_next_one() -> None:
-    brokers = Brokers(3, 300)
+    brokers = BrokerList(3, 300)
     brokers.connected(0, 0)
     brokers.lost(2)
     assert brokers.order == [1, 2, 0]
@@ -22,7 +22,7 @@ def test_after_a_short_connection_the_next_one() -> None:
 
 
 def test_the_way_back_begins_when_a_better_one_was_reachable_for_long() -> None:
-    brokers = Brokers(3, 300)
+    brokers = BrokerList(3, 300)
     brokers.connected(2, 0)
     assert list(brokers.better) == [0, 1]
     assert not brokers.probed(1, True, 30)
@@ -34,7 +34,7 @@ def test_the_way_back_begins_when_a_better_one_was_reachable_for_long() -> None:
 
 
 def test_a_broker_that_flaps_begins_anew() -> None:
-    brokers = Brokers(2, 300)
+    brokers = BrokerList(2, 300)
     brokers.connected(1, 0)
     assert not brokers.probed(0, True, 30)
     assert not brokers.probed(0, False, 290)
@@ -44,7 +44,7 @@ def test_a_broker_that_flaps_begins_anew() -> None:
 
 
 def test_a_return_that_does_not_come_off_waits_longer_each_time() -> None:
-    brokers = Brokers(2, 300)
+    brokers = BrokerList(2, 300)
     brokers.connected(1, 0)
     now = 0.0
     for wait in (300, 600, 1200, 2400, 3600, 3600):
@@ -66,7 +66,7 @@ def test_a_return_that_does_not_come_off_waits_longer_each_time() -> None:
 
 def test_who_moves_on_comes_to_the_next_and_is_not_called_back() -> None:
     """Also from a connection that had lasted; when it is lost, everything is as usual."""
-    brokers = Brokers(3, 300)
+    brokers = BrokerList(3, 300)
     brokers.connected(1, 0)
     brokers.move_on()
     brokers.lost(1000)
@@ -80,7 +80,7 @@ def test_who_moves_on_comes_to_the_next_and_is_not_called_back() -> None:
 
 
 def test_moving_on_goes_round() -> None:
-    brokers = Brokers(2, 300)
+    brokers = BrokerList(2, 300)
     for number in (0, 1, 0, 1):
         assert brokers.order[0] == number
         brokers.connected(number, 0)

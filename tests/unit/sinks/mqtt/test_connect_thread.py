@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.core.errors import NotConnected
-from gateway.sinks.mqtt.connect_thread import Dialer
+from gateway.sinks.mqtt.connect_thread import ConnectThread
 from tests.support.network import until
 
 
@@ -23,23 +23,23 @@ async def test_the_result_and_the_error_come_through() -> None:
     def fails() -> str:
         raise NotConnected("no")
 
-    dialer: Dialer[str] = Dialer(lambda late: None)
-    assert await dialer.dial(lambda: "connected") == "connected"
+    dialer: ConnectThread[str] = ConnectThread(lambda late: None)
+    assert await dialer.run(lambda: "connected") == "connected"
     with pytest.raises(NotConnected, match="no"):
-        await dialer.dial(fails)
+        await dialer.run(fails)
 
 
 async def test_a_bug_on_the_thread_is_raised_to_who_waits() -> None:
     """Not swallowed with the thread, which would leave the caller waiting until its timeout."""
-    dialer: Dialer[float] = Dialer(lambda late: None)
+    dialer: ConnectThread[float] = ConnectThread(lambda late: None)
     with pytest.raises(ZeroDivisionError):
-        await asyncio.wait_for(dialer.dial(lambda: 1 / 0), 5)
+        await asyncio.wait_for(dialer.run(lambda: 1 / 0), 5)
 
 
 async def test_cancelling_returns_at_once_and_a_late_result_is_hung_up(gate: threading.Event) -> None:
     hung_up: list[str] = []
-    dialer: Dialer[str] = Dialer(hung_up.append)
-    attempt = asyncio.create_task(dialer.dial(lambda: f"late {gate.wait(10)}"))
+    dialer: ConnectThread[str] = ConnectThread(hung_up.append)
+    attempt = asyncio.create_task(dialer.run(lambda: f"late {gate.wait(10)}"))
     await asyncio.sleep(0)
     attempt.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -54,20 +54,20 @@ async def test_a_late_error_is_forgotten(gate: threading.Event) -> None:
         gate.wait(10)
         raise NotConnected("late")
 
-    dialer: Dialer[str] = Dialer(lambda late: None)
+    dialer: ConnectThread[str] = ConnectThread(lambda late: None)
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(dialer.dial(fails), 0.01)
+        await asyncio.wait_for(dialer.run(fails), 0.01)
     gate.set()
-    assert await dialer.dial(lambda: "next") == "next"
+    assert await dialer.run(lambda: "next") == "next"
 
 
 async def test_hanging_attempts_are_bounded(gate: threading.Event) -> None:
-    dialer: Dialer[bool] = Dialer(lambda late: None)
+    dialer: ConnectThread[bool] = ConnectThread(lambda late: None)
     for _ in range(4):
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(dialer.dial(lambda: gate.wait(10)), 0.01)
+            await asyncio.wait_for(dialer.run(lambda: gate.wait(10)), 0.01)
     with pytest.raises(NotConnected, match="still hang"):
-        await dialer.dial(lambda: True)
+        await dialer.run(lambda: True)
 
 
 def test_a_result_after_the_end_of_the_loop_is_hung_up(gate: threading.Event) -> None:
@@ -80,7 +80,7 @@ def test_a_result_after_the_end_of_the_loop_is_hung_up(gate: threading.Event) ->
 
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(Dialer(hang_up).dial(lambda: gate.wait(10)), 0.01)
+            await asyncio.wait_for(ConnectThread(hang_up).run(lambda: gate.wait(10)), 0.01)
 
     asyncio.run(give_up())
     gate.set()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from gateway.core.ports.sink import Properties
+from gateway.core.ports.layout import Properties
 from gateway.sinks.mqtt.packets import acknowledgement, acknowledgements, publish
 from gateway.sinks.mqtt.properties import pack
 

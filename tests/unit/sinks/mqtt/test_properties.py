@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 
-from gateway.core.ports.sink import Properties
+from gateway.core.ports.layout import Properties
 from gateway.sinks.mqtt.packets import publish, variable
 from gateway.sinks.mqtt.properties import pack
 
@@ -15,7 +15,7 @@ texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0
 
 @given(texts, st.lists(st.tuples(texts, texts), max_size=20), st.integers(0, 2**32 - 1), st.integers(0, 65_535))
 def test_paho_reads_what_was_packed(content_type: str, user: list[tuple[str, str]], expiry_s: int, alias: int) -> None:
-    packed = pack(Properties(content_type, tuple(user), expiry_s))
+    packed = pack(Properties(content_type, tuple(user)), expiry_s)
     packet = publish("t", b"", 1, False, packed, alias)
     at = packet.index(b"\0\1t\0\1") + 5
     read = PahoProperties(PacketTypes.PUBLISH)

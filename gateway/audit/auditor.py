@@ -1,0 +1,81 @@
+"""Follows a subscription: what each message is, how much comes, and whether anything is missing."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.audit.ledger import Ledger, Report
+from gateway.audit.traffic_stats import Absence, TrafficStats
+from gateway.core.incoming import Foreign, Incoming, Malformed
+from gateway.core.ports.layout_plugin import Proof, Reader
+from gateway.core.ports.sink import ReceivedMessage
+from gateway.encoding.decoder import parse
+from gateway.encoding.topics import CONTRACT_VERSION
+
+_SETTLING_S: Final = 5.0
+"""What a broker has kept comes within this time, and only then what is new. Longer costs nothing but that a gap of this time
+is called unproven, not missing."""
+
+
+class Auditor:
+    """Takes messages from a subscription, counts each, and enters it into the ledger."""
+
+    def __init__(self, root: str, readers: Sequence[Reader], *, from_start: bool = False, is_shared: bool = False) -> None:
+        """Begin with nothing received.
+
+        root: what the contract's topics begin with. readers: of layouts whose payloads are not the contract's.
+        from_start: all sequences must begin with 1. is_shared: others publish where we listen, so what is neither below
+        `root` nor a reader's is just counted.
+        """
+        self.stats = TrafficStats()
+        self._root = root
+        self._readers = readers
+        self._is_shared = is_shared
+        self._ledger = Ledger(from_start=from_start)
+        self._settled_at = math.inf
+
+    def add(self, message: ReceivedMessage) -> Incoming | None:
+        """Count a message and return it, None when it is none of ours. Raises Malformed, having counted that."""
+        try:
+            incoming, proofs = self._parsed(message)
+        except Foreign:
+            if self._is_shared and not message.topic.startswith(f"{self._root}/{CONTRACT_VERSION}/"):
+                self.stats.foreign += 1
+                return None
+            self.stats.malformed += 1
+            raise
+        except Malformed:
+            self.stats.malformed += 1
+            raise
+        if incoming is None:
+            return None
+        self.stats.count(incoming, len(message.payload))
+        if self.stats.now() > self._settled_at:
+            self._settled_at = math.inf
+            self._ledger.settled()
+        for topic, body in proofs:
+            self._ledger.add(topic, body, dup=message.is_repeated, retained=message.is_kept, fleeting=message.is_fleeting)
+        return incoming
+
+    def was_away(self, absence: Absence) -> None:
+        """Record that the subscription had no connection for a while."""
+        self.stats.was_away(absence)
+        self._ledger.was_away(kept=absence.kept)
+        for reader in self._readers:
+            reader.was_away()
+        self._settled_at = self.stats.now() + _SETTLING_S
+
+    def report(self) -> Report:
+        """Return the proof as of now."""
+        return self._ledger.report()
+
+    def footnotes(self, topics: Sequence[str]) -> list[str]:
+        """Return what has to be known of the sequence numbers of these topics, as sentences."""
+        return [reader.footnote for reader in self._readers if any(map(reader.is_mine, topics))]
+
+    def _parsed(self, message: ReceivedMessage) -> tuple[Incoming | None, Sequence[Proof]]:
+        reader = next((reader for reader in self._readers if reader.is_mine(message.topic)), None)
+        if reader is not None:
+            return reader.read(message.topic, message.payload, is_repeated=message.is_repeated)
+        incoming = parse(message.topic, message.payload, self._root)
+        return incoming, [(incoming.topic, incoming.body)]

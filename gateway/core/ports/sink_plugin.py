@@ -1,0 +1,117 @@
+"""What `plugins.py` lists of a sink, and what `settings`, `app` and `cli` know of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from gateway.core.clock import Clock
+from gateway.core.config_types import ConfigModel
+from gateway.core.ports.layout import Layout
+from gateway.core.ports.sink import Sink, StatusFeed, Subscriber
+
+
+@dataclass(frozen=True, slots=True)
+class SinkServices:
+    """What a sink gets from the gateway that it is built into."""
+
+    gateway: str
+    """The gateway's name."""
+    layout: Layout
+    """Turns messages into packets, for sinks that publish by topic."""
+    status: StatusFeed
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicy:
+    """How patiently a publisher treats its sink."""
+
+    tries: int = 5
+    """How often a message may fail while others pass, before it is set aside."""
+    first_delay_s: float = 0.0
+    """Wait before the first attempt, so that gateways which start together do not connect together."""
+    hint: str = ""
+    """What to look at when connections do not last, as a sentence."""
+
+
+@runtime_checkable
+class SinkPlugin(Protocol):
+    """One kind of sink. Pure but for what `build` returns, which imports the sink's library at the earliest."""
+
+    @property
+    def name(self) -> str:
+        """Return its section in `gateway.yaml`."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """Return what the section is about, as a sentence for the configuration reference."""
+        ...
+
+    @property
+    def config_model(self) -> type[ConfigModel]:
+        """Return the model of that section. All its keys have defaults."""
+        ...
+
+    def describe(self, config: Any) -> str:
+        """Return where messages go, for `gateway check`."""
+        ...
+
+    def policy(self, config: Any, up_s: float) -> DeliveryPolicy:
+        """Return how a publisher treats it. up_s: since the machine started, seconds."""
+        ...
+
+    def build(self, config: Any, services: SinkServices) -> Sink:
+        """Return the sink, not yet open. No I/O. Called once per run of the gateway."""
+        ...
+
+
+@runtime_checkable
+class TopicRooted(Protocol):
+    """Capability of a plug-in: its section says what all topics begin with."""
+
+    def topic_root(self, config: Any) -> str:
+        """Return the first level or levels of every topic."""
+        ...
+
+
+@runtime_checkable
+class Advised(Protocol):
+    """Capability of a plug-in: it finds in a section what can be used, but is hardly meant."""
+
+    def advice(self, config: Any) -> Sequence[tuple[str, str]]:
+        """Return the key in question and a sentence part about it, each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FollowOptions:
+    """What a command line says of the far end to follow. What is empty was left out."""
+
+    url: str = ""
+    root: str = ""
+    username: str = ""
+    password: str = ""
+    ca: str = ""
+    version: str = ""
+    client_id: str = ""
+
+
+@runtime_checkable
+class Followable(TopicRooted, Protocol):
+    """Capability of a plug-in: what it has published can be received again, as `gateway tail` does."""
+
+    def follow_config(self, options: FollowOptions, configured: Any | None) -> Any:
+        """Return the section to follow with. configured: the gateway's own, which answers what the options leave open.
+
+        Raises pydantic's ValidationError, whose places are fields of `FollowOptions` or keys of the section.
+        """
+        ...
+
+    def keeps_subscriptions(self, config: Any) -> bool:
+        """Return whether the far end keeps what comes while the connection is away."""
+        ...
+
+    def subscriber(self, config: Any, client_id: str) -> Subscriber:
+        """Return a subscriber, not yet open. client_id: used where the section has none."""
+        ...

@@ -1,0 +1,115 @@
+"""A layout's own part in a connection: subscribe, wait until messages may be sent, and move on where they may not."""
+
+import asyncio
+from typing import Final, Protocol
+
+import structlog
+
+from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected, Permanent
+from gateway.core.ports.layout import SessionInput
+from gateway.core.ports.sink import EndedBy, Ending
+from gateway.core.retry_timer import DoublingDelay
+
+log = structlog.get_logger("publisher")
+
+_FIRST_STAY_S: Final = 2.0
+_LONGEST_STAY_S: Final = 30.0
+_OFFLINE: Final = "the primary host is offline"
+_ELSEWHERE: Final = "the primary host is not online at this broker"
+
+
+class _Received(Protocol):
+    @property
+    def topic(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
+
+
+class SubscribingClient(Protocol):
+    """What listening needs of the MQTT client."""
+
+    async def subscribe(self, topic_filter: str) -> None:
+        """Receive what matches. Raises Permanent when the broker refuses, NotConnected."""
+        ...
+
+    async def receive(self) -> _Received:
+        """Return the next message. Raises NotConnected."""
+        ...
+
+    @property
+    def broker_count(self) -> int:
+        """Return how many brokers there are to go to."""
+        ...
+
+    def move_on(self) -> None:
+        """Let the next `open` begin with the broker after this one, and stay there."""
+        ...
+
+
+class HostSession:
+    """The receiving half of a session over one client, used again for each connection.
+
+    With several brokers it walks from one to the next until the session may send (Sparkplug 3.0.0, 5.10): two seconds at
+    each, and twice as long, up to half a minute, after each round without success. With one broker it waits there.
+    """
+
+    def __init__(self, client: SubscribingClient, session: SessionInput, clock: Clock) -> None:
+        self._client = client
+        self._session = session
+        self._clock = clock
+        self._steps = 0
+        self._stay = DoublingDelay(_FIRST_STAY_S, _LONGEST_STAY_S)
+
+    async def admission(self) -> Ending | None:
+        """Subscribe, then wait until messages may be sent. Returns None, or why this connection is of no use."""
+        try:
+            for topic_filter in self._session.subscriptions:
+                await self._client.subscribe(topic_filter)
+        except Permanent as error:
+            return Ending(str(error), EndedBy.SINK)
+        except NotConnected as error:
+            return Ending(str(error))
+        listening, waiting = asyncio.ensure_future(self.listen()), asyncio.ensure_future(self._session.may_send(True))
+        staying = asyncio.ensure_future(self._clock.sleep(self._stay.current_s))
+        tasks = {listening, waiting, staying}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if not listening.done() and not waiting.done():
+                if self._client.broker_count > 1:
+                    return self._move_on(_ELSEWHERE)
+                log.warning("nothing is sent before the primary host is online", topics=list(self._session.subscriptions))
+                await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if not waiting.done() or waiting.cancelled():
+            return listening.result()
+        self._steps = 0
+        self._stay.reset()
+        return None
+
+    async def listen(self) -> Ending:
+        """Hand on what comes; return why no more will come."""
+        while True:
+            try:
+                message = await self._client.receive()
+            except NotConnected as error:
+                return Ending(str(error))
+            self._session.received(message.topic, message.payload)
+
+    async def barred(self) -> None:
+        """Return once messages may no longer be sent."""
+        await self._session.may_send(False)
+
+    def leave(self) -> Ending:
+        """Leave a broker at which messages may no longer be sent, for another one where there is one."""
+        return self._move_on(_OFFLINE) if self._client.broker_count > 1 else Ending(_OFFLINE, EndedBy.SINK)
+
+    def _move_on(self, reason: str) -> Ending:
+        self._client.move_on()
+        self._steps += 1
+        if self._steps % self._client.broker_count == 0:
+            self._stay.double()
+        return Ending(reason, EndedBy.MOVE)

@@ -1,0 +1,217 @@
+"""Packets on their way to the broker: those of messages, and those that go beside them."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from gateway.core.clock import Clock
+from gateway.core.errors import NotConnected, Permanent, Retryable
+from gateway.core.ports.layout import Layout, Packet, Properties, SessionAnnouncements
+from gateway.core.ports.outbox import Delivery
+from gateway.sinks.mqtt.message_expiry import NO_EXPIRY, MessageExpiry
+from gateway.sinks.mqtt.types import QoS, end
+
+_OVERTAKEN_FACTOR: Final = 10
+
+
+class PublishingClient(Protocol):
+    """What sending needs of the MQTT client."""
+
+    @property
+    def most_bytes(self) -> int:
+        """Return the largest payload that the broker takes on this connection."""
+        ...
+
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        retain: bool = False,
+        properties: Properties = ...,
+        expiry_s: int = 0,
+        qos: QoS = 1,
+    ) -> "asyncio.Future[None]":
+        """Send. The future ends with None, Permanent, Retryable or NotConnected."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Message:
+    """A message whose packets are on their way; without `outcome` something that goes beside the messages."""
+
+    outcome: "asyncio.Future[None] | None" = None
+    left: int = 1
+    """Packets without PUBACK."""
+    expiry_s: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether another packet has decided for the message."""
+        return self.outcome is not None and self.outcome.done()
+
+
+@dataclass(slots=True, eq=False)
+class _InFlight:
+    """One packet without its PUBACK."""
+
+    topic: str
+    message: _Message
+    sent_at: float
+    overtaken_at: float = math.inf
+    """When one that was sent later had its answer."""
+
+
+class PacketSender:
+    """Up to `limit` packets in flight over one connection, in the order of sending.
+
+    A message has arrived when all its packets have; the first packet that is refused decides for all of it, and what was
+    not sent of it stays unsent. A refusal for good by a broker that has accepted nothing on this connection yet is one for
+    now: it refuses us (an access list with a mistake), not the message, and a backlog must not be thrown away for that.
+    """
+
+    def __init__(
+        self,
+        client: PublishingClient,
+        layout: Layout,
+        clock: Clock,
+        *,
+        limit: int,
+        expiry: MessageExpiry = NO_EXPIRY,
+        session: SessionAnnouncements | None = None,
+    ) -> None:
+        """Begin with nothing in flight.
+
+        limit: packets in flight. session: numbers each packet immediately before it is sent, and learns of refusals.
+        """
+        self._client = client
+        self._layout = layout
+        self._clock = clock
+        self._limit = limit
+        self._expiry = expiry
+        self._session = session
+        self._in_flight: dict[asyncio.Future[None], _InFlight] = {}
+        self._queue: deque[tuple[Packet, _Message]] = deque()
+        self._landed = asyncio.Event()
+        self._last_answer = 0.0
+        self._usual = 1  # packets of a message, as the last one had
+        self._has_accepted = False
+
+    @property
+    def has_announcements(self) -> bool:
+        """Return whether something that goes beside the messages is in flight."""
+        return any(packet.message.outcome is None for packet in self._in_flight.values())
+
+    def send(self, delivery: Delivery) -> "asyncio.Future[None]":
+        """Send the packets of a message, each as soon as there is room, and return the future of its outcome."""
+        outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        message, hist = delivery.message, not delivery.live
+        try:
+            packets = self._layout.packets(message, hist=hist, most_bytes=self._client.most_bytes)
+        except Permanent as error:
+            end(outcome, error)
+            return outcome
+        self._usual = len(packets)
+        sending = _Message(outcome, len(packets), self._expiry.of(message, hist=hist))
+        if len(packets) == 1 and not self._queue and len(self._in_flight) < self._limit:
+            self._launch(packets[0], sending)  # nearly always
+        else:
+            self._queue.extend((packet, sending) for packet in packets)
+            self._launch_queued()
+        return outcome
+
+    def announce(self, packets: Sequence[Packet]) -> "list[asyncio.Future[None]]":
+        """Send packets that go beside the messages, at once."""
+        return [self._launch(packet, _Message()) for packet in packets]
+
+    async def room(self) -> int:
+        """Wait until there is room for a packet; return for how many messages, if they are like the last one."""
+        while self._queue or len(self._in_flight) >= self._limit:
+            self._landed.clear()
+            await self._landed.wait()
+        return max(1, (self._limit - len(self._in_flight)) // self._usual)
+
+    async def overdue(self, limit_s: float) -> str:
+        """Return a reason once acknowledgements stay away for `limit_s`.
+
+        A slow broker is not a lost one: each PUBACK restarts the time. But they come in order (MQTT 5.0, 4.6), so one
+        that has been overtaken for ten times as long was lost.
+        """
+        while True:
+            now = self._clock.monotonic()
+            oldest = next(iter(self._in_flight.values()), None)
+            due = now + limit_s
+            if oldest is not None:
+                due = min(
+                    max(oldest.sent_at, self._last_answer) + limit_s, oldest.overtaken_at + _OVERTAKEN_FACTOR * limit_s
+                )
+                if due <= now:
+                    return f"no acknowledgement for {oldest.topic} within {limit_s:g} s"
+            await self._clock.sleep(due - now)
+
+    def reset(self, reason: str) -> None:
+        """Forget everything, since the connection is gone.
+
+        What was under way ends with NotConnected; late answers do not count any more.
+        """
+        lost = {packet.message for packet in self._in_flight.values()} | {message for _, message in self._queue}
+        self._in_flight.clear()
+        self._queue.clear()
+        self._has_accepted = False
+        for message in lost:
+            if message.outcome is not None:
+                end(message.outcome, NotConnected(reason))
+
+    def _launch_queued(self) -> None:
+        while self._queue and len(self._in_flight) < self._limit:
+            packet, message = self._queue.popleft()
+            if not message.is_over:
+                self._launch(packet, message)
+
+    def _launch(self, packet: Packet, message: _Message) -> "asyncio.Future[None]":
+        packet = self._session.numbered(packet) if self._session else packet
+        future = self._client.publish(
+            packet.topic,
+            packet.payload,
+            retain=packet.is_latest,
+            properties=packet.properties,
+            expiry_s=0 if packet.is_latest else message.expiry_s,
+            qos=1 if packet.is_confirmed else 0,
+        )
+        self._in_flight[future] = _InFlight(packet.topic, message, self._clock.monotonic())
+        future.add_done_callback(self._on_answer)
+        return future
+
+    def _on_answer(self, future: "asyncio.Future[None]") -> None:
+        packet = self._in_flight.get(future)
+        error = future.exception()
+        if packet is None or isinstance(error, NotConnected):
+            return  # the end of the connection has taken it back (`reset`), or will
+        del self._in_flight[future]
+        self._last_answer = self._clock.monotonic()
+        oldest = next(iter(self._in_flight.values()), None)
+        if oldest is not None and oldest.sent_at < packet.sent_at:
+            oldest.overtaken_at = min(oldest.overtaken_at, self._last_answer)
+        if error is not None and not isinstance(error, Permanent | Retryable):
+            raise error
+        self._conclude(packet, error)
+        self._launch_queued()
+        self._landed.set()
+
+    def _conclude(self, packet: _InFlight, error: Permanent | Retryable | None) -> None:
+        if error is not None and self._session is not None:
+            is_final = isinstance(error, Permanent) and self._has_accepted
+            self._session.refused(packet.topic, str(error), until="reconnect" if is_final else "later")
+        message = packet.message
+        if error is None:
+            self._has_accepted = True
+            message.left -= 1
+        if message.outcome is None or message.outcome.done():
+            return
+        if isinstance(error, Permanent) and not self._has_accepted:
+            error = Retryable(str(error))
+        if error is not None or message.left == 0:
+            end(message.outcome, error)
