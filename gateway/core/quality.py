@@ -1,7 +1,7 @@
 """Quality of a value in one byte.
 
 The numbers are those of OPC Data Access 3.0, section 6.8 (QQSSSS00): the top two bits are the class, the next four the
-reason. They order themselves, so the smaller of two codes is the worse one, and a byte that nobody set (0) is bad.
+reason. So codes compare as numbers, the smaller of two is the worse one, and a byte that was never set (0) is bad.
 Reasons that the standard does not name use free sub-status numbers of the same class.
 """
 

@@ -140,8 +140,8 @@ class _Newest:
         mine, theirs = self.columns, objects.columns
         bad = mine["quality"] < USABLE_FROM
         later: Mask = mine["time"] > theirs["time"]
-        news: Mask = later | (bad & (mine["time"] == theirs["time"]) & (mine["turn"] > theirs["turn"]))
-        return news
+        newer: Mask = later | (bad & (mine["time"] == theirs["time"]) & (mine["turn"] > theirs["turn"]))
+        return newer
 
     def row(self, tag: int) -> _Row:
         """Return the newest sample of one tag."""

@@ -218,8 +218,8 @@ class Windows:
         unknown = held.quality_after(*(self._open[start] for start in sorted(self._open)))[tag] < USABLE_FROM
         repeated = _is_value(held, block)
         never_seen = block.time > np.maximum(held.time[tag], self._started_ns - 1)
-        news = is_newest & (unknown | (block.time >= held.time[tag]))
-        held.set(tag[news], block.value[news], block.time[news], block.quality[news])
+        newer = is_newest & (unknown | (block.time >= held.time[tag]))
+        held.set(tag[newer], block.value[newer], block.time[newer], block.quality[newer])
         usable = block.quality >= USABLE_FROM
         in_force = _is_value(held, block) & usable
         has_changed = np.isin(tag, tag[usable & ~in_force])

@@ -28,8 +28,10 @@ from tests.support.proxy import Proxy
 
 WAIT_S = 60.0
 HASTY = f"""
-from gateway.sources.opcua import health, source
-health.FIRST_RETRY_S, source.CHECK_S = 0.5, 0.2
+from functools import partial
+from gateway.sources.opcua.source import source
+from gateway.sources.opcua.source.intervals import Intervals
+source.OpcUaSource = partial(source.OpcUaSource, intervals=Intervals(node_retry_s=0.5, check_s=0.2))
 {impatient(0.5)}
 """
 """The gateway that asks for refused nodes again at once."""

@@ -27,7 +27,7 @@ _NODE_TYPES: Final = {
 
 
 class Addresses:
-    """The nodes of one session, by address. What a browse path means is asked once; in vain, again after a minute.
+    """The nodes of one session, by address. A browse path is resolved once; without success, again after a minute.
 
     lacks_namespace: an address names a namespace that the server has not.
     """
@@ -43,8 +43,11 @@ class Addresses:
         self._failed: dict[str, tuple[int, float]] = {}
 
     def set_namespaces(self, uris: Iterable[object]) -> None:
-        """The session's NamespaceArray (Part 5, 6.3.1): indices may differ after each restart of the server, and a server
-        may add some while it runs. What named one that was not there is resolved anew."""
+        """Set the session's NamespaceArray (Part 5, 6.3.1).
+
+        Indices may differ after each restart of the server, and a server may add some while it runs. Addresses with a
+        namespace that was not there are resolved again.
+        """
         self.namespaces = [str(uri) for uri in uris]
         self._namespaces = {uri: index for index, uri in enumerate(self.namespaces)}
         if self.lacks_namespace:
@@ -81,11 +84,11 @@ class Addresses:
                 self._failed[text] = (found, retry_s)
 
     def node(self, text: str) -> ua.NodeId:
-        """A node that `resolve` has found."""
+        """Return the node of an address that `resolve` has found."""
         return self._nodes[text]
 
     def registered(self, text: str) -> ua.NodeId:
-        """The same for reading: as the server registered it, where it did."""
+        """Return the node to read, by the id that the server registered for it, where it did."""
         return self._registered.get(text) or self._nodes[text]
 
     def status_of(self, text: str) -> int:
@@ -93,8 +96,10 @@ class Addresses:
         return 0 if text in self._nodes else self._failed.get(text, (NO_MATCH, 0.0))[0]
 
     def forget(self, text: str) -> None:
-        """The node is gone; the browse path may lead to another one by now, at once. As it was registered it will not come
-        back, so it is read by its own id from now on."""
+        """Record that the node is gone, so that its browse path is resolved again at once: it may lead to another node.
+
+        A registered id does not come back, so the node is read by its own id from now on.
+        """
         if is_browse_path(text):
             self._nodes.pop(text, None)
             self._registered.pop(text, None)
@@ -120,6 +125,6 @@ class Addresses:
         return element(self.name(step), ObjectIds.HierarchicalReferences)
 
     def name(self, step: PathStep) -> ua.QualifiedName:
-        """A browse name in this session."""
+        """Return a browse name with its namespace index in this session."""
         index = self._index(step.uri) if step.uri else step.namespace
         return ua.QualifiedName(step.name, min(index, _MOST_NAMED))

@@ -33,8 +33,7 @@ _HIDDEN: Final = frozenset({USER_ACCESS_DENIED, NODE_UNKNOWN})
 
 @dataclass(frozen=True, slots=True)
 class Visited:
-    """path: browse names from below the start. order: the node's place among its siblings at each level, so that sorting
-    by it goes depth first. inside: it is, or lies in, an object of the type that was asked for."""
+    """A node that a walk has visited."""
 
     path: tuple[str, ...]
     order: tuple[int, ...]
@@ -74,20 +73,22 @@ class Browser:
         self._definitions = definitions
 
     async def start(self, text: str) -> ua.NodeId:
-        """The node of an address. Raises NotFound with its status when it is not there."""
+        """Return the node of an address. Raises NotFound with its status when it is not there."""
         self._addresses.retry([text])  # whoever walks does so seldom, and because something may have changed
         await self._addresses.resolve([text])
-        told = lacking(text, self._addresses.namespaces)
+        unknown = lacking(text, self._addresses.namespaces)
         if status := self._addresses.status_of(text):
-            raise NotFound(f"{text} is not there: {told or explained(status)}")
-        if told:
-            raise NotFound(f"{text} is not there: {told}")
+            raise NotFound(f"{text} is not there: {unknown or explained(status)}")
+        if unknown:
+            raise NotFound(f"{text} is not there: {unknown}")
         return self._addresses.node(text)
 
     async def walk(self, root: str, depth: int = MOST_DEPTH, of_type: str | None = None) -> AsyncIterator[list[Visited]]:
-        """Objects and variables below a node along hierarchical references, level by level, each node once. Variables are
-        leaves. The Server object and Aliases are left out unless they are the root, and so is what this user may not see.
-        Raises NotFound where the server refuses: what is not known to be whole must not be taken for it."""
+        """Yield objects and variables below a node along hierarchical references, level by level, each node once.
+
+        Variables are leaves. The Server object and Aliases are left out unless they are the root, and so is what this user
+        may not see. Raises NotFound where the server refuses, because a part must not be taken for the whole.
+        """
         start = await self.start(root)
         types = None if of_type is None else await self._subtypes(await self.start(of_type))
         seen = {start}
@@ -127,7 +128,7 @@ class Browser:
         return types
 
     async def find(self, wanted: Sequence[Browse]) -> Findings:
-        """The variables that these entries ask for, and what they leave out. Raises NotFound when a root is not there."""
+        """Return the variables that these entries ask for, and what they leave out. Raises NotFound without a root."""
         findings = Findings()
         found: dict[ua.NodeId, Visited] = {}
         for browse in wanted:
@@ -136,13 +137,13 @@ class Browser:
         properties = await self._definitions.properties(list(found), UNITS)
         uris = self._addresses.namespaces
         findings.tags = [
-            FoundTag(one.path, address_text(node, uris), unit_of(told))
-            for (node, one), told in zip(found.items(), properties, strict=True)
+            FoundTag(one.path, address_text(node, uris), unit_of(unknown))
+            for (node, one), unknown in zip(found.items(), properties, strict=True)
         ]
         return findings
 
     async def _choose(self, browse: Browse, findings: Findings) -> list[Visited]:
-        """What one entry takes; the rest is noted."""
+        """Return what one entry takes; add the rest to the findings."""
         visited = [one async for level in self.walk(browse.root, browse.depth, browse.type) for one in level]
         visited.sort(key=lambda one: one.order)
         chosen: list[Visited] = []
@@ -163,8 +164,10 @@ class Browser:
         return chosen[: browse.most]
 
     async def are_numbers(self, nodes: Sequence[ua.NodeId]) -> list[bool]:
-        """Which variables are single numbers, Booleans or enumerations: by their data types, or by the value of the moment
-        where these leave it open."""
+        """Return for each variable whether it is a single number, Boolean or enumeration.
+
+        By its data type, or by its present value where that leaves it open.
+        """
         types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
         ranks = await self._services.attributes((node, AttributeIds.ValueRank) for node in nodes)
         known = await self._definitions.kinds(types)
@@ -201,7 +204,7 @@ def _child(parent: Visited, at: int, reference: Any, types: set[ua.NodeId] | Non
 
 
 def address_text(node: ua.NodeId, uris: Sequence[str]) -> str:
-    """A node as it stands in a tag file: nsu=URI;s=..., or ns=2;s=... where the namespace has no URI."""
+    """Return a node as it stands in a tag file: nsu=URI;s=..., or ns=2;s=... where the namespace has no URI."""
     text: str = node.to_string()
     index = node.NamespaceIndex
     if not 0 < index < len(uris) or not uris[index]:

@@ -1,4 +1,4 @@
-"""A session's hot services, decoded to columns: Publish, Republish, Read of values, HistoryRead. On asyncua."""
+"""The frequent services of a session, decoded to columns: Publish, Republish, Read of values, HistoryRead. On asyncua."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,24 +22,22 @@ T = TypeVar("T")
 
 
 class ColumnSession(UaSession):
-    """asyncua's session: without its publish loop, and with its hot answers as columns.
-
-    learn: asks the server for the types in `types.missing`; set once there is somebody who can.
-    """
+    """asyncua's session, without its publish loop, and with its frequent answers as columns."""
 
     def __init__(self, client: UaClient) -> None:
         super().__init__(client)
         self.types = Types()
-        self.learn: Callable[[], Awaitable[None]] = _nothing
+        self.learn: Callable[[], Awaitable[None]] = _learn_nothing
+        """Reads the types in `types.missing` from the server; set by the session's owner."""
         self._in_order = asyncio.Lock()
 
     def move(self, client: UaClient) -> None:
-        """To another transport; the token stays, everything else is as it was before the session was activated."""
+        """Move to another transport; the authentication token stays, and the session is to be activated again."""
         self._client = client
         self._set_state(SessionState.CREATED)
 
     def ensure_publish_loop(self) -> None:
-        """Not wanted: the connection keeps several publish requests in flight and hides no error."""
+        """Do nothing: `PublishLoop` keeps several publish requests in flight and hides no error."""
 
     async def publish_once(self, acks: Sequence[tuple[int, int]]) -> Notification:
         """See `PublishService.publish_once`."""
@@ -66,7 +64,7 @@ class ColumnSession(UaSession):
         raise undecoded
 
     async def read(self, parameters: ua.ReadParameters) -> list[ua.DataValue]:
-        """Read as asyncua decodes it. Raises WireError where it cannot."""
+        """Read attributes as asyncua decodes them. Raises WireError where it cannot."""
         request = ua.ReadRequest()
         request.Parameters = parameters
         answer = await self._send_request(request)
@@ -77,7 +75,7 @@ class ColumnSession(UaSession):
         return results
 
     async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
-        """Read with both timestamps: the values, and the server's clock in ns. Raises WireError."""
+        """Read values with both timestamps. Returns them and the server's clock in ns. Raises WireError."""
         request = ua.ReadRequest()
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         request.Parameters.NodesToRead = nodes
@@ -85,13 +83,12 @@ class ColumnSession(UaSession):
         return await self._decoded(lambda: read_values(answer, self.types))
 
     async def read_past(self, request: ua.HistoryReadRequest) -> list[HistoryPage]:
-        """HistoryRead. Raises WireError."""
+        """Read history. Raises WireError."""
         answer = await self._send_request(request)
         return await self._decoded(lambda: read_history(answer, self.types))
 
     async def _decoded(self, decode: Callable[[], T]) -> T:
-        """Once more when types were met that nobody knew, in which others may stand, or that have changed; answers keep
-        their order."""
+        """Decode an answer, again after learning types that were missing or have changed; answers keep their order."""
         async with self._in_order:
             self.types.may_doubt = True
             result = decode()
@@ -103,5 +100,5 @@ class ColumnSession(UaSession):
             return result
 
 
-async def _nothing() -> None:
-    """Until there is somebody who can learn."""
+async def _learn_nothing() -> None:
+    """Learn no types: the default until the owner sets another."""

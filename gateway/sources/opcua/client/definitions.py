@@ -1,4 +1,4 @@
-"""Reading a server's type definitions: which structure a binary encoding is, what its fields are, what enumerations mean."""
+"""A server's type definitions: the structure of a binary encoding, its fields, the labels of enumerations."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -39,7 +39,10 @@ VERSION: Final = frozenset({"NodeVersion"})
 
 
 class Definitions:
-    """Fills a session's `Types`, each type once. A type that cannot be read is known as None: its values come as bytes."""
+    """Reads types from the server into a session's `Types`, each type once.
+
+    A type that cannot be read is known as None: its values come as bytes.
+    """
 
     def __init__(self, services: Services, types: Types) -> None:
         self._services = services
@@ -49,7 +52,7 @@ class Definitions:
         self._dictionaries = LegacyDictionaries(services, types)
 
     async def learn_missing(self) -> None:
-        """Find the types of the encodings that were met. Raises NotConnected."""
+        """Read the types of the encodings in `Types.missing`. Raises NotConnected."""
         async with self._learning:
             if self._types.is_doubtful:
                 self._types.forget()
@@ -84,18 +87,18 @@ class Definitions:
             asked = [node for node in wanted if node not in known]
             if not asked or len(known) + len(asked) > MOST_TYPES:
                 break
-            told = await self._services.read((node, AttributeIds.DataTypeDefinition) for node in asked)
-            self._unread |= {node for node, one in zip(asked, told, strict=True) if _may_pass(_status(one))}
+            definitions = await self._services.read((node, AttributeIds.DataTypeDefinition) for node in asked)
+            self._unread |= {node for node, one in zip(asked, definitions, strict=True) if _may_pass(_status(one))}
             names = await self._services.attributes((node, AttributeIds.BrowseName) for node in asked)
             abstract = await self._services.attributes((node, AttributeIds.IsAbstract) for node in asked)
             by_supertype: dict[ua.NodeId, str] = {}
-            for node, definition, name, is_abstract in zip(asked, told, names, abstract, strict=True):
-                told_of: Any = None if definition.Value is None or is_bad(_status(definition)) else definition.Value.Value
+            for node, definition, name, is_abstract in zip(asked, definitions, names, abstract, strict=True):
+                value: Any = None if definition.Value is None or is_bad(_status(definition)) else definition.Value.Value
                 named = str(name.Name) if isinstance(name, ua.QualifiedName) else ""
-                known[node] = found = definition_of(named, told_of)
+                known[node] = found = definition_of(named, value)
                 if not isinstance(found, Structure):
                     by_supertype[node] = named
-                elif is_abstract is True and told_of.DefaultEncodingId.is_null():  # some servers call all their types so
+                elif is_abstract is True and value.DefaultEncodingId.is_null():  # some servers call all their types so
                     known[node] = EXTENSION_OBJECT
             await self._learn_by_supertype(by_supertype)
             for node, is_abstract in zip(asked, abstract, strict=True):
@@ -107,20 +110,22 @@ class Definitions:
             known[node] = None
 
     async def _learn_by_supertype(self, names: Mapping[ua.NodeId, str]) -> None:
-        """Types that are no structures by definition, with their names. They are encoded as their nearest supertype; what
-        their numbers mean may be told apart."""
+        """Set types that are no structures by definition, with their names, by their nearest supertype.
+
+        They are encoded as that; labels of their numbers come from properties of their own.
+        """
         known = self._types.known
         kinds = await self._supertypes(names)
         # A structure that nobody describes cannot be decoded, whatever it is derived from.
         unknown = [node for node in names if known[node] is None and _is_structure(kinds.get(node))]
         described = await self._dictionaries.of_types(unknown)
         unlabelled = [node for node, kind in kinds.items() if known[node] is None and _has_labels(kind)]
-        told = dict(zip(unlabelled, await self.properties(unlabelled, LABELS), strict=True))
+        properties = dict(zip(unlabelled, await self.properties(unlabelled, LABELS), strict=True))
         for node, kind in kinds.items():
             own = known[node]
-            bits = own.labels if isinstance(own, Enumeration) else bits_in(told.get(node, {}))
+            bits = own.labels if isinstance(own, Enumeration) else bits_in(properties.get(node, {}))
             if isinstance(kind, Enumeration):
-                known[node] = own or Enumeration(labels_in(told[node]))
+                known[node] = own or Enumeration(labels_in(properties[node]))
             elif isinstance(own, Enumeration) or bits or kind is ua.OptionSet:
                 known[node] = option_set(names[node], kind, bits) or kind
             else:
@@ -128,7 +133,7 @@ class Definitions:
         known |= {node: described[node] for node in unknown if node not in kinds and node in described}
 
     async def _supertypes(self, nodes: Iterable[ua.NodeId]) -> dict[ua.NodeId, Known]:
-        """The nearest supertype of each that is the standard's own; none for those that have none."""
+        """Return the nearest supertype of each that is the standard's own; without those that have none."""
         kinds: dict[ua.NodeId, Known] = {}
         chains = {node: node for node in nodes}
         for _ in range(_DEEPEST):
@@ -149,14 +154,16 @@ class Definitions:
         return kinds
 
     async def kinds(self, types: Iterable[Any]) -> list[Known]:
-        """What these data types are; None for what is none."""
+        """Return what these data types are, None for what is no data type."""
         asked = [plain_id(one) if isinstance(one, ua.NodeId) else None for one in types]
         await self.learn(one for one in asked if one is not None)
         return [self._types.known.get(one) if one is not None else None for one in asked]
 
     async def labels(self, nodes: Sequence[ua.NodeId]) -> list[Mapping[int, object] | None]:
-        """What the numbers of variables mean: by their data types, else by properties of their own; empty for most, None
-        where the server would not say."""
+        """Return the labels of variables, by number: from their data types, else from properties of their own.
+
+        Empty for most, None where the server did not answer.
+        """
         for node in self._unread:
             self._types.known.pop(node, None)
         self._unread.clear()
@@ -171,12 +178,14 @@ class Definitions:
         return [some or (None if failed else some) for some, failed in zip(labels, unread, strict=True)]
 
     async def properties(self, nodes: Sequence[ua.NodeId], names: Collection[str]) -> list[dict[str, Any]]:
-        """Each node's properties of these names, by name: texts, (number, text) of EnumValues, the unit's symbol of
-        EngineeringUnits, (low, high) of EURange (Part 8, 5.3 and 5.6)."""
+        """Return each node's properties of these names, by name (Part 8, 5.3 and 5.6).
+
+        Texts, (number, text) of EnumValues, the unit's symbol of EngineeringUnits, (low, high) of EURange.
+        """
         return [some or {} for some in await self._properties(nodes, names)]
 
     async def _properties(self, nodes: Sequence[ua.NodeId], names: Collection[str]) -> list[dict[str, Any] | None]:
-        """The same; None where the server would not say."""
+        """Return properties as `properties`, None for a node where the server did not answer."""
         references = await self._services.browse(nodes, ObjectIds.HasProperty)
         found = [
             (at, one.BrowseName.Name, target)
@@ -200,12 +209,12 @@ def _is_structure(kind: Known) -> bool:
 
 
 def _has_labels(kind: Known) -> bool:
-    """A data type derived from it may have labels of its own."""
+    """Return whether a data type derived from it may have labels of its own."""
     return isinstance(kind, Enumeration) or kind is ua.OptionSet or (isinstance(kind, int) and kind in _NUMBERS)
 
 
 def _may_have_labels(known: Known) -> bool:
-    """A variable of it may have labels of its own."""
+    """Return whether a variable of it may have labels of its own."""
     return isinstance(known, Enumeration | OptionSet) or (isinstance(known, int) and known in _NUMBERS)
 
 
@@ -220,7 +229,7 @@ def _status(value: ua.DataValue) -> int:
 
 
 def _may_pass(status: int) -> bool:
-    """The server would not say now; it may later."""
+    """Return whether the server may answer later what it refused now."""
     return is_bad(status) and status not in (NODE_UNKNOWN, _NO_ATTRIBUTE)
 
 

@@ -1,5 +1,7 @@
-"""Which data type an encoding belongs to where no reference says so: servers on open62541 have types without nodes for their
-encodings. The definitions name them (DefaultEncodingId, Part 3, 8.49)."""
+"""The data type of an encoding where no reference says so.
+
+Servers on open62541 have types without nodes for their encodings; definitions name them (DefaultEncodingId, Part 3, 8.49).
+"""
 
 from collections.abc import Collection
 from typing import Final
@@ -16,15 +18,17 @@ _STRUCTURE: Final = ua.NodeId(ObjectIds.Structure, 0)  # type: ignore[arg-type] 
 
 
 async def owners_by_definition(services: Services, encodings: Collection[ua.NodeId]) -> dict[ua.NodeId, ua.NodeId]:
-    """The data type of each of these encodings, as far as one of their namespaces has it below Structure. Raises
-    NotConnected."""
+    """Return the data type of each of these encodings, as far as one of their namespaces has it below Structure.
+
+    Raises NotConnected.
+    """
     wanted = {plain_id(encoding): encoding for encoding in encodings}
     namespaces = {encoding.NamespaceIndex for encoding in encodings}
     types = [node for node in await _structures(services) if node.NamespaceIndex in namespaces]
-    told = await services.attributes((node, AttributeIds.DataTypeDefinition) for node in types)
+    definitions = await services.attributes((node, AttributeIds.DataTypeDefinition) for node in types)
     named = {
         plain_id(definition.DefaultEncodingId): node
-        for node, definition in zip(types, told, strict=True)
+        for node, definition in zip(types, definitions, strict=True)
         if isinstance(definition, ua.StructureDefinition)
     }
     return {encoding: named[plain] for plain, encoding in wanted.items() if plain in named}

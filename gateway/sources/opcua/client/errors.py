@@ -1,4 +1,4 @@
-"""What the library and the system raise, as errors of ours."""
+"""Exceptions of asyncua and of the system, translated to errors of the port."""
 
 import socket
 from collections.abc import Iterator
@@ -14,8 +14,11 @@ from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, status_name
 
 @contextmanager
 def translate_errors(what: str) -> Iterator[None]:
-    """asyncua's and the system's exceptions as NotConnected, or ServiceFault while the session lives; that is also
-    an answer which is whole and cannot be decoded, because the next one, or half of it, may be."""
+    """Translate exceptions of asyncua and of the system to NotConnected, or to ServiceFault while the session lives.
+
+    An answer that is complete and cannot be decoded is a ServiceFault, too, because the next one, or half of it, may be
+    decodable. what: the beginning of the error's text.
+    """
     try:
         yield
     except (NotConnected, ServiceFault):
@@ -30,7 +33,9 @@ def translate_errors(what: str) -> Iterator[None]:
         if error.code in GONE:
             raise NotConnected(f"{what}: {status_name(error.code)}") from error
         raise ServiceFault(error.code) from error
-    except Exception as error:  # on bytes that it does not understand asyncua raises anything, failed assertions too
+    # Broad, because on bytes that are not as defined asyncua raises nearly anything, failed assertions too, and whatever it
+    # is, the session is of no more use.
+    except Exception as error:
         raise NotConnected(f"{what}: the server's answer made no sense ({str(error) or type(error).__name__})") from error
 
 

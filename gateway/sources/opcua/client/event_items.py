@@ -25,12 +25,12 @@ log = structlog.get_logger("opcua")
 
 QUEUE: Final = 1000
 EVENT_HANDLES: Final = 1_000_000_000
-"""Client handles of notifiers begin here, those of items at 0: node-opcua sends a value for an event item, that of the
-attribute EventNotifier, when a session is taken over."""
+"""Client handles of notifiers begin here, those of items at 0: node-opcua sends a value for an event item (that of the
+attribute EventNotifier) when a session is resumed."""
 EVENTS_NS: Final = 1_000_000_000
-"""How often events are published beside polled reads."""
+"""Publishing interval of events beside polled reads."""
 MODEL_CHANGES: Final = OpcUaEvents()
-"""Stands for changes of the server's model, in place of a notifier of the configuration; told apart by identity."""
+"""Stands for changes of the server's model, in place of a notifier of the configuration; recognized by identity."""
 MOST_TYPES: Final = 1000
 """Types of events whose names are asked for."""
 _CONDITION_TYPE: Final = ua.NodeId.from_string("i=2782")
@@ -73,7 +73,7 @@ class EventItems:
         await self._addresses.resolve(one.notifier for one in wanted)
         statuses = [self._addresses.status_of(one.notifier) for one in wanted]
         there = [(place, wanted[place]) for place, status in enumerate(statuses) if not status]
-        self._tell_unknown([one for _, one in there])
+        self._warn_of_unknown_namespaces([one for _, one in there])
         try:
             with translate_errors("cannot watch events"):
                 results = await self._create_items(there)
@@ -81,10 +81,10 @@ class EventItems:
             return [fault.status] * len(wanted)
         expect(results, there)
         self._items = [result.MonitoredItemId for result in results if is_good(result.StatusCode.value)]
-        told = iter(results)
-        return [status or int(next(told).StatusCode.value) for status in statuses]
+        created = iter(results)
+        return [status or int(next(created).StatusCode.value) for status in statuses]
 
-    def _tell_unknown(self, wanted: Sequence[OpcUaEvents]) -> None:
+    def _warn_of_unknown_namespaces(self, wanted: Sequence[OpcUaEvents]) -> None:
         asked = {step.uri for one in wanted for path in one.fields for step in parse_event_field(path) if step.uri}
         if unknown := sorted(asked - set(self._addresses.namespaces)):
             log.warning(
@@ -92,15 +92,17 @@ class EventItems:
             )
 
     async def _create_items(self, wanted: Sequence[tuple[int, OpcUaEvents]]) -> list[ua.MonitoredItemCreateResult]:
-        """One monitored item per notifier; its place in `wanted` is its client handle. A filter by severity that the server
-        does not understand is left out: `Alarms` filters anyway."""
+        """Create one monitored item per notifier; its place in `wanted` is its client handle.
+
+        A filter by severity that the server does not understand is left out: `Alarms` filters as well.
+        """
         asked = [(place, self._addresses.node(one.notifier), one) for place, one in wanted]
         results = await self._create([self._request(*one, True) for one in asked])
         refused = [at for at, result in enumerate(results) if not is_good(result.StatusCode.value)]
         again = [at for at in refused if wanted[at][1].severity > 1]
         if again:
-            told = await self._create([self._request(*asked[at], False) for at in again])
-            for at, result in zip(again, told, strict=True):
+            unfiltered = await self._create([self._request(*asked[at], False) for at in again])
+            for at, result in zip(again, unfiltered, strict=True):
                 results[at] = result
         return results
 
@@ -126,8 +128,11 @@ class EventItems:
         return request
 
     def _filter(self, wanted: OpcUaEvents, filtered: bool) -> ua.EventFilter:
-        """Conditions of every severity, because one that ends may end with a lower one; else severity as wanted. Of changes
-        of the model each type by name, because not all servers know that a type is also its supertypes."""
+        """Make an event filter (Part 4, 7.22.3): severity as wanted, but conditions of every severity.
+
+        A condition may end with a lower severity than it began. Changes of the model are filtered by each type, because
+        not all servers let OfType match subtypes.
+        """
         made = ua.EventFilter()
         fixed = [_operand(kind, _names(path)) for _, kind, path in SELECTED]
         further = [[self._addresses.name(step) for step in parse_event_field(path)] for path in wanted.fields]
@@ -155,8 +160,8 @@ class EventItems:
         if new and len(self._names) < MOST_TYPES:
             self._names |= dict.fromkeys(new, "")
             nodes = {text: node for text in new if (node := _node(text)) is not None}
-            told = await self._services.attributes((node, AttributeIds.BrowseName) for node in nodes.values())
-            for text, name in zip(nodes, told, strict=True):
+            names = await self._services.attributes((node, AttributeIds.BrowseName) for node in nodes.values())
+            for text, name in zip(nodes, names, strict=True):
                 self._names[text] = str(name.Name or "") if isinstance(name, ua.QualifiedName) else ""
         return self._names
 
@@ -175,7 +180,7 @@ class EventItems:
 
 
 def without_event_items(columns: ValueColumns) -> ValueColumns:
-    """Without values of notifiers."""
+    """Return the columns without values of event items."""
     if not len(columns) or int(columns.row.max()) < EVENT_HANDLES:
         return columns
     return columns.select(columns.row < EVENT_HANDLES)
@@ -201,5 +206,5 @@ def _operand(kind: str, names: list[ua.QualifiedName]) -> ua.SimpleAttributeOper
 
 
 def _names(path: str) -> list[ua.QualifiedName]:
-    """A path of the standard's own names."""
+    """Return a path of the standard's own names."""
     return [ua.QualifiedName(name, 0) for name in path.split("/")] if path else []

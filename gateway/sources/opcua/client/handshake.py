@@ -1,5 +1,4 @@
-"""Opening a secure channel and a session on asyncua: endpoint, trust, login. Its job ends where that of
-`client.py` begins."""
+"""Secure channel and session on asyncua, from connecting to login: endpoint, trust, token."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway.core.deadline import end_if_cancelled
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.transport import bound
+from gateway.sources.opcua.client.transport import bind_transport
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
@@ -34,7 +33,7 @@ from gateway.sources.opcua.security.endpoints import (
     short_name,
 )  # fmt: skip
 from gateway.sources.opcua.security.pki import Own, Pki, fault
-from gateway.sources.opcua.security.trust import Expected, Refused, judge
+from gateway.sources.opcua.security.trust import Expected, Refused, verify
 from gateway.sources.opcua.status.codes import status_name
 
 _POLICIES: Final[dict[str, Any]] = {  # asyncua declares neither their constructors nor one base for them all
@@ -61,28 +60,30 @@ _NOT_LET_IN: Final = frozenset({0x801F0000, 0x80200000, 0x80210000})
 """User access denied; identity token invalid, rejected."""
 
 
-async def get_endpoints(url: str, patience: AdaptiveTimeout) -> list[Endpoint]:
+async def get_endpoints(url: str, timeout: AdaptiveTimeout) -> list[Endpoint]:
     """GetEndpoints (Part 4, 5.5.4) over a channel of its own without security. Raises what asyncua raises."""
-    client = bound(Client(url, timeout=patience.timeout_s), patience)
+    client = bind_transport(Client(url, timeout=timeout.timeout_s), timeout)
     return _offers(await client.connect_and_get_server_endpoints())
 
 
-async def get_servers(url: str, patience: AdaptiveTimeout) -> list[tuple[str, str]]:
-    """Application URI and URL of each server that a discovery server knows (FindServers, Part 4, 5.5.2). Raises as
-    `get_endpoints`."""
-    servers = await bound(Client(url, timeout=patience.timeout_s), patience).connect_and_find_servers()
+async def get_servers(url: str, timeout: AdaptiveTimeout) -> list[tuple[str, str]]:
+    """Return application URI and URL of each server that a discovery server knows (FindServers, Part 4, 5.5.2).
+
+    Raises as `get_endpoints`.
+    """
+    servers = await bind_transport(Client(url, timeout=timeout.timeout_s), timeout).connect_and_find_servers()
     return [(one.ApplicationUri or "", place) for one in servers for place in one.DiscoveryUrls or ()]
 
 
-async def open_channel(client: Client, config: OpcUaDevice, patience: AdaptiveTimeout) -> Endpoint | None:
-    """Choose the endpoint, judge the server's certificate, open the channel. None with security none.
+async def open_channel(client: Client, config: OpcUaDevice, timeout: AdaptiveTimeout) -> Endpoint | None:
+    """Choose the endpoint, verify the server's certificate, open the channel. None with security none.
 
     Raises NotConnected with what to do, and what asyncua raises.
     """
     offer = None
     client.application_uri, client.product_uri = "urn:gateway:opcua:client", "urn:gateway"
     if config.security != "none":
-        offers = await get_endpoints(config.url, patience)
+        offers = await get_endpoints(config.url, timeout)
         try:
             offer = choose(offers, config.security, config.security_mode)
         except NoUsableEndpoint as error:
@@ -109,7 +110,7 @@ async def open_channel(client: Client, config: OpcUaDevice, patience: AdaptiveTi
     return offer
 
 
-async def open_session(client: Client, config: OpcUaDevice, offer: Endpoint | None, patience: AdaptiveTimeout) -> None:
+async def open_session(client: Client, config: OpcUaDevice, offer: Endpoint | None, timeout: AdaptiveTimeout) -> None:
     """Create and activate the session. Raises as `open_channel`."""
     kind: TokenKind = (
         "username" if config.username is not None else "certificate" if config.user_certificate else "anonymous"
@@ -119,7 +120,7 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Endpoint | No
             _load_user, config.user_certificate, config.user_key
         )
     try:
-        created = await _create_session(client, config, offer, patience)
+        created = await _create_session(client, config, offer, timeout)
         offers = _offers(created.ServerEndpoints)
         try:
             again = choose(offers, config.security, config.security_mode)
@@ -140,7 +141,7 @@ async def open_session(client: Client, config: OpcUaDevice, offer: Endpoint | No
 
 
 async def _create_session(
-    client: Client, config: OpcUaDevice, offer: Endpoint | None, patience: AdaptiveTimeout
+    client: Client, config: OpcUaDevice, offer: Endpoint | None, timeout: AdaptiveTimeout
 ) -> ua.CreateSessionResult:
     try:
         return await client.create_session()
@@ -149,15 +150,17 @@ async def _create_session(
     except UaError as error:  # of the endpoints in the server's answer none is like the channel
         if offer is None:
             try:
-                choose(await get_endpoints(config.url, patience), config.security, config.security_mode)
+                choose(await get_endpoints(config.url, timeout), config.security, config.security_mode)
             except NoUsableEndpoint as none:
                 raise NotConnected(f"{config.url}: {none}") from error
         raise
 
 
 async def resume_session(client: Client, before: Client, config: OpcUaDevice) -> bool:
-    """Activate over this client's new channel the session of a client whose channel was lost (Part 4, 6.7). False when the
-    server will not have it. Raises what asyncua raises where nothing is answered."""
+    """Activate the session of a client whose channel was lost over the new channel of another one (Part 4, 6.7).
+
+    Returns False when the server refuses. Raises what asyncua raises where nothing is answered.
+    """
     policy, session = client.security_policy, client.uaclient.session
     policy.peer_certificate = policy.peer_certificate or before.security_policy.peer_certificate
     client._server_nonce, client._policy_ids = before._server_nonce, before._policy_ids
@@ -173,7 +176,7 @@ async def resume_session(client: Client, before: Client, config: OpcUaDevice) ->
 
 
 def _admit(offer: Endpoint, config: OpcUaDevice) -> Own:
-    """The own certificate, if the server's is trusted. Raises NotConnected."""
+    """Return the own certificate if that of the server is trusted. Raises NotConnected."""
     pki, now = Pki(config.pki), datetime.now(UTC)
     option = "" if config.pki == DEFAULT_FOLDER else f" --pki {config.pki}"
     try:
@@ -186,7 +189,7 @@ def _admit(offer: Endpoint, config: OpcUaDevice) -> Own:
             raise NotConnected(f"{config.url}: the server shows no certificate")
         host = (urlsplit(config.url).hostname or "") if config.check_host else ""
         try:
-            judge(chain, pki.lists(), Expected(offer.application_uri, host, config.security in SHA1), now)
+            verify(chain, pki.lists(), Expected(offer.application_uri, host, config.security in SHA1), now)
         except Refused as refused:
             if refused.unknown:
                 pki.reject(chain[0])
@@ -235,7 +238,7 @@ def _untrusted_here(config: OpcUaDevice) -> str:
 
 
 def _not_let_in(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:
-    """The channel stands, so what is refused is the user."""
+    """Return the error of a refused login: the channel is open, so what the server refuses is the user."""
     if error.code not in _NOT_LET_IN or (config.username is None and config.user_certificate is None):
         return _distrusted(error, config)
     if config.username is not None:

@@ -1,4 +1,4 @@
-"""HistoryRead on asyncua (Part 4, 5.10.3; Part 11, 6.4.3)."""
+"""The role `History` on asyncua: HistoryRead (Part 4, 5.10.3; Part 11, 6.4.3)."""
 
 import math
 from collections.abc import Sequence
@@ -41,11 +41,11 @@ class HistoryReads:
         asked = [item for item in items if not self._addresses.status_of(item.node)]
         batches = Batches(max(1, self._reads.size // len(_ASKED)))
         answers = await batches.run(asked, self._ask, lambda batch, status: [True] * len(batch))
-        told = dict(zip((item.row for item in asked), (one for some in answers for one in some), strict=True))
-        return [told.get(item.row, False) for item in items]
+        readable_by_row = dict(zip((item.row for item in asked), (one for some in answers for one in some), strict=True))
+        return [readable_by_row.get(item.row, False) for item in items]
 
     async def _ask(self, batch: Sequence[Item]) -> list[bool]:
-        """Whether the user may read each node's history: its AccessLevel says so (Part 3, 8.57), or it is historized."""
+        """Return whether the user may read each node's history: by its AccessLevel (Part 3, 8.57), else by Historizing."""
         nodes = [self._addresses.node(item.node) for item in batch]
         request = ua.ReadRequest()
         request.Parameters.NodesToRead = [
@@ -85,7 +85,7 @@ class HistoryReads:
         try:
             with translate_errors("cannot read history"):
                 await self._session._send_request(request)
-        except ServiceFault as fault:  # what was read is had all the same, and points end with the session
+        except ServiceFault as fault:  # what was read stays valid, and points end with the session
             log.debug("points of history cannot be released: %s", fault)
 
     def _request(self, items: Sequence[Item], points: Sequence[bytes]) -> ua.HistoryReadRequest:
@@ -102,7 +102,7 @@ class HistoryReads:
 
 
 def _readable(access: int | None, user_access: int | None, historizing: int | None) -> bool:
-    """Where the server says nothing of all this, the question itself will show it."""
+    """Return True where the server gives none of the attributes: reading will show it."""
     may = access if user_access is None else user_access
     return historizing != 0 if may is None else bool(may & _HISTORY_READ)
 

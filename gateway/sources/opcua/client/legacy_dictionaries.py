@@ -1,5 +1,8 @@
-"""Reading the type dictionaries of servers without DataTypeDefinition, as those from before OPC UA 1.04 (Part 5, Annex D;
-Part 3 up to 1.03, 5.8.3 and Annex C): encoding -HasDescription-> description, which names a type of its dictionary."""
+"""Type dictionaries of servers without DataTypeDefinition, as those from before OPC UA 1.04.
+
+Part 5, Annex D; Part 3 up to 1.03, 5.8.3 and Annex C: encoding -HasDescription-> description, which names a type of its
+dictionary.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,8 +31,10 @@ _TYPE_SYSTEM: Final = ua.NodeId(ObjectIds.OPCBinarySchema_TypeSystem, 0)  # type
 
 
 class LegacyDictionaries:
-    """The dictionaries of one session, each read once, into the names of its `Types`. A dictionary that cannot be used costs
-    the types that only it describes. Raises NotConnected."""
+    """Reads the dictionaries of one session, each once, into the names of its `Types`. Raises NotConnected.
+
+    A dictionary that cannot be used costs the types that only it describes.
+    """
 
     def __init__(self, services: Services, types: Types) -> None:
         self._services = services
@@ -37,7 +42,7 @@ class LegacyDictionaries:
         self._namespaces: dict[ua.NodeId, str | None] = {}
 
     async def of_types(self, data_types: Sequence[ua.NodeId]) -> dict[ua.NodeId, Known]:
-        """What dictionaries tell of these types; nothing of those that have no binary encoding or no description."""
+        """Return these types as dictionaries describe them; without those that have no binary encoding or description."""
         references = await self._services.references(data_types, ObjectIds.HasEncoding)
         pairs = [
             (data_type, encoding)
@@ -48,7 +53,7 @@ class LegacyDictionaries:
         return {data_type: found[encoding] for data_type, encoding in pairs if encoding in found}
 
     async def of_encodings(self, encodings: Sequence[ua.NodeId]) -> dict[ua.NodeId, Known]:
-        """The same by the types' binary encodings."""
+        """Return types as `of_types` does, by their binary encodings."""
         references = await self._services.references(encodings, ObjectIds.HasDescription)
         described = [
             (encoding, description)
@@ -75,23 +80,23 @@ class LegacyDictionaries:
             return
         self._namespaces[node] = None
         try:
-            told = await asyncio.to_thread(parse_dictionary, await self._content(node))
+            dictionary = await asyncio.to_thread(parse_dictionary, await self._content(node))
         except BadDictionary as error:
             log.warning("the server's type dictionary %s cannot be used: %s", node.to_string(), error)
             return
-        if told.refused:
-            some = "; ".join(f"{name}.{why}" for name, why in list(told.refused.items())[:_NAMED])
+        if dictionary.refused:
+            some = "; ".join(f"{name}.{why}" for name, why in list(dictionary.refused.items())[:_NAMED])
             log.warning(
                 "%d structures of the server's type dictionary %s are told as bytes: %s",
-                len(told.refused), told.namespace, some,
+                len(dictionary.refused), dictionary.namespace, some,
             )  # fmt: skip
-        self._namespaces[node] = told.namespace
-        for name, known in told.types.items():
+        self._namespaces[node] = dictionary.namespace
+        for name, known in dictionary.types.items():
             if len(self._types.named) < MOST_NAMES:
-                self._types.named[TypeName(told.namespace, name)] = known
+                self._types.named[TypeName(dictionary.namespace, name)] = known
 
     async def _content(self, node: ua.NodeId) -> bytes:
-        """The dictionary's bytes, in parts where they are too many for one answer. Raises BadDictionary."""
+        """Read the bytes of a dictionary, in parts where they are too many for one answer. Raises BadDictionary."""
         (whole,) = await self._services.read([(node, AttributeIds.Value)])
         if whole.StatusCode is None or whole.StatusCode.value not in TOO_MUCH:
             return _bytes(whole)
@@ -129,10 +134,12 @@ class LegacyDictionaries:
         return named - {SCHEMA, STANDARD, *(uri for uri in self._namespaces.values() if uri is not None)}
 
 
-def _bytes(told: ua.DataValue) -> bytes:
-    content = told.Value.Value if told.Value is not None else None
-    if not isinstance(content, bytes) or (told.StatusCode is not None and told.StatusCode.is_bad()):
-        raise BadDictionary(f"its value is {type(content).__name__}, {told.StatusCode.name if told.StatusCode else 'Good'}")
+def _bytes(value: ua.DataValue) -> bytes:
+    content = value.Value.Value if value.Value is not None else None
+    if not isinstance(content, bytes) or (value.StatusCode is not None and value.StatusCode.is_bad()):
+        raise BadDictionary(
+            f"its value is {type(content).__name__}, {value.StatusCode.name if value.StatusCode else 'Good'}"
+        )
     return content
 
 

@@ -1,4 +1,4 @@
-"""What is asked about nodes beside their values: meanings, units, which there are, and whether that has changed."""
+"""The role `Metadata` on asyncua: labels, units, tags found by browsing, and whether the model has changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -31,8 +31,8 @@ class SessionMetadata:
         await self._addresses.resolve(item.node for item in items)
         there = [item for item in items if not self._addresses.status_of(item.node)]
         labels = await self._definitions.labels([self._addresses.node(item.node) for item in there])
-        told = dict(zip((item.row for item in there), labels, strict=True))
-        return [told.get(item.row) for item in items]
+        by_row = dict(zip((item.row for item in there), labels, strict=True))
+        return [by_row.get(item.row) for item in items]
 
     async def browse(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
         """Return the variables that entries of `browse` ask for; see `Metadata.browse`."""
@@ -44,17 +44,17 @@ class SessionMetadata:
         await self._addresses.resolve(nodes)
         there = [node for node in dict.fromkeys(nodes) if not self._addresses.status_of(node)]
         properties = await self._definitions.properties([self._addresses.node(node) for node in there], UNITS)
-        told = {node: unit_of(some) for node, some in zip(there, properties, strict=True)}
-        return [told.get(node, EngineeringUnit()) for node in nodes]
+        by_row = {node: unit_of(some) for node, some in zip(there, properties, strict=True)}
+        return [by_row.get(node, EngineeringUnit()) for node in nodes]
 
     async def model_version(self, nodes: Sequence[str]) -> Sequence[str]:
         """Return texts that differ after the model has changed; see `Metadata.model_version`."""
         if not nodes:
             return ()
-        told: dict[int, object] = {}
+        by_row: dict[int, object] = {}
         for answer in await self._values.read(_VERSION_ITEMS):
-            told |= {int(answer.columns.row[place]): value for place, value in answer.columns.objects.items()}
+            by_row |= {int(answer.columns.row[place]): value for place, value in answer.columns.objects.items()}
         await self._addresses.resolve(nodes)
         there = [self._addresses.node(node) for node in nodes if not self._addresses.status_of(node)]
         versions = await self._definitions.properties(there, VERSION)
-        return [repr(told.get(0)), repr(told.get(1)), *(str(some.get("NodeVersion")) for some in versions)]
+        return [repr(by_row.get(0)), repr(by_row.get(1)), *(str(some.get("NodeVersion")) for some in versions)]

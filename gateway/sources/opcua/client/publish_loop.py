@@ -1,4 +1,4 @@
-"""Publish requests in flight: order, acknowledgements and what is asked for again (Part 4, 5.13.5 and 5.13.6)."""
+"""Publish requests in flight: order, acknowledgements and Republish (Part 4, 5.13.5 and 5.13.6)."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -29,45 +29,48 @@ _SERVICE_UNSUPPORTED: Final = 0x800B0000
 
 @dataclass(slots=True)
 class Notification:
-    """One NotificationMessage (Part 4, 7.21). status: a StatusChangeNotification's code, None without one.
-
-    server_clock_ns: the server's wall time when it answered. published_ns: when it made the message. available: numbers
-    that it holds for Republish. received_ns, lost, again: set by `PublishLoop`, our wall time at receipt, notifications that
-    are missing before this one for good (is_counted: these are known), and whether it had to be asked for again.
-    """
+    """One NotificationMessage (Part 4, 7.21)."""
 
     subscription: int
     sequence: int
+    """Sequence number."""
     is_keepalive: bool
     server_clock_ns: int
+    """The server's wall time when it answered."""
     published_ns: int = 0
+    """The server's wall time when it made the message."""
     available: Sequence[int] = ()
+    """Sequence numbers that the server holds for Republish."""
     changes: list[ValueColumns] = field(default_factory=list)
     events: list[EventFields] = field(default_factory=list)
     status: int | None = None
+    """Code of a StatusChangeNotification, None without one."""
     received_ns: int = 0
+    """Our wall time at receipt; this and the following are set by `PublishLoop`."""
     lost: int = 0
+    """Notifications missing before this one for good, once `is_counted`."""
     again: bool = False
+    """It was sent again on request."""
     is_counted: bool = False
 
 
 class PublishService(Protocol):
-    """Two service calls. Both raise ServiceFault, NotConnected, and WireError for bytes that cannot be decoded."""
+    """Publish and Republish. Both raise ServiceFault, NotConnected, and WireError for bytes that cannot be decoded."""
 
     async def publish_once(self, acks: Sequence[tuple[int, int]]) -> Notification:
-        """One publish request, as long as it takes, acknowledging (subscription, sequence number)."""
+        """Send one publish request and wait for its response, however long. acks: (subscription, sequence number)."""
         ...
 
     async def republish_once(self, subscription: int, sequence: int) -> Notification:
-        """One notification once more."""
+        """Request one notification once more."""
         ...
 
 
 class PublishLoop:
-    """Keeps publish requests in flight while it is asked for notifications, and hands these on in their order.
+    """Publish requests in flight, and the notifications they bring, in their order.
 
-    What is missing and still held by the server is asked for again before anything later is handed on. Each notification
-    is acknowledged once, with the next request; so is one that cannot be decoded, else the server would keep it for ever.
+    What is missing and still held by the server is requested again before anything later is returned. Each notification is
+    acknowledged once, with the next request; so is one that cannot be decoded, else the server would keep it for ever.
     """
 
     def __init__(self, service: PublishService, clock: Clock, name: str, traffic: Traffic) -> None:
@@ -87,7 +90,7 @@ class PublishLoop:
         self._can_republish = True
 
     async def next(self) -> Notification:
-        """The next notification, keep-alives too. Raises NotConnected once all that came before it is told. Cancellable."""
+        """Return the next notification, keep-alives too. Raises NotConnected once all before it were returned."""
         while not self._ready:
             if self._waiting:
                 await self._complete(self._waiting[0])
@@ -99,11 +102,11 @@ class PublishLoop:
         return self._ready.popleft()
 
     def resume(self) -> None:
-        """The session lives on over another channel: what is numbered, acknowledged and waiting stays; after the failure."""
+        """Go on after a failure over another channel: sequence numbers, acknowledgements and waiting notifications stay."""
         self._failure = None
 
     async def close(self) -> None:
-        """Forget the requests in flight."""
+        """Cancel the requests in flight."""
         requests, self._requests = self._requests, {}
         for task in requests:
             task.cancel()
@@ -150,32 +153,34 @@ class PublishLoop:
             if not is_answered:  # cancelled, too: the next request acknowledges again
                 self._acks += acks
 
-    def _receive(self, told: Notification) -> None:
-        told.received_ns = self._clock.now_ns()
-        self._traffic.compare_clocks(told.server_clock_ns, told.received_ns)
-        if not told.is_keepalive:
-            self._traffic.delay_ms = (told.received_ns - told.published_ns) / 1e6 if told.published_ns else 0.0
-            self._acks.append((told.subscription, told.sequence))
-        self._waiting.append(told)
+    def _receive(self, notification: Notification) -> None:
+        notification.received_ns = self._clock.now_ns()
+        self._traffic.compare_clocks(notification.server_clock_ns, notification.received_ns)
+        if not notification.is_keepalive:
+            self._traffic.delay_ms = (
+                (notification.received_ns - notification.published_ns) / 1e6 if notification.published_ns else 0.0
+            )
+            self._acks.append((notification.subscription, notification.sequence))
+        self._waiting.append(notification)
 
-    async def _complete(self, told: Notification) -> None:
-        """Ask again for what is missing before a notification; what cannot be had is counted with it.
+    async def _complete(self, notification: Notification) -> None:
+        """Request what is missing before a notification; count what the server does not have.
 
-        Each is ready as soon as it is had: the connection may end in between, and there are servers that say it only once.
+        Each is ready as soon as it arrives: the connection may end in between, and some servers send it only once.
         """
-        numbering = self._numbering[told.subscription]
-        held, missing = numbering.before(told.sequence, told.is_keepalive, told.available)
-        if not told.is_counted:
-            told.lost, told.is_counted = missing, True
+        numbers = self._numbering[notification.subscription]
+        held, missing = numbers.missing_before(notification.sequence, notification.is_keepalive, notification.available)
+        if not notification.is_counted:
+            notification.lost, notification.is_counted = missing, True
         for number in held:
-            again = await self._again(told.subscription, number)
-            self._acks.append((told.subscription, number))
-            numbering.last = number
+            again = await self._again(notification.subscription, number)
+            self._acks.append((notification.subscription, number))
+            numbers.last = number
             if again is not None:
                 self._ready.append(again)
-                told.lost -= 1
-        if not told.is_keepalive:
-            numbering.last = told.sequence
+                notification.lost -= 1
+        if not notification.is_keepalive:
+            numbers.last = notification.sequence
 
     async def _again(self, subscription: int, number: int) -> Notification | None:
         if not self._can_republish:

@@ -1,4 +1,4 @@
-"""The two hot answers, as bytes of asyncua's transport: their heads by asyncua, their values by `wire`."""
+"""The frequent responses, from bytes of asyncua's transport: heads by asyncua, values by `codec.data_values`."""
 
 import base64
 import math
@@ -33,13 +33,16 @@ _SEVERITIES: Final = {"Good": 0, "Uncertain": 0x40000000, "Bad": 0x80000000}
 
 
 def read_publish(answer: Buffer, types: Types | None = None) -> Notification:
-    """A PublishResponse (Part 4, 5.13.5). types: the session's. Raises WireError, or ua.UaError for a bad service result."""
+    """Decode a PublishResponse (Part 4, 5.13.5). types: the session's.
+
+    Raises WireError, or ua.UaError for a bad service result.
+    """
     variant = variants(types or Types())
     return _read_notification(answer, lambda buffer: _published(buffer, variant))
 
 
 def read_republish(answer: Buffer, types: Types | None = None) -> Notification:
-    """A RepublishResponse (Part 4, 5.13.6), which does not name its subscription. Raises as above."""
+    """Decode a RepublishResponse (Part 4, 5.13.6), which does not name its subscription. Raises as above."""
     variant = variants(types or Types())
     return _read_notification(answer, lambda buffer: _message(buffer, 0, (), variant))
 
@@ -53,7 +56,10 @@ def _read_notification(answer: Buffer, read: Callable[[Buffer], Notification]) -
 
 
 def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumns, int]:
-    """A ReadResponse (Part 4, 5.10.2): values in the order of the request, and the server's clock in ns. Raises as above."""
+    """Decode a ReadResponse (Part 4, 5.10.2). Raises as above.
+
+    Returns the values in the order of the request, and the server's clock in ns.
+    """
     buffer, server_ns = _head(answer)
     count = max(0, _number(buffer, 4, signed=True))  # -1: no list
     columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, variants(types or Types()))
@@ -61,7 +67,7 @@ def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumn
 
 
 def read_history(answer: Buffer, types: Types | None = None) -> list[HistoryPage]:
-    """A HistoryReadResponse (Part 4, 5.10.3) with HistoryData (Part 11, 6.5.2), one answer per node. Raises as above."""
+    """Decode a HistoryReadResponse (Part 4, 5.10.3) with HistoryData (Part 11, 6.5.2), a page per node. Raises as above."""
     buffer, _ = _head(answer)
     variant = variants(types or Types())
     with DECODING:
@@ -86,7 +92,7 @@ def _history(buffer: Buffer, variant: Fallback) -> HistoryPage:
 
 
 def _head(answer: Buffer) -> tuple[Buffer, int]:
-    """The answer behind its head, and the server's clock, ns."""
+    """Return the response behind its header, and the server's clock in ns."""
     buffer = answer.copy()
     with DECODING:
         nodeid_from_binary(buffer)
@@ -109,7 +115,7 @@ def _message(buffer: Buffer, subscription: int, available: Sequence[int], varian
     sequence = _number(buffer, 4)
     published_ns = int(ticks_to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
     count = max(0, _number(buffer, 4, signed=True))
-    told = Notification(subscription, sequence, count == 0, 0, published_ns, available)
+    notification = Notification(subscription, sequence, count == 0, 0, published_ns, available)
     for _ in range(count):
         place = buffer.copy()
         if nodeid_from_binary(buffer) == _DATA_CHANGE and buffer.read(1) == b"\x01":
@@ -117,16 +123,16 @@ def _message(buffer: Buffer, subscription: int, available: Sequence[int], varian
             items = max(0, _number(body, 4, signed=True))
             end = body.cur_pos + len(body)
             columns, _ = decode_values(_all(buffer)[:end], body.cur_pos, items, True, variant)
-            told.changes.append(columns)
+            notification.changes.append(columns)
             buffer.skip(end - buffer.cur_pos)
         else:
             other = extensionobject_from_binary(place)
             buffer.skip(place.cur_pos - buffer.cur_pos)
             if isinstance(other, ua.StatusChangeNotification):
-                told.status = other.Status.value
+                notification.status = other.Status.value
             elif isinstance(other, ua.EventNotificationList):
-                told.events += [_event(one) for one in other.Events or ()]
-    return told
+                notification.events += [_event(one) for one in other.Events or ()]
+    return notification
 
 
 def _event(given: ua.EventFieldList) -> EventFields:
@@ -143,7 +149,7 @@ def _all(buffer: Buffer) -> bytes:
 
 
 def variants(types: Types) -> Fallback:
-    """Reads what is no number, structures by the session's types."""
+    """Return a decoder of variants that are no numbers, structures by the session's types."""
 
     def read(data: bytes, at: int) -> tuple[object, int]:
         return types.variant(data, at, plain)
@@ -152,8 +158,10 @@ def variants(types: Types) -> Fallback:
 
 
 def plain(value: Any, depth: int = _DEEPEST) -> object:
-    """What JSON can carry without loss: dates as ISO 8601 in UTC, bytes as base64, ids and codes as their text, structures
-    as objects of their fields, by the type's name where a server's own type is not known. Raises WireError for the rest.
+    """Convert a value of asyncua to what JSON can carry without loss.
+
+    Dates as ISO 8601 in UTC, bytes as base64, ids and codes as their text, structures as objects of their fields, by the
+    type's name where a server's own type is not known. Raises WireError for the rest.
     """
     if depth == 0:
         raise WireError("nested too deeply")
@@ -182,7 +190,7 @@ def _expanded(node: ua.ExpandedNodeId) -> str:
 
 
 def _code(code: ua.StatusCode) -> str:
-    """The standard's symbol; with the number where the code is not known, or has further bits (Part 4, 7.39)."""
+    """Return a code's symbol; with its number where the code is not known or has further bits (Part 4, 7.39)."""
     known, rest = ua.StatusCode(ua.UInt32(code.value & _CODE)), code.value & ~_CODE
     is_known = known.name not in _SEVERITIES or known.value == _SEVERITIES[known.name]
     if is_known and not rest:

@@ -1,4 +1,4 @@
-"""The numbering of notifications. Pure."""
+"""Sequence numbers of notifications, and the gaps between them. Pure."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,14 +7,15 @@ _NUMBERS: Final = 2**32 - 1
 
 
 class SequenceNumbers:
-    """Sequence numbers of one subscription: 1 to 2^32 - 1, then 1 again (Part 4, 7.9). `last` 0: none yet."""
+    """The sequence numbers of one subscription: 1 to 2^32 - 1, then 1 again (Part 4, 7.9). `last` 0: none yet."""
 
     def __init__(self) -> None:
         self.last = 0
 
-    def before(self, number: int, is_keepalive: bool, available: Iterable[int]) -> tuple[list[int], int]:
-        """What is missing before a notification: the numbers that the server still holds, in order, and how many are
-        missing with and without them.
+    def missing_before(self, number: int, is_keepalive: bool, available: Iterable[int]) -> tuple[list[int], int]:
+        """Return what is missing before a notification.
+
+        The result is the missing numbers that the server still holds, in order, and how many are missing in all.
 
         A number that went backwards is a server that counts in its own way, not a loss. Before the very first one only
         what the server holds is missing. A keep-alive carries the next number and there are servers that spend one on

@@ -1,5 +1,7 @@
-"""The seldom services of a session (Read of attributes, Browse, TranslateBrowsePathsToNodeIds, RegisterNodes), each call
-split by what the server takes at once. On the session of `client.py`."""
+"""The services of a session that are called seldom, each call split by what the server takes at once.
+
+Read of attributes, Browse, TranslateBrowsePathsToNodeIds, RegisterNodes; on asyncua's session.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -30,36 +32,36 @@ _ALL_RESULTS: Final = 63
 
 
 class Services:
-    """Answers come in the order of what was asked; an operation that the server refuses is a status code, or no answer."""
+    """Service calls of one session. Answers come in the order of the operations; a refused one is a status code or None."""
 
-    def __init__(self, session: UaSession, patience: AdaptiveTimeout) -> None:
+    def __init__(self, session: UaSession, timeout: AdaptiveTimeout) -> None:
         self._session = session
-        self.reads = Batches(SAFE, patience.batch_limit())
-        self.browses = Batches(SAFE, patience.batch_limit())
-        self.translations = Batches(SAFE, patience.batch_limit())
-        self.registrations = Batches(SAFE, patience.batch_limit())
+        self.reads = Batches(SAFE, timeout.batch_limit())
+        self.browses = Batches(SAFE, timeout.batch_limit())
+        self.translations = Batches(SAFE, timeout.batch_limit())
+        self.registrations = Batches(SAFE, timeout.batch_limit())
 
     async def learn_limits(self) -> tuple[float, float]:
-        """OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default.
+        """Read OperationLimits (Part 5, 6.3.11): 0, missing or unreadable leaves the safe default.
 
         Returns MaxMonitoredItemsPerCall and MaxMonitoredItemsPerSubscription, infinite where the server does not say.
         """
-        told = await self.attributes((ua.NodeId(number, 0), AttributeIds.Value) for number in _LIMITS)  # type: ignore[arg-type]
-        stated = [one if isinstance(one, int) and one > 0 else math.inf for one in told]
+        values = await self.attributes((ua.NodeId(number, 0), AttributeIds.Value) for number in _LIMITS)  # type: ignore[arg-type]
+        stated = [one if isinstance(one, int) and one > 0 else math.inf for one in values]
         for batches, limit in zip((self.reads, self.browses, self.registrations, self.translations), stated, strict=False):
             if limit < math.inf:
                 batches.size = int(min(limit, MOST))
         return stated[-2], stated[-1]
 
     async def attributes(self, nodes: Iterable[tuple[ua.NodeId, AttributeIds]]) -> list[Any]:
-        """Attributes as asyncua decodes them; None for those that cannot be read."""
+        """Read attributes, as asyncua decodes them; None for those that cannot be read."""
         return [
             None if one.Value is None or (one.StatusCode is not None and one.StatusCode.is_bad()) else one.Value.Value
             for one in await self.read(nodes)
         ]
 
     async def read(self, nodes: Iterable[tuple[ua.NodeId, AttributeIds]]) -> list[ua.DataValue]:
-        """The same with their types and status codes."""
+        """Read attributes with their types and status codes."""
 
         def refused(batch: Sequence[object], status: int) -> list[ua.DataValue]:
             return [ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(status))) for _ in batch]
@@ -80,7 +82,7 @@ class Services:
         return answers
 
     async def read_range(self, node: ua.NodeId, index: str) -> ua.DataValue:
-        """A part of a node's value (Part 4, 7.27), as `read`."""
+        """Read a part of a node's value (Part 4, 7.27)."""
         params = ua.ReadParameters(TimestampsToReturn=ua.TimestampsToReturn.Neither)
         params.NodesToRead = [ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value, IndexRange=index)]
         try:
@@ -94,8 +96,11 @@ class Services:
     async def browse(
         self, nodes: Sequence[ua.NodeId], reference: int, *, inverse: bool = False, classes: int = 0
     ) -> list[list[Any] | int]:
-        """References of each node of a type or its subtypes, to nodes of the classes (a mask, 0: all); all of them, by as
-        many BrowseNext calls as it takes, at most `MOST_CHILDREN` a node. Or the status code that says why not."""
+        """Return the references of each node of a type or its subtypes, or the status code that says why not.
+
+        classes: a mask of node classes of the targets, 0 for all. All references, by as many BrowseNext calls as it takes,
+        at most `MOST_CHILDREN` a node.
+        """
         asked = [_description(node, reference, inverse=inverse, classes=classes) for node in nodes]
 
         def refused(batch: Sequence[ua.BrowseDescription], status: int) -> list[list[Any] | int]:
@@ -105,7 +110,7 @@ class Services:
         return [references for batch in results for references in batch]
 
     async def references(self, nodes: Sequence[ua.NodeId], reference: int, *, inverse: bool = False) -> list[list[Any]]:
-        """The same where it does not matter why there is none."""
+        """Return references as `browse` does; none where the server refuses."""
         return [some if isinstance(some, list) else [] for some in await self.browse(nodes, reference, inverse=inverse)]
 
     async def _browse(self, batch: Sequence[ua.BrowseDescription]) -> list[list[Any] | int]:
@@ -142,7 +147,7 @@ class Services:
                     points[at] = result.ContinuationPoint
 
     async def translate(self, paths: Sequence[tuple[ua.NodeId, Sequence[ua.RelativePathElement]]]) -> list[ua.NodeId | int]:
-        """The node at the end of each browse path (Part 4, 5.9.4), or the status code that says why there is none."""
+        """Return the node at the end of each browse path (Part 4, 5.9.4), or the status code that says why there is none."""
         asked = [ua.BrowsePath(start, ua.RelativePath(list(elements))) for start, elements in paths]
 
         def refused(batch: Sequence[ua.BrowsePath], status: int) -> list[ua.NodeId | int]:
@@ -155,7 +160,7 @@ class Services:
         return found
 
     async def _follow(self, start: ua.NodeId, elements: Sequence[ua.RelativePathElement]) -> ua.NodeId | int:
-        """The same by Browse, for servers without the service (gopcua)."""
+        """Follow a browse path by Browse, for servers without the service (gopcua)."""
         level = [start]
         for step in elements:
             some = await self.references(level, cast(int, step.ReferenceTypeId.Identifier))
@@ -172,7 +177,7 @@ class Services:
         return [_target(result) for result in results]
 
     async def register(self, nodes: Sequence[ua.NodeId]) -> list[ua.NodeId]:
-        """The ids under which these nodes may be read faster in this session (Part 4, 5.9.5); their own where it cannot."""
+        """Return ids by which these nodes can be read faster in this session (Part 4, 5.9.5), else their own."""
         batches = await self.registrations.run(list(nodes), self._register, lambda batch, _: list(batch))
         return [node for batch in batches for node in batch]
 
@@ -184,7 +189,7 @@ class Services:
 
 
 def element(name: ua.QualifiedName, reference: int) -> ua.RelativePathElement:
-    """One step forward along references of a type (or its subtypes) to the node with this browse name."""
+    """Make one step forward along references of a type (or its subtypes) to the node with this browse name."""
     step: Any = ua.RelativePathElement()
     step.ReferenceTypeId = ua.NodeId(reference, 0)  # type: ignore[arg-type]  # asyncua declares its own integers
     step.IsInverse, step.IncludeSubtypes, step.TargetName = False, True, name
@@ -192,7 +197,7 @@ def element(name: ua.QualifiedName, reference: int) -> ua.RelativePathElement:
 
 
 def expect(answers: Sequence[object] | None, asked: Sequence[object]) -> None:
-    """Raises NotConnected unless there are as many answers as questions."""
+    """Check that there are as many answers as operations. Raises NotConnected."""
     given = len(answers or ())  # an array of length -1 on the wire is None
     if given != len(asked):
         raise NotConnected(f"the server answered {given} of {len(asked)} operations")
@@ -213,7 +218,7 @@ def _type_name(value: ua.Variant | None) -> str:
 
 
 def local(node: Any) -> ua.NodeId | None:
-    """A NodeId of this server from an ExpandedNodeId; None for one of another server (Part 6, 5.2.2.10)."""
+    """Return the NodeId of an ExpandedNodeId, None for one of another server (Part 6, 5.2.2.10)."""
     if getattr(node, "ServerIndex", None) or getattr(node, "NamespaceUri", None):
         return None
     return ua.NodeId(node.Identifier, node.NamespaceIndex, node.NodeIdType)

@@ -1,4 +1,4 @@
-"""The session with a server, on asyncua: its life from `connect` to `close`, and what is asked of it, by parts of their own.
+"""The port's `Session` on asyncua: its life from `connect` to `close`; each role is a part of its own.
 
 asyncua does channels, sessions and services. Its publish loop (one request in flight, errors logged and retried), its
 supervisor and its watchdog stay off: exactly one owner reconnects, and that is not the library.
@@ -27,7 +27,7 @@ from gateway.sources.opcua.client.notifications import Notifications
 from gateway.sources.opcua.client.publish_loop import PublishLoop
 from gateway.sources.opcua.client.services import Services
 from gateway.sources.opcua.client.subscriptions import Subscriptions
-from gateway.sources.opcua.client.transport import bound
+from gateway.sources.opcua.client.transport import bind_transport
 from gateway.sources.opcua.client.values import SessionValues, ValueReads
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
@@ -52,10 +52,10 @@ _SERVER_STATE = Item(0, "i=2259", 0, 0)
 _SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
 
 
-async def connect(config: OpcUaDevice, clock: Clock, patience: AdaptiveTimeout | None = None) -> "AsyncuaSession":
+async def connect(config: OpcUaDevice, clock: Clock, timeout: AdaptiveTimeout | None = None) -> "AsyncuaSession":
     """Open a session, and in subscribe mode its subscription, with a client object of its own (see `Connect`)."""
     quiet_library()
-    session = AsyncuaSession(config, clock, patience or AdaptiveTimeout(config.timeout / 1e9, clock.monotonic))
+    session = AsyncuaSession(config, clock, timeout or AdaptiveTimeout(config.timeout / 1e9, clock.monotonic))
     is_open = False
     try:
         await session.open()
@@ -86,7 +86,7 @@ def quiet_library() -> None:
 class AsyncuaSession:
     """`Session` on asyncua. Made by `connect`. services, addresses, definitions: the session's, for looking around."""
 
-    def __init__(self, config: OpcUaDevice, clock: Clock, patience: AdaptiveTimeout) -> None:
+    def __init__(self, config: OpcUaDevice, clock: Clock, timeout: AdaptiveTimeout) -> None:
         """Make all parts of a session, without I/O."""
         self.check_s = CHECK_S
         self.traffic = Traffic()
@@ -94,16 +94,16 @@ class AsyncuaSession:
         self.left_behind = False
         self._config = config
         self._clock = clock
-        self._patience = patience
+        self._timeout = timeout
         self._client = self._new_client()
         session = self._session = ColumnSession(self._client.uaclient)
         self._client.uaclient.session = session
-        self.services = Services(session, patience)
+        self.services = Services(session, timeout)
         self.definitions = Definitions(self.services, session.types)
         session.learn = self.definitions.learn_missing
         self._channel_opened_s = 0.0
         self.addresses = Addresses(self.services, clock)
-        self._subscriptions = Subscriptions(session, self.services, self.addresses, config, patience)
+        self._subscriptions = Subscriptions(session, self.services, self.addresses, config, timeout)
         self._publishing = PublishLoop(session, clock, config.name, self.traffic)
         reads, register = self.services.reads, config.register_nodes
         value_reads = ValueReads(session, reads, self.addresses, clock, self.traffic, register=register)
@@ -120,7 +120,7 @@ class AsyncuaSession:
         return self._subscriptions.keepalive_s
 
     def _new_client(self) -> Client:
-        client = bound(Client(self._config.url, timeout=self._patience.timeout_s), self._patience)
+        client = bind_transport(Client(self._config.url, timeout=self._timeout.timeout_s), self._timeout)
         client.name = client.description = "gateway"
         client.session_timeout = self._config.session_timeout // 1_000_000
         return client
@@ -129,9 +129,9 @@ class AsyncuaSession:
         """Connect, log in, ask for the limits, subscribe. Raises NotConnected, ServiceFault; then `close` or `abort`."""
         client, config = self._client, self._config
         with translate_errors(f"cannot connect to {config.url}"):
-            offer = await open_channel(client, config, self._patience)
+            offer = await open_channel(client, config, self._timeout)
             self._channel_opened_s = self._clock.monotonic()
-            await open_session(client, config, offer, self._patience)
+            await open_session(client, config, offer, self._timeout)
         self.has_session = True
         self.check_s = max(LEAST_CHECK_S, min(CHECK_S, client.session_timeout / 3e3, client.secure_channel_timeout / 4e3))
         self._subscriptions.set_limits(*await self.services.learn_limits())
@@ -187,7 +187,7 @@ class AsyncuaSession:
         is_answered = False
         try:
             with translate_errors(f"cannot connect to {self._config.url}"):
-                await open_channel(self._client, self._config, self._patience)
+                await open_channel(self._client, self._config, self._timeout)
                 self._channel_opened_s = self._clock.monotonic()
                 self._failed_resumes += 1
                 is_tried = self._failed_resumes <= MOST_FAILED_RESUMES

@@ -1,5 +1,7 @@
-"""A session's subscriptions and their monitored items, on asyncua: one subscription for each publishing interval, more where
-the server limits what one may hold."""
+"""Subscriptions of a session and their monitored items, on asyncua.
+
+One subscription for each publishing interval, more where the server limits what one may hold.
+"""
 
 import math
 from collections import defaultdict
@@ -35,17 +37,20 @@ _TRIGGERS: Final = {
 
 @dataclass(slots=True, eq=False)
 class _Subscription:
-    """room: how many more items it may hold, as far as is known. revised_ns: how often it publishes in truth."""
+    """One subscription on the server."""
 
     id: int
     interval_ns: int
+    """Publishing interval as requested."""
     keepalive_s: float
     room: float
+    """How many more items it may hold, as far as is known."""
     revised_ns: int
+    """Publishing interval as the server revised it."""
 
 
 class Subscriptions:
-    """Made empty; `create` begins, `add` creates what else is needed."""
+    """The subscriptions of one session: `create` makes the first, `add` whatever else is needed."""
 
     def __init__(
         self,
@@ -53,10 +58,10 @@ class Subscriptions:
         services: Services,
         addresses: Addresses,
         config: OpcUaDevice,
-        patience: AdaptiveTimeout,
+        timeout: AdaptiveTimeout,
     ) -> None:
         """Begin without a subscription, and without I/O."""
-        self.creations = Batches(MOST, patience.batch_limit())
+        self.creations = Batches(MOST, timeout.batch_limit())
         self._most_items = math.inf
         self._session = session
         self._services = services
@@ -70,7 +75,7 @@ class Subscriptions:
         self.queues = QueueCheck()
 
     def set_limits(self, items_per_call: float, items: float) -> None:
-        """What the server takes in one call, and in one subscription; infinite where it does not say."""
+        """Set what the server takes in one call, and in one subscription; infinite where it does not say."""
         self.creations.size = int(min(items_per_call, MOST))
         self._most_items = items
 
@@ -79,24 +84,24 @@ class Subscriptions:
 
     @property
     def keepalive_s(self) -> float:
-        """One of the subscriptions shows a sign of life at least this often; 0 without any."""
+        """Return how often at least one of the subscriptions shows a sign of life, seconds; 0 without any."""
         return min((one.keepalive_s for one in self._subscriptions), default=0.0)
 
     @property
     def first_id(self) -> int:
-        """The subscription that was created first, in which other things than items may be watched."""
+        """Return the id of the subscription that was created first; it also holds the event items."""
         return self._subscriptions[0].id
 
     async def delete(self, ids: Sequence[int]) -> None:
-        """End what is watched beside items."""
+        """Delete monitored items of the first subscription, by their ids."""
         await self._delete(self.first_id, ids)
 
     def knows(self, row: int) -> bool:
-        """The server was given this client handle."""
+        """Return whether the server was given this client handle."""
         return 0 <= row <= self._most_row
 
     async def create(self, interval_ns: int) -> None:
-        """A subscription that publishes so often. Raises ServiceFault, NotConnected."""
+        """Create a subscription with this publishing interval. Raises ServiceFault, NotConnected."""
         config, interval_s = self._config, interval_ns / 1e9
         keepalive = max(1, round(config.timeout / 1e9 / KEEPALIVES_PER_TIMEOUT / interval_s))
         params = ua.CreateSubscriptionParameters()
@@ -140,7 +145,7 @@ class Subscriptions:
         return [statuses[item.row] for item in items]
 
     async def remove(self, rows: Sequence[int]) -> None:
-        """Watch these no longer, as far as they are."""
+        """Delete the monitored items of these rows, as far as there are any."""
         ids: dict[_Subscription, list[int]] = defaultdict(list)
         for row in [row for row in rows if row in self._placed]:
             subscription, item_id = self._placed.pop(row)
@@ -158,7 +163,7 @@ class Subscriptions:
         await self.creations.run(ids, delete, lambda batch, status: None)
 
     async def _unranged(self, items: Sequence[Item]) -> dict[int, int]:
-        """Percentages need an EURange (Part 8, 6.2): the items that have none, each with the status that says so."""
+        """Return the items with a deadband in percent but without the EURange it needs (Part 8, 6.2), with a status."""
         asked = [item for item in items if item.filter.deadband.amount and item.filter.deadband.percent]
         if not asked:
             return {}
@@ -169,7 +174,7 @@ class Subscriptions:
         }
 
     async def _add_group(self, interval_ns: int, items: Sequence[Item]) -> dict[int, int]:
-        """Items of one publishing interval, into as many subscriptions as it takes."""
+        """Add items of one publishing interval, to as many subscriptions as it takes."""
         statuses: dict[int, int] = {}
         left = list(items)
         while left:
@@ -177,16 +182,16 @@ class Subscriptions:
             if subscription is None:
                 return statuses | {item.row: TOO_MANY_ITEMS for item in left}
             count = int(min(subscription.room, len(left)))
-            told = await self._fill(subscription, left[:count])
-            refused = [item for item, status in zip(left[:count], told, strict=True) if status == TOO_MANY_ITEMS]
-            statuses |= {item.row: status for item, status in zip(left, told, strict=False)}
+            added = await self._fill(subscription, left[:count])
+            refused = [item for item, status in zip(left[:count], added, strict=True) if status == TOO_MANY_ITEMS]
+            statuses |= {item.row: status for item, status in zip(left, added, strict=False)}
             if refused:
                 subscription.room = 0
             left = refused + left[count:]
         return statuses
 
     async def _with_room(self, interval_ns: int) -> _Subscription | None:
-        """One that publishes so often; else, where the server allows no more, the fastest that has room. None: all full."""
+        """Return a subscription with this interval, else (the server allows no more) the fastest with room; None if full."""
         same = [one for one in self._subscriptions if one.interval_ns == interval_ns and one.room > 0]
         if same:
             return same[0]
@@ -224,7 +229,7 @@ class Subscriptions:
 
 
 def value_of(node: ua.NodeId, item: Item) -> ua.ReadValueId:
-    """What is read or watched of a node."""
+    """Return what to read or monitor of a node: its value, or a part of it."""
     return ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value, IndexRange=item.index or None)
 
 
@@ -252,4 +257,4 @@ def _filter(wanted: Filter) -> ua.DataChangeFilter:
 
 
 def _unused(_: object) -> None:
-    """asyncua wants a callback for its publish loop, which is off."""
+    """Do nothing: the callback of asyncua's publish loop, which is off."""

@@ -1,0 +1,1 @@
+"""Bytes of OPC UA to columns and structures. Pure."""

@@ -1,4 +1,4 @@
-"""Data values as columns: what the codec makes of bytes, and what everything above it works on. Pure."""
+"""Data values as columns: what the codec makes of bytes, and what all rooms above it work on. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,27 +17,29 @@ EXACT: Final = 2**53
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValueColumns:
-    """Data values (OPC UA Part 4, 7.11) as equal-length columns in the order received.
-
-    row: uint32[n], `Item.row`. kind: uint8[n], built-in type number (Part 6, 5.1.2) of a scalar, 0 for null, 255 for
-    anything that is not a scalar. number: float64[n], NaN where the value is none. objects: by place in the columns, what
-    float64 cannot carry: texts, dates, arrays, structures, and integers beyond 2^53 exactly; all as JSON can carry them.
-    status: uint32[n], status codes. source_ns, server_ns: int64[n], ns since the epoch, UTC, 0 where missing.
-    """
+    """Data values (OPC UA Part 4, 7.11) as equally long columns in the order received."""
 
     row: NDArray[np.uint32]
+    """uint32[n], `Item.row`."""
     kind: NDArray[np.uint8]
+    """uint8[n], built-in type (Part 6, 5.1.2) of a scalar, 0 for null, 255 for anything that is not a scalar."""
     number: Values
+    """float64[n], NaN where the value is no number."""
     objects: Mapping[int, object]
+    """By place in the columns, what float64 cannot carry: texts, dates, arrays, structures, integers beyond 2^53; all as
+    JSON can carry them."""
     status: NDArray[np.uint32]
+    """uint32[n], status codes."""
     source_ns: Times
+    """int64[n], source timestamps, ns since the epoch, UTC, 0 where missing."""
     server_ns: Times
+    """int64[n], server timestamps, the same way."""
 
     def __len__(self) -> int:
         return self.row.size
 
     def select(self, wanted: Mask) -> "ValueColumns":
-        """Only these values."""
+        """Return the values where the mask is true, in their order."""
         places = np.cumsum(wanted) - 1
         objects = {int(places[place]): value for place, value in self.objects.items() if wanted[place]}
         row, kind, number = self.row[wanted], self.kind[wanted], self.number[wanted]
@@ -46,7 +48,7 @@ class ValueColumns:
 
 
 def concatenate(parts: Sequence[ValueColumns]) -> ValueColumns:
-    """All parts (at least one) behind each other."""
+    """Return all parts (at least one) behind each other."""
     first = np.cumsum([0, *(len(part) for part in parts)]).tolist()
     objects = {first[i] + place: value for i, part in enumerate(parts) for place, value in part.objects.items()}
     row, kind, status = (np.concatenate([getattr(part, name) for part in parts]) for name in ("row", "kind", "status"))

@@ -12,8 +12,10 @@ _LAST: Final = 2_650_467_743_990_000_000
 
 
 def date_text(ticks: int) -> str:
-    """ISO 8601 in UTC of ticks (100 ns since 1601): without a fraction for whole seconds, else with six digits, or seven
-    where the last is not 0. 0 means the earliest time there is, 0001-01-01; what lies beyond year 1 or 9999 ends there.
+    """Return ticks (100 ns since 1601) as ISO 8601 in UTC.
+
+    Without a fraction for whole seconds, else with six digits, or seven where the last is not 0. 0 is the earliest time
+    there is, 0001-01-01; what lies beyond year 1 or 9999 is cut to it.
     """
     if ticks == 0 or ticks < _FIRST:
         ticks = _FIRST

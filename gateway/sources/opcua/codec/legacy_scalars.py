@@ -1,5 +1,7 @@
-"""Built-in types of a dictionary that UA's own encoding has not: characters, UTF-16 text, and numbers with their highest
-byte first (OPC UA Part 5, C.2.3 and C.3). Pure."""
+"""Built-in types of type dictionaries that UA's own encoding has not (OPC UA Part 5, C.2.3 and C.3). Pure.
+
+They are characters, UTF-16 text, and numbers with their highest byte first.
+"""
 
 import struct
 from collections.abc import Callable, Sequence
@@ -14,18 +16,18 @@ CHAR: Final = -2
 WIDE_CHAR: Final = -3
 WIDE_TEXT: Final = -4
 OWN: Final = frozenset({CHAR, WIDE_CHAR, WIDE_TEXT})
-"""Read here whatever the order of bytes."""
+"""Types that `read_own` reads, in either byte order."""
 _DATE, _GUID, _STATUS = 13, 14, 19
 _NUMBERS: Final = {1: ">?", 2: ">b", 3: ">B", 4: ">h", 5: ">H", 6: ">i", 7: ">I", 8: ">q", 9: ">Q", 10: ">f", 11: ">d"}
 _TEXTS: Final = frozenset({12, 15, 16})
 """String, ByteString, XmlElement: their length, then so many bytes."""
 
 Read = Callable[[int], bytes]
-"""The next so many bytes, exactly. Raises anything when there are fewer."""
+"""Return exactly the next so many bytes. May raise anything when there are fewer."""
 
 
 def read_own(kind: int, read: Read, *, big: bool) -> Any:
-    """A character as its code unit, or a text of UTF-16, None for one of negative length. Raises WireError."""
+    """Read a character as its code unit, or a text of UTF-16, None for one of negative length. Raises WireError."""
     order = "big" if big else "little"
     if kind == CHAR:
         return read(1)[0]
@@ -41,8 +43,11 @@ def read_own(kind: int, read: Read, *, big: bool) -> Any:
 
 
 def read_big(kind: int, read: Read) -> Any:
-    """A value of a built-in type with its highest byte first: numbers, dates as text, Guid, String, ByteString, XmlElement
-    and StatusCode (its number). Raises WireError for the other types, which have no order of their own."""
+    """Read a value of a built-in type with its highest byte first.
+
+    Numbers, dates as text, Guid, String, ByteString, XmlElement and StatusCode (its number). Raises WireError for the other
+    types, which have no byte order of their own.
+    """
     if kind in _NUMBERS:
         (value,) = struct.unpack(_NUMBERS[kind], read(struct.calcsize(_NUMBERS[kind])))
         return value
@@ -60,7 +65,7 @@ def read_big(kind: int, read: Read) -> Any:
 
 
 def text_of(kind: int, units: Sequence[int]) -> Any:
-    """The text of code units of 8 or 16 bits, without the zeros behind it; the units themselves where they are no text."""
+    """Join code units of 8 or 16 bits to a text, without zeros at its end; returns the units where they are no text."""
     while units and not units[-1]:
         units = units[:-1]
     content = b"".join(unit.to_bytes(1 if kind == CHAR else 2, "little") for unit in units)

@@ -45,17 +45,18 @@ class BadDictionary(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Dictionary:
-    """namespace: that of its types. types: by name, a structure, the built-in type as which an enumeration is encoded, or
-    bytes. refused: structures that are described in a way that cannot be read, with their field and what is wrong with it.
-    """
+    """A type dictionary, parsed."""
 
     namespace: str
+    """Namespace of its types."""
     types: Mapping[str, LegacyStructure | Opaque | int]
+    """By name: a structure, bytes of a fixed length, or the built-in type as which an enumeration is encoded."""
     refused: Mapping[str, str]
+    """Structures whose description cannot be used, with the field and the reason."""
 
 
 def parse_dictionary(data: bytes) -> Dictionary:
-    """Raises BadDictionary. Takes about 0.1 s for each MiB."""
+    """Parse a type dictionary. Takes about 0.1 s for each MiB. Raises BadDictionary."""
     if len(data) > MOST_BYTES:
         raise BadDictionary(f"it has {len(data)} bytes; no more than {MOST_BYTES} are read")
     reader = _Reader()
@@ -84,7 +85,7 @@ class _Refused(ValueError):
 
 @dataclass(slots=True)
 class _Structured:
-    """A structure as it stands in the file. base: the type that it is derived from."""
+    """A structure as it stands in the file; base is the type that it is derived from."""
 
     base: TypeName
     big: bool | None
@@ -138,7 +139,7 @@ class _Reader:
             self._open = None
 
     def _fixed(self, name: str, is_enumeration: bool, attributes: Mapping[str, str]) -> None:
-        """A type of so many bits; one that says nothing of its length is not known."""
+        """Add a type of a fixed length in bits; one without a length is left out."""
         text = attributes.get("LengthInBits", "32" if is_enumeration else "")
         bits = int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
         if is_enumeration and bits in _ENUMERATIONS:
@@ -150,7 +151,7 @@ class _Reader:
             self._types[name] = Opaque(bits // 8)
 
     def dictionary(self) -> Dictionary:
-        """What was read, once all of it was."""
+        """Return what was parsed, once all of it was."""
         types: dict[str, LegacyStructure | Opaque | int] = dict(self._types)
         refused: dict[str, str] = {}
         for name, one in self._structures.items():
@@ -161,7 +162,7 @@ class _Reader:
         return Dictionary(self.namespace, types, refused)
 
     def _members(self, structured: _Structured) -> tuple[Member, ...]:
-        """Raises _Refused."""
+        """Make the fields of a structure. Raises _Refused."""
         places: dict[str, int] = {}
         members: list[Member] = []
         for attributes, kind in self._inherited(structured):
@@ -174,8 +175,8 @@ class _Reader:
         return _hidden(members)
 
     def _inherited(self, structured: _Structured) -> Sequence[tuple[Mapping[str, str], Kind]]:
-        """All fields. A derived structure repeats those of its base, as the stream has them; one that repeats none has only
-        its own, which come behind the base's."""
+        """Return all fields, those of the base included."""
+        # A derived structure repeats the fields of its base; one that repeats none has only its own, behind the base's.
         fields, one = structured.fields, structured
         for _ in range(_DEEPEST):
             base = self._structures.get(one.base.name) if one.base.namespace == self.namespace else None
@@ -193,7 +194,7 @@ class _Reader:
     def _member(
         self, attributes: Mapping[str, str], kind: Kind, places: Mapping[str, int], before: Sequence[Member]
     ) -> Member:
-        """Part 5, C.2.6. Raises _Refused."""
+        """Make one field (Part 5, C.2.6). Raises _Refused."""
         name = attributes.get("Name", "")
         if self._is_own(kind) and kind.name in _BUILT_IN and not self._defines(kind.name):
             kind = _BUILT_IN[kind.name]
@@ -230,7 +231,7 @@ class _Reader:
 
 
 def _order(attributes: Mapping[str, str]) -> bool | None:
-    """Whether the highest byte comes first; None where nothing is said."""
+    """Return whether the highest byte comes first, None where it does not say."""
     return {"BigEndian": True, "LittleEndian": False}.get(attributes.get("DefaultByteOrder", ""))
 
 
@@ -266,7 +267,7 @@ def _terminator(attributes: Mapping[str, str]) -> bytes:
 def _switch(
     attributes: Mapping[str, str], places: Mapping[str, int], before: Sequence[Member]
 ) -> tuple[int, str, int] | None:
-    """Without a value any other than 0 switches it on, whatever the operand."""
+    """Return what switches a field on. Without a SwitchValue anything but 0 does, whatever the operand."""
     if (switcher := attributes.get("SwitchField")) is None:
         return None
     if (place := places.get(switcher)) is None:
@@ -285,7 +286,7 @@ def _counts(member: Member) -> bool:
 
 
 def _hidden(members: Sequence[Member]) -> tuple[Member, ...]:
-    """Lengths of arrays, bits that say what is there, the selector of a union, and what is reserved are no values."""
+    """Hide what is no value: lengths of arrays, bits that say what is present, the selector of a union, reserved fields."""
     counters = {one.counted_by for one in members}
     switches = {one.switch[0] for one in members if one.switch is not None}
     is_union = switches == {0} and all(one.switch is not None for one in members[1:]) and members[0].type == _UINT32

@@ -1,5 +1,7 @@
-"""Structures as a type dictionary describes them, field by field in bits and bytes (OPC UA Part 3 up to 1.03, and Part 5,
-Annex C). Pure."""
+"""Structures as a type dictionary describes them, field by field in bits and bytes. Pure.
+
+OPC UA Part 3 up to 1.03, and Part 5, Annex C.
+"""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +24,7 @@ OPERANDS: Final = frozenset(_SWITCHES)
 
 
 class TypeName(NamedTuple):
-    """A type as a dictionary names it."""
+    """The name of a type in a dictionary."""
 
     namespace: str
     name: str
@@ -30,66 +32,75 @@ class TypeName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """So many bytes of which nobody says more."""
+    """A type of which the dictionary says only the length."""
 
     size: int
+    """Bytes."""
 
 
 Kind = int | TypeName
-"""A built-in type's number, one of `codeunits`, or a name."""
+"""The number of a built-in type, one of `legacy_scalars`, or a name."""
 
 
 class Bytes(Protocol):
-    """What is read. len: how many bytes are left."""
+    """Bytes to read from; `len` is how many are left."""
 
     def read(self, size: int) -> bytes:
-        """The next so many bytes, exactly. Raises anything when there are fewer."""
+        """Return exactly the next so many bytes. May raise anything when there are fewer."""
         ...
 
     def copy(self, size: int = -1) -> "Bytes":
-        """From here on, read apart."""
+        """Return a copy that is read on its own, from here on."""
         ...
 
     def __len__(self) -> int: ...
 
 
 One = Callable[[Kind, bool], Any]
-"""Reads a value of a type: (type, big endian) to what JSON can carry. Raises anything."""
+"""Read a value of a type (type, highest byte first) as JSON can carry it. May raise anything."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A field: of `bits` bits, or else of a type.
-
-    count: so many values; counted_by: as many as the earlier field at this place says, one where that is not there; 0 and
-    None: one value. in_bytes: these count bytes. terminator: values up to the one of these bytes. switch: the earlier field
-    that says whether it is there, with its comparison and value. hidden: it only serves other fields.
-    """
+    """A field of a structure."""
 
     name: str
     type: Kind
+    """Its type, unless it has `bits`."""
     bits: int = 0
+    """Its length in bits; 0 for a field of a type."""
     count: int = 0
+    """How many values it has; 0 without `counted_by` for a single one."""
     counted_by: int | None = None
+    """Place of the earlier field that holds the count; where that is absent there is one value."""
     switch: tuple[int, str, int] | None = None
+    """Place of the earlier field that says whether it is present, with comparison and value."""
     hidden: bool = False
+    """It only serves other fields and is no value."""
     in_bytes: bool = False
+    """The count is in bytes."""
     terminator: bytes = b""
+    """Bytes that end the values; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegacyStructure:
-    """A structure's members in their order. big: its bytes' order, None where it has that of what it stands in, and `alone`
-    where it stands in nothing."""
+    """A structure by its type dictionary."""
 
     name: str
     members: tuple[Member, ...]
+    """Its fields, in their order."""
     big: bool | None = None
+    """Whether the highest byte comes first; None for the order of the structure around it."""
     alone: bool = False
+    """The order where there is no structure around it."""
 
     def read(self, given: Bytes, outer: bool | None, one: One) -> object:
-        """The fields by name, None for those that are not there. outer: the order of what it stands in. one: reads from the
-        same bytes. Raises WireError, which names the field."""
+        """Read the fields, by name, None for those that are absent.
+
+        outer: the byte order of the structure around it, None without one. one: reads a value from the same bytes. Raises
+        WireError, which names the field.
+        """
         big = self.big if self.big is not None else self.alone if outer is None else outer
         values: list[Any] = []
         bits = _Bits(given)
@@ -116,7 +127,7 @@ def _value(member: Member, values: Sequence[Any], given: Bytes, one: Callable[[K
         return one(member.type)
 
     if member.terminator:
-        return _told(member.type, _until(given, member.terminator, read))
+        return _text_or_list(member.type, _until(given, member.terminator, read))
     count = member.count
     if member.counted_by is not None:
         counted = values[member.counted_by]
@@ -126,14 +137,14 @@ def _value(member: Member, values: Sequence[Any], given: Bytes, one: Callable[[K
         if count < 0:
             return None
     elif not count:
-        return _told(member.type, [read()]) if member.type in (CHAR, WIDE_CHAR) else read()
+        return _text_or_list(member.type, [read()]) if member.type in (CHAR, WIDE_CHAR) else read()
     if count > len(given):  # every value takes at least a byte
         raise WireError(f"{count} values in {len(given)} bytes")
-    return _told(member.type, _within(given, count, read) if member.in_bytes else [read() for _ in range(count)])
+    return _text_or_list(member.type, _within(given, count, read) if member.in_bytes else [read() for _ in range(count)])
 
 
-def _told(kind: Kind, values: list[Any]) -> Any:
-    """Characters in a row are a text."""
+def _text_or_list(kind: Kind, values: list[Any]) -> Any:
+    """Return characters in a row as a text."""
     return text_of(kind, values) if kind in (CHAR, WIDE_CHAR) else values
 
 
@@ -161,7 +172,7 @@ def _is_there(switch: tuple[int, str, int], values: Sequence[Any]) -> bool:
 
 
 class _Bits:
-    """Bits of bytes, the lowest first; what is left of a byte is passed over when something else follows."""
+    """Reads bits of bytes, the lowest first; the rest of a byte is skipped when something else follows."""
 
     def __init__(self, given: Bytes) -> None:
         self._given = given

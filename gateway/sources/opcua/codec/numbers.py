@@ -1,4 +1,4 @@
-"""Numbers, lists and bits as they are told. Pure."""
+"""Numbers, lists and bits as JSON carries them. Pure."""
 
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
@@ -15,25 +15,28 @@ _MOST_DECIMAL: Final = 256
 
 
 def typed(kind: int, value: Any) -> Any:
-    """A Float (32 bits) as the shortest decimal that names it; anything else as it is."""
+    """Return a Float (32 bits), or a list of them, as the shortest decimal that names it; anything else unchanged."""
     if kind != _FLOAT:
         return value
     return [typed(kind, one) for one in value] if isinstance(value, list | tuple) else shortest(value)
 
 
 def shortest(value: float) -> float:
-    """The decimal with the fewest digits that names the same float32."""
+    """Return the decimal with the fewest digits that names the same float32."""
     return float(str(np.float32(value)))
 
 
 def named_bits(names: Iterable[tuple[int, str]], values: Mapping[str, object]) -> dict[str, bool | None]:
-    """The named bits of an OptionSet (Part 5, 12.2.12.14), two texts of bytes in base64: None for one that is not valid."""
+    """Return the named bits of an OptionSet (Part 5, 12.2.12.14), None for a bit that is not valid.
+
+    values: its fields Value and ValidBits, bytes as base64.
+    """
     bits, valid = (int.from_bytes(b64decode(str(values[name] or "")), "little") for name in ("Value", "ValidBits"))
     return {name: bool(bits >> bit & 1) if valid >> bit & 1 else None for bit, name in names}
 
 
 def reshaped(values: list[Any], dimensions: list[int]) -> list[Any]:
-    """Nested lists of these lengths. Raises WireError when the number of values is another."""
+    """Nest a list by dimensions. Raises WireError when the number of values is another."""
     count = 1
     for length in dimensions:
         count *= length
@@ -45,7 +48,7 @@ def reshaped(values: list[Any], dimensions: list[int]) -> list[Any]:
 
 
 def decimal_text(body: bytes) -> str:
-    """A Decimal, exactly: its scale (Int16), then an integer of any length (Part 6, 5.1.10). Raises WireError."""
+    """Return a Decimal exactly: its scale (Int16), then an integer of any length (Part 6, 5.1.10). Raises WireError."""
     if not 2 < len(body) <= _MOST_DECIMAL:
         raise WireError(f"a decimal of {len(body)} bytes")
     scale = int.from_bytes(body[:2], "little", signed=True)

@@ -2,7 +2,7 @@
 
 
 def sound(text: str) -> str:
-    """The same with U+FFFD for what is no UTF-8: asyncua keeps such bytes as lone surrogates, which no JSON can carry."""
+    """Return a text with U+FFFD for what is no UTF-8: asyncua keeps it as lone surrogates, which JSON cannot carry."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -30,7 +30,7 @@ _URL_EXPECTED = "opc.tcp://HOST:PORT/PATH, for instance opc.tcp://192.168.0.10:4
 
 
 def _endpoint_url(text: str) -> str:
-    """An endpoint URL with its port written out (4840 where none is given, OPC UA Part 6, 7.2)."""
+    """Return an endpoint URL with its port written out; 4840 where none is given (OPC UA Part 6, 7.2)."""
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
@@ -119,7 +119,7 @@ class OpcUaDevice(DeviceModel):
     mode: Literal["subscribe", "poll"] = "subscribe"
     """`subscribe`: the server reports changes. `poll`: all tags are read once per interval."""
     interval: IntervalNs = default("250ms")
-    """PublishLoop interval of the subscription, or time between two polls (then 1s unless given); with a unit. A tag may say
+    """Publishing interval of the subscription, or time between two polls (then 1s unless given); with a unit. A tag may say
     otherwise."""
     sampling: IntervalNs = default("250ms")
     """How often the server looks at a node for changes (subscribe only); with a unit. A tag may say otherwise."""
@@ -201,7 +201,7 @@ class OpcUaDevice(DeviceModel):
     @model_validator(mode="before")
     @classmethod
     def _polls_are_slower(cls, given: Any) -> Any:
-        """A subscription costs a server what changes; a poll costs all that there is."""
+        """Set a slower default interval: a subscription costs the server what changes, a poll all nodes."""
         if isinstance(given, dict) and given.get("mode") == "poll" and given.get("interval") is None:
             return given | {"interval": "1s"}
         return given
@@ -272,7 +272,7 @@ class OpcUaTag(TagModel):
 
 
 def exact_divisor(scale: float) -> float:
-    """The whole number to divide by instead of multiplying by `scale`, or 0 when there is none.
+    """Return the whole number to divide by instead of multiplying by `scale`, 0 when there is none.
 
     234 x 0.1 is 23.400000000000002 and 234 / 10 is 23.4: a decimal scale means the division.
     """

@@ -1,5 +1,7 @@
-"""Fields of events as people write them: ActiveState/Id, 2:Batch, {http://acme.com/line}Batch or nsu=http://acme.com/line;Batch.
-Pure."""
+"""Fields of events in the configuration. Pure.
+
+Examples: ActiveState/Id, 2:Batch, {http://acme.com/line}Batch, nsu=http://acme.com/line;Batch.
+"""
 
 import re
 from typing import Final
@@ -14,7 +16,7 @@ _EXPECTED: Final = "expected for instance SourceNode, 2:Batch, ActiveState/Id or
 
 
 def parse_event_field(text: str) -> tuple[PathStep, ...]:
-    """A browse path below an event. Raises ValueError that says what was expected."""
+    """Parse a browse path below an event type. Raises ValueError that says what was expected."""
     steps: list[PathStep] = []
     at = 0
     while not steps or at < len(text):

@@ -7,8 +7,10 @@ from gateway.sources.opcua.config.node_id import parse_node_id
 
 
 def lacking(text: str, uris: Sequence[str]) -> str:
-    """What an address (as `notation.node_text` takes it) names that is not in the session's NamespaceArray, in words, and
-    what is there; "" when nothing is lacking, or the server does not say which namespaces it has."""
+    """Return, as a sentence, which namespace of an address is not in the session's NamespaceArray, and which are.
+
+    text: a NodeId or browse path as configured. Returns "" when it is there, or the server has no NamespaceArray.
+    """
     if not uris:
         return ""
     if is_browse_path(text):

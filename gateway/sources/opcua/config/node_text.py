@@ -9,7 +9,7 @@ from gateway.sources.opcua.config.node_id import parse_node_id
 
 
 def node_text(text: object) -> str:
-    """The text without spaces around it. Raises ValueError that says what is wrong and what was expected."""
+    """Check a NodeId or browse path; return it without spaces around it. Raises ValueError with what was expected."""
     text = text.strip() if isinstance(text, str) else text
     if isinstance(text, str) and is_browse_path(text):
         parse_browse_path(text)

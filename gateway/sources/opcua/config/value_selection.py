@@ -24,7 +24,7 @@ SELECTION_FAULTS: Final = frozenset({NO_ELEMENT, NO_FIELD, NO_VALUE, NO_RANGE})
 
 
 def index_range(value: object) -> str:
-    """A NumericRange (OPC UA Part 4, 7.27): `2`, `1:3`, `0:1,4`. Raises ValueError with what was expected."""
+    """Check a NumericRange (OPC UA Part 4, 7.27): `2`, `1:3`, `0:1,4`. Raises ValueError with what was expected."""
     text = _text(value, "index")
     if not _RANGE.fullmatch(text):
         raise ValueError(f"{text!r} is not an index range; expected for instance 2, 1:3 or 0:1,4, counted from 0")
@@ -36,7 +36,7 @@ def index_range(value: object) -> str:
 
 
 def element_text(value: object) -> str:
-    """A place in an array: `3`, or `1,2` in one of two dimensions. Raises ValueError."""
+    """Check a place in an array: `3`, or `1,2` in one of two dimensions. Raises ValueError."""
     text = _text(value, "element")
     if not _ELEMENT.fullmatch(text):
         raise ValueError(f"{text!r} is not the place of an element; expected a number from 0, or 1,2 in two dimensions")
@@ -44,7 +44,7 @@ def element_text(value: object) -> str:
 
 
 def field_text(value: object) -> str:
-    """A field of a structure: `speed`, `temperature.value`, `axes[2].speed`. Raises ValueError."""
+    """Check a field of a structure: `speed`, `temperature.value`, `axes[2].speed`. Raises ValueError."""
     text = _text(value, "field")
     if not all(_FIELD.fullmatch(part) for part in text.split(".")):
         raise ValueError(f"{text!r} is not a field; expected for instance speed, temperature.value or axes[2].speed")
@@ -52,7 +52,7 @@ def field_text(value: object) -> str:
 
 
 def steps_of(element: str, field: str) -> tuple[Step, ...]:
-    """The way from a node's value to the tag's: element first, then field. Both as checked above, "" for none."""
+    """Return the steps from a node's value to the tag's: element first, then field. Both as checked above, "" for none."""
     steps: list[Step] = [int(place) for place in element.split(",")] if element else []
     for part in field.split(".") if field else ():
         match = _FIELD.fullmatch(part)
@@ -63,7 +63,7 @@ def steps_of(element: str, field: str) -> tuple[Step, ...]:
 
 
 def select(value: object, steps: Sequence[Step]) -> tuple[object, int]:
-    """What lies at the end of the way, and 0; or None and the status code that says why there is nothing."""
+    """Follow the steps. Returns the value at their end and 0, or None and the status code that says why there is none."""
     for step in steps:
         if value is None:
             return None, NO_VALUE
@@ -79,8 +79,10 @@ def select(value: object, steps: Sequence[Step]) -> tuple[object, int]:
 
 
 def ranged(value: object, index: str) -> tuple[object, int]:
-    """The answer to an index range, and 0; one element out of the arrays of one in which the standard wraps it. None and
-    NO_RANGE when there is more than was asked for."""
+    """Unwrap the answer to an index range: the standard wraps one element in arrays of one.
+
+    Returns the value and 0, or None and NO_RANGE when there is more than was asked for.
+    """
     sizes = [int(high or low) - int(low) + 1 for low, _, high in (part.partition(":") for part in index.split(","))]
     if not _fits(value, sizes):
         return None, NO_RANGE
@@ -88,8 +90,10 @@ def ranged(value: object, index: str) -> tuple[object, int]:
 
 
 def cut(value: object, index: str) -> tuple[object, int]:
-    """The part that an index range means of a whole array, and 0. None and NO_ELEMENT when the array is shorter, NO_RANGE
-    for what is no array."""
+    """Cut the part that an index range means out of a whole array.
+
+    Returns the part and 0, or None and NO_ELEMENT when the array is shorter, NO_RANGE for what is no array.
+    """
     spans = [(int(low), int(high or low) + 1) for low, _, high in (part.partition(":") for part in index.split(","))]
     part = _part(value, spans)
     if part is None:

@@ -1,4 +1,4 @@
-"""Units and ranges that a server tells of configured tags, kept beside the tags that `browse` finds. Pure."""
+"""Units and ranges of configured tags, as the server states them, kept beside the tags that `browse` finds. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ class EngineeringUnit:
 
 
 def range_text(limits: tuple[float, float] | None) -> str:
-    """As it stands in a tag file."""
+    """Return limits as they stand in a tag file; empty for none."""
     return "" if limits is None else f"{limits[0]:.15g} to {limits[1]:.15g}"
 
 
 def unit_of(properties: Mapping[str, Any]) -> EngineeringUnit:
-    """From a node's properties; limits that are no range say nothing."""
+    """Return unit and range from a node's properties; limits that are no range are left out."""
     limits = properties.get("EURange")
     text = range_text(limits) if isinstance(limits, tuple) else ""
     try:
@@ -34,31 +34,33 @@ def unit_of(properties: Mapping[str, Any]) -> EngineeringUnit:
 
 
 def has_unit_of_node(tag: OpcUaTag) -> bool:
-    """The tag's values are the node's own, so that the node's unit and range are the tag's, too."""
+    """Return whether the tag's values are the node's own, so that the node's unit and range are the tag's, too."""
     return not tag.field and tag.scale == 1 and tag.offset == 0
 
 
 def lacking(tags: Sequence[OpcUaTag]) -> list[OpcUaTag]:
-    """Tags of which the server may tell something that the configuration does not, whether it has done so already or not."""
+    """Return the tags whose unit or range the server may state because the configuration does not."""
     return [tag for tag in tags if has_unit_of_node(tag) and (tag.is_completed or not (tag.unit and tag.range))]
 
 
 def units_path(device: OpcUaDevice) -> Path:
-    """Where the units of a device's configured tags are kept."""
+    """Return the file that keeps the units of a device's configured tags."""
     return Path(device.found) / "units" / f"{device.name}.csv"
 
 
 def completed(tag: OpcUaTag, row: Mapping[str, str]) -> OpcUaTag:
-    """A tag with what a line of that file says of it, where the configuration says nothing; the same tag where the line is
-    about another node, or makes no sense."""
+    """Return a tag with unit and range from its line of that file, where the configuration has none.
+
+    Returns the same tag where the line is about another node, or cannot be parsed.
+    """
     if row.get("node") != tag.node or not has_unit_of_node(tag):
         return tag
-    told: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     if not tag.unit and row.get("unit"):
-        told["unit"] = row["unit"]
+        changes["unit"] = row["unit"]
     if tag.range is None and row.get("range"):
         try:
-            told["range"] = parse_value_range(row["range"])
+            changes["range"] = parse_value_range(row["range"])
         except ValueError:
             return tag
-    return tag.completed(told) if told else tag
+    return tag.completed(changes) if changes else tag

@@ -24,7 +24,7 @@ class Item:
     index: str = ""
     """Wanted part of an array or text, an index range (Part 4, 7.27); empty for all of it."""
     publishing_ns: int = 0
-    """PublishLoop interval of its subscription, or the polling interval."""
+    """Publishing interval of its subscription, or the polling interval."""
     filter: Filter = Filter()  # noqa: RUF009 - an immutable tuple
     """Data change filter (Part 4, 7.22.2)."""
 

@@ -21,7 +21,7 @@ warnings.filterwarnings("ignore", "Attribute's length must be", UserWarning)
 
 
 def make_key() -> rsa.RSAPrivateKey:
-    """A new RSA key."""
+    """Make a new RSA key."""
     return rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
 
 
@@ -75,7 +75,7 @@ def load_certificate(content: bytes) -> x509.Certificate:
 
 
 def load_chain(content: bytes) -> list[x509.Certificate]:
-    """A certificate and the issuers behind it, in DER one after the other (Part 6, 6.2.6). Raises ValueError."""
+    """Load a certificate and the issuers behind it, in DER one after the other (Part 6, 6.2.6). Raises ValueError."""
     chain = []
     while content:
         if content[0] != _SEQUENCE or len(content) < 2:

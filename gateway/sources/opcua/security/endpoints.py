@@ -47,12 +47,12 @@ def short_name(uri: str) -> str:
 
 
 def allowed_policies(security: str) -> tuple[str, ...]:
-    """The policies that the word of the configuration allows, strongest first."""
+    """Return the policies that `security` of the configuration allows, strongest first."""
     return {"auto": STRONG, "none": ("None",)}.get(security, (security,))
 
 
 def choose(offers: Sequence[Endpoint], security: str, mode: str) -> Endpoint:
-    """The strongest endpoint allowed. Raises NoUsableEndpoint, and never falls back to anything weaker."""
+    """Return the strongest endpoint allowed. Raises NoUsableEndpoint, and never falls back to anything weaker."""
     wanted = "None" if security == "none" else mode
     for policy in allowed_policies(security):
         for offer in offers:
@@ -79,7 +79,7 @@ def _advice(offers: Sequence[Endpoint], security: str, mode: str) -> str:
 
 
 def choose_token(offer: Endpoint, kind: TokenKind, security: str, *, plain: bool) -> Token:
-    """The strongest way to log in of this kind, its policy written out. Raises NoUsableEndpoint.
+    """Return the strongest token of this kind, its policy written out. Raises NoUsableEndpoint.
 
     A secret that neither channel nor token encrypts well is sent only with `plain`.
     """
@@ -108,8 +108,11 @@ def choose_token(offer: Endpoint, kind: TokenKind, security: str, *, plain: bool
 
 
 def _login_policies(kind: TokenKind, security: str, *, hidden: bool, plain: bool) -> tuple[str, ...]:
-    """Strongest first. Basic256 encrypts a password just as Basic256Sha256 does (RSA-OAEP; SHA-1 is in its signatures only),
-    and servers with Milo up to 0.6 have nothing else to log in with; its signatures do where nobody else can see them."""
+    """Return the policies that may encrypt a login, strongest first.
+
+    Basic256 encrypts a password just as Basic256Sha256 does (RSA-OAEP; SHA-1 is in its signatures only), and servers on
+    Milo up to 0.6 have nothing else to log in with; its signatures are good enough where the channel hides them.
+    """
     configured = (security,) if security in SHA1 else ()
     if kind == "username":
         return (*STRONG, "Basic256", *(SHA1 if plain else configured))

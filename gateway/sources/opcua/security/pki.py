@@ -70,7 +70,7 @@ class Pki:
         self._next = self.folder / "own" / "certs" / "next.der"
 
     def own(self, now: datetime) -> Own:
-        """The certificate to show, made on first use. Its key and application URI never change; it is followed in time."""
+        """Return the certificate to show, made on first use and renewed before it expires; key and application URI stay."""
         with _LOCK:
             key = self._load_or_make_key()
             current = self._load_own(self.own_path, key)
@@ -94,7 +94,7 @@ class Pki:
         return self.own(now)
 
     def lists(self) -> TrustLists:
-        """What is trusted now. Files are read anew at each call."""
+        """Read the trust lists. Files are read anew at each call."""
         certificates = {place: [entry.certificate for entry in self.listed(place)] for place in ("trusted", "issuers")}
         paths = [
             path for place in certificates for path in sorted((self.folder / place / "crl").glob("*")) if path.is_file()
@@ -102,7 +102,7 @@ class Pki:
         return TrustLists(certificates["trusted"], certificates["issuers"], [_load_crl(path) for path in paths])
 
     def listed(self, place: str) -> list[Listed]:
-        """The certificates of one place, by file name."""
+        """Return the certificates of one place, by file name."""
         folder = self.folder / place
         folder = folder if place == "rejected" else folder / "certs"
         paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
@@ -150,14 +150,14 @@ class Pki:
 
 
 def fault(error: OSError | ValueError) -> str:
-    """What is wrong with the folder, for people."""
+    """Return what is wrong with the folder, as a text for people."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
 def load_file(path: Path) -> x509.Certificate:
-    """A certificate in PEM or DER. Raises OSError, ValueError."""
+    """Load a certificate in PEM or DER. Raises OSError, ValueError."""
     try:
         return load_certificate(path.read_bytes())
     except ValueError as error:  # whose words are those of a parser
@@ -201,7 +201,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _give(path: Path) -> None:
-    """What root makes by `gateway cert` belongs to whom the folder around it belongs to: the service must read it."""
+    """Give a file made by root to the owner of its folder, because the service must read it."""
     if os.geteuid() == 0:
         around = path.parent.stat()
         os.chown(path, around.st_uid, around.st_gid)

@@ -42,7 +42,7 @@ class Refused(Exception):
         super().__init__(text)
 
 
-def judge(chain: Sequence[x509.Certificate], lists: TrustLists, expected: Expected, now: datetime) -> None:
+def verify(chain: Sequence[x509.Certificate], lists: TrustLists, expected: Expected, now: datetime) -> None:
     """Return if the first certificate of `chain` may be trusted. Raises Refused.
 
     A revocation list is used where there is one; an authority without one is not held against its certificates.
@@ -51,7 +51,7 @@ def judge(chain: Sequence[x509.Certificate], lists: TrustLists, expected: Expect
     path = _path(chain, lists)
     known = {fingerprint(certificate) for certificate in lists.trusted}
     if not known & {fingerprint(certificate) for certificate in path}:
-        host = f"; and {told}" if (told := _wrong_host(leaf, expected.host)) else ""
+        host = f"; and {mismatch}" if (mismatch := _wrong_host(leaf, expected.host)) else ""
         ended = f"; and it {_ended(leaf)}: renew it on the server first" if now > leaf.not_valid_after_utc else ""
         raise Refused(
             f"the server's certificate is not trusted (SHA-256 {fingerprint(leaf)}){_former(leaf, lists)}{ended}{host}",
@@ -71,8 +71,8 @@ def judge(chain: Sequence[x509.Certificate], lists: TrustLists, expected: Expect
             f"the certificate belongs to {', '.join(application_uris(leaf)) or 'no application'}, but the server calls "
             f"itself {expected.application_uri}; correct the server's certificate or its application URI"
         )
-    if told := _wrong_host(leaf, expected.host):
-        raise Refused(told)
+    if mismatch := _wrong_host(leaf, expected.host):
+        raise Refused(mismatch)
 
 
 def _path(chain: Sequence[x509.Certificate], lists: TrustLists) -> list[x509.Certificate]:

@@ -1,0 +1,1 @@
+"""Status codes of OPC UA: names, qualities, explanations."""

@@ -170,13 +170,13 @@ _SEMANTICS_CHANGED: Final = np.uint32(0x4000)
 
 
 def status_name(status: int) -> str:
-    """The standard's symbol, or the number in hexadecimal where it is not in our table."""
+    """Return the standard's symbol of a status code, or its number in hexadecimal where it is not in our table."""
     known = _KNOWN.get(status >> 16)
     return known[0] if known else f"{status:#010x}"
 
 
 def quality_of(status: int) -> Q:
-    """The nearest quality of one status code; the reserved severity 11 is read as bad."""
+    """Return the nearest quality of one status code; the reserved severity 11 counts as bad."""
     known = _KNOWN.get(status >> 16)
     return known[1] if known else _CLASSES[status >> 30]
 
@@ -202,8 +202,8 @@ def is_bad(status: int) -> bool:
 
 def overflown(status: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Which of these values follow a gap, because the server's queue for the node was full (Part 4, 7.39.1)."""
-    told: NDArray[np.bool_] = (status & _OVERFLOW) == _OVERFLOW
-    return told
+    has_bit: NDArray[np.bool_] = (status & _OVERFLOW) == _OVERFLOW
+    return has_bit
 
 
 def count_overflows(status: NDArray[np.uint32]) -> int:

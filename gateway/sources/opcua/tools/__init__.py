@@ -1,1 +1,1 @@
-"""A server's address space: walked, shown, made into tags, and compared with what was found before."""
+"""What only commands and the start of the gateway need: discover, browse, read, plan, check history."""

@@ -1,4 +1,4 @@
-"""Looking around on a server, for people: its variables with types, units and values. Only commands use it."""
+"""What the commands ask a server: endpoints, variables with types, units and values."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -53,20 +53,20 @@ class Found:
 
 
 async def discover(config: OpcUaDevice) -> tuple[list[Endpoint], list[tuple[str, str]]]:
-    """The endpoints of a server, and if nobody can log in there, the servers that it knows. Raises NotConnected."""
+    """Return the endpoints of a server, and if nobody can log in there, the servers it knows. Raises NotConnected."""
     quiet_library()
     try:
         with translate_errors(f"cannot ask {config.url}"):
-            patience = AdaptiveTimeout(config.timeout / 1e9, SystemClock().monotonic)
-            offers = await get_endpoints(config.url, patience)
-            return offers, [] if any(one.tokens for one in offers) else await get_servers(config.url, patience)
+            timeout = AdaptiveTimeout(config.timeout / 1e9, SystemClock().monotonic)
+            offers = await get_endpoints(config.url, timeout)
+            return offers, [] if any(one.tokens for one in offers) else await get_servers(config.url, timeout)
     except ServiceFault as fault:
         raise NotConnected(f"{config.url} refuses: {explained(fault.status)}") from None
 
 
 @asynccontextmanager
 async def session(config: OpcUaDevice) -> AsyncIterator[AsyncuaSession]:
-    """A session for a command, without a subscription, closed at the end. Raises NotConnected."""
+    """Open a session for a command, without a subscription, and close it at the end. Raises NotConnected."""
     connection = await connect(config.model_copy(update={"mode": "poll"}), SystemClock())
     try:
         yield connection
@@ -80,8 +80,10 @@ def walker(connection: AsyncuaSession) -> Browser:
 
 
 async def browse(connection: AsyncuaSession, device: OpcUaDevice, wanted: Browse, most: int) -> AsyncIterator[list[Found]]:
-    """Objects and the variables that are wanted with their values, level by level, at most `most` in all. Raises
-    NotConnected."""
+    """Yield objects and the wanted variables with their values, level by level, at most `most` in all.
+
+    Raises NotConnected.
+    """
     count = 0
     async for level in walker(connection).walk(wanted.root, wanted.depth, wanted.type):
         shown = [one for one in level if not one.is_variable or (one.inside and wanted.wants(".".join(one.path)))]
@@ -98,7 +100,7 @@ async def _described(connection: AsyncuaSession, device: OpcUaDevice, visited: S
     tags = [OpcUaTag.model_construct(name=node.to_string(), node=node.to_string()) for node in nodes]
     values = iter(await read(connection, device, tags))
     return [
-        replace(told := next(values), path=one.path, type=next(types) or told.type, place=one.order)
+        replace(tag := next(values), path=one.path, type=next(types) or tag.type, place=one.order)
         if one.is_variable
         else Found(one.path, one.node.to_string(), False, place=one.order)
         for one in visited
@@ -106,7 +108,10 @@ async def _described(connection: AsyncuaSession, device: OpcUaDevice, visited: S
 
 
 async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
-    """The present values of tags, each as its tag takes it: scaled, an element, a field, a label. Raises NotConnected."""
+    """Read the present values of tags, each as its tag takes it: scaled, an element, a field, a label.
+
+    Raises NotConnected.
+    """
     tagging = ItemMap(device.model_copy(update={"mode": "poll"}), tags)
     columns = TagColumns.of(0, tags)
     labels = {
@@ -125,19 +130,19 @@ async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[O
         shown |= {} if objects is None else {int(row): str(one) for row, one in zip(objects.tag, objects.value, strict=True)}
         for place, row in enumerate(values.columns.row.tolist()):
             tag, status = tags[row], int(values.columns.status[place])
-            told = measures[row] if has_unit_of_node(tag) else EngineeringUnit()
+            unit = measures[row] if has_unit_of_node(tag) else EngineeringUnit()
             why = _why(tag.node, status, connection.addresses.namespaces) if status else ""
             found[row] = Found(
-                (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or told.unit,
-                range_text(tag.range) or told.range, shown.get(row, ""), status_name(status) if status else "", why,
+                (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or unit.unit,
+                range_text(tag.range) or unit.range, shown.get(row, ""), status_name(status) if status else "", why,
             )  # fmt: skip
     return [found[row] for row in range(len(tags))]
 
 
 def _infinite(columns: ValueColumns) -> dict[int, str]:
     """`nan` and `inf`, by row: no samples, but what the server says."""
-    told = np.isin(columns.kind, _FLOATING) & ~np.isfinite(columns.number)
-    return {int(row): str(value) for row, value in zip(columns.row[told], columns.number[told], strict=True)}
+    wanted = np.isin(columns.kind, _FLOATING) & ~np.isfinite(columns.number)
+    return {int(row): str(value) for row, value in zip(columns.row[wanted], columns.number[wanted], strict=True)}
 
 
 def _why(node: str, status: int, namespaces: Sequence[str]) -> str:

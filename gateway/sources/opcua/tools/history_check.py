@@ -1,4 +1,4 @@
-"""Whether a server would let history be read back: asked for the last second, by commands."""
+"""Check whether a server lets history be read back, by reading the last second."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -42,4 +42,4 @@ async def unreadable(
 
 
 async def _dropped(values: DataValues) -> None:
-    """What comes of it is not wanted."""
+    """Drop the values: only whether they can be read matters."""

@@ -14,8 +14,11 @@ _LISTED = 20
 
 
 def plan(entries: Sequence[DeviceEntry]) -> list[str]:
-    """Per device: address, subscription or reads with item counts and intervals, a warning where samples would be lost,
-    and which tag is which node as long as there are few."""
+    """Describe what would be read, in lines.
+
+    Per device: address, subscription or reads with item counts and intervals, a warning where samples would be lost, and
+    which tag is which node as long as there are few.
+    """
     return [line for entry in entries for line in _device_lines(entry.config, entry.tags)]
 
 
@@ -61,8 +64,8 @@ def _seconds(duration_ns: int) -> str:
 
 
 def _measure(tag: OpcUaTag) -> str:
-    told = ", ".join(one for one in (tag.unit, range_text(tag.range)) if one)
-    return f" in {told}" if told else ""
+    parts = ", ".join(one for one in (tag.unit, range_text(tag.range)) if one)
+    return f" in {parts}" if parts else ""
 
 
 def _part(tag: OpcUaTag) -> str:

@@ -28,7 +28,7 @@ _NAMED: Final = 8
 
 @contextmanager
 def _answerable() -> Iterator[None]:
-    """What a server answers may make no sense: an address in it, or a certificate."""
+    """Turn what makes no sense in a server's answer (an address, a certificate) into Permanent."""
     try:
         yield
     except ValueError as error:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.sources.opcua.security.certificates import der, fingerprint, load_chain, make_key
-from gateway.sources.opcua.security.trust import Expected, Refused, TrustLists, judge
+from gateway.sources.opcua.security.trust import Expected, Refused, TrustLists, verify
 from tests.support.opcua_secure import KEY, URI, certificate, crl, issued
 
 CA_KEY = make_key()
@@ -17,13 +17,13 @@ ANY_HOST = Expected(URI, "")
 
 def refused(chain, lists, expected=ANY_HOST, now=NOW) -> Refused:
     with pytest.raises(Refused) as raised:
-        judge(chain, lists, expected, now)
+        verify(chain, lists, expected, now)
     return raised.value
 
 
 def test_a_trusted_certificate_passes():
     one = certificate(KEY)
-    judge([one], TrustLists([one]), Expected(URI, "127.0.0.1"), NOW)
+    verify([one], TrustLists([one]), Expected(URI, "127.0.0.1"), NOW)
 
 
 def test_an_unknown_certificate_is_refused_with_its_fingerprint():
@@ -40,8 +40,8 @@ def test_an_unknown_certificate_that_has_expired_is_better_renewed_than_trusted(
 
 
 def test_an_authority_vouches_for_what_it_signed_and_for_nothing_else():
-    judge([LEAF], TrustLists([ROOT]), ANY_HOST, NOW)
-    judge([LEAF, ROOT], TrustLists([ROOT]), ANY_HOST, NOW)
+    verify([LEAF], TrustLists([ROOT]), ANY_HOST, NOW)
+    verify([LEAF, ROOT], TrustLists([ROOT]), ANY_HOST, NOW)
     forged = issued(KEY, "server", ROOT, make_key())
     assert refused([forged, ROOT], TrustLists([ROOT])).unknown
     assert refused([LEAF, ROOT], TrustLists((), [ROOT])).unknown
@@ -54,7 +54,7 @@ def test_a_server_certificate_cannot_vouch_for_another():
 
 def test_a_revoked_certificate_is_refused_unless_the_list_is_forged():
     assert "revoked" in str(refused([LEAF], TrustLists([ROOT], (), [crl(ROOT, CA_KEY, [LEAF])])))
-    judge([LEAF], TrustLists([ROOT], (), [crl(ROOT, KEY, [LEAF]), crl(ROOT, CA_KEY, [])]), ANY_HOST, NOW)
+    verify([LEAF], TrustLists([ROOT], (), [crl(ROOT, KEY, [LEAF]), crl(ROOT, CA_KEY, [])]), ANY_HOST, NOW)
 
 
 @pytest.mark.parametrize(("days", "word"), [(101, "expired on"), (-2, "clocks")])
@@ -71,7 +71,7 @@ def test_validity_is_checked_at_both_ends(days, word):
 def test_the_host_must_be_named(host, fits):
     one = certificate(KEY, host="plc.example")
     if fits:
-        judge([one], TrustLists([one]), Expected(URI, host), NOW)
+        verify([one], TrustLists([one]), Expected(URI, host), NOW)
     else:
         assert "check_host: false" in str(refused([one], TrustLists([one]), Expected(URI, host)))
 

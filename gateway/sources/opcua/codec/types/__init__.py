@@ -1,1 +1,1 @@
-"""What values of a server mean: structures, unions, enumerations and dates, by the definitions the server gives."""
+"""Data types of a server and their values, on the types that asyncua defines."""

@@ -1,5 +1,7 @@
-"""What a data type is: definitions as servers give them (Part 3, 8.48), and the standard's own types. Pure; on asyncua's
-table of the standard."""
+"""Data types: definitions as servers give them (Part 3, 8.48), and the standard's own types. Pure.
+
+On asyncua's table of the standard.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -32,40 +34,48 @@ _BYTE_STRING: Final = ua.NodeId.from_string("i=15")
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """type: its data type's id. rank: 0 for one value, else the number of dimensions. wrapped: any subtype may stand
-    there, so that the value says itself what it is."""
+    """A field of a structure."""
 
     name: str
     type: ua.NodeId
+    """Its data type."""
     rank: int = 0
+    """0 for one value, else the number of dimensions."""
     optional: bool = False
+    """A bit of the structure says whether it is present."""
     wrapped: bool = False
+    """Any subtype may stand there, so the value itself says which (Part 3, 8.51)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """A structure's fields in their order. shape: `plain`, with optional fields, or a union. bits: their names, in an
-    OptionSet."""
+    """A structure by its definition."""
 
     name: str
     shape: Literal["plain", "optional", "union"]
+    """Whether it has optional fields, or only one of its fields."""
     fields: tuple[Field, ...]
+    """In their order."""
     bits: tuple[tuple[int, str], ...] = ()
+    """Names of bits, in an OptionSet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enumeration:
-    """Labels by value; empty when the server does not say."""
+    """An enumeration."""
 
     labels: Mapping[int, Any]
+    """By value; empty when the server does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionSet:
-    """An integer whose bits have names. number: the built-in type it is encoded as."""
+    """An integer whose bits have names."""
 
     bits: Mapping[int, str]
+    """Names by bit."""
     number: int
+    """Built-in type that it is encoded as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +89,26 @@ built-in type it is encoded as, asyncua's class for one of the standard's own st
 
 
 def option_set(name: str, base: Known, bits: Mapping[int, str]) -> OptionSet | Structure | None:
-    """A type that names bits, by what it is derived from (Part 3, 8.40 and 8.52); None where that is something else."""
+    """Make a type that names bits, by what it is derived from (Part 3, 8.40 and 8.52); None where that is something else."""
     if base is ua.OptionSet:
         both = (Field("Value", _BYTE_STRING), Field("ValidBits", _BYTE_STRING))
         return Structure(name, "plain", both, tuple(bits.items()))
     return OptionSet(bits, base) if isinstance(base, int) and base in _INTEGERS else None
 
 
-def definition_of(name: str, told: object) -> Structure | Enumeration | None:
-    """A DataTypeDefinition attribute; None for anything else."""
-    if isinstance(told, ua.EnumDefinition):
+def definition_of(name: str, definition: object) -> Structure | Enumeration | None:
+    """Convert a DataTypeDefinition attribute; None for anything else."""
+    if isinstance(definition, ua.EnumDefinition):
         return Enumeration(
-            {int(one.Value): sound(str(one.DisplayName.Text or one.Name or one.Value)) for one in told.Fields or ()}
+            {int(one.Value): sound(str(one.DisplayName.Text or one.Name or one.Value)) for one in definition.Fields or ()}
         )
-    if not isinstance(told, ua.StructureDefinition):
+    if not isinstance(definition, ua.StructureDefinition):
         return None
-    kind = int(told.StructureType)
+    kind = int(definition.StructureType)
     wrapping = kind in (3, 4)
     shapes: dict[int, Literal["plain", "optional", "union"]] = {1: "optional", 2: "union", 4: "union"}
     return Structure(
-        name, shapes.get(kind, "plain"), tuple(_field_of(one, kind == 1, wrapping) for one in told.Fields or ())
+        name, shapes.get(kind, "plain"), tuple(_field_of(one, kind == 1, wrapping) for one in definition.Fields or ())
     )
 
 
@@ -115,7 +125,7 @@ def _field_of(one: ua.StructureField, may_lack: bool, wrapping: bool) -> Field:
 
 
 def standard(data_type: ua.NodeId) -> Known:
-    """What a data type of the standard itself is, as far as it is known here; None where the server must be asked."""
+    """Return a data type of the standard itself, None where the server must be asked."""
     number = data_type.Identifier
     if data_type.NamespaceIndex != 0 or not isinstance(number, int):
         return None
@@ -125,7 +135,7 @@ def standard(data_type: ua.NodeId) -> Known:
 
 
 def standard_named(name: str) -> Known:
-    """The same by the type's name."""
+    """Return a data type of the standard by its name; None where it is not known."""
     found: Any = getattr(ua, name, None)
     if isinstance(found, type) and issubclass(found, IntFlag):
         return OptionSet({int(one).bit_length() - 1: str(one.name) for one in found}, _SHORT_SETS.get(name, _UINT32))
@@ -139,7 +149,7 @@ def standard_named(name: str) -> Known:
 
 
 def plain_id(node: Any) -> ua.NodeId:
-    """A NodeId that compares by what it names, however it was encoded."""
+    """Return a NodeId that compares by what it names, however it was encoded."""
     kind = ua.NodeIdType.Numeric if isinstance(node.Identifier, int) else node.NodeIdType
     return ua.NodeId(node.Identifier, node.NamespaceIndex, kind)
 

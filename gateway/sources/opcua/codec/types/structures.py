@@ -1,7 +1,8 @@
-"""Values of a server's own data types: structures, unions and enumerations by their definitions (Part 6, 5.2.6 to 5.2.8),
-and what holds them: variants, data values. Pure, and kept per session: two servers may give the same id to different types,
-which is why asyncua's own registry, one for the whole process, is not used. On asyncua's
-encodings, not on its client."""
+"""Values of a server's own data types, and the variants and data values that hold them (Part 6, 5.2.6 to 5.2.8). Pure.
+
+Kept per session: two servers may give the same id to different types, which is why asyncua's own registry, one for the whole
+process, is not used. On asyncua's encodings, not on its client.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from gateway.sources.opcua.codec.types.data_types import (
 log = structlog.get_logger("opcua")
 
 Plain = Callable[[Any], object]
-"""asyncua's objects to what JSON can carry."""
+"""Convert asyncua's objects to what JSON can carry."""
 
 DATE_TIME: Final = 13
 INT32: Final = 6
@@ -55,37 +56,41 @@ _DATA_VALUE_TAIL: Final = ((2, 4), (4, 8), (16, 2), (8, 8), (32, 2))
 
 @dataclass(slots=True)
 class Types:
-    """What a session has learnt of its server's types.
-
-    known: by data type. named: by name, as type dictionaries tell. encodings: data type by the id of its binary encoding,
-    None where the server knows no type for it. missing: encodings that were met and are not in `encodings` yet. is_doubtful:
-    a value was not as its type says: that may be another one by now, and all are to be asked again; only where may_doubt.
-    """
+    """What a session has learnt of its server's types."""
 
     known: dict[ua.NodeId, Known] = field(default_factory=dict)
+    """By data type."""
     encodings: dict[ua.NodeId, ua.NodeId | None] = field(default_factory=dict)
+    """Data type by the id of its binary encoding, None where the server knows no type for it."""
     missing: set[ua.NodeId] = field(default_factory=set)
+    """Encodings that occurred in values and are not in `encodings` yet."""
     named: dict[TypeName, LegacyStructure | Opaque | int] = field(default_factory=dict)
+    """Types of dictionaries, by name."""
     is_doubtful: bool = False
+    """A value did not fit its type, which may have changed on the server: all types are to be read again."""
     may_doubt: bool = False
+    """Whether `is_doubtful` may be set: once per answer."""
     _left: int = 0
     _doubts: Counter[ua.NodeId] = field(default_factory=Counter)
     _spoilt: set[ua.NodeId] = field(default_factory=set)
 
     def forget(self) -> None:
-        """All that was learnt, to be met anew."""
+        """Clear all types, so that they are read again."""
         self.known.clear()
         self.encodings.clear()
         self.named.clear()
         self.is_doubtful = False
 
     def variant(self, data: bytes, at: int, plain: Plain) -> tuple[object, int]:
-        """The variant that begins at `at`, and the position after it. Raises WireError, and what asyncua raises."""
+        """Decode the variant that begins at `at`. Returns its value and the position after it.
+
+        Raises WireError, and whatever asyncua raises.
+        """
         buffer = Buffer(data, at)
         return self._variant(buffer, plain, DEEPEST), buffer.cur_pos
 
     def _variant(self, buffer: Buffer, plain: Plain, depth: int) -> object:
-        """What may hold a type of the server's own, or dates, is read here, the rest by asyncua (Part 6, 5.2.2.16)."""
+        """Decode what may hold a type of the server's own, or dates; asyncua decodes the rest (Part 6, 5.2.2.16)."""
         if depth == 0:
             raise WireError("nested too deeply")
         head = buffer.copy().read(1)[0]
@@ -109,7 +114,7 @@ class Types:
         return values
 
     def _built_in(self, kind: int, buffer: Buffer, plain: Plain, depth: int) -> object:
-        """A value of a built-in type."""
+        """Decode a value of a built-in type."""
         if kind == EXTENSION_OBJECT:
             return self._extension_object(buffer, plain, depth - 1)
         if kind == VARIANT:
@@ -125,7 +130,7 @@ class Types:
         return plain(typed(kind, unpack_uatype(ua.VariantType(kind), buffer)))
 
     def _extension_object(self, buffer: Buffer, plain: Plain, depth: int) -> object:
-        """An ExtensionObject (Part 6, 5.2.2.15). Of an unknown type: its id and its bytes."""
+        """Decode an ExtensionObject (Part 6, 5.2.2.15); of an unknown type, return its id and its bytes."""
         encoding, kind = plain_id(nodeid_from_binary(buffer)), buffer.read(1)[0]
         body: bytes = (unpack_uatype(ua.VariantType.ByteString, buffer) or b"") if kind in (1, 2) else b""
         if encoding.is_null() or kind == 0:
@@ -142,7 +147,7 @@ class Types:
         return {"type": encoding.to_string(), "body": plain(body)}
 
     def _complain(self, encoding: ua.NodeId, error: WireError) -> None:
-        """The types are asked for once more; else it is told, once for each type: the rest will hardly be better."""
+        """Have the types read once more; else log the error, once for each type, because later ones are alike."""
         if self.may_doubt and self._doubts[encoding] < MOST_DOUBTS and self._doubts.total() < MOST_DOUBTS_IN_ALL:
             self._doubts[encoding] += 1
             self.is_doubtful, self.may_doubt = True, False
@@ -203,7 +208,7 @@ class Types:
     def _described(
         self, buffer: Buffer, structure: LegacyStructure, plain: Plain, depth: int, outer: bool | None = None
     ) -> object:
-        """outer: the order of bytes of what it stands in."""
+        """Decode a structure by its dictionary. outer: the byte order of the structure around it."""
 
         def one(kind: Kind, big: bool) -> object:
             if not isinstance(kind, int):
@@ -218,7 +223,7 @@ class Types:
         return structure.read(buffer, outer, one)
 
     def _named(self, buffer: Buffer, name: TypeName, big: bool, plain: Plain, depth: int) -> object:
-        """A value of a type that a dictionary names."""
+        """Decode a value of a type that a dictionary names."""
         known = standard_named(name.name) if name.namespace == STANDARD else self.named.get(name)
         if isinstance(known, Opaque):
             self._count()
@@ -256,7 +261,7 @@ class Types:
         return reshaped(self._values(buffer, count, read), dimensions)
 
     def _value(self, buffer: Buffer, known: Known, name: str, plain: Plain, depth: int) -> object:
-        """A value of a type, which is called `name`. No body holds many more values than bytes: empty ones cost time."""
+        """Decode a value of a type, which is called `name`."""
         self._count()
         if isinstance(known, Structure | LegacyStructure):
             return self._structure(buffer, known, plain, depth - 1)

@@ -96,12 +96,12 @@ class Gap:
         """Those to be asked for together, and those alone."""
         return [row for row in rows if row not in self.breaks], [row for row in rows if row in self.breaks]
 
-    def skip_span(self, from_ns: int, ticks_to_ns: int) -> None:
+    def skip_span(self, from_ns: int, to_ns: int) -> None:
         """What lies between may have been handed on, or not; and what lies between that and what was skipped before."""
-        if ticks_to_ns > from_ns:
+        if to_ns > from_ns:
             begin_ns, end_ns = self.skipped_from_ns, self.skipped_from_ns + self.skipped_ns
             self.skipped_from_ns = min(begin_ns, from_ns) if self.skipped_ns else from_ns
-            self.skipped_ns = max(end_ns, ticks_to_ns) - self.skipped_from_ns
+            self.skipped_ns = max(end_ns, to_ns) - self.skipped_from_ns
 
     def tell(self) -> None:
         """What is skipped is told."""
@@ -112,15 +112,15 @@ class Gap:
         wanted: Mask = (times > self.after[row]) & (times < min(int(self.before[row]), end_ns))
         return wanted
 
-    def advance(self, rows: Sequence[int], ticks_to_ns: int) -> None:
-        """Everything up to `ticks_to_ns` (exclusive) is read back; of skipped rows nothing is."""
+    def advance(self, rows: Sequence[int], to_ns: int) -> None:
+        """Everything up to `to_ns` (exclusive) is read back; of skipped rows nothing is."""
         after = self.after[list(rows)]
-        self.after[list(rows)] = np.where(after > 0, np.maximum(after, ticks_to_ns - 1), 0)
+        self.after[list(rows)] = np.where(after > 0, np.maximum(after, to_ns - 1), 0)
 
-    def lend(self, rows: Sequence[int], start_ns: int, ticks_to_ns: int, counts: dict[int, int]) -> None:
+    def lend(self, rows: Sequence[int], start_ns: int, to_ns: int, counts: dict[int, int]) -> None:
         """A slice is read and is now waiting to be handed on: `advance`, unless it is given back."""
-        self.lent = Lent(list(rows), self.after[list(rows)], start_ns, ticks_to_ns, counts)
-        self.advance(rows, ticks_to_ns)
+        self.lent = Lent(list(rows), self.after[list(rows)], start_ns, to_ns, counts)
+        self.advance(rows, to_ns)
         for row, count in counts.items():
             self.counts[row] += count
 
@@ -131,7 +131,7 @@ class Gap:
         if lent is None or not left:
             return
         if left < of:
-            self.skip_span(lent.start_ns, lent.ticks_to_ns)
+            self.skip_span(lent.start_ns, lent.to_ns)
             return
         self.after[lent.rows] = lent.after
         for row, count in lent.counts.items():
@@ -149,7 +149,7 @@ class Lent:
     rows: list[int]
     after: Times
     start_ns: int
-    ticks_to_ns: int
+    to_ns: int
     counts: dict[int, int]
 
 

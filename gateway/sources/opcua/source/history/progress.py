@@ -16,10 +16,10 @@ class Progress:
         self._from_ns = self._to_ns = start_ns
         self._done: deque[tuple[float, int]] = deque()
 
-    def go_on(self, now_s: float, ticks_to_ns: int) -> None:
-        """Record that the slice before is handed on, and that the next one goes up to `ticks_to_ns`."""
+    def go_on(self, now_s: float, to_ns: int) -> None:
+        """Record that the slice before is handed on, and that the next one goes up to `to_ns`."""
         self.finish(now_s)
-        self._to_ns, self.is_finished = ticks_to_ns, False
+        self._to_ns, self.is_finished = to_ns, False
 
     def finish(self, now_s: float) -> None:
         """Record that the last slice is handed on."""

@@ -29,7 +29,7 @@ def after(last: int) -> SequenceNumbers:
     ],
 )
 def test_missing_notifications_are_counted_over_the_wrap(last, now, missing):
-    assert after(last).before(now, False, []) == ([], missing)
+    assert after(last).missing_before(now, False, []) == ([], missing)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_missing_notifications_are_counted_over_the_wrap(last, now, missing):
     ],
 )
 def test_what_the_server_still_holds_is_found_in_order(last, now, available, held, missing):
-    assert after(last).before(now, False, available) == (held, missing)
+    assert after(last).missing_before(now, False, available) == (held, missing)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_what_the_server_still_holds_is_found_in_order(last, now, available, hel
     ],
 )
 def test_a_keepalive_names_the_next_number_and_proves_what_is_held(last, next_number, available, held, missing):
-    assert after(last).before(next_number, True, available) == (held, missing)
+    assert after(last).missing_before(next_number, True, available) == (held, missing)
