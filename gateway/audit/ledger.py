@@ -14,27 +14,29 @@ _MERGED: Final = "thinned"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is known of one topic within one boot. Counts are messages.
-
-    first, last: the sequence numbers that must all be there, declared losses included. missing: of these, not received;
-    explained: of the missing, declared lost or merged; uncertain: of the missing, possibly lost in an unclean stop.
-    duplicates: repeated receptions; unexplained_duplicates: of these, neither `hist` nor marked by MQTT's DUP flag.
-    merged: of the explained, those that come merged into longer windows. away: of the missing without explanation, possibly
-    sent while the subscriber itself was disconnected.
-    """
+    """What is known of one topic within one boot. All counts are messages."""
 
     topic: str
     boot: str
     first: int
+    """The first sequence number that must be there."""
     last: int
+    """The last one, declared losses included."""
     received: int
     missing: int
+    """Of first to last, not received."""
     explained: int
+    """Of the missing, declared lost or merged."""
     uncertain: int
+    """Of the missing, possibly lost in an unclean stop."""
     duplicates: int
+    """Repeated receptions."""
     unexplained_duplicates: int
+    """Of these, neither `hist` nor marked by the far end as a repetition."""
     merged: int = 0
+    """Of the explained, those that come merged into longer windows."""
     away: int = 0
+    """Of the missing without explanation, possibly sent while the subscriber itself was disconnected."""
 
     @property
     def complete(self) -> bool:
@@ -49,19 +51,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The proof, one row per (topic, boot), sorted by topic; a topic's boots in order of appearance.
-
-    losses: messages that loss records have told of, by cause. silent: rows of which nothing has come since the subscriber
-    was away and the broker kept nothing for it, so that their last number is not known. fleeting: rows that come at QoS 0,
-    of which brokers keep nothing for those who are away. thinned_first: messages of which loss records say that they had
-    been merged into those that were lost, so that they are in the count of `thinned`.
-    """
+    """The proof, one row per (topic, boot)."""
 
     rows: tuple[Row, ...]
+    """Sorted by topic; a topic's boots in order of appearance."""
     losses: Mapping[str, int] = field(default_factory=dict)
+    """Messages that loss records speak of, by cause."""
     silent: int = 0
+    """Rows of which nothing has come since the subscriber was away and nothing was kept for it: nobody knows their last
+    number."""
     fleeting: int = 0
+    """Rows that come without acknowledgement, of which nothing is kept for those who are away."""
     thinned_first: Mapping[str, int] = field(default_factory=dict)
+    """Messages that had been merged into those that were lost, so that they are in the count of `thinned`."""
 
     @property
     def complete(self) -> bool:
@@ -95,8 +97,8 @@ class Ledger:
     ) -> None:
         """Count one message.
 
-        Retained copies and messages without (boot, seq), such as status, prove nothing: left out. fleeting: it came at QoS
-        0.
+        Retained copies and messages without (boot, seq), such as status, prove nothing: left out. fleeting: it came
+        without acknowledgement.
         """
         boot, seq = payload.get("boot"), payload.get("seq")
         if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:

@@ -22,26 +22,28 @@ class Parts:
 
 @dataclass(slots=True)
 class SequenceTracker:
-    """base: the first number received.
-
-    lost, merged: declared lost, and declared to come merged, as whole spans; partly_lost: first, last and cause, with the
-    count. times_ms maps the first number of a received span to the end of that message's time. away: spans in which numbers
-    may have been sent while the subscriber itself was disconnected. fleeting: it comes at QoS 0, which a broker keeps for
-    nobody.
-    """
+    """What came of one topic within one boot, and what is known of the rest."""
 
     base: int = 0
+    """The first number received."""
     base_ms: int = 0
     dur_ms: int = 0
     received: Spans = field(default_factory=Spans)
     marked: Spans = field(default_factory=Spans)
+    """Received, and may come twice."""
     lost: Spans = field(default_factory=Spans)
+    """Declared lost, as whole spans."""
     merged: Spans = field(default_factory=Spans)
+    """Declared to come merged, as whole spans."""
     partly_lost: dict[tuple[int, int, str], int] = field(default_factory=dict)
+    """First, last and cause, with the count, where not all of a span was declared."""
     times_ms: dict[int, int] = field(default_factory=dict)
+    """The first number of a received span to the end of that message's time."""
     parts: dict[int, Parts] = field(default_factory=dict)
     away: Spans = field(default_factory=Spans)
+    """Spans in which numbers may have been sent while the subscriber itself was disconnected."""
     fleeting: bool = False
+    """It comes without acknowledgement, so nothing is kept for those who are away."""
     duplicates: int = 0
     unexplained: int = 0
     _frontier: int = 0
@@ -50,7 +52,7 @@ class SequenceTracker:
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything of it is known for sure."""
+        """Return whether anything of it is known for sure."""
         return bool(self.base or self.partly_lost or len(self.lost) or len(self.merged))
 
     def extent(self, *, from_start: bool) -> tuple[int, int]:
@@ -108,7 +110,7 @@ class SequenceTracker:
         self._closing = True
 
     def is_silent(self) -> bool:
-        """Whether nothing has come since an absence for which the broker kept nothing: then nobody knows its last number."""
+        """Return whether nothing has come since an absence for which nothing was kept: nobody knows its last number."""
         if not self._frontier:
             return False
         newest = self.extent(from_start=False)[1]

@@ -16,40 +16,48 @@ OTHERS: Final = "(further topics)"
 
 @dataclass(slots=True)
 class Flow:
-    """What came on one topic: MQTT messages, values of tags, bytes of payload; monotonic times of the first and the last."""
+    """What came on one topic."""
 
     first_s: float
+    """Monotonic time of the first packet."""
     last_s: float
+    """Of the last one."""
     messages: int = 0
+    """Packets."""
     values: int = 0
+    """Values of tags."""
     size_bytes: int = 0
+    """Of payload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """The subscriber was disconnected. Wall times in s. kept: the broker kept its session, and what came meanwhile."""
+    """A time in which the subscriber was disconnected."""
 
     begin_s: float
+    """Wall time."""
     end_s: float
+    """Wall time."""
     kept: bool
+    """The far end had kept the subscriptions, and what came meanwhile."""
 
 
 @dataclass(slots=True)
 class TrafficStats:
-    """values.
-
-    Of tags; lost, merged: messages that loss records spoke of, as often as they came; foreign: messages of others, on topics
-    where others are to be expected.
-    """
+    """What has arrived, in numbers."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     flows: dict[str, Flow] = field(default_factory=dict)
     absences: list[Absence] = field(default_factory=list)
     values: int = 0
+    """Values of tags."""
     lost: int = 0
+    """Messages that loss records speak of, as often as these came."""
     merged: int = 0
+    """The same for messages that were merged."""
     malformed: int = 0
     foreign: int = 0
+    """Messages of others, on topics where others are to be expected."""
     now: Callable[[], float] = time.monotonic
 
     def count(self, incoming: Incoming, size_bytes: int = 0) -> None:

@@ -23,9 +23,9 @@ from gateway.core.interval_set import Spans
 from gateway.core.messages import Lane, Message
 from gateway.core.plural import counted
 from gateway.encoding.encoder import Encoder
-from gateway.outbox.database.encryption import seal_of
-from gateway.outbox.database.inspect import Look, looking
-from gateway.outbox.dead_letters import is_refused_file, opened
+from gateway.outbox.database.encryption import encryption_of
+from gateway.outbox.database.inspect import Inspection, inspection
+from gateway.outbox.dead_letters import is_dead_letter_file, readable_line
 from gateway.outbox.losses import THINNED
 from gateway.outbox.records import LOSS_LANE
 from gateway.settings import load
@@ -60,7 +60,7 @@ class Place:
 def stats(path: Path, key_file: str, as_json: bool) -> int:
     """Print what waits: by lane how many, how large, how old; the files; losses not yet announced."""
 
-    def show(look: Look, place: Place) -> int:
+    def show(look: Inspection, place: Place) -> int:
         now_ms, oldest = time.time_ns() // 1_000_000, look.oldest_ms()
         lanes = {
             _NAMES[lane]: {
@@ -124,10 +124,10 @@ def export(path: Path, target: str, key_file: str = "") -> int:
 
     path: an outbox, its configuration folder, or the file beside it with what the broker refused.
     """
-    if path.is_file() and is_refused_file(path):
+    if path.is_file() and is_dead_letter_file(path):
         return _export_refused(path, target, key_file)
 
-    def write(look: Look, place: Place) -> int:
+    def write(look: Inspection, place: Place) -> int:
         if look.locked:
             raise ConfigError(f"{place.file} is encrypted: name its key with --key-file")
         if target == "-":
@@ -138,7 +138,7 @@ def export(path: Path, target: str, key_file: str = "") -> int:
         except FileExistsError:
             raise ConfigError(f"{target} is there already: name a new file") from None
 
-    def lines(look: Look, file: IO[bytes]) -> int:
+    def lines(look: Inspection, file: IO[bytes]) -> int:
         total, broken = sum(n for n, _ in look.totals().values()), 0
         console = Output(stderr=True)
         with Progress(console=console, disable=not console.is_terminal) as progress:
@@ -160,11 +160,11 @@ def _export_refused(path: Path, target: str, key_file: str) -> int:
     counts = {True: 0, False: 0}
 
     def lines(file: IO[bytes]) -> None:
-        seal = seal_of(key_file)
+        seal = encryption_of(key_file)
         with path.open("rb") as source:
             for line in source:
                 try:
-                    file.write(orjson.dumps(opened(line, seal), option=orjson.OPT_APPEND_NEWLINE))
+                    file.write(orjson.dumps(readable_line(line, seal), option=orjson.OPT_APPEND_NEWLINE))
                     counts[True] += 1
                 except (ValueError, KeyError, TypeError):
                     counts[False] += 1
@@ -189,7 +189,7 @@ def _export_refused(path: Path, target: str, key_file: str) -> int:
 def verify(path: Path, key_file: str) -> int:
     """Check every row, the kept counts, and that of no boot and topic a number is both there and declared lost."""
 
-    def check(look: Look, _: Place) -> int:
+    def check(look: Inspection, _: Place) -> int:
         there: dict[tuple[str, str], Spans] = {}
         losses, rows, broken, twice = look.losses(), 0, 0, 0
         uncounted_to, should = look.counts()
@@ -244,7 +244,7 @@ def _spans(spans: Sequence[tuple[int, int]]) -> str:
 def peek(path: Path, count: int, whole: bool, key_file: str) -> int:
     """Print the newest `count` messages of each topic, the newest last; payloads are cut unless `whole`."""
 
-    def show(look: Look, _: Place) -> int:
+    def show(look: Inspection, _: Place) -> int:
         for found in look.newest(count):
             if (m := found.message) is None:
                 typer.echo(f"row {found.id} is unreadable")
@@ -266,10 +266,10 @@ def _line(m: Message) -> dict[str, object]:
         return {**head, "payload_base64": base64.b64encode(m.payload).decode()}
 
 
-def _with(path: Path, key_file: str, work: Callable[[Look, Place], int]) -> int:
+def _with(path: Path, key_file: str, work: Callable[[Inspection, Place], int]) -> int:
     try:
         place = Place.of(path, key_file)
-        with looking(place.file, place.key_file) as look:
+        with inspection(place.file, place.key_file) as look:
             return work(look, place)
     except BrokenPipeError:
         raise  # the reader has gone: no fault

@@ -19,10 +19,12 @@ _decompressor: Final = zstandard.ZstdDecompressor()
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """content_type: what MQTT 5 says beside the payload. write: from the document as JSON text."""
+    """One way to write a document."""
 
     content_type: str
+    """Its media type."""
     write: Callable[[bytes], bytes]
+    """Returns the payload of a document that is given as JSON text."""
 
 
 def _same(document: bytes) -> bytes:

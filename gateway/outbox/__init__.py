@@ -1,1 +1,1 @@
-"""Durable queue between the pipeline and the publisher: messages leave it delivered, or with a counted loss record."""
+"""Durable queue between the pipeline and the sinks: messages leave it delivered, or with a counted loss record."""

@@ -19,7 +19,7 @@ from gateway.core.config_types import (
 
 
 def _key_file(value: str) -> str:
-    """A relative path counts from the configuration folder. Raises ValueError."""
+    """Return the setting with its path made absolute, from the configuration folder. Raises ValueError."""
     name = value.removeprefix("credential:")
     if name == value:
         return str(located(Path(value))) if value else value
@@ -29,16 +29,16 @@ def _key_file(value: str) -> str:
 
 
 class OutboxConfig(ConfigModel):
-    """Where messages wait until the broker has them, and how much may wait."""
+    """Where messages wait until the sink has confirmed them, and how much may wait."""
 
     path: OwnFile = Path("/var/lib/gateway/outbox.db")
     """Database file; a relative path counts from the configuration folder. Its folder is made when missing; the gateway must
     be able to write there."""
     commit_interval: Annotated[int, duration_ns("10ms", "60s"), DURATION_SCHEMA] = default("1s")
-    """Longest time from accepting a message until it survives a crash, unless the broker has it sooner. 10ms to 60s."""
+    """Longest time from accepting a message until it survives a crash, unless it is confirmed sooner. 10ms to 60s."""
     strict: bool = False
-    """Commit first, then send: nothing reaches the broker that a crash could make the gateway forget. Costs a write of every
-    message and up to a commit interval of delay. While the disk refuses, messages are sent all the same."""
+    """Commit first, then send: nothing is sent that a crash could make the gateway forget. Costs a write of every
+    message and up to a commit interval of delay. While the disk refuses, messages are sent without."""
     synchronous: Literal["full", "normal", "extra"] = "full"
     """SQLite's setting of that name. `full`: a power cut costs at most the commit interval. `normal`: a power cut may cost
     what was committed since the last checkpoint; a crash of the process costs no more than with `full`."""
@@ -62,7 +62,7 @@ class OutboxConfig(ConfigModel):
     """Messages older than this are dropped, with a loss record. For ten minutes after a start or a step of the clock nothing
     counts as too old."""
     memory: Annotated[int, size_bytes("1MiB", "64GiB"), SIZE_SCHEMA] = default("32MiB")
-    """Most memory of what waits, for the disk or for the broker."""
+    """Most memory of what waits, for the disk or for the sink."""
     keep_free: SizeBytes = default("256MiB")
     """Disk space left to others: when less is free the database does not grow, and new messages replace the oldest.
     8 MiB more are kept free for the write-ahead log."""

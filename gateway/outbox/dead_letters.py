@@ -1,4 +1,4 @@
-"""Messages that the broker will never take, kept beside the outbox as JSON lines for people to look at or carry out."""
+"""Dead letters: messages that the sink will never take, kept beside the outbox as JSON lines for people."""
 
 import asyncio
 import base64
@@ -10,8 +10,8 @@ import orjson
 import structlog
 
 from gateway.core.messages import Message
-from gateway.outbox.database.compression import Coder
-from gateway.outbox.database.encryption import Seal
+from gateway.outbox.database.compression import Compression
+from gateway.outbox.database.encryption import Encryption
 
 log = structlog.get_logger("outbox")
 
@@ -22,17 +22,17 @@ _WAITING_BYTES: Final = 4 * 2**20
 _SUFFIX: Final = ".refused.jsonl"
 
 
-class RefusedFile:
-    """`{outbox}.refused.jsonl`: one line per message, as `gateway outbox export` writes them, with `reason` and
-    `refused_ms`.
+class DeadLetters:
+    """The file `{outbox}.refused.jsonl`: one line per message, with `reason` and `refused_ms`.
 
-    The loss record is the promise, this is a courtesy: what the disk does not take within 4 MiB of memory is not kept.
-    With a seal the payload stands in `sealed`, as the outbox itself keeps it; `opened` makes it readable.
+    Lines are as `gateway outbox export` writes them. The loss record is the promise, this is an extra: what the disk does
+    not take within 4 MiB of memory is not kept. With encryption the payload stands in `sealed`, as in the outbox itself;
+    `readable_line` decrypts it.
     """
 
     def __init__(self, outbox: Path) -> None:
         self.path = outbox.with_name(f"{outbox.name}{_SUFFIX}")
-        self.seal: Seal | None = None
+        self.encryption: Encryption | None = None
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
 
@@ -45,7 +45,7 @@ class RefusedFile:
             self._bytes -= len(self._waiting.popleft())
 
     async def write(self) -> None:
-        """Append what waits. Never raises for the disk's sake: it waits for the next time."""
+        """Append what waits. Never raises: what the disk refuses waits for the next time."""
         if not self._waiting:
             return
         lines, self._waiting, self._bytes = self._waiting, deque(), 0
@@ -65,24 +65,24 @@ class RefusedFile:
     def _line(self, m: Message, reason: str, now_ns: int) -> dict[str, object]:
         head = {"topic": m.topic, "boot": m.boot, "seq": m.seq, "start_ms": m.start_ms, "end_ms": m.end_ms}
         head |= {"refused_ms": now_ns // 1_000_000, "reason": reason}
-        if self.seal is None:
+        if self.encryption is None:
             return head | _readable(m.payload)
-        kept, _ = Coder(seal=self.seal).keep(m.topic, m.boot, m.seq, m.payload)
+        kept, _ = Compression(encryption=self.encryption).encode(m.topic, m.boot, m.seq, m.payload)
         return head | {"sealed": base64.b64encode(kept).decode()}
 
 
-def is_refused_file(path: Path) -> bool:
-    """Whether `path` is such a file, by its name."""
+def is_dead_letter_file(path: Path) -> bool:
+    """Return whether `path` is such a file, by its name."""
     return _SUFFIX in path.name
 
 
-def opened(line: bytes, seal: Seal | None) -> dict[str, object]:
-    """A line of the file with its payload to be read. Raises ValueError when it is damaged or the key is not its."""
+def readable_line(line: bytes, encryption: Encryption | None) -> dict[str, object]:
+    """Return a line of the file with its payload decrypted. Raises ValueError when it is damaged or the key is not its."""
     fields: dict[str, Any] = orjson.loads(line)
     if "sealed" not in fields:
         return fields
     kept = base64.b64decode(fields.pop("sealed"))
-    payload = Coder(seal=seal).payload(fields["topic"], fields["boot"], fields["seq"], kept, 1)
+    payload = Compression(encryption=encryption).decode(fields["topic"], fields["boot"], fields["seq"], kept, 1)
     return fields | _readable(payload)
 
 

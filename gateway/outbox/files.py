@@ -23,8 +23,11 @@ _DOUBT: Final = b"watermarks uncertain"
 
 
 def check_path(path: Path) -> None:
-    """Refuse what is not ours to replace. Raises ConfigError when `path` is anything but a regular file or missing, or holds
-    something that is no SQLite database although no gateway has ever used that path."""
+    """Refuse a path that is not ours to replace.
+
+    Raises ConfigError when `path` is anything but a regular file or missing, or holds something that is no SQLite database
+    although no gateway has ever used that path.
+    """
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
@@ -57,7 +60,7 @@ def make_folder(path: Path) -> None:
 
 
 def may_write(path: Path) -> bool:
-    """The permissions are there: what keeps us from writing the database is the state of the disk."""
+    """Return whether the permissions are there, so that only the disk's state can keep us from writing the database."""
     parts = [part for name in _PARTS if (part := path.with_name(path.name + name)).exists()]
     return os.access(path.parent, os.W_OK | os.X_OK) and all(os.access(part, os.R_OK | os.W_OK) for part in parts)
 
@@ -82,11 +85,11 @@ class PathLock:
 
     @staticmethod
     def name_for(path: Path) -> Path:
-        """The file that is locked. It stays, so it also tells that a gateway has used the path."""
+        """Return the file that is locked. It is never removed, so it also shows that a gateway has used the path."""
         return path.with_name(path.name + ".lock")
 
     def acquire(self) -> None:
-        """Raises ConfigError when another process (named by pid) has it or the file cannot be made.
+        """Take the lock. Raises ConfigError when another process (named by pid) has it or the file cannot be made.
 
         On a full, failing or read-only disk a file from earlier will do. Without one, a full or failing disk does not keep
         the gateway from starting: `keep` takes the lock once there is room.
@@ -171,8 +174,11 @@ class PathLock:
 
 
 def sync_folder(path: Path) -> None:
-    """Make it last that files beside `path` were made and removed. SQLite does not: its rollback journal, needed until the
-    file is in WAL mode, could come back after a power cut and undo what was written since. Raises OSError."""
+    """Make durable that files beside `path` were made and removed. Raises OSError.
+
+    SQLite does not: its rollback journal, needed until the file is in WAL mode, could come back after a power cut and undo
+    what was written since.
+    """
     fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

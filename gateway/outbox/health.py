@@ -1,4 +1,4 @@
-"""How the disk is, as the world is told of it."""
+"""Health of the disk, as it is reported."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,10 @@ from gateway.core.events.event import Event
 
 
 class Health:
-    """Tells of each change once. refused: why the disk takes nothing at present, or empty."""
+    """The state of the disk, of which each change is reported once.
+
+    refused: why the disk takes nothing at present, or empty.
+    """
 
     def __init__(self, clock: Clock, report: Callable[[Event], None]) -> None:
         """report: see `Outbox`."""
@@ -17,17 +20,17 @@ class Health:
         self._clock, self._report = clock, report
 
     def refuse(self, error: Exception) -> None:
-        """The disk takes nothing."""
+        """Record that the disk takes nothing."""
         if not self.refused:
             self.refused = str(error) or type(error).__name__
-            self.tell("refused", reason=self.refused)
+            self.report("refused", reason=self.refused)
 
     def recover(self) -> None:
-        """The disk has taken something."""
+        """Record that the disk has taken something."""
         if self.refused:
             self.refused = ""
-            self.tell("recovered")
+            self.report("recovered")
 
-    def tell(self, state: OutboxState, **fields: Any) -> None:
+    def report(self, state: OutboxState, **fields: Any) -> None:
         """Report an event `outbox`."""
         self._report(OutboxStateChanged(time_ns=self._clock.now_ns(), state=state, **fields))

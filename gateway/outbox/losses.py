@@ -12,9 +12,9 @@ THINNED: Final = "thinned"
 
 
 def losses_of(rows: Iterable[Row], cause: str, detail: str = "") -> list[Loss]:
-    """One loss per boot and topic for messages given up together.
+    """Return one loss per boot and topic for messages given up together.
 
-    What merged windows stood for is told where nothing takes their place: all causes but `THINNED`.
+    What merged windows stood for is named where nothing takes their place: all causes but `THINNED`.
     """
     spans: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
@@ -23,7 +23,7 @@ def losses_of(rows: Iterable[Row], cause: str, detail: str = "") -> list[Loss]:
 
 
 def _loss_of(rows: list[Row], cause: str, detail: str) -> Loss:
-    """The loss of messages of one boot and topic."""
+    """Return the loss of messages of one boot and topic."""
     first, last = min(row.seq for row in rows), max(row.seq for row in rows)
     start, end = min(row.start_ms for row in rows), max(row.end_ms for row in rows)
     windows = 0 if cause == THINNED else sum(row.windows for row in rows)
@@ -33,7 +33,7 @@ def _loss_of(rows: list[Row], cause: str, detail: str) -> Loss:
 
 
 def merged(a: Loss, b: Loss) -> Loss:
-    """Both losses (same boot, topic, cause) in one; the later detail counts."""
+    """Return both losses (same boot, topic, cause) in one, with the later detail."""
     windows = (a.windows or a.count) + (b.windows or b.count)
     from_seq = min(a.from_seq or a.first_seq, b.from_seq or b.first_seq)
     more = (windows, from_seq) if windows > a.count + b.count else (0, 0)
@@ -51,7 +51,7 @@ def merged(a: Loss, b: Loss) -> Loss:
 
 
 def key_of(loss: Loss) -> LossKey:
-    """What losses are merged by."""
+    """Return what losses are merged by."""
     return loss.boot, loss.topic, loss.cause
 
 
@@ -75,36 +75,36 @@ class LossLedger:
 
     @property
     def unsaved(self) -> bool:
-        """The store's copy is behind."""
+        """Return whether the store's copy is behind."""
         return bool(self._unsaved or self._settled)
 
     def add(self, losses: Iterable[Loss], parked: bool = False) -> None:
-        """Note losses. parked: not to be announced over this connection (the broker refused such an announcement)."""
+        """Add losses. parked: not to be announced over this connection, as the sink refused such an announcement."""
         losses = list(losses)
         self.lost += sum(loss.count for loss in losses if loss.cause != THINNED)
         self.thinned += sum(loss.count for loss in losses if loss.cause == THINNED)
         self.announcements_lost(losses, parked)
 
     def announcements_lost(self, losses: Iterable[Loss], parked: bool = False) -> None:
-        """These losses were announced in messages that will not arrive: they are to be announced again."""
+        """Announce these losses again: they were announced in messages that will not arrive."""
         for loss in losses:
             self._merge(self._parked if parked else self._pending, loss)
             self._unsaved.add(key_of(loss))
 
     def found(self, losses: Iterable[Loss]) -> None:
-        """Losses that an opened database had kept."""
+        """Add losses that an opened database had kept."""
         for loss in losses:
             self._merge(self._pending, loss)
             self._settled.discard(key_of(loss))
 
     def reconnected(self) -> None:
-        """Parked losses get another try."""
+        """Announce parked losses over the new connection."""
         for loss in self._parked.values():
             self._merge(self._pending, loss)
         self._parked = {}
 
     def announce(self) -> list[Loss]:
-        """All pending losses; from now on the store's copy of them may go."""
+        """Return all pending losses; from now on the store's copy of them may go."""
         losses = list(self._pending.values())
         self._settled.update(self._pending)
         self._unsaved -= self._pending.keys()
@@ -113,32 +113,32 @@ class LossLedger:
         return losses
 
     def joined(self, losses: Iterable[Loss]) -> list[Loss]:
-        """Losses as they will stand after `add`, for writing them together with what causes them."""
+        """Return losses as they will stand after `add`, to be written together with what causes them."""
         known = ((self.whole(key_of(loss)), loss) for loss in losses)
         return [merged(old, loss) if old else loss for old, loss in known]
 
     def unsaved_losses(self) -> list[Loss]:
-        """What the store's copy lacks."""
+        """Return what the store's copy lacks."""
         return [loss for key in sorted(self._unsaved) if (loss := self.whole(key))]
 
     def settled(self) -> list[LossKey]:
-        """What the store's copy has too much."""
+        """Return what the store's copy has and should not."""
         return sorted(self._settled)
 
     def saved(self, losses: Iterable[Loss], settled: Iterable[LossKey]) -> None:
-        """The store has written what `unsaved_losses` and `settled` named."""
+        """Record that the store has written what `unsaved_losses` and `settled` named."""
         for loss in losses:
             if self.whole(key_of(loss)) == loss:
                 self._unsaved.discard(key_of(loss))
         self._settled.difference_update(settled)
 
     def store_lost(self) -> None:
-        """The store's copy is gone."""
+        """Record that the store's copy is gone."""
         self._settled.clear()
         self._unsaved.update(self._pending, self._parked)
 
     def whole(self, key: LossKey) -> Loss | None:
-        """The loss of this key that is not yet announced."""
+        """Return the loss of this key that is not yet announced."""
         pending, parked = self._pending.get(key), self._parked.get(key)
         return merged(parked, pending) if pending and parked else pending or parked
 

@@ -1,4 +1,4 @@
-"""The outbox: takes messages from the pipeline, lends them to the publisher, and keeps them until the broker has them."""
+"""The outbox: takes messages from the pipeline, lends them to a sink, and keeps them until the sink has confirmed them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,10 +10,12 @@ from gateway.core.events.event import Event
 from gateway.core.messages import Loss, Message
 from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.watermarks import Watermarks
+from gateway.core.undo import undone_on_error
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.dead_letters import RefusedFile
+from gateway.outbox.context import OutboxContext
+from gateway.outbox.dead_letters import DeadLetters
 from gateway.outbox.files import PathLock, check_path, make_folder
-from gateway.outbox.memory.rate_limiter import Pace
+from gateway.outbox.memory.rate_limiter import RateLimiter
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
 from gateway.outbox.window_compaction import Merge
 from gateway.outbox.writer import BATCH_DELETES, Writer
@@ -28,12 +30,12 @@ _AHEAD_BYTES: Final = 4 * 2**20
 class Outbox:
     """Durable queue with write-behind (`MessageQueue` and `Deliveries`).
 
-    A message that the broker has within the commit interval never touches the disk; any other is on it by then, in one
+    A message that is confirmed within the commit interval never touches the disk; any other is on it by then, in one
     transaction with all that is due. Order of use: `open`, then one task in `run` and the two ports, then, when `run` has
     been cancelled, `close`.
 
     boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT);
-    decode_loss: reads it back, for announcements that the broker refused or that had no room.
+    decode_loss: reads it back, for announcements that were refused or had no room.
     merge: see `Merge`; called in a thread, for old windows when a ceiling is near.
     report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`, `rescued`: the end of what a
     `damaged` could not say yet; `moved`: the file was deleted or moved and has been written again, whole), `severity`,
@@ -53,30 +55,33 @@ class Outbox:
         report: Callable[[Event], None],
     ) -> None:
         self.beat = clock.monotonic()
-        """Monotonic time of the last turn of the commit loop, in seconds: at least one per commit interval."""
+        """Monotonic time of the last turn of the commit loop, seconds: at least one per commit interval."""
         self._config, self._clock = config, clock
         self._lead_s = config.commit_interval / 1e9 * _LEAD
         self._crowd_bytes = config.memory // 2
         self._ahead_bytes = min(_AHEAD_BYTES, config.memory // 8)
         self._lock = PathLock(config.path)
         self._urgent = asyncio.Event()
-        self._writer = Writer(config, self._lock, boot, clock, encode_loss, decode_loss, merge, report, self._urgent.set)
+        context = OutboxContext(config, boot, clock, encode_loss, decode_loss, merge, report)
+        self._writer = Writer(context, self._lock, self._urgent.set)
         self._memory = self._writer.memory
-        self._refused = RefusedFile(config.path)
-        self._pace = Pace(config.backlog_messages, config.backlog_bytes, clock.monotonic())
+        self._refused = DeadLetters(config.path)
+        self._pace = RateLimiter(config.backlog_messages, config.backlog_bytes, clock.monotonic())
         self._arrived = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
 
     @property
     def unclean(self) -> Sequence[PreviousBoot]:
-        """Every boot that ended without `close`, so that up to one commit interval of its messages is missing, and of which
-        no later one lived long enough to tell; oldest first. Tell before `run`: the first commit keeps the messages and
-        notes that they were told."""
+        """Return every boot that ended without `close` and was not reported yet, oldest first.
+
+        Up to one commit interval of its messages is missing. To be reported before `run`: the first commit keeps these
+        events, and records that they were reported.
+        """
         return self._writer.unclean
 
     @property
     def stats(self) -> Stats:
-        """Numbers for health and status; cheap enough for once a second."""
+        """Return numbers for health and status; cheap enough for once a second."""
         writer, memory = self._writer, self._memory
         return Stats(
             messages=sum(writer.store.totals.messages.values()) - memory.deletes + memory.unwritten,
@@ -89,7 +94,7 @@ class Outbox:
 
     @property
     def unsaved(self) -> int:
-        """After `close`: messages that were neither delivered nor written, because the disk refused them to the end."""
+        """Return how many messages were neither delivered nor written at `close`, as the disk refused them."""
         return self._writer.unsaved
 
     async def open(self) -> None:
@@ -101,15 +106,12 @@ class Outbox:
         make_folder(self._config.path)
         check_path(self._config.path)
         self._lock.acquire()
-        try:
+        with undone_on_error(self._lock.release):  # nobody else would release it before the process ends
             await self._writer.open()
-            self._refused.seal = self._writer.store.coder.seal
-        except BaseException:  # cancelled, too: nobody would release it before the process ends
-            self._lock.release()
-            raise
+            self._refused.encryption = self._writer.store.compression.encryption
 
     async def run(self) -> None:
-        """The commit loop, for ever. A disk that refuses is tried again once per interval.
+        """Commit, for ever. A disk that refuses is tried again once per interval.
 
         Raises ConfigError when the lock's file was deleted and another gateway has taken its place.
         """
@@ -123,7 +125,7 @@ class Outbox:
             self._arrived.set()
 
     async def close(self, *, clean: bool = True) -> None:
-        """Commit all that is not delivered, in flight or not, and let go of the path. Never raises.
+        """Commit all that is not delivered, in flight or not, and release the path. Never raises.
 
         clean: the pipeline has handed over everything; otherwise the next boot says that this one ended badly.
         """
@@ -134,7 +136,7 @@ class Outbox:
         self._lock.release()
 
     def set_live(self, live: bool) -> None:
-        """The publisher has a connection, or has none. What waits for a connection that is gone becomes backlog."""
+        """Record whether the sink has a connection. What waits for a connection that is gone becomes backlog."""
         if live and not self._writer.live:
             self._writer.ledger.reconnected()
         if not live:
@@ -144,7 +146,7 @@ class Outbox:
     @property
     def watermarks(self) -> Watermarks:
         """Return what sources remember of what they handed on, kept in the same file."""
-        return self._writer.watermarks
+        return self._writer.watermarks.pending
 
     # -- MessageQueue
 
@@ -155,13 +157,13 @@ class Outbox:
         self._arrived.set()
         if memory.waiting_bytes > self._crowd_bytes:
             if memory.waiting_bytes > self._config.memory:
-                self._writer.crowded()
+                self._writer.on_crowded()
             self._urgent.set()
 
     # -- Deliveries
 
     async def take(self, limit: int) -> list[Delivery]:
-        """Up to `limit` messages: live events, live windows, backlog events, other backlog in its order. Waits for one."""
+        """Return up to `limit` messages: live events, live windows, backlog events, other backlog. Waits for one."""
         writer = self._writer
         while True:
             self._pace.refill(self._clock.monotonic())
@@ -178,21 +180,20 @@ class Outbox:
             await self._arrived.wait()
 
     def ack(self, delivery: Delivery) -> None:
-        """The broker has it. Raises ValueError when it is not in flight."""
+        """Forget a message that the sink has confirmed. Raises ValueError when it is not in flight."""
         self._memory.end(delivery, self._clock.monotonic())
         if self._memory.deletes >= BATCH_DELETES:
             self._urgent.set()
 
     def refuse(self, delivery: Delivery, reason: str) -> None:
-        """The broker will never take it: kept in the refused file, lost with a record. Raises ValueError when it is not in
-        flight."""
+        """Set aside what the sink will never take, with a loss record. Raises ValueError when it is not in flight."""
         entry = self._memory.end(delivery, self._clock.monotonic())
         self._refused.add(entry.message, reason, self._clock.now_ns())
         # a refused announcement is announced on the next connection: at once would go round in circles
-        self._writer.gone([entry], "refused", reason, parked=entry.lane == LOSS_LANE)
+        self._writer.add_losses([entry], "refused", reason, parked=entry.lane == LOSS_LANE)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
-        """The connection went: backlog. Raises ValueError when one is not in flight."""
+        """Make backlog of what a broken connection did not confirm. Raises ValueError when one is not in flight."""
         self._memory.release(deliveries)
         self._arrived.set()
 
@@ -215,12 +216,12 @@ class Outbox:
             return
         since, now = self._memory.due_since(), self._clock.monotonic()
         delay_s = self._lead_s if since is None else min(self._lead_s, since + self._lead_s - now)
-        if (due_at := self._writer.watermarks.due_at) is not None:
+        if (due_at := self._writer.watermarks.pending.due_at) is not None:
             delay_s = min(delay_s, max(0.0, due_at - now))
         await self._first_of(self._urgent, delay_s)
 
     async def _first_of(self, event: asyncio.Event, delay_s: float) -> None:
-        """Returns when the event is set, or after the delay."""
+        """Return when the event is set, or after the delay."""
         waits = {
             asyncio.create_task(self._clock.sleep(delay_s), name="outbox: delay"),
             asyncio.create_task(event.wait(), name="outbox: event"),
@@ -246,7 +247,7 @@ class Outbox:
                 break
 
     def _put_by(self, now: float) -> float:
-        """Which messages a commit takes: while the broker may still have them in time, only those that must be written soon.
+        """Return up to when messages were put that a commit takes: while they may be confirmed in time, only those due soon.
 
         A commit for the sake of deletions that wrote what is in flight would have to delete it again, and so for ever.
         """

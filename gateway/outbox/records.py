@@ -1,4 +1,4 @@
-"""What passes between memory, loop and store."""
+"""Records that pass between memory, commit loop and store."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,40 +20,43 @@ OVERHEAD_BYTES: Final = 512
 
 @dataclass(slots=True, eq=False)
 class Entry(Delivery):
-    """A message that memory knows. lane: as filed, `LOSS_LANE` for loss messages. put_at: monotonic seconds.
-    kept: bytes of the payload as the store keeps it, once it does. windows, first_seq: as in `Row`.
+    """A message that memory knows.
 
-    It is held (a loss message before its first commit), waiting, in flight or done, and beside that
-    unwritten, being written or stored.
+    It is held, waiting, in flight or done, and beside that unwritten, being written or stored.
     """
 
     lane: int
+    """As filed: a `Lane`, or `LOSS_LANE` for loss messages."""
     put_at: float
+    """Monotonic seconds."""
     held: bool = False
+    """A loss message before its first commit."""
     in_flight: bool = False
     done: bool = False
     writing: bool = False
     stored: bool = False
     kept: int = 0
+    """Bytes of the payload as the store keeps it, once it does."""
     windows: int = 1
+    """As in `Row`."""
     first_seq: int = 0
+    """As in `Row`."""
 
     @property
     def cost(self) -> int:
-        """Bytes of memory."""
+        """Return the memory that it takes, bytes."""
         return len(self.message.payload) + OVERHEAD_BYTES
 
     @property
     def row(self) -> "Row":
-        """What the database has of it, or would have."""
+        """Return what the database has of it, or would have."""
         m = self.message
         numbers = m.seq, m.start_ms, m.end_ms, self.kept, self.windows, self.first_seq
         return Row(self.id, self.lane, m.topic, m.boot, *numbers)
 
 
 class Row(NamedTuple):
-    """A message in the database without its payload; size: bytes of the payload as it is kept. windows: how many messages
-    it stands for, more than one when they were merged, and then first_seq: the first number of these."""
+    """A message in the database without its payload."""
 
     id: int
     lane: int
@@ -63,8 +66,11 @@ class Row(NamedTuple):
     start_ms: int
     end_ms: int
     size: int
+    """Bytes of the payload as it is kept."""
     windows: int = 1
+    """How many messages it stands for; more than one when they were merged."""
     first_seq: int = 0
+    """The first number of these, where they were merged."""
 
 
 LossKey = tuple[str, str, str]
@@ -73,13 +79,13 @@ LossKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One transaction: deletions first, so that an insert may take the place of what is deleted. settled: keys of losses to
-    forget, before `losses` are written over what is there."""
+    """One transaction. Deletions come first, so that an insert may take the place of what is deleted."""
 
     inserts: Sequence[Entry] = ()
     deletes: Sequence[Row] = ()
     losses: Sequence[Loss] = ()
     settled: Sequence[LossKey] = ()
+    """Keys of losses to forget, before `losses` are written over what is there."""
     watermarks: Mapping[str, StoredWatermark] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -96,13 +102,15 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A batch of backlog in the order of leaving. broken: rows whose checksum is wrong. up_to: rows to this id are all in
-    here; complete: and there are none after."""
+    """A batch of backlog in the order of leaving."""
 
     found: Sequence[Entry]
     broken: Sequence[Row]
+    """Rows whose checksum is wrong."""
     up_to: int
+    """All rows up to this id are in here."""
     complete: bool
+    """And there are none after it."""
 
 
 @dataclass(slots=True)
@@ -113,7 +121,7 @@ class Totals:
     size: dict[int, int] = field(default_factory=lambda: dict.fromkeys(LANES_BY_WORTH, 0))
 
     def after(self, inserts: Iterable[Entry], deletes: Iterable[Row]) -> "Totals":
-        """These totals once a transaction is through."""
+        """Return these totals as they are after a transaction."""
         new = Totals(dict(self.messages), dict(self.size))
         for entry in inserts:
             new.messages[entry.lane] += 1
@@ -126,33 +134,40 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class PreviousBoot:
-    """A boot that ended without a clean stop. started_ms: UTC."""
+    """A boot that ended without a clean stop."""
 
     boot: str
     started_ms: int
+    """UTC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Bytes on disk. used: pages in use; file: the database file; wal: its write-ahead log; free: left to this user."""
+    """Bytes on disk."""
 
     used: int
+    """Pages in use."""
     file: int
+    """The database file."""
     wal: int
+    """Its write-ahead log."""
     free: int
+    """What the file system has left for this user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """The outbox in numbers. messages: not yet delivered, memory and disk together.
-
-    memory_bytes: what waits in memory. disk_bytes: the files. lost: messages given up since the start; thinned: merged into
-    others. refused: why the disk takes nothing at present, empty when it does.
-    """
+    """The outbox in numbers."""
 
     messages: int
+    """Not yet delivered, memory and disk together."""
     memory_bytes: int
+    """What waits in memory."""
     disk_bytes: int
+    """The database file."""
     lost: int
+    """Messages given up since the start."""
     thinned: int
+    """Messages merged into others since the start."""
     refused: str
+    """Why the disk takes nothing at present, empty when it does."""

@@ -1,4 +1,4 @@
-"""How much room there is, and how much must be made. Pure."""
+"""Retention: how much room there is, and how much must be made. Pure."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -23,7 +23,7 @@ _NS_PER_MS: Final = 1_000_000
 
 
 def footprint(size: int) -> int:
-    """Disk space of one message with a payload of `size` bytes, counting what is left over on its page."""
+    """Return the disk space of one message with a payload of `size` bytes, counting what is left over on its page."""
     row = size + _ROW_BYTES
     if row <= _CELL_BYTES:
         return PAGE_BYTES // (_CELL_BYTES // row)
@@ -31,12 +31,12 @@ def footprint(size: int) -> int:
 
 
 def needed(entries: Sequence[Entry]) -> int:
-    """Disk space for these messages."""
+    """Return the disk space for these messages."""
     return sum(footprint(len(entry.message.payload)) for entry in entries) + 8 * PAGE_BYTES
 
 
 def ceiling(config: OutboxConfig, usage: Usage) -> tuple[int, str]:
-    """Bytes of pages that may be in use at present, and what limits them (a cause of `Loss`)."""
+    """Return how many bytes of pages may be in use at present, and what limits them (a cause of `Loss`)."""
     allowed = config.max_bytes - max(WAL_RESERVE_BYTES, usage.wal)
     log_growth = max(0, WAL_RESERVE_BYTES - usage.wal)
     on_disk = usage.file + max(0, usage.free - config.keep_free - log_growth)
@@ -44,12 +44,12 @@ def ceiling(config: OutboxConfig, usage: Usage) -> tuple[int, str]:
 
 
 def near(config: OutboxConfig, usage: Usage) -> bool:
-    """The ceiling is so near that windows are merged, so that it is not reached."""
+    """Return whether the ceiling is so near that windows are merged, so that it is not reached."""
     return usage.used > ceiling(config, usage)[0] * NEAR
 
 
 def shortage(config: OutboxConfig, usage: Usage, need: int) -> tuple[int, str]:
-    """Bytes to free before `need` more may be written, and the ceiling (a cause of `Loss`) that asks for it."""
+    """Return the bytes to free before `need` more may be written, and the ceiling (a cause of `Loss`) that asks for it."""
     limit, cause = ceiling(config, usage)
     over = usage.used + need - limit
     return (over, cause) if over > 0 else (0, "")
@@ -63,15 +63,15 @@ def surplus(config: OutboxConfig, usage: Usage) -> tuple[int, str]:
 
 
 def age_period_ns(config: OutboxConfig) -> int:
-    """How often to look for messages that are too old, ns."""
+    """Return how often to look for messages that are too old, ns."""
     return min(max(config.max_age // 64, 1_000_000_000), 3_600_000_000_000)
 
 
 def too_old_ms(config: OutboxConfig, now_ns: int) -> int:
-    """Messages that ended before this UTC time are dropped now: they would be too old before the next look."""
+    """Return the UTC time before which messages ended that are dropped now: too old before the next look."""
     return (now_ns - config.max_age + age_period_ns(config)) // _NS_PER_MS
 
 
 def middle_aged_ms(config: OutboxConfig, now_ns: int) -> int:
-    """Windows that ended before this UTC time have half of `max_age` behind them and are merged."""
+    """Return the UTC time before which windows ended that are merged: half of `max_age` is over."""
     return (now_ns - config.max_age // 2) // _NS_PER_MS

@@ -1,4 +1,4 @@
-"""Old windows become fewer and longer ones before anything is dropped. What is merged is decided here, how elsewhere."""
+"""Compaction: old windows become fewer and longer ones before anything is dropped. How they merge is decided elsewhere."""
 
 import asyncio
 from collections import deque
@@ -23,12 +23,14 @@ GROUP_BYTES: Final = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """A step's work, to be written in one transaction. gone: rows that are deleted; instead: what takes the place of some;
-    thinned: of `gone`, those that nothing takes the place of."""
+    """The result of one step, to be written in one transaction."""
 
     gone: Sequence[Row]
+    """Rows that are deleted."""
     instead: Sequence[Entry]
+    """What takes the place of some of them."""
     thinned: Sequence[Row]
+    """Those of `gone` that nothing takes the place of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,9 @@ class Plan:
 
 
 def plan(rows: Sequence[Row], span_ms: int, before_ms: int, whole: bool, until_ms: int | None = None) -> Plan:
-    """Group neighbouring rows (in id order) by boot, topic and aligned span of wall time. whole: no rows come after.
-    until_ms: as in `Run`; if it lies before `before_ms`, all these spans are over.
+    """Group neighbouring rows (in id order) by boot, topic and aligned span of wall time.
+
+    whole: no rows come after. until_ms: as in `Run`; if it lies before `before_ms`, all these spans are over.
 
     Left for later are the last rows whose spans do not end before `before_ms`, and those of the last span of all if more of
     it may follow, unless there is no other.
@@ -86,19 +89,19 @@ def _parts(group: list[Row]) -> list[list[Row]]:
 
 @dataclass(slots=True)
 class _Pass:
-    """How far the rows of a run have been looked through for one span. done_to: no more before the end of this span of wall
-    time."""
+    """How far the rows of a run have been looked through for one span of wall time."""
 
     span_ms: int
     begin: int
     after: int
     done_to: int = -1
+    """There is no more to merge before the end of this span."""
     split: bool = False
     merged: bool = False
     groups: deque[list[Row]] = field(default_factory=deque)
 
-    def looked(self, found: Plan, before_ms: int) -> None:
-        """Take in what to do next. At the end begin again if that may merge what was split."""
+    def add(self, found: Plan, before_ms: int) -> None:
+        """Add what to do next. At the end begin again if that may merge what was split."""
         self.groups.extend(found.groups)
         self.split |= found.split
         if found.after > self.after:
@@ -118,8 +121,8 @@ def _standing(made: Sequence[Message], group: Sequence[Row]) -> Iterator[Entry]:
         yield Entry(own[-1].id, message, False, Lane.WINDOW, 0.0, windows=windows, first_seq=first_seq if windows > 1 else 0)
 
 
-class Thinner:
-    """Merges windows, the oldest first, a bounded step at a time."""
+class WindowCompaction:
+    """Merging of windows, the oldest first, a bounded step at a time."""
 
     def __init__(self, store: Store, merge: Merge, held: Callable[[int], bool]) -> None:
         """held: rows that memory knows are left alone."""
@@ -127,11 +130,11 @@ class Thinner:
         self._passes: dict[tuple[int, int], _Pass] = {}
 
     def restart(self) -> None:
-        """Look through everything anew: the database is another one, or what was left out may be free now."""
+        """Inspection through everything anew: the database is another one, or what was left out may be free now."""
         self._passes = {}
 
     async def step(self, before_ms: int, levels: int = len(SPANS_MS)) -> Merged | None:
-        """The next merges among windows of spans that ended before `before_ms` (UTC), within minutes only if `levels` is 1.
+        """Return the next merges of windows of spans that ended before `before_ms` (UTC), within minutes if `levels` is 1.
 
         An empty result means that there may be more to come, None that there is not. Raises as `Store` does.
         """
@@ -142,7 +145,7 @@ class Thinner:
                     if before_ms // span_ms <= one.done_to:
                         continue
                     rows = await self._store.after(Lane.WINDOW, one.after, SCAN_ROWS, run.last)
-                    one.looked(plan(rows, span_ms, before_ms, len(rows) < SCAN_ROWS, run.until_ms), before_ms)
+                    one.add(plan(rows, span_ms, before_ms, len(rows) < SCAN_ROWS, run.until_ms), before_ms)
                 return await self._merged(one)
         return None
 

@@ -1,32 +1,27 @@
 """Between memory and disk: commits, loading, making room, and what happens when the disk refuses."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, Final, TypeVar
 
 import structlog
 
-from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Retryable
-from gateway.core.events.event import Event
-from gateway.core.messages import Loss, Message
-from gateway.core.ports.watermarks import StoredWatermark
-from gateway.outbox.config import OutboxConfig
-from gateway.outbox.database.compression import Coder
-from gateway.outbox.database.encryption import seal_of
+from gateway.outbox.context import OutboxContext
+from gateway.outbox.database.compression import Compression
+from gateway.outbox.database.encryption import encryption_of
 from gateway.outbox.database.sqlite_errors import DamagedError, LogGoneError, MovedError, UnwritableError
 from gateway.outbox.database.store import Store
 from gateway.outbox.files import PathLock, may_write
 from gateway.outbox.health import Health
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory.memory import Batch, Memory
-from gateway.outbox.memory.watermarks import PATIENCE_S, PendingWatermarks
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
-from gateway.outbox.recovery.recovery import MEND_S, Recovery
-from gateway.outbox.space_limits import Room
-from gateway.outbox.window_compaction import Merge
+from gateway.outbox.recovery.recovery import SALVAGE_S, Recovery
+from gateway.outbox.space_limits import SpaceLimits
+from gateway.outbox.watermark_writer import WatermarkWriter
 
 log = structlog.get_logger("outbox")
 
@@ -41,8 +36,8 @@ SHRINK_BYTES: Final = 16 * 2**20
 T = TypeVar("T")
 
 
-async def to_its_end(operation: Coroutine[Any, Any, T]) -> T:
-    """Await an operation that is finished even when the caller is cancelled, who learns of that afterwards.
+async def run_to_completion(operation: Coroutine[Any, Any, T]) -> T:
+    """Await an operation that is completed even when the caller is cancelled; the cancellation goes on afterwards.
 
     A transaction left half-way would hold the database, and nobody would know what became of it.
     """
@@ -57,54 +52,36 @@ async def to_its_end(operation: Coroutine[Any, Any, T]) -> T:
 
 
 class Writer:
-    """Moves messages from memory to the database and back; nobody else touches the store.
+    """Moves messages from memory to the database and back; nobody else touches the store."""
 
-    live: there is a connection, so losses are announced. unreadable: the last attempt to load failed.
-    """
-
-    def __init__(
-        self,
-        config: OutboxConfig,
-        lock: PathLock,
-        boot: str,
-        clock: Clock,
-        encode_loss: Callable[[Loss], Message],
-        decode_loss: Callable[[Message], Loss],
-        merge: Merge,
-        report: Callable[[Event], None],
-        wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, context: OutboxContext, lock: PathLock, wake: Callable[[], None]) -> None:
+        """wake: begin a commit soon."""
+        config, clock = context.config, context.clock
+        self._context, self._config, self._lock, self._clock = context, config, lock, clock
         self.memory = Memory(config.backlog_order == "newest-first")
         self.ledger = LossLedger()
         self.store = Store(config.path, config.synchronous)
         self.unsaved = 0
-        self._began_at: float | None = None
+        """After `close`: messages that were neither delivered nor written."""
         self.live = False
+        """There is a connection, so losses are announced."""
         self.unreadable = False
+        """The last attempt to load failed."""
         self.unclean: list[PreviousBoot] = []
-        self._config, self._lock, self._clock = config, lock, clock
-        self._encode_loss, self._decode_loss = encode_loss, decode_loss
-        self._health = Health(clock, report)
-        self.watermarks = PendingWatermarks(clock, wake, lambda: bool(self._health.refused), self._doubt)
-        self._room = Room(config, clock, self.store, self.memory, self.ledger, merge)
+        """Boots that ended without `close` and were not reported yet, oldest first."""
+        self._health = Health(clock, context.report)
+        self.watermarks = WatermarkWriter(self.store, lock, clock, wake, lambda: bool(self._health.refused))
+        self._limits = SpaceLimits(config, clock, self.store, self.memory, self.ledger, context.merge)
         self._recovery = Recovery(
-            config,
-            boot,
-            clock,
-            self.store,
-            self.memory,
-            self.ledger,
-            self._health,
-            decode_loss,
-            self._adopt_watermarks,
-            self._room.restart,
+            context, self.store, self.memory, self.ledger, self._health, self.watermarks.adopt, self._limits.restart
         )
         self._disk = asyncio.Lock()
-        self._closes = False
+        self._began_at: float | None = None
+        self._is_closing = False
 
     @property
     def refused(self) -> str:
-        """Why the disk takes nothing at present, or empty."""
+        """Return why the disk takes nothing at present, or an empty text."""
         return self._health.refused
 
     # -- opening and closing
@@ -114,10 +91,10 @@ class Writer:
 
         A full, failing or read-only disk does not raise: the gateway starts with memory only, until the disk is back.
         """
-        self.store.coder = Coder(self._config.compress, seal_of(self._config.key_file))
+        self.store.compression = Compression(self._config.compress, encryption_of(self._config.key_file))
         try:
-            await to_its_end(self._recovery.open())
-            self.unclean = self.store.untold
+            await run_to_completion(self._recovery.open())
+            self.unclean = self.store.unreported
         except UnwritableError as error:
             if self._lock.read_only or may_write(self._config.path):
                 self._health.refuse(error)
@@ -129,20 +106,20 @@ class Writer:
         except Retryable as error:
             self._health.refuse(error)
         except DamagedError as error:
-            await to_its_end(self._recovery.replace(error))
+            await run_to_completion(self._recovery.replace(error))
 
     async def close(self, clean: bool) -> None:
         """Write what is left, mark the boot if it ends `clean`, close the file. Never raises; refusals are reported."""
-        await to_its_end(self._close(clean))
+        await run_to_completion(self._close(clean))
 
     async def _close(self, clean: bool) -> None:
         self.live = False
+        self._is_closing = True
         written = True
-        self._closes = True
-        while written and (self.memory.due_since() is not None or self.ledger.unsaved or self.watermarks.due_at is not None):
+        while written and self._lacks_something:
             written = await self._commit()
         if written:
-            await self._saved({})
+            await self.watermarks.saved({})
         if clean and written and self.store.is_open:
             try:
                 await self.store.mark_clean()
@@ -153,20 +130,24 @@ class Writer:
             log.error("messages are lost with this stop: the disk refuses them", count=self.unsaved)
         await self.store.close()
 
+    @property
+    def _lacks_something(self) -> bool:
+        """The disk does not have all that is to be on it at the end."""
+        return self.memory.due_since() is not None or self.ledger.unsaved or self.watermarks.pending.due_at is not None
+
     # -- commits
 
     def wants_commit(self, now: float) -> bool:
-        """Something beside messages and deletions is due: losses, a look for what is too old, a file that went."""
+        """Return whether something beside messages and deletions is due. now: monotonic seconds."""
         if self._began_at is None:
             self._began_at = now
-        urgent = self.store.is_moved or self.ledger.unsaved or self._recovery.mending or self.store.uncounted_to
-        urgent = urgent or self._unclean_is_known
-        urgent = urgent or ((due_at := self.watermarks.due_at) is not None and due_at <= now)
-        return bool(urgent) or (self.live and bool(self.ledger)) or self._room.wants_look(now)
+        urgent = self.store.is_moved or self.ledger.unsaved or self._recovery.is_salvaging or self.store.uncounted_to
+        urgent = urgent or self._unclean_is_known or self.watermarks.is_due(now)
+        return bool(urgent) or (self.live and bool(self.ledger)) or self._limits.wants_look(now)
 
     @property
     def _unclean_is_known(self) -> bool:
-        """The events about runs that ended badly, put when this one began, are on disk or at the broker."""
+        """The events about runs that ended badly, put when this one began, are on disk or delivered."""
         if not self.unclean or self._began_at is None:
             return False
         since = self.memory.unwritten_since
@@ -175,9 +156,9 @@ class Writer:
     async def commit(self, put_by: float = inf) -> bool:
         """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
         try:
-            return await to_its_end(self._commit(put_by))
+            return await run_to_completion(self._commit(put_by))
         finally:
-            self.watermarks.commit_ended()
+            self.watermarks.pending.commit_ended()
 
     async def _commit(self, put_by: float = inf) -> bool:
         async with self._disk:
@@ -187,14 +168,14 @@ class Writer:
                 if self.store.is_moved:
                     raise MovedError("the file was deleted or moved")
                 if self.refused:
-                    await self._room.expire()  # it may be that which makes room
+                    await self._limits.expire()  # it may be that which makes room
                 self._announce()
                 await self._write(put_by)
-                await self._room.expire()
-                await self._recovery.mend(MEND_S)
+                await self._limits.expire()
+                await self._recovery.continue_salvage(SALVAGE_S)
                 await self.store.count_more()
                 if self._unclean_is_known:
-                    await self.store.told()
+                    await self.store.mark_reported()
                     self.unclean = []
             except LogGoneError as error:
                 await self.store.close()  # that writes the log to the database; the next commit opens it with a new one
@@ -210,10 +191,9 @@ class Writer:
 
     async def _write(self, put_by: float) -> None:
         batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES, put_by)
-        losses, settled = self.ledger.unsaved_losses(), self.ledger.settled()
-        change = Change(batch.inserts, batch.deletes, losses, settled, self._watermarks(batch, bool(losses or settled)))
+        change = self._change(batch)
         try:
-            room = await self._room.make(batch)
+            room = await self._limits.make(batch)
             if room and change:
                 await self.store.commit(change)
         except (Retryable, DamagedError):
@@ -224,56 +204,30 @@ class Writer:
             await self._write_without_room(batch)
             raise Retryable("there is no room: the disk has less left than outbox.keep_free and 8 MiB for the log")
         self.memory.committed(batch, self.live, self._clock.monotonic())
-        self.ledger.saved(losses, settled)
-        await self._saved(change.watermarks)
+        self.ledger.saved(change.losses, change.settled)
+        await self.watermarks.saved(change.watermarks)
         await self._tidy()
-        await self._room.prepare()
+        await self._limits.prepare()
+
+    def _change(self, batch: Batch) -> Change:
+        losses, settled = self.ledger.unsaved_losses(), self.ledger.settled()
+        if self._is_closing and len(batch.inserts) < self.memory.unwritten:
+            # At the end watermarks are exact: they say that all that was handed on is there, so they are written last.
+            return Change(batch.inserts, batch.deletes, losses, settled)
+        is_due = bool(batch.inserts or batch.deletes or losses or settled)
+        return Change(batch.inserts, batch.deletes, losses, settled, self.watermarks.changes(refresh=is_due))
 
     async def _write_without_room(self, batch: Batch) -> None:
-        """Deletions make room, so they are written when nothing else can be."""
+        """Write deletions, which make room, and watermarks, which take none, when nothing else can be written."""
         losses = self.ledger.unsaved_losses()
-        change = Change(deletes=batch.deletes, losses=losses, watermarks=self.watermarks.changes())
+        change = Change(deletes=batch.deletes, losses=losses, watermarks=self.watermarks.changes(refresh=False))
         await self.store.commit(change)
         self.memory.committed(Batch((), batch.deletes), self.live, self._clock.monotonic())
         self.ledger.saved(losses, ())
-        await self._saved(change.watermarks)
-
-    # -- watermarks
-
-    def _watermarks(self, batch: Batch, has_losses: bool) -> Mapping[str, StoredWatermark]:
-        """Return what this commit writes of them: at the end not before all messages, for what they say is then exact."""
-        if self._closes and len(batch.inserts) < self.memory.unwritten:
-            return {}
-        if batch.inserts or batch.deletes or has_losses or self.watermarks.due_at is not None:
-            self.watermarks.refresh()
-        return self.watermarks.changes()
-
-    async def _saved(self, changes: Mapping[str, StoredWatermark]) -> None:
-        self.watermarks.saved(changes)
-        if self._lock.in_doubt and self.watermarks.due_at is None:
-            await self._note_doubt(False)
-
-    async def _doubt(self) -> None:
-        """Note beside the database that its watermarks are no bound for what is handed on: the disk takes nothing."""
-        if not self._lock.in_doubt:
-            await self._note_doubt(True)
-
-    async def _note_doubt(self, in_doubt: bool) -> None:
-        """Nobody waits longer for it than for the disk itself, which may be silent."""
-        noting = asyncio.create_task(asyncio.to_thread(self._lock.note_doubt, in_doubt), name="outbox: doubt")
-        done, _ = await asyncio.wait({noting}, timeout=PATIENCE_S)
-        for task in done:
-            if isinstance(error := task.exception(), OSError):
-                log.warning(
-                    "a crash before the disk is back may count values of device histories twice", reason=error.strerror
-                )
-
-    def _adopt_watermarks(self, rescued: Mapping[str, StoredWatermark], is_complete: bool) -> None:
-        stored = self.store.watermarks
-        self.watermarks.adopt(stored, rescued, is_complete=is_complete, in_doubt=self._lock.in_doubt)
+        await self.watermarks.saved(change.watermarks)
 
     async def _tidy(self) -> None:
-        """What is stored need not wait in memory: offline nothing, online no more than half the ceiling."""
+        """Leave what is stored to the disk: offline all of it, online what is above half the ceiling."""
         if not self.live:
             self.memory.spill(0)
         elif self.memory.waiting_bytes > self._config.memory // 2:
@@ -284,27 +238,27 @@ class Writer:
     def _announce(self) -> None:
         if self.live:
             for loss in self.ledger.announce():
-                self.memory.hold(self._encode_loss(loss), self._clock.monotonic())
+                self.memory.hold(self._context.encode_loss(loss), self._clock.monotonic())
 
     # -- what memory gives up
 
-    def crowded(self) -> None:
+    def on_crowded(self) -> None:
         """Keep memory under its ceiling at once: leave to the disk what it has, then drop, with losses."""
         keep = self._config.memory * 15 // 16
         self.memory.spill(keep)
-        self.gone(self.memory.drop(keep), "memory", self.refused)
+        self.add_losses(self.memory.drop(keep), "memory", self.refused)
 
-    def gone(self, entries: Sequence[Entry], cause: str, detail: str, parked: bool = False) -> None:
-        """Note the loss of messages that were in memory, and anew what those among them announced."""
+    def add_losses(self, entries: Sequence[Entry], cause: str, detail: str, parked: bool = False) -> None:
+        """Record the loss of messages that were in memory, and anew what those among them announced."""
         self.ledger.add(losses_of((entry.row for entry in entries), cause, detail), parked)
-        announced = (self._decode_loss(entry.message) for entry in entries if entry.lane == LOSS_LANE)
+        announced = (self._context.decode_loss(entry.message) for entry in entries if entry.lane == LOSS_LANE)
         self.ledger.announcements_lost(announced, parked)
 
     # -- backlog
 
     async def load(self) -> None:
         """Bring the next batch of backlog into memory. When the disk refuses, `unreadable` says so."""
-        await to_its_end(self._load())
+        await run_to_completion(self._load())
 
     async def _load(self) -> None:
         async with self._disk:
@@ -316,7 +270,7 @@ class Writer:
                 broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
                 self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
                 if self.memory.wants() is None:
-                    self.store.agree(self.memory.rows)
+                    self.store.check_count(self.memory.rows)
             except Retryable as error:
                 self.unreadable = True
                 self._health.refuse(error)

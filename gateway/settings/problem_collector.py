@@ -9,7 +9,7 @@ from gateway.core.errors import Problem
 from gateway.settings.environment import Environment
 from gateway.settings.error_text import note_validation
 from gateway.settings.source_files import Document, KeyPath, read_yaml
-from gateway.stages.detectors.choice import DetectorChoice
+from gateway.stages.detector_choice import DetectorChoice
 
 
 class Findings:

@@ -8,7 +8,7 @@ from gateway.core.blocks import WindowBlock
 from gateway.core.events.process import Anomaly
 from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext, Detector, Transitions
 from gateway.core.tags import TagTable
-from gateway.stages.detectors.choice import DetectorChoice
+from gateway.stages.detector_choice import DetectorChoice
 
 
 def build_detectors(

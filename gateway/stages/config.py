@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, WithJsonSchema, model_validator
 
 from gateway.core.config_types import DURATION_SCHEMA, ConfigModel, DurationNs, default, duration_ns
-from gateway.stages.detectors.choice import Detectors
+from gateway.stages.detector_choice import Detectors
 from gateway.stages.numbers import finite_number
 
 _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")

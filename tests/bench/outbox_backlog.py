@@ -15,7 +15,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.messages import Lane, Message
 from gateway.outbox.database.compression import checksum
 from gateway.outbox.database.schema import PAGE_BYTES, VERSION
-from gateway.outbox.database.topic_counts import Extent
+from gateway.outbox.database.topic_counts import TopicCount
 from gateway.outbox.database.topic_counts import checksum as extent_checksum
 from tests.support.outbox_parts import Rig
 
@@ -55,7 +55,7 @@ def build(path: Path, rows: int, end_ms: int) -> None:
             numbers = (id, int(Lane.WINDOW), device + 1, 1, seq, ts, ts + 1000)
             yield *numbers, checksum(numbers, content, 0), content, 0, 1, 0
 
-    extents = [(topic, 1, Extent(seconds, 1, seconds, begin_ms, end_ms)) for topic in range(1, DEVICES + 1)]
+    topic_counts = [(topic, 1, TopicCount(seconds, 1, seconds, begin_ms, end_ms)) for topic in range(1, DEVICES + 1)]
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
         db.execute("PRAGMA synchronous = OFF")
@@ -63,7 +63,7 @@ def build(path: Path, rows: int, end_ms: int) -> None:
         db.executemany("INSERT INTO topic (id, name) VALUES (?, ?)", [(i + 1, f"g/d{i}/window") for i in range(DEVICES)])
         db.executemany("INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", columns())
         db.execute("UPDATE total SET messages = ?, bytes = ? WHERE lane = ?", (rows, size, int(Lane.WINDOW)))
-        counts = [(topic, boot, *extent, extent_checksum(topic, boot, extent)) for topic, boot, extent in extents]
+        counts = [(topic, boot, *extent, extent_checksum(topic, boot, extent)) for topic, boot, extent in topic_counts]
         db.executemany("INSERT INTO extent VALUES (?, ?, ?, ?, ?, ?, ?, ?)", counts)
         db.execute("COMMIT")
     with path.open("rb") as file:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.audit.ledger import Ledger, Report
-from gateway.outbox.database.inspect import looking
+from gateway.outbox.database.inspect import inspection
 from tests.support.line import Line, running_line
 from tests.support.network import until
 
@@ -118,7 +118,7 @@ async def test_kills_at_random_moments_cost_no_more_than_the_promise_and_are_rep
         if not line.broker.running:
             await line.broker.start()
         await line.more_windows(5, 60)
-        with looking(tmp_path / "outbox.db") as look:
+        with inspection(tmp_path / "outbox.db") as look:
             stuck = sum(count for count, _ in look.totals().values())
         report = proof(line)
         lost = missing_ms(line, lives)

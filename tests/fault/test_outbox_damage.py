@@ -146,7 +146,7 @@ async def test_a_large_damaged_file_is_mended_beside_the_work(tmp_path, monkeypa
     random_in_a_quarter(path)
     async with Rig(path, backlog_order="newest-first") as rig:
         assert [(e.state, e.lost) for e in rig.events] == [("damaged", None)]
-        monkeypatch.setattr(writer, "MEND_S", 0.0)
+        monkeypatch.setattr(writer, "SALVAGE_S", 0.0)
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
         got = []

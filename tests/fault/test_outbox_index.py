@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.cli.main import app
 from gateway.core.messages import Message
-from gateway.outbox.database import counts
+from gateway.outbox.database import counted_rows
 from tests.support.outbox_parts import Rig, message
 
 COUNT = 2000
@@ -50,7 +50,7 @@ def hide(path: Path, ids: str) -> None:
 
 
 def take_out(path: Path, ids: str) -> None:
-    """Rows and index are older than totals and extents."""
+    """Rows and index are older than totals and topic_counts."""
     with opened(path) as db:
         db.execute(f"DELETE FROM message WHERE {ids}")
 
@@ -74,7 +74,7 @@ LAST = "id > 1900"
 def moment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Small files are checked whole when they are opened; others are too large for that."""
     if request.param == "in use":
-        monkeypatch.setattr(counts, "CHECKED_WHOLE_BYTES", 0)
+        monkeypatch.setattr(counted_rows, "CHECKED_WHOLE_BYTES", 0)
     return str(request.param)
 
 
@@ -136,7 +136,7 @@ async def test_a_ceiling_holds_though_the_index_hides_what_could_be_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is found to make room with, though the file is full: the rows are had from the table, as there is room."""
-    monkeypatch.setattr(counts, "CHECKED_WHOLE_BYTES", 0)
+    monkeypatch.setattr(counted_rows, "CHECKED_WHOLE_BYTES", 0)
     path = tmp_path / "o.db"
     await filled(path, size=9000)
     hide(path, ALL)

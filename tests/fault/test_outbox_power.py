@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from gateway.core.messages import Lane, Message
-from gateway.outbox.database import counts
+from gateway.outbox.database import counted_rows
 from gateway.outbox.records import Change
 from tests.support.disk import Follower, Record, preloaded, records
 from tests.support.outbox_marked import key
@@ -348,7 +348,7 @@ async def test_a_torn_file_that_is_too_large_to_be_checked_when_it_is_opened_sho
 ) -> None:
     """As above: what the index hides and what totals count too much is found out when nothing more can be loaded."""
     folders, put, _ = await lying(tmp_path, random.Random(backlog_order), "lost")
-    monkeypatch.setattr(counts, "CHECKED_WHOLE_BYTES", 0)
+    monkeypatch.setattr(counted_rows, "CHECKED_WHOLE_BYTES", 0)
     damaged = told = 0
     for folder in folders:
         async with Rig(folder / "o.db", "later", backlog_order=backlog_order) as rig:

@@ -10,7 +10,7 @@ import pytest
 from gateway.core.clock import SystemClock
 from gateway.core.errors import Retryable
 from gateway.core.ports.watermarks import StoredWatermark
-from gateway.outbox.database.inspect import looking
+from gateway.outbox.database.inspect import inspection
 from gateway.outbox.database.schema import MIGRATIONS, SIGN
 from gateway.outbox.database.sqlite_errors import DamagedError
 from tests.support.outbox_parts import Rig, message
@@ -256,7 +256,7 @@ async def test_a_file_of_the_version_before_opens_and_has_no_watermarks(tmp_path
 async def test_a_file_of_the_version_before_can_be_looked_into_without_a_gateway(tmp_path):
     path = tmp_path / "o.db"
     of_version_3(path)
-    with looking(path) as look:
+    with inspection(path) as look:
         assert sum(count for count, _ in look.totals().values()) == 0
 
 

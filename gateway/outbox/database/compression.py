@@ -1,5 +1,7 @@
-"""How payloads are kept: compressed and sealed, each row by itself, so that a damaged one costs no other. The only file that
-knows zstandard."""
+"""Compression and encryption of payloads, each row by itself, so that a damaged one costs no other.
+
+The only file that knows zstandard.
+"""
 
 import zlib
 from collections.abc import Sequence
@@ -7,10 +9,10 @@ from typing import Final
 
 import zstandard
 
-from gateway.outbox.database.encryption import Seal
+from gateway.outbox.database.encryption import Encryption
 
 COMPRESSED: Final = 1
-SEALED: Final = 2
+ENCRYPTED: Final = 2
 """Flags in the first byte of what is kept, where the column `coded` is 1; 0 is a payload as it is."""
 
 _LEVEL: Final = 1
@@ -34,7 +36,7 @@ def checksum(numbers: Sequence[object], kept: bytes, coded: int) -> int:
 
 
 def checked(numbers: Sequence[object], windows: object, first_seq: object) -> Sequence[object]:
-    """The numbers of a row that its checksum is over; those of a merged window are two more."""
+    """Return the numbers of a row that its checksum is over; those of a merged window are two more."""
     return numbers if windows == 1 and not first_seq else (*numbers, windows, first_seq)
 
 
@@ -46,37 +48,37 @@ def is_sound(row: Sequence[object]) -> bool:
     return check == checksum(checked(numbers, windows, first_seq), kept, coded)
 
 
-class Coder:
-    """Turns payloads into what is kept, and back. Not for two threads at once."""
+class Compression:
+    """The form in which payloads are kept. Not for two threads at once."""
 
-    def __init__(self, compress: bool = True, seal: Seal | None = None) -> None:
-        """compress: new rows. seal: for new rows, and to read those that were sealed."""
+    def __init__(self, compress: bool = True, encryption: Encryption | None = None) -> None:
+        """compress: new rows. encryption: for new rows, and to read those that are encrypted."""
         words = zstandard.ZstdCompressionDict(_WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         self._pack = zstandard.ZstdCompressor(level=_LEVEL, dict_data=words) if compress else None
         self._unpack = zstandard.ZstdDecompressor(dict_data=words)
-        self.seal = seal
+        self.encryption = encryption
 
-    def keep(self, topic: str, boot: str, seq: int, payload: bytes) -> tuple[bytes, int]:
-        """What to keep of a payload, and the column `coded`."""
+    def encode(self, topic: str, boot: str, seq: int, payload: bytes) -> tuple[bytes, int]:
+        """Return what to keep of a payload, and the column `coded`."""
         form, kept = 0, payload
         if self._pack is not None and len(packed := self._pack.compress(payload)) + 1 < len(payload):
             form, kept = COMPRESSED, packed
-        if self.seal is not None:
-            form |= SEALED
-            kept = self.seal.close(kept, _about(topic, boot, seq, form))
+        if self.encryption is not None:
+            form |= ENCRYPTED
+            kept = self.encryption.encrypt(kept, _about(topic, boot, seq, form))
         return (bytes((form,)) + kept, 1) if form else (payload, 0)
 
-    def payload(self, topic: str, boot: str, seq: int, kept: bytes, coded: int) -> bytes:
-        """The payload again. Raises ValueError when it is not what was kept for this message, or there is no key for it."""
+    def decode(self, topic: str, boot: str, seq: int, kept: bytes, coded: int) -> bytes:
+        """Return the payload again. Raises ValueError when it is not what was kept for this message, or there is no key."""
         if not coded:
             return kept
         form, content = kept[0] if kept else 0, kept[1:]
-        if not 0 < form <= COMPRESSED | SEALED:
+        if not 0 < form <= COMPRESSED | ENCRYPTED:
             raise ValueError("kept in an unknown form")
-        if form & SEALED:
-            if self.seal is None:
+        if form & ENCRYPTED:
+            if self.encryption is None:
                 raise ValueError("it is encrypted")
-            content = self.seal.open(content, _about(topic, boot, seq, form))
+            content = self.encryption.decrypt(content, _about(topic, boot, seq, form))
         try:
             return self._unpack.decompress(content) if form & COMPRESSED else content
         except zstandard.ZstdError as error:
@@ -84,5 +86,5 @@ class Coder:
 
 
 def _about(topic: str, boot: str, seq: int, form: int) -> bytes:
-    """What a sealed payload is bound to: in another row it cannot be opened."""
+    """Return what an encrypted payload is bound to: in another row it cannot be decrypted."""
     return f"{boot}\0{topic}\0{seq}\0{form}".encode()

@@ -4,14 +4,15 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
 
 from gateway.core.errors import Retryable
+from gateway.core.undo import undone_on_error
 from gateway.outbox.database.schema import PAGE_BYTES
 from gateway.outbox.database.sqlite_errors import DamagedError, LogGoneError, MovedError, translated
 from gateway.outbox.files import sync_folder
@@ -36,11 +37,12 @@ class Database:
 
     @property
     def is_open(self) -> bool:
+        """Return whether there is a connection to the file."""
         return self._db is not None
 
     @property
     def disk_bytes(self) -> int:
-        """Size of the database file as of the last commit."""
+        """Return the size of the database file, bytes, as of the last commit."""
         return self._pages[0] * PAGE_BYTES
 
     async def _connect(self) -> None:
@@ -48,7 +50,7 @@ class Database:
 
     @property
     def is_moved(self) -> bool:
-        """The file that is open is not at its path any more: SQLite would go on writing to nowhere."""
+        """Return whether the open file is not at its path any more: SQLite would go on writing to a file without a name."""
         if self._db is None:
             return False
         try:
@@ -59,20 +61,23 @@ class Database:
             return False  # a write will tell
 
     async def write_again(self, most_s: float) -> None:
-        """Copy the database that is open, but moved or deleted, to its path, where there is no file; the copy has then to be
-        opened. Raises also DamagedError when that takes longer than `most_s`; what was begun is removed."""
+        """Copy the database that is open, but moved or deleted, to its path, where there is no file.
+
+        The copy has then to be opened. Raises also DamagedError when that takes longer than `most_s` seconds; what was begun
+        is removed.
+        """
         deadline = time.monotonic() + most_s
 
         def in_time(*_: int) -> None:
             if time.monotonic() > deadline:
                 raise DamagedError(f"the file was moved or deleted, and writing it again took longer than {most_s:g} s")
 
-        try:
-            with translated(), closing(sqlite3.connect(self._path, check_same_thread=False)) as copy:
-                await self._database.backup(copy, pages=_COPY_PAGES, progress=in_time)
-        except BaseException:  # cancelled, too: half a copy would be opened as if it were whole
-            self._path.unlink(missing_ok=True)
-            raise
+        with (
+            undone_on_error(lambda: self._path.unlink(missing_ok=True)),  # half a copy would be opened as if it were whole
+            translated(),
+            closing(sqlite3.connect(self._path, check_same_thread=False)) as copy,
+        ):
+            await self._database.backup(copy, pages=_COPY_PAGES, progress=in_time)
 
     def usage(self) -> Usage:
         """Bytes on disk as of the last commit, and what the file system has left at this moment."""
@@ -120,6 +125,20 @@ class Database:
         if rows:
             async with self._database.executemany(sql, rows):
                 pass
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """Commit what the block does, whole or not at all; also cancelled, as the next one cannot begin in this one."""
+        await self._rows("BEGIN IMMEDIATE")
+        is_committed = False
+        try:
+            yield
+            await self._rows("COMMIT")
+            is_committed = True
+        finally:
+            if not is_committed and self._db is not None and self._db.in_transaction:
+                with translated():
+                    await self._rows("ROLLBACK")
 
     async def _measured(self) -> tuple[int, int]:
         pages, unused = await self._rows("PRAGMA page_count"), await self._rows("PRAGMA freelist_count")

@@ -23,9 +23,12 @@ _NONCE_BYTES: Final = 12
 _CHECKED: Final = b"gateway outbox", b"key check"
 
 
-class Seal:
-    """One key. Each of its objects encrypts under a key of its own, derived with a random salt (HKDF, RFC 5869) that stands
-    in each result; so random nonces never come near 2^32 under one key, and nothing but the user's key is needed to read."""
+class Encryption:
+    """Encryption of payloads with one key of the user.
+
+    Each object encrypts under a key of its own, derived with a random salt (HKDF, RFC 5869) that stands in each result; so
+    random nonces never come near 2^32 under one key, and nothing but the user's key is needed to read.
+    """
 
     def __init__(self, key: bytes, name: str) -> None:
         """key: 32 bytes; name: what errors call it."""
@@ -34,27 +37,27 @@ class Seal:
         self._salt = os.urandom(_SALT_BYTES)
         self._cipher = lru_cache(64)(self._derived)
 
-    def close(self, content: bytes, about: bytes) -> bytes:
-        """Salt, nonce and encrypted content that opens only together with the same `about`."""
+    def encrypt(self, content: bytes, about: bytes) -> bytes:
+        """Return salt, nonce and encrypted content, which can be decrypted only together with the same `about`."""
         nonce = os.urandom(_NONCE_BYTES)
         return self._salt + nonce + self._cipher(self._salt).encrypt(nonce, content, about)
 
-    def open(self, closed: bytes, about: bytes) -> bytes:
-        """The content. Raises ValueError when key or `about` are others or a bit has changed."""
+    def decrypt(self, closed: bytes, about: bytes) -> bytes:
+        """Return the content. Raises ValueError when key or `about` are others or a bit has changed."""
         salt, nonce = closed[:_SALT_BYTES], closed[_SALT_BYTES : _SALT_BYTES + _NONCE_BYTES]
         try:
             return self._cipher(salt).decrypt(nonce, closed[_SALT_BYTES + _NONCE_BYTES :], about)
         except InvalidTag as error:
             raise ValueError("another key, another row, or changed") from error
 
-    def proof(self) -> bytes:
-        """Something that `proves` knows again."""
-        return self.close(*_CHECKED)
+    def key_check(self) -> bytes:
+        """Return something that `matches` recognises, and nobody without the key can make."""
+        return self.encrypt(*_CHECKED)
 
-    def proves(self, proof: bytes) -> bool:
-        """Whether the proof was made with this key."""
+    def matches(self, proof: bytes) -> bool:
+        """Return whether the proof was made with this key."""
         try:
-            return self.open(proof, _CHECKED[1]) == _CHECKED[0]
+            return self.decrypt(proof, _CHECKED[1]) == _CHECKED[0]
         except ValueError:
             return False
 
@@ -62,8 +65,8 @@ class Seal:
         return AESGCM(HKDF(SHA256(), _KEY_BYTES, salt, b"gateway outbox").derive(self._key))
 
 
-def seal_of(key_file: str) -> Seal | None:
-    """The seal that `outbox.key_file` names; None when it is empty. Raises ConfigError saying what is wrong with it."""
+def encryption_of(key_file: str) -> Encryption | None:
+    """Return the encryption that `outbox.key_file` names, None when it is empty. Raises ConfigError saying what is wrong."""
     if not key_file:
         return None
     try:
@@ -76,7 +79,7 @@ def seal_of(key_file: str) -> Seal | None:
         raise ConfigError(
             f"outbox.key_file: {key_file} holds no key (expected 32 bytes, or 64 hex digits, or base64 of 32 bytes)"
         )
-    return Seal(key, key_file)
+    return Encryption(key, key_file)
 
 
 def _path(key_file: str) -> Path:

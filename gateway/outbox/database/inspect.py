@@ -1,4 +1,4 @@
-"""Looking into an outbox from outside, whether its gateway runs or not: read-only, takes no lock, changes nothing."""
+"""Inspection of an outbox from outside, whether its gateway runs or not: read-only, takes no lock, changes nothing."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane, Loss, Message
-from gateway.outbox.database.compression import Coder, is_sound
-from gateway.outbox.database.encryption import seal_of
+from gateway.outbox.database.compression import Compression, is_sound
+from gateway.outbox.database.encryption import encryption_of
 from gateway.outbox.database.schema import LOSSES, READABLE, VERSION, identify
 from gateway.outbox.database.sqlite_errors import translated
 from gateway.outbox.records import LANES_BY_WORTH
@@ -32,58 +32,58 @@ class Found:
     message: Message | None
 
 
-class Look:
+class Inspection:
     """One consistent view of a database, as of its opening."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, coder: Coder) -> None:
-        self._path, self._db, self._coder = path, db, coder
+    def __init__(self, path: Path, db: sqlite3.Connection, compression: Compression) -> None:
+        self._path, self._db, self._compression = path, db, compression
         self.encrypted = db.execute("SELECT count(*) FROM seal").fetchone()[0] > 0
 
     @property
     def locked(self) -> bool:
-        """Payloads are encrypted and no key was given."""
-        return self.encrypted and self._coder.seal is None
+        """Return whether payloads are encrypted and no key was given."""
+        return self.encrypted and self._compression.encryption is None
 
     def file_bytes(self) -> int:
-        """Size of the database and its write-ahead log."""
+        """Return the size of the database and its write-ahead log, bytes."""
         parts = (self._path.with_name(self._path.name + part) for part in ("", "-wal"))
         return sum(part.stat().st_size for part in parts if part.exists())
 
     def oldest_ms(self) -> dict[int, int | None]:
-        """Of each lane (-1: loss messages) the start of what came first, UTC; None where nothing waits."""
+        """Return for each lane (-1: loss messages) when what came first starts, ms UTC; None where nothing waits."""
         query = "SELECT start_ms FROM message WHERE lane = ? ORDER BY id LIMIT 1"
         found = ((lane, self._db.execute(query, (int(lane),)).fetchone()) for lane in LANES_BY_WORTH)
         return {int(lane): row[0] if row else None for lane, row in found}
 
     def totals(self) -> dict[int, tuple[int, int]]:
-        """Messages and payload bytes by lane (-1: loss messages), as the gateway keeps them."""
+        """Return messages and payload bytes by lane (-1: loss messages), as the gateway counts them."""
         return {lane: (count, size) for lane, count, size in self._db.execute("SELECT lane, messages, bytes FROM total")}
 
     def losses(self) -> list[Loss]:
-        """Losses that are not yet announced."""
+        """Return the losses that are not yet announced."""
         return [Loss(*row) for row in self._db.execute(LOSSES)]
 
     def counts(self) -> tuple[int, dict[tuple[str, str], int]]:
-        """How many messages each (boot, topic) should have, and the id up to which they are not counted in that."""
+        """Return the id up to which messages are not counted, and how many later ones each (boot, topic) should have."""
         query = "SELECT b.name, t.name, e.messages FROM extent e JOIN topic t ON t.id = e.topic JOIN boot b ON b.id = e.boot"
         counts = {(boot, topic): count for boot, topic, count in self._db.execute(query)}
         return self._db.execute("SELECT up_to FROM uncounted").fetchone()[0], counts
 
     def flaw(self) -> str:
-        """What SQLite itself finds wrong with the file, its indexes included; empty when it is sound. Reads all of it."""
+        """Return what SQLite itself finds wrong with the file, indexes included, or an empty text. Reads all of it."""
         with translated():
             found = str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
         return "" if found == "ok" else found
 
     def rows(self) -> Iterator[Found]:
-        """Every row by id, one at a time; payloads are empty when `locked`. Raises DamagedError where it cannot be read."""
+        """Yield every row by id; payloads are empty when `locked`. Raises DamagedError where it cannot be read."""
         locked = self.locked
         with translated():
             for row in self._db.execute(_ROWS):
                 yield self._found(row, locked)
 
     def newest(self, count: int) -> list[Found]:
-        """The newest `count` rows of each topic, by topic and id. Reads ids and topics of all rows, but few payloads."""
+        """Return the newest `count` rows of each topic, by topic and id. Reads few of the payloads."""
         ids: dict[int, list[int]] = {}
         with translated():
             for id, topic in self._db.execute("SELECT id, topic FROM message ORDER BY id DESC"):
@@ -103,20 +103,20 @@ class Look:
         if not is_sound(row):
             return None
         try:
-            payload = b"" if locked else self._coder.payload(topic, boot, seq, kept, coded)
+            payload = b"" if locked else self._compression.decode(topic, boot, seq, kept, coded)
         except ValueError:
             return None
         return Message(topic, boot, seq, Lane(max(0, lane)), start_ms, end_ms, payload)
 
 
 @contextmanager
-def looking(path: Path, key_file: str = "") -> Iterator[Look]:
+def inspection(path: Path, key_file: str = "") -> Iterator[Inspection]:
     """Open a database for reading. key_file: as `outbox.key_file`.
 
     Raises ConfigError when there is none, it is not ours or of another version, or the key is not its; DamagedError when it
     is broken; Retryable when it cannot be read.
     """
-    coder = Coder(seal=seal_of(key_file))
+    compression = Compression(encryption=encryption_of(key_file))
     try:
         if not identify(path):
             raise ConfigError(f"{path}: there is no outbox")
@@ -133,6 +133,6 @@ def looking(path: Path, key_file: str = "") -> Iterator[Look]:
             )
         db.execute("BEGIN")
         proofs = db.execute("SELECT proof FROM seal").fetchall()
-        if coder.seal is not None and not all(coder.seal.proves(proof) for (proof,) in proofs):
+        if compression.encryption is not None and not all(compression.encryption.matches(proof) for (proof,) in proofs):
             raise ConfigError(f"outbox.key_file: {key_file} is not the key of {path}")
-        yield Look(path, db, coder)
+        yield Inspection(path, db, compression)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.messages import Lane, Message
-from gateway.outbox.database.compression import Coder, is_sound
+from gateway.outbox.database.compression import Compression, is_sound
 from gateway.outbox.database.connection import Database
 from gateway.outbox.database.sqlite_errors import DamagedError, translated
-from gateway.outbox.database.string_ids import Names
+from gateway.outbox.database.string_ids import StringIds
 from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Entry, Loaded, Row, Wanted
 
 MOST_VICTIMS: Final = 5_000
@@ -42,31 +42,33 @@ _BETWEEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Ids above `after` to `last`, between which the wall clock was not set back. until_ms: UTC time after which none of
-    these was put, whatever its own times say; None for the last run, which goes on."""
+    """A range of ids between which the wall clock was not set back."""
 
     after: int
+    """All ids are above this one."""
     last: int
+    """The last id of the range."""
     until_ms: int | None
+    """UTC time after which none of these was put, whatever its own times say; None for the last range, which goes on."""
 
     def end_ms(self, row: Row) -> int:
-        """When a row ended, as far as that can be trusted."""
+        """Return when a row ended, ms UTC, as far as that can be trusted."""
         return row.end_ms if self.until_ms is None else min(row.end_ms, self.until_ms)
 
 
 class Rows(Database):
-    """A database whose names and key are known."""
+    """A database whose topics, boots and key are known."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.coder = Coder()
-        self._boots = Names()
-        self._topics = Names()
+        self.compression = Compression()
+        self._boots = StringIds()
+        self._topics = StringIds()
         self._turns: list[tuple[int, int]] = []
 
     @property
     def runs(self) -> list[Run]:
-        """The rows by id, cut where the wall clock was set back; at least one."""
+        """Return the ranges of ids, cut where the wall clock was set back; at least one."""
         runs, after = [], 0
         for id, wall_ms in self._turns:
             runs.append(Run(after, id - 1, wall_ms))
@@ -78,7 +80,7 @@ class Rows(Database):
         return [*runs, Run(after, _LAST_ID, None)]
 
     async def load(self, wanted: Wanted, most_rows: int, most_bytes: int) -> Loaded:
-        """The next messages of the backlog in their order."""
+        """Return the next messages of the backlog in their order."""
         first, second = (LOSS_LANE, Lane.EVENT) if wanted.events else (Lane.SUMMARY, Lane.WINDOW)
         query, after = _FALLING if wanted.newest_first else _RISING, wanted.after
         found: list[Entry] = []
@@ -99,7 +101,7 @@ class Rows(Database):
         return Loaded(found, broken, up_to, complete=size < most_bytes and rows < most_rows)
 
     async def oldest(self, most_bytes: int, cost: Callable[[int], int], held: Callable[[int], bool]) -> list[Row]:
-        """Messages whose deletion frees about `most_bytes`, least worth and oldest first, none that is `held`."""
+        """Return messages whose deletion frees about `most_bytes`, least worth and oldest first, none that is `held`."""
         found: list[Row] = []
         for lane in LANES_BY_WORTH:
             after = 0
@@ -112,7 +114,7 @@ class Rows(Database):
         return found
 
     async def expired(self, before_ms: int, held: Callable[[int], bool]) -> list[Row]:
-        """Messages that ended before `before_ms`, none that is `held` and no loss messages."""
+        """Return messages that ended before `before_ms` (UTC), none that is `held` and no loss messages."""
         found: list[Row] = []
         for lane in Lane:
             for run in self.runs:
@@ -126,14 +128,14 @@ class Rows(Database):
         return found
 
     async def after(self, lane: int, id: int, most_rows: int, last: int = _LAST_ID) -> list[Row]:
-        """The next messages of a lane by id, none above `last`."""
+        """Return the next messages of a lane by id, none above `last`."""
         with translated():
             rows = await self._rows(_BETWEEN, (int(lane), id, last, most_rows))
         _check_order(False, id, [row[0] for row in rows])
         return [self._row(row) for row in rows]
 
     async def messages(self, ids: Iterable[int]) -> list[Message]:
-        """Those of these messages that are there and whole, by id."""
+        """Return those of these messages that are there and whole, by id."""
         with translated():
             rows = await self._rows(_SOME, (json.dumps(list(ids)),))
         return [message for row in rows if (message := self._read(row)[1]) is not None]
@@ -145,20 +147,20 @@ class Rows(Database):
         return Row(id, lane, self._topics.name(topic), self._boots.name(boot), *numbers)
 
     def _read(self, columns: Sequence[Any]) -> tuple[Row, Message | None]:
-        """A row as `_SOME` gives it, and its message if it is sound."""
+        """Return a row as `_SOME` gives it, and its message if it is sound."""
         *numbers, _, kept, coded, windows, first_seq = columns
         row = self._row((*numbers, len(kept) if isinstance(kept, bytes) else 0, windows, first_seq))
         if not is_sound(columns):
             return row, None
         try:
-            payload = self.coder.payload(row.topic, row.boot, row.seq, kept, coded)
+            payload = self.compression.decode(row.topic, row.boot, row.seq, kept, coded)
         except ValueError:
             return row, None
         return row, Message(row.topic, row.boot, row.seq, Lane(max(0, row.lane)), row.start_ms, row.end_ms, payload)
 
 
 def _check_order(falling: bool, after: int, ids: list[int]) -> None:
-    """Raises DamagedError unless ids lead on from `after`: a torn index could lead in circles."""
+    """Check that ids lead on from `after`: a torn index could lead in circles. Raises DamagedError."""
     rising = [after, *ids] if not falling else [*reversed(ids), after]
     if any(not a < b for a, b in pairwise(rising)):
         raise DamagedError("the index is out of order")

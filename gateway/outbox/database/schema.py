@@ -46,7 +46,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         " detail TEXT NOT NULL, PRIMARY KEY (boot, topic, cause)) WITHOUT ROWID",
     ),
     (
-        # see `coding`; values of 0 and 1 stand in the row's header, so nothing behind a long payload is read
+        # see `compression`; values of 0 and 1 stand in the row's header, so nothing behind a long payload is read
         "ALTER TABLE message ADD COLUMN coded INTEGER NOT NULL DEFAULT 0",
         # one row if payloads are encrypted: proof of the key
         "CREATE TABLE seal (proof BLOB NOT NULL)",
@@ -57,7 +57,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE message ADD COLUMN first_seq INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE loss ADD COLUMN windows INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE loss ADD COLUMN from_seq INTEGER NOT NULL DEFAULT 0",
-        # see `extents`; topic, boot: ids. Rows up to `uncounted` are not in there: counting them would delay the start
+        # see `topic_counts`; topic, boot: ids. Rows up to `uncounted` are not in there: counting them would delay the start
         "CREATE TABLE extent (topic INTEGER NOT NULL, boot INTEGER NOT NULL, messages INTEGER NOT NULL,"
         " first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,"
         " checksum INTEGER NOT NULL,"
@@ -87,7 +87,7 @@ LOSSES: Final = (
 
 
 def steps(version: int, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> Iterator[tuple[str, ...]]:
-    """The transactions that lead from `version` to the newest, each a row of statements."""
+    """Yield the transactions that lead from `version` to the newest, each a row of statements."""
     for number, statements in enumerate(migrations[version:], version + 1):
         yield "BEGIN IMMEDIATE", *statements, f"PRAGMA user_version = {number}", "COMMIT"
 

@@ -14,10 +14,10 @@ from gateway.core.messages import Loss, Message
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.database import watermarks
 from gateway.outbox.database.compression import checked, checksum
-from gateway.outbox.database.counts import Counts
+from gateway.outbox.database.counted_rows import CountedRows
 from gateway.outbox.database.schema import LOSSES, SETTINGS, SIGN, identify, steps
 from gateway.outbox.database.sqlite_errors import DamagedError, UnwritableError, translated
-from gateway.outbox.database.string_ids import Names
+from gateway.outbox.database.string_ids import StringIds
 from gateway.outbox.database.topic_counts import changes
 from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, PreviousBoot, Totals
 
@@ -38,7 +38,7 @@ _SPANS: Final = (
 )
 
 
-class Store(Counts):
+class Store(CountedRows):
     """The outbox's database."""
 
     def __init__(self, path: Path, synchronous: str = "full") -> None:
@@ -49,19 +49,20 @@ class Store(Counts):
         self.last_id = 0
         self._synchronous = self._synchronous_now = synchronous
         self._boot = 0
-        self.untold: list[PreviousBoot] = []
-        """Boots before this one, oldest first, that had no clean stop and of which nobody was told (`told`)."""
+        self.unreported: list[PreviousBoot] = []
+        """Boots before this one, oldest first, that had no clean stop and were not reported (`mark_reported`)."""
 
     async def open(self, boot: str, started_ms: int) -> None:
         """Open or make the file and enter this boot.
 
-        Sets `totals`, `extents`, `losses` (not yet announced), `watermarks`, `untold` and `last_id`. Raises also
+        Sets `totals`, `topic_counts`, `losses` (not yet announced), `watermarks`, `unreported` and `last_id`. Raises also
         ConfigError (see `identify`) and UnwritableError.
         """
         try:
             known = identify(self._path)
         except OSError as error:
             raise UnwritableError(f"{self._path}: {error.strerror}") from error
+        is_complete = False
         try:
             with translated(sqlite3.SQLITE_ERROR):
                 await self._connect()
@@ -69,12 +70,12 @@ class Store(Counts):
                 await self._take_stock()
                 await self._enter(boot, started_ms)
                 self._log_inode = self._log.stat().st_ino
+            is_complete = True
         except OSError as error:
-            await self.close()
             raise Retryable(f"{self._path}: {error.strerror}") from error
-        except BaseException:  # cancelled, too: a connection that is left open keeps its thread and its locks
-            await self.close()
-            raise
+        finally:
+            if not is_complete:  # a connection that is left open keeps its thread and its locks
+                await self.close()
 
     async def _prepare(self, known: bool) -> None:
         for setting in (*(() if known else (SIGN,)), *SETTINGS, f"PRAGMA synchronous = {self._synchronous}"):
@@ -89,21 +90,21 @@ class Store(Counts):
         for transaction in steps(version):
             for statement in transaction:
                 await self._rows(statement)
-        await self._check_seal()
+        await self._check_key()
         # the header is read without SQLite before the next start, so it must not lag behind in the log
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
         await asyncio.to_thread(self._sync_folder)
 
-    async def _check_seal(self) -> None:
-        """Raises ConfigError when the file's payloads were encrypted with another key, or with one and there is none."""
-        proofs, seal = await self._rows("SELECT proof FROM seal"), self.coder.seal
+    async def _check_key(self) -> None:
+        """Check the key. Raises ConfigError when payloads were encrypted with another one, or with one and there is none."""
+        proofs, seal = await self._rows("SELECT proof FROM seal"), self.compression.encryption
         advice = "give back the key it was written with, or move the file away to start empty"
         if proofs and seal is None:
             raise ConfigError(f"outbox.key_file: {self._path} is encrypted and no key is set; {advice}")
-        if seal is not None and not all(seal.proves(proof) for (proof,) in proofs):
+        if seal is not None and not all(seal.matches(proof) for (proof,) in proofs):
             raise ConfigError(f"outbox.key_file: {seal.name} is not the key of {self._path}; {advice}")
         if seal is not None and not proofs:
-            await self._rows("INSERT INTO seal VALUES (?)", (seal.proof(),))
+            await self._rows("INSERT INTO seal VALUES (?)", (seal.key_check(),))
 
     async def _take_stock(self) -> None:
         totals = await self._rows("SELECT lane, messages, bytes FROM total")
@@ -119,17 +120,17 @@ class Store(Counts):
             await self._rows("UPDATE uncounted SET up_to = 0")
             await self._rows("DELETE FROM extent")
         await self._rows("DELETE FROM turn WHERE id <= (SELECT coalesce(min(id), ?) FROM message)", (2**62,))
-        self._topics = Names(dict(await self._rows("SELECT name, id FROM topic")))
-        self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
+        self._topics = StringIds(dict(await self._rows("SELECT name, id FROM topic")))
+        self._boots = StringIds(dict(await self._rows("SELECT name, id FROM boot")))
         self._turns = [(id, wall_ms) for id, wall_ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
         self.losses = [Loss(*row) for row in await self._rows(LOSSES)]
         self.watermarks = dict(watermarks.sound(await self._rows(watermarks.QUERY)))
-        await self._read_extents(sum(found.messages.values()))
+        await self._read_topic_counts(sum(found.messages.values()))
         self.totals = found
         self._pages = await self._measured()
 
-    def agree(self, found: int) -> None:
-        """All that can be found is so many messages. Raises DamagedError unless the totals say so, too.
+    def check_count(self, found: int) -> None:
+        """Check that the totals say that there are `found` messages, which are all that can be found. Raises DamagedError.
 
         On a disk that lies about syncs the index and the totals may be of another time than the rows. In a file too large to
         be checked when it is opened that shows when nothing more is found; the rows are then had from the table itself.
@@ -143,15 +144,15 @@ class Store(Counts):
         if last and last[0][0] != boot:
             newest = await self._rows("SELECT end_ms FROM message WHERE id = ?", (self.last_id,))
             if newest and newest[0][0] > started_ms + CLOCK_STEP_MS:
-                await self.turned_back(self.last_id + 1, started_ms)
+                await self.record_clock_step(self.last_id + 1, started_ms)
         unclean = "SELECT name, started_ms FROM boot WHERE clean = 0 AND name <> ? ORDER BY id"
-        self.untold = [PreviousBoot(*row) for row in await self._rows(unclean, (boot,))]
+        self.unreported = [PreviousBoot(*row) for row in await self._rows(unclean, (boot,))]
         await self._rows(
             "INSERT INTO boot (name, started_ms, clean) VALUES (?, ?, 0)"
             " ON CONFLICT (name) DO UPDATE SET started_ms = excluded.started_ms, clean = 0",
             (boot, started_ms),
         )
-        self._boots = Names(dict(await self._rows("SELECT name, id FROM boot")))
+        self._boots = StringIds(dict(await self._rows("SELECT name, id FROM boot")))
         self._boot = self._boots.number(boot)
 
     async def commit(self, change: Change) -> None:
@@ -160,26 +161,21 @@ class Store(Counts):
         topics, new_topics = self._topics.with_new(entry.message.topic for entry in change.inserts)
         messages = await asyncio.to_thread(self._columns, change.inserts, topics, boots)
         totals = self.totals.after(change.inserts, change.deletes)
-        extents = changes(self.extents, change.deletes, change.inserts, self.uncounted_to)
+        topic_counts = changes(self.topic_counts, change.deletes, change.inserts, self.uncounted_to)
         with translated():
             await self._set_synchronous("full" if change.watermarks and self._synchronous == "normal" else self._synchronous)
-            await self._rows("BEGIN IMMEDIATE")
-            try:
+            async with self._transaction():
                 await self._many("INSERT INTO boot (name, id, started_ms, clean) VALUES (?, ?, 0, 1)", new_boots.items())
                 await self._many("INSERT INTO topic (name, id) VALUES (?, ?)", new_topics.items())
                 await self._many("DELETE FROM message WHERE id = ?", [(gone.id,) for gone in change.deletes])
                 await self._many(_INSERT, messages)
                 await self._write_losses(change)
                 await self._write_totals(totals)
-                await self._write_extents(extents, topics, boots)
+                await self._write_topic_counts(topic_counts, topics, boots)
                 await self._many(watermarks.WRITE, watermarks.rows(change.watermarks))
                 pages = await self._measured()
-                await self._rows("COMMIT")
-            except BaseException:  # cancelled, too: the next transaction cannot begin in this one
-                await self._rollback()
-                raise
         self.totals, self._boots, self._topics, self._pages = totals, boots, topics, pages
-        self._note_extents(extents)
+        self._record_topic_counts(topic_counts)
 
     async def _set_synchronous(self, synchronous: str) -> None:
         """Set how much the next commits sync: with watermarks the log, as samples are handed on that rest on them."""
@@ -205,20 +201,20 @@ class Store(Counts):
             ],
         )
 
-    async def turned_back(self, next_id: int, wall_ms: int) -> None:
-        """The wall clock was set back, to `wall_ms` (UTC); messages from `next_id` on are put after that."""
+    async def record_clock_step(self, next_id: int, wall_ms: int) -> None:
+        """Record that the wall clock was set back, to `wall_ms` (UTC); messages from `next_id` on are put after that."""
         with translated():
             await self._rows("INSERT OR IGNORE INTO turn VALUES (?, ?)", (next_id, wall_ms))
             await self._rows(_FORGET_TURNS, (MOST_TURNS,))
             self._turns = [(id, ms) for id, ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
 
     async def mark_clean(self) -> None:
-        """Note that this boot stops as it should, and what it has told of the boots before is kept."""
+        """Record that this boot stops as it should, and that what it has reported of the boots before is safe."""
         with translated():
             await self._rows("UPDATE boot SET clean = 1")
 
     async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
-        """All messages but loss messages and those that are `held`, as losses. Reads all rows."""
+        """Return all messages but loss messages and those that are `held`, as losses. Reads all rows."""
         with translated():
             rows = await self._rows(_SPANS, (json.dumps(list(held)),))
         return [
@@ -228,23 +224,23 @@ class Store(Counts):
         ]
 
     async def loss_messages(self, held: Collection[int]) -> list[Message]:
-        """All loss messages but those that are `held`."""
+        """Return all loss messages but those that are `held`."""
         with translated():
             ids = await self._rows("SELECT id FROM message WHERE lane = ?", (LOSS_LANE,))
         return await self.messages(id for (id,) in ids if id not in held)
 
-    async def told(self) -> None:
-        """What this boot says of those before it is kept: the next one need not say it again."""
+    async def mark_reported(self) -> None:
+        """Record that what this boot reports of those before it is safe: the next one need not report it again."""
         with translated():
             await self._rows("UPDATE boot SET clean = 1 WHERE id <> ?", (self._boot,))
 
-    def _columns(self, entries: Sequence[Entry], topics: Names, boots: Names) -> list[tuple[object, ...]]:
-        """Rows for `_INSERT`. Compressing takes its time, so a thread does it."""
+    def _columns(self, entries: Sequence[Entry], topics: StringIds, boots: StringIds) -> list[tuple[object, ...]]:
+        """Return the rows for `_INSERT`. Compressing takes its time, so a thread does it."""
         rows: list[tuple[object, ...]] = []
         for entry in entries:
             m = entry.message
             numbers = (entry.id, int(entry.lane), topics.number(m.topic), boots.number(m.boot), m.seq, m.start_ms, m.end_ms)
-            kept, coded = self.coder.keep(m.topic, m.boot, m.seq, m.payload)
+            kept, coded = self.compression.encode(m.topic, m.boot, m.seq, m.payload)
             entry.kept = len(kept)
             check = checksum(checked(numbers, entry.windows, entry.first_seq), kept, coded)
             rows.append((*numbers, check, kept, coded, entry.windows, entry.first_seq))

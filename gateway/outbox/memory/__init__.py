@@ -1,0 +1,1 @@
+"""What the outbox has in memory. Pure but for the clock of the watermarks."""

@@ -7,7 +7,7 @@ from gateway.outbox.records import Entry
 
 
 class Backlog:
-    """Waiting entries by id, rising or (newest first) falling, joined with rows that only the disk has.
+    """WaitQueues entries by id, rising or (newest first) falling, joined with rows that only the disk has.
 
     A place is an id, negated when the newest goes first: places rise as entries are handed out. Rows up to the place
     `loaded_to` are all in memory (or gone); no row after the place `top` is on disk alone. Pure.
@@ -24,11 +24,11 @@ class Backlog:
 
     @property
     def on_disk(self) -> bool:
-        """There may be rows that have to be loaded."""
+        """Return whether there may be rows that have to be loaded."""
         return self.loaded_to < self.top
 
     def place(self, id: int) -> int:
-        """Where an id stands in the order of leaving; also the id of a place."""
+        """Return where an id stands in the order of leaving; also the id of a place."""
         return -id if self.newest_first else id
 
     def push(self, entry: Entry) -> None:
@@ -36,34 +36,34 @@ class Backlog:
         heappush(self._heap, (self.place(entry.id), entry))
 
     def first(self, in_order: bool) -> Entry | None:
-        """What `pop` would return."""
+        """Return what `pop` would return."""
         if not self._heap or (in_order and self.on_disk and self._heap[0][0] > self.loaded_to):
             return None
         return self._heap[0][1]
 
     def pop(self, in_order: bool) -> Entry | None:
-        """The first entry; with `in_order`, None also while one that goes before it may be on disk."""
+        """Remove and return the first entry; with `in_order`, None also while an earlier one may be on disk."""
         return heappop(self._heap)[1] if self.first(in_order) is not None else None
 
     def keep(self, wanted: Callable[[Entry], bool]) -> None:
-        """Let go of the entries that are not wanted."""
+        """Remove the entries that are not wanted."""
         self._heap = [pair for pair in self._heap if wanted(pair[1])]
         heapify(self._heap)
 
     def left_to_disk(self, id: int) -> None:
-        """The row `id` is now on disk alone."""
+        """Record that the row `id` is now on disk alone."""
         self.loaded_to = min(self.loaded_to, self.place(id) - 1)
         self.top = max(self.top, self.place(id))
 
     def disk_found(self, last_id: int) -> None:
-        """A database was opened whose highest id is `last_id`."""
+        """Record that a database was opened whose highest id is `last_id`."""
         first, last = (-last_id, -1) if self.newest_first else (1, last_id)
         self.loaded_to, self.top = first - 1, last if last_id else first - 1
 
     def disk_lost(self) -> None:
-        """What only the disk had is gone."""
+        """Record that what only the disk had is gone."""
         self.loaded_to = self.top
 
     def renumber(self, offset: int) -> None:
-        """The ids of all entries have grown by `offset`."""
+        """Add `offset` to the ids of all entries."""
         self._heap = [(self.place(entry.id), entry) for entry in self]

@@ -1,4 +1,4 @@
-"""What the outbox holds in memory: lanes, flights, and what is on its way to the disk. Pure: no I/O, no clock."""
+"""What the outbox has in memory: lanes, deliveries in flight, and what is on its way to the disk. Pure: no I/O, no clock."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from math import inf
 
 from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
-from gateway.outbox.memory.rate_limiter import Pace
-from gateway.outbox.memory.wait_queues import Waiting
+from gateway.outbox.memory.rate_limiter import RateLimiter
+from gateway.outbox.memory.wait_queues import WaitQueues
 from gateway.outbox.records import LOSS_LANE, Entry, Loaded, Row, Wanted
 
 
@@ -30,14 +30,14 @@ class Memory:
     def __init__(self, newest_first: bool = False) -> None:
         """newest_first: the order of backlog, but for events."""
         self._next = 1
-        self._waiting = Waiting(newest_first)
+        self._waiting = WaitQueues(newest_first)
         self._unstored: dict[int, Entry] = {}
         self._stored: dict[int, Entry] = {}
         self._deletes: dict[int, Row] = {}
         self._delete_since = 0.0
         self._announced: list[Entry] = []
 
-    # -- what pipeline and publisher do
+    # -- what pipeline and sink do
 
     def put(self, message: Message, live: bool, now: float) -> None:
         """Take a message in, for the live lanes or the backlog. now: monotonic seconds."""
@@ -56,10 +56,10 @@ class Memory:
         self._unstored[entry.id] = entry
         self._announced.append(entry)
 
-    def take(self, limit: int, in_order: bool, pace: Pace, stored_only: bool = False) -> list[Delivery]:
-        """Up to `limit` messages that need no loading: live events, live windows, backlog events, other backlog.
+    def take(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Delivery]:
+        """Return up to `limit` messages that need no loading: live events, live windows, backlog events, other backlog.
 
-        in_order: wait for loading rather than hand out backlog before what may go first on disk. pace: how much backlog.
+        in_order: wait for loading rather than return backlog before what may go first on disk. pace: how much backlog.
         stored_only: nothing before its commit.
         """
         taken = self._waiting.take(limit, in_order, pace, stored_only)
@@ -69,16 +69,16 @@ class Memory:
 
     @property
     def has_backlog(self) -> bool:
-        """Backlog waits, here or on disk."""
+        """Return whether backlog waits, here or on disk."""
         return self._waiting.has_backlog
 
     @property
     def waiting_bytes(self) -> int:
-        """Memory of what waits."""
+        """Return the memory that what waits takes, bytes."""
         return self._waiting.bytes
 
     def end(self, delivery: Delivery, now: float) -> Entry:
-        """A flight is over for good (acknowledged or refused). Raises ValueError when it is not in flight."""
+        """End a delivery for good (confirmed or refused). Raises ValueError when it is not in flight."""
         entry = _in_flight(delivery)
         entry.in_flight, entry.done = False, True
         if entry.stored:
@@ -89,20 +89,20 @@ class Memory:
         return entry
 
     def release(self, deliveries: Iterable[Delivery]) -> None:
-        """These flights were broken off: backlog. Raises ValueError when one is not in flight."""
+        """Make backlog of deliveries that were broken off. Raises ValueError when one is not in flight."""
         for delivery in deliveries:
             entry = _in_flight(delivery)
             entry.in_flight = entry.live = False
             self._waiting.place(entry)
 
     def disconnected(self) -> None:
-        """What waits in the live lanes becomes backlog."""
+        """Make backlog of what waits in the live lanes."""
         self._waiting.disconnected()
 
     # -- commits
 
     def due_since(self, put_by: float = inf) -> float | None:
-        """When the oldest change that the disk lacks was made, monotonic seconds; None when it lacks nothing.
+        """Return when the oldest change that the disk lacks was made, monotonic seconds; None when it lacks nothing.
 
         Messages put after `put_by` do not count.
         """
@@ -113,17 +113,17 @@ class Memory:
 
     @property
     def unwritten_since(self) -> float | None:
-        """When the oldest message that the disk lacks was put."""
+        """Return when the oldest message that the disk lacks was put, monotonic seconds."""
         oldest = next(iter(self._unstored.values()), None)
         return None if oldest is None else oldest.put_at
 
     @property
     def deletes(self) -> int:
-        """Rows that wait for their deletion."""
+        """Return how many rows wait for their deletion."""
         return len(self._deletes)
 
     def begin(self, most_bytes: int, most_deletes: int, put_by: float = inf) -> Batch:
-        """What to write next: all that was held, then the oldest put by `put_by`, to about `most_bytes` of payload."""
+        """Return what to write next: all that was held, then the oldest put by `put_by`, to about `most_bytes`."""
         self._announced = [e for e in self._announced if not e.stored and not e.done]
         inserts, size = list(self._announced), 0
         for entry in self._unstored.values():
@@ -137,7 +137,7 @@ class Memory:
         return Batch(inserts, list(islice(self._deletes.values(), most_deletes)))
 
     def committed(self, batch: Batch, live: bool, now: float) -> None:
-        """The batch is on disk."""
+        """Record that the batch is on disk."""
         for gone in batch.deletes:
             del self._deletes[gone.id]
         self._delete_since = now
@@ -151,7 +151,7 @@ class Memory:
                 self._unhold(entry, live)
 
     def failed(self, batch: Batch, live: bool) -> None:
-        """Nothing of the batch is on disk."""
+        """Record that nothing of the batch is on disk."""
         for entry in batch.inserts:
             entry.writing = False
             if entry.done:
@@ -162,26 +162,26 @@ class Memory:
     # -- the disk's share
 
     def holds(self, id: int) -> bool:
-        """The row `id` is known here: waiting, in flight, or to be deleted."""
+        """Return whether the row `id` is known here: waiting, in flight, or to be deleted."""
         return id in self._stored or id in self._deletes
 
     @property
     def held(self) -> list[Row]:
-        """All rows that `holds` is true for."""
+        """Return all rows that `holds` is true for."""
         return [*(entry.row for entry in self._stored.values()), *self._deletes.values()]
 
     @property
     def rows(self) -> int:
-        """How many rows `holds` is true for."""
+        """Return how many rows `holds` is true for."""
         return len(self._stored) + len(self._deletes)
 
     @property
     def next_id(self) -> int:
-        """What the next message will be called."""
+        """Return the id of the next message."""
         return self._next
 
     def disk_found(self, last_id: int) -> None:
-        """A database with rows up to `last_id` was opened; what is here and unwritten is younger and numbered so."""
+        """Give ids to what is unwritten above those of a database that was opened, which go up to `last_id`."""
         oldest = next(iter(self._unstored), self._next)
         offset = max(0, last_id + 1 - oldest)
         self._next += offset
@@ -194,11 +194,11 @@ class Memory:
             backlog.disk_found(last_id)
 
     def disk_gained(self, rows: Sequence[Entry]) -> None:
-        """Backlog was added to the database from elsewhere."""
+        """Record that backlog was added to the database from elsewhere."""
         self._waiting.disk_gained(rows)
 
     def disk_lost(self) -> None:
-        """The database is gone: everything here is unwritten again."""
+        """Record that the database is gone: everything here is unwritten again."""
         for entry in self._stored.values():
             entry.stored = False
         both = {**self._stored, **self._unstored}
@@ -209,11 +209,11 @@ class Memory:
             backlog.disk_lost()
 
     def wants(self) -> Wanted | None:
-        """What to load next; None when all backlog is here."""
+        """Return what to load next, None when all backlog is here."""
         return self._waiting.wants()
 
     def loaded(self, wanted: Wanted, batch: Loaded, now: float) -> Sequence[Row]:
-        """Take in what `wants` asked for. Returns the broken rows, from now on to be deleted."""
+        """Add what `wants` asked for. Returns the broken rows, which are to be deleted from now on."""
         backlog = self._waiting.events if wanted.events else self._waiting.rest
         if backlog.place(backlog.loaded_to) != wanted.after:
             return ()  # rows were left to the disk meanwhile: asked again from there
@@ -246,7 +246,7 @@ class Memory:
 
     @property
     def unwritten(self) -> int:
-        """Messages that the disk lacks."""
+        """Return how many messages the disk lacks."""
         return len(self._unstored)
 
     # -- inside

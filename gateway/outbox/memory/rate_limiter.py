@@ -1,4 +1,4 @@
-"""How fast backlog may leave. Pure: the caller brings the time."""
+"""Limit of the rate at which backlog leaves. Pure: the caller passes the time."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ BURST_S: Final = 1.0
 _EXACT: Final = 1e-6  # rounding of floats must not cost another sleep
 
 
-class Pace:
+class RateLimiter:
     """A token bucket over messages and bytes; 0 means no limit.
 
     The last message may overdraw the bytes, which the next ones wait for: one larger than a second's worth still goes.
@@ -20,18 +20,18 @@ class Pace:
         self._filled_at = now
 
     def refill(self, now: float) -> None:
-        """Time has passed: `now` in monotonic seconds."""
+        """Add what the time up to `now`, monotonic seconds, allows."""
         passed, self._filled_at = max(0.0, now - self._filled_at), now
         for i, rate in enumerate(self._rates):
             self._left[i] = min(rate * BURST_S, self._left[i] + rate * passed)
 
     @property
     def delay_s(self) -> float:
-        """Seconds until the next message may go; 0 when it may now."""
+        """Return the seconds until the next message may go, 0 when it may go now."""
         needs = ((1.0, self._rates[0], self._left[0]), (1.0, self._rates[1], self._left[1]))
         return max(((need - left) / rate for need, rate, left in needs if rate and left < need - _EXACT), default=0.0)
 
     def spend(self, size: int) -> None:
-        """A message with a payload of `size` bytes went."""
+        """Count a message with a payload of `size` bytes."""
         self._left[0] -= 1
         self._left[1] -= size

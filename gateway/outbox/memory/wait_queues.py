@@ -1,4 +1,4 @@
-"""Where messages wait in memory: live lanes, and backlog that is partly on disk alone. Pure: no I/O, no clock."""
+"""Queues of messages in memory: live lanes, and backlog that is partly on disk alone. Pure: no I/O, no clock."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,11 +6,11 @@ from itertools import chain
 
 from gateway.core.messages import Lane
 from gateway.outbox.memory.backlog import Backlog
-from gateway.outbox.memory.rate_limiter import Pace
+from gateway.outbox.memory.rate_limiter import RateLimiter
 from gateway.outbox.records import Entry, Wanted
 
 
-class Waiting:
+class WaitQueues:
     """Every entry that waits, in exactly one place. bytes: memory that they take."""
 
     def __init__(self, newest_first: bool = False) -> None:
@@ -24,23 +24,23 @@ class Waiting:
 
     @property
     def backlogs(self) -> tuple[Backlog, Backlog]:
-        """In the order of leaving."""
+        """Return both, in the order of leaving."""
         return self.events, self.rest
 
     def backlog_of(self, lane: int) -> Backlog:
-        """Where what is filed in a lane waits once it is not live."""
+        """Return where what is filed in a lane waits once it is not live."""
         return self.events if lane <= Lane.EVENT else self.rest
 
     def place(self, entry: Entry) -> None:
-        """It waits from now on."""
+        """Add an entry."""
         if entry.live:
             self._live[entry.message.lane].append(entry)
         else:
             self.backlog_of(entry.lane).push(entry)
         self.bytes += entry.cost
 
-    def take(self, limit: int, in_order: bool, pace: Pace, stored_only: bool = False) -> list[Entry]:
-        """As `Memory.take`: these wait no more."""
+    def take(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Entry]:
+        """Remove and return entries as `Memory.take` does."""
         taken: list[Entry] = []
         for lane in self._live:
             while lane and len(taken) < limit and (lane[0].stored or not stored_only):
@@ -59,11 +59,11 @@ class Waiting:
 
     @property
     def has_backlog(self) -> bool:
-        """Backlog waits, here or on disk."""
+        """Return whether backlog waits, here or on disk."""
         return any(backlog.on_disk or backlog.first(in_order=False) for backlog in self.backlogs)
 
     def disconnected(self) -> None:
-        """What waits in the live lanes becomes backlog."""
+        """Make backlog of what waits in the live lanes."""
         for lane in self._live:
             while lane:
                 entry = lane.popleft()
@@ -71,26 +71,26 @@ class Waiting:
                 self.backlog_of(entry.lane).push(entry)
 
     def wants(self) -> Wanted | None:
-        """What to load next; None when all backlog is here."""
+        """Return what to load next, None when all backlog is here."""
         for events, backlog in ((True, self.events), (False, self.rest)):
             if backlog.on_disk:
                 return Wanted(events, backlog.newest_first, backlog.place(backlog.loaded_to))
         return None
 
     def disk_gained(self, rows: Sequence[Entry]) -> None:
-        """Backlog was added to the database from elsewhere."""
+        """Record that backlog was added to the database from elsewhere."""
         for backlog in self.backlogs:
             ids = [entry.id for entry in rows if self.backlog_of(entry.lane) is backlog]
             for id in {min(ids), max(ids)} if ids else ():
                 backlog.left_to_disk(id)
 
     def last_sent_first(self, entry: Entry) -> tuple[bool, int, int]:
-        """Sorts the other way round than entries leave."""
+        """Return a key that sorts entries against the order of leaving."""
         place = entry.id if entry.live else self.backlog_of(entry.lane).place(entry.id)
         return entry.live, -entry.lane, -place
 
     def remove(self, candidates: Iterable[Entry], most_bytes: int) -> list[Entry]:
-        """Let go of candidates, in their order, until at most `most_bytes` wait."""
+        """Remove and return candidates, in their order, until at most `most_bytes` wait."""
         gone: dict[int, Entry] = {}
         for entry in candidates:
             if self.bytes <= most_bytes:

@@ -10,7 +10,7 @@ from gateway.core.ports.watermarks import StoredWatermark
 DELAY_S: Final = 2.0
 """How long a change waits for a commit that happens anyway; so the changes of all devices share one."""
 
-PATIENCE_S: Final = 5.0
+MOST_WAIT_S: Final = 5.0
 """How long a source is kept waiting by a disk that neither takes a change nor refuses it."""
 
 
@@ -24,8 +24,11 @@ class PendingWatermarks:
     def __init__(
         self, clock: Clock, wake: Callable[[], None], refuses: Callable[[], bool], doubt: Callable[[], Awaitable[None]]
     ) -> None:
-        """wake: begin a commit soon. refuses: the disk takes nothing at present. doubt: note outside of the database, which
-        takes nothing, that its watermarks allow less than what is handed on from now on."""
+        """wake: begin a commit soon. refuses: the disk takes nothing at present. doubt: see `flush`.
+
+        `doubt` notes outside of the database, which takes nothing, that from now on more is handed on than its watermarks
+        allow.
+        """
         self._clock, self._wake, self._refuses, self._doubt = clock, wake, refuses, doubt
         self._newest: dict[str, StoredWatermark] = {}
         self._changed: dict[str, float] = {}
@@ -51,7 +54,7 @@ class PendingWatermarks:
 
     async def flush(self, key: str) -> bool:
         """Have the newest content of the key written now; return whether it is durable."""
-        until = self._clock.monotonic() + PATIENCE_S
+        until = self._clock.monotonic() + MOST_WAIT_S
         while key in self._changed:
             left_s = until - self._clock.monotonic()
             if self._refuses() or left_s <= 0:

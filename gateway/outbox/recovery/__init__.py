@@ -1,0 +1,1 @@
+"""What becomes of a file that is damaged or was taken away."""

@@ -1,4 +1,4 @@
-"""What can still be read of a damaged database that was set aside. It is only read, never changed."""
+"""Reader of what a damaged database still has, once it was set aside. It is only read, never changed."""
 
 import sqlite3
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from gateway.core.messages import Lane, Loss, Message
 from gateway.core.ports.watermarks import StoredWatermark
-from gateway.outbox.database.compression import Coder, is_sound
+from gateway.outbox.database.compression import Compression, is_sound
 from gateway.outbox.database.schema import LOSSES
-from gateway.outbox.database.topic_counts import Extent, Extents, TopicOf, checksum
+from gateway.outbox.database.topic_counts import TopicCount, TopicCounts, TopicKey, checksum
 from gateway.outbox.database.watermarks import rescued
 from gateway.outbox.records import LANES_BY_WORTH, Entry
 
@@ -33,22 +33,26 @@ _BEYOND: Final = 2**50
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What a damaged file still says of itself. losses: not yet announced. messages: how many it had, None when not known.
-    extents: whose they were, but for rows up to `uncounted_to`; as far as they can be read. last_id: no row is above."""
+    """What a damaged file still says of itself."""
 
     losses: Sequence[Loss] = ()
+    """Not yet announced."""
     messages: int | None = None
-    extents: Extents = field(default_factory=dict)
+    """How many it had, None when that is not known."""
+    topic_counts: TopicCounts = field(default_factory=dict)
+    """Whose they were, as far as that can be read, but for rows up to `uncounted_to`."""
     uncounted_to: int = 0
     last_id: int = _BEYOND
+    """No row has a higher id."""
     watermarks: Mapping[str, StoredWatermark] = field(default_factory=dict)
+    """Of sources, all of them uncertain."""
 
 
 def accounts(path: Path) -> Accounts:
-    """Never raises on a damaged file. May be called from any thread."""
+    """Return what a damaged file says of itself. Never raises. May be called from any thread."""
     losses: list[Loss] = []
     messages: int | None = None
-    found: dict[TopicOf, Extent] = {}
+    found: dict[TopicKey, TopicCount] = {}
     uncounted_to, last_id = 0, _BEYOND
     watermarks: dict[str, StoredWatermark] = {}
     with suppress(sqlite3.Error), closing(_opened(path)) as db:
@@ -64,14 +68,14 @@ def accounts(path: Path) -> Accounts:
             topics = dict(db.execute("SELECT id, name FROM topic"))
             boots = dict(db.execute("SELECT id, name FROM boot"))
             for topic, boot, *numbers, check in db.execute(_EXTENTS):
-                extent = Extent(*numbers)
+                extent = TopicCount(*numbers)
                 if topic in topics and boot in boots and check == checksum(topic, boot, extent):
                     found[topics[topic], boots[boot]] = extent
     return Accounts(losses, messages, found, uncounted_to, last_id, watermarks)
 
 
 def _number(db: sqlite3.Connection, query: str) -> int | None:
-    """What a query answers, if that is a number."""
+    """Return what a query answers, if that is a number."""
     with suppress(sqlite3.Error):
         for (answer,) in db.execute(query):
             return answer if isinstance(answer, int) else None
@@ -82,8 +86,8 @@ def _or(number: int | None, default: int) -> int:
     return default if number is None else number
 
 
-def readable(path: Path, coder: Coder, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:
-    """Batches of messages in id order whose checksum is right, none that is `held`; damaged pages are stepped over.
+def readable(path: Path, compression: Compression, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:
+    """Yield batches of messages in id order whose checksum is right, none that is `held`; damaged pages are skipped.
 
     The tree is entered again behind each damaged place, so its other pages are reached; what hung on a damaged inner page
     is not. Never raises on a damaged file.
@@ -102,7 +106,7 @@ def readable(path: Path, coder: Coder, held: Callable[[int], bool]) -> Generator
             if not is_sound(columns) or lane not in LANES_BY_WORTH or topic not in topics or boot not in boots or held(id):
                 continue
             try:
-                payload = coder.payload(topics[topic], boots[boot], seq, kept, coded)
+                payload = compression.decode(topics[topic], boots[boot], seq, kept, coded)
             except ValueError:
                 continue
             message = Message(topics[topic], boots[boot], seq, Lane(max(0, lane)), start_ms, end_ms, payload)

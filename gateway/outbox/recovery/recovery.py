@@ -1,15 +1,13 @@
-"""Opening the database, and having another one in its place when it is damaged or was taken away."""
+"""Recovery: open the database, and put another one in its place when it is damaged or was taken away."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from gateway.core.clock import Clock
 from gateway.core.errors import Retryable
 from gateway.core.events.delivery import OutboxState
-from gateway.core.messages import Loss, Message
 from gateway.core.ports.watermarks import StoredWatermark
-from gateway.outbox.config import OutboxConfig
+from gateway.outbox.context import OutboxContext
 from gateway.outbox.database.sqlite_errors import DamagedError, MovedError, UnwritableError
 from gateway.outbox.database.store import Store
 from gateway.outbox.database.topic_counts import without
@@ -19,48 +17,48 @@ from gateway.outbox.losses import LossLedger
 from gateway.outbox.memory.memory import Memory
 from gateway.outbox.records import Entry
 from gateway.outbox.recovery.damaged_reader import Accounts
-from gateway.outbox.recovery.salvage import DAMAGED, Mending
+from gateway.outbox.recovery.salvage import DAMAGED, Salvage
 
 RESCUE_S: Final = 5.0
 """How long a start, or a commit, may be busy with a damaged file; what is left then is copied beside the work."""
 
 REWRITE_S: Final = 15.0
-"""Longest time for writing a file again that was taken away: the watchdog's patience with the outbox is 20 s."""
+"""Longest time for writing a file again that was taken away: the watchdog waits 20 s for the outbox."""
 
-MEND_S: Final = 0.1
+SALVAGE_S: Final = 0.1
 """How long a commit may be busy with what is left of a damaged file."""
 
 
 class Recovery:
-    """Gives the store a file, whatever becomes of it; called under the writer's lock, never cancelled half-way."""
+    """Opens files for the store, whatever happens to them; called under the writer's lock, never cancelled half-way."""
 
     def __init__(
         self,
-        config: OutboxConfig,
-        boot: str,
-        clock: Clock,
+        context: OutboxContext,
         store: Store,
         memory: Memory,
         ledger: LossLedger,
         health: Health,
-        decode_loss: Callable[[Message], Loss],
         adopt_watermarks: Callable[[Mapping[str, StoredWatermark], bool], None],
-        opened: Callable[[], None],
+        on_opened: Callable[[], None],
     ) -> None:
-        """adopt_watermarks: called when a file was opened, with those of a damaged file that it replaces, and whether there
-        were no others. opened: called when the store has opened a file."""
-        self._config, self._boot, self._clock = config, boot, clock
+        """adopt_watermarks, on_opened: called when a file was opened.
+
+        The first gets the watermarks of a damaged file that this one replaces, and whether there were no others.
+        """
+        self._config, self._boot, self._clock = context.config, context.boot, context.clock
+        self._decode_loss = context.decode_loss
         self._store, self._memory, self._ledger, self._health = store, memory, ledger, health
-        self._decode_loss, self._opened, self._adopt_watermarks = decode_loss, opened, adopt_watermarks
-        self._mending: Mending | None = None
-        self._blank = False
+        self._adopt_watermarks, self._on_opened = adopt_watermarks, on_opened
+        self._salvage: Salvage | None = None
+        self._is_blank = False
         self._losses_known = False
-        self._started_ms = clock.now_ns() // 1_000_000
+        self._started_ms = context.clock.now_ns() // 1_000_000
 
     @property
-    def mending(self) -> bool:
-        """Something of a damaged file is still to be copied."""
-        return self._mending is not None
+    def is_salvaging(self) -> bool:
+        """Return whether something of a damaged file is still to be copied."""
+        return self._salvage is not None
 
     async def open(self) -> None:
         """Open the database, or start a new one where it is damaged. Raises as `Store` does."""
@@ -69,11 +67,11 @@ class Recovery:
         except DamagedError as error:
             self._put_aside(error)
             await self._open_new()
-        self._blank = False
-        if self._mending:
-            await self._mending.begin(self._store, self._ledger)
+        self._is_blank = False
+        if self._salvage:
+            await self._salvage.begin(self._store, self._ledger)
         self._adopt()
-        await self.mend(RESCUE_S)
+        await self.continue_salvage(RESCUE_S)
 
     async def _open_new(self) -> None:
         """Start a new file. Raises Retryable also when that is damaged as well."""
@@ -87,12 +85,12 @@ class Recovery:
         if not self._losses_known:  # opened again, it has nothing that the ledger lacks
             self._ledger.found(self._store.losses)
         self._losses_known = True
-        rescued = self._mending.watermarks if self._mending else {}
-        self._adopt_watermarks(rescued, self._mending is None)
-        self._opened()
+        rescued = self._salvage.watermarks if self._salvage else {}
+        self._adopt_watermarks(rescued, self._salvage is None)
+        self._on_opened()
 
     async def replace(self, error: DamagedError) -> bool:
-        """True when there is a file again, with all or what was left of the old one."""
+        """Return whether there is a file again, with all or what was left of the old one."""
         try:
             if isinstance(error, MovedError):
                 again = await self._written_again(error)
@@ -114,7 +112,7 @@ class Recovery:
         return True
 
     async def _written_again(self, error: MovedError) -> DamagedError | None:
-        """The file went, but it is still open: all of it is put in its place again. Returns why that cannot be done."""
+        """Copy the file that went, but is still open, to its place again. Returns why that cannot be done."""
         try:
             kept = set_aside(self._config.path, self._clock.now_ns())
             await self._store.write_again(REWRITE_S)
@@ -125,16 +123,16 @@ class Recovery:
         await self._store.close()
         await self._store.open(self._boot, self._started_ms)
         self._adopt_watermarks({}, True)
-        self._opened()
-        self._health.tell("moved", reason=str(error), kept=str(kept or ""))
+        self._on_opened()
+        self._health.report("moved", reason=str(error), kept=str(kept or ""))
         return None
 
     async def _give_up_file(self, error: DamagedError) -> None:
-        """The file went and cannot be written again: what only it has, as far as it can still be read, is lost."""
+        """Declare lost what only a file has that went and cannot be written again, as far as it can still be read."""
         held = self._memory.held
         ids = {row.id for row in held}
         lost = max(0, sum(self._store.totals.messages.values()) - len(held))
-        losses = [x.loss(of, DAMAGED, str(error)) for of, x in without(self._store.extents, held).items()]
+        losses = [x.loss(of, DAMAGED, str(error)) for of, x in without(self._store.topic_counts, held).items()]
         with suppress(Retryable, DamagedError):
             announced = [self._decode_loss(message) for message in await self._store.loss_messages(ids)]
             self._ledger.announcements_lost(announced)
@@ -143,7 +141,7 @@ class Recovery:
         await self._store.close()
         self._lose_disk()
         unknown = max(0, lost - sum(loss.count for loss in losses))
-        self._health.tell("damaged", reason=str(error), kept="", lost=lost, unknown=unknown, rescued=0)
+        self._health.report("damaged", reason=str(error), kept="", lost=lost, unknown=unknown, rescued=0)
 
     def _put_aside(self, error: DamagedError) -> None:
         """Rename the damaged file, which is closed; what it had is mended once a new one is open.
@@ -151,7 +149,7 @@ class Recovery:
         Raises UnwritableError when it cannot be renamed; then nothing has changed.
         """
         try:
-            if self._blank:  # a new file in which nothing has ever been
+            if self._is_blank:  # a new file in which nothing has ever been
                 remove(self._config.path)
                 return
             kept = set_aside(self._config.path, self._clock.now_ns())
@@ -160,40 +158,40 @@ class Recovery:
         known, held = None, self._memory.held
         if self._losses_known:
             store = self._store
-            extents = without(store.extents, held, store.uncounted_to)
+            topic_counts = without(store.topic_counts, held, store.uncounted_to)
             messages = max(0, sum(store.totals.messages.values()) - len(held))
-            known = Accounts((), messages, extents, store.uncounted_to)
-        if self._mending:
-            self._end_mending(self._mending)
-        self._blank = True
-        self._mending = Mending(kept, str(error), known, frozenset(row.id for row in held)) if kept else None
+            known = Accounts((), messages, topic_counts, store.uncounted_to)
+        if self._salvage:
+            self._end_salvage(self._salvage)
+        self._is_blank = True
+        self._salvage = Salvage(kept, str(error), known, frozenset(row.id for row in held)) if kept else None
         self._lose_disk()
 
     def _lose_disk(self) -> None:
         self._memory.disk_lost()
         self._ledger.store_lost()
 
-    async def mend(self, most_s: float) -> None:
+    async def continue_salvage(self, most_s: float) -> None:
         """Copy what can be read of a file that was set aside, for about `most_s`. Raises as `Store` does."""
-        if not self._mending:
+        if not self._salvage:
             return
-        mending, until = self._mending, self._clock.monotonic() + most_s
+        salvage, until = self._salvage, self._clock.monotonic() + most_s
         batch: Sequence[Entry] | None = ()
         try:
-            while batch := await mending.step(self._store, self._ledger, self._config):
+            while batch := await salvage.step(self._store, self._ledger, self._config):
                 self._memory.disk_gained(batch)
                 if self._clock.monotonic() >= until:
                     break
         finally:
             if batch is None:
-                self._end_mending(mending)
-            elif not mending.told:
-                mending.told = True
-                self._health.tell("damaged", lost=None, unknown=None, **mending.said)
+                self._end_salvage(salvage)
+            elif not salvage.is_reported:
+                salvage.is_reported = True
+                self._health.report("damaged", lost=None, unknown=None, **salvage.detail)
 
-    def _end_mending(self, mending: Mending) -> None:
+    def _end_salvage(self, salvage: Salvage) -> None:
         """Nothing more can be had of that file."""
-        self._mending = None
-        mending.end(self._ledger)
-        state: OutboxState = "rescued" if mending.told else "damaged"
-        self._health.tell(state, lost=mending.lost, unknown=mending.unknown, **mending.said)
+        self._salvage = None
+        salvage.end(self._ledger)
+        state: OutboxState = "rescued" if salvage.is_reported else "damaged"
+        self._health.report(state, lost=salvage.lost, unknown=salvage.unknown, **salvage.detail)

@@ -9,7 +9,7 @@ from gateway.core.messages import Loss
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.database.store import Store
-from gateway.outbox.database.topic_counts import Extent, Extents, TopicOf
+from gateway.outbox.database.topic_counts import TopicCount, TopicCounts, TopicKey
 from gateway.outbox.losses import LossLedger, key_of
 from gateway.outbox.records import Change, Entry
 from gateway.outbox.recovery.damaged_reader import Accounts, accounts, readable
@@ -21,14 +21,14 @@ DAMAGED: Final = "damaged"
 class Missing:
     """What has not been found again of a file, by topic and boot. Rows are found in the order of their ids. Pure."""
 
-    def __init__(self, extents: Extents, reason: str) -> None:
-        self._left = dict(extents)
-        self._runs: dict[TopicOf, tuple[int, int]] = {}
+    def __init__(self, topic_counts: TopicCounts, reason: str) -> None:
+        self._left = dict(topic_counts)
+        self._runs: dict[TopicKey, tuple[int, int]] = {}
         self._reason = reason
 
-    def found(self, entries: Iterable[Entry], uncounted_to: int) -> set[TopicOf]:
-        """These are there; returns whose they were."""
-        whose: set[TopicOf] = set()
+    def found(self, entries: Iterable[Entry], uncounted_to: int) -> set[TopicKey]:
+        """Record that these are there. Returns whose they are."""
+        whose: set[TopicKey] = set()
         for entry in entries:
             m = entry.message
             of = (m.topic, m.boot)
@@ -43,40 +43,38 @@ class Missing:
             self._left[of] = extent._replace(messages=extent.messages - 1, first_seq=lowest)
         return whose
 
-    def losses(self, whose: Iterable[TopicOf] | None = None) -> list[Loss]:
-        """What is missing (of these topics), within numbers as narrow as can be known."""
+    def losses(self, whose: Iterable[TopicKey] | None = None) -> list[Loss]:
+        """Return what is missing (of these topics), within numbers as narrow as can be known."""
         left = self._left if whose is None else {of: self._left[of] for of in whose}
         return [self._narrowed(of, x).loss(of, DAMAGED, self._reason) for of, x in left.items() if x.messages > 0]
 
     def copy(self) -> "Missing":
-        """As it is now."""
+        """Return a copy."""
         other = Missing(self._left, self._reason)
         other._runs = dict(self._runs)
         return other
 
     @property
     def count(self) -> int:
-        """Messages that are missing."""
+        """Return how many messages are missing."""
         return sum(max(0, extent.messages) for extent in self._left.values())
 
-    def _narrowed(self, of: TopicOf, extent: Extent) -> Extent:
+    def _narrowed(self, of: TopicKey, extent: TopicCount) -> TopicCount:
         run = self._runs.get(of)
         return extent._replace(last_seq=run[0] - 1) if run and run[1] >= extent.last_seq else extent
 
 
-class Mending:
+class Salvage:
     """The work on one damaged file, a bounded piece at a time.
 
     At every moment the new file says of all that it does not have yet that it is lost, so that a crash meanwhile leaves the
-    ledger whole: what was not copied lies in the file that was set aside. told: the world has heard of it. reason: what was
-    wrong. known: what the gateway knew of the file, None when it had not been open; held: ids of rows that memory has, or
-    that were delivered.
+    ledger whole: what was not copied lies in the file that was set aside.
     """
 
     def __init__(self, kept: Path, reason: str, known: Accounts | None, held: frozenset[int]) -> None:
         self.kept, self.reason = kept, reason
         self.rescued = 0
-        self.told = False
+        self.is_reported = False
         self._known, self._held = known, held
         self._accounts = Accounts()
         self._missing = Missing({}, reason)
@@ -86,7 +84,7 @@ class Mending:
         self._last_id = 0
 
     async def begin(self, store: Store, ledger: LossLedger) -> None:
-        """The new file is open: from now on new messages have ids above all that may come. Never raises."""
+        """Begin with the new file that is open: new messages get ids above all that may still be copied. Never raises."""
         if self._batches is not None:
             store.last_id = max(store.last_id, self._last_id)
             return
@@ -98,12 +96,14 @@ class Mending:
             ledger.store_lost()
             self._last_id = self._accounts.last_id
         store.last_id = max(store.last_id, self._last_id)
-        self._missing = Missing(self._accounts.extents, self.reason)
-        self._batches = readable(self.kept, store.coder, self._held.__contains__)
+        self._missing = Missing(self._accounts.topic_counts, self.reason)
+        self._batches = readable(self.kept, store.compression, self._held.__contains__)
 
     async def step(self, store: Store, ledger: LossLedger, config: OutboxConfig) -> Sequence[Entry] | None:
-        """Copy a batch; returns it, empty when there is no room for it at present, None when all is copied. Raises as
-        `Store.commit`; then it can be tried again."""
+        """Copy a batch and return it; empty when there is no room for it at present, None when all is copied.
+
+        Raises as `Store.commit`; then it can be tried again.
+        """
         if not self._declared:
             await self._declare(store, ledger)
         while not self._next:
@@ -132,22 +132,22 @@ class Mending:
 
     @property
     def lost(self) -> int | None:
-        """How many messages only the damaged file had, None when it does not say."""
+        """Return how many messages only the damaged file had, None when it does not say."""
         messages = self._accounts.messages
         return None if messages is None else max(messages - self.rescued, self._missing.count)
 
     @property
     def unknown(self) -> int | None:
-        """How many of these belong to nobody knows which boot and topic, so that no record can tell of them."""
+        """Return how many of these are of an unknown boot and topic, so that no record can name them."""
         return None if self.lost is None else max(0, self.lost - self._missing.count)
 
     @property
-    def said(self) -> dict[str, object]:
-        """What events say of it beside the counts."""
+    def detail(self) -> dict[str, object]:
+        """Return what events say of it beside the counts."""
         return {"reason": self.reason, "kept": str(self.kept), "rescued": self.rescued}
 
     def end(self, ledger: LossLedger) -> None:
-        """Nothing more is copied: what is missing is lost."""
+        """Declare lost what is missing: nothing more is copied."""
         if self._batches is not None:
             self._batches.close()
         ledger.add(self._missing.losses())

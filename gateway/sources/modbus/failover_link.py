@@ -100,7 +100,7 @@ class FailoverLink:
         if self._opening.locked() or is_gone:
             async with self._opening:
                 await self._reopen()
-        had_served, link = self.has_served, self._link
+        had_served, link = self._state is _State.SERVING, self._link
         was_up = link.connected
         try:
             return await self._request(link, *wanted)

@@ -238,7 +238,7 @@ class RequestPolicy:
     def _record_alive(self, unit: Unit) -> None:
         self._silent_units.clear()
         unit.timeouts, unit.has_answered = 0, True
-        if unit.is_down:
+        if unit.down_reason:
             unit.breaker, unit.down_reason, unit.probing = Breaker.CLOSED, "", None
             unit.probe_delays = full_jitter()
             unit.has_news = True
@@ -259,10 +259,10 @@ class RequestPolicy:
         self._advance(poll, catch_up=catch_up)
 
     def _advance(self, poll: Poll, *, catch_up: bool = True) -> None:
-        if poll.is_replaced:
+        if poll.state is PollState.REPLACED:
             return
         missed = self.schedule.advance(poll, self._now_ns(), catch_up=catch_up)
-        if not poll.unit.is_down:  # a unit that is down has no turns to miss
+        if missed and not poll.unit.is_down:  # a unit that is down has no turns to miss
             poll.unit.counters.overruns += missed
 
     def report_state(self, unit: Unit, *, is_answered: bool = False) -> None:

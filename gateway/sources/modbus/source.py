@@ -147,7 +147,7 @@ class ModbusSource:
     async def _serve(self, poll: Poll) -> None:
         unit, request, counters = poll.unit, poll.request, poll.unit.counters
         counters.requests += 1
-        if unit.is_down:
+        if unit.down_reason:
             unit.breaker = Breaker.HALF_OPEN
         began_s = self._clock.monotonic()
         try:
@@ -169,9 +169,9 @@ class ModbusSource:
             counters.record_reply(self._clock.monotonic() - began_s)
             self._policy.on_reply(poll, payload, self._clock.now_ns())
         finally:
-            if unit.breaker is Breaker.HALF_OPEN:
+            if unit.down_reason and unit.breaker is Breaker.HALF_OPEN:
                 unit.breaker = Breaker.OPEN
             self._counters.requests += 1
             self._counters.busy_s += self._clock.monotonic() - began_s
-        if unit.has_news or unit.is_down:
+        if unit.has_news or unit.down_reason:
             self._policy.report_state(unit)

@@ -105,9 +105,12 @@ class Poll:
 
     def record_success(self) -> bool:
         """Record that it was answered with values. Returns whether that is news: it was untried, or known to fail."""
-        is_news = self.state is PollState.UNTRIED or self.fault is not None
-        self.failures, self.busy, self.hang_ups = 0, 0, 0
-        if not self.is_replaced:
+        self.failures = self.busy = self.hang_ups = 0
+        state = self.state
+        if state is PollState.NORMAL:  # at every turn: nothing else may cost time here
+            return False
+        is_news = state is PollState.UNTRIED or self.fault is not None
+        if state is not PollState.REPLACED:
             self.state = PollState.NORMAL
         if self.fault is not None:
             self.fault, self.retries, self.refusals = None, full_jitter(), _refusals()
@@ -272,7 +275,7 @@ class Unit:
         """
         is_first = is_answered and self.is_unknown
         is_final = self.has_news and not any(poll.state is PollState.UNTRIED for poll in self.polls)
-        if not (is_first or is_final or self.is_down):
+        if not (is_first or is_final or self.down_reason):
             return None
         self.has_news = False
         state = self._state()

@@ -6,8 +6,8 @@ import pytest
 from gateway.cli.outbox import export
 from gateway.core.messages import Lane, Message
 from gateway.outbox import dead_letters
-from gateway.outbox.database.encryption import seal_of
-from gateway.outbox.dead_letters import RefusedFile, opened
+from gateway.outbox.database.encryption import encryption_of
+from gateway.outbox.dead_letters import DeadLetters, readable_line
 from tests.support.outbox_parts import Rig, message
 
 
@@ -33,7 +33,7 @@ async def test_a_refused_message_can_be_carried_out(tmp_path):
 
 async def test_the_files_have_a_ceiling(tmp_path, monkeypatch):
     monkeypatch.setattr(dead_letters, "FILE_BYTES", 1000)
-    file = RefusedFile(tmp_path / "o.db")
+    file = DeadLetters(tmp_path / "o.db")
     for seq in range(100):
         file.add(Message("t", "b", seq, Lane.WINDOW, 0, 0, b"x" * 100), "no", 0)
         await file.write()
@@ -44,7 +44,7 @@ async def test_the_files_have_a_ceiling(tmp_path, monkeypatch):
 
 
 async def test_bytes_that_are_no_text_are_kept_exactly(tmp_path):
-    file = RefusedFile(tmp_path / "o.db")
+    file = DeadLetters(tmp_path / "o.db")
     file.add(Message("t", "b", 1, Lane.WINDOW, 0, 0, b"\xff\x00"), "no", 0)
     await file.write()
     assert lines(file.path)[0]["payload_base64"] == "/wA="
@@ -52,7 +52,7 @@ async def test_bytes_that_are_no_text_are_kept_exactly(tmp_path):
 
 async def test_what_the_disk_does_not_take_waits_within_a_ceiling(tmp_path, monkeypatch):
     monkeypatch.setattr(dead_letters, "_WAITING_BYTES", 1000)
-    file = RefusedFile(tmp_path / "absent" / "o.db")
+    file = DeadLetters(tmp_path / "absent" / "o.db")
     for seq in range(20):
         file.add(Message("t", "b", seq, Lane.WINDOW, 0, 0, b"x" * 100), "no", 0)
         await file.write()
@@ -75,19 +75,19 @@ async def test_an_encrypted_outbox_keeps_refused_messages_encrypted(tmp_path):
     [line] = path.read_bytes().splitlines()
     assert message(7).payload not in line
     assert "payload" not in orjson.loads(line)
-    assert opened(line, seal_of(str(key)))["payload"].encode() == message(7).payload
+    assert readable_line(line, encryption_of(str(key)))["payload"].encode() == message(7).payload
     other = tmp_path / "other"
     other.write_bytes(bytes(32))
-    for seal in (None, seal_of(str(other))):
+    for seal in (None, encryption_of(str(other))):
         with pytest.raises(ValueError, match=r"encrypted|another key"):
-            opened(line, seal)
+            readable_line(line, seal)
     assert export(path, tmp_path / "plain.jsonl", str(key)) == 0
     assert lines(tmp_path / "plain.jsonl")[0]["payload"].encode() == message(7).payload
     assert export(path, tmp_path / "closed.jsonl") == 1
 
 
 async def test_a_plain_file_is_exported_as_it_is_but_for_broken_lines(tmp_path):
-    file = RefusedFile(tmp_path / "o.db")
+    file = DeadLetters(tmp_path / "o.db")
     file.add(Message("t", "b", 1, Lane.WINDOW, 0, 0, b"x"), "no", 0)
     await file.write()
     whole = file.path.read_bytes()

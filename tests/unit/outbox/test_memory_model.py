@@ -7,14 +7,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gateway.core.messages import Lane, Message
 from gateway.core.ports.outbox import Delivery
 from gateway.outbox.memory.memory import Batch, Memory
-from gateway.outbox.memory.rate_limiter import Pace
+from gateway.outbox.memory.rate_limiter import RateLimiter
 from gateway.outbox.records import Entry, Loaded, Wanted
 from tests.support.examples import examples
 from tests.support.outbox_parts import message
 
 LOAD_ROWS = 3
 
-NO_LIMIT = Pace(0, 0, 0.0)
+NO_LIMIT = RateLimiter(0, 0, 0.0)
 
 
 class MemoryAgainstModel(RuleBasedStateMachine):

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import ConfigError
 from gateway.settings import load
-from gateway.stages.detectors.choice import DetectorChoice
+from gateway.stages.detector_choice import DetectorChoice
 from tests.unit.settings.folders import CSV, LINE, PRESS, ROOT, write
 
 SECOND = 1_000_000_000

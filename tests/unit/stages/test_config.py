@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
-from gateway.stages.detectors.choice import DetectorChoice
+from gateway.stages.detector_choice import DetectorChoice
 
 
 @pytest.mark.parametrize(

@@ -179,8 +179,8 @@ class OpcUaDevice(DeviceModel):
     history_samples: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     """How many samples of one node are read back at most."""
     history_kept: FolderPath = DEFAULT_KEPT
-    """Folder of a small file that says up to when samples were read, so that a restart of the gateway is read back, too
-    (with history)."""
+    """Folder in which earlier versions kept files that say up to when samples were read. They are taken over into the outbox
+    at the first start with history, and removed; no others are written."""
     clock_tolerance: DurationNs = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
 

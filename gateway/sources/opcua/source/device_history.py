@@ -6,7 +6,7 @@ from gateway.core.events.event import Event
 from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.source.diagnostics import Diagnostics
-from gateway.sources.opcua.source.history.backfill import Filling
+from gateway.sources.opcua.source.history.backfill import Backfill
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.readback import Put
 from gateway.sources.opcua.source.history.watermark import Watermark
@@ -21,7 +21,7 @@ class DeviceHistory:
         """Begin without knowledge of an earlier run; loads nothing."""
         self.gaps = Gaps(len(device.items))
         self._watermark = Watermark(device.config, device.items, self.gaps, device.clock, watermarks, device.held_s)
-        self._backfill = Filling(
+        self._backfill = Backfill(
             device.config, device.items, device.number, device.clock, self.gaps, self._watermark, device.held_s
         )
         self._is_first = True
@@ -36,8 +36,8 @@ class DeviceHistory:
         if self._is_first:
             self._watermark.load()
         self._is_first = False
-        self.gaps.begin()
-        self._watermark.begin()
+        self.gaps.on_connected()
+        self._watermark.on_connected()
 
     async def admit(self) -> None:
         """Return once what waits in the queue may be handed on."""
@@ -46,7 +46,7 @@ class DeviceHistory:
     def on_read(self, queue: ReadingQueue) -> None:
         """Record that the reader has taken something from the queue."""
         if queue.is_drained:
-            self.gaps.take()
+            self.gaps.hand_on()
 
     async def run_watermark(self) -> None:
         """Keep the watermark up to date as long as a connection lasts."""

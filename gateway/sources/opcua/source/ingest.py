@@ -14,7 +14,7 @@ from gateway.sources.opcua.config.value_selection import NO_RANGE
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.decode import decode
 from gateway.sources.opcua.source.diagnostics import OVERFLOWED, READ_REFUSED, Diagnostics
-from gateway.sources.opcua.source.history.gaps import heard_times
+from gateway.sources.opcua.source.history.gaps import received_times
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
 from gateway.sources.opcua.source.source_device import SourceDevice
 from gateway.sources.opcua.source.value_memory import ValueMemory
@@ -44,8 +44,8 @@ class Ingest:
         self._memory.staleness.received(values.columns, self._device.clock.monotonic())
         rows, times = values.columns.row, _NO_TIMES
         if gaps is not None:
-            times = heard_times(values, self._device.config.clock_tolerance)
-            gaps.heard(rows, times, again=values.again)
+            times = received_times(values, self._device.config.clock_tolerance)
+            gaps.receive(rows, times, again=values.again)
         values = self._device.item_map.spread(values)
         block, objects = self._decode(values)
         overflows = 0 if was_read else count_overflows(values.columns.status)
@@ -65,7 +65,7 @@ class Ingest:
         finally:  # also when cancelled: the queue has taken the block then, too
             self._push(*others)
             if gaps is not None:
-                gaps.put(rows, times)
+                gaps.queue(rows, times)
 
     async def put_past(self, values: DataValues) -> None:
         """Queue values of the server's history; waits until everything else is read."""

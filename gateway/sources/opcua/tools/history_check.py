@@ -10,8 +10,8 @@ from gateway.core.clock import Clock
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.values import DataValues
-from gateway.sources.opcua.source.history.gaps import Gap
-from gateway.sources.opcua.source.history.readback import Historian
+from gateway.sources.opcua.source.history.gap import Gap
+from gateway.sources.opcua.source.history.readback import HistoryReader
 from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.explanation import explained
 
@@ -28,7 +28,7 @@ async def unreadable(
     now_ns = clock.now_ns() + round(connection.traffic.clock_ms * 1e6)
     rows = len(tagging.items)
     gap = Gap(np.full(rows, now_ns - _SPAN_NS), np.full(rows, now_ns), np.zeros(rows, np.int64))
-    await Historian(connection.history, tagging.items, clock, _MOST, _dropped).close(gap, 0)
+    await HistoryReader(connection.history, tagging.items, clock, _MOST, _dropped).close(gap, 0)
     reasons: dict[str, list[str]] = defaultdict(list)
     for item in tagging.items:
         if item.row in gap.aside:

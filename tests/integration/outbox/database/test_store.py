@@ -5,7 +5,7 @@ import pytest
 
 from gateway.core.errors import Retryable
 from gateway.core.messages import Lane, Loss
-from gateway.outbox.database.compression import Coder
+from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.sqlite_errors import DamagedError
 from gateway.outbox.database.store import Store
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot, Wanted
@@ -17,7 +17,7 @@ LOSS = Loss("g/press/window", "b0", 3, 9, 5, 1000, 2000, "max_bytes", "why")
 @pytest.fixture
 async def store(tmp_path):
     store = Store(tmp_path / "o.db")
-    store.coder = Coder(compress=False)
+    store.compression = Compression(compress=False)
     await store.open("b1", 1000)
     yield store
     await store.close()
@@ -140,11 +140,11 @@ async def test_a_row_that_refers_to_nothing_is_damage(store):
 
 async def test_a_boot_without_a_clean_stop_is_told_to_the_next_one_only(store, reopened):
     fresh = await reopened(store, "b2")
-    assert fresh.untold == [PreviousBoot("b1", 1000)]
-    await fresh.told()
+    assert fresh.unreported == [PreviousBoot("b1", 1000)]
+    await fresh.mark_reported()
     await fresh.mark_clean()
     last = await reopened(fresh, "b3")
-    assert last.untold == []
+    assert last.unreported == []
 
 
 async def test_an_empty_start_forgets_names_that_nothing_refers_to(store, reopened):

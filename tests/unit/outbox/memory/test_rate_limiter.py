@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.outbox.memory.rate_limiter import BURST_S, Pace
+from gateway.outbox.memory.rate_limiter import BURST_S, RateLimiter
 
 
 def test_no_limit_never_waits():
-    pace = Pace(0, 0, 0.0)
+    pace = RateLimiter(0, 0, 0.0)
     for _ in range(10_000):
         pace.spend(10**6)
     assert pace.delay_s == 0
@@ -21,7 +21,7 @@ def test_no_limit_never_waits():
 )
 def test_never_more_than_the_rate_and_one_burst(messages, size, steps):
     """Over any time: rate x (time + burst), and in bytes one message more."""
-    pace, now, sent, sent_bytes, largest = Pace(messages, size, 0.0), 0.0, 0, 0, 0
+    pace, now, sent, sent_bytes, largest = RateLimiter(messages, size, 0.0), 0.0, 0, 0, 0
     for passed, bytes_each in steps:
         now += passed
         pace.refill(now)
@@ -36,7 +36,7 @@ def test_never_more_than_the_rate_and_one_burst(messages, size, steps):
 
 @pytest.mark.parametrize(("rates", "size"), [((10, 0), 1), ((0, 1000), 500), ((10, 1000), 3000)])
 def test_after_its_delay_the_next_message_may_go(rates, size):
-    pace = Pace(*rates, 0.0)
+    pace = RateLimiter(*rates, 0.0)
     while not pace.delay_s:
         pace.spend(size)
     pace.refill(delay := pace.delay_s)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.core.ports.watermarks import StoredWatermark
-from gateway.outbox.memory.watermarks import DELAY_S, PATIENCE_S, PendingWatermarks
+from gateway.outbox.memory.watermarks import DELAY_S, MOST_WAIT_S, PendingWatermarks
 from tests.support.clock import ManualClock, settle
 
 
@@ -107,7 +107,7 @@ async def test_a_refusal_ends_a_flush_and_leaves_the_content_uncertain(loop):
 async def test_a_disk_that_says_nothing_holds_a_source_up_for_five_seconds(loop):
     loop.pending.put("a", b"1")
     waiting = asyncio.create_task(loop.pending.flush("a"))
-    await loop.clock.advance(PATIENCE_S - 0.1)
+    await loop.clock.advance(MOST_WAIT_S - 0.1)
     assert not waiting.done()
     await loop.clock.advance(0.2)
     assert not await waiting

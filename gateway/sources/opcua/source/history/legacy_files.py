@@ -53,7 +53,7 @@ class LegacyFiles:
             self._note.unlink(missing_ok=True)
             self._whole.unlink(missing_ok=True)
         except OSError as error:
-            log.warning("%s is of no use any more and cannot be removed: %s", self._whole, error.strerror)
+            log.warning("a file is of no use any more and cannot be removed", file=str(self._whole), reason=error.strerror)
 
 
 def _read(path: Path) -> bytes:

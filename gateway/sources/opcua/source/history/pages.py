@@ -1,4 +1,4 @@
-"""One node's answers to a read of its history, put together whatever the server makes of it. Pure."""
+"""Pages of one node's history, put together whatever the server sends. Pure."""
 
 from dataclasses import replace
 from typing import Final
@@ -22,7 +22,7 @@ class Pages:
     """
 
     def __init__(self, row: int, after_ns: int, before_ns: int, most: int) -> None:
-        """What lies between these times is wanted, `most` values of it."""
+        """Want what lies between these times, `most` values of it."""
         self._row = row
         self._after_ns, self._before_ns = after_ns, before_ns
         self._most = most
@@ -33,7 +33,7 @@ class Pages:
         """The server had more, or does not come to an end."""
 
     def add(self, columns: ValueColumns) -> bool:
-        """One answer. Returns whether to ask on where the server says that there is more; where it does not, see `end`."""
+        """Add one answer. Returns whether to ask on where the server says that there is more; see also `end`."""
         times = times_of(columns)
         wanted = (times > self._after_ns) & (times < self._before_ns)
         is_behind = bool(times.size) and bool((times >= self._before_ns).all())
@@ -54,11 +54,11 @@ class Pages:
         return goes_on
 
     def end(self, *, is_cut: bool) -> None:
-        """The server says that this is all. is_cut: it stopped at the limit that it was given."""
+        """Record that the server says that this is all. is_cut: it stopped at the limit that it was given."""
         self.is_cut = is_cut
 
     def values(self) -> ValueColumns | None:
-        """What was wanted, at most `most`, the earliest."""
+        """Return what was wanted, at most `most`, the earliest."""
         if not self._parts:
             return None
         columns = concatenate(self._parts)
@@ -70,7 +70,7 @@ class Pages:
 
 
 def _once_in_order(columns: ValueColumns) -> Rows:
-    """Places in the order of time, without those that say the same once more."""
+    """Return places in the order of time, without those that say the same once more."""
     times = times_of(columns)
     if times.size < 2 or (times[1:] > times[:-1]).all():
         return np.arange(times.size)
@@ -85,9 +85,9 @@ def _once_in_order(columns: ValueColumns) -> Rows:
     if columns.objects:  # what numbers cannot tell apart
         seen: set[tuple[int, int, str]] = set()
         for place in sorted(columns.objects):
-            told = (int(times[place]), int(columns.status[place]), repr(columns.objects[place]))
-            again[place] = told in seen
-            seen.add(told)
+            instant = (int(times[place]), int(columns.status[place]), repr(columns.objects[place]))
+            again[place] = instant in seen
+            seen.add(instant)
     kept = np.flatnonzero(~again)
     return kept[np.argsort(times[kept], kind="stable")]
 

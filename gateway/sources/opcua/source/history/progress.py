@@ -4,8 +4,10 @@ from collections import deque
 
 
 class Progress:
-    """The slices of one gap that were handed on: when, and up to which source time. Times of slices in ns, others in
-    monotonic seconds."""
+    """The slices of one gap that were handed on: when, and up to which source time.
+
+    Times of slices are source times in ns, others are monotonic seconds.
+    """
 
     def __init__(self, start_ns: int) -> None:
         """Begin at the start of the first slice."""

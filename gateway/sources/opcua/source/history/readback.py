@@ -1,4 +1,4 @@
-"""Reads back from a server's history what was missed while it was away (Part 11, 6.4.3)."""
+"""Read back from a server's history what was missed while it was away (OPC UA Part 11, 6.4.3)."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +15,8 @@ from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.history import History
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.events import HistoryRead
-from gateway.sources.opcua.source.history.gaps import Gap, Steps, times_of
+from gateway.sources.opcua.source.history.gap import Gap
+from gateway.sources.opcua.source.history.gaps import Steps, times_of
 from gateway.sources.opcua.source.history.pages import Pages
 from gateway.sources.opcua.status.codes import (
     HISTORY_UNSUPPORTED,
@@ -42,26 +43,32 @@ Ahead = Callable[[Gap, int, int], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class ReadBack:
-    """What came of one gap. truncated: nodes that had more samples than are allowed, or no end. without: nodes without
-    history. refused: nodes that the server would not read, by status. too_old_ns: so much lies further back than is read.
-    skipped: see `Gap`."""
+class GapResult:
+    """What came of one gap."""
 
     samples: int = 0
     nodes: int = 0
+    """Nodes of which something was read."""
     truncated: int = 0
+    """Nodes that had more samples than are allowed, or no end."""
     without: int = 0
+    """Nodes without history."""
     begin_ns: int = 0
     end_ns: int = 0
     skipped_from_ns: int = 0
+    """As in `Gap`."""
     skipped_ns: int = 0
+    """As in `Gap`."""
     too_old_ns: int = 0
+    """How much lies further back than is read."""
     refused: Counter[int] = field(default_factory=Counter)
+    """Nodes that the server would not read, by status."""
     is_resumed: bool = False
+    """An earlier run has begun to read it back, or could have."""
 
     @property
     def reason(self) -> str:
-        """Why nodes were refused; empty where none was."""
+        """Return why nodes were refused; empty where none was."""
         return "; ".join(explained(status) for status, _ in self.refused.most_common(2))
 
     def event(self, time_ns: int, device: int, reason: str = "") -> HistoryRead:
@@ -84,7 +91,7 @@ class ReadBack:
         )
 
 
-class Historian:
+class HistoryReader:
     """One connection's reader of the past: slowly, in time order over all nodes, so that live values come first.
 
     In time order because samples of one window that come together make one supplement. Raises NotConnected as the
@@ -94,8 +101,10 @@ class Historian:
     def __init__(
         self, history: History, items: Sequence[Item], clock: Clock, most: int, put: Put, ahead: Ahead | None = None
     ) -> None:
-        """most: samples per node and gap. put: takes what was read, and waits until there is room for more;
-        cancelled, it has taken it all the same. ahead: called before, with the gap and the slice of time."""
+        """most: samples per node and gap. put: see below. ahead: awaited before it, with the gap and the slice of time.
+
+        `put` takes what was read, and waits until there is room for more; cancelled, it has taken it nevertheless.
+        """
         self._history = history
         self._items = {item.row: item for item in items}
         self._clock = clock
@@ -107,12 +116,12 @@ class Historian:
         self._refusals = 0
         self._hopeless = 0
 
-    async def close(self, gap: Gap, oldest_ns: int) -> ReadBack:
-        """Close a gap, but for what is older than `oldest_ns`."""
+    async def close(self, gap: Gap, oldest_ns: int) -> GapResult:
+        """Close a gap, but for what is older than `oldest_ns` (source time). Raises NotConnected."""
         rows, newest_ns = gap.rows(self._most), int(gap.after.max(initial=0))
         readable = await self._history.readable([self._items[row] for row in rows])
         gap.skip([row for row, can in zip(rows, readable, strict=True) if not can])
-        result = ReadBack(without=readable.count(False), begin_ns=newest_ns, end_ns=newest_ns, is_resumed=gap.is_resumed)
+        result = GapResult(without=readable.count(False), begin_ns=newest_ns, end_ns=newest_ns, is_resumed=gap.is_resumed)
         result.too_old_ns = gap.bound(oldest_ns)
         rows, steps, before = gap.rows(self._most), Steps(), gap.counts.copy()
         if rows:
@@ -130,7 +139,7 @@ class Historian:
         return result
 
     async def _slice(self, gap: Gap, rows: Sequence[int], start_ns: int, end_ns: int) -> int:
-        """Read all samples of a time slice, of all nodes, and hand them on in one piece; how many."""
+        """Read all samples of a time slice, of all nodes, and hand them on in one piece. Returns how many."""
         read, counts, full = await self._read(gap, rows, end_ns)
         rows = [row for row in rows if row not in gap.aside]
         if read is None:
@@ -148,14 +157,14 @@ class Historian:
         return len(read)
 
     async def _read(self, gap: Gap, rows: Sequence[int], end_ns: int) -> tuple[DataValues | None, dict[int, int], list[int]]:
-        """The values of a slice, how many per row, and rows of which there is more than is allowed."""
+        """Return the values of a slice, how many per row, and rows of which there is more than is allowed."""
         pages: dict[int, Pages] = {}
 
         async def read(batch: Sequence[int]) -> None:
             try:
                 await self._some(gap, batch, end_ns, pages)
             except NotConnected:
-                gap.broke(batch)
+                gap.record_break(batch)
                 raise
             for row in batch:
                 gap.breaks.pop(row, None)

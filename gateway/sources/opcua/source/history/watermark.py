@@ -1,5 +1,7 @@
-"""Up to when each node's samples were handed on, and what is still to be read back, kept over restarts and crashes: a
-restart of the gateway is a gap as any other."""
+"""Watermark of a device: up to when each node's samples were handed on, and what is still to be read back.
+
+It survives restarts and crashes, so a restart of the gateway is a gap as any other.
+"""
 
 import asyncio
 import hashlib
@@ -15,10 +17,11 @@ from gateway.core.clock import Clock
 from gateway.core.ports.watermarks import StoredWatermark, Watermarks
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.values import Item
-from gateway.sources.opcua.source.history.gaps import Gap, Gaps
+from gateway.sources.opcua.source.history.gap import Gap
+from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.legacy_files import LegacyFiles
 from gateway.sources.opcua.source.history.progress import Progress
-from gateway.sources.opcua.source.history.record import Note, Read, Recalled, lost, recalled, uncertain, whole
+from gateway.sources.opcua.source.history.record import Limit, Read, Restored, lost, restored, state_of, uncertain
 
 log = structlog.get_logger("opcua")
 
@@ -95,49 +98,50 @@ class Watermark:
         self._legacy = legacy if legacy.exist else None
         stored = [self._store.load(key) for key in (self._state_key, self._limit_key)]
         try:
-            left = self._recalled(stored) if any(stored) else self._take_over()
+            left = self._restored(stored) if any(stored) else self._take_over()
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            log.warning("%s: what was kept is not used, history begins anew: %s", self._config.name, error)
+            log.warning("what was kept is not used, history begins anew", device=self._config.name, reason=str(error))
             return
         if left is not None:
             self._go_on(left)
 
-    def _recalled(self, stored: Sequence[StoredWatermark | None]) -> Recalled | None:
+    def _restored(self, stored: Sequence[StoredWatermark | None]) -> Restored | None:
         """Return what the outbox has: state and limit."""
         newest_ns = self._clock.now_ns() + 2 * self._config.clock_tolerance
         state, limit = (orjson.loads(one.value) if one and one.value else None for one in stored)
         if state is None and limit is None:
             return lost(len(self._keys), newest_ns, self._config.history_most)
-        left = recalled(state, limit, self._urls, self._keys)
+        left = restored(state, limit, self._urls, self._keys)
         is_certain = all(one.is_certain for one in stored if one is not None)
         return left if left is None or is_certain else uncertain(left, newest_ns)
 
-    def _take_over(self) -> Recalled | None:
+    def _take_over(self) -> Restored | None:
         """Read the files of a version before; they are removed once their content is durable, see `_confirm`."""
         if self._legacy is None:
             return None
         state, limit = self._legacy.load()
-        left = recalled(state, limit, self._urls, self._keys)
-        self._put(orjson.dumps(state), orjson.dumps(limit))
+        left = restored(state, limit, self._urls, self._keys)
+        self._store.put(self._state_key, orjson.dumps(state))
+        self._store.put(self._limit_key, orjson.dumps(limit))
         return left
 
-    def _go_on(self, left: Recalled) -> None:
+    def _go_on(self, left: Restored) -> None:
         self._number, self._is_open, self._left = left.number, True, left.read
-        self._gaps.remember(left.after, left.skipped, left.gaps)
+        self._gaps.restore(left.after, left.skipped, left.gaps)
         begin_ns, length_ns = left.skipped
-        self._safe_ns = begin_ns if length_ns else self._gaps.newest_taken_ns
-        self._written = _digest(self._content(Note(0, 0, 0)))
+        self._safe_ns = begin_ns if length_ns else self._gaps.newest_handed_on_ns
+        self._written = _digest(self._content(Limit(0, 0, 0)))
 
-    def begin(self) -> None:
+    def on_connected(self) -> None:
         """Begin a gap: until the state is written it is known only by the time before it."""
         if not self._is_open:
-            self._safe_ns = max(self._safe_ns, self._safe(self._gaps.newest_taken_ns))
-        self._is_open = self._gaps.unsettled is not None
+            self._safe_ns = max(self._safe_ns, self._safe(self._gaps.newest_handed_on_ns))
+        self._is_open = self._gaps.open_gap is not None
 
     @property
     def admits(self) -> bool:
         """Return whether what waits to be handed on may be."""
-        return not self._gaps.has_put or self._is_unlimited or self._gaps.newest_put_ns <= self._limit_in_force_ns
+        return not self._gaps.has_queued or self._is_unlimited or self._gaps.newest_queued_ns <= self._limit_in_force_ns
 
     async def admit(self) -> None:
         """Return once what waits to be handed on may be."""
@@ -153,7 +157,7 @@ class Watermark:
             if self._is_unlimited:
                 await self._try_again()
             else:
-                is_short = self._gaps.has_put and self._gaps.newest_put_ns + AHEAD_S * 1e9 > self._next_limit_ns
+                is_short = self._gaps.has_queued and self._gaps.newest_queued_ns + AHEAD_S * 1e9 > self._next_limit_ns
                 safe_s = self._clock.monotonic() - self._held_s
                 if is_short or any(known.is_finished and known.is_safe_news(safe_s) for known in self._read.values()):
                     self._put_limit()
@@ -187,8 +191,10 @@ class Watermark:
             self._read[gap.number].finish(self._clock.monotonic())
 
     async def before_reading_back(self) -> None:
-        """Write the state with the gaps, or with refused nodes that are asked again: a few times in a row, then once a
-        minute."""
+        """Write the state with the gaps, or with refused nodes that are asked again.
+
+        A few times in a row, then once a minute.
+        """
         self._gain_turns()
         if self._turns < 1:
             await self._clock.sleep((1 - self._turns) * KEEP_S)
@@ -225,35 +231,31 @@ class Watermark:
     def _renew_early(self) -> None:
         """Renew a limit of which half is used, as there is a commit anyway."""
         half_ns = round(LEASE_S / 2 * 1e9)
-        if self._gaps.has_put and not self._is_unlimited and self._gaps.newest_put_ns + half_ns > self._next_limit_ns:
+        if self._gaps.has_queued and not self._is_unlimited and self._gaps.newest_queued_ns + half_ns > self._next_limit_ns:
             self._put_limit()
 
-    def _put(self, state: bytes | None, limit: bytes) -> None:
-        if state is not None:
-            self._store.put(self._state_key, state)
-        self._store.put(self._limit_key, limit)
-
     def _put_limit(self) -> None:
-        note = self._present()
-        note = replace(note, read={**self._left, **note.read})
-        self._put(None, orjson.dumps(note.as_json(self._urls)))
-        self._next_limit_ns, self._written = note.limit, b""
+        limit = self._present()
+        limit = replace(limit, read={**self._left, **limit.read})
+        self._store.put(self._limit_key, orjson.dumps(limit.as_json(self._urls)))
+        self._next_limit_ns, self._written = limit.until, b""
 
     def _put_state(self, *, limited: bool) -> None:
         """limited: samples go on being handed on."""
-        self._is_open = self._is_open and self._gaps.unsettled is not None
-        note = self._present() if limited else Note(0, 0, 0)
-        content = self._content(note)
+        self._is_open = self._is_open and self._gaps.open_gap is not None
+        limit = self._present() if limited else Limit(0, 0, 0)
+        content = self._content(limit)
         digest = _digest(content)
         if digest == self._written:
             return
         self._number += 1
-        limit = replace(note, number=self._number).as_json(self._urls) if limited else None
-        self._put(orjson.dumps(content | {"number": self._number}), orjson.dumps(limit))
-        self._written, self._next_limit_ns, self._left = digest, note.limit, {}
+        written = replace(limit, number=self._number).as_json(self._urls) if limited else None
+        self._store.put(self._state_key, orjson.dumps(content | {"number": self._number}))
+        self._store.put(self._limit_key, orjson.dumps(written))
+        self._written, self._next_limit_ns, self._left = digest, limit.until, {}
         if not limited:
             self._limit_ns, self._is_unlimited = 0, False
-            self._gaps.has_put = False
+            self._gaps.has_queued = False
             self._read.clear()
             self._state_due_s = self._clock.monotonic() + KEEP_S
 
@@ -264,29 +266,28 @@ class Watermark:
             self._limit_ns = self._next_limit_ns
         else:
             if not was_unlimited:
-                log.warning(
-                    "%s: what was read up to when cannot be kept, the outbox's disk takes nothing", self._config.name
-                )
+                text = "what was read up to when cannot be kept: the disk of the outbox takes nothing"
+                log.warning(text, device=self._config.name)
             self._is_unlimited, self._written = True, b""
             self._retry_s = self._clock.monotonic() + KEEP_S
         if self._legacy is not None:
             self._legacy.remove()
             self._legacy = None
 
-    def _content(self, note: Note) -> dict[str, Any]:
+    def _content(self, limit: Limit) -> dict[str, Any]:
         """Return the state, but for its number."""
-        return whole(Note(0, note.newest, note.limit, note.read), self._urls, self._keys, self._gaps)
+        return state_of(Limit(0, limit.newest, limit.until, limit.read), self._urls, self._keys, self._gaps)
 
-    def _present(self) -> Note:
-        newest_ns = max(self._gaps.newest_put_ns, self._gaps.newest_taken_ns)
+    def _present(self) -> Limit:
+        newest_ns = max(self._gaps.newest_queued_ns, self._gaps.newest_handed_on_ns)
         limit_ns = 0
-        if self._gaps.has_put:
+        if self._gaps.has_queued:
             limit_ns = max(self._limit_ns, self._next_limit_ns, newest_ns + round(LEASE_S * 1e9))
         if not self._is_open:
-            self._safe_ns = max(self._safe_ns, self._safe(self._gaps.newest_taken_ns))
+            self._safe_ns = max(self._safe_ns, self._safe(self._gaps.newest_handed_on_ns))
         safe_s = self._clock.monotonic() - self._held_s
         read = {number: known.span(safe_s) for number, known in self._read.items()}
-        return Note(self._number, self._safe_ns or self._safe(newest_ns), limit_ns, read)
+        return Limit(self._number, self._safe_ns or self._safe(newest_ns), limit_ns, read)
 
     def _safe(self, time_ns: int) -> int:
         """Return up to when what was handed on up to `time_ns`, now, cannot be lost with the process."""

@@ -11,7 +11,7 @@ from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.history import HistoryPage
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.values import Item
-from gateway.sources.opcua.source.history.backfill import CLOCKS, CUT_OFF, NOWHERE, SET_BACK, TOO_MANY, Filling
+from gateway.sources.opcua.source.history.backfill import CLOCKS, CUT_OFF, NOWHERE, SET_BACK, TOO_MANY, Backfill
 from gateway.sources.opcua.source.history.gaps import MOST_GAPS, Gaps
 from gateway.sources.opcua.source.history.watermark import Watermark
 from tests.support.clock import ManualClock
@@ -73,21 +73,21 @@ class Bench:
         self.config = OpcUaDevice.model_validate(config | device)
         self.gaps = Gaps(len(ITEMS))
         self.watermark = Watermark(self.config, ITEMS, self.gaps, self.clock, FakeWatermarks())
-        self.filling = Filling(self.config, ITEMS, 0, self.clock, self.gaps, self.watermark, 3.0)
+        self.filling = Backfill(self.config, ITEMS, 0, self.clock, self.gaps, self.watermark, 3.0)
         self.told = Told()
         self.got: list[float] = []
         self.hear(0)
 
     def hear(self, seconds: float) -> None:
-        self.gaps.heard(np.arange(2, dtype=np.uint32), np.full(2, DAY_NS + round(seconds * S)))
+        self.gaps.receive(np.arange(2, dtype=np.uint32), np.full(2, DAY_NS + round(seconds * S)))
 
     async def put(self, read) -> None:
         self.got += [(time - DAY_NS) / S for time in read.columns.source_ns.tolist()]
 
     async def run(self, server: Server, for_s: float = 60.0, back_at: float | None = 100.0) -> None:
         """A connection that lasts so long."""
-        self.gaps.begin()
-        self.watermark.begin()
+        self.gaps.on_connected()
+        self.watermark.on_connected()
         await self.clock.advance(100)
         if back_at is not None:
             self.hear(back_at)
@@ -186,9 +186,9 @@ async def test_connections_that_break_each_time_that_history_is_read_get_time_in
 async def test_gaps_that_are_given_up_are_told():
     bench = Bench()
     for start in range(1, MOST_GAPS + 2):
-        bench.gaps.begin()
+        bench.gaps.on_connected()
         bench.hear(10 * start)
-        bench.gaps.settle(DAY_NS)
+        bench.gaps.close_open_gap(DAY_NS)
     bench.hear(200)
     await bench.run(Server(), back_at=300)
     given_up = [one for one in bench.told.events if one.get("reason") == TOO_MANY]

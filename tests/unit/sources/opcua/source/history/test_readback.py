@@ -10,7 +10,7 @@ from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.port.history import HistoryPage
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gaps
-from gateway.sources.opcua.source.history.readback import Historian
+from gateway.sources.opcua.source.history.readback import HistoryReader
 from tests.support.clock import SkippingClock, settle
 from tests.support.opcua_fake import DAY_NS, values
 
@@ -80,11 +80,11 @@ class Bench:
         self.got: dict[int, list[float]] = {row: [] for row in range(rows)}
         self.orders: list[int] = []
         self.gaps = Gaps(rows)
-        self.gaps.heard(np.arange(rows, dtype=np.uint32), np.full(rows, DAY_NS))
-        self.gaps.begin()
-        self.gaps.settle(DAY_NS + round(length_s * S))
+        self.gaps.receive(np.arange(rows, dtype=np.uint32), np.full(rows, DAY_NS))
+        self.gaps.on_connected()
+        self.gaps.close_open_gap(DAY_NS + round(length_s * S))
         items = [Item(row, f"ns=1;s=v{row}", S, 1) for row in range(rows)]
-        self.historian = Historian(archive, items, SkippingClock(), most, self._put)
+        self.historian = HistoryReader(archive, items, SkippingClock(), most, self._put)
 
     async def _put(self, read):
         columns = read.columns

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.sources.opcua.config.device import OpcUaDevice
@@ -71,20 +72,20 @@ class Run:
 
     def begin(self) -> "Run":
         self.watermark.load()
-        self.gaps.begin()
-        self.watermark.begin()
+        self.gaps.on_connected()
+        self.watermark.on_connected()
         return self
 
     def hear(self, *times: int) -> None:
         """One value of each row, in order."""
         rows = np.arange(len(times), dtype=np.uint32)
-        self.gaps.heard(rows, np.array(times, np.int64))
-        self.gaps.put(rows, np.array(times, np.int64))
+        self.gaps.receive(rows, np.array(times, np.int64))
+        self.gaps.queue(rows, np.array(times, np.int64))
 
     async def deliver(self, *times: int) -> None:
         self.hear(*times)
         await self.watermark.admit()
-        self.gaps.take()
+        self.gaps.hand_on()
 
     def end(self, *, at_last: bool = True) -> None:
         """The connection ends; what it leaves is committed a little later."""
@@ -145,7 +146,7 @@ async def test_after_a_crash_nothing_that_may_have_been_told_is_read_again(disk)
     crashed = Run(disk)
     assert crashed.gap() == ([DAY_NS + LEASE_NS] * 3, (DAY_NS - HELD_NS, HELD_NS + LEASE_NS))
     crashed.hear(DAY_NS + 2 * S, DAY_NS + 3 * S, DAY_NS)
-    crashed.gaps.settle(DAY_NS + 3 * S)
+    crashed.gaps.close_open_gap(DAY_NS + 3 * S)
     (gap,) = crashed.gaps.waiting
     assert (gap.skipped_from_ns, gap.skipped_ns) == (DAY_NS - HELD_NS, HELD_NS + 3 * S), "no more than there can have been"
     assert gap.rows(9) == []
@@ -236,7 +237,7 @@ async def away(folder) -> Run:
     first.end()
     second = Run(folder, now_ns=DAY_NS + 100 * S).begin()
     await second.deliver(DAY_NS + 100 * S, DAY_NS + 100 * S)
-    second.gaps.settle(DAY_NS + 100 * S)
+    second.gaps.close_open_gap(DAY_NS + 100 * S)
     await second.watermark.before_reading_back()
     return second
 
@@ -345,10 +346,11 @@ CONTENTS = [
 
 
 @pytest.mark.parametrize("content", CONTENTS)
-def test_a_content_that_makes_no_sense_is_no_gap(disk, content, caplog):
+def test_a_content_that_makes_no_sense_is_no_gap(disk, content):
     disk["opcua/state/plc"] = StoredWatermark(content)
-    assert Run(disk).gap() is None
-    assert "history begins anew" in caplog.text
+    with capture_logs() as logs:
+        assert Run(disk).gap() is None
+    assert "history begins anew" in logs[0]["event"]
 
 
 async def test_a_content_that_is_lost_is_a_hole_as_long_as_what_would_have_been_read(disk):
@@ -356,18 +358,19 @@ async def test_a_content_that_is_lost_is_a_hole_as_long_as_what_would_have_been_
     run = Run(disk, history_most="1h")
     assert run.gap() is not None
     run.hear(DAY_NS, DAY_NS)
-    run.gaps.settle(DAY_NS)
+    run.gaps.close_open_gap(DAY_NS)
     (gap,) = run.gaps.waiting
     assert gap.rows(9) == []
     assert gap.skipped_ns == pytest.approx(3600 * S, abs=20 * S)
 
 
-async def test_a_disk_that_refuses_holds_up_nothing_and_is_told_once(disk, caplog):
+async def test_a_disk_that_refuses_holds_up_nothing_and_is_told_once(disk):
     run = Run(disk).begin()
     run.store.refuses = True
-    for k in range(2):
-        await run.deliver(DAY_NS + k * 60 * S)
-    assert caplog.text.count("cannot be kept") == 1
+    with capture_logs() as logs:
+        for k in range(2):
+            await run.deliver(DAY_NS + k * 60 * S)
+    assert ["cannot be kept" in one["event"] for one in logs] == [True]
 
 
 async def test_what_was_handed_on_without_a_limit_is_a_hole_for_the_next_run(disk):
@@ -378,7 +381,7 @@ async def test_what_was_handed_on_without_a_limit_is_a_hole_for_the_next_run(dis
     await run.deliver(DAY_NS + 3600 * S)
     crashed = Run(disk, now_ns=DAY_NS + 4000 * S).begin()
     crashed.hear(DAY_NS + 4000 * S)
-    crashed.gaps.settle(DAY_NS + 4000 * S)
+    crashed.gaps.close_open_gap(DAY_NS + 4000 * S)
     (gap,) = crashed.gaps.waiting
     assert gap.rows(9) == []
     assert (gap.skipped_from_ns, gap.skipped_ns) == (DAY_NS - HELD_NS, HELD_NS + 4000 * S)

@@ -11,7 +11,7 @@ from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.history import HistoryPage
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gaps
-from gateway.sources.opcua.source.history.readback import Historian
+from gateway.sources.opcua.source.history.readback import HistoryReader
 from gateway.sources.opcua.source.history.watermark import Watermark
 from tests.support.opcua_fake import DAY_NS, values
 from tests.support.watermarks_fake import Disk, FakeWatermarks
@@ -111,8 +111,8 @@ class Run:
         self.watermark.load()
 
     async def connect(self) -> None:
-        self.gaps.begin()
-        self.watermark.begin()
+        self.gaps.on_connected()
+        self.watermark.on_connected()
         self.begun_ns = self.world.ns
         self.heard = [len(times) for times in self.world.times]
         first = [(row, times[-1]) for row, times in enumerate(self.world.times) if times]
@@ -122,10 +122,10 @@ class Run:
     async def _hear(self, told: list[tuple[int, int]]) -> None:
         if told:
             rows, times = np.array([row for row, _ in told], np.uint32), np.array([time for _, time in told], np.int64)
-            self.gaps.heard(rows, times)
-            self.gaps.put(rows, times)
+            self.gaps.receive(rows, times)
+            self.gaps.queue(rows, times)
             await self.watermark.admit()
-            self.gaps.take()
+            self.gaps.hand_on()
             for row, time in told:
                 self.world.since.setdefault(row, time)
 
@@ -160,19 +160,19 @@ class Run:
             if left[0] < 0:
                 raise StopError if how == "stop after" else NotConnected("cut")
 
-        self.gaps.settle(self.begun_ns)
+        self.gaps.close_open_gap(self.begun_ns)
         if not self.gaps.waiting:
             return
         for gap in self.gaps.waiting:
             gap.retry()
         await self.watermark.before_reading_back()
-        historian = Historian(self.world, ITEMS, self.world, MOST, put, self.watermark.before_slice)
+        historian = HistoryReader(self.world, ITEMS, self.world, MOST, put, self.watermark.before_slice)
         for gap in list(self.gaps.waiting):
             result = await historian.close(gap, 0)
             self.watermark.close_gap(gap)
             if result.skipped_ns:
                 self.world.told.append((result.skipped_from_ns, result.skipped_from_ns + result.skipped_ns))
-                gap.tell()
+                gap.mark_reported()
             if not gap.aside:
                 self.gaps.waiting.remove(gap)
 

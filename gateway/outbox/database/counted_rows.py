@@ -1,4 +1,4 @@
-"""The table `extent` of a database: how many rows there are of each boot and topic."""
+"""Rows that are counted: the table `extent` says how many there are of each boot and topic."""
 
 import os
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Final
 
 from gateway.outbox.database.rows import Rows
 from gateway.outbox.database.sqlite_errors import DamagedError, translated
-from gateway.outbox.database.string_ids import Names
-from gateway.outbox.database.topic_counts import Extent, TopicOf, checksum, with_one
+from gateway.outbox.database.string_ids import StringIds
+from gateway.outbox.database.topic_counts import TopicCount, TopicKey, checksum, plus_one
 
 CHECKED_WHOLE_BYTES: Final = 16 * 2**20
 """Files up to this size are checked from end to end when they are opened; larger ones would delay the start."""
@@ -20,12 +20,12 @@ _UNCOUNTED: Final = (
 )
 
 
-class Counts(Rows):
-    """Rows that are counted by topic and boot."""
+class CountedRows(Rows):
+    """A database whose rows are counted by topic and boot."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.extents: dict[TopicOf, Extent] = {}
+        self.topic_counts: dict[TopicKey, TopicCount] = {}
         """How many rows there are of each topic and boot, but for those up to the id `uncounted_to`."""
         self.uncounted_to = 0
 
@@ -34,65 +34,63 @@ class Counts(Rows):
         return os.stat(self._path).st_size <= CHECKED_WHOLE_BYTES
 
     async def count_more(self) -> None:
-        """Count some of the rows that were there before extents were kept (schema 2), the youngest first, until all are."""
+        """Count some of the rows of before schema 3, which has the counts, the youngest first, until all are counted."""
         if not self.uncounted_to:
             return
-        extents: dict[TopicOf, Extent] = {}
+        topic_counts: dict[TopicKey, TopicCount] = {}
         with translated():
             rows = await self._rows(_UNCOUNTED, (self.uncounted_to, _COUNT_ROWS))
             for id, topic, boot, seq, first_seq, start_ms, end_ms in rows:
                 if topic not in self._topics or boot not in self._boots:
                     raise DamagedError(f"message {id} belongs to nothing known")
                 of = self._topics.name(topic), self._boots.name(boot)
-                extents[of] = with_one(extents.get(of) or self.extents.get(of), first_seq or seq, seq, start_ms, end_ms)
+                known = topic_counts.get(of) or self.topic_counts.get(of)
+                topic_counts[of] = plus_one(known, first_seq or seq, seq, start_ms, end_ms)
             up_to = rows[-1][0] - 1 if len(rows) == _COUNT_ROWS else 0
-            await self._rows("BEGIN IMMEDIATE")
-            try:
-                await self._write_extents(extents, self._topics, self._boots)
+            async with self._transaction():
+                await self._write_topic_counts(topic_counts, self._topics, self._boots)
                 await self._rows("UPDATE uncounted SET up_to = ?", (up_to,))
-                await self._rows("COMMIT")
-            except BaseException:  # cancelled, too: the next transaction cannot begin in this one
-                await self._rollback()
-                raise
         self.uncounted_to = up_to
-        self._note_extents(extents)
+        self._record_topic_counts(topic_counts)
 
-    def _note_extents(self, changed: Mapping[TopicOf, Extent]) -> None:
+    def _record_topic_counts(self, changed: Mapping[TopicKey, TopicCount]) -> None:
         """They are written."""
         for of, extent in changed.items():
             if extent.messages:
-                self.extents[of] = extent
+                self.topic_counts[of] = extent
             else:
-                self.extents.pop(of, None)
+                self.topic_counts.pop(of, None)
 
-    async def _read_extents(self, messages: int) -> None:
-        """Sets `extents` and `uncounted_to`. Raises DamagedError where rows are missing, as far as that can be known without
-        reading all rows of a large file."""
+    async def _read_topic_counts(self, messages: int) -> None:
+        """Set `topic_counts` and `uncounted_to`.
+
+        Raises DamagedError where rows are missing, as far as that can be known without reading all rows of a large file.
+        """
         uncounted = await self._rows("SELECT up_to FROM uncounted")
         if len(uncounted) != 1:
             raise DamagedError("the extents are missing")
-        extents: dict[TopicOf, Extent] = {}
+        topic_counts: dict[TopicKey, TopicCount] = {}
         for topic, boot, *numbers, check in await self._rows(_EXTENTS):
-            extent = Extent(*numbers)
+            extent = TopicCount(*numbers)
             if check != checksum(topic, boot, extent) or topic not in self._topics or boot not in self._boots:
                 raise DamagedError("the extents have a wrong checksum")
-            extents[self._topics.name(topic), self._boots.name(boot)] = extent
+            topic_counts[self._topics.name(topic), self._boots.name(boot)] = extent
         if not uncounted[0][0]:
-            if sum(extent.messages for extent in extents.values()) != messages:
+            if sum(extent.messages for extent in topic_counts.values()) != messages:
                 raise DamagedError("extents and totals differ")
             if self._is_small:
-                await self._recount(extents)
-        self.uncounted_to, self.extents = uncounted[0][0], extents
+                await self._recount(topic_counts)
+        self.uncounted_to, self.topic_counts = uncounted[0][0], topic_counts
 
-    async def _recount(self, extents: Mapping[TopicOf, Extent]) -> None:
-        """Raises DamagedError unless just the rows are there that should be."""
+    async def _recount(self, topic_counts: Mapping[TopicKey, TopicCount]) -> None:
+        """Check that just the rows are there that should be. Raises DamagedError."""
         counts = await self._rows("SELECT topic, boot, count(*) FROM message GROUP BY topic, boot")
         there = {(topic, boot): count for topic, boot, count in counts}
-        kept = {(self._topics.number(t), self._boots.number(b)): x.messages for (t, b), x in extents.items()}
+        kept = {(self._topics.number(t), self._boots.number(b)): x.messages for (t, b), x in topic_counts.items()}
         if there != kept:
             raise DamagedError("messages are missing, or some that were deleted have come back")
 
-    async def _write_extents(self, changed: Mapping[TopicOf, Extent], topics: Names, boots: Names) -> None:
+    async def _write_topic_counts(self, changed: Mapping[TopicKey, TopicCount], topics: StringIds, boots: StringIds) -> None:
         numbered = [(topics.number(topic), boots.number(boot), x) for (topic, boot), x in changed.items()]
         await self._many(
             "DELETE FROM extent WHERE topic = ? AND boot = ?", [(t, b) for t, b, x in numbered if not x.messages]
@@ -101,8 +99,3 @@ class Counts(Rows):
             "INSERT OR REPLACE INTO extent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(t, b, *x, checksum(t, b, x)) for t, b, x in numbered if x.messages],
         )
-
-    async def _rollback(self) -> None:
-        if self._db is not None and self._db.in_transaction:
-            with translated():
-                await self._rows("ROLLBACK")
