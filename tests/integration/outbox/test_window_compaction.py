@@ -15,9 +15,8 @@ from gateway.core.messages import Lane, Message
 from gateway.encoding.merge_windows import merge_windows
 from gateway.outbox import window_compaction
 from gateway.outbox.database.store import Store
-from gateway.outbox.losses import losses_of
 from gateway.outbox.records import Change, Entry, Row
-from gateway.outbox.window_compaction import Thinner
+from gateway.outbox.window_compaction import WindowCompaction
 from tests.support.clock import ManualClock
 from tests.support.outbox_parts import NOW_NS, Rig, message, proof, samples_in, until, window
 
@@ -30,7 +29,7 @@ def row(id: int, second: float, topic: str = "t", boot: str = "b", size: int = 1
     return Row(id, Lane.WINDOW, topic, boot, id, start, start + length, size)
 
 
-async def thinned(store: Store, work: Thinner, before_ms: int, levels: int = 2) -> int:
+async def thinned(store: Store, work: WindowCompaction, before_ms: int, levels: int = 2) -> int:
     """Merge until nothing is left; how many messages will not arrive by themselves."""
     count = 0
     for _ in range(1000):
@@ -82,7 +81,7 @@ async def test_every_minute_and_then_every_ten_minutes_become_one_message(
             start, lane = M0 + at * 1000, Lane.WINDOW if windowed else Lane.SUMMARY
             entries.append(Entry(id, Message(topic, "b1", id, lane, start, start + 1000, b"%d" % id), False, lane, 0.0))
         await store.commit(Change(entries))
-        work = Thinner(store, joined, lambda id: id <= held)
+        work = WindowCompaction(store, joined, lambda id: id <= held)
         count = await thinned(store, work, M0 + 10**9)
         rows = await store.after(Lane.WINDOW, 0, 1000)
         assert count == sum(e.lane == Lane.WINDOW for e in entries) - len(rows)
@@ -95,7 +94,7 @@ async def test_every_minute_and_then_every_ten_minutes_become_one_message(
 
 async def test_looking_again_waits_for_the_next_minute_and_a_restart_looks_at_once(tmp_path: Path) -> None:
     async with opened(tmp_path / "o.db") as store:
-        work = Thinner(store, joined, lambda id: False)
+        work = WindowCompaction(store, joined, lambda id: False)
         await store.commit(Change([Entry(1, message(1, end_ms=M0 + 1000), False, Lane.WINDOW, 0.0)]))
         assert await thinned(store, work, M0 + MINUTE) == 0
         await store.commit(Change([Entry(2, message(2, end_ms=M0 + 2000), False, Lane.WINDOW, 0.0)]))
@@ -166,18 +165,13 @@ async def test_a_row_that_is_broken_is_left_to_be_found_as_such(tmp_path: Path) 
         windows = [window(seq, M0 + seq * 1000) for seq in range(1, 11)]
         await store.commit(Change([Entry(m.seq, m, False, Lane.WINDOW, 0.0) for m in windows]))
         await store._rows("UPDATE message SET payload = CAST('x' AS BLOB) WHERE id = 4")
-        work = Thinner(store, merge_windows, lambda id: False)
+        work = WindowCompaction(store, merge_windows, lambda id: False)
         assert await thinned(store, work, M0 + MINUTE) == 0
         await store._rows("DELETE FROM message WHERE id = 4")
         work.restart()
         assert await thinned(store, work, M0 + MINUTE) == 8
         (left,) = await store.after(Lane.WINDOW, 0, 10)
         assert (left.id, left.seq, left.start_ms, left.end_ms) == (10, 10, M0 + 1000, M0 + 11_000)
-
-
-def test_the_record_of_a_merge_names_exactly_what_will_not_come() -> None:
-    (loss,) = losses_of([row(seq, seq) for seq in range(1, 60)], "thinned")
-    assert (loss.first_seq, loss.last_seq, loss.count) == (1, 59, 59)
 
 
 async def put_windows(rig: Rig, seqs: range) -> None:

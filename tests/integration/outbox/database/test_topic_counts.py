@@ -1,4 +1,4 @@
-"""Counts of rows by topic and boot follow every change, and say what is missing when rows cannot be read."""
+"""CountedRows of rows by topic and boot follow every change, and say what is missing when rows cannot be read."""
 
 import sqlite3
 from contextlib import closing
@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from gateway.core.messages import Lane
-from gateway.outbox.database import counts
-from gateway.outbox.database.compression import Coder
+from gateway.outbox.database import counted_rows
+from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.schema import APPLICATION_ID, MIGRATIONS, steps
 from gateway.outbox.database.sqlite_errors import DamagedError
 from gateway.outbox.database.store import Store
-from gateway.outbox.database.topic_counts import Extent
+from gateway.outbox.database.topic_counts import TopicCount
 from gateway.outbox.records import Change, Entry
 from tests.support.outbox_parts import Rig, message
 
@@ -26,26 +26,26 @@ async def test_a_file_of_an_older_schema_is_taken_over_whole_and_counted_beside_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
     """A few rows with each commit, the youngest first; then what cannot be read can be told by topic and boot."""
-    monkeypatch.setattr(counts, "_COUNT_ROWS", 2)
+    monkeypatch.setattr(counted_rows, "_COUNT_ROWS", 2)
     path = tmp_path / "o.db"
     await of_version(version, path)
     async with Rig(path, "b1") as rig:
         store = rig.outbox._writer.store
-        assert (rig.events, store.uncounted_to, store.extents) == ([], 5, {})
+        assert (rig.events, store.uncounted_to, store.topic_counts) == ([], 5, {})
         rig.outbox.put(message(1))
         await rig.commit()
         left = store.uncounted_to
         assert left in {3, 1}
-        assert store.extents["g/press/window", "b0"] == Extent(
-            5 - left, left + 1, 5, *store.extents["g/press/window", "b0"][3:]
+        assert store.topic_counts["g/press/window", "b0"] == TopicCount(
+            5 - left, left + 1, 5, *store.topic_counts["g/press/window", "b0"][3:]
         )
-        assert store.extents["g/press/window", "b1"].messages == 1
+        assert store.topic_counts["g/press/window", "b1"].messages == 1
         await rig.advance(5)
         assert store.uncounted_to == 0, "with nothing else to write"
     async with Rig(path, "b2") as rig:
         store = rig.outbox._writer.store
         assert (rig.events, store.uncounted_to) == ([], 0)
-        assert {of: x.messages for of, x in store.extents.items()} == {
+        assert {of: x.messages for of, x in store.topic_counts.items()} == {
             ("g/press/window", "b0"): 5,
             ("g/press/window", "b1"): 1,
         }
@@ -55,7 +55,7 @@ async def test_a_file_of_an_older_schema_is_taken_over_whole_and_counted_beside_
 async def test_rows_delivered_before_they_are_counted_are_not_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counts, "_COUNT_ROWS", 1)
+    monkeypatch.setattr(counted_rows, "_COUNT_ROWS", 1)
     await of_version(2, tmp_path / "o.db")
     async with Rig(tmp_path / "o.db", "b1") as rig:
         store = rig.outbox._writer.store
@@ -64,7 +64,7 @@ async def test_rows_delivered_before_they_are_counted_are_not_counted(
             rig.outbox.ack(delivery)
         await rig.advance(10)
         assert (store.uncounted_to, rig.on_disk) == (0, 2)
-        assert [(x.messages, x.last_seq) for x in store.extents.values()] == [(2, 5)]
+        assert [(x.messages, x.last_seq) for x in store.topic_counts.values()] == [(2, 5)]
     async with Rig(tmp_path / "o.db", "b2") as rig:
         assert rig.events == []
         assert [m.seq for m in await rig.drain()] == [4, 5]
@@ -79,7 +79,7 @@ async def of_version(version: int, path: Path) -> None:
             for statement in transaction:
                 db.execute(statement)
     newest = Store(tmp_path / "new.db")
-    newest.coder = Coder(compress=False)
+    newest.compression = Compression(compress=False)
     await newest.open("b0", 0)
     await newest.commit(Change([entry(id, "g/press/window", id, "b0") for id in range(1, 6)]))
     await newest.close()
