@@ -19,7 +19,7 @@ from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.report import Document, Item, Line, Note, Part, Report, Styled, Table, Tree
 from gateway.plugins import SOURCES
 from gateway.settings import load
-from gateway.settings.error_text import in_words
+from gateway.settings.error_text import error_lines
 
 EXIT_INCOMPLETE = 1
 _STYLES = {"strong": "bold", "faint": "dim", "value": "cyan", "good": "green", "warning": "yellow", "bad": "red"}
@@ -35,7 +35,7 @@ def answer(work: Callable[[], Report], folder: Path = Path()) -> int:
         print_problems(error, folder)
         return EXIT_CONFIG
     except ValidationError as error:
-        return _fail("\n".join(in_words(error, DeviceModel)), EXIT_CONFIG)
+        return _fail("\n".join(error_lines(error, DeviceModel)), EXIT_CONFIG)
     except UsageError as error:
         return _fail(str(error), EXIT_CONFIG)
     except GatewayError as error:

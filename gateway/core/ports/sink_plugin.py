@@ -76,11 +76,11 @@ class TopicRooted(Protocol):
 
 
 @runtime_checkable
-class Advised(Protocol):
-    """Capability of a plug-in: it finds in a section what can be used, but is hardly meant."""
+class WithWarnings(Protocol):
+    """Capability of a plug-in: it finds in a section what can be used, but is probably a mistake."""
 
-    def advice(self, config: Any) -> Sequence[tuple[str, str]]:
-        """Return the key in question and a sentence part about it, each."""
+    def warnings(self, config: Any) -> Sequence[tuple[str, str]]:
+        """Return the key and a sentence part for each warning."""
         ...
 
 
