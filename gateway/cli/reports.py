@@ -16,7 +16,7 @@ from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.config_types import DeviceModel
 from gateway.core.errors import ConfigError, GatewayError, UsageError
 from gateway.core.ports.plugin import DeviceEntry, Plugin
-from gateway.core.report import Document, Item, Line, Note, Part, Report, Styled, Table, Tree
+from gateway.core.report import Item, Line, Note, Part, RawText, Report, Styled, Table, Tree
 from gateway.plugins import SOURCES
 from gateway.settings import load
 from gateway.settings.error_text import error_lines
@@ -57,7 +57,7 @@ def print_report(report: Report) -> None:
 
 def print_item(item: Item) -> None:
     """Print one item; a note on standard error."""
-    if isinstance(item, Document):
+    if isinstance(item, RawText):
         typer.echo(item.text, nl=False, err=item.is_note)
     elif isinstance(item, Note):
         Output(stderr=True).print(_text(item.line))
