@@ -232,7 +232,8 @@ class Writer:
     async def _adopt_watermarks(self, rescued: Mapping[str, StoredWatermark], is_complete: bool) -> None:
         self.watermarks.adopt(rescued, is_complete)
         if not self._is_closing:  # else they are written last
-            await self.watermarks.write()
+            with suppress(Retryable):  # the next commit tries again, and reports it
+                await self.watermarks.write()
 
     async def _tidy(self) -> None:
         """Leave what is stored to the disk: offline all of it, online what is above half the ceiling."""

@@ -343,3 +343,21 @@ async def test_what_was_lost_for_who_asked_stays_lost_when_the_disk_is_back(tmp_
     await rig.outbox._writer.commit()
     await rig.crash()
     assert await left(path) == LOST
+
+
+async def test_a_start_in_doubt_on_a_disk_that_still_refuses_reports_the_run_before(tmp_path, monkeypatch):
+    path = tmp_path / "o.db"
+    rig = Rig(path)
+    async with rig:
+        assert await kept(rig)
+        refusing(rig, monkeypatch)
+        assert not await kept(rig, b"2")
+        await rig.crash()
+    rig = Rig(path, "b2")
+    refusing(rig, monkeypatch)
+    await rig.outbox.open()
+    monkeypatch.undo()
+    unclean = rig.outbox.unclean
+    await rig.outbox.close()
+    assert [one.boot for one in unclean] == ["b1"]
+    assert await left(path) == UNCERTAIN

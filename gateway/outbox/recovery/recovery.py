@@ -45,7 +45,7 @@ class Recovery:
         """adopt_watermarks, on_opened: called when a file was opened.
 
         The first gets the watermarks of a damaged file that this one replaces, and whether there were no others; it
-        writes what the file lacks of them. Raises as `Store.commit`.
+        writes what the file lacks of them, where the disk takes it. Raises DamagedError.
         """
         self._config, self._boot, self._clock = context.config, context.boot, context.clock
         self._decode_loss = context.decode_loss
