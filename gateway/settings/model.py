@@ -1,6 +1,7 @@
 """The root configuration model and what a loaded configuration is."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ class Settings:
         return list(found.values())
 
 
+@cache
 def tag_model(plugin: Plugin) -> Any:
     """Return the model of what a tag of this protocol may say: its own keys and those of the stages."""
     return create_model(f"{plugin.name.capitalize()}TagEntry", __base__=(plugin.tag_model, TagPolicy))
