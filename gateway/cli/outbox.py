@@ -13,13 +13,13 @@ import orjson
 import typer
 from rich.progress import Progress
 
-from gateway.audit.outbox_balance import Holding, holdings
+from gateway.audit.outbox_balance import Balance, balances
 from gateway.cli.output import Output, in_words, listing
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.terminal import clean
 from gateway.core.config_types import followed
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.core.interval_set import Spans
+from gateway.core.interval_set import IntervalSet
 from gateway.core.messages import Lane, Message
 from gateway.core.plural import counted
 from gateway.encoding.encoder import Encoder
@@ -190,7 +190,7 @@ def verify(path: Path, key_file: str) -> int:
     """Check every row, the kept counts, and that of no boot and topic a number is both there and declared lost."""
 
     def check(look: Inspection, _: Place) -> int:
-        there: dict[tuple[str, str], Spans] = {}
+        there: dict[tuple[str, str], IntervalSet] = {}
         losses, rows, broken, twice = look.losses(), 0, 0, 0
         uncounted_to, should = look.counts()
         for found in look.rows():
@@ -200,7 +200,7 @@ def verify(path: Path, key_file: str) -> int:
                 continue
             if found.id > uncounted_to:
                 should[m.boot, m.topic] = should.get((m.boot, m.topic), 0) - 1
-            spans = there.setdefault((m.boot, m.topic), Spans())
+            spans = there.setdefault((m.boot, m.topic), IntervalSet())
             twice += m.seq in spans
             spans.add(m.seq, m.seq)
             if found.lane == LOSS_LANE and m.payload:
@@ -211,7 +211,7 @@ def verify(path: Path, key_file: str) -> int:
         )
         if look.locked:
             typer.echo("payloads are encrypted and were not opened: name the key with --key-file")
-        found_sound = _print_holdings(holdings(there, losses))
+        found_sound = _print_balances(balances(there, losses))
         wrong = {of: count for of, count in should.items() if count}
         for (boot, topic), count in sorted(wrong.items()):
             what = "MISSING" if count > 0 else "TOO MANY"
@@ -224,7 +224,7 @@ def verify(path: Path, key_file: str) -> int:
     return _with(path, key_file, check)
 
 
-def _print_holdings(rows: list[Holding]) -> bool:
+def _print_balances(rows: list[Balance]) -> bool:
     for row in rows:
         said = f"{row.boot} {clean(row.topic, 120)}: {row.held} held" + (f" in {row.first}..{row.last}" if row.held else "")
         said += f", {row.declared} declared lost or merged" if row.declared else ""

@@ -16,10 +16,10 @@ from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.config_types import DeviceModel
 from gateway.core.errors import ConfigError, GatewayError, UsageError
 from gateway.core.ports.plugin import DeviceEntry, Plugin
-from gateway.core.report import Document, Item, Line, Note, Part, Report, Styled, Table, Tree
+from gateway.core.report import Item, Line, Note, Part, RawText, Report, Styled, Table, Tree
 from gateway.plugins import SOURCES
 from gateway.settings import load
-from gateway.settings.error_text import in_words
+from gateway.settings.error_text import error_lines
 
 EXIT_INCOMPLETE = 1
 _STYLES = {"strong": "bold", "faint": "dim", "value": "cyan", "good": "green", "warning": "yellow", "bad": "red"}
@@ -35,7 +35,7 @@ def answer(work: Callable[[], Report], folder: Path = Path()) -> int:
         print_problems(error, folder)
         return EXIT_CONFIG
     except ValidationError as error:
-        return _fail("\n".join(in_words(error, DeviceModel)), EXIT_CONFIG)
+        return _fail("\n".join(error_lines(error, DeviceModel)), EXIT_CONFIG)
     except UsageError as error:
         return _fail(str(error), EXIT_CONFIG)
     except GatewayError as error:
@@ -57,7 +57,7 @@ def print_report(report: Report) -> None:
 
 def print_item(item: Item) -> None:
     """Print one item; a note on standard error."""
-    if isinstance(item, Document):
+    if isinstance(item, RawText):
         typer.echo(item.text, nl=False, err=item.is_note)
     elif isinstance(item, Note):
         Output(stderr=True).print(_text(item.line))

@@ -1,4 +1,4 @@
-"""From checked files to `Settings`: the tag table, each tag's policy, the configuration's hash."""
+"""Build `Settings` from checked files: the tag table, each tag's policy, the configuration's hash."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,43 +8,43 @@ from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.tags import Tag, TagTable
 from gateway.settings.devicefiles import Device
 from gateway.settings.model import Root, Settings
-from gateway.settings.problem_collector import Findings
+from gateway.settings.problem_collector import ProblemCollector
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
 _POLICY = tuple(TagPolicy.model_fields)
 
 
-def assembled(found: Findings, root: Root, devices: Sequence[Device]) -> Settings:
+def build_settings(collector: ProblemCollector, root: Root, devices: Sequence[Device]) -> Settings:
     """Return the settings of a configuration without problems."""
     entries, policies = [], []
     tags: list[Tag] = []
     held_ns = root.window.length + root.window.grace + root.outbox.commit_interval
-    same: dict[TagPolicy, TagPolicy] = {}  # most tags have equal ones, a kilobyte each
+    interned: dict[TagPolicy, TagPolicy] = {}  # most tags have equal policies, and each takes a kilobyte
     for number, device in enumerate(devices):
         models = [tag for tag, _, _ in device.tags]
         entries.append(DeviceEntry(number, device.config, tuple(models), len(tags), held_ns))
-        layers = _layered(device.defaults, root.defaults)
+        layers = _merge_defaults(device.defaults, root.defaults)
         for model in models:
             traits = device.plugin.traits(device.config, model)
             shape = traits.is_float32, traits.interval_ns, traits.is_logical
             tags.append(Tag(len(tags), number, model.name, model.unit, *shape, model.range))
             policy = _policy(model, layers)
-            policies.append(same.setdefault(policy, policy))
+            policies.append(interned.setdefault(policy, policy))
     return Settings(
-        found.folder,
+        collector.folder,
         root,
         tuple(device.plugin for device in devices),
         tuple(entries),
         tuple(policies),
         tuple(device.publish for device in devices),
         TagTable(tuple(device.config.name for device in devices), tuple(tags)),
-        _hash(found),
-        tuple(found.warnings),
+        _hash(collector),
+        tuple(collector.warnings),
     )
 
 
-def _layered(*defaults: PolicyDefaults) -> dict[str, Any]:
-    """Return what the defaults set; those that come first win."""
+def _merge_defaults(*defaults: PolicyDefaults) -> dict[str, Any]:
+    """Return the keys that the defaults set, by name; earlier arguments win."""
     return {name: value for one in reversed(defaults) for name, value in one if value is not None}
 
 
@@ -55,11 +55,11 @@ def _policy(tag: Any, layers: Mapping[str, Any]) -> TagPolicy:
     return TagPolicy.model_construct(**values | {name: value for name, value in layers.items() if name not in given})
 
 
-def _hash(found: Findings) -> str:
+def _hash(collector: ProblemCollector) -> str:
     """Return twelve hex digits that change with any byte of the files read or of the variables that override them."""
     digest = hashlib.sha256()
-    for path in sorted(found.read):
+    for path in sorted(collector.files_read):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    for name, text in sorted(found.environment.values.items()):
+    for name, text in sorted(collector.environment.values.items()):
         digest.update(f"{name}={text}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:12]

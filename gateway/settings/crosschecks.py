@@ -1,4 +1,4 @@
-"""What can be said only with all files at hand: names, topics, what several devices share, files that nobody uses."""
+"""Checks that need all files at once: names, topics, what several devices share, files that nobody uses."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,62 +10,62 @@ from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.devicefiles import Device
 from gateway.settings.layout_scope import scope_of
 from gateway.settings.model import Root
-from gateway.settings.problem_collector import Findings
-from gateway.settings.source_files import Document
+from gateway.settings.problem_collector import ProblemCollector
+from gateway.settings.source_files import SourceFile
 
 
-def names(devices: Sequence[Device]) -> Iterator[Problem]:
-    """Devices of one name, and what a protocol finds wrong with tags or devices together."""
-    seen: dict[str, Document] = {}
+def check_names(devices: Sequence[Device]) -> Iterator[Problem]:
+    """Yield devices of one name, and the faults that a protocol finds between tags or devices."""
+    seen: dict[str, SourceFile] = {}
     for device in devices:
-        first = seen.setdefault(device.config.name, device.document)
-        if first is not device.document:
-            message = f"{device.config.name!r} is already the name in {first.file}"
-            yield device.document.problem(("name",), message, "another name")
+        first = seen.setdefault(device.config.name, device.file)
+        if first is not device.file:
+            message = f"{device.config.name!r} is already the name in {first.name}"
+            yield device.file.problem(("name",), message, "another name")
         if isinstance(device.plugin, CrossChecked):
             for row, key, message, expected in device.plugin.check_tags(device.config, [tag for tag, _, _ in device.tags]):
-                _, document, path = device.tags[row]
-                yield document.problem((*path, key), message, expected)
+                _, file, path = device.tags[row]
+                yield file.problem((*path, key), message, expected)
     for plugin in SOURCES.values():
         if isinstance(plugin, CrossChecked):
-            same = [device for device in devices if device.plugin is plugin]
-            for row, key, message, expected in plugin.check_devices([device.config for device in same]):
-                yield same[row].document.problem((key,), message, expected)
+            own = [device for device in devices if device.plugin is plugin]
+            for row, key, message, expected in plugin.check_devices([device.config for device in own]):
+                yield own[row].file.problem((key,), message, expected)
 
 
-def layouts(root: Root, document: Document, devices: Sequence[Device]) -> Iterator[Problem]:
+def check_layouts(root: Root, file: SourceFile, devices: Sequence[Device]) -> Iterator[Problem]:
     """Yield what layouts find wrong: topics that do not exist or are used twice, keys that have no effect.
 
-    document: gateway.yaml.
+    file: gateway.yaml.
     """
     scope = scope_of(root, [_scope_of(device) for device in devices])
     for plugin in LAYOUTS.values():
         for fault in plugin.check(scope):
-            yield _problem(fault, document, devices)
+            yield _problem(fault, file, devices)
 
 
 def _scope_of(device: Device) -> DeviceScope:
     def place(row: int) -> str:
-        _, document, path = device.tags[row]
-        return f"{document.file}:{document.line(path)}"
+        _, file, path = device.tags[row]
+        return f"{file.name}:{file.line(path)}"
 
     return DeviceScope(device.config.name, [tag.name for tag, _, _ in device.tags], device.publish, place)
 
 
-def _problem(fault: LayoutFault, root: Document, devices: Sequence[Device]) -> Problem:
+def _problem(fault: LayoutFault, root: SourceFile, devices: Sequence[Device]) -> Problem:
     if fault.device is None:
         return root.problem(fault.key, fault.message, fault.expected)
     device = devices[fault.device]
     if fault.tag is None:
-        return device.document.problem(fault.key, fault.message, fault.expected)
-    _, document, path = device.tags[fault.tag]
-    problem: Problem = document.problem((*path, *fault.key), fault.message, fault.expected)
+        return device.file.problem(fault.key, fault.message, fault.expected)
+    _, file, path = device.tags[fault.tag]
+    problem: Problem = file.problem((*path, *fault.key), fault.message, fault.expected)
     return problem
 
 
-def unused_tag_files(found: Findings) -> Iterator[str]:
-    """Tag files that no device names."""
-    used = {os.path.realpath(path) for path in found.read}
-    for path in found.files(found.folder / "tags"):
+def unused_tag_files(collector: ProblemCollector) -> Iterator[str]:
+    """Yield a warning for each tag file that no device names."""
+    used = {os.path.realpath(path) for path in collector.files_read}
+    for path in collector.files(collector.folder / "tags"):
         if path.suffix == ".csv" and os.path.realpath(path) not in used:
             yield f"{path!s}: no device uses this file"

@@ -11,10 +11,10 @@ from gateway.core.ports.plugin import Plugin
 from gateway.plugins import SOURCES
 from gateway.settings.detectors import check_detectors
 from gateway.settings.environment import device_prefix
-from gateway.settings.error_text import show
-from gateway.settings.problem_collector import Findings
+from gateway.settings.error_text import quote_value
+from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.publish_model import DevicePublish
-from gateway.settings.source_files import Document, KeyPath
+from gateway.settings.source_files import KeyPath, SourceFile
 from gateway.settings.templates import expand
 from gateway.stages.config import PolicyDefaults
 
@@ -24,29 +24,38 @@ OWN_KEYS = ("tags", "tag_file", "defaults", "publish")
 
 @dataclass(slots=True)
 class Device:
-    """One device on its way to a `DeviceEntry`. value: what its file says. tags: each with where it stands; names: where
-    each was first used."""
+    """A device while its files are read, before it becomes a `DeviceEntry`."""
 
     plugin: Plugin
+    """Its protocol."""
     config: Any
-    document: Document
+    """The protocol's model of the device, None where the protocol's own keys are wrong."""
+    file: SourceFile
+    """The file that configures it, or its part of a file with several devices."""
     value: dict[str, Any]
+    """The content of the file, with template and variables applied."""
     defaults: PolicyDefaults
+    """Its section `defaults`."""
     publish: DevicePublish
+    """Its section `publish`."""
     tags: list[Any] = field(default_factory=list)
-    names: dict[str, tuple[Document, KeyPath]] = field(default_factory=dict)
+    """Each tag's model with its file and key path."""
+    names: dict[str, tuple[SourceFile, KeyPath]] = field(default_factory=dict)
+    """File and key path of the first use of each tag name."""
 
 
-def documents(found: Findings) -> list[tuple[Document, str]]:
-    """Every device of the configuration, as it is written, with its name."""
-    files = found.files(found.folder / "devices")
-    return [one for path in files if path.suffix in (".yaml", ".yml") for one in _documents_of(found, path)]
+def read_devices(collector: ProblemCollector) -> list[tuple[SourceFile, str]]:
+    """Read `devices/*.yaml`. Returns every device as it is written, with its name."""
+    files = collector.files(collector.folder / "devices")
+    return [one for path in files if path.suffix in (".yaml", ".yml") for one in _devices_in(collector, path)]
 
 
-def _documents_of(found: Findings, path: Path) -> list[tuple[Document, str]]:
-    """The devices of a file with the name of each: one, named like the file, or those of its list `devices`, to which
-    the other keys of the file belong in common."""
-    whole = found.yaml(path)
+def _devices_in(collector: ProblemCollector, path: Path) -> list[tuple[SourceFile, str]]:
+    """Return the devices of a file, each with its name.
+
+    That is one device, named like the file, or those of its list `devices`, which share the other keys of the file.
+    """
+    whole = collector.yaml(path)
     if not isinstance(whole.value, dict) or "devices" not in whole.value:
         return [(whole, path.stem)]
     common = {key: item for key, item in whole.value.items() if key != "devices"}
@@ -57,55 +66,58 @@ def _documents_of(found: Findings, path: Path) -> list[tuple[Document, str]]:
     devices = []
     for place, item in enumerate(listed):
         if not isinstance(item, dict):
-            whole.add(("devices", place), f"{show(item)} is not a device", "keys such as name: and url:")
+            whole.add(("devices", place), f"{quote_value(item)} is not a device", "keys such as name: and url:")
         elif not isinstance(item.get("name"), str):
             whole.add(("devices", place, "name"), "is missing", "a name for each device of a list")
         else:
-            document = whole.part(("devices", place), _merged(common, item))
-            document.origins = {key: whole for key in common if key not in item}
-            devices.append((document, item["name"]))
-    found.problems += whole.problems
+            file = whole.part(("devices", place), _merge(common, item))
+            file.origins = {key: whole for key in common if key not in item}
+            devices.append((file, item["name"]))
+    collector.problems += whole.problems
     return devices
 
 
-def _merged(common: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
-    """Keys of a device of a list, with those in common; parameters of both."""
+def _merge(common: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of a device of a list and the common keys, with the parameters of both."""
     both = [part["parameters"] for part in (common, item) if isinstance(part.get("parameters"), dict)]
     return deepcopy(common) | item | ({"parameters": both[0] | both[1]} if len(both) == 2 else {})
 
 
-def parsed(found: Findings, document: Document, name: str) -> Device | None:
-    """The device without its tags: template filled in, variables applied, keys checked. None when nothing can be said of
-    it; `config` is None where only the protocol's own keys are wrong."""
-    if document.problems or not isinstance(document.value, dict):
-        if not document.problems:
-            document.add((), "is not a mapping", "keys such as protocol:, url:, tags:")
-        if not isinstance(document.value, dict):
+def parse_device(collector: ProblemCollector, file: SourceFile, name: str) -> Device | None:
+    """Return the device without its tags: template filled in, variables applied, keys checked.
+
+    Faults are added to the file. Returns None where no protocol is known, and a device whose `config` is None where the
+    protocol's own keys are wrong.
+    """
+    if file.problems or not isinstance(file.value, dict):
+        if not file.problems:
+            file.add((), "is not a mapping", "keys such as protocol:, url:, tags:")
+        if not isinstance(file.value, dict):
             return None
-    value, template = expand(found.folder, document, document.value)
+    value, template = expand(collector.folder, file, file.value)
     if template is not None:
-        found.read.append(Path(template.file))
-        found.problems += template.problems
+        collector.files_read.append(Path(template.name))
+        collector.problems += template.problems
         if template.problems:
             return None
     prefix = device_prefix(name)
-    document.variable = lambda path: found.environment.variable(document, path, prefix)
-    in_file = deepcopy(value) if found.environment.below((), prefix) else value
-    found.environment.override(document, name, value)
+    file.variable = lambda path: collector.environment.variable(file, path, prefix)
+    in_file = deepcopy(value) if collector.environment.below((), prefix) else value
+    collector.environment.override(file, name, value)
     protocol = value.get("protocol")
     plugin = SOURCES.get(protocol) if isinstance(protocol, str) else None
     if plugin is None:
-        message = "is missing" if protocol is None else f"{show(protocol)} is not known"
-        document.add(("protocol",), message, " or ".join(SOURCES))
+        message = "is missing" if protocol is None else f"{quote_value(protocol)} is not known"
+        file.add(("protocol",), message, " or ".join(SOURCES))
         return None
     own, own_in_file = ({"name": name} | {k: v for k, v in x.items() if k not in OWN_KEYS} for x in (value, in_file))
-    config = found.validated(document, plugin.device_model, own, (), OWN_KEYS, prefix, own_in_file)
+    config = collector.validate(file, plugin.device_model, own, (), OWN_KEYS, prefix, own_in_file)
 
     def section(model: type[BaseModel], key: str) -> Any:
-        said, in_file_said = ({} if x.get(key) is None else x[key] for x in (value, in_file))
-        return found.validated(document, model, said, (key,), (), prefix, in_file_said)
+        given, given_in_file = ({} if x.get(key) is None else x[key] for x in (value, in_file))
+        return collector.validate(file, model, given, (key,), (), prefix, given_in_file)
 
     policy, publishing = section(PolicyDefaults, "defaults"), section(DevicePublish, "publish")
     if policy is not None:
-        check_detectors(found, document, policy, ("defaults",))
-    return Device(plugin, config, document, value, policy or PolicyDefaults(), publishing or DevicePublish())
+        check_detectors(collector, file, policy, ("defaults",))
+    return Device(plugin, config, file, value, policy or PolicyDefaults(), publishing or DevicePublish())

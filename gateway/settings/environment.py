@@ -1,4 +1,4 @@
-"""Variables GATEWAY__... that override the files: which key each sets, and those that set none."""
+"""Variables GATEWAY__... that override the files: which key each one sets, and which ones set none."""
 
 import difflib
 import os
@@ -9,7 +9,7 @@ from pydantic_settings import SettingsError
 
 from gateway.core.errors import Problem
 from gateway.settings.model import ENV_PREFIX, Root
-from gateway.settings.source_files import Document, KeyPath
+from gateway.settings.source_files import KeyPath, SourceFile
 
 _DEVICE_VARIABLE = f"{ENV_PREFIX}DEVICES__NAME__KEY with NAME the file's name in capitals"
 
@@ -21,7 +21,7 @@ class Environment:
         given = os.environ if environ is None else environ
         self.values = {name.upper(): text for name, text in given.items() if name.upper().startswith(ENV_PREFIX)}
 
-    def variable(self, document: Document, path: KeyPath, prefix: str = ENV_PREFIX) -> str | None:
+    def variable(self, file: SourceFile, path: KeyPath, prefix: str = ENV_PREFIX) -> str | None:
         """Return the variable that set this key, something around it, or (if the file does not) something in it."""
         for end in range(len(path), 0, -1):
             name = prefix + "__".join(str(part) for part in path[:end]).upper()
@@ -29,14 +29,14 @@ class Environment:
                 return name
         inner = prefix + "".join(f"{part}__" for part in path).upper()
         below = [name for name in sorted(self.values) if name.startswith(inner)]
-        return below[0] if path and below and path not in document.lines else None
+        return below[0] if path and below and path not in file.lines else None
 
     def below(self, path: KeyPath, prefix: str = ENV_PREFIX) -> str:
-        """Return the variables that set something in what stands at a key path; empty when none does."""
+        """Return the variables that set something at or below a key path, separated by commas; empty without any."""
         inner = prefix + "".join(f"{part}__" for part in path).upper()
         return ", ".join(name for name in sorted(self.values) if name.startswith(inner))
 
-    def override(self, document: Document, device: str, value: dict[str, Any]) -> None:
+    def override(self, file: SourceFile, device: str, value: dict[str, Any]) -> None:
         """Set the plain keys for which there are variables GATEWAY__DEVICES__NAME__KEY in a device's mapping."""
         prefix = device_prefix(device)
         for name, text in self.values.items():
@@ -44,12 +44,12 @@ class Environment:
                 target = value
                 *parents, last = name.removeprefix(prefix).lower().split("__")
                 if "tags" in (last, *parents):
-                    document.problems.append(Problem("environment", 0, name, "tags cannot be set here", "a plain key"))
+                    file.problems.append(Problem("environment", 0, name, "tags cannot be set here", "a plain key"))
                     continue
                 for key in parents:
                     inner = target.setdefault(key, {})
                     if not isinstance(inner, dict):
-                        document.problems.append(Problem("environment", 0, name, f"{key} is not a mapping", "a plain key"))
+                        file.problems.append(Problem("environment", 0, name, f"{key} is not a mapping", "a plain key"))
                         break
                     target = inner
                 else:
@@ -91,5 +91,5 @@ def device_prefix(name: str) -> str:
 
 
 def _variable_part(name: str) -> str:
-    """Return a device's name as it stands in a variable."""
+    """Return a device's name as part of a variable's name."""
     return "".join(c if c.isalnum() else "_" for c in name).upper()

@@ -1,4 +1,4 @@
-"""Validation errors in the words of the person who wrote the file."""
+"""Texts for validation errors, in terms of the file that a person has written."""
 
 import difflib
 import re
@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from gateway.core.errors import Problem
-from gateway.settings.source_files import Document, KeyPath, is_secret
+from gateway.settings.source_files import KeyPath, SourceFile, is_secret
 
 _LONGEST_VALUE = 60
 _EXPECTED = {
@@ -21,12 +21,12 @@ _EXPECTED = {
 }
 _COMMA = re.compile(r"\s*[-+]?\d+,\d+\s*%?\s*")
 _LOGIN = re.compile(r"//[^/@\s]*@")
-_OF_A_KEY = "[key]"
+_KEY_MARK = "[key]"
 """pydantic's mark for a key that is wrong itself."""
 
 
-def note_validation(
-    document: Document,
+def add_validation_errors(
+    file: SourceFile,
     error: ValidationError,
     model: type[BaseModel],
     path: KeyPath = (),
@@ -34,37 +34,37 @@ def note_validation(
     below: Callable[[KeyPath], str] = lambda _: "",
     alone: Callable[[], object] | None = None,
 ) -> None:
-    """Add each error to the document, at its own line, or to the environment variable that brought the value.
+    """Add each error to the file, at its own line, or to the environment variable that brought the value.
 
-    below: the variables in what stands at a key path. alone: validates the same without variables; what is wrong between
-    several keys is the variables' doing where this does not find it.
+    below: returns the variables that set something below a key path. alone: validates the same without variables; a fault
+    between several keys that it does not find was caused by the variables.
     """
     in_file: set[tuple[KeyPath, str]] | None = None
     for one in error.errors(include_url=False):
         where = _where(one)
-        message, expected = _words(one, model, where, extra_keys)
-        names = below((*path, *where)) if one["type"] == "value_error" and document.variable((*path, *where)) is None else ""
+        message, expected = _message(one, model, where, extra_keys)
+        names = below((*path, *where)) if one["type"] == "value_error" and file.variable((*path, *where)) is None else ""
         if names and alone is not None:
             in_file = _errors_of(alone) if in_file is None else in_file
             if (where, one["msg"]) not in in_file:
-                document.problems.append(Problem("environment", 0, names, message, expected))
+                file.problems.append(Problem("environment", 0, names, message, expected))
                 continue
-        document.add((*path, *where, *_blamed(one, message)), message, expected)
+        file.add((*path, *where, *_wrong_key(one, message)), message, expected)
 
 
-def in_words(error: ValidationError, model: type[BaseModel]) -> list[str]:
+def error_lines(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Return a line for each error, for values that stand in no file."""
     lines = []
     for one in error.errors(include_url=False):
         where = _where(one)
-        message, expected = _words(one, model, where, ())
+        message, expected = _message(one, model, where, ())
         place = f"{'.'.join(map(str, where))}: " if where else ""
         lines.append(f"{place}{message}{f'; expected {expected}' if expected else ''}")
     return lines
 
 
 def _where(one: Any) -> KeyPath:
-    return tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _OF_A_KEY)
+    return tuple(part for part in one["loc"] if isinstance(part, str | int) and part != _KEY_MARK)
 
 
 def _errors_of(validate: Callable[[], object]) -> set[tuple[KeyPath, str]]:
@@ -75,14 +75,14 @@ def _errors_of(validate: Callable[[], object]) -> set[tuple[KeyPath, str]]:
     return set()
 
 
-def _blamed(one: Any, message: str) -> KeyPath:
+def _wrong_key(one: Any, message: str) -> KeyPath:
     """Return the first key of a mapping that the message names, where the mapping is wrong as a whole."""
     if one["type"] != "value_error" or not isinstance(one["input"], dict):
         return ()
     return next(((word,) for word in re.findall(r"\w+", message) if word in one["input"]), ())
 
 
-def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[str, ...]) -> tuple[str, str]:
+def _message(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[str, ...]) -> tuple[str, str]:
     kind, text, context = one["type"], one["msg"], one.get("ctx", {})
     if kind == "extra_forbidden":
         fields = _fields_at(model, where[:-1])
@@ -93,7 +93,7 @@ def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[s
         return "is missing", ""
     value = one["input"]
     comma = "; decimals are written with a point" if isinstance(value, str) and _COMMA.fullmatch(value) else ""
-    shown = "the value" if is_secret(where) else show(value)
+    shown = "the value" if is_secret(where) else quote_value(value)
     if kind in ("value_error", "assertion_error"):
         text += comma
         return text.removeprefix("Value error, ").removeprefix("Assertion failed, ").replace(repr(value), shown), ""
@@ -107,7 +107,7 @@ def _words(one: Any, model: type[BaseModel], where: KeyPath, extra_keys: tuple[s
     return found, text.removeprefix("Input should be ") + comma
 
 
-def show(value: object) -> str:
+def quote_value(value: object) -> str:
     """Return a value as problems quote it: short, and without the user name and password of a URL."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"

@@ -1,4 +1,4 @@
-"""What layouts are told of a configuration: to check it, to be built from it, to describe what it publishes."""
+"""The view of a configuration that layouts get: to check it, to be built from it, to describe what it publishes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

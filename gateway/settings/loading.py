@@ -1,4 +1,4 @@
-"""Reading a configuration folder: every problem of every file at once."""
+"""Load a configuration folder: every problem of every file at once."""
 
 import gc
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from stat import S_ISDIR, S_ISREG
 from gateway.core.config_types import files_relative_to
 from gateway.core.errors import ConfigError, Problem
 from gateway.settings import crosschecks, devicefiles
-from gateway.settings.build import assembled
+from gateway.settings.build import build_settings
 from gateway.settings.devicefiles import Device
 from gateway.settings.model import Settings
-from gateway.settings.problem_collector import Findings
+from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.rootfile import read_root
-from gateway.settings.tagfiles import Tags
-from gateway.settings.warnings import Configured, advice
+from gateway.settings.tagfiles import TagReader
+from gateway.settings.warnings import ConfiguredDevice, find_warnings
 
 
 def load(folder: Path) -> Settings:
@@ -37,13 +37,13 @@ def load(folder: Path) -> Settings:
     if not S_ISDIR(kind):
         found = "is no folder" if kind else "no such folder"
         raise ConfigError([Problem(str(folder), 0, "", found, "a folder with gateway.yaml, devices/ and tags/")])
-    with files_relative_to(folder), _collector_off():
-        return _loaded(Findings(folder))
+    with files_relative_to(folder), _gc_disabled():
+        return _load_all(ProblemCollector(folder))
 
 
 @contextmanager
-def _collector_off() -> Iterator[None]:
-    """Switch the collector of cycles off: what is read here stays, and the search takes a third of the time."""
+def _gc_disabled() -> Iterator[None]:
+    """Switch the search for reference cycles off: what is read here stays, and the search takes a third of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -53,33 +53,33 @@ def _collector_off() -> Iterator[None]:
             gc.enable()
 
 
-def _loaded(found: Findings) -> Settings:
-    document, root = read_root(found)
-    devices = _devices(found)
-    found.problems += crosschecks.names(devices)
+def _load_all(collector: ProblemCollector) -> Settings:
+    file, root = read_root(collector)
+    devices = _read_devices(collector)
+    collector.problems += crosschecks.check_names(devices)
     if root is not None:
-        found.problems += crosschecks.layouts(root, document, devices)
-    found.problems += found.environment.unknown_settings()
-    found.warnings += crosschecks.unused_tag_files(found)
-    if not devices and not found.problems:
-        found.problems.append(Problem(str(found.folder / "devices"), 0, "", "no enabled device", "a file *.yaml"))
-    if found.problems or root is None:
-        raise ConfigError(sorted(dict.fromkeys(found.problems), key=lambda p: (p.file, p.line)))
-    configured = [Configured(d.document.file, d.plugin, d.config, [tag for tag, _, _ in d.tags]) for d in devices]
-    found.warnings += advice(found.folder, root, configured, found.read)
-    return assembled(found, root, devices)
+        collector.problems += crosschecks.check_layouts(root, file, devices)
+    collector.problems += collector.environment.unknown_settings()
+    collector.warnings += crosschecks.unused_tag_files(collector)
+    if not devices and not collector.problems:
+        collector.problems.append(Problem(str(collector.folder / "devices"), 0, "", "no enabled device", "a file *.yaml"))
+    if collector.problems or root is None:
+        raise ConfigError(sorted(dict.fromkeys(collector.problems), key=lambda p: (p.file, p.line)))
+    configured = [ConfiguredDevice(d.file.name, d.plugin, d.config, [tag for tag, _, _ in d.tags]) for d in devices]
+    collector.warnings += find_warnings(collector.folder, root, configured, collector.files_read)
+    return build_settings(collector, root, devices)
 
 
-def _devices(found: Findings) -> list[Device]:
+def _read_devices(collector: ProblemCollector) -> list[Device]:
     """Return the devices that are enabled, with their tags; problems of the others are found as well."""
-    documents, tags = devicefiles.documents(found), Tags(found)
+    written, tags = devicefiles.read_devices(collector), TagReader(collector)
     devices = []
-    for document, name in documents:
-        device = devicefiles.parsed(found, document, name)
+    for file, name in written:
+        device = devicefiles.parse_device(collector, file, name)
         if device is not None:
             tags.read(device)
-        found.problems += document.problems
+        collector.problems += file.problems
         if device is not None and device.config is not None and device.config.enabled:
             devices.append(device)
-    found.problems += found.environment.unknown_devices([name for _, name in documents])
+    collector.problems += collector.environment.unknown_devices([name for _, name in written])
     return devices

@@ -52,12 +52,12 @@ class Root(SinkSections):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment variables win over the file."""
+        """Return the sources of values: environment variables win over the file."""
         return env_settings, init_settings
 
 
 class FileRoot(Root):
-    """What `gateway.yaml` says by itself."""
+    """`gateway.yaml` alone, without the variables that override it."""
 
     @classmethod
     def settings_customise_sources(
@@ -68,31 +68,36 @@ class FileRoot(Root):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """No variables."""
+        """Return the file as the only source of values, without variables."""
         return (init_settings,)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A configuration that has been checked as a whole.
-
-    entries: the enabled devices in table order, plugins: the protocol of each; policies: one per tag id; publishing: one
-    per device; hash: names this content.
-    """
+    """A configuration that has been checked as a whole."""
 
     folder: Path
+    """The folder that it was read from."""
     root: Root
+    """`gateway.yaml`."""
     plugins: tuple[Plugin, ...]
+    """The protocol of each of `entries`."""
     entries: tuple[DeviceEntry, ...]
+    """The enabled devices, in the order of the tag table."""
     policies: tuple[TagPolicy, ...]
+    """One for each tag, by tag id."""
     publishing: tuple[DevicePublish, ...]
+    """The section `publish` of each device, by its row in the tag table."""
     table: TagTable
+    """All devices and tags."""
     hash: str
+    """Twelve hex digits that change with any byte of the files, or of the variables that override them."""
     warnings: tuple[str, ...] = ()
+    """Sentences that begin with their place."""
 
     @property
     def layout_scope(self) -> LayoutScope:
-        """Return what layouts are told of this configuration."""
+        """Return the view of this configuration that layouts get."""
         names = [tag.name for tag in self.table.tags]
         return scope_of(
             self.root,
@@ -159,7 +164,7 @@ _LIST: dict[str, Any] = {
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema (2020-12) of `gateway.yaml` and, under `$defs`, of device files: for editors and reviews."""
+    """Return the JSON Schema (2020-12) of `gateway.yaml` and, under `$defs`, of device files: for editors and reviews."""
     root = Root.model_json_schema()
     definitions = root.pop("$defs", {})
     devices = []

@@ -1,4 +1,4 @@
-"""What one pass over a configuration folder finds beside its models: problems, warnings, and which files there are."""
+"""Collects problems, warnings and file names while a configuration folder is read."""
 
 from pathlib import Path
 from typing import Any
@@ -7,19 +7,20 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.core.errors import Problem
 from gateway.settings.environment import Environment
-from gateway.settings.error_text import note_validation
-from gateway.settings.source_files import Document, KeyPath, read_yaml
+from gateway.settings.error_text import add_validation_errors
+from gateway.settings.source_files import KeyPath, SourceFile, read_yaml
 from gateway.stages.detector_choice import DetectorChoice
 
 
-class Findings:
-    """What one pass over a configuration folder has found so far.
+class ProblemCollector:
+    """Everything that the reading of a configuration folder has found so far beside the models.
 
     Attributes:
         problems: Faults, with file and line.
         warnings: Sentences that begin with their place.
-        read: Every file that was read, for the configuration's hash.
-        valid_detectors: Detector settings that have been checked and found right.
+        files_read: Every file that was read, for the configuration's hash.
+        environment: The variables that override the files.
+        valid_detectors: Detector settings that have passed their check.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,12 +28,12 @@ class Findings:
         self.environment = Environment()
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
-        self.read: list[Path] = []
+        self.files_read: list[Path] = []
         self.valid_detectors: set[DetectorChoice] = set()
 
-    def yaml(self, path: Path) -> Document:
-        """Read a YAML file of the configuration; its problems stay with it."""
-        self.read.append(path)
+    def yaml(self, path: Path) -> SourceFile:
+        """Read a YAML file of the configuration. Its problems are in the file that is returned, not in `problems`."""
+        self.files_read.append(path)
         return read_yaml(path, str(path))
 
     def files(self, place: Path) -> list[Path]:
@@ -45,9 +46,9 @@ class Findings:
             self.problems.append(Problem(str(place), 0, "", f"cannot be read: {error.strerror}", "a folder"))
             return []
 
-    def validated(
+    def validate(
         self,
-        document: Document,
+        file: SourceFile,
         model: type[BaseModel],
         value: Any,
         path: KeyPath,
@@ -55,10 +56,10 @@ class Findings:
         prefix: str = "",
         file_value: Any = None,
     ) -> Any:
-        """Return the model of what stands at a key path; None when it is wrong, and the document has the problem.
+        """Return the model of the value at a key path, or None after adding each fault to the file.
 
-        extra_keys: known beside the model's. prefix: of the variables that may have set it. file_value: what the file says
-        without these.
+        extra_keys: keys that are known beside the model's. prefix: how the variables begin that may have set the value.
+        file_value: the value in the file, without these variables.
         """
         try:
             return model.model_validate(value)
@@ -67,7 +68,7 @@ class Findings:
             def below(where: KeyPath) -> str:
                 return self.environment.below(where, prefix) if prefix else ""
 
-            note_validation(document, error, model, path, extra_keys, below, lambda: model.model_validate(file_value))
+            add_validation_errors(file, error, model, path, extra_keys, below, lambda: model.model_validate(file_value))
         except OverflowError:
-            document.add(path, "holds a number beyond all measure")
+            file.add(path, "holds a number beyond all measure")
         return None

@@ -23,8 +23,8 @@ _SCALAR_ERRORS = (yaml.YAMLError, ValueError, OverflowError, LookupError, Attrib
 """What PyYAML raises on a scalar whose text does not fit its tag: `!!int ""`, `!!bool maybe`, `!!timestamp x`."""
 
 
-class _TooMuchError(Exception):
-    """The document is nested too deeply, or aliases make it explode; carries a YAML mark's line, 0-based."""
+class _TooLargeError(Exception):
+    """The content is nested too deeply, or aliases make it explode; carries a YAML mark's line, 0-based."""
 
     def __init__(self, message: str, line: int) -> None:
         self.line = line
@@ -36,27 +36,30 @@ def _no_variable(_: KeyPath) -> str | None:
 
 
 @dataclass(slots=True)
-class Document:
-    """The content of one file, with the line of each key."""
+class SourceFile:
+    """The content of one file, or of a part of it, with the line of each key."""
 
-    file: str
+    name: str
+    """Its path, as problems show it."""
     value: Any = None
+    """Its content as plain values; None where it cannot be read."""
     tabular: bool = False
     """The first part of each path is the number of a row, which problems do not show (they have its line)."""
     lines: dict[KeyPath, int] = field(default_factory=dict)
     """The line of each key path; () is the file itself."""
     problems: list[Problem] = field(default_factory=list)
-    origins: dict[str, "Document"] = field(default_factory=dict)
-    """Where top-level keys really stand, if not here (templates, lists of devices); problems are put there."""
+    """Faults found so far."""
+    origins: dict[str, "SourceFile"] = field(default_factory=dict)
+    """The file of each top-level key that comes from another one (templates, lists of devices), which gets its problems."""
     prefix: KeyPath = ()
-    """The key path of this document within its file, for one of several in it."""
+    """The key path of this part within its file; empty for a whole file."""
     variable: Callable[[KeyPath], str | None] = _no_variable
-    """Returns the environment variable that has set what stands at a key path, if one has; problems are put there."""
+    """Returns the environment variable that has set the value at a key path, if one has; it is named in problems."""
 
-    def part(self, path: KeyPath, value: Any) -> "Document":
-        """Return what stands at a key path as a document of its own."""
+    def part(self, path: KeyPath, value: Any) -> "SourceFile":
+        """Return the value at a key path as a source file of its own, with its lines."""
         lines = {where[len(path) :]: line for where, line in self.lines.items() if where[: len(path)] == path}
-        return Document(self.file, value, lines=lines, prefix=self.prefix + path)
+        return SourceFile(self.name, value, lines=lines, prefix=self.prefix + path)
 
     def line(self, path: KeyPath) -> int:
         """Return the line of the longest known beginning of `path`, 0 if there is none."""
@@ -72,7 +75,7 @@ class Document:
         if path and path[0] in self.origins:
             return self.origins[str(path[0])].problem(path, message, expected)
         shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else self.prefix + path
-        return Problem(self.file, self.line(path), ".".join(str(part) for part in shown), message, expected)
+        return Problem(self.name, self.line(path), ".".join(str(part) for part in shown), message, expected)
 
     def add(self, path: KeyPath, message: str, expected: str = "") -> None:
         """Add a problem at a key path."""
@@ -84,30 +87,30 @@ def is_secret(path: KeyPath) -> bool:
     return any("password" in str(part).lower() for part in path)
 
 
-def _text(document: Document, path: Path) -> str | None:
+def _read_text(file: SourceFile, path: Path) -> str | None:
     content = b""
     try:
         if not S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting for ever
-            document.add((), "is not a file", "a plain text file")
+            file.add((), "is not a file", "a plain text file")
             return None
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE_BYTES + 1)
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE_BYTES + 1)
         if len(content) > _LARGEST_FILE_BYTES:
-            document.add((), "is larger than 64 MiB")
+            file.add((), "is larger than 64 MiB")
             return None
         return content.decode("utf-8-sig")
     except FileNotFoundError:
-        document.add((), "no such file")
+        file.add((), "no such file")
     except UnicodeDecodeError as error:
-        document.lines[()] = content[: error.start].count(b"\n") + 1
+        file.lines[()] = content[: error.start].count(b"\n") + 1
         table = path.suffix == ".csv"
-        document.add((), "is not UTF-8 text", "UTF-8 (in a spreadsheet: save as 'CSV UTF-8')" if table else "UTF-8")
+        file.add((), "is not UTF-8 text", "UTF-8 (in a spreadsheet: save as 'CSV UTF-8')" if table else "UTF-8")
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
-        document.add((), f"cannot be read: {getattr(error, 'strerror', None) or error}")
+        file.add((), f"cannot be read: {getattr(error, 'strerror', None) or error}")
     return None
 
 
-def _hint(error: yaml.MarkedYAMLError) -> str:
+def _yaml_hint(error: yaml.MarkedYAMLError) -> str:
     context = error.context or ""
     if "flow" in context:
         return "a text with # , : { } [ ] in quotes, and every bracket closed"
@@ -116,114 +119,114 @@ def _hint(error: yaml.MarkedYAMLError) -> str:
     return "keys of one level to begin in the same column" if "block mapping" in context else ""
 
 
-def read_yaml(path: Path, shown: str) -> Document:
+def read_yaml(path: Path, shown: str) -> SourceFile:
     """Read a YAML file. shown: its name in problems. A key that stands twice is a problem, not a silent choice."""
-    document = Document(shown)
-    text = _text(document, path)
+    file = SourceFile(shown)
+    text = _read_text(file, path)
     if text is None:
-        return document
+        return file
     try:
         _check_depth(text)
         node = yaml.compose(text, Loader=_FAST_LOADER)
-        document.lines[()] = 1
+        file.lines[()] = 1
         if node is not None:
-            document.value = _plain(document, node, (), yaml.SafeLoader(""))
+            file.value = _plain_value(file, node, (), yaml.SafeLoader(""))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        document.lines[()] = mark.line + 1 if mark else 0
+        file.lines[()] = mark.line + 1 if mark else 0
         line = text.splitlines()[mark.line : mark.line + 1] if mark else []
-        hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else _hint(error)
+        hint = "spaces: the line begins with a tab" if line and line[0].lstrip(" ").startswith("\t") else _yaml_hint(error)
         begun = f", {error.context} that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
-        document.add((), f"is not valid YAML: {error.problem or error.context}{begun}", hint)
+        file.add((), f"is not valid YAML: {error.problem or error.context}{begun}", hint)
     except yaml.reader.ReaderError as error:
         found = yaml.reader.Reader.NON_PRINTABLE.search(text)
-        document.lines[()] = text.count("\n", 0, found.start()) + 1 if found else 0
-        document.add((), f"is not valid YAML: the character U+{int(error.character):04X}", "printable text")
+        file.lines[()] = text.count("\n", 0, found.start()) + 1 if found else 0
+        file.add((), f"is not valid YAML: the character U+{int(error.character):04X}", "printable text")
     except (yaml.YAMLError, ValueError) as error:
-        document.add((), f"is not valid YAML: {str(error).splitlines()[0]}")
-    except _TooMuchError as error:
-        document.lines = {(): error.line + 1}
-        document.add((), str(error))
-    return document
+        file.add((), f"is not valid YAML: {str(error).splitlines()[0]}")
+    except _TooLargeError as error:
+        file.lines = {(): error.line + 1}
+        file.add((), str(error))
+    return file
 
 
 def _check_depth(text: str) -> None:
-    """Raise _TooMuchError for deep nesting: composing recurses in C without a limit, and would end the process."""
+    """Raise _TooLargeError for deep nesting: composing recurses in C without a limit, and would end the process."""
     depth = 0
     for event in yaml.parse(text, Loader=_FAST_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > _DEEPEST:
-                raise _TooMuchError("is nested too deeply", event.start_mark.line if event.start_mark else 0)
+                raise _TooLargeError("is nested too deeply", event.start_mark.line if event.start_mark else 0)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
-def _plain(document: Document, node: yaml.Node, path: KeyPath, scalars: yaml.SafeLoader) -> Any:
-    document.lines.setdefault(path, node.start_mark.line + 1)
-    if len(path) > _DEEPEST or len(document.lines) > _MOST_VALUES:
-        raise _TooMuchError("repeats itself through aliases or is far too large", node.start_mark.line)
+def _plain_value(file: SourceFile, node: yaml.Node, path: KeyPath, scalars: yaml.SafeLoader) -> Any:
+    file.lines.setdefault(path, node.start_mark.line + 1)
+    if len(path) > _DEEPEST or len(file.lines) > _MOST_VALUES:
+        raise _TooLargeError("repeats itself through aliases or is far too large", node.start_mark.line)
     if isinstance(node, yaml.MappingNode):
-        return _mapping(document, node, path, scalars)
+        return _mapping(file, node, path, scalars)
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(document, item, (*path, i), scalars) for i, item in enumerate(node.value)]
+        return [_plain_value(file, item, (*path, i), scalars) for i, item in enumerate(node.value)]
     try:
         return scalars.construct_object(node)
     except _SCALAR_ERRORS as error:
         shown = "the value" if is_secret(path) else repr(node.value[:_LONGEST_VALUE])
         problem = None if is_secret(path) else getattr(error, "problem", None)
         reason = problem or f"{shown} does not fit {node.tag.rpartition(':')[2]}"
-        document.add(path, f"cannot be understood: {reason}")
+        file.add(path, f"cannot be understood: {reason}")
         return None
 
 
-def _mapping(document: Document, node: yaml.MappingNode, path: KeyPath, scalars: yaml.SafeLoader) -> dict[str, Any]:
+def _mapping(file: SourceFile, node: yaml.MappingNode, path: KeyPath, scalars: yaml.SafeLoader) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key_node, item in node.value:
         key: Hashable = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
         here = (*path, str(key))
         line = key_node.start_mark.line + 1
         if key is None:
-            document.add(path, f"line {line}: a key must be plain text")
+            file.add(path, f"line {line}: a key must be plain text")
         elif key in value:
-            first = document.lines[here]
-            document.lines[here] = line
-            document.add(here, f"stands twice, first in line {first}")
+            first = file.lines[here]
+            file.lines[here] = line
+            file.add(here, f"stands twice, first in line {first}")
         else:
-            document.lines[here] = line
-            value[str(key)] = _plain(document, item, here, scalars)
+            file.lines[here] = line
+            value[str(key)] = _plain_value(file, item, here, scalars)
     return value
 
 
-def read_csv(path: Path, shown: str) -> Document:
+def read_csv(path: Path, shown: str) -> SourceFile:
     """Read a tag table from a spreadsheet as a list of rows (dicts of the cells that are not empty).
 
     The first line names the keys; comma, semicolon and tab are understood; empty lines and lines that begin with # are
     left out.
     """
-    document = Document(shown, [], tabular=True)
-    text = _text(document, path)
+    file = SourceFile(shown, [], tabular=True)
+    text = _read_text(file, path)
     if text is None:
-        return document
-    document.lines[()] = 1
+        return file
+    file.lines[()] = 1
     head = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    _rows(document, reader)
-    return document
+    _add_rows(file, reader)
+    return file
 
 
-def _records(document: Document, reader: Any) -> Iterator[tuple[int, list[str]]]:
+def _records(file: SourceFile, reader: Any) -> Iterator[tuple[int, list[str]]]:
     """Yield each record with its first line, up to one that cannot be read."""
     begin = 1
     while True:
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            document.lines[()] = begin
+            file.lines[()] = begin
             unclosed = "end of data" in str(error)
             reason = 'a cell that begins with " does not end' if unclosed else str(error)
-            document.add((), f"is not valid CSV: {reason}", 'a " at both ends of the cell, and "" for one inside it')
+            file.add((), f"is not valid CSV: {reason}", 'a " at both ends of the cell, and "" for one inside it')
             return
         if cells is None:
             return
@@ -231,32 +234,32 @@ def _records(document: Document, reader: Any) -> Iterator[tuple[int, list[str]]]
         begin = reader.line_num + 1
 
 
-def _rows(document: Document, reader: Any) -> None:
+def _add_rows(file: SourceFile, reader: Any) -> None:
     header: list[str] | None = None
-    for begin, cells in _records(document, reader):
+    for begin, cells in _records(file, reader):
         if not any(cell.strip() for cell in cells) or cells[0].lstrip().startswith("#"):
             continue
         if header is None:
             header = [cell.strip() for cell in cells]
-            document.lines[()] = begin
-            _check_header(document, header)
+            file.lines[()] = begin
+            _check_header(file, header)
             continue
-        at = len(document.value)
-        document.lines[(at,)] = begin
+        at = len(file.value)
+        file.lines[(at,)] = begin
         if any(cell.strip() for cell in cells[len(header) :]):
-            document.add((at,), f"has {len(cells)} cells", f"{len(header)} as in the header")
+            file.add((at,), f"has {len(cells)} cells", f"{len(header)} as in the header")
         if any(cell.strip() for key, cell in zip(header, cells, strict=False) if not key):
-            document.add((at,), "has a cell in a column without a name", "a name in the header of every column in use")
-        document.value.append({key: cell.strip() for key, cell in zip(header, cells, strict=False) if key and cell.strip()})
-    if header is None and not document.problems:
-        document.add((), "is empty", "a header line that names the tag keys")
+            file.add((at,), "has a cell in a column without a name", "a name in the header of every column in use")
+        file.value.append({key: cell.strip() for key, cell in zip(header, cells, strict=False) if key and cell.strip()})
+    if header is None and not file.problems:
+        file.add((), "is empty", "a header line that names the tag keys")
 
 
-def _check_header(document: Document, header: list[str]) -> None:
+def _check_header(file: SourceFile, header: list[str]) -> None:
     for key in sorted({key for key in header if key and header.count(key) > 1}):
-        document.add((key,), "stands twice in the header")
+        file.add((key,), "stands twice in the header")
     if "name" not in header:
         alike = next((key for key in header if key.lower() == "name"), "")
         found = f"'name', not {alike!r}: " if alike else ""
         expected = f"{found}the tag keys as column names, in small letters, for instance name,address,type"
-        document.add((), "the header has no column 'name'", expected)
+        file.add((), "the header has no column 'name'", expected)

@@ -1,49 +1,49 @@
-"""Device templates: what equal devices share stands once, with parameters for what differs."""
+"""Device templates: the keys that equal devices share, with parameters for those that differ."""
 
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gateway.settings.error_text import show
-from gateway.settings.source_files import Document, KeyPath, read_yaml
+from gateway.settings.error_text import quote_value
+from gateway.settings.source_files import KeyPath, SourceFile, read_yaml
 
 _PARAMETER = re.compile(r"\$\{(\w+)\}")
 _PLACE = "a file below templates/, for instance meters/em340.yaml"
 
 
-def expand(folder: Path, document: Document, value: dict[str, Any]) -> tuple[dict[str, Any], Document | None]:
-    """Return the device with its template filled in, and the template's document, None without a template or its file.
+def expand(folder: Path, file: SourceFile, value: dict[str, Any]) -> tuple[dict[str, Any], SourceFile | None]:
+    """Return the device with its template filled in, and the template, None where there is none or it is missing.
 
     `template: meters/em340.yaml` names a file below templates/; `parameters:` gives values for each ${name} in it, whose
-    defaults stand in the template's own `parameters:`. Keys of the device win over the template's. Problems are noted in
-    the document that is to be corrected; those of keys that come from the template later, too.
+    defaults are in the template's own `parameters:`. Keys of the device win over the template's. Problems are added to
+    the file that is to be corrected, also those that are found later in keys from the template.
     """
     own = {key: item for key, item in value.items() if key not in ("template", "parameters")}
     if "template" not in value:
         if "parameters" in value:
-            document.add(("parameters",), "stands without a template", "template: and the name of a file")
+            file.add(("parameters",), "stands without a template", "template: and the name of a file")
         return own, None
     path = _path(folder, value["template"])
     if path is None:
-        document.add(("template",), f"{show(value['template'])} is not a template that is there", _PLACE)
+        file.add(("template",), f"{quote_value(value['template'])} is not a template that is there", _PLACE)
         return own, None
     template = read_yaml(path, str(path))
     if not isinstance(template.value, dict):
         if not template.problems:
             template.add((), "is not a mapping", "keys such as protocol:, parameters:, tags:")
         return own, template
-    given = _parameters(document, value)
+    given = _parameters(file, value)
     defaults = _parameters(template, template.value)
     for name in sorted(given.keys() - defaults.keys() - _names(template.value)):
-        document.add(("parameters", name), "is not a parameter of the template")
+        file.add(("parameters", name), "is not a parameter of the template")
     filled = {
         key: _fill(template, item, (key,), defaults | given) for key, item in template.value.items() if key != "parameters"
     }
     for key in filled.keys() & {"template"}:
         template.add((key,), "a template cannot use another one")
     if "tags" in filled and "tags" in own:
-        document.add(("tags",), "stand in the template already", "tags in the template, or tag_file for more")
-    document.origins |= {key: template for key in filled if key not in own}
+        file.add(("tags",), "stand in the template already", "tags in the template, or tag_file for more")
+    file.origins |= {key: template for key in filled if key not in own}
     return filled | own, template
 
 
@@ -57,15 +57,15 @@ def _path(folder: Path, name: Any) -> Path | None:
         return None
 
 
-def _parameters(document: Document, value: dict[str, Any]) -> dict[str, Any]:
+def _parameters(file: SourceFile, value: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters that a file sets: plain values by name."""
     found = {} if value.get("parameters") is None else value["parameters"]
     if not isinstance(found, dict):
-        document.add(("parameters",), "is not a mapping", "name: value")
+        file.add(("parameters",), "is not a mapping", "name: value")
         return {}
     for name, item in found.items():
         if not isinstance(item, str | int | float) and item is not None:
-            document.add(("parameters", name), "is not a plain value", "text or a number")
+            file.add(("parameters", name), "is not a plain value", "text or a number")
     return found
 
 
@@ -77,7 +77,7 @@ def _names(item: Any) -> set[str]:
     return set().union(*(_names(one) for one in inner))
 
 
-def _fill(template: Document, item: Any, path: KeyPath, values: dict[str, Any]) -> Any:
+def _fill(template: SourceFile, item: Any, path: KeyPath, values: dict[str, Any]) -> Any:
     """Return the value with its parameters filled in. What is nothing but one parameter keeps the parameter's type."""
     if isinstance(item, dict):
         return {key: _fill(template, one, (*path, key), values) for key, one in item.items()}

@@ -1,4 +1,4 @@
-"""What can be used, but is hardly meant: warnings about a configuration without problems."""
+"""Warnings about a configuration without problems: it can be used, but something in it is probably a mistake."""
 
 import os
 import re
@@ -9,37 +9,41 @@ from typing import Any, Final
 
 from gateway.core.config_types import existing_files
 from gateway.core.ports.plugin import Plugin
-from gateway.core.ports.sink_plugin import Advised
+from gateway.core.ports.sink_plugin import WithWarnings
 from gateway.settings.model import ENV_PREFIX, Root
 
 _SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
-    """A device as its file says it."""
+class ConfiguredDevice:
+    """A device of a configuration without problems."""
 
     file: str
+    """The file that configures it."""
     plugin: Plugin
+    """Its protocol."""
     config: Any
+    """The protocol's model of the device."""
     tags: Sequence[Any]
+    """The protocol's models of its tags."""
 
 
-def advice(folder: Path, root: Root, devices: Sequence[Configured], read: Iterable[Path]) -> Iterator[str]:
-    """Sentences that begin with their place. read: the files of the configuration."""
+def find_warnings(folder: Path, root: Root, devices: Sequence[ConfiguredDevice], files: Iterable[Path]) -> Iterator[str]:
+    """Yield warnings as sentences that begin with their place. files: all that were read."""
     root_file = folder / "gateway.yaml"
     yield from _missing_files(root_file, root, devices)
     yield from _near_names(root)
-    yield from _readable_secrets(read)
+    yield from _readable_secrets(files)
     plugin = root.sink_plugin
-    for key, message in plugin.advice(root.sink) if isinstance(plugin, Advised) else ():
+    for key, message in plugin.warnings(root.sink) if isinstance(plugin, WithWarnings) else ():
         yield f"{root_file}: {plugin.name}.{key} {message}"
     for device in devices:
         yield from _delay(device, root.window.grace)
 
 
-def _missing_files(root_file: Path, root: Root, devices: Sequence[Configured]) -> Iterator[str]:
-    """No problem: a certificate may be on its way, and the devices are to be read meanwhile."""
+def _missing_files(root_file: Path, root: Root, devices: Sequence[ConfiguredDevice]) -> Iterator[str]:
+    """Yield files that cannot be read. Only warnings: a certificate may come later, and devices are read meanwhile."""
     files = [(f"{root_file}: {key}", path) for key, path in existing_files(root).items()]
     files += [(f"{device.file}: {key}", path) for device in devices for key, path in device.config.files().items()]
     for place, path in files:
@@ -48,7 +52,7 @@ def _missing_files(root_file: Path, root: Root, devices: Sequence[Configured]) -
 
 
 def _is_missing(path: Path) -> bool:
-    """For certain: it may lie where we may not look."""
+    """Return whether a path certainly does not exist; False where its folder cannot be read."""
     try:
         return not path.exists()
     except OSError:
@@ -56,7 +60,7 @@ def _is_missing(path: Path) -> bool:
 
 
 def _near_names(root: Root) -> Iterator[str]:
-    """One underscore is easily taken for two; what looks like a setting and is none must not pass in silence."""
+    """Yield variables that look like settings but have one underscore where settings have two."""
     for name in sorted(os.environ):
         field, _, rest = name.upper().removeprefix("GATEWAY_").partition("_")
         if name.upper().startswith(ENV_PREFIX) or not name.upper().startswith("GATEWAY_") or not rest:
@@ -66,19 +70,19 @@ def _near_names(root: Root) -> Iterator[str]:
 
 
 def _is_of_commands(name: str, root: Root) -> bool:
-    """Whether it is the password of `gateway tail`, not meant for the gateway, which has its own or needs none."""
+    """Return whether it is the password of `gateway tail`: the gateway then has its own, or needs none."""
     has_own = getattr(root.sink, "password", "") or not getattr(root.sink, "username", "")
     return bool(has_own) and name == f"GATEWAY_{root.sink_plugin.name.upper()}_PASSWORD"
 
 
-def _readable_secrets(read: Iterable[Path]) -> Iterator[str]:
-    for path in read:
+def _readable_secrets(files: Iterable[Path]) -> Iterator[str]:
+    for path in files:
         is_yaml = path.suffix in (".yaml", ".yml")
         if is_yaml and path.stat().st_mode & 0o004 and _SECRET.search(path.read_text("utf-8", errors="replace")):
             yield f"{path}: everybody on this machine can read its password: chmod o-r, or a variable"
 
 
-def _delay(device: Configured, grace_ns: int) -> Iterator[str]:
+def _delay(device: ConfiguredDevice, grace_ns: int) -> Iterator[str]:
     delay_ns = max((device.plugin.traits(device.config, tag).delay_ns for tag in device.tags), default=0)
     if delay_ns > grace_ns:
         yield (

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ import pytest
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.messages import Lane, Message
-from gateway.core.ports.outbox import Delivery
 from gateway.layouts.device.layout import DeviceLayout
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient
@@ -21,6 +19,7 @@ from gateway.sinks.mqtt.types import ReceivedMessage, Will
 from tests.support.mosquitto import Authority, Mosquitto, password_lines
 from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import free_port, until
+from tests.support.outbox_fake import FakeOutbox
 from tests.support.proxy import Proxy
 
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
@@ -247,32 +246,11 @@ async def test_a_slow_reader_stops_reading_and_loses_nothing(broker: Mosquitto, 
         await reader.receive()
 
 
-class Outbox:
-    """Just enough of an outbox: a list of messages, acknowledged once each."""
-
-    def __init__(self, count: int) -> None:
-        self.waiting = [
-            Delivery(n, Message("gw/d/window", "b", n, Lane.WINDOW, 0, 0, b"%d" % n), False) for n in range(count)
-        ]
-        self.acked: list[int] = []
-
-    async def take(self, limit: int) -> list[Delivery]:
-        while not self.waiting:
-            await asyncio.sleep(0.01)
-        taken, self.waiting = self.waiting[:limit], self.waiting[limit:]
-        return taken
-
-    def set_live(self, live: bool) -> None:
-        pass
-
-    def ack(self, delivery: Delivery) -> None:
-        self.acked.append(delivery.id)
-
-    def refuse(self, delivery: Delivery, reason: str) -> None:
-        raise AssertionError(reason)
-
-    def release(self, deliveries: Sequence[Delivery]) -> None:
-        self.waiting = [*deliveries, *self.waiting]
+def outbox_of(count: int) -> FakeOutbox:
+    """An outbox in which `count` messages wait."""
+    outbox = FakeOutbox()
+    outbox.put_next(count)
+    return outbox
 
 
 class Status:
@@ -286,7 +264,7 @@ class Status:
         return "gw/status", reason.encode()
 
 
-def publisher_for(url: str, outbox: Outbox, **settings: Any) -> Publisher:
+def publisher_for(url: str, outbox: FakeOutbox, **settings: Any) -> Publisher:
     client = MqttClient(MqttConfig(url=url, **settings), client_id="gw", will=Will("gw/status", b"offline"))
     return mqtt_publisher(
         client,
@@ -305,15 +283,16 @@ async def test_everything_is_acknowledged_although_the_broker_is_killed_again_an
     broker: Mosquitto, version: str
 ) -> None:
     await broker.start()
-    outbox = Outbox(20_000)
+    outbox = outbox_of(20_000)
     publisher = publisher_for(broker.url, outbox, version=version)
     run = asyncio.create_task(publisher.run())
     for goal in (300, 6000, 12_000):
-        await until(lambda goal=goal: len(outbox.acked) >= goal, 20, f"{goal} acknowledged")  # type: ignore[misc]
+        await until(lambda goal=goal: len(outbox.acked) >= goal, 20, f"{goal} acknowledged")
         broker.kill()
         await broker.start()
     await until(lambda: len(outbox.acked) >= 20_000, 20, "all acknowledged")
-    assert sorted(outbox.acked) == list(range(20_000))
+    assert sorted(message.seq for message in outbox.acked) == list(range(1, 20_001))
+    assert not outbox.refused
     assert publisher.connects == 4
     await publisher.stop(1.0, "stopped")
     await run
@@ -326,7 +305,7 @@ async def test_everything_is_acknowledged_although_the_broker_is_killed_again_an
 async def test_a_half_open_connection_costs_one_timeout(broker: Mosquitto) -> None:
     await broker.start()
     async with Proxy(broker.port) as proxy:
-        outbox = Outbox(20_000)
+        outbox = outbox_of(20_000)
         publisher = publisher_for(proxy.url, outbox)
         run = asyncio.create_task(publisher.run())
         await until(lambda: len(outbox.acked) > 500, what="deliveries")
@@ -335,5 +314,6 @@ async def test_a_half_open_connection_costs_one_timeout(broker: Mosquitto) -> No
         proxy.cut()
         proxy.flow()
         await until(lambda: len(outbox.acked) == 20_000, 20, "all acknowledged")
+        assert not outbox.refused
         await publisher.stop(1.0, "stopped")
         await run

@@ -12,7 +12,7 @@ from gateway.core.errors import NotConnected
 from gateway.layouts.device.layout import DeviceLayout
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
-from tests.integration.test_mqtt import Outbox, Status
+from tests.integration.test_mqtt import Status, outbox_of
 from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import free_port, until
@@ -55,7 +55,8 @@ async def test_the_next_one_takes_over_and_the_first_one_gets_it_back(pair: list
     first.cut()
     await asyncio.wait_for(client.lost(), 5)
     await connects_to(client, second)
-    await asyncio.sleep(2 * SHORT_NS / 1e9)
+    probes = first.refused + 2
+    await until(lambda: first.refused >= probes, what="two probes that the first one refuses")
     await asyncio.wait_for(client.publish("a", b"x"), 5)
     first.refuse = False
     assert await asyncio.wait_for(client.lost(), 10) == f"going back to mqtt://127.0.0.1:{first.port}"
@@ -110,7 +111,7 @@ async def test_close_ends_the_probing(pair: list[tuple[Mosquitto, Proxy]]) -> No
 async def test_a_publisher_goes_on_at_the_second_and_comes_back_to_the_first(pair: list[tuple[Mosquitto, Proxy]]) -> None:
     """Killed in the middle of it: everything is acknowledged by one or the other, and the first one is used again."""
     (broker, first), (_, second) = pair
-    outbox = Outbox(1500)
+    outbox = outbox_of(1500)
     publisher = mqtt_publisher(
         client_of(first.url, second.url),
         outbox,
@@ -126,11 +127,12 @@ async def test_a_publisher_goes_on_at_the_second_and_comes_back_to_the_first(pai
     first.refuse = True
     broker.kill()
     await until(lambda: len(outbox.acked) >= 1500, 20, "the second one takes the rest")
-    assert sorted(outbox.acked) == list(range(1500))
+    assert sorted(message.seq for message in outbox.acked) == list(range(1, 1501))
     await broker.start()
     first.refuse = False
     await until(lambda: first.open_connections > 0 and second.open_connections == 0, 20, "back at the first one")
-    outbox.waiting = Outbox(1600).waiting[1500:]
+    outbox.put_next(100)
     await until(lambda: len(outbox.acked) == 1600, 20, "and it takes messages")
+    assert not outbox.refused
     await publisher.stop(1.0, "stopped")
     await run

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.core.messages import Lane, Message
+from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.layouts.device.layout import DeviceLayout
 from gateway.runtime.publisher import Publisher
@@ -16,6 +16,7 @@ from tests.integration.test_mqtt_codes import Script
 from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import until
+from tests.support.outbox_fake import FakeOutbox
 
 FASTER = 200
 LARGE = b"x" * 5_000
@@ -37,38 +38,23 @@ class FastClock:
         await asyncio.sleep(delay_s / FASTER)
 
 
-class Outbox:
-    """The publisher's side of an outbox; makes a message now and then, so that others pass."""
-
-    def __init__(self) -> None:
-        self.queue: list[Delivery] = []
-        self.acked: set[int] = set()
-        self.refused: dict[int, str] = {}
-        self._next = 0
-
-    def put(self, topic: str, payload: bytes = b"{}") -> None:
-        self._next += 1
-        message = Message(topic, "b", self._next, Lane.WINDOW, 0, 0, payload)
-        self.queue.append(Delivery(self._next, message, False))
+class BusyOutbox(FakeOutbox):
+    """Makes a message whenever nothing waits, so that others pass."""
 
     async def take(self, limit: int) -> list[Delivery]:
-        if not self.queue:
+        if not self.waiting:
             await asyncio.sleep(0.005)
-            self.put("gw/good")
-        taken, self.queue = self.queue[:limit], self.queue[limit:]
-        return taken
+            self.put_next(topic="gw/good", payload=b"{}")
+        return await super().take(limit)
 
-    def set_live(self, live: bool) -> None:
-        pass
+    @property
+    def refusals(self) -> dict[int, str]:
+        """Reasons by the numbers of the messages."""
+        return {message.seq: reason for message, reason in self.refused}
 
-    def ack(self, delivery: Delivery) -> None:
-        self.acked.add(delivery.id)
 
-    def refuse(self, delivery: Delivery, reason: str) -> None:
-        self.refused[delivery.id] = reason
-
-    def release(self, deliveries: Sequence[Delivery]) -> None:
-        self.queue = sorted([*deliveries, *self.queue], key=lambda delivery: delivery.id)
+def numbers(messages: Sequence[Message]) -> set[int]:
+    return {message.seq for message in messages}
 
 
 class Status:
@@ -82,7 +68,7 @@ class Status:
         return "gw/status", reason.encode()
 
 
-def publisher(url: str, outbox: Outbox, version: str) -> Publisher:
+def publisher(url: str, outbox: BusyOutbox, version: str) -> Publisher:
     client = MqttClient(MqttConfig(url=url, version=version), client_id="gw")
     return mqtt_publisher(
         client,
@@ -96,10 +82,10 @@ def publisher(url: str, outbox: Outbox, version: str) -> Publisher:
     )
 
 
-async def set_aside(url: str, outbox: Outbox, version: str, done: Callable[[], bool]) -> None:
+async def set_aside(url: str, outbox: BusyOutbox, version: str, done: Callable[[], bool]) -> None:
     run = asyncio.create_task(publisher(url, outbox, version).run())
     try:
-        await until(done, 40, f"set aside; acked {len(outbox.acked)}, refused {outbox.refused}")
+        await until(done, 40, f"set aside; acked {len(outbox.acked)}, refused {outbox.refusals}")
         passed = len(outbox.acked)
         await until(lambda: len(outbox.acked) > passed + 50, 20, "the others go on")
     finally:
@@ -117,13 +103,13 @@ async def broker(mosquitto: str, tmp_path: Path) -> AsyncIterator[Mosquitto]:
 async def test_a_packet_for_which_mosquitto_hangs_up_is_set_aside(broker: Mosquitto) -> None:
     """In MQTT 3.1.1 the broker cannot say how much it takes: it closes the connection, again and again."""
     await broker.start("max_packet_size 2000")
-    outbox = Outbox()
+    outbox = BusyOutbox()
     for n in range(40):
-        outbox.put("gw/good", LARGE if n == 15 else b"{}")
+        outbox.put_next(topic="gw/good", payload=LARGE if n == 15 else b"{}")
     await set_aside(broker.url, outbox, "3.1.1", lambda: bool(outbox.refused))
-    assert list(outbox.refused) == [16]
-    assert "sending it ended the connection" in outbox.refused[16]
-    assert outbox.acked >= set(range(1, 41)) - {16}
+    assert list(outbox.refusals) == [16]
+    assert "sending it ended the connection" in outbox.refusals[16]
+    assert numbers(outbox.acked) >= set(range(1, 41)) - {16}
 
 
 class Quota(Script):
@@ -157,27 +143,27 @@ class Quota(Script):
 @pytest.mark.parametrize("code", [0x80, 0x83, 0x97])
 async def test_a_message_that_gets_the_same_code_again_and_again_is_set_aside(code: int) -> None:
     outbox = await against(Quota(code, disconnect=False))
-    assert list(outbox.refused) == [3]
-    assert f"0x{code:02x}" in outbox.refused[3]
-    assert "while others passed" in outbox.refused[3]
+    assert list(outbox.refusals) == [3]
+    assert f"0x{code:02x}" in outbox.refusals[3]
+    assert "while others passed" in outbox.refusals[3]
 
 
 @pytest.mark.parametrize(("code", "words"), [(0x95, "packet too large"), (0x99, "payload format"), (0x81, "malformed")])
 async def test_a_message_for_which_the_broker_disconnects_is_set_aside(code: int, words: str) -> None:
     outbox = await against(Quota(code, disconnect=True))
-    assert list(outbox.refused) == [3]
-    assert words in outbox.refused[3]
+    assert list(outbox.refusals) == [3]
+    assert words in outbox.refusals[3]
 
 
-async def against(script: Quota) -> Outbox:
+async def against(script: Quota) -> BusyOutbox:
     server = await asyncio.start_server(script.serve, "127.0.0.1", 0)
-    outbox = Outbox()
+    outbox = BusyOutbox()
     for payload in (b"1", b"2", b"bad", b"4", b"5"):
-        outbox.put("gw/good", payload)
+        outbox.put_next(topic="gw/good", payload=payload)
     try:
         url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         await set_aside(url, outbox, "5", lambda: bool(outbox.refused))
     finally:
         server.close()
-    assert outbox.acked >= {1, 2, 4, 5}
+    assert numbers(outbox.acked) >= {1, 2, 4, 5}
     return outbox

@@ -7,7 +7,7 @@ from itertools import count
 from math import inf
 
 NOW_NS = 1_700_000_000_000_000_000
-TURNS = 20
+TURNS = 60
 """Turns of the event loop after which everybody who was woken has come to rest, but for who goes round and round."""
 
 

@@ -41,6 +41,8 @@ class Proxy(Listener):
         self.meddle: Callable[[bool, int, bytes], Awaitable[bytes]] | None = None
         """Called for each packet: whether it goes to the broker, its type, the packet; returns what is passed on."""
         self.refuse = False
+        self.refused = 0
+        """Connections that found it refusing."""
 
     @property
     def url(self) -> str:
@@ -58,7 +60,9 @@ class Proxy(Listener):
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            if not self.refuse:
+            if self.refuse:
+                self.refused += 1
+            else:
                 self.connections += 1
                 await self._join(reader, writer)
         except OSError:

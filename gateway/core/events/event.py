@@ -74,7 +74,7 @@ class Event:
 
         @property
         def severity(self) -> int:
-            """Return how severe the event is, 1 to 1000 (OPC UA Part 9, 5.5.2)."""
+            """Return how severe the event is, 1 (information) to 1000 (most urgent)."""
 
     @property
     def log_level(self) -> LogLevel | None:

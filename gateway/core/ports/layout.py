@@ -100,7 +100,7 @@ class SessionInput(Protocol):
         ...
 
     def received(self, topic: str, payload: bytes) -> None:
-        """Take a message of a subscription. Trusts nothing, never raises."""
+        """Process a message of a subscription. Trusts nothing, never raises."""
         ...
 
     async def may_send(self, wanted: bool) -> None:
@@ -127,7 +127,7 @@ class MessageObserver(Protocol):
 
 @runtime_checkable
 class HealthReporter(Protocol):
-    """Capability of a layout: it knows of something that the far end does not take."""
+    """Capability of a layout: it reports what the far end refuses."""
 
     def health(self) -> str:
         """Return it as a sentence part for the status line; empty where all is well."""

@@ -61,8 +61,8 @@ class MqttPlugin:
         """Return the first levels of every topic."""
         return config.root
 
-    def advice(self, config: MqttConfig) -> Sequence[tuple[str, str]]:
-        """Return a password that travels unencrypted."""
+    def warnings(self, config: MqttConfig) -> Sequence[tuple[str, str]]:
+        """Return a warning about a password that travels unencrypted."""
         broker = config.addresses[0]
         if config.password and not broker.secure and broker.host not in _HERE:
             return [("password", "travels in clear; mqtts:// encrypts it")]

@@ -136,8 +136,8 @@ def test_incomplete_messages_cost_bounded_memory():
     for _ in range(1500):
         (message,) = encoder.windows(block_of([0, 1]))
         tail.take(sent([message], "tag", "json", 2**28)[0][:1])
-    ((track,),) = [list(tail.reading._auditor._ledger._tracks.values())]
-    assert len(track.parts) == 1000
+    ((tracker,),) = [list(tail.reading._auditor._ledger._trackers.values())]
+    assert len(tracker.parts) == 1000
     assert "Nothing to prove" in tail.verdict()[1]
 
 

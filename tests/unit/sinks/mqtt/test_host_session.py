@@ -9,9 +9,11 @@ import pytest
 
 from gateway.core.errors import Permanent, Retryable
 from gateway.core.ports.layout import Packet, Until
+from tests.support.clock import ManualClock, settle
 from tests.support.mqtt_client import FakeMqttClient
 from tests.support.mqtt_publisher import mqtt_publisher
-from tests.unit.sinks.mqtt.test_publishing import FakeLayout, FakeOutbox, FakeStatus, ManualClock, settle
+from tests.support.outbox_fake import FakeOutbox
+from tests.unit.sinks.mqtt.test_publishing import FakeLayout, FakeStatus
 
 
 @dataclass
@@ -105,17 +107,17 @@ async def bench() -> AsyncIterator[Bench]:
     yield bench
     bench.task.cancel()
     await asyncio.gather(bench.task, return_exceptions=True)
-    assert bench.outbox.lent == [], "every delivery ends in an ack, a refusal or a release"
+    assert bench.outbox.in_flight == {}, "every delivery ends in an ack, a refusal or a release"
 
 
 async def test_nothing_is_taken_or_sent_until_it_may_and_births_come_first(bench: Bench) -> None:
     """What waited meanwhile is not live: it was not made for this connection."""
-    bench.outbox.put()
+    bench.outbox.put_next()
     await settle()
     assert bench.sink.subscribed == ["commands", "state"]
-    assert (bench.sent, bench.outbox.journal, bench.outbox.lent) == ([], [], [])
+    assert (bench.sent, bench.outbox.journal, bench.outbox.in_flight) == ([], [], {})
     await bench.say(b"go")
-    bench.outbox.put()
+    bench.outbox.put_next()
     await settle()
     assert bench.sent == [b"a 1", b"b 2", b"hist 1 3", b"2 4"]
     assert not any(published.retain for published in bench.sink.published)
@@ -132,7 +134,7 @@ async def test_news_are_sent_when_the_status_changes(bench: Bench) -> None:
 async def test_when_it_may_no_longer_send_it_says_so_and_connects_anew(bench: Bench) -> None:
     await bench.say(b"go")
     await bench.say(b"stop")
-    bench.outbox.put()
+    bench.outbox.put_next()
     assert bench.sent[-1] == b"barred 3"
     assert (bench.sink.closes, bench.sink.wills) == (1, 0)
     assert bench.outbox.journal[-1] == "not live"
@@ -206,7 +208,7 @@ async def test_with_several_brokers_it_walks_on_until_the_session_may_send(bench
 async def test_when_it_may_no_longer_send_it_goes_to_the_next_broker(bench: Bench) -> None:
     bench.sink.broker_count = 2
     await bench.say(b"go")
-    bench.outbox.put(2)
+    bench.outbox.put_next(2)
     await settle()
     await bench.say(b"stop")
     assert bench.sent[-1] == b"barred 5"
@@ -227,7 +229,7 @@ async def test_brokers_that_are_all_away_are_backed_off_from_although_it_walks(b
 
 async def test_no_message_is_sent_before_the_births_have_arrived(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(2)
+    bench.outbox.put_next(2)
     await bench.say(b"go")
     assert bench.sent == [b"a 1", b"b 2"]
     bench.sink.ack(1)
@@ -244,7 +246,7 @@ async def test_a_birth_that_is_refused_beside_the_first_does_not_hold_up_the_mes
     """And what the session wants to tell again comes after five seconds, not in a loop."""
     bench.sink.rule = lambda published: Retryable("quota") if published.payload.startswith(b"b ") else None
     await bench.say(b"go")
-    bench.outbox.put()
+    bench.outbox.put_next()
     await bench.clock.advance(2)
     assert bench.sent == [b"a 1", b"b 2", b"1 3"]
     await bench.clock.advance(2.8)
@@ -255,7 +257,7 @@ async def test_a_birth_that_is_refused_beside_the_first_does_not_hold_up_the_mes
 async def test_a_first_birth_that_is_refused_holds_up_the_messages(bench: Bench) -> None:
     bench.sink.answers = [Permanent("not authorised")]
     await bench.say(b"go")
-    bench.outbox.put()
+    bench.outbox.put_next()
     await settle()
     assert bench.sent == [b"a 1", b"b 2"]
     await bench.clock.advance(5.1)
@@ -268,7 +270,7 @@ async def test_a_birth_for_which_the_broker_hangs_up_is_found_and_left_out(bench
     bench.sink.rule = lambda published: "cut" if published.topic == "poison" else None
     await bench.say(b"go")
     bench.session.ready = True
-    bench.outbox.put()
+    bench.outbox.put_next()
     began = bench.clock.monotonic()
     while not bench.session.left_out and bench.clock.monotonic() < began + 1000:
         await bench.clock.advance(1)
@@ -296,7 +298,7 @@ async def test_connections_that_break_at_random_cost_no_birth(bench: Bench) -> N
 
 async def test_a_session_that_can_say_nothing_ends_the_connection_and_loses_nothing(bench: Bench) -> None:
     bench.session.impossible = "the birth of the node has 300 bytes"
-    bench.outbox.put()
+    bench.outbox.put_next()
     await bench.say(b"go")
     assert (bench.sent, bench.sink.closes) == ([], 1)
     assert not [line for line in bench.outbox.journal if line.startswith("refuse")]

@@ -9,99 +9,17 @@ import pytest
 import structlog
 
 from gateway.core.errors import GatewayError, Permanent, Retryable
-from gateway.core.messages import Lane, Message
+from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet, Properties
-from gateway.core.ports.outbox import Delivery
 from gateway.runtime.publisher import Publisher
+from tests.support.clock import ManualClock, settle
 from tests.support.mqtt_client import FakeMqttClient
 from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import until
+from tests.support.outbox_fake import FakeOutbox
 
 STATUS = "gw/status"
 MANY = "gw/d/many"
-
-
-class ManualClock:
-    """Time that moves only by `advance`."""
-
-    def __init__(self) -> None:
-        self._now = 100.0
-        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    def monotonic(self) -> float:
-        return self._now
-
-    def now_ns(self) -> int:
-        return int(self._now * 1e9)
-
-    async def sleep(self, delay_s: float) -> None:
-        if delay_s > 0:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._sleepers.append((self._now + delay_s, future))
-            await future
-
-    async def advance(self, seconds: float) -> None:
-        """Move in tenths, so that sleepers wake in order and may sleep again."""
-        for _ in range(round(seconds * 10)):
-            self._now = round(self._now + 0.1, 6)
-            for due, future in self._sleepers:
-                if due <= self._now and not future.done():
-                    future.set_result(None)
-            self._sleepers = [(due, future) for due, future in self._sleepers if not future.done()]
-            await settle()
-
-
-async def settle() -> None:
-    for _ in range(30):
-        await asyncio.sleep(0)
-
-
-class FakeOutbox:
-    """The publisher's side of an outbox; live ones first. Remembers the order of everything."""
-
-    def __init__(self) -> None:
-        self.live = False
-        self.journal: list[str] = []
-        self.queue: list[Delivery] = []
-        self.lent: list[Delivery] = []
-        self._news = asyncio.Event()
-        self._next = 0
-
-    def set_live(self, live: bool) -> None:
-        self.live = live
-        self.journal.append("live" if live else "not live")
-
-    def put(self, count: int = 1, topic: str = "gw/d/window") -> None:
-        for _ in range(count):
-            self._next += 1
-            message = Message(topic, "b", self._next, Lane.WINDOW, 0, 0, b"%d" % self._next)
-            self.queue.append(Delivery(self._next, message, self.live))
-        self._news.set()
-
-    async def take(self, limit: int) -> list[Delivery]:
-        while not self.queue:
-            self._news.clear()
-            await self._news.wait()
-        self.queue.sort(key=lambda delivery: (not delivery.live, delivery.id))
-        taken, self.queue = self.queue[:limit], self.queue[limit:]
-        self.lent += taken
-        return taken
-
-    def ack(self, delivery: Delivery) -> None:
-        self.lent.remove(delivery)
-        self.journal.append(f"ack {delivery.id}")
-
-    def refuse(self, delivery: Delivery, reason: str) -> None:
-        self.lent.remove(delivery)
-        self.journal.append(f"refuse {delivery.id} {reason}")
-
-    def release(self, deliveries: Sequence[Delivery]) -> None:
-        for delivery in deliveries:
-            self.lent.remove(delivery)
-            delivery.live = False
-            self.journal.append(f"release {delivery.id}")
-        self.queue += deliveries
-        self._news.set()
 
 
 class FakeLayout:
@@ -173,11 +91,11 @@ async def bench() -> AsyncIterator[Bench]:
     yield bench
     bench.task.cancel()
     await asyncio.gather(bench.task, return_exceptions=True)
-    assert outbox.lent == [], "every delivery ends in an ack, a refusal or a release"
+    assert outbox.in_flight == {}, "every delivery ends in an ack, a refusal or a release"
 
 
 async def test_the_birth_goes_first_and_retained(bench: Bench) -> None:
-    bench.outbox.put()
+    bench.outbox.put_next()
     await settle()
     first = bench.sink.published[0]
     assert (first.topic, first.payload, first.retain) == (STATUS, b"online 0", True)
@@ -187,16 +105,16 @@ async def test_the_birth_goes_first_and_retained(bench: Bench) -> None:
 
 async def test_what_waited_before_the_connection_goes_as_history(bench: Bench) -> None:
     await bench.lose()
-    bench.outbox.put()
+    bench.outbox.put_next()
     await bench.clock.advance(1)
-    bench.outbox.put()
+    bench.outbox.put_next()
     await settle()
     assert bench.payloads == [b"hist 1", b"2"]
 
 
 async def test_no_more_than_in_flight_are_on_their_way(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(10)
+    bench.outbox.put_next(10)
     await settle()
     assert len(bench.payloads) == 4
     bench.sink.ack(2)
@@ -206,7 +124,7 @@ async def test_no_more_than_in_flight_are_on_their_way(bench: Bench) -> None:
 
 async def test_a_loss_gives_everything_back_after_the_end_of_live(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(2)
+    bench.outbox.put_next(2)
     await settle()
     await bench.lose()
     assert bench.outbox.journal == ["live", "not live", "release 1", "release 2"]
@@ -219,7 +137,7 @@ async def test_a_loss_gives_everything_back_after_the_end_of_live(bench: Bench) 
 
 async def test_a_permanent_refusal_sets_aside_and_goes_on(bench: Bench) -> None:
     bench.sink.answers = [Permanent("too large")]
-    bench.outbox.put(2)
+    bench.outbox.put_next(2)
     await settle()
     assert bench.outbox.journal == ["live", "refuse 1 too large", "ack 2"]
     assert bench.publisher.refused == 1
@@ -228,7 +146,7 @@ async def test_a_permanent_refusal_sets_aside_and_goes_on(bench: Bench) -> None:
 async def test_a_broker_that_accepts_nothing_costs_no_message(bench: Bench) -> None:
     """A mistake in its access list: status and messages are refused for good, and kept until the mistake is mended."""
     await bench.lose()
-    bench.outbox.put(2)
+    bench.outbox.put_next(2)
     bench.sink.answers = [Permanent("not authorised")] * 5
     await bench.clock.advance(1)
     await bench.clock.advance(10)
@@ -236,17 +154,17 @@ async def test_a_broker_that_accepts_nothing_costs_no_message(bench: Bench) -> N
     assert bench.outbox.journal[-2:] == ["ack 1", "ack 2"]
     assert bench.publisher.refused == 0
     bench.sink.answers = [Permanent("too large")]
-    bench.outbox.put()
+    bench.outbox.put_next()
     await settle()
     assert bench.outbox.journal[-1] == "refuse 3 too large", "now that something was accepted, it is the message"
 
 
 async def test_a_refusal_for_now_gives_back_and_pauses(bench: Bench) -> None:
     bench.sink.answers = [Retryable("quota"), Retryable("quota")]
-    bench.outbox.put(2)
+    bench.outbox.put_next(2)
     await settle()
     assert bench.outbox.journal == ["live", "release 1", "release 2"]
-    bench.outbox.put()
+    bench.outbox.put_next()
     await bench.clock.advance(0.9)
     assert len(bench.payloads) == 2
     await bench.clock.advance(0.2)
@@ -256,7 +174,7 @@ async def test_a_refusal_for_now_gives_back_and_pauses(bench: Bench) -> None:
 async def test_a_delivery_of_several_packets_is_acknowledged_with_its_last(bench: Bench) -> None:
     bench.sink.auto_ack = False
     bench.sink.most_bytes = 77
-    bench.outbox.put(topic=MANY)
+    bench.outbox.put_next(topic=MANY)
     await settle()
     assert bench.payloads == [b"1a", b"1b", b"1c"]
     assert bench.sink.published[-1].properties.user == (("most", "77"),)
@@ -271,7 +189,7 @@ async def test_a_delivery_of_several_packets_is_acknowledged_with_its_last(bench
 
 async def test_packets_wait_for_room_one_by_one(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(3, topic=MANY)
+    bench.outbox.put_next(3, topic=MANY)
     await settle()
     assert bench.payloads == [b"1a", b"1b", b"1c", b"2a"]
     bench.sink.ack(3)
@@ -283,10 +201,10 @@ async def test_packets_wait_for_room_one_by_one(bench: Bench) -> None:
 @pytest.mark.parametrize(("error", "word"), [(Permanent("no"), "refuse 2 no"), (Retryable("no"), "release 2")])
 async def test_one_packet_decides_for_its_delivery(bench: Bench, error: GatewayError, word: str) -> None:
     """The others' answers count no more, and what is not sent yet stays unsent."""
-    bench.outbox.put()
+    bench.outbox.put_next()
     await settle()
     bench.sink.auto_ack = False
-    bench.outbox.put(2, topic=MANY)
+    bench.outbox.put_next(2, topic=MANY)
     await settle()
     first = bench.sink.waiting[0]
     first.future.set_exception(error)
@@ -300,7 +218,7 @@ async def test_one_packet_decides_for_its_delivery(bench: Bench, error: GatewayE
 
 async def test_a_loss_in_the_middle_of_a_delivery_gives_it_back_once(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(3, topic=MANY)
+    bench.outbox.put_next(3, topic=MANY)
     await settle()
     bench.sink.ack(2)
     await settle()
@@ -314,7 +232,7 @@ BAD = "gw/d/bad"
 async def with_others(bench: Bench, seconds: int) -> None:
     """One good message a second."""
     for _ in range(seconds):
-        bench.outbox.put()
+        bench.outbox.put_next()
         await bench.clock.advance(1)
 
 
@@ -324,8 +242,8 @@ def tries(bench: Bench) -> int:
 
 async def test_a_pause_holds_up_what_was_taken_already(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(topic=MANY)
-    bench.outbox.put(3)
+    bench.outbox.put_next(topic=MANY)
+    bench.outbox.put_next(3)
     await settle()
     assert bench.payloads == [b"1a", b"1b", b"1c", b"2"]
     bench.sink.waiting[0].future.set_exception(Retryable("quota"))
@@ -343,7 +261,7 @@ async def test_a_pause_holds_up_what_was_taken_already(bench: Bench) -> None:
 async def test_a_message_refused_again_and_again_while_others_pass_is_set_aside(bench: Bench) -> None:
     bench.sink.rule = lambda published: Retryable("quota (0x97)") if published.topic == BAD else None
     await with_others(bench, 30)
-    bench.outbox.put(topic=BAD)
+    bench.outbox.put_next(topic=BAD)
     await with_others(bench, 110)
     assert bench.publisher.refused == 0, "not within two minutes"
     await with_others(bench, 90)
@@ -352,17 +270,17 @@ async def test_a_message_refused_again_and_again_while_others_pass_is_set_aside(
     assert refused[0].startswith("refuse 31 quota (0x97), 6 times in ")
     assert tries(bench) == 6
     assert bench.publisher.acked == 230, "each of the others, at once"
-    assert not bench.outbox.queue
+    assert not bench.outbox.waiting
 
 
 async def test_a_broker_that_refuses_everything_for_hours_costs_no_message(bench: Bench) -> None:
     await with_others(bench, 30)
     bench.sink.rule = lambda published: Retryable("quota (0x97)")
-    bench.outbox.put(topic=BAD)
+    bench.outbox.put_next(topic=BAD)
     await with_others(bench, 1200)
     bench.sink.rule = lambda published: None
     await with_others(bench, 60)
-    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.queue)) == (0, 1291, 0)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.waiting)) == (0, 1291, 0)
 
 
 async def test_a_broker_that_takes_every_second_message_costs_none(bench: Bench) -> None:
@@ -371,7 +289,7 @@ async def test_a_broker_that_takes_every_second_message_costs_none(bench: Bench)
     await with_others(bench, 1200)
     bench.sink.rule = lambda published: None
     await with_others(bench, 100)
-    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.queue)) == (0, 1300, 0)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.waiting)) == (0, 1300, 0)
 
 
 async def test_a_topic_that_is_refused_for_good_in_its_own_way_is_set_aside_message_by_message(bench: Bench) -> None:
@@ -379,18 +297,18 @@ async def test_a_topic_that_is_refused_for_good_in_its_own_way_is_set_aside_mess
     bench.sink.rule = lambda published: Retryable("rule (0x83)") if published.topic == BAD else None
     await with_others(bench, 30)
     for _ in range(600):
-        bench.outbox.put(topic=BAD)
+        bench.outbox.put_next(topic=BAD)
         await with_others(bench, 1)
     assert bench.publisher.acked == 630
     assert bench.publisher.refused > 300
-    assert bench.publisher.refused + len(bench.outbox.queue) + len(bench.outbox.lent) == 600
+    assert bench.publisher.refused + len(bench.outbox.waiting) + len(bench.outbox.in_flight) == 600
 
 
 async def test_a_message_that_makes_the_broker_hang_up_is_found_and_set_aside(bench: Bench) -> None:
     bench.sink.rule = lambda published: "packet too large (0x95)" if published.topic == BAD else None
     await with_others(bench, 30)
-    bench.outbox.put(topic=BAD)
-    bench.outbox.put(3)
+    bench.outbox.put_next(topic=BAD)
+    bench.outbox.put_next(3)
     await with_others(bench, 400)
     refused = [entry for entry in bench.outbox.journal if entry.startswith("refuse")]
     assert len(refused) == 1
@@ -406,15 +324,15 @@ async def test_connections_that_break_at_random_cost_no_message(bench: Bench) ->
     await with_others(bench, 900)
     bench.sink.rule = lambda published: None
     await with_others(bench, 100)
-    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.queue)) == (0, 1000, 0)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.waiting)) == (0, 1000, 0)
 
 
 async def test_a_message_held_up_is_given_back_when_the_connection_goes(bench: Bench) -> None:
     await with_others(bench, 30)
     bench.sink.rule = lambda published: Retryable("quota (0x97)") if published.topic == BAD else None
-    bench.outbox.put(topic=BAD)
+    bench.outbox.put_next(topic=BAD)
     await settle()
-    assert len(bench.outbox.lent) == 1, "not given back: it would come again at once"
+    assert len(bench.outbox.in_flight) == 1, "not given back: it would come again at once"
     await bench.lose()
     assert bench.outbox.journal[-1] == "release 31"
     bench.sink.rule = lambda published: None
@@ -427,7 +345,7 @@ async def test_a_message_held_up_is_given_back_when_the_connection_goes(bench: B
 
 async def test_silence_after_a_publish_counts_as_a_loss(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put()
+    bench.outbox.put_next()
     await settle()
     await bench.clock.advance(4.8)
     assert bench.sink.is_open
@@ -438,7 +356,7 @@ async def test_silence_after_a_publish_counts_as_a_loss(bench: Bench) -> None:
 
 async def test_a_slow_broker_is_not_a_lost_one(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(4)
+    bench.outbox.put_next(4)
     await settle()
     for _ in range(4):
         await bench.clock.advance(4)
@@ -450,7 +368,7 @@ async def test_a_slow_broker_is_not_a_lost_one(bench: Bench) -> None:
 async def test_a_slow_broker_with_much_in_flight_is_not_a_lost_one_either(bench: Bench) -> None:
     """Each message waits longer than ten timeouts, but none is overtaken."""
     bench.sink.auto_ack = False
-    bench.outbox.put(40)
+    bench.outbox.put_next(40)
     await settle()
     for _ in range(40):
         await bench.clock.advance(4.8)
@@ -461,7 +379,7 @@ async def test_a_slow_broker_with_much_in_flight_is_not_a_lost_one_either(bench:
 
 async def test_a_puback_that_was_overtaken_ten_timeouts_ago_is_lost(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(200)
+    bench.outbox.put_next(200)
     await settle()
     await bench.clock.advance(1)
     for second in range(53):
@@ -547,7 +465,7 @@ async def test_only_the_newest_status_is_told(bench: Bench) -> None:
 
 
 async def test_stop_delivers_what_is_live_then_says_goodbye(bench: Bench) -> None:
-    bench.outbox.put(10)
+    bench.outbox.put_next(10)
     stop = asyncio.create_task(bench.publisher.stop(5.0, "offline"))
     await bench.clock.advance(1)
     await stop
@@ -558,8 +476,8 @@ async def test_stop_delivers_what_is_live_then_says_goodbye(bench: Bench) -> Non
 
 async def test_stop_in_the_middle_of_a_message_of_several_packets_sends_all_of_it(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(2)
-    bench.outbox.put(topic=MANY)  # two of its three packets find room
+    bench.outbox.put_next(2)
+    bench.outbox.put_next(topic=MANY)  # two of its three packets find room
     await settle()
     assert bench.payloads == [b"1", b"2", b"3a", b"3b"]
     stop = asyncio.create_task(bench.publisher.stop(5.0, "offline"))
@@ -574,10 +492,10 @@ async def test_stop_in_the_middle_of_a_message_of_several_packets_sends_all_of_i
 
 async def test_stop_leaves_backlog_to_the_outbox(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(4)
+    bench.outbox.put_next(4)
     await settle()
     bench.outbox.live = False
-    bench.outbox.put(50)
+    bench.outbox.put_next(50)
     stop = asyncio.create_task(bench.publisher.stop(5.0, "offline"))
     await settle()
     bench.sink.auto_ack = True
@@ -585,18 +503,18 @@ async def test_stop_leaves_backlog_to_the_outbox(bench: Bench) -> None:
     await bench.clock.advance(1)
     await stop
     assert bench.payloads == [b"1", b"2", b"3", b"4"]
-    assert len(bench.outbox.queue) == 50
+    assert len(bench.outbox.waiting) == 50
 
 
 async def test_stop_keeps_its_deadline_when_the_broker_is_silent(bench: Bench) -> None:
     bench.sink.auto_ack = False
-    bench.outbox.put(10)
+    bench.outbox.put_next(10)
     await settle()
     stop = asyncio.create_task(bench.publisher.stop(2.0, "offline"))
     await bench.clock.advance(2.7)
     await stop
     assert bench.told[-1] == b"offline"
-    assert len(bench.outbox.queue) == 10
+    assert len(bench.outbox.waiting) == 10
 
 
 async def test_stop_without_connection_ends_at_once(bench: Bench) -> None:
