@@ -9,10 +9,12 @@ import structlog
 from gateway.core.errors import Permanent, Retryable
 from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet
+from tests.support.clock import ManualClock, settle
 from tests.support.mqtt_client import FakeMqttClient
 from tests.support.mqtt_publisher import mqtt_publisher
+from tests.support.outbox_fake import FakeOutbox
 from tests.unit.sinks.mqtt.test_host_session import Bench as SessionBench
-from tests.unit.sinks.mqtt.test_publishing import MANY, STATUS, FakeLayout, FakeOutbox, FakeStatus, ManualClock, settle
+from tests.unit.sinks.mqtt.test_publishing import MANY, STATUS, FakeLayout, FakeStatus
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ async def session() -> AsyncIterator[SessionBench]:
     yield bench
     bench.task.cancel()
     await asyncio.gather(bench.task, return_exceptions=True)
-    assert bench.outbox.lent == []
+    assert bench.outbox.in_flight == {}
 
 
 async def test_once_barred_it_takes_nothing_more_from_the_outbox(session: SessionBench) -> None:
@@ -32,10 +34,10 @@ async def test_once_barred_it_takes_nothing_more_from_the_outbox(session: Sessio
     session.sink.say("state", b"stop")
     while session.sent[-1] != b"barred 3":
         await asyncio.sleep(0)
-    session.outbox.put(1000)
+    session.outbox.put_next(1000)
     await settle()
     assert session.sink.closes == 0
-    assert len(session.outbox.lent) == 4
+    assert len(session.outbox.in_flight) == 4
     await session.clock.advance(1)
     assert (session.sink.closes, session.publisher.released) == (1, 4)
 
@@ -53,7 +55,7 @@ async def test_connections_lost_before_it_may_send_are_no_fault_of_births(sessio
 async def test_a_stop_does_not_wait_for_births_without_an_answer(session: SessionBench) -> None:
     session.sink.auto_ack = False
     await session.say(b"go")
-    session.outbox.put()
+    session.outbox.put_next()
     stop = asyncio.create_task(session.publisher.stop(5.0, "offline"))
     await settle()
     assert session.sent == [b"a 1", b"b 2", b"stop 3"]
@@ -105,10 +107,10 @@ async def test_messages_of_many_packets_are_laid_out_one_after_the_other() -> No
     task = asyncio.create_task(publisher.run())
     await settle()
     sink.auto_ack = False
-    outbox.put(4, topic=MANY)
+    outbox.put_next(4, topic=MANY)
     await settle()
     assert [published.payload for published in sink.published[1:]] == [b"1a", b"1b", b"1c", b"2a"]
     assert layout.made == 2
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert outbox.lent == []
+    assert outbox.in_flight == {}
