@@ -1,4 +1,4 @@
-"""Follows a subscription: what each message is, how much comes, and whether anything is missing."""
+"""The auditor of a subscription: parses each message, counts it, and finds out whether anything is missing."""
 
 import math
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from gateway.core.ports.sink import ReceivedMessage
 from gateway.encoding.decoder import parse
 from gateway.encoding.topics import CONTRACT_VERSION
 
-_SETTLING_S: Final = 5.0
-"""What a broker has kept comes within this time, and only then what is new. Longer costs nothing but that a gap of this time
-is called unproven, not missing."""
+_BACKLOG_S: Final = 5.0
+"""How long the messages that a broker has kept may take to arrive after a reconnect, before new ones come. A gap within this
+time counts as unproven, not as missing."""
 
 
 class Auditor:
-    """Takes messages from a subscription, counts each, and enters it into the ledger."""
+    """The subscriber's bookkeeping: each message of a subscription is parsed, counted and entered into the ledger."""
 
     def __init__(self, root: str, readers: Sequence[Reader], *, from_start: bool = False, is_shared: bool = False) -> None:
         """Begin with nothing received.
@@ -32,10 +32,10 @@ class Auditor:
         self._readers = readers
         self._is_shared = is_shared
         self._ledger = Ledger(from_start=from_start)
-        self._settled_at = math.inf
+        self._backlog_ends_at = math.inf
 
     def add(self, message: ReceivedMessage) -> Incoming | None:
-        """Count a message and return it, None when it is none of ours. Raises Malformed, having counted that."""
+        """Count a message and return it, None where it is not from a gateway. Raises Malformed after counting that, too."""
         try:
             incoming, proofs = self._parsed(message)
         except Foreign:
@@ -50,9 +50,9 @@ class Auditor:
         if incoming is None:
             return None
         self.stats.count(incoming, len(message.payload))
-        if self.stats.now() > self._settled_at:
-            self._settled_at = math.inf
-            self._ledger.settled()
+        if self.stats.now() > self._backlog_ends_at:
+            self._backlog_ends_at = math.inf
+            self._ledger.backlog_received()
         for topic, body in proofs:
             self._ledger.add(topic, body, dup=message.is_repeated, retained=message.is_kept, fleeting=message.is_fleeting)
         return incoming
@@ -63,14 +63,14 @@ class Auditor:
         self._ledger.was_away(kept=absence.kept)
         for reader in self._readers:
             reader.was_away()
-        self._settled_at = self.stats.now() + _SETTLING_S
+        self._backlog_ends_at = self.stats.now() + _BACKLOG_S
 
     def report(self) -> Report:
         """Return the proof as of now."""
         return self._ledger.report()
 
     def footnotes(self, topics: Sequence[str]) -> list[str]:
-        """Return what has to be known of the sequence numbers of these topics, as sentences."""
+        """Return sentences that explain the sequence numbers of these topics."""
         return [reader.footnote for reader in self._readers if any(map(reader.is_mine, topics))]
 
     def _parsed(self, message: ReceivedMessage) -> tuple[Incoming | None, Sequence[Proof]]:

@@ -1,4 +1,4 @@
-"""Proves that nothing is missing: every message carries (boot, topic, seq), every loss is declared. Pure, no I/O."""
+"""The ledger that proves that nothing is missing: every message has (boot, topic, seq), every loss is declared. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.audit.sequence_tracker import SequenceTracker
-from gateway.core.interval_set import Spans, size
+from gateway.core.interval_set import IntervalSet, size
 
 _MOST_CAUSES: Final = 100
 _MERGED: Final = "thinned"
@@ -14,15 +14,18 @@ _MERGED: Final = "thinned"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is known of one topic within one boot. All counts are messages."""
+    """The proof for one topic within one boot. All counts are messages."""
 
     topic: str
+    """The topic, or the stream of a layout with a topic for each tag."""
     boot: str
+    """The run of the gateway."""
     first: int
     """The first sequence number that must be there."""
     last: int
     """The last one, declared losses included."""
     received: int
+    """Numbers received."""
     missing: int
     """Of first to last, not received."""
     explained: int
@@ -40,12 +43,12 @@ class Row:
 
     @property
     def complete(self) -> bool:
-        """Whether every message is there or accounted for, and none came twice without a reason."""
+        """Return whether every message is there or accounted for, and none came twice without a reason."""
         return self.missing == self.explained + self.uncertain and not self.unexplained_duplicates
 
     @property
     def unproven(self) -> int:
-        """How many numbers are missing without any explanation, the subscriber's own absence included."""
+        """Return how many numbers are missing without any explanation; the subscriber's own absence is one."""
         return self.missing - self.explained - self.uncertain - self.away
 
 
@@ -67,26 +70,26 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether every row is complete."""
+        """Return whether every row is complete."""
         return all(row.complete for row in self.rows)
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is wrong that the subscriber's own absence does not explain."""
+        """Return whether nothing is wrong that the subscriber's own absence does not explain."""
         return not any(row.unproven or row.unexplained_duplicates for row in self.rows)
 
 
 class Ledger:
-    """Takes every message that a subscriber gets and says what is missing. Memory grows with gaps, not with messages.
+    """The account of every message that a subscriber gets. Memory grows with gaps, not with messages.
 
-    A track begins with the first number received of it, since the subscriber may have come later; older ones that
-    arrive afterwards count as received and are not asked for. With `from_start` each must begin at 1. A message in parts
-    counts once all of them are there.
+    The account of a topic begins with the first number received of it, since the subscriber may have come later; older
+    ones that arrive afterwards count as received and are not asked for. With `from_start` each must begin at 1. A message in
+    parts counts once all of them are there.
     """
 
     def __init__(self, *, from_start: bool = False) -> None:
         self._from_start = from_start
-        self._tracks: dict[tuple[str, str], SequenceTracker] = {}
+        self._trackers: dict[tuple[str, str], SequenceTracker] = {}
         self._last_ms: dict[str, int] = {}
         self._unclean: dict[str, int] = {}
         self._losses: Counter[str] = Counter()
@@ -97,26 +100,26 @@ class Ledger:
     ) -> None:
         """Count one message.
 
-        Retained copies and messages without (boot, seq), such as status, prove nothing: left out. fleeting: it came
-        without acknowledgement.
+        Retained copies, and messages without (boot, seq) such as status, are ignored: they prove nothing.
+        fleeting: it came without acknowledgement.
         """
         boot, seq = payload.get("boot"), payload.get("seq")
         if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
             return
         hist = payload.get("hist") is True
         marked = dup or hist
-        track = self._tracks.setdefault((topic, boot), SequenceTracker())
-        track.fleeting = fleeting
+        tracker = self._trackers.setdefault((topic, boot), SequenceTracker())
+        tracker.fleeting = fleeting
         if (part := _part(payload)) is not None:
-            parts = track.part(seq, part, marked)
+            parts = tracker.add_part(seq, part, marked)
             if parts is None:
                 return
             marked = parts.marked
         end_ms = _whole(payload, "ts") + _whole(payload, "dur")
         self._last_ms[boot] = max(self._last_ms.get(boot, 0), end_ms)
-        track.dur_ms = max(track.dur_ms, _whole(payload, "dur"))
-        known = seq in track.received
-        track.count(seq, end_ms, marked=marked, live=not hist)
+        tracker.dur_ms = max(tracker.dur_ms, _whole(payload, "dur"))
+        known = seq in tracker.received
+        tracker.count(seq, end_ms, marked=marked, live=not hist)
         if payload.get("kind") == "loss":
             self._loss(payload, known=known)
         elif payload.get("kind") == "unclean_stop" and isinstance(payload.get("previous"), str):
@@ -127,20 +130,20 @@ class Ledger:
 
         kept: the broker kept its session, and what came as far as it could.
         """
-        for track in self._tracks.values():
-            track.was_away(kept=kept)
+        for tracker in self._trackers.values():
+            tracker.was_away(kept=kept)
 
-    def settled(self) -> None:
-        """Record that what the broker had kept meanwhile has come."""
-        for track in self._tracks.values():
-            track.settled()
+    def backlog_received(self) -> None:
+        """Record that all messages that the broker had kept meanwhile have come."""
+        for tracker in self._trackers.values():
+            tracker.backlog_received()
 
     def report(self) -> Report:
         """Return the proof as of now."""
-        tracks = sorted((item for item in self._tracks.items() if item[1].has_begun), key=lambda item: item[0][0])
-        silent = sum(track.is_silent() for _, track in tracks)
-        rows = tuple(self._row(topic, boot, track) for (topic, boot), track in tracks)
-        fleeting = sum(track.fleeting for _, track in tracks)
+        trackers = sorted((item for item in self._trackers.items() if item[1].has_begun), key=lambda item: item[0][0])
+        silent = sum(tracker.is_silent() for _, tracker in trackers)
+        rows = tuple(self._row(topic, boot, tracker) for (topic, boot), tracker in trackers)
+        fleeting = sum(tracker.fleeting for _, tracker in trackers)
         return Report(rows, dict(self._losses), silent, fleeting, dict(self._thinned_first))
 
     def _loss(self, payload: Mapping[str, Any], *, known: bool) -> None:
@@ -153,53 +156,53 @@ class Ledger:
             self._losses[cause] += count
             if (more := _whole(payload, "windows") - count) > 0:
                 self._thinned_first[cause] += more
-        track = self._tracks.setdefault((topic, boot), SequenceTracker())
+        tracker = self._trackers.setdefault((topic, boot), SequenceTracker())
         if count < last - first + 1:
-            track.partly_lost[first, last, cause] = count
+            tracker.partly_lost[first, last, cause] = count
         else:
-            (track.merged if cause == _MERGED else track.lost).add(first, last)
+            (tracker.merged if cause == _MERGED else tracker.lost).add(first, last)
 
-    def _row(self, topic: str, boot: str, track: SequenceTracker) -> Row:
-        first, last = track.extent(from_start=self._from_start)
-        open_gaps = _known(track, first, merged=True).gaps(first, last)
-        missing, unknown = size(track.received.gaps(first, last)), size(open_gaps)
-        uncertain = [gap for gap in open_gaps if self._uncertain(boot, track, gap)]
+    def _row(self, topic: str, boot: str, tracker: SequenceTracker) -> Row:
+        first, last = tracker.extent(from_start=self._from_start)
+        open_gaps = _known(tracker, first, merged=True).gaps(first, last)
+        missing, unknown = size(tracker.received.gaps(first, last)), size(open_gaps)
+        uncertain = [gap for gap in open_gaps if self._uncertain(boot, tracker, gap)]
         return Row(
             topic=topic,
             boot=boot,
             first=first,
             last=last,
-            received=len(track.received),
+            received=len(tracker.received),
             missing=missing,
             explained=missing - unknown,
             uncertain=size(uncertain),
-            duplicates=track.duplicates,
-            unexplained_duplicates=track.unexplained,
-            merged=size(_known(track, first, merged=False).gaps(first, last)) - unknown,
-            away=sum(size(track.away.common(*gap)) for gap in open_gaps if gap not in uncertain),
+            duplicates=tracker.duplicates,
+            unexplained_duplicates=tracker.unexplained,
+            merged=size(_known(tracker, first, merged=False).gaps(first, last)) - unknown,
+            away=sum(size(tracker.away.common(*gap)) for gap in open_gaps if gap not in uncertain),
         )
 
-    def _uncertain(self, boot: str, track: SequenceTracker, gap: tuple[int, int]) -> bool:
-        """Whether all of a gap can lie within `bound_ms` before the last sign of a boot that ended uncleanly.
+    def _uncertain(self, boot: str, tracker: SequenceTracker, gap: tuple[int, int]) -> bool:
+        """Return whether all of a gap can lie within `bound_ms` before the last sign of a boot that ended uncleanly.
 
         The missing ones came before their right neighbour, no closer to each other than windows of this topic, or than
         its messages on average where that is closer.
         """
         bound_ms, right = self._unclean.get(boot), gap[1] + 1
-        if bound_ms is None or right not in track.times_ms:
+        if bound_ms is None or right not in tracker.times_ms:
             return False
-        right_ms = track.times_ms[right]
-        average_ms = (right_ms - track.base_ms) / (right - track.base) if right > track.base else 0.0
-        apart_ms = min(track.dur_ms, average_ms) if track.dur_ms else average_ms
+        right_ms = tracker.times_ms[right]
+        average_ms = (right_ms - tracker.base_ms) / (right - tracker.base) if right > tracker.base else 0.0
+        apart_ms = min(tracker.dur_ms, average_ms) if tracker.dur_ms else average_ms
         earliest_ms = right_ms - (right - gap[0]) * apart_ms
         return self._last_ms[boot] - earliest_ms <= bound_ms
 
 
-def _known(track: SequenceTracker, first: int, *, merged: bool) -> Spans:
+def _known(tracker: SequenceTracker, first: int, *, merged: bool) -> IntervalSet:
     """Return what came or was declared lost; with `merged` also what was declared to come merged."""
-    known = Spans((*track.received, *track.lost, *(track.merged if merged else ())))
+    known = IntervalSet((*tracker.received, *tracker.lost, *(tracker.merged if merged else ())))
     # by their ends, so that a wide span leaves a narrow one its numbers
-    for (begin, end, cause), count in sorted(track.partly_lost.items(), key=lambda item: item[0][1]):
+    for (begin, end, cause), count in sorted(tracker.partly_lost.items(), key=lambda item: item[0][1]):
         if merged or cause != _MERGED:
             known.fill(max(begin, first), end, count)
     return known
@@ -211,7 +214,7 @@ def _whole(payload: Mapping[str, Any], key: str) -> int:
 
 
 def _part(payload: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Which of how many, where a message comes in several packets."""
+    """Return number and count of a message that comes in several packets, None for a message in one packet."""
     match payload.get("part"):
         case [int(k), int(n)] if 1 <= k <= n and n > 1:
             return k, n

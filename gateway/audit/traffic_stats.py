@@ -1,4 +1,4 @@
-"""What has arrived at a subscriber, in numbers: by kind, by topic, and when it was not listening. Pure."""
+"""Counts of what has arrived at a subscriber: by kind, by topic, and the times without a connection. Pure."""
 
 import time
 from collections import Counter
@@ -16,12 +16,12 @@ OTHERS: Final = "(further topics)"
 
 @dataclass(slots=True)
 class Flow:
-    """What came on one topic."""
+    """The traffic on one topic."""
 
     first_s: float
     """Monotonic time of the first packet."""
     last_s: float
-    """Of the last one."""
+    """Monotonic time of the last packet."""
     messages: int = 0
     """Packets."""
     values: int = 0
@@ -39,29 +39,34 @@ class Absence:
     end_s: float
     """Wall time."""
     kept: bool
-    """The far end had kept the subscriptions, and what came meanwhile."""
+    """Whether the far end had kept the subscriptions, and what came meanwhile."""
 
 
 @dataclass(slots=True)
 class TrafficStats:
-    """What has arrived, in numbers."""
+    """Counts of everything that has arrived at one subscriber."""
 
     kinds: Counter[str] = field(default_factory=Counter)
+    """Messages by their kind."""
     flows: dict[str, Flow] = field(default_factory=dict)
+    """Traffic by topic; of very many topics the later ones together under `OTHERS`."""
     absences: list[Absence] = field(default_factory=list)
+    """Times without a connection; of very many only the first ones."""
     values: int = 0
     """Values of tags."""
     lost: int = 0
-    """Messages that loss records speak of, as often as these came."""
+    """Messages that loss records declare lost; a record that came twice counts twice."""
     merged: int = 0
-    """The same for messages that were merged."""
+    """Messages that loss records declare merged, counted in the same way."""
     malformed: int = 0
+    """Messages that could not be parsed."""
     foreign: int = 0
     """Messages of others, on topics where others are to be expected."""
     now: Callable[[], float] = time.monotonic
+    """The clock of `Flow`, seconds."""
 
     def count(self, incoming: Incoming, size_bytes: int = 0) -> None:
-        """Take a message into account."""
+        """Count a message. size_bytes: of its payload."""
         self.kinds[incoming.kind] += 1
         tags = incoming.body.get("tags")
         values = len(tags) if isinstance(tags, dict) else 0
@@ -71,13 +76,13 @@ class TrafficStats:
             self._loss(incoming.body)
 
     def was_away(self, absence: Absence) -> None:
-        """Note an absence; with very many only the first ones."""
+        """Record a time without a connection; of very many only the first ones."""
         if len(self.absences) < _MOST_ABSENCES:
             self.absences.append(absence)
 
     @property
     def total(self) -> int:
-        """Messages, malformed ones included, those of others not."""
+        """Return the number of messages, malformed ones included, those of others not."""
         return sum(self.kinds.values()) + self.malformed
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a subscriber can conclude: is everything there, or accounted for? Pure text, without colours."""
+"""The verdict of a subscriber on completeness, as text without colours. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _MOST_TIMES: Final = 3
 
 
 class Outcome(Enum):
-    """How it went."""
+    """What is proven of completeness."""
 
     NOTHING = auto()
     """No message with a sequence number arrived."""
@@ -29,7 +29,9 @@ class Verdict:
     """The outcome in words, to be printed one after the other."""
 
     outcome: Outcome
+    """What is proven."""
     headline: str
+    """The outcome in a sentence."""
     findings: str = ""
     """What is missing, or cannot be known."""
     remarks: str = ""
@@ -39,10 +41,7 @@ class Verdict:
 
 
 def is_proven(report: Report, stats: TrafficStats) -> bool:
-    """Return whether every number is there or accounted for.
-
-    And no message can have passed while the subscriber was away.
-    """
+    """Return whether every number is there or accounted for, and none can have been missed during an absence."""
     if stats.absences and report.fleeting:
         return False
     return bool(report.rows) and report.complete and all(absence.kept for absence in stats.absences)

@@ -16,7 +16,7 @@ class Bisection:
     """A search among the numbers 0 to `count` - 1, without I/O.
 
     Ask for `part` together and call `passed` or `failed`, until `part` is None. A part that fails is halved until the
-    culprit is alone, so k culprits take at most 2 k (log2(count) + 1) + 1 questions. After a culprit the largest part
+    culprit is alone, so k culprits take at most 2 k (log2(count) + 1) + 1 calls. After a culprit the largest part
     comes next, because neighbours of a culprit are often culprits. Where 2 log2(count) + 8 parts have
     failed and none has passed, the search ends without a result: the peer fails at everything.
 
@@ -26,7 +26,7 @@ class Bisection:
     """
 
     def __init__(self, count: int, *, is_known: bool = False) -> None:
-        """Begin a search. is_known: all numbers together have failed already."""
+        """Create a search. is_known: all numbers together have failed already."""
         self._count = count
         self._parts = [range(count)] if count else []
         self._failures = 0

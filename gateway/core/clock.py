@@ -1,4 +1,4 @@
-"""Time as a seam: the monotonic clock for waiting, the wall clock for stamping."""
+"""The clock of all parts: monotonic time for waiting, wall time for timestamps; tests replace it."""
 
 import asyncio
 import time

@@ -28,7 +28,7 @@ _LONGEST_NS = 100 * 365 * _DURATION_NS["d"]
 _LARGEST_BYTES = 2**50
 
 
-def _scaled(value: Any, units: dict[str, int], expected: str, most: int) -> int:
+def _parse_quantity(value: Any, units: dict[str, int], expected: str, most: int) -> int:
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in units:
         raise ValueError(f"{value!r} is not understood; expected {expected}")
@@ -40,12 +40,12 @@ def _scaled(value: Any, units: dict[str, int], expected: str, most: int) -> int:
 
 def parse_duration_ns(value: Any) -> int:
     """Return `250ms`, `1s`, `1.5h`, `7d` as nanoseconds. Raises ValueError for a number without a unit and all else."""
-    return _scaled(value, _DURATION_NS, "a number with a unit such as 250ms, 1s, 10min, 7d", _LONGEST_NS)
+    return _parse_quantity(value, _DURATION_NS, "a number with a unit such as 250ms, 1s, 10min, 7d", _LONGEST_NS)
 
 
 def parse_size_bytes(value: Any) -> int:
     """Return `512MiB`, `1GB` as bytes. Raises ValueError for a number without a unit and all else."""
-    return _scaled(value, _SIZE_BYTES, "a number with a unit such as 64KiB, 512MiB, 1GiB", _LARGEST_BYTES)
+    return _parse_quantity(value, _SIZE_BYTES, "a number with a unit such as 64KiB, 512MiB, 1GiB", _LARGEST_BYTES)
 
 
 def parse_value_range(value: Any) -> tuple[float, float]:
@@ -204,7 +204,7 @@ def existing_files(model: BaseModel, prefix: str = "") -> dict[str, Path]:
 
 def _inner(annotation: Any) -> list[Any]:
     """Return what is annotated within a union such as `ExistingFile | None`."""
-    return [note for one in getattr(annotation, "__args__", ()) for note in getattr(one, "__metadata__", ())]
+    return [mark for one in getattr(annotation, "__args__", ()) for mark in getattr(one, "__metadata__", ())]
 
 
 class TagModel(ConfigModel):

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 async def deadline(seconds: float | None) -> AsyncIterator[None]:
     """Raise TimeoutError after so many seconds, also where a library raises a CancelledError of its own when cancelled.
 
-    asyncua waits by `wait_for2`, whose CancelledWithResultError asyncio.timeout does not recognise as the effect of its own
-    cancellation: instead of a TimeoutError the cancellation would go on, and silently end the caller's task.
+    A library that waits by `wait_for2` raises CancelledWithResultError, which asyncio.timeout does not recognise as the
+    effect of its own cancellation: instead of a TimeoutError the cancellation would go on, and silently end the
+    caller's task.
     """
     async with asyncio.timeout(seconds):
         try:
@@ -24,7 +25,7 @@ async def deadline(seconds: float | None) -> AsyncIterator[None]:
 def end_if_cancelled() -> None:
     """Raise the CancelledError that a library has swallowed.
 
-    asyncio.wait_for of Python 3.11 swallows it when its answer comes in the same moment (asyncua connects with it). A task
+    asyncio.wait_for of Python 3.11 swallows it when its result comes in the same moment. A task
     that goes on although it was cancelled holds up the stop of the whole gateway.
     """
     task = asyncio.current_task()

@@ -21,11 +21,11 @@ class Permanent(GatewayError):
 
 
 class UsageError(GatewayError):
-    """A command was asked for something that makes no sense: one line for each reason. Exit code 2."""
+    """A command whose arguments make no sense; the text has one line for each reason. Exit code 2."""
 
 
 class Unsaved(GatewayError):
-    """The gateway has stopped, and what waited could neither be delivered nor written."""
+    """The gateway has stopped, and messages that waited could neither be delivered nor written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,27 +5,30 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["window", "summary", "value", "event", "stats", "status", "raw", "birth", "death"]
-"""Of a message of the contract; `birth` and `death` are of layouts that have sessions."""
+"""Kind of a message of the contract; `birth` and `death` belong to layouts that have sessions."""
 
 
 class Malformed(ValueError):
-    """Not a message of the contract. The text says why; it may hold what came from the network."""
+    """A message that does not follow the contract. The text gives the reason, and may contain text from the network."""
 
 
 class Foreign(Malformed):
-    """On a topic of somebody else."""
+    """A message on a topic that no gateway publishes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One message: its required keys are there and of the right type, everything else in its body is unknown."""
+    """One message whose required keys are there and of the right type; nothing is known of other keys of its body."""
 
     topic: str
-    """What its `seq` counts: where it is or, in a layout with a topic per tag, its stream."""
+    """The sequence that its `seq` belongs to: its topic or, in a layout with a topic per tag, its stream."""
     gateway: str
+    """Name of the gateway that published it."""
     device: str
-    """Empty where the gateway itself speaks."""
+    """Name of the device, empty for a message of the gateway itself."""
     kind: Kind
+    """What it contains."""
     body: Mapping[str, Any]
+    """The decoded payload."""
     run: str = ""
-    """What names the run of the gateway that it is of."""
+    """Name of the run of the gateway that published it."""

@@ -1,11 +1,11 @@
-"""Sets of whole numbers as spans, without I/O."""
+"""Sets of integers as intervals, without I/O."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 
-class Spans:
-    """A set of whole numbers kept as merged spans, so that a run of any length costs the same."""
+class IntervalSet:
+    """A set of integers that stores each run of consecutive numbers as one interval, whatever its length."""
 
     def __init__(self, spans: Iterable[tuple[int, int]] = ()) -> None:
         self._firsts: list[int] = []
@@ -51,12 +51,12 @@ class Spans:
         return [(max(begin, first), min(end, last)) for begin, end in self if begin <= last and end >= first]
 
     def fill(self, first: int, last: int, count: int) -> None:
-        """Add up to `count` of the numbers that are missing in first..last: a loss that does not say which ones."""
+        """Add up to `count` of the numbers that are missing in first..last: the smallest first."""
         for begin, end in self.gaps(first, last):
-            taken = min(count, end - begin + 1)
-            if taken:
-                self.add(begin, begin + taken - 1)
-            count -= taken
+            added = min(count, end - begin + 1)
+            if added:
+                self.add(begin, begin + added - 1)
+            count -= added
 
 
 def size(spans: Iterable[tuple[int, int]]) -> int:

@@ -1,4 +1,4 @@
-"""Keep a log readable: the same text is logged once, and again after a while."""
+"""Log a repeated text only once in a while."""
 
 from collections.abc import Hashable
 from typing import Final
@@ -10,16 +10,16 @@ _MOST_KEYS: Final = 10_000
 
 
 class LogThrottle:
-    """Decides whether a text is worth a line: when it differs from the last one of its key, and every `remind_s` seconds."""
+    """A filter of repeated texts: one is due when it differs from the last one of its key, and every `remind_s` seconds."""
 
     def __init__(self, clock: Clock, remind_s: float = REMIND_S) -> None:
-        """Begin with nothing logged. remind_s: seconds until the same text is logged again; `math.inf` for never."""
+        """Create an empty throttle. remind_s: seconds until the same text is logged again; `math.inf` for never."""
         self._clock = clock
         self._remind_s = remind_s
         self._last: dict[Hashable, tuple[str, float]] = {}
 
     def is_due(self, text: str, key: Hashable = None) -> bool:
-        """Return whether the text should be logged now, and count it as logged. key: the matter that it is about."""
+        """Return whether the text should be logged now, and count it as logged. key: what it is about."""
         now_s = self._clock.monotonic()
         last = self._last.get(key)
         if last is not None and last[0] == text and now_s - last[1] < self._remind_s:
@@ -30,5 +30,5 @@ class LogThrottle:
         return True
 
     def forget(self, key: Hashable = None) -> None:
-        """Forget the matter: it is over, and the next time is news."""
+        """Forget the last text of a key, so that its next text is due."""
         self._last.pop(key, None)

@@ -32,8 +32,8 @@ class Message:
     payload: bytes
     """Final but for the mark `hist`, which is false."""
     past: bool = False
-    """It describes what a device remembers of the past, so it is backlog from the beginning, also over the connection that
-    was up when it was made."""
+    """It was read from the history of a device, so it is backlog from the beginning, also on the connection that was up
+    when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class Loss:
     end_ms: int
     """End of that time, ms since the epoch, UTC."""
     cause: str
-    """`max_bytes`, `max_age`, `disk_free`, `memory`, `damaged`, `refused`; `thinned` where what they said arrives
-    merged into longer windows."""
+    """`max_bytes`, `max_age`, `disk_free`, `memory`, `damaged`, `refused`; `thinned` where their content
+    arrives merged into longer windows."""
     detail: str = ""
-    """What a person should know."""
+    """More about the cause, for people."""
     windows: int = 0
     """Where merged windows are among them, how many messages these stood for, themselves included; else 0. All but `count`
     of them had been declared `thinned` before, so `count` is what adds up."""

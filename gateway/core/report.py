@@ -1,4 +1,4 @@
-"""What a command prints, as plain data: the parts that know devices make it, the command line draws it."""
+"""The output of a command as plain data: protocols make it, the command line prints it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Table:
 
 @dataclass(slots=True)
 class Tree:
-    """A line and what hangs below it."""
+    """A line and the lines below it."""
 
     line: Line
     children: list["Tree"] = field(default_factory=list)
@@ -40,28 +40,28 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A line for the person at the terminal, on standard error: it is not part of what was asked for."""
+    """A line for the person at the terminal, on standard error: not part of the output."""
 
     line: Line
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """Text that goes into a file, printed without any change."""
+class RawText:
+    """The content of a file, printed without any change."""
 
     text: str
     is_note: bool = False
-    """It goes to standard error, as a `Note`."""
+    """Whether it goes to standard error, as a `Note` does."""
 
 
-Item = Line | Table | Tree | Note | Document
+Item = Line | Table | Tree | Note | RawText
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a command found."""
+    """The output of a command."""
 
     items: Sequence[Item]
     """In the order of printing."""
     is_complete: bool = True
-    """Nothing that was asked for is missing: exit code 0, otherwise 1."""
+    """Whether everything that was asked for is there: exit code 0, otherwise 1."""

@@ -16,7 +16,7 @@ class DoublingDelay:
     __slots__ = ("_first_s", "_most_s", "current_s")
 
     def __init__(self, first_s: float, most_s: float) -> None:
-        """Begin with `first_s`. most_s: the ceiling; one below `first_s` counts as `first_s`."""
+        """Create a delay of `first_s`. most_s: the ceiling; one below `first_s` counts as `first_s`."""
         self._first_s = first_s
         self._most_s = max(first_s, most_s)
         self.current_s = first_s
@@ -34,7 +34,7 @@ class DoublingDelay:
         return delay_s
 
     def reset(self) -> None:
-        """Begin with the first delay again."""
+        """Return to the first delay."""
         self.current_s = self._first_s
 
 
@@ -48,7 +48,7 @@ class RetryTimers(Generic[K]):
     """Retry timers of many things by key, each with a delay of its own that doubles with each of its failures."""
 
     def __init__(self, first_s: float, most_s: float) -> None:
-        """Begin without any timer. first_s, most_s: the first and the longest delay, seconds."""
+        """Create it without any timer. first_s, most_s: the first and the longest delay, seconds."""
         self._first_s = first_s
         self._most_s = max(first_s, most_s)
         self._timers: dict[K, _Timer] = {}

@@ -1,4 +1,4 @@
-"""Undo what was begun when it does not come to its end."""
+"""Undo a step that fails before its end."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

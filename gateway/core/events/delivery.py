@@ -31,7 +31,7 @@ class MessagesLost(Event):
     end: int
     """Milliseconds since 1970, UTC."""
     cause: str
-    """max_bytes, max_age, disk_free, memory: a ceiling; damaged, refused; thinned: what they said comes merged into longer
+    """max_bytes, max_age, disk_free, memory: a ceiling; damaged, refused; thinned: their content comes merged into longer
     windows."""
     detail: str
     """What a person should know, may be empty."""
@@ -85,14 +85,15 @@ class MessagesLost(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxStateChanged(Event):
-    """A durable queue that is in trouble, or well again."""
+    """A fault of the durable queue, or the end of one."""
 
     kind: ClassVar[str] = "outbox"
     log_level: ClassVar[LogLevel] = "warning"
 
     state: OutboxState
-    """refused: the disk takes nothing, memory has to do; recovered: it does again; damaged: the file was set aside; rescued:
-    all that can be read of it has been copied; moved: the file was deleted or moved and is written again, whole."""
+    """refused: the disk refuses writes, and messages are kept in memory; recovered: it accepts them again; damaged: the file
+    was set aside; rescued: all that can be read of it has been copied; moved: the file was deleted or moved and is written
+    again, whole."""
     reason: str | None = None
     """Why, for people."""
     kept: str | None = None
@@ -111,4 +112,4 @@ class OutboxStateChanged(Event):
 
 
 OUTBOX_SEVERITY: Final = {"refused": 700, "recovered": 1, "damaged": 800, "rescued": 300, "moved": 400}
-"""1 to 1000 (OPC UA Part 9, 5.5.2), by `state`."""
+"""1 (information) to 1000 (most urgent), by `state`."""

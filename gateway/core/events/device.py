@@ -20,12 +20,12 @@ class DeviceStateChanged(Event):
 
     @property
     def severity(self) -> int:
-        """Return 1 for a device that is well again, else 600."""
+        """Return 1 for a device that is ok again, else 600."""
         return 1 if self.state == "ok" else 600
 
     @property
     def log_level(self) -> LogLevel:
-        """Return `info` for a device that is well again, else `warning`."""
+        """Return `info` for a device that is ok again, else `warning`."""
         return "info" if self.state == "ok" else "warning"
 
 

@@ -74,7 +74,7 @@ class Event:
 
         @property
         def severity(self) -> int:
-            """Return how severe the event is, 1 to 1000 (OPC UA Part 9, 5.5.2)."""
+            """Return how severe the event is, 1 (information) to 1000 (most urgent)."""
 
     @property
     def log_level(self) -> LogLevel | None:
@@ -87,7 +87,7 @@ class Event:
         return self.kind
 
     def log_fields(self) -> dict[str, object]:
-        """Return what the journal says beside the text."""
+        """Return the fields of the journal entry beside the text."""
         return {name: value for name, value in self.payload().items() if name != "severity"}
 
     def payload(self) -> dict[str, object]:

@@ -25,7 +25,7 @@ class Transitions:
     value: Values
     """What was evaluated, engineering units."""
     score: Values
-    """How unusual it is; the detector's documentation says in which unit."""
+    """How unusual it is; the unit is in the detector's documentation."""
     expected: Values
     """What the detector expected instead, engineering units."""
 
@@ -66,7 +66,7 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DetectionContext:
-    """What a detector must know of the gateway that it is built into."""
+    """The configuration of the gateway that a detector is built into."""
 
     window_ns: int
     """Length of a window, ns."""
@@ -98,4 +98,4 @@ class DetectorPlugin(Protocol[Settings_contra]):
 
 
 AnyDetectorPlugin = DetectorPlugin[Any]
-"""A kind of detector as those see it who do not know which one it is."""
+"""Any kind of detector, for callers that do not know which one it is."""

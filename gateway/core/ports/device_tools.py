@@ -1,6 +1,6 @@
 """The ports of the commands that look at devices: capabilities that a protocol may have, one for each command.
 
-Options are those of the command line by their names; a protocol takes those that it knows. All methods raise `UsageError`,
+Options are those of the command line by their names; a protocol uses those that it knows. All methods raise `UsageError`,
 or pydantic's `ValidationError` of a device or tag, where the question makes no sense (exit code 2), and other kinds of
 `GatewayError` where it cannot be answered (exit code 1).
 """
@@ -19,10 +19,10 @@ Options = Mapping[str, Any]
 
 
 class Progress(Protocol):
-    """Where a long command shows how far it is. Calls return at once."""
+    """The progress display of a long command. Calls return at once."""
 
     def update(self, step: str, done: int = 0, total: int = 0) -> None:
-        """Show what is done right now. done, total: how much of it, total 0 where that is not known."""
+        """Show the current step. done, total: how much of it is done, total 0 where that is not known."""
         ...
 
     def show(self, item: Item) -> None:
@@ -44,7 +44,7 @@ class Readable(Protocol[Device_contra, Tag_contra]):
 
 
 class Scan(Protocol):
-    """A scan that can be interrupted: `report` tells what was found so far."""
+    """A scan that can be interrupted: `report` returns what was found so far."""
 
     @property
     def introduction(self) -> str:
@@ -57,7 +57,7 @@ class Scan(Protocol):
         ...
 
     async def run(self, progress: Progress) -> None:
-        """Look. Called once, cancellable at once."""
+        """Scan. Called once, cancellable at once."""
         ...
 
     def report(self) -> Report:

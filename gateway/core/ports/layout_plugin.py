@@ -1,4 +1,4 @@
-"""What `plugins.py` lists of a layout, and what `settings`, `app`, `cli` and `audit` know of it."""
+"""The port of a kind of layout, as `plugins.py` lists it and `settings`, `app`, `cli` and `audit` use it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ class DeviceScope:
     """A device as far as a layout is concerned."""
 
     name: str
+    """Its name."""
     tags: Sequence[str]
     """The names of its tags."""
     own: Any
@@ -34,30 +35,35 @@ class LayoutScope:
     root: str
     """What all topics begin with."""
     gateway: str
+    """The gateway's name."""
     config: Any
     """`publish:` of `gateway.yaml`."""
     devices: Sequence[DeviceScope]
     """In the order of the tag table."""
     sink_name: str
+    """The kind of sink."""
     sink: Any
     """The sink's section of `gateway.yaml`."""
     is_per_device: bool = True
     """The gateway's layout is one that a device may replace by its own."""
     window_s: float = 1.0
+    """Length of a window, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayoutServices:
-    """What a layout gets from the gateway that it is built into."""
+    """The services of the gateway that a layout is built into."""
 
     table: TagTable
+    """All devices and tags."""
     clock: Clock
+    """The gateway's clock."""
     facts: Mapping[str, str]
     """Names and texts that describe this run of the gateway."""
     states: Callable[[], Mapping[int, DeviceState]]
     """Returns the newest state of every device."""
     report: Callable[[Event], None]
-    """Takes an event for publishing."""
+    """Publishes an event."""
     wake: Callable[[], None]
     """Called when there is something to publish that no device's state has brought about."""
     state_file: Path
@@ -65,12 +71,14 @@ class LayoutServices:
 
 
 class LayoutFault(NamedTuple):
-    """What is wrong with the choice of a layout or with its keys."""
+    """A fault in the choice of a layout or in its keys."""
 
     key: tuple[str, ...]
     """The keys that lead to the place, for instance `publish`, `topic`; of a tag the last one."""
     message: str
+    """What is wrong."""
     expected: str
+    """What would be right."""
     device: int | None = None
     """The device in whose file it is, None for `gateway.yaml`."""
     tag: int | None = None
@@ -82,11 +90,11 @@ Proof = tuple[str, Mapping[str, Any]]
 
 
 class Reader(Protocol):
-    """Takes apart what one layout publishes, on the subscriber's side. Trusts nothing; memory is bounded."""
+    """Parser of what one layout publishes, on the subscriber's side. Trusts nothing; memory is bounded."""
 
     @property
     def footnote(self) -> str:
-        """Return what has to be known of this layout's sequence numbers, as a sentence."""
+        """Return a sentence that explains this layout's sequence numbers."""
         ...
 
     def is_mine(self, topic: str) -> bool:
@@ -145,7 +153,7 @@ class LayoutPlugin(Protocol):
         ...
 
     def describe(self, scope: LayoutScope) -> tuple[Sequence[str], Sequence[str]]:
-        """Return lines for `gateway check` that say what is published.
+        """Return lines for `gateway check` that describe what is published.
 
         They are printed before and after those of the devices.
         """

@@ -1,4 +1,4 @@
-"""The port of a protocol: what `plugins.py` lists, and the capabilities that it may have beside.
+"""The port of a protocol, as `plugins.py` lists it, and its optional capabilities.
 
 `settings`, `app` and `cli` know protocols through these alone. A protocol implements `SourcePlugin`; where it can do more,
 it has the methods of a capability too, and whoever needs one asks, for instance, `isinstance(plugin, Readable)`.
@@ -45,23 +45,26 @@ def _no_restart(device: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class SourceServices:
-    """What the sources of a protocol get from the gateway that they are built into."""
+    """The services of the gateway that the sources of a protocol are built into."""
 
     clock: Clock
+    """The gateway's clock."""
     watermarks: Watermarks
-    """Where a source remembers over restarts what it has handed on."""
+    """Where a source stores what it has handed on, over restarts."""
     request_restart: Callable[[int], float] = _no_restart
     """Ask for a restart of the gateway, because the tags of this device (its row) are others than those that run. Returns
     the seconds that the restart has to wait."""
 
 
 class Fault(NamedTuple):
-    """What is wrong with a tag, or between the tags or devices of a protocol."""
+    """A fault of a tag, or between the tags or devices of a protocol."""
 
     key: str
     """The key that is to be corrected."""
     message: str
+    """What is wrong."""
     expected: str
+    """What would be right."""
 
 
 class FaultAt(NamedTuple):
@@ -72,7 +75,9 @@ class FaultAt(NamedTuple):
     key: str
     """The key that is to be corrected."""
     message: str
+    """What is wrong."""
     expected: str
+    """What would be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ class TagTraits:
     is_float32: bool = False
     """They are float32, and are published with float32's shortest digits."""
     is_logical: bool = False
-    """They are bits, as far as the configuration says."""
+    """They are bits according to the configuration."""
     is_text: bool = False
     """They are no numbers."""
     interval_ns: int = 0
@@ -132,7 +137,7 @@ class SourcePlugin(Protocol[Device_contra, Tag_contra]):
         ...
 
     def describe(self, entries: Sequence[DeviceEntry]) -> Sequence[str]:
-        """Return lines for `gateway check` that say what would be read."""
+        """Return lines for `gateway check` that describe what would be read."""
         ...
 
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:
@@ -141,7 +146,7 @@ class SourcePlugin(Protocol[Device_contra, Tag_contra]):
 
 
 Plugin = SourcePlugin[Any, Any]
-"""A protocol as those see it who do not know which one it is."""
+"""Any protocol, for callers that do not know which one it is."""
 
 
 @runtime_checkable
@@ -169,7 +174,7 @@ class WithEventTypes(Protocol):
 
 @runtime_checkable
 class TagFiles(Protocol[Device_contra, Tag]):
-    """Capability: a device describes its own tags, and what it said is kept in files outside the configuration."""
+    """Capability: a device describes its own tags, and the descriptions are stored in files outside the configuration."""
 
     def found_tags_path(self, device: Device_contra) -> Path | None:
         """Return the file of tags that were found on the device and are its tags beside the configured ones.
@@ -179,16 +184,16 @@ class TagFiles(Protocol[Device_contra, Tag]):
         ...
 
     def metadata_path(self, device: Device_contra) -> Path | None:
-        """Return the file of what the device said of its configured tags; None where it is not asked."""
+        """Return the file of the device's descriptions of its configured tags; None where they are not read."""
         ...
 
     def complete(self, tag: Tag, row: Mapping[str, str]) -> Tag:
-        """Return a tag with what a row of the metadata file says and the configuration does not."""
+        """Return a tag completed by a row of the metadata file; keys of the configuration win."""
         ...
 
 
 class TagChange(Protocol):
-    """What a device said of its tags that was not known before, by the tags' names."""
+    """The difference between the tags of a device now and those found before, as names."""
 
     @property
     def added(self) -> Sequence[str]:

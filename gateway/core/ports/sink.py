@@ -41,7 +41,7 @@ class Sink(Protocol):
     async def serve(self, on_live: Callable[[], None]) -> Ending:
         """Keep the connection in use and return how it ended. Called once after each `open`, runs beside `send`.
 
-        on_live: called once messages may be sent, before the sink says anything about the gateway's state: what is made
+        on_live: called once messages may be sent, before the sink publishes the gateway's state: what is made
         from then on is live on this connection. Cancelled, it stops what goes beside the messages; the connection stays
         until `close`.
         """
@@ -64,7 +64,7 @@ class Sink(Protocol):
         """Disconnect; does nothing where nothing is open. Never raises.
 
         goodbye: False where the gateway has failed: the far end is to see the connection break. farewell: why the gateway
-        stops, which a sink that publishes the gateway's state says within `within_s` seconds or half a second.
+        stops, which a sink that publishes the gateway's state publishes within `within_s` seconds or half a second.
         """
         ...
 
@@ -81,7 +81,7 @@ class StatusFeed(Protocol):
         ...
 
     def offline(self, reason: str) -> tuple[str, bytes]:
-        """Return topic and payload that say that the gateway is away since now."""
+        """Return topic and payload of the state that the gateway is offline from now on."""
         ...
 
 
@@ -134,7 +134,7 @@ class ReceivedMessage(Protocol):
 
     @property
     def is_repeated(self) -> bool:
-        """Return whether the far end says that it may have sent it before."""
+        """Return whether the far end marks it as a possible repetition."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What `plugins.py` lists of a sink, and what `settings`, `app` and `cli` know of it."""
+"""The port of a kind of sink, as `plugins.py` lists it and `settings`, `app` and `cli` use it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,21 @@ from gateway.core.ports.sink import Sink, StatusFeed, Subscriber
 
 @dataclass(frozen=True, slots=True)
 class SinkServices:
-    """What a sink gets from the gateway that it is built into."""
+    """The services of the gateway that a sink is built into."""
 
     gateway: str
     """The gateway's name."""
     layout: Layout
     """Turns messages into packets, for sinks that publish by topic."""
     status: StatusFeed
+    """The gateway's state, for sinks that publish it."""
     clock: Clock
+    """The gateway's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
-    """How patiently a publisher treats its sink."""
+    """How a publisher retries on its sink."""
 
     tries: int = 5
     """How often a message may fail while others pass, before it is set aside."""
@@ -45,7 +47,7 @@ class SinkPlugin(Protocol):
 
     @property
     def description(self) -> str:
-        """Return what the section is about, as a sentence for the configuration reference."""
+        """Return the purpose of the section, as a sentence for the configuration reference."""
         ...
 
     @property
@@ -58,7 +60,7 @@ class SinkPlugin(Protocol):
         ...
 
     def policy(self, config: Any, up_s: float) -> DeliveryPolicy:
-        """Return how a publisher treats it. up_s: since the machine started, seconds."""
+        """Return how a publisher retries. up_s: since the machine started, seconds."""
         ...
 
     def build(self, config: Any, services: SinkServices) -> Sink:
@@ -68,7 +70,7 @@ class SinkPlugin(Protocol):
 
 @runtime_checkable
 class TopicRooted(Protocol):
-    """Capability of a plug-in: its section says what all topics begin with."""
+    """Capability of a plug-in: its section has the first levels of all topics."""
 
     def topic_root(self, config: Any) -> str:
         """Return the first level or levels of every topic."""
@@ -86,15 +88,22 @@ class WithWarnings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FollowOptions:
-    """What a command line says of the far end to follow. What is empty was left out."""
+    """Options of a command line for the far end to follow. What is empty was left out."""
 
     url: str = ""
+    """Address of the far end."""
     root: str = ""
+    """First level or levels of all topics."""
     username: str = ""
+    """User name to log in with."""
     password: str = ""
+    """Password to log in with."""
     ca: str = ""
+    """File of the certificate authority to trust."""
     version: str = ""
+    """Version of the protocol."""
     client_id: str = ""
+    """Name of the client to connect as."""
 
 
 @runtime_checkable

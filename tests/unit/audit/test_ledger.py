@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audit.ledger import Ledger, Row, Spans
+from gateway.audit.ledger import IntervalSet, Ledger, Row
 
 TOPIC = "plant/v1/gw/press/window"
 EVENTS = "plant/v1/gw/event"
@@ -162,7 +162,7 @@ def test_malformed_payloads_are_left_out() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 6))))
 def test_spans_are_a_set(additions: list[tuple[int, int]]) -> None:
-    spans, model = Spans(), set[int]()
+    spans, model = IntervalSet(), set[int]()
     for first, extra in additions:
         spans.add(first, first + extra)
         model.update(range(first, first + extra + 1))
@@ -216,7 +216,7 @@ def test_an_absence_explains_what_lies_between_the_numbers_around_it_and_nothing
         ledger.add(TOPIC, window(seq))
     ledger.was_away(kept=kept)
     if kept:
-        ledger.settled()
+        ledger.backlog_received()
     for seq in after:
         ledger.add(TOPIC, window(seq))
     for seq in hist:

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.audit.ledger import Spans
-from gateway.audit.outbox_balance import holdings
+from gateway.audit.ledger import IntervalSet
+from gateway.audit.outbox_balance import balances
 from gateway.core.messages import Loss
 
 
@@ -19,8 +19,8 @@ def test_a_true_account_is_sound_and_its_holes_are_what_left(fates: list[str]) -
     losses = [Loss("t", "b", n, n, 1, 0, 0, "memory") for n in sorted(of["lost"])]
     if of["merged"]:
         losses.append(Loss("t", "b", min(of["merged"]), max(of["merged"]), len(of["merged"]), 0, 0, "thinned"))
-    there = {("b", "t"): Spans((n, n) for n in sorted(of["held"]))} if of["held"] else {}
-    rows = holdings(there, losses)
+    there = {("b", "t"): IntervalSet((n, n) for n in sorted(of["held"]))} if of["held"] else {}
+    rows = balances(there, losses)
     if not there and not losses:
         assert rows == []
         return
@@ -37,7 +37,7 @@ def test_a_true_account_is_sound_and_its_holes_are_what_left(fates: list[str]) -
 def test_what_is_there_and_declared_lost_is_found(there: set[int], first: int, length: int, missing: int) -> None:
     span = range(first, first + length + 1)
     count = max(1, len(span) - missing)
-    (row,) = holdings({("b", "t"): Spans((n, n) for n in there)}, [Loss("t", "b", first, span[-1], count, 0, 0, "x")])
+    (row,) = balances({("b", "t"): IntervalSet((n, n) for n in there)}, [Loss("t", "b", first, span[-1], count, 0, 0, "x")])
     assert row.sound == (count <= len(set(span) - there))
     if count == len(span):
         assert numbers(row.overlaps) == there & set(span)

@@ -10,7 +10,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import Permanent
 from gateway.core.plural import counted
 from gateway.core.ports.device_tools import Progress
-from gateway.core.report import Document, Item, Note, Part, Report, Styled, Table, Tree
+from gateway.core.report import Item, Note, Part, RawText, Report, Styled, Table, Tree
 from gateway.sources.opcua.client.browser import MOST_VISITED
 from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
@@ -79,7 +79,7 @@ async def tag_file(config: OpcUaDevice, wanted: Browse, most: int, progress: Pro
         async with session(config) as connection:
             progress.update("browsing")
             findings = await walker(connection).find([wanted.model_copy(update={"most": most})])
-    items: list[Item] = [Document(found_file(findings.tags)), Note(counted(len(findings.tags), "tag"))]
+    items: list[Item] = [RawText(found_file(findings.tags)), Note(counted(len(findings.tags), "tag"))]
     left = (
         (findings.beyond, f"beyond --most {most} (--most {most + len(findings.beyond)} takes them)"),
         (findings.no_numbers, "not a single number (--all takes them)"),
@@ -91,7 +91,7 @@ async def tag_file(config: OpcUaDevice, wanted: Browse, most: int, progress: Pro
         items.append(Note(f"the server has more than {MOST_VISITED} nodes: the walk has ended; --root NODE chooses"))
     if findings.tags:
         items.append(Note("next: this as tags/NAME.csv of the configuration, and as devices/NAME.yaml:"))
-        items.append(Document(_device_file(config), is_note=True))
+        items.append(RawText(_device_file(config), is_note=True))
     elif not findings.no_numbers:
         items.append(Note(_nothing(wanted)))
     return Report(items, is_complete=not findings.is_cut)
