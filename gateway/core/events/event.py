@@ -87,7 +87,7 @@ class Event:
         return self.kind
 
     def log_fields(self) -> dict[str, object]:
-        """Return what the journal says beside the text."""
+        """Return the fields of the journal entry beside the text."""
         return {name: value for name, value in self.payload().items() if name != "severity"}
 
     def payload(self) -> dict[str, object]:

@@ -12,6 +12,7 @@ class Properties:
     """What may go beside a payload, where the far end carries it."""
 
     content_type: str = ""
+    """MIME type of the payload, empty for none."""
     user: tuple[tuple[str, str], ...] = ()
     """Names and values."""
 
@@ -21,10 +22,13 @@ class Packet:
     """One publication."""
 
     topic: str
+    """Where it is published."""
     payload: bytes
+    """Its content."""
     is_latest: bool = False
-    """It is the newest state of its topic: a far end that can keep it for those who come later is to do so."""
+    """It is the newest state of its topic: a far end that can keep it for later subscribers is to do so."""
     properties: Properties = Properties()
+    """What goes beside the payload."""
     is_confirmed: bool = True
     """The far end acknowledges it. Without that it counts as delivered as soon as it is certain to have been read."""
 

@@ -137,7 +137,7 @@ class SourcePlugin(Protocol[Device_contra, Tag_contra]):
         ...
 
     def describe(self, entries: Sequence[DeviceEntry]) -> Sequence[str]:
-        """Return lines for `gateway check` that say what would be read."""
+        """Return lines for `gateway check` that describe what would be read."""
         ...
 
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from gateway.audit.traffic_stats import Absence, TrafficStats
-from gateway.cli.rate_display import Board, Footer, footer
+from gateway.cli.rate_display import RateFooter, RateTable, footer
 from gateway.cli.subscriber import MessagePrinter, auditor_of
 from gateway.cli.terminal import Screen
 from gateway.core.messages import Loss, Message
@@ -313,7 +313,7 @@ def test_aliases_mean_nothing_after_an_absence_without_a_session():
 
 def test_the_footer_says_how_much_comes():
     tally, now = TrafficStats(), [100.0]
-    line = Footer(tally, lambda: now[0])
+    line = RateFooter(tally, lambda: now[0])
     for packets in sent(messages(5), "device", "json", 2**28):
         for packet in packets:
             tally.count(parse(packet.topic, packet.payload, "plant"))
@@ -339,7 +339,7 @@ def test_the_footer_says_how_many_were_lost_and_how_many_merged():
         }
         body = {"boot": "b", "seq": seq, "ts": 1, "hist": False, "severity": 1} | loss
         tally.count(parse("plant/v1/gw/event", orjson.dumps(body), "plant"))
-    assert Footer(tally).__rich__().plain.endswith("3 messages  42 declared lost  60 merged")
+    assert RateFooter(tally).__rich__().plain.endswith("3 messages  42 declared lost  60 merged")
 
 
 def test_there_is_no_footer_without_a_terminal():
@@ -356,7 +356,7 @@ def test_there_is_no_footer_without_a_terminal():
 def test_the_board_shows_each_topic_and_the_busiest_where_there_is_no_room():
     tally, now = TrafficStats(), [100.0]
     out = Console(file=io.StringIO(), width=80, height=7)
-    board = Board(out, tally, lambda: now[0])
+    board = RateTable(out, tally, lambda: now[0])
     for packets in sent(messages(5), "device", "json", 2**28):
         for packet in packets:
             tally.count(parse(packet.topic, packet.payload, "plant"), len(packet.payload))
