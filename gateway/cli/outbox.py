@@ -17,7 +17,7 @@ from gateway.audit.outbox_balance import Balance, balances
 from gateway.cli.output import Output, describe_error, listing
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.terminal import clean
-from gateway.core.config_types import followed
+from gateway.core.config_types import resolve_link
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.interval_set import IntervalSet
 from gateway.core.messages import Lane, Message
@@ -53,7 +53,7 @@ class OutboxLocation:
     def of(cls, path: Path, key_file: str) -> "OutboxLocation":
         """Return the outbox of a database, or of the configuration folder that names it. Raises ConfigError."""
         if not path.is_dir():
-            return cls(followed(path), key_file)
+            return cls(resolve_link(path), key_file)
         config = load(path).root.outbox
         return cls(config.path, key_file or config.key_file, config.max_bytes)
 

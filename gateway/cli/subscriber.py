@@ -28,7 +28,7 @@ def auditor_of(root: str, *, from_start: bool = False, is_shared: bool = False) 
 
 
 class MessagePrinter:
-    """Prints each message of a subscription, or none (`quiet`), and gives it to an auditor."""
+    """The printer of a subscription: each message is printed, unless `quiet`, and given to an auditor."""
 
     def __init__(self, screen: Screen, auditor: Auditor, *, as_json: bool = False, quiet: bool = False) -> None:
         self.screen = screen

@@ -234,7 +234,7 @@ class Publisher:
 
     async def _send_held(self) -> None:
         while self._held:
-            await self._in_flight.pause_over()  # one may have begun while the outbox had nothing, or there was no room
+            await self._in_flight.room()  # a pause may have begun, or one message have filled the sink with its packets
             await self._in_flight.send(self._held.popleft())
 
     async def _drain(self) -> _Event:

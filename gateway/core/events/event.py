@@ -23,6 +23,7 @@ class Minimum:
     """The smallest value of an integer field, for `Annotated`."""
 
     value: int
+    """That value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Definition:
     """The definition of the message schema that a field has as its type, for `Annotated`."""
 
     name: str
+    """Its key under `$defs`."""
 
 
 @dataclass(frozen=True, slots=True)

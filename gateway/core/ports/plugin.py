@@ -82,7 +82,7 @@ class FaultAt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TagTraits:
-    """What is known of a tag's values before any was read."""
+    """Properties of a tag's values that are known before any was read."""
 
     is_float32: bool = False
     """They are float32, and are published with float32's shortest digits."""

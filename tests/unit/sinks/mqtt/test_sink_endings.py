@@ -114,3 +114,28 @@ async def test_messages_of_many_packets_are_laid_out_one_after_the_other() -> No
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert outbox.in_flight == {}
+
+
+async def test_a_pause_holds_up_messages_that_no_packet_was_sent_of() -> None:
+    """But for the one that waited for room when it began."""
+    sink, outbox, clock = FakeMqttClient(), FakeOutbox(), ManualClock()
+    publisher = mqtt_publisher(
+        sink, outbox, clock, in_flight=6, layout=FakeLayout(), status=FakeStatus(), ack_timeout_s=60.0,
+        delays=lambda: iter([1.0] * 100),
+    )  # fmt: skip
+    task = asyncio.create_task(publisher.run())
+    await settle()
+    sink.auto_ack = False
+    outbox.put_next(5, topic=MANY)
+    await settle()
+    sink.waiting[0].future.set_exception(Retryable("quota"))
+    await settle()
+    sink.auto_ack = True
+    sink.ack(9)
+    await clock.advance(0.8)
+    assert {published.payload[:1] for published in sink.published[1:]} == {b"1", b"2", b"3"}
+    await clock.advance(0.3)
+    assert {published.payload[:1] for published in sink.published[1:]} >= {b"1", b"2", b"3", b"4", b"5"}
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert outbox.in_flight == {}
