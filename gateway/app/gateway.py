@@ -1,4 +1,4 @@
-"""One run of a gateway: the order of its start, and of its stop."""
+"""One run of a gateway: its parts start in order, and stop in order."""
 
 import asyncio
 import gc
@@ -8,7 +8,7 @@ import structlog
 
 from gateway import __version__
 from gateway.app.cancel import cancel
-from gateway.app.compose import Parts
+from gateway.app.compose import GatewayParts
 from gateway.app.status_line import stats, status_line
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
@@ -20,7 +20,7 @@ from gateway.settings import Settings, load
 
 log = structlog.get_logger("app")
 
-_FAREWELL_S = 5.0
+_OFFLINE_S = 5.0
 _CLOSE_S = 5.0
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
@@ -34,12 +34,12 @@ class Gateway:
         self.settings = settings
         self.clock = clock
         self.restarts = restarts
-        self.parts = Parts(settings, clock, restarts)
+        self.parts = GatewayParts(settings, clock, restarts)
 
     async def run(self, stop: asyncio.Event, notifier: Notifier) -> Settings | None:
-        """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them, loudly.
+        """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them with its exception.
 
-        Returns None, or the settings to start anew with when that is due.
+        Returns None after `stop`, or the settings of the next run where a restart is due.
         """
         parts = self.parts
         await parts.outbox.open()
@@ -71,7 +71,7 @@ class Gateway:
                 await cancel(collecting, _CLOSE_S)
                 await cancel([pipeline], _CLOSE_S)
                 parts.pipeline.flush()
-                await parts.publisher.stop(_FAREWELL_S, why)
+                await parts.publisher.stop(_OFFLINE_S, why)
                 await cancel([publisher, watchdog, outbox], _CLOSE_S)
                 await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block
                 orderly = True
@@ -85,19 +85,19 @@ class Gateway:
         return following
 
     async def _wait_for_end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> Settings | None:
-        """Wait for `stop`, or until a new start is due and there are good settings for it."""
+        """Wait for `stop`, or until a restart is due and there are valid settings for it."""
         stopping = tasks.create_task(stop.wait(), name="stop")
-        renewing = tasks.create_task(self._changed_settings(), name="changed settings")
-        await asyncio.wait([stopping, renewing], return_when=asyncio.FIRST_COMPLETED)
-        following = None if stop.is_set() else renewing.result()
-        await cancel([stopping, renewing], _CLOSE_S)
+        changing = tasks.create_task(self._changed_settings(), name="changed settings")
+        await asyncio.wait([stopping, changing], return_when=asyncio.FIRST_COMPLETED)
+        following = None if stop.is_set() else changing.result()
+        await cancel([stopping, changing], _CLOSE_S)
         return following
 
     async def _changed_settings(self) -> Settings:
         """Return the settings with the tags that have changed, once they are due.
 
-        A configuration that has become bad meanwhile does not replace the one that runs: that is reported, and it is loaded
-        again every minute.
+        A configuration that has become invalid meanwhile does not replace the one that runs: an event reports that, and the
+        folder is loaded again every minute.
         """
         reported = ""
         while True:

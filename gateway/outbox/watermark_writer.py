@@ -10,6 +10,7 @@ from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.database.store import Store
 from gateway.outbox.files import PathLock
 from gateway.outbox.memory.watermarks import MOST_WAIT_S, PendingWatermarks
+from gateway.outbox.records import Change
 
 log = structlog.get_logger("outbox")
 
@@ -50,6 +51,12 @@ class WatermarkWriter:
         """Take over what the file has that was opened. rescued, is_complete: see `PendingWatermarks.adopt`."""
         stored = self._store.watermarks
         self.pending.adopt(stored, rescued, is_complete=is_complete, in_doubt=self._lock.in_doubt)
+
+    async def write(self) -> None:
+        """Write now what the file lacks that was just opened: a next run would take it for complete."""
+        if changes := self.pending.changes():
+            await self._store.commit(Change(watermarks=changes))
+            await self.saved(changes)
 
     async def _doubt(self) -> None:
         if not self._lock.in_doubt:

@@ -1,7 +1,7 @@
 """Between memory and disk: commits, loading, making room, and what happens when the disk refuses."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any, Final, TypeVar
@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from gateway.core.errors import ConfigError, Retryable
+from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.context import OutboxContext
 from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.encryption import encryption_of
@@ -73,7 +74,7 @@ class Writer:
         self.watermarks = WatermarkWriter(self.store, lock, clock, wake, lambda: bool(self._health.refused))
         self._limits = SpaceLimits(config, clock, self.store, self.memory, self.ledger, context.merge)
         self._recovery = Recovery(
-            context, self.store, self.memory, self.ledger, self._health, self.watermarks.adopt, self._limits.restart
+            context, self.store, self.memory, self.ledger, self._health, self._adopt_watermarks, self._limits.restart
         )
         self._disk = asyncio.Lock()
         self._began_at: float | None = None
@@ -220,11 +221,18 @@ class Writer:
     async def _write_without_room(self, batch: Batch) -> None:
         """Write deletions, which make room, and watermarks, which take none, when nothing else can be written."""
         losses = self.ledger.unsaved_losses()
-        change = Change(deletes=batch.deletes, losses=losses, watermarks=self.watermarks.changes(refresh=False))
+        # At the end watermarks would say that all that was handed on is there, see `_change`.
+        watermarks = {} if self._is_closing else self.watermarks.changes(refresh=False)
+        change = Change(deletes=batch.deletes, losses=losses, watermarks=watermarks)
         await self.store.commit(change)
         self.memory.committed(Batch((), batch.deletes), self.live, self._clock.monotonic())
         self.ledger.saved(losses, ())
         await self.watermarks.saved(change.watermarks)
+
+    async def _adopt_watermarks(self, rescued: Mapping[str, StoredWatermark], is_complete: bool) -> None:
+        self.watermarks.adopt(rescued, is_complete)
+        if not self._is_closing:  # else they are written last
+            await self.watermarks.write()
 
     async def _tidy(self) -> None:
         """Leave what is stored to the disk: offline all of it, online what is above half the ceiling."""

@@ -40,7 +40,7 @@ def ended_clean(file: Path) -> bool:
 async def test_a_source_that_does_not_stop_costs_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits is on disk and the run has ended in order before systemd loses patience and kills the process."""
     monkeypatch.setattr(module, "_CLOSE_S", 0.1)
-    monkeypatch.setattr(module, "_FAREWELL_S", 0.1)
+    monkeypatch.setattr(module, "_OFFLINE_S", 0.1)
     nobody = f"tcp://127.0.0.1:{free_port()}"
     settings = load(write_config(tmp_path, f"mqtt://127.0.0.1:{free_port()}", [Modbus("press", nobody, 3)]))
     clock, stop, stuck = SystemClock(), asyncio.Event(), Stuck()

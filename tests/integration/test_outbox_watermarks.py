@@ -13,6 +13,7 @@ from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.database.inspect import inspection
 from gateway.outbox.database.schema import MIGRATIONS, SIGN
 from gateway.outbox.database.sqlite_errors import DamagedError
+from gateway.outbox.records import Usage
 from tests.support.outbox_parts import Rig, message
 
 KEY = "opcua/limit/plc"
@@ -288,3 +289,57 @@ async def test_a_kill_at_any_moment_leaves_what_was_durable_or_newer(tmp_path):
         assert found is not None
         assert found.is_certain
         assert lines[-1] <= int(found.value) <= lines[-1] + 1
+
+
+async def test_a_crash_right_after_a_damaged_file_was_replaced_finds_the_watermark(tmp_path, monkeypatch):
+    """The new file has it before anything that takes its time is copied."""
+    path = tmp_path / "o.db"
+    rig = Rig(path)
+    async with rig:
+        assert await kept(rig)
+        with monkeypatch.context() as patch:
+            commit = rig.outbox._writer.store.commit
+
+            async def broken(change) -> None:
+                patch.setattr(rig.outbox._writer.store, "commit", commit)
+                raise DamagedError("database disk image is malformed")
+
+            patch.setattr(rig.outbox._writer.store, "commit", broken)
+            rig.outbox.put(message(1))
+            assert await rig.outbox._writer.commit()
+        assert list(tmp_path.glob("o.db.damaged-*"))
+        await rig.crash()
+        assert await left(path) == CERTAIN
+
+
+async def test_a_stop_without_room_for_messages_leaves_the_limit_of_before(tmp_path, monkeypatch):
+    """What a source puts at its end says that all it handed on is there; here it is not."""
+    path = tmp_path / "o.db"
+    async with Rig(path) as rig:
+        assert await kept(rig)
+        usage = rig.outbox._writer.store.usage
+        monkeypatch.setattr(rig.outbox._writer.store, "usage", lambda: Usage(usage().used, usage().file, usage().wal, 0))
+        rig.outbox.put(message(1, size=50_000))
+        rig.outbox.watermarks.put(KEY, b"2")
+    assert rig.outbox.unsaved == 1
+    monkeypatch.undo()
+    assert await left(path) == CERTAIN
+
+
+async def test_what_was_lost_for_who_asked_stays_lost_when_the_disk_is_back(tmp_path, monkeypatch):
+    """Who was told so goes on from nothing: what it puts must not be read together with what an earlier run left."""
+    path = tmp_path / "o.db"
+    async with Rig(path) as rig:
+        assert await kept(rig)
+    rig = Rig(path)
+    with monkeypatch.context() as patch:
+
+        async def refuse(*_: object) -> None:
+            raise Retryable("disk I/O error")
+
+        patch.setattr(rig.outbox._writer.store, "open", refuse)
+        await rig.outbox.open()
+        assert rig.outbox.watermarks.load(KEY) == LOST
+    await rig.outbox._writer.commit()
+    await rig.crash()
+    assert await left(path) == LOST

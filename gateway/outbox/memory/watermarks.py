@@ -42,7 +42,10 @@ class PendingWatermarks:
 
     def load(self, key: str) -> StoredWatermark | None:
         """Return the newest content of a key; an uncertain, empty one where it cannot be known whether there was one."""
-        return self._newest.get(key) or (StoredWatermark(b"", is_certain=False) if self._is_lost else None)
+        if self._is_lost and key not in self._newest:
+            # Also for a file that is opened later: what is put from now on does not go with what that file has.
+            self._change(key, StoredWatermark(b"", is_certain=False))
+        return self._newest.get(key)
 
     def put(self, key: str, value: bytes) -> None:
         """Replace the content of a key in memory."""
@@ -115,7 +118,7 @@ class PendingWatermarks:
         for key, content in found.items():
             is_certain = content.is_certain and not in_doubt and key in stored
             self._newest.setdefault(key, StoredWatermark(content.value, is_certain))
-        self._is_lost = self._is_lost and not is_complete
+        self._is_lost = self._is_lost and (in_doubt or not is_complete)
         now = self._clock.monotonic()
         self._changed = {key: now for key, content in self._newest.items() if stored.get(key) != content}
 

@@ -1,6 +1,6 @@
 """Recovery: open the database, and put another one in its place when it is damaged or was taken away."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -39,12 +39,13 @@ class Recovery:
         memory: Memory,
         ledger: LossLedger,
         health: Health,
-        adopt_watermarks: Callable[[Mapping[str, StoredWatermark], bool], None],
+        adopt_watermarks: Callable[[Mapping[str, StoredWatermark], bool], Awaitable[None]],
         on_opened: Callable[[], None],
     ) -> None:
         """adopt_watermarks, on_opened: called when a file was opened.
 
-        The first gets the watermarks of a damaged file that this one replaces, and whether there were no others.
+        The first gets the watermarks of a damaged file that this one replaces, and whether there were no others; it
+        writes what the file lacks of them. Raises as `Store.commit`.
         """
         self._config, self._boot, self._clock = context.config, context.boot, context.clock
         self._decode_loss = context.decode_loss
@@ -70,7 +71,7 @@ class Recovery:
         self._is_blank = False
         if self._salvage:
             await self._salvage.begin(self._store, self._ledger)
-        self._adopt()
+        await self._adopt()
         await self.continue_salvage(RESCUE_S)
 
     async def _open_new(self) -> None:
@@ -80,14 +81,14 @@ class Recovery:
         except DamagedError as error:
             raise Retryable(f"a new database is damaged as well: {error}") from error
 
-    def _adopt(self) -> None:
+    async def _adopt(self) -> None:
         self._memory.disk_found(self._store.last_id)
         if not self._losses_known:  # opened again, it has nothing that the ledger lacks
             self._ledger.found(self._store.losses)
         self._losses_known = True
-        rescued = self._salvage.watermarks if self._salvage else {}
-        self._adopt_watermarks(rescued, self._salvage is None)
         self._on_opened()
+        rescued = self._salvage.watermarks if self._salvage else {}
+        await self._adopt_watermarks(rescued, self._salvage is None)
 
     async def replace(self, error: DamagedError) -> bool:
         """Return whether there is a file again, with all or what was left of the old one."""
@@ -122,9 +123,9 @@ class Recovery:
             return error
         await self._store.close()
         await self._store.open(self._boot, self._started_ms)
-        self._adopt_watermarks({}, True)
         self._on_opened()
         self._health.report("moved", reason=str(error), kept=str(kept or ""))
+        await self._adopt_watermarks({}, True)
         return None
 
     async def _give_up_file(self, error: DamagedError) -> None:

@@ -118,7 +118,7 @@ class LabelRetries:
 
     def due(self, now_s: float, bad_rows: Collection[int]) -> list[int]:
         """Return the rows to ask for now, ascending, without those whose nodes are bad; these are due once they are not."""
-        self._timers.hurry(now_s, bad_rows)
+        self._timers.hurry(now_s, bad_rows, keeps_delay=True)
         return sorted(row for row in self._timers.due(now_s) if row not in bad_rows)
 
 

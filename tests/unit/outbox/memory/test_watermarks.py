@@ -135,7 +135,16 @@ async def test_before_a_file_was_opened_everything_counts_as_lost():
     loop = Loop()
     assert loop.pending.load("a") == StoredWatermark(b"", is_certain=False)
     loop.open()
-    assert loop.pending.load("a") is None
+    assert loop.pending.load("b") is None
+    loop.commit()
+    assert loop.disk == {"a": StoredWatermark(b"", is_certain=False)}, "who was told so goes on from nothing"
+
+
+async def test_after_a_run_in_doubt_what_is_missing_is_lost_as_well():
+    """The disk took nothing from a source that began in that run."""
+    loop = Loop()
+    loop.open(in_doubt=True)
+    assert loop.pending.load("a") == StoredWatermark(b"", is_certain=False)
 
 
 async def test_what_memory_knows_goes_into_another_file(loop):

@@ -78,7 +78,7 @@ class Backfill:
             return
         if self._failures >= MOST_FAILURES:
             reports.warn(CUT_OFF, self._failures)
-            await self._clock.sleep(self._cut_off.next_s())
+            await self._clock.sleep(self._cut_off.current_s)
         await self._close_all(connection, put, reports, report)
 
     def _reset_failures(self) -> None:
@@ -98,6 +98,8 @@ class Backfill:
             try:
                 await self._pass(connection, put, reports, report)
             except NotConnected:
+                if self._failures >= MOST_FAILURES:
+                    self._cut_off.double()
                 self._failures += 1
                 raise
             self._reset_failures()

@@ -84,6 +84,9 @@ def test_a_bad_node_is_not_asked_and_at_once_when_it_is_good_again():
     assert unasked.due(61, {1}) == [2]
     assert unasked.due(5, {1}) == []
     assert unasked.due(6, ()) == [1]
+    unasked.refused([1], 6)
+    assert unasked.due(6 + 119, ()) == [2], "twice as long as before"
+    assert unasked.due(6 + 120, ()) == [1, 2]
 
 
 def test_labels_stand_in_one_of_three_kinds_of_property():

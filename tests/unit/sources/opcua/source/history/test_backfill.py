@@ -183,6 +183,21 @@ async def test_connections_that_break_each_time_that_history_is_read_get_time_in
     assert (len(server.asked), bench.told.complaints) == (asked, [CUT_OFF])
 
 
+async def test_a_wait_that_was_cut_short_for_other_reasons_is_not_longer_the_next_time():
+    """Or the history of a link that breaks every minute would never be read."""
+    bench = Bench()
+    server = Server(10, 50)
+    server.failure = NotConnected("the server hangs up")
+    for _ in range(3):
+        with pytest.raises(NotConnected):
+            await bench.run(server)
+    server.failure = None
+    for _ in range(3):
+        await bench.run(server, 30)
+    await bench.run(server, 70)
+    assert not bench.gaps.waiting
+
+
 async def test_gaps_that_are_given_up_are_told():
     bench = Bench()
     for start in range(1, MOST_GAPS + 2):
