@@ -45,7 +45,7 @@ def plan(
 ) -> None:
     """Print the Modbus requests of a configuration: their spans, fill and rate, and how busy each connection will be.
 
-    Exit codes: 0, or 2 when the configuration cannot be used.
+    Exit codes: 0, or 2 when the configuration cannot be used or has no device whose requests can be planned.
     """
     from gateway.cli.plan import print_plan
 

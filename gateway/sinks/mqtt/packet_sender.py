@@ -116,8 +116,14 @@ class PacketSender:
     def send(self, delivery: Delivery) -> "asyncio.Future[None]":
         """Send the packets of a message, each as soon as there is room, and return the future of its outcome."""
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((delivery, _Message(outcome)))
-        self._launch_waiting()
+        message = _Message(outcome)
+        if self._waiting or self._packets or len(self._in_flight) >= self._limit:
+            self._waiting.append((delivery, message))
+        elif len(packets := self._lay_out(delivery, message)) == 1:
+            self._launch(packets[0], message)  # nearly always
+        else:
+            self._packets.extend((packet, message) for packet in packets)
+            self._launch_waiting()
         return outcome
 
     def announce(self, packets: Sequence[Packet]) -> "list[asyncio.Future[None]]":
@@ -167,23 +173,25 @@ class PacketSender:
     def _launch_waiting(self) -> None:
         while len(self._in_flight) < self._limit and (self._packets or self._waiting):
             if not self._packets:
-                self._lay_out(*self._waiting.popleft())
+                delivery, message = self._waiting.popleft()
+                self._packets.extend((packet, message) for packet in self._lay_out(delivery, message))
                 continue
             packet, message = self._packets.popleft()
             if not message.is_over:
                 self._launch(packet, message)
 
-    def _lay_out(self, delivery: Delivery, message: _Message) -> None:
+    def _lay_out(self, delivery: Delivery, message: _Message) -> Sequence[Packet]:
+        """Return the packets of a message; none where it cannot be published, and then its outcome has ended."""
         hist = not delivery.live
         try:
             packets = self._layout.packets(delivery.message, hist=hist, most_bytes=self._client.most_bytes)
         except Permanent as error:
             if message.outcome is not None:
                 end(message.outcome, error)
-            return
+            return []
         self._usual = message.left = len(packets)
         message.expiry_s = self._expiry.of(delivery.message, hist=hist)
-        self._packets.extend((packet, message) for packet in packets)
+        return packets
 
     def _launch(self, packet: Packet, message: _Message) -> "asyncio.Future[None]":
         packet = self._session.numbered(packet) if self._session else packet
@@ -212,7 +220,8 @@ class PacketSender:
         if error is not None and not isinstance(error, Permanent | Retryable):
             raise error
         self._conclude(packet, error)
-        self._launch_waiting()
+        if self._packets or self._waiting:
+            self._launch_waiting()
         self._landed.set()
 
     def _conclude(self, packet: _InFlight, error: Permanent | Retryable | None) -> None:

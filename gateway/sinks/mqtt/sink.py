@@ -98,7 +98,8 @@ class MqttSink:
 
     async def room(self) -> int:
         """Wait until births have arrived and a packet has room; return for about how many messages."""
-        await self._births.ready.wait()
+        if not self._births.ready.is_set():
+            await self._births.ready.wait()
         return await self._sender.room()
 
     def send(self, delivery: Delivery) -> "asyncio.Future[None]":
