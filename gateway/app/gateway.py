@@ -20,8 +20,6 @@ from gateway.settings import Settings, load
 
 log = structlog.get_logger("app")
 
-_OFFLINE_S = 5.0
-_CLOSE_S = 5.0
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
 _CONFIG_RETRY_S = 60.0
@@ -36,10 +34,13 @@ class Gateway:
         self.restarts = restarts
         self.parts = GatewayParts(settings, clock, restarts)
 
-    async def run(self, stop: asyncio.Event, notifier: Notifier) -> Settings | None:
+    async def run(
+        self, stop: asyncio.Event, notifier: Notifier, *, offline_s: float = 5.0, close_s: float = 5.0
+    ) -> Settings | None:
         """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them with its exception.
 
         Returns None after `stop`, or the settings of the next run where a restart is due.
+        offline_s, close_s: the longest wait in a stop, for the brokers to take the last messages and for each part to end.
         """
         parts = self.parts
         await parts.outbox.open()
@@ -64,15 +65,15 @@ class Gateway:
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
                 log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
-                following = await self._wait_for_end(stop, tasks)
+                following = await self._wait_for_end(stop, tasks, close_s)
                 why = "stopped" if following is None else f"starts anew: {self.restarts.reason}"
                 notifier.send(*(["STOPPING=1"] if following is None else ["WATCHDOG=1", f"STATUS={why}"]))
                 log.info("stopping", reason=why)
-                await cancel(collecting, _CLOSE_S)
-                await cancel([pipeline], _CLOSE_S)
+                await cancel(collecting, close_s)
+                await cancel([pipeline], close_s)
                 parts.pipeline.flush()
-                await parts.publisher.stop(_OFFLINE_S, why)
-                await cancel([publisher, watchdog, outbox], _CLOSE_S)
+                await parts.publisher.stop(offline_s, why)
+                await cancel([publisher, watchdog, outbox], close_s)
                 await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block
                 orderly = True
         finally:
@@ -84,13 +85,13 @@ class Gateway:
         log.info("stopped")
         return following
 
-    async def _wait_for_end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> Settings | None:
+    async def _wait_for_end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup, close_s: float) -> Settings | None:
         """Wait for `stop`, or until a restart is due and there are valid settings for it."""
         stopping = tasks.create_task(stop.wait(), name="stop")
         changing = tasks.create_task(self._changed_settings(), name="changed settings")
         await asyncio.wait([stopping, changing], return_when=asyncio.FIRST_COMPLETED)
         following = None if stop.is_set() else changing.result()
-        await cancel([stopping, changing], _CLOSE_S)
+        await cancel([stopping, changing], close_s)
         return following
 
     async def _changed_settings(self) -> Settings:
