@@ -4,16 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from gateway.sources.opcua.codec.legacy_schema import parse_dictionary
 from gateway.sources.opcua.security.pki import Pki
 from tests.unit.cli import test_tail_layouts as tail
 from tests.unit.runtime import test_pipeline as pipeline
 from tests.unit.settings.folders import problems_of, write
 from tests.unit.sinks.mqtt import test_host_session as host_session
 from tests.unit.sinks.mqtt import test_publishing as publishing
-from tests.unit.sources.opcua import test_dictionary_rules as dictionary_rules
 from tests.unit.sources.opcua import test_pki
 from tests.unit.sources.opcua.codec.types import test_structures as structures
 from tests.unit.sources.opcua.source.history import test_watermark_crashes as watermark_crashes
+from tests.unit.sources.opcua.test_dictionary_rules import dictionary, field, fields
 from tests.unit.stages import test_summary as summary
 from tests.unit.stages.detectors import test_ewma as ewma
 
@@ -53,11 +54,21 @@ def test_many_at_once_get_one_certificate(pki: Pki) -> None:
 
 
 def test_many_structures_with_a_large_base_are_bounded() -> None:
-    dictionary_rules.test_many_structures_with_a_large_base_are_bounded(2000)
+    """Ten million fields would take a minute."""
+    base = fields(*(field(f"f{n}", "opc:Byte") for n in range(5000)), name="Base")
+    some = "".join(fields(field("x", "opc:Byte"), name=f"D{n}", more='BaseType="tns:Base"') for n in range(2000))
+    told_of = parse_dictionary(dictionary(base + some))
+    assert len(told_of.types) + len(told_of.refused) == 2001
+    assert any("too many fields" in why for why in told_of.refused.values())
 
 
 def test_incomplete_messages_cost_bounded_memory() -> None:
     tail.test_incomplete_messages_cost_bounded_memory(1500)
+
+
+@pytest.mark.parametrize(("missed", "counted"), [(1, 1), (200, 200), (255, 255), (256, 0), (300, 44)])
+def test_sparkplug_s_numbers_prove_an_absence_modulo_256(missed: int, counted: int) -> None:
+    tail.test_sparkplug_s_numbers_prove_an_absence_modulo_256(missed, counted)
 
 
 def test_an_hour_of_history_is_sixty_supplements_and_not_one_per_window() -> None:
