@@ -26,11 +26,12 @@ fuzz: $(VENV)/.dev ## Properties with many more examples than in `make test`
 test: $(VENV)/.dev servers ## All tests (PYTEST="-k name" to choose)
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
-check: $(VENV)/.dev ## Style, types and import rules
+check: $(VENV)/.dev ## Style, types, import rules and the limits of the house
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house
 
 bench: $(VENV)/.dev servers ## Figures (ONLY=name for one); writes build/bench.json
 	$(BIN)/python -m tests.bench $(ONLY)

@@ -7,8 +7,11 @@ _INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 
 def main() -> None:
-    """Run the command line, also where somebody has closed standard output or error, or interrupts before it is there, and
-    where the terminal does not know all characters."""
+    """Run the command line.
+
+    It also works where standard output or error is closed, where Ctrl-C comes during the imports, and where the terminal
+    does not know all characters.
+    """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - as long as the process

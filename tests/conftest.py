@@ -26,6 +26,16 @@ _COLLECT_AFTER = 200_000
 """Objects made since the last collection: about what one server of asyncua takes."""
 
 
+def pytest_configure() -> None:
+    gc.disable()  # collecting tests makes no garbage; `_collected_between_tests` takes over
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: no later collection of garbage looks at it."""
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def _collected_between_tests(request: pytest.FixtureRequest) -> Iterator[None]:
     """With some hundred servers behind it a worker's garbage takes seconds to collect: not in the middle of a test, in which

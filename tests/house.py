@@ -18,6 +18,9 @@ MOST_PAGE_LINES = 250
 MOST_BROAD_HANDLERS = 10
 
 BROAD_HANDLERS: dict[str, str] = {
+    "gateway/app/tag_discovery.py:discover": "a bug in one device's discovery must not keep the other devices from starting",
+    "gateway/runtime/supervisor.py:_guarded": "a bug in a source costs that source its connection, not the process",
+    "gateway/sources/opcua/client/errors.py:translate_errors": "asyncua raises anything while it decodes an answer",
     "gateway/sinks/mqtt/connect_thread.py:_run": "the top of a thread: a bug belongs to whoever waits for it, not to nobody",
 }
 """Every handler that catches everything, as `file:function`, with its reason."""

@@ -1,4 +1,4 @@
-"""Cancelling of tasks with a limit."""
+"""Cancel tasks within a limit of time."""
 
 import asyncio
 from collections.abc import Sequence

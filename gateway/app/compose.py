@@ -32,12 +32,12 @@ from gateway.stages.stage_chain import StageChain
 
 
 def new_boot(clock: Clock) -> str:
-    """A name for this run of the process: sorts by start time, and differs even when the clock was set back."""
+    """Return a name for this run of the process: it sorts by start time, and is unique even when the clock was set back."""
     return f"{clock.now_ns() // 1_000_000:011x}{secrets.token_hex(2)}"
 
 
-class Parts:
-    """All parts, not yet started. Built without I/O."""
+class GatewayParts:
+    """All parts of one gateway, connected and not yet started. Built without I/O."""
 
     def __init__(self, settings: Settings, clock: Clock, restarts: RestartSchedule) -> None:
         root, table = settings.root, settings.table
@@ -62,12 +62,12 @@ class Parts:
             root.outbox,
             self.boot,
             clock,
-            encode_loss=self._loss,
+            encode_loss=self._encode_loss,
             decode_loss=encoder.read_loss,
             merge=merge_windows,
             report=self.report,
         )
-        layout = self._layout()
+        layout = self._build_layout()
         queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
         self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
         self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
@@ -81,7 +81,7 @@ class Parts:
             for source in self.sources
         ]
 
-    def _layout(self) -> Layout:
+    def _build_layout(self) -> Layout:
         settings = self.settings
         services = LayoutServices(
             settings.table,
@@ -94,7 +94,7 @@ class Parts:
         )
         return build_layout(settings.layout_scope, services)
 
-    def _loss(self, loss: Loss) -> Message:
+    def _encode_loss(self, loss: Loss) -> Message:
         event = self.encoder.loss_event(loss, self.clock.now_ns())
         self.pipeline.event_log.record(event)
         return self.encoder.event(event)

@@ -1,4 +1,4 @@
-"""One run of a gateway: the order of its start, and of its stop."""
+"""One run of a gateway: its parts start in order, and stop in order."""
 
 import asyncio
 import gc
@@ -8,7 +8,7 @@ import structlog
 
 from gateway import __version__
 from gateway.app.cancel import cancel
-from gateway.app.compose import Parts
+from gateway.app.compose import GatewayParts
 from gateway.app.status_line import stats, status_line
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
@@ -20,8 +20,6 @@ from gateway.settings import Settings, load
 
 log = structlog.get_logger("app")
 
-_FAREWELL_S = 5.0
-_CLOSE_S = 5.0
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
 _CONFIG_RETRY_S = 60.0
@@ -34,12 +32,15 @@ class Gateway:
         self.settings = settings
         self.clock = clock
         self.restarts = restarts
-        self.parts = Parts(settings, clock, restarts)
+        self.parts = GatewayParts(settings, clock, restarts)
 
-    async def run(self, stop: asyncio.Event, notifier: Notifier) -> Settings | None:
-        """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them, loudly.
+    async def run(
+        self, stop: asyncio.Event, notifier: Notifier, *, offline_s: float = 5.0, close_s: float = 5.0
+    ) -> Settings | None:
+        """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them with its exception.
 
-        Returns None, or the settings to start anew with when that is due.
+        Returns None after `stop`, or the settings of the next run where a restart is due.
+        offline_s, close_s: the longest wait in a stop, for the brokers to take the last messages and for each part to end.
         """
         parts = self.parts
         await parts.outbox.open()
@@ -64,15 +65,15 @@ class Gateway:
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
                 log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
-                following = await self._wait_for_end(stop, tasks)
+                following = await self._wait_for_end(stop, tasks, close_s)
                 why = "stopped" if following is None else f"starts anew: {self.restarts.reason}"
                 notifier.send(*(["STOPPING=1"] if following is None else ["WATCHDOG=1", f"STATUS={why}"]))
                 log.info("stopping", reason=why)
-                await cancel(collecting, _CLOSE_S)
-                await cancel([pipeline], _CLOSE_S)
+                await cancel(collecting, close_s)
+                await cancel([pipeline], close_s)
                 parts.pipeline.flush()
-                await parts.publisher.stop(_FAREWELL_S, why)
-                await cancel([publisher, watchdog, outbox], _CLOSE_S)
+                await parts.publisher.stop(offline_s, why)
+                await cancel([publisher, watchdog, outbox], close_s)
                 await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block
                 orderly = True
         finally:
@@ -84,20 +85,20 @@ class Gateway:
         log.info("stopped")
         return following
 
-    async def _wait_for_end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> Settings | None:
-        """Wait for `stop`, or until a new start is due and there are good settings for it."""
+    async def _wait_for_end(self, stop: asyncio.Event, tasks: asyncio.TaskGroup, close_s: float) -> Settings | None:
+        """Wait for `stop`, or until a restart is due and there are valid settings for it."""
         stopping = tasks.create_task(stop.wait(), name="stop")
-        renewing = tasks.create_task(self._changed_settings(), name="changed settings")
-        await asyncio.wait([stopping, renewing], return_when=asyncio.FIRST_COMPLETED)
-        following = None if stop.is_set() else renewing.result()
-        await cancel([stopping, renewing], _CLOSE_S)
+        changing = tasks.create_task(self._changed_settings(), name="changed settings")
+        await asyncio.wait([stopping, changing], return_when=asyncio.FIRST_COMPLETED)
+        following = None if stop.is_set() else changing.result()
+        await cancel([stopping, changing], close_s)
         return following
 
     async def _changed_settings(self) -> Settings:
         """Return the settings with the tags that have changed, once they are due.
 
-        A configuration that has become bad meanwhile does not replace the one that runs: that is reported, and it is loaded
-        again every minute.
+        A configuration that has become invalid meanwhile does not replace the one that runs: an event reports that, and the
+        folder is loaded again every minute.
         """
         reported = ""
         while True:

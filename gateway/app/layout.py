@@ -8,14 +8,14 @@ from gateway.plugins import LAYOUTS
 
 
 def build_layout(scope: LayoutScope, services: LayoutServices) -> Layout:
-    """Return the gateway's layout, with those that devices have for themselves inside."""
-    usual = LAYOUTS[scope.config.layout].build(scope, None, services)
+    """Return the gateway's layout, which uses the layouts that devices have chosen for themselves."""
+    default = LAYOUTS[scope.config.layout].build(scope, None, services)
     if not scope.is_per_device:
-        return usual
+        return default
     topics = Topics.of(scope.root, scope.gateway, [device.name for device in scope.devices])
     own: dict[str, Layout] = {}
     for number, device in enumerate(scope.devices):
         layout = LAYOUTS[device.own.over(scope.config).layout].build(scope, number, services)
-        if layout != usual:
+        if layout != default:
             own[topics.of_device(number)] = layout
-    return PerDevice(usual, own) if own else usual
+    return PerDevice(default, own) if own else default

@@ -1,17 +1,17 @@
-"""From signals to starts and stops of a gateway: the life of the process."""
+"""The main loop of the process: signals, and starts and stops of a gateway."""
 
 import asyncio
 import signal
 
 from gateway.app.cancel import cancel
 from gateway.app.gateway import Gateway
-from gateway.app.tag_discovery import find_tags
+from gateway.app.tag_discovery import discover_tags
 from gateway.core.clock import SystemClock
 from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.watchdog import Notifier
 from gateway.settings import Settings
 
-_FINDING_CLOSE_S = 5.0
+_DISCOVERY_CLOSE_S = 5.0
 
 
 async def run(settings: Settings) -> None:
@@ -24,14 +24,14 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     clock = SystemClock()
-    finding = asyncio.create_task(find_tags(settings, clock), name="finding tags")
+    discovery = asyncio.create_task(discover_tags(settings, clock), name="tag discovery")
     stopping = asyncio.create_task(stop.wait(), name="stop")
-    await asyncio.wait([finding, stopping], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([discovery, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
-    if finding.done():
+    if discovery.done():
         restarts = RestartSchedule(clock)
-        following: Settings | None = finding.result()
+        following: Settings | None = discovery.result()
         while following is not None:
             following = await Gateway(following, clock, restarts).run(stop, Notifier())
     else:
-        await cancel([finding], _FINDING_CLOSE_S)
+        await cancel([discovery], _DISCOVERY_CLOSE_S)

@@ -1,13 +1,13 @@
-"""The state of the gateway itself: its `stats`, and the line that `systemctl status` shows."""
+"""Statistics of the gateway itself, and the status line that `systemctl status` shows."""
 
 from collections import defaultdict
 
-from gateway.app.compose import Parts
+from gateway.app.compose import GatewayParts
 
 _NAMED = 3
 
 
-def stats(parts: Parts) -> dict[str, float | str]:
+def stats(parts: GatewayParts) -> dict[str, float | str]:
     """Return counts since the start, what waits, days until certificates end."""
     publisher = parts.publisher
     return {
@@ -21,7 +21,7 @@ def stats(parts: Parts) -> dict[str, float | str]:
     }
 
 
-def status_line(parts: Parts) -> str:
+def status_line(parts: GatewayParts) -> str:
     """Return the states of devices, broker and outbox in one line."""
     names: dict[str, list[str]] = defaultdict(list)
     for device, name in enumerate(parts.settings.table.devices):
@@ -29,7 +29,7 @@ def status_line(parts: Parts) -> str:
     devices = ", ".join(f"{len(some)} {state}{_examples(state, some)}" for state, some in names.items())
     broker = "connected" if parts.publisher.is_connected else "away"
     outbox = parts.outbox.stats
-    health = f"; {said}" if (said := parts.health()) else ""
+    health = f"; {fault}" if (fault := parts.health()) else ""
     disk = f", disk refuses: {outbox.refused}" if outbox.refused else ""
     waiting = f"{parts.publisher.acked} messages delivered, {outbox.messages} waiting"
     return f"devices: {devices}; broker {broker}{health}; {waiting}{disk}"

@@ -1,4 +1,4 @@
-"""Tag discovery: devices are asked which tags they have before the gateway starts."""
+"""Tag discovery before the start of the gateway: devices report which tags they have."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,38 +14,38 @@ from gateway.settings import Settings, load
 
 log = structlog.get_logger("app")
 
-_FIND_S = 30.0
+_DISCOVERY_S = 30.0
 
 
-async def find_tags(settings: Settings, clock: Clock) -> Settings:
-    """Ask all devices at once that know their tags, for a bounded time. Returns the settings with what they said.
+async def discover_tags(settings: Settings, clock: Clock) -> Settings:
+    """Discover the tags of all devices that can report them, for a bounded time. Returns the settings with these tags.
 
-    For a device that does not answer the tags found last time are used. Raises ConfigError as `load` does.
+    For a device that does not answer, the tags found last time are used. Raises ConfigError as `load` does.
     """
     changed = False
 
-    async def ask(plugin: TagDiscoverable[Any, Any], config: Any, tags: Sequence[Any]) -> None:
+    async def discover(plugin: TagDiscoverable[Any, Any], config: Any, tags: Sequence[Any]) -> None:
         nonlocal changed
         try:
-            async with deadline(_FIND_S):
+            async with deadline(_DISCOVERY_S):
                 changed |= await plugin.discover_tags(config, tags, clock) is not None
         except (NotConnected, TimeoutError) as error:
-            reason = str(error) or f"it takes longer than {_FIND_S:g} s"
+            reason = str(error) or f"it takes longer than {_DISCOVERY_S:g} s"
             log.warning("tags cannot be asked for, those it last told of go on", device=config.name, reason=reason)
         except Exception:  # one device's bug must not keep the others from starting
             log.exception("a bug in asking for tags: please report it", device=config.name)
 
-    asked = [
+    discoverable = [
         (plugin, entry)
         for plugin, entry in zip(settings.plugins, settings.entries, strict=True)
         if isinstance(plugin, TagDiscoverable) and plugin.needs_discovery(entry.config, entry.tags)
     ]
-    if asked:
-        names = ", ".join(entry.config.name for _, entry in asked)
-        log.info("asking devices for tags and units, before the start", devices=names, at_most_s=_FIND_S)
+    if discoverable:
+        names = ", ".join(entry.config.name for _, entry in discoverable)
+        log.info("asking devices for tags and units, before the start", devices=names, at_most_s=_DISCOVERY_S)
     async with asyncio.TaskGroup() as tasks:
-        for plugin, entry in asked:
-            tasks.create_task(ask(plugin, entry.config, entry.tags), name=f"finding tags of {entry.config.name}")
+        for plugin, entry in discoverable:
+            tasks.create_task(discover(plugin, entry.config, entry.tags), name=f"tag discovery of {entry.config.name}")
     if not changed:
         return settings
     found = load(settings.folder)

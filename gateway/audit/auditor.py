@@ -37,7 +37,7 @@ class Auditor:
     def add(self, message: ReceivedMessage) -> Incoming | None:
         """Count a message and return it, None where it is not from a gateway. Raises Malformed after counting that, too."""
         try:
-            incoming, proofs = self._parsed(message)
+            incoming, proofs = self._parse(message)
         except Foreign:
             if self._is_shared and not message.topic.startswith(f"{self._root}/{CONTRACT_VERSION}/"):
                 self.stats.foreign += 1
@@ -73,7 +73,7 @@ class Auditor:
         """Return sentences that explain the sequence numbers of these topics."""
         return [reader.footnote for reader in self._readers if any(map(reader.is_mine, topics))]
 
-    def _parsed(self, message: ReceivedMessage) -> tuple[Incoming | None, Sequence[Proof]]:
+    def _parse(self, message: ReceivedMessage) -> tuple[Incoming | None, Sequence[Proof]]:
         reader = next((reader for reader in self._readers if reader.is_mine(message.topic)), None)
         if reader is not None:
             return reader.read(message.topic, message.payload, is_repeated=message.is_repeated)

@@ -17,12 +17,15 @@ class Row:
     """The proof for one topic within one boot. All counts are messages."""
 
     topic: str
+    """The topic, or the stream of a layout with a topic for each tag."""
     boot: str
+    """The run of the gateway."""
     first: int
     """The first sequence number that must be there."""
     last: int
     """The last one, declared losses included."""
     received: int
+    """Numbers received."""
     missing: int
     """Of first to last, not received."""
     explained: int

@@ -12,7 +12,9 @@ class Balance:
     """The messages of one topic within one boot against the losses that were declared of them."""
 
     boot: str
+    """The run of the gateway that made them."""
     topic: str
+    """Their topic."""
     held: int
     """Messages in the outbox."""
     first: int

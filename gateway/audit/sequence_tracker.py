@@ -46,6 +46,7 @@ class SequenceTracker:
     times_ms: dict[int, int] = field(default_factory=dict)
     """The first number of a received span to the end of that message's time."""
     parts: dict[int, PartialMessage] = field(default_factory=dict)
+    """Messages of which some packets are missing, by their number."""
     away: IntervalSet = field(default_factory=IntervalSet)
     """IntervalSet in which numbers may have been sent while the subscriber itself was disconnected."""
     fleeting: bool = False

@@ -14,7 +14,7 @@ _MOST_TIMES: Final = 3
 
 
 class Outcome(Enum):
-    """What is proven of completeness."""
+    """The degree of completeness that is proven."""
 
     NOTHING = auto()
     """No message with a sequence number arrived."""

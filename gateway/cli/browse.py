@@ -1,9 +1,9 @@
-"""`gateway discover` and `gateway browse`: what servers offer."""
+"""`gateway discover` and `gateway browse`: list the endpoints and nodes of servers."""
 
 import asyncio
 from pathlib import Path
 
-from gateway.cli.reports import answer, of_device, of_url, progress
+from gateway.cli.reports import plugin_for_device, plugin_for_url, progress, run_command
 from gateway.core.clock import SystemClock
 from gateway.core.ports.device_tools import Browsable, Discoverable, Options
 from gateway.core.ports.plugin import TagDiscoverable
@@ -12,25 +12,25 @@ from gateway.core.report import Report
 
 def discover(url: str) -> int:
     """Print which ways there are to connect to a server; returns the exit code."""
-    return answer(lambda: asyncio.run(of_url(url, Discoverable, "discovered").discover(url)))
+    return run_command(lambda: asyncio.run(plugin_for_url(url, Discoverable, "discovered").discover(url)))
 
 
 def browse(url: str, options: Options) -> int:
     """Print what a server has; returns the exit code."""
 
     def walk() -> Report:
-        plugin = of_url(url, Browsable, "browsed")
+        plugin = plugin_for_url(url, Browsable, "browsed")
         with progress() as bars:
             return asyncio.run(plugin.browse(url, options, bars))
 
-    return answer(walk)
+    return run_command(walk)
 
 
 def discover_tags(folder: Path, name: str) -> int:
     """Ask a configured device for its tags and print what has changed; returns the exit code."""
 
-    def ask() -> Report:
-        plugin, entry = of_device(folder, name, TagDiscoverable, "browsed")
+    def discover_configured() -> Report:
+        plugin, entry = plugin_for_device(folder, name, TagDiscoverable, "browsed")
         change = asyncio.run(plugin.discover_tags(entry.config, entry.tags, SystemClock()))
         if change is None:
             return Report([f"{name}: nothing has changed"])
@@ -39,4 +39,4 @@ def discover_tags(folder: Path, name: str) -> int:
         place = plugin.found_tags_path(entry.config) or plugin.metadata_path(entry.config)
         return Report([f"{name}: {counts}{more}; in {place}, taken at the next start of the gateway"])
 
-    return answer(ask, folder)
+    return run_command(discover_configured, folder)

@@ -1,4 +1,4 @@
-"""`gateway cert`: the gateway's own certificate towards devices, and whom it trusts."""
+"""`gateway cert`: the gateway's own certificate for devices, and the certificates that it trusts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gateway.cli.commands.options import printed
+from gateway.cli.commands.options import exit_with
 
 if TYPE_CHECKING:
     from gateway.core.ports.device_tools import CertificateStore
@@ -30,7 +30,7 @@ Folder = Annotated[
 @app.command("list")
 def list_certificates(pki: Folder = None) -> None:
     """List trusted, issuing and rejected certificates with their fingerprints. Exit code 1 when a file cannot be read."""
-    _answer(pki, lambda store: store.list_peers())
+    _print_certificates(pki, lambda store: store.list_peers())
 
 
 @app.command()
@@ -42,7 +42,7 @@ def trust(
 
     Running gateways take it up at their next attempt. Exit code 1 when it cannot be found or read.
     """
-    _answer(pki, lambda store: store.trust(what))
+    _print_certificates(pki, lambda store: store.trust(what))
 
 
 @app.command()
@@ -51,7 +51,7 @@ def show(pki: Folder = None) -> None:
 
     Exit code 1 when it cannot be read or made.
     """
-    _answer(pki, lambda store: store.show_own(renew=False))
+    _print_certificates(pki, lambda store: store.show_own(renew=False))
 
 
 @app.command()
@@ -60,14 +60,14 @@ def new(pki: Folder = None) -> None:
 
     Servers must trust it before they let the gateway in. Exit code 1 when it cannot be made.
     """
-    _answer(pki, lambda store: store.show_own(renew=True))
+    _print_certificates(pki, lambda store: store.show_own(renew=True))
 
 
-def _answer(pki: Path | None, ask: "Callable[[CertificateStore], Report]") -> NoReturn:
-    from gateway.cli.reports import answer
+def _print_certificates(pki: Path | None, query: "Callable[[CertificateStore], Report]") -> NoReturn:
+    from gateway.cli.reports import run_command
     from gateway.core.ports.device_tools import Trusting
     from gateway.core.report import Report
     from gateway.plugins import SOURCES
 
     stores = [plugin.certificate_store(pki) for plugin in SOURCES.values() if isinstance(plugin, Trusting)]
-    printed(lambda: answer(lambda: Report([item for store in stores for item in ask(store).items])))
+    exit_with(lambda: run_command(lambda: Report([item for store in stores for item in query(store).items])))

@@ -1,4 +1,4 @@
-"""`gateway check`: the configuration, judged without touching a device."""
+"""`gateway check`: check the configuration without a connection to any device."""
 
 import os
 from pathlib import Path
@@ -13,23 +13,23 @@ from gateway.core.plural import counted
 from gateway.plugins import LAYOUTS
 from gateway.settings import Settings, load
 
-_SECRETS = "environment"
-"""The unit's EnvironmentFile beside the configuration."""
+_ENVIRONMENT_FILE = "environment"
+"""The EnvironmentFile of the systemd unit, which lies beside the configuration."""
 
 
 def check_config(folder: Path) -> int:
-    """Print what would be read and published, or every problem; returns the exit code."""
+    """Print what would be read and published, or every problem. Returns the exit code."""
     try:
         with waiting_for(f"reading {escape(str(folder))}"):
             settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
-        if os.path.exists(folder / _SECRETS) and not any(name.startswith("GATEWAY__") for name in os.environ):
-            path = escape(str(folder / _SECRETS))
+        if os.path.exists(folder / _ENVIRONMENT_FILE) and not any(name.startswith("GATEWAY__") for name in os.environ):
+            path = escape(str(folder / _ENVIRONMENT_FILE))
             Output(stderr=True).print(f"{path} is read by the service alone; here: set -a; . {path}; set +a (as root)")
         return EXIT_CONFIG
     console = Output()
-    console.whole(_devices(settings))
+    console.print_unfolded(_devices(settings))
     _print_reads(console, settings)
     _print_publishes(console, settings)
     for warning in settings.warnings:
@@ -61,11 +61,11 @@ def _print_reads(console: Output, settings: Settings) -> None:
 def _print_publishes(console: Output, settings: Settings) -> None:
     root, scope = settings.root, settings.layout_scope
     console.print(f"\n[bold]Would publish[/] to {escape(root.sink_plugin.describe(root.sink))}")
-    usual = LAYOUTS[scope.config.layout]
-    before, after = usual.describe(scope)
+    default = LAYOUTS[scope.config.layout]
+    before, after = default.describe(scope)
     lines = [*before]
     for number, device in enumerate(scope.devices):
-        plugin = LAYOUTS[device.own.over(scope.config).layout] if scope.is_per_device else usual
+        plugin = LAYOUTS[device.own.over(scope.config).layout] if scope.is_per_device else default
         lines += plugin.describe_device(scope, number)
     for line in (*lines, *after):
         console.print(f"  {escape(line)}")

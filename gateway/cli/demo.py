@@ -1,4 +1,4 @@
-"""`gateway demo`: the whole thing on this machine, and whether it did what it promises."""
+"""`gateway demo`: run plant, broker, gateway and subscriber on this machine, and check the result."""
 
 import asyncio
 import signal
@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.audit.ledger import Report
-from gateway.cli.output import hush
+from gateway.cli.output import discard_output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
-from gateway.cli.subscriber import MessagePrinter, auditor_of, stop_on_signals, unless
-from gateway.cli.tag_highlights import headlines, units
+from gateway.cli.subscriber import MessagePrinter, auditor_of, run_until, stop_on_signals
+from gateway.cli.tag_highlights import highlights, units
 from gateway.cli.terminal import Screen, clean, console
 from gateway.cli.topic_filters import disjoint, filters_of, open_filters
 from gateway.core.errors import ConfigError, GatewayError, NotConnected, Permanent
@@ -25,7 +25,7 @@ from gateway.core.ports.sink_plugin import Followable
 from gateway.demo.scene import Scene, shipped_config
 
 _EVENTS_DUE_S: Final = 60.0
-_GOODBYE_S: Final = 3.0
+_OFFLINE_S: Final = 3.0
 
 
 def run_demo(config: Path | None, seconds: float | None) -> int:
@@ -40,23 +40,27 @@ def run_demo(config: Path | None, seconds: float | None) -> int:
     except GatewayError as error:
         console(stderr=True).print(clean(error, 400), style="red", soft_wrap=True)
     except BrokenPipeError:
-        hush()
+        discard_output()
     except OSError as error:
-        hush()
+        discard_output()
         console(stderr=True).print(f"Cannot go on: {error.strerror}", style="red")
     return 1
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What the checks at the end ask for. goodbye: the gateway has said that it stops."""
+class _Received:
+    """Facts about the messages received, for the checks at the end."""
 
     anything: bool = False
+    """Whether any message has come."""
     devices: set[str] = field(default_factory=set)
+    """Devices of which a window has come."""
     alarms: int = 0
-    goodbye: asyncio.Event = field(default_factory=asyncio.Event)
+    """Alarms and anomalies."""
+    offline: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the gateway has published that it stops."""
 
-    def take(self, incoming: Incoming) -> None:
+    def add(self, incoming: Incoming) -> None:
         self.anything = True
         if incoming.kind == "window":
             self.devices.add(incoming.device)
@@ -65,7 +69,7 @@ class _Seen:
         elif (incoming.kind == "status" and incoming.body["state"] == "offline") or (
             incoming.kind == "death" and not incoming.device
         ):
-            self.goodbye.set()
+            self.offline.set()
 
 
 class _Demo:
@@ -73,41 +77,41 @@ class _Demo:
         self._folder = folder
         self._seconds = seconds
         self._out = out
-        self._seen = _Seen()
+        self._received = _Received()
         self._problems: list[str] = []
 
     async def run(self) -> int:
-        """Raises GatewayError when it cannot even begin."""
+        """Run the demo and print its result. Returns the exit code. Raises GatewayError when it cannot start."""
         stop = stop_on_signals()
         self._out.print(f"Starting a simulated press line with the configuration {self._folder} ...", soft_wrap=True)
         async with Scene(self._folder) as scene:
-            screen = Screen(self._out, units(scene.settings), headlines(scene.settings))
-            reading = MessagePrinter(screen, auditor_of(scene.settings.root.topic_root, from_start=True))
+            screen = Screen(self._out, units(scene.settings), highlights(scene.settings))
+            printer = MessagePrinter(screen, auditor_of(scene.settings.root.topic_root, from_start=True))
             client = _subscriber(scene)
             try:
                 await client.open()
                 await client.subscribe("#")  # nobody else is at this broker, and a layout may have any topics
-                self._welcome(scene)
-                receiving = asyncio.create_task(self._receive(client, reading), name="subscriber")
-                await self._play(scene, receiving, stop)
+                self._print_welcome(scene)
+                receiving = asyncio.create_task(self._receive(client, printer), name="subscriber")
+                await self._run_gateway(scene, receiving, stop)
             finally:
                 await client.close()
-            report = reading.finish(self._out)
-            self._judge(report, reading, scene.settings.table.devices)
-            return self._conclude(scene)
+            report = printer.finish(self._out)
+            self._check(report, printer, scene.settings.table.devices)
+            return self._print_result(scene)
 
-    async def _receive(self, client: Subscriber, reading: MessagePrinter) -> None:
-        """Until the connection ends or the task is cancelled."""
+    async def _receive(self, client: Subscriber, printer: MessagePrinter) -> None:
+        """Receive messages until the connection ends."""
         try:
             while True:
-                incoming = reading.add(await client.receive())
+                incoming = printer.add(await client.receive())
                 if incoming is not None:
-                    self._seen.take(incoming)
+                    self._received.add(incoming)
         except NotConnected as error:
             self._problems.append(f"the connection to the broker broke: {error}")
 
-    async def _play(self, scene: Scene, receiving: "asyncio.Task[None]", stop: asyncio.Event) -> None:
-        """Run the gateway until the time is over or something ends early; then stop it and hear it out."""
+    async def _run_gateway(self, scene: Scene, receiving: "asyncio.Task[None]", stop: asyncio.Event) -> None:
+        """Run the gateway until the time is over or something ends early; then stop it and wait for its last messages."""
         try:
             await scene.start_gateway()
             ended = asyncio.create_task(scene.gateway_ended(), name="gateway")
@@ -120,7 +124,7 @@ class _Demo:
                 self._problems.append(f"stopped before the {self._seconds:g} s were over")
             await self._stop(scene, ended in done)
             if not self._problems:
-                await unless(self._seen.goodbye, asyncio.wait_for(receiving, _GOODBYE_S))
+                await run_until(self._received.offline, asyncio.wait_for(receiving, _OFFLINE_S))
         except TimeoutError:
             self._problems.append("the gateway did not say that it stops")
         finally:
@@ -134,29 +138,29 @@ class _Demo:
         code = await scene.stop_gateway()
         if ended:
             self._problems.append(f"the gateway ended by itself with exit code {code}")
-        elif code == -signal.SIGTERM and not self._seen.anything:
-            # Stopped while it was still starting: it has not learned to stop in order, and has nothing to say.
-            self._seen.goodbye.set()
+        elif code == -signal.SIGTERM and not self._received.anything:
+            # Stopped while it was still starting: there is no signal handler yet, and nothing was published.
+            self._received.offline.set()
         elif code:
             self._problems.append(f"the gateway ended with exit code {code}")
 
-    def _judge(self, report: Report, reading: MessagePrinter, devices: Sequence[str]) -> None:
+    def _check(self, report: Report, printer: MessagePrinter, devices: Sequence[str]) -> None:
         missing = sum(row.unproven for row in report.rows)
         if missing:
             self._problems.append(f"{counted(missing, 'sequence number')} missing")
         if sum(row.unexplained_duplicates for row in report.rows):
             self._problems.append("messages came twice without a reason")
-        if reading.stats.malformed:
-            self._problems.append(f"{counted(reading.stats.malformed, 'malformed message')}")
+        if printer.stats.malformed:
+            self._problems.append(f"{counted(printer.stats.malformed, 'malformed message')}")
         if self._seconds is None:
             return
-        silent = [device for device in devices if device not in self._seen.devices]
+        silent = [device for device in devices if device not in self._received.devices]
         if silent:
             self._problems.append(f"no window arrived from {', '.join(silent)}")
-        if self._seconds >= _EVENTS_DUE_S and not self._seen.alarms:
+        if self._seconds >= _EVENTS_DUE_S and not self._received.alarms:
             self._problems.append("no alarm or anomaly arrived")
 
-    def _conclude(self, scene: Scene) -> int:
+    def _print_result(self, scene: Scene) -> int:
         if not self._problems:
             self._out.print("Demo ended well.", style="bold green")
             return 0
@@ -168,15 +172,15 @@ class _Demo:
             self._out.print(Text("  " + clean(line, 1000)), soft_wrap=True)
         return 1
 
-    def _welcome(self, scene: Scene) -> None:
+    def _print_welcome(self, scene: Scene) -> None:
         out, settings = self._out, scene.settings
         out.print()
         width = max(len(name) for name in (*settings.table.devices, "gateway"))
         for plugin, entry in zip(settings.plugins, settings.entries, strict=True):
             text = f"{entry.config.url}  ({plugin.name}, {counted(len(entry.tags), 'tag')}, simulated)"
-            _place(out, f"{entry.config.name:<{width}}", text)
-        _place(out, f"{'broker':<{width}}", f"{scene.broker_url}  (MQTT 5, embedded)")
-        _place(out, f"{'gateway':<{width}}", f"its log: {scene.log}")
+            _print_place(out, f"{entry.config.name:<{width}}", text)
+        _print_place(out, f"{'broker':<{width}}", f"{scene.broker_url}  (MQTT 5, embedded)")
+        _print_place(out, f"{'gateway':<{width}}", f"its log: {scene.log}")
         out.print("\nFrom another terminal:", end=" ")
         known = open_filters(settings.root.topic_root)
         needs_config = set(disjoint([*known, *filters_of(settings)])) != set(known)
@@ -194,5 +198,5 @@ def _subscriber(scene: Scene) -> Subscriber:
     return plugin.subscriber(config, "")
 
 
-def _place(out: Console, name: str, text: str) -> None:
+def _print_place(out: Console, name: str, text: str) -> None:
     out.print(Text(f"  {name}  ", style="cyan").append(text, style="default"), soft_wrap=True)

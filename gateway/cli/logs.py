@@ -23,7 +23,7 @@ class LogLevel(StrEnum):
 
 
 class LogFormat(StrEnum):
-    """How a line looks."""
+    """The format of a line."""
 
     auto = "auto"
     console = "console"
@@ -32,7 +32,7 @@ class LogFormat(StrEnum):
 
 
 def configure(level: LogLevel, style: LogFormat) -> None:
-    """Send our logs and those of the libraries (from warning on) to standard error in one form."""
+    """Send the gateway's logs and those of libraries (from warning on) to standard error in one format."""
     import structlog  # here, because every `--help` reads the names above
 
     if style is LogFormat.auto:
@@ -54,18 +54,18 @@ def configure(level: LogLevel, style: LogFormat) -> None:
         foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Prioritised(formatter) if _is_journal(sys.stderr) else formatter)
+    handler.setFormatter(_JournalFormatter(formatter) if _is_journal(sys.stderr) else formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=_own_logger,
+        logger_factory=_gateway_logger,
         cache_logger_on_first_use=False,
     )
 
 
 def _is_journal(stream: TextIO) -> bool:
-    """Return whether what is written there goes straight to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
+    """Return whether a stream is connected to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
     try:
         found = os.fstat(stream.fileno())
     except (OSError, ValueError):  # closed, or no file
@@ -73,8 +73,8 @@ def _is_journal(stream: TextIO) -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
-class _Prioritised(logging.Formatter):
-    """Each line with its priority in front (sd-daemon(3)), so that `journalctl -p warning` finds it."""
+class _JournalFormatter(logging.Formatter):
+    """A formatter that puts its priority in front of each line (sd-daemon(3)), so that `journalctl -p warning` finds it."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class _Prioritised(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).splitlines())
 
 
-def _own_logger(*names: str) -> logging.Logger:
+def _gateway_logger(*names: str) -> logging.Logger:
     logger = logging.getLogger(f"gateway.{names[0]}" if names else "gateway")
     logger.setLevel(logging.DEBUG)
     return logger

@@ -1,4 +1,4 @@
-"""The command line: which commands there are. What they say of themselves is in `commands/`."""
+"""The command line: the list of commands. Their options and help texts are in `commands/`."""
 
 import inspect
 import re
@@ -14,7 +14,7 @@ from gateway.cli.commands.examples import epilog
 
 
 class _Commands(TyperGroup):
-    """The library hands on pydantic's words about an option; they are made ours."""
+    """A group of commands that rewords pydantic's texts about wrong options."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # its Context is typer's
         try:

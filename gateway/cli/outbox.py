@@ -1,4 +1,4 @@
-"""`gateway outbox`: what waits, in numbers, to look at, as JSON lines, and whether it is whole."""
+"""`gateway outbox`: statistics, newest messages, export and verification of an outbox."""
 
 import base64
 import sys
@@ -14,10 +14,10 @@ import typer
 from rich.progress import Progress
 
 from gateway.audit.outbox_balance import Balance, balances
-from gateway.cli.output import Output, in_words, listing
+from gateway.cli.output import Output, describe_error, listing
 from gateway.cli.problems import EXIT_CONFIG
 from gateway.cli.terminal import clean
-from gateway.core.config_types import followed
+from gateway.core.config_types import resolve_link
 from gateway.core.errors import ConfigError, GatewayError
 from gateway.core.interval_set import IntervalSet
 from gateway.core.messages import Lane, Message
@@ -39,20 +39,21 @@ _NAMES: Final = {-1: "loss", **{int(lane): lane.name.lower() for lane in Lane}}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Which outbox."""
+class OutboxLocation:
+    """Where an outbox is, and how to open it."""
 
     file: Path
+    """The database."""
     key_file: str = ""
     """As configured, empty when only the file is known."""
     max_bytes: int = 0
     """As configured, 0 when only the file is known."""
 
     @classmethod
-    def of(cls, path: Path, key_file: str) -> "Place":
+    def of(cls, path: Path, key_file: str) -> "OutboxLocation":
         """Return the outbox of a database, or of the configuration folder that names it. Raises ConfigError."""
         if not path.is_dir():
-            return cls(followed(path), key_file)
+            return cls(resolve_link(path), key_file)
         config = load(path).root.outbox
         return cls(config.path, key_file or config.key_file, config.max_bytes)
 
@@ -60,22 +61,22 @@ class Place:
 def stats(path: Path, key_file: str, as_json: bool) -> int:
     """Print what waits: by lane how many, how large, how old; the files; losses not yet announced."""
 
-    def show(look: Inspection, place: Place) -> int:
-        now_ms, oldest = time.time_ns() // 1_000_000, look.oldest_ms()
+    def show(outbox: Inspection, location: OutboxLocation) -> int:
+        now_ms, oldest = time.time_ns() // 1_000_000, outbox.oldest_ms()
         lanes = {
             _NAMES[lane]: {
                 "messages": n,
                 "kept_bytes": size,
                 "oldest_s": None if (start := oldest[lane]) is None else max(0, now_ms - start) // 1000,
             }
-            for lane, (n, size) in sorted(look.totals().items())
+            for lane, (n, size) in sorted(outbox.totals().items())
         }
-        losses = look.losses()
+        losses = outbox.losses()
         numbers = {
             "lanes": lanes,
-            "file_bytes": look.file_bytes(),
-            "max_bytes": place.max_bytes or None,
-            "encrypted": look.encrypted,
+            "file_bytes": outbox.file_bytes(),
+            "max_bytes": location.max_bytes or None,
+            "encrypted": outbox.encrypted,
             "unannounced_losses": len(losses),
             "unannounced_lost": sum(x.count for x in losses if x.cause != THINNED),
             "unannounced_merged": sum(x.count for x in losses if x.cause == THINNED),
@@ -86,7 +87,7 @@ def stats(path: Path, key_file: str, as_json: bool) -> int:
             _print_stats(numbers, lanes)
         return 0
 
-    return _with(path, key_file, show)
+    return _open_and_run(path, key_file, show)
 
 
 def _print_stats(numbers: Mapping[str, Any], lanes: Mapping[str, Mapping[str, Any]]) -> None:
@@ -94,7 +95,7 @@ def _print_stats(numbers: Mapping[str, Any], lanes: Mapping[str, Mapping[str, An
     console, table = Output(), listing("lane", *columns, right=columns)
     for name, row in lanes.items():
         table.add_row(name, f"{row['messages']:,}", _size(row["kept_bytes"]), _age(row["oldest_s"]))
-    console.whole(table)
+    console.print_unfolded(table)
     ceiling = f" of {_size(numbers['max_bytes'])} (outbox.max_bytes)" if numbers["max_bytes"] else ""
     console.print(f"files: {_size(numbers['file_bytes'])}{ceiling}{', payloads encrypted' if numbers['encrypted'] else ''}")
     if numbers["unannounced_losses"]:
@@ -125,25 +126,25 @@ def export(path: Path, target: str, key_file: str = "") -> int:
     path: an outbox, its configuration folder, or the file beside it with what the broker refused.
     """
     if path.is_file() and is_dead_letter_file(path):
-        return _export_refused(path, target, key_file)
+        return _export_dead_letters(path, target, key_file)
 
-    def write(look: Inspection, place: Place) -> int:
-        if look.locked:
-            raise ConfigError(f"{place.file} is encrypted: name its key with --key-file")
+    def write(outbox: Inspection, location: OutboxLocation) -> int:
+        if outbox.locked:
+            raise ConfigError(f"{location.file} is encrypted: name its key with --key-file")
         if target == "-":
-            return lines(look, sys.stdout.buffer)
+            return lines(outbox, sys.stdout.buffer)
         try:
             with Path(target).open("xb") as file:
-                return lines(look, file)
+                return lines(outbox, file)
         except FileExistsError:
             raise ConfigError(f"{target} is there already: name a new file") from None
 
-    def lines(look: Inspection, file: IO[bytes]) -> int:
-        total, broken = sum(n for n, _ in look.totals().values()), 0
+    def lines(outbox: Inspection, file: IO[bytes]) -> int:
+        total, broken = sum(n for n, _ in outbox.totals().values()), 0
         console = Output(stderr=True)
         with Progress(console=console, disable=not console.is_terminal) as progress:
             task = progress.add_task("export", total=total)
-            for found in look.rows():
+            for found in outbox.rows():
                 if found.message is None:
                     broken += 1
                 else:
@@ -153,10 +154,10 @@ def export(path: Path, target: str, key_file: str = "") -> int:
         typer.echo(f"{counted(total - broken, 'message')} exported, {broken} unreadable", err=True)
         return EXIT_DAMAGED if broken else 0
 
-    return _with(path, key_file, write)
+    return _open_and_run(path, key_file, write)
 
 
-def _export_refused(path: Path, target: str, key_file: str) -> int:
+def _export_dead_letters(path: Path, target: str, key_file: str) -> int:
     counts = {True: 0, False: 0}
 
     def lines(file: IO[bytes]) -> None:
@@ -179,7 +180,7 @@ def _export_refused(path: Path, target: str, key_file: str) -> int:
         typer.echo(f"{target} is there already: name a new file", err=True)
         return EXIT_CONFIG
     except (GatewayError, OSError) as error:
-        typer.echo(in_words(error), err=True)
+        typer.echo(describe_error(error), err=True)
         return EXIT_CONFIG
     hint = "" if key_file or not counts[False] else "; if it is encrypted, name its key with --key-file"
     typer.echo(f"{counted(counts[True], 'message')} exported, {counts[False]} unreadable{hint}", err=True)
@@ -189,11 +190,11 @@ def _export_refused(path: Path, target: str, key_file: str) -> int:
 def verify(path: Path, key_file: str) -> int:
     """Check every row, the kept counts, and that of no boot and topic a number is both there and declared lost."""
 
-    def check(look: Inspection, _: Place) -> int:
+    def check(outbox: Inspection, _: OutboxLocation) -> int:
         there: dict[tuple[str, str], IntervalSet] = {}
-        losses, rows, broken, twice = look.losses(), 0, 0, 0
-        uncounted_to, should = look.counts()
-        for found in look.rows():
+        losses, rows, broken, twice = outbox.losses(), 0, 0, 0
+        uncounted_to, should = outbox.counts()
+        for found in outbox.rows():
             rows += 1
             if (m := found.message) is None:
                 broken += 1
@@ -205,34 +206,34 @@ def verify(path: Path, key_file: str) -> int:
             spans.add(m.seq, m.seq)
             if found.lane == LOSS_LANE and m.payload:
                 losses.append(Encoder.read_loss(m))
-        kept = sum(n for n, _ in look.totals().values())
+        kept = sum(n for n, _ in outbox.totals().values())
         typer.echo(
             f"{counted(rows, 'message')}: {broken} unreadable or with a wrong checksum, {twice} twice; the totals say {kept}"
         )
-        if look.locked:
+        if outbox.locked:
             typer.echo("payloads are encrypted and were not opened: name the key with --key-file")
-        found_sound = _print_balances(balances(there, losses))
+        is_balanced = _print_balances(balances(there, losses))
         wrong = {of: count for of, count in should.items() if count}
         for (boot, topic), count in sorted(wrong.items()):
-            what = "MISSING" if count > 0 else "TOO MANY"
-            typer.echo(f"{boot} {clean(topic, 120)}: {abs(count)} {what}, by the file's own count")
-        if flaw := look.flaw():
+            fault = "MISSING" if count > 0 else "TOO MANY"
+            typer.echo(f"{boot} {clean(topic, 120)}: {abs(count)} {fault}, by the file's own count")
+        if flaw := outbox.flaw():
             typer.echo(f"THE FILE IS TORN ({flaw}); the gateway copies what is sound to a new one and tells what is lost")
-        sound = found_sound and not broken and not twice and not wrong and not flaw and kept == rows
+        sound = is_balanced and not broken and not twice and not wrong and not flaw and kept == rows
         return 0 if sound else EXIT_DAMAGED
 
-    return _with(path, key_file, check)
+    return _open_and_run(path, key_file, check)
 
 
 def _print_balances(rows: list[Balance]) -> bool:
     for row in rows:
-        said = f"{row.boot} {clean(row.topic, 120)}: {row.held} held" + (f" in {row.first}..{row.last}" if row.held else "")
-        said += f", {row.declared} declared lost or merged" if row.declared else ""
-        said += f" ({row.merged_before} of these merged before into what was lost)" if row.merged_before else ""
-        said += f", not here and not declared (delivered?): {_spans(row.holes)}" if row.holes else ""
-        said += f", HELD AND DECLARED LOST: {_spans(row.overlaps)}" if row.overlaps else ""
-        said += f", {row.too_many} MORE DECLARED THAN MISSING" if row.too_many else ""
-        typer.echo(said)
+        text = f"{row.boot} {clean(row.topic, 120)}: {row.held} held" + (f" in {row.first}..{row.last}" if row.held else "")
+        text += f", {row.declared} declared lost or merged" if row.declared else ""
+        text += f" ({row.merged_before} of these merged before into what was lost)" if row.merged_before else ""
+        text += f", not here and not declared (delivered?): {_spans(row.holes)}" if row.holes else ""
+        text += f", HELD AND DECLARED LOST: {_spans(row.overlaps)}" if row.overlaps else ""
+        text += f", {row.too_many} MORE DECLARED THAN MISSING" if row.too_many else ""
+        typer.echo(text)
     return all(row.sound for row in rows)
 
 
@@ -244,18 +245,18 @@ def _spans(spans: Sequence[tuple[int, int]]) -> str:
 def peek(path: Path, count: int, whole: bool, key_file: str) -> int:
     """Print the newest `count` messages of each topic, the newest last; payloads are cut unless `whole`."""
 
-    def show(look: Inspection, _: Place) -> int:
-        for found in look.newest(count):
+    def show(outbox: Inspection, _: OutboxLocation) -> int:
+        for found in outbox.newest(count):
             if (m := found.message) is None:
                 typer.echo(f"row {found.id} is unreadable")
                 continue
             when = datetime.fromtimestamp(m.start_ms / 1000, UTC).isoformat(timespec="milliseconds")
             typer.echo(f"{clean(m.topic, 200)}  boot {m.boot}  seq {m.seq}  {when}  {_NAMES[found.lane]}")
-            text = "(encrypted)" if look.locked else m.payload.decode(errors="backslashreplace")
+            text = "(encrypted)" if outbox.locked else m.payload.decode(errors="backslashreplace")
             typer.echo(f"  {clean(text, len(text) if whole else _PEEK_CHARACTERS)}")
         return 0
 
-    return _with(path, key_file, show)
+    return _open_and_run(path, key_file, show)
 
 
 def _line(m: Message) -> dict[str, object]:
@@ -266,13 +267,13 @@ def _line(m: Message) -> dict[str, object]:
         return {**head, "payload_base64": base64.b64encode(m.payload).decode()}
 
 
-def _with(path: Path, key_file: str, work: Callable[[Inspection, Place], int]) -> int:
+def _open_and_run(path: Path, key_file: str, work: Callable[[Inspection, OutboxLocation], int]) -> int:
     try:
-        place = Place.of(path, key_file)
-        with inspection(place.file, place.key_file) as look:
-            return work(look, place)
+        location = OutboxLocation.of(path, key_file)
+        with inspection(location.file, location.key_file) as outbox:
+            return work(outbox, location)
     except BrokenPipeError:
         raise  # the reader has gone: no fault
     except (GatewayError, OSError) as error:
-        typer.echo(in_words(error), err=True)
+        typer.echo(describe_error(error), err=True)
         return EXIT_CONFIG

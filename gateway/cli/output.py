@@ -1,4 +1,4 @@
-"""Standard output for people: consoles, tables that are not folded, and readers that go away."""
+"""Standard output for people: consoles, tables that are not folded, and closed pipes."""
 
 import os
 import sys
@@ -15,8 +15,8 @@ EXIT_UNWRITABLE = 1
 _WIDEST = 10_000
 
 
-def in_words(error: Exception) -> str:
-    """Return the text of an error, without numbers of the operating system."""
+def describe_error(error: Exception) -> str:
+    """Return the text of an error, without the error numbers of the operating system."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error)
@@ -37,7 +37,7 @@ def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Tab
 
 
 class Output(Console):
-    """A console on standard output (or error) that tells a reader who has gone from a bug."""
+    """A console on standard output (or error) that raises BrokenPipeError when the reader has closed the pipe."""
 
     def __init__(self, *, stderr: bool = False, markup: bool = True, soft_wrap: bool = True) -> None:
         stream = sys.stderr if stderr else sys.stdout
@@ -46,11 +46,11 @@ class Output(Console):
         super().__init__(stderr=stderr, highlight=False, emoji=False, markup=markup, soft_wrap=soft_wrap)
 
     def on_broken_pipe(self) -> None:
-        """Raise BrokenPipeError, where rich would end the process on the spot."""
+        """Raise BrokenPipeError; rich would end the process at once."""
         raise BrokenPipeError
 
-    def whole(self, shown: Table | Tree) -> None:
-        """Print a table or tree as wide as it wants to be: what is copied from it must be whole."""
+    def print_unfolded(self, shown: Table | Tree) -> None:
+        """Print a table or tree in its full width, so that everything can be copied from it."""
         before, self.width = self.width, _WIDEST
         self.width = max(before, shown.__rich_measure__(self, self.options).maximum)
         self.print(shown)
@@ -59,7 +59,7 @@ class Output(Console):
 
 @contextmanager
 def waiting_for(text: str, after_s: float = 1.0) -> Iterator[None]:
-    """Show on a terminal what takes so long, once it does; nothing elsewhere."""
+    """Show a text on a terminal while the block runs, after `after_s` seconds; nothing elsewhere."""
     console = Output(stderr=True)
     if not console.is_terminal:
         yield
@@ -75,23 +75,23 @@ def waiting_for(text: str, after_s: float = 1.0) -> Iterator[None]:
         status.stop()
 
 
-def hush() -> None:
-    """Discard what is still buffered for a reader who has gone: it must not complain at exit."""
+def discard_output() -> None:
+    """Discard the output that is still buffered, so that a closed pipe causes no error at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
-def printing() -> Iterator[None]:
-    """Run a command that does nothing but print: a closed pipe or a full disk behind it is no bug, exit code 1."""
+def exit_on_closed_output() -> Iterator[None]:
+    """Exit with code 1 where the block cannot write to standard output: a closed pipe or a full disk is no bug."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        hush()
+        discard_output()
         raise typer.Exit(EXIT_UNWRITABLE) from None
     except OSError as error:
         if error.filename is not None:
             raise
-        hush()
+        discard_output()
         typer.echo(f"Cannot write the output: {error.strerror}", err=True)
         raise typer.Exit(EXIT_UNWRITABLE) from None

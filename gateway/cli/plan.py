@@ -1,11 +1,11 @@
-"""`gateway plan`: which requests will be sent, how full they are, how busy each connection will be."""
+"""`gateway plan`: the requests that will be sent, their fill, and the load of each connection."""
 
 from pathlib import Path
 
 from rich.markup import escape
 
 from gateway.cli.output import waiting_for
-from gateway.cli.reports import answer, incapable
+from gateway.cli.reports import missing_capability, run_command
 from gateway.core.errors import UsageError
 from gateway.core.ports.device_tools import Plannable
 from gateway.core.report import Item, Report
@@ -18,16 +18,16 @@ def print_plan(folder: Path, answer_s: float) -> int:
     def plan() -> Report:
         with waiting_for(f"reading {escape(str(folder))}"):
             settings = load(folder)
-        return _planned(settings, answer_s)
+        return _build_plan(settings, answer_s)
 
-    return answer(plan, folder)
+    return run_command(plan, folder)
 
 
-def _planned(settings: Settings, answer_s: float) -> Report:
+def _build_plan(settings: Settings, answer_s: float) -> Report:
     items: list[Item] = []
     for plugin, entries in settings.by_plugin():
         if isinstance(plugin, Plannable):
             items += plugin.plan(entries, answer_s).items
     if not items:
-        raise UsageError("\n".join(incapable(plugin, Plannable, "planned") for plugin, _ in settings.by_plugin()))
+        raise UsageError("\n".join(missing_capability(plugin, Plannable, "planned") for plugin, _ in settings.by_plugin()))
     return Report(items)

@@ -1,4 +1,4 @@
-"""How configuration problems look."""
+"""Print configuration problems."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How the proof at the end of `tail` and `demo` looks: a table and a sentence."""
+"""Print the proof at the end of `tail` and `demo`: a table and a sentence."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""Reports of the parts that know devices, on a terminal; and which of these parts a command is about."""
+"""Print the reports of protocols, and find the protocol that a command needs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,8 +27,8 @@ _STYLES = {"strong": "bold", "faint": "dim", "value": "cyan", "good": "green", "
 T = TypeVar("T")
 
 
-def answer(work: Callable[[], Report], folder: Path = Path()) -> int:
-    """Print what a command finds, or why it cannot; returns the exit code. folder: the configuration that it reads."""
+def run_command(work: Callable[[], Report], folder: Path = Path()) -> int:
+    """Print the report of a command, or its error. Returns the exit code. folder: the configuration that it reads."""
     try:
         report = work()
     except ConfigError as error:
@@ -65,9 +65,9 @@ def print_item(item: Item) -> None:
         table = listing(*item.headings, right=item.numeric, title=item.title)
         for row in item.rows:
             table.add_row(*map(_text, row))
-        Output().whole(table)
+        Output().print_unfolded(table)
     elif isinstance(item, Tree):
-        Output().whole(_tree(item))
+        Output().print_unfolded(_tree(item))
     else:
         Output().print(_text(item))
 
@@ -88,7 +88,7 @@ def _tree(tree: Tree, inside: RichTree | None = None) -> RichTree:
 
 
 class TerminalProgress:
-    """How far a command is: a bar on a terminal for each step whose end is known, one line for the others."""
+    """The progress of a command: a bar on a terminal for each step whose end is known, one line for the others."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -96,7 +96,7 @@ class TerminalProgress:
         self._line: TaskID | None = None
 
     def update(self, step: str, done: int = 0, total: int = 0) -> None:
-        """Show what is done right now."""
+        """Show the current step."""
         if total:
             if step not in self._bars:
                 self._bars[step] = self._progress.add_task(step, total=total)
@@ -129,22 +129,22 @@ def is_url(what: str) -> bool:
     return "://" in what or any(what.startswith(f"{scheme}:") for one in SOURCES.values() for scheme in one.url_schemes)
 
 
-def of_url(url: str, capability: type[T], participle: str) -> T:
+def plugin_for_url(url: str, capability: type[T], participle: str) -> T:
     """Return the protocol of a URL. participle: what the command does with its devices. Raises UsageError."""
     scheme = url.partition(":")[0]
     plugin = next((one for one in SOURCES.values() if scheme in one.url_schemes), None)
     if plugin is None:
         able = [one for one in SOURCES.values() if isinstance(one, capability)]
         if len(able) == 1:
-            return able[0]  # whose own words about the address are better
+            return able[0]  # which explains better what is wrong with the address
         known = [f"{scheme}://" for one in able for scheme in one.url_schemes]
         raise UsageError(f"{url!r} is no address that can be {participle}; expected {' or '.join(known)}")
     if not isinstance(plugin, capability):
-        raise UsageError(incapable(plugin, capability, participle))
+        raise UsageError(missing_capability(plugin, capability, participle))
     return plugin
 
 
-def of_device(folder: Path, name: str, capability: type[T], participle: str) -> tuple[T, DeviceEntry]:
+def plugin_for_device(folder: Path, name: str, capability: type[T], participle: str) -> tuple[T, DeviceEntry]:
     """Return a configured device that is enabled, and its protocol. Raises ConfigError, UsageError."""
     settings = load(folder)
     devices = {entry.config.name: (one, entry) for one, entry in zip(settings.plugins, settings.entries, strict=True)}
@@ -157,11 +157,11 @@ def of_device(folder: Path, name: str, capability: type[T], participle: str) -> 
     if not isinstance(plugin, capability):
         titles = " or ".join(one.title for one in able)
         wanted = f"; expected {'an' if titles[0] in 'AEIO' else 'a'} {titles} device" if titles else ""
-        raise UsageError(f"{name} speaks {plugin.name}{wanted}: {incapable(plugin, capability, participle)}")
+        raise UsageError(f"{name} speaks {plugin.name}{wanted}: {missing_capability(plugin, capability, participle)}")
     return plugin, entry
 
 
-def incapable(plugin: Plugin, capability: type[Any], participle: str) -> str:
+def missing_capability(plugin: Plugin, capability: type[Any], participle: str) -> str:
     """Return the sentence that a protocol lacks what a command needs, and which ones have it."""
     able = [one.name for one in SOURCES.values() if isinstance(one, capability)]
     return f"protocol {plugin.name} cannot be {participle}" + (f"; {' and '.join(able)} can" if able else "")

@@ -16,7 +16,7 @@ EXIT_UNSAVED: Final = 3
 
 
 def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> int:
-    """Run until a signal ends it; returns the exit code. Bugs are loud: they leave as exceptions."""
+    """Run until a signal ends it. Returns the exit code. Bugs leave as exceptions."""
     logs.configure(level, style)
     try:
         settings = load(folder)

@@ -1,11 +1,11 @@
-"""`gateway scan`: what answers on a connection, and what can be read of it."""
+"""`gateway scan`: find the devices on a connection, and the addresses that can be read."""
 
 import asyncio
 import signal
 from pathlib import Path
 
 from gateway.cli.output import Output
-from gateway.cli.reports import answer, is_url, of_device, of_url, progress
+from gateway.cli.reports import is_url, plugin_for_device, plugin_for_url, progress, run_command
 from gateway.core.ports.device_tools import Options, Scan, Scannable
 from gateway.core.report import Report
 
@@ -15,20 +15,20 @@ def scan(what: str, folder: Path, options: Options) -> int:
 
     Returns the exit code.
     """
-    return answer(lambda: _scanned(_scan(what, folder, options)), folder)
+    return run_command(lambda: _run_scan(_create_scan(what, folder, options)), folder)
 
 
-def _scan(what: str, folder: Path, options: Options) -> Scan:
+def _create_scan(what: str, folder: Path, options: Options) -> Scan:
     if is_url(what):
-        return of_url(what, Scannable, "scanned").scan(what, options)
-    plugin, entry = of_device(folder, what, Scannable, "scanned")
+        return plugin_for_url(what, Scannable, "scanned").scan(what, options)
+    plugin, entry = plugin_for_device(folder, what, Scannable, "scanned")
     return plugin.scan(entry.config, options)
 
 
-def _scanned(scan: Scan) -> Report:
+def _run_scan(scan: Scan) -> Report:
     errors = Output(stderr=True)
     errors.print(scan.introduction)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was found is worth as much as after Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was found is printed
     try:
         with progress() as bars:
             asyncio.run(scan.run(bars))

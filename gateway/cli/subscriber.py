@@ -1,4 +1,4 @@
-"""What `tail` and `demo` do with a subscription: print each message, and at the end the proof."""
+"""The subscriber of `tail` and `demo`: print each message, and at the end the proof."""
 
 import asyncio
 import signal
@@ -28,7 +28,7 @@ def auditor_of(root: str, *, from_start: bool = False, is_shared: bool = False) 
 
 
 class MessagePrinter:
-    """Prints what an auditor takes, each message or none of them (`quiet`)."""
+    """The printer of a subscription: each message is printed, unless `quiet`, and given to an auditor."""
 
     def __init__(self, screen: Screen, auditor: Auditor, *, as_json: bool = False, quiet: bool = False) -> None:
         self.screen = screen
@@ -42,7 +42,7 @@ class MessagePrinter:
         return self._auditor.stats
 
     def add(self, message: ReceivedMessage) -> Incoming | None:
-        """Take a message. Returns it, None when it is none of ours."""
+        """Count and print a message. Returns it, None where it is not from a gateway."""
         try:
             incoming = self._auditor.add(message)
         except Malformed as error:
@@ -77,7 +77,7 @@ class MessagePrinter:
             raw = message.payload[:1000].decode("utf-8", "backslashreplace")
             _print_json(message, {"malformed": clean(reason, 200), "raw": raw})
         else:
-            self.screen.malformed(message.topic, reason)
+            self.screen.print_malformed(message.topic, reason)
 
 
 def _print_json(message: ReceivedMessage, rest: dict[str, Any]) -> None:
@@ -100,8 +100,8 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> None:
-    """Await `work`, but cancel it once `stop` is set. Raises what it raises."""
+async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> None:
+    """Await `work`, and cancel it once `stop` is set. Raises what `work` raises."""
     task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""What a configuration knows that messages do not say: units, and which tags somebody watches most."""
+"""Units of tags, and the most important tags of each device, from a configuration."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ def units(settings: Settings) -> dict[str, str]:
     return {settings.table.label(tag.id): tag.unit for tag in settings.table.tags}
 
 
-def headlines(settings: Settings) -> dict[str, list[str]]:
+def highlights(settings: Settings) -> dict[str, list[str]]:
     """Return the tags of each device to show first: those with a detector, then those with limits and a unit."""
 
     def interest(tag: int) -> tuple[bool, bool, bool]:

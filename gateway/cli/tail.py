@@ -1,4 +1,4 @@
-"""`gateway tail`: a subscriber that prints live and proves at the end that nothing is missing."""
+"""`gateway tail`: a subscriber that prints messages and proves at the end that nothing is missing."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from gateway.audit.traffic_stats import Absence
-from gateway.cli.output import hush
+from gateway.cli.output import discard_output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.cli.rate_display import footer
-from gateway.cli.subscriber import MessagePrinter, auditor_of, stop_on_signals, unless
+from gateway.cli.subscriber import MessagePrinter, auditor_of, run_until, stop_on_signals
 from gateway.cli.terminal import Screen, clean, console
 from gateway.cli.topic_filters import filters_of, open_filters, template_filters
 from gateway.core.backoff import full_jitter
@@ -36,47 +36,61 @@ _LONGEST_BACKOFF_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class TailOptions:
-    """What the command line asked for; what is empty was left out."""
+    """The options of the command line; what is empty was left out."""
 
     config: Path | None
     """The gateway's own configuration, which answers what the other options leave open."""
     broker: str
+    """--broker: its URL."""
     root: str
+    """--root: what the contract's topics begin with."""
     topics: tuple[str, ...]
+    """--topic: filters to follow instead of all others."""
     templates: tuple[str, ...]
+    """--template: templates of topics to follow, too."""
     username: str
+    """--username."""
     ca: str
+    """--ca: a PEM file."""
     version: str
+    """--mqtt: version of the protocol."""
     client_id: str
+    """--client-id."""
     seconds: float | None
-    """None until stopped."""
+    """--seconds: when to end; None for never."""
     rates: bool
+    """--rates: print a table of rates instead of messages."""
     json: bool
+    """--json: print messages as JSON lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Where to follow what."""
+    """Where to follow which topics."""
 
     sink: Followable
+    """The kind of sink to follow."""
     section: Any
     """The sink's section to connect with."""
     root: str
+    """What the contract's topics begin with."""
     place: str
-    """Where that is, for people."""
+    """Address of the far end, for people."""
     filters: tuple[str, ...]
+    """Topic filters to subscribe to."""
     is_explicit: bool
-    """Each filter was asked for by name."""
+    """Each filter is an option of the command line."""
     is_shared: bool
     """Others publish there, too."""
     settings: "Settings | None" = None
+    """The gateway's configuration, where it is known."""
 
 
 def run_tail(options: TailOptions) -> int:
     """Follow a broker until stopped; returns the exit code."""
     out, err = console(stderr=options.json), console(stderr=True)
     try:
-        plan = _planned(options)
+        plan = _make_plan(options)
     except ConfigError as error:
         print_problems(error, options.config or Path())
         return EXIT_CONFIG
@@ -94,15 +108,18 @@ def run_tail(options: TailOptions) -> int:
         err.print(clean(error, 300), style="red", soft_wrap=True)
         return EXIT_CONFIG
     except BrokenPipeError:
-        hush()
+        discard_output()
     except OSError as error:  # a full disk behind `gateway tail > file`
-        hush()
+        discard_output()
         err.print(f"Cannot write the output: {error.strerror}", style="red")
     return EXIT_INCOMPLETE
 
 
-def _planned(options: TailOptions) -> _Plan:
-    """Raises ConfigError or Permanent (the configuration), ValidationError (the broker), ValueError (a template)."""
+def _make_plan(options: TailOptions) -> _Plan:
+    """Return where to follow which topics.
+
+    Raises ConfigError or Permanent (the configuration), ValidationError (the broker), ValueError (a template).
+    """
     if options.config is None:
         name = next(name for name, plugin in SINKS.items() if isinstance(plugin, Followable))
         section, root, place = _section(options, name, None)
@@ -125,7 +142,7 @@ def _followable(name: str) -> Followable:
 
 
 def _section(options: TailOptions, name: str, configured: Any) -> tuple[Any, str, str]:
-    """The sink's section to follow with, the root of its topics, and where it is."""
+    """Return the sink's section to follow with, the root of its topics, and its place for people."""
     plugin = _followable(name)
     password = os.environ.get(f"GATEWAY_{name.upper()}_PASSWORD", "")
     given = FollowOptions(
@@ -143,7 +160,10 @@ def _usage_error(problem: Mapping[str, Any]) -> str:
 
 
 async def _tail(options: TailOptions, plan: _Plan, out: Console) -> int:
-    """Raises NotConnected and Permanent from the first connection only."""
+    """Follow until stopped, and print the proof. Returns the exit code.
+
+    Raises NotConnected and Permanent from the first connection only.
+    """
     stop = stop_on_signals()
     if options.seconds is not None:
         asyncio.get_running_loop().call_later(options.seconds, stop.set)
@@ -152,12 +172,12 @@ async def _tail(options: TailOptions, plan: _Plan, out: Console) -> int:
     printer = MessagePrinter(_screen(out, plan.settings), auditor, as_json=options.json, quiet=quiet)
     follower = _Follower(plan, printer)
     try:
-        await unless(stop, follower.connect())
+        await run_until(stop, follower.connect())
         if not stop.is_set():
             if not options.json:
                 out.print(f"Connected to {plan.place}, following {clean(follower.filter, 400)}; Ctrl-C ends it.")
             with nullcontext() if options.json else footer(out, printer.stats, board=quiet):
-                await unless(stop, follower.run())
+                await run_until(stop, follower.run())
     finally:
         await follower.close()
     report = printer.finish(out)
@@ -169,13 +189,13 @@ async def _tail(options: TailOptions, plan: _Plan, out: Console) -> int:
 def _screen(out: Console, settings: "Settings | None") -> Screen:
     if settings is None:
         return Screen(out)
-    from gateway.cli.tag_highlights import headlines, units
+    from gateway.cli.tag_highlights import highlights, units
 
-    return Screen(out, units(settings), headlines(settings))
+    return Screen(out, units(settings), highlights(settings))
 
 
 class _Follower:
-    """One subscription, renewed for ever after its first success. The broker keeps its session meanwhile, where it can."""
+    """One subscription, which connects again after its first success. The broker keeps its session where it can."""
 
     def __init__(self, plan: _Plan, printer: MessagePrinter) -> None:
         self._filters: Sequence[str] = plan.filters
@@ -186,7 +206,7 @@ class _Follower:
 
     @property
     def filter(self) -> str:
-        """Return what it follows, in words."""
+        """Return the topic filters, for people."""
         return " ".join(self._filters)
 
     async def connect(self) -> bool:
@@ -195,27 +215,27 @@ class _Follower:
         if self._client.resumed:
             return True
         refused: list[Permanent] = []
-        taken = [one for one in self._filters if await self._subscribed(one, refused)]
-        if refused and (self._is_explicit or not taken):
+        accepted = [one for one in self._filters if await self._subscribe(one, refused)]
+        if refused and (self._is_explicit or not accepted):
             raise refused[0]
         for error in refused:
-            self._printer.screen.note(clean(error, 300))
-        self._filters = taken
+            self._printer.screen.print_notice(clean(error, 300))
+        self._filters = accepted
         return False
 
     async def run(self) -> None:
-        """Take messages; when the connection goes, print that and connect again."""
+        """Receive messages; when the connection is lost, print that and connect again."""
         while True:
             with contextlib.suppress(NotConnected):
                 while True:
                     self._printer.add(await self._client.receive())
-            await self._return()
+            await self._reconnect()
 
     async def close(self) -> None:
         """Disconnect; the broker forgets the session."""
         await self._client.close(forget=True)
 
-    async def _subscribed(self, one: str, refused: list[Permanent]) -> bool:
+    async def _subscribe(self, one: str, refused: list[Permanent]) -> bool:
         try:
             await self._client.subscribe(one)
         except Permanent as error:
@@ -223,10 +243,10 @@ class _Follower:
             return False
         return True
 
-    async def _return(self) -> None:
+    async def _reconnect(self) -> None:
         screen, begin_s, kept = self._printer.screen, time.time(), False
-        hope = "The broker may keep what comes meanwhile." if self._has_session else "What is sent now is missed."
-        screen.note(f"Connection lost: {clean(await self._client.lost(), 200)}; trying again. {hope}")
+        prospect = "The broker may keep what comes meanwhile." if self._has_session else "What is sent now is missed."
+        screen.print_notice(f"Connection lost: {clean(await self._client.lost(), 200)}; trying again. {prospect}")
         try:
             for delay_s in full_jitter(0.5, _LONGEST_BACKOFF_S):
                 await asyncio.sleep(delay_s)
@@ -235,5 +255,5 @@ class _Follower:
                     break
         finally:
             self._printer.was_away(Absence(begin_s, time.time(), kept))
-        what = "The broker has kept its session." if kept else "What was sent meanwhile is missing here."
-        screen.note(f"Connected again after {time.time() - begin_s:.1f} s. {what}", "green" if kept else "yellow")
+        result = "The broker has kept its session." if kept else "What was sent meanwhile is missing here."
+        screen.print_notice(f"Connected again after {time.time() - begin_s:.1f} s. {result}", "green" if kept else "yellow")

@@ -1,4 +1,4 @@
-"""How messages look on a terminal. Nothing from the network reaches it uncleaned."""
+"""Messages on a terminal. Every text from the network is cleaned first."""
 
 import math
 import time
@@ -15,7 +15,7 @@ from gateway.core.incoming import Incoming
 
 _LONGEST_NAME, _LONGEST_TEXT = 60, 200
 _MOST_DEVICES: Final = 1000
-_HEADLINES: Final = 6
+_HIGHLIGHTS: Final = 6
 _QUALITY_STYLES: Final = {"good": "green", "uncertain": "yellow", "bad": "red"}
 _WHOLE_BELOW: Final = 1e15
 _MOST_BOOTS: Final = 1000
@@ -23,13 +23,13 @@ _START_MS: Final = 60_000
 
 
 def clean(value: object, longest: int = _LONGEST_NAME) -> str:
-    """Text of anything, on one line: what is not printable becomes `\\x1b` and the like, what is too long is cut."""
+    """Return the text of a value on one line: what is not printable is escaped as in Python, what is too long is cut."""
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value)[: longest + 1])
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def number(value: object) -> str:
-    """A number as people read it: counters in full, measurements with four digits. Anything else cleaned."""
+    """Return a number for people: counters in full, measurements with four digits. Other values are cleaned."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "-" if value is None else clean(value)
     if not math.isfinite(value):
@@ -40,7 +40,7 @@ def number(value: object) -> str:
 
 
 def clock(ms: object) -> str:
-    """Local time of day of a time in ms."""
+    """Return the local time of day of a time in ms since the epoch; question marks for what is no time."""
     try:
         return datetime.fromtimestamp(ms / 1000).strftime("%H:%M:%S")  # type: ignore[operator]
     except (TypeError, ValueError, OverflowError, OSError):
@@ -48,23 +48,23 @@ def clock(ms: object) -> str:
 
 
 def console(*, stderr: bool = False) -> Output:
-    """Standard output (or error) for what comes from the network: no markup in it."""
+    """Return a console on standard output (or error) that prints text without markup, for text from the network."""
     return Output(stderr=stderr, markup=False, soft_wrap=False)
 
 
 class Screen:
-    """Prints messages, one line each; remembers the last values of each device's headline tags.
+    """The lines of messages on a terminal, with the last values of the most important tags of each device.
 
-    units: by `device/tag`. headlines: a device's tags, those worth showing first; other devices show those that come first.
+    units: by `device/tag`. highlights: the most important tags by device; of other devices the first ones that come.
     """
 
     def __init__(
-        self, console: Console, units: Mapping[str, str] | None = None, headlines: Mapping[str, Sequence[str]] | None = None
+        self, console: Console, units: Mapping[str, str] | None = None, highlights: Mapping[str, Sequence[str]] | None = None
     ) -> None:
         self._console = console
         self._units = units or {}
-        self._headlines = headlines or {}
-        self._width = max((len(clean(name, 16)) for name in self._headlines), default=5)
+        self._highlights = highlights or {}
+        self._width = max((len(clean(name, 16)) for name in self._highlights), default=5)
         self._last: dict[tuple[str, str], dict[str, Any]] = {}
         self._live: set[str] = set()
 
@@ -79,16 +79,16 @@ class Screen:
         elif incoming.kind == "status":
             self._print(self._status(incoming), cut=False)
         else:
-            self._print(self._head(incoming).append(_what(incoming), style="dim"))
+            self._print(self._head(incoming).append(_details(incoming), style="dim"))
 
-    def malformed(self, topic: str, reason: str) -> None:
-        """Print that a message was none."""
+    def print_malformed(self, topic: str, reason: str) -> None:
+        """Print that a message is malformed."""
         self._print(
             _stamp(None).append("MALFORMED ", style="bold yellow").append(f"{clean(topic, 80)}: {clean(reason, 100)}")
         )
 
-    def note(self, text: str, style: str = "yellow") -> None:
-        """Print a line of our own."""
+    def print_notice(self, text: str, style: str = "yellow") -> None:
+        """Print a line that is no message."""
         self._print(_stamp(None).append(text, style=style), cut=False)
 
     def _print(self, line: Text, cut: bool = True) -> None:
@@ -123,14 +123,14 @@ class Screen:
         return line
 
     def _remember(self, incoming: Incoming) -> dict[str, Any]:
-        """The last known values of the device's headline tags, in their order."""
+        """Record the values of a window. Returns the last known values of the device's highlights, in their order."""
         tags, key = incoming.body["tags"], (incoming.gateway, incoming.device)
-        wanted = self._headlines.get(incoming.device)
+        wanted = self._highlights.get(incoming.device)
         if key not in self._last and len(self._last) < _MOST_DEVICES:
             self._last[key] = dict.fromkeys(wanted or ())
         last = self._last.get(key, {})
         if wanted is None and key in self._last:
-            last.update(dict.fromkeys(islice((t for t in tags if t not in last), _HEADLINES - len(last))))
+            last.update(dict.fromkeys(islice((t for t in tags if t not in last), _HIGHLIGHTS - len(last))))
         for name in last:
             last[name] = tags.get(name, last[name])
         return last
@@ -170,12 +170,15 @@ class Screen:
         elif kind == "loss":
             line.append(" LOSS ", style="bold white on red").append(f" {_loss(body)}")
         else:
-            line.append(f" {clean(kind)} ", style="bold yellow").append(f" {_rest(body)}")
+            line.append(f" {clean(kind)} ", style="bold yellow").append(f" {_other_fields(body)}")
         mark, style = self._mark(incoming)
         return line.append(f" ({mark})", style=style) if mark else line
 
     def _mark(self, incoming: Incoming) -> tuple[str, str]:
-        """What `hist` means here, and its style: every start makes messages before its first connection stands."""
+        """Return the text for `hist` and its style.
+
+        Messages that a gateway makes at its start, before its first connection, are marked `hist` although they are new.
+        """
         body = incoming.body
         if body.get("hist") is not True:
             return "", ""
@@ -204,7 +207,7 @@ def _stamp(ms: object) -> Text:
     return Text().append(f"{clock(time.time() * 1000 if ms is None else ms)} ", style="dim")
 
 
-def _what(incoming: Incoming) -> str:
+def _details(incoming: Incoming) -> str:
     body = incoming.body
     if incoming.kind == "summary":
         return f"{_tags(body['tags'])}  summary of {number(body['dur'] / 1000)} s"
@@ -235,7 +238,7 @@ def _loss(body: Mapping[str, Any]) -> str:
     return f"{number(body.get('count'))} {noun}{merged} of {topic}, seq {first} to {last}: {cause} {detail}".rstrip()
 
 
-def _rest(body: Mapping[str, Any]) -> str:
+def _other_fields(body: Mapping[str, Any]) -> str:
     known = ("boot", "seq", "ts", "hist", "kind", "severity", "device", "stream")
     fields = islice(((key, value) for key, value in body.items() if key not in known), 10)
     return "  ".join(f"{clean(key, 24)} {number(value)}" for key, value in fields)

@@ -1,4 +1,4 @@
-"""Which topics `gateway tail` follows: filters for every layout, no two of which match the same topic. Pure."""
+"""Topic filters of `gateway tail` for every layout, no two of which match the same topic. Pure."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
@@ -42,15 +42,15 @@ def disjoint(filters: Iterable[str]) -> tuple[str, ...]:
     kept: list[str] = []
     for one in filters:
         wanted = one.split("/")
-        while other := next((known for known in kept if _meet(known.split("/"), wanted)), None):
+        while other := next((known for known in kept if _overlap(known.split("/"), wanted)), None):
             kept.remove(other)
-            wanted = _joined(other.split("/"), wanted)
+            wanted = _join(other.split("/"), wanted)
         kept.append("/".join(wanted))
     return tuple(kept)
 
 
-def _meet(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether some topic matches both."""
+def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether some topic matches both filters."""
     for a, b in zip(one, other, strict=False):
         if _REST in (a, b):
             return True
@@ -60,8 +60,8 @@ def _meet(one: Sequence[str], other: Sequence[str]) -> bool:
     return len(one) == len(other) or longer[min(len(one), len(other))] == _REST  # a/# matches a, too
 
 
-def _joined(one: Sequence[str], other: Sequence[str]) -> list[str]:
-    """The narrowest filter that matches what either does."""
+def _join(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    """Return the narrowest filter that matches every topic of both filters."""
     levels: list[str] = []
     for a, b in zip(one, other, strict=False):
         if _REST in (a, b):

@@ -71,7 +71,7 @@ class Bisection:
 
 @dataclass(frozen=True, slots=True)
 class Isolated(Generic[R]):
-    """What a search for culprits by `isolate` has found."""
+    """The result of a search for culprits by `isolate`."""
 
     results: dict[int, R]
     """Answers of the parts that passed, by the place of their first item."""

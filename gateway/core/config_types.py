@@ -135,7 +135,7 @@ def files_relative_to(folder: Path) -> Iterator[None]:
         _folder.reset(token)
 
 
-def located(path: Path) -> Path:
+def absolute_path(path: Path) -> Path:
     """Return a path of the configuration as an absolute one. Raises ValueError where no file can have it."""
     if "\0" in str(path):
         raise ValueError(f"{str(path)!r}: a path cannot hold the character NUL")
@@ -145,33 +145,33 @@ def located(path: Path) -> Path:
         raise ValueError(f"{str(path)!r}: no home folder is known; expected a path that begins with /") from None
 
 
-FilePath = Annotated[Path, AfterValidator(located)]
+FilePath = Annotated[Path, AfterValidator(absolute_path)]
 """A path; relative ones count from the configuration folder."""
 
 
-def _no_file(path: Path) -> Path:
+def _check_folder(path: Path) -> Path:
     if os.path.exists(path) and not os.path.isdir(path):
         raise ValueError(f"{path} is a file; expected a folder")
     return path
 
 
-FolderPath = Annotated[FilePath, AfterValidator(_no_file)]
+FolderPath = Annotated[FilePath, AfterValidator(_check_folder)]
 """A folder, which need not be there yet; relative paths count from the configuration folder."""
 
 
-def _to_be_written(path: Path) -> Path:
+def _check_own_file(path: Path) -> Path:
     # `check` may be run by somebody who may not look into the folder: there Path.is_dir raises, os.path does not.
     if not path.name or os.path.isdir(path):
         raise ValueError(f"{path} is a folder; expected a file")
-    return followed(path)
+    return resolve_link(path)
 
 
-def followed(path: Path) -> Path:
-    """Return the file that a symbolic link stands for: what lies beside a file lies beside that one, not beside the link."""
+def resolve_link(path: Path) -> Path:
+    """Return the target of a symbolic link, else the path itself. Files beside a file belong beside the target."""
     return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
-OwnFile = Annotated[Path, AfterValidator(located), AfterValidator(_to_be_written)]
+OwnFile = Annotated[Path, AfterValidator(absolute_path), AfterValidator(_check_own_file)]
 """A file that the gateway writes itself; relative paths count from the configuration folder."""
 
 MUST_EXIST: Final = "must exist"

@@ -11,7 +11,9 @@ class Styled(NamedTuple):
     """A piece of text with its meaning, which a terminal shows as colour or weight."""
 
     text: str
+    """The piece."""
     style: Style
+    """Its meaning."""
 
 
 Part = str | Styled
@@ -24,10 +26,13 @@ class Table:
     """Rows under headings, as wide as they need to be."""
 
     headings: Sequence[str]
+    """One for each column."""
     rows: Sequence[Sequence[Part]]
+    """Cells, in the order of the headings."""
     numeric: Collection[str] = ()
     """Headings of columns of numbers."""
     title: str = ""
+    """A line above the table, empty for none."""
 
 
 @dataclass(slots=True)
@@ -35,7 +40,9 @@ class Tree:
     """A line and the lines below it."""
 
     line: Line
+    """The text of this node."""
     children: list["Tree"] = field(default_factory=list)
+    """The nodes below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class Note:
     """A line for the person at the terminal, on standard error: not part of the output."""
 
     line: Line
+    """Its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class RawText:
     """The content of a file, printed without any change."""
 
     text: str
+    """The content."""
     is_note: bool = False
     """Whether it goes to standard error, as a `Note` does."""
 

@@ -41,7 +41,9 @@ class DoublingDelay:
 @dataclass(slots=True)
 class _Timer:
     delay_s: float
+    """The delay in force, seconds; 0 where the next failure starts with the first delay."""
     due_s: float
+    """When it runs out, monotonic seconds."""
 
 
 class RetryTimers(Generic[K]):

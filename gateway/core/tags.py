@@ -35,7 +35,9 @@ class TagTable:
     """All devices and tags of one configuration. A device's tags have consecutive ids; ids are dense from 0."""
 
     devices: tuple[str, ...]
+    """Names of the devices, by row."""
     tags: tuple[Tag, ...]
+    """The tags, by id."""
     _ranges: tuple[tuple[int, int], ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
 """An embedded MQTT 5 broker: rumqttd from the extra `demo`, as a child process on loopback.
 
 `python -m gateway.demo.broker FILE` is that child. It has a session of its own, so that Ctrl-C reaches only the demo and
-the broker outlives the gateway's goodbye; it ends when its standard input closes, so it never outlives the demo.
+the broker still receives the gateway's last messages; it ends when its standard input closes, so it never outlives the demo.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Final, Self
 
 from gateway import DISTRIBUTION
 from gateway.core.errors import GatewayError
-from gateway.demo.ports import need
+from gateway.demo.ports import require_free
 
 _LARGEST_PAYLOAD_BYTES: Final = 1 << 20
 """rumqttd's own 20 kB would be too small: it drops the connection at a larger message."""
@@ -72,7 +72,7 @@ class EmbeddedBroker:
         self._process: Process | None = None
 
     async def __aenter__(self) -> Self:
-        need(self._port)
+        require_free(self._port)
         self._file.write_text(_TOML.format(port=self._port, payload=_LARGEST_PAYLOAD_BYTES))
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway.demo.broker", str(self._file),

@@ -1,4 +1,4 @@
-"""A simulated Modbus TCP device that holds what the configuration says: both come from the same tags."""
+"""A simulated Modbus TCP device that has the tags of the configuration."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import Any, Final, Self
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from gateway.demo.ports import LOOPBACK, need
+from gateway.demo.ports import LOOPBACK, require_free
 from gateway.demo.quiet import quiet
-from gateway.demo.registers import Image
+from gateway.demo.registers import RegisterImage
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.types import Table
@@ -30,13 +30,13 @@ class SimulatedModbusDevice:
     def __init__(self, config: ModbusDevice, tags: Sequence[ModbusTag], values: Values, port: int) -> None:
         """Prepare it. values: called every 100 ms on the event loop."""
         self._config = config
-        self._image = Image(tags, config.byte_order)
+        self._image = RegisterImage(tags, config.byte_order)
         self._values = values
         self._address = LOOPBACK, port
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        need(self._address[1])
+        require_free(self._address[1])
         self._image.update(self._values())
         # Constructed here: pymodbus wants a running loop.
         server = ModbusTcpServer(self._device(), address=self._address)

@@ -1,4 +1,4 @@
-"""A simulated OPC UA server that holds what the configuration says: both come from the same tags."""
+"""A simulated OPC UA server that has the tags of the configuration."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from asyncua import ua
 from asyncua.server.server import Server
 
-from gateway.demo.ports import LOOPBACK, need
+from gateway.demo.ports import LOOPBACK, require_free
 from gateway.demo.quiet import quiet
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.node_id import parse_node_id
@@ -39,7 +39,7 @@ class SimulatedOpcUaServer:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        need(self._port)
+        require_free(self._port)
         server = Server()
         async with AsyncExitStack() as stack:
             stack.enter_context(quiet("asyncua"))
@@ -62,7 +62,7 @@ class SimulatedOpcUaServer:
         await self._stack.aclose()
 
     async def _add_nodes(self, server: Any) -> None:
-        """Add every tag's node under Objects, with the very NodeId of the configuration."""
+        """Add every tag's node under Objects, with the NodeId of the configuration."""
         values = self._values()
         for number in range(2, 1 + max(parse_node_id(tag.node).namespace for tag in self._tags)):
             await server.register_namespace(f"{_NAMESPACE}{number}")

@@ -1,4 +1,4 @@
-"""A model of a small press line: pure, the same for the same seed and time. Feeds both simulated devices."""
+"""A model of a small press line, whose values both simulated devices have. Pure: seed and time determine every value."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from zlib import crc32
 
 FaultName = Literal["bearing", "overheating", "pressure", "stop"]
 FAULTS: Final[tuple[FaultName, ...]] = ("bearing", "overheating", "pressure", "stop")
-"""In the order in which they come, again and again."""
+"""In the order in which they come, repeated without end."""
 
 FIRST_FAULT_S: Final = 20.0
 FAULT_EVERY_S: Final = 30.0
@@ -23,10 +23,12 @@ _MASK: Final = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong and how much, 0 to 1."""
+    """A fault of the line."""
 
     name: FaultName
+    """Which fault."""
     strength: float
+    """How strong it is, 0 to 1."""
 
 
 def fault_at(time_s: float) -> Fault | None:
@@ -72,7 +74,7 @@ class PressLine:
 
         def noise(channel: str) -> float:
             bits = _mixed(crc32(channel.encode()) ^ (tick << 32) ^ (self._seed * 0x9E3779B97F4A7C15 & _MASK))
-            # The mean of four even ones is near enough to a bell; its deviation is 1 / sqrt(12).
+            # The mean of four uniform values is nearly normal; its standard deviation is 1 / sqrt(12).
             return sum((bits >> shift & 0xFFFF) / 32767.5 - 1 for shift in (0, 16, 32, 48)) / 4 * 3.46
 
         return noise
@@ -87,18 +89,28 @@ def _mixed(bits: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the values have in common. load: 0 when stopped, 1 at work; force: 0 to 1 over a stroke; faults 0 to 1."""
+    """The state of the line at one time, from which all values are computed."""
 
     time_s: float
+    """Seconds since the line was switched on."""
     working_s: float
+    """Of these, without the stops."""
     running: bool
+    """Whether it works now."""
     load: float
+    """0 when stopped, 1 at work."""
     angle: float
+    """Of the crank, radians."""
     force: float
+    """0 to 1 over a stroke."""
     bearing: float
+    """Strength of the fault `bearing`, 0 to 1."""
     heat: float
+    """Strength of the fault `overheating`, 0 to 1."""
     leak: float
+    """Strength of the fault `pressure`, 0 to 1."""
     noise: Callable[[str], float]
+    """Returns white noise of unit variance by channel."""
 
     @classmethod
     def of(cls, time_s: float, noise: Callable[[str], float]) -> "_State":

@@ -14,13 +14,13 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortTaken(GatewayError):
-    """Somebody else listens there."""
+    """The port is used by another program."""
 
 
 def is_free(port: int) -> bool:
     """Return whether a server could listen on 127.0.0.1:port now."""
     with socket.socket() as probe:
-        # As servers do it: a port whose last connection is just fading away is free.
+        # As servers do: a port whose last connection is in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -30,15 +30,15 @@ def is_free(port: int) -> bool:
         return True
 
 
-def need(port: int) -> None:
+def require_free(port: int) -> None:
     """Raise PortTaken when a server could not listen on 127.0.0.1:port."""
     if not is_free(port):
         raise PortTaken(f"port {port} on {LOOPBACK} is taken by another program")
 
 
 @contextmanager
-def chosen(wanted: Sequence[int]) -> Iterator[list[int]]:
-    """Choose one port per wanted one (0: any): that one if it is free, else any. A second demo meanwhile gets other ones."""
+def choose_ports(wanted: Sequence[int]) -> Iterator[list[int]]:
+    """Choose one free port for each wanted one (0: any), that one where possible. A second demo gets other ports."""
     with (Path(tempfile.gettempdir()) / f"gateway-demo-{os.getuid()}.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Silence for the libraries of the simulators."""
+"""Silence the loggers of the simulators' libraries."""
 
 import logging
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """Silence the library's loggers below critical: a client that goes away is no news in a demo."""
+    """Silence the library's loggers below critical: in a demo a client that disconnects is normal."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.CRITICAL)

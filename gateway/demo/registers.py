@@ -8,10 +8,10 @@ from gateway.sources.modbus.types import ByteOrder, Table, is_bits, positions, s
 
 
 def to_words(tag: ModbusTag, byte_order: ByteOrder, value: float, before: Sequence[int] = ()) -> list[int]:
-    """Return the registers (or the one bit) that read back as `value`, as near as the tag's type and scale allow.
+    """Return the registers (or the one bit) that the gateway decodes to `value`, as near as type and scale allow.
 
-    byte_order: the device's, for tags without their own. Values beyond the type's range end at its edge. before: what
-    stands there; a tag that is only a part of a register (a bit, half of it, a mask) leaves the rest of it alone.
+    byte_order: the device's, for tags without their own. Values beyond the type's range become its limit. before: the
+    present content; a tag that is only a part of a register (a bit, a byte, a mask) does not change the rest of it.
     """
     if is_bits(tag.table):
         return [int(bool(value))]
@@ -50,7 +50,7 @@ def _fitting(tag: ModbusTag, raw: float) -> int:
     return min(highest, max(lowest, round(raw)))
 
 
-class Image:
+class RegisterImage:
     """The four tables of one unit, each from address 0 to the last that a tag needs."""
 
     def __init__(self, tags: Sequence[ModbusTag], byte_order: ByteOrder) -> None:

@@ -1,4 +1,4 @@
-"""Everything that a demo needs around a subscriber: broker, simulated devices, and the gateway as a child process."""
+"""The environment of a demo: broker, simulated devices, and the gateway as a child process."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from gateway.demo.broker import EmbeddedBroker
 from gateway.demo.modbus_device import SimulatedModbusDevice
 from gateway.demo.opcua_server import SimulatedOpcUaServer
 from gateway.demo.plant import PressLine
-from gateway.demo.ports import LOOPBACK, chosen
+from gateway.demo.ports import LOOPBACK, choose_ports
 from gateway.settings import Settings, load
 
 _BROKER_PORT: Final = 1883
@@ -37,9 +37,12 @@ def shipped_config() -> Path:
 
 
 class Scene:
-    """A running plant and broker on loopback; the gateway joins with `start_gateway`. Use: `async with`.
+    """A running plant and broker on loopback; `start_gateway` adds the gateway. Use: `async with`.
 
-    settings: the configuration with the addresses as they are here. log: where the gateway writes its log.
+    Attributes:
+        settings: The configuration, with the addresses of the simulators.
+        broker_url: Where the broker listens.
+        log: The file of the gateway's log.
     """
 
     settings: Settings
@@ -61,7 +64,7 @@ class Scene:
             configured = load(self._config)
             _check_simulators(configured)
             entries = configured.entries
-            ports = stack.enter_context(chosen([_BROKER_PORT, *(_port(entry) for entry in entries)]))
+            ports = stack.enter_context(choose_ports([_BROKER_PORT, *(_port(entry) for entry in entries)]))
             self.broker_url = f"mqtt://{LOOPBACK}:{ports[0]}"
             variables = {
                 "GATEWAY__MQTT__URL": self.broker_url,
@@ -90,7 +93,7 @@ class Scene:
         await self._stack.aclose()
 
     async def start_gateway(self) -> None:
-        """Start `gateway run` on the same configuration, its log in `log`."""
+        """Start `gateway run` with the same configuration; its log goes to `log`."""
         with self.log.open("wb") as log:
             # A session of its own: Ctrl-C is for the demo, which ends the gateway in order. Its input ends with the demo.
             self._gateway = await asyncio.create_subprocess_exec(
@@ -166,7 +169,7 @@ def _variable(name: str) -> str:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for this process and its children, and put them back."""
+    """Set variables for this process and its children, and restore them afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -11,9 +11,9 @@ from gateway.core.config_types import (
     ConfigModel,
     OwnFile,
     SizeBytes,
+    absolute_path,
     default,
     duration_ns,
-    located,
     size_bytes,
 )
 
@@ -22,7 +22,7 @@ def _key_file(value: str) -> str:
     """Return the setting with its path made absolute, from the configuration folder. Raises ValueError."""
     name = value.removeprefix("credential:")
     if name == value:
-        return str(located(Path(value))) if value else value
+        return str(absolute_path(Path(value))) if value else value
     if not name or "/" in name:
         raise ValueError(f"{value!r} names no credential; expected credential:NAME without a slash")
     return value

@@ -17,6 +17,7 @@ from gateway.outbox.dead_letters import DeadLetters
 from gateway.outbox.files import PathLock, check_path, make_folder
 from gateway.outbox.memory.rate_limiter import RateLimiter
 from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
+from gateway.outbox.recovery.recovery import RESCUE_S, SALVAGE_S
 from gateway.outbox.window_compaction import Merge
 from gateway.outbox.writer import BATCH_DELETES, Writer
 
@@ -97,9 +98,10 @@ class Outbox:
         """Return how many messages were neither delivered nor written at `close`, as the disk refused them."""
         return self._writer.unsaved
 
-    async def open(self) -> None:
+    async def open(self, *, rescue_s: float = RESCUE_S, salvage_s: float = SALVAGE_S) -> None:
         """Take the lock and open the database, or start a new one.
 
+        rescue_s, salvage_s: how long the start, and each commit after it, may be busy with a damaged file.
         Raises ConfigError when the path cannot be written, is in use by another gateway, or belongs to another program or
         a newer gateway.
         """
@@ -107,7 +109,7 @@ class Outbox:
         check_path(self._config.path)
         self._lock.acquire()
         with undone_on_error(self._lock.release):  # nobody else would release it before the process ends
-            await self._writer.open()
+            await self._writer.open(rescue_s, salvage_s)
             self._refused.encryption = self._writer.store.compression.encryption
 
     async def run(self) -> None:

@@ -20,7 +20,7 @@ from gateway.outbox.health import Health
 from gateway.outbox.losses import LossLedger, losses_of
 from gateway.outbox.memory.memory import Batch, Memory
 from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
-from gateway.outbox.recovery.recovery import SALVAGE_S, Recovery
+from gateway.outbox.recovery.recovery import Recovery
 from gateway.outbox.space_limits import SpaceLimits
 from gateway.outbox.watermark_writer import WatermarkWriter
 
@@ -87,11 +87,12 @@ class Writer:
 
     # -- opening and closing
 
-    async def open(self) -> None:
+    async def open(self, rescue_s: float, salvage_s: float) -> None:
         """Open the database for the first time. Raises ConfigError when it, or its key, is not ours or it cannot be written.
 
         A full, failing or read-only disk does not raise: the gateway starts with memory only, until the disk is back.
         """
+        self._recovery.rescue_s, self._recovery.salvage_s = rescue_s, salvage_s
         self.store.compression = Compression(self._config.compress, encryption_of(self._config.key_file))
         try:
             await run_to_completion(self._recovery.open())
@@ -173,7 +174,7 @@ class Writer:
                 self._announce()
                 await self._write(put_by)
                 await self._limits.expire()
-                await self._recovery.continue_salvage(SALVAGE_S)
+                await self._recovery.continue_salvage(self._recovery.salvage_s)
                 await self.store.count_more()
                 if self._unclean_is_known:
                     await self.store.mark_reported()

@@ -66,9 +66,9 @@ class InFlight:
         """Send what was held up when its time has come; never returns."""
         while True:
             await self._clock.sleep(_LOOK_S)
-            await self.pause_over()
             for delivery in list(self._held_up):
                 if not self._poison.delay_s(delivery.message, self._clock.monotonic()):
+                    await self.room()
                     del self._held_up[delivery]
                     await self._depart(delivery)
 

@@ -76,6 +76,8 @@ class Publisher:
         self._held: deque[Delivery] = deque()
         self._log_throttle = LogThrottle(clock)
         self._short_in_a_row = 0
+        self._has_had_room = False
+        """The sink has taken messages, or would have, on this connection."""
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -173,6 +175,7 @@ class Publisher:
     async def _serve(self) -> Ending | None:
         """From acceptance to loss or stop. Returns how it ended, None for a stop."""
         began = self._clock.monotonic()
+        self._has_had_room = False
         serving = asyncio.create_task(self._sink.serve(self._on_live), name="sink")
         ending: Ending | None = None
         try:
@@ -201,7 +204,7 @@ class Publisher:
         if isinstance(ended, Ending):
             return ended
         left_s = self._deadline - self._clock.monotonic()
-        if self.state is PublisherState.LIVE:
+        if self.state is PublisherState.LIVE and self._has_had_room:  # else it still waits for what goes first
             self.state = PublisherState.DRAINING
             await first(self._drain(), self._end_of(serving), self._nap(left_s))
             left_s = self._deadline - self._clock.monotonic()
@@ -224,12 +227,14 @@ class Publisher:
 
     async def _feed(self) -> NoReturn:
         while True:
-            self._held.extend(await self._deliveries.take(await self._in_flight.room()))
+            room = await self._in_flight.room()
+            self._has_had_room = True
+            self._held.extend(await self._deliveries.take(room))
             await self._send_held()
 
     async def _send_held(self) -> None:
         while self._held:
-            await self._in_flight.pause_over()  # one may have begun while the outbox had nothing, or there was no room
+            await self._in_flight.room()  # a pause may have begun, or one message have filled the sink with its packets
             await self._in_flight.send(self._held.popleft())
 
     async def _drain(self) -> _Event:

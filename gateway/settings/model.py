@@ -1,10 +1,11 @@
 """The root configuration model and what a loaded configuration is."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, create_model
+from pydantic import BaseModel, Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
@@ -117,7 +118,13 @@ class Settings:
 
 def tag_model(plugin: Plugin) -> Any:
     """Return the model of what a tag of this protocol may say: its own keys and those of the stages."""
-    return create_model(f"{plugin.name.capitalize()}TagEntry", __base__=(plugin.tag_model, TagPolicy))
+    return _tag_model(f"{plugin.name.capitalize()}TagEntry", plugin.tag_model)
+
+
+@cache
+def _tag_model(name: str, own_keys: type[BaseModel]) -> Any:
+    """Return the model of a tag with these keys of its protocol. Making one takes milliseconds, and each device needs it."""
+    return create_model(name, __base__=(own_keys, TagPolicy))
 
 
 def device_model(plugin: Plugin) -> Any:

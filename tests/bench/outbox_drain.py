@@ -31,8 +31,8 @@ from tests.bench.outbox_work import DEVICES, windows
 from tests.support.clock import ManualClock
 from tests.support.gateway import Modbus, write_config
 from tests.support.mosquitto import Mosquitto
-from tests.support.network import free_port
-from tests.support.outbox_parts import NOW_NS, Rig, until
+from tests.support.network import free_port, until
+from tests.support.outbox_parts import NOW_NS, Rig
 
 GROWTH_S = 600
 _QUIET_S = 4.0
@@ -127,10 +127,10 @@ async def drain(folder: Path) -> dict[str, float]:
         watch = Watch(gateway)
         running = asyncio.create_task(gateway.run(stop, Notifier()))
         try:
-            await until(lambda: watch.counted("requests") > 5 * DEVICES, "it polls", 30)
+            await until(lambda: watch.counted("requests") > 5 * DEVICES, 30, "it polls")
             quiet = await _quiet(watch)
             await broker.start("max_queued_messages 1000000")
-            await until(lambda: gateway.parts.publisher.acked, "the first message is through", 60)
+            await until(lambda: gateway.parts.publisher.acked, 60, "the first message is through")
             return quiet | await _drained(watch)
         finally:
             stop.set()

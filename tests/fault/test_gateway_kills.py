@@ -57,7 +57,11 @@ async def broker_comes_and_goes(line: Line, chance: random.Random) -> None:
 async def one_life(line: Line, chance: random.Random, started_ms: float) -> Life:
     """From the first poll of the running gateway to its death."""
     asks = len(line.device.asks)
-    await until(lambda: len(line.device.asks) > asks, 30, f"a poll; log: {line.gateway.log()[-1500:]}")
+    try:  # a start takes half a minute where many others want the processor
+        await until(lambda: len(line.device.asks) > asks, 120, "a poll")
+    except AssertionError as error:
+        assert line.gateway.process is not None
+        raise AssertionError(f"{error}; exit code {line.gateway.process.poll()}; {line.gateway.log()[-3000:]}") from None
     polled_ms = time.time() * 1000
     await asyncio.sleep(chance.uniform(0, 4))
     await asyncio.to_thread(line.gateway.kill)

@@ -159,11 +159,17 @@ async def killed(line: Line) -> None:
     await line.broker.start()
 
 
+def offline(line: Line) -> int:
+    """How often the watcher was told that the gateway is gone."""
+    return len([m for m in line.subscriber.of("/status") if m.payload["state"] == "offline"])
+
+
 async def restarted_without_its_sessions(line: Line) -> None:
     """It forgets the gateway's session; the watcher's is made anew before the gateway is let in again."""
+    wills = offline(line)
     line.proxy.refuse = True
     line.proxy.cut()
-    await asyncio.sleep(0.5)  # nobody says when the watcher has all that the broker has acknowledged and now forgets
+    await until(lambda: offline(line) > wills, 20, "the will, which comes behind all that the broker has acknowledged")
     line.broker.stop()
     (line.gateway.config.parent / "broker" / "mosquitto.db").unlink()
     await line.broker.start()

@@ -11,11 +11,11 @@ import pytest
 
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Message
-from gateway.outbox import writer
 from gateway.outbox.database.sqlite_errors import DamagedError
 from gateway.outbox.files import PathLock
-from gateway.outbox.recovery import damaged_reader, recovery
-from tests.support.outbox_parts import Rig, message, until
+from gateway.outbox.recovery import damaged_reader
+from tests.support.network import until
+from tests.support.outbox_parts import Rig, message
 
 
 async def filled(path: Path, count: int = 3000) -> None:
@@ -139,14 +139,14 @@ async def test_a_crash_while_a_damaged_file_is_mended_leaves_the_account_whole(t
 
 async def test_a_large_damaged_file_is_mended_beside_the_work(tmp_path, monkeypatch):
     """The start does not wait for it: what is copied later is delivered as well, and told at the end."""
-    monkeypatch.setattr(recovery, "RESCUE_S", 0.0)
     monkeypatch.setattr(damaged_reader, "BATCH_BYTES", 100_000)
     path = tmp_path / "o.db"
     await filled(path)
     random_in_a_quarter(path)
-    async with Rig(path, backlog_order="newest-first") as rig:
+    rig = Rig(path, backlog_order="newest-first")
+    rig.open_limits = {"rescue_s": 0.0, "salvage_s": 0.0}
+    async with rig:
         assert [(e.state, e.lost) for e in rig.events] == [("damaged", None)]
-        monkeypatch.setattr(writer, "SALVAGE_S", 0.0)
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
         got = []
@@ -186,9 +186,9 @@ async def test_damage_in_use_keeps_what_memory_has_and_counts_what_is_lost(tmp_p
         overwrite(path, 0.3, 4_000_000)
         delivered: list[Message] = []
         drain = asyncio.create_task(drain_into(rig, delivered))
-        await until(lambda: rig.events, "the damage is met")
+        await until(lambda: rig.events, what="the damage is met")
         rig.outbox.release(flights)
-        await until(lambda: not rig.outbox.stats.messages, "what memory has is delivered")
+        await until(lambda: not rig.outbox.stats.messages, what="what memory has is delivered")
         drain.cancel()
         assert rig.states == ["damaged"]
         delivered = [m for m in delivered if m.topic != "g/event"]
@@ -268,7 +268,7 @@ async def test_a_file_that_goes_while_nothing_is_to_be_written_is_noticed_within
         await rig.commit()
         delete(tmp_path / "o.db")
         await rig.advance(2)
-        await until(lambda: rig.states == ["moved"], "noticed")
+        await until(lambda: rig.states == ["moved"], what="noticed")
         await rig.crash()
     async with Rig(tmp_path / "o.db", "b2") as rig:
         assert [m.seq for m in await rig.drain()] == [1]
@@ -334,10 +334,10 @@ async def test_damage_of_the_new_file_during_the_rescue_does_not_end_the_gateway
         delivered: list[Message] = []
         rig.outbox.set_live(True)
         drain = asyncio.create_task(drain_into(rig, delivered))
-        await until(lambda: "damaged" in rig.states, "the damage is met")
+        await until(lambda: "damaged" in rig.states, what="the damage is met")
         rig.outbox.put(message(1))
         for _ in range(3):
             await rig.commit()
-        await until(lambda: ("b1", 1) in {(m.boot, m.seq) for m in delivered}, "the outbox goes on")
+        await until(lambda: ("b1", 1) in {(m.boot, m.seq) for m in delivered}, what="the outbox goes on")
         assert rig.outbox.stats.refused == ""
         drain.cancel()

@@ -14,7 +14,8 @@ import pytest
 
 from gateway.core.errors import ConfigError
 from tests.support.absent import absent
-from tests.support.outbox_parts import Rig, message, until
+from tests.support.network import until
+from tests.support.outbox_parts import Rig, message
 
 
 @contextmanager
@@ -199,7 +200,7 @@ async def test_a_database_locked_by_another_process_for_longer_than_its_patience
         await other.stdout.readline()
         rig.outbox.set_live(True)
         committing = asyncio.create_task(put_and_commit(rig, 11, 2))
-        await until(lambda: rig.outbox._writer._disk.locked(), "the commit waits for the lock")
+        await until(lambda: rig.outbox._writer._disk.locked(), what="the commit waits for the lock")
         (first,) = await asyncio.wait_for(rig.outbox.take(1), 1)
         rig.outbox.ack(first)
         assert rig.events == []

@@ -22,8 +22,9 @@ from gateway.core.messages import Lane, Message
 from gateway.outbox.database import counted_rows
 from gateway.outbox.records import Change
 from tests.support.disk import Follower, Record, preloaded, records
+from tests.support.network import until
 from tests.support.outbox_marked import key
-from tests.support.outbox_parts import Rig, message, until, window
+from tests.support.outbox_parts import Rig, message, window
 from tests.support.platter import Platter
 from tests.support.sqlite_disk import IOERR_READ, OK, Disk
 from tests.support.sqlite_disk import disk as sqlite_disk
@@ -154,7 +155,7 @@ async def test_a_cut_during_the_first_start_leaves_something_that_starts(tmp_pat
 
         under.before = at
         async with Rig(tmp_path / "o.db") as rig:
-            await until(lambda: rig.outbox._writer.store.is_open, "open")
+            await until(lambda: rig.outbox._writer.store.is_open, what="open")
     assert len(folders) > 10
     for folder in folders:
         (folder / "o.db.lock").touch()

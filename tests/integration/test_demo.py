@@ -17,7 +17,7 @@ from gateway.core.quality import GOOD_FROM
 from gateway.demo.modbus_device import SimulatedModbusDevice
 from gateway.demo.opcua_server import SimulatedOpcUaServer
 from gateway.demo.plant import PressLine
-from gateway.demo.ports import PortTaken, chosen, is_free
+from gateway.demo.ports import PortTaken, choose_ports, is_free
 from gateway.demo.scene import shipped_config
 from gateway.settings import load
 from tests.support.gateway import Subscriber
@@ -131,10 +131,10 @@ async def test_a_simulator_says_that_its_port_is_taken(device):
 
 def test_a_second_demo_gets_other_ports():
     wanted = free_port()
-    with chosen([wanted, wanted, 0]) as ports:
+    with choose_ports([wanted, wanted, 0]) as ports:
         assert len(set(ports)) == 3
         assert all(map(is_free, ports))
-        with chosen([wanted]) as others:
+        with choose_ports([wanted]) as others:
             assert others[0] not in ports
 
 

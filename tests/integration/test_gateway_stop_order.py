@@ -5,9 +5,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from gateway.app import gateway as module
 from gateway.app.gateway import Gateway
 from gateway.core.clock import SystemClock
 from gateway.runtime.restart import RestartSchedule
@@ -37,16 +34,14 @@ def ended_clean(file: Path) -> bool:
         return db.execute("SELECT clean FROM boot ORDER BY id DESC LIMIT 1").fetchone() == (1,)
 
 
-async def test_a_source_that_does_not_stop_costs_no_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_source_that_does_not_stop_costs_no_message(tmp_path: Path) -> None:
     """What waits is on disk and the run has ended in order before systemd loses patience and kills the process."""
-    monkeypatch.setattr(module, "_CLOSE_S", 0.1)
-    monkeypatch.setattr(module, "_FAREWELL_S", 0.1)
     nobody = f"tcp://127.0.0.1:{free_port()}"
     settings = load(write_config(tmp_path, f"mqtt://127.0.0.1:{free_port()}", [Modbus("press", nobody, 3)]))
     clock, stop, stuck = SystemClock(), asyncio.Event(), Stuck()
     gateway = Gateway(settings, clock, RestartSchedule(clock))
     gateway.parts.supervisors.append(stuck)  # type: ignore[arg-type]
-    running = asyncio.create_task(gateway.run(stop, Notifier({})))
+    running = asyncio.create_task(gateway.run(stop, Notifier({}), offline_s=0.1, close_s=0.1))
     await until(lambda: gateway.parts.outbox.stats.messages > 0, 20, "something waits")
     stop.set()
     try:

@@ -10,7 +10,7 @@ from asyncua import ua
 from typer.testing import CliRunner
 
 from gateway.cli.main import app
-from gateway.cli.reports import answer
+from gateway.cli.reports import run_command
 from gateway.sources.opcua.config.device import OpcUaTag
 from gateway.sources.opcua.security.pki import Pki
 from gateway.sources.opcua.tools.options import device_of, tags_of
@@ -23,7 +23,7 @@ P = ua.SecurityPolicyType
 
 def read_now(config, tags):
     """What `gateway read` prints and returns."""
-    return answer(lambda: asyncio.run(tag_values(config, tags)))
+    return run_command(lambda: asyncio.run(tag_values(config, tags)))
 
 
 async def command(*words: str):

@@ -8,7 +8,7 @@ import pytest
 from asyncua import ua
 from typer.testing import CliRunner
 
-from gateway.app.tag_discovery import find_tags
+from gateway.app.tag_discovery import discover_tags
 from gateway.cli.main import app
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
@@ -41,15 +41,15 @@ async def test_tags_are_found_at_the_start_and_outlive_the_server(node, port, st
     browse = "{root: /Objects/1:Line, include: ['v*', analog, mode], exclude: v1*}"
     async with NodeServer(node, port, store, count=30, period=50, limit=10) as server:
         config = folder(tmp_path, server.url, browse)
-        settings = await find_tags(load(config), CLOCK)
+        settings = await discover_tags(load(config), CLOCK)
         names = [tag.name for tag in settings.table.tags]
         assert {*names} == {*(f"v{i}" for i in range(30) if not str(i).startswith("1")), "analog", "mode", "valve"}
         assert [tag.unit for tag in settings.table.tags if tag.name == "analog"] == ["°C"]
-        assert (await find_tags(settings, CLOCK)) is settings, "nothing has changed"
+        assert (await discover_tags(settings, CLOCK)) is settings, "nothing has changed"
         nodes = [tag.node for tag in settings.entries[0].tags]
         async with reading(server.url, nodes) as reader:
             await reader.until(lambda: reader.seen(len(nodes)), 30)
-    again = await find_tags(load(config), CLOCK)
+    again = await discover_tags(load(config), CLOCK)
     assert [tag.name for tag in again.table.tags] == names
 
 
@@ -80,7 +80,7 @@ class Mute(Listener):
 async def test_a_start_waits_longer_for_tags_that_are_not_known_yet(node, port, store, tmp_path):
     browse = "{root: /Objects/1:Line, include: v*}"
     async with NodeServer(node, port, store, count=3, period=0) as server:
-        known = await find_tags(load(folder(tmp_path, server.url, browse)), CLOCK)
+        known = await discover_tags(load(folder(tmp_path, server.url, browse)), CLOCK)
     async with Mute() as mute:
         again = load(folder(tmp_path, f"opc.tcp://127.0.0.1:{mute.port}", browse))
         with pytest.raises(NotConnected, match=r"longer than 0.1 s; it is asked again once it is connected"):
@@ -131,9 +131,9 @@ async def test_configured_tags_have_the_servers_units_and_keep_them_while_it_is_
     told = [("own", "°C", (-40, 120.5)), ("given", "K", (-40, 120.5)), ("scaled", "°F", None), ("plain", "", None)]
     async with Measured(port, 2) as server:
         config = measured(tmp_path, server.url, "ns=2;s=v0", "ns=2;s=v1")
-        settings = await find_tags(load(config), CLOCK)
+        settings = await discover_tags(load(config), CLOCK)
         assert measures(settings) == told
-        assert (await find_tags(settings, CLOCK)) is settings, "told once, a start does not wait for them again"
+        assert (await discover_tags(settings, CLOCK)) is settings, "told once, a start does not wait for them again"
         shown = await asyncio.to_thread(CliRunner().invoke, app, ["read", "line", "--config", str(config)])
         assert ["°C" in line for line in shown.stdout.splitlines() if "ns=2" in line] == [True, False, False, False]
         assert "own <- ns=2;s=v0 in °C, -40 to 120.5" in "\n".join(settings.plugins[0].describe(settings.entries))
@@ -143,27 +143,27 @@ async def test_configured_tags_have_the_servers_units_and_keep_them_while_it_is_
         async with reading(server.url, nodes, **more) as reader:
             await reader.until(lambda: len(reader.events) == 1, 20)
         assert (reader.events[0].kind, reader.events[0].names) == ("model", ["own", "given"])
-    assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (0, 50))
+    assert measures(await discover_tags(load(config), CLOCK))[0] == ("own", "°C", (0, 50))
 
 
 async def test_units_are_told_later_where_the_server_was_away_at_the_first_start(port, tmp_path):
     """As an event, and from the next start on the tags have them."""
     server = Measured(port, 2)
     config = measured(tmp_path, server.url, "ns=2;s=v0", "ns=2;s=v1")
-    settings = await find_tags(load(config), CLOCK)
+    settings = await discover_tags(load(config), CLOCK)
     assert measures(settings)[0] == ("own", "", None)
     nodes = [{"name": "own", "node": "ns=2;s=v0"}]
     more = {"name": "line", "found": str(tmp_path / "found")}
     async with server, reading(server.url, nodes, **more, intervals=Intervals(model_first_s=0.5)) as reader:
         await reader.until(lambda: len(reader.events) == 1, 20)
     assert "at the next start" in str(reader.events[0].reason)
-    assert measures(await find_tags(load(config), CLOCK))[0] == ("own", "°C", (-40, 120.5))
+    assert measures(await discover_tags(load(config), CLOCK))[0] == ("own", "°C", (-40, 120.5))
 
 
 async def test_configured_tags_have_the_units_of_a_foreign_server(node, port, store, tmp_path):
     async with NodeServer(node, port, store, count=3, period=0, limit=1) as server:
         config = measured(tmp_path, server.url, "/Objects/1:Line/1:analog", "nsu=urn:nobody;s=x")
-        settings = await find_tags(load(config), CLOCK)
+        settings = await discover_tags(load(config), CLOCK)
     told = [("own", "°C", (0, 100)), ("given", "K", (0, 100)), ("scaled", "°F", None), ("plain", "", None)]
     assert measures(settings) == told
 
@@ -173,21 +173,21 @@ async def test_a_type_chooses_the_variables_of_its_objects(node, port, store, tm
     async with NodeServer(node, port, store, count=3, period=0) as server:
         every = folder(tmp_path / "a", server.url, "{type: /Types/ObjectTypes/BaseObjectType, include: Line.v*}")
         none = folder(tmp_path / "b", server.url, "{type: i=2004, include: Line.v*}")
-        assert len((await find_tags(load(every), CLOCK)).table) == 4
-        assert len((await find_tags(load(none), CLOCK)).table) == 0
+        assert len((await discover_tags(load(every), CLOCK)).table) == 4
+        assert len((await discover_tags(load(none), CLOCK)).table) == 0
 
 
 async def test_a_ceiling_holds(node, port, store, tmp_path):
     async with NodeServer(node, port, store, count=30, period=0) as server:
         config = folder(tmp_path, server.url, "[{root: /Objects/1:Line, most: 7}]")
-        settings = await find_tags(load(config), CLOCK)
+        settings = await discover_tags(load(config), CLOCK)
     assert [tag.name for tag in settings.table.tags] == [f"v{i}" for i in range(7)]
 
 
 async def test_a_wrong_root_costs_nothing_but_a_warning(node, port, store, tmp_path, caplog):
     async with NodeServer(node, port, store, count=3, period=0) as server:
         settings = load(folder(tmp_path, server.url, "{root: /Objects/1:Lane}"))
-        assert await find_tags(settings, CLOCK) is settings
+        assert await discover_tags(settings, CLOCK) is settings
 
 
 async def test_a_bug_in_asking_one_device_does_not_end_the_gateway(tmp_path):
@@ -197,7 +197,7 @@ async def test_a_bug_in_asking_one_device_does_not_end_the_gateway(tmp_path):
 
     settings = load(folder(tmp_path, "opc.tcp://127.0.0.1:1", "{root: i=85}"))
     broken = replace(settings, plugins=(Broken(),))
-    assert await find_tags(broken, CLOCK) is broken
+    assert await discover_tags(broken, CLOCK) is broken
 
 
 async def test_a_changed_model_is_an_event(node, port, store, tmp_path):
@@ -318,7 +318,7 @@ async def test_a_server_that_refuses_to_browse_costs_no_tags(node, port, store, 
     """What was found before stays: nobody says that it is gone."""
     async with NodeServer(node, port, store, count=150, period=0) as server, Mangler(port) as mangler:
         config = folder(tmp_path, server.url, "{root: /Objects/1:Line, include: v*}")
-        await find_tags(load(config), CLOCK)
+        await discover_tags(load(config), CLOCK)
         found = (tmp_path / "found" / "line.csv").read_text()
         mangler.request = narrow(kind, 0x801F0000)
         refused = load(folder(tmp_path, f"{mangler.url}/test", "{root: /Objects/1:Line, include: v*}"))

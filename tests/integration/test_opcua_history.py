@@ -106,7 +106,13 @@ async def test_the_windows_of_the_gap_come_late_and_count_every_sample(port):
             await server.forget()
             for k in range(6, 60):
                 await server.write(0, float(k))
-            await asyncio.sleep(1)  # what is too recent is not late at all
+            written = now()
+
+            def are_closed(written=written) -> bool:
+                blocks.extend(windows.close(now()))
+                return any(block.start > written for block in blocks)
+
+            await field.until(are_closed)  # what is too recent is not late at all
             proxy.refuse = False
             await field.until(lambda: bool(field.events))
             blocks += windows.flush(now())

@@ -16,7 +16,7 @@ from gateway.settings.publish_model import DevicePublish, Publish
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.types import Will
-from tests.integration.test_mqtt_poison import FASTER, FastClock, Outbox
+from tests.integration.test_mqtt_poison import FASTER, BusyOutbox, FastClock
 from tests.support.gateway import Subscriber
 from tests.support.layout import scope_for, services_for
 from tests.support.mosquitto import Mosquitto
@@ -56,7 +56,7 @@ async def test_a_birth_for_which_the_broker_hangs_up_is_left_out(broker: Mosquit
         packet = node.will()
         return Will(packet.topic, packet.payload, retain=False)
 
-    outbox = Outbox()
+    outbox = BusyOutbox()
     client = MqttClient(MqttConfig(url=broker.url, version="3.1.1"), client_id="gw", will=will)
     publisher = mqtt_publisher(
         client, outbox, clock, in_flight=20, ack_timeout_s=5.0 * FASTER, layout=node, status=Status(),

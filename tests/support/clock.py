@@ -81,13 +81,16 @@ class TimeIsUp(Exception):
 class SkippingClock(ManualClock):
     """A clock that nobody waits for: each sleep moves it and returns. A sleep past `end_s` raises TimeIsUp.
 
-    slept: how long each sleep so far was.
+    slept: how long each sleep so far was. on_woken: called at the end of each. most_sleeps: the one that makes so many in
+    `slept` raises TimeIsUp as well.
     """
 
     def __init__(self, now_ns: int = NOW_NS, monotonic_s: float = 1000.0) -> None:
         super().__init__(now_ns, monotonic_s)
         self.end_s = inf
         self.slept: list[float] = []
+        self.most_sleeps = inf
+        self.on_woken: Callable[[], object] = lambda: None
 
     async def sleep(self, delay_s: float) -> None:
         """Move the clock by `delay_s`, at most to the end."""
@@ -95,7 +98,8 @@ class SkippingClock(ManualClock):
         self.slept.append(delay_s)
         woken_s = self.monotonic() + delay_s
         self.set_forward(min(delay_s, self.end_s - self.monotonic()))
-        if woken_s >= self.end_s:
+        self.on_woken()
+        if woken_s >= self.end_s or len(self.slept) >= self.most_sleeps:
             raise TimeIsUp
         await asyncio.sleep(0)
 

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 
 
 def free_port() -> int:
@@ -12,10 +13,10 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-async def until(condition, deadline_s: float = 10.0, what: str = "condition") -> None:
+async def until(condition: Callable[[], object], deadline_s: float = 10.0, what: str = "condition") -> None:
     """Return once `condition()` is true; AssertionError with `what` after `deadline_s`."""
     end = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > end:
             raise AssertionError(f"not within {deadline_s} s: {what}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.005)

@@ -62,7 +62,7 @@ class Ledger:
         return self.shown[PER_LIFE * life]
 
 
-class Told:
+class MetricValue:
     """One tag as a subscriber knows it. counted: how often each value stands in the statistics of a window. in_force: values
     that were told as holding, without being counted."""
 
@@ -93,9 +93,9 @@ class Told:
         self.counted.update(range(low, high + 1))
 
 
-def told_in(windows: Iterable[Any]) -> dict[str, Told]:
+def told_in(windows: Iterable[Any]) -> dict[str, MetricValue]:
     """All tags of a device's windows, by name."""
-    tags: dict[str, Told] = defaultdict(Told)
+    tags: dict[str, MetricValue] = defaultdict(MetricValue)
     for payload in windows:
         for name, row in payload["tags"].items():
             tags[name].take(payload["ts"], row, late=payload.get("late", False))

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,9 @@ from gateway.encoding.merge_windows import merge_windows
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.outbox import Outbox
 from tests.support.clock import ManualClock
+from tests.support.network import until
 
 NOW_NS = 1_790_000_000_000_000_000
-
-
-async def until(condition: Callable[[], object], what: str = "condition", deadline_s: float = 10.0) -> None:
-    """Return once `condition()` is true; AssertionError after `deadline_s` of real time."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
-        await asyncio.sleep(0.001)
 
 
 def message(
@@ -84,10 +75,12 @@ class Rig:
         self.outbox = Outbox(
             settings(path, **changes), boot, self.clock, self.losses, Losses.read, merge_windows, self.events.append
         )
+        self.open_limits: dict[str, float] = {}
+        """Parameters for `Outbox.open`."""
         self._run: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Rig":
-        await self.outbox.open()
+        await self.outbox.open(**self.open_limits)
         self._run = asyncio.create_task(self.outbox.run(), name="outbox")
         return self
 
@@ -123,7 +116,7 @@ class Rig:
 
     async def advance(self, seconds: float) -> None:
         """Move the clock on, waiting at each step until the commit loop sleeps again."""
-        await self.clock.advance(seconds, lambda: until(lambda: self.clock.waits_s, "the commit loop sleeps"))
+        await self.clock.advance(seconds, lambda: until(lambda: self.clock.waits_s, what="the commit loop sleeps"))
 
     async def commit(self) -> None:
         """Move on by a commit interval: nothing is unwritten afterwards, unless the disk refuses."""

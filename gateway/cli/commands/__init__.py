@@ -1,1 +1,1 @@
-"""What the commands say of themselves, a module for each kind. Their work is imported only when they are called."""
+"""Options and help texts of the commands, a module for each kind. The code of a command is imported when it is called."""

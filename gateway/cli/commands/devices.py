@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import cert
-from gateway.cli.commands.options import DEFAULT_CONFIG, ConfigDir, printed
+from gateway.cli.commands.options import DEFAULT_CONFIG, ConfigDir, exit_with
 
 Security = Annotated[str, typer.Option(help="OPC UA, as in a device file: auto, none, or a policy's name.")]
 SecurityMode = Annotated[str, typer.Option(metavar="MODE", help="OPC UA: SignAndEncrypt or Sign.")]
@@ -51,10 +51,10 @@ def read(
     if is_url(what):
         options: dict[str, Any] = {"unit": unit, "address": address, "count": count, "timeout": timeout}
         options |= _login(security, security_mode, username, check_host, pki)
-        printed(lambda: read_url(what, tags or [], options))
+        exit_with(lambda: read_url(what, tags or [], options))
     if not config.is_dir() and (":" in what or "." in what):
         raise typer.BadParameter(f"{what} is no configured device; an address is tcp://{what}", param_hint="DEVICE|URL")
-    printed(lambda: read_tags(config, what, tags or [], timeout))
+    exit_with(lambda: read_tags(config, what, tags or [], timeout))
 
 
 def scan(
@@ -85,14 +85,14 @@ def scan(
     from gateway.cli.scan import scan as run_scan
 
     options = {"first": first, "last": last, "until": until, "per_second": per_second, "timeout": timeout}
-    printed(lambda: run_scan(what, config, options))
+    exit_with(lambda: run_scan(what, config, options))
 
 
 def discover(url: Annotated[str, typer.Argument(metavar="URL", help="opc.tcp://host or opc.tcp://host:4840.")]) -> None:
     """List an OPC UA server's endpoints: policies, modes, logins, certificates. Exit code 1 when it does not answer."""
     from gateway.cli.browse import discover as run_discover
 
-    printed(lambda: run_discover(url))
+    exit_with(lambda: run_discover(url))
 
 
 def browse(
@@ -132,11 +132,11 @@ def browse(
     from gateway.cli.reports import is_url
 
     if not is_url(what):
-        printed(lambda: discover_tags(config, what))
+        exit_with(lambda: discover_tags(config, what))
     options: dict[str, Any] = {"root": root, "include": include, "exclude": exclude, "depth": depth, "type": of_type}
     options |= {"csv": csv, "everything": everything, "most": most}
     options |= _login(security, security_mode, username, check_host, pki)
-    printed(lambda: run_browse(what, options))
+    exit_with(lambda: run_browse(what, options))
 
 
 def _login(security: str, mode: str, username: str, check_host: bool, pki: Path | None) -> dict[str, Any]:

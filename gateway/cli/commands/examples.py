@@ -1,4 +1,4 @@
-"""What `--help` shows of each command at its end."""
+"""Examples at the end of each command's `--help`."""
 
 from typing import Final
 

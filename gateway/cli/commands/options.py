@@ -1,4 +1,4 @@
-"""What several commands have in common."""
+"""Options that several commands have, and the end of a command."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,10 +15,10 @@ ConfigDir = Annotated[
 DEFAULT_CONFIG = Path("config")
 
 
-def printed(work: Callable[[], int]) -> NoReturn:
-    """Do what is nothing but printing, and end with its exit code."""
-    from gateway.cli.output import printing
+def exit_with(work: Callable[[], int]) -> NoReturn:
+    """Run a command that only prints, and exit with the code that it returns."""
+    from gateway.cli.output import exit_on_closed_output
 
-    with printing():
+    with exit_on_closed_output():
         code = work()
     raise typer.Exit(code)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.commands.options import DEFAULT_CONFIG, ConfigDir, printed
+from gateway.cli.commands.options import DEFAULT_CONFIG, ConfigDir, exit_with
 from gateway.cli.logs import LogFormat, LogLevel
 
 
@@ -33,7 +33,7 @@ def check(config: ConfigDir = DEFAULT_CONFIG) -> None:
     """
     from gateway.cli.check import check_config
 
-    printed(lambda: check_config(config))
+    exit_with(lambda: check_config(config))
 
 
 def plan(
@@ -45,11 +45,11 @@ def plan(
 ) -> None:
     """Print the Modbus requests of a configuration: their spans, fill and rate, and how busy each connection will be.
 
-    Exit codes: 0, or 2 when the configuration cannot be used.
+    Exit codes: 0, or 2 when the configuration cannot be used or has no device whose requests can be planned.
     """
     from gateway.cli.plan import print_plan
 
-    printed(lambda: print_plan(config, answer_ms / 1e3))
+    exit_with(lambda: print_plan(config, answer_ms / 1e3))
 
 
 def demo(
@@ -86,4 +86,4 @@ def schema(
     """Print the JSON Schema of the configuration, for editors that complete and check while you type."""
     from gateway.cli.schema import print_schema
 
-    printed(lambda: print_schema(messages))
+    exit_with(lambda: print_schema(messages))

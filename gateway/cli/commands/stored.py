@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli.commands.options import printed
+from gateway.cli.commands.options import exit_with
 
 app = typer.Typer(help="Look into an outbox, whether its gateway runs or not. Nothing is changed.", no_args_is_help=True)
 OutboxKey = Annotated[
@@ -23,7 +23,7 @@ def stats(
     """Print what waits, by lane, how old it is, and the losses not yet announced. Exit code 2 when it cannot be read."""
     from gateway.cli import outbox
 
-    printed(lambda: outbox.stats(file, key_file, json))
+    exit_with(lambda: outbox.stats(file, key_file, json))
 
 
 @app.command()
@@ -35,7 +35,7 @@ def export(
     """Write all that waits as JSON lines. Exit codes: 0, 1 when some rows are unreadable, 2 when the file or target is."""
     from gateway.cli import outbox
 
-    printed(lambda: outbox.export(file, target, key_file))
+    exit_with(lambda: outbox.export(file, target, key_file))
 
 
 @app.command()
@@ -46,7 +46,7 @@ def verify(file: OutboxFile, key_file: OutboxKey = "") -> None:
     """
     from gateway.cli import outbox
 
-    printed(lambda: outbox.verify(file, key_file))
+    exit_with(lambda: outbox.verify(file, key_file))
 
 
 @app.command()
@@ -59,4 +59,4 @@ def peek(
     """Show the newest messages of each topic. Exit code 2 when the file cannot be read."""
     from gateway.cli import outbox
 
-    printed(lambda: outbox.peek(file, count, whole, key_file))
+    exit_with(lambda: outbox.peek(file, count, whole, key_file))

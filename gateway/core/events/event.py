@@ -23,6 +23,7 @@ class Minimum:
     """The smallest value of an integer field, for `Annotated`."""
 
     value: int
+    """That value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Definition:
     """The definition of the message schema that a field has as its type, for `Annotated`."""
 
     name: str
+    """Its key under `$defs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Event:
         return self.kind
 
     def log_fields(self) -> dict[str, object]:
-        """Return what the journal says beside the text."""
+        """Return the fields of the journal entry beside the text."""
         return {name: value for name, value in self.payload().items() if name != "severity"}
 
     def payload(self) -> dict[str, object]:

@@ -9,9 +9,10 @@ from gateway.core.messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """What may go beside a payload, where the far end carries it."""
+    """Properties of a packet beside its payload, for far ends that carry them."""
 
     content_type: str = ""
+    """MIME type of the payload, empty for none."""
     user: tuple[tuple[str, str], ...] = ()
     """Names and values."""
 
@@ -21,16 +22,19 @@ class Packet:
     """One publication."""
 
     topic: str
+    """Where it is published."""
     payload: bytes
+    """Its content."""
     is_latest: bool = False
-    """It is the newest state of its topic: a far end that can keep it for those who come later is to do so."""
+    """It is the newest state of its topic: a far end that can keep it for later subscribers is to do so."""
     properties: Properties = Properties()
+    """What goes beside the payload."""
     is_confirmed: bool = True
     """The far end acknowledges it. Without that it counts as delivered as soon as it is certain to have been read."""
 
 
 class Layout(Protocol):
-    """How messages look on the wire: which topics, which format. A message counts as delivered when all its packets are."""
+    """The form of messages on the wire: topics and format. A message counts as delivered when all its packets are."""
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """Return at least one packet.
@@ -46,7 +50,7 @@ Until = Literal["later", "reconnect", "restart"]
 
 
 class SessionAnnouncements(Protocol):
-    """What a layout publishes on a connection beside the messages. The outbox does not know of it."""
+    """The packets that a layout publishes on a connection beside the messages. They do not go through the outbox."""
 
     def will(self) -> Packet:
         """Begin a new session; called before each connection.
@@ -92,7 +96,7 @@ class SessionAnnouncements(Protocol):
 
 
 class SessionInput(Protocol):
-    """What a layout receives on a connection, and whether it may send."""
+    """The messages that a layout receives on a connection, and its permission to send."""
 
     @property
     def subscriptions(self) -> Sequence[str]:

@@ -19,6 +19,7 @@ class DeviceScope:
     """A device as far as a layout is concerned."""
 
     name: str
+    """Its name."""
     tags: Sequence[str]
     """The names of its tags."""
     own: Any
@@ -34,16 +35,19 @@ class LayoutScope:
     root: str
     """What all topics begin with."""
     gateway: str
+    """The gateway's name."""
     config: Any
     """`publish:` of `gateway.yaml`."""
     devices: Sequence[DeviceScope]
     """In the order of the tag table."""
     sink_name: str
+    """The kind of sink."""
     sink: Any
     """The sink's section of `gateway.yaml`."""
     is_per_device: bool = True
     """The gateway's layout is one that a device may replace by its own."""
     window_s: float = 1.0
+    """Length of a window, seconds."""
 
 
 @dataclass(frozen=True, slots=True)

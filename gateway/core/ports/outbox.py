@@ -9,10 +9,12 @@ from gateway.core.messages import Message
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """A message on loan from the outbox to a publisher."""
+    """A message that the outbox has handed to a publisher."""
 
     id: int
+    """Its number within the outbox."""
     message: Message
+    """The message to send."""
     live: bool
     """False for backlog, which is sent marked `hist`."""
 

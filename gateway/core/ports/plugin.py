@@ -82,7 +82,7 @@ class FaultAt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TagTraits:
-    """What is known of a tag's values before any was read."""
+    """Properties of a tag's values that are known before any was read."""
 
     is_float32: bool = False
     """They are float32, and are published with float32's shortest digits."""
@@ -137,7 +137,7 @@ class SourcePlugin(Protocol[Device_contra, Tag_contra]):
         ...
 
     def describe(self, entries: Sequence[DeviceEntry]) -> Sequence[str]:
-        """Return lines for `gateway check` that say what would be read."""
+        """Return lines for `gateway check` that describe what would be read."""
         ...
 
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> Sequence[Source]:

@@ -1,4 +1,4 @@
-"""The port of a sink: where messages go. It reports what became of each message, and never connects again by itself."""
+"""The port of a sink: the connection that messages are sent on. It reports the result for each message."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,7 +13,7 @@ class EndedBy(Enum):
     """Who has ended a connection, and what follows from it."""
 
     FAR_END = "far end"
-    """It went, or hung up: one of the messages in flight may be why."""
+    """The far end closed it, or it broke: one of the messages in flight may be the cause."""
     SINK = "sink"
     """The sink gave it up, for instance because answers stayed away. No message is to blame."""
     MOVE = "move"
@@ -22,11 +22,12 @@ class EndedBy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a connection ended."""
+    """The end of a connection."""
 
     reason: str
     """A sentence part for people."""
     by: EndedBy = EndedBy.FAR_END
+    """Who has ended it."""
     had_more: bool = False
     """Something of the sink's own was in flight beside the messages, so no message was alone."""
 
@@ -86,7 +87,7 @@ class StatusFeed(Protocol):
 
 
 class Certificate(Protocol):
-    """What is watched of a certificate."""
+    """The facts of a certificate that its expiry event needs."""
 
     @property
     def owner(self) -> Literal["broker", "gateway"]:

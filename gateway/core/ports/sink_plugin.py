@@ -26,7 +26,7 @@ class SinkServices:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPolicy:
-    """How a publisher retries on its sink."""
+    """The rules by which a publisher retries on its sink."""
 
     tries: int = 5
     """How often a message may fail while others pass, before it is set aside."""

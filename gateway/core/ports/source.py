@@ -1,4 +1,4 @@
-"""The port of a source: one connection to the field, and where it hands on what it reads."""
+"""The port of a source: one connection to the field, and the sink for the samples that it reads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -8,7 +8,7 @@ from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
 
 Reading = SampleBlock | ObjectBlock | DeviceState | Event
-"""What a source reads or finds out."""
+"""One result of `Source.read`."""
 
 
 class Source(Protocol):
@@ -49,7 +49,7 @@ class Source(Protocol):
 
 
 class SampleSink(Protocol):
-    """Where sources and their supervisors hand on what they read. Plain calls on the event loop, done when they return."""
+    """The receiver of everything that sources read. Plain calls on the event loop, complete when they return."""
 
     def push(self, block: SampleBlock) -> None:
         """Take over samples."""

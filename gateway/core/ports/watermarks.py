@@ -1,4 +1,4 @@
-"""The port of the watermarks: what a source must remember over restarts and crashes of what it handed on."""
+"""The port of the watermarks: durable notes of a source about the samples that it has handed on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredWatermark:
-    """What an earlier run left under one key."""
+    """The content that an earlier run left under one key."""
 
     value: bytes
     """The content, as it was put; empty where it is lost."""

@@ -88,15 +88,15 @@ class SparkplugLayout:
         if not name or kind not in _DEVICE_KINDS:
             return [self._packets.node_data(kind, message, hist=hist)]
         device, body = self._device(name), orjson.loads(message.payload)
-        told = device.read(kind, body)
+        values = device.read(kind, body)
         self._must_be_taken(device)
         alive = self._is_alive(device)
-        if not alive and not hist and not any(one.value is not None for one in told):
+        if not alive and not hist and not any(one.value is not None for one in values):
             return [self._death_of(device) if device.born else self._packets.nothing()]
         births = [] if device.born else self._birth_of(device, most_bytes)
         self._must_be_taken(device)
         historical = hist or not alive or "late" in body
-        return [*births, *self._packets.device_data(device.name, told, historical=historical, most_bytes=most_bytes)]
+        return [*births, *self._packets.device_data(device.name, values, historical=historical, most_bytes=most_bytes)]
 
     def numbered(self, packet: Packet) -> Packet:
         """Return the packet with its sequence number.
@@ -157,14 +157,14 @@ class SparkplugLayout:
             return self.death()
         if self._rebirth:
             return self.births(most_bytes)
-        told: list[Packet] = []
+        packets: list[Packet] = []
         for device in self._devices.values():
             alive = self._is_alive(device)
             if alive and not device.born:
-                told += self._birth_of(device, most_bytes)
+                packets += self._birth_of(device, most_bytes)
             elif not alive and device.born:
-                told.append(self._death_of(device))
-        return told
+                packets.append(self._death_of(device))
+        return packets
 
     def death(self) -> Sequence[Packet]:
         """NDEATH, before a proper end; nothing when there was no birth."""

@@ -90,7 +90,7 @@ def _within(kind: DataType, value: float) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MetricValue:
     """A value on its way to a host."""
 
     metric: Metric
@@ -124,22 +124,22 @@ class DeviceMetrics:
     def observe(self, kind: str, body: Mapping[str, Any]) -> None:
         """Learn the newest values from a message of the contract that was just made. A supplement is not the newest."""
         if "late" not in body:
-            for told in self.read(kind, body):
-                told.metric.value, told.metric.time_ms, told.metric.quality = told.value, told.time_ms, told.quality
+            for new in self.read(kind, body):
+                new.metric.value, new.metric.time_ms, new.metric.quality = new.value, new.time_ms, new.quality
 
-    def read(self, kind: str, body: Mapping[str, Any]) -> list[Told]:
+    def read(self, kind: str, body: Mapping[str, Any]) -> list[MetricValue]:
         """Return what a message says, in the order of time.
 
         Metrics are made and change their type as the values ask for it.
         """
         rows = self._summary(body) if kind == "summary" else self._rows(body, number=kind == "window")
-        told = []
+        values = []
         for name, value, time_ms, quality, extra in rows:
             metric = self.metric(name)
             if metric.fit(value):
                 self.born = False
-            told.append(Told(metric, metric.carried(value), time_ms, quality, extra))
-        return sorted(told, key=lambda one: one.time_ms)
+            values.append(MetricValue(metric, metric.carried(value), time_ms, quality, extra))
+        return sorted(values, key=lambda one: one.time_ms)
 
     def _rows(self, body: Mapping[str, Any], *, number: bool) -> Iterable[tuple[str, Any, int, int, Mapping[str, Any]]]:
         """Return one metric's news.
@@ -187,13 +187,13 @@ def write_birth(payload: Any, metric: Metric, now_ms: int) -> None:
         set_property(entry, "engHigh", DataType.DOUBLE, metric.range[1])
 
 
-def write_told(payload: Any, told: Told, *, historical: bool) -> None:
+def write_value(payload: Any, new: MetricValue, *, historical: bool) -> None:
     """Write a metric into a data message, known to the host by its alias."""
-    metric = told.metric
-    entry = payload.metrics.add(alias=metric.alias, timestamp=told.time_ms, datatype=metric.kind)
+    metric = new.metric
+    entry = payload.metrics.add(alias=metric.alias, timestamp=new.time_ms, datatype=metric.kind)
     if historical:
         entry.is_historical = True
-    set_value(entry, metric.kind, told.value)
-    entry.properties.CopyFrom(_QUALITY_ALONE[told.quality])
-    for key, value in told.extra.items():
+    set_value(entry, metric.kind, new.value)
+    entry.properties.CopyFrom(_QUALITY_ALONE[new.quality])
+    for key, value in new.extra.items():
         set_property(entry, key, DataType.INT64 if key == "n" else DataType.DOUBLE, value)

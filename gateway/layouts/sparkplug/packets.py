@@ -8,7 +8,7 @@ import orjson
 from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet
 from gateway.encoding.encoder import mark_hist
-from gateway.layouts.sparkplug.metrics import DeviceMetrics, Told, write_birth, write_told
+from gateway.layouts.sparkplug.metrics import DeviceMetrics, MetricValue, write_birth, write_value
 from gateway.layouts.sparkplug.topics import NAMESPACE
 from gateway.layouts.sparkplug.wire import DataType, new_payload, set_value
 
@@ -74,18 +74,18 @@ class NodePackets:
         """DDEATH."""
         return self._packet("DDEATH", new_payload(timestamp=self._now_ms()), name)
 
-    def device_data(self, name: str, told: Sequence[Told], *, historical: bool, most_bytes: int) -> list[Packet]:
-        """DDATA, halved until each fits; one metric is told whatever its size."""
+    def device_data(self, name: str, values: Sequence[MetricValue], *, historical: bool, most_bytes: int) -> list[Packet]:
+        """DDATA, halved until each fits; one metric is sent whatever its size."""
         payload = new_payload(timestamp=self._now_ms())
-        for one in told:
-            write_told(payload, one, historical=historical)
+        for one in values:
+            write_value(payload, one, historical=historical)
         written = payload.SerializeToString()
-        if len(written) + SEQ_BYTES <= most_bytes or len(told) < 2:
+        if len(written) + SEQ_BYTES <= most_bytes or len(values) < 2:
             return [self._packet("DDATA", written, name)]
-        middle = len(told) // 2
+        middle = len(values) // 2
         return [
             packet
-            for half in (told[:middle], told[middle:])
+            for half in (values[:middle], values[middle:])
             for packet in self.device_data(name, half, historical=historical, most_bytes=most_bytes)
         ]
 

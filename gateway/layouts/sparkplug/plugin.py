@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from gateway.core.ports.layout import Layout
 from gateway.core.ports.layout_plugin import LayoutFault, LayoutScope, LayoutServices, Reader
 from gateway.layouts.sparkplug import topics
-from gateway.layouts.sparkplug.bd_seq_counter import BdSeqCounter
 from gateway.layouts.sparkplug.check import check
 from gateway.layouts.sparkplug.config import SparkplugLayoutConfig
 from gateway.layouts.sparkplug.events import SPARKPLUG_EVENTS
@@ -27,6 +26,7 @@ class SparkplugPlugin:
 
     def build(self, scope: LayoutScope, device: int | None, services: LayoutServices) -> Layout:
         """Return the edge node. Its bdSeq is kept in a file beside the outbox."""
+        from gateway.layouts.sparkplug.bd_seq_counter import BdSeqCounter
         from gateway.layouts.sparkplug.layout import SparkplugLayout
 
         path = services.state_file.with_name(f"{services.state_file.name}.bdseq")

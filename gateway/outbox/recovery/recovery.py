@@ -47,6 +47,10 @@ class Recovery:
         The first gets the watermarks of a damaged file that this one replaces, and whether there were no others; it
         writes what the file lacks of them, where the disk takes it. Raises DamagedError.
         """
+        self.rescue_s = RESCUE_S
+        """Longest time of `open` with a damaged file, seconds."""
+        self.salvage_s = SALVAGE_S
+        """Longest time of a commit with one, seconds."""
         self._config, self._boot, self._clock = context.config, context.boot, context.clock
         self._decode_loss = context.decode_loss
         self._store, self._memory, self._ledger, self._health = store, memory, ledger, health
@@ -72,7 +76,7 @@ class Recovery:
         if self._salvage:
             await self._salvage.begin(self._store, self._ledger)
         await self._adopt()
-        await self.continue_salvage(RESCUE_S)
+        await self.continue_salvage(self.rescue_s)
 
     async def _open_new(self) -> None:
         """Start a new file. Raises Retryable also when that is damaged as well."""

@@ -2,11 +2,14 @@
 
 from typing import Final
 
+from gateway.core.retry_timer import DoublingDelay
+
 _STABLE_S: Final = 30.0
+_MOST_RETURN_S: Final = 3600.0
 
 
 class BrokerList:
-    """BrokerList by number, 0 the preferred one.
+    """The configured brokers by number, 0 the preferred one.
 
     After a loss they are tried in order from the first; when the connection was a short one, from the one after it: a broker
     that accepts and hangs up again must not keep the gateway from the others. Who walks from one to the next (`move_on`)
@@ -15,8 +18,7 @@ class BrokerList:
 
     def __init__(self, count: int, return_after_s: float) -> None:
         self._count = count
-        self._return_after_s = return_after_s
-        self._patience_s = return_after_s
+        self._return_wait = DoublingDelay(return_after_s, _MOST_RETURN_S)
         self._first = 0
         self._now_at = 0
         self._since = 0.0
@@ -44,10 +46,10 @@ class BrokerList:
         One more return that did not succeed makes the next wait twice as long, up to an hour.
         """
         if self._returning:
-            came_back = number == self._first
-            self._patience_s = (
-                self._return_after_s if came_back else min(2 * self._patience_s, max(3600.0, self._return_after_s))
-            )
+            if number == self._first:
+                self._return_wait.reset()
+            else:
+                self._return_wait.double()
         self._returning = False
         self._walking, self._moving = self._moving, False
         self._now_at, self._since = number, now
@@ -65,7 +67,7 @@ class BrokerList:
             self._reachable_since.pop(number, None)
             return False
         since = self._reachable_since.setdefault(number, now)
-        if now - since < self._patience_s:
+        if now - since < self._return_wait.current_s:
             return False
         self._first, self._returning = number, True
         return True

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import structlog
+
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
+from gateway.core.log_throttle import LogThrottle
 from gateway.core.ports.layout import Layout, Packet, Properties, SessionAnnouncements
 from gateway.core.ports.outbox import Delivery
 from gateway.sinks.mqtt.message_expiry import NO_EXPIRY, MessageExpiry
 from gateway.sinks.mqtt.types import QoS, end
+
+log = structlog.get_logger("publisher")
 
 _OVERTAKEN_FACTOR: Final = 10
 
@@ -94,11 +99,14 @@ class PacketSender:
         self._expiry = expiry
         self._session = session
         self._in_flight: dict[asyncio.Future[None], _InFlight] = {}
-        self._queue: deque[tuple[Packet, _Message]] = deque()
+        self._waiting: deque[tuple[Delivery, _Message]] = deque()
+        self._packets: deque[tuple[Packet, _Message]] = deque()
+        """Of the one message that is laid out and not sent whole; a message may have thousands."""
         self._landed = asyncio.Event()
         self._last_answer = 0.0
         self._usual = 1  # packets of a message, as the last one had
         self._has_accepted = False
+        self._log_throttle = LogThrottle(clock)
 
     @property
     def has_announcements(self) -> bool:
@@ -108,19 +116,14 @@ class PacketSender:
     def send(self, delivery: Delivery) -> "asyncio.Future[None]":
         """Send the packets of a message, each as soon as there is room, and return the future of its outcome."""
         outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        message, hist = delivery.message, not delivery.live
-        try:
-            packets = self._layout.packets(message, hist=hist, most_bytes=self._client.most_bytes)
-        except Permanent as error:
-            end(outcome, error)
-            return outcome
-        self._usual = len(packets)
-        sending = _Message(outcome, len(packets), self._expiry.of(message, hist=hist))
-        if len(packets) == 1 and not self._queue and len(self._in_flight) < self._limit:
-            self._launch(packets[0], sending)  # nearly always
+        message = _Message(outcome)
+        if self._waiting or self._packets or len(self._in_flight) >= self._limit:
+            self._waiting.append((delivery, message))
+        elif len(packets := self._lay_out(delivery, message)) == 1:
+            self._launch(packets[0], message)  # nearly always
         else:
-            self._queue.extend((packet, sending) for packet in packets)
-            self._launch_queued()
+            self._packets.extend((packet, message) for packet in packets)
+            self._launch_waiting()
         return outcome
 
     def announce(self, packets: Sequence[Packet]) -> "list[asyncio.Future[None]]":
@@ -129,7 +132,7 @@ class PacketSender:
 
     async def room(self) -> int:
         """Wait until there is room for a packet; return for how many messages, if they are like the last one."""
-        while self._queue or len(self._in_flight) >= self._limit:
+        while self._waiting or self._packets or len(self._in_flight) >= self._limit:
             self._landed.clear()
             await self._landed.wait()
         return max(1, (self._limit - len(self._in_flight)) // self._usual)
@@ -157,19 +160,38 @@ class PacketSender:
 
         What was under way ends with NotConnected; late answers do not count any more.
         """
-        lost = {packet.message for packet in self._in_flight.values()} | {message for _, message in self._queue}
+        lost = {packet.message for packet in self._in_flight.values()}
+        lost |= {message for _, message in (*self._packets, *self._waiting)}
         self._in_flight.clear()
-        self._queue.clear()
+        self._packets.clear()
+        self._waiting.clear()
         self._has_accepted = False
         for message in lost:
             if message.outcome is not None:
                 end(message.outcome, NotConnected(reason))
 
-    def _launch_queued(self) -> None:
-        while self._queue and len(self._in_flight) < self._limit:
-            packet, message = self._queue.popleft()
+    def _launch_waiting(self) -> None:
+        while len(self._in_flight) < self._limit and (self._packets or self._waiting):
+            if not self._packets:
+                delivery, message = self._waiting.popleft()
+                self._packets.extend((packet, message) for packet in self._lay_out(delivery, message))
+                continue
+            packet, message = self._packets.popleft()
             if not message.is_over:
                 self._launch(packet, message)
+
+    def _lay_out(self, delivery: Delivery, message: _Message) -> Sequence[Packet]:
+        """Return the packets of a message; none where it cannot be published, and then its outcome has ended."""
+        hist = not delivery.live
+        try:
+            packets = self._layout.packets(delivery.message, hist=hist, most_bytes=self._client.most_bytes)
+        except Permanent as error:
+            if message.outcome is not None:
+                end(message.outcome, error)
+            return []
+        self._usual = message.left = len(packets)
+        message.expiry_s = self._expiry.of(delivery.message, hist=hist)
+        return packets
 
     def _launch(self, packet: Packet, message: _Message) -> "asyncio.Future[None]":
         packet = self._session.numbered(packet) if self._session else packet
@@ -198,14 +220,18 @@ class PacketSender:
         if error is not None and not isinstance(error, Permanent | Retryable):
             raise error
         self._conclude(packet, error)
-        self._launch_queued()
+        if self._packets or self._waiting:
+            self._launch_waiting()
         self._landed.set()
 
     def _conclude(self, packet: _InFlight, error: Permanent | Retryable | None) -> None:
+        is_final = isinstance(error, Permanent) and self._has_accepted
         if error is not None and self._session is not None:
-            is_final = isinstance(error, Permanent) and self._has_accepted
             self._session.refused(packet.topic, str(error), until="reconnect" if is_final else "later")
         message = packet.message
+        if error is not None and message.outcome is None and self._log_throttle.is_due(str(error), packet.topic):
+            how_long = "for good" if is_final else "for now"
+            log.warning(f"message refused {how_long}", topic=packet.topic, reason=str(error))
         if error is None:
             self._has_accepted = True
             message.left -= 1

@@ -93,12 +93,13 @@ class MqttSink:
                 ending = await self._serve_live()
             except Permanent as error:  # of the session as a whole: nothing can be published at this broker
                 ending = Ending(str(error), EndedBy.SINK)
-        self._end(ending)
+            self._end(ending)
         return ending
 
     async def room(self) -> int:
         """Wait until births have arrived and a packet has room; return for about how many messages."""
-        await self._births.ready.wait()
+        if not self._births.ready.is_set():
+            await self._births.ready.wait()
         return await self._sender.room()
 
     def send(self, delivery: Delivery) -> "asyncio.Future[None]":
@@ -114,18 +115,23 @@ class MqttSink:
         if not self._is_open:
             return
         self._is_open = False
-        if farewell and self._is_live:
-            answers = self._births.publish_farewell(farewell)
-            await self._answered(answers, max(within_s, _FAREWELL_S))
-        self._end(Ending("closed", EndedBy.SINK))
-        await self._client.close(goodbye=goodbye)
+        is_said = False
+        try:
+            if farewell and self._is_live:
+                answers = self._births.publish_farewell(farewell)
+                await self._answered(answers, max(within_s, _FAREWELL_S))
+            is_said = True
+        finally:  # cancelled: nobody would close it later
+            self._end(Ending("closed", EndedBy.SINK))
+            await self._client.close(goodbye=goodbye and is_said)
 
     async def _serve_live(self) -> Ending:
         answers = self._births.start()
         beside = [self._host.listen(), self._barred()] if self._host else []
         ending = await first(self._lost(), self._overdue(), self._births.run(answers), *beside)
         if ending is None and self._host is not None:
-            self._is_live = False  # nothing may follow the death
+            self._is_live = False  # nothing may follow the death, so nothing is taken for it (`room`)
+            self._births.ready.clear()
             await self._answered(self._births.publish_changes(), _FAREWELL_S)
             return self._host.leave()
         return ending or Ending("closed", EndedBy.SINK)

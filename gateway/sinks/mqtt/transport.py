@@ -18,7 +18,7 @@ _STAYS_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
-    """A stream to a broker that has not heard of MQTT yet. certificate: the broker's, with TLS."""
+    """A stream to a broker before the first MQTT packet. certificate: the broker's, with TLS."""
 
     stream: BufferedSocket
     certificate: Certificate | None = None

@@ -123,16 +123,16 @@ class Decoder:
 
     def _labelled(self, values: Values, quality: Qualities) -> list[tuple[int, Any, int]]:
         """Return the labels of values; a value without one is returned as the integer it is, and uncertain."""
-        told: list[tuple[int, Any, int]] = []
+        decoded: list[tuple[int, Any, int]] = []
         for at, row, labels in self._labels:
             code = int(quality[at])
             if not isfinite(values[at]):
-                told.append((row, None, code if code < Quality.UNCERTAIN else int(Quality.BAD_NOT_A_NUMBER)))
+                decoded.append((row, None, code if code < Quality.UNCERTAIN else int(Quality.BAD_NOT_A_NUMBER)))
                 continue
             number = int(values[at])
             label = labels.get(number)
-            told.append((row, label, code) if label is not None else (row, number, int(Quality.UNCERTAIN_RANGE)))
-        return told
+            decoded.append((row, label, code) if label is not None else (row, number, int(Quality.UNCERTAIN_RANGE)))
+        return decoded
 
     def _scale(self, values: Values) -> None:
         if self._divide is not None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from gateway.core.config_types import located, parse_duration_ns
+from gateway.core.config_types import absolute_path, parse_duration_ns
 
 Scheme = Literal["tcp", "udp", "tls", "rtu+tcp", "rtu", "ascii"]
 SCHEMES: Final[tuple[Scheme, ...]] = get_args(Scheme)
@@ -44,7 +44,7 @@ def _duration(key: str, value: str) -> str:
 def _file(key: str, value: str) -> str:
     if not value:
         raise ValueError(f"{key}= is empty; expected {key}= a PEM file")
-    return str(located(Path(value)))
+    return str(absolute_path(Path(value)))
 
 
 def _host(key: str, value: str) -> str:

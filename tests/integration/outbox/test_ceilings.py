@@ -9,7 +9,8 @@ from gateway.core.errors import Retryable
 from gateway.core.messages import Lane
 from gateway.outbox.records import Usage
 from tests.support.clock import ManualClock
-from tests.support.outbox_parts import NOW_NS, Rig, message, until
+from tests.support.network import until
+from tests.support.outbox_parts import NOW_NS, Rig, message
 
 
 def ledger(delivered, encoded):
@@ -86,7 +87,7 @@ async def test_too_old_messages_go(tmp_path):
         await rig.advance(60)
         assert rig.on_disk == 4, "the clock may be wrong so soon after the start"
         await rig.advance(600)
-        await until(lambda: rig.on_disk == 2, "the first two are gone")
+        await until(lambda: rig.on_disk == 2, what="the first two are gone")
         rig.outbox.set_live(True)
         await rig.commit()
         assert [(x.first_seq, x.last_seq, x.count, x.cause) for x in rig.losses.encoded] == [(1, 2, 2, "max_age")]
@@ -108,7 +109,7 @@ async def test_a_wrong_clock_that_is_mended_within_ten_minutes_drops_nothing(tmp
         assert rig.on_disk == 1
         clock.ahead_s = 30 * 86400.0
         await rig.advance(2 * 3600)
-        await until(lambda: rig.on_disk == 0, "a clock that stays is believed")
+        await until(lambda: rig.on_disk == 0, what="a clock that stays is believed")
 
 
 async def test_below_keep_free_new_messages_replace_the_oldest(tmp_path, monkeypatch):
@@ -140,7 +141,7 @@ async def test_without_any_room_messages_wait_in_memory_and_it_is_told(tmp_path,
         full_disk(rig, monkeypatch)
         rig.outbox.put(message(1, size=50_000))
         await rig.advance(3)
-        await until(lambda: rig.states == ["refused"], "told once")
+        await until(lambda: rig.states == ["refused"], what="told once")
         assert "keep_free" in rig.outbox.stats.refused
         monkeypatch.undo()
         await rig.commit()
@@ -319,7 +320,7 @@ async def test_what_is_too_old_goes_in_bounded_steps_after_what_is_new_is_writte
             await commit(change)
 
         store.commit = slow
-        await rig.clock.advance(599, lambda: until(lambda: rig.clock.waits_s, "sleeps"))
+        await rig.clock.advance(599, lambda: until(lambda: rig.clock.waits_s, what="sleeps"))
         rig.outbox.put(message(30_000, end_ms=now_ms + 600_000))
         written.clear()
         for _ in range(10):

@@ -10,7 +10,8 @@ from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane
 from gateway.outbox.records import PreviousBoot
 from tests.support.clock import settle
-from tests.support.outbox_parts import Rig, message, until
+from tests.support.network import until
+from tests.support.outbox_parts import Rig, message
 
 
 async def restarted(path, boot="b2", **changes):
@@ -68,7 +69,7 @@ async def test_a_commit_begins_when_the_oldest_message_is_nearly_an_interval_old
         await rig.advance(0.29)
         assert rig.on_disk == 0
         await rig.advance(0.02)
-        await until(lambda: rig.on_disk == 2, "one commit for both")
+        await until(lambda: rig.on_disk == 2, what="one commit for both")
 
 
 async def test_a_deletion_that_is_due_takes_no_message_to_the_disk_that_is_not(tmp_path, monkeypatch):
@@ -134,7 +135,7 @@ async def test_an_ack_while_the_message_is_being_written_deletes_it_again(tmp_pa
         await rig.clock.advance(1)
         rig.outbox.ack(delivery)
         let_go.set()
-        await until(lambda: rig.on_disk == 1, "the insert goes through")
+        await until(lambda: rig.on_disk == 1, what="the insert goes through")
         await rig.commit()
         assert rig.on_disk == 0
         await rig.crash()
@@ -310,7 +311,7 @@ async def test_backlog_is_read_ahead_while_other_backlog_is_sent(tmp_path, monke
         rig.outbox.set_live(True)
         taken = await rig.outbox.take(10)
         taken += await rig.outbox.take(10)
-        await until(lambda: sum(len(batch.found) for batch in loads) > 256, "the next batch is read, nobody waits for it")
+        await until(lambda: sum(len(batch.found) for batch in loads) > 256, what="the next batch, nobody waits for it")
         while len(taken) < 700:
             taken += await rig.outbox.take(10)
         assert [delivery.message.seq for delivery in taken] == list(range(1, 701))
@@ -331,7 +332,7 @@ async def test_memory_filling_up_is_written_at_once_and_left_to_the_disk(tmp_pat
         rig.outbox.set_live(True)
         for seq in range(1, 801):
             rig.outbox.put(message(seq, size=500))
-        await until(lambda: rig.outbox.stats.memory_bytes <= 2**19, "memory is half empty without any time passing")
+        await until(lambda: rig.outbox.stats.memory_bytes <= 2**19, what="memory is half empty without any time passing")
         assert rig.on_disk > 0
         got = await rig.drain_marked()
         assert sorted(m.seq for m, _ in got) == list(range(1, 801))

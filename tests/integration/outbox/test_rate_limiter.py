@@ -6,7 +6,8 @@ import pytest
 
 from gateway.core.messages import Lane
 from tests.support.clock import settle
-from tests.support.outbox_parts import Rig, message, until
+from tests.support.network import until
+from tests.support.outbox_parts import Rig, message
 
 
 async def stored(path, count, size=100):
@@ -29,13 +30,13 @@ async def test_backlog_keeps_to_its_rate_and_live_messages_pass_it(tmp_path, lim
     async with Rig(tmp_path / "o.db", **limit) as rig:
         rig.outbox.set_live(True)
         drain = asyncio.create_task(deliver(rig, got))
-        await until(lambda: len(got) == 10, "the first burst")
+        await until(lambda: len(got) == 10, what="the first burst")
         rig.outbox.put(message(1000))
         rig.outbox.put(message(1001, Lane.EVENT))
-        await until(lambda: len(got) == 12, "live messages do not wait for the rate")
+        await until(lambda: len(got) == 12, what="live messages do not wait for the rate")
         assert sorted(got[10:]) == [(1000, True), (1001, True)]
         await rig.advance(2)
-        await until(lambda: len(got) == 32, "twenty in two seconds")
+        await until(lambda: len(got) == 32, what="twenty in two seconds")
         await settle()
         assert [seq for seq, live in got if not live] == list(range(1, 31))
         drain.cancel()
@@ -50,7 +51,7 @@ async def test_strict_hands_out_nothing_before_its_commit(tmp_path):
         await rig.advance(0.7)
         assert got == []
         await rig.advance(0.2)
-        await until(lambda: got, "it is committed")
+        await until(lambda: got, what="it is committed")
         assert got == [(1, True)]
         assert rig.on_disk == 1
         drain.cancel()
@@ -63,7 +64,7 @@ async def test_strict_goes_on_sending_while_the_disk_refuses(tmp_path):
         got = []
         drain = asyncio.create_task(deliver(rig, got))
         await rig.advance(2)
-        await until(lambda: got, "the disk has refused")
+        await until(lambda: got, what="the disk has refused")
         assert (rig.states[0], rig.on_disk) == ("refused", 0)
         assert got == [(1, True)]
         drain.cancel()

@@ -18,7 +18,8 @@ from gateway.outbox.database.store import Store
 from gateway.outbox.records import Change, Entry, Row
 from gateway.outbox.window_compaction import WindowCompaction
 from tests.support.clock import ManualClock
-from tests.support.outbox_parts import NOW_NS, Rig, message, proof, samples_in, until, window
+from tests.support.network import until
+from tests.support.outbox_parts import NOW_NS, Rig, message, proof, samples_in, window
 
 MINUTE = 60_000
 M0 = NOW_NS // 10**6 // 600_000 * 600_000 - 86_400_000
@@ -156,7 +157,7 @@ async def test_windows_with_half_of_max_age_behind_them_become_minutes(tmp_path:
         await rig.commit()
         assert rig.on_disk == 121
         await rig.advance(800)
-        await until(lambda: rig.on_disk == 4, "two minutes, the first second of a third, and the young one")
+        await until(lambda: rig.on_disk == 4, what="two minutes, the first second of a third, and the young one")
         assert rig.outbox.stats.lost == 0
 
 

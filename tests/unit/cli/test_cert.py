@@ -7,10 +7,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from gateway.cli.main import app
-from gateway.sources.opcua.security.certificates import fingerprint, make_certificate, make_key
+from gateway.sources.opcua.security.certificates import fingerprint, make_certificate
 from gateway.sources.opcua.security.pki import Pki
+from tests.support.opcua_secure import KEY
 
-SERVER = make_certificate(make_key(), "urn:server", "plc", datetime.now(UTC))
+SERVER = make_certificate(KEY, "urn:server", "plc", datetime.now(UTC))
 
 
 def cert(folder: Path, *words: str) -> Result:

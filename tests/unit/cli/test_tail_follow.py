@@ -79,7 +79,7 @@ async def test_a_kept_session_is_not_subscribed_again(monkeypatch, kept):
     bench = Bench(monkeypatch)
     await bench.follower.connect()
     bench.client.resumed = kept
-    await bench.follower._return()
+    await bench.follower._reconnect()
     assert bench.client.opened == 2
     assert bench.client.filters == ["plant/v1/#", "spBv1.0/#"] * (1 if kept else 2)
     (absence,) = bench.reading.stats.absences

@@ -43,7 +43,7 @@ def test_a_window_is_one_line_however_narrow():
 
 def test_configured_headlines_come_first_and_keep_their_last_value():
     out = io.StringIO()
-    screen = Screen(Console(file=out, width=80), headlines={"press": ["b"]})
+    screen = Screen(Console(file=out, width=80), highlights={"press": ["b"]})
     for tags in ({"a": TAG, "b": TAG | {"last": 7}}, {"a": TAG}):
         body = {"boot": "b", "seq": 1, "ts": 0, "dur": 1000, "tags": tags}
         screen.show(parse("plant/v1/gw/press/window", orjson.dumps(body), "plant"))

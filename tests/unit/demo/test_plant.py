@@ -46,8 +46,9 @@ def test_the_line_does_not_work_while_it_is_stopped():
 
 def test_counters_never_fall_and_are_whole():
     line = PressLine(1)
+    states = [line.at(t / 4) for t in range(1200)]
     for name in ("press/strokes", "press/operating_time", "line/parts", "line/rejects"):
-        values = [line.at(t / 4)[name] for t in range(1200)]
+        values = [state[name] for state in states]
         assert all(isinstance(value, int) for value in values)
         assert all(a <= b for a, b in pairwise(values)), name
 

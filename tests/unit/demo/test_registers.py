@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gateway.demo.registers import Image, to_words
+from gateway.demo.registers import RegisterImage, to_words
 from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.plan import Request, Span
 from gateway.sources.modbus.tag import ModbusTag
@@ -49,14 +49,14 @@ def test_image_puts_each_tag_where_it_stands():
         tag(name="b", address="coil:1"),
         tag(name="c", address="input:0"),
     ]
-    image = Image(tags, "ABCD")
+    image = RegisterImage(tags, "ABCD")
     image.update({"a": 65538.0, "b": True, "c": 7})
     assert image.tables == {"coil": [0, 1], "discrete": [0], "holding": [0, 0, 0, 1, 2], "input": [7]}
 
 
 def test_parts_of_a_register_leave_the_rest_alone():
     tags = [tag(name="low", type="int8"), tag(name="high", type="uint8", byte="high", mask="0xF0")]
-    image = Image([*tags, tag(name="bit", bit=8)], "ABCD")
+    image = RegisterImage([*tags, tag(name="bit", bit=8)], "ABCD")
     image.update({"low": -2.0, "high": 10.0, "bit": 1.0})
     assert image.tables["holding"] == [0xA1FE]
 

@@ -302,14 +302,6 @@ def test_a_password_is_never_quoted_back(tmp_path: Path) -> None:
     assert (problem.line, problem.key) == (4, "mqtt.password")
 
 
-def test_aliases_that_explode_are_refused_in_time(tmp_path: Path) -> None:
-    """A billion laughs: 9^8 values from nine lines."""
-    lines = ["name: g", "a0: &a0 [1,1,1,1,1,1,1,1,1]"]
-    lines += [f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
-    (problem,) = problems_of(write(tmp_path, {"gateway.yaml": "\n".join(lines)}))
-    assert "repeats itself" in problem.message
-
-
 def test_no_password_is_quoted_back(tmp_path: Path) -> None:
     """Wherever it stands: wrong type, wrong tag, in an address, under the wrong key."""
     device = "protocol: opcua\nurl: opc.tcp://me:s3cret@h\npassword: [s3cret]\ntags: [{name: a, node: i=1}]\n"

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -150,14 +151,15 @@ def test_after_a_flush_the_rest_of_the_minute_is_a_supplement() -> None:
     assert line.told(1) == [(0, False, 1)]
 
 
-def test_an_hour_of_history_is_sixty_supplements_and_not_one_per_window() -> None:
+@pytest.mark.parametrize("minutes", [10])
+def test_an_hour_of_history_is_sixty_supplements_and_not_one_per_window(minutes: int) -> None:
     """Late windows that come together are merged by minute."""
     line = Line(1)
     line.at(M0, Sample(0, M0, 0.5, GOOD))
-    line.windows.push(block_of([Sample(0, M0 - n * SECOND, 1.0 + n, GOOD) for n in range(3600, 0, -1)]), M0 + SECOND)
+    line.windows.push(block_of([Sample(0, M0 - n * SECOND, 1.0 + n, GOOD) for n in range(60 * minutes, 0, -1)]), M0 + SECOND)
     for n in range(1, 10):
         line.take(line.windows.close(M0 + n * SECOND))
     late = [(start, count) for start, is_late, count in line.told() if is_late]
-    assert sum(count for _, count in late) == 3600
-    assert len({start for start, _ in late}) == 60
-    assert len(late) <= 60 + 8, "a minute may be cut where a turn ends"
+    assert sum(count for _, count in late) == 60 * minutes
+    assert len({start for start, _ in late}) == minutes
+    assert len(late) <= minutes + 8, "a minute may be cut where a turn ends"

@@ -100,7 +100,7 @@ class LegacyDictionaries:
         (whole,) = await self._services.read([(node, AttributeIds.Value)])
         if whole.StatusCode is None or whole.StatusCode.value not in TOO_MUCH:
             return _bytes(whole)
-        content = b""
+        content = bytearray()
         while len(content) <= MOST_BYTES:
             part = await self._services.read_range(node, f"{len(content)}:{len(content) + PART_BYTES - 1}")
             if part.StatusCode is not None and part.StatusCode.is_bad() and content:
@@ -108,7 +108,7 @@ class LegacyDictionaries:
             content += (read := _bytes(part))
             if len(read) != PART_BYTES:
                 break
-        return content
+        return bytes(content)
 
     async def _load_imported(self) -> None:
         """Types may have fields of types of other dictionaries, which are found by their NamespaceUri."""

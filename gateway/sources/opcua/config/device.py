@@ -264,9 +264,9 @@ class OpcUaTag(TagModel):
         """Not all of it stands in the configuration."""
         return self._completed
 
-    def completed(self, told: dict[str, Any]) -> Self:
-        """With what the server told of it."""
-        copy = self.model_copy(update=told)
+    def completed(self, reported: dict[str, Any]) -> Self:
+        """Return a copy with what the server reported of it."""
+        copy = self.model_copy(update=reported)
         copy._completed = True
         return copy
 

@@ -25,7 +25,7 @@ class Filter(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """What a server does without being told (Part 4, 7.22.2)."""
+        """What a server does by itself (Part 4, 7.22.2)."""
         return self == Filter()
 
     @property

@@ -273,35 +273,40 @@ async def test_a_message_refused_again_and_again_while_others_pass_is_set_aside(
     assert not bench.outbox.waiting
 
 
-async def test_a_broker_that_refuses_everything_for_hours_costs_no_message(bench: Bench) -> None:
+@pytest.mark.parametrize("seconds", [300])
+async def test_a_broker_that_refuses_everything_for_hours_costs_no_message(bench: Bench, seconds: int) -> None:
     await with_others(bench, 30)
     bench.sink.rule = lambda published: Retryable("quota (0x97)")
     bench.outbox.put_next(topic=BAD)
-    await with_others(bench, 1200)
+    await with_others(bench, seconds)
     bench.sink.rule = lambda published: None
     await with_others(bench, 60)
-    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.waiting)) == (0, 1291, 0)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.waiting)) == (0, seconds + 91, 0)
 
 
-async def test_a_broker_that_takes_every_second_message_costs_none(bench: Bench) -> None:
+@pytest.mark.parametrize("seconds", [150])
+async def test_a_broker_that_takes_every_second_message_costs_none(bench: Bench, seconds: int) -> None:
     chance = random.Random(5)
     bench.sink.rule = lambda published: Retryable("quota (0x97)") if chance.random() < 0.5 else None
-    await with_others(bench, 1200)
+    await with_others(bench, seconds)
     bench.sink.rule = lambda published: None
     await with_others(bench, 100)
-    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.waiting)) == (0, 1300, 0)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.waiting)) == (0, seconds + 100, 0)
 
 
-async def test_a_topic_that_is_refused_for_good_in_its_own_way_is_set_aside_message_by_message(bench: Bench) -> None:
+@pytest.mark.parametrize(("seconds", "set_aside"), [(300, 50)])
+async def test_a_topic_that_is_refused_for_good_in_its_own_way_is_set_aside_message_by_message(
+    bench: Bench, seconds: int, set_aside: int
+) -> None:
     """Each second one message on a topic that the broker never takes (0x83): the others pass at once."""
     bench.sink.rule = lambda published: Retryable("rule (0x83)") if published.topic == BAD else None
     await with_others(bench, 30)
-    for _ in range(600):
+    for _ in range(seconds):
         bench.outbox.put_next(topic=BAD)
         await with_others(bench, 1)
-    assert bench.publisher.acked == 630
-    assert bench.publisher.refused > 300
-    assert bench.publisher.refused + len(bench.outbox.waiting) + len(bench.outbox.in_flight) == 600
+    assert bench.publisher.acked == seconds + 30
+    assert bench.publisher.refused > set_aside
+    assert bench.publisher.refused + len(bench.outbox.waiting) + len(bench.outbox.in_flight) == seconds
 
 
 async def test_a_message_that_makes_the_broker_hang_up_is_found_and_set_aside(bench: Bench) -> None:
@@ -318,13 +323,14 @@ async def test_a_message_that_makes_the_broker_hang_up_is_found_and_set_aside(be
     assert tries(bench) <= 6 + 2, "twice among others"
 
 
-async def test_connections_that_break_at_random_cost_no_message(bench: Bench) -> None:
+@pytest.mark.parametrize("seconds", [200])
+async def test_connections_that_break_at_random_cost_no_message(bench: Bench, seconds: int) -> None:
     chance = random.Random(7)
     bench.sink.rule = lambda published: "reset" if chance.random() < 0.1 else None
-    await with_others(bench, 900)
+    await with_others(bench, seconds)
     bench.sink.rule = lambda published: None
     await with_others(bench, 100)
-    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.waiting)) == (0, 1000, 0)
+    assert (bench.publisher.refused, bench.publisher.acked, len(bench.outbox.waiting)) == (0, seconds + 100, 0)
 
 
 async def test_a_message_held_up_is_given_back_when_the_connection_goes(bench: Bench) -> None:

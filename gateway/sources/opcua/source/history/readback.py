@@ -174,14 +174,15 @@ class HistoryReader:
         together, alone = gap.apart(rows)
         for some in (together, *([row] for row in alone)):
             await self._batches.run(some, read, lambda batch, status: self._set_aside(gap, batch, status))
-        told = {row: values for row, page in pages.items() if row not in gap.aside and (values := page.values()) is not None}
+        all_values = {row: page.values() for row, page in pages.items() if row not in gap.aside}
+        found = {row: values for row, values in all_values.items() if values is not None}
         full = [row for row, page in pages.items() if page.is_cut and row not in gap.aside]
-        if not told:
+        if not found:
             gap.cut(full)
             return None, {}, []
         now_ns = self._clock.now_ns()
-        parts: list[ValueColumns] = list(told.values())
-        return DataValues(concatenate(parts), now_ns, now_ns), {row: len(values) for row, values in told.items()}, full
+        parts: list[ValueColumns] = list(found.values())
+        return DataValues(concatenate(parts), now_ns, now_ns), {row: len(values) for row, values in found.items()}, full
 
     def _set_aside(self, gap: Gap, rows: Sequence[int], status: int) -> None:
         gap.aside |= dict.fromkeys(rows, status)

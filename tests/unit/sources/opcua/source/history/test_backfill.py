@@ -50,7 +50,7 @@ class Server:
         pass
 
 
-class Told:
+class MetricValue:
     """Reports and events."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Bench:
         self.gaps = Gaps(len(ITEMS))
         self.watermark = Watermark(self.config, ITEMS, self.gaps, self.clock, FakeWatermarks())
         self.filling = Backfill(self.config, ITEMS, 0, self.clock, self.gaps, self.watermark, 3.0)
-        self.told = Told()
+        self.told = MetricValue()
         self.got: list[float] = []
         self.hear(0)
 

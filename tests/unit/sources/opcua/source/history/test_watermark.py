@@ -1,6 +1,7 @@
 """What is kept over restarts: exactly after a proper end, not too early after a crash, and never a reason to fail."""
 
 import json
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.watermark import AHEAD_S, LEASE_S, Watermark
+from tests.support.clock import SkippingClock, TimeIsUp
 from tests.support.opcua_fake import DAY_NS
 from tests.support.watermarks_fake import Disk, FakeWatermarks
 
@@ -21,33 +23,6 @@ HELD_S = 3.0
 HELD_NS = 3 * S
 ITEMS = [Item(0, "ns=1;s=a", S, 1), Item(1, "ns=1;s=b", S, 1, "1:2"), Item(2, "ns=1;s=c", S, 1)]
 REFUSED = 0x80020000
-
-
-class Clock:
-    """Sleeps are as long as they should be, and take no time; after `most` of them the sleeper is stopped."""
-
-    def __init__(self, now_ns: int = DAY_NS) -> None:
-        self.ns = now_ns
-        self.slept: list[float] = []
-        self.most = 1_000_000
-        self.each = lambda: None
-
-    def now_ns(self) -> int:
-        return self.ns
-
-    def monotonic(self) -> float:
-        return self.ns / S
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.ns += round(seconds * S)
-        self.each()
-        if len(self.slept) >= self.most:
-            raise StopSleepingError
-
-
-class StopSleepingError(Exception):
-    pass
 
 
 @pytest.fixture
@@ -65,7 +40,7 @@ class Run:
 
     def __init__(self, disk: Disk, *, items=ITEMS, now_ns=DAY_NS, folder="/dev/null/nowhere", **config: object) -> None:
         device = {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1", "history_kept": str(folder)} | config
-        self.clock = Clock(now_ns)
+        self.clock = SkippingClock(now_ns)
         self.gaps = Gaps(len(items))
         self.store = FakeWatermarks(disk)
         self.watermark = Watermark(OpcUaDevice.model_validate(device), items, self.gaps, self.clock, self.store, HELD_S)
@@ -93,10 +68,10 @@ class Run:
         self.store.commit()
 
     async def beat(self, turns: int = 1) -> None:
-        self.clock.slept, self.clock.most = [], turns
-        with pytest.raises(StopSleepingError):
+        self.clock.slept, self.clock.most_sleeps = [], turns
+        with pytest.raises(TimeIsUp):
             await self.watermark.run()
-        self.clock.most = 1_000_000
+        self.clock.most_sleeps = inf
 
     def gap(self) -> tuple[list[int], tuple[int, int]] | None:
         """Where the first gap begins, and what is skipped before."""
@@ -164,11 +139,11 @@ async def test_the_limit_is_renewed_before_it_is_reached_and_only_when_there_is_
     await run.beat(5)
     assert run.store.commits == 0
     await run.deliver(DAY_NS)
-    run.clock.each = lambda: (run.store.commit(), run.hear(run.clock.ns))
+    run.clock.on_woken = lambda: (run.store.commit(), run.hear(run.clock.now_ns()))
     await run.beat(240)
     assert run.store.commits <= 240 / (LEASE_S / 2) + 2, "each commit happens anyway, so half a lease will do"
     assert run.watermark.admits, "renewed in time, so that samples need not wait"
-    run.clock.each = lambda: None
+    run.clock.on_woken = lambda: None
     await run.beat(2)
     run.store.commit()
     commits = run.store.commits
@@ -194,8 +169,8 @@ async def test_without_a_commit_for_others_the_limit_is_renewed_late(disk):
     await run.deliver(DAY_NS)
     renewed = []
     put = run.store.put
-    run.store.put = lambda key, value: (renewed.append(run.clock.ns), put(key, value))
-    run.clock.each = lambda: (run.store._changed and run.store.commit(), run.hear(run.clock.ns))
+    run.store.put = lambda key, value: (renewed.append(run.clock.now_ns()), put(key, value))
+    run.clock.on_woken = lambda: (run.store._changed and run.store.commit(), run.hear(run.clock.now_ns()))
     await run.beat(240)
     assert len(renewed) <= 240 / (LEASE_S - AHEAD_S - 1) + 1
 
@@ -270,9 +245,9 @@ async def test_after_a_crash_a_gap_goes_on_behind_what_may_have_been_handed_on(d
     """Of the slices of the last seconds nobody knows how far they got: they are told as skipped."""
     run = await away(disk)
     await read_slice(run, 0, 10)
-    run.clock.ns += round(2 * HELD_S * S)
+    run.clock.set_forward(2 * HELD_S)
     await read_slice(run, 10, 30)
-    run.clock.ns += round(2 * HELD_S * S)
+    run.clock.set_forward(2 * HELD_S)
     await read_slice(run, 30, 60)
     third = Run(disk)
     assert third.waiting() == [([at(60)[0] - 1] * 2 + [0], [*at(100, 100), 0], [0, 0, 0])]
