@@ -8,6 +8,7 @@ from gateway.sources.opcua.codec.legacy_schema import parse_dictionary
 from gateway.sources.opcua.security.pki import Pki
 from tests.unit.cli import test_tail_layouts as tail
 from tests.unit.runtime import test_pipeline as pipeline
+from tests.unit.settings import test_load as loading
 from tests.unit.settings.folders import problems_of, write
 from tests.unit.sinks.mqtt import test_host_session as host_session
 from tests.unit.sinks.mqtt import test_publishing as publishing
@@ -16,6 +17,7 @@ from tests.unit.sources.opcua.codec.types import test_structures as structures
 from tests.unit.sources.opcua.source.history import test_watermark_crashes as watermark_crashes
 from tests.unit.sources.opcua.test_dictionary_rules import dictionary, field, fields
 from tests.unit.stages import test_summary as summary
+from tests.unit.stages import test_windows as stage_windows
 from tests.unit.stages.detectors import test_ewma as ewma
 
 publisher = publishing.bench
@@ -69,6 +71,19 @@ def test_incomplete_messages_cost_bounded_memory() -> None:
 @pytest.mark.parametrize(("missed", "counted"), [(1, 1), (200, 200), (255, 255), (256, 0), (300, 44)])
 def test_sparkplug_s_numbers_prove_an_absence_modulo_256(missed: int, counted: int) -> None:
     tail.test_sparkplug_s_numbers_prove_an_absence_modulo_256(missed, counted)
+
+
+@pytest.mark.parametrize("windows", [3, 300])
+def test_a_sparkplug_session_is_complete(windows: int) -> None:
+    tail.test_a_sparkplug_session_is_complete(windows)
+
+
+def test_a_large_inline_file_loads_in_reasonable_time(tmp_path: Path) -> None:
+    loading.test_a_large_inline_file_loads_in_reasonable_time(tmp_path, 3000)
+
+
+def test_history_comes_in_portions_and_all_of_it() -> None:
+    stage_windows.test_history_comes_in_portions_and_all_of_it(1200)
 
 
 def test_an_hour_of_history_is_sixty_supplements_and_not_one_per_window() -> None:

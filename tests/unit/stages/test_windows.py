@@ -310,16 +310,17 @@ def test_memory_does_not_grow_with_samples() -> None:
     assert (window.count[0], window.mean[0], window.std[0]) == (5 * many, 1.0, 0.0)
 
 
-def test_history_comes_in_portions_and_all_of_it() -> None:
-    """Of 1200 late windows at most 500 come at once, in order; a flush brings the rest."""
+@pytest.mark.parametrize("count", [600])
+def test_history_comes_in_portions_and_all_of_it(count: int) -> None:
+    """Of many late windows at most 500 come at once, in order; a flush brings the rest."""
     windows = Windows(1, SECOND, 0, np.zeros(1, np.int64), T0)
     windows.push(block_of([Sample(0, T0, 0.5, GOOD)]), T0)
     windows.close(T0 + SECOND)
-    windows.push(block_of([Sample(0, T0 - n * SECOND, 1.0 + n, GOOD) for n in range(1200, 0, -1)]), T0 + SECOND)
+    windows.push(block_of([Sample(0, T0 - n * SECOND, 1.0 + n, GOOD) for n in range(count, 0, -1)]), T0 + SECOND)
     late = [[b.start for b in windows.close(T0 + n * SECOND) if b.late] for n in (2, 3)]
     late.append([b.start for b in windows.flush(T0 + 4 * SECOND) if b.late])
-    assert [len(part) for part in late] == [500, 500, 200]
-    assert [start for part in late for start in part] == [T0 - n * SECOND for n in range(1200, 0, -1)]
+    assert [len(part) for part in late] == [min(500, count - before) if before < count else 0 for before in (0, 500, 1000)]
+    assert [start for part in late for start in part] == [T0 - n * SECOND for n in range(count, 0, -1)]
 
 
 def test_what_a_device_remembers_counts_in_its_windows_whatever_holds_now() -> None:
