@@ -7,7 +7,7 @@ from gateway.core.errors import Problem
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutFault
 from gateway.core.ports.plugin import CrossChecked
 from gateway.plugins import LAYOUTS, SOURCES
-from gateway.settings.devicefiles import Device
+from gateway.settings.device_files import Device
 from gateway.settings.layout_scope import scope_of
 from gateway.settings.model import Root
 from gateway.settings.problem_collector import ProblemCollector
