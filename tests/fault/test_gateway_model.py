@@ -85,7 +85,7 @@ async def test_a_new_node_is_a_tag_without_anybody_touching_the_gateway(tmp_path
         ledger = Ledger(from_start=True)
         for m in line.subscriber.messages:
             if not m.retain and m.topic.endswith(("/window", "/event", "/summary")):
-                ledger.add(m.topic, m.payload, dup=m.dup, retained=False)
+                ledger.add(m.topic, m.payload, is_repeated=m.dup, is_kept=False)
         report = ledger.report()
         assert report.complete, report
         assert {before, after} <= {row.boot for row in report.rows if row.topic.endswith("/press/window")}

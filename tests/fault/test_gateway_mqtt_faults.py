@@ -23,7 +23,7 @@ def proof(line: Line, subscriber: Subscriber | None = None) -> Report:
     ledger = Ledger(from_start=True)
     for m in (subscriber or line.subscriber).of(""):
         if not m.topic.endswith("/status"):
-            ledger.add(m.topic, m.payload, dup=m.dup, retained=m.retain)
+            ledger.add(m.topic, m.payload, is_repeated=m.dup, is_kept=m.retain)
     return ledger.report()
 
 

@@ -46,7 +46,7 @@ async def test_sigterm_without_a_broker_keeps_everything_for_the_next_start(tmp_
         await line.more_windows(6)
         ledger = Ledger(from_start=True)
         for m in line.windows():
-            ledger.add(m.topic, m.payload, dup=False, retained=False)
+            ledger.add(m.topic, m.payload, is_repeated=False, is_kept=False)
         assert not any(row.missing for row in ledger.report().rows)
         kept = [m.payload["hist"] for m in line.windows() if m.payload["boot"] == first_boot][-3:]
         assert kept == [True] * 3
@@ -104,7 +104,7 @@ async def test_sigkill_costs_at_most_the_promised_interval_and_is_reported(tmp_p
             assert killed_ms - last_end <= bound_ms, (boot, killed_ms - last_end)
         ledger = Ledger(from_start=True)
         for m in itertools.chain(line.subscriber.of("/event"), line.windows()):
-            ledger.add(m.topic, m.payload, dup=False, retained=False)
+            ledger.add(m.topic, m.payload, is_repeated=False, is_kept=False)
         assert ledger.report().complete, ledger.report()
 
 

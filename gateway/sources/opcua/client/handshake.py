@@ -32,7 +32,7 @@ from gateway.sources.opcua.security.endpoints import (
     choose_token,
     short_name,
 )  # fmt: skip
-from gateway.sources.opcua.security.pki import Own, Pki, fault
+from gateway.sources.opcua.security.pki import OwnCertificate, Pki, fault
 from gateway.sources.opcua.security.trust import Expected, Refused, verify
 from gateway.sources.opcua.status.codes import status_name
 
@@ -175,7 +175,7 @@ async def resume_session(client: Client, before: Client, config: OpcUaDevice) ->
     return True
 
 
-def _admit(offer: Endpoint, config: OpcUaDevice) -> Own:
+def _admit(offer: Endpoint, config: OpcUaDevice) -> OwnCertificate:
     """Return the own certificate if that of the server is trusted. Raises NotConnected."""
     pki, now = Pki(config.pki), datetime.now(UTC)
     option = "" if config.pki == DEFAULT_FOLDER else f" --pki {config.pki}"
