@@ -82,7 +82,7 @@ class Publisher:
         self._ended = asyncio.Event()
         self._ended.set()
         self._deadline = 0.0
-        self._farewell = ""
+        self._stop_reason = ""
         self.state = PublisherState.IDLE
         self.connects = 0
         """Connections accepted."""
@@ -130,13 +130,13 @@ class Publisher:
             self._ended.set()
 
     async def stop(self, deadline_s: float, reason: str) -> None:
-        """Deliver while live messages wait, within `deadline_s`; then let the sink say `reason`, and disconnect.
+        """Deliver while live messages wait, within `deadline_s`; then let the sink publish `reason`, and disconnect.
 
         Returns when `run` has ended, at most half a second and the sink's `close` after the deadline. Without a
         connection that is at once: the outbox keeps the messages.
         """
         self._deadline = self._clock.monotonic() + deadline_s
-        self._farewell = reason
+        self._stop_reason = reason
         self._stopping.set()
         await self._ended.wait()
 
@@ -149,12 +149,12 @@ class Publisher:
 
         Returns how it ended, None where there was none or the publisher was stopped.
         """
-        goodbye = False
+        abort = True
         try:
             ending = await self._serve() if await self._is_opened() else None
-            goodbye = True
+            abort = False
         finally:  # cancelled, or a bug: the far end is to see the connection break
-            await self._sink.close(goodbye=goodbye)
+            await self._sink.close(abort=abort)
         return ending
 
     async def _is_opened(self) -> bool:
@@ -164,12 +164,12 @@ class Publisher:
                 return False
         except NotConnected as error:
             if self._log_throttle.is_due(str(error), "failure"):
-                log.warning("broker not connected", reason=str(error))
+                log.warning("sink not connected", reason=str(error))
             return False
         self._log_throttle.forget("failure")
         self.state = PublisherState.CONNECTED
         self.connects += 1
-        log.info("broker connected", connects=self.connects)
+        log.info("sink connected", connects=self.connects)
         return True
 
     async def _serve(self) -> Ending | None:
@@ -186,12 +186,12 @@ class Publisher:
             self._end_live(ending)
         up_s = round(self._clock.monotonic() - began, 1)
         if ending is None:
-            log.info("broker disconnected", up_s=up_s, acked=self.acked)
+            log.info("sink disconnected", up_s=up_s, acked=self.acked)
         elif ending.by is EndedBy.MOVE:
             if self._log_throttle.is_due(ending.reason, "move"):
-                log.warning("going on to the next broker", reason=ending.reason)
+                log.warning("going on to the next address of the sink", reason=ending.reason)
         else:
-            log.warning("broker connection lost", reason=ending.reason, up_s=up_s, released=self.released)
+            log.warning("sink connection lost", reason=ending.reason, up_s=up_s, released=self.released)
             self._hint(is_short=ending.by is EndedBy.FAR_END and up_s < _STABLE_S)
         return ending
 
@@ -209,7 +209,7 @@ class Publisher:
             await first(self._drain(), self._end_of(serving), self._nap(left_s))
             left_s = self._deadline - self._clock.monotonic()
         serving.cancel()
-        await self._sink.close(farewell=self._farewell, within_s=left_s)
+        await self._sink.close(stop_reason=self._stop_reason, within_s=left_s)
         return None
 
     def _end_live(self, ending: Ending | None) -> None:
@@ -223,7 +223,7 @@ class Publisher:
     def _hint(self, *, is_short: bool) -> None:
         self._short_in_a_row = self._short_in_a_row + 1 if is_short else 0
         if self._short_in_a_row >= _MANY_SHORT and self._policy.hint and self._log_throttle.is_due("short", "hint"):
-            log.warning("broker connections do not last", in_a_row=self._short_in_a_row, hint=self._policy.hint)
+            log.warning("sink connections do not last", in_a_row=self._short_in_a_row, hint=self._policy.hint)
 
     async def _feed(self) -> NoReturn:
         while True:

@@ -18,7 +18,7 @@ from gateway.sinks.mqtt.reason_codes import unreachable
 from gateway.sinks.mqtt.transport import OpenStream, connect_stream, probe
 from gateway.sinks.mqtt.types import Outgoing, QoS, ReceivedMessage, Will
 
-_LONGEST_GOODBYE_S = 2.0
+_LONGEST_CLOSE_S = 2.0
 _HEAD_BYTES = 512
 _NO_PROPERTIES = Properties()
 _PROBE_S = 30.0
@@ -190,19 +190,19 @@ class MqttClient:
         """
         return "not opened" if self._connection is None else await asyncio.shield(self._connection.gone)
 
-    async def close(self, *, goodbye: bool = True, forget: bool = False) -> None:
+    async def close(self, *, abort: bool = False, forget: bool = False) -> None:
         """Send what is queued and DISCONNECT, so that the last will stays unsent; after 2 s hang up. Never raises.
 
-        Without goodbye it hangs up at once, and the broker sends the last will. With `forget` the broker keeps no session
+        With `abort` it hangs up at once, and the broker sends the last will. With `forget` the broker keeps no session
         of it, whatever was configured (MQTT 5).
         """
         self._stop_probing()
         if self._connection is None:
             return
-        if not goodbye:
+        if abort:
             self._connection.drop("hung up")
         else:
-            await self._connection.close(min(self._timeout_s, _LONGEST_GOODBYE_S), forget=forget)
+            await self._connection.close(min(self._timeout_s, _LONGEST_CLOSE_S), forget=forget)
 
     @property
     def broker_count(self) -> int:

@@ -91,7 +91,7 @@ class Connection:
         """Send what is queued and DISCONNECT; hang up after `limit_s`. forget: the broker's session ends with it."""
         try:
             if self.up:
-                self._client.say_goodbye(forget=forget)
+                self._client.send_disconnect(forget=forget)
                 await asyncio.wait({self.gone}, timeout=limit_s)
         finally:
             self.drop("closed")
