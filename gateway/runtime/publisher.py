@@ -11,6 +11,7 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
+from gateway.core.events.event import Event
 from gateway.core.log_throttle import LogThrottle
 from gateway.core.ports.outbox import Deliveries, Delivery
 from gateway.core.ports.sink import EndedBy, Ending, Sink
@@ -18,6 +19,7 @@ from gateway.core.ports.sink_plugin import DeliveryPolicy
 from gateway.core.wait_first import first
 from gateway.runtime.in_flight import InFlight
 from gateway.runtime.poison_messages import PoisonMessages
+from gateway.runtime.refusals import RefusalReports
 
 log = structlog.get_logger("publisher")
 
@@ -65,8 +67,12 @@ class Publisher:
         policy: DeliveryPolicy,
         *,
         delays: Callable[[], Iterator[float]] = full_jitter,
+        report: Callable[[Event], None] = lambda event: None,
     ) -> None:
-        """Connect nothing yet. delays: of attempts to connect, and of pauses after refusals, seconds."""
+        """Connect nothing yet. delays: of attempts to connect, and of pauses after refusals, seconds.
+
+        report: publishes security events of attempts to connect.
+        """
         self._sink = sink
         self._deliveries = deliveries
         self._clock = clock
@@ -75,6 +81,7 @@ class Publisher:
         self._in_flight = InFlight(sink, deliveries, clock, delays, PoisonMessages(policy.tries))
         self._held: deque[Delivery] = deque()
         self._log_throttle = LogThrottle(clock)
+        self._refusals = RefusalReports(report, clock)
         self._short_in_a_row = 0
         self._has_had_room = False
         """The sink has taken messages, or would have, on this connection."""
@@ -165,8 +172,10 @@ class Publisher:
         except NotConnected as error:
             if self._log_throttle.is_due(str(error), "failure"):
                 log.warning("sink not connected", reason=str(error))
+            self._refusals.record(error, "broker")
             return False
         self._log_throttle.forget("failure")
+        self._refusals.forget()
         self.state = PublisherState.CONNECTED
         self.connects += 1
         log.info("sink connected", connects=self.connects)

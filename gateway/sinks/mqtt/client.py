@@ -71,18 +71,19 @@ class MqttClient:
             self._connection.drop("opened anew")
             self._brokers.lost(self._connection.ended_at)
             self._connection = None
-        reasons = []
+        refusals: list[NotConnected] = []
         for number in self._brokers.order:
             try:
                 self._connection = await self._open(self._config.addresses[number])
             except NotConnected as error:
-                reasons.append(str(error))
+                refusals.append(error)
                 continue
             self._brokers.connected(number, asyncio.get_running_loop().time())
             if self._brokers.better:
                 self._probing = asyncio.create_task(self._return(self._connection), name="mqtt: probing")
             return
-        raise NotConnected("; ".join(reasons))
+        security = next((error.security for error in refusals if error.security), None)
+        raise NotConnected("; ".join(str(error) for error in refusals), security=security)
 
     async def _open(self, address: Address) -> Connection:
         connection: Connection | None = None
