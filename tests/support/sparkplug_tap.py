@@ -1,5 +1,5 @@
-"""What an edge node says on the wire: each connection's CONNECT, subscriptions, publications and DISCONNECT, read by hand, with
-payloads as Eclipse Tahu's own library (npm sparkplug-payload) reads them."""
+"""What an edge node says on the wire: each connection's CONNECT, subscriptions, publications and DISCONNECT, read by hand,
+with payloads as Eclipse Tahu's own library (npm sparkplug-payload) reads them."""
 
 import base64
 import json
