@@ -238,7 +238,7 @@ class Publisher:
         while True:
             room = await self._in_flight.room()
             self._has_had_room = True
-            self._held.extend(await self._deliveries.take(room))
+            self._held.extend(await self._deliveries.fetch(room))
             await self._send_held()
 
     async def _send_held(self) -> None:
@@ -250,26 +250,26 @@ class Publisher:
         """Deliver until no live message waits: the outbox hands them out before any backlog."""
         await self._send_held()
         while True:
-            self._held.extend(await self._take_briefly(await self._in_flight.room()))
+            self._held.extend(await self._fetch_briefly(await self._in_flight.room()))
             if not any(delivery.live for delivery in self._held):
                 break
             await self._send_held()
         await self._in_flight.emptied()
         return _Event.DONE
 
-    async def _take_briefly(self, limit: int) -> list[Delivery]:
+    async def _fetch_briefly(self, limit: int) -> list[Delivery]:
         """Return what waits now, or nothing."""
-        take = asyncio.ensure_future(self._deliveries.take(limit))
+        fetch = asyncio.ensure_future(self._deliveries.fetch(limit))
         nap = asyncio.ensure_future(self._clock.sleep(_IDLE_S))
         taken: list[Delivery] = []
         try:
-            await asyncio.wait({take, nap}, return_when=asyncio.FIRST_COMPLETED)
-            if take.done():
-                taken = take.result()
+            await asyncio.wait({fetch, nap}, return_when=asyncio.FIRST_COMPLETED)
+            if fetch.done():
+                taken = fetch.result()
         finally:
-            take.cancel()
+            fetch.cancel()
             nap.cancel()
-            late, _ = await asyncio.gather(take, nap, return_exceptions=True)
+            late, _ = await asyncio.gather(fetch, nap, return_exceptions=True)
             if not taken and isinstance(late, list):
                 self._in_flight.release(late)
         return taken
