@@ -70,7 +70,7 @@ class WaitQueues:
                 entry.live = False
                 self.backlog_of(entry.lane).push(entry)
 
-    def wants(self) -> Wanted | None:
+    def next_load(self) -> Wanted | None:
         """Return what to load next, None when all backlog is here."""
         for events, backlog in ((True, self.events), (False, self.rest)):
             if backlog.on_disk:

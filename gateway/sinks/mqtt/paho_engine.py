@@ -72,7 +72,7 @@ class PahoEngine(mqtt.Client):
         length: int = self._in_packet["remaining_length"]
         return length
 
-    def ask(self) -> None:
+    def send_ping(self) -> None:
         """Send a PINGREQ now."""
         self._send_pingreq()
 
