@@ -9,7 +9,7 @@ from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.port.units import EngineeringUnit
-from gateway.sources.opcua.source.tag_discovery import compare, found_path
+from gateway.sources.opcua.source.tag_discovery import compare, found_path, store_found
 from tests.support.opcua_fake import entry
 
 SPEED = FoundTag(("Motor", "Speed"), "nsu=urn:x;s=speed", EngineeringUnit("mm/s", "0 to 5"))
