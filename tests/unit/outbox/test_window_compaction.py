@@ -32,9 +32,12 @@ def test_a_minute_that_is_not_over_and_one_of_which_more_may_follow_wait() -> No
     rows = [row(1, 0), row(2, 1), row(3, 60), row(4, 61)]
     over = M0 + 10 * MINUTE
     assert plan_merges(rows, MINUTE, M0 + MINUTE, True) == plan_merges(rows, MINUTE, over, False)
-    assert (ids(plan_merges(rows, MINUTE, over, False).groups), plan_merges(rows, MINUTE, over, False).after) == ([[1, 2]], 2)
+    assert (ids(plan_merges(rows, MINUTE, over, False).groups), plan_merges(rows, MINUTE, over, False).after) == (
+        [[1, 2]],
+        2,
+    )
     assert plan_merges(rows, MINUTE, M0, True).groups == []
-    assert plan_merges(rows[:2], MINUTE, over, False).split, "one minute is more than is add at together"
+    assert plan_merges(rows[:2], MINUTE, over, False).split, "one minute is more than is read at once"
 
 
 def test_what_is_as_long_as_the_span_or_lies_across_two_is_left_alone() -> None:
