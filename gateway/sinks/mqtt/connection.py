@@ -47,7 +47,7 @@ class Connection:
         self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
-        self._window = SendWindow(client.next_packet_id, self._put, client.ask)
+        self._window = SendWindow(client.next_packet_id, self._put, client.send_ping)
         self._qos0 = self._window.qos0
         self._subscribing: dict[int, asyncio.Future[None]] = {}
         self._received: deque[ReceivedMessage] = deque()
@@ -78,7 +78,7 @@ class Connection:
         client.on_acknowledged = self._on_acknowledged
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_ping = lambda: self._qos0.asked(self._loop.time())
+        client.on_ping = lambda: self._qos0.ping_sent(self._loop.time())
         client.on_pong = lambda: self._qos0.answered(self._loop.time())
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
@@ -91,7 +91,7 @@ class Connection:
         """Send what is queued and DISCONNECT; hang up after `limit_s`. forget: the broker's session ends with it."""
         try:
             if self.up:
-                self._client.say_goodbye(forget=forget)
+                self._client.send_disconnect(forget=forget)
                 await asyncio.wait({self.gone}, timeout=limit_s)
         finally:
             self.drop("closed")
@@ -175,7 +175,7 @@ class Connection:
         if self._fd < 0:
             return
         if self._qos0.has_unasked:
-            self._client.ask()
+            self._client.send_ping()
         self._client.loop_write()
         self._flush()
         if self._fd >= 0 and (self._client.want_write() or self._stream.unsent) != self._writing:
