@@ -37,7 +37,7 @@ ATTACKS = [
     ("rtu+tcp", "rtu_heads"), ("rtu+tcp", "rtu_expected_heads"), ("rtu+tcp", "rtu_exceptions"), ("rtu+tcp", "rtu_frames"),
     ("rtu+tcp", "random"), ("rtu+tcp", "zeros"), ("rtu+tcp", "single_bytes_rtu"), ("rtu+tcp", "hang_up"),
     ("tcp", "random"), ("tcp", "zeros"), ("tcp", "lying_lengths"), ("tcp", "replies"), ("tcp", "shortest_frames"),
-    ("tcp", "exceptions"), ("tcp", "single_bytes"), ("tcp", "hang_up"),
+    ("tcp", "exceptions"), ("tcp", "single_bytes"), ("tcp", "hang_up"), ("loose", "rtu_expected_heads"), ("loose", "random"),
     ("udp", "random"), ("udp", "replies"), ("udp", "exceptions"), ("udp", "single_bytes"),
     ("rtu", "rtu_heads"), ("rtu", "rtu_expected_heads"), ("rtu", "rtu_frames"), ("rtu", "random"),
     ("ascii", "lines"), ("ascii", "line_ends"), ("ascii", "random"),

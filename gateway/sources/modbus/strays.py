@@ -6,6 +6,7 @@ from gateway.sources.modbus.framing import Frame, Wanted
 
 _MOST_EXPIRED: Final = 16  # as many as may be in flight
 _MOST_EXPIRED_ON_A_LINE: Final = 4
+_LOOSE: Final = "; ignore_transaction_id: true takes such replies"
 _LATE_FOR_S: Final = 60.0  # after that a reply is nobody's
 
 
@@ -26,6 +27,7 @@ class Strays:
         self._expired: dict[int, tuple[Wanted, float]] = {}
         self._misfits: list[str] = []
         self._request: tuple[int, bytes] = (0, b"")
+        self._reply: tuple[int, bytes] = (0, b"")
         self.unasked = self.late = self.echoes = 0
         self.late_s: dict[int, float] = {}
 
@@ -36,9 +38,10 @@ class Strays:
         if not self._has_transactions:
             self._misfits.clear()
 
-    def on_reply(self, wanted: Wanted) -> None:
+    def on_reply(self, wanted: Wanted, pdu: bytes) -> None:
         """Record that a request was answered: what came beside the answer was meant for others."""
         self._sent.pop(wanted.transaction, None)
+        self._reply = wanted.unit, pdu
         self.unasked += len(self._misfits)
         self._misfits.clear()
 
@@ -50,9 +53,14 @@ class Strays:
             while len(self._expired) > (_MOST_EXPIRED if self._has_transactions else _MOST_EXPIRED_ON_A_LINE):
                 del self._expired[next(iter(self._expired))]
 
-    def take_misfit(self) -> str:
-        """Return what came instead of a reply, "" when nothing did; it is not counted as meant for others."""
+    def take_misfit(self, wanted: Wanted | None = None) -> str:
+        """Return what came instead of a reply, "" when nothing did; it is not counted as meant for others.
+
+        wanted: the request that it was the reply to, so that no late one is expected.
+        """
         misfit = self._misfits[-1] if self._misfits else ""
+        if misfit and wanted is not None:
+            self._sent.pop(wanted.transaction, None)
         self._misfits.clear()
         return misfit
 
@@ -60,6 +68,8 @@ class Strays:
         """Record a frame that is no reply to a request that waits."""
         if (frame.unit, frame.pdu) == self._request:
             self.echoes += 1
+        elif (frame.unit, frame.pdu) == self._reply:  # a reply that comes twice, in two framings
+            self._reply = 0, b""
         elif not self._is_late(frame, now_s):
             misfit = self._misfit(frame, waiting)
             if misfit:
@@ -82,7 +92,7 @@ class Strays:
             if wanted := waiting.get(frame.transaction):
                 return f"a reply of unit {frame.unit} instead of unit {wanted.unit}"
             expected = next((str(one.transaction) for one in waiting.values() if one.answered_by(frame.pdu[0])), "")
-            return f"a reply with the transaction id {frame.transaction} instead of {expected}" if expected else ""
+            return f"a reply with the transaction id {frame.transaction} instead of {expected}{_LOOSE}" if expected else ""
         for wanted in waiting.values():
             if wanted.unit == frame.unit and frame.pdu[0] == wanted.function:
                 return f"{len(frame.pdu) - 2} bytes of values, expected {wanted.size}"
