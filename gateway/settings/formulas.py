@@ -3,12 +3,13 @@
 import difflib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-from gateway.core.config_types import TagModel
+from gateway.core.formula.config import FormulaKeys
 from gateway.core.formula.parse import MOST_DEPTH, MOST_NODES, parse_formula
 from gateway.core.formula.tag import FormulaTag
 from gateway.core.formula.tree import Node, Operand, measure, replace_operands
+from gateway.core.ports.plugin import TagTraits
 from gateway.settings.device_files import Device, ReadTag
 
 _MOST_NAMED: Final = 10
@@ -24,7 +25,7 @@ class _Resolver:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._read = {_key(tag.model.name): place for place, tag in enumerate(device.tags)}
-        self._formulas: Mapping[str, TagModel] = {_key(tag.model.name): tag.model for tag in device.formulas}
+        self._formulas: Mapping[str, FormulaKeys] = {_key(tag.model.name): tag.model for tag in device.formulas}
         self._done: dict[str, tuple[Node, tuple[int, ...]]] = {}
 
     def resolve(self, name: str, above: tuple[str, ...] = ()) -> tuple[Node, tuple[int, ...]]:
@@ -42,7 +43,7 @@ class _Resolver:
         return self._done[key]
 
     def _put_together(self, key: str, above: tuple[str, ...]) -> tuple[Node, tuple[int, ...]]:
-        formula = parse_formula(getattr(self._formulas[key], "formula"))
+        formula = parse_formula(self._formulas[key].formula)
         places: dict[int, int] = {}
         parts: list[Node] = []
         for operand in formula.operands:
@@ -66,7 +67,10 @@ def _key(name: str) -> str:
 
 
 def resolve_formulas(device: Device, first_tag: int, first_formula: int) -> list[FormulaTag]:
-    """Return the formulas of a device without problems. The arguments are tag ids: of its first tag and its first formula."""
+    """Return the formulas of a device without problems.
+
+    first_tag, first_formula: the tag ids of the first tag that is read, and of the first that is computed.
+    """
     resolver = _Resolver(device)
     found = []
     for row, tag in enumerate(device.formulas):
@@ -106,6 +110,8 @@ def check_formulas(device: Device, warnings: list[str]) -> None:
             fault = error.args
         except KeyError as unknown:
             operand = unknown.args[0]
+            if operand in device.names:  # a tag with faults of its own
+                continue
             if device.finds_tags:
                 warnings.append(
                     f"{tag.file.name}:{tag.file.line(tag.path)}: formula: {operand!r} is not a tag of this device as far as "
@@ -123,7 +129,8 @@ def _fault_of_operands(device: Device, places: Sequence[int]) -> tuple[str, str]
         return f"{texts[0]!r} is no number", "tags with numbers"
     intervals = {_interval_ns(device, place): device.tags[place].model.name for place in places}
     if len(intervals) > 1:
-        shown = ", ".join(f"{name} every {ns / 1e9:g} s" if ns else f"{name} when it changes" for ns, name in intervals.items())
+        when = {ns: f"every {ns / 1e9:g} s" if ns else "when it changes" for ns in intervals}
+        shown = ", ".join(f"{name} {when[ns]}" for ns, name in intervals.items())
         return f"its tags are not read together: {shown}", "one interval for all of them: values of one poll belong together"
     return None
 
@@ -132,11 +139,13 @@ def _interval_ns(device: Device, place: int) -> int:
     return _traits(device, place).interval_ns
 
 
-def _traits(device: Device, place: int) -> Any:
-    return device.plugin.traits(device.config, device.tags[place].model)
+def _traits(device: Device, place: int) -> TagTraits:
+    traits: TagTraits = device.plugin.traits(device.config, device.tags[place].model)
+    return traits
 
 
 def _hint(name: str, tags: Sequence[ReadTag]) -> str:
     names = [tag.model.name for tag in tags]
     close = difflib.get_close_matches(name, names, 1)
-    return f"{close[0]}?" if close else f"one of {', '.join(names[:_MOST_NAMED])}{' ...' if len(names) > _MOST_NAMED else ''}"
+    more = " ..." if len(names) > _MOST_NAMED else ""
+    return f"{close[0]}?" if close else f"one of {', '.join(names[:_MOST_NAMED])}{more}"

@@ -46,9 +46,7 @@ class Formulas:
         """
         if not self._devices or not len(block) or block.history:
             return ()
-        wanted = [
-            row for row, value in enumerate(block.value) if isinstance(value, bool) or not isinstance(value, int | float)
-        ]
+        wanted = [row for row, value in enumerate(block.value) if type(value) not in (int, float)]
         if not wanted:
             return ()
         quality = np.minimum(block.quality[wanted], np.uint8(Quality.BAD_NOT_NUMERIC))

@@ -4,7 +4,9 @@ import ast
 import difflib
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
 from gateway.core.formula.tree import FUNCTIONS, NAMED, Apply, Node, Number, Operand
@@ -24,6 +26,7 @@ _BINARY: Final[dict[type[ast.AST], str]] = {
 _COMPARED: Final[dict[type[ast.AST], str]] = {
     ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=",
 }  # fmt: skip
+_UNARY: Final[dict[type[ast.AST], str]] = {ast.UAdd: "", ast.USub: "negative", ast.Not: "not"}
 _EXPECTED: Final = "tags, numbers, + - * / // % **, comparisons, `a if b else c`, and functions such as clamp(x, 0, 100)"
 
 
@@ -76,51 +79,54 @@ class _Reader:
         """Return a part of the formula. Raises ValueError."""
         if depth > MOST_DEPTH:
             raise ValueError(f"the formula is nested more than {MOST_DEPTH} times; expected a simpler one")
-        deeper = depth + 1
+        if isinstance(found, ast.Constant):
+            return _number(found.value)
+        if isinstance(found, ast.Name):
+            return Operand(self.operands.setdefault(self._quoted.get(found.id, found.id), len(self.operands)))
+        name, parts = self._operation(found)
+        nodes = [self.node(part, depth + 1) for part in parts]
+        if isinstance(found, ast.Compare):
+            pairs = [Apply(_COMPARED[type(op)], (nodes[at], nodes[at + 1])) for at, op in enumerate(found.ops)]
+            return reduce(lambda left, right: Apply("and", (left, right)), pairs)
+        if isinstance(found, ast.BoolOp):
+            return reduce(lambda left, right: Apply(name, (left, right)), nodes)
+        if isinstance(found, ast.BinOp):
+            return _binary(name, *nodes)
+        return Apply(name, tuple(nodes)) if name else nodes[0]
+
+    def _operation(self, found: ast.expr) -> tuple[str, Sequence[ast.expr]]:
+        """Return the name of what is done in a part, and the parts that it is done with. Raises ValueError."""
+        operation: tuple[str, Sequence[ast.expr]] | None = None
         match found:
-            case ast.Constant(value=value):
-                return _number(value)
-            case ast.Name(id=name):
-                return Operand(self.operands.setdefault(self._quoted.get(name, name), len(self.operands)))
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-                return _binary(_BINARY[type(op)], self.node(left, deeper), self.node(right, deeper))
+                operation = _BINARY[type(op)], (left, right)
             case ast.BinOp(op=ast.BitXor()):
                 raise ValueError("^ has two meanings; expected ** for a power, xor(a, b) for bits")
-            case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-                return self.node(operand, deeper)
-            case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return Apply("negative", (self.node(operand, deeper),))
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return Apply("not", (self.node(operand, deeper),))
+            case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
+                operation = _UNARY[type(op)], (operand,)
             case ast.BoolOp(op=op, values=values):
-                name = "and" if isinstance(op, ast.And) else "or"
-                return self._chain(name, [self.node(value, deeper) for value in values])
+                operation = "and" if isinstance(op, ast.And) else "or", values
             case ast.Compare(left=left, ops=ops, comparators=others) if all(type(op) in _COMPARED for op in ops):
-                nodes = [self.node(one, deeper) for one in (left, *others)]
-                pairs = [Apply(_COMPARED[type(op)], (nodes[at], nodes[at + 1])) for at, op in enumerate(ops)]
-                return self._chain("and", list(pairs))
+                operation = "compare", (left, *others)
             case ast.IfExp(test=test, body=body, orelse=orelse):
-                return Apply("if", (self.node(test, deeper), self.node(body, deeper), self.node(orelse, deeper)))
+                operation = "if", (test, body, orelse)
             case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]):
-                return self._call(name, arguments, deeper)
-        part = (ast.get_source_segment(self.source, found) or "")[:40]
-        raise ValueError(f"{part!r} has no place in a formula; expected {_EXPECTED}")
+                operation = _checked_call(name, arguments)
+        if operation is None:
+            part = (ast.get_source_segment(self.source, found) or "")[:40]
+            raise ValueError(f"{part!r} has no place in a formula; expected {_EXPECTED}")
+        return operation
 
-    def _call(self, name: str, arguments: list[ast.expr], depth: int) -> Node:
-        if name not in NAMED:
-            close = difflib.get_close_matches(name, NAMED, 1)
-            raise ValueError(f"{name!r} is no function; expected {f'{close[0]}?' if close else ', '.join(NAMED)}")
-        function = FUNCTIONS[name]
-        if not function.fewest <= len(arguments) <= function.most:
-            count = f"{function.fewest}" if function.fewest == function.most else f"{function.fewest} to {function.most}"
-            raise ValueError(f"{name} was given {len(arguments)} values; expected {count}")
-        return Apply(name, tuple(self.node(argument, depth) for argument in arguments))
 
-    def _chain(self, name: str, nodes: list[Node]) -> Node:
-        tree = nodes[0]
-        for node in nodes[1:]:
-            tree = Apply(name, (tree, node))
-        return tree
+def _checked_call(name: str, arguments: Sequence[ast.expr]) -> tuple[str, Sequence[ast.expr]]:
+    if name not in NAMED:
+        close = difflib.get_close_matches(name, NAMED, 1)
+        raise ValueError(f"{name!r} is no function; expected {f'{close[0]}?' if close else ', '.join(NAMED)}")
+    function = FUNCTIONS[name]
+    if not function.fewest <= len(arguments) <= function.most:
+        count = f"{function.fewest}" if function.fewest == function.most else f"{function.fewest} to {function.most}"
+        raise ValueError(f"{name} was given {len(arguments)} values; expected {count}")
+    return name, arguments
 
 
 def _binary(sign: str, left: Node, right: Node) -> Node:

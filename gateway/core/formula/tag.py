@@ -16,4 +16,4 @@ class FormulaTag:
     operands: tuple[int, ...]
     """Tag ids of its operands, by slot; all of them are read from the device."""
     is_polled: bool
-    """The operands are read at one interval, so those of one poll belong together; else each is what it is until it changes."""
+    """The operands are read at one interval, and those of one poll belong together; else each is valid until it changes."""

@@ -135,7 +135,7 @@ def _sign_magnitude(value: Any, bits: Any) -> Any:
 
 
 def _scale10(value: Any, exponent: Any) -> Any:
-    """Return value times 10^exponent, correctly rounded for whole exponents: divided by 10^-exponent where that is negative."""
+    """Return value times 10^exponent, correctly rounded where the exponent is whole: a negative one divides."""
     power = np.power(10.0, np.abs(exponent))
     return np.where(exponent < 0, value / power, value * power)
 
