@@ -54,7 +54,9 @@ class Auditor:
             self._backlog_ends_at = math.inf
             self._ledger.backlog_received()
         for topic, body in proofs:
-            self._ledger.add(topic, body, dup=message.is_repeated, retained=message.is_kept, fleeting=message.is_fleeting)
+            self._ledger.add(
+                topic, body, is_repeated=message.is_repeated, is_kept=message.is_kept, is_fleeting=message.is_fleeting
+            )
         return decoded
 
     def was_away(self, absence: Absence) -> None:

@@ -164,13 +164,13 @@ class Outbox:
 
     # -- Deliveries
 
-    async def take(self, limit: int) -> list[Delivery]:
+    async def fetch(self, limit: int) -> list[Delivery]:
         """Return up to `limit` messages: live events, live windows, backlog events, other backlog. Waits for one."""
         writer = self._writer
         while True:
             self._pace.refill(self._clock.monotonic())
             strict = self._config.strict and not writer.refused
-            taken = self._memory.take(limit, not writer.unreadable, self._pace, stored_only=strict)
+            taken = self._memory.fetch(limit, not writer.unreadable, self._pace, stored_only=strict)
             self._read_ahead(nothing_left=not taken)
             if taken:
                 return taken

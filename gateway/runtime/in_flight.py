@@ -76,7 +76,7 @@ class InFlight:
         if not self._poison.must_be_alone(delivery.message) and not self._turn.locked():
             self._launch(delivery)  # nearly always, and three times as fast
             return
-        # a task of its own: one who stops waiting for it, to say goodbye, still leaves it in its turn
+        # a task of its own: one who stops waiting for it, to disconnect, still leaves it in its turn
         departing = asyncio.create_task(self._depart_in_turn(delivery), name="a message sent alone")
         self._departing.add(departing)
         departing.add_done_callback(self._departing.discard)

@@ -56,13 +56,13 @@ class Memory:
         self._unstored[entry.id] = entry
         self._announced.append(entry)
 
-    def take(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Delivery]:
+    def fetch(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Delivery]:
         """Return up to `limit` messages that need no loading: live events, live windows, backlog events, other backlog.
 
         in_order: wait for loading rather than return backlog before what may go first on disk. pace: how much backlog.
         stored_only: nothing before its commit.
         """
-        taken = self._waiting.take(limit, in_order, pace, stored_only)
+        taken = self._waiting.pop(limit, in_order, pace, stored_only)
         for entry in taken:
             entry.in_flight = True
         return list(taken)

@@ -21,7 +21,7 @@ from gateway.sinks.mqtt.types import Outgoing, QoS, ReceivedMessage, Will
 LARGEST_RECEIVED_BYTES = 16 << 20
 """Of a message that a subscriber takes: windows of 100,000 tags, as JSON."""
 _LARGEST_FRAME_BYTES = 4 << 20
-_LONGEST_GOODBYE_S = 2.0
+_LONGEST_CLOSE_S = 2.0
 _HEAD_BYTES = 512
 _NO_PROPERTIES = Properties()
 _PROBE_S = 30.0
@@ -74,18 +74,19 @@ class MqttClient:
             self._connection.drop("opened anew")
             self._brokers.lost(self._connection.ended_at)
             self._connection = None
-        reasons = []
+        refusals: list[NotConnected] = []
         for number in self._brokers.order:
             try:
                 self._connection = await self._open(self._config.addresses[number])
             except NotConnected as error:
-                reasons.append(str(error))
+                refusals.append(error)
                 continue
             self._brokers.connected(number, asyncio.get_running_loop().time())
             if self._brokers.better:
                 self._probing = asyncio.create_task(self._return(self._connection), name="mqtt: probing")
             return
-        raise NotConnected("; ".join(reasons))
+        security = next((error.security for error in refusals if error.security), None)
+        raise NotConnected("; ".join(str(error) for error in refusals), security=security)
 
     async def _open(self, address: Address) -> Connection:
         connection: Connection | None = None
@@ -196,19 +197,19 @@ class MqttClient:
         """
         return "not opened" if self._connection is None else await asyncio.shield(self._connection.gone)
 
-    async def close(self, *, goodbye: bool = True, forget: bool = False) -> None:
+    async def close(self, *, abort: bool = False, forget: bool = False) -> None:
         """Send what is queued and DISCONNECT, so that the last will stays unsent; after 2 s hang up. Never raises.
 
-        Without goodbye it hangs up at once, and the broker sends the last will. With `forget` the broker keeps no session
+        With `abort` it hangs up at once, and the broker sends the last will. With `forget` the broker keeps no session
         of it, whatever was configured (MQTT 5).
         """
         self._stop_probing()
         if self._connection is None:
             return
-        if not goodbye:
+        if abort:
             self._connection.drop("hung up")
         else:
-            await self._connection.close(min(self._timeout_s, _LONGEST_GOODBYE_S), forget=forget)
+            await self._connection.close(min(self._timeout_s, _LONGEST_CLOSE_S), forget=forget)
 
     @property
     def broker_count(self) -> int:

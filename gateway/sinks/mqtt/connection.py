@@ -14,7 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from gateway.core.errors import NotConnected, Permanent
 from gateway.sinks.mqtt.packet_reader import ProtocolViolation
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, ErrorCapture, PahoEngine, hang_up
-from gateway.sinks.mqtt.reason_codes import referral, spell
+from gateway.sinks.mqtt.reason_codes import not_accepted, referral, spell
 from gateway.sinks.mqtt.send_window import SendWindow
 from gateway.sinks.mqtt.types import Outgoing, ReceivedMessage, end
 
@@ -97,7 +97,7 @@ class Connection:
         """Send what is queued and DISCONNECT; hang up after `limit_s`. forget: the broker's session ends with it."""
         try:
             if self.up:
-                self._client.say_goodbye(forget=forget)
+                self._client.send_disconnect(forget=forget)
                 await asyncio.wait({self.gone}, timeout=limit_s)
         finally:
             self.drop("closed")
@@ -236,15 +236,15 @@ class Connection:
             self._loop.remove_writer(self._fd)
         self._fd = -1
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, reason: str | NotConnected) -> None:
         if self.gone.done():
             return
         if self._timer is not None:
             self._timer.cancel()
-        self.gone.set_result(reason)
+        self.gone.set_result(str(reason))
         self.ended_at = self._loop.time()
         self._arrival.set()
-        lost = NotConnected(reason)
+        lost = reason if isinstance(reason, NotConnected) else NotConnected(reason)
         for future in (self._accepted, *self._subscribing.values()):
             end(future, lost)
         self._window.fail(lost)
@@ -259,7 +259,7 @@ class Connection:
         self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._finish(f"the broker refuses: {spell(code.value, code.getName())}{_referral(properties)}")
+            self._finish(not_accepted(code.value, code.getName(), _referral(properties)))
             return
         self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.

@@ -56,7 +56,7 @@ class PahoEngine(mqtt.Client):
         self.on_pong: Callable[[], None] = _ignore
         """Called for each PINGRESP. They come in the order of the PINGREQs: MQTT has no other way to tell them apart."""
         self._keepalive_s = config.keepalive // _SECOND_NS
-        self._will_after_goodbye = will.after_goodbye if v5 and will is not None else lambda: False
+        self._will_after_disconnect = will.after_disconnect if v5 and will is not None else lambda: False
         self.stream = connected.stream
         self._v5 = v5
         self._most_received = most_received
@@ -79,7 +79,7 @@ class PahoEngine(mqtt.Client):
         """Send a PINGREQ now."""
         self._send_pingreq()
 
-    def say_goodbye(self, *, forget: bool) -> None:
+    def send_disconnect(self, *, forget: bool) -> None:
         """Send DISCONNECT; the connection ends when it is out.
 
         forget: with session expiry 0, so that the broker keeps nothing (MQTT 5.0, 3.14.2.2.2).
@@ -88,7 +88,7 @@ class PahoEngine(mqtt.Client):
         if forget and self.protocol == MQTTProtocolVersion.MQTTv5:
             properties = _properties(PacketTypes.DISCONNECT)
             properties.SessionExpiryInterval = 0
-        self.disconnect(_WITH_WILL if self._will_after_goodbye() else None, properties)
+        self.disconnect(_WITH_WILL if self._will_after_disconnect() else None, properties)
 
     def _send_pingreq(self) -> MQTTErrorCode:
         code = super()._send_pingreq()

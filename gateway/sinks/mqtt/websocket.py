@@ -45,7 +45,7 @@ class WebSocket(BufferedSocket):
         self._handshake(url, time.monotonic() + timeout_s)
 
     def close(self) -> None:
-        """Say goodbye as far as the socket takes it at once, and close."""
+        """Send what is queued and the closing frame, as far as the socket takes it at once, and close."""
         if not self._ended:
             self._ended = True
             with suppress(OSError):
@@ -53,7 +53,7 @@ class WebSocket(BufferedSocket):
                     self._protocol.send_close(1000)
                     self._collect()
                 self.flush()
-                # with unread bytes the system would send a reset, which can overtake the goodbye
+                # with unread bytes the system would send a reset, which can overtake the closing frame
                 self._sock.shutdown(socket.SHUT_WR)
                 for _ in range(_MOST_LAST_READS):  # and not for as long as a broker likes to send
                     if not self._sock.recv(CHUNK_BYTES):

@@ -74,7 +74,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         self.take(limit, in_order)
 
     def take(self, limit: int, in_order: bool) -> list[Delivery]:
-        got = self.memory.take(limit, in_order, NO_LIMIT)
+        got = self.memory.fetch(limit, in_order, NO_LIMIT)
         assert len(got) <= limit
         for delivery in got:
             seq = delivery.message.seq

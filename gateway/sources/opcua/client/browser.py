@@ -12,7 +12,7 @@ from asyncua.ua.object_ids import ObjectIds
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.definitions import UNITS, Definitions
 from gateway.sources.opcua.client.services import Services, local
-from gateway.sources.opcua.codec.types.data_types import VARIANT, Enumeration, Known, OptionSet
+from gateway.sources.opcua.codec.types.data_types import VARIANT, DataType, Enumeration, OptionSet
 from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
 from gateway.sources.opcua.config.namespaces import lacking
 from gateway.sources.opcua.port.errors import NotFound
@@ -185,7 +185,7 @@ def _name(one: Visited) -> str:
     return ".".join(one.path)
 
 
-def _is_open(kind: Known) -> bool:
+def _is_open(kind: DataType) -> bool:
     """BaseDataType, a type that is not there, or a structure: some servers (gopcua) call all their variables so."""
     return kind == VARIANT or not isinstance(kind, int | Enumeration | OptionSet)
 

@@ -19,7 +19,7 @@ from gateway.sources.opcua.security.certificates import fingerprint, load_chain
 from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Endpoint
 from gateway.sources.opcua.source.tag_discovery import found_file
 from gateway.sources.opcua.tools import browse_tool
-from gateway.sources.opcua.tools.browse_tool import Found, session, walker
+from gateway.sources.opcua.tools.browse_tool import BrowsedNode, session, walker
 from gateway.sources.opcua.tools.history_check import unreadable
 
 _LONGEST_VALUE: Final = 60
@@ -113,7 +113,7 @@ def _device_file(config: OpcUaDevice) -> str:
 
 async def node_tree(config: OpcUaDevice, wanted: Browse, most: int, progress: Progress) -> Report:
     """Return objects and variables with their values as a tree, at most `most`. Raises NotConnected, Permanent."""
-    found: list[Found] = []
+    found: list[BrowsedNode] = []
     with _answerable():
         async with session(config) as connection:
             progress.update("browsing")
@@ -151,7 +151,7 @@ def _nothing(wanted: Browse) -> str:
     )
 
 
-def _line(node: Found) -> tuple[Part, ...]:
+def _line(node: BrowsedNode) -> tuple[Part, ...]:
     value = node.value if len(node.value) <= _LONGEST_VALUE else f"{node.value[:_LONGEST_VALUE]}..."
     name, address, value = map(_visible, (node.path[-1], node.node, value))
     head: tuple[Part, ...] = (Styled(name, "strong"), " ", Styled(address, "faint"))

@@ -197,7 +197,7 @@ async def test_a_source_changes_servers_and_says_so():
 
 
 async def left_behind(plant):
-    """A source whose connection to A was lost without a goodbye."""
+    """A source whose connection to A was lost without being closed."""
     made = OpcUaSource(entry(2, url=A, urls=[B]), SourceServices(plant.clock, FakeWatermarks()), plant.connect)
     await made.open()
     (connection,) = (one for one in plant.connections if not one.closed)
