@@ -122,7 +122,7 @@ class Outbox:
             self.beat = self._clock.monotonic()
             self._writer.unreadable = False
             await self._refused.write()
-            self._lock.keep()
+            self._lock.renew()
             await self._round()
             self._arrived.set()
 
@@ -207,7 +207,7 @@ class Outbox:
             self._reading.result()  # a bug is loud
             self._reading = None
         wanted = nothing_left or self._memory.waiting_bytes < self._ahead_bytes
-        if self._reading is None and wanted and not self._writer.unreadable and self._memory.wants() is not None:
+        if self._reading is None and wanted and not self._writer.unreadable and self._memory.next_load() is not None:
             self._reading = asyncio.create_task(self._writer.load(), name="outbox: reading ahead")
             self._reading.add_done_callback(lambda _: self._arrived.set())
 

@@ -226,7 +226,7 @@ class Publisher:
             self._deliveries.set_live(False)
         self.state = PublisherState.WAITING
         held, self._held = list(self._held), deque()
-        self._in_flight.take_back(ending)
+        self._in_flight.release_all(ending)
         self._in_flight.release(held)
 
     def _hint(self, *, is_short: bool) -> None:

@@ -82,7 +82,7 @@ class MqttClient:
                 refusals.append(error)
                 continue
             self._brokers.connected(number, asyncio.get_running_loop().time())
-            if self._brokers.better:
+            if self._brokers.preferred:
                 self._probing = asyncio.create_task(self._return(self._connection), name="mqtt: probing")
             return
         security = next((error.security for error in refusals if error.security), None)
@@ -229,7 +229,7 @@ class MqttClient:
         loop, wait_s = asyncio.get_running_loop(), min(_PROBE_S, self._config.return_after / 4e9)
         while True:
             await asyncio.sleep(wait_s)
-            for number in self._brokers.better:
+            for number in self._brokers.preferred:
                 address = self._config.addresses[number]
                 if self._brokers.probed(number, await self._reachable(address), loop.time()):
                     connection.drop(f"going back to {address}")

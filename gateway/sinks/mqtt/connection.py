@@ -51,7 +51,7 @@ class Connection:
         self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
-        self._window = SendWindow(client.next_packet_id, self._put, client.ask)
+        self._window = SendWindow(client.next_packet_id, self._put, client.send_ping)
         self._qos0 = self._window.qos0
         self._subscribing: dict[int, asyncio.Future[None]] = {}
         self._received: deque[ReceivedMessage] = deque()
@@ -84,7 +84,7 @@ class Connection:
         client.on_acknowledged = self._on_acknowledged
         client.on_subscribe = self._on_subscribe
         client.on_received = self._on_received
-        client.on_ping = lambda: self._qos0.asked(self._loop.time())
+        client.on_ping = lambda: self._qos0.ping_sent(self._loop.time())
         client.on_pong = lambda: self._qos0.answered(self._loop.time())
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
@@ -192,7 +192,7 @@ class Connection:
         if self._fd < 0:
             return
         if self._qos0.has_unasked:
-            self._client.ask()
+            self._client.send_ping()
         self._client.loop_write()
         self._flush()
         self._read_on()

@@ -75,7 +75,7 @@ class PahoEngine(mqtt.Client):
         clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
         self.connect("-", 1, self._keepalive_s, clean_start=clean, properties=properties if v5 else None)
 
-    def ask(self) -> None:
+    def send_ping(self) -> None:
         """Send a PINGREQ now."""
         self._send_pingreq()
 

@@ -127,7 +127,7 @@ class MqttSink:
 
     async def _serve_live(self) -> Ending:
         answers = self._births.start()
-        beside = [self._host.listen(), self._barred()] if self._host else []
+        beside = [self._host.listen(), self._until_host_offline()] if self._host else []
         ending = await first(self._lost(), self._overdue(), self._births.run(answers), *beside)
         if ending is None and self._host is not None:
             self._is_live = False  # nothing may follow the death, so nothing is taken for it (`room`)
@@ -143,9 +143,9 @@ class MqttSink:
     async def _overdue(self) -> Ending:
         return Ending(await self._sender.overdue(self._ack_timeout_s), EndedBy.SINK)
 
-    async def _barred(self) -> None:
+    async def _until_host_offline(self) -> None:
         if self._host is not None:
-            await self._host.barred()
+            await self._host.until_host_offline()
 
     async def _answered(self, answers: Answers, within_s: float) -> None:
         """Wait until these packets have been answered, the connection has gone, or the time is over."""
