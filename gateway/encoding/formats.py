@@ -88,8 +88,11 @@ def _read_cbor(payload: bytes) -> Any:
         raise ValueError(f"a document of as many as {count} containers; expected {_MOST_CBOR_CONTAINERS} at most")
     try:
         document = cbor2.loads(payload, max_depth=_MOST_DEPTH, semantic_decoders=_NO_TAGS, tag_hook=_refuse_tag)
+        orjson.dumps(document)
     except (cbor2.CBORDecodeError, RecursionError) as error:
         raise ValueError(f"not CBOR: {error}") from None
+    except orjson.JSONEncodeError as error:  # bytes, keys that are numbers, integers of more than 64 bits
+        raise ValueError(f"not a document that JSON could carry: {error}") from None
     return document
 
 

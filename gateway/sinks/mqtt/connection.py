@@ -5,7 +5,6 @@ had in flight fails.
 """
 
 import asyncio
-from collections import deque
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
@@ -15,10 +14,10 @@ from gateway.core.errors import NotConnected, Permanent
 from gateway.sinks.mqtt.packet_reader import ProtocolViolation
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, ErrorCapture, PahoEngine, hang_up
 from gateway.sinks.mqtt.reason_codes import not_accepted, referral, spell
+from gateway.sinks.mqtt.receive_queue import ReceiveQueue
 from gateway.sinks.mqtt.send_window import SendWindow
 from gateway.sinks.mqtt.types import Outgoing, ReceivedMessage, end
 
-_MOST_RECEIVED = 10_000
 _MOST_ANSWER_BYTES = 1 << 18
 _LARGEST_WINDOW = 65_535
 _UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
@@ -54,9 +53,7 @@ class Connection:
         self._window = SendWindow(client.next_packet_id, self._put, client.send_ping)
         self._qos0 = self._window.qos0
         self._subscribing: dict[int, asyncio.Future[None]] = {}
-        self._received: deque[ReceivedMessage] = deque()
-        self._received_bytes = 0
-        self._most_waiting_bytes = most_waiting_bytes
+        self._received = ReceiveQueue(most_waiting_bytes)
         self._arrival = asyncio.Event()
         self._fd = -1
         self.ended_at = 0.0
@@ -134,8 +131,7 @@ class Connection:
                 raise NotConnected(self.gone.result())
             self._arrival.clear()
             await self._arrival.wait()
-        message = self._received.popleft()
-        self._received_bytes -= message.memory_bytes
+        message = self._received.pop()
         self._read_on()
         return message
 
@@ -159,33 +155,18 @@ class Connection:
             return
         if self._fd >= 0 and self._stream.unsent:
             self._write()  # acknowledgements, and answers to a WebSocket's pings
-        if self._is_full:
+        if self._received.is_full or self._stream.answer_bytes >= _MOST_ANSWER_BYTES:  # the broker has to wait
             self._watch_reads(False)  # `receive` or `_write` goes on
         elif has_more:
             self._loop.call_soon(self._read)
 
     def _read_on(self) -> None:
         """Read again where the broker had to wait, once half of the room is free."""
-        if self._fd >= 0 and not self._reading and self._is_half_empty:
+        if self._fd < 0 or self._reading or not self._received.is_half_empty:
+            return
+        if self._stream.answer_bytes < _MOST_ANSWER_BYTES:
             self._watch_reads(True)
             self._loop.call_soon(self._read)
-
-    @property
-    def _is_full(self) -> bool:
-        """Whether the broker has to wait: for whoever receives, or until it takes what we answer."""
-        return (
-            len(self._received) >= _MOST_RECEIVED
-            or self._received_bytes >= self._most_waiting_bytes
-            or self._stream.answer_bytes >= _MOST_ANSWER_BYTES
-        )
-
-    @property
-    def _is_half_empty(self) -> bool:
-        return (
-            len(self._received) <= _MOST_RECEIVED // 2
-            and self._received_bytes <= self._most_waiting_bytes // 2
-            and self._stream.answer_bytes < _MOST_ANSWER_BYTES
-        )
 
     def _write(self) -> None:
         self._flushing = False
@@ -306,8 +287,7 @@ class Connection:
     def _on_received(self, message: ReceivedMessage) -> None:
         if not self._subscribed:
             return  # of a session that the broker has kept, and nobody here asks for it
-        self._received.append(message)
-        self._received_bytes += message.memory_bytes
+        self._received.push(message)
         self._arrival.set()
 
 
