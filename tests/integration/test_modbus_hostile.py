@@ -54,11 +54,12 @@ def hostile(scheme: str, kind: str, port: int) -> Iterator[str]:
         try:
             assert process.stdout is not None
             said = process.stdout.readline().strip()
-            yield (
-                f"{scheme}://{said}?parity=N&stopbits=1&bytesize=8"
-                if transport == "tty:"
-                else f"{scheme}://127.0.0.1:{port}"
-            )
+            if transport == "tty:":
+                yield f"{scheme}://{said}?parity=N&stopbits=1&bytesize=8"
+            elif scheme == "loose":
+                yield f"tcp://127.0.0.1:{port}?ignore_transaction_id=1"
+            else:
+                yield f"{scheme}://127.0.0.1:{port}"
         finally:
             process.kill()
 

@@ -13,7 +13,8 @@ def samples(poll: Poll, payload: bytes, time_ns: int) -> Iterator[SampleBlock | 
     """Yield the values of a reply that came at `time_ns`."""
     value, quality, objects = poll.decode(payload)
     if value.size:
-        yield SampleBlock(poll.numeric_tags, np.full(value.size, time_ns, np.int64), value, quality)
+        times = np.full(value.size, time_ns, np.int64)
+        yield SampleBlock(poll.numeric_tags, times, value, quality, cycle=poll.cycle)
     if objects:
         places, values, codes = zip(*objects, strict=True)
         yield _objects(poll, places, values, codes, time_ns)
@@ -21,7 +22,7 @@ def samples(poll: Poll, payload: bytes, time_ns: int) -> Iterator[SampleBlock | 
 
 def bad_samples(poll: Poll, quality: Quality, time_ns: int) -> Iterator[SampleBlock | ObjectBlock]:
     """Yield one sample without a value per tag."""
-    yield SampleBlock.bad(poll.tags, time_ns, quality)
+    yield SampleBlock.bad(poll.tags, time_ns, quality, poll.cycle)
     if places := poll.decode.object_rows:
         yield _objects(poll, places, [None] * len(places), [quality] * len(places), time_ns)
 

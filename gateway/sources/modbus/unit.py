@@ -169,7 +169,7 @@ class Unit:
     def _single(self, poll: Poll, at: int) -> Poll:
         """Return a request for one tag of another request. It stands for no turn of its own."""
         single = self._poll(Request.of(poll.request.table, poll.request.spans[at : at + 1]), poll.origin, poll.interval_ns)
-        single.state = PollState.REPLACED
+        single.state, single.cycle = PollState.REPLACED, poll.cycle
         return single
 
     def stats(self) -> dict[str, float | str]:
