@@ -77,7 +77,9 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
                 return
         else:
             came = self._sample[:_SHOWN]
-        if came:
+        if self.strays.other_unit:
+            reason += f", but {self.strays.other_unit}"
+        elif came:
             reason += f", but {self._came} bytes that are no reply to it: {came.hex(' ')}"
         future.set_exception(NoReply(reason))
 

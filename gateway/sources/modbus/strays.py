@@ -17,6 +17,7 @@ class Strays:
         unasked: Whole frames that nobody here asked for: another master shares the line. A late reply is none of them.
         late: Replies that came after the timeout of their request.
         echoes: Frames that are what was sent last.
+        other_unit: A reply to the last request, of a unit that was not asked, for people; empty when there was none.
         late_s: By unit, how long after its request the last late reply came, seconds.
     """
 
@@ -29,12 +30,13 @@ class Strays:
         self._request: tuple[int, bytes] = (0, b"")
         self._reply: tuple[int, bytes] = (0, b"")
         self.unasked = self.late = self.echoes = 0
+        self.other_unit = ""
         self.late_s: dict[int, float] = {}
 
     def on_request(self, wanted: Wanted, pdu: bytes, now_s: float) -> None:
         """Record a request that is sent."""
         self._request = wanted.unit, pdu
-        self._sent[wanted.transaction] = now_s
+        self._sent[wanted.transaction], self.other_unit = now_s, ""
         if not self._has_transactions:
             self._misfits.clear()
 
@@ -74,7 +76,7 @@ class Strays:
             misfit = self._misfit(frame, waiting)
             if misfit:
                 self._misfits = [*self._misfits[-_MOST_EXPIRED:], misfit]
-            else:
+            elif not self.other_unit:
                 self.unasked += 1
 
     def _is_late(self, frame: Frame, now_s: float) -> bool:
@@ -89,8 +91,9 @@ class Strays:
     def _misfit(self, frame: Frame, waiting: dict[int, Wanted]) -> str:
         """Return in words what is wrong with it if it was meant as a reply to what waits, "" when it was not."""
         if self._has_transactions:
-            if wanted := waiting.get(frame.transaction):
-                return f"a reply of unit {frame.unit} instead of unit {wanted.unit}"
+            if frame.transaction in waiting:
+                self.other_unit = f"a reply of unit {frame.unit}"
+                return ""
             expected = next((str(one.transaction) for one in waiting.values() if one.answered_by(frame.pdu[0])), "")
             return f"a reply with the transaction id {frame.transaction} instead of {expected}{_LOOSE}" if expected else ""
         for wanted in waiting.values():
