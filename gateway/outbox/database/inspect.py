@@ -8,28 +8,29 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.errors import ConfigError
-from gateway.core.messages import Lane, Loss, Message
-from gateway.outbox.database.compression import Compression, is_sound
+from gateway.core.messages import Loss, Message
+from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.encryption import encryption_of
+from gateway.outbox.database.message_rows import message_of, select
 from gateway.outbox.database.schema import LOSSES, READABLE, VERSION, identify
 from gateway.outbox.database.sqlite_errors import translated
 from gateway.outbox.records import LANES_BY_WORTH
 
-_ROWS: Final = (
-    "SELECT m.id, m.lane, m.topic, m.boot, m.seq, m.start_ms, m.end_ms, m.checksum, m.payload, m.coded, m.windows,"
-    " m.first_seq, t.name, b.name"
-    " FROM message m LEFT JOIN topic t ON t.id = m.topic LEFT JOIN boot b ON b.id = m.boot ORDER BY m.id"
-)
-_ROW: Final = _ROWS.replace("ORDER BY m.id", "WHERE m.id = ?")
+_NAMED: Final = "LEFT JOIN topic t ON t.id = m.topic LEFT JOIN boot b ON b.id = m.boot"
+_ROWS: Final = select(f"{_NAMED} ORDER BY m.id", more=", t.name, b.name")
+_ROW: Final = select(f"{_NAMED} WHERE m.id = ?", more=", t.name, b.name")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One row. message: None when its checksum is wrong, it belongs to nothing known or its payload cannot be read."""
+    """One row."""
 
     id: int
     lane: int
     message: Message | None
+    """None when it cannot be used."""
+    reason: str = ""
+    """Why it cannot be used."""
 
 
 class Inspection:
@@ -82,31 +83,27 @@ class Inspection:
             for row in self._db.execute(_ROWS):
                 yield self._row(row, locked)
 
-    def newest(self, count: int) -> list[StoredRow]:
-        """Return the newest `count` rows of each topic, by topic and id. Reads few of the payloads."""
+    def newest(self, count: int) -> Iterator[StoredRow]:
+        """Yield the newest `count` rows of each topic, by topic and id. Reads few of the payloads, one at a time."""
         ids: dict[int, list[int]] = {}
         with translated():
             for id, topic in self._db.execute("SELECT id, topic FROM message ORDER BY id DESC"):
                 some = ids.setdefault(topic, [])
                 if len(some) < count:
                     some.append(id)
-            rows = [self._db.execute(_ROW, (id,)).fetchone() for some in ids.values() for id in reversed(some)]
-        found = [self._row(row, self.locked) for row in rows]
-        return sorted(found, key=lambda f: f.message.topic if f.message else "")
+            names = dict(self._db.execute("SELECT id, name FROM topic"))
+            for topic in sorted(ids, key=lambda topic: str(names.get(topic, ""))):
+                for id in reversed(ids[topic]):
+                    yield self._row(self._db.execute(_ROW, (id,)).fetchone(), self.locked)
 
-    def _row(self, columns: Sequence[Any], locked: bool) -> StoredRow:
-        *row, topic, boot = columns
-        return StoredRow(row[0], row[1], self._message(row, topic, boot, locked) if topic and boot else None)
-
-    def _message(self, row: list[Any], topic: str, boot: str, locked: bool) -> Message | None:
-        _, lane, _, _, seq, start_ms, end_ms, _, kept, coded, *_ = row
-        if not is_sound(row):
-            return None
+    def _row(self, found: Sequence[Any], locked: bool) -> StoredRow:
+        *row, topic, boot = found
+        if not (isinstance(topic, str) and isinstance(boot, str)):
+            return StoredRow(row[0], row[1], None, "it belongs to no known topic or run")
         try:
-            payload = b"" if locked else self._compression.decode(topic, boot, seq, kept, coded)
-        except ValueError:
-            return None
-        return Message(topic, boot, seq, Lane(max(0, lane)), start_ms, end_ms, payload)
+            return StoredRow(row[0], row[1], message_of(row, topic, boot, self._compression, locked=locked))
+        except ValueError as error:
+            return StoredRow(row[0], row[1], None, str(error))
 
 
 @contextmanager
