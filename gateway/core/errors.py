@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.core.events.security import SecurityMatter
+
 
 class GatewayError(Exception):
     """Base of the errors that the gateway expects to meet."""
@@ -10,6 +12,11 @@ class GatewayError(Exception):
 
 class NotConnected(GatewayError):
     """The peer is away. The owner of the connection closes it and opens it again with backoff, for ever."""
+
+    def __init__(self, text: str = "", *, security: SecurityMatter | None = None) -> None:
+        """security: what security-relevant matter it is; the owner of the connection then publishes an event of it."""
+        self.security = security
+        super().__init__(text)
 
 
 class Retryable(GatewayError):

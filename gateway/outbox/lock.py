@@ -35,7 +35,7 @@ class PathLock:
         """Take the lock. Raises ConfigError when another process (named by pid) has it or the file cannot be made.
 
         On a full, failing or read-only disk a file from earlier will do. Without one, a full or failing disk does not keep
-        the gateway from starting: `keep` takes the lock once there is room.
+        the gateway from starting: `renew` takes the lock once there is room.
         """
         self.read_only = False
         try:
@@ -71,8 +71,8 @@ class PathLock:
         os.pwrite(self._fd, _DOUBT if in_doubt else b" " * len(_DOUBT), _PID_BYTES)
         os.fdatasync(self._fd)
 
-    def keep(self) -> None:
-        """Take the lock anew if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
+    def renew(self) -> None:
+        """Take the lock again if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
         try:
             mine, there = os.fstat(self._fd), self._path.stat()
             if os.path.samestat(mine, there):

@@ -45,4 +45,4 @@ class LossRecorder:
     def announce(self) -> None:
         """Make messages of all losses that are not announced yet."""
         for loss in self._ledger.announce():
-            self._memory.hold(self._context.encode_loss(loss), self._context.clock.monotonic())
+            self._memory.put_loss(self._context.encode_loss(loss), self._context.clock.monotonic())

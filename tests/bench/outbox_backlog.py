@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.core.clock import SystemClock
 from gateway.core.messages import Lane, Message
-from gateway.outbox.database.compression import checksum
+from gateway.outbox.database.message_rows import checksum
 from gateway.outbox.database.schema import PAGE_BYTES, VERSION
 from gateway.outbox.database.topic_counts import TopicCount
 from gateway.outbox.database.topic_counts import checksum as extent_checksum
@@ -102,7 +102,7 @@ async def _drained(path: Path, rows: int, order: str) -> dict[str, float]:
     half = left // 2
     began = time.perf_counter()
     while left > 0:
-        for delivery in await rig.outbox.take(100):
+        for delivery in await rig.outbox.fetch(100):
             rig.outbox.ack(delivery)
             left -= 1
         most_mb = max(most_mb, memory_mb())
@@ -144,7 +144,7 @@ async def _at_ceiling(path: Path) -> dict[str, float]:
 
     async def deliver() -> None:
         while True:
-            for delivery in await rig.outbox.take(100):
+            for delivery in await rig.outbox.fetch(100):
                 if (at := put_at.pop((delivery.message.topic, delivery.message.seq), None)) is not None:
                     delays.append(time.perf_counter() - at)
                     asyncio.get_running_loop().call_later(2.0, rig.outbox.ack, delivery)

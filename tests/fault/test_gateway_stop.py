@@ -15,13 +15,13 @@ from tests.support.line import running_line
 from tests.support.network import free_port, until
 
 
-async def test_sigterm_flushes_the_open_window_says_goodbye_and_exits_with_0(tmp_path: Path, mosquitto: str) -> None:
+async def test_sigterm_flushes_the_open_window_says_offline_and_exits_with_0(tmp_path: Path, mosquitto: str) -> None:
     """The window in progress is published, the status says offline, and the next start reports nothing unclean."""
     async with running_line(tmp_path, mosquitto) as line:
         await line.more_windows(2)
         stopped_ms = time.time() * 1000
         assert await asyncio.to_thread(line.gateway.terminate) == 0
-        await until(lambda: line.subscriber.of("/status")[-1].payload["state"] == "offline", 5, "goodbye")
+        await until(lambda: line.subscriber.of("/status")[-1].payload["state"] == "offline", 5, "offline")
         assert line.subscriber.of("/status")[-1].payload["reason"] == "stopped"
         assert line.windows()[-1].payload["ts"] + 1000 > stopped_ms - 50, "the open window came"
         line.gateway.start()

@@ -11,14 +11,18 @@ from gateway.core.errors import ConfigError
 from gateway.core.messages import Loss, Message
 from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.encryption import encryption_of
-from gateway.outbox.database.message_rows import message_of, select
+from gateway.outbox.database.message_rows import MOST_KEPT_BYTES, message_of, select
 from gateway.outbox.database.schema import LOSSES, READABLE, VERSION, identify
-from gateway.outbox.database.sqlite_errors import translated
+from gateway.outbox.database.sqlite_errors import DamagedError, translated
 from gateway.outbox.records import LANES_BY_WORTH
 
 _NAMED: Final = "LEFT JOIN topic t ON t.id = m.topic LEFT JOIN boot b ON b.id = m.boot"
 _ROWS: Final = select(f"{_NAMED} ORDER BY m.id", more=", t.name, b.name")
 _ROW: Final = select(f"{_NAMED} WHERE m.id = ?", more=", t.name, b.name")
+
+
+_LOSS_TYPES: Final = [str, str, int, int, int, int, int, str, str, int, int]
+_MOST_BYTES: Final = MOST_KEPT_BYTES + 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +56,37 @@ class Inspection:
 
     def oldest_ms(self) -> dict[int, int | None]:
         """Return for each lane (-1: loss messages) when what came first starts, ms UTC; None where nothing waits."""
-        query = "SELECT start_ms FROM message WHERE lane = ? ORDER BY id LIMIT 1"
-        found = ((lane, self._db.execute(query, (int(lane),)).fetchone()) for lane in LANES_BY_WORTH)
-        return {int(lane): row[0] if row else None for lane, row in found}
+        query = "SELECT start_ms FROM message WHERE lane = {} ORDER BY id LIMIT 1"
+        found = ((lane, self._numbers(query.format(int(lane)))) for lane in LANES_BY_WORTH)
+        return {int(lane): rows[0][0] if rows else None for lane, rows in found}
 
     def totals(self) -> dict[int, tuple[int, int]]:
         """Return messages and payload bytes by lane (-1: loss messages), as the gateway counts them."""
-        return {lane: (count, size) for lane, count, size in self._db.execute("SELECT lane, messages, bytes FROM total")}
+        rows = self._numbers("SELECT lane, messages, bytes FROM total")
+        return {lane: (count, size) for lane, count, size in rows if lane in LANES_BY_WORTH}
 
     def losses(self) -> list[Loss]:
         """Return the losses that are not yet announced."""
-        return [Loss(*row) for row in self._db.execute(LOSSES)]
+        rows = self._db.execute(LOSSES).fetchall()
+        losses = [Loss(*row) for row in rows if list(map(type, row)) == _LOSS_TYPES]
+        if len(losses) != len(rows):
+            raise DamagedError(f"{self._path}: a loss has values of the wrong type")
+        return losses
 
     def counts(self) -> tuple[int, dict[tuple[str, str], int]]:
         """Return the id up to which messages are not counted, and how many later ones each (boot, topic) should have."""
         query = "SELECT b.name, t.name, e.messages FROM extent e JOIN topic t ON t.id = e.topic JOIN boot b ON b.id = e.boot"
-        counts = {(boot, topic): count for boot, topic, count in self._db.execute(query)}
-        return self._db.execute("SELECT up_to FROM uncounted").fetchone()[0], counts
+        counts = {(str(boot), str(topic)): count for boot, topic, count in self._db.execute(query) if isinstance(count, int)}
+        up_to = self._numbers("SELECT up_to FROM uncounted")
+        if len(up_to) != 1:
+            raise DamagedError(f"{self._path}: the counts are missing")
+        return up_to[0][0], counts
+
+    def _numbers(self, query: str) -> list[tuple[int, ...]]:
+        rows: list[tuple[int, ...]] = self._db.execute(query).fetchall()
+        if not all(isinstance(number, int) for row in rows for number in row):
+            raise DamagedError(f"{self._path}: values of the wrong type ({query})")
+        return rows
 
     def flaw(self) -> str:
         """Return what SQLite itself finds wrong with the file, indexes included, or an empty text. Reads all of it."""
@@ -123,6 +141,7 @@ def inspection(path: Path, key_file: str = "") -> Iterator[Inspection]:
         translated(),
         closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db,
     ):
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if not READABLE <= version <= VERSION:
             raise ConfigError(

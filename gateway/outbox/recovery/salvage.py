@@ -120,7 +120,7 @@ class Salvage:
         losses = ledger.joined(missing.losses(whose))
         keys = {(boot, topic, DAMAGED) for topic, boot in whose}
         others = [loss for key in keys - {key_of(x) for x in losses} if (loss := ledger.whole(key))]
-        await store.commit(Change(batch, losses=[*losses, *others], settled=sorted(keys)))
+        await store.commit(Change(batch, losses=[*losses, *others], superseded=sorted(keys)))
         self._missing, self._next = missing, None
         self.rescued += len(batch)
         return batch

@@ -13,7 +13,7 @@ from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.units import lacking
 from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.source_device import SourceDevice
-from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
+from gateway.sources.opcua.source.tag_discovery import Change, NotKept, has_stored, refresh
 
 log = structlog.get_logger("opcua")
 
@@ -42,7 +42,7 @@ class ModelWatch:
         self._every_s = config.refresh / 1e9
         self.is_pending = bool(config.browse) and not device.tags
         """There are no tags, and the reason is about to be known."""
-        self.note = f"{_NONE} yet" if self.is_pending else ""
+        self.state_text = f"{_NONE} yet" if self.is_pending else ""
         """For the device state, as long as no tag runs that `browse` has found."""
         self.is_wanted = bool(config.browse or lacking(device.tags))
         """There is something to compare."""
@@ -62,7 +62,7 @@ class ModelWatch:
         """Begin a session. Changes before it were not reported, so a comparison is due; the first one is due anyway."""
         if self._is_first:
             config = self._device.config
-            self._runs = not config.browse or (bool(self._device.tags) and has_kept(config))
+            self._runs = not config.browse or (bool(self._device.tags) and has_stored(config))
         else:
             self.hurry()
         self._is_first = False
@@ -84,7 +84,7 @@ class ModelWatch:
         while self.is_wanted:
             await self._wait(session)
             try:
-                change = await ask(session, config, self._device.tags)
+                change = await refresh(session, config, self._device.tags)
             except NotFound as error:
                 log.warning("model cannot be compared", device=self._device.name, error=str(error))
                 change, missing = None, str(error) if isinstance(error, NotKept) else f"{error}; {_SHOWS}"
@@ -92,7 +92,7 @@ class ModelWatch:
                 missing = ""
             self.is_pending = False
             if not self._runs:
-                self.note = self._noted(missing)
+                self.state_text = self._missing_text(missing)
                 report_state()
             if change:
                 push(self._event(change))
@@ -125,9 +125,9 @@ class ModelWatch:
         if before and before != self._version:
             self.hurry()
 
-    def _noted(self, missing: str) -> str:
+    def _missing_text(self, missing: str) -> str:
         """Return the reason why nothing runs that was found. missing: why the server cannot be asked."""
-        if not missing and has_kept(self._device.config):
+        if not missing and has_stored(self._device.config):
             return f"browse has found tags, which do not run yet: they are taken {self._taken}"
         roots = ", ".join(dict.fromkeys(one.root for one in self._device.config.browse))
         unwanted = f"below {roots} is nothing that include, exclude, type, values and depth let through; {_SHOWS}"
