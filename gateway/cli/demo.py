@@ -15,10 +15,11 @@ from gateway.cli.output import discard_output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.cli.subscriber import MessagePrinter, auditor_of, run_until, stop_on_signals
 from gateway.cli.tag_highlights import highlights, units
-from gateway.cli.terminal import Screen, clean, console
+from gateway.cli.terminal import Screen, console
 from gateway.cli.topic_filters import disjoint, filters_of, open_filters
 from gateway.core.decoded_message import DecodedMessage
 from gateway.core.errors import ConfigError, GatewayError, NotConnected, Permanent
+from gateway.core.foreign_text import clean
 from gateway.core.plural import counted
 from gateway.core.ports.sink import Subscriber
 from gateway.core.ports.sink_plugin import Followable

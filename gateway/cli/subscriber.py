@@ -7,16 +7,17 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-import orjson
 from rich.console import Console
 
 from gateway.audit.auditor import Auditor
 from gateway.audit.ledger import Report
 from gateway.audit.traffic_stats import Absence, TrafficStats
 from gateway.audit.verdict import is_proven, verdict
+from gateway.cli.output import json_line
 from gateway.cli.report_display import print_report, verdict_text
-from gateway.cli.terminal import Screen, clean
+from gateway.cli.terminal import Screen
 from gateway.core.decoded_message import DecodedMessage, Malformed
+from gateway.core.foreign_text import clean
 from gateway.core.ports.sink import ReceivedMessage
 from gateway.plugins import LAYOUTS
 
@@ -87,7 +88,7 @@ def _print_json(message: ReceivedMessage, rest: dict[str, Any]) -> None:
         "retain": message.is_kept,
         "dup": message.is_repeated,
     }
-    sys.stdout.buffer.write(orjson.dumps(head | rest, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.write(json_line(head | rest))
     sys.stdout.buffer.flush()
 
 

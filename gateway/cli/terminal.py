@@ -12,20 +12,15 @@ from rich.text import Text
 
 from gateway.cli.output import Output
 from gateway.core.decoded_message import DecodedMessage
+from gateway.core.foreign_text import clean
 
-_LONGEST_NAME, _LONGEST_TEXT = 60, 200
+_LONGEST_TEXT = 200
 _MOST_DEVICES: Final = 1000
 _HIGHLIGHTS: Final = 6
 _QUALITY_STYLES: Final = {"good": "green", "uncertain": "yellow", "bad": "red"}
 _WHOLE_BELOW: Final = 1e15
 _MOST_BOOTS: Final = 1000
 _START_MS: Final = 60_000
-
-
-def clean(value: object, longest: int = _LONGEST_NAME) -> str:
-    """Return the text of a value on one line: what is not printable is escaped as in Python, what is too long is cut."""
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value)[: longest + 1])
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def number(value: object) -> str:
@@ -48,8 +43,8 @@ def clock(ms: object) -> str:
 
 
 def console(*, stderr: bool = False) -> Output:
-    """Return a console on standard output (or error) that prints text without markup, for text from the network."""
-    return Output(stderr=stderr, markup=False, soft_wrap=False)
+    """Return a console on standard output (or error) that cuts or folds long lines only where it is asked to."""
+    return Output(stderr=stderr, soft_wrap=False)
 
 
 class Screen:

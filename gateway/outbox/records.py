@@ -92,7 +92,7 @@ class Change:
         return bool(self.inserts or self.deletes or self.losses or self.superseded or self.watermarks)
 
 
-class Wanted(NamedTuple):
+class LoadRequest(NamedTuple):
     """Backlog to load: events and loss messages or all others, with ids above `after`, or below it when newest_first."""
 
     events: bool

@@ -14,7 +14,7 @@ from gateway.outbox.database.connection import Database
 from gateway.outbox.database.message_rows import message_of, select
 from gateway.outbox.database.sqlite_errors import DamagedError, SealBrokenError, translated
 from gateway.outbox.database.string_ids import StringIds
-from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Broken, Entry, Loaded, Row, Wanted
+from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Broken, Entry, Loaded, LoadRequest, Row
 
 MOST_VICTIMS: Final = 5_000
 """Rows to give up in one transaction: bounds its time (a tenth of a second or so), its memory and its share of the log."""
@@ -78,7 +78,7 @@ class Rows(Database):
             runs[i] = Run(run.after, run.last, latest)
         return [*runs, Run(after, _LAST_ID, None)]
 
-    async def load(self, wanted: Wanted, most_rows: int, most_bytes: int) -> Loaded:
+    async def load(self, wanted: LoadRequest, most_rows: int, most_bytes: int) -> Loaded:
         """Return the next messages of the backlog in their order, about `most_bytes` and at least one."""
         first, second = (LOSS_LANE, Lane.EVENT) if wanted.events else (Lane.SUMMARY, Lane.WINDOW)
         query, after = _FALLING if wanted.newest_first else _RISING, wanted.after

@@ -9,7 +9,7 @@ from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.outbox.memory.rate_limiter import RateLimiter
 from gateway.outbox.memory.wait_queues import WaitQueues
-from gateway.outbox.records import LOSS_LANE, Broken, Entry, Loaded, Row, Wanted
+from gateway.outbox.records import LOSS_LANE, Broken, Entry, Loaded, LoadRequest, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +208,11 @@ class Memory:
         for backlog in self._waiting.backlogs:
             backlog.disk_lost()
 
-    def next_load(self) -> Wanted | None:
+    def next_load(self) -> LoadRequest | None:
         """Return what to load next, None when all backlog is here."""
         return self._waiting.next_load()
 
-    def loaded(self, wanted: Wanted, batch: Loaded, now: float) -> Sequence[Broken]:
+    def loaded(self, wanted: LoadRequest, batch: Loaded, now: float) -> Sequence[Broken]:
         """Add what `wants` asked for. Returns the broken rows, which are to be deleted from now on."""
         backlog = self._waiting.events if wanted.events else self._waiting.rest
         if backlog.place(backlog.loaded_to) != wanted.after:

@@ -8,7 +8,7 @@ from gateway.core.messages import Lane, Message
 from gateway.core.ports.outbox import Delivery
 from gateway.outbox.memory.memory import Batch, Memory
 from gateway.outbox.memory.rate_limiter import RateLimiter
-from gateway.outbox.records import Entry, Loaded, Wanted
+from gateway.outbox.records import Entry, Loaded, LoadRequest
 from tests.support.examples import examples
 from tests.support.outbox_parts import message
 
@@ -33,7 +33,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         self.waiting: set[int] = set()
         self.flying: dict[int, Delivery] = {}
         self.batch: Batch | None = None
-        self.loading: tuple[Wanted, Loaded] | None = None
+        self.loading: tuple[LoadRequest, Loaded] | None = None
         self.seq = 0
         self.now = 0.0
 
