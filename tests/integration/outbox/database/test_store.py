@@ -89,7 +89,7 @@ async def test_losses_are_kept_until_settled(store, reopened):
     await store.commit(Change(losses=[LOSS]))
     fresh = await reopened(store)
     assert fresh.losses == [LOSS]
-    await fresh.commit(Change(settled=[("b0", "g/press/window", "max_bytes")]))
+    await fresh.commit(Change(superseded=[("b0", "g/press/window", "max_bytes")]))
     last = await reopened(fresh, "b3")
     assert last.losses == []
 
