@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from gateway.core.errors import NotConnected
 from gateway.sources.modbus.endpoint import Endpoint
-from gateway.sources.modbus.framing import Framing, Wanted
+from gateway.sources.modbus.framing import Framing, LoadRequest
 from gateway.sources.modbus.framing_ascii import Ascii
 from gateway.sources.modbus.framing_mbap import Mbap
 from gateway.sources.modbus.framing_rtu import Rtu
@@ -83,7 +83,7 @@ class ModbusLink:
         if self._keeps_distance:
             await self._wait_for_turn(receiver, unit)
         self._transaction = self._transaction % 0xFFFF + 1
-        wanted = Wanted(self._transaction, unit, function, size)
+        wanted = LoadRequest(self._transaction, unit, function, size)
         frame = self._framing.encode(wanted, pdu)
         loop = asyncio.get_running_loop()
         if self._is_serial:  # what the line needs for request and reply is not the unit's fault

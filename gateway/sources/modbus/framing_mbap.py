@@ -3,7 +3,7 @@
 import struct
 from typing import Final
 
-from gateway.sources.modbus.framing import Frame, OutOfStepError, Wanted
+from gateway.sources.modbus.framing import Frame, LoadRequest, OutOfStepError
 
 _NO_UNIT: Final = (0, 255)
 _HEADER: Final = 7  # transaction, protocol, length, unit
@@ -28,7 +28,7 @@ class Mbap:
         self._passed_over_count = 0
         self.passed_over = b""
 
-    def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
+    def encode(self, wanted: LoadRequest, pdu: bytes) -> bytes:
         """Return the whole frame of a request."""
         return struct.pack(">HHHB", wanted.transaction, 0, len(pdu) + 1, wanted.unit) + pdu
 
@@ -40,7 +40,7 @@ class Mbap:
         """Return 0: there are no checksums."""
         return 0
 
-    def pop_frame(self, buffer: bytearray, waiting: dict[int, Wanted]) -> Frame | None:
+    def pop_frame(self, buffer: bytearray, waiting: dict[int, LoadRequest]) -> Frame | None:
         """Remove and return the next whole frame, see `Framing`."""
         while True:
             if self._is_lost:
@@ -64,7 +64,7 @@ class Mbap:
         self._is_lost, self.passed_over, self._passed_over_count = bool(is_odd), b"", 0
         return found
 
-    def _find_header(self, buffer: bytearray, waiting: dict[int, Wanted]) -> None:
+    def _find_header(self, buffer: bytearray, waiting: dict[int, LoadRequest]) -> None:
         """Cut off what stands before the first header that is waited for. Raises OutOfStepError."""
         places = [place for one in waiting.values() if (place := buffer.find(struct.pack(">HH", one.transaction, 0))) >= 0]
         self._pass_over(buffer, min(places, default=max(0, len(buffer) - 3)))

@@ -7,7 +7,7 @@ from serial import SerialException
 
 from gateway.core.errors import GatewayError, NotConnected
 from gateway.sources.modbus.allowance import Allowance
-from gateway.sources.modbus.framing import Frame, Framing, OutOfStepError, Wanted
+from gateway.sources.modbus.framing import Frame, Framing, LoadRequest, OutOfStepError
 from gateway.sources.modbus.framing_mbap import Mbap
 from gateway.sources.modbus.link import BadReply, NoReply
 from gateway.sources.modbus.strays import Strays
@@ -33,7 +33,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         self._is_shared = is_shared or isinstance(framing, Mbap)
         self._name = name
         self._buffer = bytearray()
-        self._waiting: dict[int, Wanted] = {}
+        self._waiting: dict[int, LoadRequest] = {}
         self._futures: dict[int, asyncio.Future[bytes]] = {}
         self._echo = b""
         self._came, self._sample = 0, b""
@@ -50,7 +50,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         if self.lost:  # the first byte of a serial line may come before this
             transport.abort()
 
-    def expect(self, wanted: Wanted, pdu: bytes, echo: bytes) -> "asyncio.Future[bytes]":
+    def expect(self, wanted: LoadRequest, pdu: bytes, echo: bytes) -> "asyncio.Future[bytes]":
         """Return a future for the PDU of the reply. pdu: of the request; echo: what the line will give back first."""
         future = self._loop.create_future()
         self._waiting[wanted.transaction], self._futures[wanted.transaction] = wanted, future
@@ -60,7 +60,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         self.strays.on_request(wanted, pdu, self.last_activity_s)
         return future
 
-    def expire(self, wanted: Wanted, timeout_s: float) -> None:
+    def expire(self, wanted: LoadRequest, timeout_s: float) -> None:
         """End the wait for a reply that did not come, with what came instead."""
         future = self._futures.get(wanted.transaction)
         if future is None or future.done():
@@ -78,7 +78,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
             return ""
         return f"{self._came} bytes that are no reply to it: {sample[:_SHOWN].hex(' ')}"
 
-    def forget(self, wanted: Wanted) -> None:
+    def forget(self, wanted: LoadRequest) -> None:
         """Stop waiting for a reply."""
         self.strays.on_given_up(wanted)
         self._waiting.pop(wanted.transaction, None)

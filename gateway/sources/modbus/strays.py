@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.sources.modbus.framing import Frame, Wanted
+from gateway.sources.modbus.framing import Frame, LoadRequest
 
 _MOST_EXPIRED: Final = 16  # as many as may be in flight
 _MOST_EXPIRED_ON_A_LINE: Final = 4
@@ -23,26 +23,26 @@ class Strays:
         """Begin. has_transactions: replies carry the transaction id of their request."""
         self._has_transactions = has_transactions
         self._sent: dict[int, float] = {}
-        self._expired: dict[int, tuple[Wanted, float]] = {}
+        self._expired: dict[int, tuple[LoadRequest, float]] = {}
         self._misfits: list[str] = []
         self._request: tuple[int, bytes] = (0, b"")
         self.unasked = self.late = self.echoes = 0
         self.late_s: dict[int, float] = {}
 
-    def on_request(self, wanted: Wanted, pdu: bytes, now_s: float) -> None:
+    def on_request(self, wanted: LoadRequest, pdu: bytes, now_s: float) -> None:
         """Record a request that is sent."""
         self._request = wanted.unit, pdu
         self._sent[wanted.transaction] = now_s
         if not self._has_transactions:
             self._misfits.clear()
 
-    def on_reply(self, wanted: Wanted) -> None:
+    def on_reply(self, wanted: LoadRequest) -> None:
         """Record that a request was answered: what came beside the answer was meant for others."""
         self._sent.pop(wanted.transaction, None)
         self.unasked += len(self._misfits)
         self._misfits.clear()
 
-    def on_given_up(self, wanted: Wanted) -> None:
+    def on_given_up(self, wanted: LoadRequest) -> None:
         """Record that a request waits no longer: its reply may still come."""
         sent_s = self._sent.pop(wanted.transaction, None)
         if sent_s is not None:
@@ -56,7 +56,7 @@ class Strays:
         self._misfits.clear()
         return misfit
 
-    def record(self, frame: Frame, waiting: dict[int, Wanted], now_s: float) -> None:
+    def record(self, frame: Frame, waiting: dict[int, LoadRequest], now_s: float) -> None:
         """Record a frame that is no reply to a request that waits."""
         if (frame.unit, frame.pdu) == self._request:
             self.echoes += 1
@@ -76,7 +76,7 @@ class Strays:
                 return now_s - sent_s <= _LATE_FOR_S
         return False
 
-    def _misfit(self, frame: Frame, waiting: dict[int, Wanted]) -> str:
+    def _misfit(self, frame: Frame, waiting: dict[int, LoadRequest]) -> str:
         """Return in words what is wrong with it if it was meant as a reply to what waits, "" when it was not."""
         if self._has_transactions:
             if wanted := waiting.get(frame.transaction):
