@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema, model_validator
 
@@ -105,6 +106,41 @@ def check_pins(value: Any) -> Any:
     return tuple(pins)
 
 
+def check_credential(value: str) -> str:
+    """Name of a file in the folder of credentials (systemd.exec, LoadCredential=)."""
+    if "/" in value or value in (".", "..") or not value.isprintable():
+        raise ValueError(f"{value!r} is not the name of a credential; expected for instance mqtt-password")
+    return value
+
+
+def check_command(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Program and arguments; the program by its whole path, so that no folder of PATH decides what runs."""
+    if value and not value[0].startswith("/"):
+        raise ValueError(f"{value[0]!r} is not the path of a program; expected for instance [/usr/local/bin/token]")
+    if any("\0" in part for part in value):
+        raise ValueError("an argument cannot hold the character NUL")
+    return value
+
+
+def check_proxy(value: str) -> str:
+    """Scheme, host and port; the login stands in keys of its own, since addresses are logged."""
+    if not value:
+        return value
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        parts, port = None, None
+    rest = parts is not None and (parts.path.strip("/") or parts.query or parts.fragment)
+    if parts is None or parts.scheme not in ("http", "socks5") or not parts.hostname or not port or rest:
+        raise ValueError("is not a proxy; expected for instance http://proxy.example:3128 or socks5://proxy.example:1080")
+    if "@" in parts.netloc:
+        raise ValueError(
+            "must not carry user name or password (logs would show them): set proxy.username and proxy.password"
+        )
+    return value
+
+
 Urls = Annotated[str | tuple[str, ...], BeforeValidator(check_urls)]
 SecondsNs = Annotated[int, duration_ns("0s", "36500d"), AfterValidator(check_seconds), DURATION_SCHEMA]
 Pins = Annotated[
@@ -156,6 +192,33 @@ class MqttTls(ConfigModel):
         return self
 
 
+class MqttProxy(ConfigModel):
+    """A proxy between the gateway and the broker. It resolves the broker's name."""
+
+    url: Annotated[str, AfterValidator(check_proxy)] = ""
+    """http://proxy.example:3128 (CONNECT) or socks5://proxy.example:1080. Default: none."""
+    username: str = ""
+    """User name at the proxy. Default: none."""
+    password: SecretStr = SecretStr("")
+    """Password to it. Better set as the environment variable GATEWAY__MQTT__PROXY__PASSWORD."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.username or self.password) and not self.url:
+            raise ValueError(
+                "username and password of a proxy need its url: expected for instance http://proxy.example:3128"
+            )
+        if self.password.get_secret_value() and not self.username:
+            raise ValueError("password is set without username")
+        return self
+
+    @property
+    def address(self) -> tuple[str, str, int] | None:
+        """Return scheme, host and port, None without a proxy."""
+        parts = urlsplit(self.url)
+        return (parts.scheme, parts.hostname or "", parts.port or 0) if self.url else None
+
+
 class MqttConfig(ConfigModel):
     """The broker. One connection, QoS 1; what must not be lost stands in the outbox, not in the broker's session."""
 
@@ -178,6 +241,15 @@ class MqttConfig(ConfigModel):
     """User name at the broker. Default: none."""
     password: SecretStr = SecretStr("")
     """Password to `username`. Better set as the environment variable GATEWAY__MQTT__PASSWORD."""
+    password_file: ExistingFile | None = None
+    """File with the password or token instead, read at each connect: it may be renewed while the gateway runs."""
+    password_credential: Annotated[str, AfterValidator(check_credential)] = ""
+    """Name of a systemd credential (`LoadCredential=`) with the password or token instead, read at each connect."""
+    password_command: Annotated[tuple[str, ...], AfterValidator(check_command)] = ()
+    """Program and arguments that print the password or token instead, run at each connect without a shell, for at most
+    10 s: [/usr/local/bin/token, --audience, broker]."""
+    proxy: MqttProxy = MqttProxy()
+    """The proxy through which brokers are reached."""
     root: Annotated[str, AfterValidator(check_root)] = "plant"
     """First level or levels of every topic, for instance plant or acme/berlin. At most 1024 bytes."""
     keepalive: Annotated[IntervalNs, AfterValidator(check_keepalive)] = default("30s")
@@ -208,8 +280,10 @@ class MqttConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.password.get_secret_value() and not self.username:
-            raise ValueError("password is set without username")
+        if len(given := self.password_sources) > 1:
+            raise ValueError(f"{' and '.join(given)} say the same in two ways: expected one of them")
+        if given and not self.username:
+            raise ValueError(f"{given[0]} is set without username")
         if self.tls != MqttTls() and not any(address.secure for address in self.addresses):
             raise ValueError("tls is set but no url begins with mqtts:// or wss://; write mqtts:// for mqtt://")
         if self.version != "5":
@@ -226,6 +300,12 @@ class MqttConfig(ConfigModel):
                 "clean_start: false and session_expiry to at least will_delay"
             )
         return self
+
+    @property
+    def password_sources(self) -> list[str]:
+        """Return the keys that say where the password comes from."""
+        keys = ("password", "password_file", "password_credential", "password_command")
+        return [key for key in keys if getattr(self, key)]
 
     @property
     def addresses(self) -> tuple[Address, ...]:
