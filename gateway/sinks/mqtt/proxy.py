@@ -12,7 +12,8 @@ from python_socks.sync import Proxy
 
 from gateway.core.errors import NotConnected
 from gateway.core.foreign_text import clean
-from gateway.sinks.mqtt.config import MqttProxy
+from gateway.core.undo import undone_on_error
+from gateway.sinks.mqtt.login_config import MqttProxy
 
 _LONGEST_ANSWER: Final = 200
 _LOGIN: Final = "check mqtt.proxy.username and mqtt.proxy.password"
@@ -56,10 +57,8 @@ def _connect_http(proxy: MqttProxy, host: str, port: int, timeout_s: float) -> s
     timer.daemon = True
     timer.start()
     try:
-        connection.connect()
-    except BaseException:
-        connection.close()
-        raise
+        with undone_on_error(connection.close):
+            connection.connect()
     finally:
         timer.cancel()
     return connection.sock
