@@ -93,10 +93,10 @@ async def test_what_the_server_revised_is_said_once_and_stands_in_the_figures(se
 
     mangler.response = slow
     with capture_logs() as logs:
-        async with in_the_field(mangler.url, NODES, sampling="250ms") as field:
+        async with in_the_field(mangler.url, NODES, interval="250ms", sampling="250ms") as field:
             await field.until(lambda: bool(field.values[0]))
             figures = field.source.stats()[0]
-            mangler.drop()
+            mangler.cut()
             await field.until(lambda: bool(field.downs))
             await field.until(lambda: field.states[-1].state != "down")
     said = [one for one in logs if one["event"] == "the server revised what it was asked for"]

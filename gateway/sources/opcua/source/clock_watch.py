@@ -52,7 +52,8 @@ class ClockWatch:
 
 def offset_words(off_ns: int) -> str:
     """Return `3 years 40 days behind`, `12 seconds ahead`: the two largest units."""
-    left_s, parts = round(abs(off_ns) / 1e9), []
+    left_s = round(abs(off_ns) / 1e9)
+    parts: list[str] = []
     for unit_s, noun in _UNITS:
         count, left_s = divmod(left_s, unit_s)
         if count or parts:

@@ -29,8 +29,8 @@ STALE: Final = "nodes said nothing although their values changed, and are watche
 EVENTS_LOST: Final = "the server dropped events because they came too fast"
 READ_REFUSED: Final = "the server refuses to read"
 AHEAD: Final = (
-    "values have source times that lie in the future, though the server's clock is right: they have the gateway's time instead "
-    "and are uncertain; set the clock of the device behind the server, or write times: gateway"
+    "values have source times that lie in the future, though the server's clock is right: they have the gateway's time "
+    "instead and are uncertain; set the clock of the device behind the server, or write times: gateway"
 )
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 _NAMED: Final = 3
