@@ -11,7 +11,7 @@ A checksum of the longest frame takes 15 us, so that this many hold the event lo
 
 
 @dataclass(frozen=True, slots=True)
-class LoadRequest:
+class Wanted:
     """The reply that is waited for."""
 
     transaction: int
@@ -40,7 +40,7 @@ class Frame:
 
     unit: int
     pdu: bytes
-    wanted: LoadRequest | None = None
+    wanted: Wanted | None = None
     """The request that it answers."""
     transaction: int = 0
     """Only MBAP carries it."""
@@ -58,11 +58,11 @@ class OutOfStepError(Exception):
 class Framing(Protocol):
     """One way to put PDUs on a connection."""
 
-    def encode(self, wanted: LoadRequest, pdu: bytes) -> bytes:
+    def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
         """Return the whole frame of a request."""
         ...
 
-    def pop_frame(self, buffer: bytearray, waiting: dict[int, LoadRequest]) -> Frame | None:
+    def pop_frame(self, buffer: bytearray, waiting: dict[int, Wanted]) -> Frame | None:
         """Remove and return the next whole frame, waited for or not; None when there is none yet.
 
         Everything up to its end is cut off the buffer, and so is what can never become a frame; what is left is at most one

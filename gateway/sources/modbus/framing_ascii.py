@@ -4,7 +4,7 @@ from binascii import unhexlify
 from typing import Final
 
 from gateway.sources.modbus.checksum import lrc
-from gateway.sources.modbus.framing import MOST_FAILED_CHECKS, Frame, LoadRequest, OutOfStepError
+from gateway.sources.modbus.framing import MOST_FAILED_CHECKS, Frame, OutOfStepError, Wanted
 
 _LONGEST: Final = 513  # MODBUS over Serial Line 1.02, 2.5.2.1
 _SHORTEST: Final = 11  # an exception: unit, function, code, checksum
@@ -18,7 +18,7 @@ class Ascii:
         self._place = 0
         self._failed = self._failed_in_a_row = 0
 
-    def encode(self, wanted: LoadRequest, pdu: bytes) -> bytes:
+    def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
         """Return the whole frame of a request."""
         octets = bytes((wanted.unit,)) + pdu
         return b":" + (octets + bytes((lrc(octets),))).hex().upper().encode() + _END
@@ -32,7 +32,7 @@ class Ascii:
         failed, self._failed = self._failed, 0
         return failed
 
-    def pop_frame(self, buffer: bytearray, waiting: dict[int, LoadRequest]) -> Frame | None:
+    def pop_frame(self, buffer: bytearray, waiting: dict[int, Wanted]) -> Frame | None:
         """Remove and return the next whole frame, see `Framing`. A line costs a checksum only where it is as long as one."""
         begin = 0
         while (end := buffer.find(_END, self._place)) >= 0:

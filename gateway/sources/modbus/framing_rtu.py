@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from gateway.sources.modbus.checksum import crc
-from gateway.sources.modbus.framing import MOST_FAILED_CHECKS, Frame, LoadRequest, OutOfStepError
+from gateway.sources.modbus.framing import MOST_FAILED_CHECKS, Frame, OutOfStepError, Wanted
 
 _HEAD: Final = re.compile(rb"[\x01-\xf7](?:[\x01-\x06\x0f\x10]|[\x81-\x86\x8f\x90][\x01-\x0b])", re.DOTALL)
 """How frames of other requests begin: unit, function; an exception has a code of the standard."""
@@ -13,7 +13,7 @@ _FIXED_LENGTH: Final = 8  # a request to read, and the reply to a write: unit, f
 _EXCEPTION_LENGTH: Final = 5
 
 
-class _Search:
+class RtuSearch:
     """A search for one known beginning of a frame of known length.
 
     Each place is judged once, however often more bytes come: where the buffer ends within a candidate, it goes on there.
@@ -51,12 +51,12 @@ class Rtu:
     """
 
     def __init__(self) -> None:
-        self._wanted: LoadRequest | None = None
-        self._searches: tuple[_Search, ...] = ()
+        self._wanted: Wanted | None = None
+        self._searches: tuple[RtuSearch, ...] = ()
         self._place = self._replied_at = 0
         self._failed = self._failed_in_a_row = 0
 
-    def encode(self, wanted: LoadRequest, pdu: bytes) -> bytes:
+    def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
         """Return the whole frame of a request."""
         frame = bytes((wanted.unit,)) + pdu
         return frame + crc(frame)
@@ -70,7 +70,7 @@ class Rtu:
         failed, self._failed = self._failed, 0
         return failed
 
-    def pop_frame(self, buffer: bytearray, waiting: dict[int, LoadRequest]) -> Frame | None:
+    def pop_frame(self, buffer: bytearray, waiting: dict[int, Wanted]) -> Frame | None:
         """Remove and return the next whole frame, see `Framing`."""
         wanted = next(iter(waiting.values()), None)
         if wanted is not self._wanted:
@@ -85,12 +85,12 @@ class Rtu:
         self._cut(buffer, min([self._place, *(search.place for search in self._searches)]))
         return found
 
-    def _expect(self, wanted: LoadRequest | None) -> None:
+    def _expect(self, wanted: Wanted | None) -> None:
         self._wanted, self._searches = wanted, ()
         if wanted is not None:
             head = bytes((wanted.unit, wanted.function))
-            values = _Search(head + bytes((wanted.size,)), wanted.size + 5)
-            self._searches = values, _Search(bytes((wanted.unit, wanted.function | 0x80)), _EXCEPTION_LENGTH)
+            values = RtuSearch(head + bytes((wanted.size,)), wanted.size + 5)
+            self._searches = values, RtuSearch(bytes((wanted.unit, wanted.function | 0x80)), _EXCEPTION_LENGTH)
 
     def _find_reply(self, buffer: bytearray) -> Frame | None:
         """Return the reply that is waited for, which begins at `_replied_at`."""

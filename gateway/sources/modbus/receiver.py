@@ -7,12 +7,13 @@ from serial import SerialException
 
 from gateway.core.errors import GatewayError, NotConnected
 from gateway.sources.modbus.allowance import Allowance
-from gateway.sources.modbus.framing import Frame, Framing, LoadRequest, OutOfStepError
+from gateway.sources.modbus.framing import Frame, Framing, OutOfStepError, Wanted
 from gateway.sources.modbus.framing_mbap import Mbap
 from gateway.sources.modbus.link import BadReply, NoReply
 from gateway.sources.modbus.strays import Strays
 
 _SHOWN: Final = 16
+_RTU_FRAME: Final = "an RTU frame instead of Modbus TCP (rtu+tcp:// in url, or ignore_transaction_id: true if both come)"
 
 
 class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
@@ -33,7 +34,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         self._is_shared = is_shared or isinstance(framing, Mbap)
         self._name = name
         self._buffer = bytearray()
-        self._waiting: dict[int, LoadRequest] = {}
+        self._waiting: dict[int, Wanted] = {}
         self._futures: dict[int, asyncio.Future[bytes]] = {}
         self._echo = b""
         self._came, self._sample = 0, b""
@@ -50,7 +51,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         if self.lost:  # the first byte of a serial line may come before this
             transport.abort()
 
-    def expect(self, wanted: LoadRequest, pdu: bytes, echo: bytes) -> "asyncio.Future[bytes]":
+    def expect(self, wanted: Wanted, pdu: bytes, echo: bytes) -> "asyncio.Future[bytes]":
         """Return a future for the PDU of the reply. pdu: of the request; echo: what the line will give back first."""
         future = self._loop.create_future()
         self._waiting[wanted.transaction], self._futures[wanted.transaction] = wanted, future
@@ -60,25 +61,29 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         self.strays.on_request(wanted, pdu, self.last_activity_s)
         return future
 
-    def expire(self, wanted: LoadRequest, timeout_s: float) -> None:
+    def expire(self, wanted: Wanted, timeout_s: float) -> None:
         """End the wait for a reply that did not come, with what came instead."""
         future = self._futures.get(wanted.transaction)
         if future is None or future.done():
             return
-        if misfit := self.strays.take_misfit():
+        if misfit := self.strays.take_misfit(wanted):
             future.set_exception(BadReply(misfit))
             return
-        came = self._unexpected_input()
-        future.set_exception(NoReply(f"no reply within {timeout_s:.3g} s" + (f", but {came}" if came else "")))
+        reason = f"no reply within {timeout_s:.3g} s"
+        if isinstance(self._framing, Mbap):
+            came = (self._framing.passed_over or bytes(self._buffer[:_SHOWN])) if self._came else b""
+            if len(came) > 1 and came[0] == wanted.unit and wanted.answered_by(came[1]):
+                future.set_exception(BadReply(f"{_RTU_FRAME}: {came.hex(' ')}"))
+                return
+        else:
+            came = self._sample[:_SHOWN]
+        if self.strays.other_unit:
+            reason += f", but {self.strays.other_unit}"
+        elif came:
+            reason += f", but {self._came} bytes that are no reply to it: {came.hex(' ')}"
+        future.set_exception(NoReply(reason))
 
-    def _unexpected_input(self) -> str:
-        """Return what came since the last request and is no reply, or "". On a serial line: wrong settings."""
-        sample = self._framing.passed_over if isinstance(self._framing, Mbap) else self._sample
-        if not sample:
-            return ""
-        return f"{self._came} bytes that are no reply to it: {sample[:_SHOWN].hex(' ')}"
-
-    def forget(self, wanted: LoadRequest) -> None:
+    def forget(self, wanted: Wanted) -> None:
         """Stop waiting for a reply."""
         self.strays.on_given_up(wanted)
         self._waiting.pop(wanted.transaction, None)
@@ -128,7 +133,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
                 self._fail_requests(BadReply(misfit))
             return
         self._allowance.fill()
-        self.strays.on_reply(frame.wanted)
+        self.strays.on_reply(frame.wanted, frame.pdu)
         future = self._futures.get(frame.wanted.transaction)
         if future is not None and not future.done():
             future.set_result(frame.pdu)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sources.modbus import framing_ascii, framing_rtu
-from gateway.sources.modbus.framing import MOST_FAILED_CHECKS, Framing, LoadRequest, OutOfStepError
+from gateway.sources.modbus.framing import MOST_FAILED_CHECKS, Framing, OutOfStepError, Wanted
 from gateway.sources.modbus.framing_ascii import Ascii
+from gateway.sources.modbus.framing_loose import LooseMbap
 from gateway.sources.modbus.framing_mbap import Mbap
 from gateway.sources.modbus.framing_rtu import Rtu
 
@@ -40,7 +41,7 @@ def frame(kind: str, unit: int, pdu: bytes, transaction: int = 1) -> bytes:
     return adu + crc(adu) if kind == "rtu" else b":" + adu.hex().upper().encode() + lrc(adu) + b"\r\n"
 
 
-def fed(framing: Framing, data: bytes, sizes: int, wanted: LoadRequest) -> list[bytes]:
+def fed(framing: Framing, data: bytes, sizes: int, wanted: Wanted) -> list[bytes]:
     """The PDUs found while the data comes in pieces of some size."""
     buffer, found = bytearray(), []
     for at in range(0, len(data), sizes):
@@ -54,14 +55,14 @@ def fed(framing: Framing, data: bytes, sizes: int, wanted: LoadRequest) -> list[
 @given(unit=st.integers(1, 247), function=st.integers(1, 4), rest=st.binary(min_size=4, max_size=4))
 def test_requests_are_framed_by_the_book(kind: str, unit: int, function: int, rest: bytes) -> None:
     pdu = bytes((function,)) + rest
-    assert FRAMINGS[kind]().encode(LoadRequest(7, unit, function, 2), pdu) == frame(kind, unit, pdu, 7)
+    assert FRAMINGS[kind]().encode(Wanted(7, unit, function, 2), pdu) == frame(kind, unit, pdu, 7)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 @pytest.mark.parametrize("kind", FRAMINGS)
 def test_a_reply_is_found_however_it_is_cut(kind: str, size: int) -> None:
-    assert fed(FRAMINGS[kind](), frame(kind, 17, PDU), size, LoadRequest(1, 17, 3, 8)) == [PDU]
-    assert fed(FRAMINGS[kind](), frame(kind, 17, b"\x83\x02"), size, LoadRequest(1, 17, 3, 8)) == [b"\x83\x02"]
+    assert fed(FRAMINGS[kind](), frame(kind, 17, PDU), size, Wanted(1, 17, 3, 8)) == [PDU]
+    assert fed(FRAMINGS[kind](), frame(kind, 17, b"\x83\x02"), size, Wanted(1, 17, 3, 8)) == [b"\x83\x02"]
 
 
 @pytest.mark.parametrize("kind", FRAMINGS)
@@ -69,8 +70,8 @@ def test_foreign_replies_are_passed_over(kind: str) -> None:
     foreign = frame(kind, 18, PDU) + frame(kind, 17, b"\x04" + PDU[1:], transaction=9)
     if kind == "mbap":
         foreign += frame(kind, 17, PDU, transaction=2) + frame(kind, 17, PDU, transaction=0)
-    assert fed(FRAMINGS[kind](), foreign, 1000, LoadRequest(1, 17, 3, 8)) == []
-    assert fed(FRAMINGS[kind](), foreign + frame(kind, 17, PDU), 1000, LoadRequest(1, 17, 3, 8)) == [PDU]
+    assert fed(FRAMINGS[kind](), foreign, 1000, Wanted(1, 17, 3, 8)) == []
+    assert fed(FRAMINGS[kind](), foreign + frame(kind, 17, PDU), 1000, Wanted(1, 17, 3, 8)) == [PDU]
 
 
 @pytest.mark.parametrize("kind", ["rtu", "ascii"])
@@ -78,7 +79,7 @@ def test_foreign_replies_are_passed_over(kind: str) -> None:
 def test_a_flipped_bit_is_never_a_reply(kind: str, place: int, bit: int) -> None:
     data = bytearray(frame(kind, 17, PDU))
     data[place % len(data)] ^= 1 << bit
-    found = fed(FRAMINGS[kind](), bytes(data), 1000, LoadRequest(1, 17, 3, 8))
+    found = fed(FRAMINGS[kind](), bytes(data), 1000, Wanted(1, 17, 3, 8))
     assert found in ([], [PDU])  # the case of a hexadecimal digit does not count
     assert kind == "ascii" or not found
 
@@ -86,24 +87,24 @@ def test_a_flipped_bit_is_never_a_reply(kind: str, place: int, bit: int) -> None
 @pytest.mark.parametrize("kind", ["rtu", "ascii"])
 @given(noise=st.binary(max_size=60), size=st.integers(1, 100))
 def test_noise_before_a_reply_does_not_hide_it(kind: str, noise: bytes, size: int) -> None:
-    assert fed(FRAMINGS[kind](), noise + frame(kind, 17, PDU), size, LoadRequest(1, 17, 3, 8))[-1:] == [PDU]
+    assert fed(FRAMINGS[kind](), noise + frame(kind, 17, PDU), size, Wanted(1, 17, 3, 8))[-1:] == [PDU]
 
 
-@pytest.mark.parametrize("kind", FRAMINGS)
+@pytest.mark.parametrize("kind", [*FRAMINGS.values(), LooseMbap])
 @given(data=st.binary(max_size=3000), size=st.integers(1, 3000))
-def test_random_bytes_never_crash_and_never_pile_up(kind: str, data: bytes, size: int) -> None:
-    buffer, framing = bytearray(), FRAMINGS[kind]()
+def test_random_bytes_never_crash_and_never_pile_up(kind: type[Framing], data: bytes, size: int) -> None:
+    buffer, framing = bytearray(), kind()
     with suppress(OutOfStepError):
         for at in range(0, len(data), size):
             buffer += data[at : at + size]
-            while framing.pop_frame(buffer, {1: LoadRequest(1, 17, 3, 8)}):
+            while framing.pop_frame(buffer, {1: Wanted(1, 17, 3, 8)}):
                 pass
             assert len(buffer) <= 513
 
 
 @pytest.mark.parametrize("head", [b"\0\1\0\1\0\5", b"\0\1\0\0\0\1", b"\0\1\0\0\1\x00"])
 def test_what_is_no_header_is_passed_over_until_the_reply_and_no_further_than_a_frame(head: bytes) -> None:
-    wanted = LoadRequest(1, 17, 3, 8)
+    wanted = Wanted(1, 17, 3, 8)
     assert fed(Mbap(), head + b"\1\3\2\0\0" + frame("mbap", 17, PDU), 1, wanted) == [PDU]
     with pytest.raises(OutOfStepError, match=head.hex(" ")):
         fed(Mbap(), head + bytes(range(1, 255)) * 2, 7, wanted)
@@ -123,7 +124,7 @@ def test_what_is_no_header_is_passed_over_until_the_reply_and_no_further_than_a_
 def test_an_exception_is_two_bytes_whatever_its_header_says(odd: bytes, size: int) -> None:
     """And the next reply is found behind it, however it comes."""
     framing, buffer, found = Mbap(), bytearray(), []
-    for stream, wanted in ((odd, LoadRequest(1, 17, 3, 8)), (frame("mbap", 17, PDU, 2), LoadRequest(2, 17, 3, 8))):
+    for stream, wanted in ((odd, Wanted(1, 17, 3, 8)), (frame("mbap", 17, PDU, 2), Wanted(2, 17, 3, 8))):
         for at in range(0, len(stream), size):
             buffer += stream[at : at + size]
             waiting = {} if found[-1:] == [wanted] else {wanted.transaction: wanted}
@@ -136,11 +137,20 @@ def test_an_exception_is_two_bytes_whatever_its_header_says(odd: bytes, size: in
 def test_frames_of_others_are_found_before_and_behind_the_reply(kind: str) -> None:
     others = [(18, PDU), (17, b"\x03\x02\x10\xe1"), (17, b"\x04\x02\0\7"), (3, b"\x83\x02"), (9, b"\6\0\7\0\1")]
     stream = b"".join(frame(kind, *other) for other in (*others[:3], (17, PDU), *others[3:]))
-    buffer, wanted, found = bytearray(stream), LoadRequest(1, 17, 3, 8), []
+    buffer, wanted, found = bytearray(stream), Wanted(1, 17, 3, 8), []
     while hit := FRAMINGS[kind]().pop_frame(buffer, {1: wanted} if (17, PDU) not in found else {}):
         found.append((hit.unit, hit.pdu))
         assert (hit.wanted is wanted) == (found[-1] == (17, PDU))
     assert found == [*others[:3], (17, PDU), *others[3:]]
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@given(noise=st.binary(max_size=60), as_rtu=st.booleans(), transaction=st.integers(0, 65535))
+def test_a_reply_without_its_transaction_id_is_found_behind_noise(
+    size: int, noise: bytes, as_rtu: bool, transaction: int
+) -> None:
+    reply = frame("rtu", 17, PDU) if as_rtu else frame("mbap", 17, PDU, transaction)
+    assert fed(LooseMbap(), noise + reply, size, Wanted(1, 17, 3, 8)) == [PDU]
 
 
 BABBLE = {
@@ -160,5 +170,5 @@ def test_babble_costs_a_bounded_number_of_checksums(
     checksum = getattr(module, name)
     monkeypatch.setattr(module, name, lambda octets: (checks.append(len(octets)), checksum(octets))[1])
     with suppress(OutOfStepError):
-        fed(FRAMINGS[kind](), (unit * 16384)[:16384], size, LoadRequest(1, 17, 3, 8))
+        fed(FRAMINGS[kind](), (unit * 16384)[:16384], size, Wanted(1, 17, 3, 8))
     assert len(checks) <= 3 * (MOST_FAILED_CHECKS + 1)
