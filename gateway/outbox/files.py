@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import ConfigError
+from gateway.core.os_errors import os_reason
 
 KEPT_DAMAGED: Final = 3
 """Damaged files that stay for people to look at; older ones go, or a failing disk would be filled by them."""
@@ -44,7 +45,8 @@ def check_path(path: Path) -> None:
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
             return
-        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
+        why = os_reason(error) if isinstance(error, OSError) else "no file can have this name"
+        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {why}") from error
     if begins and begins != _SQLITE and not PathLock.name_for(path).exists():
         raise ConfigError(f"outbox.path: {path} is another program's file; set another path or move the file away")
 
@@ -56,7 +58,7 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"outbox.path: cannot make the folder {path.parent}: {error.strerror}; {_ADVICE}") from error
     except ValueError as error:  # a null byte
-        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
+        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: no file can have this name") from error
 
 
 def may_write(path: Path) -> bool:
