@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import ssl
 from typing import Final
 
 _NUMBERS: Final = re.compile(r"\[Errno (\d+)\]")
@@ -16,6 +17,10 @@ def os_reason(error: OSError, otherwise: str = "the connection broke") -> str:
     """
     if isinstance(error, socket.gaierror):
         return "the host name cannot be resolved"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate is not accepted: {error.verify_message.rstrip('.')}"
+    if isinstance(error, ssl.SSLError):  # whose numbers are OpenSSL's
+        return f"TLS failed: {error.reason.lower().replace('_', ' ')}" if error.reason else "TLS failed"
     numbers = [error.errno] if error.errno else map(int, _NUMBERS.findall(str(error)))
     reasons = dict.fromkeys(os.strerror(number) for number in numbers)
     if reasons:

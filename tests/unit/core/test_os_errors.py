@@ -2,10 +2,18 @@
 
 import errno
 import socket
+import ssl
 
 import pytest
 
 from gateway.core.os_errors import os_reason
+
+
+def tls_error(reason: str | None) -> ssl.SSLError:
+    """As Python raises it for OpenSSL's error number 1, which is another one of the system's."""
+    error = ssl.SSLError(1, f"[SSL: {reason}] something (_ssl.c:1006)")
+    error.reason = reason
+    return error
 
 
 @pytest.mark.parametrize(
@@ -22,6 +30,8 @@ from gateway.core.os_errors import os_reason
             "Connection refused, No route to host",
         ),
         (ConnectionResetError(), "the connection broke"),
+        (tls_error("WRONG_VERSION_NUMBER"), "TLS failed: wrong version number"),
+        (tls_error(None), "TLS failed"),
         (ConnectionError("the server's message is too long"), "the server's message is too long"),
     ],
 )
