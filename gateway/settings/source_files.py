@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from gateway.core.csv_cells import unprotected
 from gateway.core.errors import Problem
 
 KeyPath = tuple[str | int, ...]
@@ -250,7 +251,9 @@ def _add_rows(file: SourceFile, reader: Any) -> None:
             file.add((at,), f"has {len(cells)} cells", f"{len(header)} as in the header")
         if any(cell.strip() for key, cell in zip(header, cells, strict=False) if not key):
             file.add((at,), "has a cell in a column without a name", "a name in the header of every column in use")
-        file.value.append({key: cell.strip() for key, cell in zip(header, cells, strict=False) if key and cell.strip()})
+        file.value.append(
+            {key: unprotected(cell.strip()) for key, cell in zip(header, cells, strict=False) if key and cell.strip()}
+        )
     if header is None and not file.problems:
         file.add((), "is empty", "a header line that names the tag keys")
 
