@@ -1,4 +1,4 @@
-"""How large a configuration may be. Beyond each ceiling stands a problem with its place, before time and memory grow with it.
+"""How large a configuration may be. Beyond each ceiling there is a problem with its place, before time and memory grow.
 
 They are far above what plants need: a gateway of 100,000 tags in CSV files stays below all of them.
 """

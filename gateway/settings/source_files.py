@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +14,14 @@ import yaml
 
 from gateway.core.csv_cells import unprotected
 from gateway.core.errors import Problem
+from gateway.settings import ceilings
 
 KeyPath = tuple[str | int, ...]
 
-_LARGEST_FILE_BYTES = 64 * 2**20
 _LONGEST_VALUE = 60
-_DEEPEST = 20
-_MOST_VALUES = 1_000_000
+_NUMBER_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp", "bool"))
 _FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DIRECTIVE = re.compile(r"^%TAG", re.MULTILINE)
 _SCALAR_ERRORS = (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError, TypeError)
 """What PyYAML raises on a scalar whose text does not fit its tag: `!!int ""`, `!!bool maybe`, `!!timestamp x`."""
 
@@ -50,6 +52,8 @@ class SourceFile:
     """The line of each key path; () is the file itself."""
     problems: list[Problem] = field(default_factory=list)
     """Faults found so far."""
+    unreadable: set[KeyPath] = field(default_factory=set)
+    """Where a value stands that could not be taken and is None here; a problem says why."""
     origins: dict[str, "SourceFile"] = field(default_factory=dict)
     """The file of each top-level key that comes from another one (templates, lists of devices), which gets its problems."""
     prefix: KeyPath = ()
@@ -57,10 +61,20 @@ class SourceFile:
     variable: Callable[[KeyPath], str | None] = _no_variable
     """Returns the environment variable that has set the value at a key path, if one has; it is named in problems."""
 
-    def part(self, path: KeyPath, value: Any) -> "SourceFile":
-        """Return the value at a key path as a source file of its own, with its lines."""
-        lines = {where[len(path) :]: line for where, line in self.lines.items() if where[: len(path)] == path}
-        return SourceFile(self.name, value, lines=lines, prefix=self.prefix + path)
+    def parts(self, path: KeyPath) -> "dict[str | int, SourceFile]":
+        """Return each item at a key path as a source file of its own, with its lines and no value yet."""
+        items: dict[str | int, SourceFile] = {}
+        end = len(path) + 1
+        for where, line in self.lines.items():
+            if len(where) >= end and where[: end - 1] == path:
+                key = where[end - 1]
+                if key not in items:
+                    items[key] = SourceFile(self.name, prefix=(*self.prefix, *where[:end]))
+                items[key].lines[where[end:]] = line
+        for where in self.unreadable:
+            if len(where) >= end and where[: end - 1] == path:
+                items[where[end - 1]].unreadable.add(where[end:])
+        return items
 
     def line(self, path: KeyPath) -> int:
         """Return the line of the longest known beginning of `path`, 0 if there is none."""
@@ -78,9 +92,15 @@ class SourceFile:
         shown = path[1:] if self.tabular and isinstance(next(iter(path), None), int) else self.prefix + path
         return Problem(self.name, self.line(path), ".".join(str(part) for part in shown), message, expected)
 
+    @property
+    def is_full(self) -> bool:
+        """Return whether no more problems of this file are kept."""
+        return len(self.problems) >= ceilings.PROBLEMS
+
     def add(self, path: KeyPath, message: str, expected: str = "") -> None:
-        """Add a problem at a key path."""
-        self.problems.append(self.problem(path, message, expected))
+        """Add a problem at a key path, unless there are too many already."""
+        if not self.is_full:
+            self.problems.append(self.problem(path, message, expected))
 
 
 def is_secret(path: KeyPath) -> bool:
@@ -88,16 +108,18 @@ def is_secret(path: KeyPath) -> bool:
     return any("password" in str(part).lower() for part in path)
 
 
-def _read_text(file: SourceFile, path: Path) -> str | None:
+def _read_text(file: SourceFile, path: Path, most_bytes: int) -> str | None:
     content = b""
     try:
         if not S_ISREG(path.stat().st_mode):  # a pipe would keep us waiting for ever
             file.add((), "is not a file", "a plain text file")
             return None
         with path.open("rb") as stream:
-            content = stream.read(_LARGEST_FILE_BYTES + 1)
-        if len(content) > _LARGEST_FILE_BYTES:
-            file.add((), "is larger than 64 MiB")
+            content = stream.read(most_bytes + 1)
+        if len(content) > most_bytes:
+            file.add(
+                (), f"is larger than {most_bytes >> 20} MiB", "the tags in files of tags/" if path.suffix != ".csv" else ""
+            )
             return None
         return content.decode("utf-8-sig")
     except FileNotFoundError:
@@ -123,11 +145,11 @@ def _yaml_hint(error: yaml.MarkedYAMLError) -> str:
 def read_yaml(path: Path, shown: str) -> SourceFile:
     """Read a YAML file. shown: its name in problems. A key that stands twice is a problem, not a silent choice."""
     file = SourceFile(shown)
-    text = _read_text(file, path)
+    text = _read_text(file, path, ceilings.YAML_BYTES)
     if text is None:
         return file
     try:
-        _check_depth(text)
+        _check_size(text)
         node = yaml.compose(text, Loader=_FAST_LOADER)
         file.lines[()] = 1
         if node is not None:
@@ -151,32 +173,50 @@ def read_yaml(path: Path, shown: str) -> SourceFile:
     return file
 
 
-def _check_depth(text: str) -> None:
-    """Raise _TooLargeError for deep nesting: composing recurses in C without a limit, and would end the process."""
-    depth = 0
+def _check_size(text: str) -> None:
+    """Raise _TooLargeError for deep nesting and very many values, before the tree is made.
+
+    Composing recurses in C without a limit, and would end the process.
+    """
+    if len(directives := [*_DIRECTIVE.finditer(text)]) > ceilings.TAG_DIRECTIVES:
+        raise _TooLargeError("has too many lines %TAG", text.count("\n", 0, directives[-1].start()))
+    depth = nodes = 0
     for event in yaml.parse(text, Loader=_FAST_LOADER):
+        line = event.start_mark.line if event.start_mark else 0
+        if isinstance(event, yaml.NodeEvent):
+            nodes += 1
+            if nodes > 2 * ceilings.VALUES:  # keys and values
+                raise _TooLargeError(f"has more than {ceilings.VALUES} values", line)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            if depth > _DEEPEST:
-                raise _TooLargeError("is nested too deeply", event.start_mark.line if event.start_mark else 0)
+            if depth > ceilings.DEPTH:
+                raise _TooLargeError("is nested too deeply", line)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
 def _plain_value(file: SourceFile, node: yaml.Node, path: KeyPath, scalars: yaml.SafeLoader) -> Any:
     file.lines.setdefault(path, node.start_mark.line + 1)
-    if len(path) > _DEEPEST or len(file.lines) > _MOST_VALUES:
+    if len(path) > ceilings.DEPTH or len(file.lines) > ceilings.VALUES:
         raise _TooLargeError("repeats itself through aliases or is far too large", node.start_mark.line)
     if isinstance(node, yaml.MappingNode):
         return _mapping(file, node, path, scalars)
     if isinstance(node, yaml.SequenceNode):
         return [_plain_value(file, item, (*path, i), scalars) for i, item in enumerate(node.value)]
+    is_number = node.tag in _NUMBER_TAGS
+    longest = ceilings.NUMBER_CHARACTERS if is_number else ceilings.TEXT_CHARACTERS
+    if len(node.value) > longest:
+        file.unreadable.add(path)
+        kind = "number" if is_number else "text"
+        file.add(path, f"is a {kind} of {len(node.value)} characters", f"at most {longest}")
+        return None
     try:
         return scalars.construct_object(node)
     except _SCALAR_ERRORS as error:
         shown = "the value" if is_secret(path) else repr(node.value[:_LONGEST_VALUE])
         problem = None if is_secret(path) else getattr(error, "problem", None)
         reason = problem or f"{shown} does not fit {node.tag.rpartition(':')[2]}"
+        file.unreadable.add(path)
         file.add(path, f"cannot be understood: {reason}")
         return None
 
@@ -189,6 +229,8 @@ def _mapping(file: SourceFile, node: yaml.MappingNode, path: KeyPath, scalars: y
         line = key_node.start_mark.line + 1
         if key is None:
             file.add(path, f"line {line}: a key must be plain text")
+        elif len(str(key)) > ceilings.KEY_CHARACTERS:
+            file.add(path, f"line {line}: a key has {len(str(key))} characters", f"at most {ceilings.KEY_CHARACTERS}")
         elif key in value:
             first = file.lines[here]
             file.lines[here] = line
@@ -206,11 +248,12 @@ def read_csv(path: Path, shown: str) -> SourceFile:
     left out.
     """
     file = SourceFile(shown, [], tabular=True)
-    text = _read_text(file, path)
+    text = _read_text(file, path, ceilings.CSV_BYTES)
     if text is None:
         return file
     file.lines[()] = 1
-    head = next((line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")), "")
+    lines = (line for line in io.StringIO(text) if line.strip() and not line.lstrip().startswith("#"))
+    head = next(lines, "")
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     _add_rows(file, reader)
@@ -227,7 +270,9 @@ def _records(file: SourceFile, reader: Any) -> Iterator[tuple[int, list[str]]]:
             file.lines[()] = begin
             unclosed = "end of data" in str(error)
             reason = 'a cell that begins with " does not end' if unclosed else str(error)
-            file.add((), f"is not valid CSV: {reason}", 'a " at both ends of the cell, and "" for one inside it')
+            too_long = "field limit" in reason
+            quotes = 'a " at both ends of the cell, and "" for one inside it'
+            file.add((), f"is not valid CSV: {reason}", "a shorter cell, or one that ends" if too_long else quotes)
             return
         if cells is None:
             return
@@ -243,7 +288,8 @@ def _add_rows(file: SourceFile, reader: Any) -> None:
         if header is None:
             header = [cell.strip() for cell in cells]
             file.lines[()] = begin
-            _check_header(file, header)
+            if not _is_usable(file, header):
+                return
             continue
         at = len(file.value)
         file.lines[(at,)] = begin
@@ -258,11 +304,19 @@ def _add_rows(file: SourceFile, reader: Any) -> None:
         file.add((), "is empty", "a header line that names the tag keys")
 
 
-def _check_header(file: SourceFile, header: list[str]) -> None:
-    for key in sorted({key for key in header if key and header.count(key) > 1}):
+def _is_usable(file: SourceFile, header: list[str]) -> bool:
+    """Add what is wrong with a header. Returns whether the lines below it are worth reading."""
+    if len(header) > ceilings.COLUMNS:
+        file.add((), f"the header has {len(header)} columns", f"at most {ceilings.COLUMNS}")
+        return False
+    if (longest := max(map(len, header))) > ceilings.KEY_CHARACTERS:
+        file.add((), f"the header has a name of {longest} characters", f"at most {ceilings.KEY_CHARACTERS}")
+        return False
+    for key in sorted(key for key, count in Counter(header).items() if key and count > 1):
         file.add((key,), "stands twice in the header")
     if "name" not in header:
         alike = next((key for key in header if key.lower() == "name"), "")
         found = f"'name', not {alike!r}: " if alike else ""
         expected = f"{found}the tag keys as column names, in small letters, for instance name,address,type"
         file.add((), "the header has no column 'name'", expected)
+    return True
