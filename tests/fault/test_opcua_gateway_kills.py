@@ -79,6 +79,7 @@ async def live_and_die(
             f"life {life}: all first values after {time.monotonic() - since:.1f} s, {cpu_s(gateway) - before:.2f} s of CPU"
         )
         await until(lambda life=life: ledger.least(life) >= VALUES, 60, f"more in life {life}")
+        await until(lambda: states()[-1:] == ["ok"], 60, f"life {life} is told")  # after a comparison of the model
         killed_s.append(time.time())
         await server.kill()
         await until(lambda: states()[-1:] == ["down"], 30, f"death {life} is told")

@@ -185,8 +185,16 @@ class OpcUaDevice(DeviceModel):
     history_kept: FolderPath = DEFAULT_KEPT
     """Folder in which earlier versions kept files that say up to when samples were read. They are taken over into the outbox
     at the first start with history, and removed; no others are written."""
-    clock_tolerance: DurationNs = default("5s")
+    times: Literal["server", "gateway"] = "server"
+    """Whose clock stamps values and events. `gateway`: when they were received, for a server whose clock nobody sets."""
+    clock_tolerance: Annotated[int, duration_ns("0s", "1d"), DURATION_SCHEMA] = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _history_has_the_servers_times(self) -> "OpcUaDevice":
+        if self.history and self.times == "gateway":
+            raise ValueError("a history has the server's times; expected times: server, or no history")
+        return self
 
     @model_validator(mode="after")
     def _servers_differ(self) -> "OpcUaDevice":
