@@ -10,7 +10,8 @@ from gateway.core.errors import Problem
 from gateway.settings import ceilings
 from gateway.settings.environment import Environment
 from gateway.settings.error_text import add_validation_errors
-from gateway.settings.source_files import KeyPath, SourceFile, read_yaml
+from gateway.settings.source_files import KeyPath, SourceFile
+from gateway.settings.yaml_files import read_yaml
 from gateway.stages.detector_choice import DetectorChoice
 
 

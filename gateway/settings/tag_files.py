@@ -6,13 +6,14 @@ from typing import Any
 from gateway.core.nearest import nearest
 from gateway.core.ports.plugin import Plugin, TagFiles
 from gateway.settings import ceilings
+from gateway.settings.csv_files import read_csv
 from gateway.settings.detectors import check_detectors
 from gateway.settings.device_files import Device, ReadTag
 from gateway.settings.error_text import quote_value
 from gateway.settings.formulas import check_formulas
 from gateway.settings.model import FormulaEntry, tag_model
 from gateway.settings.problem_collector import ProblemCollector
-from gateway.settings.source_files import KeyPath, SourceFile, read_csv
+from gateway.settings.source_files import KeyPath, SourceFile
 from gateway.stages.config import OF_NUMBERS
 
 

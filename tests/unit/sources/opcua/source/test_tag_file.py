@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.config_types import check_name
-from gateway.settings.source_files import read_csv
+from gateway.settings.csv_files import read_csv
 from gateway.sources.opcua.source.tag_file import is_writable, tag_file, tag_names
 
 
