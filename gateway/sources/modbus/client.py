@@ -56,6 +56,11 @@ class ModbusLink:
         return self._strays.unasked
 
     @property
+    def advice(self) -> str:
+        """Return that the device needs a pause after connecting, if that has been found out."""
+        return self._strays.pacing.advice if not self._endpoint.connect_pause_s else ""
+
+    @property
     def bad_frames(self) -> int:
         """Return how often something came that is no frame, over all connections."""
         return self._framing.bad_frames if isinstance(self._framing, Mbap) else 0
@@ -65,7 +70,7 @@ class ModbusLink:
         self.close()
         self._transport, self._receiver = await open_transport(self._endpoint, self._framing, self._strays, timeout_s)
         self._last_unit, self._needs_silence = -1, False
-        await asyncio.sleep(self._endpoint.connect_pause_s)
+        await asyncio.sleep(max(self._endpoint.connect_pause_s, self._strays.pacing.trial_pause_s()))
 
     async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
         """Send one read and return the payload of its reply. Raises ExceptionReply, NoReply, BadReply, NotConnected."""
