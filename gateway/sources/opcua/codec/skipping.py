@@ -83,6 +83,8 @@ class Skipper:
             return self._to(at + _FIXED[kind])
         if kind in _STRINGS:
             return self._string(at)
+        if kind not in self._rest:
+            raise WireError(f"a value of type {kind}")
         return self._rest[kind](at, depth)
 
     def _qualified_name(self, at: int, _: int) -> int:
