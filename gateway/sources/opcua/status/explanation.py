@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.sources.opcua.config.value_selection import NO_ELEMENT, NO_FIELD, NO_RANGE
-from gateway.sources.opcua.status.codes import FILTER_NOT_ALLOWED, TOO_MANY_ITEMS, status_name
+from gateway.sources.opcua.status.codes import FILTER_NOT_ALLOWED, RENAMED, TOO_MANY_ITEMS, status_name
 
 _MEANING: Final = {
     FILTER_NOT_ALLOWED: "a deadband in percent needs a node with EURange",
@@ -24,6 +24,8 @@ _MEANING: Final = {
     0x80350000: "it is no variable; gateway browse --root shows those below it",
     NO_ELEMENT: "the value has no such element",
     NO_FIELD: "the value has no such field",
+    RENAMED: "the server gives this NodeId to another node than before, as its browse name shows; a browse path as address "
+    "is safe from that, or restart the gateway if the node was renamed",
     0x806F0000: "no node has this path; names are compared exactly, each with its namespace (2:Speed)",
     0x80310000: "the server has no connection to its device; look there",
     0x803A0000: "the node cannot be read, only written",

@@ -1,5 +1,6 @@
 """From the bytes of a connection to chunks (OPC UA Part 6, 6.7.2 and 7.1.2)."""
 
+import itertools
 import struct
 
 import pytest
@@ -20,7 +21,7 @@ CHUNKS = [chunk(b"ACK", bytes(20)), chunk(b"OPN", bytes(100)), chunk(b"MSG", b"a
 def test_chunks_come_out_as_they_went_in_however_they_were_cut(cuts: list[int]) -> None:
     whole, buffer, found = b"".join(CHUNKS), ChunkBuffer(), []
     places = [0, *sorted(cuts), len(whole)]
-    for begin, end in zip(places, places[1:], strict=False):
+    for begin, end in itertools.pairwise(places):
         buffer.append(whole[begin:end])
         while (one := buffer.next_chunk()) is not None:
             found.append(one)
