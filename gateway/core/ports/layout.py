@@ -40,13 +40,14 @@ class Layout(Protocol):
         """Return at least one packet.
 
         hist: it is sent from backlog. most_bytes: the largest payload that the far end takes, as far as it says so; what
-        cannot be made smaller is returned as it is. Raises Permanent where the message cannot be published at all.
+        cannot be made smaller is returned as it is. Raises Permanent where the message cannot be published at all, Postponed
+        where it has to wait for something that goes beside the messages.
         """
         ...
 
 
-Until = Literal["later", "reconnect", "restart"]
-"""How long a refusal holds."""
+Until = Literal["trial", "later", "reconnect", "restart"]
+"""How long a refusal holds; `trial`: until the sink says `later`, and what depends on it waits (`Postponed`)."""
 
 
 class SessionAnnouncements(Protocol):
@@ -95,12 +96,22 @@ class SessionAnnouncements(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription of a session."""
+
+    topic_filter: str
+    """What is received."""
+    is_optional: bool = False
+    """The session goes on where the far end does not allow it."""
+
+
 class SessionInput(Protocol):
     """The messages that a layout receives on a connection, and its permission to send."""
 
     @property
-    def subscriptions(self) -> Sequence[str]:
-        """Return the topic filters to subscribe to before anything is sent."""
+    def subscriptions(self) -> Sequence[Subscription]:
+        """Return what to subscribe to before anything is sent."""
         ...
 
     def received(self, topic: str, payload: bytes) -> None:

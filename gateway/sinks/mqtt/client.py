@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.ports.layout import Properties
@@ -12,12 +13,16 @@ from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.connect_thread import ConnectThread
 from gateway.sinks.mqtt.connection import Connection
+from gateway.sinks.mqtt.login import read_password
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, PahoEngine
 from gateway.sinks.mqtt.properties import pack
 from gateway.sinks.mqtt.reason_codes import unreachable
 from gateway.sinks.mqtt.transport import OpenStream, connect_stream, probe
 from gateway.sinks.mqtt.types import Outgoing, QoS, ReceivedMessage, Will
 
+LARGEST_RECEIVED_BYTES = 16 << 20
+"""Of a message that a subscriber takes: windows of 100,000 tags, as JSON."""
+_LARGEST_FRAME_BYTES = 4 << 20
 _LONGEST_CLOSE_S = 2.0
 _HEAD_BYTES = 512
 _NO_PROPERTIES = Properties()
@@ -40,14 +45,14 @@ class MqttClient:
         *,
         client_id: str = "",
         will: Will | Callable[[], Will] | None = None,
-        most_received: int = LARGEST_PACKET_BYTES,
+        most_received: int = LARGEST_RECEIVED_BYTES,
         resume: bool = False,
     ) -> None:
         """client_id: used where the configuration has none; empty lets the broker choose.
 
         will: one, or a new one for each CONNECT: called on the event loop when the stream stands. most_received: bytes of
-        the largest packet that is taken; a larger one ends the connection. resume: take what a kept session brings (else:
-        only what was subscribed on this connection).
+        the largest packet that is taken, and of what may wait to be received; a larger packet ends the connection at its
+        header. resume: take what a kept session brings (else: only what was subscribed on this connection).
         """
         self._config = config
         self._client_id = config.client_id or client_id
@@ -57,6 +62,7 @@ class MqttClient:
         self._timeout_s = config.timeout / 1e9
         self._connection: Connection | None = None
         self._connector: ConnectThread[OpenStream] = ConnectThread(lambda connected: connected.stream.close())
+        self._logins: ConnectThread[str] = ConnectThread(lambda _: None)
         self._prober: ConnectThread[None] = ConnectThread(lambda _: None)
         self._probing: asyncio.Task[None] | None = None
         self._brokers = BrokerList(len(config.addresses), config.return_after / 1e9)
@@ -87,13 +93,17 @@ class MqttClient:
 
     async def _open(self, address: Address) -> Connection:
         connection: Connection | None = None
+        password = await self._logins.run(lambda: read_password(self._config))
         try:
             async with asyncio.timeout(self._timeout_s):
-                connected = await self._connector.run(lambda: connect_stream(address, self._config.tls, self._timeout_s))
+                frame_bytes = max(self._most_received, _LARGEST_FRAME_BYTES)
+                connected = await self._connector.run(
+                    lambda: connect_stream(address, self._config, self._timeout_s, frame_bytes)
+                )
                 connection = Connection(
-                    self._paho_engine(connected),
+                    self._paho_engine(replace(connected, password=password)),
                     topic_aliases=self._config.topic_aliases,
-                    most_received=self._most_received,
+                    most_waiting_bytes=self._most_received,
                     resume=self._resume,
                 )
                 await connection.start()
@@ -179,8 +189,8 @@ class MqttClient:
 
         Raises NotConnected once the connection is gone and all before it were given.
 
-        With 10,000 messages waiting the client stops reading, so that the broker holds the rest back; a caller that then
-        stays away for twice the keep alive loses the connection. One caller.
+        With 10,000 messages or `most_received` bytes waiting the client stops reading, so that the broker holds the rest
+        back; a caller that then stays away for twice the keep alive loses the connection. One caller.
         """
         return await self._opened().receive()
 
@@ -232,7 +242,7 @@ class MqttClient:
     async def _reachable(self, address: Address) -> bool:
         try:
             async with asyncio.timeout(self._timeout_s + _PROBE_MORE_S):
-                await self._prober.run(lambda: probe(address, self._config.tls, self._timeout_s))
+                await self._prober.run(lambda: probe(address, self._config, self._timeout_s))
         except (NotConnected, TimeoutError):
             return False
         return True

@@ -14,12 +14,15 @@ from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.failover_link import FailoverLink
 from gateway.sources.modbus.link import BadReply, ExceptionReply, HungUp, Link, NoReply
+from gateway.sources.modbus.poll import Poll
 from gateway.sources.modbus.request_policy import RequestPolicy
-from gateway.sources.modbus.unit import Breaker, Poll, Unit
+from gateway.sources.modbus.shared_line import SharedLine
+from gateway.sources.modbus.unit import Breaker, Unit
 
 _NS = 1_000_000_000
 _CHECK_NS = _NS  # an idle connection is checked this often
 _RETURN_FIRST_S, _RETURN_MOST_S = 60.0, 600.0  # on a backup, pauses between attempts at the first address
+_HOLD_NS = 250_000_000  # samples through a serial server wait so long: a reply of another master shows meanwhile
 _CONNECT_TIMEOUTS = 3  # room for one lost SYN, which is sent again after a second
 
 
@@ -55,7 +58,8 @@ class ModbusSource:
         self._return_ns = 0
         self._return_delays = full_jitter()
         is_stream = not endpoint.is_serial and endpoint.scheme != "udp"
-        self._policy = RequestPolicy(self._units, clock, endpoint.url, is_stream=is_stream)
+        self._line = SharedLine(_HOLD_NS if endpoint.scheme == "rtu+tcp" else 0, is_line=endpoint.is_ambiguous)
+        self._policy = RequestPolicy(self._units, clock, endpoint.url, self._line, is_stream=is_stream)
         self._schedule, self._out = self._policy.schedule, self._policy.out
 
     @property
@@ -78,12 +82,21 @@ class ModbusSource:
                 raise NotConnected(self._policy.lost)
             if self._link.active:
                 self._check_first_address()
-            await (self._step() if self._most == 1 else self._step_many())
+            try:
+                await (self._step() if self._most == 1 else self._step_many())
+            except NotConnected as error:
+                if not self._line.flush():
+                    raise
+                self._policy.lost = str(error)
+            self._policy.on_line(self._link.unasked)
         return self._out.popleft()
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """Return the counters of each unit and its connection, see `Source.stats`."""
-        shared = self._counters.stats() | {"connection_address": self._endpoints[self._link.active].address}
+        shared = self._counters.stats() | {
+            "connection_address": self._endpoints[self._link.active].address,
+            "connection_unasked_replies": self._link.unasked,
+        }
         return {unit.device: unit.stats() | shared for unit in self._units}
 
     async def close(self) -> None:
@@ -132,7 +145,8 @@ class ModbusSource:
             await self._idle(now_ns)
             return
         full = len(self._in_flight) >= most
-        wait_s = None if full else self._schedule.wait_ns(now_ns, _CHECK_NS) / _NS
+        longest_ns = self._line.wait_ns(now_ns, _CHECK_NS)
+        wait_s = None if full else self._schedule.wait_ns(now_ns, longest_ns) / _NS
         done, self._in_flight = await asyncio.wait(self._in_flight, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         for error in [task.exception() for task in done]:  # each is asked for, one is enough
             if error is not None:
@@ -140,16 +154,16 @@ class ModbusSource:
 
     async def _idle(self, now_ns: int) -> None:
         # loops count in milliseconds: a shorter wait would end early and be begun again
-        wait_ms = -(-self._schedule.wait_ns(now_ns, _CHECK_NS) // 1_000_000)
+        wait_ms = -(-self._schedule.wait_ns(now_ns, self._line.wait_ns(now_ns, _CHECK_NS)) // 1_000_000)
         await self._clock.sleep(wait_ms / 1e3)
         await self._link.check_idle()
 
     async def _serve(self, poll: Poll) -> None:
         unit, request, counters = poll.unit, poll.request, poll.unit.counters
         counters.requests += 1
-        if unit.down_reason:
+        if unit.is_down:
             unit.breaker = Breaker.HALF_OPEN
-        began_s = self._clock.monotonic()
+        began_s, bad_frames = self._clock.monotonic(), self._link.bad_frames
         try:
             payload = await self._link.read(unit.config.unit, request.table, request.start, request.count, unit.timeout_s)
         except NoReply as error:
@@ -169,7 +183,8 @@ class ModbusSource:
             counters.record_reply(self._clock.monotonic() - began_s)
             self._policy.on_reply(poll, payload, self._clock.now_ns())
         finally:
-            if unit.down_reason and unit.breaker is Breaker.HALF_OPEN:
+            counters.bad_replies += self._link.bad_frames - bad_frames
+            if unit.breaker is Breaker.HALF_OPEN:
                 unit.breaker = Breaker.OPEN
             self._counters.requests += 1
             self._counters.busy_s += self._clock.monotonic() - began_s

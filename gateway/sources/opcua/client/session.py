@@ -20,8 +20,9 @@ from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.definitions import Definitions
 from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.event_items import EventItems
-from gateway.sources.opcua.client.handshake import open_channel, open_session, resume_session
+from gateway.sources.opcua.client.handshake import open_channel
 from gateway.sources.opcua.client.history_read import HistoryReads
+from gateway.sources.opcua.client.login import Login, open_session, resume_session
 from gateway.sources.opcua.client.metadata import SessionMetadata
 from gateway.sources.opcua.client.notifications import Notifications
 from gateway.sources.opcua.client.publish_loop import PublishLoop
@@ -110,7 +111,7 @@ class AsyncuaSession:
         session.learn = self.definitions.learn_missing
         self._channel_opened_s = 0.0
         self.addresses = Addresses(self.services, clock, names)
-        self._subscriptions = Subscriptions(session, self.services, self.addresses, config, timeout)
+        self._subscriptions = Subscriptions(session, self.services, self.addresses, config, timeout, self.traffic.granted)
         self._publishing = PublishLoop(session, clock, config.name, self.traffic)
         reads, register = self.services.reads, config.register_nodes
         value_reads = ValueReads(session, reads, self.addresses, clock, self.traffic, register=register)
@@ -120,6 +121,7 @@ class AsyncuaSession:
         self.history = HistoryReads(session, reads, self.addresses)
         self.metadata = SessionMetadata(self.services, self.addresses, self.definitions, value_reads)
         self._failed_resumes = 0
+        self._login: Login | None = None
 
     @property
     def keepalive_s(self) -> float:
@@ -138,8 +140,9 @@ class AsyncuaSession:
         with translate_errors(f"cannot connect to {config.url}"):
             offer = await open_channel(client, config, self._timeout)
             self._channel_opened_s = self._clock.monotonic()
-            await open_session(client, config, offer, self._timeout)
+            self._login = await open_session(client, config, offer)
         self.has_session = True
+        self.traffic.granted.session(config.session_timeout / 1e6, client.session_timeout)
         self.check_s = max(LEAST_CHECK_S, min(CHECK_S, client.session_timeout / 3e3, client.secure_channel_timeout / 4e3))
         self._subscriptions.set_limits(*await self.services.learn_limits())
         await self._learn_namespaces()
@@ -198,7 +201,10 @@ class AsyncuaSession:
                 self._channel_opened_s = self._clock.monotonic()
                 self._failed_resumes += 1
                 is_tried = self._failed_resumes <= MOST_FAILED_RESUMES
-                self.has_session = is_tried and await resume_session(self._client, before, self._config)
+                self._client.session_timeout = before.session_timeout
+                if is_tried and self._login is not None:
+                    self._login = await resume_session(self._client, self._config, self._login)
+                self.has_session = is_tried and self._login is not None
                 self._failed_resumes = 0
             is_answered = True
         except ServiceFault as fault:

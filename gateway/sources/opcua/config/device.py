@@ -19,6 +19,7 @@ from gateway.core.config_types import (
     default,
     duration_ns,
 )
+from gateway.sources.opcua.config.accept import OpcUaAccept
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.event_field import parse_event_field
 from gateway.sources.opcua.config.item_filter import Deadband, Trigger, parse_deadband
@@ -165,6 +166,8 @@ class OpcUaDevice(DeviceModel):
     """`Sign`: others can read, but not change. Of no effect with security none."""
     check_host: bool = True
     """False accepts a trusted certificate that is made for another host name or address than url's."""
+    accept: tuple[OpcUaAccept, ...] = ()
+    """Objections to certificates that are accepted, each by name and for one fingerprint."""
     pki: FolderPath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
     events: tuple[OpcUaEvents, ...] = ()
@@ -181,8 +184,16 @@ class OpcUaDevice(DeviceModel):
     history_kept: FolderPath = DEFAULT_KEPT
     """Folder in which earlier versions kept files that say up to when samples were read. They are taken over into the outbox
     at the first start with history, and removed; no others are written."""
-    clock_tolerance: DurationNs = default("5s")
+    times: Literal["server", "gateway"] = "server"
+    """Whose clock stamps values and events. `gateway`: when they were received, for a server whose clock nobody sets."""
+    clock_tolerance: Annotated[int, duration_ns("0s", "1d"), DURATION_SCHEMA] = default("5s")
     """How far the server's clock may be off before its source times are replaced by the gateway's time; with a unit."""
+
+    @model_validator(mode="after")
+    def _history_has_the_servers_times(self) -> "OpcUaDevice":
+        if self.history and self.times == "gateway":
+            raise ValueError("a history has the server's times; expected times: server, or no history")
+        return self
 
     @model_validator(mode="after")
     def _servers_differ(self) -> "OpcUaDevice":

@@ -89,6 +89,8 @@ class Alarms:
         if known["active"] is None:
             return [ServerEvent(**fields)] if severity >= least else []
         active = bool(known["active"])
+        if known["condition_id"] is not None:
+            fields["condition_id"] = known["condition_id"]
         alarm = ConditionAlarm(**fields, state="active" if active else "cleared", acknowledged=known["acknowledged"])
         return self._condition(known, alarm, active, severity >= least)
 

@@ -56,6 +56,17 @@ def test_the_name_of_the_type_is_told_where_it_is_known():
     assert [one.event_type for (one,) in told] == ["i=9341", "i=2041"]
 
 
+def test_an_alarm_names_the_condition_so_that_somebody_can_acknowledge_it():
+    made = alarms()
+    (told,) = made.events_of(condition(True), NOW_NS)
+    assert (told.payload()["condition_id"], told.payload()["event_id"]) == ("ns=1;s=high", "AA==")
+    made.events_of(START, NOW_NS)
+    (ended,) = made.events_of(END, NOW_NS)
+    assert (ended.state, ended.payload()["condition_id"]) == ("cleared", "ns=1;s=high")
+    (nameless,) = made.events_of(condition(True, condition_id=None), NOW_NS)
+    assert "condition_id" not in nameless.payload()
+
+
 def test_a_condition_becomes_active_and_cleared():
     made = alarms()
     (on,) = made.events_of(condition(True, time="2023-11-14T22:13:19+00:00"), NOW_NS)
