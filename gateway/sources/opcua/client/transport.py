@@ -97,13 +97,14 @@ class _Protocol(UASocketProtocol):
 
     def _process_chunks(self) -> None:
         """Process complete chunks; after a while stop reading, and go on when the loop has had its turn."""
-        self._is_paused = False
+        was_paused, self._is_paused = self._is_paused, False
         until_s = time.monotonic() + SLICE_S
         try:
             while self.transport is not None and not self.transport.is_closing():
                 chunk = self._received.next_chunk()
                 if chunk is None:
-                    self.transport.resume_reading()  # does nothing where it was not paused
+                    if was_paused:
+                        self.transport.resume_reading()
                     return
                 self._process_received_data(chunk)
                 if self._connection.fault:

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from gateway.core.os_errors import os_reason
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.metadata import FoundTag
@@ -98,7 +99,8 @@ def _kept(path: Path, text: str) -> Change | None:
         new.write_text(text, encoding="utf-8")
         os.replace(new, path)
     except (OSError, ValueError) as error:
-        raise NotKept(f"{path} cannot be kept: {error}; found: names its folder") from None
+        why = os_reason(error) if isinstance(error, OSError) else "it cannot be compared or written"
+        raise NotKept(f"{path} cannot be kept: {why}; found: names its folder") from None
     return compare(before or "", text)
 
 
