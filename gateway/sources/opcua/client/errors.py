@@ -1,6 +1,5 @@
 """Exceptions of asyncua and of the system, translated to errors of the port."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,9 +7,10 @@ import structlog
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.codec.errors import WireError
+from gateway.core.os_errors import os_reason
+from gateway.sources.opcua.codec.errors import TooLarge, WireError
 from gateway.sources.opcua.port.errors import HungUp, ServiceFault, Unanswered
-from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, status_name
+from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, RESPONSE_TOO_LARGE, status_name
 
 log = structlog.get_logger("opcua")
 
@@ -26,6 +26,8 @@ def translate_errors(what: str) -> Iterator[None]:
         yield
     except (NotConnected, ServiceFault):
         raise
+    except TooLarge as error:
+        raise ServiceFault(RESPONSE_TOO_LARGE) from error
     except WireError as error:
         raise ServiceFault(BAD_DECODING) from error
     except TimeoutError:
@@ -49,6 +51,4 @@ def _reason(error: OSError) -> str:
             return "the connection is refused: is the server running, and is the port right?"
         case ConnectionResetError():
             return "the server hung up: is this the port of OPC UA?"
-        case socket.gaierror():
-            return "the host name cannot be resolved"
-    return error.strerror or str(error) or type(error).__name__
+    return os_reason(error)
