@@ -4,79 +4,94 @@ from math import ceil
 from typing import Final
 
 _AT_ONCE_S: Final = 0.05
-"""A request that comes so soon after a reply, or after connecting, may be too soon."""
-_ENOUGH: Final = 2
-_TRIAL_S: Final = 1.0
+"""A request that comes so soon after a reply may be too soon."""
+_BARREN: Final = 2
+_MOST_DISPROOFS: Final = 3
+_CONNECT_TRIAL_S: Final = 1.0
+_TURNAROUND_TRIAL_S: Final = 0.1
+
+Key = tuple[int, bytes]
+"""Unit and PDU of a request."""
 
 
 class Pacing:
-    """Counts which requests were answered: those that followed a reply at once, those that did not, the first ones.
+    """Finds out by trying whether a device wants pauses.
+
+    Some answer no request that follows a reply at once, some nothing on a connection on which they were asked too soon.
+    Where it looks like that, a pause is made; what is answered then and was not before is the proof, and the pause is kept.
 
     Attributes:
         late_s: By unit, how long after its request the last late reply came, seconds.
-        advice: That the first request has to wait after connecting, once that has been tried and has helped.
+        advice: Which setting has been proved to help, for people.
     """
 
     def __init__(self) -> None:
         self.late_s: dict[int, float] = {}
-        self._opened_s = self._replied_s = -1.0
         self.advice = ""
+        self._replied_s = -1.0
+        self._sent: tuple[Key, bool, bool] | None = None
+        self._missed: set[Key] = set()
+        self._quick_replies = self._disproofs = 0
         self._barren = 0
-        self._is_trial = False
-        self._kind = ""
-        self._answered = {"first": 0, "at once": 0, "later": 0}
-        self._unanswered = {"first": 0, "at once": 0, "later": 0}
+        self._is_connect_trial = False
 
-    def on_opened(self, now_s: float) -> None:
+    def on_opened(self) -> None:
         """Record a new connection."""
         self._barren += 1
-        self._opened_s, self._replied_s = now_s, -1.0
+        self._replied_s = -1.0
 
-    def trial_pause_s(self) -> float:
-        """Return how long to wait after connecting, seconds.
+    def connect_pause_s(self) -> float:
+        """Return how long to wait after connecting, seconds: after two connections without a reply on every second one."""
+        proved = self.advice.startswith(_CONNECT)
+        self._is_connect_trial = proved or (self._barren > _BARREN and self._barren % 2 == 1)
+        return _CONNECT_TRIAL_S if self._is_connect_trial else 0.0
 
-        Some devices answer nothing on a connection on which they were asked too soon. After two connections without a reply
-        every second one waits; when a reply comes over such a one, all later ones do.
-        """
-        self._is_trial = bool(self.advice) or (self._barren > _ENOUGH and self._barren % 2 == 1)
-        return _TRIAL_S if self._is_trial else 0.0
+    def turnaround_s(self, now_s: float) -> float:
+        """Return how long the next request has to wait, seconds."""
+        is_trial = bool(self._missed) and not self._quick_replies and self._disproofs < _MOST_DISPROOFS
+        if not is_trial and not self.advice.startswith(_TURNAROUND):
+            return 0.0
+        return max(0.0, self._replied_s + _TURNAROUND_TRIAL_S - now_s) if self._replied_s >= 0 else 0.0
 
-    def on_sent(self, now_s: float, *, is_alone: bool) -> None:
+    def on_sent(self, unit: int, pdu: bytes, now_s: float, *, is_alone: bool) -> None:
         """Record a request. is_alone: no other waits for its reply."""
-        if not is_alone:
-            self._kind = ""
-        elif self._replied_s < 0:
-            self._kind = "first" if now_s - self._opened_s < _AT_ONCE_S else "later"
-        else:
-            self._kind = "at once" if now_s - self._replied_s < _AT_ONCE_S else "later"
+        gap_s = now_s - self._replied_s if self._replied_s >= 0 else 10.0
+        self._sent = ((unit, pdu), gap_s < _AT_ONCE_S, gap_s < 4 * _TURNAROUND_TRIAL_S) if is_alone else None
 
     def on_answered(self, now_s: float) -> None:
         """Record the reply to it."""
-        if self._is_trial and self._barren > _ENOUGH:
-            self.advice = "it answers only when the first request waits after connecting: add connect_pause=1s to url"
+        if self._is_connect_trial and self._barren > _BARREN:
+            self.advice = f"{_CONNECT}: add connect_pause=1s to url"
         self._replied_s, self._barren = now_s, 0
-        if self._kind:
-            self._answered[self._kind] += 1
+        if self._sent is not None:
+            key, is_quick, is_soon = self._sent
+            self._quick_replies += is_quick
+            if is_soon and not is_quick and key in self._missed and not self._quick_replies:
+                self.advice = f"{_TURNAROUND}: add turnaround=100ms to url"
+            self._missed.discard(key)
 
     def on_unanswered(self) -> None:
         """Record that it was not answered."""
-        if self._kind:
-            self._unanswered[self._kind] += 1
+        if self._sent is None:
+            return
+        key, is_quick, _ = self._sent
+        if is_quick and len(self._missed) < _MOST_DISPROOFS:
+            self._missed.add(key)
+        elif key in self._missed:  # not after a pause either: it is something else
+            self._disproofs += 1
 
     def cure(self, unit: int, timeout_s: float) -> str:
-        """Return in words what would help, "" when nothing is known."""
+        """Return in words which timeout would have been enough, "" when nothing is known."""
         late_s = self.late_s.get(unit, 0.0)
-        if late_s > timeout_s:
-            return f"replies come {late_s:.2g} s after the request: set timeout to {_generous(late_s)}"
-        if self._is_proved("at once"):
-            return "it answers no request that follows a reply at once: add turnaround=100ms to url"
-        if self._is_proved("first"):
-            return "it answers no request right after connecting: add connect_pause=1s to url"
-        return ""
+        return (
+            f"replies come {late_s:.2g} s after the request: set timeout to {_generous(late_s)}"
+            if late_s > timeout_s
+            else ""
+        )
 
-    def _is_proved(self, kind: str) -> bool:
-        has_never = self._unanswered[kind] >= _ENOUGH and not self._answered[kind]
-        return has_never and sum(self._answered.values()) >= _ENOUGH
+
+_CONNECT: Final = "it answers only when the first request waits after connecting"
+_TURNAROUND: Final = "it answers no request that follows a reply at once"
 
 
 def _generous(late_s: float) -> str:

@@ -32,7 +32,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         """Begin with a connection. is_shared: others may ask through it, so the reply may follow a wrong one."""
         self._framing = framing
         framing.clear()
-        strays.pacing.on_opened(asyncio.get_running_loop().time())
+        strays.pacing.on_opened()
         self._is_shared = is_shared or isinstance(framing, Mbap)
         self._name = name
         self._buffer = bytearray()

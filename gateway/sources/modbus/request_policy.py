@@ -223,7 +223,7 @@ class RequestPolicy:
             self._skip_cycle(unit, quality, self._now_ns())
             self._doubt(unit, reason, is_silent=is_silent)
         elif is_alone:
-            self._search(poll, Fault(quality, f"{reason} to {poll.place}"))
+            self._search(poll, Fault(quality, f" to {poll.place}; ".join(f"{reason}; ".split("; ", 1)).removesuffix("; ")))
         else:  # the unit's other requests of this cycle do not wait for a timeout each
             self._fail_turn(poll, quality, catch_up=False)
             self._skip_cycle(unit, quality, self._now_ns())

@@ -37,7 +37,7 @@ class Strays:
     def on_request(self, wanted: Wanted, pdu: bytes, now_s: float) -> None:
         """Record a request that is sent."""
         self._request = wanted.unit, pdu
-        self.pacing.on_sent(now_s, is_alone=not self._sent)
+        self.pacing.on_sent(wanted.unit, pdu, now_s, is_alone=not self._sent)
         self._sent[wanted.transaction], self.other_unit = now_s, ""
         if not self._has_transactions:
             self._misfits.clear()
