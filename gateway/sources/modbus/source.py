@@ -79,7 +79,9 @@ class ModbusSource:
         """Return the next samples (one block per request or part of one) or state of a unit. Raises NotConnected."""
         while not self._out:
             if self._policy.lost:
-                raise NotConnected(self._policy.lost)
+                if not self._line.flush():
+                    raise NotConnected(self._policy.lost)
+                continue
             if self._link.active:
                 self._check_first_address()
             try:
