@@ -10,13 +10,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-<<<<<<< HEAD
-from gateway.sources.opcua.security.certificates import fingerprint
-=======
 from gateway.core.foreign_text import LONGEST_TEXT
 from gateway.sources.opcua.client.admission import refusal_text
-from gateway.sources.opcua.security.certificates import fingerprint, make_key
->>>>>>> trust2
+from gateway.sources.opcua.security.certificates import fingerprint
 from gateway.sources.opcua.security.path import TrustLists
 from gateway.sources.opcua.security.trust import Expected, Refused, verify
 from tests.support.opcua_secure import CA_KEY, DAY, KEY, URI, certificate, crl, issued, peer
