@@ -1,4 +1,4 @@
-"""The shipped maps of real devices (config/templates), read through the whole gateway from devices that answer as those do."""
+"""The shipped maps of real devices (config/templates), through the whole gateway, from devices that answer as those do."""
 
 import asyncio
 import shutil
