@@ -1,0 +1,226 @@
+"""One gateway among hostile peers: started, watched from its neighbour's side, ended; and what it may not do meanwhile."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, Self
+
+from tests.hostile.neighbour import Report
+from tests.support.gateway import ROOT, GatewayProcess
+from tests.support.mosquitto import Mosquitto
+
+MOST_WAIT_S: Final = 0.1
+MOST_GROWTH_BYTES: Final = 64 * 2**20
+MOST_STOP_S: Final = 5.0
+WATCHED_S: Final = 1.0
+"""For how long an attack goes on once it has reached the gateway, the time for which others have the processor not counted."""
+
+
+class Peer(Protocol):
+    """A hostile device, server or broker, which behaves until it is told to attack."""
+
+    reached: threading.Event
+    """Set once the gateway has been sent the attack."""
+
+    async def start(self, broker: int) -> None:
+        """Listen. broker: the port of the real one."""
+        ...
+
+    async def stop(self) -> None:
+        """End."""
+        ...
+
+    async def attack(self, on: bool) -> None:
+        """Begin; off: behave again."""
+        ...
+
+    def device(self) -> str:
+        """Return its device file, "" where it is none."""
+        ...
+
+    def broker(self) -> str:
+        """Return the URL of a broker in place of the real one, "" where it is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Toll:
+    """What an attack cost. growth_bytes: the most that the process held at once, beyond what it held before."""
+
+    report: Report
+    growth_bytes: int
+
+
+class Neighbour:
+    """The process of `neighbour.py`."""
+
+    def __init__(self) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hostile.neighbour"], stdin=pipe, stdout=pipe, text=True, cwd=ROOT
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def tell(self, command: str) -> None:
+        """Send a command that has no answer."""
+        assert self._process.stdin is not None
+        print(command, file=self._process.stdin, flush=True)
+
+    def report(self) -> Report:
+        """Return what it has seen since the last reset."""
+        self.tell("report")
+        assert self._process.stdout is not None
+        return Report(*json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+
+class Plant:
+    """`with Plant(folder, mosquitto, peers) as plant`. Peers run on a thread's own loop."""
+
+    def __init__(
+        self, folder: Path, mosquitto: str, peers: Mapping[str, Peer], *, root: str = "", listener: str = ""
+    ) -> None:
+        """peers: by what they do. root: more lines of gateway.yaml. listener: more lines of mosquitto.conf."""
+        self._folder = folder
+        self._peers = dict(peers)
+        self._root = root
+        self._listener = listener
+        self._mosquitto = Mosquitto(mosquitto, folder)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.gateway = GatewayProcess(folder / "config")
+        self.gateway.program = ("-m", "tests.hostile.gateway_quick")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.neighbour = Neighbour()
+        self.do(self._mosquitto.start(*[self._listener][: bool(self._listener)]))
+        for peer in self._peers.values():
+            self.do(peer.start(self._mosquitto.port))
+        self._configure()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.gateway.kill()
+        for peer in self._peers.values():
+            self.do(peer.stop())
+        self._mosquitto.stop()
+        self.neighbour.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def do(self, what: Coroutine[Any, Any, Any]) -> Any:
+        """Run something on the peers' loop."""
+        return asyncio.run_coroutine_threadsafe(what, self._loop).result(30)
+
+    def run(self) -> None:
+        """Start the gateway, unless it runs; return once the neighbour is polled regularly and every peer was good to it."""
+        if self.gateway.process is None or self.gateway.process.poll() is not None:
+            self.gateway.start()
+            self.neighbour.tell(f"watch {self._pid}")
+        self.neighbour.tell("reset")
+        self.until(lambda: self.neighbour.report().polls >= 5, 20, "five polls of the neighbour")
+
+    def endure(self, peer: str) -> Toll:
+        """Let a peer attack for a second. A gateway that did not bear it is ended, so that the next row has a sound one."""
+        self.run()
+        attacker = self._peers[peer]
+        before = self.resident()
+        (self._proc / "clear_refs").write_text("5")  # proc(5): the peak is counted anew
+        attacker.reached.clear()
+        self.neighbour.tell("reset")
+        self.do(attacker.attack(True))
+        try:
+            assert attacker.reached.wait(10), f"{peer} never got to attack: {self.gateway.log()[-2000:]}"
+            self._watch()
+            toll = Toll(self.neighbour.report(), self.peak() - before)
+        finally:
+            self.do(attacker.attack(False))
+        if toll.report.owed_s > MOST_WAIT_S or toll.growth_bytes > MOST_GROWTH_BYTES:
+            self.gateway.kill()
+        return toll
+
+    def _watch(self) -> None:
+        """Wait until the gateway could have had the processor for a second; where others have it all the time, half a minute."""
+        end_s = time.monotonic() + WATCHED_S
+        while (left_s := end_s + min(self.neighbour.report().stolen_s, 30.0) - time.monotonic()) > 0:
+            time.sleep(left_s)
+
+    def all_attack(self) -> None:
+        """Let all peers attack at once, and return once the gateway was reached by each."""
+        self.run()
+        for peer in self._peers.values():
+            peer.reached.clear()
+            self.do(peer.attack(True))
+        for name, peer in self._peers.items():
+            assert peer.reached.wait(10), f"{name} never got to attack: {self.gateway.log()[-2000:]}"
+
+    def stop(self) -> float:
+        """SIGTERM; return how long the gateway took, without the time for which others had the CPU that it wanted."""
+        self.neighbour.tell("reset")
+        began_s, stolen_s = time.monotonic(), 0.0
+        assert self.gateway.process is not None
+        self.gateway.process.terminate()
+        while self.gateway.process.poll() is None:
+            stolen_s = max(stolen_s, self.neighbour.report().stolen_s)
+            if time.monotonic() - began_s - stolen_s > 2 * MOST_STOP_S:
+                self.gateway.kill()
+            time.sleep(0.02)
+        return time.monotonic() - began_s - stolen_s
+
+    def resident(self) -> int:
+        """Return the bytes of memory that the gateway holds."""
+        return self._status("VmRSS")
+
+    def peak(self) -> int:
+        """Return the most that it has held since the peak was last reset."""
+        return self._status("VmHWM")
+
+    def until(self, condition: Callable[[], bool], deadline_s: float, what: str) -> None:
+        """Wait; fail with what the gateway has said."""
+        end_s = time.monotonic() + deadline_s
+        while not condition():
+            assert time.monotonic() < end_s, f"not within {deadline_s} s: {what}: {self.gateway.log()[-3000:]}"
+            time.sleep(0.02)
+
+    @property
+    def _pid(self) -> int:
+        assert self.gateway.process is not None
+        return self.gateway.process.pid
+
+    @property
+    def _proc(self) -> Path:
+        return Path(f"/proc/{self._pid}")
+
+    def _status(self, key: str) -> int:
+        for line in (self._proc / "status").read_text().splitlines():
+            if line.startswith(f"{key}:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError(f"the gateway has ended: {self.gateway.log()[-3000:]}")
+
+    def _configure(self) -> None:
+        config = self._folder / "config"
+        (config / "devices").mkdir(parents=True, exist_ok=True)
+        broker = next((url for peer in self._peers.values() if (url := peer.broker())), self._mosquitto.url)
+        (config / "gateway.yaml").write_text(
+            f"name: test\nmqtt:\n  url: {broker}\n  keepalive: 5s\n  timeout: 2s\n"
+            f"outbox:\n  path: {self._folder}/outbox.db\n  keep_free: 0B\n{self._root}\n"
+        )
+        devices = {f"peer{row}": peer.device() for row, peer in enumerate(self._peers.values()) if peer.device()}
+        devices["neighbour"] = (
+            f"protocol: modbus\nurl: tcp://127.0.0.1:{self.neighbour.port}\ninterval: 100ms\n"
+            "tags:\n  - {name: t, address: 'holding:0'}\n"
+        )
+        for name, text in devices.items():
+            (config / "devices" / f"{name}.yaml").write_text(text)
