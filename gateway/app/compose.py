@@ -74,7 +74,8 @@ class GatewayParts:
         plugin = root.sink_plugin
         sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
         self.certificates = CertificateWatch(lambda: _certificates(sink), self.report, self.board.wake, clock)
-        self.publisher = Publisher(sink, self.outbox, clock, plugin.policy(root.sink, clock.monotonic()))
+        policy = plugin.policy(root.sink, clock.monotonic())
+        self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
         self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.audit.ledger import Ledger, Report
 from gateway.audit.traffic_stats import Absence, TrafficStats
-from gateway.core.incoming import Foreign, Incoming, Malformed
+from gateway.core.decoded_message import DecodedMessage, Foreign, Malformed
 from gateway.core.ports.layout_plugin import Proof, Reader
 from gateway.core.ports.sink import ReceivedMessage
 from gateway.encoding.decoder import parse
@@ -34,10 +34,10 @@ class Auditor:
         self._ledger = Ledger(from_start=from_start)
         self._backlog_ends_at = math.inf
 
-    def add(self, message: ReceivedMessage) -> Incoming | None:
+    def add(self, message: ReceivedMessage) -> DecodedMessage | None:
         """Count a message and return it, None where it is not from a gateway. Raises Malformed after counting that, too."""
         try:
-            incoming, proofs = self._parse(message)
+            decoded, proofs = self._parse(message)
         except Foreign:
             if self._is_shared and not message.topic.startswith(f"{self._root}/{CONTRACT_VERSION}/"):
                 self.stats.foreign += 1
@@ -47,15 +47,17 @@ class Auditor:
         except Malformed:
             self.stats.malformed += 1
             raise
-        if incoming is None:
+        if decoded is None:
             return None
-        self.stats.count(incoming, len(message.payload))
+        self.stats.count(decoded, len(message.payload))
         if self.stats.now() > self._backlog_ends_at:
             self._backlog_ends_at = math.inf
             self._ledger.backlog_received()
         for topic, body in proofs:
-            self._ledger.add(topic, body, dup=message.is_repeated, retained=message.is_kept, fleeting=message.is_fleeting)
-        return incoming
+            self._ledger.add(
+                topic, body, is_repeated=message.is_repeated, is_kept=message.is_kept, is_fleeting=message.is_fleeting
+            )
+        return decoded
 
     def was_away(self, absence: Absence) -> None:
         """Record that the subscription had no connection for a while."""
@@ -73,9 +75,9 @@ class Auditor:
         """Return sentences that explain the sequence numbers of these topics."""
         return [reader.footnote for reader in self._readers if any(map(reader.is_mine, topics))]
 
-    def _parse(self, message: ReceivedMessage) -> tuple[Incoming | None, Sequence[Proof]]:
+    def _parse(self, message: ReceivedMessage) -> tuple[DecodedMessage | None, Sequence[Proof]]:
         reader = next((reader for reader in self._readers if reader.is_mine(message.topic)), None)
         if reader is not None:
             return reader.read(message.topic, message.payload, is_repeated=message.is_repeated)
-        incoming = parse(message.topic, message.payload, self._root)
-        return incoming, [(incoming.topic, incoming.body)]
+        decoded = parse(message.topic, message.payload, self._root)
+        return decoded, [(decoded.topic, decoded.body)]

@@ -96,20 +96,27 @@ class Ledger:
         self._thinned_first: Counter[str] = Counter()
 
     def add(
-        self, topic: str, payload: Mapping[str, Any], *, dup: bool = False, retained: bool = False, fleeting: bool = False
+        self,
+        topic: str,
+        payload: Mapping[str, Any],
+        *,
+        is_repeated: bool = False,
+        is_kept: bool = False,
+        is_fleeting: bool = False,
     ) -> None:
         """Count one message.
 
-        Retained copies, and messages without (boot, seq) such as status, are ignored: they prove nothing.
-        fleeting: it came without acknowledgement.
+        Messages without (boot, seq) such as status are ignored: they prove nothing. is_repeated: the far end marks it as a
+        possible repetition. is_kept: a copy that the far end had kept from earlier, which is ignored, too. is_fleeting: it
+        came without acknowledgement.
         """
         boot, seq = payload.get("boot"), payload.get("seq")
-        if retained or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
+        if is_kept or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
             return
         hist = payload.get("hist") is True
-        marked = dup or hist
+        marked = is_repeated or hist
         tracker = self._trackers.setdefault((topic, boot), SequenceTracker())
-        tracker.fleeting = fleeting
+        tracker.fleeting = is_fleeting
         if (part := _part(payload)) is not None:
             parts = tracker.add_part(seq, part, marked)
             if parts is None:

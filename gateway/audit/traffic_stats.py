@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.core.incoming import Incoming
+from gateway.core.decoded_message import DecodedMessage
 from gateway.core.plural import counted
 
 _MOST_TOPICS: Final = 10_000
@@ -65,15 +65,15 @@ class TrafficStats:
     now: Callable[[], float] = time.monotonic
     """The clock of `Flow`, seconds."""
 
-    def count(self, incoming: Incoming, size_bytes: int = 0) -> None:
+    def count(self, message: DecodedMessage, size_bytes: int = 0) -> None:
         """Count a message. size_bytes: of its payload."""
-        self.kinds[incoming.kind] += 1
-        tags = incoming.body.get("tags")
+        self.kinds[message.kind] += 1
+        tags = message.body.get("tags")
         values = len(tags) if isinstance(tags, dict) else 0
         self.values += values
-        self._flow(incoming.topic, values, size_bytes)
-        if incoming.kind == "event" and incoming.body["kind"] == "loss":
-            self._loss(incoming.body)
+        self._flow(message.topic, values, size_bytes)
+        if message.kind == "event" and message.body["kind"] == "loss":
+            self._loss(message.body)
 
     def was_away(self, absence: Absence) -> None:
         """Record a time without a connection; of very many only the first ones."""

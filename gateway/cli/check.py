@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from gateway.cli.output import Output, listing, waiting_for
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
+from gateway.core.foreign_text import LONGEST_TEXT, clean
 from gateway.core.plural import counted
 from gateway.plugins import LAYOUTS
 from gateway.settings import Settings, load
@@ -20,12 +21,12 @@ _ENVIRONMENT_FILE = "environment"
 def check_config(folder: Path) -> int:
     """Print what would be read and published, or every problem. Returns the exit code."""
     try:
-        with waiting_for(f"reading {escape(str(folder))}"):
+        with waiting_for(f"reading {folder}"):
             settings = load(folder)
     except ConfigError as error:
         print_problems(error, folder)
         if os.path.exists(folder / _ENVIRONMENT_FILE) and not any(name.startswith("GATEWAY__") for name in os.environ):
-            path = escape(str(folder / _ENVIRONMENT_FILE))
+            path = folder / _ENVIRONMENT_FILE
             Output(stderr=True).print(f"{path} is read by the service alone; here: set -a; . {path}; set +a (as root)")
         return EXIT_CONFIG
     console = Output()
@@ -33,9 +34,9 @@ def check_config(folder: Path) -> int:
     _print_reads(console, settings)
     _print_publishes(console, settings)
     for warning in settings.warnings:
-        console.print(f"[yellow]warning:[/] {escape(warning)}")
-    where, about = escape(str(folder)), f"{counted(len(settings.warnings), 'warning')}, " if settings.warnings else ""
-    console.print(f"[bold green]{where} can be used[/] ({about}configuration {settings.hash})")
+        console.print(Text.assemble(("warning:", "yellow"), f" {clean(warning, LONGEST_TEXT)}"))
+    about = f"{counted(len(settings.warnings), 'warning')}, " if settings.warnings else ""
+    console.print(Text.assemble((f"{folder} can be used", "bold green"), f" ({about}configuration {settings.hash})"))
     return 0
 
 
@@ -46,21 +47,21 @@ def _devices(settings: Settings) -> Table:
         policies = settings.policies[entry.first_tag : entry.first_tag + len(entry.tags)]
         limits = sum(any(v is not None for v in (p.hihi, p.hi, p.lo, p.lolo)) for p in policies)
         detectors = sum(bool(p.anomaly) for p in policies)
-        name = escape(entry.config.name)
-        table.add_row(name, plugin.name, escape(entry.config.url), *map(str, (len(entry.tags), limits, detectors)))
+        counts = map(str, (len(entry.tags), limits, detectors))
+        table.add_row(entry.config.name, plugin.name, entry.config.url, *counts)
     return table
 
 
 def _print_reads(console: Output, settings: Settings) -> None:
-    console.print("\n[bold]Would read[/]")
+    console.print("\nWould read", style="bold")
     for plugin, entries in settings.by_plugin():
         for line in plugin.describe(entries):
-            console.print(f"  {escape(line)}")
+            console.print(f"  {line}")
 
 
 def _print_publishes(console: Output, settings: Settings) -> None:
     root, scope = settings.root, settings.layout_scope
-    console.print(f"\n[bold]Would publish[/] to {escape(root.sink_plugin.describe(root.sink))}")
+    console.print(Text.assemble(("\nWould publish", "bold"), f" to {root.sink_plugin.describe(root.sink)}"))
     default = LAYOUTS[scope.config.layout]
     before, after = default.describe(scope)
     lines = [*before]
@@ -68,6 +69,6 @@ def _print_publishes(console: Output, settings: Settings) -> None:
         plugin = LAYOUTS[device.own.over(scope.config).layout] if scope.is_per_device else default
         lines += plugin.describe_device(scope, number)
     for line in (*lines, *after):
-        console.print(f"  {escape(line)}")
+        console.print(f"  {line}")
     console.print("")
-    console.print(f"[bold]Would keep[/] in {escape(str(root.outbox.path))} what the broker does not have yet\n")
+    console.print(Text.assemble(("Would keep", "bold"), f" in {root.outbox.path} what the broker does not have yet\n"))

@@ -15,10 +15,11 @@ from gateway.cli.output import discard_output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.cli.subscriber import MessagePrinter, auditor_of, run_until, stop_on_signals
 from gateway.cli.tag_highlights import highlights, units
-from gateway.cli.terminal import Screen, clean, console
+from gateway.cli.terminal import Screen, console
 from gateway.cli.topic_filters import disjoint, filters_of, open_filters
+from gateway.core.decoded_message import DecodedMessage
 from gateway.core.errors import ConfigError, GatewayError, NotConnected, Permanent
-from gateway.core.incoming import Incoming
+from gateway.core.foreign_text import clean
 from gateway.core.plural import counted
 from gateway.core.ports.sink import Subscriber
 from gateway.core.ports.sink_plugin import Followable
@@ -60,14 +61,14 @@ class _Received:
     offline: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the gateway has published that it stops."""
 
-    def add(self, incoming: Incoming) -> None:
+    def add(self, message: DecodedMessage) -> None:
         self.anything = True
-        if incoming.kind == "window":
-            self.devices.add(incoming.device)
-        elif incoming.kind == "event" and incoming.body["kind"] in ("alarm", "anomaly"):
+        if message.kind == "window":
+            self.devices.add(message.device)
+        elif message.kind == "event" and message.body["kind"] in ("alarm", "anomaly"):
             self.alarms += 1
-        elif (incoming.kind == "status" and incoming.body["state"] == "offline") or (
-            incoming.kind == "death" and not incoming.device
+        elif (message.kind == "status" and message.body["state"] == "offline") or (
+            message.kind == "death" and not message.device
         ):
             self.offline.set()
 
@@ -104,9 +105,9 @@ class _Demo:
         """Receive messages until the connection ends."""
         try:
             while True:
-                incoming = printer.add(await client.receive())
-                if incoming is not None:
-                    self._received.add(incoming)
+                message = printer.add(await client.receive())
+                if message is not None:
+                    self._received.add(message)
         except NotConnected as error:
             self._problems.append(f"the connection to the broker broke: {error}")
 

@@ -4,12 +4,17 @@ import logging
 import os
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+from gateway.core.foreign_text import clean, clean_lines
 
 if TYPE_CHECKING:
-    from structlog.typing import Processor
+    from structlog.typing import EventDict, Processor
 
-
+_LONGEST_FIELD: Final = 2000
+_LONGEST_TRACEBACK: Final = 20_000
+"""A line stays below 48 KiB, where journald cuts it in two (journald.conf(5), LineMax=), and the rest is another record."""
+_MANY_LINES: Final = ("exception", "stack")
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
 
 
@@ -51,7 +56,8 @@ def configure(level: LogLevel, style: LogFormat) -> None:
     else:
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+        foreign_pre_chain=shared,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _cleaned, renderer],
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JournalFormatter(formatter) if _is_journal(sys.stderr) else formatter)
@@ -62,6 +68,19 @@ def configure(level: LogLevel, style: LogFormat) -> None:
         logger_factory=_gateway_logger,
         cache_logger_on_first_use=False,
     )
+
+
+def _cleaned(_logger: object, _method: str, entry: "EventDict") -> "EventDict":
+    """Return an entry in which no text of a peer can end the line, begin another one, or be obeyed by a terminal."""
+    return {clean("_".join(key.split())): _cleaned_field(key, value) for key, value in entry.items()}
+
+
+def _cleaned_field(key: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if key in _MANY_LINES:  # the end says what has happened; further lines are indented, so that none looks like an entry
+        return clean_lines(str(value)[-_LONGEST_TRACEBACK:]).replace("\n", "\n    ")
+    return clean(value, _LONGEST_FIELD)
 
 
 def _is_journal(stream: TextIO) -> bool:
@@ -82,7 +101,7 @@ class _JournalFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
-        return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).splitlines())
+        return "\n".join(f"<{priority}>{line}" for line in self._inner.format(record).split("\n"))
 
 
 def _gateway_logger(*names: str) -> logging.Logger:

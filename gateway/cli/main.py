@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from gateway.cli import cert
-from gateway.cli.commands import broker, devices, running, stored
+from gateway.cli.commands import broker, configuration, devices, stored
 from gateway.cli.commands.examples import epilog
 
 
@@ -37,8 +37,8 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Run it": (running.demo, running.check, running.run, running.schema),
-    "Look at devices": (running.plan, devices.read, devices.scan, devices.discover, devices.browse),
+    "Run it": (configuration.demo, configuration.check, configuration.run, configuration.schema),
+    "Look at devices": (configuration.plan, devices.read, devices.scan, devices.discover, devices.browse),
     "Look at what is sent": (broker.tail,),
 }
 """By heading, in the order of `gateway --help`."""

@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import orjson
-import typer
-from rich.progress import Progress
 
 from gateway.audit.outbox_balance import Balance, balances
-from gateway.cli.output import Output, describe_error, listing
+from gateway.cli.output import Output, describe_error, json_line, listing, progress_bars, say
 from gateway.cli.problems import EXIT_CONFIG
-from gateway.cli.terminal import clean
 from gateway.core.config_types import resolve_link
 from gateway.core.errors import ConfigError, GatewayError
+from gateway.core.foreign_text import clean
 from gateway.core.interval_set import IntervalSet
 from gateway.core.messages import Lane, Message
 from gateway.core.plural import counted
@@ -82,7 +80,7 @@ def stats(path: Path, key_file: str, as_json: bool) -> int:
             "unannounced_merged": sum(x.count for x in losses if x.cause == THINNED),
         }
         if as_json:
-            typer.echo(orjson.dumps(numbers, option=orjson.OPT_INDENT_2))
+            say(orjson.dumps(numbers, option=orjson.OPT_INDENT_2).decode())
         else:
             _print_stats(numbers, lanes)
         return 0
@@ -142,16 +140,16 @@ def export(path: Path, target: str, key_file: str = "") -> int:
     def lines(outbox: Inspection, file: IO[bytes]) -> int:
         total, broken = sum(n for n, _ in outbox.totals().values()), 0
         console = Output(stderr=True)
-        with Progress(console=console, disable=not console.is_terminal) as progress:
+        with progress_bars(console) as progress:
             task = progress.add_task("export", total=total)
             for found in outbox.rows():
                 if found.message is None:
                     broken += 1
                 else:
-                    file.write(orjson.dumps(_line(found.message), option=orjson.OPT_APPEND_NEWLINE))
+                    file.write(json_line(_line(found.message)))
                 progress.advance(task)
         file.flush()
-        typer.echo(f"{counted(total - broken, 'message')} exported, {broken} unreadable", err=True)
+        say(f"{counted(total - broken, 'message')} exported, {broken} unreadable", err=True)
         return EXIT_DAMAGED if broken else 0
 
     return _open_and_run(path, key_file, write)
@@ -165,7 +163,7 @@ def _export_dead_letters(path: Path, target: str, key_file: str) -> int:
         with path.open("rb") as source:
             for line in source:
                 try:
-                    file.write(orjson.dumps(readable_line(line, seal), option=orjson.OPT_APPEND_NEWLINE))
+                    file.write(json_line(readable_line(line, seal)))
                     counts[True] += 1
                 except (ValueError, KeyError, TypeError):
                     counts[False] += 1
@@ -177,13 +175,13 @@ def _export_dead_letters(path: Path, target: str, key_file: str) -> int:
             with Path(target).open("xb") as file:
                 lines(file)
     except FileExistsError:
-        typer.echo(f"{target} is there already: name a new file", err=True)
+        say(f"{target} is there already: name a new file", err=True)
         return EXIT_CONFIG
     except (GatewayError, OSError) as error:
-        typer.echo(describe_error(error), err=True)
+        say(describe_error(error), err=True)
         return EXIT_CONFIG
     hint = "" if key_file or not counts[False] else "; if it is encrypted, name its key with --key-file"
-    typer.echo(f"{counted(counts[True], 'message')} exported, {counts[False]} unreadable{hint}", err=True)
+    say(f"{counted(counts[True], 'message')} exported, {counts[False]} unreadable{hint}", err=True)
     return EXIT_DAMAGED if counts[False] else 0
 
 
@@ -207,18 +205,18 @@ def verify(path: Path, key_file: str) -> int:
             if found.lane == LOSS_LANE and m.payload:
                 losses.append(Encoder.read_loss(m))
         kept = sum(n for n, _ in outbox.totals().values())
-        typer.echo(
+        say(
             f"{counted(rows, 'message')}: {broken} unreadable or with a wrong checksum, {twice} twice; the totals say {kept}"
         )
         if outbox.locked:
-            typer.echo("payloads are encrypted and were not opened: name the key with --key-file")
+            say("payloads are encrypted and were not opened: name the key with --key-file")
         is_balanced = _print_balances(balances(there, losses))
         wrong = {of: count for of, count in should.items() if count}
         for (boot, topic), count in sorted(wrong.items()):
             fault = "MISSING" if count > 0 else "TOO MANY"
-            typer.echo(f"{boot} {clean(topic, 120)}: {abs(count)} {fault}, by the file's own count")
+            say(f"{clean(boot, 20)} {clean(topic, 120)}: {abs(count)} {fault}, by the file's own count")
         if flaw := outbox.flaw():
-            typer.echo(f"THE FILE IS TORN ({flaw}); the gateway copies what is sound to a new one and tells what is lost")
+            say(f"THE FILE IS TORN ({flaw}); the gateway copies what is sound to a new one and tells what is lost")
         sound = is_balanced and not broken and not twice and not wrong and not flaw and kept == rows
         return 0 if sound else EXIT_DAMAGED
 
@@ -227,13 +225,15 @@ def verify(path: Path, key_file: str) -> int:
 
 def _print_balances(rows: list[Balance]) -> bool:
     for row in rows:
-        text = f"{row.boot} {clean(row.topic, 120)}: {row.held} held" + (f" in {row.first}..{row.last}" if row.held else "")
+        text = f"{clean(row.boot, 20)} {clean(row.topic, 120)}: {row.held} held" + (
+            f" in {row.first}..{row.last}" if row.held else ""
+        )
         text += f", {row.declared} declared lost or merged" if row.declared else ""
         text += f" ({row.merged_before} of these merged before into what was lost)" if row.merged_before else ""
         text += f", not here and not declared (delivered?): {_spans(row.holes)}" if row.holes else ""
         text += f", HELD AND DECLARED LOST: {_spans(row.overlaps)}" if row.overlaps else ""
         text += f", {row.too_many} MORE DECLARED THAN MISSING" if row.too_many else ""
-        typer.echo(text)
+        say(text)
     return all(row.sound for row in rows)
 
 
@@ -248,12 +248,12 @@ def peek(path: Path, count: int, whole: bool, key_file: str) -> int:
     def show(outbox: Inspection, _: OutboxLocation) -> int:
         for found in outbox.newest(count):
             if (m := found.message) is None:
-                typer.echo(f"row {found.id} is unreadable")
+                say(f"row {found.id} is unreadable")
                 continue
             when = datetime.fromtimestamp(m.start_ms / 1000, UTC).isoformat(timespec="milliseconds")
-            typer.echo(f"{clean(m.topic, 200)}  boot {m.boot}  seq {m.seq}  {when}  {_NAMES[found.lane]}")
+            say(f"{clean(m.topic, 200)}  boot {clean(m.boot, 20)}  seq {m.seq}  {when}  {_NAMES[found.lane]}")
             text = "(encrypted)" if outbox.locked else m.payload.decode(errors="backslashreplace")
-            typer.echo(f"  {clean(text, len(text) if whole else _PEEK_CHARACTERS)}")
+            say(f"  {clean(text, len(text) if whole else _PEEK_CHARACTERS)}")
         return 0
 
     return _open_and_run(path, key_file, show)
@@ -275,5 +275,5 @@ def _open_and_run(path: Path, key_file: str, work: Callable[[Inspection, OutboxL
     except BrokenPipeError:
         raise  # the reader has gone: no fault
     except (GatewayError, OSError) as error:
-        typer.echo(describe_error(error), err=True)
+        say(describe_error(error), err=True)
         return EXIT_CONFIG

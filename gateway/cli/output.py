@@ -3,13 +3,20 @@
 import os
 import sys
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import orjson
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
+
+from gateway.core.foreign_text import LONGEST_TEXT, clean, clean_lines
 
 EXIT_UNWRITABLE = 1
 _WIDEST = 10_000
@@ -18,8 +25,27 @@ _WIDEST = 10_000
 def describe_error(error: Exception) -> str:
     """Return the text of an error, without the error numbers of the operating system."""
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+        return error.strerror if error.filename is None else f"{clean(error.filename, LONGEST_TEXT)}: {error.strerror}"
     return str(error)
+
+
+def say(text: str, *, err: bool = False, end: str = "\n") -> None:
+    """Print lines as they are, but for what a terminal would obey. err: on standard error."""
+    typer.echo(clean_lines(text) + end, nl=False, err=err)
+
+
+def json_line(value: Any) -> bytes:
+    """Return a value as a line of JSON that is safe on a terminal: what is not printable is escaped."""
+    line = orjson.dumps(value)
+    text = line.decode()
+    if not text.isprintable():
+        line = "".join(c if c.isprintable() else _json_escape(c) for c in text).encode()
+    return line + b"\n"
+
+
+def _json_escape(c: str) -> str:
+    code = c.encode("utf-16-be").hex()
+    return "".join(f"\\u{code[at : at + 4]}" for at in range(0, len(code), 4))
 
 
 def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Table:
@@ -37,13 +63,22 @@ def listing(*headings: str, right: Collection[str] = (), title: str = "") -> Tab
 
 
 class Output(Console):
-    """A console on standard output (or error) that raises BrokenPipeError when the reader has closed the pipe."""
+    """A console on standard output (or error) that raises BrokenPipeError when the reader has closed the pipe.
 
-    def __init__(self, *, stderr: bool = False, markup: bool = True, soft_wrap: bool = True) -> None:
+    No text is read as markup, and whatever is printed, the terminal obeys only the console itself.
+    """
+
+    def __init__(self, *, stderr: bool = False, soft_wrap: bool = True) -> None:
         stream = sys.stderr if stderr else sys.stdout
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # never an encoding error
-        super().__init__(stderr=stderr, highlight=False, emoji=False, markup=markup, soft_wrap=soft_wrap)
+        super().__init__(stderr=stderr, highlight=False, emoji=False, markup=False, soft_wrap=soft_wrap)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Return the segments of what is printed, cleaned."""
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else clean_lines(segment.text)
+            yield segment if text == segment.text else Segment(text, segment.style)
 
     def on_broken_pipe(self) -> None:
         """Raise BrokenPipeError; rich would end the process at once."""
@@ -57,6 +92,12 @@ class Output(Console):
         self.width = before
 
 
+def progress_bars(console: Console, *, transient: bool = False) -> Progress:
+    """Return bars for steps, shown on a terminal only. Their descriptions are not read as markup."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
+
+
 @contextmanager
 def waiting_for(text: str, after_s: float = 1.0) -> Iterator[None]:
     """Show a text on a terminal while the block runs, after `after_s` seconds; nothing elsewhere."""
@@ -64,7 +105,7 @@ def waiting_for(text: str, after_s: float = 1.0) -> Iterator[None]:
     if not console.is_terminal:
         yield
         return
-    status = console.status(text)
+    status = console.status(Text(text))
     timer = threading.Timer(after_s, status.start)
     timer.start()
     try:
@@ -93,5 +134,5 @@ def exit_on_closed_output() -> Iterator[None]:
         if error.filename is not None:
             raise
         discard_output()
-        typer.echo(f"Cannot write the output: {error.strerror}", err=True)
+        say(f"Cannot write the output: {error.strerror}", err=True)
         raise typer.Exit(EXIT_UNWRITABLE) from None

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from rich.markup import escape
-
 from gateway.cli.output import waiting_for
 from gateway.cli.reports import missing_capability, run_command
 from gateway.core.errors import UsageError
@@ -16,7 +14,7 @@ def print_plan(folder: Path, answer_s: float) -> int:
     """Print the plan of every connection of a protocol that plans its requests; returns the exit code."""
 
     def plan() -> Report:
-        with waiting_for(f"reading {escape(str(folder))}"):
+        with waiting_for(f"reading {folder}"):
             settings = load(folder)
         return _build_plan(settings, answer_s)
 

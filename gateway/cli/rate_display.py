@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from gateway.audit.traffic_stats import Flow, TrafficStats
-from gateway.cli.terminal import clean
+from gateway.core.foreign_text import clean
 
 _SPAN_S: Final = 5.0
 _REFRESH_RATE: Final = 2

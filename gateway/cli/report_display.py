@@ -10,7 +10,7 @@ from gateway.audit.auditor import Auditor
 from gateway.audit.ledger import Report
 from gateway.audit.verdict import Outcome, Verdict
 from gateway.cli.rate_display import rate_of
-from gateway.cli.terminal import clean
+from gateway.core.foreign_text import clean
 from gateway.core.plural import counted
 
 _MOST_ROWS: Final = 50

@@ -5,16 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import typer
 from pydantic import ValidationError
 from rich.progress import Progress, TaskID
 from rich.text import Text
 from rich.tree import Tree as RichTree
 
-from gateway.cli.output import Output, listing
+from gateway.cli.output import Output, listing, progress_bars, say
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.config_types import DeviceModel
 from gateway.core.errors import ConfigError, GatewayError, UsageError
+from gateway.core.foreign_text import clean
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.report import Item, Line, Note, Part, RawText, Report, Styled, Table, Tree
 from gateway.plugins import SOURCES
@@ -22,6 +22,7 @@ from gateway.settings import load
 from gateway.settings.error_text import error_lines
 
 EXIT_INCOMPLETE = 1
+_LONGEST_PART = 20_000
 _STYLES = {"strong": "bold", "faint": "dim", "value": "cyan", "good": "green", "warning": "yellow", "bad": "red"}
 
 T = TypeVar("T")
@@ -58,11 +59,12 @@ def print_report(report: Report) -> None:
 def print_item(item: Item) -> None:
     """Print one item; a note on standard error."""
     if isinstance(item, RawText):
-        typer.echo(item.text, nl=False, err=item.is_note)
+        say(item.text, err=item.is_note, end="")
     elif isinstance(item, Note):
         Output(stderr=True).print(_text(item.line))
     elif isinstance(item, Table):
-        table = listing(*item.headings, right=item.numeric, title=item.title)
+        headings, title = map(clean, item.headings), clean(item.title, _LONGEST_PART)
+        table = listing(*headings, right=item.numeric, title=title)
         for row in item.rows:
             table.add_row(*map(_text, row))
         Output().print_unfolded(table)
@@ -76,7 +78,8 @@ def _text(line: Line) -> Text:
     parts: tuple[Part, ...] = (line,) if isinstance(line, str | Styled) else line
     text = Text()
     for part in parts:
-        text.append(part.text, style=_STYLES[part.style]) if isinstance(part, Styled) else text.append(part)
+        words, style = (part.text, _STYLES[part.style]) if isinstance(part, Styled) else (part, "")
+        text.append(clean(words, _LONGEST_PART), style=style)
     return text
 
 
@@ -120,7 +123,7 @@ class TerminalProgress:
 def progress() -> Iterator[TerminalProgress]:
     """Show progress on a terminal while the block runs; nothing elsewhere but the items that are shown."""
     errors = Output(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bars:
+    with progress_bars(errors, transient=True) as bars:
         yield TerminalProgress(bars)
 
 

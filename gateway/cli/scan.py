@@ -33,5 +33,5 @@ def _run_scan(scan: Scan) -> Report:
         with progress() as bars:
             asyncio.run(scan.run(bars))
     except KeyboardInterrupt:
-        errors.print(f"[yellow]stopped at {scan.position}: what comes after it was not looked at[/]")
+        errors.print(f"stopped at {scan.position}: what comes after it was not looked at", style="yellow")
     return scan.report()

@@ -7,16 +7,17 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-import orjson
 from rich.console import Console
 
 from gateway.audit.auditor import Auditor
 from gateway.audit.ledger import Report
 from gateway.audit.traffic_stats import Absence, TrafficStats
 from gateway.audit.verdict import is_proven, verdict
+from gateway.cli.output import json_line
 from gateway.cli.report_display import print_report, verdict_text
-from gateway.cli.terminal import Screen, clean
-from gateway.core.incoming import Incoming, Malformed
+from gateway.cli.terminal import Screen
+from gateway.core.decoded_message import DecodedMessage, Malformed
+from gateway.core.foreign_text import clean
 from gateway.core.ports.sink import ReceivedMessage
 from gateway.plugins import LAYOUTS
 
@@ -41,20 +42,20 @@ class MessagePrinter:
         """Return what has arrived, in numbers."""
         return self._auditor.stats
 
-    def add(self, message: ReceivedMessage) -> Incoming | None:
+    def add(self, message: ReceivedMessage) -> DecodedMessage | None:
         """Count and print a message. Returns it, None where it is not from a gateway."""
         try:
-            incoming = self._auditor.add(message)
+            decoded = self._auditor.add(message)
         except Malformed as error:
             self._print_malformed(message, str(error))
             return None
-        if incoming is None:
+        if decoded is None:
             return None
         if self._json:
-            _print_json(message, {"payload": incoming.body})
+            _print_json(message, {"payload": decoded.body})
         elif not self._quiet:
-            self.screen.show(incoming)
-        return incoming
+            self.screen.show(decoded)
+        return decoded
 
     def was_away(self, absence: Absence) -> None:
         """Record that the subscription had no connection for a while."""
@@ -87,7 +88,7 @@ def _print_json(message: ReceivedMessage, rest: dict[str, Any]) -> None:
         "retain": message.is_kept,
         "dup": message.is_repeated,
     }
-    sys.stdout.buffer.write(orjson.dumps(head | rest, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.write(json_line(head | rest))
     sys.stdout.buffer.flush()
 
 

@@ -19,10 +19,11 @@ from gateway.cli.output import discard_output
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.cli.rate_display import footer
 from gateway.cli.subscriber import MessagePrinter, auditor_of, run_until, stop_on_signals
-from gateway.cli.terminal import Screen, clean, console
+from gateway.cli.terminal import Screen, console
 from gateway.cli.topic_filters import filters_of, open_filters, template_filters
 from gateway.core.backoff import full_jitter
 from gateway.core.errors import ConfigError, NotConnected, Permanent
+from gateway.core.foreign_text import clean
 from gateway.core.ports.sink_plugin import Followable, FollowOptions
 from gateway.plugins import SINKS
 

@@ -11,21 +11,16 @@ from rich.console import Console
 from rich.text import Text
 
 from gateway.cli.output import Output
-from gateway.core.incoming import Incoming
+from gateway.core.decoded_message import DecodedMessage
+from gateway.core.foreign_text import clean
 
-_LONGEST_NAME, _LONGEST_TEXT = 60, 200
+_LONGEST_TEXT = 200
 _MOST_DEVICES: Final = 1000
 _HIGHLIGHTS: Final = 6
 _QUALITY_STYLES: Final = {"good": "green", "uncertain": "yellow", "bad": "red"}
 _WHOLE_BELOW: Final = 1e15
 _MOST_BOOTS: Final = 1000
 _START_MS: Final = 60_000
-
-
-def clean(value: object, longest: int = _LONGEST_NAME) -> str:
-    """Return the text of a value on one line: what is not printable is escaped as in Python, what is too long is cut."""
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(value)[: longest + 1])
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def number(value: object) -> str:
@@ -48,8 +43,8 @@ def clock(ms: object) -> str:
 
 
 def console(*, stderr: bool = False) -> Output:
-    """Return a console on standard output (or error) that prints text without markup, for text from the network."""
-    return Output(stderr=stderr, markup=False, soft_wrap=False)
+    """Return a console on standard output (or error) that cuts or folds long lines only where it is asked to."""
+    return Output(stderr=stderr, soft_wrap=False)
 
 
 class Screen:
@@ -68,18 +63,18 @@ class Screen:
         self._last: dict[tuple[str, str], dict[str, Any]] = {}
         self._live: set[str] = set()
 
-    def show(self, incoming: Incoming) -> None:
+    def show(self, message: DecodedMessage) -> None:
         """Print one message."""
-        if incoming.body.get("hist") is False and len(self._live) < _MOST_BOOTS:
-            self._live.add(incoming.run)
-        if incoming.kind == "window":
-            self._print(self._window(incoming))
-        elif incoming.kind == "event":
-            self._print(self._event(incoming), cut=False)
-        elif incoming.kind == "status":
-            self._print(self._status(incoming), cut=False)
+        if message.body.get("hist") is False and len(self._live) < _MOST_BOOTS:
+            self._live.add(message.run)
+        if message.kind == "window":
+            self._print(self._window(message))
+        elif message.kind == "event":
+            self._print(self._event(message), cut=False)
+        elif message.kind == "status":
+            self._print(self._status(message), cut=False)
         else:
-            self._print(self._head(incoming).append(_details(incoming), style="dim"))
+            self._print(self._head(message).append(_details(message), style="dim"))
 
     def print_malformed(self, topic: str, reason: str) -> None:
         """Print that a message is malformed."""
@@ -97,35 +92,35 @@ class Screen:
         else:
             self._console.print(line, soft_wrap=not self._console.is_terminal)
 
-    def _head(self, incoming: Incoming) -> Text:
-        name = clean(incoming.device or incoming.gateway, 24)
-        if incoming.device:
+    def _head(self, message: DecodedMessage) -> Text:
+        name = clean(message.device or message.gateway, 24)
+        if message.device:
             self._width = max(self._width, min(16, len(name)))
-        line = _stamp(incoming.body.get("ts"))
-        return line.append(f"{name:<{self._width}} ", style="cyan" if incoming.device else "bold cyan")
+        line = _stamp(message.body.get("ts"))
+        return line.append(f"{name:<{self._width}} ", style="cyan" if message.device else "bold cyan")
 
-    def _window(self, incoming: Incoming) -> Text:
-        line, tags = self._head(incoming), incoming.body["tags"]
+    def _window(self, message: DecodedMessage) -> Text:
+        line, tags = self._head(message), message.body["tags"]
         line.append(_tags(tags))
-        mark, style = self._mark(incoming)
+        mark, style = self._mark(message)
         if mark:
             line.append(f" {mark}", style=style)
-        if incoming.body.get("late") is True:
+        if message.body.get("late") is True:
             line.append(" late", style="magenta")
         bad = [name for name, tag in islice(tags.items(), 10_000) if tag.get("q") == "bad"]
         if bad:
             line.append(f"  {len(bad)} bad ({clean(tags[bad[0]].get('reason', 'no reason'))})", style="red")
-        of_one_tag = "part" in incoming.body and len(tags) == 1  # layout tag: that one is what came
-        for piece in self._values(incoming.device, tags if of_one_tag else self._remember(incoming)):
+        of_one_tag = "part" in message.body and len(tags) == 1  # layout tag: that one is what came
+        for piece in self._values(message.device, tags if of_one_tag else self._remember(message)):
             if line.cell_len + piece.cell_len > self._console.width:
                 break
             line.append_text(piece)
         return line
 
-    def _remember(self, incoming: Incoming) -> dict[str, Any]:
+    def _remember(self, message: DecodedMessage) -> dict[str, Any]:
         """Record the values of a window. Returns the last known values of the device's highlights, in their order."""
-        tags, key = incoming.body["tags"], (incoming.gateway, incoming.device)
-        wanted = self._highlights.get(incoming.device)
+        tags, key = message.body["tags"], (message.gateway, message.device)
+        wanted = self._highlights.get(message.device)
         if key not in self._last and len(self._last) < _MOST_DEVICES:
             self._last[key] = dict.fromkeys(wanted or ())
         last = self._last.get(key, {})
@@ -151,18 +146,18 @@ class Screen:
         unit = self._units.get(f"{device}/{tag}", "")
         return f"{number(value)} {unit}" if unit else number(value)
 
-    def _event(self, incoming: Incoming) -> Text:
-        body, line = incoming.body, self._head(incoming)
+    def _event(self, message: DecodedMessage) -> Text:
+        body, line = message.body, self._head(message)
         kind, active = body["kind"], body.get("state") == "active"
         if kind == "alarm":
-            limit = self._amount(incoming.device, body.get("tag"), body.get("limit"))
+            limit = self._amount(message.device, body.get("tag"), body.get("limit"))
             condition = clean(body.get("condition", ""))
             text = f"{condition} limit {limit}"
-            self._condition(line, incoming, "ALARM" if active else "alarm cleared", text, "bold white on red", active)
+            self._condition(line, message, "ALARM" if active else "alarm cleared", text, "bold white on red", active)
         elif kind == "anomaly":
-            expected = self._amount(incoming.device, body.get("tag"), body.get("expected"))
+            expected = self._amount(message.device, body.get("tag"), body.get("expected"))
             text = f"expected {expected}, score {number(body.get('score'))}"
-            self._condition(line, incoming, "ANOMALY" if active else "anomaly over", text, "bold white on magenta", active)
+            self._condition(line, message, "ANOMALY" if active else "anomaly over", text, "bold white on magenta", active)
         elif kind == "device":
             good = body.get("state") == "ok"
             line.append(f" DEVICE {clean(body.get('state'))} ", style="bold green" if good else "bold white on red")
@@ -171,30 +166,30 @@ class Screen:
             line.append(" LOSS ", style="bold white on red").append(f" {_loss(body)}")
         else:
             line.append(f" {clean(kind)} ", style="bold yellow").append(f" {_other_fields(body)}")
-        mark, style = self._mark(incoming)
+        mark, style = self._mark(message)
         return line.append(f" ({mark})", style=style) if mark else line
 
-    def _mark(self, incoming: Incoming) -> tuple[str, str]:
+    def _mark(self, message: DecodedMessage) -> tuple[str, str]:
         """Return the text for `hist` and its style.
 
         Messages that a gateway makes at its start, before its first connection, are marked `hist` although they are new.
         """
-        body = incoming.body
+        body = message.body
         if body.get("hist") is not True:
             return "", ""
         made_ms = body.get("ts")
         young = isinstance(made_ms, int) and time.time() * 1000 - made_ms < _START_MS
-        return ("before connecting", "dim") if young and incoming.run not in self._live else ("backlog", "magenta")
+        return ("before connecting", "dim") if young and message.run not in self._live else ("backlog", "magenta")
 
-    def _condition(self, line: Text, incoming: Incoming, title: str, text: str, style: str, active: bool) -> None:
-        tag = incoming.body.get("tag")
+    def _condition(self, line: Text, message: DecodedMessage, title: str, text: str, style: str, active: bool) -> None:
+        tag = message.body.get("tag")
         line.append(f" {title} ", style=style if active else "bold green")
-        line.append(f" {clean(tag)} ", style="bold").append(self._amount(incoming.device, tag, incoming.body.get("value")))
+        line.append(f" {clean(tag)} ", style="bold").append(self._amount(message.device, tag, message.body.get("value")))
         line.append(f", {text}")
 
-    def _status(self, incoming: Incoming) -> Text:
-        state, devices = incoming.body["state"], incoming.body.get("devices")
-        line = _stamp(None).append(f"{clean(incoming.gateway, 24)} ", style="bold cyan")
+    def _status(self, message: DecodedMessage) -> Text:
+        state, devices = message.body["state"], message.body.get("devices")
+        line = _stamp(None).append(f"{clean(message.gateway, 24)} ", style="bold cyan")
         line.append(f"is {clean(state)}", style="green" if state == "online" else "red")
         for name, device in islice(devices.items(), 20) if isinstance(devices, dict) else ():
             its, why = (device.get("state"), device.get("reason")) if isinstance(device, dict) else (device, "")
@@ -207,18 +202,18 @@ def _stamp(ms: object) -> Text:
     return Text().append(f"{clock(time.time() * 1000 if ms is None else ms)} ", style="dim")
 
 
-def _details(incoming: Incoming) -> str:
-    body = incoming.body
-    if incoming.kind == "summary":
+def _details(message: DecodedMessage) -> str:
+    body = message.body
+    if message.kind == "summary":
         return f"{_tags(body['tags'])}  summary of {number(body['dur'] / 1000)} s"
-    if incoming.kind in ("birth", "death"):
-        return f" {incoming.kind.upper()}" + (f"  {body['metrics']} metrics" if incoming.kind == "birth" else "")
-    if incoming.kind == "value":
+    if message.kind in ("birth", "death"):
+        return f" {message.kind.upper()}" + (f"  {body['metrics']} metrics" if message.kind == "birth" else "")
+    if message.kind == "value":
         rows = islice(body["tags"].items(), 10)
         return " value" + "".join(f"  {clean(name, 24)} {_object(tag)}" for name, tag in rows)
-    if incoming.kind == "stats":
+    if message.kind == "stats":
         return " stats" + "".join(f"  {clean(key, 24)} {number(n)}" for key, n in islice(body["stats"].items(), 20))
-    return f" {incoming.kind}"
+    return f" {message.kind}"
 
 
 def _tags(tags: Mapping[str, Any]) -> str:

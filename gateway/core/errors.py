@@ -3,20 +3,35 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.core.events.security import SecurityMatter
+from gateway.core.foreign_text import LONGEST_TEXT, clean
+
 
 class GatewayError(Exception):
     """Base of the errors that the gateway expects to meet."""
 
 
-class NotConnected(GatewayError):
+class PeerError(GatewayError):
+    """Base of the errors whose text may come from a peer: one line of at most 1000 characters, cleaned."""
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(clean(text, LONGEST_TEXT))
+
+
+class NotConnected(PeerError):
     """The peer is away. The owner of the connection closes it and opens it again with backoff, for ever."""
 
+    def __init__(self, text: object = "", *, security: SecurityMatter | None = None) -> None:
+        """security: what security-relevant matter it is; the owner of the connection then publishes an event of it."""
+        self.security = security
+        super().__init__(text)
 
-class Retryable(GatewayError):
+
+class Retryable(PeerError):
     """This attempt failed and the same attempt may work later; the connection stays."""
 
 
-class Permanent(GatewayError):
+class Permanent(PeerError):
     """This item will never be accepted: count it, set it aside, go on."""
 
 

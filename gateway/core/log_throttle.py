@@ -32,3 +32,7 @@ class LogThrottle:
     def forget(self, key: Hashable = None) -> None:
         """Forget the last text of a key, so that its next text is due."""
         self._last.pop(key, None)
+
+    def forget_all(self) -> None:
+        """Forget the last texts of all keys."""
+        self._last.clear()

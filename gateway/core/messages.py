@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+from gateway.core.foreign_text import LONGEST_TEXT, clean
+
 
 class Lane(IntEnum):
     """The priority of a message: lower lanes are sent first, higher ones are dropped first."""
@@ -75,4 +77,7 @@ class DeviceState:
     state: Literal["ok", "degraded", "down"]
     """`degraded`: connected, but some of its tags are not read."""
     reason: str = ""
-    """A sentence for people, empty when ok."""
+    """A sentence for people, empty when ok; cleaned, because devices have a say in it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", clean(self.reason, LONGEST_TEXT))

@@ -18,7 +18,7 @@ class Styled(NamedTuple):
 
 Part = str | Styled
 Line = Part | tuple[Part, ...]
-"""One line. Text that came from a device is printed as it is, never read as markup."""
+"""One line. Whoever prints it cleans each part (`foreign_text`) and reads none as markup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class RawText:
-    """The content of a file, printed without any change."""
+    """The content of a file, printed without any change but for what a terminal would obey."""
 
     text: str
     """The content."""

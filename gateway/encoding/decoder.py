@@ -3,18 +3,18 @@
 from collections.abc import Mapping
 from typing import Any, Final, get_args
 
-from gateway.core.incoming import Foreign, Incoming, Kind, Malformed
+from gateway.core.decoded_message import DecodedMessage, Foreign, Malformed, MessageKind
 from gateway.encoding.formats import read_document
 from gateway.encoding.topics import CONTRACT_VERSION
 
-_KINDS: Final = tuple(kind for kind in get_args(Kind) if kind not in ("birth", "death"))
+_KINDS: Final = tuple(kind for kind in get_args(MessageKind) if kind not in ("birth", "death"))
 _DEVICE_LEVELS, _GATEWAY_LEVELS = 2, 1
 _HEAD: Final = ("boot", "seq", "ts", "dur", "hist", "late", "windows", "first_seq", "part")
 _NO_ROW: Final = (*_HEAD, "stream", "tag")
 """Keys of a payload about one tag that are not its tag's."""
 
 
-def parse(topic: str, payload: bytes, root: str = "") -> Incoming:
+def parse(topic: str, payload: bytes, root: str = "") -> DecodedMessage:
     """Return the message in a payload of the contract, whatever its format, with one topic per device or per tag.
 
     root: the first levels of the contract's topics, when known. Raises Malformed.
@@ -33,7 +33,7 @@ def parse(topic: str, payload: bytes, root: str = "") -> Incoming:
         _check(body, key, wanted)
     if kind in ("window", "summary", "value") and not all(isinstance(tag, dict) for tag in body["tags"].values()):
         raise Malformed("a tag is not an object")
-    return Incoming(topic, gateway, device, kind, body, str(body.get("boot")))
+    return DecodedMessage(topic, gateway, device, kind, body, str(body.get("boot")))
 
 
 def _of_tag(body: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _of_tag(body: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in body.items() if key in _HEAD} | {"tags": {body["tag"]: row}}
 
 
-def _place(topic: str, root: str) -> tuple[str, str, Kind]:
+def _place(topic: str, root: str) -> tuple[str, str, MessageKind]:
     """Return gateway, device and kind of a topic `{root}/v1/{gateway}/[{device}/]{kind}`."""
     known = f"{root}/{CONTRACT_VERSION}/"
     if root and topic.startswith(known):
@@ -67,7 +67,7 @@ def _place(topic: str, root: str) -> tuple[str, str, Kind]:
     return names[0], device, kind
 
 
-def _required(kind: Kind) -> dict[str, type]:
+def _required(kind: MessageKind) -> dict[str, type]:
     if kind == "status":
         return {"state": str}
     numbered: dict[str, type] = {"boot": str, "seq": int, "ts": int}

@@ -122,8 +122,8 @@ class PathLock:
         os.pwrite(self._fd, _DOUBT if in_doubt else b" " * len(_DOUBT), _PID_BYTES)
         os.fdatasync(self._fd)
 
-    def keep(self) -> None:
-        """Take the lock anew if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
+    def renew(self) -> None:
+        """Take the lock again if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
         try:
             mine, there = os.fstat(self._fd), self._path.stat()
             if os.path.samestat(mine, there):

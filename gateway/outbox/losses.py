@@ -67,7 +67,7 @@ class LossLedger:
         self._pending: dict[LossKey, Loss] = {}
         self._parked: dict[LossKey, Loss] = {}
         self._unsaved: set[LossKey] = set()
-        self._settled: set[LossKey] = set()
+        self._superseded: set[LossKey] = set()
 
     def __bool__(self) -> bool:
         """There is something to announce."""
@@ -76,7 +76,7 @@ class LossLedger:
     @property
     def unsaved(self) -> bool:
         """Return whether the store's copy is behind."""
-        return bool(self._unsaved or self._settled)
+        return bool(self._unsaved or self._superseded)
 
     def add(self, losses: Iterable[Loss], parked: bool = False) -> None:
         """Add losses. parked: not to be announced over this connection, as the sink refused such an announcement."""
@@ -95,7 +95,7 @@ class LossLedger:
         """Add losses that an opened database had kept."""
         for loss in losses:
             self._merge(self._pending, loss)
-            self._settled.discard(key_of(loss))
+            self._superseded.discard(key_of(loss))
 
     def reconnected(self) -> None:
         """Announce parked losses over the new connection."""
@@ -106,7 +106,7 @@ class LossLedger:
     def announce(self) -> list[Loss]:
         """Return all pending losses; from now on the store's copy of them may go."""
         losses = list(self._pending.values())
-        self._settled.update(self._pending)
+        self._superseded.update(self._pending)
         self._unsaved -= self._pending.keys()
         self._unsaved |= self._pending.keys() & self._parked.keys()
         self._pending = {}
@@ -121,20 +121,20 @@ class LossLedger:
         """Return what the store's copy lacks."""
         return [loss for key in sorted(self._unsaved) if (loss := self.whole(key))]
 
-    def settled(self) -> list[LossKey]:
+    def superseded(self) -> list[LossKey]:
         """Return what the store's copy has and should not."""
-        return sorted(self._settled)
+        return sorted(self._superseded)
 
-    def saved(self, losses: Iterable[Loss], settled: Iterable[LossKey]) -> None:
-        """Record that the store has written what `unsaved_losses` and `settled` named."""
+    def saved(self, losses: Iterable[Loss], superseded: Iterable[LossKey]) -> None:
+        """Record that the store has written what `unsaved_losses` and `superseded` named."""
         for loss in losses:
             if self.whole(key_of(loss)) == loss:
                 self._unsaved.discard(key_of(loss))
-        self._settled.difference_update(settled)
+        self._superseded.difference_update(superseded)
 
     def store_lost(self) -> None:
         """Record that the store's copy is gone."""
-        self._settled.clear()
+        self._superseded.clear()
         self._unsaved.update(self._pending, self._parked)
 
     def whole(self, key: LossKey) -> Loss | None:

@@ -122,7 +122,7 @@ class Outbox:
             self.beat = self._clock.monotonic()
             self._writer.unreadable = False
             await self._refused.write()
-            self._lock.keep()
+            self._lock.renew()
             await self._round()
             self._arrived.set()
 
@@ -164,13 +164,13 @@ class Outbox:
 
     # -- Deliveries
 
-    async def take(self, limit: int) -> list[Delivery]:
+    async def fetch(self, limit: int) -> list[Delivery]:
         """Return up to `limit` messages: live events, live windows, backlog events, other backlog. Waits for one."""
         writer = self._writer
         while True:
             self._pace.refill(self._clock.monotonic())
             strict = self._config.strict and not writer.refused
-            taken = self._memory.take(limit, not writer.unreadable, self._pace, stored_only=strict)
+            taken = self._memory.fetch(limit, not writer.unreadable, self._pace, stored_only=strict)
             self._read_ahead(nothing_left=not taken)
             if taken:
                 return taken
@@ -207,7 +207,7 @@ class Outbox:
             self._reading.result()  # a bug is loud
             self._reading = None
         wanted = nothing_left or self._memory.waiting_bytes < self._ahead_bytes
-        if self._reading is None and wanted and not self._writer.unreadable and self._memory.wants() is not None:
+        if self._reading is None and wanted and not self._writer.unreadable and self._memory.next_load() is not None:
             self._reading = asyncio.create_task(self._writer.load(), name="outbox: reading ahead")
             self._reading.add_done_callback(lambda _: self._arrived.set())
 

@@ -84,15 +84,15 @@ class Change:
     inserts: Sequence[Entry] = ()
     deletes: Sequence[Row] = ()
     losses: Sequence[Loss] = ()
-    settled: Sequence[LossKey] = ()
+    superseded: Sequence[LossKey] = ()
     """Keys of losses to forget, before `losses` are written over what is there."""
     watermarks: Mapping[str, StoredWatermark] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.inserts or self.deletes or self.losses or self.settled or self.watermarks)
+        return bool(self.inserts or self.deletes or self.losses or self.superseded or self.watermarks)
 
 
-class Wanted(NamedTuple):
+class LoadRequest(NamedTuple):
     """Backlog to load: events and loss messages or all others, with ids above `after`, or below it when newest_first."""
 
     events: bool

@@ -34,7 +34,7 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MergePlan:
     """Rows that become one message each, and the id after which to look on. split: some will have to be merged again."""
 
     groups: list[list[Row]]
@@ -42,7 +42,7 @@ class Plan:
     split: bool
 
 
-def plan(rows: Sequence[Row], span_ms: int, before_ms: int, whole: bool, until_ms: int | None = None) -> Plan:
+def plan_merges(rows: Sequence[Row], span_ms: int, before_ms: int, whole: bool, until_ms: int | None = None) -> MergePlan:
     """Group neighbouring rows (in id order) by boot, topic and aligned span of wall time.
 
     whole: no rows come after. until_ms: as in `Run`; if it lies before `before_ms`, all these spans are over.
@@ -71,7 +71,7 @@ def plan(rows: Sequence[Row], span_ms: int, before_ms: int, whole: bool, until_m
             groups.setdefault((row.boot, row.topic, bucket), []).append(row)
     parts = [part for group in groups.values() for part in _parts(group)]
     split = split or len(parts) > len(groups)
-    return Plan([part for part in parts if len(part) > 1], rows[last - 1].id if last else 0, split)
+    return MergePlan([part for part in parts if len(part) > 1], rows[last - 1].id if last else 0, split)
 
 
 def _parts(group: list[Row]) -> list[list[Row]]:
@@ -100,7 +100,7 @@ class _Pass:
     merged: bool = False
     groups: deque[list[Row]] = field(default_factory=deque)
 
-    def add(self, found: Plan, before_ms: int) -> None:
+    def add(self, found: MergePlan, before_ms: int) -> None:
         """Add what to do next. At the end begin again if that may merge what was split."""
         self.groups.extend(found.groups)
         self.split |= found.split
@@ -145,7 +145,7 @@ class WindowCompaction:
                     if before_ms // span_ms <= one.done_to:
                         continue
                     rows = await self._store.after(Lane.WINDOW, one.after, SCAN_ROWS, run.last)
-                    one.add(plan(rows, span_ms, before_ms, len(rows) < SCAN_ROWS, run.until_ms), before_ms)
+                    one.add(plan_merges(rows, span_ms, before_ms, len(rows) < SCAN_ROWS, run.until_ms), before_ms)
                 return await self._merged(one)
         return None
 

@@ -192,7 +192,7 @@ class Writer:
             return True
 
     async def _write(self, put_by: float) -> None:
-        batch = self.memory.begin(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES, put_by)
+        batch = self.memory.next_batch(min(BATCH_BYTES, self._config.memory // 4), BATCH_DELETES, put_by)
         change = self._change(batch)
         try:
             room = await self._limits.make(batch)
@@ -206,18 +206,18 @@ class Writer:
             await self._write_without_room(batch)
             raise Retryable("there is no room: the disk has less left than outbox.keep_free and 8 MiB for the log")
         self.memory.committed(batch, self.live, self._clock.monotonic())
-        self.ledger.saved(change.losses, change.settled)
+        self.ledger.saved(change.losses, change.superseded)
         await self.watermarks.saved(change.watermarks)
         await self._tidy()
         await self._limits.prepare()
 
     def _change(self, batch: Batch) -> Change:
-        losses, settled = self.ledger.unsaved_losses(), self.ledger.settled()
+        losses, superseded = self.ledger.unsaved_losses(), self.ledger.superseded()
         if self._is_closing and len(batch.inserts) < self.memory.unwritten:
             # At the end watermarks are exact: they say that all that was handed on is there, so they are written last.
-            return Change(batch.inserts, batch.deletes, losses, settled)
-        is_due = bool(batch.inserts or batch.deletes or losses or settled)
-        return Change(batch.inserts, batch.deletes, losses, settled, self.watermarks.changes(refresh=is_due))
+            return Change(batch.inserts, batch.deletes, losses, superseded)
+        is_due = bool(batch.inserts or batch.deletes or losses or superseded)
+        return Change(batch.inserts, batch.deletes, losses, superseded, self.watermarks.changes(refresh=is_due))
 
     async def _write_without_room(self, batch: Batch) -> None:
         """Write deletions, which make room, and watermarks, which take none, when nothing else can be written."""
@@ -248,7 +248,7 @@ class Writer:
     def _announce(self) -> None:
         if self.live:
             for loss in self.ledger.announce():
-                self.memory.hold(self._context.encode_loss(loss), self._clock.monotonic())
+                self.memory.put_loss(self._context.encode_loss(loss), self._clock.monotonic())
 
     # -- what memory gives up
 
@@ -272,14 +272,14 @@ class Writer:
 
     async def _load(self) -> None:
         async with self._disk:
-            wanted = self.memory.wants()
+            wanted = self.memory.next_load()
             if wanted is None:
                 return
             try:
                 batch = await self.store.load(wanted, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
                 broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
                 self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
-                if self.memory.wants() is None:
+                if self.memory.next_load() is None:
                     self.store.check_count(self.memory.rows)
             except Retryable as error:
                 self.unreadable = True

@@ -7,8 +7,6 @@ import structlog
 from gateway.core.events.event import Event
 from gateway.core.tags import TagTable
 
-log = structlog.get_logger("pipeline")
-
 
 class EventLog:
     """The journal and the counters of events; both are taken from the event's type.
@@ -28,4 +26,5 @@ class EventLog:
             return
         named = event.device is not None and event.concerns != "gateway"
         device = {"device": self._table.devices[event.device]} if named and event.device is not None else {}
+        log = structlog.get_logger(event.log_name)
         getattr(log, event.log_level)(event.log_text, **device, **event.log_fields())

@@ -54,7 +54,7 @@ class InFlight:
     async def send(self, delivery: Delivery) -> None:
         """Hand a delivery to the sink; one that is held up, later (`retry`).
 
-        Takes the delivery over at once, and keeps it when cancelled: `take_back` gives it back.
+        Takes the delivery over at once, and keeps it when cancelled: `release_all` gives it back.
         """
         self._open[delivery] = None
         if len(self._held_up) < _MOST_HELD_UP and self._poison.delay_s(delivery.message, self._clock.monotonic()):
@@ -76,7 +76,7 @@ class InFlight:
         if not self._poison.must_be_alone(delivery.message) and not self._turn.locked():
             self._launch(delivery)  # nearly always, and three times as fast
             return
-        # a task of its own: one who stops waiting for it, to say goodbye, still leaves it in its turn
+        # a task of its own: one who stops waiting for it, to disconnect, still leaves it in its turn
         departing = asyncio.create_task(self._depart_in_turn(delivery), name="a message sent alone")
         self._departing.add(departing)
         departing.add_done_callback(self._departing.discard)
@@ -106,7 +106,7 @@ class InFlight:
         await asyncio.gather(*self._departing)
         await self._all_landed()
 
-    def take_back(self, ending: Ending | None) -> None:
+    def release_all(self, ending: Ending | None) -> None:
         """Release what was in flight, since the connection is gone; late answers do not count any more.
 
         ending: None where this side has ended it.

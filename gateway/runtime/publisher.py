@@ -11,6 +11,7 @@ import structlog
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected
+from gateway.core.events.event import Event
 from gateway.core.log_throttle import LogThrottle
 from gateway.core.ports.outbox import Deliveries, Delivery
 from gateway.core.ports.sink import EndedBy, Ending, Sink
@@ -18,6 +19,7 @@ from gateway.core.ports.sink_plugin import DeliveryPolicy
 from gateway.core.wait_first import first
 from gateway.runtime.in_flight import InFlight
 from gateway.runtime.poison_messages import PoisonMessages
+from gateway.runtime.refusals import RefusalReports
 
 log = structlog.get_logger("publisher")
 
@@ -65,8 +67,12 @@ class Publisher:
         policy: DeliveryPolicy,
         *,
         delays: Callable[[], Iterator[float]] = full_jitter,
+        report: Callable[[Event], None] = lambda event: None,
     ) -> None:
-        """Connect nothing yet. delays: of attempts to connect, and of pauses after refusals, seconds."""
+        """Connect nothing yet. delays: of attempts to connect, and of pauses after refusals, seconds.
+
+        report: publishes security events of attempts to connect.
+        """
         self._sink = sink
         self._deliveries = deliveries
         self._clock = clock
@@ -75,6 +81,7 @@ class Publisher:
         self._in_flight = InFlight(sink, deliveries, clock, delays, PoisonMessages(policy.tries))
         self._held: deque[Delivery] = deque()
         self._log_throttle = LogThrottle(clock)
+        self._refusals = RefusalReports(report, clock)
         self._short_in_a_row = 0
         self._has_had_room = False
         """The sink has taken messages, or would have, on this connection."""
@@ -82,7 +89,7 @@ class Publisher:
         self._ended = asyncio.Event()
         self._ended.set()
         self._deadline = 0.0
-        self._farewell = ""
+        self._stop_reason = ""
         self.state = PublisherState.IDLE
         self.connects = 0
         """Connections accepted."""
@@ -130,13 +137,13 @@ class Publisher:
             self._ended.set()
 
     async def stop(self, deadline_s: float, reason: str) -> None:
-        """Deliver while live messages wait, within `deadline_s`; then let the sink say `reason`, and disconnect.
+        """Deliver while live messages wait, within `deadline_s`; then let the sink publish `reason`, and disconnect.
 
         Returns when `run` has ended, at most half a second and the sink's `close` after the deadline. Without a
         connection that is at once: the outbox keeps the messages.
         """
         self._deadline = self._clock.monotonic() + deadline_s
-        self._farewell = reason
+        self._stop_reason = reason
         self._stopping.set()
         await self._ended.wait()
 
@@ -149,12 +156,12 @@ class Publisher:
 
         Returns how it ended, None where there was none or the publisher was stopped.
         """
-        goodbye = False
+        abort = True
         try:
             ending = await self._serve() if await self._is_opened() else None
-            goodbye = True
+            abort = False
         finally:  # cancelled, or a bug: the far end is to see the connection break
-            await self._sink.close(goodbye=goodbye)
+            await self._sink.close(abort=abort)
         return ending
 
     async def _is_opened(self) -> bool:
@@ -164,12 +171,14 @@ class Publisher:
                 return False
         except NotConnected as error:
             if self._log_throttle.is_due(str(error), "failure"):
-                log.warning("broker not connected", reason=str(error))
+                log.warning("sink not connected", reason=str(error))
+            self._refusals.record(error, "broker")
             return False
         self._log_throttle.forget("failure")
+        self._refusals.forget()
         self.state = PublisherState.CONNECTED
         self.connects += 1
-        log.info("broker connected", connects=self.connects)
+        log.info("sink connected", connects=self.connects)
         return True
 
     async def _serve(self) -> Ending | None:
@@ -186,12 +195,12 @@ class Publisher:
             self._end_live(ending)
         up_s = round(self._clock.monotonic() - began, 1)
         if ending is None:
-            log.info("broker disconnected", up_s=up_s, acked=self.acked)
+            log.info("sink disconnected", up_s=up_s, acked=self.acked)
         elif ending.by is EndedBy.MOVE:
             if self._log_throttle.is_due(ending.reason, "move"):
-                log.warning("going on to the next broker", reason=ending.reason)
+                log.warning("going on to the next address of the sink", reason=ending.reason)
         else:
-            log.warning("broker connection lost", reason=ending.reason, up_s=up_s, released=self.released)
+            log.warning("sink connection lost", reason=ending.reason, up_s=up_s, released=self.released)
             self._hint(is_short=ending.by is EndedBy.FAR_END and up_s < _STABLE_S)
         return ending
 
@@ -209,7 +218,7 @@ class Publisher:
             await first(self._drain(), self._end_of(serving), self._nap(left_s))
             left_s = self._deadline - self._clock.monotonic()
         serving.cancel()
-        await self._sink.close(farewell=self._farewell, within_s=left_s)
+        await self._sink.close(stop_reason=self._stop_reason, within_s=left_s)
         return None
 
     def _end_live(self, ending: Ending | None) -> None:
@@ -217,19 +226,19 @@ class Publisher:
             self._deliveries.set_live(False)
         self.state = PublisherState.WAITING
         held, self._held = list(self._held), deque()
-        self._in_flight.take_back(ending)
+        self._in_flight.release_all(ending)
         self._in_flight.release(held)
 
     def _hint(self, *, is_short: bool) -> None:
         self._short_in_a_row = self._short_in_a_row + 1 if is_short else 0
         if self._short_in_a_row >= _MANY_SHORT and self._policy.hint and self._log_throttle.is_due("short", "hint"):
-            log.warning("broker connections do not last", in_a_row=self._short_in_a_row, hint=self._policy.hint)
+            log.warning("sink connections do not last", in_a_row=self._short_in_a_row, hint=self._policy.hint)
 
     async def _feed(self) -> NoReturn:
         while True:
             room = await self._in_flight.room()
             self._has_had_room = True
-            self._held.extend(await self._deliveries.take(room))
+            self._held.extend(await self._deliveries.fetch(room))
             await self._send_held()
 
     async def _send_held(self) -> None:
@@ -241,26 +250,26 @@ class Publisher:
         """Deliver until no live message waits: the outbox hands them out before any backlog."""
         await self._send_held()
         while True:
-            self._held.extend(await self._take_briefly(await self._in_flight.room()))
+            self._held.extend(await self._fetch_briefly(await self._in_flight.room()))
             if not any(delivery.live for delivery in self._held):
                 break
             await self._send_held()
         await self._in_flight.emptied()
         return _Event.DONE
 
-    async def _take_briefly(self, limit: int) -> list[Delivery]:
+    async def _fetch_briefly(self, limit: int) -> list[Delivery]:
         """Return what waits now, or nothing."""
-        take = asyncio.ensure_future(self._deliveries.take(limit))
+        fetch = asyncio.ensure_future(self._deliveries.fetch(limit))
         nap = asyncio.ensure_future(self._clock.sleep(_IDLE_S))
         taken: list[Delivery] = []
         try:
-            await asyncio.wait({take, nap}, return_when=asyncio.FIRST_COMPLETED)
-            if take.done():
-                taken = take.result()
+            await asyncio.wait({fetch, nap}, return_when=asyncio.FIRST_COMPLETED)
+            if fetch.done():
+                taken = fetch.result()
         finally:
-            take.cancel()
+            fetch.cancel()
             nap.cancel()
-            late, _ = await asyncio.gather(take, nap, return_exceptions=True)
+            late, _ = await asyncio.gather(fetch, nap, return_exceptions=True)
             if not taken and isinstance(late, list):
                 self._in_flight.release(late)
         return taken

@@ -14,6 +14,7 @@ from gateway.core.errors import NotConnected
 from gateway.core.log_throttle import LogThrottle
 from gateway.core.messages import DeviceState
 from gateway.core.ports.source import SampleSink, Source
+from gateway.runtime.refusals import RefusalReports
 
 log = structlog.get_logger("supervisor")
 
@@ -38,6 +39,8 @@ class Supervisor:
         self._delays = delays
         self._log = log.bind(devices=names)
         self._throttle = LogThrottle(clock)
+        self._names = names
+        self._refusals = RefusalReports(sink.report, clock)
 
     async def run(self) -> None:
         """Run until cancelled. Exceptions of the sink are bugs of the gateway and are raised."""
@@ -48,10 +51,11 @@ class Supervisor:
                 await self._guarded(self._source.open())
                 opened_at = self._clock.monotonic()
                 self._throttle.forget()
+                self._refusals.forget()
                 self._log.info("connected")
                 await self._read()
             except NotConnected as error:
-                self._report_down(str(error) or "connection lost")
+                self._report_down(error)
             finally:
                 await self._source.close()
             end_if_cancelled()
@@ -89,8 +93,11 @@ class Supervisor:
             self._log.exception("bug in source", advice="please report it")
             raise NotConnected(f"internal error, see the log: {type(bug).__name__}: {bug}") from bug
 
-    def _report_down(self, reason: str) -> None:
+    def _report_down(self, error: NotConnected) -> None:
         """Report all devices as down. What the sink has logged of every device is not logged again."""
+        reason = str(error) or "connection lost"
         are_logged = [self._sink.report_state(DeviceState(device, "down", reason)) for device in self._source.devices]
         if self._throttle.is_due(reason) and not all(are_logged):
             self._log.warning("not connected", reason=reason)
+        for device in self._source.devices:
+            self._refusals.record(error, self._names, device)

@@ -1,6 +1,6 @@
 """The configuration: from files and environment to models, or to a list of every problem."""
 
-from gateway.settings.loading import load
+from gateway.settings.load_folder import load
 from gateway.settings.model import Root, Settings, schema
 
 __all__ = ["Root", "Settings", "load", "schema"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.core.tags import Tag, TagTable
-from gateway.settings.devicefiles import Device
+from gateway.settings.device_files import Device
 from gateway.settings.model import Root, Settings
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.stages.config import PolicyDefaults, TagPolicy

@@ -1,5 +1,6 @@
 """The root configuration model and what a loaded configuration is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,8 +13,7 @@ from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
 from gateway.outbox.config import OutboxConfig
-from gateway.plugins import SOURCES
-from gateway.settings.layout_scope import scope_of
+from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.publish_model import DevicePublish, Publish
 from gateway.settings.sink_sections import SinkSections
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
@@ -55,6 +55,19 @@ class Root(SinkSections):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources of values: environment variables win over the file."""
         return env_settings, init_settings
+
+    def layout_scope(self, devices: Sequence[DeviceScope]) -> LayoutScope:
+        """Return what a layout gets to see: to be checked, built, and described. devices: in the order of the tag table."""
+        return LayoutScope(
+            root=self.topic_root,
+            gateway=self.name,
+            config=self.publish,
+            devices=devices,
+            sink_name=self.sink_plugin.name,
+            sink=self.sink,
+            is_per_device=LAYOUTS[self.publish.layout].device_model is not None,
+            window_s=self.window.length / 1e9,
+        )
 
 
 class FileRoot(Root):
@@ -100,12 +113,11 @@ class Settings:
     def layout_scope(self) -> LayoutScope:
         """Return the view of this configuration that layouts get."""
         names = [tag.name for tag in self.table.tags]
-        return scope_of(
-            self.root,
+        return self.root.layout_scope(
             [
                 DeviceScope(name, names[slice(*self.table.range_of(number))], self.publishing[number])
                 for number, name in enumerate(self.table.devices)
-            ],
+            ]
         )
 
     def by_plugin(self) -> list[tuple[Plugin, list[DeviceEntry]]]:

@@ -102,7 +102,7 @@ async def _drained(path: Path, rows: int, order: str) -> dict[str, float]:
     half = left // 2
     began = time.perf_counter()
     while left > 0:
-        for delivery in await rig.outbox.take(100):
+        for delivery in await rig.outbox.fetch(100):
             rig.outbox.ack(delivery)
             left -= 1
         most_mb = max(most_mb, memory_mb())
@@ -144,7 +144,7 @@ async def _at_ceiling(path: Path) -> dict[str, float]:
 
     async def deliver() -> None:
         while True:
-            for delivery in await rig.outbox.take(100):
+            for delivery in await rig.outbox.fetch(100):
                 if (at := put_at.pop((delivery.message.topic, delivery.message.seq), None)) is not None:
                     delays.append(time.perf_counter() - at)
                     asyncio.get_running_loop().call_later(2.0, rig.outbox.ack, delivery)

@@ -26,7 +26,7 @@ from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.watchdog import Notifier
-from gateway.settings.loading import load
+from gateway.settings.load_folder import load
 from tests.bench.outbox_work import DEVICES, windows
 from tests.support.clock import ManualClock
 from tests.support.gateway import Modbus, write_config

@@ -56,7 +56,7 @@ async def online(folder: Path) -> dict[str, float]:
                 rig.outbox.put(message)
             await rig.advance(0.5)
             if second % 600 not in {0, 1, 2}:
-                for delivery in await rig.outbox.take(4 * DEVICES):
+                for delivery in await rig.outbox.fetch(4 * DEVICES):
                     rig.outbox.ack(delivery)
             await rig.advance(0.5)
         return {"bytes": written_bytes() - before, "seconds": HOUR_S, "left": rig.outbox.stats.messages}

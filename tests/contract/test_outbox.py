@@ -30,7 +30,7 @@ async def outbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 
 async def taken(outbox: Either, limit: int = 100) -> list[Delivery]:
-    return await asyncio.wait_for(outbox.take(limit), 10)
+    return await asyncio.wait_for(outbox.fetch(limit), 10)
 
 
 def seqs(deliveries: list[Delivery]) -> list[int]:
@@ -39,7 +39,7 @@ def seqs(deliveries: list[Delivery]) -> list[int]:
 
 async def test_take_waits_for_a_message(outbox: Either) -> None:
     """A publisher without work costs nothing and wakes at once."""
-    waiting = asyncio.create_task(outbox.take(5))
+    waiting = asyncio.create_task(outbox.fetch(5))
     await settle()
     assert not waiting.done()
     outbox.put(message(1))
@@ -117,7 +117,7 @@ async def test_an_ended_delivery_cannot_end_again(outbox: Either) -> None:
 
 async def test_a_cancelled_take_loses_nothing(outbox: Either) -> None:
     """The publisher may give up waiting at any time."""
-    waiting = asyncio.create_task(outbox.take(5))
+    waiting = asyncio.create_task(outbox.fetch(5))
     await settle()
     outbox.put(message(1))
     waiting.cancel()

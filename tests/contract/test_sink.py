@@ -181,7 +181,7 @@ async def test_open_may_be_cancelled_and_tried_again(stand: Stand) -> None:
 async def test_close_never_raises_whatever_the_state(stand: Stand) -> None:
     await stand.sink.close()
     async with Serving(stand.sink) as serving:
-        await stand.sink.close(farewell="stopped", within_s=1.0)
+        await stand.sink.close(stop_reason="stopped", within_s=1.0)
         await stand.sink.close()
         assert (await asyncio.wait_for(serving, 5)).reason
     with pytest.raises(NotConnected):

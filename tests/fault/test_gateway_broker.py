@@ -12,7 +12,7 @@ def ledger_of(line: Line) -> Ledger:
     ledger = Ledger(from_start=True)
     for m in line.subscriber.of(""):
         if not m.topic.endswith("/status"):
-            ledger.add(m.topic, m.payload, dup=False, retained=m.retain)
+            ledger.add(m.topic, m.payload, is_repeated=False, is_kept=m.retain)
     return ledger
 
 

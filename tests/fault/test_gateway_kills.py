@@ -73,7 +73,7 @@ def proof(line: Line) -> Report:
     ledger = Ledger(from_start=True)
     for m in line.subscriber.of(""):
         if not m.topic.endswith("/status"):
-            ledger.add(m.topic, m.payload, dup=m.dup, retained=m.retain)
+            ledger.add(m.topic, m.payload, is_repeated=m.dup, is_kept=m.retain)
     return ledger.report()
 
 

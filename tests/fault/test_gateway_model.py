@@ -77,15 +77,15 @@ async def test_a_new_node_is_a_tag_without_anybody_touching_the_gateway(tmp_path
         await line.more_windows(2)
         (event,) = models(line)
         assert (event.payload["restart"], event.payload["names"], event.payload["boot"]) == (True, ["v2"], before)
-        goodbye = [m.payload for m in line.subscriber.of("/status") if m.payload["state"] == "offline"][-1]
-        assert (goodbye["boot"], goodbye["reason"]) == (before, "starts anew: the tags of server have changed")
+        last = [m.payload for m in line.subscriber.of("/status") if m.payload["state"] == "offline"][-1]
+        assert (last["boot"], last["reason"]) == (before, "starts anew: the tags of server have changed")
         began = [m.payload for m in line.subscriber.of("/test/event") if m.payload["kind"] == "configuration"][-1]
         assert (began["boot"], began["reason"]) == (after, "the tags of server have changed")
         assert not [m for m in line.subscriber.of("/test/event") if m.payload["kind"] == "unclean_stop"]
         ledger = Ledger(from_start=True)
         for m in line.subscriber.messages:
             if not m.retain and m.topic.endswith(("/window", "/event", "/summary")):
-                ledger.add(m.topic, m.payload, dup=m.dup, retained=False)
+                ledger.add(m.topic, m.payload, is_repeated=m.dup, is_kept=False)
         report = ledger.report()
         assert report.complete, report
         assert {before, after} <= {row.boot for row in report.rows if row.topic.endswith("/press/window")}

@@ -23,7 +23,7 @@ def proof(line: Line, subscriber: Subscriber | None = None) -> Report:
     ledger = Ledger(from_start=True)
     for m in (subscriber or line.subscriber).of(""):
         if not m.topic.endswith("/status"):
-            ledger.add(m.topic, m.payload, dup=m.dup, retained=m.retain)
+            ledger.add(m.topic, m.payload, is_repeated=m.dup, is_kept=m.retain)
     return ledger.report()
 
 
@@ -316,8 +316,8 @@ async def test_a_broker_without_memory_loses_nothing_and_says_so(tmp_path: Path,
         await recovered(line, "the broker's restart")
         await Glutton(line).fill(least=1000)
         assert "out of memory" in line.broker.log()
-        losses = line.gateway.log().count("broker connection lost")
-        await until(lambda: line.gateway.log().count("broker connection lost") > losses + 1, 60, "it is hung up on")
+        losses = line.gateway.log().count("sink connection lost")
+        await until(lambda: line.gateway.log().count("sink connection lost") > losses + 1, 60, "it is hung up on")
         asks = len(line.device.asks)
         await until(lambda: len(line.device.asks) > asks + 20, 20, "polling goes on")
         await until(lambda: "do not last" in line.gateway.log(), 60, "a hint where to look")

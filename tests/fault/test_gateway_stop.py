@@ -15,13 +15,13 @@ from tests.support.line import running_line
 from tests.support.network import free_port, until
 
 
-async def test_sigterm_flushes_the_open_window_says_goodbye_and_exits_with_0(tmp_path: Path, mosquitto: str) -> None:
+async def test_sigterm_flushes_the_open_window_says_offline_and_exits_with_0(tmp_path: Path, mosquitto: str) -> None:
     """The window in progress is published, the status says offline, and the next start reports nothing unclean."""
     async with running_line(tmp_path, mosquitto) as line:
         await line.more_windows(2)
         stopped_ms = time.time() * 1000
         assert await asyncio.to_thread(line.gateway.terminate) == 0
-        await until(lambda: line.subscriber.of("/status")[-1].payload["state"] == "offline", 5, "goodbye")
+        await until(lambda: line.subscriber.of("/status")[-1].payload["state"] == "offline", 5, "offline")
         assert line.subscriber.of("/status")[-1].payload["reason"] == "stopped"
         assert line.windows()[-1].payload["ts"] + 1000 > stopped_ms - 50, "the open window came"
         line.gateway.start()
@@ -46,7 +46,7 @@ async def test_sigterm_without_a_broker_keeps_everything_for_the_next_start(tmp_
         await line.more_windows(6)
         ledger = Ledger(from_start=True)
         for m in line.windows():
-            ledger.add(m.topic, m.payload, dup=False, retained=False)
+            ledger.add(m.topic, m.payload, is_repeated=False, is_kept=False)
         assert not any(row.missing for row in ledger.report().rows)
         kept = [m.payload["hist"] for m in line.windows() if m.payload["boot"] == first_boot][-3:]
         assert kept == [True] * 3
@@ -104,7 +104,7 @@ async def test_sigkill_costs_at_most_the_promised_interval_and_is_reported(tmp_p
             assert killed_ms - last_end <= bound_ms, (boot, killed_ms - last_end)
         ledger = Ledger(from_start=True)
         for m in itertools.chain(line.subscriber.of("/event"), line.windows()):
-            ledger.add(m.topic, m.payload, dup=False, retained=False)
+            ledger.add(m.topic, m.payload, is_repeated=False, is_kept=False)
         assert ledger.report().complete, ledger.report()
 
 

@@ -117,7 +117,7 @@ def assert_accounted_for(killed_s: list[float], ledger: Ledger, subscriber: Subs
             holes = [(a, b) for a, b in pairwise(own) if b != a + 1]
             assert not holes or any(first_s <= at <= last_s + 1 for at in losses_s), f"v{node}: {holes} in life {life}"
         for death_s, (birth_s, _) in zip(killed_s, lives[1:], strict=False):
-            # A life begins with a second (a millisecond early at times): the window before it is the last one to show the death.
+            # A life begins with a second (a millisecond early at times): the window before it is the last to show a death.
             born_s = round(birth_s)
             if death_s + NOTICED_S < born_s:
                 word = told.word(born_s - 0.5)

@@ -153,7 +153,7 @@ async def test_a_large_damaged_file_is_mended_beside_the_work(tmp_path, monkeypa
         for _ in range(200):
             await rig.commit()
             if rig.outbox.stats.messages:
-                for delivery in await rig.outbox.take(1000):
+                for delivery in await rig.outbox.fetch(1000):
                     got.append(delivery.message)
                     rig.outbox.ack(delivery)
             if "rescued" in rig.states and rig.losses.encoded:
@@ -168,7 +168,7 @@ async def test_a_large_damaged_file_is_mended_beside_the_work(tmp_path, monkeypa
 
 async def drain_into(rig: Rig, delivered: list[Message]) -> None:
     while True:
-        for delivery in await rig.outbox.take(100):
+        for delivery in await rig.outbox.fetch(100):
             delivered.append(delivery.message)
             rig.outbox.ack(delivery)
 
@@ -180,7 +180,7 @@ async def test_damage_in_use_keeps_what_memory_has_and_counts_what_is_lost(tmp_p
     async with Rig(path) as rig:
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
-        flights = await rig.outbox.take(1)
+        flights = await rig.outbox.fetch(1)
         await rig.commit()
         await rig.outbox._writer.store._rows("PRAGMA wal_checkpoint(TRUNCATE)")
         overwrite(path, 0.3, 4_000_000)
@@ -243,7 +243,7 @@ async def test_a_file_that_goes_under_the_gateway_is_written_again_whole(tmp_pat
         for seq in range(1, 1001):
             rig.outbox.put(message(seq))
         await rig.commit()
-        flights = await rig.outbox.take(10)
+        flights = await rig.outbox.fetch(10)
         rig.outbox.ack(flights[0])
         rig.outbox.refuse(flights[1], "no")
         take_away(path)

@@ -58,7 +58,7 @@ async def test_write_errors(tmp_path: Path) -> None:
         with no_file_beyond(300_000):
             await put_and_commit(rig, 101, 1000)
             assert rig.states == ["refused"]
-            got = (await rig.outbox.take(1))[0]
+            got = (await rig.outbox.fetch(1))[0]
             assert got.message.seq == 1, "what is on disk can still be read"
             rig.outbox.release([got])
         await rig.commit()
@@ -120,7 +120,7 @@ async def test_a_database_locked_by_another_process_for_a_while(tmp_path: Path) 
             other.stdout.readline()
             await put_and_commit(rig, 101, 100)
             assert (rig.states, rig.on_disk) == (["refused"], 100)
-            taken = await rig.outbox.take(10)
+            taken = await rig.outbox.fetch(10)
             assert [d.message.seq for d in taken] == list(range(1, 11)), "what is on disk can be delivered all the same"
             rig.outbox.release(taken)
             other.communicate(b"\n")
@@ -170,7 +170,7 @@ async def test_a_disk_that_is_read_only_at_the_start(small_disk: Path, clean: bo
         rig.outbox.set_live(True)
         rig.outbox.put(message(21))
         rig.outbox.put(message(22))
-        first = await rig.outbox.take(1)
+        first = await rig.outbox.fetch(1)
         rig.outbox.ack(first[0])
         await rig.commit()
         assert rig.states == ["refused"]
@@ -201,7 +201,7 @@ async def test_a_database_locked_by_another_process_for_longer_than_its_patience
         rig.outbox.set_live(True)
         committing = asyncio.create_task(put_and_commit(rig, 11, 2))
         await until(lambda: rig.outbox._writer._disk.locked(), what="the commit waits for the lock")
-        (first,) = await asyncio.wait_for(rig.outbox.take(1), 1)
+        (first,) = await asyncio.wait_for(rig.outbox.fetch(1), 1)
         rig.outbox.ack(first)
         assert rig.events == []
         await committing

@@ -31,7 +31,7 @@ async def outage(path: Path, under: Disk, operation: str, code: int, number: int
                 rig.outbox.put(message(seq, Lane.EVENT if seq % 7 == 0 else Lane.WINDOW, size=700))
             if round % 2:
                 rig.outbox.set_live(True)
-                for delivery in await rig.outbox.take(15):
+                for delivery in await rig.outbox.fetch(15):
                     delivered.append((delivery.message.topic, delivery.message.seq))
                     rig.outbox.ack(delivery)
                 rig.outbox.set_live(False)

@@ -32,7 +32,7 @@ async def test_what_only_the_file_had_is_declared_lost_with_spans(tmp_path: Path
     async with Rig(path) as rig:
         never_again(rig, monkeypatch)
         await put_and_commit(rig, range(1, 31))
-        held = await rig.outbox.take(7)
+        held = await rig.outbox.fetch(7)
         path.unlink()
         await put_and_commit(rig, range(31, 41))
         await rig.commit()
@@ -68,7 +68,7 @@ async def test_a_loss_record_in_the_file_is_announced_again(tmp_path: Path, monk
         never_again(rig, monkeypatch)
         await put_and_commit(rig, range(1, 4))
         rig.outbox.set_live(True)
-        for delivery in await rig.outbox.take(3):
+        for delivery in await rig.outbox.fetch(3):
             rig.outbox.refuse(delivery, "never")
         await rig.commit()
         rig.outbox.set_live(False)  # the announcement is on the disk and nowhere else
@@ -99,7 +99,7 @@ async def test_a_log_deleted_under_the_gateway_costs_nothing(tmp_path: Path, by:
         if by == "replacement":
             copy.rename(wal)
         rig.outbox.set_live(True)
-        taken = await rig.outbox.take(4)
+        taken = await rig.outbox.fetch(4)
         rig.outbox.refuse(taken[0], "never")
         rig.outbox.set_live(False)
         for delivery in taken[1:]:

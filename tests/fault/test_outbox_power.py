@@ -78,7 +78,7 @@ async def work(rig: Rig, chance: random.Random, rounds: int, seqs: dict[int, int
             seqs[3] += 1
             rig.outbox.put(message(seqs[3], Lane.EVENT, size=chance.randrange(60, 20_000)))
         if rig.outbox._writer.live and rig.outbox.stats.messages:
-            for delivery in await rig.outbox.take(chance.choice((1, 50, 2000))):
+            for delivery in await rig.outbox.fetch(chance.choice((1, 50, 2000))):
                 rig.outbox.ack(delivery) if chance.random() < 0.9 else rig.outbox.release([delivery])
         await rig.commit()
 

@@ -277,11 +277,11 @@ def births_first(scene: Scene) -> None:
            "payloads-ndeath-will-message-publisher-disconnect-mqtt50")  # fmt: skip
 def a_proper_end(scene: Scene) -> None:
     """NDEATH, DISCONNECT and nothing else; with MQTT 5 the reason is `Disconnect with Will Message`."""
-    ended = [session for session in served(scene) if session.goodbye is not None]
+    ended = [session for session in served(scene) if session.disconnect is not None]
     assert len(ended) >= 2, "the host went, and the stop"
     for session in ended:
         assert session.order[-2:] == ["NDEATH", "DISCONNECT"]
-        assert session.goodbye == (4 if scene.version == "5" else 0)
+        assert session.disconnect == (4 if scene.version == "5" else 0)
 
 
 # -- the primary host ------------------------------------------------------------------------------------------------

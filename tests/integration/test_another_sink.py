@@ -38,14 +38,14 @@ def lines(config: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-async def test_messages_go_to_it_and_a_stop_says_goodbye(config: Path) -> None:
+async def test_messages_go_to_it_and_a_stop_gives_its_reason(config: Path) -> None:
     gateway = GatewayProcess(config)
     gateway.program = PROGRAM
     with gateway:
         await until(lambda: any(line.get("topic") == "plant/v1/gw/pump/event" for line in lines(config)), 20, gateway.log())
         assert gateway.terminate() == 0
     told = lines(config)
-    assert told[-1] == {"farewell": "stopped"}
+    assert told[-1] == {"stopped": "stopped"}
     assert any(line.get("topic") == "plant/v1/gw/event" and line["body"]["kind"] == "configuration" for line in told)
     assert any(line.get("live") for line in told)
 
@@ -57,7 +57,7 @@ async def test_while_it_is_away_the_outbox_keeps_messages(config: Path) -> None:
     gateway = GatewayProcess(config)
     gateway.program = PROGRAM
     with gateway:
-        await until(lambda: "broker not connected" in gateway.log(), 20, gateway.log())
+        await until(lambda: "sink not connected" in gateway.log(), 20, gateway.log())
         folder.mkdir()
         await until(lambda: (folder / "lines").exists(), 20, gateway.log())
         await until(lambda: "configuration" in (folder / "lines").read_text(), 20, gateway.log())

@@ -81,7 +81,7 @@ async def test_the_last_will_fires_when_the_socket_dies_and_not_after_close(brok
         await asyncio.wait_for(client.lost(), 5)
     assert (await next_of(watcher)).payload == b"offline"
     rude = await opened(broker.url, version=version, will=Will("w", b"offline, hung up"))
-    await rude.close(goodbye=False)
+    await rude.close(abort=True)
     assert (await next_of(watcher)).payload == b"offline, hung up"
     polite = await opened(broker.url, version=version, will=Will("w", b"offline again"))
     await polite.close()

@@ -41,11 +41,11 @@ class FastClock:
 class BusyOutbox(FakeOutbox):
     """Makes a message whenever nothing waits, so that others pass."""
 
-    async def take(self, limit: int) -> list[Delivery]:
+    async def fetch(self, limit: int) -> list[Delivery]:
         if not self.waiting:
             await asyncio.sleep(0.005)
             self.put_next(topic="gw/good", payload=b"{}")
-        return await super().take(limit)
+        return await super().fetch(limit)
 
     @property
     def refusals(self) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""The buffered socket: what is taken is sent in order, nothing is taken beyond a limit, goodbyes come last."""
+"""The buffered socket: what is taken is sent in order, nothing is taken beyond a limit, a DISCONNECT comes last."""
 
 import socket
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def test_a_reader_that_stands_still_stops_the_writer_and_loses_nothing(pair: tup
     assert (got, stream.unsent) == (taken, False)
 
 
-def test_a_goodbye_is_not_taken_before_everything_else_is_out(pair: tuple[BufferedSocket, socket.socket]) -> None:
+def test_a_disconnect_is_not_taken_before_everything_else_is_out(pair: tuple[BufferedSocket, socket.socket]) -> None:
     stream, far = pair
     taken = fill(stream)
     with pytest.raises(BlockingIOError):

@@ -214,12 +214,12 @@ async def test_the_end_of_a_websocket_is_a_loss_and_the_will_is_sent(broker: Mos
             assert await asyncio.wait_for(client.lost(), 5)
             assert (await next_of(watcher)).payload == b"offline"
             await client.open()
-            await client.close(goodbye=False)
+            await client.close(abort=True)
             assert (await next_of(watcher)).payload == b"offline"
         polite = MqttClient(MqttConfig(url=url), client_id="polite", will=Will("w", b"offline"))
         await polite.open()
         await polite.close()
-        await until(lambda: "Received DISCONNECT from polite" in broker.log(), what="goodbye")
+        await until(lambda: "Received DISCONNECT from polite" in broker.log(), what="its DISCONNECT")
         await watcher.publish("w", b"nothing came before this")
         assert (await next_of(watcher)).payload == b"nothing came before this"
         await watcher.close()

@@ -53,11 +53,11 @@ class LineSink:
         outcome.set_result(None)
         return outcome
 
-    async def close(self, *, goodbye: bool = True, farewell: str = "", within_s: float = 0.0) -> None:
+    async def close(self, *, abort: bool = False, stop_reason: str = "", within_s: float = 0.0) -> None:
         if self._file is None:
             return
-        if goodbye:
-            self._write({"farewell": farewell})
+        if not abort:
+            self._write({"stopped": stop_reason})
         self._file.close()
         self._file = None
         self._closed.set()

@@ -35,6 +35,7 @@ class FakeLink:
     latency_s: float = 0.01
     connected: bool = False
     refuse: bool = False
+    unasked: int = 0
     requests: list[tuple[int, Table, int, int]] = field(default_factory=list)
 
     async def open(self, timeout_s: float) -> None:

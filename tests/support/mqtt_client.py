@@ -136,7 +136,7 @@ class FakeMqttClient:
     async def lost(self) -> str:
         return "not opened" if self._gone is None else await asyncio.shield(self._gone)
 
-    async def close(self, *, goodbye: bool = True) -> None:
+    async def close(self, *, abort: bool = False) -> None:
         self.closes += 1
         self._end("closed")
 

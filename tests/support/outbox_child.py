@@ -35,7 +35,7 @@ async def work(path: Path, boot: str) -> None:
 
 
 async def serve(rig: Rig, chance: random.Random) -> None:
-    for delivery in await rig.outbox.take(chance.randrange(1, 8)):
+    for delivery in await rig.outbox.fetch(chance.randrange(1, 8)):
         if chance.random() < 0.7:
             print("ack", delivery.message.boot, delivery.message.seq, delivery.message.topic, flush=True)
             rig.outbox.ack(delivery)

@@ -43,7 +43,7 @@ class Work:
                 rig.outbox.put(new)
                 self.most_memory = max(self.most_memory, rig.outbox.stats.memory_bytes)
             if round % 2 == 0:
-                for delivery in await asyncio.wait_for(rig.outbox.take(6), 10):
+                for delivery in await asyncio.wait_for(rig.outbox.fetch(6), 10):
                     if self._chance.random() < 0.3:
                         rig.outbox.release([delivery])
                     else:

@@ -48,7 +48,7 @@ class FakeOutbox:
         for number in range(len(self.messages) + 1, len(self.messages) + 1 + count):
             self.put(Message(topic, "b", number, Lane.WINDOW, 0, 0, b"%d" % number if payload is None else payload))
 
-    async def take(self, limit: int) -> list[Delivery]:
+    async def fetch(self, limit: int) -> list[Delivery]:
         while not self._heap:
             self._arrived.clear()
             await self._arrived.wait()

@@ -60,7 +60,7 @@ class Marked:
 
     async def _take(self) -> None:
         if self._rig.outbox.stats.messages > len(self._flights):
-            taken = await asyncio.wait_for(self._rig.outbox.take(self._chance.randrange(1, 20)), 20)
+            taken = await asyncio.wait_for(self._rig.outbox.fetch(self._chance.randrange(1, 20)), 20)
             self._names.update((delivery.id, key(delivery.message)) for delivery in taken)
             self._flights += taken
         self._release(0.7)

@@ -130,7 +130,7 @@ class Rig:
         """As `drain`, each with its live mark."""
         got: list[tuple[Message, bool]] = []
         while self.outbox.stats.messages:
-            for delivery in await asyncio.wait_for(self.outbox.take(100), 10):
+            for delivery in await asyncio.wait_for(self.outbox.fetch(100), 10):
                 got.append((delivery.message, delivery.live))
                 self.outbox.ack(delivery)
         return got

@@ -32,10 +32,10 @@ class FakeSink:
         """Messages in flight for which there is room."""
         self.taken: list[Taken] = []
         self.opens = 0
-        self.goodbyes: list[str] = []
-        """Farewells, in order; empty ones are orderly ends without a word."""
+        self.stop_reasons: list[str] = []
+        """What orderly ends were given as reason, in order; empty where there was none."""
         self.breaks = 0
-        """Connections that were closed without goodbye."""
+        """Connections that were aborted."""
         self._gone: asyncio.Future[Ending] | None = None
         self._is_live = asyncio.Event()
         self._answered = asyncio.Event()
@@ -84,13 +84,13 @@ class FakeSink:
             taken.future.set_result(None)
         return taken.future
 
-    async def close(self, *, goodbye: bool = True, farewell: str = "", within_s: float = 0.0) -> None:
+    async def close(self, *, abort: bool = False, stop_reason: str = "", within_s: float = 0.0) -> None:
         if not self.is_open:
             return
-        if goodbye:
-            self.goodbyes.append(farewell)
-        else:
+        if abort:
             self.breaks += 1
+        else:
+            self.stop_reasons.append(stop_reason)
         self.lose("closed", EndedBy.SINK)
 
     def ack(self, count: int = 1) -> None:

@@ -1,5 +1,5 @@
-"""What an edge node says on the wire: each connection's CONNECT, subscriptions, publications and goodbye, read by hand, with
-payloads as Eclipse Tahu's own library (npm sparkplug-payload) reads them."""
+"""What an edge node says on the wire: each connection's CONNECT, subscriptions, publications and DISCONNECT, read by hand,
+with payloads as Eclipse Tahu's own library (npm sparkplug-payload) reads them."""
 
 import base64
 import json
@@ -94,7 +94,7 @@ class Session:
     subscribed: list[tuple[str, int]] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
-    goodbye: int | None = None
+    disconnect: int | None = None
 
     def of(self, *kinds: str) -> list[Sent]:
         """Publications of these types."""
@@ -148,7 +148,7 @@ class Tap:
             session.subscribed.append((fields.text().decode(), fields.number(1) & 3))
             session.order.append("SUBSCRIBE")
         elif kind == _DISCONNECT:
-            session.goodbye = fields.number(1) if fields.rest() else 0
+            session.disconnect = fields.number(1) if fields.rest() else 0
             session.order.append("DISCONNECT")
 
 

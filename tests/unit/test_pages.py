@@ -38,7 +38,7 @@ def test_files_that_a_page_names_are_there(page):
 
 
 def test_each_page_is_linked_from_an_index():
-    indexes = [ROOT / "README.md", ROOT / "docs" / "README.md", ROOT / "docs" / "decisions" / "README.md"]
+    indexes = [ROOT / "README.md", *(ROOT / "docs" / folder / "README.md" for folder in ("", "decisions", "security"))]
     linked = {
         (index.parent / link.partition("#")[0]).resolve()
         for index in indexes

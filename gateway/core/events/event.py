@@ -62,6 +62,8 @@ class Event:
     """The `kind` of the payload."""
     concerns: ClassVar[Concern] = "gateway"
     """What the payload names: the tag, the device, the device where there is one, or neither."""
+    log_name: ClassVar[str] = "pipeline"
+    """The logger of the journal entry; `security` is the category of security-relevant ones."""
     together: ClassVar[tuple[str, ...]] = ()
     """Optional fields that are present together or not at all."""
 

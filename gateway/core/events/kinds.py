@@ -14,6 +14,7 @@ from gateway.core.events.gateway import (
     UncleanStop,
 )
 from gateway.core.events.process import Anomaly, LimitAlarm
+from gateway.core.events.security import SecurityEvent
 
 CORE_EVENTS: Final[tuple[type[Event], ...]] = (
     LimitAlarm,
@@ -28,5 +29,6 @@ CORE_EVENTS: Final[tuple[type[Event], ...]] = (
     RestartRefused,
     OutboxStateChanged,
     CertificateExpiry,
+    SecurityEvent,
 )
 """In the order in which the schema lists them."""

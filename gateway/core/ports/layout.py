@@ -61,7 +61,7 @@ class SessionAnnouncements(Protocol):
 
     @property
     def is_announced(self) -> bool:
-        """Return whether births were made on this connection, so that a goodbye without its death needs the will."""
+        """Return whether births were made on this connection, so that a DISCONNECT without its death needs the will."""
         ...
 
     def births(self, most_bytes: int) -> Sequence[Packet]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from gateway.core.clock import Clock
 from gateway.core.config_types import ConfigModel
+from gateway.core.decoded_message import DecodedMessage
 from gateway.core.events.event import Event
-from gateway.core.incoming import Incoming
 from gateway.core.messages import DeviceState
 from gateway.core.ports.layout import Layout
 from gateway.core.tags import TagTable
@@ -101,7 +101,7 @@ class Reader(Protocol):
         """Return whether a topic is of this layout."""
         ...
 
-    def read(self, topic: str, payload: bytes, *, is_repeated: bool) -> tuple[Incoming | None, Sequence[Proof]]:
+    def read(self, topic: str, payload: bytes, *, is_repeated: bool) -> tuple[DecodedMessage | None, Sequence[Proof]]:
         """Return what to show, None for what is not for subscribers, and what proves completeness. Raises Malformed."""
         ...
 

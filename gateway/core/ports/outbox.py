@@ -37,7 +37,7 @@ class Deliveries(Protocol):
         """Record that what is put from now on is live for this reader, or that it is backlog, with all that waits."""
         ...
 
-    async def take(self, limit: int) -> list[Delivery]:
+    async def fetch(self, limit: int) -> list[Delivery]:
         """Return up to `limit` messages in lane order; waits until there is one. Cancelled, it lends nothing."""
         ...
 

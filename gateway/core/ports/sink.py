@@ -61,11 +61,11 @@ class Sink(Protocol):
         """
         ...
 
-    async def close(self, *, goodbye: bool = True, farewell: str = "", within_s: float = 0.0) -> None:
+    async def close(self, *, abort: bool = False, stop_reason: str = "", within_s: float = 0.0) -> None:
         """Disconnect; does nothing where nothing is open. Never raises.
 
-        goodbye: False where the gateway has failed: the far end is to see the connection break. farewell: why the gateway
-        stops, which a sink that publishes the gateway's state publishes within `within_s` seconds or half a second.
+        abort: the gateway has failed, and the far end is to see the connection break. stop_reason: why the gateway stops,
+        which a sink that publishes the gateway's state publishes within `within_s` seconds or half a second.
         """
         ...
 

@@ -92,7 +92,7 @@ class SparkplugLayout:
         self._must_be_taken(device)
         alive = self._is_alive(device)
         if not alive and not hist and not any(one.value is not None for one in values):
-            return [self._death_of(device) if device.born else self._packets.nothing()]
+            return [self._death_of(device) if device.born else self._packets.empty_data()]
         births = [] if device.born else self._birth_of(device, most_bytes)
         self._must_be_taken(device)
         historical = hist or not alive or "late" in body

@@ -102,7 +102,7 @@ class NodePackets:
         set_value(entry, DataType.STRING, orjson.dumps({"stream": message.topic} | body).decode())
         return self._packet("NDATA", payload)
 
-    def nothing(self) -> Packet:
+    def empty_data(self) -> Packet:
         """Return an NDATA without metrics."""
         return self._packet("NDATA", new_payload(timestamp=self._now_ms()))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.core.incoming import Incoming, Malformed
+from gateway.core.decoded_message import DecodedMessage, Malformed
 from gateway.core.ports.layout_plugin import Proof
 from gateway.encoding.decoder import parse
 from gateway.layouts.sparkplug.topics import NAMESPACE
@@ -90,7 +90,9 @@ class SparkplugReader:
             node.ahead = bool(node.last)
             node.names.clear()
 
-    def read(self, topic: str, payload: bytes, *, is_repeated: bool = False) -> tuple[Incoming | None, Sequence[Proof]]:
+    def read(
+        self, topic: str, payload: bytes, *, is_repeated: bool = False
+    ) -> tuple[DecodedMessage | None, Sequence[Proof]]:
         """Return what to show, and what to enter into the ledger. None for what hosts publish. Raises Malformed."""
         levels = topic.split("/")
         if levels[1] == "STATE" or (len(levels) > 2 and levels[2] in _SILENT):
@@ -135,12 +137,12 @@ def _numbered(node: _Node, kind: str, body: Mapping[str, Any], dup: bool) -> dic
     return {"boot": node.session, "seq": number, "ts": body.get("timestamp", 0)}
 
 
-def _life(topic: str, node: str, device: str, kind: Any, body: Mapping[str, Any]) -> Incoming:
+def _life(topic: str, node: str, device: str, kind: Any, body: Mapping[str, Any]) -> DecodedMessage:
     summary = {"ts": body.get("timestamp"), "metrics": len(body["metrics"])}
-    return Incoming(topic, node, device, kind, summary, node)
+    return DecodedMessage(topic, node, device, kind, summary, node)
 
 
-def _document(named: Mapping[str, Mapping[str, Any]]) -> Incoming | None:
+def _document(named: Mapping[str, Mapping[str, Any]]) -> DecodedMessage | None:
     """Return the event or stats that this gateway sends as JSON in a metric."""
     for name in _DOCUMENTS:
         text = named.get(name, {}).get("value")
@@ -154,12 +156,12 @@ def _document(named: Mapping[str, Mapping[str, Any]]) -> Incoming | None:
 
 def _window(
     topic: str, node: str, device: str, named: Mapping[str, Mapping[str, Any]], numbered: Mapping[str, Any]
-) -> Incoming:
+) -> DecodedMessage:
     tags = {name: _row(metric) for name, metric in named.items()}
     hist = any(metric.get("is_historical") is True for metric in named.values())
     times = [metric["timestamp"] for metric in named.values() if "timestamp" in metric]
     body = {**numbered, "ts": max(times, default=numbered["ts"]), "dur": 0, "hist": hist, "tags": tags}
-    return Incoming(topic, node, device, "window", body, node)
+    return DecodedMessage(topic, node, device, "window", body, node)
 
 
 def _row(metric: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _ROW: Final = _ROWS.replace("ORDER BY m.id", "WHERE m.id = ?")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredRow:
     """One row. message: None when its checksum is wrong, it belongs to nothing known or its payload cannot be read."""
 
     id: int
@@ -75,14 +75,14 @@ class Inspection:
             found = str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
         return "" if found == "ok" else found
 
-    def rows(self) -> Iterator[Found]:
+    def rows(self) -> Iterator[StoredRow]:
         """Yield every row by id; payloads are empty when `locked`. Raises DamagedError where it cannot be read."""
         locked = self.locked
         with translated():
             for row in self._db.execute(_ROWS):
-                yield self._found(row, locked)
+                yield self._row(row, locked)
 
-    def newest(self, count: int) -> list[Found]:
+    def newest(self, count: int) -> list[StoredRow]:
         """Return the newest `count` rows of each topic, by topic and id. Reads few of the payloads."""
         ids: dict[int, list[int]] = {}
         with translated():
@@ -91,12 +91,12 @@ class Inspection:
                 if len(some) < count:
                     some.append(id)
             rows = [self._db.execute(_ROW, (id,)).fetchone() for some in ids.values() for id in reversed(some)]
-        found = [self._found(row, self.locked) for row in rows]
+        found = [self._row(row, self.locked) for row in rows]
         return sorted(found, key=lambda f: f.message.topic if f.message else "")
 
-    def _found(self, columns: Sequence[Any], locked: bool) -> Found:
+    def _row(self, columns: Sequence[Any], locked: bool) -> StoredRow:
         *row, topic, boot = columns
-        return Found(row[0], row[1], self._message(row, topic, boot, locked) if topic and boot else None)
+        return StoredRow(row[0], row[1], self._message(row, topic, boot, locked) if topic and boot else None)
 
     def _message(self, row: list[Any], topic: str, boot: str, locked: bool) -> Message | None:
         _, lane, _, _, seq, start_ms, end_ms, _, kept, coded, *_ = row

@@ -12,7 +12,7 @@ from gateway.outbox.database.compression import Compression, is_sound
 from gateway.outbox.database.connection import Database
 from gateway.outbox.database.sqlite_errors import DamagedError, translated
 from gateway.outbox.database.string_ids import StringIds
-from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Entry, Loaded, Row, Wanted
+from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Entry, Loaded, LoadRequest, Row
 
 MOST_VICTIMS: Final = 5_000
 """Rows to give up in one transaction: bounds its time (a tenth of a second or so), its memory and its share of the log."""
@@ -79,7 +79,7 @@ class Rows(Database):
             runs[i] = Run(run.after, run.last, latest)
         return [*runs, Run(after, _LAST_ID, None)]
 
-    async def load(self, wanted: Wanted, most_rows: int, most_bytes: int) -> Loaded:
+    async def load(self, wanted: LoadRequest, most_rows: int, most_bytes: int) -> Loaded:
         """Return the next messages of the backlog in their order."""
         first, second = (LOSS_LANE, Lane.EVENT) if wanted.events else (Lane.SUMMARY, Lane.WINDOW)
         query, after = _FALLING if wanted.newest_first else _RISING, wanted.after

@@ -184,7 +184,7 @@ class Store(CountedRows):
             self._synchronous_now = synchronous
 
     async def _write_losses(self, change: Change) -> None:
-        await self._many("DELETE FROM loss WHERE boot = ? AND topic = ? AND cause = ?", change.settled)
+        await self._many("DELETE FROM loss WHERE boot = ? AND topic = ? AND cause = ?", change.superseded)
         await self._many(
             "INSERT OR REPLACE INTO loss (topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail, windows,"
             " from_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

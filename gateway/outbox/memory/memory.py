@@ -9,7 +9,7 @@ from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.outbox.memory.rate_limiter import RateLimiter
 from gateway.outbox.memory.wait_queues import WaitQueues
-from gateway.outbox.records import LOSS_LANE, Entry, Loaded, Row, Wanted
+from gateway.outbox.records import LOSS_LANE, Entry, Loaded, LoadRequest, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Memory:
         self._unstored[entry.id] = entry
         self._waiting.place(entry)
 
-    def hold(self, message: Message, now: float) -> None:
+    def put_loss(self, message: Message, now: float) -> None:
         """Take a loss message in: it is handed out after the next commit, whether that succeeds or not.
 
         Handed out before, it would be announced again after a crash.
@@ -56,13 +56,13 @@ class Memory:
         self._unstored[entry.id] = entry
         self._announced.append(entry)
 
-    def take(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Delivery]:
+    def fetch(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Delivery]:
         """Return up to `limit` messages that need no loading: live events, live windows, backlog events, other backlog.
 
         in_order: wait for loading rather than return backlog before what may go first on disk. pace: how much backlog.
         stored_only: nothing before its commit.
         """
-        taken = self._waiting.take(limit, in_order, pace, stored_only)
+        taken = self._waiting.pop(limit, in_order, pace, stored_only)
         for entry in taken:
             entry.in_flight = True
         return list(taken)
@@ -122,7 +122,7 @@ class Memory:
         """Return how many rows wait for their deletion."""
         return len(self._deletes)
 
-    def begin(self, most_bytes: int, most_deletes: int, put_by: float = inf) -> Batch:
+    def next_batch(self, most_bytes: int, most_deletes: int, put_by: float = inf) -> Batch:
         """Return what to write next: all that was held, then the oldest put by `put_by`, to about `most_bytes`."""
         self._announced = [e for e in self._announced if not e.stored and not e.done]
         inserts, size = list(self._announced), 0
@@ -208,11 +208,11 @@ class Memory:
         for backlog in self._waiting.backlogs:
             backlog.disk_lost()
 
-    def wants(self) -> Wanted | None:
+    def next_load(self) -> LoadRequest | None:
         """Return what to load next, None when all backlog is here."""
-        return self._waiting.wants()
+        return self._waiting.next_load()
 
-    def loaded(self, wanted: Wanted, batch: Loaded, now: float) -> Sequence[Row]:
+    def loaded(self, wanted: LoadRequest, batch: Loaded, now: float) -> Sequence[Row]:
         """Add what `wants` asked for. Returns the broken rows, which are to be deleted from now on."""
         backlog = self._waiting.events if wanted.events else self._waiting.rest
         if backlog.place(backlog.loaded_to) != wanted.after:

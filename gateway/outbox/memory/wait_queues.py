@@ -7,7 +7,7 @@ from itertools import chain
 from gateway.core.messages import Lane
 from gateway.outbox.memory.backlog import Backlog
 from gateway.outbox.memory.rate_limiter import RateLimiter
-from gateway.outbox.records import Entry, Wanted
+from gateway.outbox.records import Entry, LoadRequest
 
 
 class WaitQueues:
@@ -39,8 +39,8 @@ class WaitQueues:
             self.backlog_of(entry.lane).push(entry)
         self.bytes += entry.cost
 
-    def take(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Entry]:
-        """Remove and return entries as `Memory.take` does."""
+    def pop(self, limit: int, in_order: bool, pace: RateLimiter, stored_only: bool = False) -> list[Entry]:
+        """Remove and return entries as `Memory.fetch` does."""
         taken: list[Entry] = []
         for lane in self._live:
             while lane and len(taken) < limit and (lane[0].stored or not stored_only):
@@ -70,11 +70,11 @@ class WaitQueues:
                 entry.live = False
                 self.backlog_of(entry.lane).push(entry)
 
-    def wants(self) -> Wanted | None:
+    def next_load(self) -> LoadRequest | None:
         """Return what to load next, None when all backlog is here."""
         for events, backlog in ((True, self.events), (False, self.rest)):
             if backlog.on_disk:
-                return Wanted(events, backlog.newest_first, backlog.place(backlog.loaded_to))
+                return LoadRequest(events, backlog.newest_first, backlog.place(backlog.loaded_to))
         return None
 
     def disk_gained(self, rows: Sequence[Entry]) -> None:

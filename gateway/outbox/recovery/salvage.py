@@ -18,7 +18,7 @@ from gateway.outbox.retention import needed, shortage
 DAMAGED: Final = "damaged"
 
 
-class Missing:
+class MissingRows:
     """What has not been found again of a file, by topic and boot. Rows are found in the order of their ids. Pure."""
 
     def __init__(self, topic_counts: TopicCounts, reason: str) -> None:
@@ -48,9 +48,9 @@ class Missing:
         left = self._left if whose is None else {of: self._left[of] for of in whose}
         return [self._narrowed(of, x).loss(of, DAMAGED, self._reason) for of, x in left.items() if x.messages > 0]
 
-    def copy(self) -> "Missing":
+    def copy(self) -> "MissingRows":
         """Return a copy."""
-        other = Missing(self._left, self._reason)
+        other = MissingRows(self._left, self._reason)
         other._runs = dict(self._runs)
         return other
 
@@ -77,7 +77,7 @@ class Salvage:
         self.is_reported = False
         self._known, self._held = known, held
         self._accounts = Accounts()
-        self._missing = Missing({}, reason)
+        self._missing = MissingRows({}, reason)
         self._batches: Generator[list[Entry], None, None] | None = None
         self._next: list[Entry] | None = None
         self._declared = False
@@ -96,7 +96,7 @@ class Salvage:
             ledger.store_lost()
             self._last_id = self._accounts.last_id
         store.last_id = max(store.last_id, self._last_id)
-        self._missing = Missing(self._accounts.topic_counts, self.reason)
+        self._missing = MissingRows(self._accounts.topic_counts, self.reason)
         self._batches = readable(self.kept, store.compression, self._held.__contains__)
 
     async def step(self, store: Store, ledger: LossLedger, config: OutboxConfig) -> Sequence[Entry] | None:
@@ -120,7 +120,7 @@ class Salvage:
         losses = ledger.joined(missing.losses(whose))
         keys = {(boot, topic, DAMAGED) for topic, boot in whose}
         others = [loss for key in keys - {key_of(x) for x in losses} if (loss := ledger.whole(key))]
-        await store.commit(Change(batch, losses=[*losses, *others], settled=sorted(keys)))
+        await store.commit(Change(batch, losses=[*losses, *others], superseded=sorted(keys)))
         self._missing, self._next = missing, None
         self.rescued += len(batch)
         return batch

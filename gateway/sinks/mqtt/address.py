@@ -20,7 +20,7 @@ class Address:
     path: str = ""
 
     @property
-    def here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether the broker is on this machine."""
         return self.host in {"localhost", "127.0.0.1", "::1"}
 

@@ -92,7 +92,7 @@ class BirthPublisher:
             return self._send_status(self._status.current())
         return self._sender.announce(self._session.changes(self._client.most_bytes))
 
-    def publish_farewell(self, reason: str) -> Answers:
+    def publish_final(self, reason: str) -> Answers:
         """Send what goes last before a proper end: the final status, or the session's death."""
         if self._session is None:
             return self._send_status(self._status.offline(reason))

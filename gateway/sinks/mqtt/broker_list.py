@@ -31,7 +31,7 @@ class BrokerList:
         return [(self._first + number) % self._count for number in range(self._count)]
 
     @property
-    def better(self) -> range:
+    def preferred(self) -> range:
         """Those that are preferred to the one connected to: to be probed now and then."""
         return range(0 if self._walking else self._now_at)
 

@@ -18,7 +18,7 @@ from gateway.sinks.mqtt.reason_codes import unreachable
 from gateway.sinks.mqtt.transport import OpenStream, connect_stream, probe
 from gateway.sinks.mqtt.types import Outgoing, QoS, ReceivedMessage, Will
 
-_LONGEST_GOODBYE_S = 2.0
+_LONGEST_CLOSE_S = 2.0
 _HEAD_BYTES = 512
 _NO_PROPERTIES = Properties()
 _PROBE_S = 30.0
@@ -71,18 +71,19 @@ class MqttClient:
             self._connection.drop("opened anew")
             self._brokers.lost(self._connection.ended_at)
             self._connection = None
-        reasons = []
+        refusals: list[NotConnected] = []
         for number in self._brokers.order:
             try:
                 self._connection = await self._open(self._config.addresses[number])
             except NotConnected as error:
-                reasons.append(str(error))
+                refusals.append(error)
                 continue
             self._brokers.connected(number, asyncio.get_running_loop().time())
-            if self._brokers.better:
+            if self._brokers.preferred:
                 self._probing = asyncio.create_task(self._return(self._connection), name="mqtt: probing")
             return
-        raise NotConnected("; ".join(reasons))
+        security = next((error.security for error in refusals if error.security), None)
+        raise NotConnected("; ".join(str(error) for error in refusals), security=security)
 
     async def _open(self, address: Address) -> Connection:
         connection: Connection | None = None
@@ -190,19 +191,19 @@ class MqttClient:
         """
         return "not opened" if self._connection is None else await asyncio.shield(self._connection.gone)
 
-    async def close(self, *, goodbye: bool = True, forget: bool = False) -> None:
+    async def close(self, *, abort: bool = False, forget: bool = False) -> None:
         """Send what is queued and DISCONNECT, so that the last will stays unsent; after 2 s hang up. Never raises.
 
-        Without goodbye it hangs up at once, and the broker sends the last will. With `forget` the broker keeps no session
+        With `abort` it hangs up at once, and the broker sends the last will. With `forget` the broker keeps no session
         of it, whatever was configured (MQTT 5).
         """
         self._stop_probing()
         if self._connection is None:
             return
-        if not goodbye:
+        if abort:
             self._connection.drop("hung up")
         else:
-            await self._connection.close(min(self._timeout_s, _LONGEST_GOODBYE_S), forget=forget)
+            await self._connection.close(min(self._timeout_s, _LONGEST_CLOSE_S), forget=forget)
 
     @property
     def broker_count(self) -> int:
@@ -222,7 +223,7 @@ class MqttClient:
         loop, wait_s = asyncio.get_running_loop(), min(_PROBE_S, self._config.return_after / 4e9)
         while True:
             await asyncio.sleep(wait_s)
-            for number in self._brokers.better:
+            for number in self._brokers.preferred:
                 address = self._config.addresses[number]
                 if self._brokers.probed(number, await self._reachable(address), loop.time()):
                     connection.drop(f"going back to {address}")

@@ -224,4 +224,4 @@ class MqttConfig(ConfigModel):
     @property
     def spread_s(self) -> float:
         """`start_spread` in seconds; none for a broker on this machine, which only this gateway storms."""
-        return 0.0 if all(address.here for address in self.addresses) else self.start_spread / 1e9
+        return 0.0 if all(address.is_local for address in self.addresses) else self.start_spread / 1e9

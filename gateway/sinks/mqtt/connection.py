@@ -13,7 +13,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, ErrorCapture, PahoEngine, hang_up
-from gateway.sinks.mqtt.reason_codes import referral, spell
+from gateway.sinks.mqtt.reason_codes import not_accepted, referral, spell
 from gateway.sinks.mqtt.send_window import SendWindow
 from gateway.sinks.mqtt.types import Outgoing, ReceivedMessage, end
 
@@ -47,7 +47,7 @@ class Connection:
         self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[str] = self._loop.create_future()
-        self._window = SendWindow(client.next_packet_id, self._put, client.ask)
+        self._window = SendWindow(client.next_packet_id, self._put, client.send_ping)
         self._qos0 = self._window.qos0
         self._subscribing: dict[int, asyncio.Future[None]] = {}
         self._received: deque[ReceivedMessage] = deque()
@@ -78,7 +78,7 @@ class Connection:
         client.on_acknowledged = self._on_acknowledged
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
-        client.on_ping = lambda: self._qos0.asked(self._loop.time())
+        client.on_ping = lambda: self._qos0.ping_sent(self._loop.time())
         client.on_pong = lambda: self._qos0.answered(self._loop.time())
         client.on_socket_close = self._on_socket_close
         client.on_socket_register_write = self._on_want_write
@@ -91,7 +91,7 @@ class Connection:
         """Send what is queued and DISCONNECT; hang up after `limit_s`. forget: the broker's session ends with it."""
         try:
             if self.up:
-                self._client.say_goodbye(forget=forget)
+                self._client.send_disconnect(forget=forget)
                 await asyncio.wait({self.gone}, timeout=limit_s)
         finally:
             self.drop("closed")
@@ -175,7 +175,7 @@ class Connection:
         if self._fd < 0:
             return
         if self._qos0.has_unasked:
-            self._client.ask()
+            self._client.send_ping()
         self._client.loop_write()
         self._flush()
         if self._fd >= 0 and (self._client.want_write() or self._stream.unsent) != self._writing:
@@ -218,15 +218,15 @@ class Connection:
             self._loop.remove_writer(self._fd)
         self._fd = -1
 
-    def _finish(self, reason: str) -> None:
+    def _finish(self, reason: str | NotConnected) -> None:
         if self.gone.done():
             return
         if self._timer is not None:
             self._timer.cancel()
-        self.gone.set_result(reason)
+        self.gone.set_result(str(reason))
         self.ended_at = self._loop.time()
         self._arrival.set()
-        lost = NotConnected(reason)
+        lost = reason if isinstance(reason, NotConnected) else NotConnected(reason)
         for future in (self._accepted, *self._subscribing.values()):
             end(future, lost)
         self._window.fail(lost)
@@ -241,7 +241,7 @@ class Connection:
         self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._finish(f"the broker refuses: {spell(code.value, code.getName())}{_referral(properties)}")
+            self._finish(not_accepted(code.value, code.getName(), _referral(properties)))
             return
         self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.

@@ -99,7 +99,7 @@ class HostSession:
                 return Ending(str(error))
             self._session.received(message.topic, message.payload)
 
-    async def barred(self) -> None:
+    async def until_host_offline(self) -> None:
         """Return once messages may no longer be sent."""
         await self._session.may_send(False)
 

@@ -49,7 +49,7 @@ class PahoEngine(mqtt.Client):
         self.on_pong: Callable[[], None] = _ignore
         """Called for each PINGRESP. They come in the order of the PINGREQs: MQTT has no other way to tell them apart."""
         self._keepalive_s = config.keepalive // _SECOND_NS
-        self._will_after_goodbye = will.after_goodbye if v5 and will is not None else lambda: False
+        self._will_after_disconnect = will.after_disconnect if v5 and will is not None else lambda: False
         self.stream = connected.stream
         self.certificate = connected.certificate
         self.max_inflight_messages_set(0)  # Connection keeps the window; paho's costs a scan per acknowledgement
@@ -72,11 +72,11 @@ class PahoEngine(mqtt.Client):
         length: int = self._in_packet["remaining_length"]
         return length
 
-    def ask(self) -> None:
+    def send_ping(self) -> None:
         """Send a PINGREQ now."""
         self._send_pingreq()
 
-    def say_goodbye(self, *, forget: bool) -> None:
+    def send_disconnect(self, *, forget: bool) -> None:
         """Send DISCONNECT; the connection ends when it is out.
 
         forget: with session expiry 0, so that the broker keeps nothing (MQTT 5.0, 3.14.2.2.2).
@@ -85,7 +85,7 @@ class PahoEngine(mqtt.Client):
         if forget and self.protocol == MQTTProtocolVersion.MQTTv5:
             properties = _properties(PacketTypes.DISCONNECT)
             properties.SessionExpiryInterval = 0
-        self.disconnect(_WITH_WILL if self._will_after_goodbye() else None, properties)
+        self.disconnect(_WITH_WILL if self._will_after_disconnect() else None, properties)
 
     def _send_pingreq(self) -> MQTTErrorCode:
         code = super()._send_pingreq()

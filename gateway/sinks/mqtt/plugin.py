@@ -104,7 +104,7 @@ def _will(services: SinkServices) -> "Will | Callable[[], Will]":
 
     def will() -> Will:
         packet = layout.will()
-        return Will(packet.topic, packet.payload, retain=False, after_goodbye=lambda: layout.is_announced)
+        return Will(packet.topic, packet.payload, retain=False, after_disconnect=lambda: layout.is_announced)
 
     return will
 

@@ -42,7 +42,7 @@ class Qos0Tracker:
         self._sent.append(outgoing)
         self._new += 1
 
-    def asked(self, now: float) -> None:
+    def ping_sent(self, now: float) -> None:
         """Record that a question is on its way, whoever wanted it. now: monotonic seconds."""
         self._questions.append((self._new, now))
         self._new = 0

@@ -16,6 +16,7 @@ _ADVICE = {
     0x9A: "the broker keeps no retained messages",
     0x9B: "the broker does not take QoS 1",
 }  # reason codes of CONNACK and DISCONNECT (MQTT 5.0, 3.2.2.2 and 3.14.2.1)
+_LOGIN = frozenset({0x86, 0x87, 0x8A, 0x8C})  # user or password, not authorised, banned, authentication method
 _NEVER = frozenset({0x87, 0x90, 0x95, 0x99, 0x9A, 0x9B})
 _HOSTNAME_MISMATCH, _IP_MISMATCH, _NOT_YET_VALID, _EXPIRED = 62, 64, 9, 10  # X509_V_ERR_*, openssl/x509_vfy.h
 
@@ -23,6 +24,13 @@ _HOSTNAME_MISMATCH, _IP_MISMATCH, _NOT_YET_VALID, _EXPIRED = 62, 64, 9, 10  # X5
 def spell(code: int, name: str) -> str:
     """Return a broker's reason code as a sentence part: its name in the standard, then what to do."""
     return f"{_words(name)}: {_ADVICE[code]}" if code in _ADVICE else _words(name)
+
+
+def not_accepted(code: int, name: str, whither: str) -> NotConnected:
+    """Return the error for a CONNACK that refuses (MQTT 5.0, 3.2.2.2). whither: what `referral` says."""
+    return NotConnected(
+        f"the broker refuses: {spell(code, name)}{whither}", security="login_refused" if code in _LOGIN else None
+    )
 
 
 def referral(server: str) -> str:
@@ -51,7 +59,7 @@ def unreachable(error: Exception, host: str, port: int, timeout_s: float, server
     place = f"{host}:{port}"
     match error:
         case ssl.SSLCertVerificationError():
-            text = f"{place}: {_certificate(error, server_name or host)}"
+            return NotConnected(f"{place}: {_certificate(error, server_name or host)}", security="certificate_refused")
         case ssl.SSLError():
             text = f"{place}: TLS failed ({_cause(error)}): is this the broker's TLS port?"
         case socket.gaierror() | UnicodeError():

@@ -18,7 +18,7 @@ from gateway.sinks.mqtt.message_expiry import NO_EXPIRY, MessageExpiry
 from gateway.sinks.mqtt.packet_sender import PacketSender, PublishingClient
 from gateway.sinks.mqtt.types import end
 
-_FAREWELL_S: Final = 0.5
+_FINAL_S: Final = 0.5
 
 
 class Client(PublishingClient, SubscribingClient, Protocol):
@@ -32,8 +32,8 @@ class Client(PublishingClient, SubscribingClient, Protocol):
         """Return the reason once the connection is gone."""
         ...
 
-    async def close(self, *, goodbye: bool = True) -> None:
-        """Disconnect; without goodbye the broker sends the last will. Never raises."""
+    async def close(self, *, abort: bool = False) -> None:
+        """Disconnect; with `abort` the broker sends the last will. Never raises."""
         ...
 
     @property
@@ -110,29 +110,29 @@ class MqttSink:
         end(outcome, NotConnected("not connected"))
         return outcome
 
-    async def close(self, *, goodbye: bool = True, farewell: str = "", within_s: float = 0.0) -> None:
-        """Publish the final status or the session's death, where there is a farewell; then DISCONNECT, or hang up."""
+    async def close(self, *, abort: bool = False, stop_reason: str = "", within_s: float = 0.0) -> None:
+        """Publish the final status or the session's death, where there is a reason to stop; then DISCONNECT, or hang up."""
         if not self._is_open:
             return
         self._is_open = False
-        is_said = False
+        is_cancelled = True
         try:
-            if farewell and self._is_live:
-                answers = self._births.publish_farewell(farewell)
-                await self._answered(answers, max(within_s, _FAREWELL_S))
-            is_said = True
+            if stop_reason and self._is_live:
+                answers = self._births.publish_final(stop_reason)
+                await self._answered(answers, max(within_s, _FINAL_S))
+            is_cancelled = False
         finally:  # cancelled: nobody would close it later
             self._end(Ending("closed", EndedBy.SINK))
-            await self._client.close(goodbye=goodbye and is_said)
+            await self._client.close(abort=abort or is_cancelled)
 
     async def _serve_live(self) -> Ending:
         answers = self._births.start()
-        beside = [self._host.listen(), self._barred()] if self._host else []
+        beside = [self._host.listen(), self._until_host_offline()] if self._host else []
         ending = await first(self._lost(), self._overdue(), self._births.run(answers), *beside)
         if ending is None and self._host is not None:
             self._is_live = False  # nothing may follow the death, so nothing is taken for it (`room`)
             self._births.ready.clear()
-            await self._answered(self._births.publish_changes(), _FAREWELL_S)
+            await self._answered(self._births.publish_changes(), _FINAL_S)
             return self._host.leave()
         return ending or Ending("closed", EndedBy.SINK)
 
@@ -143,9 +143,9 @@ class MqttSink:
     async def _overdue(self) -> Ending:
         return Ending(await self._sender.overdue(self._ack_timeout_s), EndedBy.SINK)
 
-    async def _barred(self) -> None:
+    async def _until_host_offline(self) -> None:
         if self._host is not None:
-            await self._host.barred()
+            await self._host.until_host_offline()
 
     async def _answered(self, answers: Answers, within_s: float) -> None:
         """Wait until these packets have been answered, the connection has gone, or the time is over."""

@@ -60,7 +60,8 @@ def _check_pin(pins: Sequence[str], whole: str, certificate: Certificate | None)
     raise NotConnected(
         f"the broker's certificate{subject} has none of the fingerprints in mqtt.tls.pin; seen: public key "
         f"{key or 'unreadable'}, certificate {whole}. If the broker was given a new key on purpose, pin the public key's; "
-        f"if not, somebody else answers"
+        f"if not, somebody else answers",
+        security="certificate_refused",
     )
 
 

@@ -19,7 +19,7 @@ class Will:
     payload: bytes
     content_type: str = ""
     retain: bool = True
-    after_goodbye: Callable[[], bool] = lambda: False
+    after_disconnect: Callable[[], bool] = lambda: False
     """Asked at a proper end: whether MQTT 5 is to send the will then as well (3.14.2.1, 0x04)."""
 
 

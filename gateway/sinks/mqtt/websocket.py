@@ -31,7 +31,7 @@ class WebSocket(BufferedSocket):
         self._handshake(url)
 
     def close(self) -> None:
-        """Say goodbye as far as the socket takes it at once, and close."""
+        """Send what is queued and the closing frame, as far as the socket takes it at once, and close."""
         if not self._ended:
             self._ended = True
             with suppress(OSError):
@@ -39,7 +39,7 @@ class WebSocket(BufferedSocket):
                     self._protocol.send_close(1000)
                     self._collect()
                 self.flush()
-                # with unread bytes the system would send a reset, which can overtake the goodbye
+                # with unread bytes the system would send a reset, which can overtake the closing frame
                 self._sock.shutdown(socket.SHUT_WR)
                 while self._sock.recv(CHUNK_BYTES):
                     pass

@@ -6,9 +6,13 @@ from typing import Any, Final
 
 from gateway.core.errors import NotConnected
 from gateway.sources.modbus.endpoint import Endpoint
-from gateway.sources.modbus.framing import Ascii, Framing, Mbap, Rtu, Wanted
+from gateway.sources.modbus.framing import Framing, Wanted
+from gateway.sources.modbus.framing_ascii import Ascii
+from gateway.sources.modbus.framing_mbap import Mbap
+from gateway.sources.modbus.framing_rtu import Rtu
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
 from gateway.sources.modbus.receiver import Receiver
+from gateway.sources.modbus.strays import Strays
 from gateway.sources.modbus.transport import open_transport
 from gateway.sources.modbus.types import Table, is_bits
 
@@ -33,6 +37,7 @@ class ModbusLink:
         self._keeps_distance = endpoint.keeps_distance
         self._is_serial, self._is_udp, self._has_echo = endpoint.is_serial, endpoint.scheme == "udp", endpoint.echo
         self._framing: Framing = _FRAMINGS[endpoint.scheme]()
+        self._strays = Strays(has_transactions=not endpoint.is_bus)
         self._transport: Any = None
         self._receiver: Receiver | None = None
         self._transaction = 0
@@ -44,10 +49,15 @@ class ModbusLink:
         """Return whether the connection is open, as far as is known."""
         return self._receiver is not None and not self._receiver.lost
 
+    @property
+    def unasked(self) -> int:
+        """Return how many replies came that nobody here asked for, over all connections."""
+        return self._strays.unasked
+
     async def open(self, timeout_s: float) -> None:
         """Connect afresh. Raises NotConnected with the reason."""
         self.close()
-        self._transport, self._receiver = await open_transport(self._endpoint, self._framing, timeout_s)
+        self._transport, self._receiver = await open_transport(self._endpoint, self._framing, self._strays, timeout_s)
         self._last_unit, self._needs_silence = -1, False
         await asyncio.sleep(self._endpoint.connect_pause_s)
 
@@ -73,22 +83,22 @@ class ModbusLink:
         if self._keeps_distance:
             await self._wait_for_turn(receiver, unit)
         self._transaction = self._transaction % 0xFFFF + 1
-        wanted = Wanted(self._transaction, unit, function)
+        wanted = Wanted(self._transaction, unit, function, size)
         frame = self._framing.encode(wanted, pdu)
         loop = asyncio.get_running_loop()
         if self._is_serial:  # what the line needs for request and reply is not the unit's fault
             timeout_s += (
                 (len(frame) + size + 5) * self._endpoint.character_s * (2 if self._endpoint.scheme == "ascii" else 1)
             )
-        future = receiver.expect(wanted, frame if self._has_echo else b"")
-        expiry = loop.call_later(timeout_s, _expire, future, timeout_s, receiver)
+        future = receiver.expect(wanted, pdu, frame if self._has_echo else b"")
+        expiry = loop.call_later(timeout_s, receiver.expire, wanted, timeout_s)
         try:
             if self._is_udp:
                 self._transport.sendto(frame)
             else:
                 self._transport.write(frame)
             return await future
-        except (NoReply, asyncio.CancelledError):
+        except (NoReply, BadReply, asyncio.CancelledError):
             self._needs_silence = True
             raise
         finally:
@@ -120,9 +130,3 @@ class ModbusLink:
             receiver.fail("closed")
         if transport is not None:
             transport.abort()
-
-
-def _expire(future: "asyncio.Future[bytes]", timeout_s: float, receiver: Receiver) -> None:
-    if not future.done():
-        came = receiver.unexpected_input()
-        future.set_exception(NoReply(f"no reply within {timeout_s:.3g} s" + (f", but {came}" if came else "")))

@@ -48,6 +48,11 @@ class Link(Protocol):
         """Return False before `open`, after `close`, and once the peer is known to be gone."""
         ...
 
+    @property
+    def unasked(self) -> int:
+        """Return how many whole replies came that nobody here asked for, since the link was made."""
+        ...
+
     async def open(self, timeout_s: float) -> None:
         """Connect. Raises NotConnected with the reason."""
         ...

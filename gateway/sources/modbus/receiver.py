@@ -5,9 +5,12 @@ from typing import Any, Final
 
 from serial import SerialException
 
-from gateway.core.errors import NotConnected
-from gateway.sources.modbus.framing import Framing, Mbap, OutOfStepError, Wanted
-from gateway.sources.modbus.link import BadReply
+from gateway.core.errors import GatewayError, NotConnected
+from gateway.sources.modbus.allowance import Allowance
+from gateway.sources.modbus.framing import Frame, Framing, OutOfStepError, Wanted
+from gateway.sources.modbus.framing_mbap import Mbap
+from gateway.sources.modbus.link import BadReply, NoReply
+from gateway.sources.modbus.strays import Strays
 
 _SHOWN: Final = 16
 
@@ -15,13 +18,19 @@ _SHOWN: Final = 16
 class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
     """What comes in on one connection, and the requests that wait for it.
 
+    A peer that sends more than its `Allowance` without answering anything loses the connection.
+
     Attributes:
         lost: Why the connection is gone, empty while it is there.
         last_activity_s: When something was last sent or came in, by the loop's clock.
+        strays: What came that answers nothing.
     """
 
-    def __init__(self, framing: Framing, name: str) -> None:
+    def __init__(self, framing: Framing, strays: Strays, name: str, *, is_shared: bool = False) -> None:
+        """Begin with a connection. is_shared: others may ask through it, so the reply may follow a wrong one."""
         self._framing = framing
+        framing.clear()
+        self._is_shared = is_shared or isinstance(framing, Mbap)
         self._name = name
         self._buffer = bytearray()
         self._waiting: dict[int, Wanted] = {}
@@ -29,69 +38,114 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         self._echo = b""
         self._came, self._sample = 0, b""
         self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._allowance = Allowance(self._loop.time())
+        self.strays = strays
         self.last_activity_s = self._loop.time()
         self.lost = ""
 
-    def expect(self, wanted: Wanted, echo: bytes) -> "asyncio.Future[bytes]":
-        """Return a future for the PDU of the reply. echo: what the line will give back first."""
+    def connection_made(self, transport: Any) -> None:
+        """Take over the transport, to close it when too much comes."""
+        self._transport = transport
+        if self.lost:  # the first byte of a serial line may come before this
+            transport.abort()
+
+    def expect(self, wanted: Wanted, pdu: bytes, echo: bytes) -> "asyncio.Future[bytes]":
+        """Return a future for the PDU of the reply. pdu: of the request; echo: what the line will give back first."""
         future = self._loop.create_future()
         self._waiting[wanted.transaction], self._futures[wanted.transaction] = wanted, future
         self._echo = echo
         self._came, self._sample = 0, b""
         self.last_activity_s = self._loop.time()
+        self.strays.on_request(wanted, pdu, self.last_activity_s)
         return future
 
-    def unexpected_input(self) -> str:
+    def expire(self, wanted: Wanted, timeout_s: float) -> None:
+        """End the wait for a reply that did not come, with what came instead."""
+        future = self._futures.get(wanted.transaction)
+        if future is None or future.done():
+            return
+        if misfit := self.strays.take_misfit():
+            future.set_exception(BadReply(misfit))
+            return
+        came = self._unexpected_input()
+        future.set_exception(NoReply(f"no reply within {timeout_s:.3g} s" + (f", but {came}" if came else "")))
+
+    def _unexpected_input(self) -> str:
         """Return what came since the last request and is no reply, or "". On a serial line: wrong settings."""
-        if isinstance(self._framing, Mbap):
-            found, self._framing.ignored = self._framing.ignored, ""
-            return found
-        return f"{self._came} bytes that are no reply to it: {self._sample[:_SHOWN].hex(' ')}" if self._came else ""
+        sample = self._framing.passed_over if isinstance(self._framing, Mbap) else self._sample
+        if not sample:
+            return ""
+        return f"{self._came} bytes that are no reply to it: {sample[:_SHOWN].hex(' ')}"
 
     def forget(self, wanted: Wanted) -> None:
         """Stop waiting for a reply."""
+        self.strays.on_given_up(wanted)
         self._waiting.pop(wanted.transaction, None)
         self._futures.pop(wanted.transaction, None)
 
     def drop_input(self) -> None:
         """Drop what came without a request."""
         self._buffer.clear()
+        self._framing.clear()
 
     def fail(self, reason: str) -> None:
         """Record that the connection is gone; every request that waits fails with NotConnected."""
         self.lost = self.lost or f"{self._name}: {reason}"
+        self._fail_requests(NotConnected(self.lost))
+
+    def _fail_requests(self, error: GatewayError) -> None:
         for future in self._futures.values():
             if not future.done():
-                future.set_exception(NotConnected(self.lost))
+                future.set_exception(error)
 
     def data_received(self, data: bytes) -> None:
         """Find replies in what came, and hand them to the requests that wait."""
+        if self.lost:
+            return
         self.last_activity_s = self._loop.time()
+        if not self._allowance.spend(len(data), self.last_activity_s):
+            self._give_up("it sends without end, and nothing of it is an answer; is it a Modbus device?")
+            return
         self._buffer += data
         self._came += len(data)
         self._sample = data
         if self._echo:
             self._cut_echo()
-        if not self._waiting and len(self._buffer) > 4096:
-            self._buffer.clear()
+        if self._echo:
+            return
         try:
-            while self._buffer and not self._echo and (found := self._framing.pop_reply(self._buffer, self._waiting)):
-                wanted, pdu = found
-                future = self._futures.get(wanted.transaction)
-                if future is not None and not future.done():
-                    future.set_result(pdu)
-                self.forget(wanted)
+            while self._buffer and (frame := self._framing.pop_frame(self._buffer, self._waiting)):
+                self._on_frame(frame)
         except OutOfStepError as error:
-            self._buffer.clear()
-            self.fail(f"the stream is out of step: {error}")
+            self._give_up(f"the stream is out of step: {error}")
+        self._allowance.spend_checks(self._framing.take_failed_checks())
+
+    def _on_frame(self, frame: Frame) -> None:
+        if frame.wanted is None:
+            self.strays.record(frame, self._waiting, self._loop.time())
+            if not self._is_shared and (misfit := self.strays.take_misfit()):
+                self._fail_requests(BadReply(misfit))
+            return
+        self._allowance.fill()
+        self.strays.on_reply(frame.wanted)
+        future = self._futures.get(frame.wanted.transaction)
+        if future is not None and not future.done():
+            future.set_result(frame.pdu)
+        self.forget(frame.wanted)
+
+    def _give_up(self, reason: str) -> None:
+        """End the connection and read no more from it."""
+        self.drop_input()
+        self.fail(reason)
+        if self._transport is not None:
+            self._transport.abort()
 
     def _cut_echo(self) -> None:
         size = min(len(self._echo), len(self._buffer))
         if self._buffer[:size] != self._echo[:size]:
-            for future in self._futures.values():
-                if not future.done():
-                    future.set_exception(BadReply("the echo is not what was sent: a collision, or a line without echo"))
-            self._buffer.clear()
+            self._fail_requests(BadReply("the echo is not what was sent: a collision, or a line without echo"))
+            self.drop_input()
             self._echo = b""
         elif size == len(self._echo):
             del self._buffer[:size]
@@ -100,10 +154,9 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Any) -> None:
         """Find a reply in a datagram. A datagram is whole, so what is left of it is dropped."""
         del addr
-        self._buffer.clear()
-        if len(data) >= 8 and int.from_bytes(data[2:6], "big") == len(data) - 6:
-            self.data_received(data)
-        self._buffer.clear()
+        self.drop_input()
+        self.data_received(data)
+        self.drop_input()
 
     def error_received(self, exc: Exception) -> None:
         """Record an ICMP error: nobody listens there."""

@@ -1,6 +1,5 @@
 """What follows from each answer, refusal and silence: samples, the state of units, what is asked next. No I/O."""
 
-from collections import deque
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from gateway.core.ports.source import Reading
 from gateway.core.quality import Quality
 from gateway.sources.modbus.link import EXCEPTIONS, BadReply, ExceptionReply, Refusal
 from gateway.sources.modbus.schedule import Schedule
+from gateway.sources.modbus.shared_line import REASON, SharedLine
 from gateway.sources.modbus.unit import Breaker, Fault, Poll, PollState, Unit
 
 _NS = 1_000_000_000
@@ -37,26 +37,28 @@ class RequestPolicy:
 
     Attributes:
         schedule: Whose turn it is.
+        line: Whether another master polls it, and what is held because of that.
         out: Samples and states of units to be handed on.
         lost: Why the whole connection counts as gone, empty while it does not.
         is_careful: The first request should go alone, because some may end the connection for others.
     """
 
-    def __init__(self, units: Sequence[Unit], clock: Clock, url: str, *, is_stream: bool) -> None:
-        """Begin without a connection. is_stream: it has two ends that know of each other (TCP, TLS)."""
+    def __init__(self, units: Sequence[Unit], clock: Clock, url: str, line: SharedLine, *, is_stream: bool) -> None:
+        """Begin without a connection. line: takes over what is read; is_stream: TCP or TLS: its ends know of each other."""
         self._units = units
         self._clock = clock
         self._url = url
         self._is_stream = is_stream
         self._silent_units: set[Unit] = set()
         self.schedule: Schedule[Poll] = Schedule()
-        self.out: deque[Reading] = deque()
+        self.line = line
+        self.out = line.out
         self.lost = ""
         self.is_careful = False
 
     def on_connected(self) -> None:
         """Begin on a new connection: every request is due at its phase from now."""
-        self.out.clear()
+        self.line.clear()
         self._silent_units.clear()
         self.lost = ""
         for unit in self._units:
@@ -70,6 +72,17 @@ class RequestPolicy:
 
     def _now_ns(self) -> int:
         return round(self._clock.monotonic() * _NS)
+
+    def _add(self, item: Reading) -> None:
+        self.line.add(item, self._now_ns())
+
+    def on_line(self, unasked: int) -> None:
+        """Draw the consequences of how many replies came so far that nobody here asked for."""
+        if self.line.observe(unasked, self._now_ns()):
+            for unit in self._units:
+                unit.remark, unit.has_news = REASON if self.line.is_shared else "", True
+                if not unit.is_unknown:
+                    self.report_state(unit)
 
     def skips(self, poll: Poll, now_ns: int) -> bool:
         """End the turn of a request that is known to fail and not due for a retry. Returns whether that is so.
@@ -91,7 +104,7 @@ class RequestPolicy:
         self.report_state(poll.unit, is_answered=True)
         value, quality, objects = poll.decode(payload)
         if value.size:
-            self.out.append(SampleBlock(poll.numeric_tags, np.full(value.size, time_ns, np.int64), value, quality))
+            self._add(SampleBlock(poll.numeric_tags, np.full(value.size, time_ns, np.int64), value, quality))
         if objects:
             places, values, codes = zip(*objects, strict=True)
             self._add_objects(poll, places, values, codes, time_ns)
@@ -103,7 +116,7 @@ class RequestPolicy:
         self, poll: Poll, places: Sequence[int], values: Sequence[object], codes: Sequence[int], time_ns: int
     ) -> None:
         times = np.full(len(values), time_ns, np.int64)
-        self.out.append(ObjectBlock(poll.tags[list(places)], times, values, np.array(codes, np.uint8)))
+        self._add(ObjectBlock(poll.tags[list(places)], times, values, np.array(codes, np.uint8)))
 
     def on_exception(self, poll: Poll, error: ExceptionReply) -> None:
         """Draw the consequences of an exception reply (MODBUS Application Protocol 1.1b3, section 7)."""
@@ -249,7 +262,7 @@ class RequestPolicy:
     def _add_bad_samples(self, poll: Poll, quality: Quality) -> None:
         poll.record_bad_samples()
         time_ns = self._clock.now_ns()
-        self.out.append(SampleBlock.bad(poll.tags, time_ns, quality))
+        self._add(SampleBlock.bad(poll.tags, time_ns, quality))
         if places := poll.decode.object_rows:
             self._add_objects(poll, places, [None] * len(places), [quality] * len(places), time_ns)
 
@@ -269,4 +282,4 @@ class RequestPolicy:
         """Hand on the unit's state when it is other than the last one reported. is_answered: values have just come."""
         state = None if self.lost else unit.next_state(is_answered=is_answered)
         if state is not None:
-            self.out.append(state)
+            self._add(state)

@@ -15,11 +15,13 @@ from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.failover_link import FailoverLink
 from gateway.sources.modbus.link import BadReply, ExceptionReply, HungUp, Link, NoReply
 from gateway.sources.modbus.request_policy import RequestPolicy
+from gateway.sources.modbus.shared_line import SharedLine
 from gateway.sources.modbus.unit import Breaker, Poll, Unit
 
 _NS = 1_000_000_000
 _CHECK_NS = _NS  # an idle connection is checked this often
 _RETURN_FIRST_S, _RETURN_MOST_S = 60.0, 600.0  # on a backup, pauses between attempts at the first address
+_HOLD_NS = 250_000_000  # samples through a serial server wait so long: a reply of another master shows meanwhile
 _CONNECT_TIMEOUTS = 3  # room for one lost SYN, which is sent again after a second
 
 
@@ -55,7 +57,8 @@ class ModbusSource:
         self._return_ns = 0
         self._return_delays = full_jitter()
         is_stream = not endpoint.is_serial and endpoint.scheme != "udp"
-        self._policy = RequestPolicy(self._units, clock, endpoint.url, is_stream=is_stream)
+        self._line = SharedLine(_HOLD_NS if endpoint.scheme == "rtu+tcp" else 0, is_line=endpoint.is_bus)
+        self._policy = RequestPolicy(self._units, clock, endpoint.url, self._line, is_stream=is_stream)
         self._schedule, self._out = self._policy.schedule, self._policy.out
 
     @property
@@ -78,12 +81,21 @@ class ModbusSource:
                 raise NotConnected(self._policy.lost)
             if self._link.active:
                 self._check_first_address()
-            await (self._step() if self._most == 1 else self._step_many())
+            try:
+                await (self._step() if self._most == 1 else self._step_many())
+            except NotConnected as error:
+                if not self._line.flush():
+                    raise
+                self._policy.lost = str(error)
+            self._policy.on_line(self._link.unasked)
         return self._out.popleft()
 
     def stats(self) -> dict[int, dict[str, float | str]]:
         """Return the counters of each unit and its connection, see `Source.stats`."""
-        shared = self._counters.stats() | {"connection_address": self._endpoints[self._link.active].address}
+        shared = self._counters.stats() | {
+            "connection_address": self._endpoints[self._link.active].address,
+            "connection_unasked_replies": self._link.unasked,
+        }
         return {unit.device: unit.stats() | shared for unit in self._units}
 
     async def close(self) -> None:
@@ -132,7 +144,8 @@ class ModbusSource:
             await self._idle(now_ns)
             return
         full = len(self._in_flight) >= most
-        wait_s = None if full else self._schedule.wait_ns(now_ns, _CHECK_NS) / _NS
+        longest_ns = self._line.wait_ns(now_ns, _CHECK_NS)
+        wait_s = None if full else self._schedule.wait_ns(now_ns, longest_ns) / _NS
         done, self._in_flight = await asyncio.wait(self._in_flight, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         for error in [task.exception() for task in done]:  # each is asked for, one is enough
             if error is not None:
@@ -140,7 +153,7 @@ class ModbusSource:
 
     async def _idle(self, now_ns: int) -> None:
         # loops count in milliseconds: a shorter wait would end early and be begun again
-        wait_ms = -(-self._schedule.wait_ns(now_ns, _CHECK_NS) // 1_000_000)
+        wait_ms = -(-self._schedule.wait_ns(now_ns, self._line.wait_ns(now_ns, _CHECK_NS)) // 1_000_000)
         await self._clock.sleep(wait_ms / 1e3)
         await self._link.check_idle()
 

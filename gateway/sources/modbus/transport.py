@@ -16,19 +16,20 @@ from gateway.core.errors import NotConnected
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.framing import Framing
 from gateway.sources.modbus.receiver import Receiver
+from gateway.sources.modbus.strays import Strays
 
 _UNACKNOWLEDGED_MS: Final = 10_000
 _KEEPALIVE_S: Final = 10
 
 
-async def open_transport(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[Any, Receiver]:
+async def open_transport(to: Endpoint, framing: Framing, strays: Strays, timeout_s: float) -> tuple[Any, Receiver]:
     """Connect within `timeout_s`. Returns the transport and the receiver of what comes over it.
 
     Raises NotConnected with the reason.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            transport, receiver = await _connected(to, framing, timeout_s)
+            transport, receiver = await _connected(to, framing, strays, timeout_s)
     except TimeoutError:
         raise NotConnected(f"{to.place} did not accept a connection within {timeout_s:g} s") from None
     except OSError as error:
@@ -41,8 +42,9 @@ async def open_transport(to: Endpoint, framing: Framing, timeout_s: float) -> tu
     return transport, receiver
 
 
-async def _connected(to: Endpoint, framing: Framing, timeout_s: float) -> tuple[Any, Receiver]:
-    loop, converse = asyncio.get_running_loop(), partial(Receiver, framing, to.place)
+async def _connected(to: Endpoint, framing: Framing, strays: Strays, timeout_s: float) -> tuple[Any, Receiver]:
+    loop = asyncio.get_running_loop()
+    converse = partial(Receiver, framing, strays, to.place, is_shared=to.scheme == "rtu+tcp")
     if to.is_serial:
         pair = await create_serial_connection(loop, converse, to.path, to.baudrate, to.bytesize, to.parity, to.stopbits, 0)
         await asyncio.sleep(0)  # the transport sets itself up in a callback, which a close before it would break

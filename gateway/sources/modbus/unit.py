@@ -148,12 +148,14 @@ class Unit:
         probing: The one request that is sent while it is down.
         has_news: Faults came or went since `next_state`.
         phase: Where in the first second its turns begin, 0 to 1.
+        remark: What is wrong with its line though it answers, for people; empty while nothing is.
     """
 
     def __init__(self, entry: DeviceEntry, phase: float = 0.0) -> None:
         """Plan the requests of a device. entry: a `ModbusDevice` and its `ModbusTag`s."""
         self.config: ModbusDevice = entry.config
         self.phase = phase
+        self.remark = ""
         self.counters = Counters()
         self.device = entry.number
         self.timeout_s = self.config.timeout / 1e9
@@ -289,8 +291,9 @@ class Unit:
             return DeviceState(self.device, "down", self.down_reason)
         failing = sorted((row, poll.fault.reason) for poll in self.polls if poll.fault for row in poll.request.rows)
         if not failing:
-            return DeviceState(self.device, "ok")
+            return DeviceState(self.device, "degraded" if self.remark else "ok", self.remark)
         named = [f"{self._tags[row].name} ({reason})" for row, reason in failing[:_NAMES_SHOWN]]
         more = f" and {len(failing) - _NAMES_SHOWN} more" if len(failing) > _NAMES_SHOWN else ""
-        reason = f"{len(failing)} of {counted(len(self._tags), 'tag')} cannot be read: {', '.join(named)}{more}"
+        remark = f"{self.remark}; " if self.remark else ""
+        reason = f"{remark}{len(failing)} of {counted(len(self._tags), 'tag')} cannot be read: {', '.join(named)}{more}"
         return DeviceState(self.device, "degraded", reason)

@@ -13,7 +13,7 @@ from gateway.core.report import Report
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.units import completed, units_path
 from gateway.sources.opcua.source.events import OPCUA_EVENTS
-from gateway.sources.opcua.source.tag_discovery import Change, asks, found_path
+from gateway.sources.opcua.source.tag_discovery import Change, found_path, is_refreshed
 from gateway.sources.opcua.tools.plan import plan
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class OpcUaPlugin:
 
     def needs_discovery(self, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> bool:
         """Return whether the server is asked at a start: always with `browse:`, for units alone until it gave them once."""
-        return asks(device, tags)
+        return is_refreshed(device, tags)
 
     async def discover_tags(self, device: OpcUaDevice, tags: Sequence[OpcUaTag], clock: Clock) -> Change | None:
         """Browse the server and read units, over a connection of its own; write the tag files. Raises NotConnected."""

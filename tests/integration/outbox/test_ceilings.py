@@ -66,7 +66,7 @@ async def test_what_is_in_flight_is_not_dropped(tmp_path):
         rig.outbox.set_live(True)
         for seq in range(1, 101):
             rig.outbox.put(message(seq, size=1000))
-        flights = await rig.outbox.take(100)
+        flights = await rig.outbox.fetch(100)
         await rig.commit()
         rig.outbox.set_live(False)
         for seq in range(101, 10_001):
@@ -209,9 +209,9 @@ async def test_a_refused_message_is_a_published_loss_with_the_reason(tmp_path):
     async with Rig(tmp_path / "o.db") as rig:
         rig.outbox.set_live(True)
         rig.outbox.put(message(7))
-        rig.outbox.refuse((await rig.outbox.take(1))[0], "packet too large")
+        rig.outbox.refuse((await rig.outbox.fetch(1))[0], "packet too large")
         await rig.advance(1)
-        (announced,) = await rig.outbox.take(5)
+        (announced,) = await rig.outbox.fetch(5)
         assert announced.live
         assert announced.message.lane == Lane.EVENT
         payload = json.loads(announced.message.payload)
@@ -224,9 +224,9 @@ async def test_an_announcement_is_on_disk_before_it_is_sent(tmp_path):
     async with Rig(tmp_path / "o.db") as rig:
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
-        rig.outbox.refuse((await rig.outbox.take(1))[0], "no")
+        rig.outbox.refuse((await rig.outbox.fetch(1))[0], "no")
         await rig.advance(1)
-        (announced,) = await rig.outbox.take(5)
+        (announced,) = await rig.outbox.fetch(5)
         assert rig.on_disk == 1
         await rig.crash()
     async with Rig(tmp_path / "o.db", "b2") as rig:
@@ -239,15 +239,15 @@ async def test_a_refused_announcement_waits_for_the_next_connection(tmp_path):
     async with Rig(tmp_path / "o.db") as rig:
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
-        rig.outbox.refuse((await rig.outbox.take(1))[0], "no")
+        rig.outbox.refuse((await rig.outbox.fetch(1))[0], "no")
         await rig.advance(1)
-        rig.outbox.refuse((await rig.outbox.take(5))[0], "not authorised")
+        rig.outbox.refuse((await rig.outbox.fetch(5))[0], "not authorised")
         await rig.advance(20)
         assert len(rig.losses.encoded) == 1
         rig.outbox.set_live(False)
         rig.outbox.set_live(True)
         await rig.advance(1)
-        assert (await rig.outbox.take(5))[0].message.topic == "g/event"
+        assert (await rig.outbox.fetch(5))[0].message.topic == "g/event"
         again = [(loss.topic, loss.first_seq, loss.count) for loss in rig.losses.encoded[1:]]
         assert sorted(again) == [("g/event", 1, 1), ("g/press/window", 1, 1)]
         assert rig.outbox.stats.lost == 2
@@ -258,7 +258,7 @@ async def test_losses_that_nobody_heard_of_yet_are_kept_at_close(tmp_path, commi
     async with Rig(tmp_path / "o.db") as rig:
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
-        (delivery,) = await rig.outbox.take(1)
+        (delivery,) = await rig.outbox.fetch(1)
         rig.outbox.set_live(False)
         rig.outbox.refuse(delivery, "no")
         if commits:

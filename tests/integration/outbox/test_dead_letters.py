@@ -20,7 +20,7 @@ async def test_a_refused_message_can_be_carried_out(tmp_path):
         rig.outbox.set_live(True)
         rig.outbox.put(message(7))
         refused_ms = rig.clock.now_ns() // 1_000_000
-        rig.outbox.refuse((await rig.outbox.take(1))[0], "packet too large")
+        rig.outbox.refuse((await rig.outbox.fetch(1))[0], "packet too large")
         await rig.commit()
         wanted = message(7)
         [line] = lines(tmp_path / "o.db.refused.jsonl")
@@ -69,7 +69,7 @@ async def test_an_encrypted_outbox_keeps_refused_messages_encrypted(tmp_path):
     async with Rig(tmp_path / "o.db", key_file=str(key)) as rig:
         rig.outbox.set_live(True)
         rig.outbox.put(message(7))
-        rig.outbox.refuse((await rig.outbox.take(1))[0], "packet too large")
+        rig.outbox.refuse((await rig.outbox.fetch(1))[0], "packet too large")
         await rig.commit()
     path = tmp_path / "o.db.refused.jsonl"
     [line] = path.read_bytes().splitlines()

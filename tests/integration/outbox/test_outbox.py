@@ -39,7 +39,7 @@ async def test_what_is_acknowledged_before_the_commit_is_never_written(tmp_path)
         size = (tmp_path / "o.db-wal").stat().st_size
         for seq in range(50):
             rig.outbox.put(message(seq))
-            for delivery in await rig.outbox.take(10):
+            for delivery in await rig.outbox.fetch(10):
                 rig.outbox.ack(delivery)
             await rig.advance(0.1)
         assert (tmp_path / "o.db-wal").stat().st_size == size
@@ -52,8 +52,8 @@ async def test_what_is_not_acknowledged_survives_a_crash_one_interval_later(tmp_
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
         rig.outbox.put(message(2))
-        rig.outbox.ack((await rig.outbox.take(1))[0])
-        await rig.outbox.take(1)
+        rig.outbox.ack((await rig.outbox.fetch(1))[0])
+        await rig.outbox.fetch(1)
         await rig.commit()
         rig.outbox.put(message(3))
         await rig.crash()
@@ -78,14 +78,14 @@ async def test_a_deletion_that_is_due_takes_no_message_to_the_disk_that_is_not(t
         written = inserted(rig, monkeypatch)
         rig.outbox.set_live(True)
         rig.outbox.put(message(1))
-        late = await rig.outbox.take(1)
+        late = await rig.outbox.fetch(1)
         await rig.commit()
         await rig.advance(0.7)
         rig.outbox.ack(*late)
         for seq in range(2, 52):
             rig.outbox.put(message(seq))
             await rig.advance(0.6)
-            for delivery in await rig.outbox.take(10):
+            for delivery in await rig.outbox.fetch(10):
                 rig.outbox.ack(delivery)
             await rig.advance(0.1)
         assert rig.on_disk == 0
@@ -130,7 +130,7 @@ async def test_an_ack_while_the_message_is_being_written_deletes_it_again(tmp_pa
         rig.outbox.set_live(True)
         await rig.commit()
         rig.outbox.put(message(1))
-        (delivery,) = await rig.outbox.take(1)
+        (delivery,) = await rig.outbox.fetch(1)
         let_go = hang(rig, monkeypatch)
         await rig.clock.advance(1)
         rig.outbox.ack(delivery)
@@ -162,7 +162,7 @@ async def test_closing_writes_everything_in_flight_or_not_and_is_clean(tmp_path)
         rig.outbox.set_live(True)
         for seq in range(1, 4):
             rig.outbox.put(message(seq))
-        await rig.outbox.take(2)
+        await rig.outbox.fetch(2)
     async with Rig(tmp_path / "o.db", "b2") as rig:
         assert not rig.outbox.unclean
         assert [m.seq for m in await rig.drain()] == [1, 2, 3]
@@ -194,7 +194,7 @@ async def test_an_unclean_stop_that_the_broker_knows_of_is_told_once(tmp_path, a
         async with Rig(tmp_path / "o.db", "b2") as second:
             second.outbox.set_live(True)
             second.outbox.put(message(1))
-            (delivery,) = await second.outbox.take(1)
+            (delivery,) = await second.outbox.fetch(1)
             if acknowledged:
                 second.outbox.ack(delivery)
             await second.advance(3)
@@ -240,7 +240,7 @@ async def test_live_messages_overtake_a_backlog_that_is_being_drained(tmp_path):
         seen = []
         for round in range(10):
             rig.outbox.put(message(2000 + round))
-            taken = await rig.outbox.take(50)
+            taken = await rig.outbox.fetch(50)
             seen.append(taken[0].message.seq)
             for delivery in taken:
                 rig.outbox.ack(delivery)
@@ -252,7 +252,7 @@ async def test_messages_released_after_their_commit_come_back_in_order(tmp_path)
         rig.outbox.set_live(True)
         for seq in range(1, 601):
             rig.outbox.put(message(seq))
-        flights = await rig.outbox.take(300)
+        flights = await rig.outbox.fetch(300)
         await rig.commit()
         rig.outbox.set_live(False)
         rig.outbox.release(flights)
@@ -270,11 +270,11 @@ async def test_what_was_given_back_is_never_live_again(tmp_path, lane, written):
         rig.outbox.set_live(True)
         rig.outbox.put(message(1, lane))
         for _ in range(2):
-            (delivery,) = await rig.outbox.take(5)
+            (delivery,) = await rig.outbox.fetch(5)
             if written:
                 await rig.commit()
             rig.outbox.release([delivery])
-        (delivery,) = await rig.outbox.take(5)
+        (delivery,) = await rig.outbox.fetch(5)
         assert not delivery.live
         rig.outbox.set_live(False)
         rig.outbox.release([delivery])
@@ -287,7 +287,7 @@ async def test_a_take_cancelled_while_loading_loses_nothing(tmp_path):
         for seq in range(1, 11):
             rig.outbox.put(message(seq))
         await rig.commit()
-        taking = asyncio.create_task(rig.outbox.take(5))
+        taking = asyncio.create_task(rig.outbox.fetch(5))
         await asyncio.sleep(0)
         taking.cancel()
         with suppress(asyncio.CancelledError):
@@ -309,11 +309,11 @@ async def test_backlog_is_read_ahead_while_other_backlog_is_sent(tmp_path, monke
 
         monkeypatch.setattr(store, "load", noting)
         rig.outbox.set_live(True)
-        taken = await rig.outbox.take(10)
-        taken += await rig.outbox.take(10)
+        taken = await rig.outbox.fetch(10)
+        taken += await rig.outbox.fetch(10)
         await until(lambda: sum(len(batch.found) for batch in loads) > 256, what="the next batch, nobody waits for it")
         while len(taken) < 700:
-            taken += await rig.outbox.take(10)
+            taken += await rig.outbox.fetch(10)
         assert [delivery.message.seq for delivery in taken] == list(range(1, 701))
 
 
@@ -380,5 +380,5 @@ async def test_what_a_device_remembers_is_backlog_from_the_beginning(tmp_path):
             await rig.commit()
             taken = []
             while len(taken) < 2:
-                taken += await rig.outbox.take(2)
+                taken += await rig.outbox.fetch(2)
             assert [(delivery.message.seq, delivery.live) for delivery in taken] == [(2, True), (1, False)]

@@ -18,7 +18,7 @@ async def stored(path, count, size=100):
 
 async def deliver(rig, got):
     while True:
-        for delivery in await rig.outbox.take(1000):
+        for delivery in await rig.outbox.fetch(1000):
             got.append((delivery.message.seq, delivery.live))
             rig.outbox.ack(delivery)
 

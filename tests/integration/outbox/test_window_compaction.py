@@ -133,7 +133,7 @@ async def test_what_memory_holds_is_not_merged(tmp_path: Path) -> None:
         rig.outbox.set_live(True)
         for seq in range(1, 31):
             rig.outbox.put(window(seq, M0 + seq * 1000, "d0"))
-        flights = await rig.outbox.take(30)
+        flights = await rig.outbox.fetch(30)
         await rig.commit()
         rig.outbox.set_live(False)
         for seq in range(31, 60):

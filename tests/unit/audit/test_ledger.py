@@ -65,7 +65,7 @@ def test_boots_are_counted_apart() -> None:
 def test_status_and_retained_copies_prove_nothing() -> None:
     ledger = Ledger()
     ledger.add("plant/v1/gw/status", {"boot": "a", "state": "online"})
-    ledger.add(TOPIC, window(4), retained=True)
+    ledger.add(TOPIC, window(4), is_kept=True)
     assert ledger.report().rows == ()
 
 
@@ -122,7 +122,7 @@ def test_history_or_the_dup_flag_on_either_copy_explains_a_duplicate() -> None:
     ):
         ledger = Ledger()
         for payload, dup in copies:
-            ledger.add(TOPIC, payload, dup=dup)
+            ledger.add(TOPIC, payload, is_repeated=dup)
         assert (row(ledger).duplicates, row(ledger).unexplained_duplicates) == (1, 0)
 
 
@@ -185,7 +185,7 @@ def test_the_ledger_counts_like_sets_do(
     lost: set[int] = set()
     duplicates = unexplained = 0
     for seq, hist, dup in messages:
-        ledger.add(TOPIC, window(seq, hist=hist), dup=dup)
+        ledger.add(TOPIC, window(seq, hist=hist), is_repeated=dup)
         if seq in seen:
             duplicates += 1
             unexplained += not (hist or dup or seen[seq])

@@ -7,25 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.incoming import Incoming, Malformed
+from gateway.core.decoded_message import DecodedMessage, Malformed
 from gateway.encoding.decoder import parse
 
 WINDOW = {"boot": "b", "seq": 1, "ts": 1000, "dur": 1000, "hist": False, "tags": {"t": {"n": 1, "q": "good"}}}
 EVENT = {"boot": "b", "seq": 1, "ts": 1000, "kind": "alarm"}
 
 
-def taken(topic: str, body: object, root: str = "plant") -> Incoming:
+def taken(topic: str, body: object, root: str = "plant") -> DecodedMessage:
     return parse(topic, orjson.dumps(body), root)
 
 
 def test_a_window_names_gateway_and_device():
-    incoming = taken("plant/v1/gw/press/window", WINDOW)
-    assert (incoming.gateway, incoming.device, incoming.kind) == ("gw", "press", "window")
+    message = taken("plant/v1/gw/press/window", WINDOW)
+    assert (message.gateway, message.device, message.kind) == ("gw", "press", "window")
 
 
 def test_an_event_may_be_of_the_gateway_itself():
-    incoming = taken("plant/v1/gw/event", EVENT)
-    assert (incoming.gateway, incoming.device) == ("gw", "")
+    message = taken("plant/v1/gw/event", EVENT)
+    assert (message.gateway, message.device) == ("gw", "")
 
 
 def test_a_root_of_several_levels_is_understood_with_and_without_being_told():

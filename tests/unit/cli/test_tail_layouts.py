@@ -145,10 +145,10 @@ def test_incomplete_messages_cost_bounded_memory(count: int):
 
 def test_a_tag_s_message_looks_like_its_device_s():
     (packets,) = sent(messages(1)[:1], "tag", "cbor", 2**28)
-    incoming = parse(packets[0].topic, packets[0].payload)
-    assert (incoming.topic, incoming.device, incoming.kind) == ("plant/v1/press-1/press/window", "press", "window")
+    message = parse(packets[0].topic, packets[0].payload)
+    assert (message.topic, message.device, message.kind) == ("plant/v1/press-1/press/window", "press", "window")
     row = orjson.loads(messages(1)[0].payload)["tags"]["temp"]
-    assert incoming.body["tags"] == {"temp": row}
+    assert message.body["tags"] == {"temp": row}
 
 
 def test_losses_are_totalled_by_cause_once_each():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from gateway.cli.terminal import Screen, clean, number
-from gateway.core.incoming import Malformed
+from gateway.core.decoded_message import Malformed
 from gateway.encoding.decoder import parse
 
 TAG = {"n": 5, "good": 5, "min": 1.0, "max": 3.0, "mean": 2.0, "std": 0.5, "first": 1.0, "last": 2.5, "q": "good"}

@@ -288,7 +288,7 @@ def test_a_loss_of_merged_windows_says_how_many_they_stood_for() -> None:
 
 
 def test_status_online_and_offline() -> None:
-    """The birth names every device with state and reason; the goodbye knows of none."""
+    """The birth names every device with state and reason; the offline status knows of none."""
     text = StatusText(BOOT, "0.1.0", "abc", table(2, devices=2))
     states = {0: DeviceState(0, "ok"), 1: DeviceState(1, "down", "no route")}
     assert json.loads(text.online(5, states)) == {

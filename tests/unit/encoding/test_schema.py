@@ -19,6 +19,7 @@ from gateway.core.events.gateway import (
     UncleanStop,
 )
 from gateway.core.events.process import Anomaly
+from gateway.core.events.security import SecurityEvent
 from gateway.core.messages import DeviceState, Loss
 from gateway.encoding import schema
 from gateway.encoding.encoder import Encoder, StatusText
@@ -73,6 +74,8 @@ EVENTS = [
     CertificateExpiry(time_ns=T0, certificate="broker", subject="CN=b", end=5, days_left=7, severity=500),
     CertificateExpiry(time_ns=T0, certificate="broker", subject="CN=b", end=1, days_left=-1, severity=900),
     MessagesLost.of(Loss("plant/v1/g/event", OLD, 1, 2, 2, 5, 6, "max_age", "", 2, 1), T0, None),
+    SecurityEvent(time_ns=T0, what="trust_changed", source="root: gateway cert trust", result="accepted", reason="x"),
+    SecurityEvent(time_ns=T0, device=0, what="login_refused", source="press", result="refused", reason="x"),
     BirthRefused(time_ns=T0, device=0, name="press", reason="quota"),
 ]
 

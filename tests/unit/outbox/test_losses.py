@@ -61,9 +61,9 @@ def test_announced_losses_leave_the_store_and_new_ones_of_the_same_key_return():
     ledger.saved(ledger.unsaved_losses(), ())
     ledger.announce()
     ledger.add([loss(2, 2)])
-    assert ledger.settled() == [("b", "t", "max_bytes")]
+    assert ledger.superseded() == [("b", "t", "max_bytes")]
     assert ledger.unsaved_losses() == [loss(2, 2)]
-    ledger.saved(ledger.unsaved_losses(), ledger.settled())
+    ledger.saved(ledger.unsaved_losses(), ledger.superseded())
     assert not ledger.unsaved
 
 

@@ -8,7 +8,7 @@ from gateway.core.messages import Lane, Message
 from gateway.core.ports.outbox import Delivery
 from gateway.outbox.memory.memory import Batch, Memory
 from gateway.outbox.memory.rate_limiter import RateLimiter
-from gateway.outbox.records import Entry, Loaded, Wanted
+from gateway.outbox.records import Entry, Loaded, LoadRequest
 from tests.support.examples import examples
 from tests.support.outbox_parts import message
 
@@ -33,7 +33,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         self.waiting: set[int] = set()
         self.flying: dict[int, Delivery] = {}
         self.batch: Batch | None = None
-        self.loading: tuple[Wanted, Loaded] | None = None
+        self.loading: tuple[LoadRequest, Loaded] | None = None
         self.seq = 0
         self.now = 0.0
 
@@ -60,7 +60,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         self.seq += 1
         self.waiting.add(self.seq)
         self.held.add(self.seq)
-        self.memory.hold(message(self.seq, Lane.EVENT), self.tick())
+        self.memory.put_loss(message(self.seq, Lane.EVENT), self.tick())
 
     @rule(live=st.booleans())
     def connect(self, live: bool) -> None:
@@ -74,7 +74,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         self.take(limit, in_order)
 
     def take(self, limit: int, in_order: bool) -> list[Delivery]:
-        got = self.memory.take(limit, in_order, NO_LIMIT)
+        got = self.memory.fetch(limit, in_order, NO_LIMIT)
         assert len(got) <= limit
         for delivery in got:
             seq = delivery.message.seq
@@ -101,7 +101,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
     @precondition(lambda self: not self.batch and not self.loading)
     @rule(most=st.integers(0, 500), deletes=st.integers(0, 3))
     def begin_commit(self, most: int, deletes: int) -> None:
-        self.batch = self.memory.begin(most, deletes)
+        self.batch = self.memory.next_batch(most, deletes)
 
     @precondition(lambda self: self.batch)
     @rule(good=st.booleans())
@@ -118,10 +118,10 @@ class MemoryAgainstModel(RuleBasedStateMachine):
             self.disk[entry.id] = (entry.lane, entry.message)
         self.memory.committed(batch, self.live, self.tick())
 
-    @precondition(lambda self: not self.batch and not self.loading and self.memory.wants())
+    @precondition(lambda self: not self.batch and not self.loading and self.memory.next_load())
     @rule()
     def begin_load(self) -> None:
-        wanted = self.memory.wants()
+        wanted = self.memory.next_load()
         assert wanted is not None
         falling, after = wanted.newest_first, wanted.after
         rows = [
@@ -180,7 +180,7 @@ class MemoryAgainstModel(RuleBasedStateMachine):
         self.memory.spill(0)
         assert len(self.disk) == len(self.waiting)
         order: list[tuple[bool, int]] = []
-        while got := self.take(2, True) or self.memory.wants():
+        while got := self.take(2, True) or self.memory.next_load():
             if not isinstance(got, list):
                 self.begin_load()
                 self.finish_load()

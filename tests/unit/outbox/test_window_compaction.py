@@ -7,7 +7,7 @@ from gateway.outbox import window_compaction
 from gateway.outbox.database.store import Store
 from gateway.outbox.losses import losses_of
 from gateway.outbox.records import Change, Row
-from gateway.outbox.window_compaction import WindowCompaction, plan
+from gateway.outbox.window_compaction import WindowCompaction, plan_merges
 from tests.support.outbox_parts import NOW_NS
 
 MINUTE = 60_000
@@ -25,29 +25,32 @@ def ids(groups: list[list[Row]]) -> list[list[int]]:
 
 def test_rows_are_grouped_by_boot_topic_and_minute() -> None:
     rows = [row(1, 0), row(2, 0, "u"), row(3, 59), row(4, 59, "u"), row(5, 60), row(6, 61), row(7, 60, boot="c")]
-    assert ids(plan(rows, MINUTE, M0 + 10 * MINUTE, True).groups) == [[1, 3], [2, 4], [5, 6]]
+    assert ids(plan_merges(rows, MINUTE, M0 + 10 * MINUTE, True).groups) == [[1, 3], [2, 4], [5, 6]]
 
 
 def test_a_minute_that_is_not_over_and_one_of_which_more_may_follow_wait() -> None:
     rows = [row(1, 0), row(2, 1), row(3, 60), row(4, 61)]
     over = M0 + 10 * MINUTE
-    assert plan(rows, MINUTE, M0 + MINUTE, True) == plan(rows, MINUTE, over, False)
-    assert (ids(plan(rows, MINUTE, over, False).groups), plan(rows, MINUTE, over, False).after) == ([[1, 2]], 2)
-    assert plan(rows, MINUTE, M0, True).groups == []
-    assert plan(rows[:2], MINUTE, over, False).split, "one minute is more than is add at together"
+    assert plan_merges(rows, MINUTE, M0 + MINUTE, True) == plan_merges(rows, MINUTE, over, False)
+    assert (ids(plan_merges(rows, MINUTE, over, False).groups), plan_merges(rows, MINUTE, over, False).after) == (
+        [[1, 2]],
+        2,
+    )
+    assert plan_merges(rows, MINUTE, M0, True).groups == []
+    assert plan_merges(rows[:2], MINUTE, over, False).split, "one minute is more than is read at once"
 
 
 def test_what_is_as_long_as_the_span_or_lies_across_two_is_left_alone() -> None:
     rows = [row(1, 0, length=MINUTE), row(2, 30), row(3, 59.5, length=1000), row(4, 31)]
-    assert ids(plan(rows, MINUTE, M0 + 10 * MINUTE, True).groups) == [[2, 4]]
+    assert ids(plan_merges(rows, MINUTE, M0 + 10 * MINUTE, True).groups) == [[2, 4]]
 
 
 def test_large_groups_are_cut_so_that_memory_stays_small() -> None:
     rows = [row(id, id, size=window_compaction.GROUP_BYTES // 4) for id in range(1, 12)]
-    cut = plan(rows, MINUTE, M0 + 10 * MINUTE, True)
+    cut = plan_merges(rows, MINUTE, M0 + 10 * MINUTE, True)
     assert (ids(cut.groups), cut.split) == ([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11]], True)
     huge = [row(id, id, size=window_compaction.GROUP_BYTES * 2) for id in range(1, 4)]
-    assert ids(plan(huge, MINUTE, M0 + 10 * MINUTE, True).groups) == [[1, 2]]
+    assert ids(plan_merges(huge, MINUTE, M0 + 10 * MINUTE, True).groups) == [[1, 2]]
 
 
 async def thinned(store: Store, work: WindowCompaction, before_ms: int, levels: int = 2) -> int:

@@ -12,7 +12,7 @@ from asyncua.ua.object_ids import ObjectIds
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.definitions import UNITS, Definitions
 from gateway.sources.opcua.client.services import Services, local
-from gateway.sources.opcua.codec.types.data_types import VARIANT, Enumeration, Known, OptionSet
+from gateway.sources.opcua.codec.types.data_types import VARIANT, DataType, Enumeration, OptionSet
 from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
 from gateway.sources.opcua.config.namespaces import lacking
 from gateway.sources.opcua.port.errors import NotFound
@@ -43,7 +43,7 @@ class Visited:
 
 
 @dataclass(slots=True)
-class Findings:
+class BrowseResult:
     """tags: what becomes tags, each once, in the order of the tree. The rest by name, each with what would take it in.
 
     beyond: an entry's ceiling (most). no_numbers: not single ones (values). unwanted: neither their names nor the types they
@@ -127,23 +127,23 @@ class Browser:
             types.update(level)
         return types
 
-    async def find(self, wanted: Sequence[Browse]) -> Findings:
+    async def find(self, wanted: Sequence[Browse]) -> BrowseResult:
         """Return the variables that these entries ask for, and what they leave out. Raises NotFound without a root."""
-        findings = Findings()
+        result = BrowseResult()
         found: dict[ua.NodeId, Visited] = {}
         for browse in wanted:
-            for one in await self._choose(browse, findings):
+            for one in await self._choose(browse, result):
                 found.setdefault(one.node, one)
         properties = await self._definitions.properties(list(found), UNITS)
         uris = self._addresses.namespaces
-        findings.tags = [
+        result.tags = [
             FoundTag(one.path, address_text(node, uris), unit_of(unknown))
             for (node, one), unknown in zip(found.items(), properties, strict=True)
         ]
-        return findings
+        return result
 
-    async def _choose(self, browse: Browse, findings: Findings) -> list[Visited]:
-        """Return what one entry takes; add the rest to the findings."""
+    async def _choose(self, browse: Browse, result: BrowseResult) -> list[Visited]:
+        """Return what one entry takes; add the rest to the result."""
         visited = [one async for level in self.walk(browse.root, browse.depth, browse.type) for one in level]
         visited.sort(key=lambda one: one.order)
         chosen: list[Visited] = []
@@ -151,16 +151,16 @@ class Browser:
             if one.is_variable:
                 is_wanted = one.inside and browse.wants(_name(one))
                 chosen += [one] if is_wanted else []
-                findings.unwanted += [] if is_wanted else [_name(one)]
+                result.unwanted += [] if is_wanted else [_name(one)]
             elif len(one.path) == browse.depth:
-                findings.unopened.append(_name(one))
+                result.unopened.append(_name(one))
         if browse.values == "numbers":
             numeric = await self.are_numbers([one.node for one in chosen])
             pairs = list(zip(chosen, numeric, strict=True))
             chosen = [one for one, is_number in pairs if is_number]
-            findings.no_numbers += [_name(one) for one, is_number in pairs if not is_number]
-        findings.beyond += [_name(one) for one in chosen[browse.most :]]
-        findings.ended = findings.ended or len(visited) >= MOST_VISITED
+            result.no_numbers += [_name(one) for one, is_number in pairs if not is_number]
+        result.beyond += [_name(one) for one in chosen[browse.most :]]
+        result.ended = result.ended or len(visited) >= MOST_VISITED
         return chosen[: browse.most]
 
     async def are_numbers(self, nodes: Sequence[ua.NodeId]) -> list[bool]:
@@ -185,7 +185,7 @@ def _name(one: Visited) -> str:
     return ".".join(one.path)
 
 
-def _is_open(kind: Known) -> bool:
+def _is_open(kind: DataType) -> bool:
     """BaseDataType, a type that is not there, or a structure: some servers (gopcua) call all their variables so."""
     return kind == VARIANT or not isinstance(kind, int | Enumeration | OptionSet)
 

@@ -16,15 +16,15 @@ from gateway.sources.opcua.codec.texts import sound
 from gateway.sources.opcua.codec.types.data_types import (
     EXTENSION_OBJECT,
     VARIANT,
+    DataType,
     Enumeration,
-    Known,
     OptionSet,
     Structure,
     Undescribed,
     definition_of,
     option_set,
     plain_id,
-    standard,
+    standard_type,
 )
 from gateway.sources.opcua.codec.types.structures import MOST_TYPES, Types
 from gateway.sources.opcua.status.codes import NODE_UNKNOWN, is_bad
@@ -82,7 +82,7 @@ class Definitions:
         wanted = {plain_id(node) for node in data_types} - known.keys()
         for _ in range(_DEEPEST):
             for node in wanted:
-                if (own := standard(node)) is not None:
+                if (own := standard_type(node)) is not None:
                     known[node] = own
             asked = [node for node in wanted if node not in known]
             if not asked or len(known) + len(asked) > MOST_TYPES:
@@ -132,9 +132,9 @@ class Definitions:
                 known[node] = described.get(node, Undescribed()) if _is_structure(kind) else kind
         known |= {node: described[node] for node in unknown if node not in kinds and node in described}
 
-    async def _supertypes(self, nodes: Iterable[ua.NodeId]) -> dict[ua.NodeId, Known]:
+    async def _supertypes(self, nodes: Iterable[ua.NodeId]) -> dict[ua.NodeId, DataType]:
         """Return the nearest supertype of each that is the standard's own; without those that have none."""
-        kinds: dict[ua.NodeId, Known] = {}
+        kinds: dict[ua.NodeId, DataType] = {}
         chains = {node: node for node in nodes}
         for _ in range(_DEEPEST):
             if not chains:
@@ -145,7 +145,7 @@ class Definitions:
                 parent = local(references[0].NodeId) if references else None
                 if parent is None:
                     continue
-                kind = standard(parent)
+                kind = standard_type(parent)
                 if kind is None:
                     rising[node] = parent
                 else:
@@ -153,7 +153,7 @@ class Definitions:
             chains = rising
         return kinds
 
-    async def kinds(self, types: Iterable[Any]) -> list[Known]:
+    async def kinds(self, types: Iterable[Any]) -> list[DataType]:
         """Return what these data types are, None for what is no data type."""
         asked = [plain_id(one) if isinstance(one, ua.NodeId) else None for one in types]
         await self.learn(one for one in asked if one is not None)
@@ -204,21 +204,21 @@ class Definitions:
         return properties
 
 
-def _is_structure(kind: Known) -> bool:
+def _is_structure(kind: DataType) -> bool:
     return kind is None or kind == EXTENSION_OBJECT or isinstance(kind, type)
 
 
-def _has_labels(kind: Known) -> bool:
+def _has_labels(kind: DataType) -> bool:
     """Return whether a data type derived from it may have labels of its own."""
     return isinstance(kind, Enumeration) or kind is ua.OptionSet or (isinstance(kind, int) and kind in _NUMBERS)
 
 
-def _may_have_labels(known: Known) -> bool:
+def _may_have_labels(known: DataType) -> bool:
     """Return whether a variable of it may have labels of its own."""
     return isinstance(known, Enumeration | OptionSet) or (isinstance(known, int) and known in _NUMBERS)
 
 
-def _labels_of(known: Known) -> Mapping[int, object]:
+def _labels_of(known: DataType) -> Mapping[int, object]:
     if isinstance(known, OptionSet):
         return BitNames(known.bits)
     return known.labels if isinstance(known, Enumeration) else {}

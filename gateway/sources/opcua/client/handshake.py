@@ -32,7 +32,7 @@ from gateway.sources.opcua.security.endpoints import (
     choose_token,
     short_name,
 )  # fmt: skip
-from gateway.sources.opcua.security.pki import Own, Pki, fault
+from gateway.sources.opcua.security.pki import OwnCertificate, Pki, fault
 from gateway.sources.opcua.security.trust import Expected, Refused, verify
 from gateway.sources.opcua.status.codes import status_name
 
@@ -175,7 +175,7 @@ async def resume_session(client: Client, before: Client, config: OpcUaDevice) ->
     return True
 
 
-def _admit(offer: Endpoint, config: OpcUaDevice) -> Own:
+def _admit(offer: Endpoint, config: OpcUaDevice) -> OwnCertificate:
     """Return the own certificate if that of the server is trusted. Raises NotConnected."""
     pki, now = Pki(config.pki), datetime.now(UTC)
     option = "" if config.pki == DEFAULT_FOLDER else f" --pki {config.pki}"
@@ -195,7 +195,7 @@ def _admit(offer: Endpoint, config: OpcUaDevice) -> Own:
                 pki.reject(chain[0])
             command = f"gateway cert trust {fingerprint(chain[0])}{option}"
             advice = f"; if it is the right one: {command}" if refused.unknown else ""
-            raise NotConnected(f"{config.url}: {refused}{advice}") from None
+            raise NotConnected(f"{config.url}: {refused}{advice}", security="certificate_refused") from None
     except (OSError, ValueError) as error:
         raise NotConnected(
             f"{config.url}: certificates in {config.pki} cannot be used: {fault(error)}; pki: names another folder (on the "
@@ -227,7 +227,8 @@ def _distrusted(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:
         )
     else:
         advice = _untrusted_here(config)
-    return NotConnected(f"{config.url}: the server refuses: {status_name(error.code)}; {advice}")
+    text = f"{config.url}: the server refuses: {status_name(error.code)}; {advice}"
+    return NotConnected(text, security="certificate_refused")
 
 
 def _untrusted_here(config: OpcUaDevice) -> str:
@@ -245,7 +246,8 @@ def _not_let_in(error: UaStatusCodeError, config: OpcUaDevice) -> Exception:
         who, advice = f"the user {config.username!r}", "check username and password, and what the server lets this user do"
     else:
         who, advice = f"the user's certificate {config.user_certificate}", "the server has to trust it, and let its user in"
-    return NotConnected(f"{config.url}: the server refuses {who}: {status_name(error.code)}: {advice}")
+    text = f"{config.url}: the server refuses {who}: {status_name(error.code)}: {advice}"
+    return NotConnected(text, security="login_refused")
 
 
 def _offers(endpoints: list[ua.EndpointDescription]) -> list[Endpoint]:

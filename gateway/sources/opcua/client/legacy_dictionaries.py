@@ -16,7 +16,7 @@ from asyncua.ua.object_ids import ObjectIds
 from gateway.sources.opcua.client.services import Services, element, local
 from gateway.sources.opcua.codec.legacy_schema import MOST_BYTES, SCHEMA, STANDARD, BadDictionary, parse_dictionary
 from gateway.sources.opcua.codec.legacy_structures import LegacyStructure, TypeName
-from gateway.sources.opcua.codec.types.data_types import Known
+from gateway.sources.opcua.codec.types.data_types import DataType
 from gateway.sources.opcua.codec.types.structures import Types
 from gateway.sources.opcua.status.codes import TOO_MUCH
 
@@ -41,7 +41,7 @@ class LegacyDictionaries:
         self._types = types
         self._namespaces: dict[ua.NodeId, str | None] = {}
 
-    async def of_types(self, data_types: Sequence[ua.NodeId]) -> dict[ua.NodeId, Known]:
+    async def of_types(self, data_types: Sequence[ua.NodeId]) -> dict[ua.NodeId, DataType]:
         """Return these types as dictionaries describe them; without those that have no binary encoding or description."""
         references = await self._services.references(data_types, ObjectIds.HasEncoding)
         pairs = [
@@ -52,7 +52,7 @@ class LegacyDictionaries:
         found = await self.of_encodings([encoding for _, encoding in pairs])
         return {data_type: found[encoding] for data_type, encoding in pairs if encoding in found}
 
-    async def of_encodings(self, encodings: Sequence[ua.NodeId]) -> dict[ua.NodeId, Known]:
+    async def of_encodings(self, encodings: Sequence[ua.NodeId]) -> dict[ua.NodeId, DataType]:
         """Return types as `of_types` does, by their binary encodings."""
         references = await self._services.references(encodings, ObjectIds.HasDescription)
         described = [
@@ -67,7 +67,7 @@ class LegacyDictionaries:
         for dictionary in dict.fromkeys(one for one in dictionaries if one is not None):
             await self._load(dictionary)
         await self._load_imported()
-        found: dict[ua.NodeId, Known] = {}
+        found: dict[ua.NodeId, DataType] = {}
         for (encoding, _), name, owner in zip(described, names, dictionaries, strict=True):
             namespace = self._namespaces.get(owner) if owner is not None else None
             known = self._types.named.get(TypeName(namespace or "", str(name)))

@@ -11,7 +11,7 @@ from typing import Final, TypeGuard
 from xml.parsers import expat
 
 from gateway.sources.opcua.codec.legacy_scalars import BIT, CHAR, WIDE_CHAR, WIDE_TEXT
-from gateway.sources.opcua.codec.legacy_structures import OPERANDS, Kind, LegacyStructure, Member, Opaque, TypeName
+from gateway.sources.opcua.codec.legacy_structures import OPERANDS, LegacyStructure, LegacyType, Member, Opaque, TypeName
 
 SCHEMA: Final = "http://opcfoundation.org/BinarySchema/"
 STANDARD: Final = "http://opcfoundation.org/UA/"
@@ -89,7 +89,7 @@ class _Structured:
 
     base: TypeName
     big: bool | None
-    fields: list[tuple[Mapping[str, str], Kind]] = field(default_factory=list)
+    fields: list[tuple[Mapping[str, str], LegacyType]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -174,7 +174,7 @@ class _Reader:
             members.append(member)
         return _hidden(members)
 
-    def _inherited(self, structured: _Structured) -> Sequence[tuple[Mapping[str, str], Kind]]:
+    def _inherited(self, structured: _Structured) -> Sequence[tuple[Mapping[str, str], LegacyType]]:
         """Return all fields, those of the base included."""
         # A derived structure repeats the fields of its base; one that repeats none has only its own, behind the base's.
         fields, one = structured.fields, structured
@@ -192,7 +192,7 @@ class _Reader:
         return fields
 
     def _member(
-        self, attributes: Mapping[str, str], kind: Kind, places: Mapping[str, int], before: Sequence[Member]
+        self, attributes: Mapping[str, str], kind: LegacyType, places: Mapping[str, int], before: Sequence[Member]
     ) -> Member:
         """Make one field (Part 5, C.2.6). Raises _Refused."""
         name = attributes.get("Name", "")
@@ -212,13 +212,13 @@ class _Reader:
             raise _Refused(f"more than {_MOST_BITS} bits")
         return Member(name, kind, bits * (count or 1), switch=switch)
 
-    def _is_own(self, kind: Kind) -> TypeGuard[TypeName]:
+    def _is_own(self, kind: LegacyType) -> TypeGuard[TypeName]:
         return isinstance(kind, TypeName) and kind.namespace == self.namespace
 
     def _defines(self, name: str) -> bool:
         return name in self._structures or name in self._types or name in self._odd
 
-    def _type(self, text: str) -> Kind:
+    def _type(self, text: str) -> LegacyType:
         named = self._named(text)
         if named.namespace in (SCHEMA, STANDARD) and named.name in _BUILT_IN:
             return _BUILT_IN[named.name]

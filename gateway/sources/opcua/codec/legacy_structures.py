@@ -38,7 +38,7 @@ class Opaque:
     """Bytes."""
 
 
-Kind = int | TypeName
+LegacyType = int | TypeName
 """The number of a built-in type, one of `legacy_scalars`, or a name."""
 
 
@@ -56,7 +56,7 @@ class Bytes(Protocol):
     def __len__(self) -> int: ...
 
 
-One = Callable[[Kind, bool], Any]
+ReadValue = Callable[[LegacyType, bool], Any]
 """Read a value of a type (type, highest byte first) as JSON can carry it. May raise anything."""
 
 
@@ -65,7 +65,7 @@ class Member:
     """A field of a structure."""
 
     name: str
-    type: Kind
+    type: LegacyType
     """Its type, unless it has `bits`."""
     bits: int = 0
     """Its length in bits; 0 for a field of a type."""
@@ -95,7 +95,7 @@ class LegacyStructure:
     alone: bool = False
     """The order where there is no structure around it."""
 
-    def read(self, given: Bytes, outer: bool | None, one: One) -> object:
+    def read(self, given: Bytes, outer: bool | None, one: ReadValue) -> object:
         """Read the fields, by name, None for those that are absent.
 
         outer: the byte order of the structure around it, None without one. one: reads a value from the same bytes. Raises
@@ -122,7 +122,7 @@ class LegacyStructure:
         }
 
 
-def _value(member: Member, values: Sequence[Any], given: Bytes, one: Callable[[Kind], Any]) -> Any:
+def _value(member: Member, values: Sequence[Any], given: Bytes, one: Callable[[LegacyType], Any]) -> Any:
     def read() -> Any:
         return one(member.type)
 
@@ -143,7 +143,7 @@ def _value(member: Member, values: Sequence[Any], given: Bytes, one: Callable[[K
     return _text_or_list(member.type, _within(given, count, read) if member.in_bytes else [read() for _ in range(count)])
 
 
-def _text_or_list(kind: Kind, values: list[Any]) -> Any:
+def _text_or_list(kind: LegacyType, values: list[Any]) -> Any:
     """Return characters in a row as a text."""
     return text_of(kind, values) if kind in (CHAR, WIDE_CHAR) else values
 

@@ -42,7 +42,7 @@ _LOCK: Final = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnCertificate:
     """The gateway's own certificate and key. next: the one that follows, once it has been made."""
 
     certificate: x509.Certificate
@@ -52,7 +52,7 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class CertificateFile:
     """A certificate file. place: `own`, `trusted`, `issuers` or `rejected`."""
 
     place: str
@@ -69,7 +69,7 @@ class Pki:
         self.own_path = self.folder / "own" / "certs" / "gateway.der"
         self._next = self.folder / "own" / "certs" / "next.der"
 
-    def own(self, now: datetime) -> Own:
+    def own(self, now: datetime) -> OwnCertificate:
         """Return the certificate to show, made on first use and renewed before it expires; key and application URI stay."""
         with _LOCK:
             key = self._load_or_make_key()
@@ -83,9 +83,9 @@ class Pki:
             if following is not None and current.not_valid_after_utc - now < NEXT_USED:
                 os.replace(self._next, self.own_path)
                 current, following = following, None
-            return Own(current, key, uri, following)
+            return OwnCertificate(current, key, uri, following)
 
-    def renew(self, now: datetime) -> Own:
+    def renew(self, now: datetime) -> OwnCertificate:
         """Replace the own certificate now; key and application URI stay."""
         own = self.own(now)
         with _LOCK:
@@ -101,12 +101,12 @@ class Pki:
         ]
         return TrustLists(certificates["trusted"], certificates["issuers"], [_load_crl(path) for path in paths])
 
-    def listed(self, place: str) -> list[Listed]:
+    def listed(self, place: str) -> list[CertificateFile]:
         """Return the certificates of one place, by file name."""
         folder = self.folder / place
         folder = folder if place == "rejected" else folder / "certs"
         paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
-        return [Listed(place, path, load_file(path)) for path in paths]
+        return [CertificateFile(place, path, load_file(path)) for path in paths]
 
     def reject(self, certificate: x509.Certificate) -> None:
         """Keep a refused certificate; of too many the oldest goes."""

@@ -1,24 +1,21 @@
 """Whether a server's model is still the one that the tags were found in."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import structlog
 
 from gateway.core.events.event import Event
-from gateway.core.retry_timer import DoublingDelay
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.units import lacking
+from gateway.sources.opcua.source.comparison_schedule import ComparisonSchedule
 from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.source_device import SourceDevice
-from gateway.sources.opcua.source.tag_discovery import Change, NotKept, ask, has_kept
+from gateway.sources.opcua.source.tag_discovery import Change, NotKept, has_stored, refresh
 
 log = structlog.get_logger("opcua")
 
-SHORT_PAUSES: Final = 3
-"""So many comparisons in a row may follow each other with the shortest pause."""
 _NONE: Final = "browse has found no tags"
 _SHOWS: Final = "gateway browse shows what is there"
 _AT_START: Final = "at the next start"
@@ -39,10 +36,9 @@ class ModelWatch:
         config, intervals = device.config, device.intervals
         self._device = device
         self._request_restart = request_restart
-        self._every_s = config.refresh / 1e9
         self.is_pending = bool(config.browse) and not device.tags
         """There are no tags, and the reason is about to be known."""
-        self.note = f"{_NONE} yet" if self.is_pending else ""
+        self.state_text = f"{_NONE} yet" if self.is_pending else ""
         """For the device state, as long as no tag runs that `browse` has found."""
         self.is_wanted = bool(config.browse or lacking(device.tags))
         """There is something to compare."""
@@ -50,11 +46,9 @@ class ModelWatch:
         """The server hung up when it was asked to report changes: the next session does not ask."""
         self._runs = True
         """Tags that `browse` has found run, or none are wanted."""
-        self._due_s = device.clock.monotonic() + (0 if self.is_pending else min(self._every_s, intervals.model_first_s))
-        self._compared_s = self._reported_s = -math.inf
-        self._soon_s = math.inf
-        self._pause = DoublingDelay(intervals.model_pause_s, self._every_s)
-        self._in_a_row = 0
+        every_s = config.refresh / 1e9
+        first_s = 0 if self.is_pending else min(every_s, intervals.model_first_s)
+        self._schedule = ComparisonSchedule(intervals, every_s, device.clock.monotonic() + first_s)
         self._is_first = True
         self._version: Sequence[str] = ()
 
@@ -62,29 +56,25 @@ class ModelWatch:
         """Begin a session. Changes before it were not reported, so a comparison is due; the first one is due anyway."""
         if self._is_first:
             config = self._device.config
-            self._runs = not config.browse or (bool(self._device.tags) and has_kept(config))
+            self._runs = not config.browse or (bool(self._device.tags) and has_stored(config))
         else:
             self.hurry()
         self._is_first = False
 
     def hurry(self) -> None:
         """Compare soon: the server reports that its model, or the meaning of its values, has changed."""
-        now_s, intervals = self._device.clock.monotonic(), self._device.intervals
-        if self._soon_s == math.inf:
-            self._reported_s = now_s
-        quiet_s = min(now_s + intervals.model_quiet_s, self._reported_s + intervals.model_quiet_most_s)
-        self._soon_s = max(quiet_s, self._compared_s + self._pause.current_s)
+        self._schedule.hurry(self._device.clock.monotonic())
 
     async def run(self, session: Session, push: Callable[[Event], None], report_state: Callable[[], None]) -> None:
         """Compare until the connection is lost (NotConnected); return at once where there is nothing to compare.
 
-        report_state: called when `note` may have changed.
+        report_state: called when `state_text` may have changed.
         """
         config = self._device.config
         while self.is_wanted:
             await self._wait(session)
             try:
-                change = await ask(session, config, self._device.tags)
+                change = await refresh(session, config, self._device.tags)
             except NotFound as error:
                 log.warning("model cannot be compared", device=self._device.name, error=str(error))
                 change, missing = None, str(error) if isinstance(error, NotKept) else f"{error}; {_SHOWS}"
@@ -92,7 +82,7 @@ class ModelWatch:
                 missing = ""
             self.is_pending = False
             if not self._runs:
-                self.note = self._noted(missing)
+                self.state_text = self._missing_text(missing)
                 report_state()
             if change:
                 push(self._event(change))
@@ -101,22 +91,12 @@ class ModelWatch:
         """Return when a comparison is due."""
         clock, intervals = self._device.clock, self._device.intervals
         look_s = clock.monotonic()
-        while (left_s := min(self._due_s, self._soon_s) - clock.monotonic()) > 0:
-            if self._soon_s == math.inf and clock.monotonic() >= look_s:
+        while (left_s := self._schedule.left_s(clock.monotonic())) > 0:
+            if not self._schedule.has_report and clock.monotonic() >= look_s:
                 await self._check_version(session)
                 look_s = clock.monotonic() + intervals.model_pause_s
             await clock.sleep(min(left_s, intervals.model_step_s))
-        self._schedule(clock.monotonic())
-
-    def _schedule(self, now_s: float) -> None:
-        """Begin a comparison now. A server that reports changes on and on is compared ever more seldom."""
-        self._in_a_row = self._in_a_row + 1 if now_s - self._compared_s <= 2 * self._pause.current_s else 0
-        if self._in_a_row > SHORT_PAUSES:
-            self._pause.double()
-        else:
-            self._pause.reset()
-        self._compared_s = now_s
-        self._due_s, self._soon_s = now_s + self._every_s, math.inf
+        self._schedule.begin(clock.monotonic())
 
     async def _check_version(self, session: Session) -> None:
         """Compare what is cheap to read, for servers that do not report changes."""
@@ -125,9 +105,9 @@ class ModelWatch:
         if before and before != self._version:
             self.hurry()
 
-    def _noted(self, missing: str) -> str:
+    def _missing_text(self, missing: str) -> str:
         """Return the reason why nothing runs that was found. missing: why the server cannot be asked."""
-        if not missing and has_kept(self._device.config):
+        if not missing and has_stored(self._device.config):
             return f"browse has found tags, which do not run yet: they are taken {self._taken}"
         roots = ", ".join(dict.fromkeys(one.root for one in self._device.config.browse))
         unwanted = f"below {roots} is nothing that include, exclude, type, values and depth let through; {_SHOWS}"

@@ -81,7 +81,7 @@ class PoisonSearch:
         while True:
             if self._reread.is_wanted and clock.monotonic() >= self._reread.due_s:
                 await self._reread_all()
-            elif rows := self._poison.trial(clock.monotonic()):
+            elif rows := self._poison.next_trial(clock.monotonic()):
                 await self._try([self._device.items[row] for row in rows])
             elif self._poison.culprits or self._reread.is_wanted:
                 await clock.sleep(self._device.intervals.search_idle_s)
@@ -202,7 +202,7 @@ class PoisonSearch:
             return ()
         now_s = self._device.clock.monotonic()
         for one in refused:
-            self._poison.blame(int(one.columns.row[0]), Fault(one.refused, is_costly=False), now_s)
+            self._poison.record_culprit(int(one.columns.row[0]), Fault(one.refused, is_costly=False), now_s)
         return {int(one.columns.row[0]) for one in refused}
 
     async def _wait_for_values(self, rows: Collection[int]) -> None:

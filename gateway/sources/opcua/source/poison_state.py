@@ -116,14 +116,14 @@ class PoisonState:
         return frozenset((*waiting, *self.culprits)) if waiting or self.culprits else frozenset()
 
     @property
-    def note(self) -> str:
+    def state_text(self) -> str:
         """Return a sentence for the device state, empty while nothing is searched for."""
         if self._search is None:
             return ""
         waiting = len(self._search.waiting)
         return f"what the server fails at is searched for, {waiting} of {counted(self._count, 'node')} wait"
 
-    def trial(self, now_s: float) -> list[int]:
+    def next_trial(self, now_s: float) -> list[int]:
         """Begin the next trial, or go on with the present one. Returns its rows, ascending; empty when there is none."""
         while not self._trial and self._search is not None:
             self._set_trial(self._search.part(), SearchState.TRYING)
@@ -179,7 +179,7 @@ class PoisonState:
         search.bisection.failed()
         self._finish(now_s)
 
-    def blame(self, row: int, fault: Fault, now_s: float) -> None:
+    def record_culprit(self, row: int, fault: Fault, now_s: float) -> None:
         """Record that this row alone failed while others were answered."""
         if self._search is not None:
             self._search.waiting.discard(row)

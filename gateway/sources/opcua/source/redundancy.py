@@ -78,7 +78,7 @@ class RedundantServers:
         return self._timeouts[self._place]
 
     @property
-    def note(self) -> str:
+    def state_text(self) -> str:
         """Return a sentence for the device state, empty on the first server."""
         return f"on server {self._place + 1} of {len(self._configs)}, {self.url}" if self._place else ""
 

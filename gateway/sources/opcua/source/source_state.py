@@ -52,4 +52,6 @@ class SourceState:
 
     def notes(self) -> str:
         """Return a sentence of each part that has something to say for the device state."""
-        return "; ".join(note for note in (self.servers.note, self.model_watch.note, self.poison.note) if note)
+        return "; ".join(
+            text for text in (self.servers.state_text, self.model_watch.state_text, self.poison.state_text) if text
+        )

@@ -53,7 +53,7 @@ def found_path(device: OpcUaDevice) -> Path | None:
     return Path(device.found) / f"{device.name}.csv" if device.browse else None
 
 
-def asks(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> bool:
+def is_refreshed(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> bool:
     """Return whether a start asks the server: always for `browse`, for units alone until they are known."""
     return bool(device.browse) or (bool(lacking(tags)) and not units_path(device).is_file())
 
@@ -64,7 +64,7 @@ def found_file(tags: Sequence[FoundTag]) -> str:
     return tag_file((name, tag.node, tag.measure.unit, tag.measure.range) for name, tag in zip(names, tags, strict=True))
 
 
-def has_kept(device: OpcUaDevice) -> bool:
+def has_stored(device: OpcUaDevice) -> bool:
     """Return whether tags of this device are kept: its file holds more than the line of names."""
     path = found_path(device)
     try:
@@ -73,7 +73,7 @@ def has_kept(device: OpcUaDevice) -> bool:
         return False
 
 
-def keep(device: OpcUaDevice, tags: Sequence[FoundTag], *, cut: bool) -> Change | None:
+def store_found(device: OpcUaDevice, tags: Sequence[FoundTag], *, cut: bool) -> Change | None:
     """Write what was found; return what is new in it, None for nothing. Raises NotKept."""
     path = found_path(device)
     assert path is not None
@@ -114,7 +114,7 @@ def _rows(text: str) -> dict[str, tuple[str, ...]]:
     return {row[0]: (*row[1:], "", "", "")[:3] for row in [*csv.reader(io.StringIO(text))][1:] if row}
 
 
-async def ask(session: Session, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
+async def refresh(session: Session, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
     """Ask the server for tags, units and ranges, and keep them. Return what is new, None for nothing.
 
     Raises NotConnected.
@@ -122,7 +122,7 @@ async def ask(session: Session, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -
     change, found = None, list[FoundTag]()
     if device.browse:
         found, cut = await session.metadata.browse(device.browse)
-        change = await asyncio.to_thread(keep, device, found, cut=cut)
+        change = await asyncio.to_thread(store_found, device, found, cut=cut)
     found_nodes = {tag.node for tag in found}
     asked = [tag for tag in lacking(tags) if tag.node not in found_nodes]
     measures = await session.metadata.units([tag.node for tag in asked]) if asked else []

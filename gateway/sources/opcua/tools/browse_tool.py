@@ -33,7 +33,7 @@ _FLOATING: Final = (10, 11)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class BrowsedNode:
     """One node, or one tag. path: browse names from below the root, the last one its own, or the tag's name.
 
     type, unit, range, value, status: of a variable, else "". status: "" while good. why: the status in words, where there
@@ -79,7 +79,9 @@ def walker(connection: AsyncuaSession) -> Browser:
     return Browser(connection.services, connection.addresses, connection.definitions)
 
 
-async def browse(connection: AsyncuaSession, device: OpcUaDevice, wanted: Browse, most: int) -> AsyncIterator[list[Found]]:
+async def browse(
+    connection: AsyncuaSession, device: OpcUaDevice, wanted: Browse, most: int
+) -> AsyncIterator[list[BrowsedNode]]:
     """Yield objects and the wanted variables with their values, level by level, at most `most` in all.
 
     Raises NotConnected.
@@ -94,7 +96,7 @@ async def browse(connection: AsyncuaSession, device: OpcUaDevice, wanted: Browse
             return
 
 
-async def _described(connection: AsyncuaSession, device: OpcUaDevice, visited: Sequence[Visited]) -> list[Found]:
+async def _described(connection: AsyncuaSession, device: OpcUaDevice, visited: Sequence[Visited]) -> list[BrowsedNode]:
     nodes = [one.node for one in visited if one.is_variable]
     types = iter(await connection.services.value_types(nodes))
     tags = [OpcUaTag.model_construct(name=node.to_string(), node=node.to_string()) for node in nodes]
@@ -102,12 +104,12 @@ async def _described(connection: AsyncuaSession, device: OpcUaDevice, visited: S
     return [
         replace(tag := next(values), path=one.path, type=next(types) or tag.type, place=one.order)
         if one.is_variable
-        else Found(one.path, one.node.to_string(), False, place=one.order)
+        else BrowsedNode(one.path, one.node.to_string(), False, place=one.order)
         for one in visited
     ]
 
 
-async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[Found]:
+async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[BrowsedNode]:
     """Read the present values of tags, each as its tag takes it: scaled, an element, a field, a label.
 
     Raises NotConnected.
@@ -120,7 +122,7 @@ async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[O
         for row in tagging.whole(item)
     }
     measures = await connection.metadata.units([tag.node for tag in tags])
-    found: dict[int, Found] = {}
+    found: dict[int, BrowsedNode] = {}
     for answer in await connection.values.read(tagging.items):
         values = tagging.spread(answer)
         block, objects = decode(values, columns, device.clock_tolerance)
@@ -132,7 +134,7 @@ async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[O
             tag, status = tags[row], int(values.columns.status[place])
             unit = measures[row] if has_unit_of_node(tag) else EngineeringUnit()
             why = _why(tag.node, status, connection.addresses.namespaces) if status else ""
-            found[row] = Found(
+            found[row] = BrowsedNode(
                 (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or unit.unit,
                 range_text(tag.range) or unit.range, shown.get(row, ""), status_name(status) if status else "", why,
             )  # fmt: skip

@@ -9,7 +9,7 @@ from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client.session import connect
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.source.redundancy import RedundantServers
-from gateway.sources.opcua.source.tag_discovery import Change, ask, found_path
+from gateway.sources.opcua.source.tag_discovery import Change, found_path, refresh
 
 KNOWN_S: Final = 5.0
 """Longest wait where an earlier result is kept: a later connection asks again, and the next start takes the result."""
@@ -29,7 +29,7 @@ async def refresh_tags(
         async with deadline(most_wait_s if can_wait else None):
             connection = await RedundantServers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
             try:
-                return await ask(connection, device, tags)
+                return await refresh(connection, device, tags)
             finally:
                 await connection.close()
     except TimeoutError:

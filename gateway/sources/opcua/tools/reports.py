@@ -8,6 +8,7 @@ import yaml
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import Permanent
+from gateway.core.foreign_text import clean
 from gateway.core.plural import counted
 from gateway.core.ports.device_tools import Progress
 from gateway.core.report import Item, Note, Part, RawText, Report, Styled, Table, Tree
@@ -19,10 +20,9 @@ from gateway.sources.opcua.security.certificates import fingerprint, load_chain
 from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Endpoint
 from gateway.sources.opcua.source.tag_discovery import found_file
 from gateway.sources.opcua.tools import browse_tool
-from gateway.sources.opcua.tools.browse_tool import Found, session, walker
+from gateway.sources.opcua.tools.browse_tool import BrowsedNode, session, walker
 from gateway.sources.opcua.tools.history_check import unreadable
 
-_LONGEST_VALUE: Final = 60
 _NAMED: Final = 8
 
 
@@ -106,14 +106,14 @@ def _device_file(config: OpcUaDevice) -> str:
     keys |= {} if config.username is None else {"username": config.username}
     if config.pki != DEFAULT_FOLDER:  # who cannot write there cannot write beside it
         keys |= {"pki": str(config.pki.absolute()), "found": str(config.pki.absolute().parent / "found")}
-    text = yaml.safe_dump(keys | {"tag_file": "NAME.csv"}, sort_keys=False, allow_unicode=True, width=1000)
+    text = yaml.safe_dump(keys | {"tag_file": "NAME.csv"}, sort_keys=False, width=1000)
     note = "# the password as the variable GATEWAY__DEVICES__NAME__PASSWORD\n" if "username" in keys else ""
     return f"{text}{note}"
 
 
 async def node_tree(config: OpcUaDevice, wanted: Browse, most: int, progress: Progress) -> Report:
     """Return objects and variables with their values as a tree, at most `most`. Raises NotConnected, Permanent."""
-    found: list[Found] = []
+    found: list[BrowsedNode] = []
     with _answerable():
         async with session(config) as connection:
             progress.update("browsing")
@@ -151,16 +151,14 @@ def _nothing(wanted: Browse) -> str:
     )
 
 
-def _line(node: Found) -> tuple[Part, ...]:
-    value = node.value if len(node.value) <= _LONGEST_VALUE else f"{node.value[:_LONGEST_VALUE]}..."
-    name, address, value = map(_visible, (node.path[-1], node.node, value))
-    head: tuple[Part, ...] = (Styled(name, "strong"), " ", Styled(address, "faint"))
+def _line(node: BrowsedNode) -> tuple[Part, ...]:
+    head: tuple[Part, ...] = (Styled(node.path[-1], "strong"), " ", Styled(node.node, "faint"))
     if not node.is_variable:
         return head
     measure: tuple[Part, ...] = (f" {node.unit}",) if node.unit else ()
     measure += (" ", Styled(node.range, "faint")) if node.range else ()
     status: tuple[Part, ...] = (" ", Styled(node.status, "bad")) if node.status else ()
-    return (*head, f" {node.type} ", Styled(value, "value"), *measure, *status)
+    return (*head, f" {node.type} ", Styled(clean(node.value), "value"), *measure, *status)
 
 
 async def tag_values(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Report:
@@ -172,11 +170,7 @@ async def tag_values(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Report:
         async with session(config) as connection:
             found = await browse_tool.read(connection, config, tags)
             unkept = await unreadable(connection, config, tags, SystemClock()) if config.history else {}
-    rows = [
-        (_visible(one.path[-1]), one.type, _visible(one.value), _visible(one.unit), one.range, one.status or "Good",
-         _visible(one.node))
-        for one in found
-    ]  # fmt: skip
+    rows = [(one.path[-1], one.type, one.value, one.unit, one.range, one.status or "Good", one.node) for one in found]
     reasons: dict[str, list[str]] = {}
     for one in found:
         if one.why:
@@ -185,11 +179,6 @@ async def tag_values(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Report:
     notes += [Note(f"history of {_first(names)}: {reason}") for reason, names in unkept.items()]
     headings = ("tag", "type", "value", "unit", "range", "status", "node")  # the longest word at the end
     return Report([Table(headings, rows), *notes], is_complete=not any(one.status for one in found))
-
-
-def _visible(text: str) -> str:
-    """Return a device's text on one line: what cannot be printed as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _first(names: Sequence[str]) -> str:

@@ -60,7 +60,7 @@ async def test_rows_delivered_before_they_are_counted_are_not_counted(
     async with Rig(tmp_path / "o.db", "b1") as rig:
         store = rig.outbox._writer.store
         rig.outbox.set_live(True)
-        for delivery in (await rig.outbox.take(10))[:3]:
+        for delivery in (await rig.outbox.fetch(10))[:3]:
             rig.outbox.ack(delivery)
         await rig.advance(10)
         assert (store.uncounted_to, rig.on_disk) == (0, 2)

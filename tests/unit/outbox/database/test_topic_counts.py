@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from gateway.core.messages import Lane
 from gateway.outbox.database.topic_counts import TopicCount, changes, without
 from gateway.outbox.records import Entry
-from gateway.outbox.recovery.salvage import Missing
+from gateway.outbox.recovery.salvage import MissingRows
 from tests.support.outbox_parts import message
 
 ROWS = st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.integers(0, 20)), max_size=40)
@@ -45,7 +45,7 @@ def test_rows_from_before_the_counting_are_left_out() -> None:
 
 @given(st.sets(st.integers(1, 30)))
 def test_what_is_missing_is_counted_within_bounds_as_narrow_as_the_rows_found_allow(there: set[int]) -> None:
-    missing = Missing({("t", "b1"): TopicCount(30, 1, 30, 0, 9)}, "why")
+    missing = MissingRows({("t", "b1"): TopicCount(30, 1, 30, 0, 9)}, "why")
     missing.found([entry(seq, "t", seq) for seq in sorted(there)], 0)
     lost = set(range(1, 31)) - there
     assert missing.count == len(lost)

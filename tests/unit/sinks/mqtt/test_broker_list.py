@@ -24,7 +24,7 @@ def test_after_a_short_connection_the_next_one() -> None:
 def test_the_way_back_begins_when_a_better_one_was_reachable_for_long() -> None:
     brokers = BrokerList(3, 300)
     brokers.connected(2, 0)
-    assert list(brokers.better) == [0, 1]
+    assert list(brokers.preferred) == [0, 1]
     assert not brokers.probed(1, True, 30)
     assert not brokers.probed(1, True, 300)
     assert not brokers.probed(0, True, 310)
@@ -72,11 +72,11 @@ def test_who_moves_on_comes_to_the_next_and_is_not_called_back() -> None:
     brokers.lost(1000)
     assert brokers.order == [2, 0, 1]
     brokers.connected(2, 1001)
-    assert list(brokers.better) == []
+    assert list(brokers.preferred) == []
     brokers.lost(2000)
     assert brokers.order == [0, 1, 2]
     brokers.connected(1, 2001)
-    assert list(brokers.better) == [0]
+    assert list(brokers.preferred) == [0]
 
 
 def test_moving_on_goes_round() -> None:

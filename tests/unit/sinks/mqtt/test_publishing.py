@@ -470,7 +470,7 @@ async def test_only_the_newest_status_is_told(bench: Bench) -> None:
     assert all(published.retain for published in bench.sink.published)
 
 
-async def test_stop_delivers_what_is_live_then_says_goodbye(bench: Bench) -> None:
+async def test_stop_delivers_what_is_live_then_disconnects(bench: Bench) -> None:
     bench.outbox.put_next(10)
     stop = asyncio.create_task(bench.publisher.stop(5.0, "offline"))
     await bench.clock.advance(1)

@@ -25,7 +25,7 @@ def test_proved_is_what_was_sent_before_a_question_that_was_answered(steps: Sequ
                 qos0.sent(sent[-1])
             elif step == "?":
                 asked_after.append(len(sent))
-                qos0.asked(0.0)
+                qos0.ping_sent(0.0)
             else:
                 qos0.answered(0.0)
                 if answers < len(asked_after):
@@ -46,7 +46,7 @@ def test_each_message_gets_its_own_question_unless_answers_come_at_once() -> Non
     qos0 = Qos0Tracker()
     assert not qos0.quick, "nothing is known of a new connection"
     for took_s, quick in ((0.01, True), (0.5, False), (0.09, True)):
-        qos0.asked(10.0)
+        qos0.ping_sent(10.0)
         qos0.answered(10.0 + took_s)
         assert qos0.quick == quick
     qos0.answered(99.0)

@@ -27,7 +27,7 @@ class Wire:
 
     def _ask(self) -> None:
         self.out.append(ASK)
-        self.sending.qos0.asked(0.0)
+        self.sending.qos0.ping_sent(0.0)
 
     def publish(
         self, topic: str = "a", payload: bytes = b"x", *, qos: QoS = 1, retain: bool = False

@@ -73,7 +73,7 @@ class CountingLayout(FakeLayout):
         return super().packets(message, hist=hist, most_bytes=most_bytes)
 
 
-async def test_cancelled_in_the_middle_of_its_farewell_it_hangs_up() -> None:
+async def test_cancelled_in_the_middle_of_its_final_status_it_hangs_up() -> None:
     sink, outbox, clock = FakeMqttClient(), FakeOutbox(), ManualClock()
     publisher = mqtt_publisher(sink, outbox, clock, layout=FakeLayout(), status=FakeStatus())
     task = asyncio.create_task(publisher.run())

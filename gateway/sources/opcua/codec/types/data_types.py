@@ -83,12 +83,12 @@ class Undescribed:
     """A structure of which the server says no more than that it is one."""
 
 
-Known = Structure | LegacyStructure | Undescribed | Enumeration | OptionSet | int | type | None
+DataType = Structure | LegacyStructure | Undescribed | Enumeration | OptionSet | int | type | None
 """What a data type is: a structure by its definition or by its dictionary, an enumeration or set of bits, the number of the
 built-in type it is encoded as, asyncua's class for one of the standard's own structures, None for what cannot be decoded."""
 
 
-def option_set(name: str, base: Known, bits: Mapping[int, str]) -> OptionSet | Structure | None:
+def option_set(name: str, base: DataType, bits: Mapping[int, str]) -> OptionSet | Structure | None:
     """Make a type that names bits, by what it is derived from (Part 3, 8.40 and 8.52); None where that is something else."""
     if base is ua.OptionSet:
         both = (Field("Value", _BYTE_STRING), Field("ValidBits", _BYTE_STRING))
@@ -124,17 +124,17 @@ def _field_of(one: ua.StructureField, may_lack: bool, wrapping: bool) -> Field:
     )
 
 
-def standard(data_type: ua.NodeId) -> Known:
+def standard_type(data_type: ua.NodeId) -> DataType:
     """Return a data type of the standard itself, None where the server must be asked."""
     number = data_type.Identifier
     if data_type.NamespaceIndex != 0 or not isinstance(number, int):
         return None
     if 1 <= number <= 25 or number in _ABSTRACT_NUMBERS:
         return min(number, VARIANT)  # a DiagnosticInfo cannot be a value
-    return Enumeration({}) if number == _ENUMERATION else standard_named(ObjectIdNames.get(number, ""))
+    return Enumeration({}) if number == _ENUMERATION else standard_type_named(ObjectIdNames.get(number, ""))
 
 
-def standard_named(name: str) -> Known:
+def standard_type_named(name: str) -> DataType:
     """Return a data type of the standard by its name; None where it is not known."""
     found: Any = getattr(ua, name, None)
     if isinstance(found, type) and issubclass(found, IntFlag):

@@ -18,19 +18,19 @@ from gateway.sources.opcua.codec.dates import date_text
 from gateway.sources.opcua.codec.errors import DECODING, DecodeErrors, WireError
 from gateway.sources.opcua.codec.legacy_scalars import OWN, read_big, read_own
 from gateway.sources.opcua.codec.legacy_schema import STANDARD
-from gateway.sources.opcua.codec.legacy_structures import Kind, LegacyStructure, Opaque, TypeName
+from gateway.sources.opcua.codec.legacy_structures import LegacyStructure, LegacyType, Opaque, TypeName
 from gateway.sources.opcua.codec.numbers import decimal_text, named_bits, reshaped, typed
 from gateway.sources.opcua.codec.types.data_types import (
     EXTENSION_OBJECT,
     VARIANT,
+    DataType,
     Enumeration,
     Field,
-    Known,
     OptionSet,
     Structure,
     Undescribed,
     plain_id,
-    standard_named,
+    standard_type_named,
 )
 
 log = structlog.get_logger("opcua")
@@ -58,7 +58,7 @@ _DATA_VALUE_TAIL: Final = ((2, 4), (4, 8), (16, 2), (8, 8), (32, 2))
 class Types:
     """What a session has learnt of its server's types."""
 
-    known: dict[ua.NodeId, Known] = field(default_factory=dict)
+    known: dict[ua.NodeId, DataType] = field(default_factory=dict)
     """By data type."""
     encodings: dict[ua.NodeId, ua.NodeId | None] = field(default_factory=dict)
     """Data type by the id of its binary encoding, None where the server knows no type for it."""
@@ -210,7 +210,7 @@ class Types:
     ) -> object:
         """Decode a structure by its dictionary. outer: the byte order of the structure around it."""
 
-        def one(kind: Kind, big: bool) -> object:
+        def one(kind: LegacyType, big: bool) -> object:
             if not isinstance(kind, int):
                 return self._named(buffer, kind, big, plain, depth)
             self._count()
@@ -224,7 +224,7 @@ class Types:
 
     def _named(self, buffer: Buffer, name: TypeName, big: bool, plain: Plain, depth: int) -> object:
         """Decode a value of a type that a dictionary names."""
-        known = standard_named(name.name) if name.namespace == STANDARD else self.named.get(name)
+        known = standard_type_named(name.name) if name.namespace == STANDARD else self.named.get(name)
         if isinstance(known, Opaque):
             self._count()
             return plain(buffer.read(known.size))
@@ -260,7 +260,7 @@ class Types:
             count *= max(0, length)
         return reshaped(self._values(buffer, count, read), dimensions)
 
-    def _value(self, buffer: Buffer, known: Known, name: str, plain: Plain, depth: int) -> object:
+    def _value(self, buffer: Buffer, known: DataType, name: str, plain: Plain, depth: int) -> object:
         """Decode a value of a type, which is called `name`."""
         self._count()
         if isinstance(known, Structure | LegacyStructure):

@@ -38,7 +38,7 @@ class Gap:
     """Rows that the server refused to read, with the status: not asked for until `retry`."""
     truncated: set[int] = field(default_factory=set)
     """Rows given up although the server may have more of them."""
-    lent: "Lent | None" = None
+    lent: "LentSlice | None" = None
     """A slice that waits to be handed on."""
     breaks: dict[int, int] = field(default_factory=dict)
     """How often the connection ended while a row was asked for, nothing read of it since."""
@@ -109,7 +109,7 @@ class Gap:
 
     def lend(self, rows: Sequence[int], start_ns: int, to_ns: int, counts: dict[int, int]) -> None:
         """Record that a slice is read and waits to be handed on: `advance`, unless `return_lent` takes that back."""
-        self.lent = Lent(list(rows), self.after[list(rows)], start_ns, to_ns, counts)
+        self.lent = LentSlice(list(rows), self.after[list(rows)], start_ns, to_ns, counts)
         self.advance(rows, to_ns)
         for row, count in counts.items():
             self.counts[row] += count
@@ -135,7 +135,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lent:
+class LentSlice:
     """A slice of a gap that is read and not yet known to be handed on."""
 
     rows: list[int]

@@ -160,7 +160,7 @@ class Gaps:
         return max(0, (begin_ns if length_ns else int(gap.after[both].max())) - int(self._first[both].max()))
 
 
-class Steps:
+class SliceLength:
     """The length of a slice: begins with a second, is adapted to about 50,000 samples."""
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ class Steps:
         """Return where the slice ends that begins here: at a whole microsecond, the finest that every request can say."""
         return -(-(start_ns + self.length_ns) // 1000) * 1000
 
-    def learn(self, samples: int) -> None:
+    def adapt(self, samples: int) -> None:
         """Adapt the length: so many samples came of the last slice."""
         factor = min(8.0, max(0.125, _WANTED / max(1, samples)))
         self.length_ns = min(3600_000_000_000, max(_FIRST_STEP_NS, round(self.length_ns * factor)))

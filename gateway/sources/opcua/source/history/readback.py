@@ -16,7 +16,7 @@ from gateway.sources.opcua.port.history import History
 from gateway.sources.opcua.port.values import DataValues, Item
 from gateway.sources.opcua.source.events import HistoryRead
 from gateway.sources.opcua.source.history.gap import Gap
-from gateway.sources.opcua.source.history.gaps import Steps, times_of
+from gateway.sources.opcua.source.history.gaps import SliceLength, times_of
 from gateway.sources.opcua.source.history.pages import Pages
 from gateway.sources.opcua.status.codes import (
     HISTORY_UNSUPPORTED,
@@ -123,14 +123,14 @@ class HistoryReader:
         gap.skip([row for row, can in zip(rows, readable, strict=True) if not can])
         result = GapResult(without=readable.count(False), begin_ns=newest_ns, end_ns=newest_ns, is_resumed=gap.is_resumed)
         result.too_old_ns = gap.bound(oldest_ns)
-        rows, steps, before = gap.rows(self._most), Steps(), gap.counts.copy()
+        rows, length, before = gap.rows(self._most), SliceLength(), gap.counts.copy()
         if rows:
             result.begin_ns, result.end_ns = int(gap.after[rows].min()), int(gap.before[rows].max())
         while rows := gap.rows(self._most):
             start_ns = int(gap.after[rows].min()) + 1
-            end_ns = min(steps.end(start_ns), int(gap.before[rows].max()))
+            end_ns = min(length.end(start_ns), int(gap.before[rows].max()))
             here = [row for row in rows if gap.after[row] + 1 < end_ns]
-            steps.learn(await self._slice(gap, here, start_ns, end_ns))
+            length.adapt(await self._slice(gap, here, start_ns, end_ns))
         result.samples = int((gap.counts - before).sum())
         result.nodes = int(np.count_nonzero(gap.counts > before))
         result.truncated = len(gap.truncated.union(np.flatnonzero(gap.counts >= self._most).tolist()))

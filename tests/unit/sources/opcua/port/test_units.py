@@ -4,7 +4,7 @@ import pytest
 
 from gateway.sources.opcua.config.device import OpcUaTag
 from gateway.sources.opcua.port.units import EngineeringUnit, completed, lacking, unit_of, units_path
-from gateway.sources.opcua.source.tag_discovery import asks, keep_measures
+from gateway.sources.opcua.source.tag_discovery import is_refreshed, keep_measures
 from tests.support.opcua_fake import entry
 
 
@@ -50,10 +50,10 @@ def test_the_configuration_wins_and_what_was_told_is_asked_for_again():
 
 def test_units_alone_are_asked_for_at_a_start_until_they_were_told(tmp_path):
     one = entry(nodes=["i=1", {"node": "i=2", "unit": "m", "range": "0 to 1"}], found=str(tmp_path))
-    assert asks(one.config, one.tags)
-    assert not asks(one.config, one.tags[1:])
+    assert is_refreshed(one.config, one.tags)
+    assert not is_refreshed(one.config, one.tags[1:])
     assert keep_measures(one.config, one.tags[:1], [EngineeringUnit()]) is None
-    assert not asks(one.config, one.tags)
+    assert not is_refreshed(one.config, one.tags)
     change = keep_measures(one.config, one.tags[:1], [EngineeringUnit("m", "0 to 5")])
     assert (change.added, change.removed, change.altered) == ([], [], ["t0"])
     assert keep_measures(one.config, one.tags[:1], [EngineeringUnit("m", "0 to 5")]) is None

@@ -31,7 +31,7 @@ class Server:
         if self.bad - poison.untrusted:
             poison.on_lost(fault, 0.1, self.now_s)
             return False
-        while trial := poison.trial(self.now_s):
+        while trial := poison.next_trial(self.now_s):
             if not self.bad.isdisjoint(trial):
                 poison.on_lost(fault, 0.1, self.now_s)
                 return False
@@ -91,15 +91,15 @@ def test_a_connection_that_lasted_is_not_lost_for_the_sake_of_items():
         assert not poison.is_searching
     assert not any(poison.on_lost(HUNG_UP, 1.0, 1000.0 + at) for at in range(2))
     assert poison.is_searching
-    assert poison.note == "what the server fails at is searched for, 10 of 10 nodes wait"
+    assert poison.state_text == "what the server fails at is searched for, 10 of 10 nodes wait"
 
 
 def retries(fault: Fault, count: int) -> list[float]:
     poison, now_s, delays = PoisonState(10), 0.0, list[float]()
-    poison.blame(3, fault, now_s)
+    poison.record_culprit(3, fault, now_s)
     for _ in range(count):
-        delay_s = next(second for second in range(1, 2000) if poison.trial(now_s + second))
-        assert poison.trial(now_s + delay_s) == [3]
+        delay_s = next(second for second in range(1, 2000) if poison.next_trial(now_s + second))
+        assert poison.next_trial(now_s + delay_s) == [3]
         delays.append(delay_s)
         now_s += delay_s
         poison.failed(fault, now_s)
@@ -114,21 +114,21 @@ def test_what_costs_nothing_is_tried_often_and_what_costs_a_connection_is_not():
 def test_who_recovers_is_trusted_and_the_others_are_tried_at_once():
     poison = PoisonState(10)
     for row in (2, 5):
-        poison.blame(row, POISON, 0)
-    assert poison.trial(60) == [2]
+        poison.record_culprit(row, POISON, 0)
+    assert poison.next_trial(60) == [2]
     poison.passed(60)
     assert poison.untrusted == {5}
-    assert poison.trial(60) == [5]
+    assert poison.next_trial(60) == [5]
     poison.on_lost(POISON, 100, 61)
     assert poison.untrusted == {5}
-    assert poison.trial(179) == []
+    assert poison.next_trial(179) == []
 
 
 def test_who_is_blamed_by_a_read_leaves_the_trial():
     poison = PoisonState(8)
     poison.on_lost(POISON, 0, 0)
-    assert poison.trial(0) == list(range(8))
-    poison.blame(3, CHEAP, 0)
+    assert poison.next_trial(0) == list(range(8))
+    poison.record_culprit(3, CHEAP, 0)
     poison.passed(0)
     assert poison.untrusted == {3}
     assert not poison.is_searching
@@ -138,12 +138,12 @@ def test_a_lost_connection_blames_a_lone_node_only_the_second_time():
     """The network may be cut in the middle of a trial."""
     poison = PoisonState(2)
     poison.on_lost(POISON, 0, 0)
-    poison.trial(0)
+    poison.next_trial(0)
     poison.on_lost(HUNG_UP, 0, 1)
-    assert poison.trial(1) == [0]
+    assert poison.next_trial(1) == [0]
     poison.on_lost(HUNG_UP, 0, 2)
     for row in (0, 1):
-        assert poison.trial(3) == [row]
+        assert poison.next_trial(3) == [row]
         poison.passed(3)
     assert not poison.untrusted
 
@@ -151,9 +151,9 @@ def test_a_lost_connection_blames_a_lone_node_only_the_second_time():
 def when_trusted_ones_fail(in_between: Callable[[PoisonState], None]) -> PoisonState:
     poison = PoisonState(4)
     poison.on_lost(POISON, 0, 0)
-    poison.trial(0)
+    poison.next_trial(0)
     poison.on_lost(POISON, 0, 0)
-    assert poison.trial(0) == [0, 1]
+    assert poison.next_trial(0) == [0, 1]
     poison.passed(0)
     in_between(poison)
     return poison
@@ -183,10 +183,10 @@ def test_a_search_for_nothing_without_certainty_is_not_begun_again_soon():
 def test_a_lost_connection_is_made_again_at_once_only_for_a_trial():
     poison = PoisonState(3)
     assert not poison.on_lost(POISON, 0, 0)
-    poison.trial(0)
+    poison.next_trial(0)
     assert poison.on_lost(POISON, 0, 0)
     assert not poison.on_lost(POISON, 0, 0)
-    poison.trial(0)
+    poison.next_trial(0)
     poison.cancel()
     assert not poison.is_trying
 
@@ -196,15 +196,15 @@ def test_a_search_goes_through_its_states():
     assert poison.state is SearchState.TRUSTING
     poison.on_lost(POISON, 0, 0)
     assert poison.state is SearchState.SEARCHING
-    poison.trial(0)
+    poison.next_trial(0)
     assert poison.state is SearchState.TRYING
     poison.cancel()
     assert poison.state is SearchState.SEARCHING
     for trial, fault in (([0, 1], POISON), ([0], None), ([1], POISON), ([1], POISON)):
-        assert poison.trial(1) == trial
+        assert poison.next_trial(1) == trial
         poison.failed(fault, 1) if fault else poison.passed(1)
     assert (poison.state, set(poison.culprits)) == (SearchState.TRUSTING, {1})
-    assert poison.trial(1 + INTERVALS.costly_retry_s) == [1]
+    assert poison.next_trial(1 + INTERVALS.costly_retry_s) == [1]
     assert poison.state is SearchState.RETRYING
     poison.passed(61)
     assert (poison.state, poison.untrusted) == (SearchState.TRUSTING, frozenset())
@@ -212,10 +212,10 @@ def test_a_search_goes_through_its_states():
 
 def test_a_failure_that_costs_nothing_does_not_shorten_the_delay_of_those_that_do():
     poison = PoisonState(10)
-    poison.blame(3, POISON, 0)
-    assert poison.trial(60) == [3]
+    poison.record_culprit(3, POISON, 0)
+    assert poison.next_trial(60) == [3]
     poison.failed(CHEAP, 60)
-    assert poison.trial(65) == [3]
+    assert poison.next_trial(65) == [3]
     poison.failed(POISON, 65)
-    assert poison.trial(65 + 119) == []
-    assert poison.trial(65 + 120) == [3]
+    assert poison.next_trial(65 + 119) == []
+    assert poison.next_trial(65 + 120) == [3]

@@ -91,7 +91,7 @@ async def test_the_highest_level_is_chosen_one_connection_at_a_time():
     await servers.open()
     assert plant.open == [B]
     assert [url for url, _ in plant.asked] == [A, B, C, B]
-    assert servers.note == f"on server 2 of 3, {B}"
+    assert servers.state_text == f"on server 2 of 3, {B}"
 
 
 async def test_an_unreachable_server_is_passed_over_and_none_is_told():
@@ -160,7 +160,7 @@ async def test_it_comes_back_when_the_first_has_been_as_good_for_a_minute():
     await connection.close()
     await servers.open()
     assert plant.open == [A]
-    assert servers.note == ""
+    assert servers.state_text == ""
 
 
 async def test_a_first_server_that_falters_is_not_taken_back():
@@ -197,7 +197,7 @@ async def test_a_source_changes_servers_and_says_so():
 
 
 async def left_behind(plant):
-    """A source whose connection to A was lost without a goodbye."""
+    """A source whose connection to A was lost without being closed."""
     made = OpcUaSource(entry(2, url=A, urls=[B]), SourceServices(plant.clock, FakeWatermarks()), plant.connect)
     await made.open()
     (connection,) = (one for one in plant.connections if not one.closed)

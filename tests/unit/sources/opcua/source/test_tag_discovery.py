@@ -9,7 +9,7 @@ from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.port.units import EngineeringUnit
-from gateway.sources.opcua.source.tag_discovery import compare, found_path, keep
+from gateway.sources.opcua.source.tag_discovery import compare, found_path, store_found
 from tests.support.opcua_fake import entry
 
 SPEED = FoundTag(("Motor", "Speed"), "nsu=urn:x;s=speed", EngineeringUnit("mm/s", "0 to 5"))
@@ -27,10 +27,10 @@ def test_only_devices_with_browse_have_found_tags(tmp_path):
 
 def test_what_is_found_is_kept_and_only_news_are_told(tmp_path):
     config = device(tmp_path / "new" / "folder")
-    first = keep(config, [SPEED], cut=False)
+    first = store_found(config, [SPEED], cut=False)
     assert (first.added, first.removed, first.altered) == (["Motor.Speed"], [], [])
-    assert keep(config, [SPEED], cut=False) is None
-    second = keep(config, [LOAD], cut=True)
+    assert store_found(config, [SPEED], cut=False) is None
+    second = store_found(config, [LOAD], cut=True)
     assert (second.added, second.removed, second.cut) == (["Motor.Load"], ["Motor.Speed"], True)
     assert found_path(config).read_text() == "name,node,unit,range\nMotor.Load,nsu=urn:x;s=load,,\n"
     assert os.listdir(found_path(config).parent) == ["plc.csv"]
@@ -43,7 +43,7 @@ def test_another_unit_is_an_altered_tag():
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotFound, match="cannot be kept"):
-        keep(device(tmp_path / "file" / "below"), [SPEED], cut=False)
+        store_found(device(tmp_path / "file" / "below"), [SPEED], cut=False)
 
 
 def test_names_are_chosen_by_patterns():

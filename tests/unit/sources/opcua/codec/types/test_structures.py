@@ -20,7 +20,7 @@ from gateway.sources.opcua.codec.types.data_types import (
     Structure,
     Undescribed,
     definition_of,
-    standard,
+    standard_type,
 )
 from gateway.sources.opcua.codec.types.structures import MOST_DOUBTS, Types
 from tests.support.examples import examples
@@ -133,10 +133,10 @@ def test_definitions_are_taken_from_the_attribute():
 
 
 def test_types_of_the_standard_need_no_server():
-    assert [standard(ua.NodeId(n)) for n in (6, 26, 290, 22)] == [6, 24, 11, 22]
-    assert standard(ua.NodeId(884)) is ua.Range
-    assert standard(ua.NodeId(852)).labels[0] == "Running"
-    assert standard(ua.NodeId(6, 2)) is None
+    assert [standard_type(ua.NodeId(n)) for n in (6, 26, 290, 22)] == [6, 24, 11, 22]
+    assert standard_type(ua.NodeId(884)) is ua.Range
+    assert standard_type(ua.NodeId(852)).labels[0] == "Running"
+    assert standard_type(ua.NodeId(6, 2)) is None
 
 
 def test_lists_that_do_not_fit_their_dimensions_are_refused():
@@ -222,7 +222,7 @@ def test_sets_of_bits_are_as_wide_as_what_they_are_derived_from():
     known = types(
         Structure("P", "plain", (Field("a", byte), Field("b", wide), Field("c", ua.NodeId(15031)), Field("n", INT32)))
     )
-    known.known |= {byte: OptionSet({0: "on"}, 3), wide: OptionSet({}, 9), ua.NodeId(15031): standard(ua.NodeId(15031))}
+    known.known |= {byte: OptionSet({0: "on"}, 3), wide: OptionSet({}, 9), ua.NodeId(15031): standard_type(ua.NodeId(15031))}
     assert read(known, wrapped(struct.pack("<BQBi", 5, 2**63, 3, -1))) == {"a": 5, "b": 2**63, "c": 3, "n": -1}
 
 

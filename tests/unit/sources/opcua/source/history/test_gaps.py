@@ -3,7 +3,7 @@
 import numpy as np
 
 from gateway.sources.opcua.source.history.gap import Gap
-from gateway.sources.opcua.source.history.gaps import MOST_GAPS, Gaps, Steps, received_times
+from gateway.sources.opcua.source.history.gaps import MOST_GAPS, Gaps, SliceLength, received_times
 from tests.support.opcua_fake import values
 
 S = 1_000_000_000
@@ -199,12 +199,12 @@ def test_what_was_read_or_is_too_old_is_no_longer_missing():
 
 
 def test_steps_follow_the_number_of_samples_and_end_on_microseconds():
-    steps = Steps()
-    assert steps.end(1_234) == S + 2_000
-    steps.learn(0)
-    assert steps.length_ns == 8 * S
-    steps.learn(10_000_000)
-    assert steps.length_ns == S
+    length = SliceLength()
+    assert length.end(1_234) == S + 2_000
+    length.adapt(0)
+    assert length.length_ns == 8 * S
+    length.adapt(10_000_000)
+    assert length.length_ns == S
     for _ in range(20):
-        steps.learn(1)
-    assert steps.length_ns == 3600 * S
+        length.adapt(1)
+    assert length.length_ns == 3600 * S

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["window", "summary", "value", "event", "stats", "status", "raw", "birth", "death"]
+MessageKind = Literal["window", "summary", "value", "event", "stats", "status", "raw", "birth", "death"]
 """Kind of a message of the contract; `birth` and `death` belong to layouts that have sessions."""
 
 
@@ -17,7 +17,7 @@ class Foreign(Malformed):
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class DecodedMessage:
     """One message whose required keys are there and of the right type; nothing is known of other keys of its body."""
 
     topic: str
@@ -26,7 +26,7 @@ class Incoming:
     """Name of the gateway that published it."""
     device: str
     """Name of the device, empty for a message of the gateway itself."""
-    kind: Kind
+    kind: MessageKind
     """What it contains."""
     body: Mapping[str, Any]
     """The decoded payload."""

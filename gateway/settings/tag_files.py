@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.core.ports.plugin import Plugin, TagFiles
 from gateway.settings.detectors import check_detectors
-from gateway.settings.devicefiles import Device
+from gateway.settings.device_files import Device
 from gateway.settings.error_text import quote_value
 from gateway.settings.model import tag_model
 from gateway.settings.problem_collector import ProblemCollector

@@ -7,8 +7,7 @@ from gateway.core.errors import Problem
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutFault
 from gateway.core.ports.plugin import CrossChecked
 from gateway.plugins import LAYOUTS, SOURCES
-from gateway.settings.devicefiles import Device
-from gateway.settings.layout_scope import scope_of
+from gateway.settings.device_files import Device
 from gateway.settings.model import Root
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.source_files import SourceFile
@@ -38,7 +37,7 @@ def check_layouts(root: Root, file: SourceFile, devices: Sequence[Device]) -> It
 
     file: gateway.yaml.
     """
-    scope = scope_of(root, [_scope_of(device) for device in devices])
+    scope = root.layout_scope([_scope_of(device) for device in devices])
     for plugin in LAYOUTS.values():
         for fault in plugin.check(scope):
             yield _problem(fault, file, devices)

@@ -8,13 +8,13 @@ from stat import S_ISDIR, S_ISREG
 
 from gateway.core.config_types import files_relative_to
 from gateway.core.errors import ConfigError, Problem
-from gateway.settings import crosschecks, devicefiles
+from gateway.settings import cross_checks, device_files
 from gateway.settings.build import build_settings
-from gateway.settings.devicefiles import Device
+from gateway.settings.device_files import Device
 from gateway.settings.model import Settings
 from gateway.settings.problem_collector import ProblemCollector
-from gateway.settings.rootfile import read_root
-from gateway.settings.tagfiles import TagReader
+from gateway.settings.root_file import read_root
+from gateway.settings.tag_files import TagReader
 from gateway.settings.warnings import ConfiguredDevice, find_warnings
 
 
@@ -56,11 +56,11 @@ def _gc_disabled() -> Iterator[None]:
 def _load_all(collector: ProblemCollector) -> Settings:
     file, root = read_root(collector)
     devices = _read_devices(collector)
-    collector.problems += crosschecks.check_names(devices)
+    collector.problems += cross_checks.check_names(devices)
     if root is not None:
-        collector.problems += crosschecks.check_layouts(root, file, devices)
+        collector.problems += cross_checks.check_layouts(root, file, devices)
     collector.problems += collector.environment.unknown_settings()
-    collector.warnings += crosschecks.unused_tag_files(collector)
+    collector.warnings += cross_checks.unused_tag_files(collector)
     if not devices and not collector.problems:
         collector.problems.append(Problem(str(collector.folder / "devices"), 0, "", "no enabled device", "a file *.yaml"))
     if collector.problems or root is None:
@@ -72,10 +72,10 @@ def _load_all(collector: ProblemCollector) -> Settings:
 
 def _read_devices(collector: ProblemCollector) -> list[Device]:
     """Return the devices that are enabled, with their tags; problems of the others are found as well."""
-    written, tags = devicefiles.read_devices(collector), TagReader(collector)
+    written, tags = device_files.read_devices(collector), TagReader(collector)
     devices = []
     for file, name in written:
-        device = devicefiles.parse_device(collector, file, name)
+        device = device_files.parse_device(collector, file, name)
         if device is not None:
             tags.read(device)
         collector.problems += file.problems

@@ -1,0 +1,93 @@
+"""Another master on the line of a transparent serial server: its replies are never good values of ours."""
+
+import asyncio
+import struct
+from contextlib import suppress
+
+import pytest
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.messages import DeviceState
+from gateway.core.quality import Quality
+from gateway.sources.modbus import shared_line
+from gateway.sources.modbus.plugin import ModbusPlugin
+from tests.support.modbus_fake import entry
+from tests.support.serial_server import SerialServer, poll_as_another_master
+from tests.support.watermarks_fake import services
+
+OURS, THEIRS = 230, 4321
+
+
+def meter(unit: int, function: int, start: int, count: int) -> bytes:
+    """Registers 0 to 99 are 230, the others 4321."""
+    values = [OURS if place < 100 else THEIRS for place in range(start, start + count)]
+    return struct.pack(f">BB{count}H", function, 2 * count, *values)
+
+
+async def read_for(port: int, seconds: float, out: list[object], **keys: object) -> dict[str, float | str]:
+    """Poll register 0 for so long. Returns the counters."""
+    device = entry([{"address": "holding:0"}], url=f"rtu+tcp://127.0.0.1:{port}", interval="100ms", timeout="500ms", **keys)
+    (source,) = ModbusPlugin().build([device], services())
+    await source.open()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                out.append(await source.read())
+    await source.close()
+    return dict(source.stats()[0])
+
+
+def samples(items: list[object]) -> list[tuple[float, int]]:
+    return [(float(item.value[0]), int(item.quality[0])) for item in items if isinstance(item, SampleBlock)]
+
+
+async def test_values_of_another_master_are_never_good(port: int) -> None:
+    """Before, 13 of 113 samples were the other's, good, and nothing was said."""
+    items: list[object] = []
+    async with SerialServer(port, meter):
+        other = asyncio.create_task(poll_as_another_master(port, 1, 200, 1, 0.13))
+        stats = await read_for(port, 8.0, items)
+        other.cancel()
+    wrong = [quality for value, quality in samples(items) if value == THEIRS]
+    assert wrong, "the other master never met one of our requests"
+    assert set(wrong) == {Quality.UNCERTAIN_SHARED_LINE}
+    assert int(stats["connection_unasked_replies"]) > 10
+    states = [item for item in items if isinstance(item, DeviceState)]
+    assert states[-1].state == "degraded"
+    assert "another master polls this line" in states[-1].reason
+
+
+async def test_a_line_of_our_own_is_good_and_is_so_again_when_the_other_master_has_gone(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_line, "_LASTS_NS", 500_000_000)
+    items: list[object] = []
+    async with SerialServer(port, meter):
+        reading = asyncio.create_task(read_for(port, 4.0, items))
+        await asyncio.sleep(1.0)
+        assert {quality for _, quality in samples(items)} == {Quality.GOOD}
+        other = asyncio.create_task(poll_as_another_master(port, 2, 200, 3, 0.1))
+        await asyncio.sleep(1.0)
+        other.cancel()
+        await reading
+    states = [item.state for item in items if isinstance(item, DeviceState)]
+    assert states == ["ok", "degraded", "ok"]
+    assert samples(items)[-1] == (OURS, Quality.GOOD)
+
+
+async def test_a_late_reply_is_not_taken_for_another_master(port: int) -> None:
+    """It is our own: at each third request the line takes longer than the timeout."""
+    items: list[object] = []
+    count = 0
+
+    def sluggish(unit: int, function: int, start: int, places: int) -> bytes:
+        nonlocal count
+        count += 1
+        server._latency_s = 0.6 if count % 3 == 1 else 0.02
+        return meter(unit, function, start, places)
+
+    async with SerialServer(port, sluggish) as server:
+        stats = await read_for(port, 5.0, items)
+    assert int(stats["timeouts"]) > 1
+    assert stats["connection_unasked_replies"] == 0
+    assert Quality.GOOD in {quality for _, quality in samples(items)}
