@@ -44,13 +44,11 @@ _RTU: Final = {
     "01 03 FF": _fill(b"\x01\x03\xff"),
     "its unit alone": b"\x01" * _BURST,
     "wrong checksums": _fill(b"\x01\x03\x02\x00\x07\xff\xff"),
-    "good frames of another unit": _fill(_rtu(b"\x02\x03\x02\x00\x07")),
     "exceptions without end": _fill(b"\x01\x83\x02"),
     "silence made of zeros": bytes(_BURST),
 }
 _ASCII: Final = {
     "colons": b":" * _BURST,
-    "a line without end": b":" + b"0" * _BURST,
     "line ends": b"\r\n" * (_BURST // 2),
     "good lines of another unit": _fill(_ascii(b"\x02\x03\x02\x00\x07")),
     "letters that are no digits": _fill(b":0103zz\r\n"),
@@ -59,7 +57,6 @@ _ASCII: Final = {
 _TLS: Final = {
     "no handshake": bytes(_BURST),
     "records of a handshake": b"\x16\x03\x03\x40\x00" + bytes(_BURST),
-    "alerts": _fill(b"\x15\x03\x03\x00\x02\x01\x00"),
 }
 Reply = Callable[[bytes], bytes]
 
@@ -102,7 +99,7 @@ class ModbusPeer:
     def device(self) -> str:
         """Return its device file."""
         return (
-            f"protocol: modbus\nurl: {self.url}\ninterval: 500ms\ntimeout: 300ms\n"
+            f"protocol: modbus\nurl: {self.url}\ninterval: 250ms\ntimeout: 300ms\n"
             "tags:\n  - {name: t, address: 'holding:0'}\n"
         )
 
@@ -250,13 +247,15 @@ class SerialPeer(ModbusPeer):
 def _rows() -> Iterator[tuple[str, Callable[[Path], ModbusPeer]]]:
     for how, burst in _MBAP.items():
         yield f"tcp: {how}", partial(StreamPeer, burst=burst, good=_good_mbap, scheme="tcp")
-        yield f"udp: {how}", partial(DatagramPeer, burst=burst, good=_good_mbap)
-    yield "udp: the largest datagrams", partial(DatagramPeer, burst=bytes(65_507), good=_good_mbap)
+    for how in ("replies to nobody", "zeros"):
+        yield f"udp: {how}", partial(DatagramPeer, burst=_MBAP[how], good=_good_mbap)
+    yield "udp: small datagrams", partial(DatagramPeer, burst=_MBAP["replies to nobody"][:11], good=_good_mbap)
     for how, burst in _TLS.items():
         yield f"tls: {how}", partial(TlsPeer, burst=burst, good=_good_mbap, scheme="tls")
     for how, burst in _RTU.items():
         yield f"rtu+tcp: {how}", partial(StreamPeer, burst=burst, good=_good_rtu, scheme="rtu+tcp")
-        yield f"rtu: {how}", partial(SerialPeer, burst=burst, good=_good_rtu, scheme="rtu")
+    for how in ("01 03 FF", "wrong checksums"):
+        yield f"rtu: {how}", partial(SerialPeer, burst=_RTU[how], good=_good_rtu, scheme="rtu")
     for how, burst in _ASCII.items():
         yield f"ascii: {how}", partial(SerialPeer, burst=burst, good=_good_ascii, scheme="ascii")
 

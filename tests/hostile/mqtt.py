@@ -9,6 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from websockets.frames import Frame
+from websockets.http11 import Request
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
 from gateway.layouts.sparkplug.wire import DataType, new_payload
 from tests.support.listener import Listener
 
@@ -40,7 +45,11 @@ def _frame(opcode: int, data: bytes, *, final: bool = True) -> bytes:
     head = bytes(((0x80 if final else 0) | opcode,))
     if len(data) < 126:
         return head + bytes((len(data),)) + data
-    return head + (b"\x7e" + struct.pack(">H", len(data)) if len(data) < _BURST else b"\x7f" + struct.pack(">Q", len(data))) + data
+    return (
+        head
+        + (b"\x7e" + struct.pack(">H", len(data)) if len(data) < _BURST else b"\x7f" + struct.pack(">Q", len(data)))
+        + data
+    )
 
 
 def _fill(piece: bytes) -> bytes:
@@ -59,9 +68,9 @@ def _rebirth() -> bytes:
 
 
 _TCP: Final = {
-    "a packet of 256 MB": (b"\x30\xff\xff\xff\x7f", bytes(_BURST)),
-    "commands of 900 KB": (b"", _message(_COMMANDS, bytes(900_000))),
     "commands of 9 KB": (b"", _fill(_message(_COMMANDS, bytes(9_000)))),
+    "commands of 900 KB": (b"", _message(_COMMANDS, bytes(900_000))),
+    "a packet of 256 MB": (b"\x30\xff\xff\xff\x7f", bytes(_BURST)),
     "rebirths": (b"", _fill(_message(_COMMANDS, _rebirth()))),
     "messages that nobody wants": (b"", _fill(_message("x", b"y"))),
     "forty thousand properties": (b"", _message("x", b"", _user_properties())),
@@ -93,9 +102,11 @@ _HANDSHAKE: Final = {
 class Relay(Listener):
     """Passes bytes between the gateway and the real broker; an attack takes the broker's place."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, *, framed: bool) -> None:
+        """framed: the gateway speaks WebSocket, which this broker does not."""
         super().__init__()
         self._target = target
+        self._framed = framed
         self.attack: Flood | None = None
         self.at_once = False
         """The attack does not wait for the session."""
@@ -103,26 +114,69 @@ class Relay(Listener):
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers |= {writer, far_writer}
-        down = asyncio.create_task(self._pass(far_reader, writer))
+        wire = _WebSocketWire(writer) if self._framed else _Wire(writer)
+        down = asyncio.create_task(self._pass(far_reader, wire))
         sent = 0
-        with suppress(OSError):
-            try:
-                while chunk := await reader.read(65_536):
-                    sent += len(chunk)
-                    if self.attack is not None and (self.at_once or sent > _SESSION_BYTES):
-                        down.cancel()
-                        await self.attack(writer)
-                    far_writer.write(chunk)
-            finally:
-                down.cancel()
-                self._writers -= {writer, far_writer}
-                writer.transport.abort()
-                far_writer.transport.abort()
+        try:
+            while chunk := await reader.read(65_536):
+                sent += len(chunk)
+                if self.attack is not None and (self.at_once or sent > _SESSION_BYTES):
+                    down.cancel()
+                    await self.attack(writer)
+                far_writer.write(wire.received(chunk))
+        except OSError:
+            pass  # the gateway hung up
+        finally:
+            down.cancel()
+            self._writers -= {writer, far_writer}
+            writer.transport.abort()
+            far_writer.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, wire: "_Wire") -> None:
         with suppress(OSError):
             while chunk := await reader.read(65_536):
-                writer.write(chunk)
+                wire.send(chunk)
+
+
+class _Wire:
+    """The gateway's connection, on which MQTT travels as it is."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def received(self, data: bytes) -> bytes:
+        """Return what is for the broker."""
+        return data
+
+    def send(self, data: bytes) -> None:
+        """Send what the broker said."""
+        self._writer.write(data)
+
+
+class _WebSocketWire(_Wire):
+    """The same in frames."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        super().__init__(writer)
+        self._protocol = ServerProtocol(subprotocols=[Subprotocol("mqtt")])
+
+    def received(self, data: bytes) -> bytes:
+        self._protocol.receive_data(data)
+        found = b""
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._protocol.send_response(self._protocol.accept(event))
+            elif isinstance(event, Frame):
+                found += event.data
+        self._flush()
+        return found
+
+    def send(self, data: bytes) -> None:
+        self._protocol.send_binary(data)
+        self._flush()
+
+    def _flush(self) -> None:
+        self._writer.write(b"".join(self._protocol.data_to_send()))
 
 
 class BrokerPeer:
@@ -141,7 +195,7 @@ class BrokerPeer:
         """Listen. broker: the port of the real one."""
         BrokerPeer._users += 1
         if BrokerPeer._relay is None:
-            BrokerPeer._relay = Relay(broker)
+            BrokerPeer._relay = Relay(broker, framed=self._scheme == "ws")
             await BrokerPeer._relay.__aenter__()
 
     async def stop(self) -> None:

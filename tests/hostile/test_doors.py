@@ -18,11 +18,10 @@ from tests.hostile.plant import MOST_GROWTH_BYTES, MOST_STOP_S, MOST_WAIT_S, Pee
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """peers: by what they do, how to make each, given an empty folder. root: lines of gateway.yaml. listener: of mosquitto.conf."""
+    """peers: by what they do, how to make each, given an empty folder. root: lines of gateway.yaml."""
 
     peers: Mapping[str, Callable[[Path], Peer]]
     root: str = ""
-    listener: str = ""
 
 
 _SPARKPLUG: Final = "publish:\n  layout: sparkplug\n"
@@ -30,7 +29,7 @@ DOORS: Final = {
     "modbus": Door(modbus.PEERS),
     "opcua": Door(opcua.PEERS),
     "mqtt": Door(mqtt.TCP, _SPARKPLUG),
-    "websocket": Door(mqtt.WEBSOCKET, _SPARKPLUG, "protocol websockets"),
+    "websocket": Door(mqtt.WEBSOCKET, _SPARKPLUG),
 }
 ROWS: Final = [
     pytest.param(name, peer, id=f"{name}-{peer}".replace(" ", "_")) for name, door in DOORS.items() for peer in door.peers
@@ -43,7 +42,7 @@ def plant(request: pytest.FixtureRequest, mosquitto: str, tmp_path_factory: pyte
     door = DOORS[request.param]
     folder = tmp_path_factory.mktemp("plant")
     peers = {what: make(folder) for what, make in door.peers.items()}
-    with Plant(folder, mosquitto, peers, root=door.root, listener=door.listener) as running:
+    with Plant(folder, mosquitto, peers, root=door.root) as running:
         yield running
 
 
