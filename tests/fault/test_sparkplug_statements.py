@@ -92,7 +92,7 @@ class Scene:
         self.tap.decode()
 
     async def _scenes(self, press: ScriptedServer, oven: ScriptedServer, proxy: Proxy) -> None:
-        await until(lambda: bool(self.tap.sessions and len(self.tap.sessions[0].subscribed) == 2), 30, "subscriptions")
+        await until(lambda: bool(self.tap.sessions and len(self.tap.sessions[0].subscribed) == 4), 30, "subscriptions")
         await self.state("other", True, 9_000)
         await self.state("scada", False, 1_000)
         await self.more_polls(press)

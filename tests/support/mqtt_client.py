@@ -57,6 +57,9 @@ class FakeMqttClient:
         self._gone: asyncio.Future[str] | None = None
         self.subscribed: list[str] = []
         self.refuse_subscriptions = False
+        self.refused_filters: set[str] = set()
+        self.deadly_filters: set[str] = set()
+        """Subscriptions for which the broker hangs up."""
         self._received: list[Received] = []
         self._news = asyncio.Event()
         self.broker_count = 1
@@ -113,7 +116,10 @@ class FakeMqttClient:
         return future
 
     async def subscribe(self, topic_filter: str) -> None:
-        if self.refuse_subscriptions:
+        if topic_filter in self.deadly_filters:
+            self.lose("for a subscription")
+            raise NotConnected("for a subscription")
+        if self.refuse_subscriptions or topic_filter in self.refused_filters:
             raise Permanent("the broker refuses the subscription")
         self.subscribed.append(topic_filter)
 

@@ -95,12 +95,22 @@ class SessionAnnouncements(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription of a session."""
+
+    topic_filter: str
+    """What is received."""
+    is_optional: bool = False
+    """The session goes on where the far end does not allow it."""
+
+
 class SessionInput(Protocol):
     """The messages that a layout receives on a connection, and its permission to send."""
 
     @property
-    def subscriptions(self) -> Sequence[str]:
-        """Return the topic filters to subscribe to before anything is sent."""
+    def subscriptions(self) -> Sequence[Subscription]:
+        """Return what to subscribe to before anything is sent."""
         ...
 
     def received(self, topic: str, payload: bytes) -> None:

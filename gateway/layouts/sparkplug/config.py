@@ -12,6 +12,8 @@ class SparkplugConfig(ConfigModel):
     """Group id. Default: mqtt.root."""
     host: Name | None = None
     """Id of the primary host: nothing is sent while it is offline, the outbox keeps it. Default: none is waited for."""
+    legacy_state: bool = False
+    """True takes the states of a primary host that speaks Sparkplug 2.2 (ONLINE or OFFLINE on STATE/ and its id)."""
     qos: Literal[0, 1] = 0
     """Quality of service of births, data and device deaths: 0 as the standard says, or 1, which it forbids and most hosts
     take. At 0 a message counts as delivered when the broker has answered a PINGREQ that was sent after it: it has read the

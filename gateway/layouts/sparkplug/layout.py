@@ -8,16 +8,19 @@ import orjson
 
 from gateway.core.errors import Permanent
 from gateway.core.messages import Message
-from gateway.core.ports.layout import Packet, Until
+from gateway.core.plural import counted
+from gateway.core.ports.layout import Packet, Subscription, Until
 from gateway.core.ports.layout_plugin import LayoutScope, LayoutServices
 from gateway.core.tags import Tag, TagTable
+from gateway.core.wait_first import first
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.host import PrimaryHost
 from gateway.layouts.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics
 from gateway.layouts.sparkplug.packets import REBIRTH, SEQ_BYTES, NodePackets
+from gateway.layouts.sparkplug.rebirths import RebirthRequests
 from gateway.layouts.sparkplug.refused_births import RefusedBirths
 from gateway.layouts.sparkplug.topics import group_of
-from gateway.layouts.sparkplug.wire import DataType, numbered, read_payload
+from gateway.layouts.sparkplug.wire import DataType, is_commanded, numbered
 
 _SEQ_MODULUS: Final = 256
 _DEVICE_KINDS: Final = ("window", "summary", "value")
@@ -47,7 +50,8 @@ class SparkplugLayout:
         for number, name in enumerate(table.devices):
             self._prefill(self._device(name), table, number, summaries=scope.config.summaries)
         self._numbers = {name: number for number, name in enumerate(table.devices)}
-        self._host = PrimaryHost(own.host or "")
+        self._host = PrimaryHost(own.host or "", services.clock, takes_legacy=own.legacy_state)
+        self._requests = RebirthRequests(services.clock, services.wake)
         self._bd_seq = self._seq = 0
         self._rebirth = self._born = False
         self.refused_births = RefusedBirths(services.report, self._now_ms)
@@ -80,7 +84,8 @@ class SparkplugLayout:
         from before. That all tags of a device that is away are bad is known from its DDEATH: then an NDATA without metrics
         stands for the message.
         """
-        births = self.births(most_bytes) if self._rebirth and self._born else []  # no data before what was asked for (5.17)
+        is_due = self._must_be_born_again and self._born
+        births = self.births(most_bytes) if is_due else []  # no data before what was asked for (5.17)
         return [*births, *self._data(message, hist, most_bytes)]
 
     def _data(self, message: Message, hist: bool, most_bytes: int) -> Sequence[Packet]:
@@ -112,8 +117,11 @@ class SparkplugLayout:
         return packet
 
     def health(self) -> str:
-        """Return whose births are not taken, as a sentence part."""
-        return f"no births of {', '.join(self.refused_births.reasons)}" if self.refused_births.reasons else ""
+        """Return whose births are not taken, and what was ignored, as a sentence part."""
+        parts = [f"no births of {', '.join(self.refused_births.reasons)}"] if self.refused_births.reasons else []
+        if self._host.ignored:
+            parts.append(f"{counted(self._host.ignored, 'state')} of the primary host from ahead of the clock ignored")
+        return ", ".join(parts)
 
     # -- announcing ------------------------------------------------------------------------------------------------------
 
@@ -127,6 +135,7 @@ class SparkplugLayout:
         if len(node.payload) + SEQ_BYTES > most_bytes:
             raise Permanent(f"the birth of the node has {len(node.payload)} bytes, the broker takes at most {most_bytes}")
         self._rebirth, self._born, self.is_announced = False, True, True
+        self._requests.sent()
         for device in self._devices.values():
             device.born = False
         alive = [device for device in self._devices.values() if self._is_alive(device)]
@@ -155,7 +164,7 @@ class SparkplugLayout:
         """
         if not self._host.online:
             return self.death()
-        if self._rebirth:
+        if self._must_be_born_again:
             return self.births(most_bytes)
         packets: list[Packet] = []
         for device in self._devices.values():
@@ -182,21 +191,30 @@ class SparkplugLayout:
         return self._packets.node_death(self._bd_seq)
 
     @property
-    def subscriptions(self) -> Sequence[str]:
-        """Commands to this node, and the state of the primary host."""
-        return [self._packets.topic("NCMD"), *([self._host.topic] if self._host.topic else [])]
+    def subscriptions(self) -> Sequence[Subscription]:
+        """Commands to this node, the state of the primary host, and commands to devices, which have none that is obeyed.
+
+        The standard wants the last, too (3.0.0, message-flow-device-dcmd-subscribe). A host of Sparkplug 2.2 is listened to
+        in order to report it.
+        """
+        needed = [self._packets.topic("NCMD"), *([self._host.topic] if self._host.topic else [])]
+        wanted = [self._packets.topic("DCMD", "+"), *([self._host.legacy_topic] if self._host.legacy_topic else [])]
+        return [*map(Subscription, needed), *(Subscription(one, is_optional=True) for one in wanted)]
 
     def received(self, topic: str, payload: bytes) -> None:
         """Take a message of a subscription. What is not understood is ignored; the only command is to be born again."""
-        if topic == self._host.topic:
-            self._host.received(payload)
+        if topic in (self._host.topic, self._host.legacy_topic):
+            self._host.received(topic, payload)
         elif topic == self._packets.topic("NCMD") and _asks_for_rebirth(payload):
-            self._rebirth = True
-            self._services.wake()
+            self._requests.add()
 
     async def may_send(self, wanted: bool) -> None:
-        """Return once the primary host is online (wanted), or offline."""
-        await self._host.until(wanted)
+        """Return once the primary host is online (wanted), or offline; meanwhile births that had to wait come due."""
+        await first(self._host.until(wanted), self._requests.wake_when_due())
+
+    @property
+    def _must_be_born_again(self) -> bool:
+        return self._rebirth or self._requests.is_due
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
@@ -247,7 +265,6 @@ def _kind_of(tag: Tag) -> DataType:
 
 def _asks_for_rebirth(payload: bytes) -> bool:
     try:
-        metrics = read_payload(payload)["metrics"]
+        return is_commanded(payload, REBIRTH)
     except ValueError:
         return False
-    return any(metric.get("name") == REBIRTH and metric["value"] is True for metric in metrics)

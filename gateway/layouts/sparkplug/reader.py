@@ -14,6 +14,7 @@ _PREFIX: Final = f"{NAMESPACE}/"
 
 _MODULUS: Final = 256
 _MOST_NODES, _MOST_ALIASES = 1000, 100_000
+_LONGEST_NAME: Final = 500
 _NODE_LEVELS, _DEVICE_LEVELS = 4, 5
 _WORDS: Final = {192: "good", 500: "uncertain", 0: "bad"}
 _DOCUMENTS: Final = ("Event", "Stats")
@@ -47,7 +48,7 @@ class _Node:
         """Which names the aliases of a birth stand for."""
         for metric in metrics:
             if "alias" in metric and "name" in metric and len(self.names) < _MOST_ALIASES:
-                self.names[device, metric["alias"]] = metric["name"]
+                self.names[device, metric["alias"]] = metric["name"][:_LONGEST_NAME]
 
     def name_of(self, device: str, metric: Mapping[str, Any]) -> str:
         """Return the name of a metric, as far as its birth has been seen."""

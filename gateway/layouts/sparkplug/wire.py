@@ -5,6 +5,7 @@ out: protobuf skips unknown fields when it reads.
 """
 
 from enum import IntEnum
+from itertools import islice
 from typing import Any, Final
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -65,6 +66,10 @@ _TABLES: Final[dict[str, tuple[tuple[int, str, str], ...]]] = {
 }
 """Number, name and type of each field; a star means that it may stand many times."""
 
+_LARGEST_COMMAND_BYTES: Final = 65_536
+_MOST_COMMANDS: Final = 100
+_METRIC_TAG: Final = b"\x12"  # field 2, with a length; other bytes of a payload may look the same
+_MOST_METRICS: Final = 300_000
 _SEQ_TAG: Final = 3 << 3  # field 3, a variable-length integer (protobuf encoding)
 _VALUES: Final = ("int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value")
 _WRAP: Final = 1 << 64
@@ -147,6 +152,8 @@ def read_payload(payload: bytes) -> dict[str, Any]:
 
     Raises ValueError.
     """
+    if (count := payload.count(_METRIC_TAG)) > _MOST_METRICS:
+        raise ValueError(f"not a Sparkplug payload: as many as {count} metrics; expected {_MOST_METRICS} at most")
     message = new_payload()
     try:
         message.ParseFromString(payload)
@@ -154,6 +161,21 @@ def read_payload(payload: bytes) -> dict[str, Any]:
         return read | {"metrics": [_metric(metric) for metric in message.metrics]}
     except (DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(f"not a Sparkplug payload: {error}") from None
+
+
+def is_commanded(payload: bytes, name: str) -> bool:
+    """Return whether a payload has a boolean metric `name` that is true, among its first hundred metrics.
+
+    Raises ValueError where it is no payload, or larger than 64 KiB: of 2 bytes for each metric it can have 32,768.
+    """
+    if len(payload) > _LARGEST_COMMAND_BYTES:
+        raise ValueError(f"a command of {len(payload)} bytes; expected {_LARGEST_COMMAND_BYTES} at most")
+    message = new_payload()
+    try:
+        message.ParseFromString(payload)
+    except (DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(f"not a Sparkplug payload: {error}") from None
+    return any(metric.name == name and metric.boolean_value for metric in islice(message.metrics, _MOST_COMMANDS))
 
 
 def _metric(metric: Any) -> dict[str, Any]:

@@ -17,7 +17,8 @@ class BufferedSocket:
     paho alone makes three calls to read an acknowledgement and one to write each message, which is half of what a message
     costs.
 
-    What `send` takes waits for `flush`. Reads as a socket does; `pending` says what no selector sees.
+    What `send` takes waits for `flush`. What `fill` reads stands in `incoming` until `skip`; a caller that fills only while
+    no whole packet stands there holds one packet and one read at most.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -25,36 +26,36 @@ class BufferedSocket:
         self._sock = sock
         self._incoming = bytearray()
         self._outgoing = bytearray()
+        self.answer_bytes = 0
+        """Answers to what has come that were put since everything was out; whoever makes them pile up has to wait."""
 
     @property
     def unsent(self) -> bool:
         """Bytes wait for the socket to take them: call `flush` when it can."""
         return bool(self._outgoing)
 
-    def pending(self) -> int:
-        """Bytes that have arrived and that no selector sees any more."""
-        return len(self._incoming) or (self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0)
-
-    def arrived(self) -> bytearray:
-        """Return what was read and not yet taken; when that is nothing, what one read brings: nothing at the end.
-
-        Take it with `skip`. Raises as `recv`.
-        """
-        if not self._incoming:
-            self._receive()
+    @property
+    def incoming(self) -> bytearray:
+        """Return what was read and not yet taken; take it with `skip`."""
         return self._incoming
 
-    def skip(self, length: int) -> None:
-        """Take the first `length` bytes."""
-        del self._incoming[:length]
+    @property
+    def hidden(self) -> bool:
+        """Return whether bytes have arrived that `fill` would bring and no selector sees."""
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
 
-    def recv(self, length: int) -> bytes:
-        """As of a socket: up to `length` bytes, none at the end. Raises BlockingIOError, ssl.SSLWantReadError, OSError."""
-        if not self._incoming:
-            self._receive()
-        chunk = bytes(self._incoming[:length])
+    def fill(self) -> bool:
+        """Read once, adding to `incoming`, which may be nothing that matters. Returns False at the end of the stream.
+
+        Raises BlockingIOError, ssl.SSLWantReadError, OSError.
+        """
+        data = self._sock.recv(CHUNK_BYTES)
+        self._incoming += data
+        return bool(data)
+
+    def skip(self, length: int) -> None:
+        """Take the first `length` bytes of `incoming`."""
         del self._incoming[:length]
-        return chunk
 
     def send(self, data: bytes) -> int:
         """Take a packet whole, or raises BlockingIOError; a connection's last one only when all before it is out."""
@@ -72,11 +73,17 @@ class BufferedSocket:
         """Take a packet whole, however many wait: the caller limits them. Raises OSError when the stream has ended."""
         self._outgoing += data
 
+    def put_answer(self, data: bytes) -> None:
+        """Take a packet that answers what has come. Raises OSError."""
+        self.put(data)
+        self.answer_bytes += len(data)
+
     def flush(self) -> None:
         """Send what the socket takes. Raises OSError when it is broken."""
         with suppress(BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
             while self._outgoing:
                 del self._outgoing[: self._sock.send(self._outgoing)]
+            self.answer_bytes = 0
 
     def close(self) -> None:
         """Close at once."""
@@ -93,7 +100,3 @@ class BufferedSocket:
     def settimeout(self, limit_s: float) -> None:
         """Set the socket's timeout, seconds."""
         self._sock.settimeout(limit_s)
-
-    def _receive(self) -> None:
-        """Read once into `_incoming`; nothing at the end."""
-        self._incoming += self._sock.recv(CHUNK_BYTES)

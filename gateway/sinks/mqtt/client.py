@@ -18,6 +18,9 @@ from gateway.sinks.mqtt.reason_codes import unreachable
 from gateway.sinks.mqtt.transport import OpenStream, connect_stream, probe
 from gateway.sinks.mqtt.types import Outgoing, QoS, ReceivedMessage, Will
 
+LARGEST_RECEIVED_BYTES = 16 << 20
+"""Of a message that a subscriber takes: windows of 100,000 tags, as JSON."""
+_LARGEST_FRAME_BYTES = 4 << 20
 _LONGEST_CLOSE_S = 2.0
 _HEAD_BYTES = 512
 _NO_PROPERTIES = Properties()
@@ -40,14 +43,14 @@ class MqttClient:
         *,
         client_id: str = "",
         will: Will | Callable[[], Will] | None = None,
-        most_received: int = LARGEST_PACKET_BYTES,
+        most_received: int = LARGEST_RECEIVED_BYTES,
         resume: bool = False,
     ) -> None:
         """client_id: used where the configuration has none; empty lets the broker choose.
 
         will: one, or a new one for each CONNECT: called on the event loop when the stream stands. most_received: bytes of
-        the largest packet that is taken; a larger one ends the connection. resume: take what a kept session brings (else:
-        only what was subscribed on this connection).
+        the largest packet that is taken, and of what may wait to be received; a larger packet ends the connection at its
+        header. resume: take what a kept session brings (else: only what was subscribed on this connection).
         """
         self._config = config
         self._client_id = config.client_id or client_id
@@ -89,11 +92,14 @@ class MqttClient:
         connection: Connection | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
-                connected = await self._connector.run(lambda: connect_stream(address, self._config.tls, self._timeout_s))
+                frame_bytes = max(self._most_received, _LARGEST_FRAME_BYTES)
+                connected = await self._connector.run(
+                    lambda: connect_stream(address, self._config.tls, self._timeout_s, frame_bytes)
+                )
                 connection = Connection(
                     self._paho_engine(connected),
                     topic_aliases=self._config.topic_aliases,
-                    most_received=self._most_received,
+                    most_waiting_bytes=self._most_received,
                     resume=self._resume,
                 )
                 await connection.start()
@@ -179,8 +185,8 @@ class MqttClient:
 
         Raises NotConnected once the connection is gone and all before it were given.
 
-        With 10,000 messages waiting the client stops reading, so that the broker holds the rest back; a caller that then
-        stays away for twice the keep alive loses the connection. One caller.
+        With 10,000 messages or `most_received` bytes waiting the client stops reading, so that the broker holds the rest
+        back; a caller that then stays away for twice the keep alive loses the connection. One caller.
         """
         return await self._opened().receive()
 

@@ -5,19 +5,20 @@ had in flight fails.
 """
 
 import asyncio
-from collections import deque
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent
+from gateway.sinks.mqtt.packet_reader import ProtocolViolation
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, ErrorCapture, PahoEngine, hang_up
 from gateway.sinks.mqtt.reason_codes import not_accepted, referral, spell
+from gateway.sinks.mqtt.receive_queue import ReceiveQueue
 from gateway.sinks.mqtt.send_window import SendWindow
 from gateway.sinks.mqtt.types import Outgoing, ReceivedMessage, end
 
-_MOST_RECEIVED = 10_000
+_MOST_ANSWER_BYTES = 1 << 18
 _LARGEST_WINDOW = 65_535
 _UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
 
@@ -33,16 +34,18 @@ class Connection:
         client: PahoEngine,
         *,
         topic_aliases: bool,
-        most_received: int = LARGEST_PACKET_BYTES,
+        most_waiting_bytes: int,
         resume: bool = False,
     ) -> None:
-        """resume: take what a kept session brings before anything is subscribed here."""
+        """most_waiting_bytes: with so much received and not taken, nothing more is read.
+
+        resume: take what a kept session brings before anything is subscribed here.
+        """
         self._loop = asyncio.get_running_loop()
         self._client = client
         self._stream = client.stream
         self.certificate = client.certificate
         self._may_alias = topic_aliases
-        self._most_received = most_received
         self._subscribed = resume
         self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
@@ -50,7 +53,7 @@ class Connection:
         self._window = SendWindow(client.next_packet_id, self._put, client.send_ping)
         self._qos0 = self._window.qos0
         self._subscribing: dict[int, asyncio.Future[None]] = {}
-        self._received: deque[ReceivedMessage] = deque()
+        self._received = ReceiveQueue(most_waiting_bytes)
         self._arrival = asyncio.Event()
         self._fd = -1
         self.ended_at = 0.0
@@ -77,7 +80,7 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_acknowledged = self._on_acknowledged
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
+        client.on_received = self._on_received
         client.on_ping = lambda: self._qos0.ping_sent(self._loop.time())
         client.on_pong = lambda: self._qos0.answered(self._loop.time())
         client.on_socket_close = self._on_socket_close
@@ -128,10 +131,9 @@ class Connection:
                 raise NotConnected(self.gone.result())
             self._arrival.clear()
             await self._arrival.wait()
-        if not self._reading and len(self._received) <= _MOST_RECEIVED // 2:
-            self._watch_reads(True)
-            self._loop.call_soon(self._read)
-        return self._received.popleft()
+        message = self._received.pop()
+        self._read_on()
+        return message
 
     def _put(self, packet: bytes) -> None:
         """Into the buffer; all that comes in this turn of the event loop leaves it in one call of the system."""
@@ -146,29 +148,25 @@ class Connection:
     def _read(self) -> None:
         if self._fd < 0 or not self._reading:
             return
-        if not self._read_acknowledgements():
-            self._client.loop_read()
-        if self._fd >= 0 and self._client.incoming_bytes > self._most_received:
-            self.drop(f"the broker sends {self._client.incoming_bytes} bytes in one packet, more than {self._most_received}")
+        try:
+            has_more = self._client.read()
+        except ProtocolViolation as error:
+            self.drop(str(error))
+            return
         if self._fd >= 0 and self._stream.unsent:
-            self._write()  # the answer to a WebSocket's ping
-        if len(self._received) >= _MOST_RECEIVED:
-            self._watch_reads(False)
-        elif self._fd >= 0 and self._stream.pending():
+            self._write()  # acknowledgements, and answers to a WebSocket's pings
+        if self._received.is_full or self._stream.answer_bytes >= _MOST_ANSWER_BYTES:  # the broker has to wait
+            self._watch_reads(False)  # `receive` or `_write` goes on
+        elif has_more:
             self._loop.call_soon(self._read)
 
-    def _read_acknowledgements(self) -> bool:
-        """Whether they were all there was to read."""
-        client = self._client
-        if not client.between_packets:
-            return False
-        try:
-            found = client.acknowledgements()
-        except OSError:
-            return False  # paho finds out what it is
-        for packet_id, code in found:
-            self._on_acknowledged(packet_id, code)
-        return bool(found)
+    def _read_on(self) -> None:
+        """Read again where the broker had to wait, once half of the room is free."""
+        if self._fd < 0 or self._reading or not self._received.is_half_empty:
+            return
+        if self._stream.answer_bytes < _MOST_ANSWER_BYTES:
+            self._watch_reads(True)
+            self._loop.call_soon(self._read)
 
     def _write(self) -> None:
         self._flushing = False
@@ -178,6 +176,7 @@ class Connection:
             self._client.send_ping()
         self._client.loop_write()
         self._flush()
+        self._read_on()
         if self._fd >= 0 and (self._client.want_write() or self._stream.unsent) != self._writing:
             self._writing = not self._writing
             if self._writing:
@@ -285,14 +284,10 @@ class Connection:
             refused = next((code for code in codes if code.is_failure), None)
             end(future, Permanent(f"the broker refuses the subscription: {refused}") if refused else None)
 
-    def _on_message(self, _c: object, _u: object, message: mqtt.MQTTMessage) -> None:
+    def _on_received(self, message: ReceivedMessage) -> None:
         if not self._subscribed:
             return  # of a session that the broker has kept, and nobody here asks for it
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            return
-        self._received.append(ReceivedMessage(topic, bytes(message.payload), message.qos, message.retain, message.dup))
+        self._received.push(message)
         self._arrival.set()
 
 

@@ -1,13 +1,16 @@
 """A layout's own part in a connection: subscribe, wait until messages may be sent, and move on where they may not."""
 
 import asyncio
+import math
+from collections import Counter
 from typing import Final, Protocol
 
 import structlog
 
 from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.ports.layout import SessionInput
+from gateway.core.log_throttle import LogThrottle
+from gateway.core.ports.layout import SessionInput, Subscription
 from gateway.core.ports.sink import EndedBy, Ending
 from gateway.core.retry_timer import DoublingDelay
 
@@ -15,6 +18,7 @@ log = structlog.get_logger("publisher")
 
 _FIRST_STAY_S: Final = 2.0
 _LONGEST_STAY_S: Final = 30.0
+_MOST_BROKEN: Final = 2
 _OFFLINE: Final = "the primary host is offline"
 _ELSEWHERE: Final = "the primary host is not online at this broker"
 
@@ -59,13 +63,16 @@ class HostSession:
         self._session = session
         self._clock = clock
         self._steps = 0
+        self._broken: Counter[str] = Counter()
+        """Connections in a row that ended while an optional subscription had no answer, by topic filter."""
+        self._log_throttle = LogThrottle(clock, math.inf)
         self._stay = DoublingDelay(_FIRST_STAY_S, _LONGEST_STAY_S)
 
     async def admission(self) -> Ending | None:
         """Subscribe, then wait until messages may be sent. Returns None, or why this connection is of no use."""
         try:
-            for topic_filter in self._session.subscriptions:
-                await self._client.subscribe(topic_filter)
+            for one in self._session.subscriptions:
+                await self._subscribe(one)
         except Permanent as error:
             return Ending(str(error), EndedBy.SINK)
         except NotConnected as error:
@@ -78,7 +85,10 @@ class HostSession:
             if not listening.done() and not waiting.done():
                 if self._client.broker_count > 1:
                     return self._move_on(_ELSEWHERE)
-                log.warning("nothing is sent before the primary host is online", topics=list(self._session.subscriptions))
+                log.warning(
+                    "nothing is sent before the primary host is online",
+                    topics=[one.topic_filter for one in self._session.subscriptions],
+                )
                 await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
@@ -89,6 +99,30 @@ class HostSession:
         self._steps = 0
         self._stay.reset()
         return None
+
+    async def _subscribe(self, one: Subscription) -> None:
+        """Subscribe. Raises NotConnected, and Permanent where the session cannot do without it.
+
+        Some brokers hang up for what an access list forbids: what is optional and was the end of two connections is left
+        out.
+        """
+        topic_filter = one.topic_filter
+        if self._broken[topic_filter] >= _MOST_BROKEN:
+            return
+        try:
+            await self._client.subscribe(topic_filter)
+        except Permanent as error:
+            if not one.is_optional:
+                raise
+            if self._log_throttle.is_due(str(error), topic_filter):
+                log.info("subscription left out", topic=topic_filter, reason=str(error))
+        except NotConnected as error:
+            self._broken[topic_filter] += one.is_optional
+            if self._broken[topic_filter] >= _MOST_BROKEN:
+                log.warning("subscription left out: connections end with it", topic=topic_filter, reason=str(error))
+            raise
+        else:
+            self._broken.pop(topic_filter, None)
 
     async def listen(self) -> Ending:
         """Hand on what comes; return why no more will come."""

@@ -1,24 +1,29 @@
 """paho's client, made ready: the protocol engine of one connection. With `connection.py` the only file that knows paho."""
 
 import logging
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.sinks.mqtt.config import MqttConfig
+from gateway.sinks.mqtt.packet_reader import PUBACK, PUBLISH, PacketCeilings, next_packet, received_message
 from gateway.sinks.mqtt.packets import acknowledgement, acknowledgements
 from gateway.sinks.mqtt.properties import is_text
 from gateway.sinks.mqtt.transport import OpenStream
-from gateway.sinks.mqtt.types import Will
+from gateway.sinks.mqtt.types import ReceivedMessage, Will
 
 _properties: Any = Properties  # its constructor has no types
 LARGEST_PACKET_BYTES = 268_435_460  # MQTT 5.0, 2.1.4
+_MOST_UNACKNOWLEDGED = 100
+"""Messages that the broker may have on their way to us (receive maximum, MQTT 5.0, 3.1.2.11.3)."""
 _SECOND_NS = 1_000_000_000
 _WITH_WILL = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04)
 
@@ -26,8 +31,8 @@ _WITH_WILL = ReasonCode(PacketTypes.DISCONNECT, identifier=0x04)
 class PahoEngine(mqtt.Client):
     """paho's client on a stream that stands already, CONNECT still to be sent.
 
-    Messages and their acknowledgements pass it by (`packets.py`): it makes and reads everything else, keeps the connection
-    alive, and gives out packet ids.
+    Messages and their acknowledgements pass it by, both ways (`packets.py`, `packet_reader.py`): it makes and understands
+    everything else, keeps the connection alive, and gives out packet ids. It gets whole packets of limited size.
     """
 
     def __init__(
@@ -43,7 +48,9 @@ class PahoEngine(mqtt.Client):
             reconnect_on_failure=False,
         )
         self.on_acknowledged: Callable[[int, int], None] = _ignore
-        """Takes packet id and reason code of PUBACKs that `acknowledgements` could not read."""
+        """Takes packet id and reason code of a PUBACK."""
+        self.on_received: Callable[[ReceivedMessage], None] = _ignore
+        """Takes a message; it is acknowledged when this returns."""
         self.on_ping: Callable[[], None] = _ignore
         """Called when a PINGREQ is queued, whoever asked for it."""
         self.on_pong: Callable[[], None] = _ignore
@@ -51,6 +58,8 @@ class PahoEngine(mqtt.Client):
         self._keepalive_s = config.keepalive // _SECOND_NS
         self._will_after_disconnect = will.after_disconnect if v5 and will is not None else lambda: False
         self.stream = connected.stream
+        self._v5 = v5
+        self._most_received = most_received
         self.certificate = connected.certificate
         self.max_inflight_messages_set(0)  # Connection keeps the window; paho's costs a scan per acknowledgement
         self.on_socket_register_write = _ignore  # without one paho writes at once
@@ -61,16 +70,10 @@ class PahoEngine(mqtt.Client):
             self.username_pw_set(config.username, config.password.get_secret_value() or None)
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = config.session_expiry // _SECOND_NS
-        if most_received < LARGEST_PACKET_BYTES:
-            properties.MaximumPacketSize = most_received
+        properties.MaximumPacketSize = most_received
+        properties.ReceiveMaximum = _MOST_UNACKNOWLEDGED
         clean: Any = config.clean_start if v5 else mqtt.MQTT_CLEAN_START_FIRST_ONLY
         self.connect("-", 1, self._keepalive_s, clean_start=clean, properties=properties if v5 else None)
-
-    @property
-    def incoming_bytes(self) -> int:
-        """What the packet that is being read claims to have."""
-        length: int = self._in_packet["remaining_length"]
-        return length
 
     def send_ping(self) -> None:
         """Send a PINGREQ now."""
@@ -105,11 +108,6 @@ class PahoEngine(mqtt.Client):
         self._keepalive = self._keepalive or self._keepalive_s
         return code
 
-    @property
-    def between_packets(self) -> bool:
-        """Nothing was read of the packet that comes next."""
-        return not self._in_packet["command"]
-
     def next_packet_id(self) -> int:
         """1 to 65535 and around again, for all packets that have one."""
         return self._mid_generate()
@@ -121,19 +119,77 @@ class PahoEngine(mqtt.Client):
         self.stream.put(packet)
         self._last_msg_out = time.monotonic()
 
-    def acknowledgements(self) -> list[tuple[int, int]]:
-        """Packet ids and reason codes of the PUBACKs that come next; what follows is for `loop_read`. Raises OSError."""
-        found, size = acknowledgements(self.stream.arrived())
-        if found:
-            self.stream.skip(size)
-            self._last_bytes_received = time.monotonic()
-        return found
+    def read(self) -> bool:
+        """Read once where no whole packet has come; then handle the PUBACKs that came together, or one other packet.
+
+        Returns whether there may be more to handle at once. What the broker's hanging up leads to is `on_disconnect`. Raises
+        ProtocolViolation; the connection is then to be dropped.
+        """
+        try:
+            return self._read()
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError as error:
+            self._easy_log(mqtt.MQTT_LOG_ERR, "failed to receive on socket: %s", error)
+            self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+            return False
+
+    def _read(self) -> bool:
+        stream = self.stream
+        ceilings = PacketCeilings(self._most_received, accepted=self.is_connected())
+        found = next_packet(stream.incoming, ceilings)
+        if found is None:
+            if not stream.fill():
+                self._loop_rc_handle(MQTTErrorCode.MQTT_ERR_CONN_LOST)
+                return False
+            found = next_packet(stream.incoming, ceilings)
+            if found is None:
+                return stream.hidden
+        self._last_bytes_received = time.monotonic()
+        first = stream.incoming[0]
+        if first == PUBACK and self._take_acknowledgements():
+            return bool(stream.incoming) or stream.hidden
+        begin, end = found
+        body = bytes(stream.incoming[begin:end])
+        stream.skip(end)
+        self._handle(first, body)
+        return bool(stream.incoming) or stream.hidden
+
+    def _take_acknowledgements(self) -> bool:
+        found, size = acknowledgements(self.stream.incoming)
+        self.stream.skip(size)
+        for packet_id, code in found:
+            self.on_acknowledged(packet_id, code)
+        return bool(found)
+
+    def _handle(self, first: int, body: bytes) -> None:
+        """Handle a packet other than those that come by the thousand. body: what follows the fixed header."""
+        if first & 0xF0 == PUBLISH:
+            message, packet_id = received_message(first, body, v5=self._v5)
+            if message is not None:
+                self.on_received(message)
+            if packet_id:
+                self.stream.put_answer(bytes((PUBACK, len(packet_id))) + packet_id)
+            return
+        self._in_packet = {
+            "command": first,
+            "have_remaining": 1,
+            "remaining_count": [],
+            "remaining_mult": 1,
+            "remaining_length": len(body),
+            "packet": bytearray(body),
+            "to_process": 0,
+            "pos": 0,
+        }
+        try:
+            code = self._packet_handle()
+        except MalformedPacket:
+            code = MQTTErrorCode.MQTT_ERR_PROTOCOL
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._loop_rc_handle(code)
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """Take a PUBACK that came in pieces.
-
-        PUBREC and PUBCOMP belong to QoS 2, which is never used: paho would take them for acknowledgements.
-        """
+        """Take a PUBACK that the fast way did not: a long or a broken one."""
         if cmd != "PUBACK":
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         try:
@@ -141,9 +197,6 @@ class PahoEngine(mqtt.Client):
         except ValueError:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-    def _handle_pubrec(self) -> MQTTErrorCode:
-        return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _create_socket(self) -> Any:
         """Return the stream. Called by paho in `connect`; the name and port given there mean nothing."""

@@ -14,6 +14,7 @@ from gateway.sinks.mqtt.tls import secured
 from gateway.sinks.mqtt.websocket import WebSocket
 
 _STAYS_S = 0.5
+_LARGEST_PROBE_FRAME_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,23 +25,28 @@ class OpenStream:
     certificate: Certificate | None = None
 
 
-def connect_stream(address: Address, tls: MqttTls, timeout_s: float) -> OpenStream:
-    """Look the name up, connect, make the handshakes. Raises NotConnected that says what to do."""
+def connect_stream(address: Address, tls: MqttTls, timeout_s: float, largest_frame_bytes: int) -> OpenStream:
+    """Look the name up, connect, make the handshakes, each within `timeout_s` seconds.
+
+    largest_frame_bytes: of a WebSocket. Raises NotConnected that says what to do.
+    """
     try:
         sock = socket.create_connection((address.host, address.port), timeout_s)
-        return _dressed(sock, address, tls)
+        return _dressed(sock, address, tls, timeout_s, largest_frame_bytes)
     except (OSError, ValueError) as error:
         raise unreachable(error, address.host, address.port, timeout_s, tls.server_name) from None
 
 
-def _dressed(sock: socket.socket, address: Address, tls: MqttTls) -> OpenStream:
+def _dressed(sock: socket.socket, address: Address, tls: MqttTls, timeout_s: float, largest_frame_bytes: int) -> OpenStream:
     """TLS and WebSocket on a connected socket, which is closed if that fails. Raises NotConnected, OSError, ValueError."""
     certificate = None
     with undone_on_error(lambda: sock.close()):  # noqa: PLW0108 - the one in use by then, which has no other owner yet
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.secure:
             sock, certificate = secured(sock, address.host, tls)
-        return OpenStream(WebSocket(sock, str(address)) if address.path else BufferedSocket(sock), certificate)
+        if address.path:
+            return OpenStream(WebSocket(sock, str(address), timeout_s, largest_frame_bytes), certificate)
+        return OpenStream(BufferedSocket(sock), certificate)
 
 
 def probe(address: Address, tls: MqttTls, timeout_s: float) -> None:
@@ -48,10 +54,10 @@ def probe(address: Address, tls: MqttTls, timeout_s: float) -> None:
 
     Whoever closes the connection at once (a balancer whose broker is away) does not count as reachable.
     """
-    stream = connect_stream(address, tls, timeout_s).stream
+    stream = connect_stream(address, tls, timeout_s, _LARGEST_PROBE_FRAME_BYTES).stream
     try:
         stream.settimeout(_STAYS_S)
-        if not stream.recv(1):
+        if not stream.fill():
             raise NotConnected(f"{address} hangs up at once")
     except TimeoutError:
         pass  # it waits for what the client has to say

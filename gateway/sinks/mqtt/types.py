@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from gateway.core.errors import GatewayError
+
+_OBJECT_BYTES: Final = 256
 
 QoS = Literal[0, 1]
 """Quality of service (MQTT 5.0, 4.3). 2 is never used: what it promises, (boot, topic, seq) gives to subscribers."""
@@ -34,6 +36,11 @@ class ReceivedMessage:
     """The broker had kept it from earlier."""
     dup: bool
     """The broker has sent it before."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Return about how many bytes of memory it takes while it waits."""
+        return len(self.topic) + len(self.payload) + _OBJECT_BYTES
 
     @property
     def is_kept(self) -> bool:

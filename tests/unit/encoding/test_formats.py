@@ -1,6 +1,8 @@
 """Payload formats: the same document, whatever it is written in."""
 
 import contextlib
+import tracemalloc
+from collections.abc import Callable
 
 import cbor2
 import orjson
@@ -58,3 +60,37 @@ def test_no_bytes_end_in_another_error(payload):
     for start in (b"", b"\x28\xb5\x2f\xfd", b"\xbf"):
         with contextlib.suppress(ValueError):
             read_document(start + payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (zstandard.compress(bytes(1 << 27)), "claims"),
+        (b"[" + b"[]," * 2_000_000 + b"[]]", "of memory"),
+        (b'{"a":' + b"[" * 300 + b"]" * 300 + b"}", "100 levels"),
+        (b"\xa1\x61a" + b"\x81" * 5_000 + b"\x00", "depth"),
+        (b"\xa1\x61a\x9a\x00\x1e\x84\x80" + b"\x80" * 2_000_000, "containers"),
+        (b"\xa1\x61a\xc2\x59\xff\xff" + b"\xff" * 65_535, "tag"),
+        (cbor2.dumps({"a": cbor2.CBORTag(35, "(a+)+$")}), "tag"),
+        (cbor2.dumps({"a": cbor2.CBORTag(100_000, 1)}), "tag"),
+        (cbor2.dumps({"a": b"bytes"}), "JSON could carry"),
+        (cbor2.dumps({1: "a number as key"}), "JSON could carry"),
+        (cbor2.dumps({"a": -(2**64)}), "JSON could carry"),
+    ],
+)
+def test_a_payload_that_would_fill_memory_or_break_whoever_prints_it_is_refused(payload: bytes, reason: str) -> None:
+    """Anybody may publish where a subscriber listens."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=reason):
+            read_document(payload)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dumps", [orjson.dumps, cbor2.dumps])
+def test_a_window_of_fifty_thousand_tags_is_read(dumps: Callable[[object], bytes]) -> None:
+    row = {"n": 5, "min": 1.1, "max": 1.2, "mean": 1.15, "std": 0.1, "first": 1.5, "last": 2.5, "q": "good"}
+    body = {"tags": {f"t{i}": row | {"min": i * 1.1} for i in range(50_000)}}
+    assert read_document(dumps(body)) == body

@@ -13,7 +13,7 @@ from gateway.core.blocks import ObjectBlock
 from gateway.core.errors import Permanent
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState, Message
-from gateway.core.ports.layout import Packet
+from gateway.core.ports.layout import Packet, Subscription
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.layout import SparkplugLayout
@@ -89,6 +89,9 @@ class Bench:
     def now_ns(self) -> int:
         """The layout's clock."""
         return self.now_ms * 1_000_000
+
+    def monotonic(self) -> float:
+        return self.now_ms / 1000
 
     def set(self, device: int, state: str) -> None:
         self.states[device] = DeviceState(device, state)  # type: ignore[arg-type]
@@ -368,8 +371,8 @@ def rebirth(value: object = True) -> bytes:
 def test_a_host_may_ask_for_births_again():
     bench = Bench()
     bench.connect()
-    command, _ = bench.node.subscriptions[0], bench.node.received("spBv1.0/plant/NCMD/press-1", rebirth())
-    assert command == "spBv1.0/plant/NCMD/press-1"
+    assert bench.node.subscriptions[0] == Subscription("spBv1.0/plant/NCMD/press-1")
+    bench.node.received("spBv1.0/plant/NCMD/press-1", rebirth())
     seen = bench.see(bench.node.changes(ALL))
     assert kinds(seen) == [("NBIRTH", ""), ("DBIRTH", "press"), ("DBIRTH", "line")]
     assert seen[0][2]["bdSeq"]["value"] == 250, "the connection is the same"
@@ -394,7 +397,12 @@ async def test_nothing_is_sent_before_the_primary_host_is_there_nor_after():
     bench = Bench(host="scada")
     node = bench.node
     node.will()
-    assert node.subscriptions == ["spBv1.0/plant/NCMD/press-1", "spBv1.0/STATE/scada"]
+    assert node.subscriptions == [
+        Subscription("spBv1.0/plant/NCMD/press-1"),
+        Subscription("spBv1.0/STATE/scada"),
+        Subscription("spBv1.0/plant/DCMD/press-1/+", is_optional=True),
+        Subscription("STATE/scada", is_optional=True),
+    ]
     waiting = asyncio.ensure_future(node.may_send(True))
     for payload in (b"OFFLINE", b"[]", state(1), state(True, "x"), state(False), state(True, 4)):
         node.received("spBv1.0/STATE/scada", payload)

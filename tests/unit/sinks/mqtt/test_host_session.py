@@ -8,19 +8,22 @@ from random import Random
 import pytest
 
 from gateway.core.errors import Permanent, Retryable
-from gateway.core.ports.layout import Packet, Until
+from gateway.core.ports.layout import Packet, Subscription, Until
 from tests.support.clock import ManualClock, settle
 from tests.support.mqtt_client import FakeMqttClient
 from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.outbox_fake import FakeOutbox
 from tests.unit.sinks.mqtt.test_publishing import FakeLayout, FakeStatus
 
+QUIET_S = 0.5
+"""Between births and the first data."""
+
 
 @dataclass
 class FakeSession(FakeLayout):
     """Tells what happens to it; may send once it has heard `go`, until it hears `stop`."""
 
-    subscriptions: tuple[str, ...] = ("commands", "state")
+    subscriptions = (Subscription("commands"), Subscription("state"), Subscription("wanted", is_optional=True))
     told: list[str] = field(default_factory=list)
     refusals: list[tuple[str, str]] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -98,6 +101,8 @@ class Bench:
     async def say(self, payload: bytes) -> None:
         self.sink.say("state", payload)
         await settle()
+        if payload == b"go":
+            await self.clock.advance(QUIET_S)
 
 
 @pytest.fixture
@@ -114,7 +119,7 @@ async def test_nothing_is_taken_or_sent_until_it_may_and_births_come_first(bench
     """What waited meanwhile is not live: it was not made for this connection."""
     bench.outbox.put_next()
     await settle()
-    assert bench.sink.subscribed == ["commands", "state"]
+    assert bench.sink.subscribed == ["commands", "state", "wanted"]
     assert (bench.sent, bench.outbox.journal, bench.outbox.in_flight) == ([], [], {})
     await bench.say(b"go")
     bench.outbox.put_next()
@@ -172,6 +177,24 @@ async def test_a_connection_that_breaks_while_it_waits_is_made_again(bench: Benc
     assert bench.sink.opens == 2
     await bench.say(b"go")
     assert bench.sent == [b"a 1", b"b 2"]
+
+
+async def test_a_subscription_that_is_only_wanted_may_be_refused(bench: Bench) -> None:
+    bench.sink.refused_filters = {"wanted"}
+    bench.sink.lose("cut")
+    await bench.clock.advance(1)
+    await bench.say(b"go")
+    assert bench.sent == [b"a 1", b"b 2"]
+
+
+async def test_a_subscription_for_which_the_broker_hangs_up_is_left_out(bench: Bench) -> None:
+    """Where it is only wanted; two connections find it out."""
+    bench.sink.deadly_filters = {"wanted"}
+    bench.sink.lose("cut")
+    await bench.clock.advance(5)
+    await bench.say(b"go")
+    assert bench.sent == [b"a 1", b"b 2"]
+    assert bench.sink.opens == 4
 
 
 async def test_refused_subscriptions_are_tried_again_with_the_next_connection(bench: Bench) -> None:
@@ -237,6 +260,9 @@ async def test_no_message_is_sent_before_the_births_have_arrived(bench: Bench) -
     assert len(bench.sent) == 2
     bench.sink.ack(1)
     await settle()
+    await bench.clock.advance(QUIET_S - 0.01)
+    assert len(bench.sent) == 2, "hosts need a moment to take the births in"
+    await bench.clock.advance(0.01)
     assert bench.sent[2:] == [b"hist 1 3", b"hist 2 4"]
     bench.sink.ack(2)
     await settle()
@@ -260,7 +286,7 @@ async def test_a_first_birth_that_is_refused_holds_up_the_messages(bench: Bench)
     bench.outbox.put_next()
     await settle()
     assert bench.sent == [b"a 1", b"b 2"]
-    await bench.clock.advance(5.1)
+    await bench.clock.advance(5.1 + QUIET_S)
     assert bench.sent == [b"a 1", b"b 2", b"a 1", b"b 2", b"1 3"]
 
 
