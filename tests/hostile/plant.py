@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -96,6 +98,7 @@ class Plant:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.gateway = GatewayProcess(folder / "config")
+        self._peak_bytes, self._used_s = 0, 0.0
         self.gateway.program = ("-m", "tests.hostile.gateway_quick")
 
     def __enter__(self) -> Self:
@@ -121,11 +124,35 @@ class Plant:
         """Run something on the peers' loop."""
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(30)
 
+    def start(self) -> None:
+        """Start the gateway; returns at once."""
+        self._peak_bytes = 0
+        self.gateway.start()
+        self.neighbour.tell(f"watch {self._pid}")
+        self.neighbour.tell("reset")
+
+    def polled_or_ended(self, most_cpu_s: float) -> bool:
+        """Return whether the neighbour was polled before the gateway ended, or had used that much of the processor."""
+        while not self._has_ended() and self._cpu_s() < most_cpu_s:
+            if self.neighbour.report().polls:
+                return True
+            time.sleep(0.01)
+        return False
+
+    def watched(self) -> Report:
+        """Return what the neighbour sees from now on for a while."""
+        self.neighbour.tell("reset")
+        self._watch()
+        return self.neighbour.report()
+
+    def cost(self) -> tuple[float, int]:
+        """Return the seconds of the processor that an ended gateway has used, and the most bytes of memory, as far as seen."""
+        return self._used_s, self._peak_bytes
+
     def run(self) -> None:
         """Start the gateway, unless it runs; return once the neighbour is polled regularly and every peer was good to it."""
-        if self.gateway.process is None or self.gateway.process.poll() is not None:
-            self.gateway.start()
-            self.neighbour.tell(f"watch {self._pid}")
+        if self.gateway.process is None or self._has_ended():
+            self.start()
         self.neighbour.tell("reset")
         self.until(lambda: self.neighbour.report().polls >= 3, 30, "three polls of the neighbour")
 
@@ -133,9 +160,9 @@ class Plant:
         """Let a peer attack for a while. A gateway that did not bear it is ended, so that the next row has a sound one."""
         self.run()
         attacker = self._peers[peer]
+        attacker.reached.clear()
         before = self.resident()
         (self._proc / "clear_refs").write_text("5")  # proc(5): the peak is counted anew
-        attacker.reached.clear()
         self.neighbour.tell("reset")
         self.do(attacker.attack(True))
         try:
@@ -170,13 +197,32 @@ class Plant:
         self.neighbour.tell("reset")
         began_s, stolen_s = time.monotonic(), 0.0
         assert self.gateway.process is not None
-        self.gateway.process.terminate()
-        while self.gateway.process.poll() is None:
+        if not self._has_ended():
+            self.gateway.process.terminate()
+        while not self._has_ended():
             stolen_s = max(stolen_s, self.neighbour.report().stolen_s)
             if time.monotonic() - began_s - stolen_s > 2 * MOST_STOP_S:
-                self.gateway.kill()
-            time.sleep(0.02)
+                self.gateway.process.kill()
+            time.sleep(0.01)
         return time.monotonic() - began_s - stolen_s
+
+    def _has_ended(self) -> bool:
+        """Look after the process: what it holds, and what it has used in the end."""
+        process = self.gateway.process
+        assert process is not None
+        if process.returncode is None:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode, self._used_s = os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+            else:
+                with suppress(AssertionError):  # it ends just now
+                    self._peak_bytes = max(self._peak_bytes, self.peak())
+        return process.returncode is not None
+
+    def _cpu_s(self) -> float:
+        """Return the seconds of the processor that all its threads have used so far (proc(5): utime and stime)."""
+        fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident(self) -> int:
         """Return the bytes of memory that the gateway holds."""
