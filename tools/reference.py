@@ -4,7 +4,7 @@ The keys come from `gateway schema`, which asks each protocol for its models, so
 here. `make docs` writes the pages; tests/unit/test_reference.py says when they are out of date.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,10 +79,11 @@ def _sections(title: str, prefix: str, model: Schema, definitions: Schema) -> li
     about = _line(model.get("description", ""))
     made = [f"## {title}" + (f"\n\n{about}" if about else "") + f"\n\n{_table(model, definitions)}"]
     for key, field in model.get("properties", {}).items():
-        inner, is_list = _model_of(field, definitions)
-        if inner is not None:
+        models, is_list = _models_of(field, definitions)
+        for number, inner in enumerate(models):
             below = f"{prefix}{key}"
-            made += _sections(f"`{below}:`" + (", each entry" if is_list else ""), f"{below}.", inner, definitions)
+            which = "" if not is_list else ", each entry" if not number else ", or instead"
+            made += _sections(f"`{below}:`{which}", f"{below}.", inner, definitions)
     return made
 
 
@@ -91,26 +92,26 @@ def _table(model: Schema, definitions: Schema) -> str:
     needed = model.get("required", ())
     rows = []
     for key, field in sorted(model.get("properties", {}).items(), key=lambda item: item[0] not in needed):
-        inner, is_list = _model_of(field, definitions)
-        kind = ("list of sections" if is_list else "section") if inner is not None else type_text(field, definitions)
-        usual = "required" if key in needed else default_text(field, inner is not None)
-        about = field.get("description") or (inner or {}).get("description", "")
+        models, is_list = _models_of(field, definitions)
+        kind = ("list of sections" if is_list else "section") if models else type_text(field, definitions)
+        usual = "required" if key in needed else default_text(field, bool(models))
+        about = field.get("description") or (models[0].get("description", "") if models else "")
         rows.append(f"| `{key}` | {kind} | {usual} | {_cell(_line(about))} |")
     return "\n".join([_HEAD, *rows])
 
 
-def _model_of(field: Schema, definitions: Schema) -> tuple[Schema | None, bool]:
-    """Return the model that a key holds, if it holds one, and whether it holds a list of it."""
+def _models_of(field: Schema, definitions: Schema) -> tuple[Sequence[Schema], bool]:
+    """Return the models that a key may hold, and whether it holds a list of them."""
     choices = [_followed(one, definitions) for one in field.get("anyOf", [field])]
     for one in choices:
         if "properties" in one:
-            listed = any(other.get("type") == "array" for other in choices)
-            return one, listed
+            return [one], any(other.get("type") == "array" for other in choices)
         if one.get("type") == "array":
-            entry = _followed(one.get("items", {}), definitions)
-            if "properties" in entry:
-                return entry, True
-    return None, False
+            items = one.get("items", {})
+            entries = [_followed(entry, definitions) for entry in items.get("anyOf", [items])]
+            if any("properties" in entry for entry in entries):
+                return [entry for entry in entries if "properties" in entry], True
+    return [], False
 
 
 def _followed(field: Schema, definitions: Schema) -> Schema:

@@ -50,7 +50,14 @@ class GatewayParts:
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
         chain = StageChain.build(
-            table, settings.policies, root.window, root.detection, root.publish, clock.now_ns(), DETECTORS
+            table,
+            settings.policies,
+            root.window,
+            root.detection,
+            root.publish,
+            clock.now_ns(),
+            DETECTORS,
+            settings.formulas,
         )
         self.board = StatusBoard(
             len(table.devices),

@@ -44,10 +44,10 @@ def _devices(settings: Settings) -> Table:
     numbers = ("tags", "limits", "detectors")
     table = listing("device", "protocol", "connection", *numbers, right=numbers)
     for plugin, entry in zip(settings.plugins, settings.entries, strict=True):
-        policies = settings.policies[entry.first_tag : entry.first_tag + len(entry.tags)]
+        policies = settings.policies[slice(*settings.table.range_of(entry.number))]
         limits = sum(any(v is not None for v in (p.hihi, p.hi, p.lo, p.lolo)) for p in policies)
         detectors = sum(bool(p.anomaly) for p in policies)
-        counts = map(str, (len(entry.tags), limits, detectors))
+        counts = map(str, (len(policies), limits, detectors))
         table.add_row(entry.config.name, plugin.name, entry.config.url, *counts)
     return table
 

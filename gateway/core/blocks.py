@@ -52,6 +52,8 @@ class SampleBlock:
     repeated: bool = False
     """They are the last sample of each tag once more, still valid although the connection was lost meanwhile; they count in
     no window."""
+    cycle: int = -1
+    """The number of the device's poll that they come from, -1 where there is none: samples of one poll belong together."""
 
     def __post_init__(self) -> None:
         _freeze(self)
@@ -60,7 +62,7 @@ class SampleBlock:
         return self.tag.size
 
     @classmethod
-    def bad(cls, tags: TagIds, time_ns: int, quality: Quality) -> "SampleBlock":
+    def bad(cls, tags: TagIds, time_ns: int, quality: Quality, cycle: int = -1) -> "SampleBlock":
         """Return one sample without a value per tag: a read was due at `time_ns` and failed for the reason in `quality`."""
         count = tags.size
         return cls(
@@ -68,6 +70,7 @@ class SampleBlock:
             np.full(count, time_ns, np.int64),
             np.full(count, np.nan),
             np.full(count, quality, np.uint8),
+            cycle=cycle,
         )
 
 

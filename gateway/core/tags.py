@@ -28,6 +28,8 @@ class Tag:
     """It is a bit, 0 or 1."""
     range: tuple[float, float] | None = None
     """Lowest and highest value in normal operation, in `unit`."""
+    published: bool = True
+    """Its windows, summaries and values are sent; else it is only an operand of formulas, and may have alarms."""
 
 
 @dataclass(frozen=True, slots=True)

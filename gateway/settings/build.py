@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gateway.core.ports.plugin import DeviceEntry
+from gateway.core.ports.plugin import DeviceEntry, TagTraits
 from gateway.core.tags import Tag, TagTable
 from gateway.settings.device_files import Device
+from gateway.settings.formulas import interval_of_formulas, resolve_formulas
 from gateway.settings.model import Root, Settings
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.stages.config import PolicyDefaults, TagPolicy
@@ -16,18 +17,20 @@ _POLICY = tuple(TagPolicy.model_fields)
 
 def build_settings(collector: ProblemCollector, root: Root, devices: Sequence[Device]) -> Settings:
     """Return the settings of a configuration without problems."""
-    entries, policies = [], []
+    entries, policies, formulas = [], [], []
     tags: list[Tag] = []
     held_ns = root.window.length + root.window.grace + root.outbox.commit_interval
     interned: dict[TagPolicy, TagPolicy] = {}  # most tags have equal policies, and each takes a kilobyte
     for number, device in enumerate(devices):
-        models = [tag for tag, _, _ in device.tags]
+        models = [tag.model for tag in device.tags]
         entries.append(DeviceEntry(number, device.config, tuple(models), len(tags), held_ns))
         layers = _merge_defaults(device.defaults, root.defaults)
-        for model in models:
-            traits = device.plugin.traits(device.config, model)
-            shape = traits.is_float32, traits.interval_ns, traits.is_logical
-            tags.append(Tag(len(tags), number, model.name, model.unit, *shape, model.range))
+        formulas += resolve_formulas(device, len(tags), len(tags) + len(models))
+        traits = [device.plugin.traits(device.config, model) for model in models]
+        traits += [TagTraits(interval_ns=interval_ns) for interval_ns in interval_of_formulas(device)]
+        for (model, _, _), known in zip(device.all_tags, traits, strict=True):
+            shape = known.is_float32, known.interval_ns, known.is_logical
+            tags.append(Tag(len(tags), number, model.name, model.unit, *shape, model.range, model.publish))
             policy = _policy(model, layers)
             policies.append(interned.setdefault(policy, policy))
     return Settings(
@@ -38,6 +41,7 @@ def build_settings(collector: ProblemCollector, root: Root, devices: Sequence[De
         tuple(policies),
         tuple(device.publish for device in devices),
         TagTable(tuple(device.config.name for device in devices), tuple(tags)),
+        tuple(formulas),
         _hash(collector),
         tuple(collector.warnings),
     )

@@ -3,7 +3,7 @@
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -22,6 +22,17 @@ OWN_KEYS = ("tags", "tag_file", "defaults", "publish")
 """Keys of a device file that are not its protocol's."""
 
 
+class ReadTag(NamedTuple):
+    """A tag as it was read."""
+
+    model: Any
+    """Its model, without faults of its own."""
+    file: SourceFile
+    """The file that configures it."""
+    path: KeyPath
+    """Where in the file."""
+
+
 @dataclass(slots=True)
 class Device:
     """A device while its files are read, before it becomes a `DeviceEntry`."""
@@ -38,10 +49,19 @@ class Device:
     """Its section `defaults`."""
     publish: DevicePublish
     """Its section `publish`."""
-    tags: list[Any] = field(default_factory=list)
-    """Each tag's model with its file and key path."""
+    tags: list[ReadTag] = field(default_factory=list)
+    """The tags that are read from the device."""
+    formulas: list[ReadTag] = field(default_factory=list)
+    """The tags that are computed from others; in the tag table they follow those that are read."""
+    finds_tags: bool = False
+    """Further tags are searched on the device."""
     names: dict[str, tuple[SourceFile, KeyPath]] = field(default_factory=dict)
     """File and key path of the first use of each tag name."""
+
+    @property
+    def all_tags(self) -> list[ReadTag]:
+        """Return its tags in the order of the tag table."""
+        return [*self.tags, *self.formulas]
 
 
 def read_devices(collector: ProblemCollector) -> list[tuple[SourceFile, str]]:

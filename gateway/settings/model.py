@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel, Field, create_model
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.core.formula.config import FormulaKeys
+from gateway.core.formula.tag import FormulaTag
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
@@ -104,6 +106,8 @@ class Settings:
     """The section `publish` of each device, by its row in the tag table."""
     table: TagTable
     """All devices and tags."""
+    formulas: tuple[FormulaTag, ...]
+    """The tags that are computed from others."""
     hash: str
     """Twelve hex digits that change with any byte of the files, or of the variables that override them."""
     warnings: tuple[str, ...] = ()
@@ -139,10 +143,14 @@ def _tag_model(name: str, own_keys: type[BaseModel]) -> Any:
     return create_model(name, __base__=(own_keys, TagPolicy))
 
 
+class FormulaEntry(FormulaKeys, TagPolicy):
+    """A tag that is computed from other tags of its device."""
+
+
 def device_model(plugin: Plugin) -> Any:
     """Return the model of what a device file of this protocol may say, as editors see it."""
     tag: Any = tag_model(plugin)
-    tags: Any = list[tag]
+    tags: Any = list[tag | FormulaEntry]
     return create_model(
         f"{plugin.name.capitalize()}DeviceFile",
         __base__=plugin.device_model,

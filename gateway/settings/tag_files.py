@@ -6,9 +6,10 @@ from typing import Any
 
 from gateway.core.ports.plugin import Plugin, TagFiles
 from gateway.settings.detectors import check_detectors
-from gateway.settings.device_files import Device
+from gateway.settings.device_files import Device, ReadTag
 from gateway.settings.error_text import quote_value
-from gateway.settings.model import tag_model
+from gateway.settings.formulas import check_formulas
+from gateway.settings.model import FormulaEntry, tag_model
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.source_files import KeyPath, SourceFile, read_csv
 from gateway.stages.config import OF_NUMBERS
@@ -37,6 +38,9 @@ class TagReader:
             self._read_device_files(device, device.plugin) if isinstance(device.plugin, TagFiles) and device.config else None
         )
         has_problems = file.problems or len(self._collector.problems) > before
+        device.finds_tags = found is not None
+        if device.formulas and device.config:
+            check_formulas(device, self._collector.warnings)
         if not device.tags and not has_problems and found is None and getattr(device.config, "enabled", True):
             file.add(("tags",), "the device has no tags", "tags: or tag_file:")
 
@@ -86,7 +90,7 @@ class TagReader:
             warnings.append(f"{path!s}: nothing was found on {device.config.name} yet; it is asked when the gateway starts")
             return
         table = read_csv(path, str(path))
-        configured = {tag.name for tag, _, _ in device.tags}
+        configured = {tag.model.name for tag in device.all_tags}
         if not table.problems and not table.value:
             name = device.config.name
             warnings.append(f"{path!s}: nothing that is wanted was found on {name}; gateway browse shows what is there")
@@ -106,11 +110,11 @@ class TagReader:
             return
         self._collector.files_read.append(path)
         lines = {row.get("name"): row for row in table.value}
-        device.tags = [(files.complete(tag, lines.get(tag.name, {})), *where) for tag, *where in device.tags]
+        device.tags = [tag._replace(model=files.complete(tag.model, lines.get(tag.model.name, {}))) for tag in device.tags]
 
     def _check_columns(self, device: Device, table: SourceFile) -> bool:
         """Return whether all columns are known; a wrong one is one problem of the header, not one for each line."""
-        known = self._model(device.plugin).model_fields
+        known = self._model(device.plugin).model_fields | FormulaEntry.model_fields
         wrong = sorted({key for row in table.value for key in row if key not in known})
         for key in wrong:
             close = difflib.get_close_matches(key, known, 1)
@@ -127,10 +131,13 @@ class TagReader:
             file.add(path, f"{quote_value(item)} is not a tag", "keys such as name: and address:")
             return
         self._check_name(device, file, item, path)
+        if "formula" in item:
+            self._add_formula(device, file, item, path)
+            return
         tag = self._collector.validate(file, self._model(device.plugin), item, path)
         if tag is None:
             return
-        device.tags.append((tag, file, path))
+        device.tags.append(ReadTag(tag, file, path))
         check_detectors(self._collector, file, tag, path)
         wrong = device.config and device.plugin.check(device.config, tag)
         if wrong:
@@ -142,6 +149,16 @@ class TagReader:
                     file.add(
                         (*path, key), "has no effect: the tag's values are no numbers", f"a type of numbers, or no {key}"
                     )
+
+    def _add_formula(self, device: Device, file: SourceFile, item: dict[str, Any], path: KeyPath) -> None:
+        """Add a computed tag; keys that say how a tag is read have no place in it."""
+        own = sorted((item.keys() & self._model(device.plugin).model_fields.keys()) - FormulaEntry.model_fields.keys())
+        for key in own:
+            file.add((*path, key), "has no effect beside formula", f"a formula, or a tag that is read with {key}")
+        tag = self._collector.validate(file, FormulaEntry, {k: v for k, v in item.items() if k not in own}, path)
+        if tag is not None and not own:
+            device.formulas.append(ReadTag(tag, file, path))
+            check_detectors(self._collector, file, tag, path)
 
     def _check_name(self, device: Device, file: SourceFile, item: dict[str, Any], path: KeyPath) -> None:
         """Check that a name is used once in a device, also where its tag has other faults."""

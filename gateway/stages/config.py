@@ -60,6 +60,9 @@ class TagPolicy(ConfigModel):
     """z-score of a window's mean against its own recent past from which it counts as an anomaly; `off` for none; or a list
     of detectors with their settings: `[{ewma: {threshold: 6, memory: 10min}}]`."""
 
+    publish: bool = True
+    """`false`: the tag is read, may be used in formulas and have alarms, and is not sent itself."""
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         given = [(n, v) for n in ("lolo", "lo", "hi", "hihi") if (v := getattr(self, n)) is not None]
@@ -72,7 +75,7 @@ class TagPolicy(ConfigModel):
 OF_NUMBERS: Final = {
     key: field.get_default(call_default_factory=True)
     for key, field in TagPolicy.model_fields.items()
-    if key != "max_silence"
+    if key not in ("max_silence", "publish")
 }
 """Keys that mean something for numbers only, and what leaves each out."""
 

@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, Times, Values, WindowBlock
+from gateway.core.blocks import Mask, ObjectBlock, SampleBlock, TagIds, Times, Values, WindowBlock
 from gateway.core.events.event import Event
 from gateway.core.events.process import LimitAlarm
+from gateway.core.formula.tag import FormulaTag
 from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext
 from gateway.core.tags import TagTable
 from gateway.stages.anomalies import Anomalies, build_detectors
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
+from gateway.stages.formulas import Formulas
 from gateway.stages.limits import CONDITIONS, Limits
 from gateway.stages.report_by_exception import ReportByException
 from gateway.stages.summary import Summary
@@ -46,6 +48,8 @@ class StageChain:
     report: ReportByException
     summary: Summary | None
     objects: ObjectValues
+    formulas: Formulas
+    published: Mask
 
     @classmethod
     def build(
@@ -57,6 +61,7 @@ class StageChain:
         publish: PublishConfig,
         now_ns: int,
         detectors: Mapping[str, AnyDetectorPlugin],
+        formulas: Sequence[FormulaTag] = (),
     ) -> "StageChain":
         """Return the stages for a configuration. policies: one per tag id; detectors: the known kinds, by name."""
         limits, hysteresis = _limits(policies)
@@ -71,6 +76,8 @@ class StageChain:
             report,
             Summary(len(table), SUMMARY_NS) if publish.summaries else None,
             ObjectValues(silence),
+            Formulas(table, formulas),
+            np.array([tag.published for tag in table.tags], np.bool_),
         )
 
     @property
@@ -79,18 +86,32 @@ class StageChain:
         return self.windows.next_close_ns
 
     def push(self, block: SampleBlock, now_ns: int) -> list[LimitAlarm]:
-        """Add samples; return the alarms that they raise or clear, none for samples of the past and repeated ones."""
+        """Add samples, and those of the formulas that rest on them.
+
+        Returns the alarms that they raise or clear, none for samples of the past and repeated ones.
+        """
+        events = self._push(block, now_ns)
+        for computed in self.formulas.push(block):
+            events += self._push(computed, now_ns)
+        return events
+
+    def _push(self, block: SampleBlock, now_ns: int) -> list[LimitAlarm]:
         self.windows.push(block, now_ns)
         self.objects.record_samples(block)
         return [] if block.history or block.repeated else self.limits.evaluate(block)
 
     def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Add values that are no numbers; return those to publish at once."""
+        for computed in self.formulas.push_objects(block):
+            self._push(computed, now_ns)
+        if not self.published[block.tag].all():
+            block = block.take(np.flatnonzero(self.published[block.tag]).tolist())
         return self.objects.changed(block, now_ns)
 
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> ObjectBlock:
         """Make the tags unknown until their next sample, for the reason in `quality`; return the objects that end."""
         self.windows.mark(tags, quality, now_ns)
+        self.formulas.forget(tags)
         return self.objects.mark(tags, quality, now_ns)
 
     def close(self, now_ns: int) -> ClosedWindows:
@@ -120,10 +141,10 @@ class StageChain:
         return closed
 
     def _numbers(self, window: WindowBlock) -> WindowBlock:
-        """Return the window without the rows of tags that have shown objects and no number in it."""
-        if not self.objects.without_number.any():
+        """Return the window without the rows of tags that are not published, or have shown objects and no number in it."""
+        if not self.objects.without_number.any() and self.published.all():
             return window
-        return window.take((window.used > 0) | ~self.objects.without_number[window.tag])
+        return window.take(self.published[window.tag] & ((window.used > 0) | ~self.objects.without_number[window.tag]))
 
 
 def _limits(policies: Sequence[TagPolicy]) -> tuple[Values, Values]:

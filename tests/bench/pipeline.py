@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from gateway.core.blocks import SampleBlock
+from gateway.core.formula.parse import parse_formula
+from gateway.core.formula.tag import FormulaTag
 from gateway.core.messages import Message
 from gateway.core.quality import Quality
 from gateway.core.tags import Tag, TagTable
@@ -13,6 +15,7 @@ from gateway.encoding.encoder import Encoder
 from gateway.encoding.topics import Topics
 from gateway.plugins import DETECTORS
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
+from gateway.stages.formulas import Formulas
 from gateway.stages.stage_chain import StageChain
 from tests.bench.figures import Bench, Figure
 
@@ -103,7 +106,32 @@ def _scaling() -> Iterator[Figure]:
     yield Figure("pipeline_scaling_ratio", large / small, "ratio", on, "about 1")
 
 
+def _formulas() -> Iterator[Figure]:
+    """The stage of computed tags alone: each device has one poll with a number and an exponent for every formula."""
+    devices, each, polls = 100, 50, 40
+    per = 3 * each
+    tags = tuple(Tag(i, i // per, f"tag_{i}", interval_ns=_S) for i in range(devices * per))
+    tree = parse_formula("raw * 10 ** sf").tree
+    made = [
+        FormulaTag(first + 2 * each + at, tree, (first + at, first + each + at), is_polled=True)
+        for first in range(0, devices * per, per)
+        for at in range(each)
+    ]
+    stage = Formulas(TagTable(tuple(f"device_{i}" for i in range(devices)), tags), made)
+    good, raw = np.full(2 * each, Quality.GOOD, np.uint8), np.full(2 * each, -1.0)
+    ids = [np.arange(first, first + 2 * each, dtype=np.uint32) for first in range(0, devices * per, per)]
+    begin, count = time.process_time(), 0
+    for poll in range(polls):
+        stamp = np.full(2 * each, poll * _S, np.int64)
+        for own in ids:
+            count += sum(len(block) for block in stage.push(SampleBlock(own, stamp, raw, good, cycle=poll)))
+    ns = (time.process_time() - begin) / count * 1e9
+    on = f"{devices} devices, {each} formulas `raw * 10 ** sf` each, one block a poll ({count} computed samples)"
+    yield Figure("formula_us_per_sample", ns / 1e3, "us", on)
+
+
 BENCHES = (
+    Bench(("formula_us_per_sample",), _formulas),
     Bench(("pipeline_samples_per_s",), _throughput),
     Bench(("window_close_ms",), _close),
     Bench(("pipeline_scaling_ratio",), _scaling),

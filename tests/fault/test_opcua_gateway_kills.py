@@ -32,7 +32,7 @@ from tests.support.line import QUEUES, impatient
 from tests.support.mosquitto import Mosquitto
 from tests.support.network import until
 from tests.support.opcua_ledger import PER_LIFE, Ledger, told_in
-from tests.support.opcua_secure import KEY, certificate, write_pair
+from tests.support.opcua_secure import KEY, certificate, peer, write_pair
 from tests.support.opcua_server import ForeignMortal, MortalServer
 
 NODES = 5000
@@ -79,6 +79,7 @@ async def live_and_die(
             f"life {life}: all first values after {time.monotonic() - since:.1f} s, {cpu_s(gateway) - before:.2f} s of CPU"
         )
         await until(lambda life=life: ledger.least(life) >= VALUES, 60, f"more in life {life}")
+        await until(lambda: states()[-1:] == ["ok"], 60, f"life {life} is told")  # after a comparison of the model
         killed_s.append(time.time())
         await server.kill()
         await until(lambda: states()[-1:] == ["down"], 30, f"death {life} is told")
@@ -159,7 +160,7 @@ async def test_every_value_is_accounted_for_by_the_whole_gateway_through_twenty_
     (tmp_path / "server").mkdir()
     one = certificate(KEY)
     write_pair(tmp_path / "server", "server", one, KEY)
-    Pki(tmp_path / "pki").trust(one)
+    Pki(tmp_path / "pki").trust(peer(one))
     async with MortalServer(port, NODES, tmp_path / "server") as server:
         await through_deaths(tmp_path, mosquitto, server, KILLS, [f"ns=2;s=v{i}" for i in range(NODES)])
 
@@ -168,5 +169,5 @@ async def test_every_value_is_accounted_for_by_the_whole_gateway_through_twenty_
 async def test_and_through_those_of_a_foreign_server(tmp_path, mosquitto, node, port):
     (tmp_path / "server").mkdir()
     async with ForeignMortal(node, port, NODES, tmp_path / "server") as server:
-        Pki(tmp_path / "pki").trust(server.certificate)
+        Pki(tmp_path / "pki").trust(peer(server.certificate))
         await through_deaths(tmp_path, mosquitto, server, KILLS, [f"ns=1;s=v{i}" for i in range(NODES)])

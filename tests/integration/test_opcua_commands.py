@@ -15,7 +15,7 @@ from gateway.sources.opcua.config.device import OpcUaTag
 from gateway.sources.opcua.security.pki import Pki
 from gateway.sources.opcua.tools.options import device_of, tags_of
 from gateway.sources.opcua.tools.reports import tag_values
-from tests.support.opcua_secure import KEY, SecureServer
+from tests.support.opcua_secure import KEY, SecureServer, peer
 from tests.support.opcua_server import AsyncuaServer, NodeServer
 
 P = ua.SecurityPolicyType
@@ -110,7 +110,7 @@ async def test_browse_shows_a_tree_over_an_encrypted_channel(tmp_path, port):
     policy = ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt
     async with SecureServer(port, tmp_path, [policy], key=KEY) as server:
         refused = await command("browse", server.url, "--pki", str(tmp_path / "pki"))
-        Pki(tmp_path / "pki").trust(server.certificate)
+        Pki(tmp_path / "pki").trust(peer(server.certificate))
         shown = await command("browse", server.url, "--pki", str(tmp_path / "pki"))
     assert refused.exit_code == 1
     assert "gateway cert trust" in refused.stderr
@@ -224,7 +224,7 @@ async def test_browse_prints_the_device_file_that_reaches_the_server(port, tmp_p
     policy = ua.SecurityPolicyType.Basic256Sha256_Sign
     options = ("--security-mode", "Sign", "--pki", str(tmp_path / "pki #1"), "--no-check-host", "--csv", "--username", "me")
     async with SecureServer(port, tmp_path, [policy], key=KEY) as server:
-        Pki(tmp_path / "pki #1").trust(server.certificate)
+        Pki(tmp_path / "pki #1").trust(peer(server.certificate))
         result = await command("browse", server.url, *options)
     assert result.exit_code == 0, result.stderr
     file = yaml.safe_load(result.stderr.partition("devices/NAME.yaml:\n")[2])

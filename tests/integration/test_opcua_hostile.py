@@ -54,7 +54,6 @@ LOST = {
     "no results of a read": ("poll", change("ReadResponse", "Results", None)),
     "fewer results than nodes": ("poll", change("ReadResponse", "Results", [])),
     "no results of items": ("subscribe", change("CreateMonitoredItemsResponse", "Results", None)),
-    "no nonce, no endpoints": ("subscribe", change("CreateSessionResponse", "Parameters.ServerEndpoints", None)),
 }
 
 

@@ -11,11 +11,12 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.user_managers import UserManager
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.security.certificates import der, fingerprint, make_certificate, make_key
+from gateway.sources.opcua.security.peer_certificate import PeerCertificate, read_der
 from tests.support.opcua_reader import make_source, reading
 
 URI = "urn:test:server"
@@ -38,35 +39,63 @@ def certificate(
 
 
 def issued(
-    key: rsa.RSAPrivateKey, name: str, issuer: x509.Certificate | None, issuer_key: rsa.RSAPrivateKey, *, ca: bool = False
+    key: Any,
+    name: str,
+    issuer: x509.Certificate | None,
+    issuer_key: Any,
+    *,
+    ca: bool = False,
+    path_length: int | None = None,
+    age: timedelta = DAY,
+    more: Sequence[tuple[x509.ExtensionType, bool]] = (),
 ) -> x509.Certificate:
-    """A certificate from an authority (or, without issuer, an authority)."""
+    """A certificate from an authority (without issuer, an authority). more: extensions, and whether they are critical."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
+    begin = datetime.now(UTC) - age
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - DAY)
-        .not_valid_after(now + 100 * DAY)
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .not_valid_before(begin)
+        .not_valid_after(begin + 101 * DAY)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=path_length), critical=True)
     )
     if not ca:
         names = [x509.UniformResourceIdentifier(URI), x509.DNSName("127.0.0.1")]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
+    for extension, critical in more:
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(issuer_key, _hash_for(issuer_key))
 
 
-def crl(issuer: x509.Certificate, key: rsa.RSAPrivateKey, revoked: Sequence[x509.Certificate]) -> Any:
-    """A revocation list."""
-    now = datetime.now(UTC)
-    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject).last_update(now).next_update(now + DAY)
+def crl(
+    issuer: x509.Certificate,
+    key: Any,
+    revoked: Sequence[x509.Certificate] = (),
+    *,
+    age: timedelta = timedelta(),
+    more: Sequence[tuple[x509.ExtensionType, bool]] = (),
+) -> x509.CertificateRevocationList:
+    """A revocation list of one day, made `age` ago."""
+    made = datetime.now(UTC) - age
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject).last_update(made).next_update(made + DAY)
     for one in revoked:
-        entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(now).build()
+        entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(made).build()
         builder = builder.add_revoked_certificate(entry)
-    return builder.sign(key, hashes.SHA256())
+    for extension, critical in more:
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(key, _hash_for(key))
+
+
+def _hash_for(key: Any) -> hashes.SHA256 | None:
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+
+
+def peer(one: x509.Certificate) -> PeerCertificate:
+    """As the other side reads it."""
+    return read_der(der(one))
 
 
 def write_pair(folder: Path, name: str, one: x509.Certificate, key: rsa.RSAPrivateKey) -> tuple[Path, Path]:

@@ -13,6 +13,14 @@ SecurityMode = Annotated[str, typer.Option(metavar="MODE", help="OPC UA: SignAnd
 CheckHost = Annotated[
     bool, typer.Option("--check-host/--no-check-host", help="OPC UA: the server's certificate must name the URL's host.")
 ]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FINGERPRINT=OBJECTION,...",
+        show_default=False,
+        help="OPC UA: objections to one certificate that are accepted, as the refusal names them.",
+    ),
+]
 OpcUaUser = Annotated[
     str, typer.Option("--username", show_default=False, help="OPC UA; the password comes from GATEWAY_OPCUA_PASSWORD.")
 ]
@@ -36,6 +44,7 @@ def read(
     security_mode: SecurityMode = "SignAndEncrypt",
     username: OpcUaUser = "",
     check_host: CheckHost = True,
+    accept: Accept = None,
     pki: cert.Folder = None,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
@@ -50,7 +59,7 @@ def read(
 
     if is_url(what):
         options: dict[str, Any] = {"unit": unit, "address": address, "count": count, "timeout": timeout}
-        options |= _login(security, security_mode, username, check_host, pki)
+        options |= _login(security, security_mode, username, check_host, pki) | {"accept": accept or []}
         exit_with(lambda: read_url(what, tags or [], options))
     if not config.is_dir() and (":" in what or "." in what):
         raise typer.BadParameter(f"{what} is no configured device; an address is tcp://{what}", param_hint="DEVICE|URL")
@@ -115,6 +124,7 @@ def browse(
     security_mode: SecurityMode = "SignAndEncrypt",
     username: OpcUaUser = "",
     check_host: CheckHost = True,
+    accept: Accept = None,
     pki: cert.Folder = None,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
@@ -135,7 +145,7 @@ def browse(
         exit_with(lambda: discover_tags(config, what))
     options: dict[str, Any] = {"root": root, "include": include, "exclude": exclude, "depth": depth, "type": of_type}
     options |= {"csv": csv, "everything": everything, "most": most}
-    options |= _login(security, security_mode, username, check_host, pki)
+    options |= _login(security, security_mode, username, check_host, pki) | {"accept": accept or []}
     exit_with(lambda: run_browse(what, options))
 
 

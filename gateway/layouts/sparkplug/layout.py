@@ -62,7 +62,7 @@ class SparkplugLayout:
         return self._services.clock.now_ns() // 1_000_000
 
     def _prefill(self, device: DeviceMetrics, table: TagTable, number: int, *, summaries: bool) -> None:
-        tags = table.tags[slice(*table.range_of(number))]
+        tags = [tag for tag in table.tags[slice(*table.range_of(number))] if tag.published]
         for tag in tags:
             device.metric(tag.name, _kind_of(tag), tag.unit).range = tag.range
         for tag in tags if summaries else ():

@@ -104,7 +104,8 @@ class RequestPolicy:
         self.report_state(poll.unit, is_answered=True)
         value, quality, objects = poll.decode(payload)
         if value.size:
-            self._add(SampleBlock(poll.numeric_tags, np.full(value.size, time_ns, np.int64), value, quality))
+            times = np.full(value.size, time_ns, np.int64)
+            self._add(SampleBlock(poll.numeric_tags, times, value, quality, cycle=poll.cycle))
         if objects:
             places, values, codes = zip(*objects, strict=True)
             self._add_objects(poll, places, values, codes, time_ns)
@@ -262,7 +263,7 @@ class RequestPolicy:
     def _add_bad_samples(self, poll: Poll, quality: Quality) -> None:
         poll.record_bad_samples()
         time_ns = self._clock.now_ns()
-        self._add(SampleBlock.bad(poll.tags, time_ns, quality))
+        self._add(SampleBlock.bad(poll.tags, time_ns, quality, poll.cycle))
         if places := poll.decode.object_rows:
             self._add_objects(poll, places, [None] * len(places), [quality] * len(places), time_ns)
 

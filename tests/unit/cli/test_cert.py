@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from gateway.cli.main import app
 from gateway.sources.opcua.security.certificates import fingerprint, make_certificate
 from gateway.sources.opcua.security.pki import Pki
-from tests.support.opcua_secure import KEY
+from tests.support.opcua_secure import KEY, peer
 
 SERVER = make_certificate(KEY, "urn:server", "plc", datetime.now(UTC))
 
@@ -20,14 +20,14 @@ def cert(folder: Path, *words: str) -> Result:
 
 @pytest.fixture
 def pki(tmp_path: Path) -> Path:
-    Pki(tmp_path / "pki").reject(SERVER)
+    Pki(tmp_path / "pki").reject(peer(SERVER))
     return tmp_path / "pki"
 
 
 def test_a_rejected_certificate_is_trusted_by_the_beginning_of_its_fingerprint_and_again(pki: Path) -> None:
     first, again = cert(pki, "trust", fingerprint(SERVER)[:8].upper()), cert(pki, "trust", fingerprint(SERVER))
     assert (first.exit_code, again.exit_code) == (0, 0)
-    assert [fingerprint(one.certificate) for one in Pki(pki).listed("trusted")] == [fingerprint(SERVER)]
+    assert [one.certificate.fingerprint for one in Pki(pki).listed("trusted")] == [fingerprint(SERVER)]
     assert not Pki(pki).listed("rejected")
     assert f"trusted   {fingerprint(SERVER)}" in cert(pki, "list").stdout
 

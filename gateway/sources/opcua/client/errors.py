@@ -4,12 +4,15 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.codec.errors import WireError
 from gateway.sources.opcua.port.errors import HungUp, ServiceFault, Unanswered
 from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, status_name
+
+log = structlog.get_logger("opcua")
 
 
 @contextmanager
@@ -34,9 +37,10 @@ def translate_errors(what: str) -> Iterator[None]:
             raise NotConnected(f"{what}: {status_name(error.code)}") from error
         raise ServiceFault(error.code) from error
     # Broad, because on bytes that are not as defined asyncua raises nearly anything, failed assertions too, and whatever it
-    # is, the session is of no more use.
+    # is, the session is of no more use. Its words are those of a program, so they are for the log only.
     except Exception as error:
-        raise NotConnected(f"{what}: the server's answer made no sense ({str(error) or type(error).__name__})") from error
+        log.debug("an answer made no sense", what=what, exc_info=error)
+        raise NotConnected(f"{what}: the server's answer made no sense") from error
 
 
 def _reason(error: OSError) -> str:

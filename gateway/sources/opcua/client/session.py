@@ -20,8 +20,9 @@ from gateway.sources.opcua.client.column_session import ColumnSession
 from gateway.sources.opcua.client.definitions import Definitions
 from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.event_items import EventItems
-from gateway.sources.opcua.client.handshake import open_channel, open_session, resume_session
+from gateway.sources.opcua.client.handshake import open_channel
 from gateway.sources.opcua.client.history_read import HistoryReads
+from gateway.sources.opcua.client.login import Login, open_session, resume_session
 from gateway.sources.opcua.client.metadata import SessionMetadata
 from gateway.sources.opcua.client.notifications import Notifications
 from gateway.sources.opcua.client.publish_loop import PublishLoop
@@ -113,6 +114,7 @@ class AsyncuaSession:
         self.history = HistoryReads(session, reads, self.addresses)
         self.metadata = SessionMetadata(self.services, self.addresses, self.definitions, value_reads)
         self._failed_resumes = 0
+        self._login: Login | None = None
 
     @property
     def keepalive_s(self) -> float:
@@ -131,7 +133,7 @@ class AsyncuaSession:
         with translate_errors(f"cannot connect to {config.url}"):
             offer = await open_channel(client, config, self._timeout)
             self._channel_opened_s = self._clock.monotonic()
-            await open_session(client, config, offer, self._timeout)
+            self._login = await open_session(client, config, offer)
         self.has_session = True
         self.check_s = max(LEAST_CHECK_S, min(CHECK_S, client.session_timeout / 3e3, client.secure_channel_timeout / 4e3))
         self._subscriptions.set_limits(*await self.services.learn_limits())
@@ -191,7 +193,10 @@ class AsyncuaSession:
                 self._channel_opened_s = self._clock.monotonic()
                 self._failed_resumes += 1
                 is_tried = self._failed_resumes <= MOST_FAILED_RESUMES
-                self.has_session = is_tried and await resume_session(self._client, before, self._config)
+                self._client.session_timeout = before.session_timeout
+                if is_tried and self._login is not None:
+                    self._login = await resume_session(self._client, self._config, self._login)
+                self.has_session = is_tried and self._login is not None
                 self._failed_resumes = 0
             is_answered = True
         except ServiceFault as fault:

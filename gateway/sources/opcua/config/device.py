@@ -19,6 +19,7 @@ from gateway.core.config_types import (
     default,
     duration_ns,
 )
+from gateway.sources.opcua.config.accept import OpcUaAccept
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.event_field import parse_event_field
 from gateway.sources.opcua.config.item_filter import Deadband, Trigger, parse_deadband
@@ -165,6 +166,8 @@ class OpcUaDevice(DeviceModel):
     """`Sign`: others can read, but not change. Of no effect with security none."""
     check_host: bool = True
     """False accepts a trusted certificate that is made for another host name or address than url's."""
+    accept: tuple[OpcUaAccept, ...] = ()
+    """Objections to certificates that are accepted, each by name and for one fingerprint."""
     pki: FolderPath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
     events: tuple[OpcUaEvents, ...] = ()

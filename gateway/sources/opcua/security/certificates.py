@@ -1,6 +1,5 @@
-"""Application instance certificates (OPC UA Part 6, 6.2.2): made, read and described. Pure but for randomness."""
+"""The gateway's own application instance certificate (OPC UA Part 6, 6.2.2). Pure but for randomness."""
 
-import warnings
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Final
@@ -14,10 +13,6 @@ KEY_BITS: Final = 2048
 """Taken by every policy of Part 7, SHA-1 ones included."""
 VALID: Final = timedelta(days=5 * 365)
 _BACKDATED: Final = timedelta(days=1)
-_SEQUENCE: Final = 0x30
-
-# Servers make certificates with an empty country (Milo does), which are no worse for it: no line of Python in a log.
-warnings.filterwarnings("ignore", "Attribute's length must be", UserWarning)
 
 
 def make_key() -> rsa.RSAPrivateKey:
@@ -67,54 +62,15 @@ def der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def load_certificate(content: bytes) -> x509.Certificate:
-    """PEM or DER. Raises ValueError."""
-    if b"-----BEGIN" in content:
-        return x509.load_pem_x509_certificate(content)
-    return x509.load_der_x509_certificate(content)
-
-
-def load_chain(content: bytes) -> list[x509.Certificate]:
-    """Load a certificate and the issuers behind it, in DER one after the other (Part 6, 6.2.6). Raises ValueError."""
-    chain = []
-    while content:
-        if content[0] != _SEQUENCE or len(content) < 2:
-            raise ValueError("not a certificate")
-        length, header = content[1], 2
-        if length & 0x80:
-            header += length & 0x7F
-            length = int.from_bytes(content[2:header], "big")
-        chain.append(x509.load_der_x509_certificate(content[: header + length]))
-        content = content[header + length :]
-    return chain
-
-
-def holder(certificate: x509.Certificate) -> str:
-    """Whose it is: the parts of its subject that are not empty, as in RFC 4514."""
-    return x509.Name(part for part in certificate.subject if part.value).rfc4514_string()
+def application_uris(certificate: x509.Certificate) -> list[str]:
+    """Return the URIs among the alternative names of an own certificate."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return []
+    return names.get_values_for_type(x509.UniformResourceIdentifier)
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
     """SHA-256 in hexadecimal: 64 digits."""
     return certificate.fingerprint(hashes.SHA256()).hex()
-
-
-def application_uris(certificate: x509.Certificate) -> list[str]:
-    """URIs among the alternative names; a certificate should have just one."""
-    names = _alternative_names(certificate)
-    return names.get_values_for_type(x509.UniformResourceIdentifier) if names else []
-
-
-def hosts(certificate: x509.Certificate) -> list[str]:
-    """Host names and addresses among the alternative names."""
-    names = _alternative_names(certificate)
-    if names is None:
-        return []
-    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
-
-
-def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName | None:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return None

@@ -62,9 +62,10 @@ def choose(offers: Sequence[Endpoint], security: str, mode: str) -> Endpoint:
 
 
 def _advice(offers: Sequence[Endpoint], security: str, mode: str) -> str:
-    listed = ", ".join(sorted({f"{offer.policy}/{offer.mode}" for offer in offers})) or "nothing"
+    listed = ", ".join(sorted({_described(offer) for offer in offers})) or "nothing"
     asked = "one of " + ", ".join(STRONG) if security == "auto" else security
-    text = f"the server offers {listed}, but the configuration asks for {asked} with {mode}"
+    asked = "no security" if security == "none" else f"{asked} with {mode}"
+    text = f"the server offers {listed}, but the configuration asks for {asked}"
     policies = {offer.policy for offer in offers}
     if any(offer.policy in allowed_policies(security) and offer.mode == "Sign" for offer in offers) and mode != "Sign":
         return f"{text}; security_mode: Sign accepts values that are signed but readable by others"
@@ -76,6 +77,12 @@ def _advice(offers: Sequence[Endpoint], security: str, mode: str) -> str:
     if "None" in policies:
         return f"{text}; security: none accepts what anybody can read and change (on the command line --security none)"
     return text
+
+
+def _described(offer: Endpoint) -> str:
+    if not offer.policy:
+        return "an endpoint that names no policy"
+    return "no security" if offer.policy == "None" else f"{offer.policy}/{offer.mode}"
 
 
 def choose_token(offer: Endpoint, kind: TokenKind, security: str, *, plain: bool) -> Token:

@@ -11,6 +11,7 @@ Everything here is file I/O: call it on a thread. Raises OSError, and ValueError
 
 import contextlib
 import os
+import re
 import socket
 import threading
 from dataclasses import dataclass
@@ -22,20 +23,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.sources.opcua.security.certificates import (
-    application_uris,
-    der,
-    fingerprint,
-    load_certificate,
-    make_certificate,
-    make_key,
-)  # fmt: skip
-from gateway.sources.opcua.security.trust import TrustLists
+from gateway.sources.opcua.security.certificates import application_uris, der, make_certificate, make_key
+from gateway.sources.opcua.security.path import TrustLists
+from gateway.sources.opcua.security.peer_certificate import PeerCertificate, read_certificate
 
 NEXT_MADE: Final = timedelta(days=60)
 """The next certificate lies ready this long before the present one ends, so that servers can be told."""
 NEXT_USED: Final = timedelta(days=7)
 MOST_REJECTED: Final = 100
+_MOST_BYTES: Final = 16 * 1024 * 1024
+"""Of a file: a revocation list of a large authority has some megabytes."""
+_CRL: Final = re.compile(rb"-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----")
 _SUFFIXES: Final = frozenset({".der", ".pem", ".crt", ".cer"})
 _LOCK: Final = threading.Lock()
 """Many sources start at once, and only one may make the key."""
@@ -57,7 +55,7 @@ class CertificateFile:
 
     place: str
     path: Path
-    certificate: x509.Certificate
+    certificate: PeerCertificate
 
 
 class Pki:
@@ -99,7 +97,9 @@ class Pki:
         paths = [
             path for place in certificates for path in sorted((self.folder / place / "crl").glob("*")) if path.is_file()
         ]
-        return TrustLists(certificates["trusted"], certificates["issuers"], [_load_crl(path) for path in paths])
+        return TrustLists(
+            certificates["trusted"], certificates["issuers"], [crl for path in paths for crl in _load_crls(path)]
+        )
 
     def listed(self, place: str) -> list[CertificateFile]:
         """Return the certificates of one place, by file name."""
@@ -108,20 +108,20 @@ class Pki:
         paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
         return [CertificateFile(place, path, load_file(path)) for path in paths]
 
-    def reject(self, certificate: x509.Certificate) -> None:
+    def reject(self, certificate: PeerCertificate) -> None:
         """Keep a refused certificate; of too many the oldest goes."""
-        path = self.folder / "rejected" / f"{fingerprint(certificate)}.der"
+        path = self.folder / "rejected" / f"{certificate.fingerprint}.der"
         if not path.exists():
-            _write(path, der(certificate), 0o644)
+            _write(path, certificate.der, 0o644)
         kept = sorted(path.parent.glob("*.der"), key=lambda p: p.stat().st_mtime_ns)
         for old in kept[:-MOST_REJECTED]:
             old.unlink(missing_ok=True)
 
-    def trust(self, certificate: x509.Certificate) -> Path:
+    def trust(self, certificate: PeerCertificate) -> Path:
         """Put a certificate among the trusted and take it from the rejected. Returns its file."""
-        name = f"{fingerprint(certificate)}.der"
+        name = f"{certificate.fingerprint}.der"
         path = self.folder / "trusted" / "certs" / name
-        _write(path, der(certificate), 0o644)
+        _write(path, certificate.der, 0o644)
         (self.folder / "rejected" / name).unlink(missing_ok=True)
         return path
 
@@ -138,7 +138,7 @@ class Pki:
     def _load_own(self, path: Path, key: rsa.RSAPrivateKey) -> x509.Certificate | None:
         if not path.exists():
             return None
-        certificate = load_file(path)
+        certificate = load_file(path).readable
         if certificate.public_key() != key.public_key() or not application_uris(certificate):
             raise ValueError(f"{path} does not belong to {self._key} or names no application URI")
         return certificate
@@ -156,21 +156,34 @@ def fault(error: OSError | ValueError) -> str:
     return str(error)
 
 
-def load_file(path: Path) -> x509.Certificate:
+def load_file(path: Path) -> PeerCertificate:
     """Load a certificate in PEM or DER. Raises OSError, ValueError."""
     try:
-        return load_certificate(path.read_bytes())
-    except ValueError as error:  # whose words are those of a parser
-        raise ValueError(f"{path} is not a certificate; expected X.509, PEM or DER") from error
-
-
-def _load_crl(path: Path) -> x509.CertificateRevocationList:
-    content = path.read_bytes()
-    try:
-        pem = b"-----BEGIN" in content
-        return x509.load_pem_x509_crl(content) if pem else x509.load_der_x509_crl(content)
+        return read_certificate(_content(path))
     except ValueError as error:
-        raise ValueError(f"{path} is not a certificate revocation list: {error}") from None
+        raise ValueError(f"{path} {error}; expected X.509, PEM or DER") from None
+
+
+def _load_crls(path: Path) -> list[x509.CertificateRevocationList]:
+    """Load all revocation lists of a file; in PEM there may be several."""
+    try:
+        content = _content(path)
+        if b"-----BEGIN" not in content:
+            return [x509.load_der_x509_crl(content)]
+        blocks = _CRL.findall(content)
+        if not blocks:
+            raise ValueError
+        return [x509.load_pem_x509_crl(block) for block in blocks]
+    except ValueError:  # whose words are those of a parser
+        raise ValueError(f"{path} is not a certificate revocation list; expected X.509, PEM or DER") from None
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"is longer than {_MOST_BYTES} bytes")
+    return content
 
 
 def _write(path: Path, content: bytes, mode: int, *, replace: bool = True) -> None:

@@ -1,150 +1,90 @@
 """Whether a server's certificate may be trusted (OPC UA Part 4, 6.1.3). Pure: lists in, a verdict out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address
-from itertools import pairwise
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.sources.opcua.security.certificates import application_uris, fingerprint, holder, hosts
-
-_LONGEST_CHAIN = 8
-_SMALLEST_KEY_BITS = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class TrustLists:
-    """trusted: certificates of servers or authorities; issuers: authorities that only complete a chain; crls: of both."""
-
-    trusted: Sequence[x509.Certificate] = ()
-    issuers: Sequence[x509.Certificate] = ()
-    crls: Sequence[x509.CertificateRevocationList] = ()
+from gateway.sources.opcua.security import rules
+from gateway.sources.opcua.security.objection import Objection
+from gateway.sources.opcua.security.path import TrustLists, trusted_path
+from gateway.sources.opcua.security.peer_certificate import PeerCertificate
+from gateway.sources.opcua.security.revocation import is_revoked, list_objections
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the certificate must say. host: from the device's url, "" for any; small_keys: accept RSA below 2048 bits."""
+    """What the certificate must say.
+
+    host: from the device's url, "" for any; small_keys: the policy is an old one that takes RSA keys of 1024 bits; accepted:
+    pairs of fingerprint and objection that the configuration accepts.
+    """
 
     application_uri: str
     host: str
     small_keys: bool = False
+    accepted: frozenset[tuple[str, str]] = frozenset()
 
 
 class Refused(Exception):
-    """The certificate is refused; the text says why and what to do. unknown: trusting it is what would help."""
+    """The certificate is refused; the text says why. unknown: trusting it is what would help.
 
-    def __init__(self, text: str, *, unknown: bool = False) -> None:
+    objections: what is wrong with it besides, which the configuration may accept.
+    """
+
+    def __init__(self, text: str, *, unknown: bool = False, objections: Sequence[Objection] = ()) -> None:
         self.unknown = unknown
+        self.objections = tuple(objections)
         super().__init__(text)
 
 
-def verify(chain: Sequence[x509.Certificate], lists: TrustLists, expected: Expected, now: datetime) -> None:
-    """Return if the first certificate of `chain` may be trusted. Raises Refused.
+def verify(chain: Sequence[PeerCertificate], lists: TrustLists, expected: Expected, now: datetime) -> tuple[Objection, ...]:
+    """Return the objections that the configuration accepts, if the first certificate of `chain` may be trusted.
 
-    A revocation list is used where there is one; an authority without one is not held against its certificates.
+    Raises Refused, which names all other objections at once. Not even the configuration accepts a certificate that is not
+    trusted, was revoked, or has no RSA key.
     """
     leaf = chain[0]
-    path = _path(chain, lists)
-    known = {fingerprint(certificate) for certificate in lists.trusted}
-    if not known & {fingerprint(certificate) for certificate in path}:
-        host = f"; and {mismatch}" if (mismatch := _wrong_host(leaf, expected.host)) else ""
-        ended = f"; and it {_ended(leaf)}: renew it on the server first" if now > leaf.not_valid_after_utc else ""
-        raise Refused(
-            f"the server's certificate is not trusted (SHA-256 {fingerprint(leaf)}){_former(leaf, lists)}{ended}{host}",
-            unknown=True,
-        )
-    for certificate in path:
-        _check_time(certificate, now)
-    for certificate, issuer in pairwise(path):
-        _check_revocation(certificate, issuer, lists.crls)
-    key = leaf.public_key()
-    if not isinstance(key, rsa.RSAPublicKey):
+    if not isinstance(leaf.public_key, rsa.RSAPublicKey):
         raise Refused("the server's certificate has no RSA key; elliptic curves are not supported")
-    if key.key_size < _SMALLEST_KEY_BITS and not expected.small_keys:
-        raise Refused(f"the server's key has {key.key_size} bits, fewer than 2048; make a new certificate on the server")
-    if expected.application_uri not in application_uris(leaf):
-        raise Refused(
-            f"the certificate belongs to {', '.join(application_uris(leaf)) or 'no application'}, but the server calls "
-            f"itself {expected.application_uri}; correct the server's certificate or its application URI"
-        )
-    if mismatch := _wrong_host(leaf, expected.host):
-        raise Refused(mismatch)
+    path = trusted_path(chain, lists, now)
+    for one in path or [leaf]:
+        if is_revoked(one, chain, lists):
+            raise Refused(f"the certificate of {one.holder} was revoked by its authority; renew it on the server")
+    found = tuple(_objections(path or [leaf], lists, expected, now))
+    left = [one for one in found if (one.fingerprint, one.kind) not in expected.accepted]
+    if not path:
+        unread = f"; of it cannot be read: {', '.join(leaf.lost)}" if leaf.lost else ""
+        text = f"the server's certificate is not trusted (SHA-256 {leaf.fingerprint}){_former(leaf, lists)}{unread}"
+        raise Refused(text, unknown=True, objections=left)
+    if left:
+        raise Refused("the server's certificate is trusted, but", objections=left)
+    return found
 
 
-def _path(chain: Sequence[x509.Certificate], lists: TrustLists) -> list[x509.Certificate]:
-    """From the leaf as far up as issuers can be found and have really signed."""
-    candidates = [*chain[1:], *lists.issuers, *lists.trusted]
-    path = [chain[0]]
-    while len(path) < _LONGEST_CHAIN and path[-1].issuer != path[-1].subject:
-        issuer = next((c for c in candidates if _signed(path[-1], c)), None)
-        if issuer is None:
-            break
-        path.append(issuer)
-    return path
+def _objections(
+    path: Sequence[PeerCertificate], lists: TrustLists, expected: Expected, now: datetime
+) -> Iterable[Objection]:
+    leaf = path[0]
+    bits = rules.SMALLEST_SHA1_BITS if expected.small_keys else rules.SMALLEST_RSA_BITS
+    for one in path:
+        yield from rules.time_objections(one, now)
+        yield from rules.key_objections(one, bits)
+        yield from rules.extension_objections(one)
+    yield from rules.server_objections(leaf)
+    yield from rules.application_objections(leaf, expected.application_uri)
+    yield from rules.host_objections(leaf, expected.host)
+    for place in range(1, len(path)):
+        yield from rules.authority_objections(path, place)
+        yield from list_objections(path[place], lists, now)
 
 
-def _signed(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        if not issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-            return False
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-        return False
-    return True
-
-
-def _check_time(certificate: x509.Certificate, now: datetime) -> None:
-    if now > certificate.not_valid_after_utc:
-        raise Refused(
-            f"the certificate of {holder(certificate)} {_ended(certificate)}; renew it on the server and trust the new one"
-        )
-    if now < certificate.not_valid_before_utc:
-        raise Refused(
-            f"the certificate of {holder(certificate)} is valid only from "
-            f"{certificate.not_valid_before_utc:%Y-%m-%d %H:%M}Z; check the clocks of the gateway and the server"
-        )
-
-
-def _ended(certificate: x509.Certificate) -> str:
-    return f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
-
-
-def _check_revocation(
-    certificate: x509.Certificate, issuer: x509.Certificate, crls: Sequence[x509.CertificateRevocationList]
-) -> None:
-    key = issuer.public_key()
-    for crl in crls:
-        if crl.issuer != issuer.subject or not isinstance(key, rsa.RSAPublicKey) or not crl.is_signature_valid(key):
-            continue
-        if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-            raise Refused(f"the certificate of {holder(certificate)} was revoked by its authority; renew it on the server")
-
-
-def _former(leaf: x509.Certificate, lists: TrustLists) -> str:
-    uris = set(application_uris(leaf))
-    former = [c for c in lists.trusted if uris & set(application_uris(c))]
+def _former(leaf: PeerCertificate, lists: TrustLists) -> str:
+    uris = set(leaf.application_uris)
+    former = [one for one in lists.trusted if uris & set(one.application_uris)]
     if not former:
         return ""
-    return f"; so far another one of the same server was trusted ({fingerprint(former[0])}): was it renewed on purpose?"
-
-
-def _wrong_host(leaf: x509.Certificate, host: str) -> str:
-    named = hosts(leaf)
-    if not host or _plain(host) in {_plain(name) for name in named}:
-        return ""
-    rename = f"write {' or '.join(named)} in url:, " if named else ""
     return (
-        f"the certificate is made for {', '.join(named) or 'no host'}, not for {host}: {rename}make a certificate with the "
-        "right name on the server, or accept any host with check_host: false (on the command line --no-check-host)"
+        f"; so far another one of the same server was trusted ({former[0].fingerprint[:16]}...): was it renewed on purpose?"
     )
-
-
-def _plain(host: str) -> str:
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        return host.lower().rstrip(".")

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
-from cryptography.x509 import Certificate
-
 from gateway.core.errors import Permanent
 from gateway.core.report import Note, Report
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
-from gateway.sources.opcua.security.certificates import application_uris, fingerprint, holder
+from gateway.sources.opcua.security.certificates import fingerprint
+from gateway.sources.opcua.security.peer_certificate import PeerCertificate
 from gateway.sources.opcua.security.pki import Pki, fault, load_file
 
 _FEWEST_DIGITS: Final = 8
@@ -43,8 +42,9 @@ class PkiStore:
         with self._readable():
             certificate = load_file(Path(what)) if Path(what).is_file() else self._by_fingerprint(what)
             target = self._pki.trust(certificate)
-        trusted = f"trusted: {holder(certificate)}, SHA-256 {fingerprint(certificate)}, in {target}"
-        return Report([trusted, Note("the server must trust this gateway as well: gateway cert show")])
+        trusted = f"trusted: {certificate.holder}, SHA-256 {certificate.fingerprint}, in {target}"
+        lost = [Note(f"of it cannot be read: {', '.join(certificate.lost)}")] if certificate.lost else []
+        return Report([trusted, *lost, Note("the server must trust this gateway as well: gateway cert show")])
 
     def show_own(self, *, renew: bool) -> Report:
         """Return file, application URI and fingerprints of the gateway's own certificate."""
@@ -58,13 +58,13 @@ class PkiStore:
                 lines.append(f"{name + 'valid until':<16} {certificate.not_valid_after_utc:%Y-%m-%d}")
         return Report(lines)
 
-    def _by_fingerprint(self, what: str) -> Certificate:
+    def _by_fingerprint(self, what: str) -> PeerCertificate:
         """Return the one certificate, rejected or trusted already, whose fingerprint begins so. Raises ValueError."""
         digits = what.replace(":", "").lower()
-        matches: list[Certificate] = []
+        matches: list[PeerCertificate] = []
         for place in ("rejected", "trusted"):
             listed = self._pki.listed(place)
-            matches = matches or [one.certificate for one in listed if fingerprint(one.certificate).startswith(digits)]
+            matches = matches or [one.certificate for one in listed if one.certificate.fingerprint.startswith(digits)]
         if len(digits) < _FEWEST_DIGITS or len(matches) != 1:
             found = f"fewer than {_FEWEST_DIGITS} digits" if len(digits) < _FEWEST_DIGITS else f"{len(matches)} begin so"
             raise ValueError(
@@ -88,6 +88,6 @@ class PkiStore:
             raise Permanent(fault(error)) from None
 
 
-def _described(certificate: Certificate) -> str:
-    who = ", ".join(application_uris(certificate)) or holder(certificate)
-    return f"{fingerprint(certificate)}  until {certificate.not_valid_after_utc:%Y-%m-%d}  {who}"
+def _described(certificate: PeerCertificate) -> str:
+    who = ", ".join(certificate.application_uris) or certificate.holder
+    return f"{certificate.fingerprint}  until {certificate.readable.not_valid_after_utc:%Y-%m-%d}  {who}"

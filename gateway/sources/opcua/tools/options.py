@@ -37,8 +37,19 @@ def device_with_login(url: str, options: Options) -> OpcUaDevice:
         password=password,
         pki=str(options["pki"] or DEFAULT_FOLDER),
         check_host=None if options["check_host"] else False,
+        accept=[_accept(text) for text in options["accept"]],
         timeout=timeout_s and f"{timeout_s:.3f}s",
     )
+
+
+def _accept(text: str) -> dict[str, object]:
+    """Return an entry of `accept` as the command line gives it."""
+    fingerprint, sign, objections = text.partition("=")
+    if not sign:
+        raise UsageError(
+            f"--accept: {text!r} is not understood; expected FINGERPRINT=OBJECTION,..., such as 0fd2...=expired"
+        )
+    return {"certificate": fingerprint, "although": objections.split(",")}
 
 
 def browse_of(options: Options) -> Browse:

@@ -16,8 +16,8 @@ from gateway.sources.opcua.client.browser import MOST_VISITED
 from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
-from gateway.sources.opcua.security.certificates import fingerprint, load_chain
 from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Endpoint
+from gateway.sources.opcua.security.peer_certificate import read_chain
 from gateway.sources.opcua.source.tag_discovery import found_file
 from gateway.sources.opcua.tools import browse_tool
 from gateway.sources.opcua.tools.browse_tool import BrowsedNode, session, walker
@@ -50,11 +50,9 @@ async def discover(config: OpcUaDevice) -> Report:
 
 def _offer(offer: Endpoint) -> Iterator[str]:
     try:
-        chain = load_chain(offer.certificate)
+        shown = read_chain(offer.certificate)[0].fingerprint if offer.certificate else ""
     except ValueError as error:
-        shown = f"unreadable: {error}"
-    else:
-        shown = fingerprint(chain[0]) if chain else ""
+        shown = f"unreadable: it {error}"
     security = "no security" if offer.policy == "None" else f"{offer.policy} {offer.mode}"
     yield f"{security}  {offer.url}"
     yield f"    application  {offer.application_uri}"
@@ -99,10 +97,12 @@ async def tag_file(config: OpcUaDevice, wanted: Browse, most: int, progress: Pro
 
 def _device_file(config: OpcUaDevice) -> str:
     """Return what a device file needs to reach the same server as the command did."""
-    keys: dict[str, str | bool] = {"protocol": "opcua", "url": config.url}
+    keys: dict[str, object] = {"protocol": "opcua", "url": config.url}
     keys |= {} if config.security == "auto" else {"security": config.security}
     keys |= {} if config.security_mode == "SignAndEncrypt" else {"security_mode": config.security_mode}
     keys |= {} if config.check_host else {"check_host": False}
+    if config.accept:
+        keys |= {"accept": [{"certificate": one.certificate, "although": list(one.although)} for one in config.accept]}
     keys |= {} if config.username is None else {"username": config.username}
     if config.pki != DEFAULT_FOLDER:  # who cannot write there cannot write beside it
         keys |= {"pki": str(config.pki.absolute()), "found": str(config.pki.absolute().parent / "found")}

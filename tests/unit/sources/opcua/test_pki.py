@@ -8,7 +8,7 @@ import pytest
 from gateway.sources.opcua.security import pki as module
 from gateway.sources.opcua.security.certificates import fingerprint
 from gateway.sources.opcua.security.pki import Pki
-from tests.support.opcua_secure import KEY, certificate
+from tests.support.opcua_secure import KEY, certificate, peer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -61,22 +61,22 @@ def test_a_foreign_key_is_noticed(pki):
 
 def test_what_is_trusted_is_no_longer_rejected(pki):
     one = certificate(KEY)
-    pki.reject(one)
-    pki.reject(one)
-    assert [entry.certificate for entry in pki.listed("rejected")] == [one]
-    pki.trust(one)
-    assert (pki.listed("rejected"), pki.lists().trusted) == ([], [one])
+    pki.reject(peer(one))
+    pki.reject(peer(one))
+    assert [entry.certificate.fingerprint for entry in pki.listed("rejected")] == [fingerprint(one)]
+    pki.trust(peer(one))
+    assert (pki.listed("rejected"), pki.lists().trusted) == ([], [peer(one)])
 
 
 def test_rejected_certificates_have_a_ceiling(pki, monkeypatch):
     monkeypatch.setattr(module, "MOST_REJECTED", 2)
     for _ in range(4):
-        pki.reject(certificate(KEY))
+        pki.reject(peer(certificate(KEY)))
     assert len(pki.listed("rejected")) == 2
 
 
 def test_a_file_that_is_no_certificate_is_named(pki):
-    pki.trust(certificate(KEY))
+    pki.trust(peer(certificate(KEY)))
     (pki.folder / "trusted/certs/junk.pem").write_text("junk")
     with pytest.raises(ValueError, match=r"junk\.pem is not a certificate"):
         pki.lists()

@@ -9,13 +9,17 @@ from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client import session as client
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.history_read import HistoryReads
+from gateway.sources.opcua.client.login import Login
 from gateway.sources.opcua.client.session import AsyncuaSession
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import HungUp
 from gateway.sources.opcua.port.values import Item
+from gateway.sources.opcua.security.endpoints import Token
 from tests.support.clock import ManualClock
+
+LOGIN = Login(Token("anonymous", "None", "a"), b"", None, b"")
 
 
 def connection_on(clock: ManualClock) -> AsyncuaSession:
@@ -39,6 +43,7 @@ async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_
 
     monkeypatch.setattr(client, "open_channel", channel)
     monkeypatch.setattr(client, "resume_session", resume)
+    connection._login = LOGIN
     for _ in range(3):
         with pytest.raises(HungUp):
             await connection.resume()
@@ -55,10 +60,11 @@ async def test_a_server_that_is_away_does_not_lose_the_session(monkeypatch):
             raise ConnectionRefusedError
 
     async def resume(*_):
-        return True
+        return LOGIN
 
     monkeypatch.setattr(client, "open_channel", channel)
     monkeypatch.setattr(client, "resume_session", resume)
+    connection._login = LOGIN
     for _ in range(9):
         with pytest.raises(HungUp):
             await connection.resume()

@@ -1,0 +1,1 @@
+"""Formulas over tags: text to a small tree, the tree evaluated on columns."""

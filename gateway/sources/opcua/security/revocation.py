@@ -1,0 +1,74 @@
+"""Revocation lists (RFC 5280, 5 and 6.3; OPC UA Part 4, 6.1.3, "Find Revocation List" and "Revocation Check"). Pure."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+
+from gateway.sources.opcua.security.objection import Objection
+from gateway.sources.opcua.security.path import TrustLists, issuers_of
+from gateway.sources.opcua.security.peer_certificate import PeerCertificate
+
+
+def is_revoked(certificate: PeerCertificate, chain: Sequence[PeerCertificate], lists: TrustLists) -> bool:
+    """Return whether an authority has revoked it; a list that has expired since revokes as well.
+
+    chain: what the server shows: an authority that it shows alone may have a list here, too.
+    """
+    serial = certificate.readable.serial_number
+    return any(
+        crl.get_revoked_certificate_by_serial_number(serial) is not None
+        for issuer in issuers_of(certificate, [*lists.trusted, *lists.issuers, *chain[1:]])
+        for crl in lists_of(issuer, lists.crls)
+    )
+
+
+def list_objections(issuer: PeerCertificate, lists: TrustLists, now: datetime) -> Iterator[Objection]:
+    """Object where nobody can know what an authority has revoked: no list of it is there, or the newest one has expired."""
+    found = [crl for crl in lists_of(issuer, lists.crls) if _is_complete(crl)]
+    if not found:
+        yield Objection(
+            "no_crl", issuer.fingerprint, f"there is no revocation list of {issuer.holder} in trusted/crl or issuers/crl"
+        )
+        return
+    ends = [crl.next_update_utc for crl in found]
+    if all(end is not None and end < now for end in ends):
+        newest = max(end for end in ends if end is not None)
+        yield Objection(
+            "crl_expired",
+            issuer.fingerprint,
+            f"the revocation list of {issuer.holder} has expired on {newest:%Y-%m-%d}: put its new one in the place of it",
+        )
+
+
+def lists_of(
+    issuer: PeerCertificate, crls: Sequence[x509.CertificateRevocationList]
+) -> Iterator[x509.CertificateRevocationList]:
+    """Yield the lists that an authority has really signed, and may sign."""
+    for crl in crls:
+        if crl.issuer == issuer.readable.subject and _may_sign(issuer) and _is_signed(crl, issuer):
+            yield crl
+
+
+def _is_signed(crl: x509.CertificateRevocationList, issuer: PeerCertificate) -> bool:
+    key = issuer.public_key
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        return False
+    try:
+        return crl.is_signature_valid(key)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # a kind of signature that the library does not verify
+        return False
+
+
+def _may_sign(issuer: PeerCertificate) -> bool:
+    try:
+        return issuer.readable.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
+    except x509.ExtensionNotFound:
+        return True
+
+
+def _is_complete(crl: x509.CertificateRevocationList) -> bool:
+    """Return whether it speaks of all certificates: a part or a delta says so by a critical extension."""
+    return not any(extension.critical for extension in crl.extensions)
