@@ -24,11 +24,11 @@ def _fill(piece: bytes) -> bytes:
     return piece * max(1, _BURST // len(piece))
 
 
-def _rtu(adu: bytes) -> bytes:
+def rtu_frame(adu: bytes) -> bytes:
     return adu + FramerRTU.compute_CRC(adu).to_bytes(2, "big")
 
 
-def _ascii(adu: bytes) -> bytes:
+def ascii_frame(adu: bytes) -> bytes:
     return b":" + adu.hex().upper().encode() + f"{-sum(adu) & 0xFF:02X}".encode() + b"\r\n"
 
 
@@ -50,7 +50,7 @@ _RTU: Final = {
 _ASCII: Final = {
     "colons": b":" * _BURST,
     "line ends": b"\r\n" * (_BURST // 2),
-    "good lines of another unit": _fill(_ascii(b"\x02\x03\x02\x00\x07")),
+    "good lines of another unit": _fill(ascii_frame(b"\x02\x03\x02\x00\x07")),
     "letters that are no digits": _fill(b":0103zz\r\n"),
     "one long line": b":" + b"01" * (_BURST // 2) + b"\r\n",
 }
@@ -68,13 +68,13 @@ def _good_mbap(request: bytes) -> bytes:
 
 def _good_rtu(request: bytes) -> bytes:
     count = int.from_bytes(request[4:6])
-    return _rtu(request[:2] + bytes((2 * count,)) + bytes(2 * count))
+    return rtu_frame(request[:2] + bytes((2 * count,)) + bytes(2 * count))
 
 
 def _good_ascii(request: bytes) -> bytes:
     adu = bytes.fromhex(request[1:-2].decode())
     count = int.from_bytes(adu[4:6])
-    return _ascii(adu[:2] + bytes((2 * count,)) + bytes(2 * count))
+    return ascii_frame(adu[:2] + bytes((2 * count,)) + bytes(2 * count))
 
 
 class ModbusPeer:

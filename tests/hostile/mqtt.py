@@ -25,7 +25,7 @@ _COMMANDS: Final = "spBv1.0/gateway/NCMD/test"
 Flood = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
-def _packet(first: int, body: bytes) -> bytes:
+def packet(first: int, body: bytes) -> bytes:
     """Return a control packet (MQTT 5.0, 2.1)."""
     length, left = b"", len(body)
     while True:
@@ -35,12 +35,12 @@ def _packet(first: int, body: bytes) -> bytes:
             return bytes((first,)) + length + body
 
 
-def _message(topic: str, payload: bytes, properties: bytes = b"\0") -> bytes:
+def message(topic: str, payload: bytes, properties: bytes = b"\0") -> bytes:
     """Return a PUBLISH at QoS 0."""
-    return _packet(0x30, struct.pack(">H", len(topic)) + topic.encode() + properties + payload)
+    return packet(0x30, struct.pack(">H", len(topic)) + topic.encode() + properties + payload)
 
 
-def _frame(opcode: int, data: bytes, *, final: bool = True) -> bytes:
+def frame(opcode: int, data: bytes, *, final: bool = True) -> bytes:
     """Return a frame of a server (RFC 6455, 5.2)."""
     head = bytes(((0x80 if final else 0) | opcode,))
     if len(data) < 126:
@@ -58,7 +58,7 @@ def _fill(piece: bytes) -> bytes:
 
 def _user_properties() -> bytes:
     pairs = b"\x26\0\1a\0\1b" * 40_000
-    return _packet(0, pairs)[1:]  # the length is written as that of a packet
+    return packet(0, pairs)[1:]  # the length is written as that of a packet
 
 
 def _rebirth() -> bytes:
@@ -68,28 +68,28 @@ def _rebirth() -> bytes:
 
 
 _TCP: Final = {
-    "commands of 9 KB": (b"", _fill(_message(_COMMANDS, bytes(9_000)))),
-    "commands of 900 KB": (b"", _message(_COMMANDS, bytes(900_000))),
+    "commands of 9 KB": (b"", _fill(message(_COMMANDS, bytes(9_000)))),
+    "commands of 900 KB": (b"", message(_COMMANDS, bytes(900_000))),
     "a packet of 256 MB": (b"\x30\xff\xff\xff\x7f", bytes(_BURST)),
-    "rebirths": (b"", _fill(_message(_COMMANDS, _rebirth()))),
-    "messages that nobody wants": (b"", _fill(_message("x", b"y"))),
-    "forty thousand properties": (b"", _message("x", b"", _user_properties())),
+    "rebirths": (b"", _fill(message(_COMMANDS, _rebirth()))),
+    "messages that nobody wants": (b"", _fill(message("x", b"y"))),
+    "forty thousand properties": (b"", message("x", b"", _user_properties())),
     "acknowledgements of nothing": (b"", _fill(b"\x40\x02\x12\x34")),
     "answers to no ping": (b"", _fill(b"\xd0\x00")),
     "acceptance again": (b"", _fill(b"\x20\x03\x00\x00\x00")),
     "zeros": (b"", bytes(_BURST)),
 }
 """What is sent once, and what again and again."""
-_INSIDE: Final = _fill(_message("x", bytes(1000)))
+_INSIDE: Final = _fill(message("x", bytes(1000)))
 _WEBSOCKET: Final = {
-    "frames without limit": (b"", _frame(2, _INSIDE)),
+    "frames without limit": (b"", frame(2, _INSIDE)),
     "a frame of 2^62 bytes": (b"\x82\x7f" + struct.pack(">Q", 2**62), bytes(_BURST)),
-    "a message in empty parts": (_frame(2, b"", final=False), _fill(_frame(0, b"", final=False))),
-    "a message in large parts": (_frame(2, b"", final=False), _frame(0, bytes(_BURST), final=False)),
-    "a packet of 256 MB in frames": (_frame(2, b"\x30\xff\xff\xff\x7f"), _frame(2, bytes(_BURST - 1))),
-    "one byte in each frame": (b"", _fill(_frame(2, b"\xd0") + _frame(2, b"\0"))),
-    "pings": (b"", _fill(_frame(9, bytes(125)))),
-    "empty frames": (b"", _fill(_frame(2, b""))),
+    "a message in empty parts": (frame(2, b"", final=False), _fill(frame(0, b"", final=False))),
+    "a message in large parts": (frame(2, b"", final=False), frame(0, bytes(_BURST), final=False)),
+    "a packet of 256 MB in frames": (frame(2, b"\x30\xff\xff\xff\x7f"), frame(2, bytes(_BURST - 1))),
+    "one byte in each frame": (b"", _fill(frame(2, b"\xd0") + frame(2, b"\0"))),
+    "pings": (b"", _fill(frame(9, bytes(125)))),
+    "empty frames": (b"", _fill(frame(2, b""))),
     "zeros": (b"", bytes(_BURST)),
 }
 _HANDSHAKE: Final = {
