@@ -36,21 +36,22 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.fixture(autouse=True)
-def _collected_between_tests(request: pytest.FixtureRequest) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:  # a hook: a fixture for every test costs ten times as much
     """With some hundred servers behind it a worker's garbage takes seconds to collect: not in the middle of a test, in which
     server and client share one loop and nobody answers meanwhile.
 
     A property is hundreds of tests in one: bytes that decode to a million lists, kept in a traceback, were 17 GB by the end.
     """
-    if request.node.get_closest_marker("hypothesis"):
-        yield
-        return
-    gc.disable()
-    yield
-    gc.enable()
-    if gc.get_count()[0] > _COLLECT_AFTER:
-        gc.collect()
+    is_property = item.get_closest_marker("hypothesis") is not None
+    if not is_property:
+        gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        if not is_property and gc.get_count()[0] > _COLLECT_AFTER:
+            gc.collect()
 
 
 def _as_text(logger: object, method: str, event: dict[str, object]) -> str:
@@ -59,8 +60,7 @@ def _as_text(logger: object, method: str, event: dict[str, object]) -> str:
     return " ".join([text, *(f"{key}={value}" for key, value in event.items())])
 
 
-@pytest.fixture(autouse=True)
-def _logs_reach_caplog() -> None:
+def pytest_runtest_setup() -> None:
     """Send what structlog is given through the standard library, where `caplog` finds it."""
     structlog.configure(
         processors=[structlog.processors.format_exc_info, _as_text],

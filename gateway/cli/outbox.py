@@ -248,15 +248,24 @@ def peek(path: Path, count: int, whole: bool, key_file: str) -> int:
     def show(outbox: Inspection, _: OutboxLocation) -> int:
         for found in outbox.newest(count):
             if (m := found.message) is None:
-                say(f"row {found.id} is unreadable")
+                say(f"row {found.id} is unreadable: {clean(found.reason, 200)}")
                 continue
-            when = datetime.fromtimestamp(m.start_ms / 1000, UTC).isoformat(timespec="milliseconds")
-            say(f"{clean(m.topic, 200)}  boot {clean(m.boot, 20)}  seq {m.seq}  {when}  {_NAMES[found.lane]}")
-            text = "(encrypted)" if outbox.locked else m.payload.decode(errors="backslashreplace")
+            head = f"{clean(m.topic, 200)}  boot {clean(m.boot, 40)}  seq {m.seq}"
+            say(f"{head}  {_time(m.start_ms)}  {_NAMES[found.lane]}")
+            payload = m.payload if whole else m.payload[: 4 * _PEEK_CHARACTERS]  # of UTF-8, four bytes a character at most
+            text = "(encrypted)" if outbox.locked else payload.decode(errors="backslashreplace")
             say(f"  {clean(text, len(text) if whole else _PEEK_CHARACTERS)}")
         return 0
 
     return _open_and_run(path, key_file, show)
+
+
+def _time(ms: int) -> str:
+    """Return a time as text; the number where no calendar has it."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{ms} ms"
 
 
 def _line(m: Message) -> dict[str, object]:

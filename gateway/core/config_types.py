@@ -163,7 +163,9 @@ def _check_own_file(path: Path) -> Path:
     # `check` may be run by somebody who may not look into the folder: there Path.is_dir raises, os.path does not.
     if not path.name or os.path.isdir(path):
         raise ValueError(f"{path} is a folder; expected a file")
-    return resolve_link(path)
+    if os.path.islink(path):
+        raise ValueError(f"{path} is a symbolic link; expected the file itself, as what is written could be led elsewhere")
+    return path
 
 
 def resolve_link(path: Path) -> Path:

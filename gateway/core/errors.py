@@ -31,6 +31,10 @@ class Retryable(PeerError):
     """This attempt failed and the same attempt may work later; the connection stays."""
 
 
+class Postponed(Retryable):
+    """This item has to wait for something else; that says nothing about it or about others."""
+
+
 class Permanent(PeerError):
     """This item will never be accepted: count it, set it aside, go on."""
 

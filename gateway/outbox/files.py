@@ -1,7 +1,6 @@
-"""The outbox's files: folder, lock, and what happens to a damaged database."""
+"""The outbox's files: folder, database, and what happens to a damaged one."""
 
 import errno
-import fcntl
 import os
 import stat
 from datetime import UTC, datetime
@@ -9,17 +8,21 @@ from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import ConfigError
+from gateway.core.private_files import open_private
 
 KEPT_DAMAGED: Final = 3
 """Damaged files that stay for people to look at; older ones go, or a failing disk would be filled by them."""
 
-_DISK_TROUBLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+DISK_TROUBLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+ADVICE: Final = "make it and give it to the user the gateway runs as, or set another outbox.path"
 _PARTS: Final = ("", "-wal", "-shm")
-
-
+_FOLDER_MODE: Final = 0o700
 _SQLITE: Final = b"SQLite format 3\0"
-_PID_BYTES: Final = 20
-_DOUBT: Final = b"watermarks uncertain"
+
+
+def lock_file(path: Path) -> Path:
+    """Return the file that is locked. It is never removed, so it also shows that a gateway has used the path."""
+    return path.with_name(path.name + ".lock")
 
 
 def check_path(path: Path) -> None:
@@ -31,7 +34,7 @@ def check_path(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            mode = path.stat().st_mode
+            raise ConfigError(f"outbox.path: {path} is a symbolic link; name the file itself, or remove the link")
         if not stat.S_ISREG(mode):
             kind = "a folder; name a file in it" if stat.S_ISDIR(mode) else "no regular file; name another one"
             raise ConfigError(f"outbox.path: {path} is {kind}")
@@ -40,21 +43,21 @@ def check_path(path: Path) -> None:
     except FileNotFoundError:
         return
     except PermissionError as error:
-        raise ConfigError(f"outbox.path: cannot read {path}: {error.strerror}; {_ADVICE}") from error
+        raise ConfigError(f"outbox.path: cannot read {path}: {error.strerror}; {ADVICE}") from error
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in _DISK_TROUBLE:
+        if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
             return
         raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
-    if begins and begins != _SQLITE and not PathLock.name_for(path).exists():
+    if begins and begins != _SQLITE and not lock_file(path).exists():
         raise ConfigError(f"outbox.path: {path} is another program's file; set another path or move the file away")
 
 
 def make_folder(path: Path) -> None:
     """Make the folder of `path`. Raises ConfigError saying what to do."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(_FOLDER_MODE, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"outbox.path: cannot make the folder {path.parent}: {error.strerror}; {_ADVICE}") from error
+        raise ConfigError(f"outbox.path: cannot make the folder {path.parent}: {error.strerror}; {ADVICE}") from error
     except ValueError as error:  # a null byte
         raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
 
@@ -65,112 +68,12 @@ def may_write(path: Path) -> bool:
     return os.access(path.parent, os.W_OK | os.X_OK) and all(os.access(part, os.R_OK | os.W_OK) for part in parts)
 
 
-_ADVICE: Final = "make it and give it to the user the gateway runs as, or set another outbox.path"
+def make_private(path: Path) -> None:
+    """Make the database's file when missing, for the own user only; SQLite gives its log the same rights.
 
-
-class PathLock:
-    """One gateway per outbox: an advisory lock (flock) on `<path>.lock`, gone with the process whatever ends it.
-
-    Its file also holds one bit that must be noted while the database takes nothing: a block that is allocated already can be
-    written on a full disk, too.
+    Raises OSError, also when it is a link or no regular file.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._path = self.name_for(path)
-        self._fd = -1
-        self.read_only = False
-        """The file system took no writes when the lock was taken."""
-        self.in_doubt = False
-        """More was handed on than the watermarks in the database allow, in this run or, until it is noted there, before."""
-
-    @staticmethod
-    def name_for(path: Path) -> Path:
-        """Return the file that is locked. It is never removed, so it also shows that a gateway has used the path."""
-        return path.with_name(path.name + ".lock")
-
-    def acquire(self) -> None:
-        """Take the lock. Raises ConfigError when another process (named by pid) has it or the file cannot be made.
-
-        On a full, failing or read-only disk a file from earlier will do. Without one, a full or failing disk does not keep
-        the gateway from starting: `keep` takes the lock once there is room.
-        """
-        self.read_only = False
-        try:
-            fd = self._open()
-        except OSError as error:
-            if error.errno in _DISK_TROUBLE:
-                return
-            raise ConfigError(f"outbox.path: cannot write {self._path}: {error.strerror}; {_ADVICE}") from error
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise ConfigError(f"outbox.path: {self._path} is no regular file; remove it")
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(fd, _PID_BYTES, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(fd)
-            raise ConfigError(
-                f"outbox.path: {self._path} is held by another gateway (pid {holder}); stop it, or set another outbox.path"
-            ) from error
-        self._fd = fd
-        self.in_doubt = self.in_doubt or os.pread(fd, len(_DOUBT), _PID_BYTES) == _DOUBT
-        self._sign()
-
-    def note_doubt(self, in_doubt: bool) -> None:
-        """Set `in_doubt`, here and on the disk. Raises OSError when the disk does not take that either."""
-        self.in_doubt = in_doubt
-        os.pwrite(self._fd, _DOUBT if in_doubt else b" " * len(_DOUBT), _PID_BYTES)
-        os.fdatasync(self._fd)
-
-    def renew(self) -> None:
-        """Take the lock again if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
-        try:
-            mine, there = os.fstat(self._fd), self._path.stat()
-            if os.path.samestat(mine, there):
-                return
-        except FileNotFoundError:
-            pass
-        except OSError:
-            if self._fd >= 0:
-                return  # the folder cannot be read at present
-        old = self._fd
-        try:
-            self.acquire()
-        except ConfigError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (*_DISK_TROUBLE, errno.EROFS, errno.ENOENT):
-                return  # tried again
-            raise
-        if old not in {-1, self._fd}:
-            os.close(old)
-
-    def _open(self) -> int:
-        try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o640)
-        except OSError as error:
-            if error.errno not in (*_DISK_TROUBLE, errno.EROFS):
-                raise
-            self.read_only = error.errno == errno.EROFS
-            try:
-                return os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
-            except FileNotFoundError:
-                raise error from None
-
-    def _sign(self) -> None:
-        if fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
-            return
-        try:
-            doubt = _DOUBT if self.in_doubt else b" " * len(_DOUBT)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode().ljust(_PID_BYTES) + doubt + b"\n", 0)
-        except OSError as error:
-            if error.errno not in (*_DISK_TROUBLE, errno.EROFS):
-                raise
-            # the pid is a courtesy: a full disk must not stop the gateway from starting
-
-    def release(self) -> None:
-        """Let the next one in. The file stays: removing it would let two hold locks of one name."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    os.close(open_private(path, os.O_RDWR | os.O_CREAT))
 
 
 def sync_folder(path: Path) -> None:

@@ -13,10 +13,11 @@ from gateway.core.ports.watermarks import Watermarks
 from gateway.core.undo import undone_on_error
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.context import OutboxContext
-from gateway.outbox.dead_letters import DeadLetters
-from gateway.outbox.files import PathLock, check_path, make_folder
+from gateway.outbox.database.compression import MOST_PAYLOAD_BYTES
+from gateway.outbox.files import check_path, make_folder
+from gateway.outbox.lock import PathLock
 from gateway.outbox.memory.rate_limiter import RateLimiter
-from gateway.outbox.records import LOSS_LANE, PreviousBoot, Stats
+from gateway.outbox.records import PreviousBoot, Stats
 from gateway.outbox.recovery.recovery import RESCUE_S, SALVAGE_S
 from gateway.outbox.window_compaction import Merge
 from gateway.outbox.writer import BATCH_DELETES, Writer
@@ -66,7 +67,7 @@ class Outbox:
         context = OutboxContext(config, boot, clock, encode_loss, decode_loss, merge, report)
         self._writer = Writer(context, self._lock, self._urgent.set)
         self._memory = self._writer.memory
-        self._refused = DeadLetters(config.path)
+        self._dead_letters = self._writer.losses.dead_letters
         self._pace = RateLimiter(config.backlog_messages, config.backlog_bytes, clock.monotonic())
         self._arrived = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
@@ -110,7 +111,6 @@ class Outbox:
         self._lock.acquire()
         with undone_on_error(self._lock.release):  # nobody else would release it before the process ends
             await self._writer.open(rescue_s, salvage_s)
-            self._refused.encryption = self._writer.store.compression.encryption
 
     async def run(self) -> None:
         """Commit, for ever. A disk that refuses is tried again once per interval.
@@ -121,7 +121,7 @@ class Outbox:
             await self._pause()
             self.beat = self._clock.monotonic()
             self._writer.unreadable = False
-            await self._refused.write()
+            await self._dead_letters.write()
             self._lock.renew()
             await self._round()
             self._arrived.set()
@@ -131,7 +131,7 @@ class Outbox:
 
         clean: the pipeline has handed over everything; otherwise the next boot says that this one ended badly.
         """
-        await self._refused.write()
+        await self._dead_letters.write()
         if self._reading is not None:
             await asyncio.wait({self._reading})
         await self._writer.close(clean)
@@ -153,8 +153,11 @@ class Outbox:
     # -- MessageQueue
 
     def put(self, message: Message) -> None:
-        """Take over a message. In memory only: a few microseconds, never waits."""
+        """Take over a message. In memory only: a few microseconds, never waits. One over `MOST_PAYLOAD_BYTES` is lost."""
         memory = self._memory
+        if len(message.payload) > MOST_PAYLOAD_BYTES:
+            self._writer.losses.too_large(message)
+            return
         memory.put(message, self._writer.live and not message.past, self._clock.monotonic())
         self._arrived.set()
         if memory.waiting_bytes > self._crowd_bytes:
@@ -190,9 +193,7 @@ class Outbox:
     def refuse(self, delivery: Delivery, reason: str) -> None:
         """Set aside what the sink will never take, with a loss record. Raises ValueError when it is not in flight."""
         entry = self._memory.end(delivery, self._clock.monotonic())
-        self._refused.add(entry.message, reason, self._clock.now_ns())
-        # a refused announcement is announced on the next connection: at once would go round in circles
-        self._writer.add_losses([entry], "refused", reason, parked=entry.lane == LOSS_LANE)
+        self._writer.losses.refused(entry, reason)
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Make backlog of what a broken connection did not confirm. Raises ValueError when one is not in flight."""

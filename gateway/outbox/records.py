@@ -100,13 +100,22 @@ class LoadRequest(NamedTuple):
     after: int
 
 
+class Broken(NamedTuple):
+    """A row that cannot be used."""
+
+    row: Row
+    reason: str
+    kept: bytes
+    """What is kept of its payload, empty where that is too large to be looked at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A batch of backlog in the order of leaving."""
 
     found: Sequence[Entry]
-    broken: Sequence[Row]
-    """Rows whose checksum is wrong."""
+    broken: Sequence[Broken]
+    """Rows that cannot be used; they are to be deleted."""
     up_to: int
     """All rows up to this id are in here."""
     complete: bool

@@ -8,7 +8,7 @@ import structlog
 from gateway.core.clock import Clock
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.database.store import Store
-from gateway.outbox.files import PathLock
+from gateway.outbox.lock import PathLock
 from gateway.outbox.memory.watermarks import MOST_WAIT_S, PendingWatermarks
 from gateway.outbox.records import Change
 

@@ -1,7 +1,7 @@
 """Between memory and disk: commits, loading, making room, and what happens when the disk refuses."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from math import inf
 from typing import Any, Final, TypeVar
@@ -15,11 +15,13 @@ from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.encryption import encryption_of
 from gateway.outbox.database.sqlite_errors import DamagedError, LogGoneError, MovedError, UnwritableError
 from gateway.outbox.database.store import Store
-from gateway.outbox.files import PathLock, may_write
+from gateway.outbox.files import may_write
 from gateway.outbox.health import Health
-from gateway.outbox.losses import LossLedger, losses_of
+from gateway.outbox.lock import PathLock
+from gateway.outbox.loss_recorder import LossRecorder
+from gateway.outbox.losses import LossLedger
 from gateway.outbox.memory.memory import Batch, Memory
-from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot
+from gateway.outbox.records import Change, PreviousBoot
 from gateway.outbox.recovery.recovery import Recovery
 from gateway.outbox.space_limits import SpaceLimits
 from gateway.outbox.watermark_writer import WatermarkWriter
@@ -61,6 +63,7 @@ class Writer:
         self._context, self._config, self._lock, self._clock = context, config, lock, clock
         self.memory = Memory(config.backlog_order == "newest-first")
         self.ledger = LossLedger()
+        self.losses = LossRecorder(context, self.memory, self.ledger)
         self.store = Store(config.path, config.synchronous)
         self.unsaved = 0
         """After `close`: messages that were neither delivered nor written."""
@@ -93,7 +96,8 @@ class Writer:
         A full, failing or read-only disk does not raise: the gateway starts with memory only, until the disk is back.
         """
         self._recovery.rescue_s, self._recovery.salvage_s = rescue_s, salvage_s
-        self.store.compression = Compression(self._config.compress, encryption_of(self._config.key_file))
+        encryption = self.losses.dead_letters.encryption = encryption_of(self._config.key_file)
+        self.store.compression = Compression(self._config.compress, encryption)
         try:
             await run_to_completion(self._recovery.open())
             self.unclean = self.store.unreported
@@ -171,7 +175,8 @@ class Writer:
                     raise MovedError("the file was deleted or moved")
                 if self.refused:
                     await self._limits.expire()  # it may be that which makes room
-                self._announce()
+                if self.live:
+                    self.losses.announce()
                 await self._write(put_by)
                 await self._limits.expire()
                 await self._recovery.continue_salvage(self._recovery.salvage_s)
@@ -245,24 +250,13 @@ class Writer:
         if not any(self.store.totals.messages.values()) and self.store.usage().file > SHRINK_BYTES:
             await self.store.shrink()
 
-    def _announce(self) -> None:
-        if self.live:
-            for loss in self.ledger.announce():
-                self.memory.put_loss(self._context.encode_loss(loss), self._clock.monotonic())
-
     # -- what memory gives up
 
     def on_crowded(self) -> None:
         """Keep memory under its ceiling at once: leave to the disk what it has, then drop, with losses."""
         keep = self._config.memory * 15 // 16
         self.memory.spill(keep)
-        self.add_losses(self.memory.drop(keep), "memory", self.refused)
-
-    def add_losses(self, entries: Sequence[Entry], cause: str, detail: str, parked: bool = False) -> None:
-        """Record the loss of messages that were in memory, and anew what those among them announced."""
-        self.ledger.add(losses_of((entry.row for entry in entries), cause, detail), parked)
-        announced = (self._context.decode_loss(entry.message) for entry in entries if entry.lane == LOSS_LANE)
-        self.ledger.announcements_lost(announced, parked)
+        self.losses.given_up(self.memory.drop(keep), "memory", self.refused)
 
     # -- backlog
 
@@ -278,7 +272,7 @@ class Writer:
             try:
                 batch = await self.store.load(wanted, LOAD_ROWS, min(LOAD_BYTES, self._config.memory // 8))
                 broken = self.memory.loaded(wanted, batch, self._clock.monotonic())
-                self.ledger.add(losses_of(broken, "damaged", "checksum wrong"))
+                self.losses.broken(broken)
                 if self.memory.next_load() is None:
                     self.store.check_count(self.memory.rows)
             except Retryable as error:

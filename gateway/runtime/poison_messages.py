@@ -104,6 +104,10 @@ class PoisonMessages:
         case.due = now + delay_s
         return self._is_poison(case, now)
 
+    def postpone(self, message: Message, now: float) -> None:
+        """Let a message wait for something else, without counting anything against it."""
+        self._case(message, now).due = now + _FIRST_DELAY_S
+
     def reconnected(self) -> None:
         """Forget the last answers: those on an earlier connection say nothing about this one."""
         self._recent.clear()

@@ -18,7 +18,6 @@ from gateway.core.ports.sink import EndedBy, Ending, Sink
 from gateway.core.ports.sink_plugin import DeliveryPolicy
 from gateway.core.wait_first import first
 from gateway.runtime.in_flight import InFlight
-from gateway.runtime.poison_messages import PoisonMessages
 from gateway.runtime.refusals import RefusalReports
 
 log = structlog.get_logger("publisher")
@@ -78,7 +77,7 @@ class Publisher:
         self._clock = clock
         self._policy = policy
         self._delays = delays
-        self._in_flight = InFlight(sink, deliveries, clock, delays, PoisonMessages(policy.tries))
+        self._in_flight = InFlight(sink, deliveries, clock, delays, policy.tries)
         self._held: deque[Delivery] = deque()
         self._log_throttle = LogThrottle(clock)
         self._refusals = RefusalReports(report, clock)
@@ -129,7 +128,7 @@ class Publisher:
                 began = self._clock.monotonic()
                 ending = await self._connect_once()
                 moves_on = ending is not None and ending.by is EndedBy.MOVE
-                if moves_on or self._clock.monotonic() - began > _STABLE_S:
+                if moves_on or self._in_flight.was_explained or self._clock.monotonic() - began > _STABLE_S:
                     delays = self._delays()
                 await self._wait(next(delays))
         finally:

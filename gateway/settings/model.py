@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.core.formula.config import FormulaKeys
@@ -16,6 +16,7 @@ from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
 from gateway.outbox.config import OutboxConfig
 from gateway.plugins import LAYOUTS, SOURCES
+from gateway.settings.derived_model import derived_model
 from gateway.settings.publish_model import DevicePublish, Publish
 from gateway.settings.sink_sections import SinkSections
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
@@ -140,7 +141,7 @@ def tag_model(plugin: Plugin) -> Any:
 @cache
 def _tag_model(name: str, own_keys: type[BaseModel]) -> Any:
     """Return the model of a tag with these keys of its protocol. Making one takes milliseconds, and each device needs it."""
-    return create_model(name, __base__=(own_keys, TagPolicy))
+    return derived_model(name, own_keys, TagPolicy)
 
 
 class FormulaEntry(FormulaKeys, TagPolicy):
@@ -151,9 +152,9 @@ def device_model(plugin: Plugin) -> Any:
     """Return the model of what a device file of this protocol may say, as editors see it."""
     tag: Any = tag_model(plugin)
     tags: Any = list[tag | FormulaEntry]
-    return create_model(
+    return derived_model(
         f"{plugin.name.capitalize()}DeviceFile",
-        __base__=plugin.device_model,
+        plugin.device_model,
         tags=(tags, Field([], description="The device's tags.")),
         tag_file=(str | None, Field(None, description="A CSV file in config/tags/ with further tags, one a line.")),
         defaults=(PolicyDefaults, Field({}, description="Values for this device's tags that do not say otherwise.")),

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, Field, create_model
+from pydantic import BeforeValidator, Field
 
 from gateway.core.config_types import ConfigModel
 from gateway.encoding.config import DevicePublishFormat, PublishFormat
 from gateway.plugins import LAYOUTS
+from gateway.settings.derived_model import derived_model
 from gateway.stages.config import PublishConfig
 
 _NAMES: Final = tuple(LAYOUTS)
@@ -28,11 +29,14 @@ def _publish_model() -> Any:
     names: Any = Literal[_NAMES]
     layout: Any = (names, Field(_NAMES[0], description=about))
     models = [plugin.config_model for plugin in LAYOUTS.values()]
-    first = create_model("LayoutChoice", __base__=ConfigModel, layout=layout)  # pydantic lists the last base's keys first
-    return create_model(
+    first = derived_model("LayoutChoice", ConfigModel, layout=layout)  # pydantic lists the last base's keys first
+    return derived_model(
         "Publish",
-        __base__=(PublishConfig, *reversed(models), PublishFormat, first),
-        __doc__="What is sent upstream, and how it looks there.",
+        PublishConfig,
+        *reversed(models),
+        PublishFormat,
+        first,
+        doc="What is sent upstream, and how it looks there.",
     )
 
 
@@ -41,11 +45,13 @@ def _device_publish_model() -> Any:
     choice: Any = Annotated[names | None, BeforeValidator(_may_be_a_devices_own)]
     layout: Any = (choice, Field(None, description=f"{' or '.join(f'`{name}`' for name in _OF_DEVICES)}."))
     models = [plugin.device_model for plugin in LAYOUTS.values() if plugin.device_model is not None]
-    first = create_model("DeviceLayoutChoice", __base__=ConfigModel, layout=layout)
-    return create_model(
+    first = derived_model("DeviceLayoutChoice", ConfigModel, layout=layout)
+    return derived_model(
         "DevicePublish",
-        __base__=(*reversed(dict.fromkeys(models)), DevicePublishFormat, first),
-        __doc__="The keys of a device's own `publish:`. What it leaves out is as in gateway.yaml.",
+        *reversed(dict.fromkeys(models)),
+        DevicePublishFormat,
+        first,
+        doc="The keys of a device's own `publish:`. What it leaves out is as in gateway.yaml.",
     )
 
 

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pydantic import Field, create_model, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.core.config_types import Name
 from gateway.core.ports.sink_plugin import SinkPlugin, TopicRooted
 from gateway.plugins import SINKS
+from gateway.settings.derived_model import derived_model
 
 DEFAULT_SINK: Final = next(iter(SINKS))
 _DEFAULT_ROOT: Final = "plant"
@@ -66,4 +67,4 @@ if TYPE_CHECKING:
         """One section per sink plug-in."""
 
 else:
-    SinkSections = create_model("SinkSections", __base__=_ChosenSink, **_sections())
+    SinkSections = derived_model("SinkSections", _ChosenSink, **_sections())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gateway.core.clock import SystemClock
 from gateway.core.messages import Lane, Message
-from gateway.outbox.database.compression import checksum
+from gateway.outbox.database.message_rows import checksum
 from gateway.outbox.database.schema import PAGE_BYTES, VERSION
 from gateway.outbox.database.topic_counts import TopicCount
 from gateway.outbox.database.topic_counts import checksum as extent_checksum

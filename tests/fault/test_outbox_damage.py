@@ -12,7 +12,7 @@ import pytest
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Message
 from gateway.outbox.database.sqlite_errors import DamagedError
-from gateway.outbox.files import PathLock
+from gateway.outbox.lock import PathLock
 from gateway.outbox.recovery import damaged_reader
 from tests.support.network import until
 from tests.support.outbox_parts import Rig, message

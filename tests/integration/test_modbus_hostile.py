@@ -37,7 +37,7 @@ ATTACKS = [
     ("rtu+tcp", "rtu_heads"), ("rtu+tcp", "rtu_expected_heads"), ("rtu+tcp", "rtu_exceptions"), ("rtu+tcp", "rtu_frames"),
     ("rtu+tcp", "random"), ("rtu+tcp", "zeros"), ("rtu+tcp", "single_bytes_rtu"), ("rtu+tcp", "hang_up"),
     ("tcp", "random"), ("tcp", "zeros"), ("tcp", "lying_lengths"), ("tcp", "replies"), ("tcp", "shortest_frames"),
-    ("tcp", "exceptions"), ("tcp", "single_bytes"), ("tcp", "hang_up"),
+    ("tcp", "exceptions"), ("tcp", "single_bytes"), ("tcp", "hang_up"), ("loose", "rtu_expected_heads"), ("loose", "random"),
     ("udp", "random"), ("udp", "replies"), ("udp", "exceptions"), ("udp", "single_bytes"),
     ("rtu", "rtu_heads"), ("rtu", "rtu_expected_heads"), ("rtu", "rtu_frames"), ("rtu", "random"),
     ("ascii", "lines"), ("ascii", "line_ends"), ("ascii", "random"),
@@ -54,11 +54,12 @@ def hostile(scheme: str, kind: str, port: int) -> Iterator[str]:
         try:
             assert process.stdout is not None
             said = process.stdout.readline().strip()
-            yield (
-                f"{scheme}://{said}?parity=N&stopbits=1&bytesize=8"
-                if transport == "tty:"
-                else f"{scheme}://127.0.0.1:{port}"
-            )
+            if transport == "tty:":
+                yield f"{scheme}://{said}?parity=N&stopbits=1&bytesize=8"
+            elif scheme == "loose":
+                yield f"tcp://127.0.0.1:{port}?ignore_transaction_id=1"
+            else:
+                yield f"{scheme}://127.0.0.1:{port}"
         finally:
             process.kill()
 

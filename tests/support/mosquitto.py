@@ -6,12 +6,14 @@ import ipaddress
 import signal
 import subprocess
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.support.network import free_port
 
@@ -104,13 +106,73 @@ def password_lines(binary: str, folder: Path, username: str, password: str) -> l
 class Authority:
     """A private CA that issues certificates into a folder."""
 
-    def __init__(self, folder: Path, name: str = "test CA") -> None:
+    def __init__(self, folder: Path, name: str = "test CA", above: "Authority | None" = None) -> None:
+        """above: the authority that signs this one, instead of itself."""
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), critical=True)
+        self.issued: dict[str, x509.Certificate] = {}
+        """By name."""
+        signer = above or self
+        builder = signer._builder(self._name, self._key).add_extension(x509.BasicConstraints(True, None), critical=True)
+        self.own = builder.sign(signer._key, hashes.SHA256())
+        signer.issued[name] = self.own
+        self._chain = b"" if above is None else self.own.public_bytes(serialization.Encoding.PEM)
         self.certificate = folder / f"{name.replace(' ', '-')}.pem"
-        self.certificate.write_bytes(self._sign(builder))
+        self.certificate.write_bytes(self.own.public_bytes(serialization.Encoding.PEM))
+
+    def below(self, name: str) -> "Authority":
+        """An authority that this one vouches for."""
+        return Authority(self._folder, name, self)
+
+    def revoke(self, names: Sequence[str], path: Path, *, age: datetime.timedelta = datetime.timedelta()) -> Path:
+        """A revocation list of one day, made `age` ago, into a PEM file. Returns its path."""
+        made = datetime.datetime.now(datetime.UTC) - age - datetime.timedelta(minutes=1)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name).last_update(made)
+        builder = builder.next_update(made + datetime.timedelta(days=1))
+        for name in names:
+            entry = x509.RevokedCertificateBuilder().serial_number(self.issued[name].serial_number).revocation_date(made)
+            builder = builder.add_revoked_certificate(entry.build())
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return path
+
+    def ocsp(
+        self,
+        name: str,
+        *,
+        revoked: bool = False,
+        made: datetime.datetime | None = None,
+        signer: "Authority | None" = None,
+        responder: bool = False,
+        usage: bool = True,
+    ) -> bytes:
+        """What a responder says of a certificate, for a day from `made` on.
+
+        signer: who signs in place of this authority; responder: a responder of its own signs; usage: one that may.
+        """
+        made = made or datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=1)
+        status = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
+        key, certificate, shown = (signer or self)._key, (signer or self).own, []
+        if responder:
+            key = ec.generate_private_key(ec.SECP256R1())
+            builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "responder")]), key)
+            if usage:
+                builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), critical=False)
+            certificate = builder.sign(self._key, hashes.SHA256())
+            shown = [certificate]
+        answer = ocsp.OCSPResponseBuilder().add_response(
+            cert=self.issued[name],
+            issuer=self.own,
+            algorithm=hashes.SHA1(),
+            cert_status=status,
+            this_update=made,
+            next_update=made + datetime.timedelta(days=1),
+            revocation_time=made if revoked else None,
+            revocation_reason=None,
+        )
+        answer = answer.responder_id(ocsp.OCSPResponderEncoding.HASH, certificate)
+        answer = answer.certificates(shown) if shown else answer
+        return answer.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
     def issue(self, name: str, *, days: int = 1) -> tuple[Path, Path]:
         """A certificate for a host name or address, and its key, as PEM files. days: validity, negative is expired."""
@@ -122,7 +184,8 @@ class Authority:
             alternative = x509.DNSName(name)
         builder = self._builder(subject, key, days).add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         certificate, private = self._folder / f"{name}.crt", self._folder / f"{name}.key"
-        certificate.write_bytes(self._sign(builder))
+        self.issued[name] = builder.sign(self._key, hashes.SHA256())
+        certificate.write_bytes(self.issued[name].public_bytes(serialization.Encoding.PEM) + self._chain)
         private.write_bytes(
             key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         )
@@ -146,6 +209,3 @@ class Authority:
             .not_valid_before(min(now, end) - day)
             .not_valid_after(end)
         )
-
-    def _sign(self, builder: x509.CertificateBuilder) -> bytes:
-        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

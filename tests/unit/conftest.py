@@ -37,13 +37,20 @@ def _audit(event: str, args: tuple[object, ...]) -> None:
 sys.addaudithook(_audit)
 
 
-@pytest.fixture(autouse=True)
-def _no_input_and_output() -> Iterator[None]:
-    """Fail a test that opens sockets, databases or processes, even where the code under test outlives the error."""
+def pytest_runtest_setup() -> None:
+    """Watch a test from here on, with its fixtures."""
     global _watched
     _breaches.clear()
     _watched = True
-    yield
-    _watched = False
-    if _breaches:
-        pytest.fail(_breaches[0], pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Fail a test that opened sockets, databases or processes, even where the code under test outlived the error."""
+    global _watched
+    try:
+        return (yield)
+    finally:
+        _watched = False
+        if _breaches:
+            pytest.fail(_breaches[0], pytrace=False)

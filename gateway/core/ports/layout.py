@@ -40,13 +40,14 @@ class Layout(Protocol):
         """Return at least one packet.
 
         hist: it is sent from backlog. most_bytes: the largest payload that the far end takes, as far as it says so; what
-        cannot be made smaller is returned as it is. Raises Permanent where the message cannot be published at all.
+        cannot be made smaller is returned as it is. Raises Permanent where the message cannot be published at all, Postponed
+        where it has to wait for something that goes beside the messages.
         """
         ...
 
 
-Until = Literal["later", "reconnect", "restart"]
-"""How long a refusal holds."""
+Until = Literal["trial", "later", "reconnect", "restart"]
+"""How long a refusal holds; `trial`: until the sink says `later`, and what depends on it waits (`Postponed`)."""
 
 
 class SessionAnnouncements(Protocol):

@@ -1,10 +1,11 @@
 """The counter of CONNECT packets that Sparkplug calls bdSeq (3.0.0, 6.4.19), kept over restarts."""
 
-import os
 from pathlib import Path
 from typing import Final
 
 import structlog
+
+from gateway.core.private_files import write_private
 
 log = structlog.get_logger("sparkplug")
 
@@ -44,9 +45,4 @@ class BdSeqCounter:
             return -1
 
     def _write(self, number: int) -> None:
-        fresh = self._path.with_name(self._path.name + ".new")
-        with fresh.open("w") as file:
-            file.write(f"{number}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
+        write_private(self._path, f"{number}\n".encode())

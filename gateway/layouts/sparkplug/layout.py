@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from gateway.core.errors import Permanent
+from gateway.core.errors import Permanent, Postponed
 from gateway.core.messages import Message
 from gateway.core.plural import counted
 from gateway.core.ports.layout import Packet, Subscription, Until
@@ -86,7 +86,11 @@ class SparkplugLayout:
         """
         is_due = self._must_be_born_again and self._born
         births = self.births(most_bytes) if is_due else []  # no data before what was asked for (5.17)
-        return [*births, *self._data(message, hist, most_bytes)]
+        try:
+            return [*births, *self._data(message, hist, most_bytes)]
+        except (Permanent, Postponed):
+            self._rebirth = self._rebirth or bool(births)  # which go with another message
+            raise
 
     def _data(self, message: Message, hist: bool, most_bytes: int) -> Sequence[Packet]:
         name, kind = self._place(message)
@@ -153,7 +157,8 @@ class SparkplugLayout:
         if topic.startswith(f"{kind}/"):
             device = self._device(topic.removeprefix(f"{kind}/"))
             device.born = False
-            if until != "later":
+            self.refused_births.await_trial(device.name, awaits=until == "trial")
+            if until in ("reconnect", "restart"):
                 self._set_aside(device, reason, until)
         return True
 
@@ -237,12 +242,14 @@ class SparkplugLayout:
         self.refused_births.add(device.name, self._numbers.get(device.name), reason, until)
 
     def _must_be_taken(self, device: DeviceMetrics) -> None:
+        if self.refused_births.awaits_trial(device.name):
+            raise Postponed(f"connections may end with the birth of {device.name}: it is tried last")
         if device.name in self.refused_births:
             raise Permanent(f"{device.name} is set aside: {self.refused_births.reasons[device.name]}")
 
     def _birth_of(self, device: DeviceMetrics, most_bytes: int) -> list[Packet]:
         """Nothing when the device is set aside."""
-        if device.name in self.refused_births:
+        if device.name in self.refused_births or self.refused_births.awaits_trial(device.name):
             return []
         device.born = True
         birth = self._packets.device_birth(device)

@@ -18,6 +18,7 @@ class RefusedBirths:
         self._now_ms = now_ms
         self._refused: dict[str, tuple[str, Until]] = {}
         self._reported: set[str] = set()
+        self._awaiting_trial: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         return name in self._refused
@@ -34,7 +35,16 @@ class RefusedBirths:
             self._reported.add(name)
             self._report(BirthRefused(time_ns=self._now_ms() * 1_000_000, device=number, name=name, reason=reason))
 
+    def awaits_trial(self, name: str) -> bool:
+        """Return whether a device's birth is held back, since connections may end with it."""
+        return name in self._awaiting_trial
+
+    def await_trial(self, name: str, *, awaits: bool) -> None:
+        """Hold a device's birth back, or do not any more."""
+        (self._awaiting_trial.add if awaits else self._awaiting_trial.discard)(name)
+
     def reconnected(self) -> None:
         """Forget those of the last connection: another one may take them."""
+        self._awaiting_trial.clear()
         self._reported &= set(self._refused)
         self._refused = {name: one for name, one in self._refused.items() if one[1] == "restart"}

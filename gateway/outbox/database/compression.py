@@ -3,18 +3,22 @@
 The only file that knows zstandard.
 """
 
-import zlib
-from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import zstandard
 
 from gateway.outbox.database.encryption import Encryption
 
+MOST_PAYLOAD_BYTES: Final = 16 * 2**20
+"""The largest payload that is kept: a window of some 100,000 tags. What claims to be larger is not opened."""
+
 COMPRESSED: Final = 1
 ENCRYPTED: Final = 2
-"""Flags in the first byte of what is kept, where the column `coded` is 1; 0 is a payload as it is."""
+BOUND: Final = 4
+"""Flags in the first byte of what is kept, where the column `coded` is 1; 0 is a payload as it is. BOUND: encrypted, and
+bound to its row in its file; ENCRYPTED alone is bound to its message only (before schema 5, and in dead letters)."""
 
+_FORMS: Final = (COMPRESSED, ENCRYPTED, COMPRESSED | ENCRYPTED, BOUND, COMPRESSED | BOUND)
 _LEVEL: Final = 1
 
 _WORDS: Final = (
@@ -30,61 +34,91 @@ _WORDS: Final = (
 written with them, so they are never changed; other words need another flag."""
 
 
-def checksum(numbers: Sequence[object], kept: bytes, coded: int) -> int:
-    """CRC-32 over a row's numbers (id to end_ms) and what is kept: SQLite itself does not notice flipped bits in content."""
-    return zlib.crc32(kept, zlib.crc32(repr((*numbers, coded) if coded else tuple(numbers)).encode()))
+class UnsealedError(ValueError):
+    """What is kept was not written into this row of this file by somebody with the key."""
 
 
-def checked(numbers: Sequence[object], windows: object, first_seq: object) -> Sequence[object]:
-    """Return the numbers of a row that its checksum is over; those of a merged window are two more."""
-    return numbers if windows == 1 and not first_seq else (*numbers, windows, first_seq)
+class Place(NamedTuple):
+    """Which message a payload is of, and where it stands."""
+
+    topic: str
+    boot: str
+    seq: int
+    row: tuple[int, ...] = ()
+    """Of a row in a database: id, lane, start_ms, end_ms, windows, first_seq; empty elsewhere."""
 
 
-def is_sound(row: Sequence[object]) -> bool:
-    """Whether a row (id to end_ms, checksum, what is kept, coded, windows, first_seq) is as it was written."""
-    *numbers, check, kept, coded, windows, first_seq = row
-    if not (isinstance(kept, bytes) and isinstance(coded, int)):
-        return False
-    return check == checksum(checked(numbers, windows, first_seq), kept, coded)
+class Binding(NamedTuple):
+    """What the rows of a sealed file are bound to."""
+
+    file_id: bytes
+    plain_to: int
+    """Rows up to this id may be from before the file was sealed, or sealed before schema 5."""
 
 
 class Compression:
     """The form in which payloads are kept. Not for two threads at once."""
 
-    def __init__(self, compress: bool = True, encryption: Encryption | None = None) -> None:
-        """compress: new rows. encryption: for new rows, and to read those that are encrypted."""
+    def __init__(self, compress: bool = True, encryption: Encryption | None = None, binding: Binding | None = None) -> None:
+        """compress: new rows. encryption: for new rows, and to read those that are encrypted. binding: of a sealed file."""
         words = zstandard.ZstdCompressionDict(_WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         self._pack = zstandard.ZstdCompressor(level=_LEVEL, dict_data=words) if compress else None
         self._unpack = zstandard.ZstdDecompressor(dict_data=words)
         self.encryption = encryption
+        self.binding = binding
 
-    def encode(self, topic: str, boot: str, seq: int, payload: bytes) -> tuple[bytes, int]:
+    def encode(self, place: Place, payload: bytes) -> tuple[bytes, int]:
         """Return what to keep of a payload, and the column `coded`."""
         form, kept = 0, payload
         if self._pack is not None and len(packed := self._pack.compress(payload)) + 1 < len(payload):
             form, kept = COMPRESSED, packed
         if self.encryption is not None:
-            form |= ENCRYPTED
-            kept = self.encryption.encrypt(kept, _about(topic, boot, seq, form))
+            form |= BOUND if self.binding is not None and place.row else ENCRYPTED
+            kept = self.encryption.encrypt(kept, self._about(place, form))
         return (bytes((form,)) + kept, 1) if form else (payload, 0)
 
-    def decode(self, topic: str, boot: str, seq: int, kept: bytes, coded: int) -> bytes:
-        """Return the payload again. Raises ValueError when it is not what was kept for this message, or there is no key."""
-        if not coded:
-            return kept
-        form, content = kept[0] if kept else 0, kept[1:]
-        if not 0 < form <= COMPRESSED | ENCRYPTED:
+    def decode(self, place: Place, kept: bytes, coded: int) -> bytes:
+        """Return the payload again, at most `MOST_PAYLOAD_BYTES`.
+
+        Raises ValueError when it is not what was kept for this message, is larger, or there is no key; of these
+        UnsealedError where it has the form of a payload but is not sealed as it should be.
+        """
+        form, content = (kept[:1] or b"\0")[0] if coded else 0, kept[1:] if coded else kept
+        if coded and form not in _FORMS:
             raise ValueError("kept in an unknown form")
-        if form & ENCRYPTED:
-            if self.encryption is None:
-                raise ValueError("it is encrypted")
-            content = self.encryption.decrypt(content, _about(topic, boot, seq, form))
+        if self.binding is not None and place.row and not form & BOUND and place.row[0] > self.binding.plain_to:
+            raise UnsealedError("not sealed, in a sealed file")
+        if form & (ENCRYPTED | BOUND):
+            content = self._decrypted(place, form, content)
+        if not form & COMPRESSED:
+            _check_size(len(content))
+            return content
         try:
-            return self._unpack.decompress(content) if form & COMPRESSED else content
+            _check_size(zstandard.frame_content_size(content))  # the library makes room for what the frame claims
+            return self._unpack.decompress(content)
         except zstandard.ZstdError as error:
             raise ValueError(str(error)) from error
 
+    def _decrypted(self, place: Place, form: int, content: bytes) -> bytes:
+        if self.encryption is None:
+            raise ValueError("it is encrypted")
+        if form & BOUND and (self.binding is None or not place.row):
+            raise UnsealedError("it is of another file")
+        try:
+            return self.encryption.decrypt(content, self._about(place, form))
+        except ValueError as error:
+            raise UnsealedError(str(error)) from error
 
-def _about(topic: str, boot: str, seq: int, form: int) -> bytes:
-    """Return what an encrypted payload is bound to: in another row it cannot be decrypted."""
-    return f"{boot}\0{topic}\0{seq}\0{form}".encode()
+    def _about(self, place: Place, form: int) -> bytes:
+        """Return what an encrypted payload is bound to: elsewhere it cannot be decrypted."""
+        topic, boot, seq, row = place
+        if form & BOUND and self.binding is not None:
+            return self.binding.file_id + repr((boot, topic, seq, *row, form)).encode()
+        return f"{boot}\0{topic}\0{seq}\0{form}".encode()
+
+
+def _check_size(size: int) -> None:
+    """Check the size of a payload; -1 is unknown, which no payload of ours is. Raises ValueError."""
+    if not 0 <= size <= MOST_PAYLOAD_BYTES:
+        claimed = f"{size} bytes" if size >= 0 else "a size that it does not name"
+        raise ValueError(f"larger than {MOST_PAYLOAD_BYTES // 2**20} MiB: {claimed}")

@@ -1,5 +1,6 @@
 """An open SQLite file: its connection, its place in the file system, its size. The only file that knows aiosqlite."""
 
+import asyncio
 import errno
 import os
 import sqlite3
@@ -14,8 +15,8 @@ import aiosqlite
 from gateway.core.errors import Retryable
 from gateway.core.undo import undone_on_error
 from gateway.outbox.database.schema import PAGE_BYTES
-from gateway.outbox.database.sqlite_errors import DamagedError, LogGoneError, MovedError, translated
-from gateway.outbox.files import sync_folder
+from gateway.outbox.database.sqlite_errors import DamagedError, LogGoneError, MovedError, UnwritableError, translated
+from gateway.outbox.files import DISK_TROUBLE, make_private, sync_folder
 from gateway.outbox.records import Usage
 
 _COPY_PAGES: Final = 4096
@@ -46,6 +47,12 @@ class Database:
         return self._pages[0] * PAGE_BYTES
 
     async def _connect(self) -> None:
+        try:
+            await asyncio.to_thread(make_private, self._path)
+        except OSError as error:
+            if error.errno in DISK_TROUBLE:
+                raise Retryable(f"{self._path}: {error.strerror}") from error
+            raise UnwritableError(f"{self._path}: {error.strerror}") from error
         self._db = await aiosqlite.connect(self._path, isolation_level=None)
 
     @property
@@ -72,6 +79,7 @@ class Database:
             if time.monotonic() > deadline:
                 raise DamagedError(f"the file was moved or deleted, and writing it again took longer than {most_s:g} s")
 
+        make_private(self._path)
         with (
             undone_on_error(lambda: self._path.unlink(missing_ok=True)),  # half a copy would be opened as if it were whole
             translated(),

@@ -8,28 +8,33 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.errors import ConfigError
-from gateway.core.messages import Lane, Loss, Message
-from gateway.outbox.database.compression import Compression, is_sound
+from gateway.core.messages import Loss, Message
+from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.encryption import encryption_of
+from gateway.outbox.database.message_rows import MOST_KEPT_BYTES, message_of, select
 from gateway.outbox.database.schema import LOSSES, READABLE, VERSION, identify
-from gateway.outbox.database.sqlite_errors import translated
+from gateway.outbox.database.sqlite_errors import DamagedError, translated
 from gateway.outbox.records import LANES_BY_WORTH
 
-_ROWS: Final = (
-    "SELECT m.id, m.lane, m.topic, m.boot, m.seq, m.start_ms, m.end_ms, m.checksum, m.payload, m.coded, m.windows,"
-    " m.first_seq, t.name, b.name"
-    " FROM message m LEFT JOIN topic t ON t.id = m.topic LEFT JOIN boot b ON b.id = m.boot ORDER BY m.id"
-)
-_ROW: Final = _ROWS.replace("ORDER BY m.id", "WHERE m.id = ?")
+_NAMED: Final = "LEFT JOIN topic t ON t.id = m.topic LEFT JOIN boot b ON b.id = m.boot"
+_ROWS: Final = select(f"{_NAMED} ORDER BY m.id", more=", t.name, b.name")
+_ROW: Final = select(f"{_NAMED} WHERE m.id = ?", more=", t.name, b.name")
+
+
+_LOSS_TYPES: Final = [str, str, int, int, int, int, int, str, str, int, int]
+_MOST_BYTES: Final = MOST_KEPT_BYTES + 2**16
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """One row. message: None when its checksum is wrong, it belongs to nothing known or its payload cannot be read."""
+    """One row."""
 
     id: int
     lane: int
     message: Message | None
+    """None when it cannot be used."""
+    reason: str = ""
+    """Why it cannot be used."""
 
 
 class Inspection:
@@ -51,23 +56,37 @@ class Inspection:
 
     def oldest_ms(self) -> dict[int, int | None]:
         """Return for each lane (-1: loss messages) when what came first starts, ms UTC; None where nothing waits."""
-        query = "SELECT start_ms FROM message WHERE lane = ? ORDER BY id LIMIT 1"
-        found = ((lane, self._db.execute(query, (int(lane),)).fetchone()) for lane in LANES_BY_WORTH)
-        return {int(lane): row[0] if row else None for lane, row in found}
+        query = "SELECT start_ms FROM message WHERE lane = {} ORDER BY id LIMIT 1"
+        found = ((lane, self._numbers(query.format(int(lane)))) for lane in LANES_BY_WORTH)
+        return {int(lane): rows[0][0] if rows else None for lane, rows in found}
 
     def totals(self) -> dict[int, tuple[int, int]]:
         """Return messages and payload bytes by lane (-1: loss messages), as the gateway counts them."""
-        return {lane: (count, size) for lane, count, size in self._db.execute("SELECT lane, messages, bytes FROM total")}
+        rows = self._numbers("SELECT lane, messages, bytes FROM total")
+        return {lane: (count, size) for lane, count, size in rows if lane in LANES_BY_WORTH}
 
     def losses(self) -> list[Loss]:
         """Return the losses that are not yet announced."""
-        return [Loss(*row) for row in self._db.execute(LOSSES)]
+        rows = self._db.execute(LOSSES).fetchall()
+        losses = [Loss(*row) for row in rows if list(map(type, row)) == _LOSS_TYPES]
+        if len(losses) != len(rows):
+            raise DamagedError(f"{self._path}: a loss has values of the wrong type")
+        return losses
 
     def counts(self) -> tuple[int, dict[tuple[str, str], int]]:
         """Return the id up to which messages are not counted, and how many later ones each (boot, topic) should have."""
         query = "SELECT b.name, t.name, e.messages FROM extent e JOIN topic t ON t.id = e.topic JOIN boot b ON b.id = e.boot"
-        counts = {(boot, topic): count for boot, topic, count in self._db.execute(query)}
-        return self._db.execute("SELECT up_to FROM uncounted").fetchone()[0], counts
+        counts = {(str(boot), str(topic)): count for boot, topic, count in self._db.execute(query) if isinstance(count, int)}
+        up_to = self._numbers("SELECT up_to FROM uncounted")
+        if len(up_to) != 1:
+            raise DamagedError(f"{self._path}: the counts are missing")
+        return up_to[0][0], counts
+
+    def _numbers(self, query: str) -> list[tuple[int, ...]]:
+        rows: list[tuple[int, ...]] = self._db.execute(query).fetchall()
+        if not all(isinstance(number, int) for row in rows for number in row):
+            raise DamagedError(f"{self._path}: values of the wrong type ({query})")
+        return rows
 
     def flaw(self) -> str:
         """Return what SQLite itself finds wrong with the file, indexes included, or an empty text. Reads all of it."""
@@ -82,31 +101,27 @@ class Inspection:
             for row in self._db.execute(_ROWS):
                 yield self._row(row, locked)
 
-    def newest(self, count: int) -> list[StoredRow]:
-        """Return the newest `count` rows of each topic, by topic and id. Reads few of the payloads."""
+    def newest(self, count: int) -> Iterator[StoredRow]:
+        """Yield the newest `count` rows of each topic, by topic and id. Reads few of the payloads, one at a time."""
         ids: dict[int, list[int]] = {}
         with translated():
             for id, topic in self._db.execute("SELECT id, topic FROM message ORDER BY id DESC"):
                 some = ids.setdefault(topic, [])
                 if len(some) < count:
                     some.append(id)
-            rows = [self._db.execute(_ROW, (id,)).fetchone() for some in ids.values() for id in reversed(some)]
-        found = [self._row(row, self.locked) for row in rows]
-        return sorted(found, key=lambda f: f.message.topic if f.message else "")
+            names = dict(self._db.execute("SELECT id, name FROM topic"))
+            for topic in sorted(ids, key=lambda topic: str(names.get(topic, ""))):
+                for id in reversed(ids[topic]):
+                    yield self._row(self._db.execute(_ROW, (id,)).fetchone(), self.locked)
 
-    def _row(self, columns: Sequence[Any], locked: bool) -> StoredRow:
-        *row, topic, boot = columns
-        return StoredRow(row[0], row[1], self._message(row, topic, boot, locked) if topic and boot else None)
-
-    def _message(self, row: list[Any], topic: str, boot: str, locked: bool) -> Message | None:
-        _, lane, _, _, seq, start_ms, end_ms, _, kept, coded, *_ = row
-        if not is_sound(row):
-            return None
+    def _row(self, found: Sequence[Any], locked: bool) -> StoredRow:
+        *row, topic, boot = found
+        if not (isinstance(topic, str) and isinstance(boot, str)):
+            return StoredRow(row[0], row[1], None, "it belongs to no known topic or run")
         try:
-            payload = b"" if locked else self._compression.decode(topic, boot, seq, kept, coded)
-        except ValueError:
-            return None
-        return Message(topic, boot, seq, Lane(max(0, lane)), start_ms, end_ms, payload)
+            return StoredRow(row[0], row[1], message_of(row, topic, boot, self._compression, locked=locked))
+        except ValueError as error:
+            return StoredRow(row[0], row[1], None, str(error))
 
 
 @contextmanager
@@ -126,6 +141,7 @@ def inspection(path: Path, key_file: str = "") -> Iterator[Inspection]:
         translated(),
         closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db,
     ):
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_BYTES)
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if not READABLE <= version <= VERSION:
             raise ConfigError(

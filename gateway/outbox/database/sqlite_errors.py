@@ -7,7 +7,9 @@ from typing import Final
 
 from gateway.core.errors import GatewayError, Retryable
 
-_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG}
+"""The last two: a row is there that the gateway has not written, or is larger than anything that it writes."""
+
 _UNREADABLE: Final = {
     sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS, sqlite3.SQLITE_IOERR_DATA,
 }  # fmt: skip
@@ -25,6 +27,10 @@ class DamagedError(GatewayError):
 
 class MovedError(DamagedError):
     """The database file was deleted or moved; what is open can still be read."""
+
+
+class SealBrokenError(DamagedError):
+    """The file was changed by somebody without its key, or part of it is older than the rest."""
 
 
 class LogGoneError(Retryable):

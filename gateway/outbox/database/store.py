@@ -13,8 +13,9 @@ from gateway.core.errors import ConfigError, Retryable
 from gateway.core.messages import Loss, Message
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.database import watermarks
-from gateway.outbox.database.compression import checked, checksum
+from gateway.outbox.database.compression import Place
 from gateway.outbox.database.counted_rows import CountedRows
+from gateway.outbox.database.message_rows import checked, checksum
 from gateway.outbox.database.schema import LOSSES, SETTINGS, SIGN, identify, steps
 from gateway.outbox.database.sqlite_errors import DamagedError, UnwritableError, translated
 from gateway.outbox.database.string_ids import StringIds
@@ -240,7 +241,8 @@ class Store(CountedRows):
         for entry in entries:
             m = entry.message
             numbers = (entry.id, int(entry.lane), topics.number(m.topic), boots.number(m.boot), m.seq, m.start_ms, m.end_ms)
-            kept, coded = self.compression.encode(m.topic, m.boot, m.seq, m.payload)
+            row = (entry.id, int(entry.lane), m.start_ms, m.end_ms, entry.windows, entry.first_seq)
+            kept, coded = self.compression.encode(Place(m.topic, m.boot, m.seq, row), m.payload)
             entry.kept = len(kept)
             check = checksum(checked(numbers, entry.windows, entry.first_seq), kept, coded)
             rows.append((*numbers, check, kept, coded, entry.windows, entry.first_seq))

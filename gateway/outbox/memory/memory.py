@@ -9,7 +9,7 @@ from gateway.core.messages import Message
 from gateway.core.ports.outbox import Delivery
 from gateway.outbox.memory.rate_limiter import RateLimiter
 from gateway.outbox.memory.wait_queues import WaitQueues
-from gateway.outbox.records import LOSS_LANE, Entry, Loaded, LoadRequest, Row
+from gateway.outbox.records import LOSS_LANE, Broken, Entry, Loaded, LoadRequest, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,7 @@ class Memory:
         """Return what to load next, None when all backlog is here."""
         return self._waiting.next_load()
 
-    def loaded(self, wanted: LoadRequest, batch: Loaded, now: float) -> Sequence[Row]:
+    def loaded(self, wanted: LoadRequest, batch: Loaded, now: float) -> Sequence[Broken]:
         """Add what `wants` asked for. Returns the broken rows, which are to be deleted from now on."""
         backlog = self._waiting.events if wanted.events else self._waiting.rest
         if backlog.place(backlog.loaded_to) != wanted.after:
@@ -221,9 +221,9 @@ class Memory:
             if not self.holds(entry.id):
                 self._stored[entry.id] = entry
                 self._waiting.place(entry)
-        broken = [row for row in batch.broken if not self.holds(row.id)]
-        for row in broken:
-            self._delete(row, now)
+        broken = [one for one in batch.broken if not self.holds(one.row.id)]
+        for one in broken:
+            self._delete(one.row, now)
         backlog.loaded_to = backlog.top if batch.complete else backlog.place(batch.up_to)
         return broken
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.core.messages import Lane, Loss, Message
+from gateway.core.messages import Loss
 from gateway.core.ports.watermarks import StoredWatermark
-from gateway.outbox.database.compression import Compression, is_sound
+from gateway.outbox.database.compression import Compression
+from gateway.outbox.database.message_rows import message_of, select
 from gateway.outbox.database.schema import LOSSES
 from gateway.outbox.database.topic_counts import TopicCount, TopicCounts, TopicKey, checksum
 from gateway.outbox.database.watermarks import rescued
@@ -18,12 +19,9 @@ from gateway.outbox.records import LANES_BY_WORTH, Entry
 BATCH_BYTES: Final = 2**20
 
 _WIDEST_GAP: Final = 2**51
-_NEXT: Final = (
-    "SELECT id, lane, topic, boot, seq, start_ms, end_ms, checksum, payload, coded, windows, first_seq FROM message"
-    " WHERE id > ? ORDER BY id LIMIT ?"
-)
-_NEXT_OF_VERSION_2: Final = _NEXT.replace("windows, first_seq", "1, 0")
-_NEXT_OF_VERSION_1: Final = _NEXT_OF_VERSION_2.replace("coded", "0")
+_NEXT: Final = select("WHERE id > ? ORDER BY id LIMIT ?")
+_NEXT_OF_VERSION_2: Final = _NEXT.replace("m.windows, m.first_seq", "1, 0")
+_NEXT_OF_VERSION_1: Final = _NEXT_OF_VERSION_2.replace("m.coded", "0")
 _LOSSES_OF_VERSION_2: Final = LOSSES.replace(", windows, from_seq", "")
 _EXTENTS: Final = "SELECT topic, boot, messages, first_seq, last_seq, start_ms, end_ms, checksum FROM extent"
 _MESSAGES: Final = "SELECT sum(messages) FROM total HAVING count(*) = {}"
@@ -101,17 +99,16 @@ def readable(path: Path, compression: Compression, held: Callable[[int], bool]) 
         db.text_factory = bytes  # noise need not be UTF-8
         batch: list[Entry] = []
         size = 0
-        for columns in _rows(db, query):
-            id, lane, topic, boot, seq, start_ms, end_ms, _, kept, coded, windows, of = columns
-            if not is_sound(columns) or lane not in LANES_BY_WORTH or topic not in topics or boot not in boots or held(id):
+        for row in _rows(db, query):
+            id, lane, topic, boot, *_, windows, first_seq = row
+            if topic not in topics or boot not in boots or held(id):
                 continue
             try:
-                payload = compression.decode(topics[topic], boots[boot], seq, kept, coded)
+                message = message_of(row, topics[topic], boots[boot], compression)
             except ValueError:
                 continue
-            message = Message(topics[topic], boots[boot], seq, Lane(max(0, lane)), start_ms, end_ms, payload)
-            batch.append(Entry(id, message, False, lane, 0.0, windows=windows, first_seq=of))
-            size += len(payload)
+            batch.append(Entry(id, message, False, lane, 0.0, windows=windows, first_seq=first_seq))
+            size += len(message.payload)
             if size >= BATCH_BYTES:
                 yield batch
                 batch, size = [], 0

@@ -1,7 +1,6 @@
 """What is published on a connection beside the messages: the retained status, or what a layout's session announces."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
@@ -11,6 +10,8 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotConnected, Permanent, Retryable
 from gateway.core.ports.layout import Packet, Properties, SessionAnnouncements
 from gateway.core.ports.sink import StatusFeed
+from gateway.core.wait_first import first
+from gateway.sinks.mqtt.birth_trials import BirthTrials
 from gateway.sinks.mqtt.packet_sender import PacketSender, PublishingClient
 
 log = structlog.get_logger("publisher")
@@ -22,7 +23,6 @@ _RETRY_S: Final = 5.0
 _CAREFUL_AFTER: Final = 2
 _QUIET_S: Final = 0.5
 """Between births and the first data: hosts need it to take the births in (the Eclipse TCK expects it)."""
-_LEAST_SPAN_S: Final = 120.0
 
 Answers = Sequence["asyncio.Future[None]"]
 
@@ -33,10 +33,11 @@ class BirthPublisher:
     With a session its births and changes.
 
     Of a session nothing else may be sent before its births have arrived (`ready`). When two connections in a row were ended
-    by the broker meanwhile, births go one at a time. The one that was alone in flight `tries` times, over two minutes at
-    least, while those before it arrived, is what the broker hangs up for: the session goes on without it. What is blamed
-    goes last, so that it holds up nothing but the data. One birth at a time, and not halves of them (`core.bisect`): each
-    trial costs a connection, and the births that arrive are needed anyway.
+    by the broker meanwhile, births go one at a time. The one that was alone in flight is blamed, and from then on it is
+    tried last (`BirthTrials`), when everything else flows: alone again, after 5 seconds and up to 5 minutes. The one that
+    was alone `tries` times, over two minutes at least, while those before it arrived, is what the broker hangs up for: the
+    session goes on without it. One birth at a time, and not halves of them (`core.bisect`): each trial costs a connection,
+    and the births that arrive are needed anyway. A status with which two connections in a row ended goes last as well.
     """
 
     def __init__(
@@ -54,46 +55,56 @@ class BirthPublisher:
         self._status = status
         self._session = session
         self._clock = clock
-        self._tries = tries
+        self._trials = BirthTrials(tries)
         self._cut_short = 0
         self._alone = ""
-        self._blamed: Counter[str] = Counter()
-        self._since: dict[str, float] = {}
+        self._answers: Answers = []
         self.ready = asyncio.Event()
+
+    @property
+    def _is_careful(self) -> bool:
+        return self._cut_short >= _CAREFUL_AFTER
 
     def start(self) -> Answers:
         """Send what goes first. Raises Permanent when this broker cannot take it."""
         if self._session is None:
             self.ready.set()
-            return self._send_status(self._status.current())
+            self._answers = [] if self._is_careful else self._send_status(self._status.current())
+            return self._answers
         births = self._session.births(self._client.most_bytes)
-        return [] if self._cut_short >= _CAREFUL_AFTER else self._sender.announce(births)
+        return [] if self._is_careful or self._trials.blamed else self._sender.announce(births)
 
     async def run(self, answers: Answers) -> NoReturn:
         """Wait for the answers to what `start` sent, then publish every change; never returns.
 
         Raises Permanent as `start` does.
         """
-        if self._session is not None and self._cut_short >= _CAREFUL_AFTER:
+        if self._session is not None and (self._is_careful or self._trials.blamed):
             answers = await self._one_by_one(self._session)
+        elif self._session is None and self._is_careful:
+            await self._clock.sleep(self._trials.status_delay.next_s())
+            answers = self.publish_changes()
         while True:
             await _all_answered(answers)
             refused = [isinstance(answer.exception(), Retryable | Permanent) for answer in answers]
             if not (refused and refused[0]):  # the first is that without which the others are nothing
                 self._cut_short = 0
-                if not self.ready.is_set():
+                if self._session is None:
+                    self._trials.status_delay.reset()
+                elif not self.ready.is_set():
                     await self._clock.sleep(_QUIET_S)
                     self.ready.set()
             if any(refused):  # an access list can be mended
                 await self._clock.sleep(_RETRY_S)
             else:
-                await self._status.changed()
+                await self._changed_or_tried()
             answers = self.publish_changes()
 
     def publish_changes(self) -> Answers:
         """Send the status as it is now; of a session what has changed."""
         if self._session is None:
-            return self._send_status(self._status.current())
+            self._answers = self._send_status(self._status.current())
+            return self._answers
         return self._sender.announce(self._session.changes(self._client.most_bytes))
 
     def publish_final(self, reason: str) -> Answers:
@@ -104,34 +115,57 @@ class BirthPublisher:
 
     def disconnected(self, reason: str, *, by_broker: bool) -> None:
         """Record that the connection is over. by_broker: the broker, and not this side, has ended it."""
-        if self._session is not None and by_broker and not self.ready.is_set():
-            self._cut_short += 1
+        if by_broker and self._session is None:
+            self._cut_short += any(not one.done() or one.exception() is not None for one in self._answers)
+        elif by_broker and self._session is not None and (self._alone or not self.ready.is_set()):
+            self._cut_short += not self._trials.blamed
             if self._alone:
                 self._blame(self._session, self._alone, reason)
         self.ready.clear()
         self._alone = ""
+        self._answers = []
 
     async def _one_by_one(self, session: SessionAnnouncements) -> Answers:
-        first, *others = session.births(self._client.most_bytes)
+        """Send the births one at a time; those that are blamed wait for their trial."""
         answers: Answers = []
-        for packet in (first, *sorted(others, key=lambda other: self._blamed[other.topic])):
+        for packet in session.births(self._client.most_bytes):
+            if answers and packet.topic in self._trials.blamed:
+                session.refused(packet.topic, "connections end with it", until="trial")
+                continue
             self._alone = packet.topic
             answers = [*answers, *self._sender.announce([packet])]
             await _all_answered(answers)
-            self._blamed.pop(packet.topic, None)
-            self._since.pop(packet.topic, None)
+            self._trials.passed(packet.topic)
         self._alone = ""
         return answers
 
-    def _blame(self, session: SessionAnnouncements, topic: str, broken: str) -> None:
+    async def _changed(self) -> None:
+        await self._status.changed()
+
+    async def _changed_or_tried(self) -> None:
+        """Wait for a change; meanwhile try the births that are blamed, each alone and in its time."""
+        if self._session is None or not self._trials.blamed:
+            await self._status.changed()
+            return
         now = self._clock.monotonic()
-        self._blamed[topic] += 1
-        since = self._since.setdefault(topic, now)
-        count = self._blamed[topic]
-        if count >= self._tries and now - since >= _LEAST_SPAN_S:
-            reason = f"sending it ended the connection {count} times in {now - since:.0f} s; at last: {broken}"
-            if session.refused(topic, reason, until="restart"):
-                log.error("set aside", topic=topic, reason=reason)
+        topic, due = self._trials.next_trial()
+        if due > now:
+            await first(self._changed(), self._clock.sleep(due - now))
+            return
+        self.ready.clear()  # nothing else is to be in flight with it
+        await self._sender.idle()
+        self._session.refused(topic, "", until="later")
+        self._alone = topic
+        await _all_answered(self.publish_changes())
+        self._alone = ""
+        self._trials.passed(topic)
+        self.ready.set()
+
+    def _blame(self, session: SessionAnnouncements, topic: str, broken: str) -> None:
+        reason = self._trials.broken(topic, self._clock.monotonic(), broken)
+        if reason and session.refused(topic, reason, until="restart"):
+            self._trials.passed(topic)
+            log.error("set aside", topic=topic, reason=reason)
 
     def _send_status(self, status: tuple[str, bytes]) -> Answers:
         return self._sender.announce([Packet(*status, is_latest=True, properties=Properties(STATUS_TYPE))])

@@ -133,6 +133,13 @@ class MqttTls(ConfigModel):
     pin: Pins = ()
     """Fingerprints, one of which the broker must show: sha256: and 64 hex digits, of its certificate or of its public key
     (which stays the same over renewals). Checked beside the CA; with `insecure`, instead of it."""
+    crl: ExistingFile | None = None
+    """PEM file of revocation lists: a broker is refused whose certificate is on them, or whose authorities have no current
+    list there."""
+    crl_check: Literal["chain", "leaf"] = "chain"
+    """Who needs a list in crl. `chain`: every authority in the chain. `leaf`: only that of the broker's certificate."""
+    ocsp: Literal["off", "stapled"] = "off"
+    """`stapled`: the broker must staple a current answer of its authority's OCSP responder that its certificate is good."""
     insecure: bool = False
     """True accepts any certificate from anybody, unless there is a `pin`. Without one for a first try on the bench only."""
 
@@ -142,6 +149,10 @@ class MqttTls(ConfigModel):
             raise ValueError("cert and key belong together: set both or neither")
         if self.insecure and self.ca is not None:
             raise ValueError("insecure accepts any certificate, so ca has no meaning: remove one of them")
+        if self.insecure and (self.crl is not None or self.ocsp != "off"):
+            raise ValueError("insecure accepts any certificate, so crl and ocsp have no meaning: remove one of them")
+        if self.crl is None and self.crl_check != "chain":
+            raise ValueError("crl_check has no meaning without crl: set crl, or remove it")
         return self
 
 

@@ -11,6 +11,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent
+from gateway.core.foreign_text import LONGEST_TEXT, clean
 from gateway.sinks.mqtt.packet_reader import ProtocolViolation
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, ErrorCapture, PahoEngine, hang_up
 from gateway.sinks.mqtt.reason_codes import not_accepted, referral, spell
@@ -240,7 +241,7 @@ class Connection:
         self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._finish(not_accepted(code.value, code.getName(), _referral(properties)))
+            self._finish(not_accepted(code.value, code.getName(), _words(properties)))
             return
         self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
@@ -259,7 +260,7 @@ class Connection:
         self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if flags.is_disconnect_packet_from_server:
-            reason = f"the broker disconnects: {spell(code.value, code.getName())}{_referral(properties)}"
+            reason = f"the broker disconnects: {spell(code.value, code.getName())}{_words(properties)}"
         elif code.value == _KEEPALIVE_TIMEOUT:
             reason = "no sign of life from the broker within the keep alive"
         elif code.value == _PROTOCOL_ERROR:
@@ -291,5 +292,7 @@ class Connection:
         self._arrival.set()
 
 
-def _referral(properties: Properties | None) -> str:
-    return referral(getattr(properties, "ServerReference", ""))
+def _words(properties: Properties | None) -> str:
+    """Return what the broker itself says, and where it refers to, as the end of a sentence."""
+    said = clean(getattr(properties, "ReasonString", ""), LONGEST_TEXT)
+    return (f" ({said})" if said else "") + referral(getattr(properties, "ServerReference", ""))

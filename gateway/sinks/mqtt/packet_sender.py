@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.core.clock import Clock
-from gateway.core.errors import NotConnected, Permanent, Retryable
+from gateway.core.errors import NotConnected, Permanent, Postponed, Retryable
 from gateway.core.log_throttle import LogThrottle
 from gateway.core.ports.layout import Layout, Packet, Properties, SessionAnnouncements
 from gateway.core.ports.outbox import Delivery
@@ -137,6 +137,12 @@ class PacketSender:
             await self._landed.wait()
         return max(1, (self._limit - len(self._in_flight)) // self._usual)
 
+    async def idle(self) -> None:
+        """Wait until nothing is in flight and no packet waits."""
+        while self._in_flight or self._packets or self._waiting:
+            self._landed.clear()
+            await self._landed.wait()
+
     async def overdue(self, limit_s: float) -> str:
         """Return a reason once acknowledgements stay away for `limit_s`.
 
@@ -185,7 +191,7 @@ class PacketSender:
         hist = not delivery.live
         try:
             packets = self._layout.packets(delivery.message, hist=hist, most_bytes=self._client.most_bytes)
-        except Permanent as error:
+        except (Permanent, Postponed) as error:
             if message.outcome is not None:
                 end(message.outcome, error)
             return []

@@ -18,7 +18,20 @@ _ADVICE = {
 }  # reason codes of CONNACK and DISCONNECT (MQTT 5.0, 3.2.2.2 and 3.14.2.1)
 _LOGIN = frozenset({0x86, 0x87, 0x8A, 0x8C})  # user or password, not authorised, banned, authentication method
 _NEVER = frozenset({0x87, 0x90, 0x95, 0x99, 0x9A, 0x9B})
-_HOSTNAME_MISMATCH, _IP_MISMATCH, _NOT_YET_VALID, _EXPIRED = 62, 64, 9, 10  # X509_V_ERR_*, openssl/x509_vfy.h
+_NO_LIST = (
+    "there is no revocation list of the authority in mqtt.tls.crl: add those of all authorities in the chain (crl_check: "
+    "leaf wants only that of the broker's certificate)"
+)
+_HOSTNAME_MISMATCH, _IP_MISMATCH = 62, 64
+_CERTIFICATES = {
+    9: "the broker's certificate is not valid yet: check this machine's clock",
+    10: "the broker's certificate has expired: renew it, or check this machine's clock",
+    3: _NO_LIST,
+    8: _NO_LIST,  # not signed by that authority
+    11: "the revocation list in mqtt.tls.crl is not valid yet: check this machine's clock",
+    12: "the revocation list in mqtt.tls.crl has expired: put the present one in its place",
+    23: "its authority has revoked the broker's certificate: give the broker a new one",
+}  # X509_V_ERR_*, openssl/x509_vfy.h
 
 
 def spell(code: int, name: str) -> str:
@@ -72,8 +85,8 @@ def unreachable(error: Exception, host: str, port: int, timeout_s: float, server
             text = f"{place} does not answer within {timeout_s:g} s: wrong address, firewall, or network down?"
         case OSError(strerror=str(reason)):
             text = f"{place}: {reason}"
-        case _:
-            text = f"{place}: {error}"
+        case _:  # whose words are those of a program
+            text = f"{place}: the connection cannot be made: check mqtt.url and mqtt.tls.server_name"
     return NotConnected(text)
 
 
@@ -88,10 +101,8 @@ def _certificate(error: ssl.SSLCertVerificationError, name: str) -> str:
             f"the broker's certificate is not for {name!r}: use the name in the certificate in mqtt.url, or set "
             f"mqtt.tls.server_name to it ({what})"
         )
-    if error.verify_code == _EXPIRED:
-        return "the broker's certificate has expired: renew it, or check this machine's clock"
-    if error.verify_code == _NOT_YET_VALID:
-        return "the broker's certificate is not valid yet: check this machine's clock"
+    if error.verify_code in _CERTIFICATES:
+        return _CERTIFICATES[error.verify_code]
     return f"the broker's certificate is not trusted: set mqtt.tls.ca to its CA's PEM file ({what})"
 
 

@@ -4,11 +4,14 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from gateway.core.errors import NotConnected
 from gateway.core.undo import undone_on_error
 from gateway.sinks.mqtt.certificates import Certificate, certificate_of, fingerprint
 from gateway.sinks.mqtt.config import MqttTls
+
+_CRL_CHECKS: Final = {"chain": ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN, "leaf": ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF}
 
 
 def tls_context(config: MqttTls) -> ssl.SSLContext:
@@ -28,6 +31,10 @@ def tls_context(config: MqttTls) -> ssl.SSLContext:
         context.load_default_certs()
     else:
         _read("ca", config.ca, context.load_verify_locations)
+    if config.crl is not None:
+        _read("crl", config.crl, _revocation_lists)
+        _read("crl", config.crl, context.load_verify_locations)
+        context.verify_flags |= _CRL_CHECKS[config.crl_check]
     if config.cert is not None and config.key is not None:
         key = config.key
         _read("key", key, lambda path: path.open("rb").close())
@@ -63,6 +70,13 @@ def _check_pin(pins: Sequence[str], whole: str, certificate: Certificate | None)
         f"if not, somebody else answers",
         security="certificate_refused",
     )
+
+
+def _revocation_lists(path: Path) -> None:
+    """Raise where a file holds anything but revocation lists: a certificate in it would become a trusted authority."""
+    content = path.read_bytes()
+    if b"-----BEGIN X509 CRL-----" not in content or b"CERTIFICATE-----" in content:
+        raise NotConnected(f"mqtt.tls.crl: {path} cannot be used; expected revocation lists in PEM format, and nothing else")
 
 
 def _read(setting: str, path: Path, load: Callable[[Path], None]) -> None:

@@ -44,6 +44,11 @@ def _dressed(sock: socket.socket, address: Address, tls: MqttTls, timeout_s: flo
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.secure:
             sock, certificate = secured(sock, address.host, tls)
+            if tls.ocsp == "stapled":
+                # imported here, because only who asks for it needs OpenSSL a second time
+                from gateway.sinks.mqtt.staple import require_staple
+
+                require_staple(address, tls, sock.getpeercert(binary_form=True) or b"", timeout_s)
         if address.path:
             return OpenStream(WebSocket(sock, str(address), timeout_s, largest_frame_bytes), certificate)
         return OpenStream(BufferedSocket(sock), certificate)

@@ -8,6 +8,7 @@ from gateway.core.errors import NotConnected
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.framing import Framing, Wanted
 from gateway.sources.modbus.framing_ascii import Ascii
+from gateway.sources.modbus.framing_loose import LooseMbap
 from gateway.sources.modbus.framing_mbap import Mbap
 from gateway.sources.modbus.framing_rtu import Rtu
 from gateway.sources.modbus.link import BadReply, ExceptionReply, NoReply
@@ -36,8 +37,8 @@ class ModbusLink:
         self._endpoint = endpoint
         self._keeps_distance = endpoint.keeps_distance
         self._is_serial, self._is_udp, self._has_echo = endpoint.is_serial, endpoint.scheme == "udp", endpoint.echo
-        self._framing: Framing = _FRAMINGS[endpoint.scheme]()
-        self._strays = Strays(has_transactions=not endpoint.is_bus)
+        self._framing: Framing = LooseMbap() if endpoint.ignores_transaction_id else _FRAMINGS[endpoint.scheme]()
+        self._strays = Strays(has_transactions=not endpoint.is_ambiguous)
         self._transport: Any = None
         self._receiver: Receiver | None = None
         self._transaction = 0
@@ -53,6 +54,11 @@ class ModbusLink:
     def unasked(self) -> int:
         """Return how many replies came that nobody here asked for, over all connections."""
         return self._strays.unasked
+
+    @property
+    def bad_frames(self) -> int:
+        """Return how often something came that is no frame, over all connections."""
+        return self._framing.bad_frames if isinstance(self._framing, Mbap) else 0
 
     async def open(self, timeout_s: float) -> None:
         """Connect afresh. Raises NotConnected with the reason."""
@@ -109,7 +115,7 @@ class ModbusLink:
         """Keep the distance to the last activity; after a failure wait until the line is silent."""
         loop, to = asyncio.get_running_loop(), self._endpoint
         pause_s = to.unit_pause_s if unit != self._last_unit and self._last_unit >= 0 else to.turnaround_s
-        if self._needs_silence and to.is_bus:
+        if self._needs_silence and to.is_ambiguous:
             pause_s = max(pause_s, to.turnaround_s, _SILENCE_S)
         give_up = loop.time() + _LONGEST_DRAIN_S
         wait_s = receiver.last_activity_s + pause_s - loop.time()
@@ -118,7 +124,7 @@ class ModbusLink:
             wait_s = receiver.last_activity_s + pause_s - loop.time()
         if receiver.lost:
             raise NotConnected(receiver.lost)
-        if to.is_bus:
+        if to.is_ambiguous:
             receiver.drop_input()
         self._last_unit, self._needs_silence = unit, False
 

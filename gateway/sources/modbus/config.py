@@ -1,5 +1,6 @@
 """What a user writes about Modbus devices."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -58,6 +59,10 @@ class ModbusDevice(DeviceModel):
     """Requests on the connection at the same time, for servers that can (tcp:// and tls:// only). Devices that share a
     connection use the smallest."""
 
+    ignore_transaction_id: bool = False
+    """Take replies of tcp://, udp:// and tls:// whose transaction id is wrong, and RTU frames between those of Modbus TCP:
+    some serial servers send such. One request at a time; a reply later than the timeout may be taken for the next one's."""
+
     @field_validator("unit")
     @classmethod
     def _check_unit(cls, unit: int, info: ValidationInfo) -> int:
@@ -79,6 +84,15 @@ class ModbusDevice(DeviceModel):
             )
         return count
 
+    @field_validator("ignore_transaction_id")
+    @classmethod
+    def _check_ignoring(cls, ignores: bool, info: ValidationInfo) -> bool:
+        if ignores and "url" in info.data and parse(info.data["url"]).is_bus:
+            raise ValueError("a bus has no transaction ids; expected false, or tcp://, udp:// or tls://")
+        if ignores and info.data.get("max_in_flight", 1) > 1:
+            raise ValueError("replies in any order are known by their transaction id; expected max_in_flight: 1")
+        return ignores
+
     @field_validator("backup")
     @classmethod
     def _check_backup(cls, backup: str | None, info: ValidationInfo) -> str | None:
@@ -99,12 +113,18 @@ class ModbusDevice(DeviceModel):
     @property
     def endpoint(self) -> Endpoint:
         """Return the URL, taken apart."""
-        return parse(self.url)
+        return self._parsed(self.url)
 
     @property
     def endpoints(self) -> list[Endpoint]:
         """Return where its units can be reached, the preferred address first."""
-        return [self.endpoint, *([parse(self.backup)] if self.backup else [])]
+        return [self.endpoint, *([self._parsed(self.backup)] if self.backup else [])]
+
+    def _parsed(self, url: str) -> Endpoint:
+        endpoint = parse(url)
+        if not self.ignore_transaction_id:
+            return endpoint
+        return replace(endpoint, options=endpoint.options | {"ignore_transaction_id": "1"})
 
     @property
     def host(self) -> str:

@@ -58,10 +58,11 @@ _PAUSES: Final[dict[str, Callable[[str, str], str]]] = {
     "turnaround": _duration, "unit_pause": _duration, "connect_pause": _duration,
 }  # fmt: skip
 _BUS: Final = _PAUSES | {"echo": _FLAG}
+_MBAP: Final = _PAUSES | {"ignore_transaction_id": _FLAG}
 _OPTIONS: Final[dict[str, dict[str, Callable[[str, str], str]]]] = {
-    "tcp": _PAUSES,
-    "udp": _PAUSES,
-    "tls": {"ca": _file, "cert": _file, "key": _file, "server_name": _host, "verify": _FLAG} | _PAUSES,
+    "tcp": _MBAP,
+    "udp": _MBAP,
+    "tls": {"ca": _file, "cert": _file, "key": _file, "server_name": _host, "verify": _FLAG} | _MBAP,
     "rtu+tcp": _BUS,
     "rtu": {"baudrate": _one_of(*map(str, _BAUDRATES)), "parity": _one_of("N", "E", "O"), "stopbits": _one_of("1", "2"),
             "bytesize": _one_of("8")} | _BUS,
@@ -105,9 +106,19 @@ class Endpoint:
         return self.scheme in ("rtu", "ascii", "rtu+tcp")
 
     @property
+    def ignores_transaction_id(self) -> bool:
+        """Return whether the transaction ids of replies mean nothing."""
+        return self.options.get("ignore_transaction_id") == "1"
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Return whether a reply is known by unit, function and length only: requests go strictly in turn."""
+        return self.is_bus or self.ignores_transaction_id
+
+    @property
     def keeps_distance(self) -> bool:
         """Return whether requests wait for silence before them, so that only one at a time is under way."""
-        return self.is_bus or self.turnaround_s > 0 or self.unit_pause_s > 0
+        return self.is_ambiguous or self.turnaround_s > 0 or self.unit_pause_s > 0
 
     @property
     def baudrate(self) -> int:

@@ -15,18 +15,21 @@ _SHOWN: Final = 16
 class Mbap:
     """MODBUS Messaging on TCP/IP 1.0b, 3.1.3.
 
-    Devices that have no units may answer with the unit 0 or 255, which mean none (4.4.2.1). An exception is two bytes,
-    whatever length its header claims: some devices count one too few, one too many, or pad it. What follows such a frame, or
-    what is no header at all, is passed over until the header of a reply that is waited for, at most one frame's length.
+    Devices that have no units may answer with the unit 0 or 255, which mean none (4.4.2.1). An exception is two bytes, and
+    values are as many as their byte count says, also where the header claims more: some devices count one too many, or pad
+    the frame; some count one too few for an exception. What follows such a frame, or what is no header at all, is passed
+    over until the header of a reply that is waited for, at most one frame's length.
 
     Attributes:
         passed_over: The beginning of what was passed over since the last frame.
+        bad_frames: How often something was passed over, ever.
     """
 
     def __init__(self) -> None:
         self._is_lost = False
         self._passed_over_count = 0
         self.passed_over = b""
+        self.bad_frames = 0
 
     def encode(self, wanted: Wanted, pdu: bytes) -> bytes:
         """Return the whole frame of a request."""
@@ -47,21 +50,22 @@ class Mbap:
                 self._find_header(buffer, waiting)
             if self._is_lost or len(buffer) <= _HEADER:
                 return None
-            transaction, protocol, length, unit, function = struct.unpack_from(">HHHBB", buffer)
+            transaction, protocol, length, unit = struct.unpack_from(">HHHB", buffer)
             if not protocol and 2 <= length <= _LONGEST - _HEADER + 1:
                 break
             self._is_lost = True
+            self.bad_frames += 1
             self._pass_over(buffer, 1)
         wanted = waiting.get(transaction)
         if wanted is not None and unit != wanted.unit and unit not in _NO_UNIT:
             wanted = None
-        is_odd = function & 0x80 and length != _EXCEPTION_LENGTH and wanted is not None and wanted.answered_by(function)
-        end = _HEADER - 1 + (_EXCEPTION_LENGTH if is_odd else length)
+        true_length = length if wanted is None else _true_length(buffer, length, wanted)
+        is_odd, end = true_length != length, _HEADER - 1 + true_length
         if len(buffer) < end:
             return None
         found = Frame(unit, bytes(buffer[_HEADER:end]), wanted, transaction)
         del buffer[:end]
-        self._is_lost, self.passed_over, self._passed_over_count = bool(is_odd), b"", 0
+        self._is_lost, self.passed_over, self._passed_over_count = is_odd, b"", 0
         return found
 
     def _find_header(self, buffer: bytearray, waiting: dict[int, Wanted]) -> None:
@@ -76,3 +80,16 @@ class Mbap:
         if self._passed_over_count > _LONGEST:
             raise OutOfStepError(f"{self.passed_over[:8].hex(' ')} is no Modbus header")
         del buffer[:count]
+
+
+def _true_length(buffer: bytearray, length: int, wanted: Wanted) -> int:
+    """Return what the length in the header of a reply should have been.
+
+    Values that are fewer than their byte count are not completed by what follows.
+    """
+    function = buffer[_HEADER]
+    if function == wanted.function | 0x80:
+        return _EXCEPTION_LENGTH
+    if function == wanted.function and len(buffer) > _HEADER + 1 and buffer[_HEADER + 1] == wanted.size:
+        return min(length, wanted.size + _EXCEPTION_LENGTH)
+    return length

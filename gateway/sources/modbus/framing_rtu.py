@@ -13,7 +13,7 @@ _FIXED_LENGTH: Final = 8  # a request to read, and the reply to a write: unit, f
 _EXCEPTION_LENGTH: Final = 5
 
 
-class _Search:
+class RtuSearch:
     """A search for one known beginning of a frame of known length.
 
     Each place is judged once, however often more bytes come: where the buffer ends within a candidate, it goes on there.
@@ -52,7 +52,7 @@ class Rtu:
 
     def __init__(self) -> None:
         self._wanted: Wanted | None = None
-        self._searches: tuple[_Search, ...] = ()
+        self._searches: tuple[RtuSearch, ...] = ()
         self._place = self._replied_at = 0
         self._failed = self._failed_in_a_row = 0
 
@@ -89,8 +89,8 @@ class Rtu:
         self._wanted, self._searches = wanted, ()
         if wanted is not None:
             head = bytes((wanted.unit, wanted.function))
-            values = _Search(head + bytes((wanted.size,)), wanted.size + 5)
-            self._searches = values, _Search(bytes((wanted.unit, wanted.function | 0x80)), _EXCEPTION_LENGTH)
+            values = RtuSearch(head + bytes((wanted.size,)), wanted.size + 5)
+            self._searches = values, RtuSearch(bytes((wanted.unit, wanted.function | 0x80)), _EXCEPTION_LENGTH)
 
     def _find_reply(self, buffer: bytearray) -> Frame | None:
         """Return the reply that is waited for, which begins at `_replied_at`."""

@@ -53,6 +53,11 @@ class Link(Protocol):
         """Return how many whole replies came that nobody here asked for, since the link was made."""
         ...
 
+    @property
+    def bad_frames(self) -> int:
+        """Return how often something came between the replies that is no frame, since the link was made."""
+        ...
+
     async def open(self, timeout_s: float) -> None:
         """Connect. Raises NotConnected with the reason."""
         ...

@@ -36,6 +36,12 @@ class Request:
     count: int
     spans: tuple[Span, ...]
 
+    @classmethod
+    def of(cls, table: Table, spans: Sequence[Span]) -> "Request":
+        """Return the smallest request that reads all of the spans."""
+        start = min(span.start for span in spans)
+        return cls(table, start, max(span.end for span in spans) - start, tuple(spans))
+
     @property
     def rows(self) -> tuple[int, ...]:
         """Return the positions of its tags among the device's tags, in the order of `spans`."""
@@ -66,11 +72,6 @@ class Limits:
         return end - start <= self.max_gap and not hole
 
 
-def _request(table: Table, spans: Sequence[Span]) -> Request:
-    start = min(span.start for span in spans)
-    return Request(table, start, max(span.end for span in spans) - start, tuple(spans))
-
-
 def cover(table: Table, spans: Iterable[Span], limits: Limits) -> list[Request]:
     """Return the fewest requests that read every span exactly once; of those, the ones that ask for the fewest places.
 
@@ -83,7 +84,7 @@ def cover(table: Table, spans: Iterable[Span], limits: Limits) -> list[Request]:
     while end:
         begin = first[end - 1]
         members = sorted(span for place in range(begin, end) for span in (outer[place], *inner[place]))
-        requests.append(_request(table, members))
+        requests.append(Request.of(table, members))
         end = begin
     return requests[::-1]
 
@@ -135,7 +136,7 @@ def split(request: Request) -> tuple[Request, Request]:
     middle = len(request.spans) // 2
     if not middle:
         raise ValueError("one tag cannot be split")
-    return _request(request.table, request.spans[:middle]), _request(request.table, request.spans[middle:])
+    return Request.of(request.table, request.spans[:middle]), Request.of(request.table, request.spans[middle:])
 
 
 def interval_ns(device: ModbusDevice, tag: ModbusTag) -> int:
@@ -195,6 +196,9 @@ def check_devices(devices: Sequence[ModbusDevice]) -> list[FaultAt]:
             form = "in another form" if first.endpoint.address != end.address else "with other options"
             message = f"{end.path or f'{end.host}:{end.port}'} is used {form} by {first.name}"
             wrong.append(FaultAt(row, "url", message, f"the same for all devices on a line: {first.url}"))
+        elif first.ignore_transaction_id != device.ignore_transaction_id:
+            message = f"{first.name} on the same connection has {str(first.ignore_transaction_id).lower()}"
+            wrong.append(FaultAt(row, "ignore_transaction_id", message, "the same for all devices with this url"))
         elif first.backup != device.backup:
             message = f"{first.name} on the same connection has {first.backup or 'none'}"
             wrong.append(FaultAt(row, "backup", message, "the same for all devices with this url"))

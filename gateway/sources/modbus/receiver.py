@@ -13,6 +13,7 @@ from gateway.sources.modbus.link import BadReply, NoReply
 from gateway.sources.modbus.strays import Strays
 
 _SHOWN: Final = 16
+_RTU_FRAME: Final = "an RTU frame instead of Modbus TCP (rtu+tcp:// in url, or ignore_transaction_id: true if both come)"
 
 
 class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
@@ -65,18 +66,22 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         future = self._futures.get(wanted.transaction)
         if future is None or future.done():
             return
-        if misfit := self.strays.take_misfit():
+        if misfit := self.strays.take_misfit(wanted):
             future.set_exception(BadReply(misfit))
             return
-        came = self._unexpected_input()
-        future.set_exception(NoReply(f"no reply within {timeout_s:.3g} s" + (f", but {came}" if came else "")))
-
-    def _unexpected_input(self) -> str:
-        """Return what came since the last request and is no reply, or "". On a serial line: wrong settings."""
-        sample = self._framing.passed_over if isinstance(self._framing, Mbap) else self._sample
-        if not sample:
-            return ""
-        return f"{self._came} bytes that are no reply to it: {sample[:_SHOWN].hex(' ')}"
+        reason = f"no reply within {timeout_s:.3g} s"
+        if isinstance(self._framing, Mbap):
+            came = (self._framing.passed_over or bytes(self._buffer[:_SHOWN])) if self._came else b""
+            if len(came) > 1 and came[0] == wanted.unit and wanted.answered_by(came[1]):
+                future.set_exception(BadReply(f"{_RTU_FRAME}: {came.hex(' ')}"))
+                return
+        else:
+            came = self._sample[:_SHOWN]
+        if self.strays.other_unit:
+            reason += f", but {self.strays.other_unit}"
+        elif came:
+            reason += f", but {self._came} bytes that are no reply to it: {came.hex(' ')}"
+        future.set_exception(NoReply(reason))
 
     def forget(self, wanted: Wanted) -> None:
         """Stop waiting for a reply."""
@@ -128,7 +133,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
                 self._fail_requests(BadReply(misfit))
             return
         self._allowance.fill()
-        self.strays.on_reply(frame.wanted)
+        self.strays.on_reply(frame.wanted, frame.pdu)
         future = self._futures.get(frame.wanted.transaction)
         if future is not None and not future.done():
             future.set_result(frame.pdu)

@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from gateway.core.backoff import full_jitter
-from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock
 from gateway.core.ports.source import Reading
 from gateway.core.quality import Quality
 from gateway.sources.modbus.link import EXCEPTIONS, BadReply, ExceptionReply, Refusal
+from gateway.sources.modbus.poll import Fault, Poll, PollState
+from gateway.sources.modbus.poll_samples import bad_samples, samples
 from gateway.sources.modbus.schedule import Schedule
 from gateway.sources.modbus.shared_line import REASON, SharedLine
-from gateway.sources.modbus.unit import Breaker, Fault, Poll, PollState, Unit
+from gateway.sources.modbus.unit import Breaker, Unit
 
 _NS = 1_000_000_000
 _LATER_NS = _NS
 _TIMEOUTS_TO_DOWN = 2
+_TIMEOUTS_IN_SEARCH = 4  # while the silent part of a request is searched, so many in a row are likely
 _UNITS_TO_LOST = 5  # so many that used to answer time out, nobody answering in between: it is the connection
 
 _BUSY = (5, 6)
@@ -32,8 +32,9 @@ _BEHIND_GATEWAY = (10, 11)
 class RequestPolicy:
     """The consequences of what became of each request on one connection.
 
-    A refused request is halved until the refused tag is alone; that tag is then tried again with growing pauses. A unit that
-    twice does not answer is down and is probed with backoff; the others go on.
+    A request that is refused, or that a unit does not answer although it answers others, is halved until the culprit is
+    alone; that tag is then tried again with growing pauses. A unit that answers nothing is down and is probed with backoff;
+    the others go on.
 
     Attributes:
         schedule: Whose turn it is.
@@ -102,22 +103,11 @@ class RequestPolicy:
         self._record_alive(poll.unit)
         is_news = poll.record_success()
         self.report_state(poll.unit, is_answered=True)
-        value, quality, objects = poll.decode(payload)
-        if value.size:
-            times = np.full(value.size, time_ns, np.int64)
-            self._add(SampleBlock(poll.numeric_tags, times, value, quality, cycle=poll.cycle))
-        if objects:
-            places, values, codes = zip(*objects, strict=True)
-            self._add_objects(poll, places, values, codes, time_ns)
+        for block in samples(poll, payload, time_ns):
+            self._add(block)
         self._advance(poll)
         if is_news:
             self._regroup(poll)
-
-    def _add_objects(
-        self, poll: Poll, places: Sequence[int], values: Sequence[object], codes: Sequence[int], time_ns: int
-    ) -> None:
-        times = np.full(len(values), time_ns, np.int64)
-        self._add(ObjectBlock(poll.tags[list(places)], times, values, np.array(codes, np.uint8)))
 
     def on_exception(self, poll: Poll, error: ExceptionReply) -> None:
         """Draw the consequences of an exception reply (MODBUS Application Protocol 1.1b3, section 7)."""
@@ -129,7 +119,7 @@ class RequestPolicy:
         self._record_alive(poll.unit)
         quality = Quality.BAD_ADDRESS if code in _ADDRESS else Quality.BAD_DEVICE_FAILURE
         if poll.is_replaced:
-            self._add_bad_samples(poll, quality)
+            self._end_turn(poll, quality)
             return
         if code in _BUSY:
             self._busy(poll, code)
@@ -149,7 +139,7 @@ class RequestPolicy:
         self._record_alive(poll.unit)
         poll.hang_ups += isinstance(error, Refusal)
         if poll.is_replaced:
-            self._add_bad_samples(poll, Quality.BAD_COMM_FAILURE)
+            self._end_turn(poll, Quality.BAD_COMM_FAILURE)
             return
         poll.failures += 1
         if poll.failures <= _PASSING_TURNS and poll.fault is None:
@@ -208,27 +198,34 @@ class RequestPolicy:
         self._fail_turn(poll, Quality.BAD_COMM_FAILURE)
 
     def on_no_reply(self, poll: Poll, quality: Quality, reason: str, *, is_silent: bool) -> None:
-        """Draw the consequences of a missing reply: the unit's other requests of this cycle do not wait for a timeout each.
+        """Draw the consequences of a missing reply.
 
-        is_silent: nothing came at all, not even an exception of a gateway before the unit.
+        Where the unit answered something else meanwhile, the culprit is searched in the request. Where it did not, a sign of
+        life is looked for, and only a unit that gives none is down. is_silent: nothing came at all, not even an exception of
+        a gateway before the unit.
         """
         unit = poll.unit
         if unit.is_down and poll is not unit.probing:  # was in flight when another one took the unit down
-            self._add_bad_samples(poll, quality)
+            self._end_turn(poll, quality)
             return
-        unit.timeouts += 1
-        poll.failures += 1
-        if is_silent and unit.has_answered:
+        is_known, is_search = poll.fault is not None, poll.state is PollState.UNTRIED
+        is_alone = poll.is_silent_alone or is_known or is_search
+        poll.failures, poll.silent_at = poll.failures + 1, unit.replies
+        unit.timeouts += not is_known
+        if is_silent and unit.has_answered and not is_known:
             self._silent_units.add(unit)
-        now_ns = self._now_ns()
-        self._fail_turn(poll, quality, catch_up=False)
-        if unit.is_down or unit.timeouts >= _TIMEOUTS_TO_DOWN:
-            self._skip_cycle(unit, quality, now_ns)
-            self._take_down(unit, reason, is_silent=is_silent)
-        elif poll.failures > 1:  # others are answered in between: it is this request that the unit is silent on
-            poll.fail(Fault(quality, reason), now_ns + round(next(poll.retries) * _NS))
-        else:
-            self._skip_cycle(unit, quality, now_ns)
+        if unit.is_down:
+            self._fail_turn(poll, quality, catch_up=False)
+            self._probe_again(unit, reason, is_silent=is_silent)
+        elif unit.timeouts >= (_TIMEOUTS_IN_SEARCH if is_alone else _TIMEOUTS_TO_DOWN):
+            self._fail_turn(poll, quality, catch_up=False)
+            self._skip_cycle(unit, quality, self._now_ns())
+            self._doubt(unit, reason, is_silent=is_silent)
+        elif is_alone:
+            self._search(poll, Fault(quality, f"{reason} to {poll.place}"))
+        else:  # the unit's other requests of this cycle do not wait for a timeout each
+            self._fail_turn(poll, quality, catch_up=False)
+            self._skip_cycle(unit, quality, self._now_ns())
         if self._is_stream and len(self._silent_units) >= _UNITS_TO_LOST:
             self.lost = f"{self._url}: {len(self._silent_units)} units that used to answer fell silent together: {reason}"
 
@@ -237,35 +234,50 @@ class RequestPolicy:
         for other in self.schedule.ready(lambda poll: poll.unit is unit):
             self._fail_turn(other, other.fault.quality if other.fault else quality, catch_up=False)
 
-    def _take_down(self, unit: Unit, reason: str, *, is_silent: bool) -> None:
-        """Send one request at a time from now on, with backoff, to see whether the unit is back."""
-        if not unit.is_down:
-            unit.down_reason = f"unit {unit.config.unit} does not answer: {reason}, {unit.timeouts} times in a row"
+    def _doubt(self, unit: Unit, reason: str, *, is_silent: bool) -> None:
+        """Ask for a sign of life, one request at a time, before the unit counts as down."""
+        unit.signs_left = unit.doubt()
+        self._probe_again(unit, reason, is_silent=is_silent)
+
+    def _probe_again(self, unit: Unit, reason: str, *, is_silent: bool) -> None:
+        """Send the next request that may be answered: at once in doubt, else with backoff."""
         unit.breaker, unit.is_silent = Breaker.OPEN, is_silent
         for poll in unit.polls:
-            poll.forget_report()
             self.schedule.remove(poll)
-        self.schedule.defer(unit.probe(), self._now_ns() + round(next(unit.probe_delays) * _NS))
-        if all(other.is_down and other.is_silent for other in self._units if other.polls):
+        pause_ns = 0
+        if unit.signs_left:
+            unit.signs_left -= 1
+        else:
+            if not unit.down_reason:
+                unit.down_reason = f"unit {unit.config.unit} does not answer: {reason}, {unit.timeouts} times in a row"
+            for poll in unit.polls:
+                poll.forget_report()
+            pause_ns = round(next(unit.probe_delays) * _NS)
+        self.schedule.defer(unit.probe(), self._now_ns() + pause_ns)
+        if all(other.down_reason and other.is_silent for other in self._units if other.polls):
             self.lost = f"{self._url}: no unit answers ({unit.down_reason})"
 
     def _record_alive(self, unit: Unit) -> None:
         self._silent_units.clear()
         unit.timeouts, unit.has_answered = 0, True
-        if unit.down_reason:
+        unit.replies += 1
+        if unit.is_down:
+            unit.has_news = unit.has_news or bool(unit.down_reason)
             unit.breaker, unit.down_reason, unit.probing = Breaker.CLOSED, "", None
             unit.probe_delays = full_jitter()
-            unit.has_news = True
             now_ns = self._now_ns()
             for poll in unit.polls:
                 self.schedule.hurry(poll, now_ns)
 
+    def _end_turn(self, poll: Poll, quality: Quality) -> None:
+        """End the turn of a request that others have replaced, or that only asked for a sign of life."""
+        self._add_bad_samples(poll, quality)
+        self.schedule.remove(poll)
+
     def _add_bad_samples(self, poll: Poll, quality: Quality) -> None:
         poll.record_bad_samples()
-        time_ns = self._clock.now_ns()
-        self._add(SampleBlock.bad(poll.tags, time_ns, quality, poll.cycle))
-        if places := poll.decode.object_rows:
-            self._add_objects(poll, places, [None] * len(places), [quality] * len(places), time_ns)
+        for block in bad_samples(poll, quality, self._clock.now_ns()):
+            self._add(block)
 
     def _fail_turn(self, poll: Poll, quality: Quality, *, catch_up: bool = True) -> None:
         """End this turn with samples without values."""
@@ -273,7 +285,8 @@ class RequestPolicy:
         self._advance(poll, catch_up=catch_up)
 
     def _advance(self, poll: Poll, *, catch_up: bool = True) -> None:
-        if poll.state is PollState.REPLACED:
+        if poll.is_replaced:
+            self.schedule.remove(poll)
             return
         missed = self.schedule.advance(poll, self._now_ns(), catch_up=catch_up)
         if missed and not poll.unit.is_down:  # a unit that is down has no turns to miss

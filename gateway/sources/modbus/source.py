@@ -14,9 +14,10 @@ from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.failover_link import FailoverLink
 from gateway.sources.modbus.link import BadReply, ExceptionReply, HungUp, Link, NoReply
+from gateway.sources.modbus.poll import Poll
 from gateway.sources.modbus.request_policy import RequestPolicy
 from gateway.sources.modbus.shared_line import SharedLine
-from gateway.sources.modbus.unit import Breaker, Poll, Unit
+from gateway.sources.modbus.unit import Breaker, Unit
 
 _NS = 1_000_000_000
 _CHECK_NS = _NS  # an idle connection is checked this often
@@ -57,7 +58,7 @@ class ModbusSource:
         self._return_ns = 0
         self._return_delays = full_jitter()
         is_stream = not endpoint.is_serial and endpoint.scheme != "udp"
-        self._line = SharedLine(_HOLD_NS if endpoint.scheme == "rtu+tcp" else 0, is_line=endpoint.is_bus)
+        self._line = SharedLine(_HOLD_NS if endpoint.scheme == "rtu+tcp" else 0, is_line=endpoint.is_ambiguous)
         self._policy = RequestPolicy(self._units, clock, endpoint.url, self._line, is_stream=is_stream)
         self._schedule, self._out = self._policy.schedule, self._policy.out
 
@@ -160,9 +161,9 @@ class ModbusSource:
     async def _serve(self, poll: Poll) -> None:
         unit, request, counters = poll.unit, poll.request, poll.unit.counters
         counters.requests += 1
-        if unit.down_reason:
+        if unit.is_down:
             unit.breaker = Breaker.HALF_OPEN
-        began_s = self._clock.monotonic()
+        began_s, bad_frames = self._clock.monotonic(), self._link.bad_frames
         try:
             payload = await self._link.read(unit.config.unit, request.table, request.start, request.count, unit.timeout_s)
         except NoReply as error:
@@ -182,7 +183,8 @@ class ModbusSource:
             counters.record_reply(self._clock.monotonic() - began_s)
             self._policy.on_reply(poll, payload, self._clock.now_ns())
         finally:
-            if unit.down_reason and unit.breaker is Breaker.HALF_OPEN:
+            counters.bad_replies += self._link.bad_frames - bad_frames
+            if unit.breaker is Breaker.HALF_OPEN:
                 unit.breaker = Breaker.OPEN
             self._counters.requests += 1
             self._counters.busy_s += self._clock.monotonic() - began_s

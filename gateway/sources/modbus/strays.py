@@ -6,6 +6,7 @@ from gateway.sources.modbus.framing import Frame, Wanted
 
 _MOST_EXPIRED: Final = 16  # as many as may be in flight
 _MOST_EXPIRED_ON_A_LINE: Final = 4
+_LOOSE: Final = "; ignore_transaction_id: true takes such replies"
 _LATE_FOR_S: Final = 60.0  # after that a reply is nobody's
 
 
@@ -16,6 +17,7 @@ class Strays:
         unasked: Whole frames that nobody here asked for: another master shares the line. A late reply is none of them.
         late: Replies that came after the timeout of their request.
         echoes: Frames that are what was sent last.
+        other_unit: A reply to the last request, of a unit that was not asked, for people; empty when there was none.
         late_s: By unit, how long after its request the last late reply came, seconds.
     """
 
@@ -26,19 +28,22 @@ class Strays:
         self._expired: dict[int, tuple[Wanted, float]] = {}
         self._misfits: list[str] = []
         self._request: tuple[int, bytes] = (0, b"")
+        self._reply: tuple[int, bytes] = (0, b"")
         self.unasked = self.late = self.echoes = 0
+        self.other_unit = ""
         self.late_s: dict[int, float] = {}
 
     def on_request(self, wanted: Wanted, pdu: bytes, now_s: float) -> None:
         """Record a request that is sent."""
         self._request = wanted.unit, pdu
-        self._sent[wanted.transaction] = now_s
+        self._sent[wanted.transaction], self.other_unit = now_s, ""
         if not self._has_transactions:
             self._misfits.clear()
 
-    def on_reply(self, wanted: Wanted) -> None:
+    def on_reply(self, wanted: Wanted, pdu: bytes) -> None:
         """Record that a request was answered: what came beside the answer was meant for others."""
         self._sent.pop(wanted.transaction, None)
+        self._reply = wanted.unit, pdu
         self.unasked += len(self._misfits)
         self._misfits.clear()
 
@@ -50,9 +55,14 @@ class Strays:
             while len(self._expired) > (_MOST_EXPIRED if self._has_transactions else _MOST_EXPIRED_ON_A_LINE):
                 del self._expired[next(iter(self._expired))]
 
-    def take_misfit(self) -> str:
-        """Return what came instead of a reply, "" when nothing did; it is not counted as meant for others."""
+    def take_misfit(self, wanted: Wanted | None = None) -> str:
+        """Return what came instead of a reply, "" when nothing did; it is not counted as meant for others.
+
+        wanted: the request that it was the reply to, so that no late one is expected.
+        """
         misfit = self._misfits[-1] if self._misfits else ""
+        if misfit and wanted is not None:
+            self._sent.pop(wanted.transaction, None)
         self._misfits.clear()
         return misfit
 
@@ -60,11 +70,13 @@ class Strays:
         """Record a frame that is no reply to a request that waits."""
         if (frame.unit, frame.pdu) == self._request:
             self.echoes += 1
+        elif (frame.unit, frame.pdu) == self._reply:  # a reply that comes twice, in two framings
+            self._reply = 0, b""
         elif not self._is_late(frame, now_s):
             misfit = self._misfit(frame, waiting)
             if misfit:
                 self._misfits = [*self._misfits[-_MOST_EXPIRED:], misfit]
-            else:
+            elif not self.other_unit:
                 self.unasked += 1
 
     def _is_late(self, frame: Frame, now_s: float) -> bool:
@@ -79,10 +91,11 @@ class Strays:
     def _misfit(self, frame: Frame, waiting: dict[int, Wanted]) -> str:
         """Return in words what is wrong with it if it was meant as a reply to what waits, "" when it was not."""
         if self._has_transactions:
-            if wanted := waiting.get(frame.transaction):
-                return f"a reply of unit {frame.unit} instead of unit {wanted.unit}"
+            if frame.transaction in waiting:
+                self.other_unit = f"a reply of unit {frame.unit}"
+                return ""
             expected = next((str(one.transaction) for one in waiting.values() if one.answered_by(frame.pdu[0])), "")
-            return f"a reply with the transaction id {frame.transaction} instead of {expected}" if expected else ""
+            return f"a reply with the transaction id {frame.transaction} instead of {expected}{_LOOSE}" if expected else ""
         for wanted in waiting.values():
             if wanted.unit == frame.unit and frame.pdu[0] == wanted.function:
                 return f"{len(frame.pdu) - 2} bytes of values, expected {wanted.size}"

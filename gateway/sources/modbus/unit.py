@@ -1,57 +1,23 @@
 """What is known of one unit: its requests, which of them fail, whether it answers at all. Pure state, no I/O."""
 
-import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 
 import numpy as np
 
 from gateway.core.backoff import full_jitter
-from gateway.core.blocks import TagIds
 from gateway.core.messages import DeviceState
 from gateway.core.plural import counted
 from gateway.core.ports.plugin import DeviceEntry
-from gateway.core.quality import Quality
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.counters import Counters
 from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.plan import Limits, Request, cover, limits_of, plan_device, split
+from gateway.sources.modbus.poll import Poll, PollState
+from gateway.sources.modbus.probing import life_signs
 
 _NAMES_SHOWN = 5
-_SPREAD_NS = 1_000_000_000
 _MOST_PLANS = 2
-_REFUSED_FIRST_S, _REFUSED_MOST_S = 60.0, 1800.0
-
-
-def _refusals() -> Iterator[float]:
-    """Yield the pauses before a refused address is sent again: about a minute at first, up to half an hour."""
-    return full_jitter(_REFUSED_FIRST_S, _REFUSED_MOST_S, lambda _, end: random.uniform(end / 2, end))
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a request is not sent at every turn."""
-
-    quality: Quality
-    """Of its samples meanwhile."""
-    reason: str
-    """For people."""
-
-
-class PollState(Enum):
-    """What is known of a request."""
-
-    NORMAL = auto()
-    """It is sent at every turn."""
-    UNTRIED = auto()
-    """It is a part of a failed request, and has not been sent itself."""
-    FAILING = auto()
-    """It is known to fail; its tags have no bad sample for that yet."""
-    REPORTED = auto()
-    """It is known to fail, and its tags were reported bad: turns without a request give no further samples."""
-    REPLACED = auto()
-    """Other requests have taken its place; what is still under way for it ends there."""
 
 
 class Breaker(StrEnum):
@@ -65,76 +31,6 @@ class Breaker(StrEnum):
     """It does not answer, and one request asks whether it is back."""
 
 
-@dataclass(slots=True, eq=False)
-class Poll:
-    """One request of one unit, read at a fixed interval; its turns are kept by the `Schedule`."""
-
-    unit: "Unit"
-    request: Request
-    origin: Request
-    """The planned request that it is, or is a part of."""
-    interval_ns: int
-    tags: TagIds
-    decode: Decoder
-    state: PollState = PollState.NORMAL
-    failures: int = 0
-    """Turns that failed in a row."""
-    busy: int = 0
-    """Times that its unit was busy in this turn."""
-    hang_ups: int = 0
-    """Times that the connection ended at it, no values in between."""
-    fault: Fault | None = None
-    """Set while it is known to fail."""
-    retry_ns: int = 0
-    """When it is sent again while it is known to fail, monotonic."""
-    retries: Iterator[float] = field(default_factory=full_jitter)
-    refusals: Iterator[float] = field(default_factory=_refusals)
-    numeric_tags: TagIds = field(init=False)
-    phase_ns: int = field(init=False)
-    due_ns: int = 0
-    cycle: int = 0
-
-    def __post_init__(self) -> None:
-        self.numeric_tags = self.tags[self.decode.numeric]
-        self.phase_ns = int(min(self.interval_ns, _SPREAD_NS) * self.unit.phase)
-
-    @property
-    def is_replaced(self) -> bool:
-        """Return whether other requests have taken its place."""
-        return self.state is PollState.REPLACED
-
-    def record_success(self) -> bool:
-        """Record that it was answered with values. Returns whether that is news: it was untried, or known to fail."""
-        self.failures = self.busy = self.hang_ups = 0
-        state = self.state
-        if state is PollState.NORMAL:  # at every turn: nothing else may cost time here
-            return False
-        is_news = state is PollState.UNTRIED or self.fault is not None
-        if state is not PollState.REPLACED:
-            self.state = PollState.NORMAL
-        if self.fault is not None:
-            self.fault, self.retries, self.refusals = None, full_jitter(), _refusals()
-            self.unit.record_recovery(self)
-        return is_news
-
-    def record_bad_samples(self) -> None:
-        """Record that its tags were reported bad."""
-        if not self.is_replaced:
-            self.state = PollState.NORMAL if self.fault is None else PollState.REPORTED
-
-    def fail(self, fault: Fault, retry_ns: int) -> None:
-        """Let it count as failing, and be sent again from `retry_ns` on."""
-        self.fault, self.retry_ns = fault, retry_ns
-        if self.state not in (PollState.REPORTED, PollState.REPLACED):
-            self.state = PollState.FAILING
-        self.unit.has_news = True
-
-    def forget_report(self) -> None:
-        """Let its tags be reported bad once more if it fails."""
-        if self.state is PollState.REPORTED:
-            self.state = PollState.FAILING
-
-
 class Unit:
     """One configured device: a unit id on a connection.
 
@@ -144,8 +40,10 @@ class Unit:
         down_reason: Why it counts as gone, empty while it answers.
         is_silent: While it is down: there was no reply at all, not even of a gateway before it.
         has_answered: It has answered on this connection.
-        timeouts: Unanswered requests in a row.
-        probing: The one request that is sent while it is down.
+        replies: Replies of any kind, ever.
+        timeouts: Unanswered requests in a row, but for those that are known to be silent alone.
+        probing: The one request that is sent while it does not answer.
+        signs_left: How many more requests may bring a sign of life before it counts as down.
         has_news: Faults came or went since `next_state`.
         phase: Where in the first second its turns begin, 0 to 1.
         remark: What is wrong with its line though it answers, for people; empty while nothing is.
@@ -156,6 +54,7 @@ class Unit:
         self.config: ModbusDevice = entry.config
         self.phase = phase
         self.remark = ""
+        self.replies = 0
         self.counters = Counters()
         self.device = entry.number
         self.timeout_s = self.config.timeout / 1e9
@@ -163,6 +62,7 @@ class Unit:
         self._first_tag = entry.first_tag
         self.polls = [self._poll(request, request, interval) for interval, request in plan_device(self.config, entry.tags)]
         self._plans: dict[Request, int] = {}
+        self._signs_tried = 0
         self.on_connected()
 
     def on_connected(self) -> None:
@@ -177,11 +77,12 @@ class Unit:
         self.is_silent = False
         self.has_news = False
         self.probing: Poll | None = None
+        self.signs_left = 0
         self.probe_delays = full_jitter()
-        self._turn = 0
+        self._probes: Iterator[Poll] = iter(())
         self._reported: DeviceState | None = None
         for poll in self.polls:
-            poll.failures, poll.busy = 0, 0
+            poll.failures, poll.busy, poll.has_answered, poll.silent_at = 0, 0, False, self.replies
             poll.forget_report()
             if not poll.hang_ups:
                 poll.retry_ns = 0
@@ -253,12 +154,23 @@ class Unit:
             poll.state = PollState.REPLACED
         self.polls = [poll for poll in self.polls if poll not in old] + new
 
+    def doubt(self) -> int:
+        """Begin to look for a sign of life. Returns how many requests are worth sending before it counts as down."""
+        suspects = [poll for poll in self.polls if poll.failures]
+        self._probes, at_once = life_signs(self.polls, suspects, self._single, self._signs_tried)
+        return at_once
+
     def probe(self) -> Poll:
-        """Return the request to send next while the unit is down: each in turn, those without a fault of their own first."""
-        candidates = [poll for poll in self.polls if poll.fault is None] or self.polls
-        self._turn += 1
-        self.probing = candidates[self._turn % len(candidates)]
+        """Return the request to send next while the unit does not answer."""
+        self._signs_tried += 1
+        self.probing = next(self._probes)
         return self.probing
+
+    def _single(self, poll: Poll, at: int) -> Poll:
+        """Return a request for one tag of another request. It stands for no turn of its own."""
+        single = self._poll(Request.of(poll.request.table, poll.request.spans[at : at + 1]), poll.origin, poll.interval_ns)
+        single.state, single.cycle = PollState.REPLACED, poll.cycle
+        return single
 
     def stats(self) -> dict[str, float | str]:
         """Return its counters, the state of its breaker and the number of its requests."""
@@ -287,7 +199,7 @@ class Unit:
         return state
 
     def _state(self) -> DeviceState:
-        if self.is_down:
+        if self.down_reason:
             return DeviceState(self.device, "down", self.down_reason)
         failing = sorted((row, poll.fault.reason) for poll in self.polls if poll.fault for row in poll.request.rows)
         if not failing:

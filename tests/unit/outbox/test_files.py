@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import ConfigError
-from gateway.outbox.files import KEPT_DAMAGED, PathLock, check_path, make_folder, set_aside
+from gateway.outbox.files import KEPT_DAMAGED, check_path, lock_file, make_folder, set_aside
+from gateway.outbox.lock import PathLock
 from tests.support.outbox_parts import NOW_NS
 
 STAMP = "20260921T141320Z"
@@ -58,7 +59,7 @@ def test_what_a_gateway_has_used_may_be_damaged_beyond_recognition(tmp_path):
     path.write_bytes(b"SQLite format 3\0...")
     check_path(path)
     path.write_bytes(b"garbage")
-    PathLock.name_for(path).touch()
+    lock_file(path).touch()
     check_path(path)
 
 

@@ -442,9 +442,9 @@ def test_a_device_cannot_leave_sparkplug(tmp_path):
     assert "for all devices together" in problem.message
 
 
-def test_an_outbox_behind_a_link_is_the_file_itself(tmp_path: Path) -> None:
-    """SQLite keeps its log beside the file, not beside the link."""
-    (tmp_path / "big").mkdir()
-    (tmp_path / "outbox.db").symlink_to(tmp_path / "big" / "o.db")
-    folder = write(tmp_path / "config", {"gateway.yaml": ROOT + f"outbox:\n  path: {tmp_path}/outbox.db\n"})
-    assert load(folder).root.outbox.path == tmp_path / "big" / "o.db"
+def test_an_outbox_behind_a_link_is_refused(tmp_path: Path) -> None:
+    """Whoever can make a link could have the gateway write to any file of its user."""
+    (tmp_path / "outbox.db").symlink_to(tmp_path / "o.db")
+    (problem,) = problems_of(write(tmp_path / "config", {"gateway.yaml": ROOT + f"outbox:\n  path: {tmp_path}/outbox.db\n"}))
+    assert (problem.file, problem.key) == ("gateway.yaml", "outbox.path")
+    assert "is a symbolic link; expected the file itself" in problem.message

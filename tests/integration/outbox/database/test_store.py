@@ -8,7 +8,7 @@ from gateway.core.messages import Lane, Loss
 from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.sqlite_errors import DamagedError
 from gateway.outbox.database.store import Store
-from gateway.outbox.records import LOSS_LANE, Change, Entry, PreviousBoot, Wanted
+from gateway.outbox.records import LOSS_LANE, Change, Entry, LoadRequest, PreviousBoot
 from tests.support.outbox_parts import message
 
 LOSS = Loss("g/press/window", "b0", 3, 9, 5, 1000, 2000, "max_bytes", "why")
@@ -51,7 +51,7 @@ async def test_messages_come_back_as_they_were(store, reopened):
     entries = [entry(1), entry(2, Lane.SUMMARY, boot="b0"), entry(3, Lane.EVENT), entry(4, LOSS_LANE), entry(5, size=9000)]
     await store.commit(Change(entries))
     fresh = await reopened(store)
-    events, rest = [await fresh.load(Wanted(kind, False, 0), 100, 10**6) for kind in (True, False)]
+    events, rest = [await fresh.load(LoadRequest(kind, False, 0), 100, 10**6) for kind in (True, False)]
     assert rows_of(events) == [(3, 0, entries[2].message), (4, -1, entries[3].message)]
     assert rows_of(rest) == [(e.id, e.lane, e.message) for e in (entries[0], entries[1], entries[4])]
     assert (events.complete, rest.complete, fresh.last_id) == (True, True, 5)
@@ -69,19 +69,19 @@ async def test_totals_follow_every_change(store, reopened):
 
 async def test_backlog_is_loaded_in_bounded_steps(store):
     await store.commit(Change([entry(id, size=1000) for id in range(1, 301)]))
-    by_rows = await store.load(Wanted(False, False, 0), 100, 10**6)
+    by_rows = await store.load(LoadRequest(False, False, 0), 100, 10**6)
     assert (len(by_rows.found), by_rows.up_to, by_rows.complete) == (100, 100, False)
-    by_bytes = await store.load(Wanted(False, False, 100), 1000, 100_000)
+    by_bytes = await store.load(LoadRequest(False, False, 100), 1000, 100_000)
     assert 100 <= len(by_bytes.found) < 200
     assert not by_bytes.complete
-    assert (await store.load(Wanted(False, False, 250), 100, 10**6)).complete
+    assert (await store.load(LoadRequest(False, False, 250), 100, 10**6)).complete
 
 
 async def test_backlog_is_loaded_from_the_newest_down(store):
     await store.commit(Change([entry(id, Lane.SUMMARY if id % 3 else Lane.WINDOW) for id in range(1, 101)]))
-    first = await store.load(Wanted(False, True, 101), 60, 10**6)
+    first = await store.load(LoadRequest(False, True, 101), 60, 10**6)
     assert [e.id for e in first.found] == list(range(100, 40, -1))
-    rest = await store.load(Wanted(False, True, first.up_to), 60, 10**6)
+    rest = await store.load(LoadRequest(False, True, first.up_to), 60, 10**6)
     assert ([e.id for e in rest.found], rest.complete) == (list(range(40, 0, -1)), True)
 
 
@@ -89,18 +89,18 @@ async def test_losses_are_kept_until_settled(store, reopened):
     await store.commit(Change(losses=[LOSS]))
     fresh = await reopened(store)
     assert fresh.losses == [LOSS]
-    await fresh.commit(Change(settled=[("b0", "g/press/window", "max_bytes")]))
+    await fresh.commit(Change(superseded=[("b0", "g/press/window", "max_bytes")]))
     last = await reopened(fresh, "b3")
     assert last.losses == []
 
 
 async def test_a_change_that_fails_leaves_nothing_behind(store, reopened):
     await store.commit(Change([entry(1)]))
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(DamagedError, match="UNIQUE"):  # somebody else has put a row there
         await store.commit(Change([entry(2, topic="new"), entry(1)], losses=[LOSS]))
     await store.commit(Change([entry(3, topic="new")]))
     fresh = await reopened(store)
-    assert [id for id, _, _ in rows_of(await fresh.load(Wanted(False, False, 0), 100, 10**6))] == [1, 3]
+    assert [id for id, _, _ in rows_of(await fresh.load(LoadRequest(False, False, 0), 100, 10**6))] == [1, 3]
     assert fresh.losses == []
 
 
@@ -126,8 +126,8 @@ async def test_flipped_bits_in_a_row_are_noticed(store, damage, reopened):
         db.execute(f"UPDATE message SET {damage} WHERE id = 1")
         db.commit()
     fresh = await reopened(store)
-    batch = await fresh.load(Wanted(False, False, 0), 100, 10**6)
-    assert [(row.id, row.topic) for row in batch.broken] == [(1, "g/press/window")]
+    batch = await fresh.load(LoadRequest(False, False, 0), 100, 10**6)
+    assert [(one.row.id, one.row.topic) for one in batch.broken] == [(1, "g/press/window")]
     assert [id for id, _, _ in rows_of(batch)] == [2]
 
 
@@ -135,7 +135,7 @@ async def test_a_row_that_refers_to_nothing_is_damage(store):
     await store.commit(Change([entry(1)]))
     await store._rows("UPDATE message SET topic = 99")
     with pytest.raises(DamagedError):
-        await store.load(Wanted(False, False, 0), 100, 10**6)
+        await store.load(LoadRequest(False, False, 0), 100, 10**6)
 
 
 async def test_a_boot_without_a_clean_stop_is_told_to_the_next_one_only(store, reopened):

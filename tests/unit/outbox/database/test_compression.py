@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import ConfigError
 from gateway.outbox.config import OutboxConfig
-from gateway.outbox.database.compression import Compression
+from gateway.outbox.database.compression import Compression, Place
 from gateway.outbox.database.encryption import Encryption, encryption_of
 from tests.support.outbox_parts import window
 
 KEY = bytes(range(32))
-PLACE = ("g/press/window", "b1", 7)
+PLACE = Place("g/press/window", "b1", 7)
 
 coders = st.sampled_from([(False, False), (True, False), (False, True), (True, True)])
 
@@ -25,22 +25,22 @@ def compression_of(compress: bool, sealed: bool, key: bytes = KEY) -> Compressio
 
 @given(st.binary(max_size=2000), coders)
 def test_every_payload_comes_back_through_any_coder_with_the_key(payload: bytes, how: tuple[bool, bool]) -> None:
-    kept, coded = compression_of(*how).encode(*PLACE, payload)
-    assert compression_of(False, True).decode(*PLACE, kept, coded) == payload
+    kept, coded = compression_of(*how).encode(PLACE, payload)
+    assert compression_of(False, True).decode(PLACE, kept, coded) == payload
     if not how[1]:
         assert len(kept) <= len(payload)
-        assert compression_of(True, False).decode(*PLACE, kept, coded) == payload
+        assert compression_of(True, False).decode(PLACE, kept, coded) == payload
 
 
 def test_windows_are_kept_in_much_less_space_even_small_ones() -> None:
     for tags, share in ((1, 0.7), (8, 0.3), (100, 0.1)):
         payload = window(4711, 1_764_000_000_000, tags=tags).payload
-        assert len(compression_of(True, False).encode(*PLACE, payload)[0]) < share * len(payload)
+        assert len(compression_of(True, False).encode(PLACE, payload)[0]) < share * len(payload)
 
 
 def test_nothing_of_a_sealed_payload_can_be_read_and_no_two_are_alike() -> None:
     sealing = compression_of(False, True)
-    one, two = (sealing.encode(*PLACE, b"oil_temperature" * 9)[0] for _ in range(2))
+    one, two = (sealing.encode(PLACE, b"oil_temperature" * 9)[0] for _ in range(2))
     assert b"oil" not in one
     assert one[17:29] != two[17:29], "nonces"
     assert one[29:] != two[29:]
@@ -48,28 +48,28 @@ def test_nothing_of_a_sealed_payload_can_be_read_and_no_two_are_alike() -> None:
 
 @pytest.mark.parametrize("other", [("g/press/event", "b1", 7), ("g/press/window", "b2", 7), ("g/press/window", "b1", 8)])
 def test_a_sealed_payload_opens_in_its_own_row_only(other: tuple[str, str, int]) -> None:
-    kept, coded = compression_of(True, True).encode(*PLACE, b"x" * 100)
+    kept, coded = compression_of(True, True).encode(PLACE, b"x" * 100)
     with pytest.raises(ValueError, match="another row"):
-        compression_of(True, True).decode(*other, kept, coded)
+        compression_of(True, True).decode(Place(*other), kept, coded)
 
 
 @given(st.integers(0, 10**6), coders.filter(any))
 def test_a_changed_bit_never_passes_for_a_sealed_payload(at: int, how: tuple[bool, bool]) -> None:
-    kept, coded = compression_of(*how).encode(*PLACE, b"abcd" * 100)
+    kept, coded = compression_of(*how).encode(PLACE, b"abcd" * 100)
     bit = at % (8 * len(kept))
     changed = bytearray(kept)
     changed[bit // 8] ^= 1 << bit % 8
     if how[1]:
         with pytest.raises(ValueError, match=r".+"):
-            compression_of(*how).decode(*PLACE, bytes(changed), coded)
+            compression_of(*how).decode(PLACE, bytes(changed), coded)
 
 
 def test_without_the_key_or_with_another_nothing_opens() -> None:
-    kept, coded = compression_of(True, True).encode(*PLACE, b"secret")
+    kept, coded = compression_of(True, True).encode(PLACE, b"secret")
     with pytest.raises(ValueError, match="encrypted"):
-        compression_of(True, False).decode(*PLACE, kept, coded)
+        compression_of(True, False).decode(PLACE, kept, coded)
     with pytest.raises(ValueError, match="another key"):
-        compression_of(True, True, bytes(32)).decode(*PLACE, kept, coded)
+        compression_of(True, True, bytes(32)).decode(PLACE, kept, coded)
 
 
 @pytest.mark.parametrize("content", [KEY, KEY.hex().encode() + b"\n", base64.b64encode(KEY) + b"\n"])

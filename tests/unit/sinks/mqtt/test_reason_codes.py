@@ -19,7 +19,7 @@ from gateway.sinks.mqtt.reason_codes import refusal, spell, unreachable
         (TimeoutError(), "within 5 s"),
         (OSError(113, "No route to host"), "h:1883: No route to host"),
         (ssl.SSLError(1, "wrong version number"), "is this the broker's TLS port?"),
-        (ValueError("odd"), "odd"),
+        (ValueError("odd"), "the connection cannot be made: check mqtt.url"),
     ],
 )
 def test_an_unreachable_broker_is_explained(error: Exception, words: str) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.sources.modbus import framing_ascii, framing_rtu
 from gateway.sources.modbus.framing import MOST_FAILED_CHECKS, Framing, OutOfStepError, Wanted
 from gateway.sources.modbus.framing_ascii import Ascii
+from gateway.sources.modbus.framing_loose import LooseMbap
 from gateway.sources.modbus.framing_mbap import Mbap
 from gateway.sources.modbus.framing_rtu import Rtu
 
@@ -89,10 +90,10 @@ def test_noise_before_a_reply_does_not_hide_it(kind: str, noise: bytes, size: in
     assert fed(FRAMINGS[kind](), noise + frame(kind, 17, PDU), size, Wanted(1, 17, 3, 8))[-1:] == [PDU]
 
 
-@pytest.mark.parametrize("kind", FRAMINGS)
+@pytest.mark.parametrize("kind", [*FRAMINGS.values(), LooseMbap])
 @given(data=st.binary(max_size=3000), size=st.integers(1, 3000))
-def test_random_bytes_never_crash_and_never_pile_up(kind: str, data: bytes, size: int) -> None:
-    buffer, framing = bytearray(), FRAMINGS[kind]()
+def test_random_bytes_never_crash_and_never_pile_up(kind: type[Framing], data: bytes, size: int) -> None:
+    buffer, framing = bytearray(), kind()
     with suppress(OutOfStepError):
         for at in range(0, len(data), size):
             buffer += data[at : at + size]
@@ -141,6 +142,15 @@ def test_frames_of_others_are_found_before_and_behind_the_reply(kind: str) -> No
         found.append((hit.unit, hit.pdu))
         assert (hit.wanted is wanted) == (found[-1] == (17, PDU))
     assert found == [*others[:3], (17, PDU), *others[3:]]
+
+
+@pytest.mark.parametrize("size", [1, 4, 1000])
+@given(noise=st.binary(max_size=60), as_rtu=st.booleans(), transaction=st.integers(0, 65535))
+def test_a_reply_without_its_transaction_id_is_found_behind_noise(
+    size: int, noise: bytes, as_rtu: bool, transaction: int
+) -> None:
+    reply = frame("rtu", 17, PDU) if as_rtu else frame("mbap", 17, PDU, transaction)
+    assert fed(LooseMbap(), noise + reply, size, Wanted(1, 17, 3, 8)) == [PDU]
 
 
 BABBLE = {

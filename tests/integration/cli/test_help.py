@@ -1,4 +1,4 @@
-"""The command line as a whole: quick to start, and every command explains itself."""
+"""Every command explains itself, and refuses wrong words in ours."""
 
 import pytest
 import typer

@@ -1,0 +1,122 @@
+"""The lock of an outbox's path: one gateway at a time."""
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from gateway.core.errors import ConfigError
+from gateway.core.private_files import open_private, size_of
+from gateway.outbox.files import ADVICE, DISK_TROUBLE, lock_file
+
+_PID_BYTES: Final = 20
+_DOUBT: Final = b"watermarks uncertain"
+_FOREIGN: Final = {errno.ELOOP: "a symbolic link", errno.EINVAL: "no regular file", errno.ENXIO: "no regular file"}
+
+
+class PathLock:
+    """One gateway per outbox: an advisory lock (flock) on `<path>.lock`, gone with the process whatever ends it.
+
+    Its file also holds one bit that must be noted while the database takes nothing: a block that is allocated already can be
+    written on a full disk, too.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database, self._path = path, lock_file(path)
+        self._fd = -1
+        self._is_known = False
+        self.read_only = False
+        """The file system took no writes when the lock was taken."""
+        self.in_doubt = False
+        """More was handed on than the watermarks in the database allow, in this run or, until it is noted there, before."""
+
+    def acquire(self) -> None:
+        """Take the lock. Raises ConfigError when another process (named by pid) has it or the file cannot be made.
+
+        On a full, failing or read-only disk a file from earlier will do. Without one, a full or failing disk does not keep
+        the gateway from starting: `renew` takes the lock once there is room.
+        """
+        self.read_only = False
+        try:
+            fd = self._open()
+        except OSError as error:
+            if error.errno in DISK_TROUBLE:
+                return
+            if error.errno in _FOREIGN:
+                raise ConfigError(f"outbox.path: {self._path} is {_FOREIGN[error.errno]}; remove it") from error
+            raise ConfigError(f"outbox.path: cannot write {self._path}: {error.strerror}; {ADVICE}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(fd, _PID_BYTES, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(fd)
+            raise ConfigError(
+                f"outbox.path: {self._path} is held by another gateway (pid {holder}); stop it, or set another outbox.path"
+            ) from error
+        self._fd = fd
+        noted = os.pread(fd, len(_DOUBT), _PID_BYTES)
+        self.in_doubt = self.in_doubt or noted == _DOUBT or (len(noted) < len(_DOUBT) and self._is_cut)
+        self._is_known = True
+        self._sign()
+
+    @property
+    def _is_cut(self) -> bool:
+        """The note is missing beside a database: a gateway from before schema 4 cuts it off, also when it then refuses."""
+        return not self._is_known and size_of(self._database) > 0
+
+    def note_doubt(self, in_doubt: bool) -> None:
+        """Set `in_doubt`, here and on the disk. Raises OSError when the disk does not take that either."""
+        self.in_doubt = in_doubt
+        os.pwrite(self._fd, _DOUBT if in_doubt else b" " * len(_DOUBT), _PID_BYTES)
+        os.fdatasync(self._fd)
+
+    def renew(self) -> None:
+        """Take the lock again if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
+        try:
+            mine, there = os.fstat(self._fd), self._path.stat()
+            if os.path.samestat(mine, there):
+                return
+        except FileNotFoundError:
+            pass
+        except OSError:
+            if self._fd >= 0:
+                return  # the folder cannot be read at present
+        old = self._fd
+        try:
+            self.acquire()
+        except ConfigError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in (*DISK_TROUBLE, errno.EROFS, errno.ENOENT):
+                return  # tried again
+            raise
+        if old not in {-1, self._fd}:
+            os.close(old)
+
+    def _open(self) -> int:
+        try:
+            return open_private(self._path, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            if error.errno not in (*DISK_TROUBLE, errno.EROFS):
+                raise
+            self.read_only = error.errno == errno.EROFS
+            try:
+                return open_private(self._path, os.O_RDONLY)
+            except FileNotFoundError:
+                raise error from None
+
+    def _sign(self) -> None:
+        if fcntl.fcntl(self._fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            return
+        try:
+            doubt = _DOUBT if self.in_doubt else b" " * len(_DOUBT)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode().ljust(_PID_BYTES) + doubt + b"\n", 0)
+        except OSError as error:
+            if error.errno not in (*DISK_TROUBLE, errno.EROFS):
+                raise
+            # the pid is a courtesy: a full disk must not stop the gateway from starting
+
+    def release(self) -> None:
+        """Let the next one in. The file stays: removing it would let two hold locks of one name."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

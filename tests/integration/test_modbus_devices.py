@@ -1,0 +1,158 @@
+"""Devices as people report them, each as a server with its behaviour, read over real sockets."""
+
+import asyncio
+import struct
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+
+from gateway.core.blocks import SampleBlock
+from gateway.core.messages import DeviceState
+from gateway.core.quality import Quality
+from gateway.sources.modbus.plugin import ModbusPlugin
+from tests.support.modbus_fake import entry
+from tests.support.modbus_server import Ask, Script, ScriptedServer
+from tests.support.watermarks_fake import services
+from tests.unit.sources.modbus.test_framing import crc
+
+Seen = tuple[dict[int, Counter[int]], list[DeviceState], dict[str, float | str]]
+
+
+async def watched(port: int, tags: list[dict[str, object]], seconds: float, **keys: object) -> Seen:
+    """Read for so long. Returns the qualities of each tag, the states, the counters. Good values are their addresses."""
+    keys = {"url": f"tcp://127.0.0.1:{port}", "interval": "50ms", "timeout": "100ms"} | keys
+    (source,) = ModbusPlugin().build([entry(tags, **keys)], services())
+    found: dict[int, Counter[int]] = {row: Counter() for row in range(len(tags))}
+    states: list[DeviceState] = []
+    await source.open()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                item = await source.read()
+                if isinstance(item, DeviceState):
+                    states.append(item)
+                elif isinstance(item, SampleBlock):
+                    for tag, value, quality in zip(item.tag.tolist(), item.value, item.quality.tolist(), strict=True):
+                        found[tag][quality] += 1
+                        assert quality < Quality.UNCERTAIN or f"holding:{value:.0f}" == tags[tag]["address"]
+    await source.close()
+    return found, states, dict(source.stats()[0])
+
+
+def holding(*places: int) -> list[dict[str, object]]:
+    return [{"address": f"holding:{place}"} for place in places]
+
+
+async def silent_on_some(ask: Ask, writer: asyncio.StreamWriter) -> None:
+    """Answer everything but requests that touch 11021 to 11036, which get no byte."""
+    if not set(range(ask.start, ask.start + ask.count)) & set(range(11021, 11037)):
+        writer.write(ask.good())
+
+
+async def test_registers_that_are_never_answered_cost_themselves(port: int) -> None:
+    """Before: no good sample of any of the six for 90 s."""
+    tags = holding(11018, 11020, 11021, 11030, 11036, 11040)
+    async with ScriptedServer(port, silent_on_some):
+        found, states, _ = await watched(port, tags, 6.0)
+    assert min(found[tag][Quality.GOOD] for tag in (0, 1, 5)) > 20
+    assert all(found[tag][Quality.GOOD] == 0 for tag in (2, 3, 4))
+    assert states[-1].state == "degraded"
+    assert "t2 (no reply within 0.1 s to holding:11021)" in states[-1].reason
+
+
+def refusing(tail: bytes, length: int) -> Script:
+    """Refuse register 5 with an exception whose header claims `length` bytes, and which is followed by `tail`."""
+
+    async def script(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        if ask.start <= 5 < ask.start + ask.count:
+            writer.write(struct.pack(">HHHBBB", ask.transaction, 0, length, ask.unit, ask.function | 0x80, 2) + tail)
+        else:
+            writer.write(ask.good())
+
+    return script
+
+
+@pytest.mark.parametrize("in_flight", [1, 4])
+@pytest.mark.parametrize(("tail", "length"), [(b"", 4), (b"\0", 4), (b"", 2), (bytes(6), 3), (bytes(6), 9), (b"", 9)])
+async def test_an_exception_with_a_wrong_length_costs_its_own_tag(
+    port: int, tail: bytes, length: int, in_flight: int
+) -> None:
+    """Before: all tags of the device lost nine samples in ten."""
+    tags = holding(0, 1, 5, 6, 200)
+    async with ScriptedServer(port, refusing(tail, length)):
+        found, states, stats = await watched(port, tags, 2.0, max_in_flight=in_flight)
+    assert all(sum(found[tag].values()) - found[tag][Quality.GOOD] <= 1 for tag in (0, 1, 3, 4))
+    assert min(found[tag][Quality.GOOD] for tag in (0, 1, 3, 4)) > 20
+    assert found[2].keys() == {Quality.BAD_ADDRESS}
+    assert states[-1] == DeviceState(0, "degraded", "1 of 5 tags cannot be read: t2 (illegal data address)")
+    assert stats["connection_connects"] == 1
+
+
+async def counts_one_too_many(ask: Ask, writer: asyncio.StreamWriter) -> None:
+    pdu = ask.pdu()
+    writer.write(struct.pack(">HHHB", ask.transaction, 0, len(pdu) + 2, ask.unit) + pdu)
+
+
+async def test_values_with_a_length_that_is_too_long_are_read(port: int) -> None:
+    async with ScriptedServer(port, counts_one_too_many):
+        found, _, stats = await watched(port, holding(0, 1, 200), 1.0)
+    assert all(count.keys() == {Quality.GOOD} for count in found.values())
+    assert stats["timeouts"] == 0
+
+
+async def always_zero(ask: Ask, writer: asyncio.StreamWriter) -> None:
+    writer.write(ask.frame(ask.pdu(), transaction=0))
+
+
+async def off_by_one(ask: Ask, writer: asyncio.StreamWriter) -> None:
+    writer.write(ask.frame(ask.pdu(), transaction=ask.transaction - 1))
+
+
+async def raw_rtu(ask: Ask, writer: asyncio.StreamWriter) -> None:
+    frame = bytes((ask.unit,)) + ask.pdu()
+    writer.write(frame + crc(frame))
+
+
+async def now_and_then_rtu(ask: Ask, writer: asyncio.StreamWriter) -> None:
+    await (raw_rtu if ask.transaction % 3 == 0 else off_by_one)(ask, writer)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (always_zero, "a reply with the transaction id 0 instead of"),
+        (off_by_one, "ignore_transaction_id: true takes such replies"),
+        (raw_rtu, "an RTU frame instead of Modbus TCP (rtu+tcp:// in url, or ignore_transaction_id: true"),
+    ],
+)
+async def test_replies_without_their_transaction_id_are_refused_with_the_cure_and_read_with_it(
+    port: int, script: Script, reason: str
+) -> None:
+    async with ScriptedServer(port, script):
+        found, states, stats = await watched(port, holding(0, 200), 3.0)
+        assert not any(count[Quality.GOOD] for count in found.values())
+        assert int(stats["bad_replies"]) >= 3
+        assert reason in states[-1].reason
+        found, states, _ = await watched(port, holding(0, 200), 1.0, ignore_transaction_id=True)
+        assert all(count.keys() == {Quality.GOOD} and count[Quality.GOOD] > 5 for count in found.values())
+        assert states == [DeviceState(0, "ok")]
+
+
+async def test_rtu_frames_between_those_of_modbus_tcp_are_read_with_the_key(port: int) -> None:
+    async with ScriptedServer(port, now_and_then_rtu):
+        found, states, _ = await watched(port, holding(0, 200), 2.0, ignore_transaction_id=True)
+    assert all(count.keys() == {Quality.GOOD} and count[Quality.GOOD] > 10 for count in found.values())
+    assert states == [DeviceState(0, "ok")]
+
+
+async def test_rtu_frames_beside_the_replies_are_passed_over_and_counted(port: int) -> None:
+    async def both(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        frame = bytes((ask.unit,)) + ask.pdu()
+        writer.write(frame + crc(frame) + ask.good())
+
+    async with ScriptedServer(port, both):
+        found, _, stats = await watched(port, holding(0, 200), 1.0)
+    assert all(count.keys() == {Quality.GOOD} for count in found.values())
+    assert int(stats["bad_replies"]) > 10
+    assert stats["connection_connects"] == 1
