@@ -4,11 +4,10 @@ import resource
 import signal
 import time
 import traceback
-from collections.abc import Callable
 from typing import Final
 
-MOST_CPU_S: Final = 0.25
-"""Of one input of up to 256 KiB. What runs on the loop is cut into turns by its door; this bound finds what does not end."""
+from tests.fuzz.door import Door
+
 MOST_BYTES: Final = 64 * 2**20
 _HARD_CPU_S: Final = 10.0
 """After this an input is interrupted, so that what would take an hour does not."""
@@ -22,7 +21,7 @@ def _interrupt(*_: object) -> None:
     raise TakesTooLongError
 
 
-def judge(call: Callable[[bytes], object], data: bytes, expected: tuple[type[BaseException], ...]) -> str:
+def judge(door: Door, data: bytes) -> str:
     """Try one input. Returns what is wrong with how it was taken, "" for nothing.
 
     Time is that of this thread's processor (`thread_time`), which a busy machine does not stretch. Memory is the growth of the
@@ -34,12 +33,12 @@ def judge(call: Callable[[bytes], object], data: bytes, expected: tuple[type[Bas
     began_s = time.thread_time()
     fault = ""
     try:
-        call(data)
-    except expected:
+        door.call(data)
+    except door.expected:
         pass
     except TakesTooLongError:
         fault = f"takes more than {_HARD_CPU_S:g} s"
-    except BaseException as error:
+    except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         fault = (
             f"{type(error).__name__}: {str(error)[:200]} at {place.filename.rpartition('/site-packages/')[2]}:{place.lineno}"
@@ -50,6 +49,6 @@ def judge(call: Callable[[bytes], object], data: bytes, expected: tuple[type[Bas
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     if fault:
         return fault
-    if took_s > MOST_CPU_S:
+    if took_s > door.most_cpu_s:
         return f"takes {took_s:.2f} s of the processor"
     return f"takes {grown / 2**20:.0f} MiB of memory" if grown > MOST_BYTES else ""

@@ -43,7 +43,10 @@ class Mutator:
         if number < len(self._seeds):
             return self._seeds[number]
         rng = random.Random(f"{seed}/{number}")
-        data = rng.choice(self._seeds)
+        return self.changed(rng, rng.choice(self._seeds))
+
+    def changed(self, rng: random.Random, data: bytes) -> bytes:
+        """Return data with one to a few changes."""
         for _ in range(rng.randint(1, _MOST_CHANGES)):
             data = rng.choice(_CHANGES)(self, rng, data)
         return data[:MOST_BYTES]

@@ -1,67 +1,63 @@
-"""One door in a process of its own: `python -m tests.fuzz.worker DOOR SEED SECONDS MOST`.
-
-It writes a line of JSON for each finding and, about once a second, for how far it is. The number of the input that it is at stands
-in a file that the parent shares with it, so that an input on which it hangs or dies is known.
-"""
+"""One door in a process of its own, forked: an input on which it hangs or dies costs no other door."""
 
 import gc
-import json
 import logging
 import mmap
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from functools import cache
+from multiprocessing.connection import Connection
 
 import structlog
 
+from tests.fuzz import file_doors, wire_doors
 from tests.fuzz.bounds import judge
 from tests.fuzz.door import Door, kept
 from tests.fuzz.mutator import Mutator
 
 _COLLECT_EVERY = 200
+_TOLD_EVERY_S = 1.0
+
+DOORS: dict[str, Callable[[], Door]] = wire_doors.DOORS | file_doors.DOORS
 
 
-def doors() -> dict[str, Callable[[], Door]]:
-    """Return all doors that are tried in process."""
-    from tests.fuzz import file_doors, wire_doors
-
-    return wire_doors.DOORS | file_doors.DOORS
-
-
+@cache
 def made(name: str) -> tuple[Door, Mutator]:
     """Return a door, and what makes its input: the kept corpus is part of its seeds."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.disable(logging.CRITICAL)
-    door = doors()[name]()
-    return door, Mutator([*kept(name), *door.seeds], door.tokens)
+    door = DOORS[name]()
+    return door, Mutator([*dict.fromkeys([*kept(name), *door.seeds])], door.tokens)
 
 
-def main() -> int:
-    """Try inputs until the time is over. A finding is told once for each text of it."""
-    name, seed, seconds, most, shared = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5])
+def work(name: str, seed: str, first: int, seconds: float, most: int, place: mmap.mmap, out: Connection) -> None:
+    """Try inputs from `first` on until the time is over. Sends (tried, number of the input, fault): "" for how far it is.
+
+    place: eight bytes shared with the parent, which hold the number of the input that is tried now. A finding is sent once for
+    each kind of it.
+    """
     door, mutator = made(name)
-    with shared.open("r+b") as file:
-        place = mmap.mmap(file.fileno(), 8)
-    end_s = told_s = time.monotonic()
-    end_s += seconds
-    number, faults = 0, set[str]()
+    told_s = time.monotonic()
+    end_s = told_s + seconds
+    number, kinds = first, set[str]()
     while time.monotonic() < end_s and number < most:
         data = mutator.input(f"{seed}/{name}", number)
         place[:8] = number.to_bytes(8)
-        fault = judge(door.call, data, door.expected)
-        if fault and (kind := fault.partition(" of ")[0].partition(":")[0] + fault.rpartition(" at ")[2]) not in faults:
-            faults.add(kind)
-            print(json.dumps({"fault": fault, "number": number}), flush=True)
+        fault = judge(door, data)
         number += 1
+        if fault and (kind := _kind(fault)) not in kinds:
+            kinds.add(kind)
+            out.send((number, number - 1, fault))
         if number % _COLLECT_EVERY == 0:
             gc.collect()
-        if time.monotonic() - told_s > 1:
+        if time.monotonic() - told_s > _TOLD_EVERY_S:
             told_s = time.monotonic()
-            print(json.dumps({"tried": number}), flush=True)
-    print(json.dumps({"tried": number}), flush=True)
-    return 0
+            out.send((number, 0, ""))
+    out.send((number, 0, ""))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _kind(fault: str) -> str:
+    """Return what a finding has in common with others: the error and its place, or what is taken too much of."""
+    if fault.startswith("takes"):
+        return fault.rpartition(" of ")[2]
+    return fault.partition(":")[0] + fault.rpartition(" at ")[2]

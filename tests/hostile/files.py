@@ -14,7 +14,8 @@ from typing import Any, Final
 import zstandard
 
 from gateway.core.messages import Lane
-from gateway.outbox.database.compression import COMPRESSED, checksum
+from gateway.outbox.database.compression import COMPRESSED
+from gateway.outbox.database.message_rows import checksum
 from tests.support.outbox_parts import Rig, message
 
 _MB: Final = 2**20

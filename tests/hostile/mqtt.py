@@ -20,7 +20,7 @@ from tests.support.listener import Listener
 _BURST: Final = 65_536
 _SESSION_BYTES: Final = 600
 """What the gateway sends before its session stands: CONNECT, SUBSCRIBE, births."""
-_COMMANDS: Final = "spBv1.0/gateway/NCMD/test"
+COMMANDS: Final = "spBv1.0/gateway/NCMD/test"
 
 Flood = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -61,17 +61,18 @@ def _user_properties() -> bytes:
     return packet(0, pairs)[1:]  # the length is written as that of a packet
 
 
-def _rebirth() -> bytes:
+def rebirth() -> bytes:
+    """Return a command that asks for births."""
     payload = new_payload(timestamp=1)
     payload.metrics.add(name="Node Control/Rebirth", datatype=DataType.BOOLEAN, boolean_value=True)
     return payload.SerializeToString()
 
 
 _TCP: Final = {
-    "commands of 9 KB": (b"", _fill(message(_COMMANDS, bytes(9_000)))),
-    "commands of 900 KB": (b"", message(_COMMANDS, bytes(900_000))),
+    "commands of 9 KB": (b"", _fill(message(COMMANDS, bytes(9_000)))),
+    "commands of 900 KB": (b"", message(COMMANDS, bytes(900_000))),
     "a packet of 256 MB": (b"\x30\xff\xff\xff\x7f", bytes(_BURST)),
-    "rebirths": (b"", _fill(message(_COMMANDS, _rebirth()))),
+    "rebirths": (b"", _fill(message(COMMANDS, rebirth()))),
     "messages that nobody wants": (b"", _fill(message("x", b"y"))),
     "forty thousand properties": (b"", message("x", b"", _user_properties())),
     "acknowledgements of nothing": (b"", _fill(b"\x40\x02\x12\x34")),
