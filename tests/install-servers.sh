@@ -30,6 +30,16 @@ if ! { command -v cc && [ -e /usr/include/modbus/modbus.h ]; } >/dev/null; then
     say "installing libmodbus"
     apt_install gcc libc6-dev libmodbus-dev || failed "libmodbus-dev or a C compiler is missing (its tests are skipped)"
 fi
+if ! { command -v tinyproxy && command -v microsocks; } >/dev/null; then
+    say "installing tinyproxy and microsocks"
+    if apt_install tinyproxy microsocks; then
+        # As with mosquitto: the tests start their own.
+        command -v systemctl >/dev/null && $as_root systemctl disable --now tinyproxy >/dev/null 2>&1
+        :
+    else
+        failed "tinyproxy or microsocks is missing (their tests are skipped)"
+    fi
+fi
 if [ -n "${CI:-}" ]; then
     command -v node >/dev/null && command -v npm >/dev/null || { say "installing node"; apt_install nodejs npm || failed "node is missing"; }
     command -v systemd-analyze >/dev/null || apt_install systemd || failed "systemd-analyze is missing"

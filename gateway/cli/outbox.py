@@ -215,9 +215,11 @@ def verify(path: Path, key_file: str) -> int:
         for (boot, topic), count in sorted(wrong.items()):
             fault = "MISSING" if count > 0 else "TOO MANY"
             say(f"{clean(boot, 20)} {clean(topic, 120)}: {abs(count)} {fault}, by the file's own count")
+        if broken_seal := outbox.seal_flaw():
+            say(f"THE SEAL IS BROKEN: {broken_seal}; somebody without the key has changed the file, or part of it is older")
         if flaw := outbox.flaw():
             say(f"THE FILE IS TORN ({flaw}); the gateway copies what is sound to a new one and tells what is lost")
-        sound = is_balanced and not broken and not twice and not wrong and not flaw and kept == rows
+        sound = is_balanced and not broken and not twice and not wrong and not flaw and not broken_seal and kept == rows
         return 0 if sound else EXIT_DAMAGED
 
     return _open_and_run(path, key_file, check)

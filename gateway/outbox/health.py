@@ -1,11 +1,13 @@
 """Health of the disk, as it is reported."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from gateway.core.clock import Clock
 from gateway.core.events.delivery import OutboxState, OutboxStateChanged
 from gateway.core.events.event import Event
+from gateway.core.events.security import SecurityEvent
 
 
 class Health:
@@ -30,6 +32,12 @@ class Health:
         if self.refused:
             self.refused = ""
             self.report("recovered")
+
+    def seal_broken(self, path: Path, reason: str, kept: Path | None) -> None:
+        """Report that somebody without the key has changed the file, or that part of it is older than the rest."""
+        text = f"{reason}; what is sealed is copied to a new file, the rest is in {kept or 'no file any more'}"
+        now_ns = self._clock.now_ns()
+        self._report(SecurityEvent(time_ns=now_ns, what="seal_broken", source=str(path), result="refused", reason=text))
 
     def report(self, state: OutboxState, **fields: Any) -> None:
         """Report an event `outbox`."""

@@ -147,7 +147,8 @@ class Writer:
         """Return whether something beside messages and deletions is due. now: monotonic seconds."""
         if self._began_at is None:
             self._began_at = now
-        urgent = self.store.is_moved or self.ledger.unsaved or self._recovery.is_salvaging or self.store.uncounted_to
+        is_copying = self._recovery.is_salvaging or self.store.uncounted_to or self.store.is_checking
+        urgent = self.store.is_moved or self.ledger.unsaved or is_copying
         urgent = urgent or self._unclean_is_known or self.watermarks.is_due(now)
         return bool(urgent) or (self.live and bool(self.ledger)) or self._limits.wants_look(now)
 
@@ -181,6 +182,7 @@ class Writer:
                 await self._limits.expire()
                 await self._recovery.continue_salvage(self._recovery.salvage_s)
                 await self.store.count_more()
+                await self.store.check_more(self._clock.monotonic())
                 if self._unclean_is_known:
                     await self.store.mark_reported()
                     self.unclean = []

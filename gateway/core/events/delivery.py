@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from gateway.core.events.event import UNSET, Boot, Count, Event, LogLevel, Minimum, Positive, Unset
 from gateway.core.messages import Loss
 
-OutboxState = Literal["refused", "recovered", "damaged", "rescued", "moved"]
+OutboxState = Literal["refused", "recovered", "damaged", "rescued", "moved", "sealed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class OutboxStateChanged(Event):
     state: OutboxState
     """refused: the disk refuses writes, and messages are kept in memory; recovered: it accepts them again; damaged: the file
     was set aside; rescued: all that can be read of it has been copied; moved: the file was deleted or moved and is written
-    again, whole."""
+    again, whole; sealed: the file is encrypted from now on, and what was in it is taken as it is."""
     reason: str | None = None
     """Why, for people."""
     kept: str | None = None
@@ -111,5 +111,5 @@ class OutboxStateChanged(Event):
         return OUTBOX_SEVERITY[self.state]
 
 
-OUTBOX_SEVERITY: Final = {"refused": 700, "recovered": 1, "damaged": 800, "rescued": 300, "moved": 400}
+OUTBOX_SEVERITY: Final = {"refused": 700, "recovered": 1, "damaged": 800, "rescued": 300, "moved": 400, "sealed": 300}
 """1 (information) to 1000 (most urgent), by `state`."""

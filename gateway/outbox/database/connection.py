@@ -141,12 +141,20 @@ class Database:
         is_committed = False
         try:
             yield
+            await self._before_commit()
             await self._rows("COMMIT")
             is_committed = True
         finally:
+            self._after_transaction(is_committed)
             if not is_committed and self._db is not None and self._db.in_transaction:
                 with translated():
                     await self._rows("ROLLBACK")
+
+    async def _before_commit(self) -> None:
+        """Write what belongs into every transaction, at its end."""
+
+    def _after_transaction(self, is_committed: bool) -> None:
+        """Take over what `_before_commit` has written, or forget it."""
 
     async def _measured(self) -> tuple[int, int]:
         pages, unused = await self._rows("PRAGMA page_count"), await self._rows("PRAGMA freelist_count")

@@ -50,6 +50,10 @@ class Encryption:
         except InvalidTag as error:
             raise ValueError("another key, another row, or changed") from error
 
+    def subkey(self, salt: bytes) -> bytes:
+        """Return a key for digests, another one for each salt."""
+        return HKDF(SHA256(), _KEY_BYTES, salt, b"gateway outbox seal").derive(self._key)
+
     def key_check(self) -> bytes:
         """Return something that `matches` recognises, and nobody without the key can make."""
         return self.encrypt(*_CHECKED)

@@ -12,7 +12,8 @@ from gateway.core.messages import Loss, Message
 from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.encryption import encryption_of
 from gateway.outbox.database.message_rows import MOST_KEPT_BYTES, message_of, select
-from gateway.outbox.database.schema import LOSSES, READABLE, VERSION, identify
+from gateway.outbox.database.schema import LOSSES, READABLE, SEALED, VERSION, identify
+from gateway.outbox.database.seal import FACTS, CheckPass, Seal, opened, row_digests
 from gateway.outbox.database.sqlite_errors import DamagedError, translated
 from gateway.outbox.records import LANES_BY_WORTH
 
@@ -43,6 +44,13 @@ class Inspection:
     def __init__(self, path: Path, db: sqlite3.Connection, compression: Compression) -> None:
         self._path, self._db, self._compression = path, db, compression
         self.encrypted = db.execute("SELECT count(*) FROM seal").fetchone()[0] > 0
+        self._state, self._is_new = None, True
+        if db.execute("PRAGMA user_version").fetchone()[0] >= SEALED:
+            found = db.execute("SELECT state FROM seal_state").fetchall()
+            self.encrypted, self._is_new = self.encrypted or bool(found), not (found or self.encrypted)
+            if compression.encryption is not None:
+                self._state = opened(compression.encryption, found)
+                compression.binding = self._state.binding if self._state else None
 
     @property
     def locked(self) -> bool:
@@ -93,6 +101,22 @@ class Inspection:
         with translated():
             found = str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
         return "" if found == "ok" else found
+
+    def seal_flaw(self) -> str:
+        """Return what is wrong with the seal over all rows, or an empty text. Reads all of them. Needs the key."""
+        key, state = self._compression.encryption, self._state
+        if key is None or self._is_new:
+            return ""
+        if state is None:
+            return "it is missing, or was made by somebody else"
+        seal, check = Seal(key, state.file_id), CheckPass()
+        with translated():
+            if seal.facts(self._db.execute(FACTS)) != state.facts:
+                return "runs, losses, counts or watermarks are not those that were sealed"
+            self._db.create_function("seal_row", -1, seal.row, deterministic=True)
+            for row in self._db.execute(row_digests(state.plain_to, "1 ORDER BY id")):
+                check.add([row])
+        return check.flaw(state) if state.is_bound else ""
 
     def rows(self) -> Iterator[StoredRow]:
         """Yield every row by id; payloads are empty when `locked`. Raises DamagedError where it cannot be read."""

@@ -72,13 +72,25 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE watermark (key TEXT PRIMARY KEY, value BLOB NOT NULL, certain INTEGER NOT NULL,"
         " checksum INTEGER NOT NULL) WITHOUT ROWID",
     ),
+    (
+        # one row if payloads are encrypted: see `seal`
+        "CREATE TABLE seal_state (state BLOB NOT NULL)",
+        # the file's id, encrypted: without the state on its page no row could be read
+        "ALTER TABLE seal ADD COLUMN file BLOB NOT NULL DEFAULT x''",
+    ),
 )
 """What leads from each version to the next. Released ones are never changed, only added to."""
 
 VERSION: Final = len(MIGRATIONS)
 
+SEALED: Final = 5
+"""From this version on encrypted files have a seal over all rows."""
+
+FOREIGN_PARTS: Final = "SELECT type || ' ' || name FROM sqlite_schema WHERE type IN ('trigger', 'view')"
+"""What no gateway makes, and what would run inside it."""
+
 READABLE: Final = 3
-"""Files from this version on have all that is read from outside (`gateway outbox`): later ones only added watermarks."""
+"""Files from this version on have all that is read from outside (`gateway outbox`): later ones added watermarks, a seal."""
 
 LOSSES: Final = (
     "SELECT topic, boot, first_seq, last_seq, count, start_ms, end_ms, cause, detail, windows, from_seq FROM loss"

@@ -9,14 +9,14 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Final
 
-from gateway.core.errors import ConfigError, Retryable
+from gateway.core.errors import Retryable
 from gateway.core.messages import Loss, Message
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.database import watermarks
 from gateway.outbox.database.compression import Place
-from gateway.outbox.database.counted_rows import CountedRows
 from gateway.outbox.database.message_rows import checked, checksum
-from gateway.outbox.database.schema import LOSSES, SETTINGS, SIGN, identify, steps
+from gateway.outbox.database.schema import FOREIGN_PARTS, LOSSES, SETTINGS, SIGN, identify, steps
+from gateway.outbox.database.sealed_rows import SealedRows
 from gateway.outbox.database.sqlite_errors import DamagedError, UnwritableError, translated
 from gateway.outbox.database.string_ids import StringIds
 from gateway.outbox.database.topic_counts import changes
@@ -39,7 +39,7 @@ _SPANS: Final = (
 )
 
 
-class Store(CountedRows):
+class Store(SealedRows):
     """The outbox's database."""
 
     def __init__(self, path: Path, synchronous: str = "full") -> None:
@@ -67,9 +67,11 @@ class Store(CountedRows):
         try:
             with translated(sqlite3.SQLITE_ERROR):
                 await self._connect()
-                await self._prepare(known)
-                await self._take_stock()
-                await self._enter(boot, started_ms)
+                version = await self._prepare(known)
+                async with self._transaction():
+                    await self._open_seal(version)
+                    await self._take_stock()
+                    await self._enter(boot, started_ms)
                 self._log_inode = self._log.stat().st_ino
             is_complete = True
         except OSError as error:
@@ -78,7 +80,8 @@ class Store(CountedRows):
             if not is_complete:  # a connection that is left open keeps its thread and its locks
                 await self.close()
 
-    async def _prepare(self, known: bool) -> None:
+    async def _prepare(self, known: bool) -> int:
+        """Bring the file to the newest schema and check the key. Returns the schema that it had."""
         for setting in (*(() if known else (SIGN,)), *SETTINGS, f"PRAGMA synchronous = {self._synchronous}"):
             await self._rows(setting)
         self._synchronous_now = self._synchronous
@@ -87,7 +90,9 @@ class Store(CountedRows):
             found = await self._rows("PRAGMA integrity_check(1)")  # the quick check does not look for rows in the index
             if found[0][0] != "ok":
                 raise DamagedError(str(found[0][0]))
-        version = (await self._rows("PRAGMA user_version"))[0][0]
+        if found := await self._rows(FOREIGN_PARTS):
+            raise DamagedError(f"the file has a {found[0][0]}, which no gateway makes")
+        version: int = (await self._rows("PRAGMA user_version"))[0][0]
         for transaction in steps(version):
             for statement in transaction:
                 await self._rows(statement)
@@ -95,17 +100,7 @@ class Store(CountedRows):
         # the header is read without SQLite before the next start, so it must not lag behind in the log
         await self._rows("PRAGMA wal_checkpoint(TRUNCATE)")
         await asyncio.to_thread(self._sync_folder)
-
-    async def _check_key(self) -> None:
-        """Check the key. Raises ConfigError when payloads were encrypted with another one, or with one and there is none."""
-        proofs, seal = await self._rows("SELECT proof FROM seal"), self.compression.encryption
-        advice = "give back the key it was written with, or move the file away to start empty"
-        if proofs and seal is None:
-            raise ConfigError(f"outbox.key_file: {self._path} is encrypted and no key is set; {advice}")
-        if seal is not None and not all(seal.matches(proof) for (proof,) in proofs):
-            raise ConfigError(f"outbox.key_file: {seal.name} is not the key of {self._path}; {advice}")
-        if seal is not None and not proofs:
-            await self._rows("INSERT INTO seal VALUES (?)", (seal.key_check(),))
+        return version
 
     async def _take_stock(self) -> None:
         totals = await self._rows("SELECT lane, messages, bytes FROM total")
@@ -145,7 +140,7 @@ class Store(CountedRows):
         if last and last[0][0] != boot:
             newest = await self._rows("SELECT end_ms FROM message WHERE id = ?", (self.last_id,))
             if newest and newest[0][0] > started_ms + CLOCK_STEP_MS:
-                await self.record_clock_step(self.last_id + 1, started_ms)
+                await self._write_clock_step(self.last_id + 1, started_ms)
         unclean = "SELECT name, started_ms FROM boot WHERE clean = 0 AND name <> ? ORDER BY id"
         self.unreported = [PreviousBoot(*row) for row in await self._rows(unclean, (boot,))]
         await self._rows(
@@ -161,11 +156,14 @@ class Store(CountedRows):
         boots, new_boots = self._boots.with_new(entry.message.boot for entry in change.inserts)
         topics, new_topics = self._topics.with_new(entry.message.topic for entry in change.inserts)
         messages = await asyncio.to_thread(self._columns, change.inserts, topics, boots)
+        come = await asyncio.to_thread(self._digests, messages)
         totals = self.totals.after(change.inserts, change.deletes)
         topic_counts = changes(self.topic_counts, change.deletes, change.inserts, self.uncounted_to)
         with translated():
             await self._set_synchronous("full" if change.watermarks and self._synchronous == "normal" else self._synchronous)
             async with self._transaction():
+                gone = await self._digests_of(change.deletes)
+                self._reseal(gone, come)
                 await self._many("INSERT INTO boot (name, id, started_ms, clean) VALUES (?, ?, 0, 1)", new_boots.items())
                 await self._many("INSERT INTO topic (name, id) VALUES (?, ?)", new_topics.items())
                 await self._many("DELETE FROM message WHERE id = ?", [(gone.id,) for gone in change.deletes])
@@ -177,6 +175,8 @@ class Store(CountedRows):
                 pages = await self._measured()
         self.totals, self._boots, self._topics, self._pages = totals, boots, topics, pages
         self._record_topic_counts(topic_counts)
+        if self._check is not None:
+            self._check.changed(gone, come)
 
     async def _set_synchronous(self, synchronous: str) -> None:
         """Set how much the next commits sync: with watermarks the log, as samples are handed on that rest on them."""
@@ -205,14 +205,19 @@ class Store(CountedRows):
     async def record_clock_step(self, next_id: int, wall_ms: int) -> None:
         """Record that the wall clock was set back, to `wall_ms` (UTC); messages from `next_id` on are put after that."""
         with translated():
-            await self._rows("INSERT OR IGNORE INTO turn VALUES (?, ?)", (next_id, wall_ms))
-            await self._rows(_FORGET_TURNS, (MOST_TURNS,))
-            self._turns = [(id, ms) for id, ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
+            async with self._transaction():
+                await self._write_clock_step(next_id, wall_ms)
+
+    async def _write_clock_step(self, next_id: int, wall_ms: int) -> None:
+        await self._rows("INSERT OR IGNORE INTO turn VALUES (?, ?)", (next_id, wall_ms))
+        await self._rows(_FORGET_TURNS, (MOST_TURNS,))
+        self._turns = [(id, ms) for id, ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
 
     async def mark_clean(self) -> None:
         """Record that this boot stops as it should, and that what it has reported of the boots before is safe."""
         with translated():
-            await self._rows("UPDATE boot SET clean = 1")
+            async with self._transaction():
+                await self._rows("UPDATE boot SET clean = 1")
 
     async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
         """Return all messages but loss messages and those that are `held`, as losses. Reads all rows."""
@@ -233,7 +238,8 @@ class Store(CountedRows):
     async def mark_reported(self) -> None:
         """Record that what this boot reports of those before it is safe: the next one need not report it again."""
         with translated():
-            await self._rows("UPDATE boot SET clean = 1 WHERE id <> ?", (self._boot,))
+            async with self._transaction():
+                await self._rows("UPDATE boot SET clean = 1 WHERE id <> ?", (self._boot,))
 
     def _columns(self, entries: Sequence[Entry], topics: StringIds, boots: StringIds) -> list[tuple[object, ...]]:
         """Return the rows for `_INSERT`. Compressing takes its time, so a thread does it."""

@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from gateway.core.messages import Loss
 from gateway.core.ports.watermarks import StoredWatermark
-from gateway.outbox.database.compression import Compression
+from gateway.outbox.database.compression import Binding, Compression
+from gateway.outbox.database.encryption import Encryption
 from gateway.outbox.database.message_rows import message_of, select
 from gateway.outbox.database.schema import LOSSES
+from gateway.outbox.database.seal import FACTS, Seal, SealState, binding_of, opened
 from gateway.outbox.database.topic_counts import TopicCount, TopicCounts, TopicKey, checksum
 from gateway.outbox.database.watermarks import rescued
 from gateway.outbox.records import LANES_BY_WORTH, Entry
@@ -46,8 +48,12 @@ class Accounts:
     """Of sources, all of them uncertain."""
 
 
-def accounts(path: Path) -> Accounts:
-    """Return what a damaged file says of itself. Never raises. May be called from any thread."""
+def accounts(path: Path, encryption: Encryption | None) -> Accounts:
+    """Return what a damaged file says of itself. Never raises. May be called from any thread.
+
+    Of a sealed file whose seal does not fit, only what nobody would forge: up to which id it goes, and watermarks, which
+    count as uncertain.
+    """
     losses: list[Loss] = []
     messages: int | None = None
     found: dict[TopicKey, TopicCount] = {}
@@ -69,7 +75,38 @@ def accounts(path: Path) -> Accounts:
                 extent = TopicCount(*numbers)
                 if topic in topics and boot in boots and check == checksum(topic, boot, extent):
                     found[topics[topic], boots[boot]] = extent
+        if not _is_as_sealed(db, encryption):
+            return Accounts(last_id=last_id, watermarks=watermarks)
     return Accounts(losses, messages, found, uncounted_to, last_id, watermarks)
+
+
+def _sealed_in(db: sqlite3.Connection, encryption: Encryption | None) -> SealState | None:
+    """Return the state of the seal, None where there is none or it cannot be read."""
+    with suppress(sqlite3.Error):
+        if encryption is not None:
+            return opened(encryption, db.execute("SELECT state FROM seal_state").fetchall())
+    return None
+
+
+def _binding_in(db: sqlite3.Connection, encryption: Encryption | None, sealed: SealState | None) -> Binding | None:
+    if state := sealed or _sealed_in(db, encryption):
+        return state.binding
+    with suppress(sqlite3.Error):
+        if encryption is not None:
+            return binding_of(encryption, db.execute("SELECT file FROM seal").fetchall())
+    return None
+
+
+def _is_as_sealed(db: sqlite3.Connection, encryption: Encryption | None) -> bool:
+    """Return whether a file says what was sealed; true also for a file that never was."""
+    if encryption is None:
+        return True
+    if (state := _sealed_in(db, encryption)) is None:
+        return not (_number(db, "SELECT count(*) FROM seal_state") or _number(db, "SELECT count(*) FROM seal"))
+    try:
+        return Seal(encryption, state.file_id).facts(db.execute(FACTS)) == state.facts
+    except sqlite3.Error:
+        return False
 
 
 def _number(db: sqlite3.Connection, query: str) -> int | None:
@@ -84,14 +121,17 @@ def _or(number: int | None, default: int) -> int:
     return default if number is None else number
 
 
-def readable(path: Path, compression: Compression, held: Callable[[int], bool]) -> Generator[list[Entry], None, None]:
+def readable(
+    path: Path, encryption: Encryption | None, sealed: SealState | None, held: Callable[[int], bool]
+) -> Generator[list[Entry], None, None]:
     """Yield batches of messages in id order whose checksum is right, none that is `held`; damaged pages are skipped.
 
     The tree is entered again behind each damaged place, so its other pages are reached; what hung on a damaged inner page
     is not. Never raises on a damaged file.
-    May be read from any thread, one at a time.
+    May be read from any thread, one at a time. sealed: the state of its seal where that is known from before.
     """
     with suppress(sqlite3.Error), closing(_opened(path)) as db:
+        compression = Compression(encryption=encryption, binding=_binding_in(db, encryption, sealed))
         known = {column for _, column, *_ in db.execute("PRAGMA table_info(message)")}
         query = _NEXT if "windows" in known else _NEXT_OF_VERSION_2 if "coded" in known else _NEXT_OF_VERSION_1
         topics = dict(db.execute("SELECT id, name FROM topic"))

@@ -6,9 +6,10 @@ from typing import Final
 
 from gateway.core.errors import Retryable
 from gateway.core.events.delivery import OutboxState
+from gateway.core.plural import counted
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.context import OutboxContext
-from gateway.outbox.database.sqlite_errors import DamagedError, MovedError, UnwritableError
+from gateway.outbox.database.sqlite_errors import DamagedError, MovedError, SealBrokenError, UnwritableError
 from gateway.outbox.database.store import Store
 from gateway.outbox.database.topic_counts import without
 from gateway.outbox.files import remove, set_aside
@@ -93,6 +94,9 @@ class Recovery:
         self._on_opened()
         rescued = self._salvage.watermarks if self._salvage else {}
         await self._adopt_watermarks(rescued, self._salvage is None)
+        if self._store.unsealed_before:
+            count, self._store.unsealed_before = self._store.unsealed_before, 0
+            self._health.report("sealed", reason=f"{counted(count, 'message')} from before are taken as they are")
 
     async def replace(self, error: DamagedError) -> bool:
         """Return whether there is a file again, with all or what was left of the old one."""
@@ -160,8 +164,11 @@ class Recovery:
             kept = set_aside(self._config.path, self._clock.now_ns())
         except OSError as refusal:
             raise UnwritableError(f"{self._config.path} is damaged and cannot be renamed: {refusal.strerror}") from error
-        known, held = None, self._memory.held
+        known, held, sealed = None, self._memory.held, None
+        if isinstance(error, SealBrokenError):
+            self._health.seal_broken(self._config.path, str(error), kept)
         if self._losses_known:
+            sealed = self._store.seal_state
             store = self._store
             topic_counts = without(store.topic_counts, held, store.uncounted_to)
             messages = max(0, sum(store.totals.messages.values()) - len(held))
@@ -169,7 +176,7 @@ class Recovery:
         if self._salvage:
             self._end_salvage(self._salvage)
         self._is_blank = True
-        self._salvage = Salvage(kept, str(error), known, frozenset(row.id for row in held)) if kept else None
+        self._salvage = Salvage(kept, str(error), known, frozenset(row.id for row in held), sealed) if kept else None
         self._lose_disk()
 
     def _lose_disk(self) -> None:

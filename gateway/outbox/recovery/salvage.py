@@ -8,6 +8,7 @@ from typing import Final
 from gateway.core.messages import Loss
 from gateway.core.ports.watermarks import StoredWatermark
 from gateway.outbox.config import OutboxConfig
+from gateway.outbox.database.seal import SealState
 from gateway.outbox.database.store import Store
 from gateway.outbox.database.topic_counts import TopicCount, TopicCounts, TopicKey
 from gateway.outbox.losses import LossLedger, key_of
@@ -71,11 +72,14 @@ class Salvage:
     ledger whole: what was not copied lies in the file that was set aside.
     """
 
-    def __init__(self, kept: Path, reason: str, known: Accounts | None, held: frozenset[int]) -> None:
+    def __init__(
+        self, kept: Path, reason: str, known: Accounts | None, held: frozenset[int], sealed: SealState | None = None
+    ) -> None:
+        """known: what it said while it was open. sealed: the state of its seal then."""
         self.kept, self.reason = kept, reason
         self.rescued = 0
         self.is_reported = False
-        self._known, self._held = known, held
+        self._known, self._held, self._sealed = known, held, sealed
         self._accounts = Accounts()
         self._missing = MissingRows({}, reason)
         self._batches: Generator[list[Entry], None, None] | None = None
@@ -91,13 +95,13 @@ class Salvage:
         if self._known is not None:
             self._accounts = self._known
         else:
-            self._accounts = await asyncio.to_thread(accounts, self.kept)
+            self._accounts = await asyncio.to_thread(accounts, self.kept, store.compression.encryption)
             ledger.found(self._accounts.losses)
             ledger.store_lost()
             self._last_id = self._accounts.last_id
         store.last_id = max(store.last_id, self._last_id)
         self._missing = MissingRows(self._accounts.topic_counts, self.reason)
-        self._batches = readable(self.kept, store.compression, self._held.__contains__)
+        self._batches = readable(self.kept, store.compression.encryption, self._sealed, self._held.__contains__)
 
     async def step(self, store: Store, ledger: LossLedger, config: OutboxConfig) -> Sequence[Entry] | None:
         """Copy a batch and return it; empty when there is no room for it at present, None when all is copied.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.core.errors import NotConnected, Permanent
 from gateway.core.ports.layout import Properties
@@ -12,6 +13,7 @@ from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.connect_thread import ConnectThread
 from gateway.sinks.mqtt.connection import Connection
+from gateway.sinks.mqtt.login import read_password
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, PahoEngine
 from gateway.sinks.mqtt.properties import pack
 from gateway.sinks.mqtt.reason_codes import unreachable
@@ -60,6 +62,7 @@ class MqttClient:
         self._timeout_s = config.timeout / 1e9
         self._connection: Connection | None = None
         self._connector: ConnectThread[OpenStream] = ConnectThread(lambda connected: connected.stream.close())
+        self._logins: ConnectThread[str] = ConnectThread(lambda _: None)
         self._prober: ConnectThread[None] = ConnectThread(lambda _: None)
         self._probing: asyncio.Task[None] | None = None
         self._brokers = BrokerList(len(config.addresses), config.return_after / 1e9)
@@ -90,14 +93,15 @@ class MqttClient:
 
     async def _open(self, address: Address) -> Connection:
         connection: Connection | None = None
+        password = await self._logins.run(lambda: read_password(self._config))
         try:
             async with asyncio.timeout(self._timeout_s):
                 frame_bytes = max(self._most_received, _LARGEST_FRAME_BYTES)
                 connected = await self._connector.run(
-                    lambda: connect_stream(address, self._config.tls, self._timeout_s, frame_bytes)
+                    lambda: connect_stream(address, self._config, self._timeout_s, frame_bytes)
                 )
                 connection = Connection(
-                    self._paho_engine(connected),
+                    self._paho_engine(replace(connected, password=password)),
                     topic_aliases=self._config.topic_aliases,
                     most_waiting_bytes=self._most_received,
                     resume=self._resume,
@@ -238,7 +242,7 @@ class MqttClient:
     async def _reachable(self, address: Address) -> bool:
         try:
             async with asyncio.timeout(self._timeout_s + _PROBE_MORE_S):
-                await self._prober.run(lambda: probe(address, self._config.tls, self._timeout_s))
+                await self._prober.run(lambda: probe(address, self._config, self._timeout_s))
         except (NotConnected, TimeoutError):
             return False
         return True

@@ -16,6 +16,7 @@ from gateway.core.config_types import (
     duration_ns,
 )
 from gateway.sinks.mqtt.address import Address, parse_address
+from gateway.sinks.mqtt.login_config import MqttProxy, check_command, check_credential
 
 _SECOND_NS: Final = 1_000_000_000
 _LONGEST_KEEPALIVE_S: Final = 65_535  # two bytes on the wire (MQTT 5.0, 3.1.2.10)
@@ -178,6 +179,15 @@ class MqttConfig(ConfigModel):
     """User name at the broker. Default: none."""
     password: SecretStr = SecretStr("")
     """Password to `username`. Better set as the environment variable GATEWAY__MQTT__PASSWORD."""
+    password_file: ExistingFile | None = None
+    """File with the password or token instead, read at each connect: it may be renewed while the gateway runs."""
+    password_credential: Annotated[str, AfterValidator(check_credential)] = ""
+    """Name of a systemd credential (`LoadCredential=`) with the password or token instead, read at each connect."""
+    password_command: Annotated[tuple[str, ...], AfterValidator(check_command)] = ()
+    """Program and arguments that print the password or token instead, run at each connect without a shell, for at most
+    10 s: [/usr/local/bin/token, --audience, broker]."""
+    proxy: MqttProxy = MqttProxy()
+    """The proxy through which brokers are reached."""
     root: Annotated[str, AfterValidator(check_root)] = "plant"
     """First level or levels of every topic, for instance plant or acme/berlin. At most 1024 bytes."""
     keepalive: Annotated[IntervalNs, AfterValidator(check_keepalive)] = default("30s")
@@ -208,8 +218,10 @@ class MqttConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.password.get_secret_value() and not self.username:
-            raise ValueError("password is set without username")
+        if len(given := self.password_sources) > 1:
+            raise ValueError(f"{' and '.join(given)} say the same in two ways: expected one of them")
+        if given and not self.username:
+            raise ValueError(f"{given[0]} is set without username")
         if self.tls != MqttTls() and not any(address.secure for address in self.addresses):
             raise ValueError("tls is set but no url begins with mqtts:// or wss://; write mqtts:// for mqtt://")
         if self.version != "5":
@@ -226,6 +238,12 @@ class MqttConfig(ConfigModel):
                 "clean_start: false and session_expiry to at least will_delay"
             )
         return self
+
+    @property
+    def password_sources(self) -> list[str]:
+        """Return the keys that say where the password comes from."""
+        keys = ("password", "password_file", "password_credential", "password_command")
+        return [key for key in keys if getattr(self, key)]
 
     @property
     def addresses(self) -> tuple[Address, ...]:

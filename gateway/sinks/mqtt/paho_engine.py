@@ -67,7 +67,7 @@ class PahoEngine(mqtt.Client):
             properties = _will(will, config) if v5 else None
             self.will_set(will.topic, will.payload, qos=1, retain=will.retain, properties=properties)
         if config.username:
-            self.username_pw_set(config.username, config.password.get_secret_value() or None)
+            self.username_pw_set(config.username, connected.password or None)
         properties = _properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = config.session_expiry // _SECOND_NS
         properties.MaximumPacketSize = most_received

@@ -64,8 +64,8 @@ class MqttPlugin:
     def warnings(self, config: MqttConfig) -> Sequence[tuple[str, str]]:
         """Return a warning about a password that travels unencrypted."""
         broker = config.addresses[0]
-        if config.password and not broker.secure and broker.host not in _HERE:
-            return [("password", "travels in clear; mqtts:// encrypts it")]
+        if (keys := config.password_sources) and not broker.secure and broker.host not in _HERE:
+            return [(keys[0], "travels in clear; mqtts:// encrypts it")]
         return []
 
     def follow_config(self, options: FollowOptions, configured: MqttConfig | None) -> MqttConfig:

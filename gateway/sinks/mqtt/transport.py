@@ -8,7 +8,8 @@ from gateway.core.undo import undone_on_error
 from gateway.sinks.mqtt.address import Address
 from gateway.sinks.mqtt.buffered_socket import BufferedSocket
 from gateway.sinks.mqtt.certificates import Certificate
-from gateway.sinks.mqtt.config import MqttTls
+from gateway.sinks.mqtt.config import MqttConfig, MqttTls
+from gateway.sinks.mqtt.proxy import connect_through
 from gateway.sinks.mqtt.reason_codes import unreachable
 from gateway.sinks.mqtt.tls import secured
 from gateway.sinks.mqtt.websocket import WebSocket
@@ -19,19 +20,26 @@ _LARGEST_PROBE_FRAME_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
-    """A stream to a broker before the first MQTT packet. certificate: the broker's, with TLS."""
+    """A stream to a broker before the first MQTT packet."""
 
     stream: BufferedSocket
     certificate: Certificate | None = None
+    """The broker's, with TLS."""
+    password: str = ""
+    """The gateway's, as it was read for this connection."""
 
 
-def connect_stream(address: Address, tls: MqttTls, timeout_s: float, largest_frame_bytes: int) -> OpenStream:
+def connect_stream(address: Address, config: MqttConfig, timeout_s: float, largest_frame_bytes: int) -> OpenStream:
     """Look the name up, connect, make the handshakes, each within `timeout_s` seconds.
 
     largest_frame_bytes: of a WebSocket. Raises NotConnected that says what to do.
     """
+    tls = config.tls
     try:
-        sock = socket.create_connection((address.host, address.port), timeout_s)
+        if config.proxy.url:
+            sock = connect_through(config.proxy, address.host, address.port, timeout_s)
+        else:
+            sock = socket.create_connection((address.host, address.port), timeout_s)
         return _dressed(sock, address, tls, timeout_s, largest_frame_bytes)
     except (OSError, ValueError) as error:
         raise unreachable(error, address.host, address.port, timeout_s, tls.server_name) from None
@@ -54,12 +62,12 @@ def _dressed(sock: socket.socket, address: Address, tls: MqttTls, timeout_s: flo
         return OpenStream(BufferedSocket(sock), certificate)
 
 
-def probe(address: Address, tls: MqttTls, timeout_s: float) -> None:
+def probe(address: Address, config: MqttConfig, timeout_s: float) -> None:
     """Connect and hang up again without a word of MQTT, so that no broker sees the client id twice. Raises NotConnected.
 
     Whoever closes the connection at once (a balancer whose broker is away) does not count as reachable.
     """
-    stream = connect_stream(address, tls, timeout_s, _LARGEST_PROBE_FRAME_BYTES).stream
+    stream = connect_stream(address, config, timeout_s, _LARGEST_PROBE_FRAME_BYTES).stream
     try:
         stream.settimeout(_STAYS_S)
         if not stream.fill():

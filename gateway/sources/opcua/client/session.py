@@ -104,7 +104,7 @@ class AsyncuaSession:
         session.learn = self.definitions.learn_missing
         self._channel_opened_s = 0.0
         self.addresses = Addresses(self.services, clock)
-        self._subscriptions = Subscriptions(session, self.services, self.addresses, config, timeout)
+        self._subscriptions = Subscriptions(session, self.services, self.addresses, config, timeout, self.traffic.granted)
         self._publishing = PublishLoop(session, clock, config.name, self.traffic)
         reads, register = self.services.reads, config.register_nodes
         value_reads = ValueReads(session, reads, self.addresses, clock, self.traffic, register=register)
@@ -135,6 +135,7 @@ class AsyncuaSession:
             self._channel_opened_s = self._clock.monotonic()
             self._login = await open_session(client, config, offer)
         self.has_session = True
+        self.traffic.granted.session(config.session_timeout / 1e6, client.session_timeout)
         self.check_s = max(LEAST_CHECK_S, min(CHECK_S, client.session_timeout / 3e3, client.secure_channel_timeout / 4e3))
         self._subscriptions.set_limits(*await self.services.learn_limits())
         await self._learn_namespaces()

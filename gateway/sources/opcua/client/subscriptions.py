@@ -23,6 +23,7 @@ from gateway.sources.opcua.config.item_filter import Filter
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.port.granted import Granted
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.status.codes import FILTER_NOT_ALLOWED, NODE_UNKNOWN, TOO_MANY_ITEMS, is_good
 
@@ -59,6 +60,7 @@ class Subscriptions:
         addresses: Addresses,
         config: OpcUaDevice,
         timeout: AdaptiveTimeout,
+        granted: Granted,
     ) -> None:
         """Begin without a subscription, and without I/O."""
         self.creations = Batches(MOST, timeout.batch_limit())
@@ -67,6 +69,7 @@ class Subscriptions:
         self._services = services
         self._addresses = addresses
         self._config = config
+        self._granted = granted
         self._subscriptions: list[_Subscription] = []
         self._placed: dict[int, tuple[_Subscription, int]] = {}
         self._most_row = -1
@@ -120,6 +123,7 @@ class Subscriptions:
         revised_s = result.RevisedPublishingInterval / 1e3
         if not (math.isfinite(revised_s) and revised_s > 0):  # servers that do not revise, or revise to nonsense
             revised_s = interval_s
+        self._granted.subscription(interval_s * 1e3, revised_s * 1e3)
         keepalive_s = revised_s * (result.RevisedMaxKeepAliveCount or keepalive)
         self._subscriptions.append(
             _Subscription(result.SubscriptionId, interval_ns, keepalive_s, self._most_items, round(revised_s * 1e9))
@@ -221,6 +225,7 @@ class Subscriptions:
                     self._placed[item.row] = (subscription, result.MonitoredItemId)
                     revised = result.RevisedSamplingInterval, result.RevisedQueueSize
                     self.queues.add(item, subscription.revised_ns, *revised)
+                    self._granted.item(item.sampling_ns / 1e6, revised[0], item.queue_size, revised[1])
                     subscription.room -= 1
             return [int(result.StatusCode.value) for result in results]
 

@@ -1,6 +1,8 @@
 """Counters and durations of one session."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from gateway.sources.opcua.port.granted import Granted
 
 
 @dataclass(slots=True)
@@ -19,6 +21,8 @@ class Traffic:
     """From the publish time of a notification to its receipt, by two clocks."""
     clock_ms: float = 0.0
     """How far the server's clock is ahead of ours."""
+    granted: Granted = field(default_factory=Granted)
+    """What the server granted of what it was asked for."""
 
     def compare_clocks(self, server_ns: int, received_ns: int) -> None:
         """Record the server's time in an answer, 0 where it does not say, and the time of its receipt."""

@@ -62,6 +62,7 @@ class ConnectedServer:
         """Create all subscriptions and monitored items; state and refused nodes wait in the queue. Raises NotConnected."""
         if not self._device.is_subscribed:
             await self._monitored.poll_all()
+            self._diagnostics.report_granted(self.session.traffic.granted)
             await self._events.subscribe()
             return
         try:
@@ -70,6 +71,7 @@ class ConnectedServer:
             self._search.on_lost([lost], self._liveness.served_s([lost]), has_received=False)
             raise
         self._diagnostics.warn_of_queues(self.session.values.short_queues)
+        self._diagnostics.report_granted(self.session.traffic.granted)
         await self._events.subscribe()
         if not self._state.model_watch.is_pending:  # only one state is reported: it shall give the reason
             self._diagnostics.report_state()

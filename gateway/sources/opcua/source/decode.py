@@ -43,13 +43,15 @@ class TagColumns:
         return cls(first_tag, times, by, offset, plain)
 
 
-def decode(values: DataValues, tags: TagColumns, tolerance_ns: int) -> tuple[SampleBlock, ObjectBlock | None]:
+def decode(
+    values: DataValues, tags: TagColumns, tolerance_ns: int, *, by_gateway: bool = False
+) -> tuple[SampleBlock, ObjectBlock | None]:
     """Return the samples of one answer or notification, in its order, and as objects what is no number or too large.
 
     A number of a bad status is ignored. Good or uncertain status: null is bad, NaN and infinity (also after scaling)
     BAD_NOT_A_NUMBER, integers beyond 2^53 UNCERTAIN_ROUNDED; without a scale these come exactly, as objects, too. Texts,
     dates, arrays and structures come as objects only. Float (32 bits) becomes the shortest decimal that names the same
-    float32: 23.45, not 23.450000762939453. Times: see `_times`.
+    float32: 23.45, not 23.450000762939453. Times: see `_times`; by_gateway: those of receipt.
     """
     columns = values.columns
     rows = columns.row.astype(np.intp)
@@ -60,7 +62,7 @@ def decode(values: DataValues, tags: TagColumns, tolerance_ns: int) -> tuple[Sam
     fault[~np.isfinite(number) & (fault >= USABLE_FROM)] = Quality.BAD_NOT_A_NUMBER
     status = qualities_of(columns.status)
     quality = np.where(status < USABLE_FROM, status, np.minimum(status, fault))
-    time, doubtful = _times(values, tolerance_ns)
+    time, doubtful = _received(values) if by_gateway else _times(values, tolerance_ns)
     quality[doubtful & (quality >= GOOD_FROM)] = Quality.UNCERTAIN_CLOCK
     number[quality < USABLE_FROM] = np.nan
     tag = columns.row + np.uint32(tags.first_tag)
@@ -75,6 +77,10 @@ def decode(values: DataValues, tags: TagColumns, tolerance_ns: int) -> tuple[Sam
     numeric = np.ones(len(columns), np.bool_)
     numeric[[place for place in places if not integer[place]]] = False
     return SampleBlock(tag[numeric], time[numeric], number[numeric], quality[numeric]), objects
+
+
+def _received(values: DataValues) -> tuple[Times, NDArray[np.bool_]]:
+    return np.full(len(values), values.received_ns, np.int64), np.zeros(len(values), np.bool_)
 
 
 def _times(values: DataValues, tolerance_ns: int) -> tuple[Times, NDArray[np.bool_]]:

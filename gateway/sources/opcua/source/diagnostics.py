@@ -3,10 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import numpy as np
 import structlog
 
+from gateway.core.blocks import Qualities
 from gateway.core.events.device import SamplesLost
-from gateway.sources.opcua.port.values import ShortQueue
+from gateway.core.quality import Quality
+from gateway.sources.opcua.port.granted import Granted
+from gateway.sources.opcua.port.values import DataValues, ShortQueue
+from gateway.sources.opcua.source.clock_watch import ClockWatch
 from gateway.sources.opcua.source.node_health import NodeHealth
 from gateway.sources.opcua.source.reading_queue import ReadingQueue
 from gateway.sources.opcua.source.source_device import SourceDevice
@@ -23,6 +28,10 @@ LOST: Final = "notifications were lost on the way"
 STALE: Final = "nodes said nothing although their values changed, and are watched anew"
 EVENTS_LOST: Final = "the server dropped events because they came too fast"
 READ_REFUSED: Final = "the server refuses to read"
+AHEAD: Final = (
+    "values have source times that lie in the future, though the server's clock is right: they have the gateway's time "
+    "instead and are uncertain; set the clock of the device behind the server, or write times: gateway"
+)
 OVERRUN: Final = "polls are skipped because reading all nodes takes longer than the interval"
 _NAMED: Final = 3
 """Items that a warning about queues names; of the others it says how many there are."""
@@ -38,6 +47,7 @@ class Diagnostics:
         self._device = device
         self._queue = queue
         self._notes = notes
+        self._clock_watch = ClockWatch(device.config)
         self._dropped = dict.fromkeys((OVERFLOWED, LOST, STALE, EVENTS_LOST), 0)
 
     @property
@@ -47,7 +57,29 @@ class Diagnostics:
 
     def report_state(self) -> None:
         """Report the device state; it is read where it is news."""
-        self._queue.set_state(self.health.state(self._device.clock.monotonic(), self._notes()))
+        notes = "; ".join(filter(None, (self._clock_watch.note, self._notes())))
+        self._queue.set_state(self.health.state(self._device.clock.monotonic(), notes))
+
+    def check_clock(self, server_ns: int, received_ns: int) -> None:
+        """Compare the server's clock in an answer with ours; say in the device state by how much it is off."""
+        if self._clock_watch.check(server_ns, received_ns, self._device.clock.monotonic()):
+            note = self._clock_watch.note
+            log.warning(note or "the server's clock is right again", device=self._device.name)
+            self.report_state()
+
+    def check_times(self, values: DataValues, quality: Qualities) -> None:
+        """Warn of samples that are uncertain for their own time's sake. quality: of the samples of these values."""
+        off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
+        if abs(off_ns) <= self._device.config.clock_tolerance:
+            count = int(np.count_nonzero(quality == Quality.UNCERTAIN_CLOCK))
+            if count:
+                self.warn(AHEAD, count)
+
+    def report_granted(self, granted: Granted) -> None:
+        """Log what a server grants other than asked, once for as long as it stays the same."""
+        differences = granted.differences()
+        if self.statistics.is_revised(differences):
+            log.info("the server revised what it was asked for", device=self._device.name, **differences)
 
     def warn(self, sentence: str, count: int) -> None:
         """Show a warning in the device state and log it where it is new. count: of what it is about, for the log."""

@@ -104,7 +104,8 @@ class EventMonitor:
         names = await self._session.events.type_names([one for one in types if isinstance(one, str)])
         off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
         for given in values.events:
-            is_right = abs(off_ns) <= self._device.config.clock_tolerance
+            config = self._device.config
+            is_right = abs(off_ns) <= config.clock_tolerance and config.times == "server"
             for event in self._alarms.events_of(given, values.received_ns, is_right, names):
                 self._diagnostics.statistics.events += 1
                 self._queue.push(event)

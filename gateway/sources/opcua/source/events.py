@@ -30,6 +30,8 @@ class ConditionAlarm(Event):
     """The further fields that the configuration asks for, by their browse path."""
     condition: str | Unset | None = UNSET
     """ConditionName (Part 9, 5.5.2)."""
+    condition_id: str | Unset | None = UNSET
+    """NodeId of the condition: who acknowledges it names this and event_id (Part 9, 5.7.3)."""
     state: Literal["active", "cleared"]
     """ActiveState (Part 9, 5.8.2)."""
     acknowledged: bool | Unset | None = UNSET

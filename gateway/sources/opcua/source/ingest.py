@@ -37,6 +37,7 @@ class Ingest:
 
     async def put(self, values: DataValues, *, was_read: bool = False) -> None:
         """Queue live values; waits for room. was_read: they were read, so there is no queue that could have overflowed."""
+        self._diagnostics.check_clock(values.server_clock_ns, values.received_ns)
         if not len(values):
             return
         statistics, gaps = self._diagnostics.statistics, self._memory.gaps
@@ -48,6 +49,7 @@ class Ingest:
             gaps.receive(rows, times, again=values.again)
         values = self._device.item_map.spread(values)
         block, objects = self._decode(values)
+        self._diagnostics.check_times(values, block.quality)
         overflows = 0 if was_read else count_overflows(values.columns.status)
         if overflows:
             statistics.overflows += overflows
@@ -104,7 +106,8 @@ class Ingest:
                 self._queue.push(reading)
 
     def _decode(self, values: DataValues) -> tuple[SampleBlock, ObjectBlock | None]:
-        return decode(values, self._device.columns, self._device.config.clock_tolerance)
+        config = self._device.config
+        return decode(values, self._device.columns, config.clock_tolerance, by_gateway=config.times == "gateway")
 
     def _check_nodes(self, columns: ValueColumns) -> None:
         """Record nodes that vanish or come back while they are monitored or polled."""

@@ -88,14 +88,22 @@ class NodeHealth:
 
     def _refused_text(self) -> str:
         rows = sorted(self._refused)
-        reasons = {one.words or explained(one.status) for one in self._refused.values()}
+        reasons = {_words(one) for one in self._refused.values()}
         if 1 < len(rows) == len(self._tags) and len(reasons) == 1:
             return f"all {len(rows)} nodes refused: {reasons.pop()}"
         first = [(self._tags[row], self._refused[row]) for row in rows[:_NAMED]]
-        named = [f"{tag.name} ({tag.node}) {one.words or status_name(one.status)}" for tag, one in first]
+        named = [f"{tag.name} ({tag.node}) {_words(one) if one.words else status_name(one.status)}" for tag, one in first]
         for status in {one.status for _, one in first if not one.words}:  # each explained once, where it comes first
             at = next(at for at, (_, one) in enumerate(first) if one.status == status and not one.words)
             meaning = explained(status).removeprefix(status_name(status)).removeprefix(": ")
             named[at] += f" ({meaning})" if meaning else ""
         more = [f"{len(rows) - _NAMED} more"] if len(rows) > _NAMED else []
         return f"{len(rows)} of {len(self._tags)} nodes refused: " + ", ".join(named + more)
+
+
+def _words(refusal: _Refusal) -> str:
+    """Return the reason with the status code's own name, which is what the server's documentation speaks of."""
+    if not refusal.words:
+        return explained(refusal.status)
+    name = status_name(refusal.status)
+    return refusal.words if name in refusal.words else f"{refusal.words} ({name})"

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.sources.opcua.port.traffic import Traffic
@@ -31,11 +32,17 @@ class Statistics:
     republished: int = 0
     """Notifications that had to be asked for again, of closed connections."""
     _opened_s: float | None = None
+    _revised: Mapping[str, str] = field(default_factory=dict)
 
     def on_opened(self, now_s: float) -> None:
         """Record that a session is open."""
         self.connects += 1
         self._opened_s = now_s
+
+    def is_revised(self, differences: Mapping[str, str]) -> bool:
+        """Return whether the server grants other than asked, and other than it did in the session before."""
+        before, self._revised = self._revised, differences
+        return bool(differences) and differences != before
 
     def on_closed(self, traffic: Traffic) -> None:
         """Record that it is closed. traffic: its counters, whose republished notifications are taken over."""
@@ -66,6 +73,10 @@ class Statistics:
             "round_trip_ms": round(traffic.round_trip_ms, 1),
             "notification_delay_ms": round(traffic.delay_ms, 1),
             "clock_offset_ms": round(traffic.clock_ms, 1),
+            "session_timeout_ms": round(traffic.granted.session_timeout_ms, 1),
+            "publishing_interval_ms": round(traffic.granted.publishing_ms, 1),
+            "sampling_interval_ms": round(traffic.granted.sampling_ms, 1),
+            "queue_size": traffic.granted.queue_size,
             "bad_nodes": bad.total(),
         } | by_status(bad)
 

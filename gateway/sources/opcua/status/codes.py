@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gateway.core.blocks import Qualities
 from gateway.core.quality import Quality as Q
+from gateway.sources.opcua.status.names import OTHER_NAMES
 
 _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x0000: ("Good", Q.GOOD),
@@ -170,9 +171,9 @@ _SEMANTICS_CHANGED: Final = np.uint32(0x4000)
 
 
 def status_name(status: int) -> str:
-    """Return the standard's symbol of a status code, or its number in hexadecimal where it is not in our table."""
+    """Return the standard's symbol of a status code, or its number in hexadecimal where the standard has none."""
     known = _KNOWN.get(status >> 16)
-    return known[0] if known else f"{status:#010x}"
+    return known[0] if known else OTHER_NAMES.get(status >> 16, f"{status:#010x}")
 
 
 def quality_of(status: int) -> Q:

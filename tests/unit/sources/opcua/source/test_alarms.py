@@ -56,6 +56,17 @@ def test_the_name_of_the_type_is_told_where_it_is_known():
     assert [one.event_type for (one,) in told] == ["i=9341", "i=2041"]
 
 
+def test_an_alarm_names_the_condition_so_that_somebody_can_acknowledge_it():
+    made = alarms()
+    (told,) = made.events_of(condition(True), NOW_NS)
+    assert (told.payload()["condition_id"], told.payload()["event_id"]) == ("ns=1;s=high", "AA==")
+    made.events_of(START, NOW_NS)
+    (ended,) = made.events_of(END, NOW_NS)
+    assert (ended.state, ended.payload()["condition_id"]) == ("cleared", "ns=1;s=high")
+    (nameless,) = made.events_of(condition(True, condition_id=None), NOW_NS)
+    assert "condition_id" not in nameless.payload()
+
+
 def test_a_condition_becomes_active_and_cleared():
     made = alarms()
     (on,) = made.events_of(condition(True, time="2023-11-14T22:13:19+00:00"), NOW_NS)
@@ -195,3 +206,19 @@ async def test_a_refused_notifier_is_told_and_tried_again():
 def test_events_that_cannot_be_are_refused(keys, word):
     with pytest.raises(ValueError, match=word):
         entry(**keys)
+
+
+def test_texts_of_the_server_are_cleaned_and_bounded_and_its_values_are_not() -> None:
+    hostile = "hot\u2028<3>forged\x1b[2J\udc80" + "x" * 2000
+    made = Alarms(3, [OpcUaEvents.model_validate({"fields": ["Note"]})], 5_000_000_000)
+    (alarm,) = made.events_of(replace_texts(condition(True), "a\r\n\u202eb", hostile), NOW_NS)
+    payload = alarm.payload()
+    assert payload["source"] == "a\\r\\n\\u202eb"
+    assert payload["message"].startswith("hot\\u2028<3>forged\\x1b[2J\\udc80xxx")
+    assert len(payload["message"]) == 1000
+    assert payload["fields"] == {"Note": "line 1\nline 2"}
+
+
+def replace_texts(given: EventFields, source: str, message: str) -> EventFields:
+    known = dict(zip(NAMES, given.values, strict=False)) | {"source": source, "message": message}
+    return EventFields(0, [*known.values(), "line 1\nline 2"])

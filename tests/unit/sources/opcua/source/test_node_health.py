@@ -83,7 +83,8 @@ def test_a_change_of_the_servers_nodes_is_a_reason_to_try_at_once():
     assert h.due(31) == [4]
 
 
-def test_better_words_than_those_of_a_status_are_shown():
+def test_better_words_than_those_of_a_status_are_shown_beside_its_name():
     h = health()
     h.fail(4, 0x80050000, 0, "the server hangs up when it is asked for it")
-    assert h.state(0).reason == "1 of 10 nodes refused: t4 (ns=1;s=v4) the server hangs up when it is asked for it"
+    words = "t4 (ns=1;s=v4) the server hangs up when it is asked for it (BadCommunicationError)"
+    assert h.state(0).reason == f"1 of 10 nodes refused: {words}"

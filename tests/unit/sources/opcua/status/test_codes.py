@@ -47,6 +47,7 @@ def test_nearest_quality(code, quality):
 
 def test_unknown_codes_have_a_number_for_a_name():
     assert codes.status_name(0x80340000) == "BadNodeIdUnknown"
+    assert codes.status_name(0x80D50000) == "BadAggregateNotSupported"
     assert codes.status_name(0x8FFF0000) == "0x8fff0000"
 
 
