@@ -240,6 +240,7 @@ class Plant:
         """Wait, the time not counted for which others had the CPU; fail with what the gateway has said."""
         end_s = time.monotonic() + deadline_s
         while not condition():
+            assert not self._has_ended(), f"the gateway has ended: {self.gateway.log()[-3000:]}"
             left_s = end_s + self.neighbour.report().stolen_s - time.monotonic()
             assert left_s > 0, f"not within {deadline_s} s: {what}: {self.gateway.log()[-3000:]}"
             time.sleep(0.02)
