@@ -172,7 +172,7 @@ def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[FaultAt]
             continue
         at = (tag.table, tag.start, tag.width)
         for other_row, other in places.get(at, ()):
-            if (common := tag.mask & (other.mask or 0)) and tag.byte == other.byte:
+            if (common := tag.mask & (other.mask or 0)) and (tag.byte or "low") == (other.byte or "low"):
                 message = (
                     f"{tag.mask:#x} overlaps with tag {tags[other_row].name!r} ({other.mask:#x}) in the bits {common:#x}"
                 )
