@@ -21,7 +21,7 @@ from typing import Final
 
 from tests.fuzz.bounds import judge
 from tests.fuzz.live import LIVE, run_live
-from tests.fuzz.worker import DOORS, made, work
+from tests.fuzz.worker import DOORS, be_quiet, made, work
 
 FINDINGS: Final = Path("build/fuzz")
 SHORT_S: Final = 60.0
@@ -152,6 +152,7 @@ class Fuzzer:
 def main() -> int:
     """Run the command line."""
     arguments = _arguments()
+    be_quiet()
     if arguments.replay:
         if arguments.door not in DOORS:
             print(f"--replay needs --door, one of {', '.join(DOORS)}; a live run is repeated with its seed")

@@ -24,10 +24,14 @@ DOORS: dict[str, Callable[[], Door]] = wire_doors.DOORS | file_doors.DOORS
 @cache
 def made(name: str) -> tuple[Door, Mutator]:
     """Return a door, and what makes its input: the kept corpus is part of its seeds."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    logging.disable(logging.CRITICAL)
     door = DOORS[name]()
     return door, Mutator([*dict.fromkeys([*kept(name), *door.seeds])], door.tokens)
+
+
+def be_quiet() -> None:
+    """Log nothing: refusals are what inputs are for."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
 
 
 def work(name: str, seed: str, first: int, seconds: float, most: int, place: mmap.mmap, out: Connection) -> None:

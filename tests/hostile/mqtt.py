@@ -20,7 +20,7 @@ from tests.support.listener import Listener
 _BURST: Final = 65_536
 _SESSION_BYTES: Final = 600
 """What the gateway sends before its session stands: CONNECT, SUBSCRIBE, births."""
-COMMANDS: Final = "spBv1.0/gateway/NCMD/test"
+COMMANDS: Final = "spBv1.0/plant/NCMD/test"
 
 Flood = Callable[[asyncio.StreamWriter], Awaitable[None]]
 

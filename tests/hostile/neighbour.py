@@ -6,8 +6,9 @@ gateway, `reset` begins a span, `report` answers with a line of JSON about the s
 A wait is the time between two polls beyond the interval. A busy machine makes waits, too, so each is also told without what the
 machine has taken meanwhile, which is the larger of these:
 
-- the time for which the gateway's loop was ready to run and had no CPU (run_delay in /proc/PID/schedstat: exactly what others
-  took from it; time in which it computes, sleeps, or waits for a lock of its own is not in there);
+- the time for which the gateway's threads were ready to run and had no CPU (run_delay in /proc/PID/task/*/schedstat: exactly what
+  others took from them; time in which they compute or sleep is not in there). All of them, because the loop waits for whichever
+  has the interpreter's lock;
 - how late the timers of this process were in the same time, which does nothing else: an undisturbed control, which sees what
   the kernel's scheduler cannot, such as a host that stops the whole machine.
 
@@ -19,6 +20,7 @@ import json
 import struct
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,13 +53,13 @@ class Span:
     """Polls since the last reset, and what the machine took between them."""
 
     def __init__(self) -> None:
-        self._schedstat: Path | None = None
+        self._tasks: Path | None = None
         self._late_s = 0.0
         self.reset()
 
     def watch(self, pid: int) -> None:
-        """Name the gateway: the scheduler's figures are those of its main thread, which is its loop's."""
-        self._schedstat = Path(f"/proc/{pid}/task/{pid}/schedstat")
+        """Name the gateway."""
+        self._tasks = Path(f"/proc/{pid}/task")
 
     def reset(self) -> None:
         """Begin a span: the first wait is measured from now."""
@@ -86,10 +88,10 @@ class Span:
 
     def _taken(self) -> tuple[float, float]:
         """Return what the machine has taken so far from the gateway and from this process, seconds."""
-        try:
-            run_delay_ns = int(self._schedstat.read_text().split()[1]) if self._schedstat else 0
-        except (OSError, IndexError):  # the gateway has ended
-            run_delay_ns = 0
+        run_delay_ns = 0
+        for thread in self._tasks.glob("*/schedstat") if self._tasks else ():
+            with suppress(OSError, IndexError):  # the thread has ended
+                run_delay_ns += int(thread.read_text().split()[1])
         return run_delay_ns / 1e9, self._late_s
 
 
