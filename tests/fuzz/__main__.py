@@ -1,8 +1,8 @@
 """Try mutated input at every door and print what was tried and found; exit code 1 on a finding.
 
-`python -m tests.fuzz --seconds 600`: for about that long in all, doors side by side, then live runs through mutating proxies.
-Without it: a minute. `--door NAME` for one. The seed is printed; the same seed makes the same inputs in the same order, the kept
-corpus (tests/hostile/corpus) before all others. `--replay FILE --door NAME` tries one saved input again.
+`python -m tests.fuzz --seconds 600`: for about that long in all, doors side by side, then live runs through mutating
+proxies. Without it: a minute. `--door NAME` for one. The seed is printed; the same seed makes the same inputs in the same
+order, the kept corpus (tests/hostile/corpus) before all others. `--replay FILE --door NAME` tries one saved input again.
 """
 
 import argparse
@@ -93,7 +93,7 @@ class Fuzzer:
         return Run(name, process, ours, place, now_s + seconds, now_s)
 
     def _look_after(self, run: Run) -> Run | None:
-        """Take what a door says. Returns it, or the one that goes on behind an input on which it died; None when it is done."""
+        """Take what a door says. Returns it, what goes on behind an input on which it died, or None when it is done."""
         tally = self.tallies[run.name]
         if wait([run.end], timeout=0.2):
             try:

@@ -24,8 +24,9 @@ def _interrupt(*_: object) -> None:
 def judge(door: Door, data: bytes) -> str:
     """Try one input. Returns what is wrong with how it was taken, "" for nothing.
 
-    Time is that of this thread's processor (`thread_time`), which a busy machine does not stretch. Memory is the growth of the
-    process's peak, which only ever rises: an input that needs less than one before it is not seen, one that needs more is.
+    Time is that of this thread's processor (`thread_time`), which a busy machine does not stretch. Memory is the growth of
+    the process's peak, which only ever rises: an input that needs less than one before it is not seen, one that needs more
+    is.
     """
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     signal.signal(signal.SIGVTALRM, _interrupt)
@@ -38,7 +39,7 @@ def judge(door: Door, data: bytes) -> str:
         pass
     except TakesTooLongError:
         fault = f"takes more than {_HARD_CPU_S:g} s"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is a finding
         place = traceback.extract_tb(error.__traceback__)[-1]
         fault = (
             f"{type(error).__name__}: {str(error)[:200]} at {place.filename.rpartition('/site-packages/')[2]}:{place.lineno}"

@@ -18,7 +18,8 @@ class Door:
         expected: The errors that it may raise: the door's own.
         seeds: Good input, from which others are made.
         tokens: Pieces of its language.
-        most_cpu_s: What an input of up to 256 KiB may take of the processor. What runs on the event loop is cut into turns by its
+        most_cpu_s: What an input of up to 256 KiB may take of the processor. What runs on the event loop is cut into turns
+        by its
             door; this bound finds what does not end. Files are read once, at a start.
     """
 

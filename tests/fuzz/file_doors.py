@@ -1,9 +1,7 @@
 """Doors to which files lead: configuration, the outbox, the PKI folder, history of versions before, documents for `tail`."""
 
 import asyncio
-import datetime
 import shutil
-import sqlite3
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,16 +12,14 @@ import orjson
 import zstandard
 
 from gateway.core.errors import ConfigError, GatewayError
-from gateway.core.messages import Lane
 from gateway.encoding.formats import read_document
 from gateway.outbox.database.compression import Compression, Place
 from gateway.settings import load
-from gateway.sources.opcua.security.certificates import der, make_certificate, make_key
 from gateway.sources.opcua.security.peer_certificate import read_certificate, read_chain
 from gateway.sources.opcua.source.history.legacy_files import LegacyFiles
 from gateway.sources.opcua.source.history.record import restored
 from tests.fuzz.door import Door, kept
-from tests.support.outbox_parts import Rig, message
+from tests.support.outbox_parts import Rig
 from tests.unit.settings.folders import CSV, LINE, PRESS, ROOT, write
 from tests.unit.settings.test_fuzz import KEYS, PIECES
 
@@ -112,32 +108,49 @@ def _history() -> Callable[[bytes], object]:
 
 
 _STATE: dict[str, Any] = {
-    "version": 1, "number": 3, "urls": ["opc.tcp://a:4840"], "server": "opc.tcp://a:4840", "nodes": {"ns=2;s=a": 1790000000000000000},
-    "after": {"ns=2;s=a": 1790000000000000000}, "gaps": [{"number": 1, "start": 1, "end": 2, "nodes": {}}], "skipped": [0, 0],
-    "newest": 1790000000000000000, "until": 1790000000000000001,
-}  # fmt: skip
+    "version": 1,
+    "number": 3,
+    "urls": ["opc.tcp://a:4840"],
+    "server": "opc.tcp://a:4840",
+    "nodes": {"ns=2;s=a": 1790000000000000000},
+    "after": {"ns=2;s=a": 1790000000000000000},
+    "gaps": [{"number": 1, "start": 1, "end": 2, "nodes": {}}],
+    "skipped": [0, 0],
+    "newest": 1790000000000000000,
+    "until": 1790000000000000001,
+}
 
 _DOORS: dict[str, Callable[[], Door]] = {
     "settings-root": lambda: Door(_folder("gateway.yaml"), (ConfigError,), [ROOT.encode()], _YAML),
     "settings-modbus": lambda: Door(_folder("devices/press.yaml"), (ConfigError,), [PRESS.encode()], _YAML),
     "settings-opcua": lambda: Door(_folder("devices/line.yaml"), (ConfigError,), [LINE.encode()], _YAML),
     "settings-csv": lambda: Door(
-        _folder("tags/press.csv"), (ConfigError,), [CSV.encode()], (b",", b'"', b"\n", b";", b"\t", b"name,", b"9" * 5000, b"holding:1")
+        _folder("tags/press.csv"),
+        (ConfigError,),
+        [CSV.encode()],
+        (b",", b'"', b"\n", b";", b"\t", b"name,", b"9" * 5000, b"holding:1"),
     ),
     "settings-template": lambda: Door(
         _template(), (ConfigError,), [_TEMPLATE + b"===\ntemplate: m.yaml\nparameters: {n: 5}\n"], (b"${n}", b"${", *_YAML)
     ),
     "outbox-file": lambda: Door(_open_outbox, (GatewayError, TimeoutError), kept("outbox-file")),
     "outbox-payload": lambda: Door(_payload, (ValueError,), _payloads()),
-    "pki": lambda: Door(_certificates, (ValueError,), kept("pki"), (b"\x30\x80", b"\x30\x84\x7f\xff\xff\xff", b"-----BEGIN", b"\x02\x01")),
+    "pki": lambda: Door(
+        _certificates, (ValueError,), kept("pki"), (b"\x30\x80", b"\x30\x84\x7f\xff\xff\xff", b"-----BEGIN", b"\x02\x01")
+    ),
     "history-file": lambda: Door(
-        _history(), (ValueError, TypeError, KeyError, AttributeError, OSError), [orjson.dumps(_STATE)], (b"[" * 1000, b"1e400", b"null")
+        _history(),
+        (ValueError, TypeError, KeyError, AttributeError, OSError),
+        [orjson.dumps(_STATE)],
+        (b"[" * 1000, b"1e400", b"null"),
     ),
     "document": lambda: Door(
-        read_document, (ValueError,), [b'{"boot":"b","seq":1}', zstandard.ZstdCompressor().compress(b'{"a":1}' * 100), b"\xa1\x61a\x01"],
+        read_document,
+        (ValueError,),
+        [b'{"boot":"b","seq":1}', zstandard.ZstdCompressor().compress(b'{"a":1}' * 100), b"\xa1\x61a\x01"],
         (b"\x9f" * 200, b"\xa1", b"\xd8\x1c", b"\x9b\x7f\xff\xff\xff\xff\xff\xff\xff", b"[" * 300),
     ),
-}  # fmt: skip
+}
 
 _MOST_CPU_S = 3.0
 DOORS: dict[str, Callable[[], Door]] = {

@@ -1,6 +1,7 @@
 """A running gateway behind proxies that change what real servers send: Modbus, OPC UA, MQTT.
 
-What counts is the rule of tests/hostile: the neighbour, the memory, SIGTERM; and that nothing that comes is a bug of the gateway.
+What counts is the rule of tests/hostile: the neighbour, the memory, SIGTERM; and that nothing that comes is a bug of the
+gateway.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Input made from good input: bytes flipped, cut, doubled, moved, and lengths that lie. The same seed makes the same input."""
+"""Input made from good input: bytes flipped, cut, doubled, moved; lengths that lie. The same seed makes the same input."""
 
 import random
 import struct
@@ -7,6 +7,8 @@ from typing import Final
 
 MOST_BYTES: Final = 262_144
 """Of one input: about what a socket gives at once."""
+_LARGE_BYTES: Final = 8_192
+"""Larger ones are tried and not changed: each costs as much as hundreds of small ones."""
 _ODD: Final = (
     0,
     1,
@@ -36,6 +38,7 @@ class Mutator:
     def __init__(self, seeds: Sequence[bytes], tokens: Sequence[bytes] = ()) -> None:
         assert seeds
         self._seeds = seeds
+        self._sources = [seed for seed in seeds if len(seed) <= _LARGE_BYTES] or seeds
         self._tokens = tokens or (b"\0",)
 
     def input(self, seed: str, number: int) -> bytes:
@@ -43,7 +46,7 @@ class Mutator:
         if number < len(self._seeds):
             return self._seeds[number]
         rng = random.Random(f"{seed}/{number}")
-        return self.changed(rng, rng.choice(self._seeds))
+        return self.changed(rng, rng.choice(self._sources))
 
     def changed(self, rng: random.Random, data: bytes) -> bytes:
         """Return data with one to a few changes."""
@@ -95,7 +98,7 @@ class Mutator:
 
     def _splice(self, rng: random.Random, data: bytes) -> bytes:
         """Go on with the end of another one."""
-        other = rng.choice(self._seeds)
+        other = rng.choice(self._sources)
         return data[: rng.randrange(len(data) + 1)] + other[rng.randrange(len(other) + 1) :]
 
     def _span(self, rng: random.Random, data: bytes, most: int = 1 << 16) -> tuple[int, int]:

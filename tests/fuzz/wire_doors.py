@@ -173,7 +173,7 @@ def _websocket() -> Callable[[bytes], object]:
 
     def call(data: bytes) -> None:
         ours, theirs = socket.socketpair()
-        with ours, theirs, mock.patch("websockets.client.generate_key", lambda: _KEY):
+        with ours, theirs, mock.patch("websockets.client.generate_key", return_value=_KEY):
             ours.settimeout(1)
             theirs.setblocking(False)
             theirs.send(data[:100_000])

@@ -37,8 +37,8 @@ def be_quiet() -> None:
 def work(name: str, seed: str, first: int, seconds: float, most: int, place: mmap.mmap, out: Connection) -> None:
     """Try inputs from `first` on until the time is over. Sends (tried, number of the input, fault): "" for how far it is.
 
-    place: eight bytes shared with the parent, which hold the number of the input that is tried now. A finding is sent once for
-    each kind of it.
+    place: eight bytes shared with the parent, which hold the number of the input that is tried now. A finding is sent once
+    for each kind of it.
     """
     door, mutator = made(name)
     told_s = time.monotonic()

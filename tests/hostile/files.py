@@ -1,7 +1,7 @@
 """Files that attack: what an operator, a neighbour with a share, or a disk has left where the gateway reads.
 
-Each is put into the folder of a good gateway: configuration in `config/`, the outbox as `outbox.db`, the PKI folder as `pki/`,
-found tags as `found/`, history of versions before as `history/`. The gateway refuses it or runs; neither takes long.
+Each is put into the folder of a good gateway: configuration in `config/`, the outbox as `outbox.db`, the PKI folder as
+`pki/`, found tags as `found/`, history of versions before as `history/`. The gateway refuses it or runs; neither takes long.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""The gateway as it is, but for the waits between attempts to connect, so that a row finds what the one before it has ended."""
+"""The gateway as it is, but for the waits between attempts to connect: a row finds connected what the one before has
+ended."""
 
 from gateway.__main__ import main
 from gateway.core import backoff

@@ -1,14 +1,14 @@
-"""The well-behaved device: a Modbus server in a process of its own that times the gateway's polls, and the machine's lateness.
+"""The well-behaved device: a Modbus server in a process of its own that times the gateway's polls and the machine's delays.
 
 `python -m tests.hostile.neighbour`: the first line of its output is its port. Commands come as lines: `watch PID` names the
 gateway, `reset` begins a span, `report` answers with a line of JSON about the span, as in `Report`.
 
-A wait is the time between two polls beyond the interval. A busy machine makes waits, too, so each is also told without what the
-machine has taken meanwhile, which is the larger of these:
+A wait is the time between two polls beyond the interval. A busy machine makes waits, too, so each is also told without what
+the machine has taken meanwhile, which is the larger of these:
 
-- the time for which the gateway's threads were ready to run and had no CPU (run_delay in /proc/PID/task/*/schedstat: exactly what
-  others took from them; time in which they compute or sleep is not in there). All of them, because the loop waits for whichever
-  has the interpreter's lock;
+- the time for which the gateway's threads were ready to run and had no CPU (run_delay in /proc/PID/task/*/schedstat:
+  exactly what others took from them; time in which they compute or sleep is not in there). All of them, because the loop
+  waits for whichever has the interpreter's lock;
 - how late the timers of this process were in the same time, which does nothing else: an undisturbed control, which sees what
   the kernel's scheduler cannot, such as a host that stops the whole machine.
 

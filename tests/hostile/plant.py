@@ -21,7 +21,7 @@ MOST_WAIT_S: Final = 0.1
 MOST_GROWTH_BYTES: Final = 64 * 2**20
 MOST_STOP_S: Final = 5.0
 WATCHED_S: Final = 0.5
-"""For how long an attack goes on once it has reached the gateway, the time for which others have the processor not counted."""
+"""For how long an attack goes on once it has reached the gateway, without the time for which others have the processor."""
 
 
 class Peer(Protocol):
@@ -146,7 +146,8 @@ class Plant:
         return self.neighbour.report()
 
     def cost(self) -> tuple[float, int]:
-        """Return the seconds of the processor that an ended gateway has used, and the most bytes of memory, as far as seen."""
+        """Return the seconds of the processor that an ended gateway has used, and the most bytes of memory that were
+        seen."""
         return self._used_s, self._peak_bytes
 
     def run(self) -> None:
@@ -176,7 +177,7 @@ class Plant:
         return toll
 
     def _watch(self) -> None:
-        """Wait until the gateway could have had the processor that long; where others have it all the time, half a minute."""
+        """Wait until the gateway could have had the processor that long; half a minute where others have it all the time."""
         end_s = time.monotonic() + WATCHED_S
         while (left_s := end_s + min(self.neighbour.report().stolen_s, 30.0) - time.monotonic()) > 0:
             time.sleep(left_s)
@@ -186,7 +187,7 @@ class Plant:
         self.do(self._peers[peer].attack(True))
 
     def all_attack(self) -> None:
-        """Let all peers attack at once, and return once each has reached the gateway. There is one broker: of these the first."""
+        """Let all peers attack at once, of brokers the first; return once each has reached the gateway."""
         self.run()
         brokers = [name for name, peer in self._peers.items() if peer.broker()]
         attackers = {name: peer for name, peer in self._peers.items() if name not in brokers[1:]}

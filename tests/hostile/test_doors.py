@@ -1,8 +1,9 @@
-"""The rule of a plant network, at every door of a running gateway: whatever comes in, no neighbour waits longer than 100 ms, the
-memory grows by at most 64 MiB, and the process obeys SIGTERM within 5 s.
+"""The rule at every door of a running gateway: whatever comes in, no neighbour waits longer than 100 ms, the memory grows
+by at most 64 MiB, and the process obeys SIGTERM within 5 s.
 
-A row is a door and a peer behind it. Rows of a door share one gateway, which has one device for each peer and the well-behaved
-neighbour; the peer of the row attacks while the others behave. Then all attack at once, and SIGTERM comes in the middle of it.
+A row is a door and a peer behind it. Rows of a door share one gateway, which has one device for each peer and the
+well-behaved neighbour; the peer of the row attacks while the others behave. Then all attack at once, and SIGTERM comes in
+the middle of it.
 """
 
 from collections.abc import Callable, Iterator, Mapping

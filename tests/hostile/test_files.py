@@ -1,4 +1,4 @@
-"""Files that attack: a configuration is refused or taken within seconds, and what else is read at a start delays no neighbour;
+"""Files that attack: a configuration is refused or taken within seconds, what else is read at a start delays no neighbour;
 neither takes more than 64 MiB; SIGTERM ends a gateway at any time.
 """
 
