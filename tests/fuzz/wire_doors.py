@@ -241,7 +241,7 @@ DOORS: dict[str, Callable[[], Door]] = {
         ),
     ),
     "sparkplug": lambda: Door(
-        _sparkplug, (), [rebirth()], (b"\x12\x02", b"\x0a", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
+        _sparkplug, (ValueError,), [rebirth()], (b"\x12\x02", b"\x0a", b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
     ),
     "state": lambda: Door(
         _state,

@@ -80,14 +80,6 @@ def _link(name: str, target: str) -> Write:
     return write
 
 
-def _found(content: bytes) -> Write:
-    def write(folder: Path) -> None:
-        _put(folder / "found" / "press.csv", content)
-        _device(_OPCUA.format(folder=folder) + "browse: {root: 'i=85'}\n")(folder)
-
-    return write
-
-
 def _history(content: bytes) -> Write:
     def write(folder: Path) -> None:
         _put(folder / "history" / "press.json", content)
@@ -152,14 +144,10 @@ CONFIGURATION: Final[dict[str, Write]] = {
     "a number of three million digits": _more(f"window:\n  grace: {'9' * 3_000_000}\n"),
     "aliases of aliases": _device(f"x:\n  a0: &a0 [1]\n{_LAUGHS}"),
     "brackets": _device("x: " + "[" * 1_000_000),
-    "braces in a key": _device("? " * 100_000),
-    "60 MB of one key": _device("x" * (60 * _MB) + ": 1\n"),
     "a million keys": _device("".join(f"k{n}: 1\n" for n in range(1_000_000))),
     "a device file without end": _link("config/devices/other.yaml", "/dev/zero"),
     "a pipe for a device file": _link("config/devices/other.yaml", "pipe"),
     "a csv of 100,000 columns": _csv(f"{_NAMES}\n{_NAMES}\n"),
-    "a csv cell of 50 MB": _csv("name,address\n" + "x" * (50 * _MB) + ",holding:1\n"),
-    "a csv quote without end": _csv('name,address\n"' + "x\n" * (20 * _MB)),
     "a csv cell of 15 MB": _csv("name,address\n" + "x" * (15 * _MB) + ",holding:1\n"),
     "a csv of 100,000 faults": _csv("name,address\n" + "a,b\n" * 100_000),
     "a template that grows": _template(
@@ -175,7 +163,6 @@ KEPT: Final[dict[str, Write]] = {
     "outbox: a row of 200 MiB": _outbox(_large_row),
     "outbox: a watermark of 100 MiB": _outbox(_large_watermark),
     "outbox: 200 MiB of no database behind a good beginning": _outbox_tail,
-    "found: 60 MB of one cell": _found(b"name,node\n" + b"x" * (60 * _MB)),
     "found: without end": _link("found/press.csv", "/dev/zero"),
     "history: brackets": _history(b"[" * (60 * _MB)),
     "history: a pipe": _link("history/press.json", "pipe"),

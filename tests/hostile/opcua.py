@@ -37,10 +37,7 @@ _VALUES: Final = {
     "a matrix of nulls": bytes((0xC0,)) + struct.pack("<i", 0) + struct.pack("<iii", 2, 46_340, 46_340),
     "four million booleans": _array(1, 4_000_000, bytes(4_000_000)),
     "a million null extension objects": _array(22, 1_000_000, bytes(3_000_000)),
-    "a million empty strings": _array(12, 1_000_000, b"\xff\xff\xff\xff" * 1_000_000),
     "a million diagnostics": _array(25, 1_000_000, bytes(1_000_000)),
-    "two million dates": _array(13, 2_000_000, bytes(16_000_000)),
-    "a million data values": _array(23, 1_000_000, bytes(1_000_000)),
     "variants in variants": _array(24, 1) * 20_000 + b"\x00",
     "diagnostics in diagnostics": b"\x19" + b"\x40" * 100_000 + b"\x00",
 }
@@ -220,7 +217,7 @@ async def _drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 def _rows() -> Iterator[tuple[str, Callable[[Path], OpcUaPeer]]]:
     for what, given in _VALUES.items():
         yield f"read: {what}", partial(OpcUaPeer, encoded=partial(_put_value, given))
-    for what in ("an array of nulls that claims 2^31-1", "four million booleans", "variants in variants"):
+    for what in ("an array of nulls that claims 2^31-1", "variants in variants"):
         yield f"publish: {what}", partial(OpcUaPeer, encoded=partial(_put_value, _VALUES[what]), mode="subscribe")
     yield "read: a table of a million strings", partial(OpcUaPeer, encoded=_put_string_table)
     yield "read: diagnostics of the answer", partial(OpcUaPeer, encoded=_put_header_diagnostics)
