@@ -52,6 +52,15 @@ def check_path(path: Path) -> None:
         raise ConfigError(f"outbox.path: {path} is another program's file; set another path or move the file away")
 
 
+def own_files(path: Path) -> list[Path]:
+    """Return the database and all files beside it that bear its name: log, lock, damaged ones, what the sink refused."""
+    try:
+        beside = sorted(path.parent.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [one for one in beside if one.name == path.name or one.name.startswith((f"{path.name}-", f"{path.name}."))]
+
+
 def make_folder(path: Path) -> None:
     """Make the folder of `path`. Raises ConfigError saying what to do."""
     try:

@@ -3,7 +3,6 @@
 import asyncio
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,9 +93,7 @@ def _kept(path: Path, text: str) -> Change | None:
         if before == text:
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        new.write_text(text, encoding="utf-8")
-        os.replace(new, path)
+        write_private(path, text.encode())
     except (OSError, ValueError) as error:
         raise NotKept(f"{path} cannot be kept: {error}; found: names its folder") from None
     return compare(before or "", text)
