@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from gateway.core.private_files import write_private
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.metadata import FoundTag
