@@ -1,13 +1,14 @@
 """Which layout a message gets: the gateway's, or its device's own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from gateway.core.messages import Message
-from gateway.core.ports.layout import Layout, Packet
+from gateway.core.ports.layout import LatestStates, Layout, MessageObserver, Packet
 
 
 class PerDevice:
-    """A `core.ports.layout.Layout` that hands each message to the layout of its device.
+    """A `core.ports.layout.Layout` that hands each message to the layout of its device. MessageObserver, LatestStates.
 
     Messages of the gateway itself, and of devices that are no longer configured, go to `usual`.
     """
@@ -19,5 +20,18 @@ class PerDevice:
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """Return the packets that the device's layout makes."""
-        layout = self._own.get(message.topic.rpartition("/")[0], self._usual)
-        return layout.packets(message, hist=hist, most_bytes=most_bytes)
+        return self._layout_of(message).packets(message, hist=hist, most_bytes=most_bytes)
+
+    def observe(self, message: Message) -> None:
+        """Show a message to its device's layout, where that looks at messages."""
+        layout = self._layout_of(message)
+        if isinstance(layout, MessageObserver):
+            layout.observe(message)
+
+    def latest_states(self) -> Iterator[Packet]:
+        """Return those of all devices."""
+        own = [layout.latest_states() for layout in self._own.values() if isinstance(layout, LatestStates)]
+        return chain.from_iterable(own)
+
+    def _layout_of(self, message: Message) -> Layout:
+        return self._own.get(message.topic.rpartition("/")[0], self._usual)

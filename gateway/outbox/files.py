@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import ConfigError
+from gateway.core.os_errors import os_reason
 from gateway.core.private_files import open_private
 
 KEPT_DAMAGED: Final = 3
@@ -47,7 +48,8 @@ def check_path(path: Path) -> None:
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
             return
-        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
+        why = os_reason(error) if isinstance(error, OSError) else "no file can have this name"
+        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {why}") from error
     if begins and begins != _SQLITE and not lock_file(path).exists():
         raise ConfigError(f"outbox.path: {path} is another program's file; set another path or move the file away")
 
@@ -68,7 +70,7 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"outbox.path: cannot make the folder {path.parent}: {error.strerror}; {ADVICE}") from error
     except ValueError as error:  # a null byte
-        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: {error}") from error
+        raise ConfigError(f"outbox.path: {str(path)!r} cannot be used: no file can have this name") from error
 
 
 def may_write(path: Path) -> bool:

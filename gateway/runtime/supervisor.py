@@ -91,7 +91,7 @@ class Supervisor:
             raise NotConnected("internal error, see the log: a stray cancellation") from stray
         except Exception as bug:  # the bytes of one device must not restart the gateway for all others
             self._log.exception("bug in source", advice="please report it")
-            raise NotConnected(f"internal error, see the log: {type(bug).__name__}: {bug}") from bug
+            raise NotConnected("internal error: see the log, and please report it") from bug
 
     def _report_down(self, error: NotConnected) -> None:
         """Report all devices as down. What the sink has logged of every device is not logged again."""

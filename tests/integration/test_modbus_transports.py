@@ -6,10 +6,13 @@ import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from pymodbus.framer import FramerType
 from pymodbus.server import ModbusTcpServer, ModbusTlsServer, ModbusUdpServer
 
@@ -136,6 +139,40 @@ async def serve_image(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
             writer.write(data[9:])
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
+
+
+def revoking(pem: Path, *names: str) -> Path:
+    """The CA's list, on which these certificates stand."""
+    ca = x509.load_pem_x509_certificate((pem / "ca.pem").read_bytes())
+    key = serialization.load_pem_private_key((pem / "ca.key").read_bytes(), None)
+    made = datetime.now(UTC) - timedelta(minutes=1)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(ca.subject).last_update(made)
+    builder = builder.next_update(made + timedelta(days=1))
+    for name in names:
+        serial = x509.load_pem_x509_certificate((pem / f"{name}.pem").read_bytes()).serial_number
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(made).build()
+        builder = builder.add_revoked_certificate(entry)
+    path = pem / "list.pem"
+    path.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+async def test_tls_with_revocation_lists(port: int, pem: Path) -> None:
+    """A server on the list is refused, and so is a file that would make authorities of its certificates."""
+    server = await asyncio.start_server(serve_image, "127.0.0.1", port, ssl=demanding(pem))
+    options = f"ca={pem}/ca.pem&cert={pem}/client.pem&key={pem}/client.key&crl="
+    link = ModbusLink(parse(f"tls://127.0.0.1:{port}?{options}{revoking(pem)}"))
+    await open_and_read(link)
+    link.close()
+    for crl, reason in (
+        (revoking(pem, "localhost"), "certificate revoked"),
+        (pem / "ca.pem", "other things than revocation"),
+    ):
+        link = ModbusLink(parse(f"tls://127.0.0.1:{port}?{options}{crl}"))
+        with pytest.raises(NotConnected, match=reason):
+            await open_and_read(link)
+        link.close()
+    server.close()
 
 
 async def open_and_read(link: ModbusLink) -> None:

@@ -1,14 +1,17 @@
 """Certificates as real controllers make them: not strict, expired, made for another host. Trust is by fingerprint."""
 
+import base64
 from dataclasses import dataclass
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gateway.sources.opcua.security.certificates import fingerprint
-from gateway.sources.opcua.security.peer_certificate import read_der
+from gateway.sources.opcua.security.certificates import der, fingerprint
+from gateway.sources.opcua.security.peer_certificate import read_certificate, read_der
 from gateway.sources.opcua.security.pki import Pki
+from tests.support.network import free_port
 from tests.support.opcua_secure import BASIC, DAY, KEY, SecureServer, certificate, refusal, value
+from tests.support.opcua_server import NodeServer
 from tests.unit.sources.opcua.test_peer_certificate import BASIC_CONSTRAINTS, FALSE, with_extension
 
 
@@ -38,7 +41,7 @@ def shows(server: SecureServer, content: bytes) -> None:
     ids=["critical FALSE", "critical 1", "CA FALSE with path length"],
 )
 async def test_a_certificate_that_is_not_strict_is_trusted_by_its_fingerprint(tmp_path, port, value_hex, critical, lost):
-    content = with_extension(BASIC_CONSTRAINTS, value_hex, critical, host="127.0.0.1")
+    content = with_extension(BASIC_CONSTRAINTS, value_hex, critical, der(certificate(KEY)))
     pki = Pki(tmp_path / "pki")
     async with SecureServer(port, tmp_path, BASIC, key=KEY) as server:
         shows(server, content)
@@ -66,3 +69,23 @@ async def test_all_that_is_wrong_is_said_at_once_and_accepted_for_this_certifica
     renewed = certificate(KEY, "urn:plc", host="plc")
     async with SecureServer(port, tmp_path, BASIC, key=KEY, one=renewed) as server:
         assert "is not trusted" in await refusal(server, **device, accept=accept)
+
+
+async def test_a_foreign_server_with_such_a_certificate_is_trusted_and_takes_passwords(tmp_path, node):
+    """node-opcua, which finds its certificate as a controller would have written it."""
+    folder = tmp_path / "server"
+    async with NodeServer(node, free_port(), folder, script="opcua_secure_server.js"):
+        pass  # it makes key and certificate
+    file = folder / "server" / "own" / "certs" / "certificate.pem"
+    strict = read_certificate(file.read_bytes()).der
+    content = with_extension(BASIC_CONSTRAINTS, "3006010100020100", FALSE, strict)
+    file.write_bytes(b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(content) + b"-----END CERTIFICATE-----\n")
+    pki = Pki(tmp_path / "pki")
+    login = {"username": "me", "password": "secret", "pki": str(pki.folder), "check_host": False}
+    async with NodeServer(node, free_port(), folder, script="opcua_secure_server.js") as server:
+        text = await refusal(server, **login)
+        assert f"gateway cert trust {read_der(content).fingerprint}" in text
+        assert "of it cannot be read: basicConstraints" in text
+        pki.trust(pki.listed("rejected")[0].certificate)
+        for security in ("auto", "Basic256Sha256", "none"):
+            assert await value(server, ["ns=1;s=v0"], **login, security=security) == 42

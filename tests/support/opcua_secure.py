@@ -167,7 +167,7 @@ KEY = make_key()
 """One for all: making keys is slow."""
 
 
-async def refusal(server: SecureServer, **device: Any) -> str:
+async def refusal(server: Any, **device: Any) -> str:
     """Why a device of this configuration is not connected to the server."""
     source = make_source(server.url, NODE, **{"security": "auto", **device})
     with pytest.raises(NotConnected) as raised:
@@ -176,8 +176,8 @@ async def refusal(server: SecureServer, **device: Any) -> str:
     return str(raised.value)
 
 
-async def value(server: SecureServer, **device: Any) -> float:
-    """What a device of this configuration reads from the server."""
-    async with reading(server.url, NODE, **{"security": "auto", **device}) as reader:
+async def value(server: Any, nodes: list[str | dict[str, object]] = NODE, **device: Any) -> float:
+    """What a device of this configuration reads from the server. server: what has a url."""
+    async with reading(server.url, nodes, **{"security": "auto", **device}) as reader:
         await reader.until(lambda: reader.seen(1))
         return reader.values[0][0]

@@ -1,6 +1,6 @@
 """The port of a layout: how messages look on the wire, for every sink that publishes by topic."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -137,6 +137,18 @@ class MessageObserver(Protocol):
 
     def observe(self, message: Message) -> None:
         """Look at a message that was just made."""
+        ...
+
+
+@runtime_checkable
+class LatestStates(Protocol):
+    """Capability of a layout: it knows the newest state of its topics, which a far end may have missed."""
+
+    def latest_states(self) -> Iterator[Packet]:
+        """Begin a connection; return the newest state of every topic whose packets are marked `is_latest`.
+
+        What is sent live from now on is left out: the far end has it.
+        """
         ...
 
 

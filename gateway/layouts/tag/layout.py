@@ -1,7 +1,8 @@
 """The layout `tag`: a packet for each tag of a message, on the tag's own topic."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import orjson
 
@@ -11,9 +12,24 @@ from gateway.encoding.formats import FORMATS, FormatName
 from gateway.layouts.device.layout import DeviceLayout, properties_of
 from gateway.layouts.tag.topics import TagTopics
 
+_LATEST_KINDS: Final = ("window", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class _Latest:
+    """The newest row of a tag."""
+
+    message: Message
+    """The message that it stands in, without payload."""
+    head: Mapping[str, Any]
+    """What that message says beside its rows."""
+    row: Mapping[str, Any]
+    part: tuple[int, int]
+    """Its place among the rows."""
+
 
 class TagLayout:
-    """A `core.ports.layout.Layout` for the messages of one device.
+    """A `core.ports.layout.Layout` for the messages of one device. MessageObserver, LatestStates.
 
     Each tag of a window, summary or value is a packet of its own: the message's head, `stream` (the topic it would have in
     layout device, which is what `seq` counts), `part: [k, n]`, `tag` and the tag's row, the last value as `value`. Events of
@@ -27,6 +43,35 @@ class TagLayout:
         self._keep_latest = keep_latest
         self._topics = topics
         self._known: dict[str, str] = {}
+        self._latest: dict[str, _Latest] = {}
+        self._sent: set[str] = set()
+        """Tags whose newest value was sent live on this connection."""
+
+    def observe(self, message: Message) -> None:
+        """Learn the newest value of each tag from a message that was just made, whenever it may be sent."""
+        kind = message.topic.rpartition("/")[2]
+        if not self._keep_latest or message.past or kind not in _LATEST_KINDS:
+            return
+        body = orjson.loads(message.payload)
+        if "late" in body or not (rows := body.pop("tags", None)):
+            return
+        bare, count = replace(message, payload=b""), len(rows)
+        for k, (tag, row) in enumerate(rows.items(), 1):
+            self._latest[tag] = _Latest(bare, body, row, (k, count))
+            self._sent.discard(tag)
+
+    def latest_states(self) -> Iterator[Packet]:
+        """Return each tag's newest value as history, as in its message: that may come once more, from backlog."""
+        self._sent.clear()
+        return self._latest_states()
+
+    def _latest_states(self) -> Iterator[Packet]:
+        for tag in list(self._latest):
+            if tag not in self._sent:
+                one = self._latest[tag]
+                head = {**one.head, "hist": True, "stream": one.message.topic}
+                document = head | {"part": list(one.part), "tag": tag} | _row(one.row)
+                yield self._packet(one.message, self._topic("window", tag), document, is_latest=True, part=one.part)
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """Return one packet per tag. Only what is newest is its topic's latest: no backlog, no supplement, no summary."""
@@ -44,7 +89,13 @@ class TagLayout:
         for k, (tag, row) in enumerate(rows.items(), 1):
             document = head | {"part": [k, count], "tag": tag} | _row(row)
             packets.append(self._packet(message, self._topic(kind, tag), document, is_latest, (k, count)))
+            if is_latest and self._is_newest(tag, message):
+                self._sent.add(tag)
         return packets
+
+    def _is_newest(self, tag: str, message: Message) -> bool:
+        one = self._latest.get(tag)
+        return one is not None and (one.message.topic, one.message.seq) == (message.topic, message.seq)
 
     def _topic(self, kind: str, tag: str) -> str:
         if kind == "summary":

@@ -107,4 +107,4 @@ def _certificate(error: ssl.SSLCertVerificationError, name: str) -> str:
 
 
 def _cause(error: ssl.SSLError) -> str:
-    return getattr(error, "reason", None) or str(error)  # OpenSSL's own errors have a reason, Python's have none
+    return getattr(error, "reason", None) or "no reason given"  # OpenSSL's own errors have a reason, Python's have none

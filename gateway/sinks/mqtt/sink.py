@@ -16,6 +16,7 @@ from gateway.sinks.mqtt.certificates import Certificate
 from gateway.sinks.mqtt.host_session import HostSession, SubscribingClient
 from gateway.sinks.mqtt.message_expiry import NO_EXPIRY, MessageExpiry
 from gateway.sinks.mqtt.packet_sender import PacketSender, PublishingClient
+from gateway.sinks.mqtt.retained_refresh import RetainedRefresh
 from gateway.sinks.mqtt.types import end
 
 _FINAL_S: Final = 0.5
@@ -71,6 +72,7 @@ class MqttSink:
         self._sender = PacketSender(client, layout, clock, limit=limits.in_flight, expiry=limits.expiry, session=session)
         self._births = BirthPublisher(self._sender, client, status, session, clock, limits.tries)
         self._host = HostSession(client, session, clock) if session else None
+        self._retained = RetainedRefresh(self._sender, layout, clock, limits.in_flight)
         self._is_open = self._is_live = False
 
     @property
@@ -126,9 +128,10 @@ class MqttSink:
             await self._client.close(abort=abort or is_cancelled)
 
     async def _serve_live(self) -> Ending:
+        self._retained.start()
         answers = self._births.start()
         beside = [self._host.listen(), self._until_host_offline()] if self._host else []
-        ending = await first(self._lost(), self._overdue(), self._births.run(answers), *beside)
+        ending = await first(self._lost(), self._overdue(), self._births.run(answers), self._retained.run(), *beside)
         if ending is None and self._host is not None:
             self._is_live = False  # nothing may follow the death, so nothing is taken for it (`room`)
             self._births.ready.clear()
@@ -154,6 +157,7 @@ class MqttSink:
 
     def _end(self, ending: Ending) -> None:
         self._is_live = False
+        self._retained.disconnected(by_broker=ending.by is EndedBy.FAR_END)
         self._births.disconnected(ending.reason, by_broker=ending.by is EndedBy.FAR_END)
         self._sender.reset(ending.reason)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import NotConnected
+from gateway.core.revocation_lists import is_pem_of_lists
 from gateway.core.undo import undone_on_error
 from gateway.sinks.mqtt.certificates import Certificate, certificate_of, fingerprint
 from gateway.sinks.mqtt.config import MqttTls
@@ -73,9 +74,7 @@ def _check_pin(pins: Sequence[str], whole: str, certificate: Certificate | None)
 
 
 def _revocation_lists(path: Path) -> None:
-    """Raise where a file holds anything but revocation lists: a certificate in it would become a trusted authority."""
-    content = path.read_bytes()
-    if b"-----BEGIN X509 CRL-----" not in content or b"CERTIFICATE-----" in content:
+    if not is_pem_of_lists(path.read_bytes()):
         raise NotConnected(f"mqtt.tls.crl: {path} cannot be used; expected revocation lists in PEM format, and nothing else")
 
 

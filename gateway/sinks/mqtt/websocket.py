@@ -108,7 +108,7 @@ class WebSocket(BufferedSocket):
         self._take(list(self._protocol.events_received()))
         self.answer_bytes += self._collect()  # answers to pings
         if self._protocol.parser_exc is not None:
-            self._fault = f"what came is not WebSocket, or too large: {self._protocol.parser_exc}"
+            self._fault = "what came is not WebSocket, or too large"
             self._raw.clear()
         return True
 
@@ -143,5 +143,5 @@ def _why(error: Exception) -> str:
     if isinstance(error, InvalidMessage):
         return "what answers does not speak HTTP: is this the broker's WebSocket port?"
     if isinstance(error, InvalidHandshake):
-        return f"the WebSocket is refused: {error}"
-    return str(error)
+        return "the server's answer is no handshake of a WebSocket for MQTT: is the path right?"
+    return "the handshake of the WebSocket failed"

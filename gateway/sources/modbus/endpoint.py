@@ -62,7 +62,7 @@ _MBAP: Final = _PAUSES | {"ignore_transaction_id": _FLAG}
 _OPTIONS: Final[dict[str, dict[str, Callable[[str, str], str]]]] = {
     "tcp": _MBAP,
     "udp": _MBAP,
-    "tls": {"ca": _file, "cert": _file, "key": _file, "server_name": _host, "verify": _FLAG} | _MBAP,
+    "tls": {"ca": _file, "crl": _file, "cert": _file, "key": _file, "server_name": _host, "verify": _FLAG} | _MBAP,
     "rtu+tcp": _BUS,
     "rtu": {"baudrate": _one_of(*map(str, _BAUDRATES)), "parity": _one_of("N", "E", "O"), "stopbits": _one_of("1", "2"),
             "bytesize": _one_of("8")} | _BUS,
@@ -143,7 +143,7 @@ class Endpoint:
     @property
     def files(self) -> dict[str, Path]:
         """Return the files that are read at each connect, by their option."""
-        return {key: Path(self.options[key]) for key in ("ca", "cert", "key") if key in self.options}
+        return {key: Path(self.options[key]) for key in ("ca", "crl", "cert", "key") if key in self.options}
 
     @property
     def character_s(self) -> float:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from serial import SerialException
 
 from gateway.core.errors import GatewayError, NotConnected
+from gateway.core.os_errors import os_reason
 from gateway.sources.modbus.allowance import Allowance
 from gateway.sources.modbus.framing import Frame, Framing, OutOfStepError, Wanted
 from gateway.sources.modbus.framing_mbap import Mbap
@@ -166,11 +167,11 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         """Record an ICMP error: nobody listens there."""
         refused = isinstance(exc, ConnectionRefusedError)
-        self.fail("connection refused" if refused else getattr(exc, "strerror", None) or str(exc))
+        self.fail("connection refused" if refused or not isinstance(exc, OSError) else os_reason(exc))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Record that the connection is gone, with a reason for people."""
         if isinstance(exc, SerialException):
             self.fail("the serial device is gone; was the adapter unplugged?")
         else:
-            self.fail(str(exc) if exc else "the connection was lost")
+            self.fail(os_reason(exc) if isinstance(exc, OSError) else "the connection was lost")

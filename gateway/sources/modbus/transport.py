@@ -7,12 +7,15 @@ import ssl
 import termios
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from pymodbus.transport.serialtransport import create_serial_connection
 from serial import SerialException
 
 from gateway.core.errors import NotConnected
+from gateway.core.os_errors import os_reason
+from gateway.core.revocation_lists import is_pem_of_lists
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.framing import Framing
 from gateway.sources.modbus.receiver import Receiver
@@ -68,8 +71,10 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=options.get("ca"))
     except OSError as error:
-        raise OSError(f"ca={options.get('ca')} cannot be used: {error.strerror or error}") from error
+        raise OSError(f"ca={options.get('ca')} cannot be used: {_file_reason(error)}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if "crl" in options:
+        _load_revocation_lists(context, Path(options["crl"]))
     if options.get("verify") == "0":
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -78,9 +83,25 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext:
             context.load_cert_chain(options["cert"], options["key"], password="")
         except OSError as error:
             wrong = "no PEM files that belong together, or the key has a password, which it must not have"
-            reason = wrong if isinstance(error, ssl.SSLError) else error.strerror or str(error)
+            reason = wrong if isinstance(error, ssl.SSLError) else os_reason(error)
             raise OSError(f"cert={options['cert']} with key={options['key']} cannot be used: {reason}") from error
     return context
+
+
+def _load_revocation_lists(context: ssl.SSLContext, path: Path) -> None:
+    """Let every authority in the chain have a current list in this file, and nobody be on one. Raises OSError."""
+    try:
+        content = path.read_bytes()
+        context.load_verify_locations(path)
+    except OSError as error:
+        raise OSError(f"crl={path} cannot be used: {_file_reason(error)}") from error
+    if not is_pem_of_lists(content):
+        raise OSError(f"crl={path} cannot be used: it holds other things than revocation lists in PEM format")
+    context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
+
+
+def _file_reason(error: OSError) -> str:
+    return "it holds nothing in PEM format that OpenSSL can read" if isinstance(error, ssl.SSLError) else os_reason(error)
 
 
 async def _addresses(host: str, port: int) -> list[str]:
@@ -110,7 +131,7 @@ def _reason(error: OSError) -> str:
                 return "it is no serial device"
         return "it is no serial device" if "configure" in str(error) else str(error)
     known = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "")
-    return known or error.strerror or str(error)
+    return known or os_reason(error)
 
 
 def _enable_keepalive(peer: socket.socket) -> None:

@@ -1,6 +1,5 @@
 """Exceptions of asyncua and of the system, translated to errors of the port."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +7,7 @@ import structlog
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.errors import NotConnected
+from gateway.core.os_errors import os_reason
 from gateway.sources.opcua.codec.errors import WireError
 from gateway.sources.opcua.port.errors import HungUp, ServiceFault, Unanswered
 from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, status_name
@@ -49,6 +49,4 @@ def _reason(error: OSError) -> str:
             return "the connection is refused: is the server running, and is the port right?"
         case ConnectionResetError():
             return "the server hung up: is this the port of OPC UA?"
-        case socket.gaierror():
-            return "the host name cannot be resolved"
-    return error.strerror or str(error) or type(error).__name__
+    return os_reason(error)

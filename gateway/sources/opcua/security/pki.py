@@ -130,7 +130,10 @@ class Pki:
             plain = serialization.NoEncryption()
             content = make_key().private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
             _write(self._key, content, 0o600, replace=False)
-        key = serialization.load_pem_private_key(self._key.read_bytes(), None)
+        try:
+            key = serialization.load_pem_private_key(self._key.read_bytes(), None)
+        except (ValueError, TypeError):  # TypeError: a pass phrase is missing
+            raise ValueError(f"{self._key} holds no private key in PEM format without a pass phrase") from None
         if not isinstance(key, rsa.RSAPrivateKey):
             raise ValueError(f"{self._key} holds no RSA key")
         return key

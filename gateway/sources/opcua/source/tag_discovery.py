@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from gateway.core.os_errors import os_reason
 from gateway.core.private_files import write_private
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
@@ -96,7 +97,8 @@ def _kept(path: Path, text: str) -> Change | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_private(path, text.encode())
     except (OSError, ValueError) as error:
-        raise NotKept(f"{path} cannot be kept: {error}; found: names its folder") from None
+        why = os_reason(error) if isinstance(error, OSError) else "it cannot be compared or written"
+        raise NotKept(f"{path} cannot be kept: {why}; found: names its folder") from None
     return compare(before or "", text)
 
 

@@ -31,8 +31,8 @@ def _answerable() -> Iterator[None]:
     """Turn what makes no sense in a server's answer (an address, a certificate) into Permanent."""
     try:
         yield
-    except ValueError as error:
-        raise Permanent(str(error)) from None
+    except ValueError as error:  # whose words are those of a program
+        raise Permanent("the server's answer made no sense") from error
 
 
 async def discover(config: OpcUaDevice) -> Report:

@@ -9,7 +9,7 @@ from gateway.core.blocks import ObjectBlock
 from gateway.core.events.device import DeviceStateChanged
 from gateway.core.events.gateway import Stall
 from gateway.core.messages import Message
-from gateway.core.ports.layout import Packet
+from gateway.core.ports.layout import LatestStates, MessageObserver, Packet
 from gateway.encoding.formats import FORMATS, read_document
 from gateway.encoding.topics import Topics
 from gateway.settings.publish_model import DevicePublish, Publish
@@ -138,3 +138,38 @@ def test_together_the_packets_say_what_the_message_said():
         row = {k: v for k, v in body.items() if k not in ("boot", "seq", "ts", "dur", "hist", "stream", "part", "tag")}
         rows[packet.topic.rpartition("/")[2]] = {"last": row.pop("value")} | row
     assert rows == json.loads(message.payload)["tags"]
+
+
+def test_the_newest_value_of_each_tag_is_known_for_a_new_connection():
+    """As history, in the very packet that backlog brings later; what was sent live since is left out."""
+    general = Publish.model_validate({"layout": "tag", "retain": True})
+    layout = layout_for(general, (DevicePublish(), DevicePublish()), TOPICS)
+    encoder = encoder_for(TABLE)
+    assert isinstance(layout, MessageObserver)
+    assert isinstance(layout, LatestStates)
+    for value in (7.5, 8.5):
+        (made,) = encoder.windows(block_of([0, 1], last=[value, value + 1]))
+        layout.observe(made)
+    (only_one,) = encoder.windows(block_of([0], last=[9.5]))
+    layout.observe(only_one)
+    states = {p.topic: p for p in layout.latest_states()}
+    assert {topic: json.loads(p.payload)["value"] for topic, p in states.items()} == {
+        "plant/press-1/device0/tag0": 9.5,
+        "plant/press-1/device0/tag1": 9.5,
+    }
+    assert all(p.is_latest and json.loads(p.payload)["hist"] for p in states.values())
+    for packet in layout.packets(only_one, hist=True, most_bytes=2**28):
+        assert json.loads(packet.payload) == json.loads(states[packet.topic].payload)
+        assert not packet.is_latest
+    rest = layout.latest_states()
+    (live,) = encoder.windows(block_of([0], last=[1.5]))
+    layout.observe(live)
+    assert all(packet.is_latest for packet in layout.packets(live, hist=False, most_bytes=2**28))
+    assert [p.topic for p in rest] == ["plant/press-1/device0/tag1"]
+
+
+def test_without_retain_nothing_is_kept_for_a_new_connection():
+    layout = layout_for(Publish.model_validate({"layout": "tag"}), (DevicePublish(), DevicePublish()), TOPICS)
+    assert isinstance(layout, LatestStates)
+    layout.observe(window())
+    assert list(layout.latest_states()) == []

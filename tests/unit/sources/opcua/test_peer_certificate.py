@@ -17,16 +17,15 @@ BASIC_CONSTRAINTS, KEY_USAGE, SUBJECT_KEY = "0603551d13", "0603551d0f", "0603551
 FALSE, ONE_AS_TRUE = b"\x01\x01\x00", b"\x01\x01\x01"
 
 
-def with_extension(oid: str, value: str, critical: bytes = b"", host: str = "plc.example") -> bytes:
-    """A certificate with names and one more extension, as a controller writes it. Its signature does not fit."""
-    outer = [whole for _, _, whole in elements(element(der(certificate(KEY, host=host)))[1])]
+def with_extension(oid: str, value: str, critical: bytes = b"", base: bytes = der(ONE)) -> bytes:
+    """A certificate with its names and one more extension, as a controller writes it. Its signature does not fit."""
+    outer = [whole for _, _, whole in elements(element(base)[1])]
     signed = [whole for _, _, whole in elements(element(outer[0])[1])]
-    kept = next(
-        whole for _, inner, whole in elements(element(element(signed[-1])[1])[1]) if b"\x06\x03\x55\x1d\x11" in inner
-    )
+    listed = elements(element(element(signed[-1])[1])[1])
+    names = next(whole for _, inner, whole in listed if b"\x06\x03\x55\x1d\x11" in inner)
     added = encoded(0x30, bytes.fromhex(oid) + critical + encoded(0x04, bytes.fromhex(value)))
-    listed = encoded(0xA3, encoded(0x30, added + kept))
-    return encoded(0x30, encoded(0x30, b"".join(signed[:-1]) + listed) + outer[1] + outer[2])
+    extensions = encoded(0xA3, encoded(0x30, added + names))
+    return encoded(0x30, encoded(0x30, b"".join(signed[:-1]) + extensions) + outer[1] + outer[2])
 
 
 @pytest.mark.parametrize(
