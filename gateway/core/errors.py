@@ -62,6 +62,10 @@ class Problem:
     expected: str = ""
     """What would be right."""
 
+    def __post_init__(self) -> None:
+        for name in ("file", "key", "message", "expected"):  # keys and values may come from anywhere
+            object.__setattr__(self, name, clean(getattr(self, name), LONGEST_TEXT))
+
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         key = f" {self.key}:" if self.key else ""

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from gateway.sources.modbus.tag import ModbusTag
-from gateway.sources.modbus.types import ByteOrder, Table, is_bits, positions, size_bytes, text_positions
+from gateway.sources.modbus.types import TEXTS, TIMES, ByteOrder, Table, is_bits, positions, size_bytes, text_positions
 
 
 def to_words(tag: ModbusTag, byte_order: ByteOrder, value: float, before: Sequence[int] = ()) -> list[int]:
@@ -17,7 +17,8 @@ def to_words(tag: ModbusTag, byte_order: ByteOrder, value: float, before: Sequen
         return [int(bool(value))]
     order = tag.byte_order or byte_order
     octets = bytearray(b"".join(word.to_bytes(2, "big") for word in before or [0] * tag.width))
-    where = text_positions(order, tag.width) if tag.is_text else positions(order, tag.width)
+    is_text = tag.value_type in TEXTS or tag.value_type in TIMES
+    where = text_positions(order, tag.width) if is_text else positions(order, tag.width)
     inner = _inner(tag, value, bytes(octets[place] for place in where))
     for place, octet in zip(where, inner, strict=True):
         octets[place] = octet
@@ -27,11 +28,13 @@ def to_words(tag: ModbusTag, byte_order: ByteOrder, value: float, before: Sequen
 def _inner(tag: ModbusTag, value: float, before: bytes) -> bytes:
     """Return all bytes of the tag's registers, most significant first."""
     kind, raw = tag.value_type, (value - tag.offset) / tag.scale
-    if tag.is_text:
+    if kind in TEXTS:
         return f"{value:g}".encode()[: tag.length].ljust(len(before), b"\0")
+    if kind in TIMES:
+        return bytes(len(before))
     if kind.startswith("float"):
         return struct.pack({"float16": ">e", "float32": ">f", "float64": ">d"}[kind], raw)
-    if kind.startswith("bcd"):
+    if kind in ("bcd16", "bcd32", "bcd64"):
         digits = 2 * len(before)
         return bytes.fromhex(f"{min(10**digits - 1, max(0, round(raw))):0{digits}d}")
     bits = 8 * size_bytes(kind)
@@ -45,9 +48,13 @@ def _inner(tag: ModbusTag, value: float, before: bytes) -> bytes:
 
 def _fitting(tag: ModbusTag, raw: float) -> int:
     bits = 8 * size_bytes(tag.value_type)
-    signed = tag.value_type.startswith("int")
+    signed = tag.value_type.startswith(("int", "sm"))
     lowest, highest = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-    return min(highest, max(lowest, round(raw)))
+    lowest += tag.value_type.startswith("sm")
+    number = min(highest, max(lowest, round(raw)))
+    if tag.value_type == "bcd8":
+        return int(str(min(99, number)), 16)
+    return number if number >= 0 or not tag.value_type.startswith("sm") else highest + 1 - number
 
 
 class RegisterImage:

@@ -105,7 +105,7 @@ _NO_TAGS: Final = dict.fromkeys(range(300), _refuse_tag)
 
 
 def _is_deeper(document: Any, most: int) -> bool:
-    level = [document]
+    level = [document] if isinstance(document, dict | list) else []
     for _ in range(most):
         level = [
             inner

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from gateway.core.clock import Clock
 from gateway.core.events.event import Event
 from gateway.core.events.gateway import CertificateExpiry, CertificateOwner
+from gateway.core.foreign_text import LONGEST_TEXT, clean
 
 _DAY_MS: Final = 86_400_000
 _LEVELS: Final = ((0, 900), (1, 800), (7, 600), (30, 300))
@@ -88,7 +89,7 @@ class CertificateWatch:
             CertificateExpiry(
                 time_ns=now_ns,
                 certificate=certificate.owner,
-                subject=certificate.subject,
+                subject=clean(certificate.subject, LONGEST_TEXT),
                 end=certificate.end_ms,
                 days_left=left_ms // _DAY_MS,
                 severity=level[1],

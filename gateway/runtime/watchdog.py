@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from gateway.core.clock import Clock
+from gateway.core.foreign_text import LONGEST_TEXT, clean
 
 log = structlog.get_logger("watchdog")
 
@@ -35,7 +36,7 @@ class Notifier:
             return
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
             s.setblocking(False)
-            s.sendto("\n".join(lines).encode(), self._address)
+            s.sendto("\n".join(clean(line, LONGEST_TEXT) for line in lines).encode(), self._address)
 
 
 class Watchdog:

@@ -1,7 +1,6 @@
 """Check the list `anomaly:` of tags against the detectors that this gateway has."""
 
-import difflib
-
+from gateway.core.nearest import nearest
 from gateway.plugins import DETECTORS
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.source_files import KeyPath, SourceFile
@@ -18,13 +17,15 @@ def check_detectors(
     if "anomaly" not in policy.model_fields_set:
         return
     for place, choice in enumerate(policy.anomaly or ()):
-        if choice in collector.valid_detectors:
+        # true and 1 are equal, and so are 1 and 1.0: settings of other types are other settings
+        known = choice, tuple(type(one) for _, one in choice.settings)
+        if known in collector.valid_detectors:
             continue
         where = (*path, "anomaly", place)
         plugin = DETECTORS.get(choice.name)
         if plugin is None:
-            close = difflib.get_close_matches(choice.name, DETECTORS, 1)
-            expected = f"{close[0]}?" if close else f"one of {', '.join(DETECTORS)}"
+            close = nearest(choice.name, DETECTORS)
+            expected = f"{close}?" if close else f"one of {', '.join(DETECTORS)}"
             file.add(where, f"{choice.name!r} is not a known detector", expected)
         elif collector.validate(file, plugin.settings_model, dict(choice.settings), (*where, choice.name)) is not None:
-            collector.valid_detectors.add(choice)
+            collector.valid_detectors.add(known)

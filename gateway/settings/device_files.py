@@ -1,6 +1,5 @@
 """`devices/*.yaml`: one device in each, or a list of them."""
 
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from pydantic import BaseModel
 
 from gateway.core.ports.plugin import Plugin
 from gateway.plugins import SOURCES
+from gateway.settings import ceilings
 from gateway.settings.detectors import check_detectors
 from gateway.settings.environment import device_prefix
 from gateway.settings.error_text import quote_value
@@ -83,6 +83,10 @@ def _devices_in(collector: ProblemCollector, path: Path) -> list[tuple[SourceFil
     if not isinstance(listed, list) or not listed:
         whole.add(("devices",), "is not a list", "one entry for each device: - {name: ..., ...}")
         listed = []
+    if len(listed) > ceilings.DEVICES:
+        whole.add(("devices",), f"has {len(listed)} devices", f"at most {ceilings.DEVICES} in all files")
+        listed = []
+    parts = whole.parts(("devices",))
     devices = []
     for place, item in enumerate(listed):
         if not isinstance(item, dict):
@@ -90,7 +94,8 @@ def _devices_in(collector: ProblemCollector, path: Path) -> list[tuple[SourceFil
         elif not isinstance(item.get("name"), str):
             whole.add(("devices", place, "name"), "is missing", "a name for each device of a list")
         else:
-            file = whole.part(("devices", place), _merge(common, item))
+            file = parts[place]
+            file.value = _merge(common, item)
             file.origins = {key: whole for key in common if key not in item}
             devices.append((file, item["name"]))
     collector.problems += whole.problems
@@ -100,7 +105,7 @@ def _devices_in(collector: ProblemCollector, path: Path) -> list[tuple[SourceFil
 def _merge(common: dict[str, Any], item: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of a device of a list and the common keys, with the parameters of both."""
     both = [part["parameters"] for part in (common, item) if isinstance(part.get("parameters"), dict)]
-    return deepcopy(common) | item | ({"parameters": both[0] | both[1]} if len(both) == 2 else {})
+    return common | item | ({"parameters": both[0] | both[1]} if len(both) == 2 else {})
 
 
 def parse_device(collector: ProblemCollector, file: SourceFile, name: str) -> Device | None:
@@ -114,16 +119,15 @@ def parse_device(collector: ProblemCollector, file: SourceFile, name: str) -> De
             file.add((), "is not a mapping", "keys such as protocol:, url:, tags:")
         if not isinstance(file.value, dict):
             return None
-    value, template = expand(collector.folder, file, file.value)
+    value, template = expand(collector.folder, collector.template, file, file.value)
     if template is not None:
-        collector.files_read.append(Path(template.name))
         collector.problems += template.problems
         if template.problems:
             return None
     prefix = device_prefix(name)
     file.variable = lambda path: collector.environment.variable(file, path, prefix)
-    in_file = deepcopy(value) if collector.environment.below((), prefix) else value
-    collector.environment.override(file, name, value)
+    in_file = value
+    value = collector.environment.override(file, name, value)
     protocol = value.get("protocol")
     plugin = SOURCES.get(protocol) if isinstance(protocol, str) else None
     if plugin is None:

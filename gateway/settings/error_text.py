@@ -1,6 +1,5 @@
 """Texts for validation errors, in terms of the file that a person has written."""
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args
@@ -8,9 +7,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from gateway.core.errors import Problem
+from gateway.core.nearest import nearest
+from gateway.settings import ceilings
 from gateway.settings.source_files import KeyPath, SourceFile, is_secret
 
-_LONGEST_VALUE = 60
+_LONGEST_VALUE, _LONGEST_TEXT = 60, 1000
 _EXPECTED = {
     **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float", "int_parsing_size"), "a whole number"),
@@ -40,8 +41,10 @@ def add_validation_errors(
     between several keys that it does not find was caused by the variables.
     """
     in_file: set[tuple[KeyPath, str]] | None = None
-    for one in error.errors(include_url=False):
+    for one in error.errors(include_url=False)[: ceilings.PROBLEMS]:
         where = _where(one)
+        if (*path, *where) in file.unreadable and one["input"] is None:
+            continue  # a problem says already why it could not be read
         message, expected = _message(one, model, where, extra_keys)
         names = below((*path, *where)) if one["type"] == "value_error" and file.variable((*path, *where)) is None else ""
         if names and alone is not None:
@@ -111,15 +114,15 @@ def quote_value(value: object) -> str:
     """Return a value as problems quote it: short, and without the user name and password of a URL."""
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    text = _LOGIN.sub("//...@", repr(value))
+    text = _LOGIN.sub("//...@", repr(value[:_LONGEST_TEXT] if isinstance(value, str) else value))
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "..."
 
 
 def unknown_key(key: str, known: Sequence[str]) -> tuple[str, str]:
     """Return message and expectation for an unknown key: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(key, known, 1)
+    close = nearest(key, known)
     some = f"one of {', '.join(known)}" if known else "no such line"
-    return "is not a known key", f"{close[0]}?" if close else some
+    return "is not a known key", f"{close}?" if close else some
 
 
 def _fields_at(model: type[BaseModel], path: KeyPath) -> list[str]:

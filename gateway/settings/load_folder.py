@@ -8,7 +8,7 @@ from stat import S_ISDIR, S_ISREG
 
 from gateway.core.config_types import files_relative_to
 from gateway.core.errors import ConfigError, Problem
-from gateway.settings import cross_checks, device_files
+from gateway.settings import ceilings, cross_checks, device_files
 from gateway.settings.build import build_settings
 from gateway.settings.device_files import Device
 from gateway.settings.model import Settings
@@ -64,7 +64,8 @@ def _load_all(collector: ProblemCollector) -> Settings:
     if not devices and not collector.problems:
         collector.problems.append(Problem(str(collector.folder / "devices"), 0, "", "no enabled device", "a file *.yaml"))
     if collector.problems or root is None:
-        raise ConfigError(sorted(dict.fromkeys(collector.problems), key=lambda p: (p.file, p.line)))
+        problems = sorted(dict.fromkeys(collector.problems), key=lambda p: (p.file, p.line))
+        raise ConfigError(problems[: ceilings.PROBLEMS])
     configured = [ConfiguredDevice(d.file.name, d.plugin, d.config, [tag for tag, _, _ in d.tags]) for d in devices]
     collector.warnings += find_warnings(collector.folder, root, configured, collector.files_read)
     return build_settings(collector, root, devices)
@@ -73,8 +74,14 @@ def _load_all(collector: ProblemCollector) -> Settings:
 def _read_devices(collector: ProblemCollector) -> list[Device]:
     """Return the devices that are enabled, with their tags; problems of the others are found as well."""
     written, tags = device_files.read_devices(collector), TagReader(collector)
+    if len(written) > ceilings.DEVICES:
+        message = f"there are {len(written)} devices"
+        collector.problems.append(Problem(str(collector.folder), 0, "", message, f"at most {ceilings.DEVICES}"))
     devices = []
-    for file, name in written:
+    for file, name in written[: ceilings.DEVICES]:
+        if collector.has_too_many_problems or tags.is_full:
+            collector.problems.append(Problem(str(collector.folder), 0, "", "further devices are not looked at"))
+            break
         device = device_files.parse_device(collector, file, name)
         if device is not None:
             tags.read(device)

@@ -1,14 +1,17 @@
 """Collects problems, warnings and file names while a configuration folder is read."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from gateway.core.errors import Problem
+from gateway.settings import ceilings
 from gateway.settings.environment import Environment
 from gateway.settings.error_text import add_validation_errors
-from gateway.settings.source_files import KeyPath, SourceFile, read_yaml
+from gateway.settings.source_files import KeyPath, SourceFile
+from gateway.settings.yaml_files import read_yaml
 from gateway.stages.detector_choice import DetectorChoice
 
 
@@ -20,7 +23,7 @@ class ProblemCollector:
         warnings: Sentences that begin with their place.
         files_read: Every file that was read, for the configuration's hash.
         environment: The variables that override the files.
-        valid_detectors: Detector settings that have passed their check.
+        valid_detectors: Detector settings that have passed their check, with the types of their values.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,12 +32,31 @@ class ProblemCollector:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.files_read: list[Path] = []
-        self.valid_detectors: set[DetectorChoice] = set()
+        self._is_read: set[Path] = set()
+        self._templates: dict[Path, SourceFile] = {}
+        self.valid_detectors: set[tuple[DetectorChoice, tuple[type, ...]]] = set()
 
     def yaml(self, path: Path) -> SourceFile:
         """Read a YAML file of the configuration. Its problems are in the file that is returned, not in `problems`."""
-        self.files_read.append(path)
+        self.add_file(path)
         return read_yaml(path, str(path))
+
+    def template(self, path: Path) -> SourceFile:
+        """Return a template, read once for all devices that use it. Its problems are those of one device."""
+        if path not in self._templates:
+            self._templates[path] = self.yaml(path)
+        return replace(self._templates[path], problems=[*self._templates[path].problems], origins={})
+
+    def add_file(self, path: Path) -> None:
+        """Record that a file was read."""
+        if path not in self._is_read:
+            self._is_read.add(path)
+            self.files_read.append(path)
+
+    @property
+    def has_too_many_problems(self) -> bool:
+        """Return whether no more problems are looked for."""
+        return len(self.problems) >= ceilings.PROBLEMS
 
     def files(self, place: Path) -> list[Path]:
         """Return the files in a folder, without hidden ones; none where there is no folder."""

@@ -34,6 +34,8 @@ def _validate(collector: ProblemCollector, file: SourceFile, value: dict[str, An
     # Root takes options of its own beside its fields (_env_file ...): only fields may reach it.
     fields = {}
     for key, one in value.items():
+        if file.is_full:
+            return None
         if key not in Root.model_fields:
             file.add((key,), *unknown_key(key, list(Root.model_fields)))
         elif key != "name" and one is None:

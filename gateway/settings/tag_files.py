@@ -1,17 +1,19 @@
 """The tags of a device: those in its own file, those of `tags/*.csv`, and those that were found on the device."""
 
-import difflib
 from pathlib import Path
 from typing import Any
 
+from gateway.core.nearest import nearest
 from gateway.core.ports.plugin import Plugin, TagFiles
+from gateway.settings import ceilings
+from gateway.settings.csv_files import read_csv
 from gateway.settings.detectors import check_detectors
 from gateway.settings.device_files import Device, ReadTag
 from gateway.settings.error_text import quote_value
 from gateway.settings.formulas import check_formulas
 from gateway.settings.model import FormulaEntry, tag_model
 from gateway.settings.problem_collector import ProblemCollector
-from gateway.settings.source_files import KeyPath, SourceFile, read_csv
+from gateway.settings.source_files import KeyPath, SourceFile
 from gateway.stages.config import OF_NUMBERS
 
 
@@ -21,6 +23,12 @@ class TagReader:
     def __init__(self, collector: ProblemCollector) -> None:
         self._collector = collector
         self._models: dict[str, Any] = {}
+        self._count = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether there are more tags than a gateway takes."""
+        return self._count > ceilings.TAGS
 
     def read(self, device: Device) -> None:
         """Read the tags of a device into `device.tags`; faults go to the files that have them."""
@@ -65,11 +73,11 @@ class TagReader:
             return
         path = place / tag_file
         if not _is_file(path):
-            there = difflib.get_close_matches(tag_file, [p.name for p in place.glob("*.csv")], 1)
-            hint = f"{there[0]}?" if there else f"a CSV file in {place!s}"
+            there = nearest(tag_file, (p.name for p in place.glob("*.csv")))
+            hint = f"{there}?" if there else f"a CSV file in {place!s}"
             device.file.add(("tag_file",), f"{path!s} does not exist", hint)
             return
-        self._collector.files_read.append(path)
+        self._collector.add_file(path)
         table = read_csv(path, str(path))
         if not table.problems:
             known = self._check_columns(device, table)
@@ -95,7 +103,7 @@ class TagReader:
             name = device.config.name
             warnings.append(f"{path!s}: nothing that is wanted was found on {name}; gateway browse shows what is there")
         if not table.problems:
-            self._collector.files_read.append(path)
+            self._collector.add_file(path)
             for at, row in enumerate(table.value):
                 if row.get("name") not in configured:
                     self._add_tag(device, table, row, (at,))
@@ -108,7 +116,7 @@ class TagReader:
         if table.problems:
             self._collector.warnings.append(f"{table.problems[0]}; delete the file, and it is made anew")
             return
-        self._collector.files_read.append(path)
+        self._collector.add_file(path)
         lines = {row.get("name"): row for row in table.value}
         device.tags = [tag._replace(model=files.complete(tag.model, lines.get(tag.model.name, {}))) for tag in device.tags]
 
@@ -117,8 +125,8 @@ class TagReader:
         known = self._model(device.plugin).model_fields | FormulaEntry.model_fields
         wrong = sorted({key for row in table.value for key in row if key not in known})
         for key in wrong:
-            close = difflib.get_close_matches(key, known, 1)
-            table.add((key,), "is not a known column", f"{close[0]}?" if close else f"one of {', '.join(known)}")
+            close = nearest(key, known)
+            table.add((key,), "is not a known column", f"{close}?" if close else f"one of {', '.join(known)}")
         return not wrong
 
     def _model(self, plugin: Plugin) -> Any:
@@ -127,8 +135,15 @@ class TagReader:
         return self._models[plugin.name]
 
     def _add_tag(self, device: Device, file: SourceFile, item: Any, path: KeyPath) -> None:
+        if file.is_full:
+            return
         if not isinstance(item, dict):
             file.add(path, f"{quote_value(item)} is not a tag", "keys such as name: and address:")
+            return
+        self._count += 1
+        if self.is_full:
+            if self._count == ceilings.TAGS + 1:
+                file.add(path, f"is one tag more than {ceilings.TAGS}", "fewer tags in all devices together")
             return
         self._check_name(device, file, item, path)
         if "formula" in item:

@@ -1,22 +1,26 @@
 """Device templates: the keys that equal devices share, with parameters for those that differ."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gateway.settings import ceilings
 from gateway.settings.error_text import quote_value
-from gateway.settings.source_files import KeyPath, SourceFile, read_yaml
+from gateway.settings.source_files import KeyPath, SourceFile
 
 _PARAMETER = re.compile(r"\$\{(\w+)\}")
 _PLACE = "a file below templates/, for instance meters/em340.yaml"
 
 
-def expand(folder: Path, file: SourceFile, value: dict[str, Any]) -> tuple[dict[str, Any], SourceFile | None]:
+def expand(
+    folder: Path, read: Callable[[Path], SourceFile], file: SourceFile, value: dict[str, Any]
+) -> tuple[dict[str, Any], SourceFile | None]:
     """Return the device with its template filled in, and the template, None where there is none or it is missing.
 
     `template: meters/em340.yaml` names a file below templates/; `parameters:` gives values for each ${name} in it, whose
     defaults are in the template's own `parameters:`. Keys of the device win over the template's. Problems are added to
-    the file that is to be corrected, also those that are found later in keys from the template.
+    the file that is to be corrected, also those that are found later in keys from the template. read: returns a template.
     """
     own = {key: item for key, item in value.items() if key not in ("template", "parameters")}
     if "template" not in value:
@@ -27,7 +31,7 @@ def expand(folder: Path, file: SourceFile, value: dict[str, Any]) -> tuple[dict[
     if path is None:
         file.add(("template",), f"{quote_value(value['template'])} is not a template that is there", _PLACE)
         return own, None
-    template = read_yaml(path, str(path))
+    template = read(path)
     if not isinstance(template.value, dict):
         if not template.problems:
             template.add((), "is not a mapping", "keys such as protocol:, parameters:, tags:")
@@ -83,12 +87,19 @@ def _fill(template: SourceFile, item: Any, path: KeyPath, values: dict[str, Any]
         return {key: _fill(template, one, (*path, key), values) for key, one in item.items()}
     if isinstance(item, list):
         return [_fill(template, one, (*path, at), values) for at, one in enumerate(item)]
-    if not isinstance(item, str) or not (names := _PARAMETER.findall(item)):
-        return item
+    return _fill_text(template, item, path, values) if isinstance(item, str) and _PARAMETER.search(item) else item
+
+
+def _fill_text(template: SourceFile, item: str, path: KeyPath, values: dict[str, Any]) -> Any:
+    names = _PARAMETER.findall(item)
     missing = [name for name in names if values.get(name) is None]
     if missing:
         template.add(path, f"needs the parameter {missing[0]}, which a device does not give", f"parameters: {missing[0]}:")
         return item
     if _PARAMETER.fullmatch(item):
         return values[names[0]]
+    length = len(item) + sum(len(str(values[name])) for name in names)
+    if length > ceilings.TEXT_CHARACTERS:
+        template.add(path, f"becomes a text of {length} characters", f"at most {ceilings.TEXT_CHARACTERS}")
+        return item
     return _PARAMETER.sub(lambda match: str(values[match[1]]), item)

@@ -1,6 +1,7 @@
 """Which detectors watch a tag, as its key `anomaly` says."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -9,6 +10,7 @@ from pydantic import PlainValidator, WithJsonSchema
 
 from gateway.stages.detectors.ewma import EwmaPlugin, z_score
 
+_MOST: Final = 20
 _OFF: Final = ("off", "no", "false")
 _EXPECTED: Final = "a z-score from 1, off, or a list such as [{ewma: {threshold: 6}}]"
 
@@ -29,14 +31,21 @@ def _choices(value: Any) -> tuple[DetectorChoice, ...]:
         return value
     if value is False or value == math.inf or (isinstance(value, str) and value.strip().lower() in _OFF):
         return ()
+    if isinstance(value, str) and (value.strip()[:1].isalpha() or value.strip()[:1] in ("[", "{")):
+        raise ValueError(
+            f"{value!r} is no z-score; expected a number from 1, or off; a list of detectors stands in YAML, without quotes "
+            "and not in a cell: [{ewma: {threshold: 6}}]"
+        )
     if not isinstance(value, list):
         return (DetectorChoice(EwmaPlugin.name, (("threshold", z_score(value)),)),)
     if not value:
         raise ValueError(f"is an empty list; expected {_EXPECTED}")
+    if len(value) > _MOST:
+        raise ValueError(f"lists {len(value)} detectors; expected at most {_MOST}")
     choices = tuple(_choice(one) for one in value)
-    for place, one in enumerate(choices):
-        if any(one.name == other.name for other in choices[:place]):
-            raise ValueError(f"{one.name} is listed twice; expected each detector once")
+    for name, count in Counter(one.name for one in choices).items():
+        if count > 1:
+            raise ValueError(f"{name} is listed twice; expected each detector once")
     return choices
 
 

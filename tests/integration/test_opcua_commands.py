@@ -238,3 +238,31 @@ async def test_options_are_refused_by_their_names(port):
     result = await command("browse", f"opc.tcp://127.0.0.1:{port}", "--security-mode", "signed")
     assert result.exit_code == 2
     assert result.stderr.strip() == "--security-mode: 'signed' is not allowed; expected 'SignAndEncrypt' or 'Sign'"
+
+
+HOSTILE = "x\x1b[2J\x9b31m\u2028\x85\u202e[red]"
+"""Clears the screen, changes colours, ends lines, turns the direction of writing round, and is markup."""
+
+
+@pytest.mark.parametrize("options", [(), ("--csv",), ("--csv", "--all")])
+async def test_no_text_of_a_server_reaches_the_terminal_as_it_is(port, options):
+    async with AsyncuaServer(port, 1) as server:
+        folder = await server.server.nodes.objects.add_object(ua.NodeId("folder", 2), ua.QualifiedName(f"=1+1{HOSTILE}", 2))
+        for node, name in (("s=plain", f"=2{HOSTILE}"), (f"s={HOSTILE}", "hidden"), ("s=a;=1+1", "formula")):
+            variable = await folder.add_variable(ua.NodeId(node[2:], 2), ua.QualifiedName(name, 2), HOSTILE)
+            unit = ua.EUInformation(HOSTILE, 1, ua.LocalizedText(f"+bar{HOSTILE}"), ua.LocalizedText(HOSTILE))
+            await variable.add_property(ua.NodeId(f"unit of {node}", 2), ua.QualifiedName("EngineeringUnits", 0), unit)
+        result = await command("browse", server.url, "--security", "none", *options)
+        for endpoint in server.server.iserver.endpoints:
+            endpoint.Server.ApplicationUri = endpoint.SecurityPolicyUri = f"urn:{HOSTILE}"
+        found = await command("discover", server.url)
+    for text in (found.stdout, found.stderr, result.stdout, result.stderr):
+        assert text.replace("\n", "").isprintable(), ascii(text)
+    assert "\\x1b[2J" in found.stdout
+    if options == ("--csv", "--all"):
+        rows = {row["node"].partition(";")[2]: row for row in csv.DictReader(io.StringIO(result.stdout))}
+        assert "s=plain" in rows
+        assert rows["s=plain"]["name"].startswith("'=1_1x_[2J"), "no formula"
+        assert rows["s=plain"]["unit"].startswith("'+barx\\x1b[2J")
+        assert not any("=1+1" in node or "[2J" in node for node in rows)
+        assert "left out: 2 whose node ids have characters that do not survive a CSV file" in result.stderr

@@ -84,7 +84,7 @@ def pattern(kind: ValueType, value: float | str) -> int:
     bits = 8 * size_bytes(kind)
     expected = f"expected a value of {kind}, or its bits up to {(1 << bits) - 1:#x}"
     text = value.strip().lower() if isinstance(value, str) else ""
-    is_float, signed = kind.startswith("float"), kind.startswith("int")
+    is_float, signed = kind.startswith("float"), kind.startswith(("int", "sm"))
     try:
         if is_float and not text.startswith("0x"):
             return int.from_bytes(struct.pack(">" + {16: "e", 32: "f", 64: "d"}[bits], float(value)), "big")
@@ -97,4 +97,6 @@ def pattern(kind: ValueType, value: float | str) -> int:
         number = int(str(number), 16) if number >= 0 else -1
     if not (-(1 << bits - 1) if signed else 0) <= number < 1 << bits:
         raise ValueError(f"{value!r} does not fit {kind}; {expected}")
+    if kind.startswith("sm") and number < 0:
+        return 1 << bits - 1 | -number
     return number % (1 << bits)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -52,7 +52,7 @@ class ModbusDevice(DeviceModel):
     would cost. 0: only tags without a gap share a request."""
     max_gap_bits: int | None = Field(None, ge=0, le=1999)
     """The same for coils and discrete inputs. Left out: sixteen times max_gap, which is the same number of bytes."""
-    forbidden: tuple[RangeText, ...] = ()
+    forbidden: Annotated[tuple[RangeText, ...], Field(max_length=1000)] = ()
     """Addresses that no request may touch, because they do not exist, are write-only or act when read:
     [holding:100-119, coil:7]. Zero-based."""
     max_in_flight: int = Field(1, ge=1, le=16)

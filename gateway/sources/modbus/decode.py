@@ -12,7 +12,8 @@ from gateway.core.quality import Quality
 from gateway.sources.modbus.cell_values import pattern
 from gateway.sources.modbus.plan import Request
 from gateway.sources.modbus.tag import ModbusTag
-from gateway.sources.modbus.types import DTYPES, ByteOrder, ValueType, is_bits, positions, size_bytes, text_positions
+from gateway.sources.modbus.text_values import reader
+from gateway.sources.modbus.types import DTYPES, HALVES, ByteOrder, ValueType, is_bits, positions, size_bytes
 
 _EXACT = 2**53
 _Numbers = NDArray[Any]
@@ -47,8 +48,12 @@ class Decoder:
         self._groups = [] if self._bits is not None else _groups(numbers, [places[row] for row in self.numeric], byte_order)
         if len(self._groups) == 1:
             self._groups[0].is_all = True
-        self._texts = [_Text(row, tag, 2 * places[row], byte_order) for row, tag in enumerate(chosen) if tag.is_text]
-        self._labels = [(at, int(self.numeric[at]), tag.labels) for at, tag in enumerate(numbers) if tag.labels]
+        self._texts = [
+            reader(row, tag, 2 * places[row], byte_order, _octets(tag, 2 * places[row], byte_order))
+            for row, tag in enumerate(chosen)
+            if tag.is_text
+        ]
+        self._labels = [(at, int(self.numeric[at]), tag.named_values) for at, tag in enumerate(numbers) if tag.labels]
         self._whole = np.array([tag.scale == 1 and tag.offset == 0 for tag in numbers], np.bool_)
         self._grown: set[int] = set()
         self._divide = _sparse([_divisor(tag.scale) for tag in numbers], 1.0)
@@ -173,6 +178,10 @@ class _Group:
             numbers, wrong = _decimal(octets)
             if wrong.size:
                 bad.append((wrong, Quality.BAD_NOT_A_NUMBER))
+        elif self._kind.startswith("sm"):
+            sign = np.uint64(1 << 8 * size_bytes(self._kind) - 1)
+            magnitude = (bits & (sign - np.uint64(1))).astype(np.int64)
+            numbers = np.where(bits & sign, -magnitude, magnitude)
         elif self._masked:
             numbers = (bits & self._masks) >> self._shifts
             numbers = numbers != 0 if self._kind == "bool" else numbers
@@ -195,26 +204,6 @@ def _decimal(octets: NDArray[np.uint8]) -> tuple[_Numbers, Rows]:
     return numbers, np.flatnonzero(((high > 9) | (low > 9)).any(axis=1))
 
 
-class _Text:
-    """A string or raw bytes in one reply."""
-
-    def __init__(self, row: int, tag: ModbusTag, start: int, byte_order: ByteOrder) -> None:
-        length = tag.length or 0
-        self._row = row
-        self._where = [start + place for place in text_positions(tag.byte_order or byte_order, tag.width)[:length]]
-        self._encoding = tag.encoding if tag.value_type == "string" else ""
-
-    def read(self, payload: bytes) -> tuple[int, Any, int]:
-        octets = bytes([payload[place] for place in self._where])
-        if not self._encoding:
-            return self._row, octets.hex(), int(Quality.GOOD)
-        text = octets.split(b"\0", 1)[0].rstrip(b" ")
-        try:
-            return self._row, text.decode(self._encoding), int(Quality.GOOD)
-        except UnicodeDecodeError:
-            return self._row, text.decode(self._encoding, "replace"), int(Quality.UNCERTAIN)
-
-
 def _groups(tags: Sequence[ModbusTag], places: Sequence[int], byte_order: ByteOrder) -> list[_Group]:
     """Return the tags by type, those with and without masks apart."""
     kinds: dict[tuple[ValueType, bool], list[int]] = {}
@@ -229,7 +218,7 @@ def _groups(tags: Sequence[ModbusTag], places: Sequence[int], byte_order: ByteOr
 def _octets(tag: ModbusTag, start: int, byte_order: ByteOrder) -> list[int]:
     """Return the byte positions of a number in the reply, most significant byte first."""
     found = [start + place for place in positions(tag.byte_order or byte_order, tag.width)]
-    if size_bytes(tag.value_type) == 1:
+    if tag.value_type in HALVES:
         return found[:1] if tag.byte == "high" else found[1:]
     return found
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.core.ports.plugin import Fault, FaultAt
 from gateway.sources.modbus.address import Range, parse_range
@@ -68,8 +69,7 @@ class Limits:
         """Return whether addresses start to end - 1, which no tag needs, may be read over."""
         if end <= start:
             return True
-        hole = any(first < end and start <= last for first, last in self.forbidden)
-        return end - start <= self.max_gap and not hole
+        return end - start <= self.max_gap and not any(first < end and start <= last for first, last in self.forbidden)
 
 
 def cover(table: Table, spans: Iterable[Span], limits: Limits) -> list[Request]:
@@ -172,7 +172,7 @@ def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[FaultAt]
             continue
         at = (tag.table, tag.start, tag.width)
         for other_row, other in places.get(at, ()):
-            if (common := tag.mask & (other.mask or 0)) and tag.byte == other.byte:
+            if (common := tag.mask & (other.mask or 0)) and (tag.byte or "low") == (other.byte or "low"):
                 message = (
                     f"{tag.mask:#x} overlaps with tag {tags[other_row].name!r} ({other.mask:#x}) in the bits {common:#x}"
                 )
@@ -226,5 +226,10 @@ def plan_device(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[i
     ]
 
 
-def _forbidden(device: ModbusDevice, table: Table) -> list[Range]:
-    return [hole for hole in map(parse_range, device.forbidden) if hole.table == table]
+def _forbidden(device: ModbusDevice, table: Table) -> Sequence[Range]:
+    return _holes(device.forbidden, table)
+
+
+@lru_cache(64)
+def _holes(forbidden: tuple[str, ...], table: Table) -> Sequence[Range]:
+    return [hole for hole in map(parse_range, forbidden) if hole.table == table]

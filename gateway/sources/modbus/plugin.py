@@ -47,7 +47,7 @@ class ModbusPlugin:
         return TagTraits(
             # an offset may need more digits than a float32 has: 1e9 + 0.25
             is_float32=tag.value_type == "float32" and tag.offset == 0,
-            is_logical=tag.value_type == "bool" and not tag.labels,
+            is_logical=tag.is_logical and not tag.labels,
             is_text=tag.is_text,
             interval_ns=interval_ns(device, tag),
         )

@@ -8,10 +8,13 @@ from gateway.core.config_types import IntervalNs, TagModel
 from gateway.sources.modbus.address import Address, is_classic, resolve
 from gateway.sources.modbus.cell_values import Labels, Mask, NotAvailable, Order, pattern
 from gateway.sources.modbus.types import (
+    HALVES,
     INTEGERS,
     LAST_ADDRESS,
     REGISTERS,
     TEXTS,
+    TIMES,
+    UNSIGNED,
     Table,
     ValueType,
     is_bits,
@@ -28,13 +31,17 @@ class ModbusTag(TagModel):
     """Where the value stands: holding:100, input:7, coil:3 or discrete:12, zero-based as on the wire; with the device's
     `addressing: classic` also 40101."""
     type: ValueType | None = None
-    """How to read it: bool, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, float32, float64, bcd16,
-    bcd32, bcd64, string, bytes. Left out: uint16 for registers, bool for coils, discrete inputs and tags with a `bit`.
-    bool in a register: true unless 0. int8 and uint8 are half a register, see `byte`."""
-    bit: int | None = Field(None, ge=0, le=15)
-    """One bit of a register, 0 the least significant."""
-    byte: Literal["low", "high"] = "low"
-    """Which half of the register an int8 or uint8 is."""
+    """How to read it: bool, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, float32, float64, bcd8,
+    bcd16, bcd32, bcd64, sm8, sm16, sm32 (a sign bit and a magnitude), string, bytes. Left out: uint16 for registers, bool
+    for coils, discrete inputs and tags with a `bit`. bool in a register: true unless 0. int8, uint8, sm8 and bcd8 are half a
+    register, see `byte`. Dates and times, published as text: datetime6 (year, month, day, hour, minute, second in six
+    registers), datetime3 (the same in six bytes), datetime_bcd (in six bytes of BCD), epoch (seconds since 1970 UTC, 32
+    bits), hhmm (930 is 09:30), hhmm_bytes (hours in the high byte), hhmm_bcd (0x0930)."""
+    bit: int | None = Field(None, ge=0, le=63)
+    """One bit, 0 the least significant: of a register, or with type uint32 or uint64 of all of its registers."""
+    byte: Literal["low", "high"] | None = None
+    """Which half of the register an int8, uint8, sm8 or bcd8 is (left out: low). For a string or bytes: only this half of
+    each register is read, one character per register."""
     mask: Mask | None = None
     """Bits of an unsigned integer that count, such as 0x00F0; the number is shifted down to the lowest of them."""
     length: int | None = Field(None, ge=1, le=250)
@@ -54,6 +61,12 @@ class ModbusTag(TagModel):
     labels: Labels | None = None
     """Names of an integer's values: {0: stopped, 1: running}, in a spreadsheet 0=stopped | 1=running. The number is
     published as ever and its label beside it."""
+    labels_shifted: bool = True
+    """With a mask: labels name the number shifted down to the lowest bit of the mask. false: they name the bits in place,
+    as manuals often do ({0x0100: on, 0x0200: off})."""
+    flags: Labels | None = None
+    """Names of single bits of an unsigned integer: {0: door open, 3: overload}, in a spreadsheet 0=door open | 3=overload.
+    The value is the list of the names of the bits that are set, lowest first; other bits appear as "bit 7", uncertain."""
     interval: IntervalNs | None = None
     """How often to read it if it differs from the device's interval. A duration such as 100ms or 1h."""
 
@@ -76,15 +89,18 @@ class ModbusTag(TagModel):
             table = resolve(info.data["address"])[0]
             if is_bits(table):
                 raise ValueError(f"a {table} is one bit already; expected no bit, or a register")
-            if info.data["type"] not in (None, "bool"):
-                raise ValueError(f"a bit is no {info.data['type']}; expected type bool or none")
+            kind = info.data["type"]
+            if kind not in (None, "bool", "uint32", "uint64"):
+                raise ValueError(f"a bit is no {kind}; expected type bool or none, or uint32 or uint64 for a bit of these")
+            if bit >= 16 * REGISTERS[kind or "uint16"]:
+                raise ValueError(f"{bit} is past bit 15; expected 0 to 15, or type uint32 (to 31) or uint64 (to 63)")
         return bit
 
     @field_validator("byte")
     @classmethod
-    def _check_byte(cls, byte: str, info: ValidationInfo) -> str:
-        if byte != "low" and "type" in info.data and info.data["type"] not in ("int8", "uint8"):
-            raise ValueError(f"{byte} is half a register; expected type int8 or uint8")
+    def _check_byte(cls, byte: str | None, info: ValidationInfo) -> str | None:
+        if byte is not None and "type" in info.data and info.data["type"] not in (*HALVES, *TEXTS):
+            raise ValueError(f"{byte} is half a register; expected type int8 or uint8 (sm8, bcd8), string or bytes")
         return byte
 
     @field_validator("mask")
@@ -112,7 +128,8 @@ class ModbusTag(TagModel):
         if length is not None and kind not in TEXTS:
             raise ValueError(f"a {kind or 'number'} has no length; expected type string or bytes")
         if length is not None:
-            _check_end(kind, resolve(info.data["address"])[1], (length + 1) // 2)
+            registers = (length + 1) // 2 if info.data.get("byte") is None else length
+            _check_end(kind, resolve(info.data["address"])[1], registers)
         return length
 
     @field_validator("scale")
@@ -120,7 +137,7 @@ class ModbusTag(TagModel):
     def _check_scale(cls, scale: float, info: ValidationInfo) -> float:
         if scale == 0:
             raise ValueError("0 would make every value the same; expected a number other than 0")
-        if scale != 1 and info.data.get("type") in TEXTS:
+        if scale != 1 and info.data.get("type") in (*TEXTS, *TIMES):
             raise ValueError(f"a {info.data['type']} has no scale; expected none")
         return scale
 
@@ -129,7 +146,7 @@ class ModbusTag(TagModel):
     def _check_patterns(cls, values: tuple[int | float | str, ...], info: ValidationInfo) -> tuple[int | float | str, ...]:
         if "type" in info.data and "bit" in info.data and "address" in info.data and values:
             kind = _decided(info.data)
-            if kind == "bool" or kind in TEXTS:
+            if kind == "bool" or kind in TEXTS or kind in TIMES:
                 raise ValueError(f"a {kind} has no value to spare for this; expected a number type")
             for value in values:
                 pattern(kind, value)
@@ -141,13 +158,40 @@ class ModbusTag(TagModel):
         if labels is None or not {"type", "bit", "address", "scale", "offset"} <= info.data.keys():
             return labels
         kind = _decided(info.data)
-        if kind not in (*INTEGERS, "bool", "bcd16", "bcd32", "bcd64"):
+        if kind not in (*INTEGERS, "bool") and not kind.startswith("bcd"):
             raise ValueError(f"labels do not fit {kind}; expected an integer type or bool")
         if info.data["scale"] != 1 or info.data["offset"] != 0:
             raise ValueError("labels name raw values; expected no scale and no offset beside them")
         if not 1 <= len(labels) <= _MOST_LABELS:
             raise ValueError(f"{len(labels)} labels; expected 1 to {_MOST_LABELS}")
         return labels
+
+    @field_validator("labels_shifted")
+    @classmethod
+    def _check_shifted(cls, shifted: bool, info: ValidationInfo) -> bool:
+        labels, mask = info.data.get("labels"), info.data.get("mask")
+        if shifted or labels is None:
+            return shifted
+        if mask is None:
+            raise ValueError("nothing is shifted without a mask; expected a mask, or no labels_shifted")
+        for number in labels:
+            if number & ~mask:
+                raise ValueError(f"{number:#x} has bits outside the mask {mask:#x}; expected labels of the bits in place")
+        return shifted
+
+    @field_validator("flags")
+    @classmethod
+    def _check_flags(cls, flags: dict[int, str] | None, info: ValidationInfo) -> dict[int, str] | None:
+        if flags is None or not {"type", "bit", "address", "scale", "offset"} <= info.data.keys():
+            return flags
+        kind = _decided(info.data)
+        if kind not in UNSIGNED or info.data["bit"] is not None:
+            raise ValueError(f"names of bits do not fit {kind}; expected type {', '.join(UNSIGNED)}")
+        if info.data["scale"] != 1 or info.data["offset"] != 0 or info.data.get("labels"):
+            raise ValueError("bits have no scale, offset or labels; expected none of them beside flags")
+        if not flags or not 0 <= min(flags) <= max(flags) < 8 * size_bytes(kind):
+            raise ValueError(f"{kind} has the bits 0 to {8 * size_bytes(kind) - 1}; expected names of these")
+        return flags
 
     @property
     def table(self) -> Table:
@@ -172,12 +216,25 @@ class ModbusTag(TagModel):
     @property
     def width(self) -> int:
         """Return how many registers (or bits) it takes."""
-        return (self.length + 1) // 2 if self.length else REGISTERS[self.value_type]
+        if not self.length:
+            return REGISTERS[self.value_type]
+        return self.length if self.byte is not None else (self.length + 1) // 2
 
     @property
     def is_text(self) -> bool:
         """Return whether its value is no number: it comes in `ObjectBlock`s only."""
-        return self.value_type in TEXTS
+        return self.value_type in TEXTS or self.value_type in TIMES or bool(self.flags)
+
+    @property
+    def is_logical(self) -> bool:
+        """Return whether its value is true or false."""
+        return self.value_type == "bool" or self.bit is not None
+
+    @property
+    def named_values(self) -> dict[int, str]:
+        """Return the labels by the number that is published."""
+        shift = 0 if self.labels_shifted or not self.mask else (self.mask & -self.mask).bit_length() - 1
+        return {number >> shift: label for number, label in (self.labels or {}).items()}
 
 
 def _decided(given: dict[str, Any]) -> ValueType:

@@ -5,7 +5,8 @@ from typing import Final, Literal
 Table = Literal["holding", "input", "coil", "discrete"]
 ValueType = Literal[
     "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64",
-    "bcd16", "bcd32", "bcd64", "string", "bytes",
+    "sm8", "sm16", "sm32", "bcd8", "bcd16", "bcd32", "bcd64", "string", "bytes",
+    "datetime6", "datetime3", "datetime_bcd", "epoch", "hhmm", "hhmm_bytes", "hhmm_bcd",
 ]  # fmt: skip
 ByteOrder = Literal["ABCD", "BADC", "CDAB", "DCBA"]
 
@@ -14,17 +15,40 @@ LAST_ADDRESS: Final = 65535
 DTYPES: Final[dict[ValueType, str]] = {
     "bool": ">u2", "int8": ">i1", "uint8": ">u1", "int16": ">i2", "uint16": ">u2", "int32": ">i4", "uint32": ">u4",
     "int64": ">i8", "uint64": ">u8", "float16": ">f2", "float32": ">f4", "float64": ">f8",
-    "bcd16": ">u2", "bcd32": ">u4", "bcd64": ">u8",
+    "sm8": ">u1", "sm16": ">u2", "sm32": ">u4", "bcd8": ">u1", "bcd16": ">u2", "bcd32": ">u4", "bcd64": ">u8",
 }  # fmt: skip
 """numpy's name of each numeric type once the byte order is undone. The floats are those of IEEE 754."""
 
-REGISTERS: Final[dict[ValueType, int]] = {kind: max(1, int(code[2:]) // 2) for kind, code in DTYPES.items()}
-"""Registers (16 bits each) that a value of each numeric type takes."""
+TIMES: Final[dict[ValueType, int]] = {
+    "datetime6": 6, "datetime3": 3, "datetime_bcd": 3, "epoch": 2, "hhmm": 1, "hhmm_bytes": 1, "hhmm_bcd": 1,
+}  # fmt: skip
+"""Registers that a date or a time takes; it is published as text."""
+
+REGISTERS: Final[dict[ValueType, int]] = {kind: max(1, int(code[2:]) // 2) for kind, code in DTYPES.items()} | TIMES
+"""Registers (16 bits each) that a value of each type takes, but for those with a length."""
 
 TEXTS: Final[tuple[ValueType, ...]] = ("string", "bytes")
 """Types that are no numbers; they need a `length`."""
 
-INTEGERS: Final[tuple[ValueType, ...]] = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+HALVES: Final[tuple[ValueType, ...]] = ("int8", "uint8", "sm8", "bcd8")
+"""Types of half a register."""
+
+UNSIGNED: Final[tuple[ValueType, ...]] = ("uint8", "uint16", "uint32", "uint64")
+"""Types whose bits have a meaning of their own."""
+
+INTEGERS: Final[tuple[ValueType, ...]] = (
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "sm8",
+    "sm16",
+    "sm32",
+)
 
 LONG_ORDERS: Final[dict[str, ByteOrder]] = {"ABCDEFGH": "ABCD", "BADCFEHG": "BADC", "GHEFCDAB": "CDAB", "HGFEDCBA": "DCBA"}
 """The four orders as they are spelled for 64-bit values."""

@@ -21,6 +21,7 @@ def _patterns(value: Any) -> Any:
 
 Patterns = Annotated[
     tuple[str, ...],
+    Field(max_length=1000),
     BeforeValidator(_patterns),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]

@@ -8,7 +8,9 @@ number a namespace's URI may stand in braces: /Objects/{http://acme.com/line}Spe
 import re
 from typing import Final, NamedTuple
 
-_STEP = re.compile(r"(?:(?P<namespace>\d+):|\{(?P<uri>[^{}]+)\}|(?!\d+:|\{))(?P<name>(?:[^&/]|&.)+)", re.ASCII | re.DOTALL)
+_STEP = re.compile(
+    r"(?:(?P<namespace>\d{1,9}):|\{(?P<uri>[^{}]+)\}|(?!\d+:|\{))(?P<name>(?:[^&/]|&.)+)", re.ASCII | re.DOTALL
+)
 _EXPECTED: Final = "a browse path such as /Objects/2:Line/2:Speed or /Objects/{http://acme.com/line}Speed"
 _MOST_STEPS: Final = 64
 

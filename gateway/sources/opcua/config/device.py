@@ -1,6 +1,7 @@
 """Configuration of an OPC UA device and its tags."""
 
 import math
+from collections import Counter
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -96,12 +97,12 @@ class OpcUaEvents(ConfigModel):
     """NodeId of the object that notifies. The default is the Server object, which reports everything."""
     severity: Annotated[int, Field(ge=1, le=1000)] = 1
     """Only events of at least this severity, 1 to 1000."""
-    fields: tuple[Annotated[str, AfterValidator(_field_path)], ...] = ()
+    fields: Annotated[tuple[Annotated[str, AfterValidator(_field_path)], ...], Field(max_length=100)] = ()
     """Further fields of the events, as browse paths: ActiveState/Id, 2:Batch, {http://acme.com/line}Batch."""
 
     @model_validator(mode="after")
     def _fields_differ(self) -> "OpcUaEvents":
-        twice = sorted({name for name in self.fields if self.fields.count(name) > 1})
+        twice = sorted(name for name, count in Counter(self.fields).items() if count > 1)
         if twice:
             raise ValueError(f"fields names {', '.join(twice)} twice; expected each field once")
         return self
@@ -114,7 +115,7 @@ class OpcUaDevice(DeviceModel):
     """The word opcua."""
     url: Annotated[str, AfterValidator(_endpoint_url)]
     """Endpoint address of the server, opc.tcp://HOST:PORT/PATH. The port defaults to 4840."""
-    urls: tuple[Annotated[str, AfterValidator(_endpoint_url)], ...] = ()
+    urls: Annotated[tuple[Annotated[str, AfterValidator(_endpoint_url)], ...], Field(max_length=16)] = ()
     """Further servers of the same nodes. The one that runs and has the highest ServiceLevel is used, another one when it
     fails or falls below 200, and url again when that has been as good for a minute."""
     mode: Literal["subscribe", "poll"] = "subscribe"
@@ -132,7 +133,7 @@ class OpcUaDevice(DeviceModel):
     trigger: Trigger = "value"
     """What the server reports (subscribe only): changes of the `status`, also of the `value`, also of the source `timestamp`
     alone. A tag may say otherwise."""
-    browse: Annotated[tuple[Browse, ...], BeforeValidator(_entries), _BROWSE_SCHEMA] = ()
+    browse: Annotated[tuple[Browse, ...], Field(max_length=1000), BeforeValidator(_entries), _BROWSE_SCHEMA] = ()
     """Variables below a folder, or of objects of a type, become tags, beside those in tags and tag_file (which win): one
     entry or a list. The server is asked at each start; what it last said is kept in found, and serves while it is away."""
     found: FolderPath = DEFAULT_FOUND
@@ -170,7 +171,7 @@ class OpcUaDevice(DeviceModel):
     """Objections to certificates that are accepted, each by name and for one fingerprint."""
     pki: FolderPath = DEFAULT_FOLDER
     """Folder of the gateway's own certificate and its trust lists; made on first use."""
-    events: tuple[OpcUaEvents, ...] = ()
+    events: Annotated[tuple[OpcUaEvents, ...], Field(max_length=100)] = ()
     """Events and alarms of the server, which become events of the device (subscribe only)."""
     silence: DurationNs = default("5min")
     """Nodes of which nothing was heard for so long are read once; where the value is another than the last one heard the
@@ -198,7 +199,7 @@ class OpcUaDevice(DeviceModel):
     @model_validator(mode="after")
     def _servers_differ(self) -> "OpcUaDevice":
         everyone = [self.url, *self.urls]
-        twice = sorted({url for url in everyone if everyone.count(url) > 1})
+        twice = sorted(url for url, count in Counter(everyone).items() if count > 1)
         if twice:
             raise ValueError(f"{', '.join(twice)} is named twice in url and urls; expected a different server each")
         return self

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 from uuid import UUID
 
 _SHAPE = re.compile(r"(?:ns=(?P<namespace>[^;]*);|nsu=(?P<uri>[^;]+);)?(?P<kind>[isgb])=(?P<identifier>.*)", re.DOTALL)
+_MOST_DIGITS = 20
 _EXPECTED = (
     "a NodeId such as ns=2;s=Line/Speed, ns=3;i=1001, i=2258, ns=2;g=UUID, ns=2;b=BASE64 or nsu=URI;s=Speed, or a browse "
     "path such as /Objects/2:Line/2:Speed"
@@ -50,7 +51,7 @@ def parse_node_id(text: object) -> NodeAddress:
 
 
 def _number(digits: str, below: int, text: str, name: str) -> int:
-    if not (digits.isascii() and digits.isdigit()) or int(digits) >= below:
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS) or int(digits) >= below:
         raise ValueError(f"{text!r}: {name}={digits} is out of range; expected a number from 0 to {below - 1}")
     return int(digits)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.core.config_types import parse_value_range
+from gateway.core.foreign_text import clean
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 
 
@@ -30,7 +31,7 @@ def unit_of(properties: Mapping[str, Any]) -> EngineeringUnit:
         parse_value_range(text)
     except ValueError:
         text = ""
-    return EngineeringUnit(" ".join(str(properties.get("EngineeringUnits") or "").split()), text)
+    return EngineeringUnit(clean(" ".join(str(properties.get("EngineeringUnits") or "")[:1000].split())), text)
 
 
 def has_unit_of_node(tag: OpcUaTag) -> bool:

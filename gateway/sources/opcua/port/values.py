@@ -22,7 +22,7 @@ class Item:
     queue_size: int
     """Requested length of the server's queue, samples."""
     index: str = ""
-    """LoadRequest part of an array or text, an index range (Part 4, 7.27); empty for all of it."""
+    """Wanted part of an array or text, an index range (Part 4, 7.27); empty for all of it."""
     publishing_ns: int = 0
     """Publishing interval of its subscription, or the polling interval."""
     filter: Filter = Filter()  # noqa: RUF009 - an immutable tuple

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.core.events.event import Event
+from gateway.core.foreign_text import LONGEST_TEXT, clean
 from gateway.sources.opcua.config.device import OpcUaEvents
 from gateway.sources.opcua.port.events import SELECTED, EventFields
 from gateway.sources.opcua.source.events import ConditionAlarm, ServerEvent
@@ -76,16 +77,16 @@ class Alarms:
         fields: dict[str, Any] = {
             "time_ns": time_ns,
             "device": self.device,
-            "source": known["source"],
+            "source": _text(known["source"]),
             "severity": severity,
-            "message": known["message"],
+            "message": _text(known["message"]),
             "event_type": known["event_type"],
             "event_id": known["event_id"],
-            "type_name": known["type_name"] or None,
+            "type_name": _text(known["type_name"]) or None,
             "fields": values or None,
         }
         if known["condition"] is not None:
-            fields["condition"] = known["condition"]
+            fields["condition"] = _text(known["condition"])
         if known["active"] is None:
             return [ServerEvent(**fields)] if severity >= least else []
         active = bool(known["active"])
@@ -134,6 +135,11 @@ class Alarms:
 def _is_branch(branch: object) -> bool:
     """Return whether it is an earlier state that somebody still has to acknowledge, not the present one (Part 9, 5.5.2)."""
     return branch not in (None, "i=0")
+
+
+def _text(value: object) -> Any:
+    """Return a text for people without what a terminal or page would obey; whatever is no text stays as it is."""
+    return clean(value, LONGEST_TEXT) if isinstance(value, str) else value
 
 
 def _severity(value: object) -> int:

@@ -17,7 +17,7 @@ from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.port.session import Session
 from gateway.sources.opcua.port.units import EngineeringUnit, lacking, units_path
-from gateway.sources.opcua.source.tag_file import tag_file, tag_names
+from gateway.sources.opcua.source.tag_file import is_writable, tag_file, tag_names
 
 log = structlog.get_logger("opcua")
 
@@ -60,9 +60,15 @@ def is_refreshed(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> bool:
 
 
 def found_file(tags: Sequence[FoundTag]) -> str:
-    """Return found variables as the text of a tag file."""
+    """Return found variables as the text of a tag file, without those that are `unwritable`."""
+    tags = [tag for tag in tags if is_writable(tag.node)]
     names = tag_names([tag.path for tag in tags])
     return tag_file((name, tag.node, tag.measure.unit, tag.measure.range) for name, tag in zip(names, tags, strict=True))
+
+
+def unwritable(tags: Sequence[FoundTag]) -> list[str]:
+    """Return the names of found variables whose nodes cannot stand in a tag file."""
+    return [".".join(tag.path) for tag in tags if not is_writable(tag.node)]
 
 
 def has_stored(device: OpcUaDevice) -> bool:
@@ -78,6 +84,8 @@ def store_found(device: OpcUaDevice, tags: Sequence[FoundTag], *, cut: bool) -> 
     """Write what was found; return what is new in it, None for nothing. Raises NotKept."""
     path = found_path(device)
     assert path is not None
+    if left_out := unwritable(tags):
+        log.warning("variables are left out, their node ids cannot stand in a file", device=device.name, count=len(left_out))
     change = _kept(path, found_file(tags))
     return None if change is None else replace(change, cut=cut)
 

@@ -18,7 +18,7 @@ from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
 from gateway.sources.opcua.security.endpoints import SHA1, STRONG, Endpoint
 from gateway.sources.opcua.security.peer_certificate import read_chain
-from gateway.sources.opcua.source.tag_discovery import found_file
+from gateway.sources.opcua.source.tag_discovery import found_file, unwritable
 from gateway.sources.opcua.tools import browse_tool
 from gateway.sources.opcua.tools.browse_tool import BrowsedNode, session, walker
 from gateway.sources.opcua.tools.history_check import unreadable
@@ -81,6 +81,7 @@ async def tag_file(config: OpcUaDevice, wanted: Browse, most: int, progress: Pro
     left = (
         (findings.beyond, f"beyond --most {most} (--most {most + len(findings.beyond)} takes them)"),
         (findings.no_numbers, "not a single number (--all takes them)"),
+        (unwritable(findings.tags), "whose node ids have characters that do not survive a CSV file"),
         (findings.unwanted, "not wanted by --include, --exclude or --type"),
         (findings.unopened, f"objects at --depth {wanted.depth}, not looked into ({_deeper(wanted)})"),
     )

@@ -13,7 +13,7 @@ from gateway.core.quality import Quality
 from gateway.sources.modbus.decode import Decoded, Decoder
 from gateway.sources.modbus.plan import Limits, Request, Span, cover
 from gateway.sources.modbus.tag import ModbusTag
-from gateway.sources.modbus.types import REGISTERS
+from gateway.sources.modbus.types import DTYPES, HALVES
 
 FORMATS = {
     "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q",
@@ -38,7 +38,7 @@ def oracle(tag: ModbusTag, wire: bytes) -> tuple[float | int | None, int]:
     """(raw number or None, quality) in `wire`, before rounding."""
     octets = straight(tag, wire)
     kind = tag.value_type
-    if kind in ("int8", "uint8"):
+    if kind in HALVES:
         octets = octets[:1] if tag.byte == "high" else octets[1:]
     bits = int.from_bytes(octets, "big")
     if bits in {int(str(value), 16) for value in tag.not_available}:
@@ -50,6 +50,9 @@ def oracle(tag: ModbusTag, wire: bytes) -> tuple[float | int | None, int]:
         return (int(bits & tag.mask != 0) if kind == "bool" else (bits & tag.mask) >> low), Quality.GOOD
     if kind == "bool":
         return int(bits != 0), Quality.GOOD
+    if kind.startswith("sm"):
+        sign = 1 << 8 * len(octets) - 1
+        return (-(bits - sign) if bits >= sign else bits), Quality.GOOD
     if kind.startswith("bcd"):
         digits = octets.hex()
         return (int(digits), Quality.GOOD) if digits.isdecimal() else (None, Quality.BAD_NOT_A_NUMBER)
@@ -78,7 +81,7 @@ def numbers() -> st.SearchStrategy[dict[str, object]]:
     def keys(kind: str) -> st.SearchStrategy[dict[str, object]]:
         bits = 16 if kind == "bool" else int("".join(c for c in kind if c.isdigit()))
         extra: dict[str, st.SearchStrategy[object]] = {}
-        if kind in ("int8", "uint8"):
+        if kind in HALVES:
             extra["byte"] = st.sampled_from(["low", "high"])
         if kind.startswith("uint") or kind == "bool":
             extra["mask"] = st.none() | st.integers(1, (1 << bits) - 1)
@@ -91,7 +94,7 @@ def numbers() -> st.SearchStrategy[dict[str, object]]:
         {"bit": st.integers(0, 15), "address": st.integers(0, 40).map(lambda at: f"holding:{at}"),
          "byte_order": st.sampled_from(sorted(ORDERS))}
     )  # fmt: skip
-    return bit | st.sampled_from(sorted(REGISTERS)).flatmap(keys)
+    return bit | st.sampled_from(sorted(DTYPES)).flatmap(keys)
 
 
 tags = st.lists(numbers().map(lambda keys: make(**keys)), min_size=1, max_size=20)
@@ -124,7 +127,7 @@ def test_a_sentinel_that_is_there_is_always_found(chosen: list[ModbusTag], order
         if tag.value_type == "bool" or tag.mask is not None:
             continue
         octets = straight(tag, payload[: 2 * tag.width])
-        if tag.value_type in ("int8", "uint8"):
+        if tag.value_type in HALVES:
             octets = octets[:1] if tag.byte == "high" else octets[1:]
         marked = tag.model_copy(update={"address": "holding:0", "not_available": (f"0x{octets.hex()}",)})
         _, quality, _ = decode([marked], payload[: 2 * tag.width], order)
@@ -228,7 +231,8 @@ def test_the_devices_byte_order_holds_where_the_tag_has_none() -> None:
 )
 def test_strings_in_both_byte_placements(keys: dict[str, object], wire: bytes, text: str) -> None:
     values, _, objects = decode([make(type="string", **keys)], wire)
-    assert objects == {0: (text, Quality.GOOD)}
+    doubtful = b"\0D" in wire or b"\0E" in wire
+    assert objects == {0: (text, Quality.UNCERTAIN_TEXT_AFTER_ZERO if doubtful else Quality.GOOD)}
     assert np.isnan(values).all()
 
 
@@ -278,3 +282,111 @@ def test_sentinels_as_people_write_them(kind: str, written: object, wire: bytes)
     values, quality, _ = decode([make(type=kind, not_available=written)], wire)
     assert math.isnan(values[0])
     assert list(quality) == [Quality.BAD_NOT_AVAILABLE]
+
+
+SPREAD = b"\x00K\x00E\x00B\x00A\x00\x00\x00X"
+
+
+@pytest.mark.parametrize(
+    ("keys", "wire", "text", "quality"),
+    [
+        ({"length": 6, "byte": "low"}, SPREAD, "KEBA", Quality.GOOD),  # what is behind the end is the device's affair
+        ({"length": 4, "byte": "low", "byte_order": "BADC"}, b"K\0E\0B\0A\0", "KEBA", Quality.GOOD),
+        ({"length": 4, "byte": "high"}, b"K\0E\0B\0A\0", "KEBA", Quality.GOOD),
+        ({"length": 12}, SPREAD, "", Quality.UNCERTAIN_TEXT_AFTER_ZERO),  # before: "", good
+        ({"length": 4, "byte": "high"}, SPREAD, "", Quality.UNCERTAIN_TEXT_AFTER_ZERO),
+        ({"length": 4, "byte": "low"}, b"KEBA\0\0\0\0", "EA", Quality.UNCERTAIN_TEXT_AFTER_ZERO),
+        ({"length": 6}, b"AB\0\0  ", "AB", Quality.GOOD),
+    ],
+)
+def test_text_with_one_character_per_register(keys: dict[str, object], wire: bytes, text: str, quality: Quality) -> None:
+    _, _, objects = decode([make(type="string", **keys)], wire)
+    assert objects == {0: (text, quality)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "wire", "number"),
+    [
+        ("sm16", {}, b"\x80\x05", -5),
+        ("sm8", {}, b"\x00\x85", -5),  # int8 reads -123
+        ("sm8", {"byte": "high"}, b"\x85\x00", -5),
+        ("sm32", {"byte_order": "CDAB"}, b"\x00\x07\x80\x01", -65543),
+        ("sm16", {"scale": 0.1}, b"\x80\x7b", -12.3),
+        ("sm16", {}, b"\x80\x00", 0),
+        ("bcd8", {}, b"\x00\x42", 42),
+    ],
+)
+def test_sign_and_magnitude(kind: str, keys: dict[str, object], wire: bytes, number: float) -> None:
+    values, quality, _ = decode([make(type=kind, **keys)], wire)
+    assert (values[0], quality[0]) == (number, Quality.GOOD)
+
+
+def test_a_value_that_means_not_available_has_a_sign_and_a_magnitude_too() -> None:
+    _, quality, _ = decode([make(type="sm16", not_available=-5)], b"\x80\x05")
+    assert quality[0] == Quality.BAD_NOT_AVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("kind", "wire", "text"),
+    [
+        ("datetime6", struct.pack(">6H", 2026, 11, 30, 21, 5, 9), "2026-11-30T21:05:09"),
+        ("datetime6", struct.pack(">6H", 26, 11, 30, 21, 5, 9), "2026-11-30T21:05:09"),
+        ("datetime3", bytes((26, 11, 30, 21, 5, 9)), "2026-11-30T21:05:09"),
+        ("datetime_bcd", bytes.fromhex("261130210509"), "2026-11-30T21:05:09"),
+        ("epoch", struct.pack(">I", 1_796_072_709), "2026-11-30T21:05:09Z"),
+        ("hhmm", struct.pack(">H", 930), "09:30"),
+        ("hhmm_bcd", b"\x09\x30", "09:30"),
+        ("hhmm_bytes", bytes((9, 30)), "09:30"),
+        ("datetime6", bytes(12), None),
+        ("datetime3", b"\xff" * 6, None),
+        ("datetime_bcd", bytes.fromhex("2a1130210509"), None),
+        ("hhmm", struct.pack(">H", 2460), None),
+        ("hhmm_bcd", b"\x09\x6a", None),
+    ],
+)
+def test_dates_and_times_are_text(kind: str, wire: bytes, text: str | None) -> None:
+    _, _, objects = decode([make(type=kind)], wire)
+    assert objects == {0: (text, Quality.GOOD if text else Quality.BAD_NOT_AVAILABLE)}
+
+
+def test_an_epoch_has_the_words_of_its_order_and_dates_their_bytes() -> None:
+    swapped = struct.pack(">HH", 1_796_072_709 & 0xFFFF, 1_796_072_709 >> 16)
+    _, _, objects = decode([make(type="epoch", byte_order="CDAB")], swapped)
+    assert objects[0][0] == "2026-11-30T21:05:09Z"
+    _, _, objects = decode([make(type="datetime3", byte_order="BADC")], bytes((11, 26, 21, 30, 9, 5)))
+    assert objects[0][0] == "2026-11-30T21:05:09"
+
+
+@pytest.mark.parametrize(
+    ("keys", "wire", "names", "quality"),
+    [
+        ({"type": "uint16"}, b"\x80\x05", ["door open", "fan", "overload"], Quality.GOOD),
+        ({"type": "uint16"}, b"\0\0", [], Quality.GOOD),
+        ({"type": "uint16"}, b"\0\x08", ["bit 3"], Quality.UNCERTAIN_RANGE),
+        ({"type": "uint16", "mask": "0x8007"}, b"\0\x0c", ["fan"], Quality.GOOD),
+        ({"type": "uint64", "byte_order": "CDAB"}, b"\0\5\0\0\0\0\x80\0", ["door open", "fan", "mains"], Quality.GOOD),
+        ({"type": "uint16", "not_available": "0xFFFF"}, b"\xff\xff", None, Quality.BAD_NOT_AVAILABLE),
+    ],
+)
+def test_sets_of_bits_are_lists_of_names(
+    keys: dict[str, object], wire: bytes, names: list[str] | None, quality: Quality
+) -> None:
+    flags = {0: "door open", 2: "fan", 15: "overload"} | ({63: "mains"} if keys["type"] == "uint64" else {})
+    values, _, objects = decode([make(flags=flags, **keys)], wire)
+    assert objects == {0: (names, quality)}
+    assert np.isnan(values).all()
+
+
+def test_a_bit_above_15_is_one_of_a_32_bit_type() -> None:
+    pair = [make(type="uint32", bit=31), make(type="uint32", bit=16, byte_order="CDAB"), make(type="uint32", bit=30)]
+    values, quality, _ = decode(pair, b"\x80\x00\x00\x01")
+    assert list(values) == [1, 1, 0]
+    assert set(quality) == {Quality.GOOD}
+
+
+def test_labels_name_the_bits_in_place_by_choice() -> None:
+    labels = {0x0100: "on", "0x0200": "off"}
+    _, _, objects = decode([make(mask="0x0300", labels=labels, labels_shifted=False)], b"\x02\xff")
+    assert objects == {0: ("off", Quality.GOOD)}
+    _, _, objects = decode([make(mask="0x0300", labels={1: "on", 2: "off"})], b"\x02\xff")
+    assert objects == {0: ("off", Quality.GOOD)}

@@ -206,3 +206,19 @@ async def test_a_refused_notifier_is_told_and_tried_again():
 def test_events_that_cannot_be_are_refused(keys, word):
     with pytest.raises(ValueError, match=word):
         entry(**keys)
+
+
+def test_texts_of_the_server_are_cleaned_and_bounded_and_its_values_are_not() -> None:
+    hostile = "hot\u2028<3>forged\x1b[2J\udc80" + "x" * 2000
+    made = Alarms(3, [OpcUaEvents.model_validate({"fields": ["Note"]})], 5_000_000_000)
+    (alarm,) = made.events_of(replace_texts(condition(True), "a\r\n\u202eb", hostile), NOW_NS)
+    payload = alarm.payload()
+    assert payload["source"] == "a\\r\\n\\u202eb"
+    assert payload["message"].startswith("hot\\u2028<3>forged\\x1b[2J\\udc80xxx")
+    assert len(payload["message"]) == 1000
+    assert payload["fields"] == {"Note": "line 1\nline 2"}
+
+
+def replace_texts(given: EventFields, source: str, message: str) -> EventFields:
+    known = dict(zip(NAMES, given.values, strict=False)) | {"source": source, "message": message}
+    return EventFields(0, [*known.values(), "line 1\nline 2"])
