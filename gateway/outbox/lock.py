@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import ConfigError
-from gateway.core.private_files import open_private, size_of
-from gateway.outbox.files import ADVICE, DISK_TROUBLE, lock_file
+from gateway.core.private_files import open_private
+from gateway.outbox.files import ADVICE, DISK_TROUBLE, lock_file, schema_of
 
 _PID_BYTES: Final = 20
+_NOTED_FROM: Final = 4
+"""The schema of the first files beside which there was a note."""
+
 _DOUBT: Final = b"watermarks uncertain"
 _FOREIGN: Final = {errno.ELOOP: "a symbolic link", errno.EINVAL: "no regular file", errno.ENXIO: "no regular file"}
 
@@ -63,7 +66,7 @@ class PathLock:
     @property
     def _is_cut(self) -> bool:
         """The note is missing beside a database: a gateway from before schema 4 cuts it off, also when it then refuses."""
-        return not self._is_known and size_of(self._database) > 0
+        return not self._is_known and schema_of(self._database) >= _NOTED_FROM
 
     def note_doubt(self, in_doubt: bool) -> None:
         """Set `in_doubt`, here and on the disk. Raises OSError when the disk does not take that either."""

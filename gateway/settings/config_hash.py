@@ -8,7 +8,8 @@ from typing import Any, Final
 import orjson
 
 from gateway.settings.problem_collector import ProblemCollector
-from gateway.settings.source_files import is_secret, read_yaml
+from gateway.settings.source_files import is_secret
+from gateway.settings.yaml_files import read_yaml
 
 _MAY_HOLD_SECRET: Final = re.compile(rb"password|\\", re.IGNORECASE)
 """A YAML file without any of these has no secret: the name of a key can be written otherwise with a backslash only."""
