@@ -9,6 +9,7 @@ from gateway.core.ports.layout_plugin import LayoutPlugin
 from gateway.core.ports.plugin import Plugin, WithEventTypes
 from gateway.core.ports.sink_plugin import SinkPlugin
 from gateway.layouts.device.plugin import DevicePlugin
+from gateway.layouts.platform.plugin import PlatformPlugin
 from gateway.layouts.sparkplug.plugin import SparkplugPlugin
 from gateway.layouts.tag.plugin import TagPlugin
 from gateway.sinks.mqtt.plugin import MqttPlugin
@@ -29,6 +30,7 @@ _LAYOUTS: Final[tuple[LayoutPlugin, ...]] = (
     DevicePlugin(),  # the first one is the default
     TagPlugin(),
     SparkplugPlugin(),
+    PlatformPlugin(),
 )
 
 SOURCES: Final[dict[str, Plugin]] = {plugin.name: plugin for plugin in _SOURCES}

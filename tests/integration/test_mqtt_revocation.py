@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import socket
 import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from gateway.sinks.mqtt.config import MqttConfig, MqttTls
 from gateway.sinks.mqtt.staple import Staple, fetch_staple
 from tests.support.mosquitto import Authority, Mosquitto
 from tests.support.network import free_port
+from tests.support.proxies import http_proxy
 from tests.support.stapling_proxy import StaplingProxy
 
 DAY = timedelta(days=1)
@@ -36,10 +38,15 @@ async def refusal(port: int, **tls: Any) -> str:
 
 async def fetched(port: int) -> Staple:
     """What a server staples, once it listens."""
+
+    def dial() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), 5.0)
+
+    address = parse_address(f"mqtts://127.0.0.1:{port}")
     async with asyncio.timeout(10):
         while True:
             try:
-                return await asyncio.to_thread(fetch_staple, parse_address(f"mqtts://127.0.0.1:{port}"), MqttTls(), 5.0)
+                return await asyncio.to_thread(fetch_staple, dial, address, MqttTls(), 5.0)
             except ConnectionRefusedError:
                 await asyncio.sleep(0.02)
 
@@ -122,6 +129,21 @@ async def test_a_responder_that_the_authority_has_named_may_sign(broker: Mosquit
         await visit(proxy.port, **tls)
         proxy.answer = authority.ocsp("127.0.0.1", responder=True, usage=False)
         assert "not signed by its authority" in await refusal(proxy.port, **tls)
+
+
+async def test_a_stapled_answer_is_fetched_through_the_proxy_of_the_broker(broker: Mosquitto, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("127.0.0.1")
+    await broker.start()
+    answer = authority.ocsp("127.0.0.1")
+    with StaplingProxy(broker.port, certificate, key, answer) as stapling:
+        async with http_proxy(tmp_path) as (url, log):
+            tls = {"ca": authority.certificate, "ocsp": "stapled"}
+            config = MqttConfig(url=f"mqtts://127.0.0.1:{stapling.port}", tls=tls, proxy={"url": url})
+            client = MqttClient(config)
+            await client.open()
+            await client.close()
+            assert log.read_text().count(f"CONNECT 127.0.0.1:{stapling.port}") == 2
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")

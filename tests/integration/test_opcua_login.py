@@ -5,14 +5,15 @@ import re
 import pytest
 from asyncua import ua
 
-from gateway.sources.opcua.security.certificates import der, fingerprint, make_key
+from gateway.sources.opcua.security.certificates import der, fingerprint
 from gateway.sources.opcua.security.pki import Pki
 from tests.integration.test_opcua_nasty_secure import offer_logins
 from tests.support.opcua_mangler import Mangler
 from tests.support.opcua_secure import KEY, P, SecureServer, certificate, peer, refusal, value, write_pair
+from tests.support.rsa_keys import RSA_KEYS
 
 USER = {"username": "me", "password": "secret", "security": "none"}
-OTHER_KEY = make_key()
+OTHER_KEY = RSA_KEYS[2]
 PYTHON = re.compile(r"NoneType|object|attribute|Traceback|\w+Error\b|<class|\bNone\b|\bnot enough\b|bytes")
 
 

@@ -7,7 +7,7 @@ from asyncua import ua
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.sources.opcua.security.certificates import der, fingerprint, make_key
+from gateway.sources.opcua.security.certificates import der, fingerprint
 from gateway.sources.opcua.security.endpoints import PREFIX
 from gateway.sources.opcua.security.pki import Pki
 from tests.support.opcua_field import in_the_field
@@ -25,6 +25,7 @@ from tests.support.opcua_secure import (
     value,
     write_pair,
 )
+from tests.support.rsa_keys import RSA_KEYS
 
 OAEP_SHA256 = "http://opcfoundation.org/UA/security/rsa-oaep-sha2-256"
 OAEP = "http://www.w3.org/2001/04/xmlenc#rsa-oaep"
@@ -111,7 +112,7 @@ def der_of(revocations) -> bytes:
 @pytest.mark.parametrize("sends_chain", [False, True])
 async def test_a_chain_with_an_intermediate_authority_and_revocation_lists(tmp_path, port, sends_chain):
     """The root is trusted, the authority between only completes the chain; either may revoke what it signed."""
-    root_key, middle_key = make_key(), make_key()
+    root_key, middle_key = RSA_KEYS[2:4]
     root = issued(root_key, "root", None, root_key, ca=True)
     middle = issued(middle_key, "middle", root, root_key, ca=True)
     leaf = issued(KEY, "server", middle, middle_key)

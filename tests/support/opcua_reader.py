@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from gateway.core.blocks import ObjectBlock, SampleBlock
 from gateway.core.clock import Clock, SystemClock
@@ -14,6 +15,7 @@ from gateway.core.messages import DeviceState
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.watermarks import Watermarks
 from gateway.sources.opcua.client.session import connect
+from gateway.sources.opcua.port.node_names import NodeNames
 from gateway.sources.opcua.source.intervals import DEFAULT_INTERVALS, Intervals
 from gateway.sources.opcua.source.source import OpcUaSource
 from tests.support.opcua_fake import entry
@@ -78,7 +80,7 @@ def make_source(
     """A source on the real client."""
     fast = {"interval": "100ms", "sampling": "20ms", "timeout": "2s", "silence": "5min", **device}
     services = SourceServices(clock or SystemClock(), watermarks or FakeWatermarks())
-    return OpcUaSource(entry(nodes=nodes, url=url, **fast), services, connect, intervals)
+    return OpcUaSource(entry(nodes=nodes, url=url, **fast), services, partial(connect, names=NodeNames()), intervals)
 
 
 @asynccontextmanager

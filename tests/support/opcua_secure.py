@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.security.certificates import der, fingerprint, make_certificate, make_key
+from gateway.sources.opcua.security.certificates import der, fingerprint, make_certificate
 from gateway.sources.opcua.security.peer_certificate import PeerCertificate, read_der
 from tests.support.opcua_reader import make_source, reading
+from tests.support.rsa_keys import RSA_KEYS
 
 URI = "urn:test:server"
 DAY = timedelta(days=1)
@@ -163,8 +164,7 @@ class SecureServer:
         await self._server.stop()
 
 
-KEY = make_key()
-"""One for all: making keys is slow."""
+KEY, CA_KEY = RSA_KEYS[:2]
 
 
 async def refusal(server: Any, **device: Any) -> str:

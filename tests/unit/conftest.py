@@ -3,8 +3,21 @@
 import socket
 import sys
 from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
 
 import pytest
+
+_numbers = count()
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder: as pytest's own, which looks for a free name among all others and links to the newest each time."""
+    path = tmp_path_factory.getbasetemp() / f"test{next(_numbers)}"
+    path.mkdir()
+    return path
+
 
 FORBIDDEN = {
     "socket.__new__": "a socket",

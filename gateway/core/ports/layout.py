@@ -53,10 +53,10 @@ Until = Literal["trial", "later", "reconnect", "restart"]
 class SessionAnnouncements(Protocol):
     """The packets that a layout publishes on a connection beside the messages. They do not go through the outbox."""
 
-    def will(self) -> Packet:
+    def will(self) -> Packet | None:
         """Begin a new session; called before each connection.
 
-        Returns what the far end publishes when the connection breaks.
+        Returns what the far end publishes when the connection breaks, None for nothing.
         """
         ...
 

@@ -44,7 +44,7 @@ class MqttClient:
         config: MqttConfig,
         *,
         client_id: str = "",
-        will: Will | Callable[[], Will] | None = None,
+        will: Will | Callable[[], Will | None] | None = None,
         most_received: int = LARGEST_RECEIVED_BYTES,
         resume: bool = False,
     ) -> None:

@@ -99,7 +99,7 @@ class MqttPlugin:
         return MqttClient(config, client_id=client_id, resume=self.keeps_subscriptions(config))
 
 
-def _will(services: SinkServices) -> "Will | Callable[[], Will]":
+def _will(services: SinkServices) -> "Will | Callable[[], Will | None]":
     from gateway.sinks.mqtt.birth_publisher import STATUS_TYPE
     from gateway.sinks.mqtt.types import Will
 
@@ -107,8 +107,10 @@ def _will(services: SinkServices) -> "Will | Callable[[], Will]":
     if not isinstance(layout, Session):
         return Will(*services.status.offline(_CONNECTION_LOST), STATUS_TYPE)
 
-    def will() -> Will:
+    def will() -> Will | None:
         packet = layout.will()
+        if packet is None:
+            return None
         return Will(packet.topic, packet.payload, retain=False, after_disconnect=lambda: layout.is_announced)
 
     return will

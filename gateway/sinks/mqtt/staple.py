@@ -7,7 +7,7 @@ answer is signed by the authority and names the certificate, so it is worth the 
 import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -28,12 +28,17 @@ class Staple:
     chain: Sequence[x509.Certificate]
 
 
-def require_staple(address: Address, tls: MqttTls, leaf_der: bytes, timeout_s: float) -> None:
-    """Return if the broker staples an answer that its certificate is good. Raises NotConnected and OSError."""
+def require_staple(
+    dial: Callable[[], socket.socket], address: Address, tls: MqttTls, leaf_der: bytes, timeout_s: float
+) -> None:
+    """Return if the broker staples an answer that its certificate is good. Raises NotConnected and OSError.
+
+    dial: connects to the broker once more, the same way as before.
+    """
     try:
         leaf = x509.load_der_x509_certificate(leaf_der)
         known = x509.load_pem_x509_certificates(tls.ca.read_bytes()) if tls.ca else []
-        staple = fetch_staple(address, tls, timeout_s)
+        staple = fetch_staple(dial, address, tls, timeout_s)
         reason = objection(staple.answer, leaf, [*staple.chain, *known], datetime.now(UTC))
     except ValueError:
         reason = "it cannot be read"
@@ -44,8 +49,8 @@ def require_staple(address: Address, tls: MqttTls, leaf_der: bytes, timeout_s: f
         )
 
 
-def fetch_staple(address: Address, tls: MqttTls, timeout_s: float) -> Staple:
-    """Make a handshake and hang up. Raises OSError, NotConnected."""
+def fetch_staple(dial: Callable[[], socket.socket], address: Address, tls: MqttTls, timeout_s: float) -> Staple:
+    """Connect, make a handshake and hang up. Raises OSError, NotConnected."""
     answers: list[bytes] = []
 
     def keep(_connection: SSL.Connection, answer: bytes, _data: object) -> bool:
@@ -61,7 +66,7 @@ def fetch_staple(address: Address, tls: MqttTls, timeout_s: float) -> Staple:
     if tls.cert is not None and tls.key is not None:  # a broker may not show all of its handshake to a stranger
         context.use_certificate_chain_file(str(tls.cert))
         context.use_privatekey_file(str(tls.key))
-    with socket.create_connection((address.host, address.port), timeout_s) as sock:
+    with dial() as sock:
         sock.setblocking(False)
         connection = SSL.Connection(context, sock)
         connection.set_tlsext_host_name((tls.server_name or address.host).encode("idna"))  # asks an address, too: harmless

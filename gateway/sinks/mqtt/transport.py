@@ -1,6 +1,7 @@
 """From an address to something that carries bytes: TCP, TLS, WebSocket, one on the other. Blocks: for a thread."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.core.errors import NotConnected
@@ -35,19 +36,23 @@ def connect_stream(address: Address, config: MqttConfig, timeout_s: float, large
     largest_frame_bytes: of a WebSocket. Raises NotConnected that says what to do.
     """
     tls = config.tls
-    try:
+
+    def dial() -> socket.socket:
         if config.proxy.url:
-            sock = connect_through(config.proxy, address.host, address.port, timeout_s)
-        else:
-            sock = socket.create_connection((address.host, address.port), timeout_s)
-        return _dressed(sock, address, tls, timeout_s, largest_frame_bytes)
+            return connect_through(config.proxy, address.host, address.port, timeout_s)
+        return socket.create_connection((address.host, address.port), timeout_s)
+
+    try:
+        return _dressed(dial, address, tls, timeout_s, largest_frame_bytes)
     except (OSError, ValueError) as error:
         raise unreachable(error, address.host, address.port, timeout_s, tls.server_name) from None
 
 
-def _dressed(sock: socket.socket, address: Address, tls: MqttTls, timeout_s: float, largest_frame_bytes: int) -> OpenStream:
-    """TLS and WebSocket on a connected socket, which is closed if that fails. Raises NotConnected, OSError, ValueError."""
-    certificate = None
+def _dressed(
+    dial: Callable[[], socket.socket], address: Address, tls: MqttTls, timeout_s: float, largest_frame_bytes: int
+) -> OpenStream:
+    """TLS and WebSocket on a new socket, which is closed if that fails. Raises NotConnected, OSError, ValueError."""
+    sock, certificate = dial(), None
     with undone_on_error(lambda: sock.close()):  # noqa: PLW0108 - the one in use by then, which has no other owner yet
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if address.secure:
@@ -56,7 +61,7 @@ def _dressed(sock: socket.socket, address: Address, tls: MqttTls, timeout_s: flo
                 # imported here, because only who asks for it needs OpenSSL a second time
                 from gateway.sinks.mqtt.staple import require_staple
 
-                require_staple(address, tls, sock.getpeercert(binary_form=True) or b"", timeout_s)
+                require_staple(dial, address, tls, sock.getpeercert(binary_form=True) or b"", timeout_s)
         if address.path:
             return OpenStream(WebSocket(sock, str(address), timeout_s, largest_frame_bytes), certificate)
         return OpenStream(BufferedSocket(sock), certificate)

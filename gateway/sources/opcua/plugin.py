@@ -1,6 +1,7 @@
 """What the rest of the gateway may know of OPC UA."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from gateway.core.ports.source import Source
 from gateway.core.report import Report
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.pki_folder import PKI_PARTS
+from gateway.sources.opcua.port.node_names import NodeNames
 from gateway.sources.opcua.port.units import completed, units_path
 from gateway.sources.opcua.source.events import OPCUA_EVENTS
 from gateway.sources.opcua.source.tag_discovery import Change, found_path, is_refreshed
@@ -61,7 +63,7 @@ class OpcUaPlugin:
         from gateway.sources.opcua.client.session import connect
         from gateway.sources.opcua.source.source import OpcUaSource
 
-        return [OpcUaSource(entry, services, connect) for entry in entries]
+        return [OpcUaSource(entry, services, partial(connect, names=NodeNames())) for entry in entries]
 
     def found_tags_path(self, device: OpcUaDevice) -> Path | None:
         """Return the file of variables found by `browse:`, None for a device without it."""

@@ -1,18 +1,25 @@
 """Which node a configured address means in this session: namespace URIs and browse paths resolved, nodes registered."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from asyncua import ua
+from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from gateway.core.clock import Clock
+from gateway.sources.opcua.client.node_paths import is_numbered, step_of
 from gateway.sources.opcua.client.services import NO_MATCH, Services, element
 from gateway.sources.opcua.config.browse_path import PathStep, is_browse_path, parse_browse_path
 from gateway.sources.opcua.config.node_id import parse_node_id
+from gateway.sources.opcua.port.node_names import NodeNames
+from gateway.sources.opcua.status.codes import RENAMED
 
 RETRY_S: Final = 60.0
 """How long a browse path that leads nowhere is left alone."""
+PATHS_AT_ONCE: Final = 200
+"""Browse paths that are parsed before the event loop has its turn: about 3 ms of it."""
 _UNKNOWN_NAMESPACE: Final = 0xFFFF
 """An index that no server has: a node of a namespace that the server lacks is refused alone, as any unknown node."""
 _MOST_NAMED: Final = 0x7FFF
@@ -32,9 +39,11 @@ class Addresses:
     lacks_namespace: an address names a namespace that the server has not.
     """
 
-    def __init__(self, services: Services, clock: Clock) -> None:
+    def __init__(self, services: Services, clock: Clock, names: NodeNames) -> None:
+        """Begin with none. names: those of the sessions before."""
         self._services = services
         self._clock = clock
+        self._names = names
         self.namespaces: Sequence[str] = ()
         self.lacks_namespace = False
         self._namespaces: Mapping[str, int] = {}
@@ -58,30 +67,52 @@ class Addresses:
     async def resolve(self, texts: Iterable[str], *, register: bool = False) -> None:
         """Find the nodes of these addresses; `status_of` tells of those that are not there. Raises NotConnected."""
         asked = list(dict.fromkeys(texts))
-        new = [text for text in asked if text not in self._nodes]
-        paths = []
-        for text in new:
-            if not is_browse_path(text):
-                self._nodes[text] = self._node(text)
-            elif self._failed.get(text, (0, 0.0))[1] <= self._clock.monotonic():
-                paths.append(text)
+        now_s = self._clock.monotonic()
+        new = [text for text in asked if text not in self._nodes and self._failed.get(text, (0, 0.0))[1] <= now_s]
+        paths = [text for text in new if is_browse_path(text)]
         if paths:
             await self._walk(paths)
+        nodes = {text: self._node(text) for text in new if not is_browse_path(text)}
+        renamed = await self._renamed({text: node for text, node in nodes.items() if is_numbered(node)})
+        self._nodes |= {text: node for text, node in nodes.items() if text not in renamed}
+        self._failed |= dict.fromkeys(renamed, (RENAMED, now_s + RETRY_S))
         found = [text for text in asked if text in self._nodes and text not in self._registered] if register else []
         if found:
-            nodes = await self._services.register([self._nodes[text] for text in found])
-            self._registered |= dict(zip(found, nodes, strict=True))
+            registered = await self._services.register([self._nodes[text] for text in found])
+            self._registered |= dict(zip(found, registered, strict=True))
 
-    async def _walk(self, paths: list[str]) -> None:
-        steps = {text: parse_browse_path(text) for text in paths}
-        asked = [(_ROOT, [self._element(step) for step in steps[text]]) for text in paths]
-        retry_s = self._clock.monotonic() + RETRY_S
-        for text, found in zip(paths, await self._services.translate(asked), strict=True):
-            if isinstance(found, ua.NodeId):
-                self._nodes[text] = found
-                self._failed.pop(text, None)
-            else:
-                self._failed[text] = (found, retry_s)
+    async def _renamed(self, nodes: Mapping[str, ua.NodeId]) -> set[str]:
+        """Return which of these have another browse name than in the sessions before: their NodeIds mean other nodes now."""
+        if not nodes:
+            return set()
+        names = await self._services.attributes((node, AttributeIds.BrowseName) for node in nodes.values())
+        told = zip(nodes, names, strict=True)
+        steps = {text: step_of(name, self.namespaces) for text, name in told if isinstance(name, ua.QualifiedName)}
+        return self._names.compare(steps)
+
+    async def _walk(self, paths: Sequence[str]) -> None:
+        """Resolve paths, in parts, because each costs a while. The folder of several is resolved once for all of them."""
+        uses = Counter(text.rpartition("/")[0] for text in paths)
+        folders: dict[tuple[PathStep, ...], ua.NodeId | int] = {}
+        for at in range(0, len(paths), PATHS_AT_ONCE):
+            steps = {text: parse_browse_path(text) for text in paths[at : at + PATHS_AT_ONCE]}
+            shared = {path[:-1] for text, path in steps.items() if uses[text.rpartition("/")[0]] > 1 and path[:-1]}
+            new = [folder for folder in shared if folder not in folders]
+            folders |= dict(zip(new, await self._translate([(_ROOT, folder) for folder in new]), strict=True))
+            starts = [(folders.get(path[:-1]), path) for path in steps.values()]
+            asked = [(one, path[-1:]) if isinstance(one, ua.NodeId) else (_ROOT, path) for one, path in starts]
+            retry_s = self._clock.monotonic() + RETRY_S
+            for text, found in zip(steps, await self._translate(asked), strict=True):
+                if isinstance(found, ua.NodeId):
+                    self._nodes[text] = found
+                    self._failed.pop(text, None)
+                else:
+                    self._failed[text] = (found, retry_s)
+
+    async def _translate(self, paths: Sequence[tuple[ua.NodeId, Sequence[PathStep]]]) -> list[ua.NodeId | int]:
+        if not paths:
+            return []
+        return await self._services.translate([(start, [self._element(step) for step in path]) for start, path in paths])
 
     def node(self, text: str) -> ua.NodeId:
         """Return the node of an address that `resolve` has found."""

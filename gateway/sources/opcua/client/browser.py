@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
 
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
@@ -11,9 +10,11 @@ from asyncua.ua.object_ids import ObjectIds
 
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.definitions import UNITS, Definitions
+from gateway.sources.opcua.client.node_paths import address_text, is_numbered, path_from_root, shared_names, step_of
 from gateway.sources.opcua.client.services import Services, local
 from gateway.sources.opcua.codec.types.data_types import VARIANT, DataType, Enumeration, OptionSet
 from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
+from gateway.sources.opcua.config.browse_path import PathStep
 from gateway.sources.opcua.config.namespaces import lacking
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.metadata import FoundTag
@@ -40,6 +41,8 @@ class Visited:
     node: ua.NodeId
     is_variable: bool
     inside: bool
+    steps: tuple[PathStep, ...] | None = ()
+    """Its path from below the root, with namespaces; None where that does not lead to it alone."""
 
 
 @dataclass(slots=True)
@@ -105,8 +108,9 @@ class Browser:
                     if parent.node == start or some not in _HIDDEN:
                         raise NotFound(f"{'/'.join([root, *parent.path])} cannot be browsed: {explained(some)}")
                     continue
+                shared = shared_names(some)
                 for at, reference in enumerate(some):
-                    child = _child(parent, at, reference, types)
+                    child = _child(parent, at, reference, types, shared, self._addresses.namespaces)
                     if child is not None and child.node not in seen and child.node not in _OF_THE_SERVER:
                         seen.add(child.node)
                         found.append(child)
@@ -130,17 +134,26 @@ class Browser:
     async def find(self, wanted: Sequence[Browse]) -> BrowseResult:
         """Return the variables that these entries ask for, and what they leave out. Raises NotFound without a root."""
         result = BrowseResult()
-        found: dict[ua.NodeId, Visited] = {}
+        found: dict[ua.NodeId, tuple[Visited, Sequence[PathStep] | None]] = {}
         for browse in wanted:
-            for one in await self._choose(browse, result):
-                found.setdefault(one.node, one)
+            chosen = await self._choose(browse, result)
+            above = await self._path_above(browse.root, chosen)
+            for one in chosen:
+                steps = None if above is None or one.steps is None else (*above, *one.steps)
+                found.setdefault(one.node, (one, steps))
         properties = await self._definitions.properties(list(found), UNITS)
         uris = self._addresses.namespaces
         result.tags = [
-            FoundTag(one.path, address_text(node, uris), unit_of(unknown))
-            for (node, one), unknown in zip(found.items(), properties, strict=True)
+            FoundTag(one.path, address_text(node, uris, steps), unit_of(unknown))
+            for (node, (one, steps)), unknown in zip(found.items(), properties, strict=True)
         ]
         return result
+
+    async def _path_above(self, root: str, chosen: Sequence[Visited]) -> Sequence[PathStep] | None:
+        """Return the path from the root folder to the root of an entry, where nodes below it need one."""
+        if not any(is_numbered(one.node) for one in chosen):
+            return None
+        return await path_from_root(self._services, root, self._addresses.node(root), self._addresses.namespaces)
 
     async def _choose(self, browse: Browse, result: BrowseResult) -> list[Visited]:
         """Return what one entry takes; add the rest to the result."""
@@ -194,19 +207,20 @@ def _is_number(variant: ua.Variant | None) -> bool:
     return variant is not None and not variant.is_array and variant.VariantType.value in _NUMBERS
 
 
-def _child(parent: Visited, at: int, reference: Any, types: set[ua.NodeId] | None) -> Visited | None:
-    node = local(reference.NodeId)
+def _child(
+    parent: Visited,
+    at: int,
+    reference: Any,
+    types: set[ua.NodeId] | None,
+    shared: set[tuple[int, str]],
+    uris: Sequence[str],
+) -> Visited | None:
+    """Return what a reference leads to. shared: see `shared_names`."""
+    node, name = local(reference.NodeId), reference.BrowseName
     if node is None:
         return None
     inside = parent.inside or (types is not None and local(reference.TypeDefinition) in types)
     is_variable = reference.NodeClass == ua.NodeClass.Variable
-    return Visited((*parent.path, reference.BrowseName.Name or ""), (*parent.order, at), node, is_variable, inside)
-
-
-def address_text(node: ua.NodeId, uris: Sequence[str]) -> str:
-    """Return a node as it stands in a tag file: nsu=URI;s=..., or ns=2;s=... where the namespace has no URI."""
-    text: str = node.to_string()
-    index = node.NamespaceIndex
-    if not 0 < index < len(uris) or not uris[index]:
-        return text
-    return f"nsu={quote(uris[index], safe=':/?#[]@!$&()*+,=-._~')};{text.partition(';')[2]}"
+    is_alone = parent.steps is not None and (name.NamespaceIndex, name.Name) not in shared
+    steps = (*(parent.steps or ()), step_of(name, uris)) if is_alone else None
+    return Visited((*parent.path, name.Name or ""), (*parent.order, at), node, is_variable, inside, steps)

@@ -6,22 +6,24 @@ from typing import Any, TypeVar
 
 from asyncua import ua
 from asyncua.client.ua_client import UaClient
-from asyncua.client.ua_session import SessionState, UaSession
+from asyncua.client.ua_session import SessionState
 from asyncua.common.utils import Buffer
-from asyncua.ua.ua_binary import struct_from_binary
 
+from gateway.sources.opcua.client.bounded_session import BoundedSession
+from gateway.sources.opcua.client.decoding import decode_answer
 from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.publish_loop import Notification
 from gateway.sources.opcua.client.responses import read_history, read_publish, read_republish, read_values
+from gateway.sources.opcua.codec.bounds import DEEPEST
 from gateway.sources.opcua.codec.columns import ValueColumns
-from gateway.sources.opcua.codec.errors import DECODING, WireError
-from gateway.sources.opcua.codec.types.structures import DEEPEST, Types
+from gateway.sources.opcua.codec.errors import WireError
+from gateway.sources.opcua.codec.types.structures import Types
 from gateway.sources.opcua.port.history import HistoryPage
 
 T = TypeVar("T")
 
 
-class ColumnSession(UaSession):
+class ColumnSession(BoundedSession):
     """asyncua's session, without its publish loop, and with its frequent answers as columns."""
 
     def __init__(self, client: UaClient) -> None:
@@ -58,21 +60,10 @@ class ColumnSession(UaSession):
         with translate_errors("the subscription is lost"):
             answer = await self._send_request(request, timeout=timeout_s)
             try:
-                return await self._decoded(lambda: read(answer, self.types))
+                return await self._decoded(answer, read)
             except WireError as error:
                 undecoded = error
         raise undecoded
-
-    async def read(self, parameters: ua.ReadParameters) -> list[ua.DataValue]:
-        """Read attributes as asyncua decodes them. Raises WireError where it cannot."""
-        request = ua.ReadRequest()
-        request.Parameters = parameters
-        answer = await self._send_request(request)
-        with DECODING:
-            response = struct_from_binary(ua.ReadResponse, answer)
-        response.ResponseHeader.ServiceResult.check()
-        results: list[ua.DataValue] = response.Results
-        return results
 
     async def read_columns(self, nodes: list[ua.ReadValueId]) -> tuple[ValueColumns, int]:
         """Read values with both timestamps. Returns them and the server's clock in ns. Raises WireError."""
@@ -80,23 +71,27 @@ class ColumnSession(UaSession):
         request.Parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         request.Parameters.NodesToRead = nodes
         answer = await self._send_request(request)
-        return await self._decoded(lambda: read_values(answer, self.types))
+        return await self._decoded(answer, read_values)
 
     async def read_past(self, request: ua.HistoryReadRequest) -> list[HistoryPage]:
         """Read history. Raises WireError."""
         answer = await self._send_request(request)
-        return await self._decoded(lambda: read_history(answer, self.types))
+        return await self._decoded(answer, read_history)
 
-    async def _decoded(self, decode: Callable[[], T]) -> T:
+    async def _decoded(self, answer: Any, read: Callable[[Buffer, Types], T]) -> T:
         """Decode an answer, again after learning types that were missing or have changed; answers keep their order."""
+
+        def decode(buffer: Buffer) -> T:
+            return read(buffer, self.types)
+
         async with self._in_order:
             self.types.may_doubt = True
-            result = decode()
+            result = await decode_answer(answer, decode)
             for _ in range(DEEPEST):
                 if not (self.types.missing or self.types.is_doubtful):
                     break
                 await self.learn()
-                result = decode()
+                result = await decode_answer(answer, decode)
             return result
 
 

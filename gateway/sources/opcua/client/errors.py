@@ -8,9 +8,9 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from gateway.core.errors import NotConnected
 from gateway.core.os_errors import os_reason
-from gateway.sources.opcua.codec.errors import WireError
+from gateway.sources.opcua.codec.errors import TooLarge, WireError
 from gateway.sources.opcua.port.errors import HungUp, ServiceFault, Unanswered
-from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, status_name
+from gateway.sources.opcua.status.codes import BAD_DECODING, GONE, RESPONSE_TOO_LARGE, status_name
 
 log = structlog.get_logger("opcua")
 
@@ -26,6 +26,8 @@ def translate_errors(what: str) -> Iterator[None]:
         yield
     except (NotConnected, ServiceFault):
         raise
+    except TooLarge as error:
+        raise ServiceFault(RESPONSE_TOO_LARGE) from error
     except WireError as error:
         raise ServiceFault(BAD_DECODING) from error
     except TimeoutError:

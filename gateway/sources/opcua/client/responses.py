@@ -1,4 +1,4 @@
-"""The frequent responses, from bytes of asyncua's transport: heads by asyncua, values by `codec.data_values`."""
+"""The frequent responses, from bytes of asyncua's transport to columns; values by `codec.data_values`."""
 
 import base64
 import math
@@ -13,13 +13,16 @@ import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.object_ids import ObjectIds
-from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, struct_from_binary
+from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary
 
 from gateway.sources.opcua.client.publish_loop import Notification
+from gateway.sources.opcua.codec.bounds import MOST_ANSWER, MOST_VALUES, Budget
 from gateway.sources.opcua.codec.columns import ValueColumns
-from gateway.sources.opcua.codec.data_values import Fallback, columns_without_values, decode_values, ticks_to_ns
-from gateway.sources.opcua.codec.errors import DECODING, WireError
+from gateway.sources.opcua.codec.data_values import Fallback, Refused, columns_without_values, decode_values, ticks_to_ns
+from gateway.sources.opcua.codec.errors import DECODING, TooLarge, ValueRefused, WireError
+from gateway.sources.opcua.codec.skipping import Skipper
 from gateway.sources.opcua.codec.texts import sound
+from gateway.sources.opcua.codec.types.bounded_buffer import BoundedBuffer, bounded
 from gateway.sources.opcua.codec.types.structures import Types
 from gateway.sources.opcua.port.events import EventFields
 from gateway.sources.opcua.port.history import HistoryPage
@@ -27,6 +30,8 @@ from gateway.sources.opcua.port.history import HistoryPage
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
 _HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
 _DEEPEST: Final = 16
+MOST_PARTS: Final = 10_000
+"""Notifications or numbers to be repeated of one message, nodes of one answer with history."""
 _CODE: Final = 0xFFFF0000
 _SEVERITIES: Final = {"Good": 0, "Uncertain": 0x40000000, "Bad": 0x80000000}
 """What asyncua calls codes that it does not know, too."""
@@ -35,22 +40,21 @@ _SEVERITIES: Final = {"Good": 0, "Uncertain": 0x40000000, "Bad": 0x80000000}
 def read_publish(answer: Buffer, types: Types | None = None) -> Notification:
     """Decode a PublishResponse (Part 4, 5.13.5). types: the session's.
 
-    Raises WireError, or ua.UaError for a bad service result.
+    Raises WireError, TooLarge, or ua.UaError for a bad service result.
     """
-    variant = variants(types or Types())
-    return _read_notification(answer, lambda buffer: _published(buffer, variant))
+    return _read_notification(answer, types, with_subscription=True)
 
 
 def read_republish(answer: Buffer, types: Types | None = None) -> Notification:
     """Decode a RepublishResponse (Part 4, 5.13.6), which does not name its subscription. Raises as above."""
-    variant = variants(types or Types())
-    return _read_notification(answer, lambda buffer: _message(buffer, 0, (), variant))
+    return _read_notification(answer, types, with_subscription=False)
 
 
-def _read_notification(answer: Buffer, read: Callable[[Buffer], Notification]) -> Notification:
+def _read_notification(answer: Buffer, types: Types | None, *, with_subscription: bool) -> Notification:
     buffer, server_ns = _head(answer)
+    variant = variants(types or Types(), buffer.budget)
     with DECODING:
-        notification = read(buffer)
+        notification = _published(buffer, variant) if with_subscription else _message(buffer, 0, (), variant)
     notification.server_clock_ns = server_ns or notification.published_ns
     return notification
 
@@ -61,20 +65,28 @@ def read_values(answer: Buffer, types: Types | None = None) -> tuple[ValueColumn
     Returns the values in the order of the request, and the server's clock in ns.
     """
     buffer, server_ns = _head(answer)
-    count = max(0, _number(buffer, 4, signed=True))  # -1: no list
-    columns, _ = decode_values(_all(buffer), buffer.cur_pos, count, False, variants(types or Types()))
+    with DECODING:
+        count = max(0, _number(buffer, 4, signed=True))  # -1: no list
+    columns, _ = decode_values(buffer.data, buffer.cur_pos, count, False, variants(types or Types(), buffer.budget))
     return columns, server_ns
 
 
 def read_history(answer: Buffer, types: Types | None = None) -> list[HistoryPage]:
     """Decode a HistoryReadResponse (Part 4, 5.10.3) with HistoryData (Part 11, 6.5.2), a page per node. Raises as above."""
     buffer, _ = _head(answer)
-    variant = variants(types or Types())
+    variant = variants(types or Types(), buffer.budget)
+    pages: list[HistoryPage] = []
+    values = 0
     with DECODING:
-        return [_history(buffer, variant) for _ in range(max(0, _number(buffer, 4, signed=True)))]
+        for _ in range(max(0, _number(buffer, 4, signed=True))):
+            pages.append(_history(buffer, variant))
+            values += len(pages[-1].columns)
+            if values > MOST_VALUES or len(pages) > MOST_PARTS:
+                raise TooLarge
+    return pages
 
 
-def _history(buffer: Buffer, variant: Fallback) -> HistoryPage:
+def _history(buffer: BoundedBuffer, variant: Fallback) -> HistoryPage:
     status, length = _number(buffer, 4), _number(buffer, 4, signed=True)
     point = bytes(buffer.read(length)) if length > 0 else b""
     place = buffer.copy()
@@ -85,44 +97,50 @@ def _history(buffer: Buffer, variant: Fallback) -> HistoryPage:
     end = body.cur_pos + len(body)
     buffer.skip(end - buffer.cur_pos)
     if kind != _HISTORY_DATA or encoding != b"\x01":
-        raise WireError(f"history as {place.copy().read(4).hex()} is not what was asked for")
+        raise WireError(f"history as {place.read(4).hex()} is not what was asked for")
     count = max(0, _number(body, 4, signed=True))
-    columns, _ = decode_values(_all(body)[:end], body.cur_pos, count, False, variant)
+    columns, _ = decode_values(body.data, body.cur_pos, count, False, variant, end)
     return HistoryPage(status, point, columns)
 
 
-def _head(answer: Buffer) -> tuple[Buffer, int]:
+def _head(answer: Buffer) -> tuple[BoundedBuffer, int]:
     """Return the response behind its header, and the server's clock in ns."""
-    buffer = answer.copy()
+    buffer = answer.copy() if isinstance(answer, BoundedBuffer) else bounded(answer, Budget(MOST_ANSWER))
     with DECODING:
         nodeid_from_binary(buffer)
-        place = buffer.cur_pos
-        header = struct_from_binary(ua.ResponseHeader, buffer)
-        ticks = np.frombuffer(_all(buffer), "<i8", 1, place)
-    header.ServiceResult.check()
+        ticks = np.frombuffer(buffer.data, "<i8", 1, buffer.cur_pos)
+        result = int.from_bytes(buffer.data[buffer.cur_pos + 12 : buffer.cur_pos + 16], "little")
+        buffer.skip(Skipper(buffer.data, buffer.budget).header(buffer.cur_pos) - buffer.cur_pos)
+    ua.StatusCode(ua.UInt32(result)).check()
     return buffer, int(ticks_to_ns(ticks, np.zeros(1, np.uint16))[0])
 
 
-def _published(buffer: Buffer, variant: Fallback) -> Notification:
+def _published(buffer: BoundedBuffer, variant: Fallback) -> Notification:
     subscription = _number(buffer, 4)
-    held = _number(buffer, 4, signed=True)
-    available = np.frombuffer(buffer.read(4 * held), "<u4").tolist() if held > 0 else []
+    held = max(0, _number(buffer, 4, signed=True))
+    available = np.frombuffer(buffer.read(4 * held), "<u4")[:MOST_PARTS].tolist()
     buffer.skip(1)  # more notifications follow: they come by themselves
     return _message(buffer, subscription, available, variant)
 
 
-def _message(buffer: Buffer, subscription: int, available: Sequence[int], variant: Fallback) -> Notification:
+def _message(buffer: BoundedBuffer, subscription: int, available: Sequence[int], variant: Fallback) -> Notification:
     sequence = _number(buffer, 4)
     published_ns = int(ticks_to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
     count = max(0, _number(buffer, 4, signed=True))
     notification = Notification(subscription, sequence, count == 0, 0, published_ns, available)
+    if count > MOST_PARTS:
+        raise TooLarge
+    values = 0
     for _ in range(count):
         place = buffer.copy()
         if nodeid_from_binary(buffer) == _DATA_CHANGE and buffer.read(1) == b"\x01":
             body = buffer.copy(_number(buffer, 4, signed=True))
             items = max(0, _number(body, 4, signed=True))
             end = body.cur_pos + len(body)
-            columns, _ = decode_values(_all(buffer)[:end], body.cur_pos, items, True, variant)
+            values += items
+            if values > MOST_VALUES:
+                raise TooLarge
+            columns, _ = decode_values(buffer.data, body.cur_pos, items, True, variant, end)
             notification.changes.append(columns)
             buffer.skip(end - buffer.cur_pos)
         else:
@@ -143,16 +161,25 @@ def _number(buffer: Buffer, size: int, *, signed: bool = False) -> int:
     return int.from_bytes(buffer.read(size), "little", signed=signed)
 
 
-def _all(buffer: Buffer) -> bytes:
-    data: bytes = buffer._data
-    return data
+def variants(types: Types, budget: Budget) -> Fallback:
+    """Return a decoder of variants that are no numbers, structures by the session's types.
 
-
-def variants(types: Types) -> Fallback:
-    """Return a decoder of variants that are no numbers, structures by the session's types."""
+    What is too large for one value, or does not fit any more into the budget of the answer, is `Refused`.
+    """
+    skipper: Skipper | None = None
 
     def read(data: bytes, at: int) -> tuple[object, int]:
-        return types.variant(data, at, plain)
+        nonlocal skipper
+        rest = budget.open_value()
+        try:
+            return types.variant(data, at, plain, budget)
+        except ValueRefused as refused:
+            if isinstance(refused, TooLarge) and not budget.is_final(rest):
+                raise
+            skipper = skipper or Skipper(data, budget)
+            return Refused(refused.status), skipper.variant(at)
+        finally:
+            budget.close_value(rest)
 
     return read
 

@@ -4,7 +4,7 @@ Read of attributes, Browse, TranslateBrowsePathsToNodeIds, RegisterNodes; on asy
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from asyncua import ua
@@ -156,19 +156,27 @@ class Services:
         results = await self.translations.run(asked, self._translate, refused)
         found = [node for batch in results for node in batch]
         if any(node == SERVICE_UNSUPPORTED for node in found):
-            found = [await self._follow(*path) for path in paths]
+            found = await self._follow(paths)
         return found
 
-    async def _follow(self, start: ua.NodeId, elements: Sequence[ua.RelativePathElement]) -> ua.NodeId | int:
-        """Follow a browse path by Browse, for servers without the service (gopcua)."""
-        level = [start]
-        for step in elements:
-            some = await self.references(level, cast(int, step.ReferenceTypeId.Identifier))
-            there = [local(one.NodeId) for found in some for one in found if one.BrowseName == step.TargetName]
-            level = list(dict.fromkeys(node for node in there if node is not None))
-        if not level:
-            return NO_MATCH
-        return level[0] if len(level) == 1 else TOO_MANY_MATCHES
+    async def _follow(self, paths: Sequence[tuple[ua.NodeId, Sequence[ua.RelativePathElement]]]) -> list[ua.NodeId | int]:
+        """Follow browse paths by Browse, for servers without the service (gopcua); each node is browsed once."""
+        seen: dict[tuple[ua.NodeId, int], list[Any]] = {}
+        levels = [[start] for start, _ in paths]
+        for depth in range(max((len(elements) for _, elements in paths), default=0)):
+            steps = [elements[depth] if depth < len(elements) else None for _, elements in paths]
+            wanted: dict[int, list[ua.NodeId]] = {}
+            for level, step in zip(levels, steps, strict=True):
+                if step is not None:
+                    wanted.setdefault(cast(int, step.ReferenceTypeId.Identifier), []).extend(level)
+            for reference, nodes in wanted.items():
+                new = [node for node in dict.fromkeys(nodes) if (node, reference) not in seen]
+                some = await self.references(new, reference)
+                seen |= {(node, reference): found for node, found in zip(new, some, strict=True)}
+            levels = [
+                level if step is None else _targets(level, step, seen) for level, step in zip(levels, steps, strict=True)
+            ]
+        return [NO_MATCH if not level else level[0] if len(level) == 1 else TOO_MANY_MATCHES for level in levels]
 
     async def _translate(self, batch: Sequence[ua.BrowsePath]) -> list[ua.NodeId | int]:
         with translate_errors("cannot translate browse paths"):
@@ -215,6 +223,15 @@ def _type_name(value: ua.Variant | None) -> str:
     if value is None or value.VariantType is ua.VariantType.Null:
         return ""
     return value.VariantType.name + ("[]" if value.is_array else "")
+
+
+def _targets(
+    level: Sequence[ua.NodeId], step: ua.RelativePathElement, seen: Mapping[tuple[ua.NodeId, int], Sequence[Any]]
+) -> list[ua.NodeId]:
+    """Return where a step leads to from these nodes, each once. seen: the references of each."""
+    reference = cast(int, step.ReferenceTypeId.Identifier)
+    there = [local(one.NodeId) for node in level for one in seen[node, reference] if one.BrowseName == step.TargetName]
+    return list(dict.fromkeys(node for node in there if node is not None))
 
 
 def local(node: Any) -> ua.NodeId | None:

@@ -33,6 +33,7 @@ from gateway.sources.opcua.client.values import SessionValues, ValueReads
 from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.port.node_names import NodeNames
 from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.values import Item
@@ -53,10 +54,16 @@ _SERVER_STATE = Item(0, "i=2259", 0, 0)
 _SERVICE_LEVEL = Item(1, "i=2267", 0, 0)
 
 
-async def connect(config: OpcUaDevice, clock: Clock, timeout: AdaptiveTimeout | None = None) -> "AsyncuaSession":
-    """Open a session, and in subscribe mode its subscription, with a client object of its own (see `Connect`)."""
+async def connect(
+    config: OpcUaDevice, clock: Clock, timeout: AdaptiveTimeout | None = None, names: NodeNames | None = None
+) -> "AsyncuaSession":
+    """Open a session, and in subscribe mode its subscription, with a client object of its own (see `Connect`).
+
+    names: of the nodes in the device's sessions before; None where this one stands alone.
+    """
     quiet_library()
-    session = AsyncuaSession(config, clock, timeout or AdaptiveTimeout(config.timeout / 1e9, clock.monotonic))
+    timeout = timeout or AdaptiveTimeout(config.timeout / 1e9, clock.monotonic)
+    session = AsyncuaSession(config, clock, timeout, names or NodeNames())
     is_open = False
     try:
         await session.open()
@@ -87,7 +94,7 @@ def quiet_library() -> None:
 class AsyncuaSession:
     """`Session` on asyncua. Made by `connect`. services, addresses, definitions: the session's, for looking around."""
 
-    def __init__(self, config: OpcUaDevice, clock: Clock, timeout: AdaptiveTimeout) -> None:
+    def __init__(self, config: OpcUaDevice, clock: Clock, timeout: AdaptiveTimeout, names: NodeNames) -> None:
         """Make all parts of a session, without I/O."""
         self.check_s = CHECK_S
         self.traffic = Traffic()
@@ -103,7 +110,7 @@ class AsyncuaSession:
         self.definitions = Definitions(self.services, session.types)
         session.learn = self.definitions.learn_missing
         self._channel_opened_s = 0.0
-        self.addresses = Addresses(self.services, clock)
+        self.addresses = Addresses(self.services, clock, names)
         self._subscriptions = Subscriptions(session, self.services, self.addresses, config, timeout, self.traffic.granted)
         self._publishing = PublishLoop(session, clock, config.name, self.traffic)
         reads, register = self.services.reads, config.register_nodes

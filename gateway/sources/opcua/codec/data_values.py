@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.core.blocks import Times
+from gateway.sources.opcua.codec.bounds import MOST_VALUES
 from gateway.sources.opcua.codec.columns import EXACT, KIND_NOT_SCALAR, KIND_NULL, ValueColumns
-from gateway.sources.opcua.codec.errors import DecodeErrors, WireError
+from gateway.sources.opcua.codec.errors import DecodeErrors, TooLarge, WireError
 
 Fallback = Callable[[bytes, int], tuple[object, int]]
-"""Decode the variant that begins at a position: (what JSON can carry, position after it). May raise anything."""
+"""Decode the variant at a position: what JSON can carry, or `Refused`, and the position after it. May raise anything."""
 
 _VALUE, _STATUS, _SOURCE, _SERVER, _SOURCE_PICO, _SERVER_PICO, _RESERVED = 1, 2, 4, 8, 16, 32, 192
 _IS_ARRAY: Final = 0xC0
@@ -27,6 +28,14 @@ _RUN: Final = 8
 _ENDS: Final = "the data ends in the middle of a value"
 _BEGIN_TICKS: Final = 116_444_736_000_000_000
 _LATEST_TICKS: Final = _BEGIN_TICKS + 2**62 // 100
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Stands for a value that is not taken."""
+
+    status: int
+    """The status code that its tag gets."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,23 +79,27 @@ def _layout_of(mask: int, kind: int, handles: bool) -> _Layout | None:
     return _layout(mask, kind, handles) if kind == KIND_NULL or kind in _NUMBERS else None
 
 
-def decode_values(data: bytes, at: int, count: int, handles: bool, fallback: Fallback) -> tuple[ValueColumns, int]:
-    """Decode `count` data values from position `at`, each behind its client handle if `handles`.
+def decode_values(
+    data: bytes, at: int, count: int, handles: bool, fallback: Fallback, end: int | None = None
+) -> tuple[ValueColumns, int]:
+    """Decode `count` data values from position `at`, each behind its client handle if `handles`; `end`: where they end.
 
     Numbers of one layout in a row are read as one array; other numbers are found one by one by their length and read
     together by layout; everything else is left to `fallback`. Without handles the rows are 0..count-1. Returns the columns
     and the position after them. Raises WireError where the bytes are not as the standard says; allocates no more than a
     small multiple of the bytes that are there.
     """
-    return _Reader(data, at, count, handles, fallback).read()
+    return _Reader(data, at, count, handles, fallback, len(data) if end is None else end).read()
 
 
 class _Reader:
-    def __init__(self, data: bytes, at: int, count: int, handles: bool, fallback: Fallback) -> None:
-        self._data, self._at, self._end = data, at, len(data)
+    def __init__(self, data: bytes, at: int, count: int, handles: bool, fallback: Fallback, end: int) -> None:
+        self._data, self._at, self._end = data, at, end
         self._head = 4 if handles else 0
         if not 0 <= count <= (self._end - at) // (self._head + 1):
             raise WireError(f"{count} data values in {self._end - at} bytes")
+        if count > MOST_VALUES:
+            raise TooLarge
         self._count, self._handles, self._fallback = count, handles, fallback
         self._bytes = np.frombuffer(data, np.uint8)
         self._scattered: dict[_Layout, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
@@ -201,7 +214,8 @@ class _Reader:
             (self._row[item],) = struct.unpack_from("<I", data, self._at)
         self._kind[item] = KIND_NOT_SCALAR if kind & _IS_ARRAY else kind
         with _DECODING[kind & 63]:
-            self._objects[item], place = self._fallback(data, place + 1)
+            value, place = self._fallback(data, place + 1)
+        self._objects[item] = None if isinstance(value, Refused) else value
         tail = _layout(mask & ~_VALUE, KIND_NULL, False)
         if not self._at < place <= self._end - (tail.size - 1):
             raise WireError(_ENDS)
@@ -213,6 +227,8 @@ class _Reader:
         for which, name in enumerate(("source", "server")):
             self._ticks[which, item] = rest[name] if name in names else 0
             self._pico[which, item] = rest[f"{name}_pico"] if f"{name}_pico" in names else 0
+        if isinstance(value, Refused):
+            self._status[item] = value.status
         self._at = place + tail.size - 1
 
 

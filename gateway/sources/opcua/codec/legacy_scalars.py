@@ -66,8 +66,10 @@ def read_big(kind: int, read: Read) -> Any:
 
 def text_of(kind: int, units: Sequence[int]) -> Any:
     """Join code units of 8 or 16 bits to a text, without zeros at its end; returns the units where they are no text."""
-    while units and not units[-1]:
-        units = units[:-1]
+    length = len(units)
+    while length and not units[length - 1]:
+        length -= 1
+    units = units[:length]
     content = b"".join(unit.to_bytes(1 if kind == CHAR else 2, "little") for unit in units)
     try:
         return content.decode("utf-8" if kind == CHAR else "utf-16-le")

@@ -6,12 +6,33 @@ from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
+import orjson
 
 from gateway.sources.opcua.codec.errors import WireError
 
+_BOOLEAN: Final = 1
 _FLOAT: Final = 10
+_DOUBLE: Final = 11
+_TYPES: Final = {
+    kind: np.dtype(code)
+    for kind, code in enumerate(("u1", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"), _BOOLEAN)
+}
+NUMBER_BYTES: Final = {kind: code.itemsize for kind, code in _TYPES.items()}
+"""Bytes of a number by built-in type, Boolean to Double (Part 6, 5.1.2)."""
 _MOST_DECIMAL: Final = 256
 """Bytes: more than six hundred digits."""
+
+
+def numbers_in(kind: int, data: bytes) -> list[Any]:
+    """Return an array of numbers as JSON carries them: None for NaN and infinities, Floats with their fewest digits."""
+    values = np.frombuffer(data, _TYPES[kind])
+    if kind == _BOOLEAN:
+        values = values != 0
+    elif kind in (_FLOAT, _DOUBLE):
+        numbers: list[Any] = orjson.loads(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY))
+        return numbers
+    whole: list[Any] = values.tolist()
+    return whole
 
 
 def typed(kind: int, value: Any) -> Any:

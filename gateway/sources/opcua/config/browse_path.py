@@ -6,6 +6,7 @@ number a namespace's URI may stand in braces: /Objects/{http://acme.com/line}Spe
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 _STEP = re.compile(
@@ -43,3 +44,25 @@ def parse_browse_path(text: str) -> tuple[PathStep, ...]:
     if not 1 <= len(steps) <= _MOST_STEPS:
         raise ValueError(f"{text!r} has {len(steps)} steps; expected {_EXPECTED}")
     return tuple(steps)
+
+
+def browse_path_text(steps: Sequence[PathStep]) -> str:
+    """Return the path that `parse_browse_path` takes apart into these steps; "" where there is none such.
+
+    A name without characters has none, nor has a last one that ends with a space, because such spaces are cut off.
+    """
+    text = "".join("/" + _prefix(step) + re.sub("[&/]", r"&\g<0>", step.name) for step in steps)
+    try:
+        is_sound = text == text.strip() and list(parse_browse_path(text)) == list(steps)
+    except ValueError:
+        return ""
+    return text if is_sound else ""
+
+
+def _prefix(step: PathStep) -> str:
+    """Return what says the namespace of a step, with & where the name itself looks as if it did."""
+    if step.uri:
+        return f"{{{step.uri}}}"
+    if step.namespace:
+        return f"{step.namespace}:"
+    return "&" if re.match(r"\d+:|\{", step.name) else ""

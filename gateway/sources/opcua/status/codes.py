@@ -89,6 +89,7 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
     0x8056: ("BadTooManySessions", Q.BAD_NOT_CONNECTED),
     0x8057: ("BadUserSignatureInvalid", Q.BAD_CONFIG),
     0x8058: ("BadApplicationSignatureInvalid", Q.BAD_CONFIG),
+    0x8060: ("BadBrowseNameInvalid", Q.BAD_ADDRESS),
     0x806D: ("BadTooManyMatches", Q.BAD_ADDRESS),
     0x806F: ("BadNoMatch", Q.BAD_ADDRESS),
     0x8071: ("BadHistoryOperationInvalid", Q.BAD_CONFIG),
@@ -131,6 +132,8 @@ _KNOWN: Final[dict[int, tuple[str, Q]]] = {
 SERVICE_UNSUPPORTED: Final = 0x800B0000
 USER_ACCESS_DENIED: Final = 0x801F0000
 NODE_UNKNOWN: Final = 0x80340000
+RENAMED: Final = 0x80600000
+"""Bad browse name: stands for a node that has another one than in the sessions before."""
 FILTER_NOT_ALLOWED: Final = 0x80450000
 TOO_MANY_ITEMS: Final = 0x80DB0000
 CANNOT_SUBSCRIBE: Final = frozenset({SERVICE_UNSUPPORTED, 0x803D0000, 0x80400000, 0x80770000, TOO_MANY_ITEMS})

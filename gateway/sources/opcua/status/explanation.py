@@ -3,7 +3,7 @@
 from typing import Final
 
 from gateway.sources.opcua.config.value_selection import NO_ELEMENT, NO_FIELD, NO_RANGE
-from gateway.sources.opcua.status.codes import FILTER_NOT_ALLOWED, TOO_MANY_ITEMS, status_name
+from gateway.sources.opcua.status.codes import FILTER_NOT_ALLOWED, RENAMED, TOO_MANY_ITEMS, status_name
 
 _MEANING: Final = {
     FILTER_NOT_ALLOWED: "a deadband in percent needs a node with EURange",
@@ -13,6 +13,7 @@ _MEANING: Final = {
     0x80020000: "the server has a fault of its own, see its log",
     0x80030000: "the server has no memory left; read fewer tags, or restart it",
     0x80040000: "the server has something used up; read fewer tags, or restart it",
+    0x80080000: "the value is too large: 65,536 elements or 1 MiB of text are taken; index reads a part of an array",
     0x800A0000: "the server did not get it done in time; read fewer tags, or less often",
     0x800B0000: "the server has no such service",
     0x801F0000: "this user may not; give it the right on the server, or log in as another one",
@@ -23,6 +24,8 @@ _MEANING: Final = {
     0x80350000: "it is no variable; gateway browse --root shows those below it",
     NO_ELEMENT: "the value has no such element",
     NO_FIELD: "the value has no such field",
+    RENAMED: "the server gives this NodeId to another node than before, as its browse name shows; a browse path as address "
+    "is safe from that, or restart the gateway if the node was renamed",
     0x806F0000: "no node has this path; names are compared exactly, each with its namespace (2:Speed)",
     0x80310000: "the server has no connection to its device; look there",
     0x803A0000: "the node cannot be read, only written",
@@ -39,7 +42,7 @@ _MEANING: Final = {
     0x808D0000: "the server, or what is behind it, is out of service; switch it on there",
     0x809E0000: "the server cannot reach its archive; look there",
     0x80B80000: "a single value is too large for the server's messages",
-    0x80B90000: "a single value is too large for the server's messages",
+    0x80B90000: "the answer, or a single value, is too large for one message; index reads a part of an array",
     TOO_MANY_ITEMS: "the server watches no more nodes; end other clients, or use mode: poll",
     0x80E60000: "the server wants encryption for this; security: auto, security_mode: SignAndEncrypt",
     0x80EE0000: "the server is too busy; read fewer tags, or less often",

@@ -8,8 +8,10 @@ from gateway.layouts.sparkplug.bd_seq_counter import BdSeqCounter
 def test_it_goes_on_where_the_last_run_ended(tmp_path):
     path = tmp_path / "outbox.db.bdseq"
     assert [BdSeqCounter(path).next() for _ in range(3)] == [0, 1, 2]
+    path.write_text("253")
     counter = BdSeqCounter(path)
-    assert [counter.next() for _ in range(256)][-4:] == [255, 0, 1, 2]
+    assert [counter.next() for _ in range(4)] == [254, 255, 0, 1]
+    assert BdSeqCounter(path).next() == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\xff\xfe", b"-1", b"99999"])

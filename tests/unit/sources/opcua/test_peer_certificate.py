@@ -6,13 +6,12 @@ import random
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gateway.sources.opcua.security.certificates import der, make_key
+from gateway.sources.opcua.security.certificates import der
 from gateway.sources.opcua.security.der import element, elements, encoded
 from gateway.sources.opcua.security.peer_certificate import MOST_BYTES, read_certificate, read_chain, read_der
-from tests.support.opcua_secure import KEY, URI, certificate, issued
+from tests.support.opcua_secure import CA_KEY, KEY, URI, certificate, issued
 
 ONE = certificate(KEY, host="plc.example")
-CA_KEY = make_key()
 BASIC_CONSTRAINTS, KEY_USAGE, SUBJECT_KEY = "0603551d13", "0603551d0f", "0603551d0e"
 FALSE, ONE_AS_TRUE = b"\x01\x01\x00", b"\x01\x01\x01"
 

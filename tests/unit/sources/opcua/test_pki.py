@@ -8,7 +8,8 @@ import pytest
 from gateway.sources.opcua.security import pki as module
 from gateway.sources.opcua.security.certificates import fingerprint
 from gateway.sources.opcua.security.pki import Pki
-from tests.support.opcua_secure import KEY, certificate, peer
+from tests.support.opcua_secure import certificate, peer
+from tests.support.rsa_keys import SMALL_RSA_KEY as KEY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

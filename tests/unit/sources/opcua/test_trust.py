@@ -7,12 +7,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from gateway.sources.opcua.security.certificates import fingerprint, make_key
+from gateway.sources.opcua.security.certificates import fingerprint
 from gateway.sources.opcua.security.path import TrustLists
 from gateway.sources.opcua.security.trust import Expected, Refused, verify
-from tests.support.opcua_secure import DAY, KEY, URI, certificate, crl, issued, peer
+from tests.support.opcua_secure import CA_KEY, DAY, KEY, URI, certificate, crl, issued, peer
+from tests.support.rsa_keys import RSA_KEYS
 
-CA_KEY = make_key()
 ROOT = issued(CA_KEY, "root", None, CA_KEY, ca=True)
 LEAF = issued(KEY, "server", ROOT, CA_KEY)
 NOW = datetime.now(UTC)
@@ -93,7 +93,7 @@ def test_an_authority_vouches_for_what_it_signed_and_for_nothing_else():
     known = lists([ROOT], (), [crl(ROOT, CA_KEY)])
     judged([LEAF], known)
     judged([LEAF, ROOT], known)
-    forged = issued(KEY, "server", ROOT, make_key())
+    forged = issued(KEY, "server", ROOT, RSA_KEYS[2])
     assert refused([forged, ROOT], known).unknown
     assert refused([LEAF, ROOT], lists((), [ROOT])).unknown
 
@@ -180,7 +180,7 @@ def test_a_server_must_be_allowed_to_be_one(more, kind):
 @pytest.mark.parametrize(("longest", "fits"), [(0, False), (1, True), (None, True)])
 def test_an_authority_vouches_for_no_longer_path_than_it_may(longest, fits):
     root = issued(CA_KEY, "root", None, CA_KEY, ca=True, path_length=longest)
-    middle_key = make_key()
+    middle_key = RSA_KEYS[2]
     middle = issued(middle_key, "middle", root, CA_KEY, ca=True, path_length=0)
     leaf = issued(KEY, "server", middle, middle_key)
     known = lists([root], [middle], [crl(root, CA_KEY), crl(middle, middle_key)])
@@ -227,6 +227,6 @@ def test_the_host_must_be_named(host, fits):
 
 
 def test_a_wall_of_authorities_that_vouch_for_each_other_ends():
-    key = make_key()
+    key = RSA_KEYS[2]
     ring = [issued(key, "a", None, key, ca=True) for _ in range(7)]
     assert refused([issued(KEY, "server", ring[0], key), *ring], lists([ROOT])).unknown

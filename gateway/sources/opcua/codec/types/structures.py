@@ -11,15 +11,25 @@ from typing import Any, Final
 
 import structlog
 from asyncua import ua
-from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import from_binary, nodeid_from_binary, unpack_uatype, variant_from_binary
 
+from gateway.sources.opcua.codec.bounds import DEEPEST, MOST_ANSWER, Budget
 from gateway.sources.opcua.codec.dates import date_text
-from gateway.sources.opcua.codec.errors import DECODING, DecodeErrors, WireError
+from gateway.sources.opcua.codec.errors import DECODING, DecodeErrors, TooLarge, ValueRefused, WireError
 from gateway.sources.opcua.codec.legacy_scalars import OWN, read_big, read_own
 from gateway.sources.opcua.codec.legacy_schema import STANDARD
 from gateway.sources.opcua.codec.legacy_structures import LegacyStructure, LegacyType, Opaque, TypeName
 from gateway.sources.opcua.codec.numbers import decimal_text, named_bits, reshaped, typed
+from gateway.sources.opcua.codec.types.arrays import (
+    read_array,
+    read_dimensions,
+    read_int32,
+    read_list,
+    read_text,
+    read_uint32,
+    read_values,
+)
+from gateway.sources.opcua.codec.types.bounded_buffer import BoundedBuffer
 from gateway.sources.opcua.codec.types.data_types import (
     EXTENSION_OBJECT,
     VARIANT,
@@ -38,13 +48,15 @@ log = structlog.get_logger("opcua")
 Plain = Callable[[Any], object]
 """Convert asyncua's objects to what JSON can carry."""
 
-DATE_TIME: Final = 13
 INT32: Final = 6
+STRING: Final = 12
+DATE_TIME: Final = 13
 DATA_VALUE: Final = 23
+OWN_KINDS: Final = frozenset({STRING, DATE_TIME, EXTENSION_OBJECT, DATA_VALUE, VARIANT})
+"""Built-in types that are not left to asyncua."""
 MOST_DOUBTS: Final = 3
 MOST_DOUBTS_IN_ALL: Final = 20
 """How often a session's types are asked for again because of values of one type, or of any, that are not as it says."""
-DEEPEST: Final = 16
 MOST_TYPES: Final = 5000
 """A server that has more than this is not asked any further."""
 _DECIMAL: Final = ua.NodeId.from_string("i=50")
@@ -81,40 +93,42 @@ class Types:
         self.named.clear()
         self.is_doubtful = False
 
-    def variant(self, data: bytes, at: int, plain: Plain) -> tuple[object, int]:
+    def variant(self, data: bytes, at: int, plain: Plain, budget: Budget | None = None) -> tuple[object, int]:
         """Decode the variant that begins at `at`. Returns its value and the position after it.
 
-        Raises WireError, and whatever asyncua raises.
+        Raises TooLarge, ValueRefused, WireError, and whatever asyncua raises.
         """
-        buffer = Buffer(data, at)
+        buffer = BoundedBuffer(data, at, budget=budget or Budget(MOST_ANSWER))
         return self._variant(buffer, plain, DEEPEST), buffer.cur_pos
 
-    def _variant(self, buffer: Buffer, plain: Plain, depth: int) -> object:
-        """Decode what may hold a type of the server's own, or dates; asyncua decodes the rest (Part 6, 5.2.2.16)."""
+    def _variant(self, buffer: BoundedBuffer, plain: Plain, depth: int) -> object:
+        """Decode arrays, and what may hold a type of the server's own, or dates; asyncua the rest (Part 6, 5.2.2.16)."""
         if depth == 0:
             raise WireError("nested too deeply")
-        head = buffer.copy().read(1)[0]
+        head = buffer.peek()
         kind = head & 63
-        if kind not in (DATE_TIME, EXTENSION_OBJECT, DATA_VALUE, VARIANT):
-            if head & 0x80 and int.from_bytes(buffer.copy().read(5)[1:], "little", signed=True) > len(buffer):
-                # asyncua would make a list of up to 2^31 elements where these take no bytes each, as nulls do.
-                raise WireError("an array is longer than the message")
-            return plain(typed(kind, variant_from_binary(buffer).Value))
-        buffer.skip(1)
-
-        def read() -> object:
-            return self._built_in(kind, buffer, plain, depth)
-
         if not head & 0x80:
-            return read()
-        values = self._list(buffer, read)
-        if head & 0x40:
-            dimensions = [int(n) for n in self._list(buffer, lambda: _int32(buffer)) or ()]
-            values = None if values is None else reshaped(values, dimensions)
-        return values
+            if kind not in OWN_KINDS:
+                return plain(typed(kind, variant_from_binary(buffer).Value))
+            buffer.skip(1)
+            value = self._built_in(kind, buffer, plain, depth)
+            if head & 0x40:  # dimensions without an array
+                read_dimensions(buffer)
+            return value
+        buffer.skip(1)
+        values = read_array(kind, buffer, lambda: self._built_in(kind, buffer, plain, depth))
+        if not head & 0x40 or values is None:
+            return values
+        dimensions = read_dimensions(buffer)
+        try:
+            return reshaped(values, dimensions)
+        except WireError as error:
+            raise ValueRefused(str(error)) from None
 
-    def _built_in(self, kind: int, buffer: Buffer, plain: Plain, depth: int) -> object:
+    def _built_in(self, kind: int, buffer: BoundedBuffer, plain: Plain, depth: int) -> object:
         """Decode a value of a built-in type."""
+        if kind == STRING:
+            return read_text(buffer)
         if kind == EXTENSION_OBJECT:
             return self._extension_object(buffer, plain, depth - 1)
         if kind == VARIANT:
@@ -127,19 +141,23 @@ class Types:
             for bit, length in _DATA_VALUE_TAIL:
                 buffer.read(length if mask & bit else 0)
             return value
-        return plain(typed(kind, unpack_uatype(ua.VariantType(kind), buffer)))
+        type_: Any = ua.datatype_to_varianttype(kind)
+        return plain(typed(kind, unpack_uatype(type_, buffer)))
 
-    def _extension_object(self, buffer: Buffer, plain: Plain, depth: int) -> object:
+    def _extension_object(self, buffer: BoundedBuffer, plain: Plain, depth: int) -> object:
         """Decode an ExtensionObject (Part 6, 5.2.2.15); of an unknown type, return its id and its bytes."""
         encoding, kind = plain_id(nodeid_from_binary(buffer)), buffer.read(1)[0]
         body: bytes = (unpack_uatype(ua.VariantType.ByteString, buffer) or b"") if kind in (1, 2) else b""
         if encoding.is_null() or kind == 0:
             return None
         left, self._left = self._left, _VALUES_PER_BYTE * len(body) + _LEAST_VALUES
+        inner = BoundedBuffer(body, budget=buffer.budget)
         try:
             with DECODING:
-                if kind == 1 and (value := self._body(encoding, Buffer(body), plain, depth)) is not None:
+                if kind == 1 and (value := self._body(encoding, inner, plain, depth)) is not None:
                     return value
+        except TooLarge:
+            raise
         except WireError as error:  # the length of the body is known, so only its value is lost
             self._complain(encoding, error)
         finally:
@@ -156,7 +174,7 @@ class Types:
             text = encoding.to_string()
             log.warning("values of type %s are told as bytes where they are not as defined, as here: %s", text, error)
 
-    def _body(self, encoding: ua.NodeId, buffer: Buffer, plain: Plain, depth: int) -> object:
+    def _body(self, encoding: ua.NodeId, buffer: BoundedBuffer, plain: Plain, depth: int) -> object:
         if encoding == _DECIMAL:
             return decimal_text(buffer.read(len(buffer)))
         if encoding.NamespaceIndex == 0 and encoding in ua.extension_objects_by_typeid:
@@ -178,13 +196,13 @@ class Types:
         found = self.known.get(data_type) if data_type is not None else None
         return found if isinstance(found, Structure | LegacyStructure) else None
 
-    def _structure(self, buffer: Buffer, structure: Structure | LegacyStructure, plain: Plain, depth: int) -> object:
+    def _structure(self, buffer: BoundedBuffer, structure: Structure | LegacyStructure, plain: Plain, depth: int) -> object:
         if depth == 0:
             raise WireError(f"{structure.name} is nested too deeply")
         if isinstance(structure, LegacyStructure):
             return self._described(buffer, structure, plain, depth)
         if structure.shape == "union":
-            chosen = _uint32(buffer)
+            chosen = read_uint32(buffer)
             if chosen > len(structure.fields):
                 raise WireError(f"{structure.name} has no member {chosen}")
             members: dict[str, object] = {one.name: None for one in structure.fields}
@@ -194,7 +212,7 @@ class Types:
                     errors.field = one.name
                     members[one.name] = self._field(buffer, one, plain, depth)
             return members
-        mask = _uint32(buffer) if structure.shape == "optional" else 0
+        mask = read_uint32(buffer) if structure.shape == "optional" else 0
         values: dict[str, object] = {}
         with DecodeErrors(structure.name) as errors:
             for one in structure.fields:
@@ -206,7 +224,7 @@ class Types:
         return values | ({"Bits": named_bits(structure.bits, values)} if structure.bits else {})
 
     def _described(
-        self, buffer: Buffer, structure: LegacyStructure, plain: Plain, depth: int, outer: bool | None = None
+        self, buffer: BoundedBuffer, structure: LegacyStructure, plain: Plain, depth: int, outer: bool | None = None
     ) -> object:
         """Decode a structure by its dictionary. outer: the byte order of the structure around it."""
 
@@ -222,7 +240,7 @@ class Types:
 
         return structure.read(buffer, outer, one)
 
-    def _named(self, buffer: Buffer, name: TypeName, big: bool, plain: Plain, depth: int) -> object:
+    def _named(self, buffer: BoundedBuffer, name: TypeName, big: bool, plain: Plain, depth: int) -> object:
         """Decode a value of a type that a dictionary names."""
         known = standard_type_named(name.name) if name.namespace == STANDARD else self.named.get(name)
         if isinstance(known, Opaque):
@@ -241,7 +259,7 @@ class Types:
         self._count()
         return plain(read_big(INT32 if isinstance(known, Enumeration) else known, buffer.read))
 
-    def _field(self, buffer: Buffer, one: Field, plain: Plain, depth: int) -> object:
+    def _field(self, buffer: BoundedBuffer, one: Field, plain: Plain, depth: int) -> object:
         known = self.known.get(one.type)
         if one.wrapped:
             is_structure = isinstance(known, Structure | LegacyStructure | Undescribed | type) or known == EXTENSION_OBJECT
@@ -253,20 +271,20 @@ class Types:
         if not one.rank:
             return read()
         if one.rank == 1:
-            return self._list(buffer, read)
-        dimensions = [int(n) for n in self._list(buffer, lambda: _int32(buffer)) or ()]
+            return read_list(buffer, read)
+        dimensions = read_dimensions(buffer)
         count = 1
         for length in dimensions:
             count *= max(0, length)
-        return reshaped(self._values(buffer, count, read), dimensions)
+        return reshaped(read_values(buffer, count, read), dimensions)
 
-    def _value(self, buffer: Buffer, known: DataType, name: str, plain: Plain, depth: int) -> object:
+    def _value(self, buffer: BoundedBuffer, known: DataType, name: str, plain: Plain, depth: int) -> object:
         """Decode a value of a type, which is called `name`."""
         self._count()
         if isinstance(known, Structure | LegacyStructure):
             return self._structure(buffer, known, plain, depth - 1)
         if isinstance(known, Enumeration):
-            return _int32(buffer)
+            return read_int32(buffer)
         if isinstance(known, OptionSet):
             known = known.number
         if isinstance(known, type):
@@ -279,20 +297,3 @@ class Types:
         self._left -= 1
         if self._left < 0:
             raise WireError("more values than bytes")
-
-    def _list(self, buffer: Buffer, read: Callable[[], object]) -> list[Any] | None:
-        count = _int32(buffer)
-        return None if count < 0 else self._values(buffer, count, read)
-
-    def _values(self, buffer: Buffer, count: int, read: Callable[[], object]) -> list[Any]:
-        if count > len(buffer):  # every value takes at least a byte
-            raise WireError(f"{count} values in {len(buffer)} bytes")
-        return [read() for _ in range(count)]
-
-
-def _int32(buffer: Buffer) -> int:
-    return int.from_bytes(buffer.read(4), "little", signed=True)
-
-
-def _uint32(buffer: Buffer) -> int:
-    return int.from_bytes(buffer.read(4), "little")

@@ -15,6 +15,7 @@ from gateway.sources.opcua.config.device import OpcUaDevice
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.batches import Batches
 from gateway.sources.opcua.port.errors import HungUp
+from gateway.sources.opcua.port.node_names import NodeNames
 from gateway.sources.opcua.port.values import Item
 from gateway.sources.opcua.security.endpoints import Token
 from tests.support.clock import ManualClock
@@ -26,7 +27,7 @@ def connection_on(clock: ManualClock) -> AsyncuaSession:
     config = OpcUaDevice.model_validate(
         {"name": "plc", "protocol": "opcua", "url": "opc.tcp://127.0.0.1", "security": "none"}
     )
-    return AsyncuaSession(config, clock, AdaptiveTimeout(1.0, clock.monotonic))
+    return AsyncuaSession(config, clock, AdaptiveTimeout(1.0, clock.monotonic), NodeNames())
 
 
 async def test_a_server_that_hangs_up_over_an_old_session_gets_a_new_one_in_the_end(monkeypatch):
@@ -81,7 +82,7 @@ async def test_a_server_that_does_not_release_history_has_given_it_all_the_same(
             raise BadServiceUnsupported
 
     session, services = Session(), SimpleNamespace()
-    addresses = Addresses(services, ManualClock(monotonic_s=0))
+    addresses = Addresses(services, ManualClock(monotonic_s=0), NodeNames())
     item = Item(0, "ns=1;s=v0", 0, 1)
     await addresses.resolve([item.node])
     await HistoryReads(session, Batches(10), addresses).release([item], [b"point"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sources.opcua.config.browse_path import PathStep, parse_browse_path
+from gateway.sources.opcua.config.browse_path import PathStep, browse_path_text, parse_browse_path
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,22 @@ def test_any_name_survives_when_it_is_escaped(names):
     assert steps == tuple(PathStep(0, "", name) for name in names)
     steps = parse_browse_path("".join(f"/3:{escaped(name)}" for name in names))
     assert [(step.namespace, step.name) for step in steps] == [(3, name) for name in names]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [(0, "", "Objects"), (2, "", "a/b&c")],
+        [(0, "", "2:x")],
+        [(0, "urn:x", "2:y")],
+        [(3, "", "{x}"), (0, "", "{y}")],
+    ],
+)
+def test_a_path_is_written_as_it_is_read(steps):
+    wanted = [PathStep(*step) for step in steps]
+    assert list(parse_browse_path(browse_path_text(wanted))) == wanted
+
+
+def test_names_that_no_path_can_say_have_none():
+    for name in ("", "ends with a space "):
+        assert browse_path_text([PathStep(0, "", "Objects"), PathStep(2, "", name)]) == ""

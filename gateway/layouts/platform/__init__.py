@@ -1,0 +1,1 @@
+"""The layout `platform`: fixed topics and payloads, as cloud platforms want them."""
