@@ -1,11 +1,13 @@
 """The parts of one gateway, built from its settings and connected with each other."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from gateway import __version__
 from gateway.app.layout import build_layout
 from gateway.core.clock import Clock
+from gateway.core.config_types import existing_files, trust_files
 from gateway.core.events.event import Event
 from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
@@ -21,6 +23,7 @@ from gateway.encoding.topics import Topics
 from gateway.outbox.outbox import Outbox
 from gateway.plugins import DETECTORS
 from gateway.runtime.certificates import CertificateWatch
+from gateway.runtime.change_watch import ChangeWatch
 from gateway.runtime.pipeline import Pipeline
 from gateway.runtime.publisher import Publisher
 from gateway.runtime.queue_tap import QueueTap
@@ -83,11 +86,17 @@ class GatewayParts:
         self.certificates = CertificateWatch(lambda: _certificates(sink), self.report, self.board.wake, clock)
         policy = plugin.policy(root.sink, clock.monotonic())
         self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
+        self.changes = ChangeWatch(_trust_places(settings), self.outbox.watermarks, self.report, clock)
         self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
             for source in self.sources
         ]
+
+    @property
+    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch]:
+        """Return what looks after certificates and changes beside the data, by the name of its task."""
+        return {"certificates": self.certificates, "changes": self.changes}
 
     def _build_layout(self) -> Layout:
         settings = self.settings
@@ -110,6 +119,12 @@ class GatewayParts:
     def report(self, event: Event) -> None:
         """Publish an event of the gateway itself."""
         self.pipeline.report(event)
+
+
+def _trust_places(settings: Settings) -> list[Path]:
+    """Return the files and folders that say which peers are trusted, of all devices and the sink."""
+    devices = [place for entry in settings.entries for place in entry.config.trust_places()]
+    return [*trust_files(existing_files(settings.root.sink)), *devices]
 
 
 def _certificates(sink: Sink) -> Sequence[Certificate]:

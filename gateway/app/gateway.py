@@ -58,7 +58,7 @@ class Gateway:
                     parts.sources, partial(stats, parts), parts.encoder, parts.outbox, self.clock, stats_s
                 )
                 collecting.append(tasks.create_task(telemetry, name="telemetry"))
-                collecting.append(tasks.create_task(parts.certificates.run(), name="certificates"))
+                collecting += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 gc.collect()
                 gc.freeze()  # the parts live as long as this run: no need to walk it again and again
@@ -108,6 +108,7 @@ class Gateway:
             except ConfigError as error:
                 if reported != (reported := str(error.problems[0])):
                     self.parts.report(RestartRefused(time_ns=self.clock.now_ns(), reason=reason, problem=reported))
+                    self.parts.changes.report_refused(self.settings.folder, reported)
                 await self.clock.sleep(_CONFIG_RETRY_S)
                 continue
             if settings.hash != self.settings.hash:
@@ -131,6 +132,7 @@ class Gateway:
                 reason=self.restarts.reason or None,
             )
         )
+        parts.changes.report_configuration(self.settings.hash, self.settings.folder)
 
     def _watchdog(self, notifier: Notifier) -> Watchdog:
         parts, commit_s = self.parts, self.settings.root.outbox.commit_interval / 1e9

@@ -27,6 +27,9 @@ def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> in
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run(settings))
     except ConfigError as error:
+        structlog.get_logger("security").warning(
+            "configuration_changed", source=str(folder), result="refused", reason=str(error.problems[0])
+        )
         print_problems(error, folder)
         return EXIT_CONFIG
     except Unsaved:

@@ -6,7 +6,7 @@ and all parts must have one notation.
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -24,6 +24,7 @@ _SIZE_BYTES = {
 }  # fmt: skip
 _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 _RANGE = re.compile(r"\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s+to\s+([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*")
+_TRUST_KEY = re.compile(r"\b(ca|crl)\b")
 _LONGEST_NS = 100 * 365 * _DURATION_NS["d"]
 _LARGEST_BYTES = 2**50
 
@@ -204,6 +205,11 @@ def existing_files(model: BaseModel, prefix: str = "") -> dict[str, Path]:
     return found
 
 
+def trust_files(files: Mapping[str, Path]) -> list[Path]:
+    """Return those files that say which peers are trusted: authorities and revocation lists. files: by their key."""
+    return [path for key, path in files.items() if _TRUST_KEY.search(key)]
+
+
 def _inner(annotation: Any) -> list[Any]:
     """Return what is annotated within a union such as `ExistingFile | None`."""
     return [mark for one in getattr(annotation, "__args__", ()) for mark in getattr(one, "__metadata__", ())]
@@ -233,3 +239,7 @@ class DeviceModel(ConfigModel):
     def files(self) -> dict[str, Path]:
         """Return the files that are read at each connect, by their key."""
         return existing_files(self)
+
+    def trust_places(self) -> list[Path]:
+        """Return the files, and folders of files, that say which peers are trusted."""
+        return trust_files(self.files())

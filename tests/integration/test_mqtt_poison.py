@@ -19,7 +19,7 @@ from tests.support.network import until
 from tests.support.outbox_fake import FakeOutbox
 
 FASTER = 200
-LARGE = b"x" * 5_000
+LARGE = b'{"text":"%s"}' % (b"x" * 5_000)
 
 
 class FastClock:

@@ -31,7 +31,7 @@ class SecurityEvent(Event):
     configuration_changed: another configuration than the one before is taken, or is refused; seal_broken: stored data was
     changed from outside, or taken out."""
     source: str
-    """Where it comes from: the name of a device, `broker`, a file, or the user and command."""
+    """Where it comes from: the name of a device, `broker`, a file or folder."""
     result: Literal["refused", "accepted"]
     """refused: it has no effect; accepted: it is in effect from now on."""
     reason: str

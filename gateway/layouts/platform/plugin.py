@@ -1,6 +1,7 @@
 """What `plugins.py` lists of the layout `platform`."""
 
 from collections.abc import Iterator, Sequence
+from string import Template
 from typing import Final
 
 from gateway.core.ports.layout import Layout
@@ -32,6 +33,7 @@ class PlatformPlugin:
             message = f"{scope.config.format} has no effect: payloads of platforms are JSON"
             yield LayoutFault(("publish", "format"), message, "no format, or another layout")
         yield from self._check_ids(scope, config)
+        yield from self._check_shared_tags(scope, config)
         for number, device in enumerate(scope.devices):
             if device.own != type(device.own)():
                 message = "has no effect: gateway.yaml says layout: platform, which is for all devices together"
@@ -46,6 +48,22 @@ class PlatformPlugin:
         if config.id is None and (needs_id(form.topic) or needs_id(form.other_topic)):
             message = f"is missing: {form.topic} names what the platform calls the gateway"
             yield LayoutFault((*_KEY, "id"), message, "the device id, or thing, of the platform")
+
+    def _check_shared_tags(self, scope: LayoutScope, config: PlatformConfig) -> Iterator[LayoutFault]:
+        """Yield tags of one name that would be one value to the platform."""
+        form = form_of(config)
+        if "device" in Template(form.payload).get_identifiers() or "message" in Template(form.payload).get_identifiers():
+            return
+        taken: dict[tuple[str, str], str] = {}
+        for number, device in enumerate(scope.devices):
+            fields = {"device": device.name, "id": config.ids.get(device.name, config.id or "")}
+            topic = fill_topic(form.topic, fields)
+            for row, tag in enumerate(device.tags):
+                first = taken.setdefault((topic, tag), device.name)
+                if first != device.name:
+                    message = f"{tag!r} is a tag of {first} as well, and both would be one value on {topic}"
+                    expected = "another name, an id of its own below publish.platform.ids, or $device in the payload"
+                    yield LayoutFault(("name",), message, expected, device=number, tag=row)
 
     def build(self, scope: LayoutScope, device: int | None, services: LayoutServices) -> Layout:
         """Return the layout."""

@@ -24,6 +24,8 @@ _CAREFUL_AFTER: Final = 2
 _QUIET_S: Final = 0.5
 """Between births and the first data: hosts need it to take the births in (the Eclipse TCK expects it)."""
 
+_STATUS_HINT: Final = "does the broker forbid its topic, or retained messages (mqtt.retain: false)?"
+
 Answers = Sequence["asyncio.Future[None]"]
 
 
@@ -117,6 +119,8 @@ class BirthPublisher:
         """Record that the connection is over. by_broker: the broker, and not this side, has ended it."""
         if by_broker and self._session is None:
             self._cut_short += any(not one.done() or one.exception() is not None for one in self._answers)
+            if self._cut_short == _CAREFUL_AFTER:
+                log.warning("connections end with the status: it goes last", reason=reason, hint=_STATUS_HINT)
         elif by_broker and self._session is not None and (self._alone or not self.ready.is_set()):
             self._cut_short += not self._trials.blamed
             if self._alone:

@@ -8,6 +8,7 @@ from gateway.core.errors import NotConnected, Permanent
 from gateway.core.ports.layout import Properties
 from gateway.core.undo import undone_on_error
 from gateway.sinks.mqtt.address import Address
+from gateway.sinks.mqtt.broker_limits import BrokerLimits
 from gateway.sinks.mqtt.broker_list import BrokerList
 from gateway.sinks.mqtt.certificates import Certificate, certificate_in
 from gateway.sinks.mqtt.config import MqttConfig
@@ -26,6 +27,7 @@ _LARGEST_FRAME_BYTES = 4 << 20
 _LONGEST_CLOSE_S = 2.0
 _HEAD_BYTES = 512
 _NO_PROPERTIES = Properties()
+_OR_NO_RETAIN = "Or does it keep no retained messages? Then set mqtt.retain: false"
 _PROBE_S = 30.0
 _PROBE_MORE_S = 1.0
 
@@ -65,6 +67,7 @@ class MqttClient:
         self._logins: ConnectThread[str] = ConnectThread(lambda _: None)
         self._prober: ConnectThread[None] = ConnectThread(lambda _: None)
         self._probing: asyncio.Task[None] | None = None
+        self._limits = BrokerLimits(config.max_packet or LARGEST_PACKET_BYTES, config.retain)
         self._brokers = BrokerList(len(config.addresses), config.return_after / 1e9)
 
     async def open(self) -> None:
@@ -80,7 +83,7 @@ class MqttClient:
         refusals: list[NotConnected] = []
         for number in self._brokers.order:
             try:
-                self._connection = await self._open(self._config.addresses[number])
+                self._connection = await self._open_retaining(self._config.addresses[number])
             except NotConnected as error:
                 refusals.append(error)
                 continue
@@ -90,6 +93,16 @@ class MqttClient:
             return
         security = next((error.security for error in refusals if error.security), None)
         raise NotConnected("; ".join(str(error) for error in refusals), security=security)
+
+    async def _open_retaining(self, address: Address) -> Connection:
+        """Connect, once more without a retained will where the broker says that it keeps nothing. Raises NotConnected."""
+        retains = self._limits.retains
+        try:
+            return await self._open(address)
+        except NotConnected:
+            if not retains or self._limits.retains:
+                raise
+        return await self._open(address)
 
     async def _open(self, address: Address) -> Connection:
         connection: Connection | None = None
@@ -104,11 +117,16 @@ class MqttClient:
                     self._paho_engine(replace(connected, password=password)),
                     topic_aliases=self._config.topic_aliases,
                     most_waiting_bytes=self._most_received,
+                    limits=self._limits,
                     resume=self._resume,
                 )
                 await connection.start()
         except TimeoutError:
             raise self._silence(address, connection) from None
+        except NotConnected as error:
+            if connection is None or self._config.version == "5" or self._will is None or not self._limits.retains:
+                raise
+            raise NotConnected(f"{error} {_OR_NO_RETAIN}", security=error.security) from None
         finally:
             if connection is not None and not connection.up:
                 connection.drop("not accepted")
@@ -117,6 +135,8 @@ class MqttClient:
     def _paho_engine(self, connected: OpenStream) -> PahoEngine:
         with undone_on_error(connected.stream.close):  # it has no other owner yet
             will = self._will() if callable(self._will) else self._will
+            if will is not None and not self._limits.retains:
+                will = replace(will, retain=False)
             return PahoEngine(connected, self._config, self._client_id, will, self._most_received)
 
     @property

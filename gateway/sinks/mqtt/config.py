@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretS
 
 from gateway.core.config_types import (
     DURATION_SCHEMA,
+    SIZE_SCHEMA,
     ConfigModel,
     ExistingFile,
     IntervalNs,
@@ -14,6 +15,7 @@ from gateway.core.config_types import (
     check_name,
     default,
     duration_ns,
+    size_bytes,
 )
 from gateway.sinks.mqtt.address import Address, parse_address
 from gateway.sinks.mqtt.login_config import MqttProxy, check_command, check_credential
@@ -203,6 +205,12 @@ class MqttConfig(ConfigModel):
     tries: int = Field(5, ge=3, le=100)
     """How often a message may be refused for now, or end the connection, while the broker takes all others: then it is
     set aside, with a loss record. More, and never in less than two minutes, where others are refused too."""
+    retain: bool = True
+    """False retains nothing, neither status and last will nor values, at a broker that keeps no retained messages. In MQTT 5
+    a broker says so, and the gateway does without by itself; one of 3.1.1 just refuses or hangs up."""
+    max_packet: Annotated[int, size_bytes("1KiB", "256MiB"), SIZE_SCHEMA] | None = None
+    """Largest packet that the broker takes, where it does not say so itself: larger messages are sent in parts. Default:
+    what it announces, and what is learned from refusals and ends of connections."""
     expiry: SecondsNs = default("0s")
     """How long the broker keeps a window, summary or value for subscribers that are away; 0s: without end. Events and loss
     records never expire (MQTT 5)."""

@@ -11,10 +11,10 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent
-from gateway.core.foreign_text import LONGEST_TEXT, clean
+from gateway.sinks.mqtt.broker_limits import BrokerLimits
 from gateway.sinks.mqtt.packet_reader import ProtocolViolation
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, ErrorCapture, PahoEngine, hang_up
-from gateway.sinks.mqtt.reason_codes import not_accepted, referral, spell
+from gateway.sinks.mqtt.reason_codes import RETAIN_NOT_SUPPORTED, not_accepted, spell, words_of
 from gateway.sinks.mqtt.receive_queue import ReceiveQueue
 from gateway.sinks.mqtt.send_window import SendWindow
 from gateway.sinks.mqtt.types import Outgoing, ReceivedMessage, end
@@ -36,9 +36,10 @@ class Connection:
         *,
         topic_aliases: bool,
         most_waiting_bytes: int,
+        limits: BrokerLimits,
         resume: bool = False,
     ) -> None:
-        """most_waiting_bytes: with so much received and not taken, nothing more is read.
+        """most_waiting_bytes: with so much received and not taken, nothing more is read. limits: learned over connections.
 
         resume: take what a kept session brings before anything is subscribed here.
         """
@@ -47,6 +48,7 @@ class Connection:
         self._stream = client.stream
         self.certificate = client.certificate
         self._may_alias = topic_aliases
+        self._limits = limits
         self._subscribed = resume
         self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
@@ -84,7 +86,7 @@ class Connection:
         client.on_received = self._on_received
         client.on_ping = lambda: self._qos0.ping_sent(self._loop.time())
         client.on_pong = lambda: self._qos0.answered(self._loop.time())
-        client.on_socket_close = self._on_socket_close
+        client.on_socket_close = lambda *_: self._unwatch()
         client.on_socket_register_write = self._on_want_write
         self._watch_reads(True)
         self._write()
@@ -231,9 +233,6 @@ class Connection:
             end(future, lost)
         self._window.fail(lost)
 
-    def _on_socket_close(self, *_: object) -> None:
-        self._unwatch()
-
     def _on_want_write(self, *_: object) -> None:
         self._loop.call_soon(self._write)
 
@@ -241,15 +240,16 @@ class Connection:
         self, _c: object, _u: object, flags: mqtt.ConnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._finish(not_accepted(code.value, code.getName(), _words(properties)))
+            self._note(code.value)
+            self._finish(not_accepted(code.value, code.getName(), words_of(properties)))
             return
         self.resumed = flags.session_present
         # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
         self._window.allow(
             getattr(properties, "ReceiveMaximum", _LARGEST_WINDOW),
-            getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES),
+            min(getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES), self._limits.most_packet_bytes),
             getattr(properties, "TopicAliasMaximum", 0) if self._may_alias else 0,
-            retain=bool(getattr(properties, "RetainAvailable", True)),
+            retain=self._limits.retains and bool(getattr(properties, "RetainAvailable", True)),
         )
         if getattr(properties, "MaximumQoS", 1) < 1:
             self._finish("the broker does not take QoS 1")
@@ -260,7 +260,8 @@ class Connection:
         self, _c: object, _u: object, flags: mqtt.DisconnectFlags, code: ReasonCode, properties: Properties | None
     ) -> None:
         if flags.is_disconnect_packet_from_server:
-            reason = f"the broker disconnects: {spell(code.value, code.getName())}{_words(properties)}"
+            self._note(code.value)
+            reason = f"the broker disconnects: {spell(code.value, code.getName())}{words_of(properties)}"
         elif code.value == _KEEPALIVE_TIMEOUT:
             reason = "no sign of life from the broker within the keep alive"
         elif code.value == _PROTOCOL_ERROR:
@@ -275,9 +276,15 @@ class Connection:
         self._finish(reason)
 
     def _on_acknowledged(self, packet_id: int, code: int) -> None:
+        self._note(code)
         self._window.acknowledged(packet_id, code)
         if self._window.waits:
             self._loop.call_soon(self._window.send_waiting)
+
+    def _note(self, code: int) -> None:
+        if code == RETAIN_NOT_SUPPORTED:
+            self._limits.cannot_retain()
+            self._window.retain_nothing()
 
     def _on_subscribe(self, _c: object, _u: object, packet_id: int, codes: list[ReasonCode], _p: object) -> None:
         future = self._subscribing.pop(packet_id, None)
@@ -290,9 +297,3 @@ class Connection:
             return  # of a session that the broker has kept, and nobody here asks for it
         self._received.push(message)
         self._arrival.set()
-
-
-def _words(properties: Properties | None) -> str:
-    """Return what the broker itself says, and where it refers to, as the end of a sentence."""
-    said = clean(getattr(properties, "ReasonString", ""), LONGEST_TEXT)
-    return (f" ({said})" if said else "") + referral(getattr(properties, "ServerReference", ""))

@@ -15,7 +15,9 @@ from gateway.core.log_throttle import LogThrottle
 from gateway.core.ports.layout import Layout, Packet, Properties, SessionAnnouncements
 from gateway.core.ports.outbox import Delivery
 from gateway.sinks.mqtt.message_expiry import NO_EXPIRY, MessageExpiry
-from gateway.sinks.mqtt.types import QoS, end
+from gateway.sinks.mqtt.packet_limit import PacketLimit
+from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES
+from gateway.sinks.mqtt.types import PacketTooLarge, QoS, end
 
 log = structlog.get_logger("publisher")
 
@@ -52,6 +54,8 @@ class _Message:
     left: int = 1
     """Packets without PUBACK."""
     expiry_s: int = 0
+    most_bytes: int = 0
+    """The largest payload that it was cut for."""
 
     @property
     def is_over(self) -> bool:
@@ -66,6 +70,8 @@ class _InFlight:
     topic: str
     message: _Message
     sent_at: float
+    size: int = 0
+    """Bytes of its payload."""
     overtaken_at: float = math.inf
     """When one that was sent later had its answer."""
 
@@ -106,6 +112,7 @@ class PacketSender:
         self._last_answer = 0.0
         self._usual = 1  # packets of a message, as the last one had
         self._has_accepted = False
+        self._packet_limit = PacketLimit(LARGEST_PACKET_BYTES)
         self._log_throttle = LogThrottle(clock)
 
     @property
@@ -161,11 +168,13 @@ class PacketSender:
                     return f"no acknowledgement for {oldest.topic} within {limit_s:g} s"
             await self._clock.sleep(due - now)
 
-    def reset(self, reason: str) -> None:
+    def reset(self, reason: str, *, by_broker: bool = False) -> None:
         """Forget everything, since the connection is gone.
 
-        What was under way ends with NotConnected; late answers do not count any more.
+        What was under way ends with NotConnected; late answers do not count any more. by_broker: the broker has ended it.
         """
+        if by_broker and len(self._in_flight) == 1:
+            self._too_large(next(iter(self._in_flight.values())))
         lost = {packet.message for packet in self._in_flight.values()}
         lost |= {message for _, message in (*self._packets, *self._waiting)}
         self._in_flight.clear()
@@ -190,12 +199,14 @@ class PacketSender:
         """Return the packets of a message; none where it cannot be published, and then its outcome has ended."""
         hist = not delivery.live
         try:
-            packets = self._layout.packets(delivery.message, hist=hist, most_bytes=self._client.most_bytes)
+            most_bytes = min(self._client.most_bytes, self._packet_limit.most_bytes)
+            packets = self._layout.packets(delivery.message, hist=hist, most_bytes=most_bytes)
         except (Permanent, Postponed) as error:
             if message.outcome is not None:
                 end(message.outcome, error)
             return []
         self._usual = message.left = len(packets)
+        message.most_bytes = most_bytes
         message.expiry_s = self._expiry.of(delivery.message, hist=hist)
         return packets
 
@@ -209,7 +220,7 @@ class PacketSender:
             expiry_s=0 if packet.is_latest else message.expiry_s,
             qos=1 if packet.is_confirmed else 0,
         )
-        self._in_flight[future] = _InFlight(packet.topic, message, self._clock.monotonic())
+        self._in_flight[future] = _InFlight(packet.topic, message, self._clock.monotonic(), len(packet.payload))
         future.add_done_callback(self._on_answer)
         return future
 
@@ -230,6 +241,18 @@ class PacketSender:
             self._launch_waiting()
         self._landed.set()
 
+    def _too_large(self, packet: _InFlight) -> bool:
+        """Record that the broker has not taken a packet. Returns whether its message is cut smaller the next time."""
+        if packet.message.outcome is None or packet.size > packet.message.most_bytes:
+            return False  # it cannot be cut
+        self._packet_limit.failed(packet.size)
+        if packet.size <= self._packet_limit.most_bytes:
+            return False
+        if self._log_throttle.is_due("smaller", "size"):
+            most_bytes = self._packet_limit.most_bytes
+            log.warning("messages are sent in smaller parts", topic=packet.topic, bytes=packet.size, most_bytes=most_bytes)
+        return True
+
     def _conclude(self, packet: _InFlight, error: Permanent | Retryable | None) -> None:
         is_final = isinstance(error, Permanent) and self._has_accepted
         if error is not None and self._session is not None:
@@ -239,11 +262,14 @@ class PacketSender:
             how_long = "for good" if is_final else "for now"
             log.warning(f"message refused {how_long}", topic=packet.topic, reason=str(error))
         if error is None:
+            self._packet_limit.passed(packet.size)
             self._has_accepted = True
             message.left -= 1
         if message.outcome is None or message.outcome.done():
             return
-        if isinstance(error, Permanent) and not self._has_accepted:
+        if isinstance(error, PacketTooLarge) and self._too_large(packet):
+            error = Postponed(f"{error}: it is sent again in smaller parts")
+        elif isinstance(error, Permanent) and not self._has_accepted:
             error = Retryable(str(error))
         if error is not None or message.left == 0:
             end(message.outcome, error)

@@ -4,6 +4,8 @@ import socket
 import ssl
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent, Retryable
+from gateway.core.foreign_text import LONGEST_TEXT, clean
+from gateway.sinks.mqtt.types import PacketTooLarge
 
 _ADVICE = {
     0x84: "set mqtt.version to the other one",
@@ -17,7 +19,9 @@ _ADVICE = {
     0x9B: "the broker does not take QoS 1",
 }  # reason codes of CONNACK and DISCONNECT (MQTT 5.0, 3.2.2.2 and 3.14.2.1)
 _LOGIN = frozenset({0x86, 0x87, 0x8A, 0x8C})  # user or password, not authorised, banned, authentication method
-_NEVER = frozenset({0x87, 0x90, 0x95, 0x99, 0x9A, 0x9B})
+RETAIN_NOT_SUPPORTED = 0x9A
+_TOO_LARGE = 0x95
+_NEVER = frozenset({0x87, 0x90, 0x95, 0x99, 0x9B})
 _NO_LIST = (
     "there is no revocation list of the authority in mqtt.tls.crl: add those of all authorities in the chain (crl_check: "
     "leaf wants only that of the broker's certificate)"
@@ -54,13 +58,22 @@ def referral(server: str) -> str:
     return f"; it refers to {server!r}, to be set in mqtt.url" if server else ""
 
 
+def words_of(properties: object) -> str:
+    """Return what the broker itself says in the properties of a packet, and where it refers to, as the end of a sentence."""
+    said = clean(getattr(properties, "ReasonString", ""), LONGEST_TEXT)
+    return (f" ({said})" if said else "") + referral(getattr(properties, "ServerReference", ""))
+
+
 def refusal(code: int, name: str, topic: str) -> GatewayError:
     """Return the error for a PUBACK with a reason code of 0x80 or more (MQTT 5.0, 3.4.2.1).
 
-    Not authorised, topic name invalid, packet too large, payload format invalid, and retain or QoS not supported are
-    Permanent; all others are Retryable, known or not, because nothing is lost by trying again.
+    Not authorised, topic name invalid, packet too large, payload format invalid, and QoS not supported are Permanent; all
+    others are Retryable, known or not, because nothing is lost by trying again. One that was not to be retained at this
+    broker goes without that the next time.
     """
     text = f"the broker refused a message on {topic}: {_words(name)} (0x{code:02x})"
+    if code == _TOO_LARGE:
+        return PacketTooLarge(text)
     return Permanent(text) if code in _NEVER else Retryable(text)
 
 

@@ -10,7 +10,7 @@ from gateway.sinks.mqtt.packets import publish
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, name_of
 from gateway.sinks.mqtt.qos0_tracker import Qos0Tracker
 from gateway.sinks.mqtt.reason_codes import refusal
-from gateway.sinks.mqtt.types import Outgoing, end
+from gateway.sinks.mqtt.types import Outgoing, PacketTooLarge, end
 
 _MOST_WAITING: Final = 10_000
 _OVERHEAD_BYTES: Final = 16  # fixed header 5, topic length 2, packet id 2, properties' length 4, topic alias 3
@@ -45,12 +45,16 @@ class SendWindow:
         self._window, self.most_bytes, self._can_retain = window, most_bytes, retain
         self._aliases = TopicAliases(topic_aliases) if topic_aliases else None
 
+    def retain_nothing(self) -> None:
+        """Send without the retain flag from now on."""
+        self._can_retain = False
+
     def publish(self, outgoing: Outgoing) -> None:
         """Send, or queue."""
         size = len(outgoing.topic.encode()) + len(outgoing.payload) + len(outgoing.properties or b"") + _OVERHEAD_BYTES
         if size > self.most_bytes:
             # A larger packet is a protocol error (MQTT 5.0, 3.2.2.3.6): the broker would end the connection.
-            outgoing.fail(Permanent(f"{outgoing.topic}: {size} bytes, the broker takes at most {self.most_bytes}"))
+            outgoing.fail(PacketTooLarge(f"{outgoing.topic}: {size} bytes, the broker takes at most {self.most_bytes}"))
         elif outgoing.qos == 0 and len(self.qos0) < _MOST_WAITING:
             self._send_unnumbered(outgoing)
         elif outgoing.qos and len(self._sent) < self._window and not self._waiting:

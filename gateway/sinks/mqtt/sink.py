@@ -159,7 +159,7 @@ class MqttSink:
         self._is_live = False
         self._retained.disconnected(by_broker=ending.by is EndedBy.FAR_END)
         self._births.disconnected(ending.reason, by_broker=ending.by is EndedBy.FAR_END)
-        self._sender.reset(ending.reason)
+        self._sender.reset(ending.reason, by_broker=ending.by is EndedBy.FAR_END)
 
 
 async def _all_done(answers: Answers) -> None:

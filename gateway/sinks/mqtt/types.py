@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, Permanent
 
 _OBJECT_BYTES: Final = 256
 
@@ -56,6 +56,10 @@ class ReceivedMessage:
     def is_fleeting(self) -> bool:
         """Return whether it came at QoS 0, of which brokers keep nothing for those who are away."""
         return self.qos == 0
+
+
+class PacketTooLarge(Permanent):
+    """The broker does not take packets of this size; smaller ones of the same message it may take."""
 
 
 @dataclass(slots=True, eq=False)

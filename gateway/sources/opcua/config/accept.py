@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
 
 from gateway.core.config_types import ConfigModel
 
@@ -26,7 +26,7 @@ class OpcUaAccept(ConfigModel):
     certificate: Annotated[str, AfterValidator(_fingerprint)]
     """SHA-256 fingerprint of the certificate that is objected to, 64 hex digits: the server's, or that of an authority (for
     no_crl and crl_expired always). Another certificate, a renewed one too, is refused as before."""
-    although: Annotated[tuple[ObjectionKind, ...], Field(min_length=1)]
+    although: tuple[ObjectionKind, ...]
     """The objections, as the refusal names them: `expired`, `not_yet_valid`, `host` (made for another host),
     `application_uri` (belongs to another application), `key_length` (fewer bits than the policy wants), `key_usage`,
     `extended_key_usage`, `path_length`, `critical_extension` (one that is not understood), `no_crl` (an authority without
@@ -34,6 +34,8 @@ class OpcUaAccept(ConfigModel):
 
     @model_validator(mode="after")
     def _differ(self) -> "OpcUaAccept":
+        if not self.although:
+            raise ValueError("although is empty; expected at least one objection, as the refusal names it")
         if len(set(self.although)) < len(self.although):
             raise ValueError("although names an objection twice; expected each once")
         return self

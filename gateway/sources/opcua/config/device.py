@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -195,6 +196,10 @@ class OpcUaDevice(DeviceModel):
         if self.history and self.times == "gateway":
             raise ValueError("a history has the server's times; expected times: server, or no history")
         return self
+
+    def trust_places(self) -> list[Path]:
+        """Return the folders of trusted certificates, of authorities and of their revocation lists."""
+        return [self.pki / "trusted", self.pki / "issuers"]
 
     @model_validator(mode="after")
     def _servers_differ(self) -> "OpcUaDevice":

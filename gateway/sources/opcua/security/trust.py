@@ -10,7 +10,7 @@ from gateway.sources.opcua.security import rules
 from gateway.sources.opcua.security.objection import Objection
 from gateway.sources.opcua.security.path import TrustLists, trusted_path
 from gateway.sources.opcua.security.peer_certificate import PeerCertificate
-from gateway.sources.opcua.security.revocation import is_revoked, list_objections
+from gateway.sources.opcua.security.revocation import SignedLists, is_revoked, list_objections
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +49,12 @@ def verify(chain: Sequence[PeerCertificate], lists: TrustLists, expected: Expect
     if not isinstance(leaf.public_key, rsa.RSAPublicKey):
         raise Refused("the server's certificate has no RSA key; elliptic curves are not supported")
     path = trusted_path(chain, lists, now)
+    signed = SignedLists(lists.crls)
+    authorities = [*lists.trusted, *lists.issuers, *chain[1:]]  # one that the server alone shows may have a list here, too
     for one in path or [leaf]:
-        if is_revoked(one, chain, lists):
+        if is_revoked(one, authorities, signed):
             raise Refused(f"the certificate of {one.holder} was revoked by its authority; renew it on the server")
-    found = tuple(_objections(path or [leaf], lists, expected, now))
+    found = tuple(_objections(path or [leaf], signed, expected, now))
     left = [one for one in found if (one.fingerprint, one.kind) not in expected.accepted]
     if not path:
         unread = f"; of it cannot be read: {', '.join(leaf.lost)}" if leaf.lost else ""
@@ -64,7 +66,7 @@ def verify(chain: Sequence[PeerCertificate], lists: TrustLists, expected: Expect
 
 
 def _objections(
-    path: Sequence[PeerCertificate], lists: TrustLists, expected: Expected, now: datetime
+    path: Sequence[PeerCertificate], signed: SignedLists, expected: Expected, now: datetime
 ) -> Iterable[Objection]:
     leaf = path[0]
     bits = rules.SMALLEST_SHA1_BITS if expected.small_keys else rules.SMALLEST_RSA_BITS
@@ -77,7 +79,7 @@ def _objections(
     yield from rules.host_objections(leaf, expected.host)
     for place in range(1, len(path)):
         yield from rules.authority_objections(path, place)
-        yield from list_objections(path[place], lists, now)
+        yield from list_objections(path[place], signed, now)
 
 
 def _former(leaf: PeerCertificate, lists: TrustLists) -> str:

@@ -129,8 +129,10 @@ def test_templates_that_make_no_sense_are_refused(platform: dict[str, Any], word
 
 def test_the_check_names_what_is_missing_or_idle() -> None:
     plugin = PlatformPlugin()
-    (fault,) = plugin.check(scope(form="losant"))
-    assert (fault.key, fault.expected) == (("publish", "platform", "id"), "the device id, or thing, of the platform")
+    missing, shared = plugin.check(scope(form="losant"))
+    assert (missing.key, missing.expected) == (("publish", "platform", "id"), "the device id, or thing, of the platform")
+    assert shared.message == "'tag0' is a tag of device0 as well, and both would be one value on losant//state"
+    assert list(plugin.check(scope(form="losant", id="a", ids={"device1": "b"}))) == []
     (fault,) = plugin.check(scope(ids={"prss": "1"}))
     assert fault.key == ("publish", "platform", "ids", "prss")
     publish = Publish.model_validate({"layout": "device", "platform": {"form": "thingsboard"}})

@@ -43,7 +43,7 @@ def test_the_port_is_written_out(given, kept):
         ({"times": "gateway", "history": True}, "times: server, or no history"),
         ({"accept": [{"certificate": "0fd2", "although": ["expired"]}]}, "all 64 hex digits"),
         ({"accept": [{"certificate": "0" * 64, "although": ["revoked"]}]}, "'expired', 'not_yet_valid', 'host'"),
-        ({"accept": [{"certificate": "0" * 64, "although": []}]}, "at least 1 item"),
+        ({"accept": [{"certificate": "0" * 64, "although": []}]}, "at least one objection"),
         ({"accept": [{"certificate": "0" * 64, "although": ["host", "host"]}]}, "expected each once"),
         ({"history_samples": 0}, "greater than or equal to 1"),
         ({"url": "plc:4840"}, "expected opc.tcp://HOST"),
