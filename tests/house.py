@@ -21,6 +21,7 @@ BROAD_HANDLERS: dict[str, str] = {
     "gateway/app/tag_discovery.py:discover": "a bug in one device's discovery must not keep the other devices from starting",
     "gateway/runtime/supervisor.py:_guarded": "a bug in a source costs that source its connection, not the process",
     "gateway/sources/opcua/client/errors.py:translate_errors": "asyncua raises anything while it decodes an answer",
+    "gateway/sources/opcua/codec/errors.py:__exit__": "asyncua raises anything on bytes that are not as defined",
     "gateway/sinks/mqtt/connect_thread.py:_run": "the top of a thread: a bug belongs to whoever waits for it, not to nobody",
 }
 """Every handler that catches everything, as `file:function`, with its reason."""
@@ -80,7 +81,7 @@ def _broad_handlers(name: str, tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, Function):
             for inner in _own(node):
-                if isinstance(inner, ast.ExceptHandler) and _is_broad(inner.type):
+                if _catches_everything(inner, is_context=node.name in ("__exit__", "__aexit__")):
                     yield f"{name}:{node.name}"
 
 
@@ -92,6 +93,17 @@ def _own(function: Function) -> Iterator[ast.AST]:
             if not isinstance(child, Function):
                 yield child
                 waiting.append(child)
+
+
+def _catches_everything(node: ast.AST, *, is_context: bool) -> bool:
+    """Return whether a node is a broad handler, a broad `suppress`, or a check for any Exception at the end of a context."""
+    if isinstance(node, ast.ExceptHandler):
+        return _is_broad(node.type)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+        return False
+    if node.func.id == "suppress":
+        return any(_is_broad(argument) for argument in node.args)
+    return is_context and node.func.id == "isinstance" and _is_broad(node.args[-1])
 
 
 def _is_broad(caught: ast.expr | None) -> bool:

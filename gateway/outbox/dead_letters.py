@@ -36,8 +36,10 @@ class DeadLetters:
     `readable_line` decrypts it.
     """
 
-    def __init__(self, outbox: Path) -> None:
+    def __init__(self, outbox: Path, *, file_bytes: int = FILE_BYTES, waiting_bytes: int = _WAITING_BYTES) -> None:
+        """file_bytes: the size at which a file becomes `.1`. waiting_bytes: what may wait in memory for the disk."""
         self.path = outbox.with_name(f"{outbox.name}{_SUFFIX}")
+        self._file_bytes, self._most_waiting_bytes = file_bytes, waiting_bytes
         self.encryption: Encryption | None = None
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
@@ -57,7 +59,7 @@ class DeadLetters:
         line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
         self._waiting.append(line)
         self._bytes += len(line)
-        while self._bytes > _WAITING_BYTES:
+        while self._bytes > self._most_waiting_bytes:
             self._bytes -= len(self._waiting.popleft())
 
     async def write(self) -> None:
@@ -73,7 +75,7 @@ class DeadLetters:
             self._waiting, self._bytes = lines, sum(map(len, lines))
 
     def _append(self, text: bytes) -> None:
-        if (size := size_of(self.path)) and size + len(text) > FILE_BYTES:
+        if (size := size_of(self.path)) and size + len(text) > self._file_bytes:
             self.path.replace(self.path.with_name(self.path.name + ".1"))
         append_private(self.path, text)
 

@@ -124,9 +124,9 @@ def _standing(made: Sequence[Message], group: Sequence[Row]) -> Iterator[Entry]:
 class WindowCompaction:
     """Merging of windows, the oldest first, a bounded step at a time."""
 
-    def __init__(self, store: Store, merge: Merge, held: Callable[[int], bool]) -> None:
-        """held: rows that memory knows are left alone."""
-        self._store, self._merge, self._held = store, merge, held
+    def __init__(self, store: Store, merge: Merge, held: Callable[[int], bool], *, scan_rows: int = SCAN_ROWS) -> None:
+        """held: rows that memory knows are left alone. scan_rows: how many are looked through in a step."""
+        self._store, self._merge, self._held, self._scan_rows = store, merge, held, scan_rows
         self._passes: dict[tuple[int, int], _Pass] = {}
 
     def restart(self) -> None:
@@ -144,8 +144,8 @@ class WindowCompaction:
                 if not one.groups:
                     if before_ms // span_ms <= one.done_to:
                         continue
-                    rows = await self._store.after(Lane.WINDOW, one.after, SCAN_ROWS, run.last)
-                    one.add(plan_merges(rows, span_ms, before_ms, len(rows) < SCAN_ROWS, run.until_ms), before_ms)
+                    rows = await self._store.after(Lane.WINDOW, one.after, self._scan_rows, run.last)
+                    one.add(plan_merges(rows, span_ms, before_ms, len(rows) < self._scan_rows, run.until_ms), before_ms)
                 return await self._merged(one)
         return None
 

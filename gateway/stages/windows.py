@@ -1,16 +1,15 @@
 """Tumbling windows on whole multiples of their length in wall time."""
 
 from collections import deque
-from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
 from gateway.core.blocks import Mask, Rows, SampleBlock, TagIds, Times, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
+from gateway.stages.sample_blocks import in_time_order, joined, rows_of, runs_of, slice_of
 from gateway.stages.statistics import LastValue, Statistics, of_samples
 
-_FOLD_AT = 1 << 18
+FOLD_AT = 1 << 18
 _DENSE_WINDOWS = 8
 _SUPPLEMENTS_AT_ONCE = 500
 
@@ -24,15 +23,19 @@ class Windows:
     the statistics of all samples. (Only a clock that steps back by more than eight windows makes the same times begin anew.)
     """
 
-    def __init__(self, tags: int, length_ns: int, grace_ns: int, stale_ns: Times, now_ns: int) -> None:
+    def __init__(
+        self, tags: int, length_ns: int, grace_ns: int, stale_ns: Times, now_ns: int, *, fold_at: int = FOLD_AT
+    ) -> None:
         """Begin at `now_ns` without any value.
 
         stale_ns: int64[tags], the age from which a value in force is stale; 0 for never (the device decides when it sends).
+        fold_at: samples that may wait.
         """
         self._tags = tags
         self._length = length_ns
         self._grace = grace_ns
         self._stale = stale_ns
+        self._fold_at = fold_at
         self._in_force = LastValue.unknown(tags)
         self._confirmed = np.zeros(tags, np.int64)
         self._open: dict[int, Statistics] = {}
@@ -64,7 +67,7 @@ class Windows:
         self._waiting.append(block)
         self._samples += len(block)
         self._newest = max(self._newest, self._floor(now_ns))
-        if self._samples >= _FOLD_AT:
+        if self._samples >= self._fold_at:
             self._fold()
 
     def _supplement_past(self, block: SampleBlock) -> SampleBlock:
@@ -72,10 +75,10 @@ class Windows:
 
         Such samples do not change the value in force.
         """
-        block = _in_time_order(block)
+        block = in_time_order(block)
         closed = block.time < self._start
-        self._supplement_with(_rows(block, closed), past=True)
-        return _rows(block, ~closed)
+        self._supplement_with(rows_of(block, closed), past=True)
+        return rows_of(block, ~closed)
 
     def mark(self, tags: TagIds, quality: int, now_ns: int) -> None:
         """Make tags unknown from now on, for the reason in `quality` (a bad code), until their next sample."""
@@ -173,24 +176,24 @@ class Windows:
             block = SampleBlock(
                 tag.astype(np.uint32), unpublished.time[tag], unpublished.value[tag], unpublished.quality[tag]
             )
-            self._supplement_with(_in_time_order(block), past=False)
+            self._supplement_with(in_time_order(block), past=False)
             unpublished.time[tag] = 0
 
     def _fold(self) -> None:
         """Move the waiting samples into the statistics of their windows."""
         if not self._samples:
             return
-        block = _in_time_order(_joined(self._waiting))
+        block = in_time_order(joined(self._waiting))
         newest, self._newest = self._newest, 0
         self._waiting, self._samples = [], 0
         oldest = max(self._start, self._floor(newest - _DENSE_WINDOWS * self._length - self._grace))
         start = block.time - block.time % self._length
         if start[0] < oldest or start[-1] > newest:
             dense = (start >= oldest) & (start <= newest)
-            self._add_out_of_window(_rows(block, ~dense), newest)
-            block, start = _rows(block, dense), start[dense]
-        for one, begin, end in _runs(start):
-            part = _slice(block, begin, end)
+            self._add_out_of_window(rows_of(block, ~dense), newest)
+            block, start = rows_of(block, dense), start[dense]
+        for one, begin, end in runs_of(start):
+            part = slice_of(block, begin, end)
             self._statistics(one).merge(of_samples(part, self._tags))
             if one < self._marked:
                 # A sample that comes after `mark` makes the tag known again, even if it is older.
@@ -225,16 +228,16 @@ class Windows:
         has_changed = np.isin(tag, tag[usable & ~in_force])
         in_force[_firsts(tag, in_force & has_changed)] = False
         only_confirms = (repeated | (unknown & (in_force | ~usable))) & (block.time < self._start)
-        self._publish_in_force(_rows(block, only_confirms & unknown & in_force & is_newest & never_seen & ~repeated))
+        self._publish_in_force(rows_of(block, only_confirms & unknown & in_force & is_newest & never_seen & ~repeated))
         for statistics in self._open.values():
             statistics.unmark(tag[only_confirms & unknown], always=True)
         self._confirmed[tag[only_confirms]] = newest
-        self._supplement_with(_rows(block, ~only_confirms), past=False)
+        self._supplement_with(rows_of(block, ~only_confirms), past=False)
 
     def _supplement_with(self, late: SampleBlock, *, past: bool) -> None:
         start = late.time - late.time % self._length
-        for one, begin, end in _runs(start):
-            self._late_parts.append((_slice(late, begin, end), one, past))
+        for one, begin, end in runs_of(start):
+            self._late_parts.append((slice_of(late, begin, end), one, past))
 
     def _supplement(self, part: SampleBlock, start: int, past: bool) -> WindowBlock:
         tags, compact = np.unique(part.tag, return_inverse=True)
@@ -256,41 +259,3 @@ def _firsts(tag: TagIds, among: Mask) -> Rows:
     """Return the places of the first sample of each tag among those wanted."""
     places = np.flatnonzero(among)
     return places[np.unique(tag[places], return_index=True)[1]]
-
-
-def _joined(blocks: list[SampleBlock]) -> SampleBlock:
-    if len(blocks) == 1:
-        return blocks[0]
-    return SampleBlock(
-        np.concatenate([b.tag for b in blocks]),
-        np.concatenate([b.time for b in blocks]),
-        np.concatenate([b.value for b in blocks]),
-        np.concatenate([b.quality for b in blocks]),
-    )
-
-
-def _rows(block: SampleBlock, rows: Mask | Rows) -> SampleBlock:
-    return SampleBlock(block.tag[rows], block.time[rows], block.value[rows], block.quality[rows])
-
-
-def _slice(block: SampleBlock, begin: int, end: int) -> SampleBlock:
-    if begin == 0 and end == len(block):
-        return block
-    s = slice(begin, end)
-    return SampleBlock(block.tag[s], block.time[s], block.value[s], block.quality[s])
-
-
-def _in_time_order(block: SampleBlock) -> SampleBlock:
-    """Return the block in the order of time; samples of one tag with equal times keep their order."""
-    if (block.time[1:] >= block.time[:-1]).all():
-        return block
-    return _rows(block, np.argsort(block.time, kind="stable"))
-
-
-def _runs(start: Times) -> Iterator[tuple[int, int, int]]:
-    """Yield (value, begin, end) of each run of equal values in an ascending column."""
-    if not start.size:
-        return
-    edges = [0, *(np.flatnonzero(start[1:] != start[:-1]) + 1).tolist(), start.size]
-    for begin, end in pairwise(edges):
-        yield int(start[begin]), begin, end

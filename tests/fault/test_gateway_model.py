@@ -61,7 +61,7 @@ async def flap(server: AsyncuaServer) -> None:
     """A controller whose model never comes to rest: other nodes each time it is looked at, and it says so all the time."""
     for number in itertools.count(100):
         await add(server, f"v{number}")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.2)
 
 
 async def test_a_new_node_is_a_tag_without_anybody_touching_the_gateway(tmp_path: Path, mosquitto: str) -> None:

@@ -298,13 +298,13 @@ async def test_every_kind_of_change_is_understood_beside_other_events(port, tmp_
     more = {"browse": {"include": "Line.v*"}, "found": str(tmp_path), "refresh": "1h", "events": [{"severity": 1}]}
     async with (
         AsyncuaServer(port, 2) as server,
-        reading(server.url, ["ns=2;s=v0"], **more, intervals=Intervals(model_quiet_s=0.1)) as reader,
+        reading(server.url, ["ns=2;s=v0"], **more, intervals=Intervals(model_quiet_s=0.05)) as reader,
     ):
         await reader.until(lambda: reader.seen(1))
         other, change = await server.emitter(2041), await server.emitter(kind)
         await other.trigger(message="something else")
         await reader.until(lambda: bool(reader.events))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)  # four times as long as a change waits for the next one
         assert not list(tmp_path.iterdir()), "that was no change of the model"
         await change.trigger(message="the model has changed")
         await reader.until(lambda: len(reader.events) == 3)

@@ -5,7 +5,6 @@ import pytest
 
 from gateway.cli.outbox import export
 from gateway.core.messages import Lane, Message
-from gateway.outbox import dead_letters
 from gateway.outbox.database.encryption import encryption_of
 from gateway.outbox.dead_letters import DeadLetters, readable_line
 from tests.support.outbox_parts import Rig, message
@@ -31,9 +30,8 @@ async def test_a_refused_message_can_be_carried_out(tmp_path):
     assert len(lines(tmp_path / "o.db.refused.jsonl")) == 1
 
 
-async def test_the_files_have_a_ceiling(tmp_path, monkeypatch):
-    monkeypatch.setattr(dead_letters, "FILE_BYTES", 1000)
-    file = DeadLetters(tmp_path / "o.db")
+async def test_the_files_have_a_ceiling(tmp_path):
+    file = DeadLetters(tmp_path / "o.db", file_bytes=1000)
     for seq in range(100):
         file.add(Message("t", "b", seq, Lane.WINDOW, 0, 0, b"x" * 100), "no", 0)
         await file.write()
@@ -50,9 +48,8 @@ async def test_bytes_that_are_no_text_are_kept_exactly(tmp_path):
     assert lines(file.path)[0]["payload_base64"] == "/wA="
 
 
-async def test_what_the_disk_does_not_take_waits_within_a_ceiling(tmp_path, monkeypatch):
-    monkeypatch.setattr(dead_letters, "_WAITING_BYTES", 1000)
-    file = DeadLetters(tmp_path / "absent" / "o.db")
+async def test_what_the_disk_does_not_take_waits_within_a_ceiling(tmp_path):
+    file = DeadLetters(tmp_path / "absent" / "o.db", waiting_bytes=1000)
     for seq in range(20):
         file.add(Message("t", "b", seq, Lane.WINDOW, 0, 0, b"x" * 100), "no", 0)
         await file.write()

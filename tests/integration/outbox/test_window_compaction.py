@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from gateway.core.messages import Lane, Message
 from gateway.encoding.merge_windows import merge_windows
-from gateway.outbox import window_compaction
 from gateway.outbox.database.store import Store
 from gateway.outbox.records import Change, Entry, Row
 from gateway.outbox.window_compaction import WindowCompaction
@@ -68,7 +67,6 @@ second = st.tuples(st.integers(0, 1500), st.sampled_from("tu"), st.booleans())
 @given(st.lists(second, min_size=1, max_size=120), st.integers(3, 50), st.integers(0, 30), st.booleans())
 async def test_every_minute_and_then_every_ten_minutes_become_one_message(
     tmp_path_factory: pytest.TempPathFactory,
-    monkeypatch: pytest.MonkeyPatch,
     seconds: list[tuple[int, str, bool]],
     scan: int,
     held: int,
@@ -76,13 +74,12 @@ async def test_every_minute_and_then_every_ten_minutes_become_one_message(
 ) -> None:
     """However the clock jumped, each number is in one message; without jumps one message is left of each span."""
     async with opened(tmp_path_factory.mktemp("o") / "o.db") as store:
-        monkeypatch.setattr(window_compaction, "SCAN_ROWS", scan)
         entries = []
         for id, (at, topic, windowed) in enumerate(sorted(seconds) if in_order else seconds, 1):
             start, lane = M0 + at * 1000, Lane.WINDOW if windowed else Lane.SUMMARY
             entries.append(Entry(id, Message(topic, "b1", id, lane, start, start + 1000, b"%d" % id), False, lane, 0.0))
         await store.commit(Change(entries))
-        work = WindowCompaction(store, joined, lambda id: id <= held)
+        work = WindowCompaction(store, joined, lambda id: id <= held, scan_rows=scan)
         count = await thinned(store, work, M0 + 10**9)
         rows = await store.after(Lane.WINDOW, 0, 1000)
         assert count == sum(e.lane == Lane.WINDOW for e in entries) - len(rows)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.blocks import WindowBlock
 from gateway.core.quality import Quality
-from gateway.stages import windows as module
-from gateway.stages.windows import Windows
+from gateway.stages.windows import FOLD_AT, Windows
 from tests.support import blocks
 from tests.support.blocks import GOOD, SECOND, T0, TICK, block_of, cut
 from tests.support.oracle import Published, Row, Sample, WindowOracle, differences, merged, rows_of, statistics_of
@@ -37,12 +37,13 @@ class Run:
     """Windows and oracle side by side."""
 
     grace: int = GRACE
+    fold_at: int = FOLD_AT
     now: int = T0 + 3 * TICK
     arrived: list[Sample] = field(default_factory=list)
     out: list[Published] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.real = Windows(TAGS, SECOND, self.grace, np.array(STALE), self.now)
+        self.real = Windows(TAGS, SECOND, self.grace, np.array(STALE), self.now, fold_at=self.fold_at)
         self.oracle = WindowOracle(TAGS, SECOND, self.grace, STALE, self.now)
 
     def arrive(self, samples: list[Sample], places: list[int] | None = None) -> None:
@@ -51,7 +52,7 @@ class Run:
         self.oracle.add(samples, self.now)
         self.arrived += samples
 
-    def compare(self, real: list[module.WindowBlock], expected: list[Published]) -> None:
+    def compare(self, real: list[WindowBlock], expected: list[Published]) -> None:
         found = [(block.start, block.late, rows_of(block)) for block in real]
         assert [(start, late, list(rows)) for start, late, rows in found] == [(s, late, list(r)) for s, late, r in expected]
         for (start, late, rows), (_, _, others) in zip(found, expected, strict=True):
@@ -130,15 +131,13 @@ def test_a_window_and_its_supplements_merge_to_the_statistics_of_all_samples(
 @given(st.data(), st.integers(1, 7))
 def test_folding_early_changes_nothing(data: st.DataObject, fold_at: int) -> None:
     """262,144 waiting samples are folded before their window closes; the boundary (here a few samples) cannot be seen."""
-    run = Run()
+    run = Run(fold_at=fold_at)
     samples = data.draw(blocks.samples(TAGS, run.now + 9 * TICK, late=False, most=40))
     samples = [Sample(s.tag, max(s.time, T0), s.value, s.quality) for s in samples]
     run.now += 9 * TICK
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_FOLD_AT", fold_at)
-        run.arrive(samples, data.draw(st.lists(st.integers(0, 99), max_size=12)))
-        run.now += 20 * SECOND // 10
-        run.close()
+    run.arrive(samples, data.draw(st.lists(st.integers(0, 99), max_size=12)))
+    run.now += 20 * SECOND // 10
+    run.close()
     assert sum(row.count for tag in range(TAGS) for _, _, row in run.rows(tag)) == len(samples)
 
 
@@ -305,7 +304,7 @@ def test_memory_does_not_grow_with_samples() -> None:
     wide = type(block)(*(np.repeat(column, many) for column in (block.tag, block.time, block.value, block.quality)))
     for _ in range(5):
         windows.push(wide, T0)
-        assert sum(len(b) for b in windows._waiting) < module._FOLD_AT
+        assert sum(len(b) for b in windows._waiting) < FOLD_AT
     (window,) = windows.close(T0 + 2 * SECOND)[:1]
     assert (window.count[0], window.mean[0], window.std[0]) == (5 * many, 1.0, 0.0)
 

@@ -13,7 +13,7 @@ import numpy as np
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.object_ids import ObjectIds
-from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary
+from asyncua.ua.ua_binary import extensionobject_from_binary, nodeid_from_binary, variant_from_binary
 
 from gateway.sources.opcua.client.publish_loop import Notification
 from gateway.sources.opcua.codec.bounds import MOST_ANSWER, MOST_VALUES, Budget
@@ -28,6 +28,8 @@ from gateway.sources.opcua.port.events import EventFields
 from gateway.sources.opcua.port.history import HistoryPage
 
 _DATA_CHANGE: Final = ua.NodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
+_EVENTS: Final = ua.NodeId(ua.Int32(ObjectIds.EventNotificationList_Encoding_DefaultBinary))
+_IS_ARRAY: Final = 0x80
 _HISTORY_DATA: Final = ua.NodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
 _DEEPEST: Final = 16
 MOST_PARTS: Final = 10_000
@@ -52,9 +54,10 @@ def read_republish(answer: Buffer, types: Types | None = None) -> Notification:
 
 def _read_notification(answer: Buffer, types: Types | None, *, with_subscription: bool) -> Notification:
     buffer, server_ns = _head(answer)
-    variant = variants(types or Types(), buffer.budget)
+    types = types or Types()
+    decoders = variants(types, buffer.budget), event_fields(types, buffer.budget)
     with DECODING:
-        notification = _published(buffer, variant) if with_subscription else _message(buffer, 0, (), variant)
+        notification = _published(buffer, *decoders) if with_subscription else _message(buffer, 0, (), *decoders)
     notification.server_clock_ns = server_ns or notification.published_ns
     return notification
 
@@ -115,15 +118,17 @@ def _head(answer: Buffer) -> tuple[BoundedBuffer, int]:
     return buffer, int(ticks_to_ns(ticks, np.zeros(1, np.uint16))[0])
 
 
-def _published(buffer: BoundedBuffer, variant: Fallback) -> Notification:
+def _published(buffer: BoundedBuffer, variant: Fallback, field: Fallback) -> Notification:
     subscription = _number(buffer, 4)
     held = max(0, _number(buffer, 4, signed=True))
     available = np.frombuffer(buffer.read(4 * held), "<u4")[:MOST_PARTS].tolist()
     buffer.skip(1)  # more notifications follow: they come by themselves
-    return _message(buffer, subscription, available, variant)
+    return _message(buffer, subscription, available, variant, field)
 
 
-def _message(buffer: BoundedBuffer, subscription: int, available: Sequence[int], variant: Fallback) -> Notification:
+def _message(
+    buffer: BoundedBuffer, subscription: int, available: Sequence[int], variant: Fallback, field: Fallback
+) -> Notification:
     sequence = _number(buffer, 4)
     published_ns = int(ticks_to_ns(np.array([_number(buffer, 8, signed=True)]), np.zeros(1, np.uint16))[0])
     count = max(0, _number(buffer, 4, signed=True))
@@ -133,7 +138,8 @@ def _message(buffer: BoundedBuffer, subscription: int, available: Sequence[int],
     values = 0
     for _ in range(count):
         place = buffer.copy()
-        if nodeid_from_binary(buffer) == _DATA_CHANGE and buffer.read(1) == b"\x01":
+        kind, encoding = nodeid_from_binary(buffer), buffer.read(1)
+        if kind == _DATA_CHANGE and encoding == b"\x01":
             body = buffer.copy(_number(buffer, 4, signed=True))
             items = max(0, _number(body, 4, signed=True))
             end = body.cur_pos + len(body)
@@ -143,18 +149,29 @@ def _message(buffer: BoundedBuffer, subscription: int, available: Sequence[int],
             columns, _ = decode_values(buffer.data, body.cur_pos, items, True, variant, end)
             notification.changes.append(columns)
             buffer.skip(end - buffer.cur_pos)
+        elif kind == _EVENTS and encoding == b"\x01":
+            body = buffer.copy(_number(buffer, 4, signed=True))
+            buffer.skip(len(body))
+            notification.events += _events(body, field)
         else:
             other = extensionobject_from_binary(place)
             buffer.skip(place.cur_pos - buffer.cur_pos)
             if isinstance(other, ua.StatusChangeNotification):
                 notification.status = other.Status.value
-            elif isinstance(other, ua.EventNotificationList):
-                notification.events += [_event(one) for one in other.Events or ()]
     return notification
 
 
-def _event(given: ua.EventFieldList) -> EventFields:
-    return EventFields(given.ClientHandle, [plain(value) for value in given.EventFields or ()])
+def _events(body: BoundedBuffer, field: Fallback) -> list[EventFields]:
+    """Decode an EventNotificationList (Part 4, 7.25.3); a field that is refused is null."""
+    events = []
+    for _ in range(max(0, _number(body, 4, signed=True))):
+        handle, values = _number(body, 4), []
+        for _ in range(max(0, _number(body, 4, signed=True))):
+            value, end = field(body.data, body.cur_pos)
+            body.skip(end - body.cur_pos)
+            values.append(None if isinstance(value, Refused) else value)
+        events.append(EventFields(handle, values))
+    return events
 
 
 def _number(buffer: Buffer, size: int, *, signed: bool = False) -> int:
@@ -166,13 +183,29 @@ def variants(types: Types, budget: Budget) -> Fallback:
 
     What is too large for one value, or does not fit any more into the budget of the answer, is `Refused`.
     """
+    return _refusing(lambda data, at: types.variant(data, at, plain, budget), budget)
+
+
+def event_fields(types: Types, budget: Budget) -> Fallback:
+    """Return a decoder of the fields of events, which asyncua decodes unless they are arrays; otherwise as `variants`."""
+
+    def read(data: bytes, at: int) -> tuple[object, int]:
+        buffer = BoundedBuffer(data, at, budget=budget)
+        if buffer.peek() & _IS_ARRAY:
+            return types.variant(data, at, plain, budget)
+        return plain(variant_from_binary(buffer)), buffer.cur_pos
+
+    return _refusing(read, budget)
+
+
+def _refusing(decode: Fallback, budget: Budget) -> Fallback:
     skipper: Skipper | None = None
 
     def read(data: bytes, at: int) -> tuple[object, int]:
         nonlocal skipper
         rest = budget.open_value()
         try:
-            return types.variant(data, at, plain, budget)
+            return decode(data, at)
         except ValueRefused as refused:
             if isinstance(refused, TooLarge) and not budget.is_final(rest):
                 raise

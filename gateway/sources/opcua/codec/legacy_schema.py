@@ -6,12 +6,20 @@ ever fetched, and length, depth and number of fields are bounded.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, TypeGuard
 from xml.parsers import expat
 
+from gateway.sources.opcua.codec.legacy_fields import (
+    MOST_DIGITS,
+    FieldRefused,
+    length_of,
+    switch_of,
+    terminator_of,
+    with_hidden,
+)
 from gateway.sources.opcua.codec.legacy_scalars import BIT, CHAR, WIDE_CHAR, WIDE_TEXT
-from gateway.sources.opcua.codec.legacy_structures import OPERANDS, LegacyStructure, LegacyType, Member, Opaque, TypeName
+from gateway.sources.opcua.codec.legacy_structures import LegacyStructure, LegacyType, Member, Opaque, TypeName
 
 SCHEMA: Final = "http://opcfoundation.org/BinarySchema/"
 STANDARD: Final = "http://opcfoundation.org/UA/"
@@ -19,7 +27,6 @@ MOST_BYTES: Final = 8 * 2**20
 _MOST_FIELDS: Final = 200_000
 _DEEPEST: Final = 16
 _MOST_BITS: Final = 64
-_MOST_DIGITS: Final = 10
 _INT32, _UINT32 = 6, 7
 _BUILT_IN: Final[Mapping[str, int]] = {
     name: number
@@ -34,7 +41,6 @@ _BUILT_IN: Final[Mapping[str, int]] = {
 } | {
     "CharArray": 12, "Char": CHAR, "WideChar": WIDE_CHAR, "WideString": WIDE_TEXT, "WideCharArray": WIDE_TEXT, "Bit": BIT,
 }  # fmt: skip
-_INTEGERS: Final = range(2, 10)
 _ENUMERATIONS: Final = {8: 3, 16: 5, 32: _INT32, 64: 9}
 """Built-in types by length in bits: unsigned (Part 5, C.2.4), but UA's own enumerations of 32 bits (Part 6, 5.2.4)."""
 
@@ -77,10 +83,6 @@ def parse_dictionary(data: bytes) -> Dictionary:
 
 def _refuse_doctype(*_: object) -> None:
     raise BadDictionary("it has a document type, which is refused")
-
-
-class _Refused(ValueError):
-    """A field cannot be read, with its reason."""
 
 
 @dataclass(slots=True)
@@ -141,7 +143,7 @@ class _Reader:
     def _fixed(self, name: str, is_enumeration: bool, attributes: Mapping[str, str]) -> None:
         """Add a type of a fixed length in bits; one without a length is left out."""
         text = attributes.get("LengthInBits", "32" if is_enumeration else "")
-        bits = int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else 0
+        bits = int(text) if text.isdecimal() and len(text) < MOST_DIGITS else 0
         if is_enumeration and bits in _ENUMERATIONS:
             is_set = attributes.get("IsOptionSet") == "true"
             self._types[name] = _UINT32 if is_set and bits == 32 else _ENUMERATIONS[bits]
@@ -157,22 +159,22 @@ class _Reader:
         for name, one in self._structures.items():
             try:
                 types[name] = LegacyStructure(name, self._members(one), one.big, self._big)
-            except _Refused as reason:
+            except FieldRefused as reason:
                 refused[name] = str(reason)
         return Dictionary(self.namespace, types, refused)
 
     def _members(self, structured: _Structured) -> tuple[Member, ...]:
-        """Make the fields of a structure. Raises _Refused."""
+        """Make the fields of a structure. Raises FieldRefused."""
         places: dict[str, int] = {}
         members: list[Member] = []
         for attributes, kind in self._inherited(structured):
             try:
                 member = self._member(attributes, kind, places, members)
-            except _Refused as reason:
-                raise _Refused(f"{attributes.get('Name', '')}: {reason}") from None
+            except FieldRefused as reason:
+                raise FieldRefused(f"{attributes.get('Name', '')}: {reason}") from None
             places[member.name] = len(members)
             members.append(member)
-        return _hidden(members)
+        return with_hidden(members)
 
     def _inherited(self, structured: _Structured) -> Sequence[tuple[Mapping[str, str], LegacyType]]:
         """Return all fields, those of the base included."""
@@ -184,7 +186,7 @@ class _Reader:
                 break
             self._count += len(base.fields) + len(fields)
             if self._count > _MOST_FIELDS:
-                raise _Refused("there are too many fields with those of its base")
+                raise FieldRefused("there are too many fields with those of its base")
             names = {attributes.get("Name") for attributes, _ in fields}
             if names & {attributes.get("Name") for attributes, _ in base.fields}:
                 break
@@ -194,22 +196,22 @@ class _Reader:
     def _member(
         self, attributes: Mapping[str, str], kind: LegacyType, places: Mapping[str, int], before: Sequence[Member]
     ) -> Member:
-        """Make one field (Part 5, C.2.6). Raises _Refused."""
+        """Make one field (Part 5, C.2.6). Raises FieldRefused."""
         name = attributes.get("Name", "")
         if self._is_own(kind) and kind.name in _BUILT_IN and not self._defines(kind.name):
             kind = _BUILT_IN[kind.name]
-        count, counted_by = _length(attributes, places, before)
+        count, counted_by = length_of(attributes, places, before)
         in_bytes = attributes.get("IsLengthInBytes") in ("true", "1")
-        terminator = _terminator(attributes)
-        switch = _switch(attributes, places, before)
+        terminator = terminator_of(attributes)
+        switch = switch_of(attributes, places, before)
         bits = 1 if kind == BIT else self._odd.get(kind.name, 0) if self._is_own(kind) else 0
         if not bits:
             return Member(name, kind, 0, count, counted_by, switch, False, in_bytes, terminator)
         bits *= 8 if in_bytes and kind == BIT else 1
         if counted_by is not None or terminator or (count > 1 and kind != BIT):
-            raise _Refused("an array of bits")
+            raise FieldRefused("an array of bits")
         if bits * (count or 1) > _MOST_BITS:
-            raise _Refused(f"more than {_MOST_BITS} bits")
+            raise FieldRefused(f"more than {_MOST_BITS} bits")
         return Member(name, kind, bits * (count or 1), switch=switch)
 
     def _is_own(self, kind: LegacyType) -> TypeGuard[TypeName]:
@@ -233,68 +235,3 @@ class _Reader:
 def _order(attributes: Mapping[str, str]) -> bool | None:
     """Return whether the highest byte comes first, None where it does not say."""
     return {"BigEndian": True, "LittleEndian": False}.get(attributes.get("DefaultByteOrder", ""))
-
-
-def _number(text: str, what: str) -> int:
-    if not text.isdecimal() or len(text) > _MOST_DIGITS:
-        raise _Refused(f"{what} {text[:20]!r} is no number")
-    return int(text)
-
-
-def _length(attributes: Mapping[str, str], places: Mapping[str, int], before: Sequence[Member]) -> tuple[int, int | None]:
-    count = _number(attributes.get("Length", "0"), "Length")
-    if (counter := attributes.get("LengthField")) is None:
-        return count, None
-    if (place := places.get(counter)) is None:
-        raise _Refused(f"its length is in {counter}, which is no field before it")
-    if not _counts(before[place]):
-        raise _Refused(f"its length is in {counter}, which is no integer")
-    return 0, place
-
-
-def _terminator(attributes: Mapping[str, str]) -> bytes:
-    if (text := attributes.get("Terminator")) is None:
-        return b""
-    try:
-        terminator = bytes.fromhex(text)
-    except ValueError:
-        terminator = b""
-    if not terminator:
-        raise _Refused(f"Terminator {text[:20]!r} is no hexadecimal")
-    return terminator
-
-
-def _switch(
-    attributes: Mapping[str, str], places: Mapping[str, int], before: Sequence[Member]
-) -> tuple[int, str, int] | None:
-    """Return what switches a field on. Without a SwitchValue anything but 0 does, whatever the operand."""
-    if (switcher := attributes.get("SwitchField")) is None:
-        return None
-    if (place := places.get(switcher)) is None:
-        raise _Refused(f"it is switched by {switcher}, which is no field before it")
-    text = attributes.get("SwitchValue")
-    operand = attributes.get("SwitchOperand", "Equals") if text is not None else "NotEqual"
-    operand = "Equals" if operand == "Equal" else operand
-    if operand not in OPERANDS:
-        raise _Refused(f"SwitchOperand {operand[:20]!r} is not known")
-    return place, operand, _number(text or "0", "SwitchValue")
-
-
-def _counts(member: Member) -> bool:
-    is_single = member.count == 0 and member.counted_by is None and not member.terminator
-    return bool(member.bits) or (member.type in _INTEGERS and is_single)
-
-
-def _hidden(members: Sequence[Member]) -> tuple[Member, ...]:
-    """Hide what is no value: lengths of arrays, bits that say what is present, the selector of a union, reserved fields."""
-    counters = {one.counted_by for one in members}
-    switches = {one.switch[0] for one in members if one.switch is not None}
-    is_union = switches == {0} and all(one.switch is not None for one in members[1:]) and members[0].type == _UINT32
-    return tuple(
-        replace(one, hidden=True)
-        if place in counters
-        or (place in switches and (one.bits or is_union))
-        or (one.bits and one.name.startswith("Reserved"))
-        else one
-        for place, one in enumerate(members)
-    )

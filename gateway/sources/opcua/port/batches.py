@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 from gateway.core.bisect import isolate
+from gateway.core.retry_timer import DoublingDelay
 from gateway.sources.opcua.port.adaptive_timeout import BatchLimit
 from gateway.sources.opcua.port.errors import ServiceFault
 from gateway.sources.opcua.status.codes import POISONED, TOO_MANY_OPERATIONS, TOO_MUCH
@@ -24,7 +25,8 @@ class Batches:
         """Begin with `size` operations in a call. limit: makes calls smaller where the server answers slowly."""
         self.size = size
         self._limit = limit
-        self._skip = self._skips_left = 0
+        self._skips = DoublingDelay(2, MOST_SKIPPED + 1)  # counts runs, not seconds: this one and those that are skipped
+        self._skips_left = 0.0
 
     @property
     def size(self) -> int:
@@ -84,10 +86,9 @@ class Batches:
         """Return the results of all but the culprits: `refused` for each of these, for all items where everything fails."""
         found = await isolate(batch, call, ServiceFault)
         if found.is_hopeless:
-            self._skip = min(MOST_SKIPPED, 2 * self._skip + 1)
-            self._skips_left = self._skip + 1
+            self._skips_left = self._skips.next_s()
             return [refused(batch, status)]
-        self._skip = 0
+        self._skips.reset()
         results = dict(found.results)
         for place, fault in found.culprits.items():
             assert isinstance(fault, ServiceFault)

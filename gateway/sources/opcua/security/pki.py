@@ -61,8 +61,10 @@ class CertificateFile:
 class Pki:
     """One PKI folder; built without I/O."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, most_rejected: int = MOST_REJECTED) -> None:
+        """most_rejected: refused certificates that are kept."""
         self.folder = Path(folder)
+        self._most_rejected = most_rejected
         self._key = self.folder / "own" / "private" / "key.pem"
         self.own_path = self.folder / "own" / "certs" / "gateway.der"
         self._next = self.folder / "own" / "certs" / "next.der"
@@ -114,7 +116,7 @@ class Pki:
         if not path.exists():
             _write(path, certificate.der, 0o644)
         kept = sorted(path.parent.glob("*.der"), key=lambda p: p.stat().st_mtime_ns)
-        for old in kept[:-MOST_REJECTED]:
+        for old in kept[: -self._most_rejected]:
             old.unlink(missing_ok=True)
 
     def trust(self, certificate: PeerCertificate) -> Path:

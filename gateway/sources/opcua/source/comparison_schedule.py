@@ -6,7 +6,7 @@ from typing import Final
 from gateway.core.retry_timer import DoublingDelay
 from gateway.sources.opcua.source.intervals import Intervals
 
-SHORT_PAUSES: Final = 3
+_SHORT_PAUSES: Final = 3
 """So many comparisons in a row may follow each other with the shortest pause."""
 
 
@@ -45,7 +45,7 @@ class ComparisonSchedule:
     def begin(self, now_s: float) -> None:
         """Record that a comparison begins. A server that reports changes on and on is compared ever more seldom."""
         self._in_a_row = self._in_a_row + 1 if now_s - self._compared_s <= 2 * self._pause.current_s else 0
-        if self._in_a_row > SHORT_PAUSES:
+        if self._in_a_row > _SHORT_PAUSES:
             self._pause.double()
         else:
             self._pause.reset()

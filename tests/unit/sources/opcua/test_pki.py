@@ -69,8 +69,8 @@ def test_what_is_trusted_is_no_longer_rejected(pki):
     assert (pki.listed("rejected"), pki.lists().trusted) == ([], [peer(one)])
 
 
-def test_rejected_certificates_have_a_ceiling(pki, monkeypatch):
-    monkeypatch.setattr(module, "MOST_REJECTED", 2)
+def test_rejected_certificates_have_a_ceiling(tmp_path):
+    pki = Pki(tmp_path, most_rejected=2)
     for _ in range(4):
         pki.reject(peer(certificate(KEY)))
     assert len(pki.listed("rejected")) == 2

@@ -22,6 +22,7 @@ from gateway.sources.opcua.source.history.gaps import Gaps
 from gateway.sources.opcua.source.history.legacy_files import LegacyFiles
 from gateway.sources.opcua.source.history.progress import Progress
 from gateway.sources.opcua.source.history.record import Limit, Read, Restored, lost, restored, state_of, uncertain
+from gateway.sources.opcua.source.history.turns import Turns
 
 log = structlog.get_logger("opcua")
 
@@ -85,8 +86,7 @@ class Watermark:
         """The digest of the state as it was put last; empty when more was put since."""
         self._state_due_s = -math.inf
         self._retry_s = -math.inf
-        self._turns = float(MOST_IN_A_ROW)
-        self._turns_s = clock.monotonic()
+        self._turns = Turns(MOST_IN_A_ROW, KEEP_S, clock.monotonic())
         self._flushing = asyncio.Lock()
         self.is_owed = False
         """The last `end` came too early to be written."""
@@ -195,21 +195,14 @@ class Watermark:
 
         A few times in a row, then once a minute.
         """
-        self._gain_turns()
-        if self._turns < 1:
-            await self._clock.sleep((1 - self._turns) * KEEP_S)
-            self._gain_turns()
-        self._turns = max(0.0, self._turns - 1)
+        if wait_s := self._turns.wait_s(self._clock.monotonic()):
+            await self._clock.sleep(wait_s)
+        self._turns.take(self._clock.monotonic())
         self._read = {number: known for number, known in self._read.items() if not known.is_finished}
         async with self._flushing:
             if not self._is_unlimited:
                 self._put_state(limited=True)
                 await self._confirm()
-
-    def _gain_turns(self) -> None:
-        now_s = self._clock.monotonic()
-        self._turns = min(float(MOST_IN_A_ROW), self._turns + (now_s - self._turns_s) / KEEP_S)
-        self._turns_s = now_s
 
     def end(self, *, at_last: bool) -> None:
         """Name the times of all nodes, as nothing more is handed on for now.
