@@ -96,6 +96,8 @@ class OutboxStateChanged(Event):
     again, whole; sealed: the file is encrypted from now on, and what was in it is taken as it is."""
     reason: str | None = None
     """Why, for people."""
+    since: int | None = None
+    """With refused: messages since then are in memory only, ms UTC."""
     kept: str | None = None
     """Where the damaged file was put."""
     lost: Count | Unset | None = UNSET

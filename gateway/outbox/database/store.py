@@ -214,10 +214,10 @@ class Store(SealedRows):
         self._turns = [(id, ms) for id, ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
 
     async def mark_clean(self) -> None:
-        """Record that this boot stops as it should, and that what it has reported of the boots before is safe."""
+        """Record that this boot stops as it should."""
         with translated():
             async with self._transaction():
-                await self._rows("UPDATE boot SET clean = 1")
+                await self._rows("UPDATE boot SET clean = 1 WHERE id = ?", (self._boot,))
 
     async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
         """Return all messages but loss messages and those that are `held`, as losses. Reads all rows."""
