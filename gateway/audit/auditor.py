@@ -1,8 +1,8 @@
 """The auditor of a subscription: parses each message, counts it, and finds out whether anything is missing."""
 
 import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from gateway.audit.ledger import Ledger, Report
 from gateway.audit.traffic_stats import Absence, TrafficStats
@@ -54,10 +54,17 @@ class Auditor:
             self._backlog_ends_at = math.inf
             self._ledger.backlog_received()
         for topic, body in proofs:
-            self._ledger.add(
+            self._enter(
                 topic, body, is_repeated=message.is_repeated, is_kept=message.is_kept, is_fleeting=message.is_fleeting
             )
         return decoded
+
+    def _enter(self, topic: str, body: Mapping[str, Any], **flags: bool) -> None:
+        try:
+            self._ledger.add(topic, body, **flags)
+        except Malformed:
+            self.stats.malformed += 1
+            raise
 
     def was_away(self, absence: Absence) -> None:
         """Record that the subscription had no connection for a while."""

@@ -7,9 +7,11 @@ from math import inf
 from typing import Any, Final
 
 from gateway.audit.sequence_tracker import SequenceTracker
+from gateway.core.decoded_message import Malformed
 from gateway.core.interval_set import IntervalSet, size
 
 _MOST_CAUSES: Final = 100
+_MOST_SEQUENCES: Final = 20_000
 _MERGED: Final = "thinned"
 
 
@@ -109,14 +111,16 @@ class Ledger:
 
         Messages without (boot, seq) such as status are ignored: they prove nothing. is_repeated: the far end marks it as a
         possible repetition. is_kept: a copy that the far end had kept from earlier, which is ignored, too. is_fleeting: it
-        came without acknowledgement.
+        came without acknowledgement. Raises Malformed where it would be one sequence too many to follow.
         """
         boot, seq = payload.get("boot"), payload.get("seq")
         if is_kept or not isinstance(boot, str) or not isinstance(seq, int) or seq < 1:
             return
         hist = payload.get("hist") is True
         marked = is_repeated or hist
-        tracker = self._trackers.setdefault((topic, boot), SequenceTracker())
+        tracker = self._tracker(topic, boot)
+        if tracker is None:
+            raise Malformed("one sequence of messages too many to follow")
         tracker.fleeting = is_fleeting
         if (part := _part(payload)) is not None:
             parts = tracker.add_part(seq, part, marked)
@@ -165,11 +169,20 @@ class Ledger:
             self._losses[cause] += count
             if (more := _whole(payload, "windows") - count) > 0:
                 self._thinned_first[cause] += more
-        tracker = self._trackers.setdefault((topic, boot), SequenceTracker())
+        tracker = self._tracker(topic, boot)
+        if tracker is None:
+            return
         if count < last - first + 1:
             tracker.partly_lost[first, last, cause] = count
         else:
             (tracker.merged if cause == _MERGED else tracker.lost).add(first, last)
+
+    def _tracker(self, topic: str, boot: str) -> SequenceTracker | None:
+        """Return the tracker of a sequence; None where there are too many of them."""
+        tracker = self._trackers.get((topic, boot))
+        if tracker is None and len(self._trackers) < _MOST_SEQUENCES:
+            tracker = self._trackers[topic, boot] = SequenceTracker()
+        return tracker
 
     def _row(self, topic: str, boot: str, tracker: SequenceTracker) -> Row:
         first, last = tracker.extent(from_start=self._from_start)

@@ -15,6 +15,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+import zstandard
+
 from tests.support.bad_broker import CONNECT, PINGREQ, PINGRESP, PUBLISH, SUBSCRIBE, body_of, packet_id
 from tests.support.proxy import packets
 
@@ -78,6 +80,26 @@ ATTACKS: dict[str, Callable[[], Iterator[bytes]]] = {
     "states of a host without end": lambda: _numbered(0, b'{"online": true, "timestamp": 1}', STATE),
     "a state nested deeply": lambda: _numbered(0, b"[" * 900_000, STATE),
 }
+WINDOW = "plant/v1/gw/press/window"
+DOCUMENTS: dict[str, Callable[[], Iterator[bytes]]] = {
+    "documents of a million arrays": lambda: _numbered(
+        0, b'{"boot":"b","seq":1,"tags":[' + b"[]," * 1_000_000 + b"0]}", WINDOW
+    ),
+    "documents of 300 levels": lambda: _numbered(0, b'{"boot":"b","x":' + b"[" * 300 + b"]" * 300 + b"}", WINDOW),
+    "documents of a million containers": lambda: _numbered(
+        0, b"\xa1\x61a\x9a\x00\x0f\x42\x40" + b"\x80" * 1_000_000, WINDOW
+    ),
+    "documents that grow when they are unpacked": lambda: _numbered(0, zstandard.compress(bytes(1 << 30)), WINDOW),
+    "each message of another gateway": lambda: (
+        publish(f"plant/v1/gw{n}/press/window", b'{"boot":"b%d","seq":1,"ts":1,"dur":1,"hist":false,"tags":{}}' % n)
+        for n in itertools.count()
+    ),
+    "births of a million metrics": lambda: _numbered(0, b"\x12\x00" * 1_000_000, "spBv1.0/hall/NBIRTH/x"),
+    "births of other nodes": lambda: (
+        publish(f"spBv1.0/hall/NBIRTH/n{n}", b"\x12\x06\x0a\x02ab\x10\x01" * 1_000 + b"\x18\x00") for n in itertools.count()
+    ),
+}
+"""For whoever subscribes to a gateway's messages."""
 FRAMES: dict[str, Callable[[], Iterator[bytes]]] = {
     "one frame of two gigabytes": lambda: itertools.chain(
         [b"\x82\x7f" + struct.pack(">Q", 1 << 31)], itertools.repeat(bytes(_CHUNK))
@@ -109,7 +131,7 @@ class Client:
             while not _hostile.is_set():
                 if select.select([self._sock], [], [], 0.05)[0]:
                     self._be_good()
-            make = FRAMES.get(self._attack) or ATTACKS[self._attack]
+            make = (FRAMES | ATTACKS | DOCUMENTS)[self._attack]
             for data in make():
                 self._sock.sendall(data if self._attack in FRAMES else self._framed(data))
         except OSError:

@@ -40,6 +40,17 @@ def _memory(pid: int, key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+def mark_memory(pid: int) -> int:
+    """Let the highest memory of a process count from now (proc(5)); returns what it has, bytes."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return _memory(pid, "VmRSS")
+
+
+def growth_bytes(pid: int, memory: int) -> int:
+    """Highest memory since `mark_memory`, above what there was then."""
+    return _memory(pid, "VmHWM") - memory
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One span of time."""
@@ -69,8 +80,7 @@ class Neighbour:
 
     async def measured(self, span_s: float) -> Measured:
         """Watch for `span_s` seconds. A span in which polls stop ends with a gap up to its end."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")  # the highest memory counts from now (proc(5))
-        memory = _memory(self.pid, "VmRSS")
+        memory = mark_memory(self.pid)
         begin, used = len(self._polls), self._used_s()
         self._polls.append((time.monotonic(), _stolen_s(self.pid) + _stolen_s(os.getpid())))
         await asyncio.sleep(span_s)
@@ -79,7 +89,7 @@ class Neighbour:
             late - early - (stolen_late - stolen_early) - self._interval_s
             for (early, stolen_early), (late, stolen_late) in itertools.pairwise(polls)
         ]
-        return Measured(len(polls) - 2, max(gaps), _memory(self.pid, "VmHWM") - memory, self._used_s() - used)
+        return Measured(len(polls) - 2, max(gaps), growth_bytes(self.pid, memory), self._used_s() - used)
 
     def _used_s(self) -> float:
         ticks = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[11:13]

@@ -1,9 +1,11 @@
 """The ledger's proof, against a model made of plain sets."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.ledger import IntervalSet, Ledger, Row
+from gateway.core.decoded_message import Malformed
 
 TOPIC = "plant/v1/gw/press/window"
 EVENTS = "plant/v1/gw/event"
@@ -225,3 +227,14 @@ def test_an_absence_explains_what_lies_between_the_numbers_around_it_and_nothing
     missing = set(range(found.first, found.last + 1)) - there - hist
     away = {n for n in missing if before and max(before) < n and (not after or n < min(after))}
     assert (found.missing, found.away, found.unproven) == (len(missing), len(away), len(missing - away))
+
+
+def test_more_sequences_than_anybody_publishes_are_not_followed() -> None:
+    """Anybody may publish where a subscriber listens; those that were there first are followed as before."""
+    ledger = Ledger()
+    for n in range(20_000):
+        ledger.add(f"plant/v1/gw{n}/press/window", {"boot": "b", "seq": 1})
+    with pytest.raises(Malformed, match="too many"):
+        ledger.add("plant/v1/another/press/window", {"boot": "b", "seq": 1})
+    ledger.add("plant/v1/gw7/press/window", {"boot": "b", "seq": 2})
+    assert len(ledger.report().rows) == 20_000

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from gateway.__main__ import _configure_logs
 from gateway.cli import logs
 
 
@@ -94,3 +95,19 @@ def test_a_traceback_s_lines_cannot_be_taken_for_entries_and_fit_one_record(monk
         (line,) = read.read().splitlines()
     assert len(line.encode()) < 48 * 1024
     assert line.isprintable()
+
+
+def test_what_is_logged_during_a_command_goes_to_standard_error_cleaned_from_warnings_on(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with open(os.dup(2), "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        _configure_logs(["gateway", "discover", "opc.tcp://h"])
+        structlog.get_logger("opcua").info("not shown")
+        structlog.get_logger("opcua").warning("shown", reason=FORGED)
+        logging.getLogger("asyncua").warning("policy %s", FORGED)
+        monkeypatch.undo()
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 2
+    assert err.replace("\n", "").isprintable()
