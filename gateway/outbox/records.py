@@ -164,6 +164,8 @@ class Usage:
     """Its write-ahead log."""
     free: int
     """What the file system has left for this user."""
+    disk: int = 0
+    """The whole file system, 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
