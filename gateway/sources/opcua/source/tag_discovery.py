@@ -119,7 +119,10 @@ def compare(before: str, now: str) -> Change:
 
 def _rows(text: str) -> dict[str, tuple[str, ...]]:
     """Return node, unit and range by name. Files of earlier versions have no range."""
-    return {row[0]: (*row[1:], "", "", "")[:3] for row in [*csv.reader(io.StringIO(text))][1:] if row}
+    try:
+        return {row[0]: (*row[1:], "", "", "")[:3] for row in [*csv.reader(io.StringIO(text))][1:] if row}
+    except csv.Error:  # somebody has changed the file: it is written anew
+        return {}
 
 
 async def refresh(session: Session, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
