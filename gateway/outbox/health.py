@@ -8,6 +8,7 @@ from gateway.core.clock import Clock
 from gateway.core.events.delivery import OutboxState, OutboxStateChanged
 from gateway.core.events.event import Event
 from gateway.core.events.security import SecurityEvent
+from gateway.outbox.witness import GONE
 
 
 class Health:
@@ -45,6 +46,10 @@ class Health:
         text = f"{reason}; what is sealed is copied to a new file, the rest is in {kept or 'no file any more'}"
         now_ns = self._clock.now_ns()
         self._report(SecurityEvent(time_ns=now_ns, what="seal_broken", source=str(path), result="refused", reason=text))
+
+    def vanished(self, lost: int, unknown: int) -> None:
+        """Report that the file lacks messages that it had when the gateway stopped."""
+        self.report("vanished", reason=GONE, lost=lost, unknown=unknown)
 
     def report(self, state: OutboxState, **fields: Any) -> None:
         """Report an event `outbox`."""

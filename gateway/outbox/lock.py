@@ -10,6 +10,7 @@ from gateway.core.errors import ConfigError
 from gateway.core.private_files import open_private
 from gateway.outbox.files import ADVICE, DISK_TROUBLE, lock_file, schema_of
 from gateway.outbox.run_notes import MOST_BYTES
+from gateway.outbox.witness import MOST_BYTES as WITNESS_BYTES
 
 _PID_BYTES: Final = 20
 _NOTED_FROM: Final = 4
@@ -17,6 +18,7 @@ _NOTED_FROM: Final = 4
 
 _DOUBT: Final = b"watermarks uncertain"
 _NOTE_AT: Final = 64
+_WITNESS_AT: Final = 4096
 _FOREIGN: Final = {errno.ELOOP: "a symbolic link", errno.EINVAL: "no regular file", errno.ENXIO: "no regular file"}
 
 
@@ -33,6 +35,8 @@ class PathLock:
         self._is_known = False
         self.read_only = False
         """The file system took no writes when the lock was taken."""
+        self.witness = b""
+        """What the database should hold, see `witness`."""
         self.note = b""
         """What the run before has noted, see `run_notes`."""
         self.was_cut = False
@@ -68,6 +72,7 @@ class PathLock:
         if not self._is_known:
             self.was_cut = self._is_cut and len(noted) < len(_DOUBT)
             self.note = os.pread(fd, MOST_BYTES, _NOTE_AT)
+            self.witness = os.pread(fd, WITNESS_BYTES, _WITNESS_AT)
         self.in_doubt = self.in_doubt or noted == _DOUBT or self.was_cut
         self._is_known = True
         self._sign()
@@ -88,6 +93,11 @@ class PathLock:
         self.note = note
         os.pwrite(self._fd, note.ljust(MOST_BYTES), _NOTE_AT)
         os.fdatasync(self._fd)
+
+    def write_witness(self, text: bytes) -> None:
+        """Replace the witness, without waiting for the disk. Raises OSError when the disk does not take it."""
+        self.witness = text
+        os.pwrite(self._fd, text.ljust(WITNESS_BYTES), _WITNESS_AT)
 
     def renew(self) -> None:
         """Take the lock again if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
@@ -128,7 +138,8 @@ class PathLock:
         try:
             doubt = _DOUBT if self.in_doubt else b" " * len(_DOUBT)
             head = f"{os.getpid()}\n".encode().ljust(_PID_BYTES) + doubt + b"\n"
-            os.pwrite(self._fd, head.ljust(_NOTE_AT) + self.note.ljust(MOST_BYTES), 0)
+            text = (head.ljust(_NOTE_AT) + self.note).ljust(_WITNESS_AT) + self.witness.ljust(WITNESS_BYTES)
+            os.pwrite(self._fd, text, 0)
         except OSError as error:
             if error.errno not in (*DISK_TROUBLE, errno.EROFS):
                 raise

@@ -1,15 +1,16 @@
 """Between memory and disk: commits, loading, making room, and what happens when the disk refuses."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import inf
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import structlog
 
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.ports.watermarks import StoredWatermark
+from gateway.outbox.completion import run_to_completion
 from gateway.outbox.context import OutboxContext
 from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.encryption import encryption_of
@@ -26,6 +27,7 @@ from gateway.outbox.records import Change
 from gateway.outbox.recovery.recovery import Recovery
 from gateway.outbox.space_limits import SpaceLimits
 from gateway.outbox.watermark_writer import WatermarkWriter
+from gateway.outbox.witness_keeper import WitnessKeeper
 
 log = structlog.get_logger("outbox")
 
@@ -39,23 +41,6 @@ SLOW_S: Final = 3.0
 
 SHRINK_BYTES: Final = 16 * 2**20
 """An empty database gives its space back when it has more than this."""
-
-T = TypeVar("T")
-
-
-async def run_to_completion(operation: Coroutine[Any, Any, T]) -> T:
-    """Await an operation that is completed even when the caller is cancelled; the cancellation goes on afterwards.
-
-    A transaction left half-way would hold the database, and nobody would know what became of it.
-    """
-    task = asyncio.create_task(operation, name="outbox: disk")
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with suppress(asyncio.CancelledError):  # the first one is raised below
-                await asyncio.wait({task})
-        raise
 
 
 class Writer:
@@ -78,6 +63,7 @@ class Writer:
         self.previous = PreviousRuns(self.store, lock, clock, context.boot)
         self.health = Health(clock, context.report)
         self.watermarks = WatermarkWriter(self.store, lock, clock, wake, lambda: bool(self.health.refused))
+        self._witness = WitnessKeeper(self.store, lock, self.ledger, self.health.vanished)
         self._limits = SpaceLimits(config, clock, self.store, self.memory, self.ledger, context.merge)
         self._recovery = Recovery(
             context, self.store, self.memory, self.ledger, self.health, self._adopt_watermarks, self._limits.restart
@@ -198,6 +184,7 @@ class Writer:
                 await self._write(put_by)
                 await self._limits.expire()
                 await self._recovery.continue_salvage(self._recovery.salvage_s)
+                await self._witness.committed()
                 await self.store.count_more()
                 await self.store.check_more(self._clock.monotonic())
                 if self.previous.are_safe(self.memory.unwritten_since):
@@ -254,6 +241,7 @@ class Writer:
         await self.watermarks.saved(change.watermarks)
 
     async def _adopt_watermarks(self, rescued: Mapping[str, StoredWatermark], is_complete: bool) -> None:
+        await self._witness.opened(is_whole=is_complete)
         self.watermarks.adopt(rescued, is_complete)
         if not self._is_closing:  # else they are written last
             with suppress(Retryable):  # the next commit tries again, and reports it
