@@ -7,7 +7,7 @@ from typing import Final
 
 YAML_BYTES: Final = 8 * 2**20
 """Of one YAML file."""
-CSV_BYTES: Final = 64 * 2**20
+CSV_BYTES: Final = 16 * 2**20
 """Of one tag file."""
 DEPTH: Final = 20
 """Levels of a YAML file, and of the name of a variable."""
