@@ -91,3 +91,32 @@ async def test_a_late_reply_is_not_taken_for_another_master(port: int) -> None:
     assert int(stats["timeouts"]) > 1
     assert stats["connection_unasked_replies"] == 0
     assert Quality.GOOD in {quality for _, quality in samples(items)}
+
+
+async def test_values_are_never_good_where_requests_of_equal_length_follow_each_other_without_a_pause(port: int) -> None:
+    """One foreign reply shifted all that followed by one: half of the samples were the other tag's, good, for ever."""
+    tags: list[dict[str, object]] = [{"address": "holding:0"}, {"address": "holding:50"}]
+    expected = {0: 230.0, 1: 400.0}
+
+    def two_values(unit: int, function: int, start: int, count: int) -> bytes:
+        values = [230 if place < 50 else 400 if place < 100 else THEIRS for place in range(start, start + count)]
+        return struct.pack(f">BB{count}H", function, 2 * count, *values)
+
+    url = f"rtu+tcp://127.0.0.1:{port}"
+    (source,) = ModbusPlugin().build([entry(tags, url=url, interval="20ms", timeout="500ms", max_gap=0)], services())
+    wrong = 0
+    async with SerialServer(port, two_values, 0.01):
+        await source.open()
+        other = asyncio.create_task(poll_as_another_master(port, 1, 200, 1, 0.5))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(6.0):
+                while True:
+                    item = await source.read()
+                    if not isinstance(item, SampleBlock):
+                        continue
+                    for tag, value, quality in zip(item.tag, item.value, item.quality, strict=True):
+                        wrong += quality == Quality.GOOD and value != expected[int(tag)]
+        other.cancel()
+        await source.close()
+    assert wrong == 0
+    assert int(source.stats()[0]["connection_unasked_replies"]) > 3

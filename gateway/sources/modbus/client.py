@@ -23,6 +23,11 @@ _FRAMINGS: Final[dict[str, type[Mbap | Rtu | Ascii]]] = {
 }  # fmt: skip
 _SILENCE_S: Final = 0.02
 _LONGEST_DRAIN_S: Final = 1.0
+_LISTEN_EVERY_S: Final = 0.25
+"""Through a serial server: a reply of another master that was taken for ours leaves one of ours behind, which would be taken
+for the next request's, and so on as long as requests of equal length follow each other at once. Silence shows it."""
+_LISTEN_S: Final = 0.02
+_LONGEST_LISTEN_S: Final = 0.3
 
 
 class ModbusLink:
@@ -44,6 +49,8 @@ class ModbusLink:
         self._transaction = 0
         self._last_unit = -1
         self._needs_silence = False
+        self._is_shared = endpoint.scheme == "rtu+tcp"
+        self._round_trip_s = self._silent_at_s = 0.0
 
     @property
     def connected(self) -> bool:
@@ -116,7 +123,9 @@ class ModbusLink:
                 self._transport.sendto(frame)
             else:
                 self._transport.write(frame)
-            return await future
+            pdu_of_reply = await future
+            self._round_trip_s = max(loop.time() - receiver.last_sent_s, 0.9 * self._round_trip_s)
+            return pdu_of_reply
         except (NoReply, BadReply, asyncio.CancelledError):
             self._needs_silence = True
             raise
@@ -130,6 +139,7 @@ class ModbusLink:
         pause_s = to.unit_pause_s if unit != self._last_unit and self._last_unit >= 0 else to.turnaround_s
         if self._needs_silence and to.is_ambiguous:
             pause_s = max(pause_s, to.turnaround_s, _SILENCE_S)
+        pause_s = max(pause_s, self._listen_s(receiver, loop.time()))
         give_up = loop.time() + _LONGEST_DRAIN_S
         wait_s = receiver.last_activity_s + pause_s - loop.time()
         while wait_s > 0 and loop.time() < give_up:
@@ -140,6 +150,17 @@ class ModbusLink:
         if to.is_ambiguous:
             receiver.drop_input()
         self._last_unit, self._needs_silence = unit, False
+
+    def _listen_s(self, receiver: Receiver, now_s: float) -> float:
+        """Return how long the line has to be silent before the next request, so that a reply left behind would show."""
+        if not self._is_shared:
+            return 0.0
+        listen_s = min(_LONGEST_LISTEN_S, max(_LISTEN_S, 1.5 * self._round_trip_s))
+        silent_s = now_s - receiver.last_activity_s
+        if silent_s < listen_s and now_s - self._silent_at_s < _LISTEN_EVERY_S:
+            return 0.0
+        self._silent_at_s = now_s + max(0.0, listen_s - silent_s)
+        return listen_s
 
     def close(self) -> None:
         """Close the connection. Never raises."""

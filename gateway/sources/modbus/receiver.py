@@ -25,6 +25,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
     Attributes:
         lost: Why the connection is gone, empty while it is there.
         last_activity_s: When something was last sent or came in, by the loop's clock.
+        last_sent_s: When something was last sent.
         strays: What came that answers nothing.
     """
 
@@ -44,7 +45,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         self._transport: Any = None
         self._allowance = Allowance(self._loop.time())
         self.strays = strays
-        self.last_activity_s = self._loop.time()
+        self.last_activity_s = self.last_sent_s = self._loop.time()
         self.lost = ""
 
     def connection_made(self, transport: Any) -> None:
@@ -59,7 +60,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         self._waiting[wanted.transaction], self._futures[wanted.transaction] = wanted, future
         self._echo = echo
         self._came, self._sample = 0, b""
-        self.last_activity_s = self._loop.time()
+        self.last_activity_s = self.last_sent_s = self._loop.time()
         self.strays.on_request(wanted, pdu, self.last_activity_s)
         return future
 

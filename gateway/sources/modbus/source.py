@@ -22,7 +22,7 @@ from gateway.sources.modbus.unit import Breaker, Unit
 _NS = 1_000_000_000
 _CHECK_NS = _NS  # an idle connection is checked this often
 _RETURN_FIRST_S, _RETURN_MOST_S = 60.0, 600.0  # on a backup, pauses between attempts at the first address
-_HOLD_NS = 250_000_000  # samples through a serial server wait so long: a reply of another master shows meanwhile
+_HOLD_NS = 400_000_000  # samples through a serial server wait so long: a reply of another master shows meanwhile
 _CONNECT_TIMEOUTS = 3  # room for one lost SYN, which is sent again after a second
 
 
