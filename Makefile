@@ -20,8 +20,10 @@ demo: $(VENV)/.demo ## A simulated press line, a broker, the gateway and a subsc
 unit: $(VENV)/.dev ## The quick tests only: no sockets, databases or processes
 	$(BIN)/pytest -n auto tests/unit $(PYTEST)
 
-fuzz: $(VENV)/.dev ## Properties with many more examples than in `make test`
+# Without SECONDS the seed is fixed, so that a failure of CI is one of the change and not of chance.
+fuzz: $(VENV)/.dev servers ## Properties with many examples, then mutated input at every door (SECONDS=600 for that long)
 	$(BIN)/pytest -n 4 --dist worksteal -m hypothesis --hypothesis-profile fuzz tests $(PYTEST)
+	$(BIN)/python -m tests.fuzz $(if $(filter command environment,$(firstword $(origin SECONDS))),--seconds $(SECONDS),--seed 0)
 
 test: $(VENV)/.dev servers ## All tests (PYTEST="-k name" to choose)
 	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(PYTEST)

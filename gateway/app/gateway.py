@@ -20,6 +20,8 @@ from gateway.settings import Settings, load
 
 log = structlog.get_logger("app")
 
+OFFLINE_S = 2.0
+"""With half a second for the last status and two for the goodbye, a broker that answers nothing delays a stop by 4.5 s."""
 _PIPELINE_STUCK_S = 10.0
 _OUTBOX_STUCK_S = 20.0
 _CONFIG_RETRY_S = 60.0
@@ -35,7 +37,7 @@ class Gateway:
         self.parts = GatewayParts(settings, clock, restarts)
 
     async def run(
-        self, stop: asyncio.Event, notifier: Notifier, *, offline_s: float = 5.0, close_s: float = 5.0
+        self, stop: asyncio.Event, notifier: Notifier, *, offline_s: float = OFFLINE_S, close_s: float = 5.0
     ) -> Settings | None:
         """Start everything, run until `stop` is set, stop in order. A bug in any part ends all of them with its exception.
 

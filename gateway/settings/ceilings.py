@@ -7,11 +7,11 @@ from typing import Final
 
 YAML_BYTES: Final = 8 * 2**20
 """Of one YAML file."""
-CSV_BYTES: Final = 64 * 2**20
+CSV_BYTES: Final = 16 * 2**20
 """Of one tag file."""
 DEPTH: Final = 20
 """Levels of a YAML file, and of the name of a variable."""
-VALUES: Final = 200_000
+VALUES: Final = 100_000
 """Values of one YAML file; what aliases repeat counts again."""
 KEY_CHARACTERS: Final = 256
 """Of a key, and of a column's name."""

@@ -1,15 +1,17 @@
 """Tag tables from spreadsheets, read with a ceiling for everything that somebody can make large."""
 
 import csv
-import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway.core.csv_cells import unprotected
 from gateway.settings import ceilings
 from gateway.settings.source_files import SourceFile, read_text
+
+_LINE: Final = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 
 
 def read_csv(path: Path, shown: str) -> SourceFile:
@@ -23,12 +25,16 @@ def read_csv(path: Path, shown: str) -> SourceFile:
     if text is None:
         return file
     file.lines[()] = 1
-    lines = (line for line in io.StringIO(text) if line.strip() and not line.lstrip().startswith("#"))
-    head = next(lines, "")
+    head = next((line for line in _lines(text) if line.strip() and not line.lstrip().startswith("#")), "")
     delimiter = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     _add_rows(file, reader)
     return file
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines with their ends. io.StringIO would hold the text once more, with four bytes for each character."""
+    return (line[0] for line in _LINE.finditer(text))
 
 
 def _records(file: SourceFile, reader: Any) -> Iterator[tuple[int, list[str]]]:

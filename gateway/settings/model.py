@@ -199,6 +199,7 @@ def schema() -> dict[str, Any]:
     for plugin in SOURCES.values():
         device = device_model(plugin).model_json_schema()
         definitions |= device.pop("$defs", {})
+        device["properties"]["protocol"].pop("default", None)  # a file has to name it
         definitions[device["title"]] = device | {"required": sorted({*device.get("required", ()), "protocol"} - {"name"})}
         devices.append({"$ref": f"#/$defs/{device['title']}"})
     definitions["DeviceFromTemplate"] = _FROM_TEMPLATE

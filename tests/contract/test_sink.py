@@ -15,6 +15,7 @@ from gateway.core.ports.outbox import Delivery
 from gateway.core.ports.sink import Ending, Sink
 from gateway.core.ports.sink_plugin import SinkServices
 from gateway.plugins import SINKS
+from tests.contract.opening import open_is_cancellable, refused_open_says_why
 from tests.support.layout import PlainLayout
 from tests.support.mosquitto import Mosquitto
 from tests.support.proxy import Proxy
@@ -163,17 +164,11 @@ async def test_each_open_starts_afresh(stand: Stand) -> None:
 
 async def test_a_refused_open_says_why(stand: Stand) -> None:
     stand.refuse()
-    with pytest.raises(NotConnected) as caught:
-        await stand.sink.open()
-    assert str(caught.value)
+    await refused_open_says_why(stand.sink.open)
 
 
 async def test_open_may_be_cancelled_and_tried_again(stand: Stand) -> None:
-    attempt = asyncio.create_task(stand.sink.open())
-    await asyncio.sleep(0)
-    attempt.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(attempt, 1)
+    await open_is_cancellable(stand.sink.open)
     async with Serving(stand.sink):
         await asyncio.wait_for(stand.sink.send(delivery()), 5)
 

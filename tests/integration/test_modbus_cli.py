@@ -1,5 +1,6 @@
 """`gateway plan` and `gateway read` as a person calls them."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,54 @@ async def test_tags_are_read_as_configured(tmp_path: Path, port: int) -> None:
     assert (code, "has no tag t9" in text) == (2, True)
     code, text = await gateway("read", "pres", "--config", str(config))
     assert (code, "there are: press" in text) == (2, True)
+
+
+async def test_tags_are_read_in_the_requests_of_a_run_and_one_by_one_where_these_fail(tmp_path: Path, port: int) -> None:
+    """Before, each tag had a request of its own, so that `read` said good where `run` said bad."""
+    config = write_config(tmp_path, "mqtt://127.0.0.1:1", [Modbus("press", f"tcp://127.0.0.1:{port}", 3)])
+    async with ScriptedServer(port) as server:
+        code, text = await gateway("read", "press", "--config", str(config))
+        assert (code, text.count("good")) == (0, 3)
+        assert [(ask.start, ask.count) for ask in server.asks] == [(0, 6)]
+
+        async def only_pairs(ask: Ask, writer: object) -> None:
+            writer.write(ask.exception(3) if ask.count > 2 else ask.good())  # type: ignore[attr-defined]
+
+        server.script = only_pairs
+        code, text = await gateway("read", "press", "--config", str(config))
+    assert (code, text.count("good")) == (0, 3)
+    assert "holding:0..5 in one request, as gateway run asks: exception 3, illegal data value; its 3 tags one by one" in text
+
+
+async def test_a_connection_that_ends_does_not_drop_what_was_read(tmp_path: Path, port: int) -> None:
+    config = write_config(
+        tmp_path, "mqtt://127.0.0.1:1", [Modbus("press", f"tcp://127.0.0.1:{port}", 3, extra="max_gap: 0")]
+    )
+    rows = "t0,holding:0,float32\nt1,holding:100,float32\nt2,holding:200,float32\n"
+    (config / "tags" / "press.csv").write_text("name,address,type\n" + rows)
+
+    async def closes(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        if ask.start == 100:
+            writer.close()
+        else:
+            writer.write(ask.good())
+
+    async with ScriptedServer(port, closes):
+        code, text = await gateway("read", "press", "--config", str(config))
+    assert (code, text.count("good")) == (1, 2)
+    assert "the connection was lost" in text
+
+
+async def test_a_scan_says_what_came_where_no_unit_answered(port: int) -> None:
+    async def another_protocol(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HELLO\r\n")
+
+    async with ScriptedServer(port, another_protocol):
+        words = ["--last", "2", "--per-second", "1000", "--timeout", "0.05"]
+        code, text = await gateway("scan", f"tcp://127.0.0.1:{port}", *words)
+    assert code == 1
+    assert "no unit answered" in text
+    assert "unit 1: no reply within 0.05 s, but 7 bytes that are no reply to it: 48 45 4c 4c 4f 0d 0a" in text
 
 
 async def test_the_plan_shows_requests_and_warns_of_a_full_line(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from gateway.core.blocks import SampleBlock
+from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.modbus.plugin import ModbusPlugin
@@ -156,3 +157,86 @@ async def test_rtu_frames_beside_the_replies_are_passed_over_and_counted(port: i
     assert all(count.keys() == {Quality.GOOD} for count in found.values())
     assert int(stats["bad_replies"]) > 10
     assert stats["connection_connects"] == 1
+
+
+async def test_a_reply_just_after_the_timeout_names_the_timeout_that_it_needs(port: int) -> None:
+    async def slow(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        asyncio.get_running_loop().call_later(0.14, writer.write, ask.good())
+
+    async with ScriptedServer(port, slow):
+        with pytest.raises(NotConnected, match=r"replies come 0\.1\d s after the request: set timeout to 300ms"):
+            await watched(port, holding(0), 5.0, interval="300ms")
+        found, _, _ = await watched(port, holding(0), 1.5, interval="300ms", timeout="300ms")
+    assert found[0].keys() == {Quality.GOOD}
+
+
+async def test_a_device_that_answers_no_request_right_after_another_names_the_pause(port: int) -> None:
+    last = 0.0
+
+    async def needs_a_rest(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        nonlocal last
+        now = asyncio.get_running_loop().time()
+        if now - last > 0.06:
+            last = now
+            writer.write(ask.good())
+
+    async with ScriptedServer(port, needs_a_rest):
+        _, states, _ = await watched(port, holding(0, 200), 4.0, interval="300ms")
+        assert "it answers no request that follows a reply at once: add turnaround=100ms to url" in states[-1].reason
+        url = f"tcp://127.0.0.1:{port}?turnaround=100ms"
+        found, states, _ = await watched(port, holding(0, 200), 2.0, interval="300ms", url=url)
+    assert states == [DeviceState(0, "ok")]
+    assert all(count.keys() == {Quality.GOOD} for count in found.values())
+
+
+async def test_a_device_that_dies_when_asked_right_after_connecting_is_found_out(port: int) -> None:
+    connected: dict[asyncio.StreamWriter, bool] = {}
+    accepted: dict[asyncio.StreamWriter, float] = {}
+
+    class Server(ScriptedServer):
+        def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted[writer] = asyncio.get_running_loop().time()
+            super()._serve(reader, writer)
+
+    async def fragile(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        is_early = asyncio.get_running_loop().time() - accepted[writer] < 0.5
+        connected[writer] = connected.get(writer, not is_early)
+        if connected[writer]:
+            writer.write(ask.good())
+
+    (source,) = ModbusPlugin().build(
+        [entry(holding(0), url=f"tcp://127.0.0.1:{port}", interval="50ms", timeout="100ms")], services()
+    )
+    states: list[DeviceState] = []
+    async with Server(port, fragile), asyncio.timeout(20):
+        while not (states and states[-1].state == "degraded"):
+            with suppress(NotConnected):
+                await source.open()
+                while not (states and states[-1].state == "degraded"):
+                    item = await source.read()
+                    states += [item] if isinstance(item, DeviceState) else []
+            await source.close()
+    assert "add connect_pause=1s to url" in states[-1].reason
+
+
+FLOATS = struct.pack(">6f", 230.1, 229.8, 231.0, 0.0, 50.02, 1234.5)
+
+
+async def swapped_floats(ask: Ask, writer: asyncio.StreamWriter) -> None:
+    words = [FLOATS[at : at + 2] for at in range(0, len(FLOATS), 2)]
+    swapped = b"".join(words[at ^ 1] for at in range(ask.start, ask.start + ask.count))
+    writer.write(ask.frame(bytes((ask.function, len(swapped))) + swapped))
+
+
+async def test_floats_in_the_wrong_word_order_name_the_right_one(port: int) -> None:
+    tags: list[dict[str, object]] = [{"address": f"holding:{2 * at}", "type": "float32"} for at in range(6)]
+    async with ScriptedServer(port, swapped_floats):
+        for order, state in (("ABCD", "degraded"), ("CDAB", "ok")):
+            device = entry(tags, url=f"tcp://127.0.0.1:{port}", byte_order=order)
+            (source,) = ModbusPlugin().build([device], services())
+            await source.open()
+            first = await source.read()
+            await source.close()
+            assert isinstance(first, DeviceState)
+            assert first.state == state
+            assert ("with byte_order: CDAB t0 is 230.1 instead of" in first.reason) == (state == "degraded")

@@ -21,6 +21,7 @@ from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import free_port, until
 from tests.support.outbox_fake import FakeOutbox
 from tests.support.proxy import Proxy
+from tests.support.status import QuietStatus
 
 VERSIONS = pytest.mark.parametrize("version", ["5", "3.1.1"])
 
@@ -253,17 +254,6 @@ def outbox_of(count: int) -> FakeOutbox:
     return outbox
 
 
-class Status:
-    def current(self) -> tuple[str, bytes]:
-        return "gw/status", b"online"
-
-    async def changed(self) -> None:
-        await asyncio.get_running_loop().create_future()
-
-    def offline(self, reason: str) -> tuple[str, bytes]:
-        return "gw/status", reason.encode()
-
-
 def publisher_for(url: str, outbox: FakeOutbox, **settings: Any) -> Publisher:
     client = MqttClient(MqttConfig(url=url, **settings), client_id="gw", will=Will("gw/status", b"offline"))
     return mqtt_publisher(
@@ -273,7 +263,7 @@ def publisher_for(url: str, outbox: FakeOutbox, **settings: Any) -> Publisher:
         in_flight=20,
         ack_timeout_s=1.0,
         layout=DeviceLayout(),
-        status=Status(),
+        status=QuietStatus(),
         delays=lambda: iter([0.05] * 1000),
     )
 

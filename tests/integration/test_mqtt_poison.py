@@ -17,6 +17,7 @@ from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import until
 from tests.support.outbox_fake import FakeOutbox
+from tests.support.status import QuietStatus
 
 FASTER = 200
 LARGE = b'{"text":"%s"}' % (b"x" * 5_000)
@@ -57,17 +58,6 @@ def numbers(messages: Sequence[Message]) -> set[int]:
     return {message.seq for message in messages}
 
 
-class Status:
-    def current(self) -> tuple[str, bytes]:
-        return "gw/status", b"online"
-
-    async def changed(self) -> None:
-        await asyncio.get_running_loop().create_future()
-
-    def offline(self, reason: str) -> tuple[str, bytes]:
-        return "gw/status", reason.encode()
-
-
 def publisher(url: str, outbox: BusyOutbox, version: str) -> Publisher:
     client = MqttClient(MqttConfig(url=url, version=version), client_id="gw")
     return mqtt_publisher(
@@ -77,7 +67,7 @@ def publisher(url: str, outbox: BusyOutbox, version: str) -> Publisher:
         in_flight=20,
         ack_timeout_s=5.0 * FASTER,
         layout=DeviceLayout(),
-        status=Status(),
+        status=QuietStatus(),
         delays=lambda: iter([5.0] * 10_000),
     )
 

@@ -89,11 +89,18 @@ async def test_a_limit_below_the_stated_one_is_learnt(node, port, store):
             await connection.close()
 
 
-async def test_a_wrong_password_is_told_and_leaves_no_session(node, port, store):
-    user = {"username": "me", "password": "secret"}
+async def test_a_wrong_password_is_told_and_leaves_no_session(node, port, store, tmp_path):
+    trust = {"pki": str(tmp_path / "pki"), "check_host": False}
+    user = {"username": "me", "password": "secret", **trust}
     async with NodeServer(node, port, store, count=5, user="me") as server:
+        stranger = make_source(server.url, nodes(5), **user)
+        with pytest.raises(NotConnected, match="gateway cert trust"):
+            await stranger.open()
+        await stranger.close()
+        pki = Pki(tmp_path / "pki")
+        pki.trust(pki.listed("rejected")[0].certificate)
         for _ in range(5):
-            source = make_source(server.url, nodes(5), username="me", password="hunter2")
+            source = make_source(server.url, nodes(5), username="me", password="hunter2", **trust)
             with pytest.raises(NotConnected, match=r"refuses the user 'me': Bad.*: check username and password") as raised:
                 await source.open()
             assert "hunter2" not in str(raised.value)

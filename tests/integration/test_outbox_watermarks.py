@@ -4,6 +4,8 @@ import asyncio
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -214,17 +216,24 @@ async def test_a_watermark_with_a_flipped_bit_is_lost(tmp_path):
     assert await left(path) == LOST
 
 
+@contextmanager
+def disk_that_refuses_to_open(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The outbox's file cannot be opened meanwhile."""
+
+    async def refuse(*_: object) -> None:
+        raise Retryable("disk I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.outbox._writer.store, "open", refuse)
+        yield
+
+
 async def test_a_file_that_cannot_be_opened_at_the_start_is_lost_for_who_asks_then(tmp_path, monkeypatch):
     path = tmp_path / "o.db"
     async with Rig(path) as rig:
         assert await kept(rig)
     rig = Rig(path)
-    with monkeypatch.context() as patch:
-
-        async def refuse(*_: object) -> None:
-            raise Retryable("disk I/O error")
-
-        patch.setattr(rig.outbox._writer.store, "open", refuse)
+    with disk_that_refuses_to_open(rig, monkeypatch):
         await rig.outbox.open()
         assert rig.outbox.watermarks.load(KEY) == LOST
         rig.outbox.watermarks.put(KEY, b"2")
@@ -332,12 +341,7 @@ async def test_what_was_lost_for_who_asked_stays_lost_when_the_disk_is_back(tmp_
     async with Rig(path) as rig:
         assert await kept(rig)
     rig = Rig(path)
-    with monkeypatch.context() as patch:
-
-        async def refuse(*_: object) -> None:
-            raise Retryable("disk I/O error")
-
-        patch.setattr(rig.outbox._writer.store, "open", refuse)
+    with disk_that_refuses_to_open(rig, monkeypatch):
         await rig.outbox.open()
         assert rig.outbox.watermarks.load(KEY) == LOST
     await rig.outbox._writer.commit()

@@ -43,7 +43,7 @@ class Bus:
         self.echo = echo
         self.heard: list[tuple[float, bytes]] = []
         self.script: Callable[[bytes], None] = lambda request: None
-        self._gateway, self.path = _terminal()
+        self._gateway, self.path = terminal()
         self._slave = _KEPT[-1]
         self._units: list[tuple[int, int]] = []
         self._servers: list[ModbusSerialServer] = []
@@ -91,7 +91,7 @@ class Bus:
 
     def _plug(self, only: int = 0) -> str:
         """One more place on the bus; only: hears nothing but frames that begin with this byte."""
-        master, path = _terminal()
+        master, path = terminal()
         self._units.append((only, master))
         asyncio.get_running_loop().add_reader(master, lambda: self.say(os.read(master, 4096)))
         return path
@@ -114,7 +114,7 @@ class Bus:
         return process
 
 
-def _terminal() -> tuple[int, str]:
+def terminal() -> tuple[int, str]:
     """Master end and path of a pseudo-terminal that changes nothing."""
     master, slave = os.openpty()
     tty.setraw(slave)

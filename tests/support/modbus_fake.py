@@ -36,6 +36,7 @@ class FakeLink:
     connected: bool = False
     refuse: bool = False
     unasked: int = 0
+    advice: str = ""
     bad_frames: int = 0
     requests: list[tuple[int, Table, int, int]] = field(default_factory=list)
 

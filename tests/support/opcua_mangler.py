@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from asyncua import ua
@@ -35,7 +35,8 @@ class Mangler(Listener):
     request, response: called with each decoded message, which they may change in place. None lets it pass, `DROP` swallows
     it, `HANG_UP` resets the connection, any other number is the status of a fault in its place. opened: called for each
     answer to the request for a channel. acknowledge: called with the server's Acknowledge. chunk_bytes: the longest body of
-    a chunk that the server sends. flood: the next response is never finished. longest: request so far, in bytes.
+    a chunk that the server sends. flood: the next response is never finished. longest: request so far, in bytes. encoded:
+    given the name and the bytes of each response, returns what is sent. instead: serves a connection in place of the server.
     """
 
     def __init__(self, target: int) -> None:
@@ -45,6 +46,8 @@ class Mangler(Listener):
         self.response: Callable[[Any], int | None] = nothing
         self.opened: Callable[[Any], int | None] = nothing
         self.acknowledge: Callable[[Any], int | None] = nothing
+        self.encoded: Callable[[str, bytes], bytes] = lambda name, body: body
+        self.instead: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
         self.chunk_bytes = 60_000
         self.flood = False
         self.longest = 0
@@ -62,6 +65,10 @@ class Mangler(Listener):
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        if self.instead is not None:
+            self._writers.add(writer)
+            await self.instead(reader, writer)
+            return
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
         self._writers |= {writer, far_writer}
         down = _Way(self, writer)
@@ -134,6 +141,7 @@ class _Way:
                 await (self._back or self).send(kind, security, request, struct_to_binary(fault))
                 return
             body = struct_to_binary(message)
+            body = body if self._back is not None else mangler.encoded(name, body)
         if self._back is not None:
             mangler.longest = max(mangler.longest, len(body))
         await self.send(kind, security, request, body)

@@ -27,3 +27,16 @@ class FakeStatus:
 
     def offline(self, reason: str) -> tuple[str, bytes]:
         return TOPIC, reason.encode()
+
+
+class QuietStatus:
+    """A `core.ports.sink.StatusFeed` of which there is never news."""
+
+    def current(self) -> tuple[str, bytes]:
+        return TOPIC, b"online"
+
+    async def changed(self) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    def offline(self, reason: str) -> tuple[str, bytes]:
+        return TOPIC, reason.encode()

@@ -50,3 +50,12 @@ def test_each_page_is_linked_from_an_index():
 def test_decisions_keep_their_numbers():
     numbers = [int(page.name[:4]) for page in sorted((ROOT / "docs" / "decisions").glob("0*.md"))]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_counts_of_the_assessment_are_those_of_its_tables():
+    text = (ROOT / "docs" / "security" / "iec-62443-4-2.md").read_text("utf-8")
+    verdicts = re.findall(r"^\| \d+\.\d+[^|]*\|[^|]*\| (met|partly|not|host|n\.a\.) \|", text, re.MULTILINE)
+    requirements = re.findall(r"^\| \d+\.\d+", text, re.MULTILINE)
+    assert len(verdicts) == len(requirements), "each requirement has a verdict"
+    counts = ", ".join(f"{verdicts.count(one)} {one}" for one in ("met", "partly", "not", "host", "n.a."))
+    assert f"Of {len(verdicts)} requirements: {counts}" in text

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from keyword import iskeyword
 from typing import Final
 
 from gateway.core.formula.tree import FUNCTIONS, NAMED, Apply, Node, Number, Operand
@@ -18,6 +19,8 @@ MOST_NODES: Final = 500
 MOST_DEPTH: Final = 150
 """Deepest tree, with the formulas of its operands put in."""
 _BRACKETED: Final = re.compile(r"\[([^\[\]]*)\]")
+_WORD: Final = re.compile(r"\w+")
+_WORDS_OF_FORMULAS: Final = ("if", "else", "and", "or", "not", "True", "False")
 _PLACEHOLDER: Final = "_tag{}_"
 _BINARY: Final[dict[type[ast.AST], str]] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
@@ -54,7 +57,9 @@ def parse_formula(text: str) -> Formula:
     try:
         parsed = ast.parse(source, mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError):  # ValueError: a NUL; the others: nested too deeply
-        raise ValueError(f"{text!r} is not a formula; expected {_EXPECTED}") from None
+        reserved = next((word for word in _WORD.findall(source) if iskeyword(word) and word not in _WORDS_OF_FORMULAS), "")
+        hint = f"[{reserved}] in brackets, where that is a tag" if reserved else _EXPECTED
+        raise ValueError(f"{text!r} is not a formula; expected {hint}") from None
     tree = reader.node(parsed.body, 0)
     if not reader.operands:
         raise ValueError(f"{text!r} names no tag; expected a formula of tags of this device")

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from gateway.core.bounded_file import read_bounded
 from gateway.core.errors import ConfigError
 
 CREDENTIAL: Final = "credential:"
@@ -74,7 +75,7 @@ def encryption_of(key_file: str) -> Encryption | None:
     if not key_file:
         return None
     try:
-        content = _path(key_file).read_bytes()
+        content = read_bounded(_path(key_file))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(f"outbox.key_file: cannot read {key_file}: {reason}") from error

@@ -7,7 +7,9 @@ from typing import Final
 
 from gateway.core.ports.watermarks import StoredWatermark
 
-QUERY: Final = "SELECT key, value, certain, checksum FROM watermark"
+MOST_BYTES: Final = 16 * 2**20
+"""Of one content. What is longer is read as empty, so as one that is not sound."""
+QUERY: Final = f"SELECT key, CASE WHEN length(value) <= {MOST_BYTES} THEN value END, certain, checksum FROM watermark"  # noqa: S608
 """Rows for `sound`."""
 
 WRITE: Final = (

@@ -9,6 +9,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateway.core.bounded_file import read_bounded
+
 Owner = Literal["broker", "gateway"]
 
 
@@ -38,7 +40,7 @@ def certificate_of(owner: Owner, der: bytes) -> Certificate | None:
 def certificate_in(owner: Owner, path: Path) -> Certificate | None:
     """Return the first certificate of a PEM file; None where it cannot be read."""
     try:
-        return _describe(owner, x509.load_pem_x509_certificate(path.read_bytes()))
+        return _describe(owner, x509.load_pem_x509_certificate(read_bounded(path)))
     except (OSError, ValueError, UnsupportedAlgorithm):
         return None
 

@@ -120,8 +120,8 @@ class Connection:
         self._subscribed = True
         try:
             _, packet_id = self._client.subscribe(topic_filter, qos)
-        except ValueError as error:
-            raise Permanent(f"{topic_filter!r} is not a topic filter: {error}") from None
+        except ValueError:
+            raise Permanent(f"{topic_filter!r} is not a topic filter") from None
         if packet_id is None:
             raise NotConnected(await asyncio.shield(self.gone))
         self._subscribing[packet_id] = self._loop.create_future()

@@ -12,6 +12,7 @@ from python_socks.sync import Proxy
 
 from gateway.core.errors import NotConnected
 from gateway.core.foreign_text import clean
+from gateway.core.os_errors import os_reason
 from gateway.core.undo import undone_on_error
 from gateway.sinks.mqtt.login_config import MqttProxy
 
@@ -34,7 +35,7 @@ def connect_through(proxy: MqttProxy, host: str, port: int, timeout_s: float) ->
     except (TimeoutError, ProxyTimeoutError):
         raise NotConnected(f"{where} does not answer within {timeout_s:g} s for {host}:{port}") from None
     except (ConnectionRefusedError, ProxyConnectionError, socket.gaierror) as error:
-        raise NotConnected(f"{where} cannot be reached: check mqtt.proxy.url ({clean(error, _LONGEST_ANSWER)})") from None
+        raise NotConnected(f"{where} cannot be reached: check mqtt.proxy.url ({_reason(error)})") from None
     except (OSError, ProxyError, http.client.HTTPException, ValueError) as error:
         raise NotConnected(f"{where} does not connect to {host}:{port}: {_reason(error)}") from None
 
@@ -71,6 +72,13 @@ def _connect_socks(proxy: MqttProxy, host: str, port: int, timeout_s: float) -> 
 
 
 def _reason(error: Exception) -> str:
-    text = clean(str(error), _LONGEST_ANSWER) or type(error).__name__
+    match error:
+        case ProxyError():
+            said = str(error)
+        case OSError():
+            said = os_reason(error)
+        case _:  # whose words are those of a program
+            said = "its answer makes no sense"
+    text = clean(said, _LONGEST_ANSWER) or "it gives no reason"
     is_login = any(sign in text for sign in ("401", "407", "uthenticat"))
     return f"{text}: {_LOGIN}" if is_login else text

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 from OpenSSL import SSL
 
+from gateway.core.bounded_file import read_bounded
 from gateway.core.errors import NotConnected
 from gateway.sinks.mqtt.address import Address
 from gateway.sinks.mqtt.config import MqttTls
@@ -37,7 +38,7 @@ def require_staple(
     """
     try:
         leaf = x509.load_der_x509_certificate(leaf_der)
-        known = x509.load_pem_x509_certificates(tls.ca.read_bytes()) if tls.ca else []
+        known = x509.load_pem_x509_certificates(read_bounded(tls.ca)) if tls.ca else []
         staple = fetch_staple(dial, address, tls, timeout_s)
         reason = objection(staple.answer, leaf, [*staple.chain, *known], datetime.now(UTC))
     except ValueError:

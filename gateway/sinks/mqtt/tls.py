@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.core.bounded_file import read_bounded
 from gateway.core.errors import NotConnected
 from gateway.core.revocation_lists import is_pem_of_lists
 from gateway.core.undo import undone_on_error
@@ -74,12 +75,13 @@ def _check_pin(pins: Sequence[str], whole: str, certificate: Certificate | None)
 
 
 def _revocation_lists(path: Path) -> None:
-    if not is_pem_of_lists(path.read_bytes()):
+    if not is_pem_of_lists(read_bounded(path)):
         raise NotConnected(f"mqtt.tls.crl: {path} cannot be used; expected revocation lists in PEM format, and nothing else")
 
 
 def _read(setting: str, path: Path, load: Callable[[Path], None]) -> None:
     try:
+        read_bounded(path)  # OpenSSL would wait for a pipe for ever
         load(path)
     except ssl.SSLError as error:
         reason = error.reason or "no certificate in PEM format"

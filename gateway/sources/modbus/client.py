@@ -56,6 +56,11 @@ class ModbusLink:
         return self._strays.unasked
 
     @property
+    def advice(self) -> str:
+        """Return which pause the device needs, if that has been found out."""
+        return self._strays.pacing.advice
+
+    @property
     def bad_frames(self) -> int:
         """Return how often something came that is no frame, over all connections."""
         return self._framing.bad_frames if isinstance(self._framing, Mbap) else 0
@@ -65,7 +70,7 @@ class ModbusLink:
         self.close()
         self._transport, self._receiver = await open_transport(self._endpoint, self._framing, self._strays, timeout_s)
         self._last_unit, self._needs_silence = -1, False
-        await asyncio.sleep(self._endpoint.connect_pause_s)
+        await asyncio.sleep(max(self._endpoint.connect_pause_s, self._strays.pacing.connect_pause_s()))
 
     async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
         """Send one read and return the payload of its reply. Raises ExceptionReply, NoReply, BadReply, NotConnected."""
@@ -88,6 +93,8 @@ class ModbusLink:
             raise NotConnected(receiver.lost if receiver else "not open")
         if self._keeps_distance:
             await self._wait_for_turn(receiver, unit)
+        elif pause_s := self._strays.pacing.turnaround_s(asyncio.get_running_loop().time()):
+            await asyncio.sleep(pause_s)
         self._transaction = self._transaction % 0xFFFF + 1
         wanted = Wanted(self._transaction, unit, function, size)
         frame = self._framing.encode(wanted, pdu)

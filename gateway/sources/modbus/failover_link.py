@@ -71,6 +71,11 @@ class FailoverLink:
         """Return how often something came that is no frame, on all of the links."""
         return sum(link.bad_frames for link in self._links)
 
+    @property
+    def advice(self) -> str:
+        """Return which setting the active link needs, for people."""
+        return self._link.advice
+
     async def open(self, timeout_s: float) -> None:
         """Connect: to the first link, or to the next one when the last connection gave no reply. Raises NotConnected."""
         begin = 0 if self._state in (_State.CLOSED, _State.SERVING) else self._active + 1

@@ -58,6 +58,11 @@ class Link(Protocol):
         """Return how often something came between the replies that is no frame, since the link was made."""
         ...
 
+    @property
+    def advice(self) -> str:
+        """Return which setting the connection needs though it works by now, for people; "" for none."""
+        ...
+
     async def open(self, timeout_s: float) -> None:
         """Connect. Raises NotConnected with the reason."""
         ...

@@ -65,6 +65,10 @@ class Poll:
     """Turns that failed in a row."""
     busy: int = 0
     """Times that its unit was busy in this turn."""
+    examine_ns: int = 0
+    """When its reply is looked at for a wrong byte order again, monotonic."""
+    advised: bool = False
+    """Its last reply looked like a wrong byte order."""
     has_answered: bool = False
     """It was answered with values on this connection."""
     silent_at: int = 0

@@ -32,6 +32,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         """Begin with a connection. is_shared: others may ask through it, so the reply may follow a wrong one."""
         self._framing = framing
         framing.clear()
+        strays.pacing.on_opened()
         self._is_shared = is_shared or isinstance(framing, Mbap)
         self._name = name
         self._buffer = bytearray()
@@ -82,7 +83,9 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
             reason += f", but {self.strays.other_unit}"
         elif came:
             reason += f", but {self._came} bytes that are no reply to it: {came.hex(' ')}"
-        future.set_exception(NoReply(reason))
+        self.strays.pacing.on_unanswered()
+        cure = self.strays.pacing.cure(wanted.unit, timeout_s)
+        future.set_exception(NoReply(f"{reason}; {cure}" if cure else reason))
 
     def forget(self, wanted: Wanted) -> None:
         """Stop waiting for a reply."""
@@ -134,7 +137,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
                 self._fail_requests(BadReply(misfit))
             return
         self._allowance.fill()
-        self.strays.on_reply(frame.wanted, frame.pdu)
+        self.strays.on_reply(frame.wanted, frame.pdu, self._loop.time())
         future = self._futures.get(frame.wanted.transaction)
         if future is not None and not future.done():
             future.set_result(frame.pdu)

@@ -18,7 +18,6 @@ _LATER_NS = _NS
 _TIMEOUTS_TO_DOWN = 2
 _TIMEOUTS_IN_SEARCH = 4  # while the silent part of a request is searched, so many in a row are likely
 _UNITS_TO_LOST = 5  # so many that used to answer time out, nobody answering in between: it is the connection
-
 _BUSY = (5, 6)
 _BUSY_RETRIES = 3
 _BUSY_WAIT_NS = 100_000_000
@@ -54,7 +53,7 @@ class RequestPolicy:
         self.schedule: Schedule[Poll] = Schedule()
         self.line = line
         self.out = line.out
-        self.lost = ""
+        self.lost = self._advice = ""
         self.is_careful = False
 
     def on_connected(self) -> None:
@@ -77,13 +76,15 @@ class RequestPolicy:
     def _add(self, item: Reading) -> None:
         self.line.add(item, self._now_ns())
 
-    def on_line(self, unasked: int) -> None:
-        """Draw the consequences of how many replies came so far that nobody here asked for."""
-        if self.line.observe(unasked, self._now_ns()):
-            for unit in self._units:
-                unit.remark, unit.has_news = REASON if self.line.is_shared else "", True
-                if not unit.is_unknown:
-                    self.report_state(unit)
+    def on_line(self, unasked: int, advice: str) -> None:
+        """Draw the consequences of how many replies came that nobody here asked for, and of what the link advises."""
+        if not self.line.observe(unasked, self._now_ns()) and advice == self._advice:
+            return
+        self._advice = advice
+        for unit in self._units:
+            unit.remark, unit.has_news = "; ".join(filter(None, (REASON if self.line.is_shared else "", advice))), True
+            if not unit.is_unknown:
+                self.report_state(unit)
 
     def skips(self, poll: Poll, now_ns: int) -> bool:
         """End the turn of a request that is known to fail and not due for a retry. Returns whether that is so.
@@ -102,12 +103,13 @@ class RequestPolicy:
         """Hand on the values of a reply. time_ns: wall time of its arrival."""
         self._record_alive(poll.unit)
         is_news = poll.record_success()
+        poll.unit.examine(poll, payload, self._now_ns())
         self.report_state(poll.unit, is_answered=True)
         for block in samples(poll, payload, time_ns):
             self._add(block)
         self._advance(poll)
         if is_news:
-            self._regroup(poll)
+            self._swap(poll.unit.regroup(poll))
 
     def on_exception(self, poll: Poll, error: ExceptionReply) -> None:
         """Draw the consequences of an exception reply (MODBUS Application Protocol 1.1b3, section 7)."""
@@ -169,16 +171,15 @@ class RequestPolicy:
         self._fail_turn(poll, quality)
         if joined := poll.unit.join(poll):
             parts, whole = joined
-            self._swap(parts, [whole])
+            self._swap((parts, [whole]))
         else:
-            self._regroup(poll)
+            self._swap(poll.unit.regroup(poll))
 
-    def _regroup(self, poll: Poll) -> None:
-        if swap := poll.unit.regroup(poll):
-            self._swap(*swap)
-
-    def _swap(self, parts: Sequence[Poll], new: Sequence[Poll]) -> None:
-        """Put other requests in the place of these, at the earliest of their turns."""
+    def _swap(self, swap: tuple[Sequence[Poll], Sequence[Poll]] | None) -> None:
+        """Put other requests (the second) in the place of these (the first), at the earliest of their turns."""
+        if swap is None:
+            return
+        parts, new = swap
         self.schedule.replace(min(parts, key=lambda part: part.due_ns), new)
         for part in parts:
             self.schedule.remove(part)
@@ -222,7 +223,7 @@ class RequestPolicy:
             self._skip_cycle(unit, quality, self._now_ns())
             self._doubt(unit, reason, is_silent=is_silent)
         elif is_alone:
-            self._search(poll, Fault(quality, f"{reason} to {poll.place}"))
+            self._search(poll, Fault(quality, f" to {poll.place}; ".join(f"{reason}; ".split("; ", 1)).removesuffix("; ")))
         else:  # the unit's other requests of this cycle do not wait for a timeout each
             self._fail_turn(poll, quality, catch_up=False)
             self._skip_cycle(unit, quality, self._now_ns())

@@ -88,7 +88,7 @@ class ModbusSource:
                 if not self._line.flush():
                     raise
                 self._policy.lost = str(error)
-            self._policy.on_line(self._link.unasked)
+            self._policy.on_line(self._link.unasked, self._link.advice)
         return self._out.popleft()
 
     def stats(self) -> dict[int, dict[str, float | str]]:

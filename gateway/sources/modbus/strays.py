@@ -3,6 +3,7 @@
 from typing import Final
 
 from gateway.sources.modbus.framing import Frame, Wanted
+from gateway.sources.modbus.pacing import Pacing
 
 _MOST_EXPIRED: Final = 16  # as many as may be in flight
 _MOST_EXPIRED_ON_A_LINE: Final = 4
@@ -18,7 +19,7 @@ class Strays:
         late: Replies that came after the timeout of their request.
         echoes: Frames that are what was sent last.
         other_unit: A reply to the last request, of a unit that was not asked, for people; empty when there was none.
-        late_s: By unit, how long after its request the last late reply came, seconds.
+        pacing: What the times of requests and replies say.
     """
 
     def __init__(self, *, has_transactions: bool) -> None:
@@ -31,19 +32,21 @@ class Strays:
         self._reply: tuple[int, bytes] = (0, b"")
         self.unasked = self.late = self.echoes = 0
         self.other_unit = ""
-        self.late_s: dict[int, float] = {}
+        self.pacing = Pacing()
 
     def on_request(self, wanted: Wanted, pdu: bytes, now_s: float) -> None:
         """Record a request that is sent."""
         self._request = wanted.unit, pdu
+        self.pacing.on_sent(wanted.unit, pdu, now_s, is_alone=not self._sent)
         self._sent[wanted.transaction], self.other_unit = now_s, ""
         if not self._has_transactions:
             self._misfits.clear()
 
-    def on_reply(self, wanted: Wanted, pdu: bytes) -> None:
+    def on_reply(self, wanted: Wanted, pdu: bytes, now_s: float) -> None:
         """Record that a request was answered: what came beside the answer was meant for others."""
         self._sent.pop(wanted.transaction, None)
         self._reply = wanted.unit, pdu
+        self.pacing.on_answered(now_s)
         self.unasked += len(self._misfits)
         self._misfits.clear()
 
@@ -84,7 +87,7 @@ class Strays:
             if (transaction == frame.transaction) if self._has_transactions else wanted.fits(frame.unit, frame.pdu):
                 del self._expired[transaction]
                 self.late += 1
-                self.late_s[wanted.unit] = now_s - sent_s
+                self.pacing.late_s[wanted.unit] = now_s - sent_s
                 return now_s - sent_s <= _LATE_FOR_S
         return False
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pymodbus.transport.serialtransport import create_serial_connection
 from serial import SerialException
 
+from gateway.core.bounded_file import read_bounded
 from gateway.core.errors import NotConnected
 from gateway.core.os_errors import os_reason
 from gateway.core.revocation_lists import is_pem_of_lists
@@ -91,7 +92,7 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext:
 def _load_revocation_lists(context: ssl.SSLContext, path: Path) -> None:
     """Let every authority in the chain have a current list in this file, and nobody be on one. Raises OSError."""
     try:
-        content = path.read_bytes()
+        content = read_bounded(path)
         context.load_verify_locations(path)
     except OSError as error:
         raise OSError(f"crl={path} cannot be used: {_file_reason(error)}") from error

@@ -9,6 +9,7 @@ from gateway.core.backoff import full_jitter
 from gateway.core.messages import DeviceState
 from gateway.core.plural import counted
 from gateway.core.ports.plugin import DeviceEntry
+from gateway.sources.modbus.byte_order_advice import byte_order_advice
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.counters import Counters
 from gateway.sources.modbus.decode import Decoder
@@ -17,6 +18,7 @@ from gateway.sources.modbus.poll import Poll, PollState
 from gateway.sources.modbus.probing import life_signs
 
 _NAMES_SHOWN = 5
+_EXAMINED_EVERY_NS = 10_000_000_000
 _MOST_PLANS = 2
 
 
@@ -47,13 +49,14 @@ class Unit:
         has_news: Faults came or went since `next_state`.
         phase: Where in the first second its turns begin, 0 to 1.
         remark: What is wrong with its line though it answers, for people; empty while nothing is.
+        advice: What is wrong with its values by all appearances, and what would help; empty while nothing is.
     """
 
     def __init__(self, entry: DeviceEntry, phase: float = 0.0) -> None:
         """Plan the requests of a device. entry: a `ModbusDevice` and its `ModbusTag`s."""
         self.config: ModbusDevice = entry.config
         self.phase = phase
-        self.remark = ""
+        self.remark = self.advice = ""
         self.replies = 0
         self.counters = Counters()
         self.device = entry.number
@@ -86,6 +89,18 @@ class Unit:
             poll.forget_report()
             if not poll.hang_ups:
                 poll.retry_ns = 0
+
+    def examine(self, poll: Poll, payload: bytes, now_ns: int) -> None:
+        """Look now and then for signs of a wrong byte order in a reply."""
+        if now_ns < poll.examine_ns:
+            return
+        poll.examine_ns = now_ns + _EXAMINED_EVERY_NS
+        advice = byte_order_advice(poll.request, self._tags, self.config.byte_order, payload)
+        if advice and not self.advice:
+            self.advice, self.has_news = advice, True
+        elif not advice and poll.advised:
+            self.advice, self.has_news = "", True
+        poll.advised = bool(advice)
 
     @property
     def is_down(self) -> bool:
@@ -202,10 +217,11 @@ class Unit:
         if self.down_reason:
             return DeviceState(self.device, "down", self.down_reason)
         failing = sorted((row, poll.fault.reason) for poll in self.polls if poll.fault for row in poll.request.rows)
+        remark = "; ".join(filter(None, (self.remark, self.advice)))
         if not failing:
-            return DeviceState(self.device, "degraded" if self.remark else "ok", self.remark)
+            return DeviceState(self.device, "degraded" if remark else "ok", remark)
         named = [f"{self._tags[row].name} ({reason})" for row, reason in failing[:_NAMES_SHOWN]]
         more = f" and {len(failing) - _NAMES_SHOWN} more" if len(failing) > _NAMES_SHOWN else ""
-        remark = f"{self.remark}; " if self.remark else ""
+        remark = f"{remark}; " if remark else ""
         reason = f"{remark}{len(failing)} of {counted(len(self._tags), 'tag')} cannot be read: {', '.join(named)}{more}"
         return DeviceState(self.device, "degraded", reason)

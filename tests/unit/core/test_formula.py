@@ -78,6 +78,7 @@ def test_a_result_that_does_not_exist_is_no_number(text: str) -> None:
     [
         ("", "is empty"),
         ("a +", "is not a formula"),
+        ("import - export", r"expected \[import\] in brackets"),
         ("a ^ b", r"expected \*\* for a power"),
         ("__import__('os').system('x')", "has no place"),
         ("a.__class__", "has no place"),

@@ -4,10 +4,9 @@ from hypothesis import strategies as st
 
 from gateway.core.messages import Lane
 from gateway.outbox import window_compaction
-from gateway.outbox.database.store import Store
 from gateway.outbox.losses import losses_of
-from gateway.outbox.records import Change, Row
-from gateway.outbox.window_compaction import WindowCompaction, plan_merges
+from gateway.outbox.records import Row
+from gateway.outbox.window_compaction import plan_merges
 from tests.support.outbox_parts import NOW_NS
 
 MINUTE = 60_000
@@ -51,19 +50,6 @@ def test_large_groups_are_cut_so_that_memory_stays_small() -> None:
     assert (ids(cut.groups), cut.split) == ([[1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11]], True)
     huge = [row(id, id, size=window_compaction.GROUP_BYTES * 2) for id in range(1, 4)]
     assert ids(plan_merges(huge, MINUTE, M0 + 10 * MINUTE, True).groups) == [[1, 2]]
-
-
-async def thinned(store: Store, work: WindowCompaction, before_ms: int, levels: int = 2) -> int:
-    """Merge until nothing is left; how many messages will not arrive by themselves."""
-    count = 0
-    for _ in range(1000):
-        merged = await work.step(before_ms, levels)
-        if merged is None:
-            return count
-        gone = merged.gone
-        await store.commit(Change(merged.instead, gone))
-        count += len(merged.thinned)
-    raise AssertionError("never done")
 
 
 second = st.tuples(st.integers(0, 1500), st.sampled_from("tu"), st.booleans())

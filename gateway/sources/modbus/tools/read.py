@@ -11,11 +11,12 @@ from gateway.core.report import Item, Note, Part, Report, Styled, Table
 from gateway.sources.modbus.address import resolve
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.decode import Decoder
+from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.link import ExceptionReply, NoReply
-from gateway.sources.modbus.plan import Request, Span
+from gateway.sources.modbus.plan import Request, Span, plan_device
 from gateway.sources.modbus.tag import ModbusTag
 from gateway.sources.modbus.tools.register_views import ORDERS, hardly_meant, shortest, strings, views
-from gateway.sources.modbus.tools.request import Answers, Place, request_places
+from gateway.sources.modbus.tools.request import Place, request_places
 from gateway.sources.modbus.types import REGISTERS, ValueType, is_bits
 
 _TIMEOUT_S: Final = 1.0
@@ -24,6 +25,7 @@ _MOST_REGISTERS: Final = 125  # 6.3
 _PLACES: Final = 65536
 _GOOD: Final = 0xC0
 _WIDE: Final = 4  # registers of a 64-bit value
+_MOST_SILENT: Final = 8  # tags in a row, none of them answered: then the others are not asked
 _ABREAST: Final = 3  # of them fit into 80 columns
 
 
@@ -54,33 +56,84 @@ async def read_url(url: str, options: Options) -> Report:
 
 
 async def read_tags(device: ModbusDevice, tags: Sequence[ModbusTag], timeout_s: float | None) -> Report:
-    """Read tags of a configured device, each with a request of its own. Raises GatewayError."""
+    """Read tags of a configured device as `run` asks for them, then one by one where that fails. Raises GatewayError."""
     seconds = device.timeout / 1e9 if timeout_s is None else timeout_s
-    places = [Place(device.unit, tag.table, tag.start, tag.width, seconds) for tag in tags]
-    answers = await request_places(device.endpoints, places, keep_going=True)
+    requests = [request for _, request in plan_device(device, tags)]
+    answers = await request_places(device.endpoints, [_place(device, one, seconds) for one in requests], keep_going=True)
     backup = f"; asking the backup {answers.endpoint.address}"
     notes = [Note((Styled(reason, "warning"), backup)) for reason in answers.unused]
-    failed = any(isinstance(payload, GatewayError) for payload in answers.payloads)
-    return Report([*notes, _tag_table(device, tags, answers)], is_complete=not failed)
-
-
-def _tag_table(device: ModbusDevice, tags: Sequence[ModbusTag], answers: Answers) -> Table:
-    rows = [_tag_row(device, tag, payload) for tag, payload in zip(tags, answers.payloads, strict=True)]
+    rows: dict[int, Sequence[Part]] = {}
+    failed: list[Request] = []
+    for request, payload in zip(requests, answers.payloads, strict=True):
+        if isinstance(payload, GatewayError) and len(request.spans) > 1:
+            failed.append(request)
+            notes.append(_failed_note(request, payload))
+        else:
+            rows |= _tag_rows(device, tags, request, payload)
+    rows |= await _read_apart(device, tags, failed, (answers.endpoint, seconds))
     headings = ("tag", "address", "type", "raw", "value", "quality")
-    return Table(headings, rows, title=f"{device.name}: unit {device.unit} at {answers.endpoint.url}")
+    title = f"{device.name}: unit {device.unit} at {answers.endpoint.url}"
+    is_complete = all(isinstance(row[-1], str) or row[-1].style != "bad" for row in rows.values())
+    return Report([*notes, Table(headings, [rows[row] for row in sorted(rows)], title=title)], is_complete=is_complete)
 
 
-def _tag_row(device: ModbusDevice, tag: ModbusTag, payload: bytes | GatewayError) -> Sequence[Part]:
-    place = f"{tag.table}:{tag.start}"
+async def _read_apart(
+    device: ModbusDevice, tags: Sequence[ModbusTag], requests: Sequence[Request], where: tuple[Endpoint, float]
+) -> dict[int, Sequence[Part]]:
+    """Return the rows of the tags of requests that failed, each read by itself."""
+    singles = [Request.of(one.table, (span,)) for one in requests for span in one.spans]
+    if not singles:
+        return {}
+    endpoint, seconds = where
+    places = [_place(device, single, seconds) for single in singles]
+    answers = await request_places([endpoint], places, keep_going=True, most_silent=_MOST_SILENT)
+    rows: dict[int, Sequence[Part]] = {}
+    for single, payload in zip(singles, answers.payloads, strict=True):
+        rows |= _tag_rows(device, tags, single, payload)
+    return rows
+
+
+def _place(device: ModbusDevice, request: Request, timeout_s: float) -> Place:
+    return Place(device.unit, request.table, request.start, request.count, timeout_s)
+
+
+def _failed_note(request: Request, error: GatewayError) -> Note:
+    last = request.start + request.count - 1
+    what = f"{request.table}:{request.start}..{last} in one request, as gateway run asks: "
+    return Note((what, Styled(str(error), "warning"), f"; its {len(request.spans)} tags one by one:"))
+
+
+def _tag_rows(
+    device: ModbusDevice, tags: Sequence[ModbusTag], request: Request, payload: bytes | GatewayError
+) -> dict[int, Sequence[Part]]:
+    """Return the line of each tag of a request, by its place among the device's tags."""
     if isinstance(payload, GatewayError):
-        return tag.name, place, tag.value_type, "", "", Styled(str(payload), "bad")
-    single = Request(tag.table, tag.start, tag.width, (Span(tag.start, tag.width, 0),))
-    found = Decoder(single, [tag], device.byte_order)(payload)
-    values = [f"{_number(tag, found.value[0])} {tag.unit}".strip()] if found.value.size else []
-    values += [repr(value) for _, value, _ in found.objects]
-    code = int(found.quality[0]) if found.value.size else found.objects[0][2]
-    quality: Part = "good" if code >= _GOOD else Styled(REASONS[code], "warning")
-    return tag.name, place, tag.value_type, payload.hex(" ", 2), "  ".join(values), quality
+        bad = Styled(str(payload), "bad")
+        return {
+            row: (tags[row].name, f"{tags[row].table}:{tags[row].start}", tags[row].value_type, "", "", bad)
+            for row in request.rows
+        }
+    decode = Decoder(request, tags, device.byte_order)
+    found = decode(payload)
+    numbers = {
+        int(row): (found.value[at], int(found.quality[at])) for at, row in enumerate(decode.numeric)
+    }  # by place in the request
+    objects = {row: (value, code) for row, value, code in found.objects}
+    rows: dict[int, Sequence[Part]] = {}
+    for at, span in enumerate(request.spans):
+        tag = tags[span.row]
+        values = [f"{_number(tag, numbers[at][0])} {tag.unit}".strip()] if at in numbers else []
+        values += [repr(objects[at][0])] if at in objects else []
+        code = numbers[at][1] if at in numbers else objects[at][1]
+        quality: Part = "good" if code >= _GOOD else Styled(REASONS[code], "warning")
+        raw = "" if is_bits(request.table) else _raw(payload, request, span)
+        rows[span.row] = tag.name, f"{tag.table}:{tag.start}", tag.value_type, raw, "  ".join(values), quality
+    return rows
+
+
+def _raw(payload: bytes, request: Request, span: Span) -> str:
+    begin = 2 * (span.start - request.start)
+    return payload[begin : begin + 2 * span.count].hex(" ", 2)
 
 
 def _number(tag: ModbusTag, value: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from gateway.sources.modbus.decode import Decoder
 from gateway.sources.modbus.plan import Request, Span
 from gateway.sources.modbus.tag import ModbusTag
-from gateway.sources.modbus.types import REGISTERS, ByteOrder, ValueType
+from gateway.sources.modbus.types import DTYPES, REGISTERS, ByteOrder, ValueType, positions
 
 ORDERS: Final[tuple[ByteOrder, ...]] = ("ABCD", "CDAB", "BADC", "DCBA")
 _KINDS: Final[tuple[ValueType, ...]] = (
@@ -22,7 +22,7 @@ _LARGEST: Final = 1e12
 def views(words: Sequence[int]) -> Iterator[tuple[ValueType, dict[ByteOrder, str]]]:
     """Yield (type, text by byte order) of the value at the first word, for every type that the words suffice for.
 
-    Where a type gives no number (no decimal digits in BCD, NaN) the text is empty.
+    Where a type gives no number (no decimal digits in BCD) the text is empty; a float that is none is NaN or inf.
     """
     payload = b"".join(word.to_bytes(2, "big") for word in words)
     for kind in _KINDS:
@@ -36,7 +36,7 @@ def hardly_meant(kind: ValueType, text: str) -> bool:
 
     It comes of a wrong type or byte order.
     """
-    if not text or not kind.startswith("float"):
+    if not text or not kind.startswith("float") or text == "NaN":
         return False
     return not (float(text) == 0 or _SMALLEST <= abs(float(text)) <= _LARGEST)
 
@@ -59,6 +59,9 @@ def _text(kind: ValueType, order: ByteOrder, payload: bytes) -> str:
     if found.objects:
         return str(found.objects[0][1])
     number = float(found.value[0])
+    if isnan(number) and kind.startswith("float"):
+        octets = bytes(payload[place] for place in positions(order, width))
+        return str(np.frombuffer(octets, DTYPES[kind])[0]).replace("nan", "NaN")
     if isnan(number):
         return ""
     return shortest(kind, number) if kind.startswith("float") else str(int(number))

@@ -39,15 +39,19 @@ def connect_timeout_s(timeout_s: float) -> float:
     return max(3 * timeout_s, _SHORTEST_CONNECT_S)
 
 
-async def request_places(endpoints: Sequence[Endpoint], places: Sequence[Place], *, keep_going: bool = False) -> Answers:
+async def request_places(
+    endpoints: Sequence[Endpoint], places: Sequence[Place], *, keep_going: bool = False, most_silent: int = 0
+) -> Answers:
     """Read all places over one connection to the first address at which anybody answers.
 
-    keep_going: a place that fails costs only itself. Raises GatewayError: why the only address, or all of them, failed.
+    keep_going: a place that fails costs only itself, also one at which the connection ends: it is opened again for the next.
+    most_silent: after so many places in a row that nobody answers, while nothing was answered before, the others are not
+    asked; 0 for no end. Raises GatewayError: why the only address, or all of them, failed.
     """
     unused: list[str] = []
     for endpoint in endpoints:
         try:
-            payloads = await _request(endpoint, places, keep_going)
+            payloads = await _request(endpoint, places, keep_going=keep_going, most_silent=most_silent)
         except (NotConnected, NoReply) as error:
             if len(endpoints) == 1:
                 raise
@@ -64,16 +68,23 @@ def _reason(endpoint: Endpoint, error: GatewayError) -> str:
     return f"{endpoint.address}: {str(error).removeprefix(f'{name}: ')}"
 
 
-async def _request(endpoint: Endpoint, places: Sequence[Place], keep_going: bool) -> list[bytes | GatewayError]:
+async def _request(
+    endpoint: Endpoint, places: Sequence[Place], *, keep_going: bool, most_silent: int
+) -> list[bytes | GatewayError]:
     link = ModbusLink(endpoint)
     await link.open(connect_timeout_s(places[0].timeout_s))
     payloads: list[bytes | GatewayError] = []
     try:
         for place in places:
+            if most_silent and len(payloads) >= most_silent and all(isinstance(one, NoReply) for one in payloads):
+                payloads.append(NoReply(f"not asked, as {len(payloads)} tags before it were not answered"))
+                continue
             try:
+                if not link.connected:
+                    await link.open(connect_timeout_s(place.timeout_s))
                 payloads.append(await link.read(place.unit, place.table, place.start, place.count, place.timeout_s))
             except GatewayError as error:
-                if not (keep_going and link.connected):
+                if not keep_going:
                     raise
                 payloads.append(error)
     finally:

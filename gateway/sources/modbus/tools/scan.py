@@ -1,7 +1,7 @@
 """Finding units that answer and addresses that can be read, one polite request after another."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import NotConnected, Retryable, UsageError
@@ -17,6 +17,7 @@ from gateway.sources.modbus.types import Table
 _BEHIND_GATEWAY = (10, 11)
 _ILLEGAL_FUNCTION = 1
 _BLOCK = 64
+_MOST_ODDITIES = 5
 _LAST_UNIT = 247  # MODBUS over Serial Line 1.02, 2.2: 248 to 255 are reserved
 _TABLES: tuple[Table, ...] = ("holding", "input", "coil", "discrete")
 
@@ -34,21 +35,33 @@ class Prober:
     """Before every request."""
     timeout_s: float
     """For each reply."""
+    oddities: list[str] = field(default_factory=list)
+    """What came that was no reply, by unit, for people."""
 
     async def _read(self, unit: int, table: Table, start: int, count: int) -> None:
         await self.clock.sleep(self.pause_s)
         await self.link.read(unit, table, start, count, self.timeout_s)
 
     async def answers(self, unit: int) -> bool:
-        """Return whether the unit replies at all: values, or an exception that is its own. Raises NotConnected."""
+        """Return whether the unit replies at all: values, or an exception that is its own.
+
+        A connection that ends is opened again. Raises NotConnected where that fails.
+        """
         try:
             await self._read(unit, "holding", 0, 1)
         except ExceptionReply as error:
             return error.code not in _BEHIND_GATEWAY
-        except NoReply:
+        except NoReply as error:
+            if "but " in str(error):
+                self.oddities.append(f"unit {unit}: {error}")
             return False
-        except BadReply:
+        except BadReply as error:
+            self.oddities.append(f"unit {unit}: {error}")
             return True
+        except NotConnected as error:
+            self.oddities.append(f"unit {unit}: {error}")
+            await self.link.open(connect_timeout_s(self.timeout_s))
+            return False
         return True
 
     async def ranges(self, unit: int, table: Table, last: int) -> AsyncIterator[tuple[int, int, bool]]:
@@ -96,6 +109,7 @@ class ModbusScan:
         self._timeout_s: float = options["timeout"]
         self._url = self._endpoints[0].url
         self._found: dict[int, Ranges] = {}
+        self._has_oddities = False
         self.position = f"unit {self._units[0]}"
 
     @property
@@ -117,7 +131,7 @@ class ModbusScan:
             else:
                 if not self._found:
                     at = f" at {endpoint.address}" if len(self._endpoints) > 1 else ""
-                    progress.show(f"no unit answered{at}")
+                    progress.show(f"no unit answered{at}" + (" as Modbus says" if self._has_oddities else ""))
             if self._found:
                 return
 
@@ -149,6 +163,9 @@ class ModbusScan:
                 if await prober.answers(unit):
                     self._found[unit] = {}
                     progress.show(Note(f"unit {unit} answers"))
+            for oddity in prober.oddities[:_MOST_ODDITIES]:
+                progress.show(Note(Styled(oddity, "warning")))
+            self._has_oddities = bool(prober.oddities)
             for unit, tables in self._found.items():
                 await self._find_ranges(prober, unit, tables, progress)
         finally:

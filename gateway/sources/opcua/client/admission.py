@@ -39,7 +39,7 @@ def admit(certificate: bytes, application_uri: str, config: OpcUaDevice) -> Peer
         except Refused as refused:
             if refused.unknown:
                 pki.reject(chain[0])
-            text = f"{config.url}: {_text(refused, chain[0], config)}"
+            text = f"{config.url}: {refusal_text(refused, chain[0], config)}"
             raise NotConnected(text, security="certificate_refused") from None
     except (OSError, ValueError) as error:
         raise _unusable(error, config) from None
@@ -56,7 +56,7 @@ def own_certificate(config: OpcUaDevice) -> OwnCertificate:
         raise _unusable(error, config) from None
 
 
-def _text(refused: Refused, leaf: PeerCertificate, config: OpcUaDevice) -> str:
+def refusal_text(refused: Refused, leaf: PeerCertificate, config: OpcUaDevice) -> str:
     """Return why it is refused, all of it at once, and what to do."""
     parts = [str(refused)]
     if refused.unknown:

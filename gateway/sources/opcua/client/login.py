@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from gateway.core.bounded_file import read_bounded
 from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client.admission import admit
 from gateway.sources.opcua.client.handshake import offers_of
@@ -199,7 +200,7 @@ def _identity(config: OpcUaDevice, login: Login, challenge: bytes, asked: ua.Act
 
 def _load_user(certificate: Path, key: Path) -> tuple[PeerCertificate, rsa.RSAPrivateKey]:
     try:
-        content = key.read_bytes()
+        content = read_bounded(key)
         load = serialization.load_pem_private_key if b"-----BEGIN" in content else serialization.load_der_private_key
         private = load(content, None)
     except OSError as error:

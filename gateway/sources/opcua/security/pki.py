@@ -10,6 +10,7 @@ Everything here is file I/O: call it on a thread. Raises OSError, and ValueError
 """
 
 import contextlib
+import errno
 import os
 import re
 import socket
@@ -133,7 +134,7 @@ class Pki:
             content = make_key().private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
             _write(self._key, content, 0o600, replace=False)
         try:
-            key = serialization.load_pem_private_key(self._key.read_bytes(), None)
+            key = serialization.load_pem_private_key(_content(self._key), None)
         except (ValueError, TypeError):  # TypeError: a pass phrase is missing
             raise ValueError(f"{self._key} holds no private key in PEM format without a pass phrase") from None
         if not isinstance(key, rsa.RSAPrivateKey):
@@ -184,6 +185,8 @@ def _load_crls(path: Path) -> list[x509.CertificateRevocationList]:
 
 
 def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # a pipe would keep us waiting for ever, a device would never end
+        raise OSError(errno.EINVAL, "no regular file", str(path))
     with path.open("rb") as file:
         content = file.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:

@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
+from gateway.core.foreign_text import clean
 from gateway.sources.opcua.security.objection import Objection
 from gateway.sources.opcua.security.path import issuers_of
 from gateway.sources.opcua.security.peer_certificate import PeerCertificate
@@ -43,17 +44,18 @@ def list_objections(issuer: PeerCertificate, signed: SignedLists, now: datetime)
     found = [crl for crl in signed.of(issuer) if _is_complete(crl)]
     if not found:
         yield Objection(
-            "no_crl", issuer.fingerprint, f"there is no revocation list of {issuer.holder} in trusted/crl or issuers/crl"
+            "no_crl",
+            issuer.fingerprint,
+            f"there is no revocation list of {clean(issuer.holder)} in trusted/crl or issuers/crl",
         )
         return
     ends = [crl.next_update_utc for crl in found]
     if all(end is not None and end < now for end in ends):
         newest = max(end for end in ends if end is not None)
-        yield Objection(
-            "crl_expired",
-            issuer.fingerprint,
-            f"the revocation list of {issuer.holder} has expired on {newest:%Y-%m-%d}: put its new one in the place of it",
+        words = (
+            f"the revocation list of {clean(issuer.holder)} has expired on {newest:%Y-%m-%d}: put the new one in its place"
         )
+        yield Objection("crl_expired", issuer.fingerprint, words)
 
 
 def _is_signed(crl: x509.CertificateRevocationList, issuer: PeerCertificate) -> bool:

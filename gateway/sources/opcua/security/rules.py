@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
+from gateway.core.foreign_text import LONGEST_NAME, clean
 from gateway.sources.opcua.security.objection import Objection
 from gateway.sources.opcua.security.peer_certificate import PeerCertificate
 
@@ -20,6 +21,10 @@ SMALLEST_RSA_BITS: Final = 2048
 SMALLEST_SHA1_BITS: Final = 1024
 """Of Basic128Rsa15 and Basic256."""
 SMALLEST_CURVE_BITS: Final = 224
+_NAMED: Final = 1
+"""Names of a certificate that an objection shows."""
+_LONGEST: Final = 32
+"""Characters of each: what to do must not be pushed out of sight."""
 _SERVERS: Final = frozenset({ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 _UNDERSTOOD: Final = frozenset(
     {
@@ -35,11 +40,11 @@ def time_objections(one: PeerCertificate, now: datetime) -> Iterator[Objection]:
     """Object to what is expired or not yet valid."""
     begin, end = one.readable.not_valid_before_utc, one.readable.not_valid_after_utc
     if now > end:
-        yield Objection("expired", one.fingerprint, f"{one.holder} expired on {end:%Y-%m-%d}: renew it")
+        yield Objection("expired", one.fingerprint, f"{_who(one)} expired on {end:%Y-%m-%d}: renew it")
     if now < begin:
         yield Objection(
             "not_yet_valid", one.fingerprint,
-            f"{one.holder} is valid only from {begin:%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z: "
+            f"{_who(one)} is valid only from {begin:%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z: "
             "check the clocks of the gateway and the server",
         )  # fmt: skip
 
@@ -55,13 +60,13 @@ def key_objections(one: PeerCertificate, smallest_rsa_bits: int) -> Iterator[Obj
         case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
             return
         case _:
-            yield Objection("key_length", one.fingerprint, f"the key of {one.holder} is of a kind that is not judged here")
+            yield Objection("key_length", one.fingerprint, f"the key of {_who(one)} is of a kind that is not judged here")
             return
     if bits < least:
         yield Objection(
             "key_length",
             one.fingerprint,
-            f"the key of {one.holder} has {bits} bits, fewer than {least}",
+            f"the key of {_who(one)} has {bits} bits, fewer than {least}",
         )
 
 
@@ -71,12 +76,12 @@ def server_objections(one: PeerCertificate) -> Iterator[Objection]:
     if usage is not None and not (usage.digital_signature and (usage.key_encipherment or usage.data_encipherment)):
         yield Objection(
             "key_usage", one.fingerprint,
-            f"the key of {one.holder} may not be used for signatures and encryption (keyUsage)",
+            f"the key of {_who(one)} may not be used for signatures and encryption (keyUsage)",
         )  # fmt: skip
     if extended is not None and not _SERVERS & set(extended):
         yield Objection(
             "extended_key_usage", one.fingerprint,
-            f"{one.holder} is not for servers (extendedKeyUsage)",
+            f"{_who(one)} is not for servers (extendedKeyUsage)",
         )  # fmt: skip
 
 
@@ -85,15 +90,15 @@ def authority_objections(path: Sequence[PeerCertificate], place: int) -> Iterato
     one = path[place]
     usage, extended = _usage(one), _extended_usage(one)
     if usage is not None and not usage.key_cert_sign:
-        yield Objection("key_usage", one.fingerprint, f"{one.holder} may not sign certificates (keyUsage)")
+        yield Objection("key_usage", one.fingerprint, f"{_who(one)} may not sign certificates (keyUsage)")
     if extended is not None and not _SERVERS & set(extended):
-        yield Objection("extended_key_usage", one.fingerprint, f"{one.holder} may not vouch for servers (extendedKeyUsage)")
+        yield Objection("extended_key_usage", one.fingerprint, f"{_who(one)} may not vouch for servers (extendedKeyUsage)")
     longest = one.readable.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
     between = sum(other.readable.subject != other.readable.issuer for other in path[1:place])
     if longest is not None and between > longest:
         yield Objection(
             "path_length", one.fingerprint,
-            f"{one.holder} vouches for no more than {longest} authorities below it, and here are {between} (pathLen)",
+            f"{_who(one)} vouches for no more than {longest} authorities below it, and here are {between} (pathLen)",
         )  # fmt: skip
 
 
@@ -103,7 +108,7 @@ def extension_objections(one: PeerCertificate) -> Iterator[Objection]:
     if strange:
         yield Objection(
             "critical_extension", one.fingerprint,
-            f"{one.holder} has critical extensions that are not understood here ({', '.join(strange)})",
+            f"{_who(one)} has critical extensions that are not understood here ({_some(strange)})",
         )  # fmt: skip
 
 
@@ -112,8 +117,8 @@ def application_objections(one: PeerCertificate, uri: str) -> Iterator[Objection
     if uri not in one.application_uris:
         yield Objection(
             "application_uri", one.fingerprint,
-            f"it belongs to {', '.join(one.application_uris) or 'no application'}, but the server calls itself "
-            f"{uri or 'nothing'}: correct its certificate or its application URI",
+            f"it belongs to {_some(one.application_uris, LONGEST_NAME) or 'no application'}, but the server calls itself "
+            f"{clean(uri) or 'nothing'}: correct its certificate or its application URI",
         )  # fmt: skip
 
 
@@ -122,10 +127,10 @@ def host_objections(one: PeerCertificate, host: str) -> Iterator[Objection]:
     named = one.hosts
     if not host or _plain(host) in {_plain(name) for name in named}:
         return
-    rename = f"write {' or '.join(named)} in url, or " if named else ""
+    rename = f"write {clean(named[0], _LONGEST)} in url, or " if named else ""
     yield Objection(
         "host", one.fingerprint,
-        f"it is made for {', '.join(named) or 'no host'}, not for {host}: {rename}make a right one on the server "
+        f"it is made for {_some(named) or 'no host'}, not for {host}: {rename}make a right one on the server "
         "(check_host: false accepts any host)",
     )  # fmt: skip
 
@@ -142,6 +147,17 @@ def _extended_usage(one: PeerCertificate) -> x509.ExtendedKeyUsage | None:
         return one.readable.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
         return None
+
+
+def _who(one: PeerCertificate) -> str:
+    """Return a holder's name, which is as long as the peer likes, cut short."""
+    return clean(one.holder, _LONGEST)
+
+
+def _some(names: Sequence[str], longest: int = _LONGEST) -> str:
+    """Return the first of these names, each cut short."""
+    more = [f"{len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    return ", ".join([*(clean(name, longest) for name in names[:_NAMED]), *more])
 
 
 def _plain(host: str) -> str:

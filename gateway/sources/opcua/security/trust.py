@@ -6,11 +6,15 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from gateway.core.foreign_text import clean
 from gateway.sources.opcua.security import rules
 from gateway.sources.opcua.security.objection import Objection
 from gateway.sources.opcua.security.path import TrustLists, trusted_path
 from gateway.sources.opcua.security.peer_certificate import PeerCertificate
 from gateway.sources.opcua.security.revocation import SignedLists, is_revoked, list_objections
+
+_NAMED = 5
+"""Unreadable parts that a refusal names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,11 @@ def verify(chain: Sequence[PeerCertificate], lists: TrustLists, expected: Expect
     authorities = [*lists.trusted, *lists.issuers, *chain[1:]]  # one that the server alone shows may have a list here, too
     for one in path or [leaf]:
         if is_revoked(one, authorities, signed):
-            raise Refused(f"the certificate of {one.holder} was revoked by its authority; renew it on the server")
+            raise Refused(f"the certificate of {clean(one.holder)} was revoked by its authority; renew it on the server")
     found = tuple(_objections(path or [leaf], signed, expected, now))
     left = [one for one in found if (one.fingerprint, one.kind) not in expected.accepted]
     if not path:
-        unread = f"; of it cannot be read: {', '.join(leaf.lost)}" if leaf.lost else ""
+        unread = f"; of it cannot be read: {', '.join(leaf.lost[:_NAMED])}" if leaf.lost else ""
         text = f"the server's certificate is not trusted (SHA-256 {leaf.fingerprint}){_former(leaf, lists)}{unread}"
         raise Refused(text, unknown=True, objections=left)
     if left:

@@ -14,8 +14,7 @@ import structlog
 from gateway.core.os_errors import os_reason
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.metadata import FoundTag
-from gateway.sources.opcua.port.session import Session
+from gateway.sources.opcua.port.metadata import FoundTag, Metadata
 from gateway.sources.opcua.port.units import EngineeringUnit, lacking, units_path
 from gateway.sources.opcua.source.tag_file import is_writable, tag_file, tag_names
 
@@ -121,21 +120,24 @@ def compare(before: str, now: str) -> Change:
 
 def _rows(text: str) -> dict[str, tuple[str, ...]]:
     """Return node, unit and range by name. Files of earlier versions have no range."""
-    return {row[0]: (*row[1:], "", "", "")[:3] for row in [*csv.reader(io.StringIO(text))][1:] if row}
+    try:
+        return {row[0]: (*row[1:], "", "", "")[:3] for row in [*csv.reader(io.StringIO(text))][1:] if row}
+    except csv.Error:  # somebody has changed the file: it is written anew
+        return {}
 
 
-async def refresh(session: Session, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
+async def refresh(metadata: Metadata, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
     """Ask the server for tags, units and ranges, and keep them. Return what is new, None for nothing.
 
     Raises NotConnected.
     """
     change, found = None, list[FoundTag]()
     if device.browse:
-        found, cut = await session.metadata.browse(device.browse)
+        found, cut = await metadata.browse(device.browse)
         change = await asyncio.to_thread(store_found, device, found, cut=cut)
     found_nodes = {tag.node for tag in found}
     asked = [tag for tag in lacking(tags) if tag.node not in found_nodes]
-    measures = await session.metadata.units([tag.node for tag in asked]) if asked else []
+    measures = await metadata.units([tag.node for tag in asked]) if asked else []
     try:
         units = await asyncio.to_thread(keep_measures, device, asked, measures) if asked else None
     except NotKept as error:

@@ -1,5 +1,6 @@
 """The PKI folder: the own certificate and its succession, trust and rejection."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -7,7 +8,7 @@ import pytest
 
 from gateway.sources.opcua.security import pki as module
 from gateway.sources.opcua.security.certificates import fingerprint
-from gateway.sources.opcua.security.pki import Pki
+from gateway.sources.opcua.security.pki import Pki, fault
 from tests.support.opcua_secure import certificate, peer
 from tests.support.rsa_keys import SMALL_RSA_KEY as KEY
 
@@ -81,3 +82,25 @@ def test_a_file_that_is_no_certificate_is_named(pki):
     (pki.folder / "trusted/certs/junk.pem").write_text("junk")
     with pytest.raises(ValueError, match=r"junk\.pem is not a certificate"):
         pki.lists()
+
+
+@pytest.mark.parametrize("place", ["trusted/certs/x.der", "issuers/certs/x.pem", "trusted/crl/x.crl", "own/private/key.pem"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "large"])
+def test_a_file_that_never_ends_is_refused_with_its_name(pki, place, kind):
+    """A pipe would hold the thread that reads, and with it the end of the process; a device would fill the memory."""
+    path = pki.folder / place
+    path.parent.mkdir(parents=True)
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "large":
+            with path.open("wb") as file:
+                file.truncate(2**30)
+    if place.endswith("crl") and kind != "large":
+        assert list(pki.lists().crls) == []
+        return
+    with pytest.raises((OSError, ValueError)) as refused:
+        _ = pki.own(NOW), pki.lists()
+    assert str(path) in fault(refused.value)

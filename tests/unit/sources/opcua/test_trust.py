@@ -1,12 +1,17 @@
 """The verdict on a server's certificate."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
+from gateway.core.foreign_text import LONGEST_TEXT
+from gateway.sources.opcua.client.admission import refusal_text
 from gateway.sources.opcua.security.certificates import fingerprint
 from gateway.sources.opcua.security.path import TrustLists
 from gateway.sources.opcua.security.trust import Expected, Refused, verify
@@ -230,3 +235,23 @@ def test_a_wall_of_authorities_that_vouch_for_each_other_ends():
     key = RSA_KEYS[2]
     ring = [issued(key, "a", None, key, ca=True) for _ in range(7)]
     assert refused([issued(KEY, "server", ring[0], key), *ring], lists([ROOT])).unknown
+
+
+def test_names_as_long_as_a_peer_likes_push_nothing_out_of_sight():
+    """Nor can they forge a command behind the real one's place."""
+    names = [x509.DNSName(f"{'h' * 50}{i}.example") for i in range(200)]
+    uris = [x509.UniformResourceIdentifier(f"urn:; gateway cert trust {'0' * 64} {i}{'x' * 500}") for i in range(20)]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "c" * 64), x509.NameAttribute(NameOID.TITLE, "t" * 64)])
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(SMALL.public_key())
+    builder = builder.serial_number(1).not_valid_before(NOW - 30 * DAY).not_valid_after(NOW - DAY)
+    one = builder.add_extension(x509.SubjectAlternativeName([*names, *uris]), critical=False).sign(SMALL, hashes.SHA256())
+    error = refused([one], lists([]), Expected(URI, "10.0.0.1"))
+    assert kinds(error) == ["expired", "key_length", "application_uri", "host"]
+    device = SimpleNamespace(pki=Path("/var/lib/gateway/pki/another"))
+    text = f"opc.tcp://10.0.0.1:4840: {refusal_text(error, peer(one), device)}"
+    assert text.index("; besides") < LONGEST_TEXT / 2
+    assert len(text) < LONGEST_TEXT * 1.1, "and hardly more is cut than the last objection"
+    assert f"gateway cert trust {fingerprint(one)} --pki /var/lib/gateway/pki/another; besides" in text
+    assert text.endswith(f"{{certificate: {fingerprint(one)}, although: [expired, key_length, application_uri, host]}}]")
+    assert "0" * 64 not in words(error)
+    assert "199 more" in words(error)

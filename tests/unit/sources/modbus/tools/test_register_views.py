@@ -30,7 +30,8 @@ def test_a_number_shows_in_the_column_of_its_order(kind: str, form: str, number:
 def test_only_what_the_words_suffice_for_and_nothing_where_there_is_no_number() -> None:
     shown = dict(views([0x7FC0, 0x0001]))
     assert "int64" not in shown
-    assert shown["float32"]["ABCD"] == ""
+    assert shown["float32"]["ABCD"] == "NaN"
+    assert dict(views([0xFF80, 0x0000]))["float32"]["ABCD"] == "-inf"
     assert shown["bcd32"]["ABCD"] == ""
     assert shown["uint32"]["ABCD"] == str(0x7FC00001)
 

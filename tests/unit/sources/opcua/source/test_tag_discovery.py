@@ -76,3 +76,8 @@ def test_one_entry_may_stand_without_a_list():
 def test_what_is_wrong_with_an_entry_is_said(browse, word):
     with pytest.raises(ValidationError, match=word):
         entry(browse=browse)
+
+
+def test_a_kept_file_that_somebody_has_spoilt_is_written_anew():
+    spoilt = "name,node\n" + "a" * 200_000 + ",i=1\n"
+    assert compare(spoilt, "name,node\nb,i=2\n").added == ["b"]
