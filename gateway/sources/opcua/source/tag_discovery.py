@@ -3,7 +3,6 @@
 import asyncio
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final
 import structlog
 
 from gateway.core.os_errors import os_reason
+from gateway.core.private_files import write_private
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.metadata import FoundTag, Metadata
@@ -102,9 +102,7 @@ def _kept(path: Path, text: str) -> Change | None:
         if before == text:
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        new.write_text(text, encoding="utf-8")
-        os.replace(new, path)
+        write_private(path, text.encode())
     except (OSError, ValueError) as error:
         why = os_reason(error) if isinstance(error, OSError) else "it cannot be compared or written"
         raise NotKept(f"{path} cannot be kept: {why}; found: names its folder") from None
