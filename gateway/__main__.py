@@ -1,6 +1,7 @@
 """`python -m gateway` and the `gateway` command."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -23,6 +24,7 @@ def main() -> None:
 
         app(prog_name="gateway")
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # another one would be a traceback of the interpreter's end
         sys.exit(_INTERRUPTED)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tools.reference_commands import commands_page
+from tools.reference_commands import commands_pages
 from tools.reference_types import default_text, type_text
 
 Schema = dict[str, Any]
@@ -32,7 +32,7 @@ def pages() -> dict[str, str]:
     definitions: Schema = whole["$defs"]
     devices = dict(_device_files(definitions))
     links = "\n".join(f"- [Devices and tags: {name}](devices-{name}.md)" for name in devices)
-    made = {"configuration.md": _root_page(whole, definitions, links), "commands.md": commands_page(_NOTE)}
+    made = {"configuration.md": _root_page(whole, definitions, links), **commands_pages(_NOTE)}
     for name, device in devices.items():
         made[f"devices-{name}.md"] = _device_page(name, device, definitions)
     return made

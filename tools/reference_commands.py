@@ -1,23 +1,27 @@
-"""The page of the commands: what `--help` says, as tables."""
+"""The pages of the commands: what `--help` says, as tables."""
 
 from typing import Any
 
 
-def commands_page(note: str) -> str:
-    """Return docs/reference/commands.md."""
+def commands_pages(note: str) -> dict[str, str]:
+    """Return docs/reference/commands.md and a page for each group of commands, by file name."""
     import typer
 
     from gateway.cli.main import app
 
     group: Any = typer.main.get_command(app)
     parts = ["# Reference: commands", note, "What `gateway COMMAND --help` says, in one place."]
+    made: dict[str, str] = {}
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
-            parts.append(f"## gateway {name}\n\n{_line(command.help)}")
-            parts += [_section(f"### gateway {name} {below}", one) for below, one in command.commands.items()]
+            parts.append(f"## gateway {name}\n\n{_line(command.help)} [Its commands](commands-{name}.md).")
+            below = [_section(f"## gateway {name} {inner}", one) for inner, one in command.commands.items()]
+            made[f"commands-{name}.md"] = (
+                "\n\n".join([f"# Reference: gateway {name}", note, _line(command.help), *below]) + "\n"
+            )
         else:
             parts.append(_section(f"## gateway {name}", command))
-    return "\n\n".join(parts) + "\n"
+    return {"commands.md": "\n\n".join(parts) + "\n", **made}
 
 
 def _section(title: str, command: Any) -> str:

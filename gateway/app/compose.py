@@ -65,7 +65,7 @@ class GatewayParts:
         self.board = StatusBoard(
             len(table.devices),
             topics.status,
-            lambda states: self.text.online(self.started_ms, states, self.certificates.ends),
+            lambda states: self.text.online(self.started_ms, states, self.certificates.ends, self._memory_only()),
             lambda reason: self.text.offline(clock.now_ns() // 1_000_000, reason),
         )
         self.outbox = Outbox(
@@ -110,6 +110,10 @@ class GatewayParts:
             state_file=settings.root.outbox.path,
         )
         return build_layout(settings.layout_scope, services)
+
+    def _memory_only(self) -> tuple[str, int] | None:
+        stats = self.outbox.stats
+        return (stats.refused, stats.memory_since_ms) if stats.refused else None
 
     def _encode_loss(self, loss: Loss) -> Message:
         event = self.encoder.loss_event(loss, self.clock.now_ns())

@@ -13,6 +13,7 @@ from gateway.app.status_line import stats, status_line
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
 from gateway.core.events.gateway import ConfigurationLoaded, RestartRefused, UncleanStop
+from gateway.outbox.records import PreviousBoot
 from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.telemetry import publish_stats
 from gateway.runtime.watchdog import Notifier, Watchdog
@@ -121,9 +122,14 @@ class Gateway:
     def _report_start(self) -> None:
         """Publish the events of the start: which configuration runs, and which runs before ended in a crash."""
         parts, now, root = self.parts, self.clock.now_ns(), self.settings.root
-        for previous in parts.outbox.unclean:
-            bound_ns = root.window.length + root.window.grace + root.outbox.commit_interval
-            parts.report(UncleanStop(time_ns=now, previous=previous.boot, bound_ms=bound_ns // 1_000_000))
+        bound_ms = (root.window.length + root.window.grace + root.outbox.commit_interval) // 1_000_000
+
+        def report_unclean(previous: PreviousBoot) -> None:
+            bound = None if previous.memory_ms is None else bound_ms + previous.memory_ms
+            parts.report(UncleanStop(time_ns=self.clock.now_ns(), previous=previous.boot, bound_ms=bound))
+
+        parts.outbox.follow_health(parts.board.wake)
+        parts.outbox.follow_previous(report_unclean)
         table = self.settings.table
         parts.report(
             ConfigurationLoaded(

@@ -2,6 +2,10 @@
 
 import asyncio
 import signal
+from functools import partial
+from typing import Final
+
+import structlog
 
 from gateway.app.cancel import cancel
 from gateway.app.gateway import Gateway
@@ -11,18 +15,30 @@ from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.watchdog import Notifier
 from gateway.settings import Settings
 
+log = structlog.get_logger("app")
+
+IGNORED_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
 _DISCOVERY_CLOSE_S = 5.0
 
 
-async def run(settings: Settings) -> None:
-    """Run a gateway until SIGTERM, SIGINT or SIGHUP (its terminal is gone), and start it anew when a device's tags change.
+def _log_ignored(number: signal.Signals) -> None:
+    hint = "to take a changed configuration, restart" if number is signal.SIGHUP else "it has no meaning here"
+    log.warning("signal ignored", signal=number.name, hint=hint)
 
+
+async def run(settings: Settings) -> None:
+    """Run a gateway until SIGTERM or SIGINT, and start it anew when a device's tags change.
+
+    Other signals that end a process by default, and that a person or a log rotation may send, are logged and do nothing.
     Raises ConfigError when a part finds the configuration unusable.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    for number in IGNORED_SIGNALS:
+        loop.add_signal_handler(number, partial(_log_ignored, number))
     clock = SystemClock()
     discovery = asyncio.create_task(discover_tags(settings, clock), name="tag discovery")
     stopping = asyncio.create_task(stop.wait(), name="stop")

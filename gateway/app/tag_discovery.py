@@ -48,7 +48,7 @@ async def discover_tags(settings: Settings, clock: Clock) -> Settings:
             tasks.create_task(discover(plugin, entry.config, entry.tags), name=f"tag discovery of {entry.config.name}")
     if not changed:
         return settings
-    found = load(settings.folder)
+    found = await asyncio.to_thread(load, settings.folder)
     for warning in found.warnings:
         if warning not in settings.warnings:
             log.warning("configuration", warning=warning)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final
 
 from gateway.audit.sequence_tracker import SequenceTracker
@@ -93,7 +94,7 @@ class Ledger:
         self._from_start = from_start
         self._trackers: dict[tuple[str, str], SequenceTracker] = {}
         self._last_ms: dict[str, int] = {}
-        self._unclean: dict[str, int] = {}
+        self._unclean: dict[str, float] = {}
         self._losses: Counter[str] = Counter()
         self._thinned_first: Counter[str] = Counter()
 
@@ -134,7 +135,8 @@ class Ledger:
         if payload.get("kind") == "loss":
             self._loss(payload, known=known)
         elif payload.get("kind") == "unclean_stop" and isinstance(payload.get("previous"), str):
-            self._unclean[payload["previous"]] = _whole(payload, "bound_ms")
+            bound_ms = payload.get("bound_ms", 0)
+            self._unclean[payload["previous"]] = inf if bound_ms is None else _whole(payload, "bound_ms")
 
     def was_away(self, *, kept: bool) -> None:
         """Record that the subscriber was disconnected until now.

@@ -1,8 +1,8 @@
 """`gateway discover` and `gateway browse`: list the endpoints and nodes of servers."""
 
-import asyncio
 from pathlib import Path
 
+from gateway.cli.interrupt import run_async
 from gateway.cli.reports import plugin_for_device, plugin_for_url, progress, run_command
 from gateway.core.clock import SystemClock
 from gateway.core.ports.device_tools import Browsable, Discoverable, Options
@@ -12,7 +12,7 @@ from gateway.core.report import Report
 
 def discover(url: str) -> int:
     """Print which ways there are to connect to a server; returns the exit code."""
-    return run_command(lambda: asyncio.run(plugin_for_url(url, Discoverable, "discovered").discover(url)))
+    return run_command(lambda: run_async(plugin_for_url(url, Discoverable, "discovered").discover(url)))
 
 
 def browse(url: str, options: Options) -> int:
@@ -21,7 +21,7 @@ def browse(url: str, options: Options) -> int:
     def walk() -> Report:
         plugin = plugin_for_url(url, Browsable, "browsed")
         with progress() as bars:
-            return asyncio.run(plugin.browse(url, options, bars))
+            return run_async(plugin.browse(url, options, bars))
 
     return run_command(walk)
 
@@ -31,7 +31,7 @@ def discover_tags(folder: Path, name: str) -> int:
 
     def discover_configured() -> Report:
         plugin, entry = plugin_for_device(folder, name, TagDiscoverable, "browsed")
-        change = asyncio.run(plugin.discover_tags(entry.config, entry.tags, SystemClock()))
+        change = run_async(plugin.discover_tags(entry.config, entry.tags, SystemClock()))
         if change is None:
             return Report([f"{name}: nothing has changed"])
         counts = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.altered)} altered"

@@ -37,7 +37,7 @@ app = typer.Typer(
 )
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Run it": (configuration.demo, configuration.check, configuration.run, configuration.schema),
+    "Run it": (configuration.demo, configuration.check, configuration.run, configuration.schema, configuration.purge),
     "Look at devices": (configuration.plan, devices.read, devices.scan, devices.discover, devices.browse),
     "Look at what is sent": (broker.tail,),
 }

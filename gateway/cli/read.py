@@ -1,10 +1,10 @@
 """`gateway read`: one test read, of tags as configured or by address."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.cli.interrupt import run_async
 from gateway.cli.reports import plugin_for_device, plugin_for_url, run_command
 from gateway.core.errors import UsageError
 from gateway.core.nearest import nearest
@@ -18,7 +18,7 @@ _MOST_MISSING: Final = 10
 
 def read_url(url: str, names: Sequence[str], options: Options) -> int:
     """Read from a device that is not configured; returns the exit code."""
-    return run_command(lambda: asyncio.run(plugin_for_url(url, Readable, "read").read_url(url, names, options)))
+    return run_command(lambda: run_async(plugin_for_url(url, Readable, "read").read_url(url, names, options)))
 
 
 def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float | None) -> int:
@@ -26,7 +26,7 @@ def read_tags(folder: Path, device: str, names: Sequence[str], timeout_s: float 
 
     def read() -> Report:
         plugin, entry = plugin_for_device(folder, device, Readable, "read")
-        return asyncio.run(plugin.read_tags(entry.config, _choose_tags(entry, names), timeout_s))
+        return run_async(plugin.read_tags(entry.config, _choose_tags(entry, names), timeout_s))
 
     return run_command(read, folder)
 

@@ -1,6 +1,7 @@
 """`gateway run`."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ EXIT_UNSAVED: Final = 3
 def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> int:
     """Run until a signal ends it. Returns the exit code. Bugs leave as exceptions."""
     logs.configure(level, style)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # until the loop listens to them: they end no gateway
+        signal.signal(number, signal.SIG_IGN)
     try:
         settings = load(folder)
         for warning in settings.warnings:

@@ -1,9 +1,8 @@
 """`gateway scan`: find the devices on a connection, and the addresses that can be read."""
 
-import asyncio
-import signal
 from pathlib import Path
 
+from gateway.cli.interrupt import run_async
 from gateway.cli.output import Output
 from gateway.cli.reports import is_url, plugin_for_device, plugin_for_url, progress, run_command
 from gateway.core.ports.device_tools import Options, Scan, Scannable
@@ -28,10 +27,9 @@ def _create_scan(what: str, folder: Path, options: Options) -> Scan:
 def _run_scan(scan: Scan) -> Report:
     errors = Output(stderr=True)
     errors.print(scan.introduction)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was found is printed
     try:
         with progress() as bars:
-            asyncio.run(scan.run(bars))
+            run_async(scan.run(bars))
     except KeyboardInterrupt:
         errors.print(f"stopped at {scan.position}: what comes after it was not looked at", style="yellow")
     return scan.report()

@@ -163,13 +163,23 @@ class StatusText:
         self._table = table
 
     def online(
-        self, since_ms: int, devices: Mapping[int, DeviceState], certificates: Mapping[str, int] | None = None
+        self,
+        since_ms: int,
+        devices: Mapping[int, DeviceState],
+        certificates: Mapping[str, int] | None = None,
+        memory_only: tuple[str, int] | None = None,
     ) -> bytes:
-        """Return every device's state, and since when the gateway runs; certificates: when they end, ms, by owner."""
+        """Return every device's state, and since when the gateway runs.
+
+        certificates: when they end, ms, by owner. memory_only: why the disk takes nothing, and since when messages are in
+        memory only, ms UTC.
+        """
         states = {
             self._table.devices[number]: {"state": state.state, "reason": state.reason} for number, state in devices.items()
         }
-        more = {"certificates": certificates} if certificates else {}
+        more: dict[str, object] = {"certificates": certificates} if certificates else {}
+        if memory_only:
+            more["outbox"] = dict(zip(("refused", "memory_since"), memory_only, strict=True))
         return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states} | more)
 
     def offline(self, since_ms: int, reason: str) -> bytes:

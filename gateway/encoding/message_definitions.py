@@ -120,6 +120,13 @@ MESSAGES: Final[Schema] = {
                 "properties": {"broker": integer(), "gateway": integer()},
                 "additionalProperties": False,
             },
+            "outbox": {
+                "type": "object",
+                "description": "while the disk takes nothing: why, and since when messages are in memory only, ms UTC",
+                "properties": {"refused": {"type": "string"}, "memory_since": integer()},
+                "required": ["refused", "memory_since"],
+                "additionalProperties": False,
+            },
         },
         "required": ["state", "boot", "version", "config", "since", "devices"],
         "if": {"properties": {"state": {"const": "offline"}}},

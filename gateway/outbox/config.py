@@ -64,5 +64,5 @@ class OutboxConfig(ConfigModel):
     memory: Annotated[int, size_bytes("1MiB", "64GiB"), SIZE_SCHEMA] = default("32MiB")
     """Most memory of what waits, for the disk or for the sink."""
     keep_free: SizeBytes = default("256MiB")
-    """Disk space left to others: when less is free the database does not grow, and new messages replace the oldest.
-    8 MiB more are kept free for the write-ahead log."""
+    """Disk space left to others: when less is free the database does not grow, and new messages replace the oldest. Where it
+    is not written, no more than a tenth of the disk. 8 MiB more are kept free for the write-ahead log."""

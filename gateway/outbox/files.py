@@ -54,6 +54,29 @@ def check_path(path: Path) -> None:
         raise ConfigError(f"outbox.path: {path} is another program's file; set another path or move the file away")
 
 
+def own_files(path: Path) -> list[Path]:
+    """Return the database and all files beside it that bear its name: log, lock, damaged ones, what the sink refused."""
+    try:
+        beside = sorted(path.parent.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [one for one in beside if one.name == path.name or one.name.startswith((f"{path.name}-", f"{path.name}."))]
+
+
+def schema_of(path: Path) -> int:
+    """Return the schema in the header of a database (SQLite file format, 1.3), 0 where it cannot be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return 0
+    try:
+        return int.from_bytes(os.pread(fd, 4, 60), "big", signed=True)
+    except OSError:
+        return 0
+    finally:
+        os.close(fd)
+
+
 def make_folder(path: Path) -> None:
     """Make the folder of `path`. Raises ConfigError saying what to do."""
     try:

@@ -7,19 +7,26 @@ from pathlib import Path
 from typing import Final
 
 from gateway.core.errors import ConfigError
-from gateway.core.private_files import open_private, size_of
-from gateway.outbox.files import ADVICE, DISK_TROUBLE, lock_file
+from gateway.core.private_files import open_private
+from gateway.outbox.files import ADVICE, DISK_TROUBLE, lock_file, schema_of
+from gateway.outbox.run_notes import MOST_BYTES
+from gateway.outbox.witness import MOST_BYTES as WITNESS_BYTES
 
 _PID_BYTES: Final = 20
+_NOTED_FROM: Final = 4
+"""The schema of the first files beside which there was a note."""
+
 _DOUBT: Final = b"watermarks uncertain"
+_NOTE_AT: Final = 64
+_WITNESS_AT: Final = 4096
 _FOREIGN: Final = {errno.ELOOP: "a symbolic link", errno.EINVAL: "no regular file", errno.ENXIO: "no regular file"}
 
 
 class PathLock:
     """One gateway per outbox: an advisory lock (flock) on `<path>.lock`, gone with the process whatever ends it.
 
-    Its file also holds one bit that must be noted while the database takes nothing: a block that is allocated already can be
-    written on a full disk, too.
+    Its file also holds what must be noted while the database takes nothing: a block that is allocated already can be written
+    on a full disk, too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,6 +35,12 @@ class PathLock:
         self._is_known = False
         self.read_only = False
         """The file system took no writes when the lock was taken."""
+        self.witness = b""
+        """What the database should hold, see `witness`."""
+        self.note = b""
+        """What the run before has noted, see `run_notes`."""
+        self.was_cut = False
+        """There was a database, but no lock as it should be: what was noted is not known."""
         self.in_doubt = False
         """More was handed on than the watermarks in the database allow, in this run or, until it is noted there, before."""
 
@@ -56,20 +69,35 @@ class PathLock:
             ) from error
         self._fd = fd
         noted = os.pread(fd, len(_DOUBT), _PID_BYTES)
-        self.in_doubt = self.in_doubt or noted == _DOUBT or (len(noted) < len(_DOUBT) and self._is_cut)
+        if not self._is_known:
+            self.was_cut = self._is_cut and len(noted) < len(_DOUBT)
+            self.note = os.pread(fd, MOST_BYTES, _NOTE_AT)
+            self.witness = os.pread(fd, WITNESS_BYTES, _WITNESS_AT)
+        self.in_doubt = self.in_doubt or noted == _DOUBT or self.was_cut
         self._is_known = True
         self._sign()
 
     @property
     def _is_cut(self) -> bool:
         """The note is missing beside a database: a gateway from before schema 4 cuts it off, also when it then refuses."""
-        return not self._is_known and size_of(self._database) > 0
+        return not self._is_known and schema_of(self._database) >= _NOTED_FROM
 
     def note_doubt(self, in_doubt: bool) -> None:
         """Set `in_doubt`, here and on the disk. Raises OSError when the disk does not take that either."""
         self.in_doubt = in_doubt
         os.pwrite(self._fd, _DOUBT if in_doubt else b" " * len(_DOUBT), _PID_BYTES)
         os.fdatasync(self._fd)
+
+    def write_note(self, note: bytes) -> None:
+        """Replace the note for the next run, here and on the disk. Raises OSError when the disk does not take it."""
+        self.note = note
+        os.pwrite(self._fd, note.ljust(MOST_BYTES), _NOTE_AT)
+        os.fdatasync(self._fd)
+
+    def write_witness(self, text: bytes) -> None:
+        """Replace the witness, without waiting for the disk. Raises OSError when the disk does not take it."""
+        self.witness = text
+        os.pwrite(self._fd, text.ljust(WITNESS_BYTES), _WITNESS_AT)
 
     def renew(self) -> None:
         """Take the lock again if its file was deleted or replaced. Raises ConfigError when another gateway has it by now."""
@@ -109,7 +137,9 @@ class PathLock:
             return
         try:
             doubt = _DOUBT if self.in_doubt else b" " * len(_DOUBT)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode().ljust(_PID_BYTES) + doubt + b"\n", 0)
+            head = f"{os.getpid()}\n".encode().ljust(_PID_BYTES) + doubt + b"\n"
+            text = (head.ljust(_NOTE_AT) + self.note).ljust(_WITNESS_AT) + self.witness.ljust(WITNESS_BYTES)
+            os.pwrite(self._fd, text, 0)
         except OSError as error:
             if error.errno not in (*DISK_TROUBLE, errno.EROFS):
                 raise

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gateway.core.messages import Message
+from gateway.core.messages import Loss, Message
 from gateway.outbox.context import OutboxContext
 from gateway.outbox.database.compression import MOST_PAYLOAD_BYTES
 from gateway.outbox.dead_letters import DeadLetters
@@ -41,6 +41,14 @@ class LossRecorder:
         """Record the loss of a message that is larger than any that is kept."""
         detail = f"a message of {len(message.payload)} bytes, more than {MOST_PAYLOAD_BYTES // 2**20} MiB"
         self.given_up([Entry(0, message, False, message.lane, 0.0)], "memory", detail)
+
+    def noted(self, losses: Sequence[Loss]) -> None:
+        """Take over the losses that the stop of an earlier run has noted."""
+        self._ledger.add(losses)
+
+    def lost_with_stop(self, reason: str) -> None:
+        """Record the loss of all that the disk lacks at the end."""
+        self.given_up(self._memory.unwritten_entries, "memory", f"lost with a stop: {reason}")
 
     def announce(self) -> None:
         """Make messages of all losses that are not announced yet."""

@@ -74,12 +74,19 @@ class Outbox:
 
     @property
     def unclean(self) -> Sequence[PreviousBoot]:
-        """Return every boot that ended without `close` and was not reported yet, oldest first.
+        """Return every boot that ended without `close`, as far as known, until it was safely reported; oldest first."""
+        return self._writer.previous.unreported
 
-        Up to one commit interval of its messages is missing. To be reported before `run`: the first commit keeps these
-        events, and records that they were reported.
+    def follow_previous(self, report: Callable[[PreviousBoot], None]) -> None:
+        """Have every earlier boot reported that ended without `close`: those known now, and others when the file is read.
+
+        The next boot reports them again until the events about them, which `report` puts, are on disk or delivered.
         """
-        return self._writer.unclean
+        self._writer.previous.follow(report)
+
+    def follow_health(self, on_changed: Callable[[], None]) -> None:
+        """Have `on_changed` called when `Stats.refused` has changed."""
+        self._writer.health.on_changed = on_changed
 
     @property
     def stats(self) -> Stats:
@@ -92,6 +99,7 @@ class Outbox:
             lost=writer.ledger.lost,
             thinned=writer.ledger.thinned,
             refused=writer.refused,
+            memory_since_ms=writer.health.since_ns // 1_000_000,
         )
 
     @property
@@ -109,6 +117,7 @@ class Outbox:
         make_folder(self._config.path)
         check_path(self._config.path)
         self._lock.acquire()
+        self._writer.losses.noted(self._writer.previous.lock_acquired())
         with undone_on_error(self._lock.release):  # nobody else would release it before the process ends
             await self._writer.open(rescue_s, salvage_s)
 

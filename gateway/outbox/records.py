@@ -148,6 +148,8 @@ class PreviousBoot:
     boot: str
     started_ms: int
     """UTC."""
+    memory_ms: int | None = 0
+    """How long before its end messages were in memory only, beyond the commit interval; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,8 @@ class Usage:
     """Its write-ahead log."""
     free: int
     """What the file system has left for this user."""
+    disk: int = 0
+    """The whole file system, 0 where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +184,5 @@ class Stats:
     """Messages merged into others since the start."""
     refused: str
     """Why the disk takes nothing at present, empty when it does."""
+    memory_since_ms: int = 0
+    """Since when messages are in memory only, ms UTC, while the disk takes nothing."""

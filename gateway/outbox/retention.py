@@ -17,6 +17,7 @@ AT_ONCE: Final = 16
 NEAR: Final = 0.75
 """Share of a ceiling from which on stored windows are merged."""
 
+_OF_DISK: Final = 10
 _ROW_BYTES: Final = 60
 _CELL_BYTES: Final = PAGE_BYTES - 35
 _NS_PER_MS: Final = 1_000_000
@@ -35,11 +36,18 @@ def needed(entries: Sequence[Entry]) -> int:
     return sum(footprint(len(entry.message.payload)) for entry in entries) + 8 * PAGE_BYTES
 
 
+def kept_free(config: OutboxConfig, usage: Usage) -> int:
+    """Return the bytes that are left to others: as configured; by default no more than a tenth of the disk."""
+    if "keep_free" in config.model_fields_set or not usage.disk:
+        return config.keep_free
+    return min(config.keep_free, usage.disk // _OF_DISK)
+
+
 def ceiling(config: OutboxConfig, usage: Usage) -> tuple[int, str]:
     """Return how many bytes of pages may be in use at present, and what limits them (a cause of `Loss`)."""
     allowed = config.max_bytes - max(WAL_RESERVE_BYTES, usage.wal)
     log_growth = max(0, WAL_RESERVE_BYTES - usage.wal)
-    on_disk = usage.file + max(0, usage.free - config.keep_free - log_growth)
+    on_disk = usage.file + max(0, usage.free - kept_free(config, usage) - log_growth)
     return (allowed, "max_bytes") if allowed <= on_disk else (on_disk, "disk_free")
 
 

@@ -1,15 +1,16 @@
 """Between memory and disk: commits, loading, making room, and what happens when the disk refuses."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import inf
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import structlog
 
 from gateway.core.errors import ConfigError, Retryable
 from gateway.core.ports.watermarks import StoredWatermark
+from gateway.outbox.completion import run_to_completion
 from gateway.outbox.context import OutboxContext
 from gateway.outbox.database.compression import Compression
 from gateway.outbox.database.encryption import encryption_of
@@ -21,10 +22,12 @@ from gateway.outbox.lock import PathLock
 from gateway.outbox.loss_recorder import LossRecorder
 from gateway.outbox.losses import LossLedger
 from gateway.outbox.memory.memory import Batch, Memory
-from gateway.outbox.records import Change, PreviousBoot
+from gateway.outbox.previous_runs import PreviousRuns
+from gateway.outbox.records import Change
 from gateway.outbox.recovery.recovery import Recovery
 from gateway.outbox.space_limits import SpaceLimits
 from gateway.outbox.watermark_writer import WatermarkWriter
+from gateway.outbox.witness_keeper import WitnessKeeper
 
 log = structlog.get_logger("outbox")
 
@@ -33,25 +36,11 @@ BATCH_DELETES: Final = 5_000
 LOAD_ROWS: Final = 256
 LOAD_BYTES: Final = 2**20
 
+SLOW_S: Final = 3.0
+"""A commit that takes longer counts as refused while it lasts, seconds."""
+
 SHRINK_BYTES: Final = 16 * 2**20
 """An empty database gives its space back when it has more than this."""
-
-T = TypeVar("T")
-
-
-async def run_to_completion(operation: Coroutine[Any, Any, T]) -> T:
-    """Await an operation that is completed even when the caller is cancelled; the cancellation goes on afterwards.
-
-    A transaction left half-way would hold the database, and nobody would know what became of it.
-    """
-    task = asyncio.create_task(operation, name="outbox: disk")
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with suppress(asyncio.CancelledError):  # the first one is raised below
-                await asyncio.wait({task})
-        raise
 
 
 class Writer:
@@ -71,22 +60,21 @@ class Writer:
         """There is a connection, so losses are announced."""
         self.unreadable = False
         """The last attempt to load failed."""
-        self.unclean: list[PreviousBoot] = []
-        """Boots that ended without `close` and were not reported yet, oldest first."""
-        self._health = Health(clock, context.report)
-        self.watermarks = WatermarkWriter(self.store, lock, clock, wake, lambda: bool(self._health.refused))
+        self.previous = PreviousRuns(self.store, lock, clock, context.boot)
+        self.health = Health(clock, context.report)
+        self.watermarks = WatermarkWriter(self.store, lock, clock, wake, lambda: bool(self.health.refused))
+        self._witness = WitnessKeeper(self.store, lock, self.ledger, self.health.vanished)
         self._limits = SpaceLimits(config, clock, self.store, self.memory, self.ledger, context.merge)
         self._recovery = Recovery(
-            context, self.store, self.memory, self.ledger, self._health, self._adopt_watermarks, self._limits.restart
+            context, self.store, self.memory, self.ledger, self.health, self._adopt_watermarks, self._limits.restart
         )
         self._disk = asyncio.Lock()
-        self._began_at: float | None = None
         self._is_closing = False
 
     @property
     def refused(self) -> str:
         """Return why the disk takes nothing at present, or an empty text."""
-        return self._health.refused
+        return self.health.refused
 
     # -- opening and closing
 
@@ -100,19 +88,17 @@ class Writer:
         self.store.compression = Compression(self._config.compress, encryption)
         try:
             await run_to_completion(self._recovery.open())
-            self.unclean = self.store.unreported
-        except UnwritableError as error:
-            if self._lock.read_only or may_write(self._config.path):
-                self._health.refuse(error)
-                return
-            raise ConfigError(
-                f"outbox.path: cannot write {self._config.path}: {error}; give the file and its folder to the user the "
-                f"gateway runs as, or set another outbox.path"
-            ) from error
         except Retryable as error:
-            self._health.refuse(error)
+            if isinstance(error, UnwritableError) and not (self._lock.read_only or may_write(self._config.path)):
+                raise ConfigError(
+                    f"outbox.path: cannot write {self._config.path}: {error}; give the file and its folder to the user the "
+                    f"gateway runs as, or set another outbox.path"
+                ) from error
+            self.health.refuse(error, self._memory_since_ns())
         except DamagedError as error:
             await run_to_completion(self._recovery.replace(error))
+        if self.refused:
+            await run_to_completion(self._note(is_written=False))
 
     async def close(self, clean: bool) -> None:
         """Write what is left, mark the boot if it ends `clean`, close the file. Never raises; refusals are reported."""
@@ -128,12 +114,16 @@ class Writer:
             await self.watermarks.saved({})
         if clean and written and self.store.is_open:
             try:
+                await self.previous.end()
                 await self.store.mark_clean()
             except (Retryable, DamagedError) as error:
-                self._health.refuse(error)
+                self.health.refuse(error, self._memory_since_ns())
         self.unsaved = self.memory.unwritten
         if self.unsaved:
             log.error("messages are lost with this stop: the disk refuses them", count=self.unsaved)
+            self.losses.lost_with_stop(self.refused)
+        if clean and (self.unsaved or not written):
+            await self.previous.stopped(self.ledger.unsaved_losses())
         await self.store.close()
 
     @property
@@ -145,33 +135,46 @@ class Writer:
 
     def wants_commit(self, now: float) -> bool:
         """Return whether something beside messages and deletions is due. now: monotonic seconds."""
-        if self._began_at is None:
-            self._began_at = now
+        self.previous.begin(now)
         is_copying = self._recovery.is_salvaging or self.store.uncounted_to or self.store.is_checking
         urgent = self.store.is_moved or self.ledger.unsaved or is_copying
-        urgent = urgent or self._unclean_is_known or self.watermarks.is_due(now)
+        urgent = urgent or self.previous.are_safe(self.memory.unwritten_since) or self.watermarks.is_due(now)
         return bool(urgent) or (self.live and bool(self.ledger)) or self._limits.wants_look(now)
-
-    @property
-    def _unclean_is_known(self) -> bool:
-        """The events about runs that ended badly, put when this one began, are on disk or delivered."""
-        if not self.unclean or self._began_at is None:
-            return False
-        since = self.memory.unwritten_since
-        return since is None or since > self._began_at
 
     async def commit(self, put_by: float = inf) -> bool:
         """Write one batch, the oldest first, none put after `put_by`. False when the disk refused (reported once)."""
+        slow = asyncio.get_running_loop().call_later(SLOW_S, self._report_slow)
         try:
-            return await run_to_completion(self._commit(put_by))
+            is_written = await run_to_completion(self._commit(put_by))
         finally:
+            slow.cancel()
             self.watermarks.pending.commit_ended()
+        await run_to_completion(self._note(is_written))
+        return is_written
+
+    def _report_slow(self) -> None:
+        """Report that a commit does not end: all since is in memory only."""
+        self.health.refuse(Retryable(f"the disk has not answered for {SLOW_S:g} s"), self._memory_since_ns())
+
+    async def _note(self, is_written: bool) -> None:
+        """Note for the next run since when messages are in memory only, or that they are not any more."""
+        if not is_written:
+            await self.previous.refused(self.health.since_ns or self._memory_since_ns())
+        elif not self.ledger.unsaved and not self.refused:
+            await self.previous.recovered()
+
+    def _memory_since_ns(self) -> int:
+        """Return when the oldest message was put that the disk lacks, ns UTC; now without any."""
+        since, now = self.memory.unwritten_since, self._clock.monotonic()
+        return self._clock.now_ns() - int((now - since) * 1e9 if since is not None else 0)
 
     async def _commit(self, put_by: float = inf) -> bool:
         async with self._disk:
             try:
                 if not self.store.is_open:
                     await self._recovery.open()
+                    if not self._is_closing:
+                        self.previous.look()
                 if self.store.is_moved:
                     raise MovedError("the file was deleted or moved")
                 if self.refused:
@@ -181,21 +184,21 @@ class Writer:
                 await self._write(put_by)
                 await self._limits.expire()
                 await self._recovery.continue_salvage(self._recovery.salvage_s)
+                await self._witness.committed()
                 await self.store.count_more()
                 await self.store.check_more(self._clock.monotonic())
-                if self._unclean_is_known:
-                    await self.store.mark_reported()
-                    self.unclean = []
+                if self.previous.are_safe(self.memory.unwritten_since):
+                    await self.previous.mark()
             except LogGoneError as error:
                 await self.store.close()  # that writes the log to the database; the next commit opens it with a new one
-                self._health.refuse(error)
+                self.health.refuse(error, self._memory_since_ns())
                 return False
             except Retryable as error:
-                self._health.refuse(error)
+                self.health.refuse(error, self._memory_since_ns())
                 return False
             except DamagedError as error:
                 return await self._recovery.replace(error)
-            self._health.recover()
+            self.health.recover()
             return True
 
     async def _write(self, put_by: float) -> None:
@@ -238,6 +241,7 @@ class Writer:
         await self.watermarks.saved(change.watermarks)
 
     async def _adopt_watermarks(self, rescued: Mapping[str, StoredWatermark], is_complete: bool) -> None:
+        await self._witness.opened(is_whole=is_complete)
         self.watermarks.adopt(rescued, is_complete)
         if not self._is_closing:  # else they are written last
             with suppress(Retryable):  # the next commit tries again, and reports it
@@ -279,6 +283,6 @@ class Writer:
                     self.store.check_count(self.memory.rows)
             except Retryable as error:
                 self.unreadable = True
-                self._health.refuse(error)
+                self.health.refuse(error, self._memory_since_ns())
             except DamagedError as error:
                 await self._recovery.replace(error)

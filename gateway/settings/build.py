@@ -1,11 +1,11 @@
 """Build `Settings` from checked files: the tag table, each tag's policy, the configuration's hash."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.core.ports.plugin import DeviceEntry, TagTraits
 from gateway.core.tags import Tag, TagTable
+from gateway.settings.config_hash import config_hash
 from gateway.settings.device_files import Device
 from gateway.settings.formulas import interval_of_formulas, resolve_formulas
 from gateway.settings.model import Root, Settings
@@ -42,7 +42,7 @@ def build_settings(collector: ProblemCollector, root: Root, devices: Sequence[De
         tuple(device.publish for device in devices),
         TagTable(tuple(device.config.name for device in devices), tuple(tags)),
         tuple(formulas),
-        _hash(collector),
+        config_hash(collector),
         tuple(collector.warnings),
     )
 
@@ -57,13 +57,3 @@ def _policy(tag: Any, layers: Mapping[str, Any]) -> TagPolicy:
     given = tag.model_fields_set
     values = {name: getattr(tag, name) for name in _POLICY}
     return TagPolicy.model_construct(**values | {name: value for name, value in layers.items() if name not in given})
-
-
-def _hash(collector: ProblemCollector) -> str:
-    """Return twelve hex digits that change with any byte of the files read or of the variables that override them."""
-    digest = hashlib.sha256()
-    for path in sorted(collector.files_read):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    for name, text in sorted(collector.environment.values.items()):
-        digest.update(f"{name}={text}\0".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:12]

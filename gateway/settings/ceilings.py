@@ -13,6 +13,8 @@ DEPTH: Final = 20
 """Levels of a YAML file, and of the name of a variable."""
 VALUES: Final = 100_000
 """Values of one YAML file; what aliases repeat counts again."""
+KEYS: Final = 5000
+"""Of one mapping of a YAML file."""
 KEY_CHARACTERS: Final = 256
 """Of a key, and of a column's name."""
 TEXT_CHARACTERS: Final = 65_536

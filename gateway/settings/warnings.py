@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.core.config_types import existing_files
 from gateway.core.ports.plugin import Plugin
 from gateway.core.ports.sink_plugin import WithWarnings
+from gateway.outbox.disk_room import disk_usage, shortage_text
 from gateway.settings.model import ENV_PREFIX, Root
 
 _SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
@@ -38,6 +39,9 @@ def find_warnings(folder: Path, root: Root, devices: Sequence[ConfiguredDevice],
     plugin = root.sink_plugin
     for key, message in plugin.warnings(root.sink) if isinstance(plugin, WithWarnings) else ():
         yield f"{root_file}: {plugin.name}.{key} {message}"
+    if (usage := disk_usage(root.outbox.path)) is not None:
+        text = shortage_text(root.outbox, usage, [len(device.tags) for device in devices], root.window.length)
+        yield from [f"{root_file}: outbox.path: the disk of {root.outbox.path} {text}"] if text else []
     for device in devices:
         yield from _delay(device, root.window.grace)
 

@@ -13,6 +13,7 @@ from gateway.settings.source_files import KeyPath, SourceFile, is_secret, read_t
 _LONGEST_VALUE = 60
 _NUMBER_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp", "bool"))
 _FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_IN_TABLES = "many tags in files of tags/"
 _DIRECTIVE = re.compile(r"^%TAG", re.MULTILINE)
 _SCALAR_ERRORS = (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError, TypeError)
 """What PyYAML raises on a scalar whose text does not fit its tag: `!!int ""`, `!!bool maybe`, `!!timestamp x`."""
@@ -21,8 +22,9 @@ _SCALAR_ERRORS = (yaml.YAMLError, ValueError, OverflowError, LookupError, Attrib
 class _TooLargeError(Exception):
     """The content is nested too deeply, or aliases make it explode; carries a YAML mark's line, 0-based."""
 
-    def __init__(self, message: str, line: int) -> None:
+    def __init__(self, message: str, line: int, expected: str = "") -> None:
         self.line = line
+        self.expected = expected
         super().__init__(message)
 
 
@@ -62,7 +64,7 @@ def read_yaml(path: Path, shown: str) -> SourceFile:
         file.add((), f"is not valid YAML: {str(error).splitlines()[0]}")
     except _TooLargeError as error:
         file.lines = {(): error.line + 1}
-        file.add((), str(error))
+        file.add((), str(error), error.expected)
     return file
 
 
@@ -79,7 +81,10 @@ def _check_size(text: str) -> None:
         if isinstance(event, yaml.NodeEvent):
             nodes += 1
             if nodes > 2 * ceilings.VALUES:  # keys and values
-                raise _TooLargeError(f"has more than {ceilings.VALUES} values", line)
+                raise _TooLargeError(f"has more than {ceilings.VALUES} values", line, _IN_TABLES)
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > ceilings.TEXT_CHARACTERS:
+            expected = f"at most {ceilings.TEXT_CHARACTERS}"
+            raise _TooLargeError(f"holds a text or number of {len(event.value)} characters", line, expected)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > ceilings.DEPTH:
@@ -91,17 +96,15 @@ def _check_size(text: str) -> None:
 def _plain_value(file: SourceFile, node: yaml.Node, path: KeyPath, scalars: yaml.SafeLoader) -> Any:
     file.lines.setdefault(path, node.start_mark.line + 1)
     if len(path) > ceilings.DEPTH or len(file.lines) > ceilings.VALUES:
-        raise _TooLargeError("repeats itself through aliases or is far too large", node.start_mark.line)
+        message = "repeats itself through aliases or is far too large"
+        raise _TooLargeError(message, node.start_mark.line, f"at most {ceilings.VALUES} values; {_IN_TABLES}")
     if isinstance(node, yaml.MappingNode):
         return _mapping(file, node, path, scalars)
     if isinstance(node, yaml.SequenceNode):
         return [_plain_value(file, item, (*path, i), scalars) for i, item in enumerate(node.value)]
-    is_number = node.tag in _NUMBER_TAGS
-    longest = ceilings.NUMBER_CHARACTERS if is_number else ceilings.TEXT_CHARACTERS
-    if len(node.value) > longest:
+    if node.tag in _NUMBER_TAGS and len(node.value) > ceilings.NUMBER_CHARACTERS:
         file.unreadable.add(path)
-        kind = "number" if is_number else "text"
-        file.add(path, f"is a {kind} of {len(node.value)} characters", f"at most {longest}")
+        file.add(path, f"is a number of {len(node.value)} characters", f"at most {ceilings.NUMBER_CHARACTERS}")
         return None
     try:
         return scalars.construct_object(node)
@@ -116,6 +119,10 @@ def _plain_value(file: SourceFile, node: yaml.Node, path: KeyPath, scalars: yaml
 
 def _mapping(file: SourceFile, node: yaml.MappingNode, path: KeyPath, scalars: yaml.SafeLoader) -> dict[str, Any]:
     value: dict[str, Any] = {}
+    if len(node.value) > ceilings.KEYS:
+        file.unreadable.add(path)
+        file.add(path, f"has {len(node.value)} keys", f"at most {ceilings.KEYS}")
+        return value
     for key_node, item in node.value:
         key: Hashable = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
         here = (*path, str(key))

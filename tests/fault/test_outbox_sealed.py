@@ -269,6 +269,7 @@ async def test_a_sealed_file_of_schema_4_opens_with_all_it_has(file: Path, key: 
         db.execute(SUM)
         db.execute("DROP TABLE seal_state")
         db.execute("ALTER TABLE seal DROP COLUMN file")
+        db.execute("ALTER TABLE total DROP COLUMN commits")
         db.execute("PRAGMA user_version = 4")
     async with Rig(file, "b2", key_file=key) as rig:
         assert [getattr(e, "state", "") for e in rig.events] == ["sealed"]

@@ -17,6 +17,7 @@ from gateway.settings import ceilings, load
 from tests.unit.settings.folders import LINE, PRESS, ROOT, problems_of, write
 
 CPU_S = 20
+MEMORY_MIB = 128
 M = 3_000_000
 TAG = "{name: a, address: 'holding:1'}"
 
@@ -111,13 +112,16 @@ def refused_in_a_process_of_its_own(folder: Path, variables: dict[str, str]) -> 
         try:
             os.environ.update(variables)
             resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+            before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             try:
                 load(folder)
                 answer = "loaded"
             except ConfigError as error:
                 longest = max(len(str(problem)) for problem in error.problems)
-                fits = len(error.problems) <= ceilings.PROBLEMS and longest < 5000
-                answer = f"refused: {error.problems[0]}" if fits else f"{len(error.problems)} problems, {longest} characters"
+                grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) >> 10
+                fits = len(error.problems) <= ceilings.PROBLEMS and longest < 5000 and grown_mib < MEMORY_MIB
+                found = f"{len(error.problems)} problems, {longest} characters, {grown_mib} MiB"
+                answer = f"refused: {error.problems[0]}" if fits else found
         finally:
             os.write(writing, answer.encode()[:4000])
             os._exit(0)

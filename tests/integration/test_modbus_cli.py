@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,32 @@ async def test_a_scan_says_what_came_where_no_unit_answered(port: int) -> None:
     assert code == 1
     assert "no unit answered" in text
     assert "unit 1: no reply within 0.05 s, but 7 bytes that are no reply to it: 48 45 4c 4c 4f 0d 0a" in text
+
+
+async def test_a_scan_shows_what_a_unit_says_of_itself(port: int) -> None:
+    """In two replies, as some devices split it; an escape sequence in a name does not reach the terminal."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readexactly(7)
+                pdu = await reader.readexactly(int.from_bytes(head[4:6], "big") - 1)
+                objects = {0: b"Acme\x1b[31m", 1: b"PM-5"}
+                if pdu[0] == 43:
+                    first = pdu[3]
+                    text = objects[first]
+                    reply = bytes((43, 14, 1, 1, 0 if first else 255, 0 if first else 1, 1, first, len(text))) + text
+                else:
+                    reply = bytes((pdu[0], 2, 0, 7)) if pdu[0] in (3, 4) else bytes((pdu[0] | 0x80, 1))
+                writer.write(head[:4] + (len(reply) + 1).to_bytes(2, "big") + head[6:] + reply)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    words = ["--last", "1", "--until", "0", "--per-second", "1000", "--timeout", "0.2"]
+    code, text = await gateway("scan", f"tcp://127.0.0.1:{port}", *words)
+    server.close()
+    assert code == 0, text
+    assert "unit 1 answers: vendor 'Acme\\x1b[31m', product 'PM-5'" in text
+    assert "\x1b" not in text
 
 
 async def test_the_plan_shows_requests_and_warns_of_a_full_line(tmp_path: Path) -> None:

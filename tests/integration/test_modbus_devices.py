@@ -240,3 +240,47 @@ async def test_floats_in_the_wrong_word_order_name_the_right_one(port: int) -> N
             assert isinstance(first, DeviceState)
             assert first.state == state
             assert ("with byte_order: CDAB t0 is 230.1 instead of" in first.reason) == (state == "degraded")
+
+
+async def flow_computer(ask: Ask, writer: asyncio.StreamWriter) -> None:
+    """From 7001 on each address holds a float32, from 5001 on an int32; each is its address."""
+    code = ">f" if ask.start >= 7001 else ">i" if ask.start >= 5001 else ">H"
+    values = b"".join(struct.pack(code, place) for place in range(ask.start, ask.start + ask.count))
+    writer.write(ask.frame(bytes((ask.function, len(values))) + values))
+
+
+async def test_registers_of_32_bits_are_read_with_the_key(port: int) -> None:
+    tags: list[dict[str, object]] = [
+        {"address": "holding:7001", "type": "float32"}, {"address": "holding:7003", "type": "float32"},
+        {"address": "holding:5001", "type": "int32"}, {"address": "holding:5002"}, {"address": "holding:100"},
+        *({"address": f"holding:{place}", "type": "float32"} for place in range(7100, 7200)),
+    ]  # fmt: skip
+    wide = ("holding:5001-5999", "holding:7001-7999")
+    async with ScriptedServer(port, flow_computer) as server:
+        found, states, _ = await watched(port, tags, 1.5, wide_registers=wide, interval="200ms")
+    assert states == [DeviceState(0, "ok")]
+    assert all(count.keys() == {Quality.GOOD} for count in found.values())
+    assert {(ask.start, ask.count) for ask in server.asks} >= {(100, 1), (5001, 2), (7001, 1), (7003, 1)}
+    assert max(ask.count for ask in server.asks) <= 62
+
+
+@pytest.mark.parametrize("refuses", ["an exception", "silence"])
+async def test_a_device_that_allows_only_certain_requests_gets_no_others(port: int, refuses: str) -> None:
+    async def strict(ask: Ask, writer: asyncio.StreamWriter) -> None:
+        if (ask.start, ask.count) in ((0, 10), (100, 20)) and not (broken and ask.start == 100):
+            writer.write(ask.good())
+        elif refuses == "an exception":
+            writer.write(ask.exception(2))
+
+    broken = False
+    keys = {"requests": ("holding:0-9", "holding:100-119"), "interval": "100ms"}
+    async with ScriptedServer(port, strict) as server:
+        found, states, _ = await watched(port, holding(3, 4, 101, 119), 1.0, **keys)
+        assert states == [DeviceState(0, "ok")]
+        assert all(count.keys() == {Quality.GOOD} for count in found.values())
+        broken = True
+        found, states, _ = await watched(port, holding(3, 4, 101, 119), 3.0, **keys)
+    assert found[0][Quality.GOOD] > 10
+    assert found[2][Quality.GOOD] == 0
+    assert states[-1].state == "degraded"
+    assert {(ask.start, ask.count) for ask in server.asks} == {(0, 10), (100, 20)}

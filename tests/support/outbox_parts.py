@@ -13,6 +13,7 @@ from gateway.core.messages import Lane, Loss, Message
 from gateway.encoding.merge_windows import merge_windows
 from gateway.outbox.config import OutboxConfig
 from gateway.outbox.outbox import Outbox
+from gateway.outbox.records import PreviousBoot
 from tests.support.clock import ManualClock
 from tests.support.network import until
 
@@ -77,10 +78,13 @@ class Rig:
         )
         self.open_limits: dict[str, float] = {}
         """Parameters for `Outbox.open`."""
+        self.unclean: list[PreviousBoot] = []
+        """Earlier boots that were reported."""
         self._run: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Rig":
         await self.outbox.open(**self.open_limits)
+        self.outbox.follow_previous(self.unclean.append)
         self._run = asyncio.create_task(self.outbox.run(), name="outbox")
         return self
 

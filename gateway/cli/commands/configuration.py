@@ -36,6 +36,20 @@ def check(config: ConfigDir = DEFAULT_CONFIG) -> None:
     exit_with(lambda: check_config(config))
 
 
+def purge(
+    config: ConfigDir = DEFAULT_CONFIG,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Wipe outbox, keys, trust lists, history and found files of a stopped gateway, for decommissioning.
+
+    Says file by file what was done, and what cannot be promised. Exit codes: 0 when all is wiped, 1 when something could not
+    be, 2 when nothing was touched: the gateway runs, the configuration cannot be used, or nobody said yes.
+    """
+    from gateway.cli.purge import purge as wipe
+
+    exit_with(lambda: wipe(config, yes))
+
+
 def plan(
     config: ConfigDir = DEFAULT_CONFIG,
     answer_ms: Annotated[

@@ -6,6 +6,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "demo": ("gateway demo --seconds 90",),
     "check": ("gateway check --config myplant",),
     "run": ("gateway run --config myplant",),
+    "purge": ("gateway purge --config myplant",),
     "schema": ("gateway schema > gateway.schema.json",),
     "plan": ("gateway plan --config myplant",),
     "read": (

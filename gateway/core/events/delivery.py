@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from gateway.core.events.event import UNSET, Boot, Count, Event, LogLevel, Minimum, Positive, Unset
 from gateway.core.messages import Loss
 
-OutboxState = Literal["refused", "recovered", "damaged", "rescued", "moved", "sealed"]
+OutboxState = Literal["refused", "recovered", "damaged", "rescued", "moved", "sealed", "vanished"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +93,12 @@ class OutboxStateChanged(Event):
     state: OutboxState
     """refused: the disk refuses writes, and messages are kept in memory; recovered: it accepts them again; damaged: the file
     was set aside; rescued: all that can be read of it has been copied; moved: the file was deleted or moved and is written
-    again, whole; sealed: the file is encrypted from now on, and what was in it is taken as it is."""
+    again, whole; sealed: the file is encrypted from now on, and what was in it is taken as it is; vanished:
+    the file was deleted, or an older one put in its place, while the gateway was stopped."""
     reason: str | None = None
     """Why, for people."""
+    since: int | None = None
+    """With refused: messages since then are in memory only, ms UTC."""
     kept: str | None = None
     """Where the damaged file was put."""
     lost: Count | Unset | None = UNSET
@@ -111,5 +114,13 @@ class OutboxStateChanged(Event):
         return OUTBOX_SEVERITY[self.state]
 
 
-OUTBOX_SEVERITY: Final = {"refused": 700, "recovered": 1, "damaged": 800, "rescued": 300, "moved": 400, "sealed": 300}
+OUTBOX_SEVERITY: Final = {
+    "refused": 700,
+    "recovered": 1,
+    "damaged": 800,
+    "rescued": 300,
+    "moved": 400,
+    "sealed": 300,
+    "vanished": 800,
+}
 """1 (information) to 1000 (most urgent), by `state`."""

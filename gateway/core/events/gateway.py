@@ -18,8 +18,8 @@ class UncleanStop(Event):
 
     previous: Boot
     """The run that ended in a crash."""
-    bound_ms: Count
-    """The longest time before the crash of which messages may be missing."""
+    bound_ms: Count | None
+    """The longest time before the crash of which messages may be missing; null: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,6 +192,15 @@ class TagFiles(Protocol[Device_contra, Tag]):
         ...
 
 
+@runtime_checkable
+class KeepsFiles(Protocol[Device_contra]):
+    """Capability: files that a device's source has made or was given, for a gateway that is decommissioned."""
+
+    def kept_files(self, device: Device_contra) -> Sequence[Path]:
+        """Return files, and folders with nothing but such files, that hold keys or what was read; they need not exist."""
+        ...
+
+
 class TagChange(Protocol):
     """The difference between the tags of a device now and those found before, as names."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from gateway.core.clock import Clock
@@ -123,4 +124,13 @@ class Followable(TopicRooted, Protocol):
 
     def subscriber(self, config: Any, client_id: str) -> Subscriber:
         """Return a subscriber, not yet open. client_id: used where the section has none."""
+        ...
+
+
+@runtime_checkable
+class HasSecretFiles(Protocol):
+    """Capability: files with keys or passwords that the sink reads, for a gateway that is decommissioned."""
+
+    def secret_files(self, config: Any) -> Sequence[Path]:
+        """Return the files; they need not exist."""
         ...

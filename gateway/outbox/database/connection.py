@@ -101,7 +101,8 @@ class Database:
             raise Retryable(f"{self._path.parent}: {error.strerror}") from error
         if log.st_ino != self._log_inode:
             raise LogGoneError("the write-ahead log was replaced")
-        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log.st_size, room.f_bavail * room.f_frsize)
+        disk = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
+        return Usage((count - free) * PAGE_BYTES, count * PAGE_BYTES, log.st_size, *disk)
 
     async def shrink(self) -> None:
         """Give the file's unused space back. Cheap only when there are no messages."""

@@ -78,6 +78,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # the file's id, encrypted: without the state on its page no row could be read
         "ALTER TABLE seal ADD COLUMN file BLOB NOT NULL DEFAULT x''",
     ),
+    (
+        # the number of the last commit that has changed messages, in one of the rows: see `witness`
+        "ALTER TABLE total ADD COLUMN commits INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 """What leads from each version to the next. Released ones are never changed, only added to."""
 

@@ -19,7 +19,7 @@ from gateway.outbox.database.schema import FOREIGN_PARTS, LOSSES, SETTINGS, SIGN
 from gateway.outbox.database.sealed_rows import SealedRows
 from gateway.outbox.database.sqlite_errors import DamagedError, UnwritableError, translated
 from gateway.outbox.database.string_ids import StringIds
-from gateway.outbox.database.topic_counts import changes
+from gateway.outbox.database.topic_counts import TopicCounts, TopicKey, changes
 from gateway.outbox.records import LANES_BY_WORTH, LOSS_LANE, Change, Entry, PreviousBoot, Totals
 
 CLOCK_STEP_MS: Final = 60_000
@@ -33,6 +33,10 @@ _INSERT: Final = (
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _FORGET_TURNS: Final = "DELETE FROM turn WHERE id NOT IN (SELECT id FROM turn ORDER BY id DESC LIMIT ?)"
+_STILL: Final = (
+    "SELECT count(*), max(m.seq) FROM message m JOIN topic t ON t.id = m.topic JOIN boot b ON b.id = m.boot"
+    " WHERE t.name = ? AND b.name = ? AND m.seq BETWEEN ? AND ?"
+)
 _SPANS: Final = (
     "SELECT topic, boot, min(seq), max(seq), count(*), min(start_ms), max(end_ms) FROM message"
     " WHERE lane >= 0 AND id NOT IN (SELECT value FROM json_each(?)) GROUP BY topic, boot"
@@ -48,6 +52,8 @@ class Store(SealedRows):
         self.losses: list[Loss] = []
         self.watermarks: dict[str, StoredWatermark] = {}
         self.last_id = 0
+        self.commits = 0
+        """The number of the last commit that has changed messages or losses."""
         self._synchronous = self._synchronous_now = synchronous
         self._boot = 0
         self.unreported: list[PreviousBoot] = []
@@ -104,6 +110,7 @@ class Store(SealedRows):
 
     async def _take_stock(self) -> None:
         totals = await self._rows("SELECT lane, messages, bytes FROM total")
+        self.commits = (await self._rows("SELECT max(commits) FROM total"))[0][0] or 0
         if {lane for lane, _, _ in totals} != set(LANES_BY_WORTH):
             raise DamagedError("the totals are missing")
         found = Totals({lane: n for lane, n, _ in totals}, {lane: n for lane, _, n in totals})
@@ -158,6 +165,7 @@ class Store(SealedRows):
         messages = await asyncio.to_thread(self._columns, change.inserts, topics, boots)
         come = await asyncio.to_thread(self._digests, messages)
         totals = self.totals.after(change.inserts, change.deletes)
+        commits = self.commits + bool(change.inserts or change.deletes or change.losses)
         topic_counts = changes(self.topic_counts, change.deletes, change.inserts, self.uncounted_to)
         with translated():
             await self._set_synchronous("full" if change.watermarks and self._synchronous == "normal" else self._synchronous)
@@ -169,11 +177,12 @@ class Store(SealedRows):
                 await self._many("DELETE FROM message WHERE id = ?", [(gone.id,) for gone in change.deletes])
                 await self._many(_INSERT, messages)
                 await self._write_losses(change)
-                await self._write_totals(totals)
+                await self._write_totals(totals, commits)
                 await self._write_topic_counts(topic_counts, topics, boots)
                 await self._many(watermarks.WRITE, watermarks.rows(change.watermarks))
                 pages = await self._measured()
         self.totals, self._boots, self._topics, self._pages = totals, boots, topics, pages
+        self.commits = commits
         self._record_topic_counts(topic_counts)
         if self._check is not None:
             self._check.changed(gone, come)
@@ -192,7 +201,9 @@ class Store(SealedRows):
             map(astuple, change.losses),
         )
 
-    async def _write_totals(self, totals: Totals) -> None:
+    async def _write_totals(self, totals: Totals, commits: int) -> None:
+        if commits != self.commits:
+            await self._rows("UPDATE total SET commits = ? WHERE lane = 0", (commits,))
         await self._many(
             "UPDATE total SET messages = ?, bytes = ? WHERE lane = ?",
             [
@@ -214,10 +225,10 @@ class Store(SealedRows):
         self._turns = [(id, ms) for id, ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
 
     async def mark_clean(self) -> None:
-        """Record that this boot stops as it should, and that what it has reported of the boots before is safe."""
+        """Record that this boot stops as it should."""
         with translated():
             async with self._transaction():
-                await self._rows("UPDATE boot SET clean = 1")
+                await self._rows("UPDATE boot SET clean = 1 WHERE id = ?", (self._boot,))
 
     async def spans(self, held: Collection[int], cause: str, detail: str) -> list[Loss]:
         """Return all messages but loss messages and those that are `held`, as losses. Reads all rows."""
@@ -228,6 +239,15 @@ class Store(SealedRows):
             for topic, boot, first, last, count, start_ms, end_ms in rows
             if topic in self._topics and boot in self._boots
         ]
+
+    async def still(self, topic_counts: TopicCounts) -> dict[TopicKey, tuple[int, int]]:
+        """Return of topics how many messages within these numbers there are, and the last number of these."""
+        found: dict[TopicKey, tuple[int, int]] = {}
+        with translated():
+            for of, count in topic_counts.items():
+                there, last = (await self._rows(_STILL, (*of, count.first_seq, count.last_seq)))[0]
+                found[of] = (there, last or 0)
+        return found
 
     async def loss_messages(self, held: Collection[int]) -> list[Message]:
         """Return all loss messages but those that are `held`."""

@@ -245,6 +245,11 @@ class Memory:
         return gone
 
     @property
+    def unwritten_entries(self) -> list[Entry]:
+        """Return the messages that the disk lacks."""
+        return list(self._unstored.values())
+
+    @property
     def unwritten(self) -> int:
         """Return how many messages the disk lacks."""
         return len(self._unstored)

@@ -112,11 +112,11 @@ class Recovery:
             self._put_aside(error)
             await self.open()
         except Retryable as refusal:
-            self._health.refuse(refusal)
+            self._health.refuse(refusal, self._clock.now_ns())
             return False
         except DamagedError as again:  # the next commit deals with it
             await self._store.close()
-            self._health.refuse(again)
+            self._health.refuse(again, self._clock.now_ns())
             return False
         return True
 

@@ -1,6 +1,7 @@
 """What `plugins.py` lists of the sink `mqtt`."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.backoff import start_delay_s
@@ -60,6 +61,10 @@ class MqttPlugin:
     def topic_root(self, config: MqttConfig) -> str:
         """Return the first levels of every topic."""
         return config.root
+
+    def secret_files(self, config: MqttConfig) -> Sequence[Path]:
+        """Return the private key and the file of the password, where they are configured."""
+        return [path for path in (config.tls.key, config.password_file) if isinstance(path, Path)]
 
     def warnings(self, config: MqttConfig) -> Sequence[tuple[str, str]]:
         """Return a warning about a password that travels unencrypted."""

@@ -27,6 +27,8 @@ def byte_order_advice(request: Request, tags: Sequence[ModbusTag], byte_order: B
     At least three values that are not zero have to be absurd as they are read, none of all may be so in another order. Only
     tags without an order of their own are looked at.
     """
+    if request.octets != 2:
+        return ""
     chosen = [(tags[span.row], 2 * (span.start - request.start)) for span in request.spans]
     floats = [
         (tag, at) for tag, at in chosen if tag.value_type in _FORMATS and tag.byte_order is None and not tag.not_available

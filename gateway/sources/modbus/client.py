@@ -72,10 +72,10 @@ class ModbusLink:
         self._last_unit, self._needs_silence = -1, False
         await asyncio.sleep(max(self._endpoint.connect_pause_s, self._strays.pacing.connect_pause_s()))
 
-    async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
+    async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float, octets: int = 2) -> bytes:
         """Send one read and return the payload of its reply. Raises ExceptionReply, NoReply, BadReply, NotConnected."""
         function = _FUNCTIONS[table]
-        size = (count + 7) // 8 if is_bits(table) else 2 * count
+        size = (count + 7) // 8 if is_bits(table) else octets * count
         pdu = await self._ask(unit, function, struct.pack(">BHH", function, start, count), size, timeout_s)
         if pdu[0] == function | 0x80 and len(pdu) == 2:
             raise ExceptionReply(pdu[1])
@@ -86,6 +86,12 @@ class ModbusLink:
             self._needs_silence = True
             raise BadReply(f"{len(pdu) - 2} bytes of values, expected {size}")
         return pdu[2:]
+
+    async def ask(self, unit: int, pdu: bytes, timeout_s: float) -> bytes:
+        """Send any request and return the PDU of its reply, as long as its header says. Raises as `read` does."""
+        if self._endpoint.is_ambiguous:
+            raise BadReply("without a header the length of its reply is not known")
+        return await self._ask(unit, pdu[0], pdu, 0, timeout_s)
 
     async def _ask(self, unit: int, function: int, pdu: bytes, size: int, timeout_s: float) -> bytes:
         receiver = self._receiver

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from gateway.core.config_types import DeviceModel, IntervalNs, TimeoutNs, default
-from gateway.sources.modbus.address import RangeText
+from gateway.sources.modbus.address import RangeText, parse_range
 from gateway.sources.modbus.cell_values import Order
 from gateway.sources.modbus.endpoint import Endpoint, Url, parse
 from gateway.sources.modbus.types import (
@@ -59,6 +59,12 @@ class ModbusDevice(DeviceModel):
     """Requests on the connection at the same time, for servers that can (tcp:// and tls:// only). Devices that share a
     connection use the smallest."""
 
+    requests: tuple[RangeText, ...] = ()
+    """The only requests that the device answers, if it allows no others: [holding:0-9, input:100-149]. Each is asked for
+    as a whole and never divided; a tag has to lie in one of them. Left out: the fewest requests that read all tags."""
+    wide_registers: tuple[RangeText, ...] = ()
+    """Addresses at each of which 32 bits stand, as flow computers of Enron and Daniel have them (a count of 1 brings four
+    bytes): [holding:5001-5999, holding:7001-7999]. A 16-bit type is the low half of such a register."""
     ignore_transaction_id: bool = False
     """Take replies of tcp://, udp:// and tls:// whose transaction id is wrong, and RTU frames between those of Modbus TCP:
     some serial servers send such. One request at a time; a reply later than the timeout may be taken for the next one's."""
@@ -83,6 +89,25 @@ class ModbusDevice(DeviceModel):
                 f"{count} requests at once and silence between them cannot both be; expected 1, or no pauses in url"
             )
         return count
+
+    @field_validator("requests")
+    @classmethod
+    def _check_requests(cls, ranges: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for one in map(parse_range, ranges):
+            most = info.data.get("max_bits", 2000) if is_bits(one.table) else info.data.get("max_registers", 125)
+            if one.last - one.first >= most:
+                raise ValueError(
+                    f"{one.table}:{one.first}-{one.last} is longer than a request; expected up to {most} places"
+                )
+        return ranges
+
+    @field_validator("wide_registers")
+    @classmethod
+    def _check_wide(cls, ranges: tuple[str, ...]) -> tuple[str, ...]:
+        for text in ranges:
+            if is_bits(parse_range(text).table):
+                raise ValueError(f"{text} has bits, no registers; expected a range of holding or input")
+        return ranges
 
     @field_validator("ignore_transaction_id")
     @classmethod

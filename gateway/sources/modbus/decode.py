@@ -41,15 +41,16 @@ class Decoder:
         """Prepare. tags: all of the device's, as `request.spans` numbers them. byte_order: for tags without their own."""
         chosen = [tags[row] for row in request.rows]
         places = [span.start - request.start for span in request.spans]
+        begins = [_begin(tag, place, request.octets) for tag, place in zip(chosen, places, strict=True)]
         self.numeric: Rows = np.array([row for row, tag in enumerate(chosen) if not tag.is_text], np.intp)
         self._object_rows = [row for row, tag in enumerate(chosen) if tag.is_text or tag.labels]
         numbers = [chosen[row] for row in self.numeric]
         self._bits = np.array(places, np.intp) if is_bits(request.table) else None
-        self._groups = [] if self._bits is not None else _groups(numbers, [places[row] for row in self.numeric], byte_order)
+        self._groups = [] if self._bits is not None else _groups(numbers, [begins[row] for row in self.numeric], byte_order)
         if len(self._groups) == 1:
             self._groups[0].is_all = True
         self._texts = [
-            reader(row, tag, 2 * places[row], byte_order, _octets(tag, 2 * places[row], byte_order))
+            reader(row, tag, begins[row], byte_order, _octets(tag, begins[row], byte_order))
             for row, tag in enumerate(chosen)
             if tag.is_text
         ]
@@ -204,13 +205,18 @@ def _decimal(octets: NDArray[np.uint8]) -> tuple[_Numbers, Rows]:
     return numbers, np.flatnonzero(((high > 9) | (low > 9)).any(axis=1))
 
 
-def _groups(tags: Sequence[ModbusTag], places: Sequence[int], byte_order: ByteOrder) -> list[_Group]:
-    """Return the tags by type, those with and without masks apart."""
+def _begin(tag: ModbusTag, place: int, octets: int) -> int:
+    """Return where in the reply its registers begin, bytes. One of 16 bits is the low half of a register of 32 bits."""
+    return place * octets + (2 if octets == 4 and tag.width == 1 else 0)
+
+
+def _groups(tags: Sequence[ModbusTag], begins: Sequence[int], byte_order: ByteOrder) -> list[_Group]:
+    """Return the tags by type, those with and without masks apart. begins: where each begins in the reply, bytes."""
     kinds: dict[tuple[ValueType, bool], list[int]] = {}
     for row, tag in enumerate(tags):
         kinds.setdefault((tag.value_type, tag.mask is not None or tag.bit is not None), []).append(row)
     return [
-        _Group(kind, rows, [tags[row] for row in rows], [_octets(tags[row], 2 * places[row], byte_order) for row in rows])
+        _Group(kind, rows, [tags[row] for row in rows], [_octets(tags[row], begins[row], byte_order) for row in rows])
         for (kind, _), rows in sorted(kinds.items())
     ]
 

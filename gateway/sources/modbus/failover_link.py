@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from enum import Enum, auto
+from typing import Any
 
 from gateway.core.errors import NotConnected
 from gateway.core.undo import undone_on_error
@@ -45,7 +46,7 @@ class FailoverLink:
         self._timeout_s = 0.0
         self._state = _State.CLOSED
         self._opening = asyncio.Lock()
-        self._last_answered: tuple[int, Table, int, int, float] | None = None
+        self._last_answered: tuple[Any, ...] | None = None
 
     @property
     def _link(self) -> Link:
@@ -105,12 +106,12 @@ class FailoverLink:
         else:
             raise NotConnected("closed by the device before it answered anything; does it allow one more connection?")
 
-    async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
+    async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float, octets: int = 2) -> bytes:
         """Read as `Link.read` does.
 
         Raises Refusal and HungUp as well, where the peer closes the connection at this request.
         """
-        wanted = unit, table, start, count, timeout_s
+        wanted = unit, table, start, count, timeout_s, *((octets,) if octets != 2 else ())
         is_gone = not self._link.connected and self._state not in (_State.CLOSED, _State.OPENED)
         if self._opening.locked() or is_gone:
             async with self._opening:
@@ -155,13 +156,13 @@ class FailoverLink:
             backup.close()
         return True
 
-    async def _request(self, link: Link, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
+    async def _request(self, link: Link, *wanted: Any) -> bytes:
         try:
-            payload = await link.read(unit, table, start, count, timeout_s)
+            payload = await link.read(*wanted)
         except (ExceptionReply, BadReply):
             self._state = _State.SERVING
             raise
-        self._state, self._last_answered = _State.SERVING, (unit, table, start, count, timeout_s)
+        self._state, self._last_answered = _State.SERVING, wanted
         return payload
 
     async def _reopen(self) -> None:

@@ -67,8 +67,8 @@ class Link(Protocol):
         """Connect. Raises NotConnected with the reason."""
         ...
 
-    async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float) -> bytes:
-        """Return the payload of one read: 2 * count bytes of registers, or count bits packed into bytes.
+    async def read(self, unit: int, table: Table, start: int, count: int, timeout_s: float, octets: int = 2) -> bytes:
+        """Return the payload of one read: octets * count bytes of registers, or count bits packed into bytes.
 
         Raises ExceptionReply, NoReply, BadReply, NotConnected.
         """

@@ -36,12 +36,14 @@ class Request:
     start: int
     count: int
     spans: tuple[Span, ...]
+    octets: int = 2
+    """Bytes of each register; 4 where the device has registers of 32 bits."""
 
     @classmethod
-    def of(cls, table: Table, spans: Sequence[Span]) -> "Request":
+    def of(cls, table: Table, spans: Sequence[Span], octets: int = 2) -> "Request":
         """Return the smallest request that reads all of the spans."""
         start = min(span.start for span in spans)
-        return cls(table, start, max(span.end for span in spans) - start, tuple(spans))
+        return cls(table, start, max(span.end for span in spans) - start, tuple(spans), octets)
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -64,6 +66,8 @@ class Limits:
     """Places in a row that no tag needs."""
     forbidden: tuple[tuple[int, int], ...] = ()
     """(first, last) addresses that it must not touch."""
+    octets: int = 2
+    """Bytes of each register."""
 
     def bridges(self, start: int, end: int) -> bool:
         """Return whether addresses start to end - 1, which no tag needs, may be read over."""
@@ -84,7 +88,7 @@ def cover(table: Table, spans: Iterable[Span], limits: Limits) -> list[Request]:
     while end:
         begin = first[end - 1]
         members = sorted(span for place in range(begin, end) for span in (outer[place], *inner[place]))
-        requests.append(Request.of(table, members))
+        requests.append(Request.of(table, members, limits.octets))
         end = begin
     return requests[::-1]
 
@@ -136,7 +140,9 @@ def split(request: Request) -> tuple[Request, Request]:
     middle = len(request.spans) // 2
     if not middle:
         raise ValueError("one tag cannot be split")
-    return Request.of(request.table, request.spans[:middle]), Request.of(request.table, request.spans[middle:])
+    halves = request.spans[:middle], request.spans[middle:]
+    first, second = (Request.of(request.table, half, request.octets) for half in halves)
+    return first, second
 
 
 def interval_ns(device: ModbusDevice, tag: ModbusTag) -> int:
@@ -151,15 +157,48 @@ def check_tag(device: ModbusDevice, tag: ModbusTag) -> Fault | None:
         message = f"{tag.address} is a classic number, but the device counts from zero"
         expected = f"{table}:{start} for the same place, or addressing: classic in the device"
         return Fault("address", message, expected)
+    width = width_of(device, tag)
+    if fault := _check_ranges(device, tag, width):
+        return fault
     for hole in _forbidden(device, tag.table):
-        if hole.first < tag.start + tag.width and tag.start <= hole.last:
+        if hole.first < tag.start + width and tag.start <= hole.last:
             message = f"{tag.table}:{tag.start} is forbidden by the device ({hole.table}:{hole.first}-{hole.last})"
             return Fault("address", message, "an address outside, or another range in forbidden:")
-    if is_bits(tag.table) or tag.width <= device.max_registers:
+    if is_bits(tag.table) or width <= device.max_registers:
         return None
     key = "length" if tag.is_text else "type"
     message = f"{tag.value_type} takes {tag.width} registers, more than the device's max_registers ({device.max_registers})"
     return Fault(key, message, f"a shorter {key}, or max_registers of at least {tag.width}")
+
+
+def _check_ranges(device: ModbusDevice, tag: ModbusTag, width: int) -> Fault | None:
+    """Return why a tag lies in no range that the device allows, or only with a part of it."""
+    place, last = f"{tag.table}:{tag.start}", tag.start + width - 1
+    if device.requests and _fixed_range(device, tag, width) is None:
+        return Fault(
+            "address", f"{place} is in none of the device's requests", "an address in one, or another range in requests:"
+        )
+    if octets_of(device, tag.table, tag.start) != octets_of(device, tag.table, last):
+        return Fault(
+            "address", f"{place} ends outside the device's wide_registers", "an address whose whole value lies inside"
+        )
+    return None
+
+
+def _fixed_range(device: ModbusDevice, tag: ModbusTag, width: int) -> Range | None:
+    ranges = (one for one in map(parse_range, device.requests) if one.table == tag.table)
+    return next((one for one in ranges if one.first <= tag.start and tag.start + width - 1 <= one.last), None)
+
+
+def octets_of(device: ModbusDevice, table: Table, start: int) -> int:
+    """Return the bytes at one address of registers: 2, or 4 in the device's `wide_registers`."""
+    wide = (one for one in map(parse_range, device.wide_registers) if one.table == table)
+    return 4 if any(one.first <= start <= one.last for one in wide) else 2
+
+
+def width_of(device: ModbusDevice, tag: ModbusTag) -> int:
+    """Return how many addresses the tag takes."""
+    return tag.width if octets_of(device, tag.table, tag.start) == 2 else (tag.width + 1) // 2
 
 
 def check_tags(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[FaultAt]:
@@ -205,10 +244,14 @@ def check_devices(devices: Sequence[ModbusDevice]) -> list[FaultAt]:
     return wrong
 
 
-def limits_of(device: ModbusDevice, table: Table) -> Limits:
-    """Return what a request of this device may be."""
-    holes = tuple((hole.first, hole.last) for hole in _forbidden(device, table))
-    return Limits(device.most_of(table), device.gap_of(table), holes)
+def limits_of(device: ModbusDevice, table: Table, octets: int = 2) -> Limits:
+    """Return what a request of this device may be. octets: bytes of each register."""
+    holes = [(hole.first, hole.last) for hole in _forbidden(device, table)]
+    wide = [(one.first, one.last) for one in map(parse_range, device.wide_registers) if one.table == table]
+    if octets == 2:
+        return Limits(device.most_of(table), device.gap_of(table), (*holes, *wide))
+    # a reply has 250 bytes; a gap between two ranges may have registers of 16 bits
+    return Limits(max(1, device.most_of(table) // 2), 0, tuple(holes), octets)
 
 
 def plan_device(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[int, Request]]:
@@ -216,13 +259,30 @@ def plan_device(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[i
 
     The tags have passed `check_tag`.
     """
-    groups: dict[tuple[int, Table], list[Span]] = {}
+    if device.requests:
+        return _fixed_plan(device, tags)
+    groups: dict[tuple[int, Table, int], list[Span]] = {}
     for row, tag in enumerate(tags):
-        groups.setdefault((interval_ns(device, tag), tag.table), []).append(Span(tag.start, tag.width, row))
+        key = interval_ns(device, tag), tag.table, octets_of(device, tag.table, tag.start)
+        groups.setdefault(key, []).append(Span(tag.start, width_of(device, tag), row))
     return [
         (interval, request)
-        for (interval, table), spans in sorted(groups.items())
-        for request in cover(table, spans, limits_of(device, table))
+        for (interval, table, octets), spans in sorted(groups.items())
+        for request in cover(table, spans, limits_of(device, table, octets))
+    ]
+
+
+def _fixed_plan(device: ModbusDevice, tags: Sequence[ModbusTag]) -> list[tuple[int, Request]]:
+    """Return the requests that the device allows, of those in which a tag lies."""
+    groups: dict[tuple[int, Range], list[Span]] = {}
+    for row, tag in enumerate(tags):
+        width = width_of(device, tag)
+        if (fixed := _fixed_range(device, tag, width)) is not None:
+            groups.setdefault((interval_ns(device, tag), fixed), []).append(Span(tag.start, width, row))
+    return [
+        (interval, Request(one.table, one.first, one.last - one.first + 1, tuple(sorted(spans)), octets))
+        for (interval, one), spans in sorted(groups.items())
+        for octets in (octets_of(device, one.table, one.first),)
     ]
 
 

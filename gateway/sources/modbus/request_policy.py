@@ -164,7 +164,7 @@ class RequestPolicy:
     def _search(self, poll: Poll, fault: Fault, *, can_split: bool = True) -> None:
         """Halve a request that fails for good until the culprit is alone; that is not sent again for a while."""
         quality = fault.quality
-        if len(poll.request.spans) > 1 and can_split:
+        if len(poll.request.spans) > 1 and can_split and not poll.unit.config.requests:
             self.schedule.replace(poll, poll.unit.split(poll))
             return
         poll.fail(fault, self._now_ns() + round(next(poll.refusals) * _NS))

@@ -79,7 +79,9 @@ class ModbusSource:
         """Return the next samples (one block per request or part of one) or state of a unit. Raises NotConnected."""
         while not self._out:
             if self._policy.lost:
-                raise NotConnected(self._policy.lost)
+                if not self._line.flush():
+                    raise NotConnected(self._policy.lost)
+                continue
             if self._link.active:
                 self._check_first_address()
             try:
@@ -165,7 +167,8 @@ class ModbusSource:
             unit.breaker = Breaker.HALF_OPEN
         began_s, bad_frames = self._clock.monotonic(), self._link.bad_frames
         try:
-            payload = await self._link.read(unit.config.unit, request.table, request.start, request.count, unit.timeout_s)
+            wanted = unit.config.unit, request.table, request.start, request.count, unit.timeout_s, request.octets
+            payload = await self._link.read(*wanted)
         except NoReply as error:
             counters.timeouts += 1
             self._policy.on_no_reply(poll, Quality.BAD_TIMEOUT, str(error), is_silent=True)

@@ -1,6 +1,7 @@
 """What is known of one unit: its requests, which of them fail, whether it answers at all. Pure state, no I/O."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 
 import numpy as np
@@ -152,10 +153,10 @@ class Unit:
             return None
         good = [part for part in parts if part.fault is None]
         bad = [span for part in parts if part.fault for span in part.request.spans]
-        table, limits = poll.request.table, limits_of(self.config, poll.request.table)
+        table, limits = poll.request.table, limits_of(self.config, poll.request.table, poll.request.octets)
         gapless = tried > 0 or (tried < 0 and not bad)
         holes = limits.forbidden + tuple((span.start, span.end - 1) for span in bad)
-        limits = Limits(limits.max_count, 0 if gapless else limits.max_gap, holes)
+        limits = Limits(limits.max_count, 0 if gapless else limits.max_gap, holes, limits.octets)
         requests = cover(table, [span for part in good for span in part.request.spans], limits)
         self._plans[poll.origin] = max(tried, 0) + 1
         if len(requests) >= len(good):
@@ -183,7 +184,9 @@ class Unit:
 
     def _single(self, poll: Poll, at: int) -> Poll:
         """Return a request for one tag of another request. It stands for no turn of its own."""
-        single = self._poll(Request.of(poll.request.table, poll.request.spans[at : at + 1]), poll.origin, poll.interval_ns)
+        whole, span = poll.request, poll.request.spans[at : at + 1]
+        request = replace(whole, spans=span) if self.config.requests else Request.of(whole.table, span, whole.octets)
+        single = self._poll(request, poll.origin, poll.interval_ns)
         single.state, single.cycle = PollState.REPLACED, poll.cycle
         return single
 

@@ -12,6 +12,7 @@ from gateway.core.ports.plugin import DeviceEntry, Fault, SourceServices, TagTra
 from gateway.core.ports.source import Source
 from gateway.core.report import Report
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
+from gateway.sources.opcua.config.pki_folder import PKI_PARTS
 from gateway.sources.opcua.port.node_names import NodeNames
 from gateway.sources.opcua.port.units import completed, units_path
 from gateway.sources.opcua.source.events import OPCUA_EVENTS
@@ -71,6 +72,13 @@ class OpcUaPlugin:
     def metadata_path(self, device: OpcUaDevice) -> Path | None:
         """Return the file of units and ranges that the server gave for configured tags."""
         return units_path(device)
+
+    def kept_files(self, device: OpcUaDevice) -> Sequence[Path]:
+        """Return keys, trust lists, what was found, and what earlier versions kept of history."""
+        own = [device.pki / part for part in PKI_PARTS]
+        legacy = [device.history_kept / f"{device.name}.{kind}" for kind in ("json", "note")]
+        kept = [*own, units_path(device), *legacy, device.user_key, found_path(device)]
+        return [path for path in kept if path is not None]
 
     def complete(self, tag: OpcUaTag, row: Mapping[str, str]) -> OpcUaTag:
         """Return the tag with the server's unit and range where the configuration has none."""

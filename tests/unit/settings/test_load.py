@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.core.errors import ConfigError
+from gateway.plugins import SINKS, SOURCES
 from gateway.settings import load
+from gateway.settings.source_files import is_secret
 from gateway.stages.detector_choice import DetectorChoice
 from tests.unit.settings.folders import CSV, LINE, PRESS, ROOT, write
 
@@ -125,6 +127,43 @@ def test_the_hash_names_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     hashes.add(load(tmp_path / "a").hash)
     assert len(hashes | {first}) == 6
     assert len(first) == 12
+
+
+@pytest.mark.parametrize(
+    ("gateway", "press"),
+    [
+        ("  password: {}\n", ""),
+        ("  'password': '{}'\n", ""),
+        ('  "pass\\u0077ord": "{}"\n', ""),
+        ("  password: |-\n    {}\n", ""),
+    ],
+)
+def test_the_hash_says_nothing_of_passwords(tmp_path: Path, gateway: str, press: str) -> None:
+    """It is published, so with them in it anybody could try words against it. All else in the same file counts."""
+
+    def hash_of(number: int, secret: str, name: str = "press-1") -> str:
+        text = f"name: {name}\nmqtt:\n  url: mqtts://broker\n  username: me\n" + gateway.format(secret)
+        return load(write(tmp_path / str(number), {"gateway.yaml": text})).hash
+
+    assert hash_of(1, "one") == hash_of(2, "another one")
+    assert hash_of(3, "one") != hash_of(4, "one", name="press-2")
+
+
+def test_the_hash_says_nothing_of_passwords_in_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY__MQTT__USERNAME", "me")
+    hashes = set()
+    for secret in ("one", "another"):
+        monkeypatch.setenv("GATEWAY__MQTT__PASSWORD", secret)
+        hashes.add(load(write(tmp_path / secret)).hash)
+    assert len(hashes) == 1
+
+
+def test_every_secret_of_a_model_is_named_as_one() -> None:
+    """What the hash leaves out goes by the key's name."""
+    models = [*(plugin.device_model for plugin in SOURCES.values()), *(sink.config_model for sink in SINKS.values())]
+    secret = [name for model in models for name, field in model.model_fields.items() if "SecretStr" in str(field.annotation)]
+    assert secret
+    assert all(is_secret((name,)) for name in secret)
 
 
 @pytest.mark.parametrize("writing", ["1s", "1000ms", " 1 s "])

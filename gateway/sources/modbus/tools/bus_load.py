@@ -64,7 +64,7 @@ def request_s(endpoint: Endpoint, request: Request, answer_s: float) -> float:
     """
     if not endpoint.is_serial:
         return endpoint.turnaround_s + answer_s
-    size = (request.count + 7) // 8 if is_bits(request.table) else 2 * request.count
+    size = (request.count + 7) // 8 if is_bits(request.table) else request.octets * request.count
     characters = (17 + 11 + 2 * size) if endpoint.scheme == "ascii" else (8 + 5 + size)
     return characters * endpoint.character_s + endpoint.turnaround_s + answer_s
 

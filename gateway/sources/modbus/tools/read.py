@@ -65,7 +65,7 @@ async def read_tags(device: ModbusDevice, tags: Sequence[ModbusTag], timeout_s: 
     rows: dict[int, Sequence[Part]] = {}
     failed: list[Request] = []
     for request, payload in zip(requests, answers.payloads, strict=True):
-        if isinstance(payload, GatewayError) and len(request.spans) > 1:
+        if isinstance(payload, GatewayError) and len(request.spans) > 1 and not device.requests:
             failed.append(request)
             notes.append(_failed_note(request, payload))
         else:
@@ -81,7 +81,7 @@ async def _read_apart(
     device: ModbusDevice, tags: Sequence[ModbusTag], requests: Sequence[Request], where: tuple[Endpoint, float]
 ) -> dict[int, Sequence[Part]]:
     """Return the rows of the tags of requests that failed, each read by itself."""
-    singles = [Request.of(one.table, (span,)) for one in requests for span in one.spans]
+    singles = [Request.of(one.table, (span,), one.octets) for one in requests for span in one.spans]
     if not singles:
         return {}
     endpoint, seconds = where
@@ -94,7 +94,7 @@ async def _read_apart(
 
 
 def _place(device: ModbusDevice, request: Request, timeout_s: float) -> Place:
-    return Place(device.unit, request.table, request.start, request.count, timeout_s)
+    return Place(device.unit, request.table, request.start, request.count, timeout_s, request.octets)
 
 
 def _failed_note(request: Request, error: GatewayError) -> Note:
@@ -132,8 +132,8 @@ def _tag_rows(
 
 
 def _raw(payload: bytes, request: Request, span: Span) -> str:
-    begin = 2 * (span.start - request.start)
-    return payload[begin : begin + 2 * span.count].hex(" ", 2)
+    begin = request.octets * (span.start - request.start)
+    return payload[begin : begin + request.octets * span.count].hex(" ", 2)
 
 
 def _number(tag: ModbusTag, value: float) -> str:

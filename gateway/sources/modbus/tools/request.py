@@ -21,6 +21,8 @@ class Place:
     start: int
     count: int
     timeout_s: float
+    octets: int = 2
+    """Bytes of each register."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,8 @@ async def _request(
             try:
                 if not link.connected:
                     await link.open(connect_timeout_s(place.timeout_s))
-                payloads.append(await link.read(place.unit, place.table, place.start, place.count, place.timeout_s))
+                wanted = place.unit, place.table, place.start, place.count, place.timeout_s, place.octets
+                payloads.append(await link.read(*wanted))
             except GatewayError as error:
                 if not keep_going:
                     raise

@@ -11,6 +11,7 @@ from gateway.sources.modbus.client import ModbusLink
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.endpoint import Endpoint, parse
 from gateway.sources.modbus.link import BadReply, ExceptionReply, Link, NoReply
+from gateway.sources.modbus.tools.identification import identify
 from gateway.sources.modbus.tools.request import connect_timeout_s
 from gateway.sources.modbus.types import Table
 
@@ -110,6 +111,7 @@ class ModbusScan:
         self._url = self._endpoints[0].url
         self._found: dict[int, Ranges] = {}
         self._has_oddities = False
+        self._names: dict[int, str] = {}
         self.position = f"unit {self._units[0]}"
 
     @property
@@ -139,7 +141,8 @@ class ModbusScan:
         """Return the ranges of each unit found so far, and a command that reads the first of them."""
         items: list[Item] = []
         for unit, tables in self._found.items():
-            items.append((Styled(f"unit {unit}", "strong"), " answers"))
+            name = f": {self._names[unit]}" if unit in self._names else ""
+            items.append((Styled(f"unit {unit}", "strong"), f" answers{name}"))
             for table, ranges in tables.items():
                 text = ", ".join(f"{first}..{end}" if first != end else str(first) for first, end in ranges)
                 items.append(f"  {table}: {text or 'nothing'}")
@@ -168,6 +171,11 @@ class ModbusScan:
             self._has_oddities = bool(prober.oddities)
             for unit, tables in self._found.items():
                 await self._find_ranges(prober, unit, tables, progress)
+            for unit in self._found:  # last: some devices answer nothing after a function that they do not know
+                if name := await identify(link, unit, self._timeout_s):
+                    self._names[unit] = name
+                elif not link.connected:
+                    break
         finally:
             link.close()
 

@@ -1,5 +1,6 @@
 """Walking through a server's address space, level by level, and finding what becomes tags."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +23,8 @@ from gateway.sources.opcua.port.units import unit_of
 from gateway.sources.opcua.status.codes import NODE_UNKNOWN, USER_ACCESS_DENIED
 from gateway.sources.opcua.status.explanation import explained
 
+VISITED_AT_ONCE: Final = 500
+"""Nodes that are looked at before the event loop has its turn: about 5 ms of it."""
 MOST_VISITED: Final = 200_000
 """Nodes after which a walk ends, whatever was asked for."""
 _OF_THE_SERVER: Final = frozenset(ua.NodeId(one, 0) for one in (ObjectIds.Server, ObjectIds.Aliases))  # type: ignore[arg-type]
@@ -110,6 +113,7 @@ class Browser:
                     continue
                 shared = shared_names(some)
                 for at, reference in enumerate(some):
+                    await self._breathe(at)
                     child = _child(parent, at, reference, types, shared, self._addresses.namespaces)
                     if child is not None and child.node not in seen and child.node not in _OF_THE_SERVER:
                         seen.add(child.node)
@@ -119,6 +123,11 @@ class Browser:
             level = [one for one in found if not one.is_variable]
             if not level or len(seen) > MOST_VISITED:
                 return
+
+    async def _breathe(self, at: int) -> None:
+        """Give the event loop a turn now and then; `at`: how many were looked at without one."""
+        if at % VISITED_AT_ONCE == VISITED_AT_ONCE - 1:
+            await asyncio.sleep(0)
 
     async def _subtypes(self, of_type: ua.NodeId) -> set[ua.NodeId]:
         types, level = {of_type}, [of_type]
@@ -139,14 +148,13 @@ class Browser:
             chosen = await self._choose(browse, result)
             above = await self._path_above(browse.root, chosen)
             for one in chosen:
-                steps = None if above is None or one.steps is None else (*above, *one.steps)
-                found.setdefault(one.node, (one, steps))
+                path = None if above is None or one.steps is None else (*above, *one.steps)
+                found.setdefault(one.node, (one, path))
         properties = await self._definitions.properties(list(found), UNITS)
         uris = self._addresses.namespaces
-        result.tags = [
-            FoundTag(one.path, address_text(node, uris, steps), unit_of(unknown))
-            for (node, (one, steps)), unknown in zip(found.items(), properties, strict=True)
-        ]
+        for at, ((node, (one, steps)), unknown) in enumerate(zip(found.items(), properties, strict=True)):
+            await self._breathe(at)
+            result.tags.append(FoundTag(one.path, address_text(node, uris, steps), unit_of(unknown)))
         return result
 
     async def _path_above(self, root: str, chosen: Sequence[Visited]) -> Sequence[PathStep] | None:
@@ -160,7 +168,8 @@ class Browser:
         visited = [one async for level in self.walk(browse.root, browse.depth, browse.type) for one in level]
         visited.sort(key=lambda one: one.order)
         chosen: list[Visited] = []
-        for one in visited:
+        for at, one in enumerate(visited):
+            await self._breathe(at)
             if one.is_variable:
                 is_wanted = one.inside and browse.wants(_name(one))
                 chosen += [one] if is_wanted else []

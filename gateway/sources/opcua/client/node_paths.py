@@ -5,7 +5,7 @@ node. Such nodes are addressed by their browse path, which each session resolves
 names its node itself.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
@@ -29,15 +29,20 @@ def is_numbered(node: ua.NodeId) -> bool:
 def step_of(name: ua.QualifiedName, uris: Sequence[str]) -> PathStep:
     """Return a browse name as a step of a path, its namespace by URI where it has one."""
     index = int(name.NamespaceIndex)
-    uri = uris[index] if 0 < index < len(uris) and not set("{}") & set(uris[index]) else ""
+    uri = uris[index] if 0 < index < len(uris) else ""
+    if "{" in uri or "}" in uri:  # a path cannot say it
+        uri = ""
     return PathStep(0 if uri else index, uri, name.Name or "")
 
 
 def shared_names(references: Sequence[Any]) -> set[tuple[int, str]]:
     """Return the browse names that several of these nodes have: a path by them leads to no single one."""
-    nodes = defaultdict(set)
-    for one in references:
-        nodes[one.BrowseName.NamespaceIndex, one.BrowseName.Name].add(local(one.NodeId))
+    names = Counter((one.BrowseName.NamespaceIndex, one.BrowseName.Name) for one in references)
+    nodes: dict[tuple[int, str], set[ua.NodeId | None]] = defaultdict(set)
+    for one in references if len(names) < len(references) else ():
+        name = (one.BrowseName.NamespaceIndex, one.BrowseName.Name)
+        if names[name] > 1:
+            nodes[name].add(local(one.NodeId))
     return {name for name, some in nodes.items() if len(some) > 1}
 
 

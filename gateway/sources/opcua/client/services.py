@@ -20,7 +20,11 @@ from gateway.sources.opcua.status.codes import SERVICE_UNSUPPORTED, is_bad
 
 SAFE: Final = 100
 """Operations in one call to a server that states no limit, or 0."""
-MOST: Final = 1000
+MOST: Final = 500
+MOST_NODES: Final = 300
+"""The same for services that take asyncua longer to encode and decode, 0.1 ms an operation: the event loop waits for it."""
+REFERENCES_AT_ONCE: Final = 2_000
+"""Of one node in one answer; the rest comes by BrowseNext, so that no folder is too large for an answer."""
 MOST_CHILDREN: Final = 100_000
 NO_MATCH: Final = 0x806F0000
 TOO_MANY_MATCHES: Final = 0x806D0000
@@ -48,9 +52,10 @@ class Services:
         """
         values = await self.attributes((ua.NodeId(number, 0), AttributeIds.Value) for number in _LIMITS)  # type: ignore[arg-type]
         stated = [one if isinstance(one, int) and one > 0 else math.inf for one in values]
-        for batches, limit in zip((self.reads, self.browses, self.registrations, self.translations), stated, strict=False):
+        mosts = ((self.reads, MOST), *((one, MOST_NODES) for one in (self.browses, self.registrations, self.translations)))
+        for (batches, most), limit in zip(mosts, stated, strict=False):
             if limit < math.inf:
-                batches.size = int(min(limit, MOST))
+                batches.size = int(min(limit, most))
         return stated[-2], stated[-1]
 
     async def attributes(self, nodes: Iterable[tuple[ua.NodeId, AttributeIds]]) -> list[Any]:
@@ -101,12 +106,15 @@ class Services:
         classes: a mask of node classes of the targets, 0 for all. All references, by as many BrowseNext calls as it takes,
         at most `MOST_CHILDREN` a node.
         """
-        asked = [_description(node, reference, inverse=inverse, classes=classes) for node in nodes]
 
-        def refused(batch: Sequence[ua.BrowseDescription], status: int) -> list[list[Any] | int]:
+        async def browse(batch: Sequence[ua.NodeId]) -> list[list[Any] | int]:
+            described = [_description(node, reference, inverse=inverse, classes=classes) for node in batch]
+            return await self._browse(described)
+
+        def refused(batch: Sequence[ua.NodeId], status: int) -> list[list[Any] | int]:
             return [status] * len(batch)
 
-        results = await self.browses.run(asked, self._browse, refused)
+        results = await self.browses.run(nodes, browse, refused)
         return [references for batch in results for references in batch]
 
     async def references(self, nodes: Sequence[ua.NodeId], reference: int, *, inverse: bool = False) -> list[list[Any]]:
@@ -114,7 +122,7 @@ class Services:
         return [some if isinstance(some, list) else [] for some in await self.browse(nodes, reference, inverse=inverse)]
 
     async def _browse(self, batch: Sequence[ua.BrowseDescription]) -> list[list[Any] | int]:
-        params = ua.BrowseParameters(NodesToBrowse=list(batch))
+        params = ua.BrowseParameters(NodesToBrowse=list(batch), RequestedMaxReferencesPerNode=ua.UInt32(REFERENCES_AT_ONCE))
         params.View.Timestamp = ua.get_win_epoch()
         with translate_errors("cannot browse"):
             results = await self._session.browse(params)
@@ -148,12 +156,11 @@ class Services:
 
     async def translate(self, paths: Sequence[tuple[ua.NodeId, Sequence[ua.RelativePathElement]]]) -> list[ua.NodeId | int]:
         """Return the node at the end of each browse path (Part 4, 5.9.4), or the status code that says why there is none."""
-        asked = [ua.BrowsePath(start, ua.RelativePath(list(elements))) for start, elements in paths]
 
-        def refused(batch: Sequence[ua.BrowsePath], status: int) -> list[ua.NodeId | int]:
+        def refused(batch: Sequence[object], status: int) -> list[ua.NodeId | int]:
             return [status] * len(batch)
 
-        results = await self.translations.run(asked, self._translate, refused)
+        results = await self.translations.run(paths, self._translate, refused)
         found = [node for batch in results for node in batch]
         if any(node == SERVICE_UNSUPPORTED for node in found):
             found = await self._follow(paths)
@@ -178,9 +185,10 @@ class Services:
             ]
         return [NO_MATCH if not level else level[0] if len(level) == 1 else TOO_MANY_MATCHES for level in levels]
 
-    async def _translate(self, batch: Sequence[ua.BrowsePath]) -> list[ua.NodeId | int]:
+    async def _translate(self, batch: Sequence[tuple[ua.NodeId, Sequence[ua.RelativePathElement]]]) -> list[ua.NodeId | int]:
+        asked = [ua.BrowsePath(start, ua.RelativePath(list(elements))) for start, elements in batch]
         with translate_errors("cannot translate browse paths"):
-            results = await self._session.translate_browsepaths_to_nodeids(list(batch))
+            results = await self._session.translate_browsepaths_to_nodeids(asked)
         expect(results, batch)
         return [_target(result) for result in results]
 

@@ -15,10 +15,10 @@ MOST_ANSWER: Final = 500_000
 MOST_SERVICE: Final = 100_000
 """Elements of an answer that asyncua decodes; a call with a larger one is halved."""
 MOST_BROWSED: Final = 400_000
-"""The same of Browse: about 20,000 references."""
-MOST_AT_ONCE: Final = 2_000
-"""Elements that are decoded on the event loop, about 2 ms of it, 20 ms at the worst; more are decoded on a thread."""
-BYTES_AT_ONCE: Final = 32_768
+"""The same of Browse: about 25,000 references."""
+MOST_AT_ONCE: Final = 1_000
+"""Elements that are decoded on the event loop, about 2 ms of it, 10 ms at the worst; more are decoded on a thread."""
+BYTES_AT_ONCE: Final = 16_384
 """Longer answers are decoded on a thread from the beginning."""
 MOST_DIMENSIONS: Final = 16
 DEEPEST: Final = 16

@@ -6,3 +6,6 @@ from typing import Final
 DEFAULT_FOLDER: Final = Path("/var/lib/gateway/pki/opcua")
 DEFAULT_FOUND: Final = Path("/var/lib/gateway/found")
 DEFAULT_KEPT: Final = Path("/var/lib/gateway/history")
+
+PKI_PARTS: Final = ("own", "trusted", "issuers", "rejected")
+"""What there is below the folder of certificates."""

@@ -1,5 +1,6 @@
 """Service calls split by what a server takes at once (OPC UA Part 5, 6.3.11, OperationLimits)."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
@@ -74,6 +75,7 @@ class Batches:
                 if limit is not None:
                     limit.record(len(batch), limit.now() - sent_s)
             start += len(batch)
+            await asyncio.sleep(0)  # between decoding this answer and encoding the next request
         return results
 
     async def _search(

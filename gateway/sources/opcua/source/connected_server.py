@@ -55,7 +55,9 @@ class ConnectedServer:
         self._monitored = MonitoredItems(device, session.values, queue, diagnostics, memory.staleness, poison)
         self._search = PoisonSearch(device, session, poison, diagnostics, self._monitored, memory.staleness, ingest)
         self._polling = Polling(device, session.values, self._search, ingest, diagnostics, self._on_poll)
-        self._events = EventMonitor(device, session, state.alarms, state.model_watch, queue, diagnostics)
+        self._events = EventMonitor(
+            device, session.events, session.values, state.alarms, state.model_watch, queue, diagnostics
+        )
         self._liveness = Liveness(session, state.servers.timeout, device.clock)
 
     async def start(self) -> None:
@@ -102,9 +104,15 @@ class ConnectedServer:
         has_subscription = session.keepalive_s > 0
         for items in self._polling.groups(self._monitored.polled):
             yield "polls", self._polling.run(items)
-        yield "model", state.model_watch.run(session, push, self._diagnostics.report_state)
+        yield "model", state.model_watch.run(session.metadata, push, self._diagnostics.report_state)
         requests = LabelRequests(
-            self._device, session, self._ingest, self._diagnostics, state.memory.staleness, state.poison
+            self._device,
+            session.metadata,
+            session.values,
+            self._ingest,
+            self._diagnostics,
+            state.memory.staleness,
+            state.poison,
         )
         yield "labels", requests.run()
         if has_subscription and not self._device.is_subscribed:

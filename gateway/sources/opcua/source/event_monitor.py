@@ -5,9 +5,8 @@ import math
 import structlog
 
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.port.events import EVENT_TYPE
-from gateway.sources.opcua.port.session import Session
-from gateway.sources.opcua.port.values import DataValues
+from gateway.sources.opcua.port.events import EVENT_TYPE, Events
+from gateway.sources.opcua.port.values import DataValues, Values
 from gateway.sources.opcua.source.alarms import Alarms
 from gateway.sources.opcua.source.diagnostics import EVENTS_LOST, Diagnostics
 from gateway.sources.opcua.source.model_watch import ModelWatch
@@ -25,7 +24,8 @@ class EventMonitor:
     def __init__(
         self,
         device: SourceDevice,
-        session: Session,
+        events: Events,
+        values: Values,
         alarms: Alarms,
         model_watch: ModelWatch,
         queue: ReadingQueue,
@@ -33,7 +33,7 @@ class EventMonitor:
     ) -> None:
         """Begin without a subscription."""
         self._device = device
-        self._session = session
+        self._events, self._values = events, values
         self._alarms = alarms
         self._model_watch = model_watch
         self._queue = queue
@@ -55,7 +55,7 @@ class EventMonitor:
         if not wanted and not model:
             return
         try:
-            statuses = await self._session.events.subscribe(wanted, model=model)
+            statuses = await self._events.subscribe(wanted, model=model)
         except NotConnected:
             watch.is_model_refused = model
             raise
@@ -67,7 +67,7 @@ class EventMonitor:
         for notifier, status in refused:
             self._diagnostics.warn(f"events of {notifier} are refused: {explained(status)}", 1)
         if len(refused) < len(wanted):
-            await self._session.events.refresh_conditions()
+            await self._events.refresh_conditions()
 
     @property
     def _is_model_wanted(self) -> bool:
@@ -84,7 +84,7 @@ class EventMonitor:
         """
         try:
             while True:
-                await self.put(await self._session.values.next_notification())
+                await self.put(await self._values.next_notification())
         except NotConnected as error:
             log.info("model changes are no longer reported", device=self._device.name, reason=str(error))
 
@@ -101,7 +101,7 @@ class EventMonitor:
         if not values.events:
             return
         types = {given.values[EVENT_TYPE] for given in values.events if len(given.values) > EVENT_TYPE}
-        names = await self._session.events.type_names([one for one in types if isinstance(one, str)])
+        names = await self._events.type_names([one for one in types if isinstance(one, str)])
         off_ns = values.server_clock_ns - values.received_ns if values.server_clock_ns else 0
         for given in values.events:
             config = self._device.config
@@ -112,5 +112,5 @@ class EventMonitor:
         if self._alarms.lost:
             self._diagnostics.count_loss(EVENTS_LOST, 1)
         if self._alarms.needs_refresh:
-            await self._session.events.refresh_conditions()
+            await self._events.refresh_conditions()
         self._alarms.lost = self._alarms.needs_refresh = False

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from gateway.sources.opcua.codec.enum_labels import LabelRetries
-from gateway.sources.opcua.port.session import Session
-from gateway.sources.opcua.port.values import Item
+from gateway.sources.opcua.port.metadata import Metadata
+from gateway.sources.opcua.port.values import Item, Values
 from gateway.sources.opcua.source.diagnostics import Diagnostics
 from gateway.sources.opcua.source.ingest import Ingest
 from gateway.sources.opcua.source.poison_state import PoisonState
@@ -20,7 +20,8 @@ class LabelRequests:
     def __init__(
         self,
         device: SourceDevice,
-        session: Session,
+        metadata: Metadata,
+        values: Values,
         ingest: Ingest,
         diagnostics: Diagnostics,
         staleness: Staleness,
@@ -28,7 +29,7 @@ class LabelRequests:
     ) -> None:
         """Begin without questions. ingest: learns the labels."""
         self._device = device
-        self._session = session
+        self._metadata, self._values = metadata, values
         self._ingest = ingest
         self._diagnostics = diagnostics
         self._staleness = staleness
@@ -52,12 +53,12 @@ class LabelRequests:
                 await self._ask([items[row] for row in rows], retries)
 
     async def _ask(self, items: Sequence[Item], retries: LabelRetries) -> None:
-        found = await self._session.metadata.labels(items) if items else []
+        found = await self._metadata.labels(items) if items else []
         pairs = list(zip(items, found, strict=True))
         retries.clear(item.row for item, labels in pairs if labels is not None)
         retries.refused((item.row for item, labels in pairs if labels is None), self._device.clock.monotonic())
         known = [(item, labels) for item, labels in pairs if labels is not None]
         labelled = self._ingest.learn_labels([item for item, _ in known], [labels for _, labels in known])
         readable = [item for item in labelled if item.row not in self._poison.untrusted]
-        for values in await self._session.values.read(readable) if readable else ():
+        for values in await self._values.read(readable) if readable else ():
             self._ingest.put_labels(values)

@@ -7,7 +7,7 @@ import structlog
 
 from gateway.core.events.event import Event
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.session import Session
+from gateway.sources.opcua.port.metadata import Metadata
 from gateway.sources.opcua.port.units import lacking
 from gateway.sources.opcua.source.comparison_schedule import ComparisonSchedule
 from gateway.sources.opcua.source.events import ModelChanged
@@ -65,16 +65,16 @@ class ModelWatch:
         """Compare soon: the server reports that its model, or the meaning of its values, has changed."""
         self._schedule.hurry(self._device.clock.monotonic())
 
-    async def run(self, session: Session, push: Callable[[Event], None], report_state: Callable[[], None]) -> None:
+    async def run(self, metadata: Metadata, push: Callable[[Event], None], report_state: Callable[[], None]) -> None:
         """Compare until the connection is lost (NotConnected); return at once where there is nothing to compare.
 
         report_state: called when `state_text` may have changed.
         """
         config = self._device.config
         while self.is_wanted:
-            await self._wait(session)
+            await self._wait(metadata)
             try:
-                change = await refresh(session, config, self._device.tags)
+                change = await refresh(metadata, config, self._device.tags)
             except NotFound as error:
                 log.warning("model cannot be compared", device=self._device.name, error=str(error))
                 change, missing = None, str(error) if isinstance(error, NotKept) else f"{error}; {_SHOWS}"
@@ -87,21 +87,21 @@ class ModelWatch:
             if change:
                 push(self._event(change))
 
-    async def _wait(self, session: Session) -> None:
+    async def _wait(self, metadata: Metadata) -> None:
         """Return when a comparison is due."""
         clock, intervals = self._device.clock, self._device.intervals
         look_s = clock.monotonic()
         while (left_s := self._schedule.left_s(clock.monotonic())) > 0:
             if not self._schedule.has_report and clock.monotonic() >= look_s:
-                await self._check_version(session)
+                await self._check_version(metadata)
                 look_s = clock.monotonic() + intervals.model_pause_s
             await clock.sleep(min(left_s, intervals.model_step_s))
         self._schedule.begin(clock.monotonic())
 
-    async def _check_version(self, session: Session) -> None:
+    async def _check_version(self, metadata: Metadata) -> None:
         """Compare what is cheap to read, for servers that do not report changes."""
         roots = [one.root for one in self._device.config.browse]
-        before, self._version = self._version, await session.metadata.model_version(roots)
+        before, self._version = self._version, await metadata.model_version(roots)
         if before and before != self._version:
             self.hurry()
 

@@ -3,7 +3,6 @@
 import asyncio
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Final
 import structlog
 
 from gateway.core.os_errors import os_reason
+from gateway.core.private_files import write_private
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.metadata import FoundTag
-from gateway.sources.opcua.port.session import Session
+from gateway.sources.opcua.port.metadata import FoundTag, Metadata
 from gateway.sources.opcua.port.units import EngineeringUnit, lacking, units_path
 from gateway.sources.opcua.source.tag_file import is_writable, tag_file, tag_names
 
@@ -103,9 +102,7 @@ def _kept(path: Path, text: str) -> Change | None:
         if before == text:
             return None
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        new.write_text(text, encoding="utf-8")
-        os.replace(new, path)
+        write_private(path, text.encode())
     except (OSError, ValueError) as error:
         why = os_reason(error) if isinstance(error, OSError) else "it cannot be compared or written"
         raise NotKept(f"{path} cannot be kept: {why}; found: names its folder") from None
@@ -127,18 +124,18 @@ def _rows(text: str) -> dict[str, tuple[str, ...]]:
         return {}
 
 
-async def refresh(session: Session, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
+async def refresh(metadata: Metadata, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Change | None:
     """Ask the server for tags, units and ranges, and keep them. Return what is new, None for nothing.
 
     Raises NotConnected.
     """
     change, found = None, list[FoundTag]()
     if device.browse:
-        found, cut = await session.metadata.browse(device.browse)
+        found, cut = await metadata.browse(device.browse)
         change = await asyncio.to_thread(store_found, device, found, cut=cut)
     found_nodes = {tag.node for tag in found}
     asked = [tag for tag in lacking(tags) if tag.node not in found_nodes]
-    measures = await session.metadata.units([tag.node for tag in asked]) if asked else []
+    measures = await metadata.units([tag.node for tag in asked]) if asked else []
     try:
         units = await asyncio.to_thread(keep_measures, device, asked, measures) if asked else None
     except NotKept as error:

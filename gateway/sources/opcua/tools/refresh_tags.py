@@ -29,7 +29,7 @@ async def refresh_tags(
         async with deadline(most_wait_s if can_wait else None):
             connection = await RedundantServers(device.model_copy(update={"mode": "poll"}), connect, clock).open()
             try:
-                return await refresh(connection, device, tags)
+                return await refresh(connection.metadata, device, tags)
             finally:
                 await connection.close()
     except TimeoutError:

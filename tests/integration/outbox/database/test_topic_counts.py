@@ -87,8 +87,9 @@ async def of_version(version: int, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute("ATTACH ? AS new", (str(tmp_path / "new.db"),))
         db.execute("DELETE FROM total")
-        for table in ("boot", "topic", "total"):
+        for table in ("boot", "topic"):
             db.execute(f"INSERT INTO {table} SELECT * FROM new.{table}")
+        db.execute("INSERT INTO total SELECT lane, messages, bytes FROM new.total")
         db.execute(f"INSERT INTO message ({columns}) SELECT {columns} FROM new.message")
 
 

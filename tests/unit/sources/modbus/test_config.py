@@ -167,6 +167,11 @@ def test_a_bad_tag_is_refused_at_its_key_with_what_was_expected(keys: dict[str, 
         ({"max_bits": 2001}, "max_bits", "2000"),
         ({"timeout": "0s"}, "timeout", "10ms to 1h"),
         ({"byte_order": "little"}, "byte_order", "'CDAB'"),
+        ({"requests": ["holding:0-125"]}, "requests", "expected up to 125 places"),
+        ({"requests": ["coil:0-40"], "max_bits": 16}, "requests", "expected up to 16 places"),
+        ({"wide_registers": ["coil:0-7"]}, "wide_registers", "a range of holding or input"),
+        ({"ignore_transaction_id": True, "url": "rtu+tcp://moxa"}, "ignore_transaction_id", "no transaction ids"),
+        ({"ignore_transaction_id": True, "max_in_flight": 2}, "ignore_transaction_id", "expected max_in_flight: 1"),
     ],
 )
 def test_a_bad_device_is_refused_at_its_key_with_what_was_expected(keys: dict[str, object], key: str, words: str) -> None:

@@ -199,3 +199,36 @@ def test_a_line_is_opened_in_one_way(first: dict[str, object], second: dict[str,
     devices = [ModbusDevice.model_validate({"name": name} | keys) for name, keys in (("a", first), ("b", second))]
     found = check_devices(devices)
     assert [wrong in message for _, _, message, _ in found] == ([True] if wrong else [])
+
+
+@pytest.mark.parametrize(
+    ("keys", "tag", "words"),
+    [
+        ({"requests": ("holding:0-9",)}, {"address": "holding:9", "type": "float32"}, "none of the device's requests"),
+        ({"requests": ("holding:0-9",)}, {"address": "input:3"}, "none of the device's requests"),
+        ({"wide_registers": ("holding:10-19",)}, {"address": "holding:19", "type": "float64"}, "ends outside"),
+    ],
+)
+def test_a_tag_that_lies_in_no_allowed_range_is_refused(keys: dict[str, object], tag: dict[str, object], words: str) -> None:
+    one = entry([tag], **keys)
+    fault = ModbusPlugin().check(one.config, one.tags[0])
+    assert fault is not None
+    assert words in fault.message
+
+
+def test_registers_of_16_and_32_bits_never_share_a_request() -> None:
+    tags = [{"address": f"holding:{place}", "type": "float32" if place >= 100 else "uint16"} for place in range(90, 112)]
+    one = entry(tags, wide_registers=("holding:100-119",))
+    requests = [request for _, request in plan_device(one.config, one.tags)]
+    assert [(request.start, request.count, request.octets) for request in requests] == [(90, 10, 2), (100, 12, 4)]
+
+
+def test_fixed_requests_are_asked_for_as_a_whole() -> None:
+    one = entry(
+        [{"address": "holding:3"}, {"address": "holding:8"}, {"address": "coil:2"}], requests=("holding:0-9", "coil:0-7")
+    )
+    requests = [request for _, request in plan_device(one.config, one.tags)]
+    assert [(request.table, request.start, request.count, request.rows) for request in requests] == [
+        ("coil", 0, 8, (2,)),
+        ("holding", 0, 10, (0, 1)),
+    ]

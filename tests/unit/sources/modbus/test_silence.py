@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.modbus.probing import spread
@@ -98,3 +99,18 @@ def test_signs_of_life_are_looked_for_far_from_each_other(count: int) -> None:
     order = spread(count)
     assert sorted(order) == list(range(count))
     assert count < 7 or order[:3] == [0, count - 1, (count - 1) // 2]
+
+
+async def test_what_is_held_on_a_line_that_may_be_shared_is_handed_on_before_the_connection_counts_as_lost() -> None:
+    unit = FakeUnit()
+    bench = Bench(entry(holding(0), url="rtu+tcp://127.0.0.1", timeout="100ms", interval="100ms"), u1=unit)
+    await bench.start(1.05)
+    unit.silent = True
+    news, reason = [], ""
+    while not reason:
+        try:
+            news.append(await bench.source.read())
+        except NotConnected as error:
+            reason = str(error)
+    assert "no unit answers" in reason
+    assert qualities(news)[0][Quality.BAD_TIMEOUT] == 2

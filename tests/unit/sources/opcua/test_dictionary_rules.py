@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from gateway.sources.opcua.codec.errors import TooLarge
 from gateway.sources.opcua.codec.legacy_schema import BadDictionary
 from tests.support.examples import examples
 from tests.unit.sources.opcua.codec.test_legacy_schema import dictionary, field, fields, raw, read, types
@@ -258,5 +259,8 @@ def test_any_dictionary_and_any_bytes_end_in_a_value_or_the_bytes(outer, inner, 
     )
     with contextlib.suppress(BadDictionary):
         known = types(dictionary(content))
-        value = read(known, body)
+        try:
+            value = read(known, body)
+        except TooLarge:  # a count that no bytes can be behind: the whole value is refused, before anything is made of it
+            return
         assert value == raw(body) or isinstance(value, dict)
