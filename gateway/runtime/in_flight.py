@@ -265,6 +265,7 @@ class InFlight:
     def _postpone(self, delivery: Delivery, reason: str) -> None:
         if self._may_hold_back:
             self._poison.postpone(delivery.message, self._clock.monotonic())
+            delivery.live = False  # some of its packets may have arrived
             self._held_up.add(delivery)
         else:
             self._refuse(delivery, f"{reason}, and no more can be held back")

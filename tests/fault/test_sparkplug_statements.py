@@ -248,6 +248,13 @@ def subscriptions(scene: Scene) -> None:
         assert session.order[:2] == ["SUBSCRIBE", "SUBSCRIBE"], "before anything else"
 
 
+@statement("message-flow-device-dcmd-subscribe")
+def subscriptions_of_devices(scene: Scene) -> None:
+    """Although nothing can be written."""
+    for session in scene.tap.sessions:
+        assert ("spBv1.0/hall/DCMD/test/+", 1) in session.subscribed
+
+
 @statement("principles-birth-certificates-order", "message-flow-edge-node-birth-publish-connect",
            "message-flow-device-birth-publish-nbirth-wait", "payloads-dbirth-order", "payloads-ndata-order",
            "payloads-ddata-order")  # fmt: skip

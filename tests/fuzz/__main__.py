@@ -123,6 +123,7 @@ class Fuzzer:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         self.tallies[name].findings.append((fault, path))
+        print(f"{name}: {fault}\n    {path}", flush=True)
 
     def _show_progress(self) -> None:
         now_s = time.monotonic()

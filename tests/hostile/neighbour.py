@@ -4,13 +4,15 @@
 gateway, `reset` begins a span, `report` answers with a line of JSON about the span, as in `Report`.
 
 A wait is the time between two polls beyond the interval. A busy machine makes waits, too, so each is also told without what
-the machine has taken meanwhile, which is the larger of these:
+the machine has taken meanwhile, which is the sum of these, as one may follow the other:
 
-- the time for which the gateway's threads were ready to run and had no CPU (run_delay in /proc/PID/task/*/schedstat:
-  exactly what others took from them; time in which they compute or sleep is not in there). All of them, because the loop
-  waits for whichever has the interpreter's lock;
-- how late the timers of this process were in the same time, which does nothing else: an undisturbed control, which sees what
-  the kernel's scheduler cannot, such as a host that stops the whole machine.
+- the time for which the gateway's threads were ready to run and had no CPU (run_delay in /proc/PID/task/*/schedstat: exactly
+  what others took from them; time in which they compute or sleep is not in there). All of them, because the loop waits for
+  whichever has the interpreter's lock;
+- the same of this process, an undisturbed control that does nothing else, or how late its timers were where that is more:
+  they see what the kernel's scheduler cannot, such as a host that stops the whole machine.
+
+On a quiet machine both are next to nothing.
 
 Both are known to this process alone at the moment of a poll, which is why it stamps and subtracts itself.
 """
@@ -25,11 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-INTERVAL_S: Final = 0.1
-"""How often the gateway is configured to poll."""
+INTERVAL_S: Final = 0.05
+"""How often the gateway is configured to poll. A poll that the machine delays beyond the next one's time is left out, a wait
+of up to an interval that no figure explains: so this is half of what a wait may be."""
 _TICK_S: Final = 0.005
 _USUAL_S: Final = 0.02
 """A timer that is late by less says only that others have the CPU, which the scheduler's figures say better."""
+_Taken = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +87,22 @@ class Span:
     def _with_wait(self, polls: int) -> Report:
         now_s, now, was = time.monotonic(), self._taken(), self._report
         wait_s = max(0.0, now_s - self._at_s - INTERVAL_S)
-        owed_s = max(0.0, wait_s - _larger(self._before, now))
-        return Report(was.polls + polls, max(was.waited_s, wait_s), max(was.owed_s, owed_s), _larger(self._first, now))
+        owed_s = max(0.0, wait_s - _between(self._before, now))
+        return Report(was.polls + polls, max(was.waited_s, wait_s), max(was.owed_s, owed_s), _between(self._first, now))
 
-    def _taken(self) -> tuple[float, float]:
-        """Return what the machine has taken so far from the gateway and from this process, seconds."""
+    def _taken(self) -> _Taken:
+        """Return what the machine has taken so far from the gateway, and from this process by either figure, seconds."""
         run_delay_ns = 0
         for thread in self._tasks.glob("*/schedstat") if self._tasks else ():
             with suppress(OSError, IndexError):  # the thread has ended
                 run_delay_ns += int(thread.read_text().split()[1])
-        return run_delay_ns / 1e9, self._late_s
+        own_ns = int(Path("/proc/self/schedstat").read_text().split()[1])
+        return run_delay_ns / 1e9, own_ns / 1e9, self._late_s
 
 
-def _larger(before: tuple[float, float], after: tuple[float, float]) -> float:
-    return max(now - then for then, now in zip(before, after, strict=True))
+def _between(before: _Taken, after: _Taken) -> float:
+    gateway_s, own_s, late_s = (max(0.0, now - then) for then, now in zip(before, after, strict=True))
+    return gateway_s + max(own_s, late_s)
 
 
 async def _serve(span: Span, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -234,7 +234,7 @@ async def test_a_frozen_broker_does_not_hold_up_close(broker: Mosquitto) -> None
 
 
 async def test_a_slow_reader_stops_reading_and_loses_nothing(broker: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.sinks.mqtt.connection._MOST_RECEIVED", 20)
+    monkeypatch.setattr("gateway.sinks.mqtt.receive_queue._MOST_MESSAGES", 20)
     await broker.start("max_queued_messages 0")
     reader = await opened(broker.url)
     await reader.subscribe("a")

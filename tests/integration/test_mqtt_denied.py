@@ -15,12 +15,13 @@ from gateway.layouts.device.layout import DeviceLayout
 from gateway.runtime.publisher import Publisher
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
-from tests.integration.test_mqtt_poison import FASTER, FastClock, Status
+from tests.integration.test_mqtt_poison import FASTER, FastClock
 from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import free_port, until
 from tests.support.outbox_fake import FakeOutbox
 from tests.support.proxy import PUBLISH, Proxy
+from tests.support.status import QuietStatus
 
 FORBIDDEN = "oven"
 NOT_AUTHORISED = 0x87
@@ -94,7 +95,7 @@ def publisher(url: str, outbox: Plant, version: str, qos: int) -> Publisher:
     layout = DeviceLayout() if qos else Unconfirmed()
     return mqtt_publisher(
         client, outbox, FastClock(), in_flight=20, ack_timeout_s=5.0 * FASTER,
-        layout=layout, status=Status(), delays=lambda: iter([1.0, 2.0, 4.0, *[8.0] * 10_000]),
+        layout=layout, status=QuietStatus(), delays=lambda: iter([1.0, 2.0, 4.0, *[8.0] * 10_000]),
     )  # fmt: skip
 
 

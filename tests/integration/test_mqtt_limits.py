@@ -13,12 +13,13 @@ from gateway.layouts.device.layout import DeviceLayout
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.types import Will
-from tests.integration.test_mqtt_poison import BusyOutbox, FastClock, Status
+from tests.integration.test_mqtt_poison import BusyOutbox, FastClock
 from tests.support.bad_broker import PUBLISH, BadBroker, packet_id
 from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import until
 from tests.support.outbox_fake import FakeOutbox
+from tests.support.status import QuietStatus
 
 WILL = Will("gw/status", b"offline")
 TAGS = 100
@@ -76,7 +77,7 @@ async def test_a_publish_that_is_refused_for_its_retain_flag_goes_again_without(
             outbox,
             FastClock(),
             layout=DeviceLayout(),
-            status=Status(),
+            status=QuietStatus(),
         )
         run = asyncio.create_task(publisher.run())
         await until(lambda: any(not packet[0] & 1 and b"status" in packet for packet in broker.published()), 10, "again")
@@ -104,7 +105,7 @@ async def test_a_window_larger_than_the_broker_takes_comes_in_parts(
     await watch.subscribe("gw/press/window")
     client = MqttClient(MqttConfig(url=broker.url, version=version, **settings), client_id="gw")
     publisher = mqtt_publisher(
-        client, outbox, FastClock(), ack_timeout_s=1000.0, layout=DeviceLayout(), status=Status(),
+        client, outbox, FastClock(), ack_timeout_s=1000.0, layout=DeviceLayout(), status=QuietStatus(),
         delays=lambda: iter([1.0] * 1000),
     )  # fmt: skip
     run = asyncio.create_task(publisher.run())
@@ -134,7 +135,7 @@ async def test_a_message_that_cannot_be_cut_is_refused_and_nothing_else(broker: 
     outbox.put_next(topic="gw/press/event", payload=b'{"text":"%s"}' % (b"x" * 5_000))
     publisher = mqtt_publisher(
         MqttClient(MqttConfig(url=broker.url, version=version), client_id="gw"), outbox, FastClock(), ack_timeout_s=1000.0,
-        layout=DeviceLayout(), status=Status(), delays=lambda: iter([1.0] * 1000),
+        layout=DeviceLayout(), status=QuietStatus(), delays=lambda: iter([1.0] * 1000),
     )  # fmt: skip
     run = asyncio.create_task(publisher.run())
     try:

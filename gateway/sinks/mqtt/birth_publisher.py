@@ -118,7 +118,7 @@ class BirthPublisher:
     def disconnected(self, reason: str, *, by_broker: bool) -> None:
         """Record that the connection is over. by_broker: the broker, and not this side, has ended it."""
         if by_broker and self._session is None:
-            self._cut_short += any(not one.done() or one.exception() is not None for one in self._answers)
+            self._cut_short += any(not one.done() or isinstance(one.exception(), NotConnected) for one in self._answers)
             if self._cut_short == _CAREFUL_AFTER:
                 log.warning("connections end with the status: it goes last", reason=reason, hint=_STATUS_HINT)
         elif by_broker and self._session is not None and (self._alone or not self.ready.is_set()):

@@ -181,6 +181,7 @@ class PacketSender:
         self._packets.clear()
         self._waiting.clear()
         self._has_accepted = False
+        self._packet_limit.reconnected()
         for message in lost:
             if message.outcome is not None:
                 end(message.outcome, NotConnected(reason))
