@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -32,7 +33,8 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
             assert task is not None, "in a task"
             task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # signals come to the main thread only (signal(7)); in another one the caller cancels
+        for number in (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ():
             loop.add_signal_handler(number, interrupt)
         return await main
 
