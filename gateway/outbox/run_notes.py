@@ -1,5 +1,6 @@
 """What a run notes beside the database, which takes nothing at that moment, for the next one. Pure."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any, Final
@@ -12,6 +13,8 @@ MOST_BYTES: Final = 3_900
 """Together with what else the lock's file holds one block, which can be written on a full disk as well."""
 
 _MOST_RUNS: Final = 8
+_MOST_LOSSES: Final = MOST_BYTES // len('["","",0,0,0,0,0,"","",0,0]')
+"""No more find a place, however short they are."""
 _LOSS_TYPES: Final = [str, str, int, int, int, int, int, str, str, int, int]
 
 
@@ -55,15 +58,17 @@ class RunNotes:
 
     def written(self) -> bytes:
         """Return the notes as text of at most `MOST_BYTES`; losses that find no place are left out, the smallest first."""
-        losses, is_cut = sorted(self.losses, key=lambda loss: -loss.count), self.is_cut
-        while True:
-            fields = {"runs": [astuple(run) for run in self.runs], "losses": [astuple(loss) for loss in losses]}
-            text = orjson.dumps(fields | {"is_cut": is_cut, "key": self.key}) if self else b""
-            if len(text) <= MOST_BYTES:
-                return text
-            if not losses:
-                return b""
-            losses, is_cut = losses[:-1], True
+        largest = sorted(self.losses, key=lambda loss: -loss.count)[:_MOST_LOSSES]
+        counts = range(len(largest) + 1)
+        # halved, and not one loss less at a time: with many losses that took seconds
+        fitting = bisect_right(counts, MOST_BYTES, key=lambda count: len(self._text(largest[:count])))
+        return self._text(largest[: fitting - 1]) if fitting else b""
+
+    def _text(self, losses: Sequence[Loss]) -> bytes:
+        if not self:
+            return b""
+        fields = {"runs": [astuple(run) for run in self.runs], "losses": [astuple(loss) for loss in losses]}
+        return orjson.dumps(fields | {"is_cut": self.is_cut or len(losses) < len(self.losses), "key": self.key})
 
 
 def read(text: bytes) -> RunNotes | None:
