@@ -39,6 +39,8 @@ _VALUES: Final = {
     "a million null extension objects": _array(22, 1_000_000, bytes(3_000_000)),
     "a million diagnostics": _array(25, 1_000_000, bytes(1_000_000)),
     "variants in variants": _array(24, 1) * 20_000 + b"\x00",
+    "a text of 5 MiB, beyond the longest message": b"\x0c" + struct.pack("<i", 5 * 2**20) + bytes(5 * 2**20),
+    "a shape of 100,000 dimensions": b"\xc6" + struct.pack("<iii", 1, 7, 100_000) + struct.pack("<i", 2) * 100_000,
     "diagnostics in diagnostics": b"\x19" + b"\x40" * 100_000 + b"\x00",
 }
 
