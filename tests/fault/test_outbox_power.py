@@ -209,7 +209,8 @@ def lay_out(files: dict[str, bytes], folder: Path) -> None:
 async def check_opened(folder: Path, said: Promises, forgetful: bool) -> None:
     """Everything promised is there, nothing was invented, nothing deleted has come back."""
     async with Rig(folder / "o.db", "after") as rig:
-        assert rig.events == []
+        # with synchronous: normal a cut costs commits, and the witness beside the file says so
+        assert [event.state for event in rig.events] in ([], ["vanished"] if forgetful else [])
         count = rig.outbox.stats.messages
         messages = await rig.drain()
         with closing(sqlite3.connect(folder / "o.db")) as db:
