@@ -12,11 +12,12 @@ from gateway.core.errors import NotConnected
 from gateway.layouts.device.layout import DeviceLayout
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
-from tests.integration.test_mqtt import Status, outbox_of
+from tests.integration.test_mqtt import outbox_of
 from tests.support.mosquitto import Mosquitto
 from tests.support.mqtt_publisher import mqtt_publisher
 from tests.support.network import free_port, until
 from tests.support.proxy import Proxy
+from tests.support.status import QuietStatus
 
 SHORT_NS = 400_000_000
 
@@ -119,7 +120,7 @@ async def test_a_publisher_goes_on_at_the_second_and_comes_back_to_the_first(pai
         in_flight=20,
         ack_timeout_s=1.0,
         layout=DeviceLayout(),
-        status=Status(),
+        status=QuietStatus(),
         delays=lambda: iter([0.05] * 1000),
     )
     run = asyncio.create_task(publisher.run())
