@@ -11,7 +11,8 @@ import pytest
 from asyncua import Node, Server, ua
 
 from gateway.core.quality import Quality
-from gateway.sources.opcua.client.responses import plain
+from gateway.sources.opcua.codec.types.arrays import read_text
+from gateway.sources.opcua.codec.types.bounded_buffer import BoundedBuffer
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.source.intervals import Intervals
 from gateway.sources.opcua.tools.browse_tool import browse, session
@@ -216,12 +217,12 @@ async def test_a_server_that_is_ill_for_a_while_gets_all_nodes_back(server, mang
 async def test_a_value_that_cannot_be_decoded_costs_its_tag_and_no_connection(server, monkeypatch):
     """What else was in the lost notification is read once, so that nothing stays unknown."""
 
-    def picky(value: object, depth: int = 16) -> object:
-        if value == "rubbish":
+    def picky(buffer: BoundedBuffer) -> str | None:
+        if (value := read_text(buffer)) == "rubbish":
             raise ValueError("no text")
-        return plain(value, depth)
+        return value
 
-    monkeypatch.setattr("gateway.sources.opcua.client.responses.plain", picky)
+    monkeypatch.setattr("gateway.sources.opcua.codec.types.structures.read_text", picky)
     await server.add("text", "fine")
     text = server.server.get_node("ns=2;s=text")
     async with in_the_field(server.url, [*NODES, "ns=2;s=text"], intervals=QUICK) as field:

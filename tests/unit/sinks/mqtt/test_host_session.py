@@ -320,7 +320,7 @@ async def test_a_birth_for_which_the_broker_hangs_up_is_found_and_left_out(bench
 async def test_connections_that_break_at_random_cost_no_birth(bench: Bench, times: int) -> None:
     random = Random(4)
     bench.session.names = ["node", "one", "two", "three"]
-    # That six breaks in a row meet the same healthy packet happens once in 16,000 sequences; at 0.3 it would in one of 1,400.
+    # Six breaks in a row meet the same healthy packet once in 16,000 sequences; at 0.3 it would be one in 1,400.
     bench.sink.rule = lambda published: "cut" if random.random() < 0.2 else None
     bench.session.ready = True
     await bench.say(b"go")

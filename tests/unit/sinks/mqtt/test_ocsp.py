@@ -7,6 +7,7 @@ import pytest
 from gateway.sinks.mqtt.ocsp import MOST_BYTES, objection
 from tests.support.mosquitto import Authority
 
+
 def now() -> datetime:
     """Not the time of import: a whole run of the tests takes longer than clocks may differ."""
     return datetime.now(UTC)
