@@ -46,6 +46,8 @@ def translated(*also_damaged: int) -> Iterator[None]:
     """Raise SQLite's errors as ours; what is none of the disk's doing stays what it is: a bug."""
     try:
         yield
+    except UnicodeDecodeError as error:  # a text of the file, or SQLite's message with a name from the file in it
+        raise DamagedError(f"there is a text in it that is not UTF-8 ({error.reason})") from error
     except sqlite3.DatabaseError as error:
         whole = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK)
         code = whole & 0xFF
