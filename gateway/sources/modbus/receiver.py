@@ -33,7 +33,6 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         """Begin with a connection. is_shared: others may ask through it, so the reply may follow a wrong one."""
         self._framing = framing
         framing.clear()
-        strays.pacing.on_opened()
         self._is_shared = is_shared or isinstance(framing, Mbap)
         self._name = name
         self._buffer = bytearray()
@@ -51,6 +50,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
     def connection_made(self, transport: Any) -> None:
         """Take over the transport, to close it when too much comes."""
         self._transport = transport
+        self.strays.pacing.on_opened()  # here: uvloop makes the protocol before it knows whether it can connect
         if self.lost:  # the first byte of a serial line may come before this
             transport.abort()
 
