@@ -44,11 +44,12 @@ def check_layouts(root: Root, file: SourceFile, devices: Sequence[Device]) -> It
 
 
 def _scope_of(device: Device) -> DeviceScope:
-    def place(row: int) -> str:
-        _, file, path = device.all_tags[row]
-        return f"{file.name}:{file.line(path)}"
+    tags = device.published_tags  # once: layouts ask for the place of every tag
 
-    return DeviceScope(device.config.name, [tag.model.name for tag in device.all_tags], device.publish, place)
+    def place(row: int) -> str:
+        return f"{tags[row].file.name}:{tags[row].file.line(tags[row].path)}"
+
+    return DeviceScope(device.config.name, [tag.model.name for tag in tags], device.publish, place)
 
 
 def _problem(fault: LayoutFault, root: SourceFile, devices: Sequence[Device]) -> Problem:
@@ -57,7 +58,7 @@ def _problem(fault: LayoutFault, root: SourceFile, devices: Sequence[Device]) ->
     device = devices[fault.device]
     if fault.tag is None:
         return device.file.problem(fault.key, fault.message, fault.expected)
-    _, file, path = device.all_tags[fault.tag]
+    _, file, path = device.published_tags[fault.tag]
     problem: Problem = file.problem((*path, *fault.key), fault.message, fault.expected)
     return problem
 

@@ -63,6 +63,11 @@ class Device:
         """Return its tags in the order of the tag table."""
         return [*self.tags, *self.formulas]
 
+    @property
+    def published_tags(self) -> list[ReadTag]:
+        """Return the tags that layouts have a place for, in the same order."""
+        return [tag for tag in self.all_tags if tag.model.publish]
+
 
 def read_devices(collector: ProblemCollector) -> list[tuple[SourceFile, str]]:
     """Read `devices/*.yaml`. Returns every device as it is written, with its name."""

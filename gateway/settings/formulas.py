@@ -1,6 +1,5 @@
 """Computed tags of a device: their formulas made into trees over tags that are read."""
 
-import difflib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -9,10 +8,13 @@ from gateway.core.formula.config import FormulaKeys
 from gateway.core.formula.parse import MOST_DEPTH, MOST_NODES, parse_formula
 from gateway.core.formula.tag import FormulaTag
 from gateway.core.formula.tree import Node, Operand, measure, replace_operands
+from gateway.core.nearest import nearest
 from gateway.core.ports.plugin import TagTraits
 from gateway.settings.device_files import Device, ReadTag
 
 _MOST_NAMED: Final = 10
+_MOST_MISSING: Final = 10
+"""For so many unknown names of a device others are suggested: each is compared with thousands."""
 
 
 class _FormulaFault(Exception):
@@ -101,7 +103,7 @@ def check_formulas(device: Device, warnings: list[str]) -> None:
 
     Where tags are searched on the device itself, a name that is not known is only a warning: the device may have it soon.
     """
-    resolver = _Resolver(device)
+    resolver, missing = _Resolver(device), 0
     for tag in device.formulas:
         try:
             _, places = resolver.resolve(tag.model.name)
@@ -118,7 +120,9 @@ def check_formulas(device: Device, warnings: list[str]) -> None:
                     f"is known: {tag.model.name} has no value until it is found"
                 )
                 continue
-            fault = f"{operand!r} is not a tag of this device", _hint(operand, [*device.tags, *device.formulas])
+            missing += 1
+            hint = _hint(operand, device.all_tags, suggest=missing <= _MOST_MISSING)
+            fault = f"{operand!r} is not a tag of this device", hint
         if fault is not None:
             tag.file.add((*tag.path, "formula"), *fault)
 
@@ -144,8 +148,8 @@ def _traits(device: Device, place: int) -> TagTraits:
     return traits
 
 
-def _hint(name: str, tags: Sequence[ReadTag]) -> str:
+def _hint(name: str, tags: Sequence[ReadTag], *, suggest: bool) -> str:
     names = [tag.model.name for tag in tags]
-    close = difflib.get_close_matches(name, names, 1)
+    close = nearest(name, names) if suggest else ""
     more = " ..." if len(names) > _MOST_NAMED else ""
-    return f"{close[0]}?" if close else f"one of {', '.join(names[:_MOST_NAMED])}{more}"
+    return f"{close}?" if close else f"one of {', '.join(names[:_MOST_NAMED])}{more}"

@@ -117,12 +117,12 @@ class Settings:
     @property
     def layout_scope(self) -> LayoutScope:
         """Return the view of this configuration that layouts get."""
-        names = [tag.name for tag in self.table.tags]
+
+        def names(device: int) -> list[str]:
+            return [tag.name for tag in self.table.tags[slice(*self.table.range_of(device))] if tag.published]
+
         return self.root.layout_scope(
-            [
-                DeviceScope(name, names[slice(*self.table.range_of(number))], self.publishing[number])
-                for number, name in enumerate(self.table.devices)
-            ]
+            [DeviceScope(name, names(number), self.publishing[number]) for number, name in enumerate(self.table.devices)]
         )
 
     def by_plugin(self) -> list[tuple[Plugin, list[DeviceEntry]]]:

@@ -1,7 +1,6 @@
 """From the text of a formula to its tree. Nothing of the text is ever run."""
 
 import ast
-import difflib
 import math
 import re
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from keyword import iskeyword
 from typing import Final
 
 from gateway.core.formula.tree import FUNCTIONS, NAMED, Apply, Node, Number, Operand
+from gateway.core.nearest import nearest
 
 MOST_CHARACTERS: Final = 1000
 """Longest text of a formula."""
@@ -125,8 +125,8 @@ class _Reader:
 
 def _checked_call(name: str, arguments: Sequence[ast.expr]) -> tuple[str, Sequence[ast.expr]]:
     if name not in NAMED:
-        close = difflib.get_close_matches(name, NAMED, 1)
-        raise ValueError(f"{name!r} is no function; expected {f'{close[0]}?' if close else ', '.join(NAMED)}")
+        close = nearest(name, NAMED)
+        raise ValueError(f"{name!r} is no function; expected {f'{close}?' if close else ', '.join(NAMED)}")
     function = FUNCTIONS[name]
     if not function.fewest <= len(arguments) <= function.most:
         count = f"{function.fewest}" if function.fewest == function.most else f"{function.fewest} to {function.most}"

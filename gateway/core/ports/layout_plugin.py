@@ -21,7 +21,7 @@ class DeviceScope:
     name: str
     """Its name."""
     tags: Sequence[str]
-    """The names of its tags."""
+    """The names of its tags that are published; none where they are still to be found on the device."""
     own: Any
     """The device's own `publish:`, with a method `over` that returns what holds for the device."""
     place: Callable[[int], str] = lambda tag: ""

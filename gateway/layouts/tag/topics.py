@@ -60,7 +60,7 @@ def describe_device(scope: LayoutScope, topics: Topics, device: int) -> Sequence
     config = known.own.over(scope.config)
     more = f" and {len(known.tags) - 1} more" if len(known.tags) > 1 else ""
     kept = ", retained" if config.retain else ""
-    example = TagTopics.of(config, topics, device).topic(known.tags[0])
+    example = TagTopics.of(config, topics, device).topic(known.tags[0] if known.tags else "{tag}")  # none found yet
     below = "/event (at once)" + (", /summary (every minute)" if scope.config.summaries else "")
     return [
         f"{example}{more}  ({windows_note(scope)}; text and structures{format_note(scope, device)}{kept})",

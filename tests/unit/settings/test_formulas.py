@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.plugins import LAYOUTS
 from gateway.settings import load
 from tests.unit.settings.folders import problems_of, write
 
@@ -102,3 +103,15 @@ def test_what_was_not_found_yet_is_a_warning(tmp_path: Path) -> None:
     settings = load(write(tmp_path, {"devices/line.yaml": line}))
     assert any("'speed' is not a tag of this device as far as is known" in warning for warning in settings.warnings)
     assert settings.formulas == ()
+
+
+def test_a_tag_that_is_not_published_needs_no_topic_of_its_own(tmp_path: Path) -> None:
+    """Nor does a device on which nothing was found yet: both have no place in a layout."""
+    root = "name: press-1\npublish: {layout: tag, topic: '{root}/{tag}'}\n"
+    line = f"protocol: opcua\nurl: opc.tcp://10.0.0.6:4840\nbrowse: {{root: ns=2;s=Line}}\nfound: {tmp_path}/found\n"
+    shared = '  - {name: pressure, address: "holding:3", publish: false}\n'
+    settings = load(folder(tmp_path, shared, **{"gateway.yaml": root, "devices/line.yaml": line}))
+    by_name = {device.name: list(device.tags) for device in settings.layout_scope.devices}
+    assert by_name == {"inverter": [], "line": [], "press": ["oil_temp", "pressure"]}
+    lines = [LAYOUTS["tag"].describe_device(settings.layout_scope, number) for number in range(3)]
+    assert [one[0].split()[0] for one in lines] == ["plant/{tag}", "plant/{tag}", "plant/oil_temp"]
