@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gateway.core.errors import Problem
 from gateway.core.formula.config import FormulaKeys
 from gateway.core.formula.parse import MOST_DEPTH, MOST_NODES, parse_formula
 from gateway.core.formula.tag import FormulaTag
@@ -13,7 +14,7 @@ from gateway.core.ports.plugin import TagTraits
 from gateway.settings.device_files import Device, ReadTag
 
 _MOST_NAMED: Final = 10
-_MOST_MISSING: Final = 10
+_MOST_MISSING: Final = 3
 """For so many unknown names of a device others are suggested: each is compared with thousands."""
 
 
@@ -98,12 +99,12 @@ def interval_of_formulas(device: Device) -> list[int]:
     return intervals
 
 
-def check_formulas(device: Device, warnings: list[str]) -> None:
-    """Check the formulas of a device against its tags; faults go to the files that have them.
+def check_formulas(device: Device, problems: list[Problem], warnings: list[str]) -> None:
+    """Check the formulas of a device against its tags, and add each fault to the problems, with its file and line.
 
     Where tags are searched on the device itself, a name that is not known is only a warning: the device may have it soon.
     """
-    resolver, missing = _Resolver(device), 0
+    resolver, missing, tags = _Resolver(device), 0, device.all_tags
     for tag in device.formulas:
         try:
             _, places = resolver.resolve(tag.model.name)
@@ -121,10 +122,10 @@ def check_formulas(device: Device, warnings: list[str]) -> None:
                 )
                 continue
             missing += 1
-            hint = _hint(operand, device.all_tags, suggest=missing <= _MOST_MISSING)
+            hint = _hint(operand, tags, suggest=missing <= _MOST_MISSING)
             fault = f"{operand!r} is not a tag of this device", hint
         if fault is not None:
-            tag.file.add((*tag.path, "formula"), *fault)
+            problems.append(tag.file.problem((*tag.path, "formula"), *fault))
 
 
 def _fault_of_operands(device: Device, places: Sequence[int]) -> tuple[str, str] | None:

@@ -48,7 +48,7 @@ class TagReader:
         has_problems = file.problems or len(self._collector.problems) > before
         device.finds_tags = found is not None
         if device.formulas and device.config:
-            check_formulas(device, self._collector.warnings)
+            check_formulas(device, self._collector.problems, self._collector.warnings)
         if not device.tags and not has_problems and found is None and getattr(device.config, "enabled", True):
             file.add(("tags",), "the device has no tags", "tags: or tag_file:")
 

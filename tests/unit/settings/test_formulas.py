@@ -115,3 +115,10 @@ def test_a_tag_that_is_not_published_needs_no_topic_of_its_own(tmp_path: Path) -
     assert by_name == {"inverter": [], "line": [], "press": ["oil_temp", "pressure"]}
     lines = [LAYOUTS["tag"].describe_device(settings.layout_scope, number) for number in range(3)]
     assert [one[0].split()[0] for one in lines] == ["plant/{tag}", "plant/{tag}", "plant/oil_temp"]
+
+
+def test_a_fault_in_a_tag_file_is_a_problem_too(tmp_path: Path) -> None:
+    csv = "name,address,formula\noil,holding:0,\ntwice,,2 * oill\n"
+    (problem,) = problems_of(write(tmp_path, {"tags/press.csv": csv}))
+    assert (problem.file, problem.line, problem.key) == ("tags/press.csv", 3, "formula")
+    assert problem.expected == "oil?"
