@@ -9,6 +9,7 @@ import structlog
 
 from gateway.app.cancel import cancel
 from gateway.app.gateway import Gateway
+from gateway.app.loop_faults import quiet_peers
 from gateway.app.tag_discovery import discover_tags
 from gateway.core.clock import SystemClock
 from gateway.runtime.restart import RestartSchedule
@@ -35,6 +36,7 @@ async def run(settings: Settings) -> None:
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(quiet_peers)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     for number in IGNORED_SIGNALS:

@@ -31,9 +31,9 @@ class Life:
     killed_ms: float
 
 
-async def broker_comes_and_goes(line: Line, chance: random.Random) -> None:
-    """For ever: cuts, half-open connections, refusals, restarts of the broker, and quiet times between."""
-    while True:
+async def broker_comes_and_goes(line: Line, chance: random.Random, over: asyncio.Event) -> None:
+    """Until it is over, and then the broker runs: cuts, half-open connections, refusals, restarts, quiet times between."""
+    while not over.is_set():
         await asyncio.sleep(chance.uniform(0.5, 4))
         match chance.choice(("cut", "half-open", "refuse", "restart")):
             case "cut":
@@ -109,13 +109,14 @@ async def test_kills_at_random_moments_cost_no_more_than_the_promise_and_are_rep
     """Per kill the open window and one commit interval at most, no gap or repetition without a reason, nothing stuck."""
     chance = random.Random(20261121)
     async with running_line(tmp_path, mosquitto, proxied=True) as line:
-        weather = asyncio.create_task(broker_comes_and_goes(line, chance))
+        over = asyncio.Event()
+        weather = asyncio.create_task(broker_comes_and_goes(line, chance, over))
         try:
             lives = await many_lives(line, chance, KILLS)
             assert not weather.done(), weather
         finally:
-            weather.cancel()
-            await asyncio.gather(weather, return_exceptions=True)
+            over.set()  # to its end: a broker that is cancelled half way into its stop stops all the same
+            await weather
         line.proxy.refuse = False
         line.proxy.flow()
         line.proxy.cut()

@@ -11,8 +11,8 @@ import pytest
 from tests.fault.test_gateway_hostile_broker import hostile
 from tests.support.gateway import ROOT
 from tests.support.hostile_broker import ATTACKS, DOCUMENTS, FRAMES
-from tests.support.neighbour import MOST_GROWTH_BYTES, MOST_STOP_S, growth_bytes, mark_memory, stop_s
 from tests.support.network import until
+from tests.support.process_cost import MOST_GROWTH_BYTES, MOST_STOP_S, growth_bytes, mark_memory, stop_s
 
 ATTACK_S = 4.0
 

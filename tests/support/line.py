@@ -45,7 +45,9 @@ class Line:
         """Wait for `count` further windows."""
         target = len(self.windows()) + count
         await until(
-            lambda: len(self.windows()) >= target, deadline_s, f"{count} more windows; log: {self.gateway.log()[-1500:]}"
+            lambda: len(self.windows()) >= target,
+            deadline_s,
+            lambda: f"{count} more windows; log: {self.gateway.log()[-1500:]}",
         )
 
 

@@ -13,10 +13,12 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-async def until(condition: Callable[[], object], deadline_s: float = 10.0, what: str = "condition") -> None:
-    """Return once `condition()` is true; AssertionError with `what` after `deadline_s`."""
+async def until(
+    condition: Callable[[], object], deadline_s: float = 10.0, what: str | Callable[[], str] = "condition"
+) -> None:
+    """Return once `condition()` is true; AssertionError with `what`, made then, after `deadline_s`."""
     end = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline_s} s: {what}")
+            raise AssertionError(f"not within {deadline_s} s: {what if isinstance(what, str) else what()}")
         await asyncio.sleep(0.005)
