@@ -1,7 +1,7 @@
 """The last events, and the alarms that are active."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -96,11 +96,10 @@ class RecentEvents:
         """Return the active alarms, that of the oldest change first."""
         return list(self._alarms.values())
 
-    def take_table(self, table: TagTable) -> None:
-        """Take another table: alarms of tags and devices that it does not have are gone."""
+    def take_table(self, table: TagTable, known: Collection[tuple[str, str]]) -> None:
+        """Take another table. known: device and tag of which alarms go on; a device alone has an empty tag."""
         self._table = table
-        names = {(table.devices[tag.device], tag.name) for tag in table.tags} | {(name, "") for name in table.devices}
-        kept = {key: alarm for key, alarm in self._alarms.items() if key[:2] in names}
+        kept = {key: alarm for key, alarm in self._alarms.items() if key[:2] in known}
         if len(kept) != len(self._alarms):
             self._alarms = kept
             self.alarms_version = self._next()

@@ -10,6 +10,7 @@ from gateway.core.blocks import ObjectBlock, SampleBlock, TagIds, WindowBlock
 from gateway.core.events.event import Event
 from gateway.core.messages import DeviceState
 from gateway.core.ports.source import Source
+from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.live.events import ActiveAlarm, RecentEvents, RecordedEvent
 from gateway.live.values import LiveValues, TagValues
@@ -211,16 +212,19 @@ class LiveModel:
             self._events.dropped_alarms,
         )
 
-    def take_table(self, table: TagTable, now_ns: int) -> None:
-        """Take another table while running; tags are recognised by device and name, and keep their values.
+    def take_table(self, table: TagTable, move: TagMove, now_ns: int) -> None:
+        """Take another table while running: tags of devices that stay as they are keep their values, others begin anew.
 
         Tags and devices that it does not have are gone, with their alarms. Viewers see `table_version` rise, and read all.
         """
-        old = {(self.table.devices[tag.device], tag.name): tag.id for tag in self.table.tags}
-        rows = [old.get((table.devices[tag.device], tag.name), -1) for tag in table.tags]
-        self._values.rearrange(np.array(rows, np.intp))
-        self._events.take_table(table)
-        self._since = {name: self._since.get(name, now_ns) for name in table.devices}
-        self._state = {name: self._state.get(name, "") for name in table.devices}
+        rows = np.full(move.size, -1, np.intp)
+        rows[move.new] = move.old
+        self._values.rearrange(rows)
+        same = {self.table.devices[row] for row in move.devices}
+        tags = [table.tags[tag] for tag in move.learnt_new.tolist()]
+        known = {(table.devices[tag.device], tag.name) for tag in tags} | {(name, "") for name in same}
+        self._events.take_table(table, known)
+        self._since = {name: self._since[name] if name in same else now_ns for name in table.devices}
+        self._state = {name: self._state[name] if name in same else "" for name in table.devices}
         self.table = table
         self.table_version = self.devices_version = self._raise_version()

@@ -1,11 +1,12 @@
 """The read model: versions, devices, connections, alarms, events, counters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.core.events.device import DeviceStateChanged
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
+from gateway.core.tag_move import TagMove
 from gateway.live.events import MOST_ALARMS, MOST_EVENTS
 from gateway.live.model import LiveModel, PartReadings
 from gateway.sources.opcua.source.events import ConditionAlarm
@@ -122,19 +123,22 @@ def test_counters_come_from_those_who_count() -> None:
     assert (counters.samples, counters.windows, counters.events, counters.gateway) == (2, 0, {"alarm": 4}, {"sent": 5.0})
 
 
-def test_another_table_keeps_what_it_still_has() -> None:
+def test_another_table_keeps_what_stays_as_it_is() -> None:
     bench = Bench()
     model = bench.model
     model.samples(block_of([Sample(tag, T0, float(tag), GOOD) for tag in range(6)]))
     model.event(limit_alarm(T0, device=0, tag=0))
+    model.event(limit_alarm(T0, device=1, tag=2))
     model.event(limit_alarm(T0, device=2, tag=4))
     bench.state(0, "ok", at=T0 + 1)
-    before = model.version
-    bench.parts.states = {0: DeviceState(0, "ok"), 1: DeviceState(1, "ok")}
-    model.take_table(table(4, devices=2), T0 + 9)
+    bench.state(1, "ok", at=T0 + 1)
+    before, after = model.version, replace(table(6, devices=3), devices=("device0", "device2", "new"))
+    moved = TagMove.between(model.table, after, {"device2"})
+    bench.parts.states = {row: DeviceState(row, "ok") for row in range(3)}
+    model.take_table(after, moved, T0 + 9)
     assert model.table_version > before
-    assert model.values().value.tolist() == [0, 1, 2, 3]
-    assert [a.tag for a in model.alarms()] == ["tag0"]
-    assert [view.since_ns for view in model.devices()] == [T0 + 1, T0]
-    model.take_table(table(9, devices=3), T0 + 10)
-    assert model.values().quality.tolist()[3:] == [GOOD] + [Quality.BAD_WAITING] * 5
+    values = model.values()
+    assert values.value[values.quality == GOOD].tolist() == [4, 5], "a device that was changed begins anew"
+    assert values.quality.tolist() == [Quality.BAD_WAITING] * 2 + [GOOD] * 2 + [Quality.BAD_WAITING] * 2
+    assert [(a.device, a.tag) for a in model.alarms()] == [("device2", "tag4")]
+    assert [view.since_ns for view in model.devices()] == [T0 + 9, T0, T0 + 9]
