@@ -7,6 +7,7 @@ from gateway.core.events.device import DeviceStateChanged
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.core.tag_move import TagMove
+from gateway.core.tags import TagTable
 from gateway.live.events import MOST_ALARMS, MOST_EVENTS
 from gateway.live.model import LiveModel, PartReadings
 from gateway.sources.opcua.source.events import ConditionAlarm
@@ -132,7 +133,9 @@ def test_another_table_keeps_what_stays_as_it_is() -> None:
     model.event(limit_alarm(T0, device=2, tag=4))
     bench.state(0, "ok", at=T0 + 1)
     bench.state(1, "ok", at=T0 + 1)
-    before, after = model.version, replace(table(6, devices=3), devices=("device0", "device2", "new"))
+    before, names = model.version, ["tag0", "tag1", "tag4", "tag5", "a", "b"]
+    tags = tuple(replace(tag, name=name) for tag, name in zip(model.table.tags, names, strict=True))
+    after = TagTable(("device0", "device2", "new"), tags)
     moved = TagMove.between(model.table, after, {"device2"})
     bench.parts.states = {row: DeviceState(row, "ok") for row in range(3)}
     model.take_table(after, moved, T0 + 9)
