@@ -9,8 +9,8 @@ import structlog
 from gateway import __version__
 from gateway.app.cancel import cancel
 from gateway.app.compose import GatewayParts
-from gateway.app.web_view import web_server
 from gateway.app.status_line import status_line
+from gateway.app.web_view import web_server
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
 from gateway.core.events.gateway import ConfigurationLoaded, RestartRefused, UncleanStop

@@ -79,7 +79,7 @@ def _facts(plugin: Plugin, config: Any) -> DeviceFacts:
     return DeviceFacts(plugin.title, url, command)
 
 
-def _plan(settings: Settings) -> list[Mapping[str, Any]]:
+def _plan(settings: Settings) -> Sequence[Mapping[str, Any]]:
     """Return what `gateway plan` prints, as sections of a table and the lines below it."""
     sections: list[dict[str, Any]] = []
     for plugin, entries in settings.by_plugin():

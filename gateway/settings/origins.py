@@ -65,7 +65,7 @@ def _device_files(folder: Path) -> dict[str, SourceFile]:
 def _of_model(
     model: BaseModel, path: KeyPath, file: SourceFile, environment: Environment, shown: str, prefix: str
 ) -> Iterator[Setting]:
-    for name in type(model).model_fields:
+    for name, field in type(model).model_fields.items():
         value, here = getattr(model, name), (*path, name)
         if isinstance(value, BaseModel):
             yield from _of_model(value, here, file, environment, shown, prefix)
@@ -74,7 +74,8 @@ def _of_model(
             variable = environment.variable(file, here, prefix)
             is_written = written is not _ABSENT and not variable
             origin = variable or (f"{file.name}:{file.line(here)}" if is_written else "default")
-            yield Setting(shown, ".".join(map(str, here)), _shown(here, written if is_written else value), origin)
+            found = written if is_written else field.default if not variable and isinstance(field.default, str) else value
+            yield Setting(shown, ".".join(map(str, here)), _shown(here, found), origin)
 
 
 _ABSENT: Final = object()

@@ -14,9 +14,10 @@ from gateway.core.tags import Tag
 from gateway.web import answers as a
 from gateway.web.health import health_of
 from gateway.web.host import HostReadings
+from gateway.web.live_view import AlarmView, EventView
 from gateway.web.query import BadQuery, Query
 from gateway.web.tag_search import QUALITIES, TagSearch
-from gateway.web.view import AlarmView, EventView, GatewayView
+from gateway.web.view import GatewayView
 
 MOST_TAGS: Final = 1_000
 MOST_EVENTS: Final = 1_000

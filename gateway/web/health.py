@@ -6,7 +6,8 @@ from typing import Final, Literal
 
 import numpy as np
 
-from gateway.web.view import DeviceView, GatewayView
+from gateway.web.live_view import DeviceView
+from gateway.web.view import GatewayView
 
 SILENT_S: Final = 10.0
 """A polled device that has given no sample for so long, and for three of its intervals, is silent."""

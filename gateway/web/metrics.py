@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from math import isnan
 from typing import Final
 
 from gateway.web.health import health_of
@@ -40,7 +41,7 @@ def escape(text: str) -> str:
 
 def number(value: float) -> str:
     """Return a number as the format writes it."""
-    if value != value:
+    if isnan(value):
         return "NaN"
     if value in (float("inf"), float("-inf")):
         return "+Inf" if value > 0 else "-Inf"
@@ -59,8 +60,8 @@ def _of_gateway(view: GatewayView) -> str:
     identity, health, outbox = view.identity, health_of(view), view.outbox()
     families = []
 
-    def one(name: str, kind: str, text: str, value: float, **labels: str) -> None:
-        family = Family(f"gateway_{name}", kind, text)
+    def one(metric: str, kind: str, text: str, value: float, **labels: str) -> None:
+        family = Family(f"gateway_{metric}", kind, text)
         family.add(value, **labels)
         families.append(family)
 

@@ -104,8 +104,8 @@ class Door:
 
 class _Refused(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport) or hasattr(transport, "abort")
-        transport.abort()  # type: ignore[attr-defined]  # of every transport of a socket
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
 
 
 class WebServer:
@@ -166,14 +166,16 @@ class WebServer:
 
     async def _open_file(self, door: Door) -> asyncio.Server:
         sock = listen_private(self._path)
-        return await asyncio.get_running_loop().create_unix_server(door.connect, sock=sock)  # type: ignore[return-value]
+        return await asyncio.get_running_loop().create_unix_server(door.connect, sock=sock)
 
     async def _open_port(self, door: Door) -> asyncio.Server:
         host, port = split_listen(self._config.listen)
         context = await asyncio.to_thread(tls_context, self._config)
-        timeout = {} if context is None else {"ssl_handshake_timeout": HEADERS_S}
+        timeout = None if context is None else HEADERS_S
         loop = asyncio.get_running_loop()
-        return await loop.create_server(door.connect, host, int(port), ssl=context, backlog=64, **timeout)  # type: ignore[return-value,arg-type]
+        return await loop.create_server(
+            door.connect, host, int(port), ssl=context, backlog=64, ssl_handshake_timeout=timeout
+        )
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer those who may ask."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -35,6 +36,13 @@ class Site:
         self._api = Api(view, host)
         self.stream = Stream(view.live, self._api)
         self._answers = {f"{_PREFIX}{one.name}": getattr(self._api, one.name) for one in OPERATIONS}
+        self._special: dict[str, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
+            "/healthz": self._health,
+            "/readyz": self._health,
+            "/metrics": self._metrics,
+            f"{_PREFIX}stream": self._watch,
+            f"{_PREFIX}openapi.json": self._openapi,
+        }
         self._slow = asyncio.Semaphore(_AT_ONCE)
         self._page: dict[str, PageFile] = {}
 
@@ -45,19 +53,12 @@ class Site:
             if path in self._answers:
                 async with asyncio.timeout(_ANSWER_S):
                     return json_answer(await self._ask(path, Query(request.query)))
-            if path == f"{_PREFIX}stream":
-                return await self._watch(request)
-            if path in ("/healthz", "/readyz"):
-                return self._health(path)
-            if path == "/metrics":
-                return web.Response(text=await self._metrics(), headers={**_NO_STORE, "Content-Type": metrics.CONTENT_TYPE})
-            if path == f"{_PREFIX}openapi.json":
-                return json_answer(document(self._view.identity.version))
+            special = self._special.get(path)
+            return await (self._file if special is None else special)(request)
         except BadQuery as bad:
             return error_answer(bad.status, str(bad), bad.expected)
         except TimeoutError:
             return error_answer(503, f"there is no answer within {_ANSWER_S:g} s", "a smaller question, or a try later")
-        return await self._file(request)
 
     async def _ask(self, path: str, query: Query) -> Any:
         if path.endswith(("/plan", "/configuration", "/history")):
@@ -65,13 +66,17 @@ class Site:
                 return await self._answers[path](query)
         return await self._answers[path](query)
 
-    def _health(self, path: str) -> web.Response:
+    async def _health(self, request: web.BaseRequest) -> web.Response:
         health = health_of(self._view)
-        good = health.is_alive if path == "/healthz" else health.is_ready
+        good = health.is_alive if request.path == "/healthz" else health.is_ready
         body = {"healthy": good, "level": health.level, "reasons": health.reasons}
         return json_answer(body, status=200 if good else 503)
 
-    async def _metrics(self) -> str:
+    async def _openapi(self, _: web.BaseRequest) -> web.Response:
+        return json_answer(document(self._view.identity.version))
+
+    async def _metrics(self, _: web.BaseRequest) -> web.Response:
+        """Return the metrics. The event loop has its turn after each millisecond of them."""
         parts = []
         begun = time.monotonic()
         for part in metrics.slices(self._view, self._host):
@@ -79,7 +84,7 @@ class Site:
             if time.monotonic() - begun > _SLICE_S:
                 await asyncio.sleep(0)
                 begun = time.monotonic()
-        return "".join(parts)
+        return web.Response(text="".join(parts), headers={**_NO_STORE, "Content-Type": metrics.CONTENT_TYPE})
 
     async def _watch(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send events until the viewer goes."""

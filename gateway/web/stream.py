@@ -10,7 +10,7 @@ import orjson
 
 from gateway.core.blocks import TagIds
 from gateway.web.api import Api
-from gateway.web.view import LiveView
+from gateway.web.live_view import LiveView
 
 PERIOD_S: Final = 1.0
 MOST_VIEWERS: Final = 32

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.core.blocks import TagIds
 from gateway.core.quality import GOOD_FROM, USABLE_FROM
-from gateway.web.view import LiveView
+from gateway.web.live_view import LiveView
 
 _SLICE: Final = 10_000
 _KEPT: Final = 16
