@@ -8,6 +8,7 @@ from gateway.core.clock import Clock
 from gateway.core.events.device import DeviceStateChanged
 from gateway.core.events.event import Event
 from gateway.core.events.gateway import ClockJump, Stall
+from gateway.core.loop_watch import LoopWatch
 from gateway.core.messages import DeviceState, Message
 from gateway.core.ports.outbox import MessageQueue
 from gateway.core.quality import Quality
@@ -17,7 +18,6 @@ from gateway.runtime.status import StatusBoard
 
 _JUMP_NS = 500_000_000
 _LONGEST_SLEEP_S = 1.0
-_STALL_S = 3.0
 
 
 class ClosedWindows(Protocol):
@@ -87,7 +87,14 @@ class Pipeline:
     """
 
     def __init__(
-        self, stages: Stages, encoder: Encoding, outbox: MessageQueue, board: StatusBoard, table: TagTable, clock: Clock
+        self,
+        stages: Stages,
+        encoder: Encoding,
+        outbox: MessageQueue,
+        board: StatusBoard,
+        table: TagTable,
+        clock: Clock,
+        watch: LoopWatch,
     ) -> None:
         self._stages = stages
         self._encoder = encoder
@@ -95,6 +102,7 @@ class Pipeline:
         self._board = board
         self._table = table
         self._clock = clock
+        self._watch = watch
         self.event_log = EventLog(table)
         self._offset_ns = self._wall_minus_monotonic()
         self.beat = clock.monotonic()
@@ -139,15 +147,11 @@ class Pipeline:
             due_s = (self._stages.next_close_ns - self._clock.now_ns()) / 1e9
             # After a stall a wait of 0 would never give way to other tasks.
             await self._clock.sleep(min(max(due_s, 0.001), _LONGEST_SLEEP_S))
-            stood_s, self.beat = self._clock.monotonic() - self.beat, self._clock.monotonic()
+            self.beat = self._clock.monotonic()
             self._watch_clock()
-            if stood_s > _STALL_S:
-                self._report_stall(stood_s)
+            if stood_ms := self._watch.take_stall_ms():
+                self.report(Stall(time_ns=self._clock.now_ns(), for_ms=stood_ms))
             self._publish(self._stages.close(self._clock.now_ns()))
-
-    def _report_stall(self, stood_s: float) -> None:
-        """Publish that machine or process stood still: what lies in the gap was not read, and nothing else shows it."""
-        self.report(Stall(time_ns=self._clock.now_ns(), for_ms=round(stood_s * 1e3)))
 
     def flush(self) -> None:
         """Publish the window and the summary in progress: at a stop."""
