@@ -10,6 +10,7 @@ from gateway.core.events.event import Event
 from gateway.core.events.gateway import ClockJump, Stall
 from gateway.core.loop_watch import LoopWatch
 from gateway.core.messages import DeviceState, Message
+from gateway.core.ports.observer import DataObserver, Unobserved
 from gateway.core.ports.outbox import MessageQueue
 from gateway.core.quality import Quality
 from gateway.core.tags import TagTable
@@ -83,6 +84,7 @@ class Pipeline:
 
     Attributes:
         beat: monotonic time of the last turn of its loop, seconds.
+        loop_watch: when the process stood still.
         event_log: the journal and the counters of events.
     """
 
@@ -94,16 +96,18 @@ class Pipeline:
         board: StatusBoard,
         table: TagTable,
         clock: Clock,
-        watch: LoopWatch,
+        observer: DataObserver | None = None,
     ) -> None:
+        """observer: is shown every event and every change of a device's state."""
         self._stages = stages
         self._encoder = encoder
         self._outbox = outbox
         self._board = board
         self._table = table
         self._clock = clock
-        self._watch = watch
-        self.event_log = EventLog(table)
+        self.event_log = EventLog(table, observer)
+        self._observer = observer or Unobserved()
+        self.loop_watch = LoopWatch()
         self._offset_ns = self._wall_minus_monotonic()
         self.beat = clock.monotonic()
 
@@ -134,6 +138,8 @@ class Pipeline:
         before = self._board.state_of(state.device)
         changed = self._board.update(state)
         now = self._clock.now_ns()
+        if changed:
+            self._observer.state(state, now)
         if state.state == "down":
             self._publish_objects(self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now))
         is_news = changed and (before.state != state.state or before.reason == "starting")
@@ -149,7 +155,7 @@ class Pipeline:
             await self._clock.sleep(min(max(due_s, 0.001), _LONGEST_SLEEP_S))
             self.beat = self._clock.monotonic()
             self._watch_clock()
-            if stood_ms := self._watch.take_stall_ms():
+            if stood_ms := self.loop_watch.take_stall_ms():
                 self.report(Stall(time_ns=self._clock.now_ns(), for_ms=stood_ms))
             self._publish(self._stages.close(self._clock.now_ns()))
 

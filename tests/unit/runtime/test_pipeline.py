@@ -59,7 +59,8 @@ class Gateway:
         self.outbox = Outbox(self.clock)
         encoder = Encoder(topics, self.table, "b")
         self.watch = LoopWatch(self._elapsed_ns, self._elapsed_ns)
-        self.pipeline = Pipeline(self.chain, encoder, self.outbox, self.board, self.table, self.clock, self.watch)
+        self.pipeline = Pipeline(self.chain, encoder, self.outbox, self.board, self.table, self.clock)
+        self.pipeline.loop_watch = self.watch
 
     def _elapsed_ns(self) -> int:
         return round(self.clock.monotonic() * 1e9)
