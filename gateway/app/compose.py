@@ -12,6 +12,7 @@ from gateway.core.events.event import Event
 from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
 from gateway.core.ports.layout_plugin import LayoutServices
+from gateway.core.ports.observer import DataObserver
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.sink import Certificate, Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
@@ -20,6 +21,7 @@ from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
+from gateway.live.model import LiveModel, PartReadings
 from gateway.outbox.outbox import Outbox
 from gateway.plugins import DETECTORS
 from gateway.runtime.certificates import CertificateWatch
@@ -52,22 +54,14 @@ class GatewayParts:
         self.text = StatusText(self.boot, __version__, settings.hash, table)
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
-        chain = StageChain.build(
-            table,
-            settings.policies,
-            root.window,
-            root.detection,
-            root.publish,
-            clock.now_ns(),
-            DETECTORS,
-            settings.formulas,
-        )
         self.board = StatusBoard(
             len(table.devices),
             topics.status,
             lambda states: self.text.online(self.started_ms, states, self.certificates.ends, self._memory_only()),
             lambda reason: self.text.offline(clock.now_ns() // 1_000_000, reason),
         )
+        self.live = LiveModel(table, self._readings(), clock.now_ns())
+        chain = _stages(settings, clock.now_ns(), self.live)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
@@ -79,7 +73,7 @@ class GatewayParts:
         )
         layout = self._build_layout()
         queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
-        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
+        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock, self.live)
         self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
         plugin = root.sink_plugin
         sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
@@ -97,6 +91,28 @@ class GatewayParts:
     def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch]:
         """Return what looks after certificates and changes beside the data, by the name of its task."""
         return {"certificates": self.certificates, "changes": self.changes}
+
+    def _readings(self) -> PartReadings:
+        """Return where the read model finds what other parts keep; called when all of them are there."""
+        return PartReadings(
+            states=self.board.states,
+            sources=lambda: self.sources,
+            event_counts=lambda: self.pipeline.event_log.counts,
+            gateway_stats=self.stats,
+        )
+
+    def stats(self) -> dict[str, float | str]:
+        """Return counts since the start, what waits, days until certificates end."""
+        publisher = self.publisher
+        return {
+            "connects": publisher.connects,
+            "sent": publisher.sent,
+            "acked": publisher.acked,
+            "refused": publisher.refused,
+            "released": publisher.released,
+            "waiting": self.outbox.stats.messages,
+            **self.certificates.days_left(),
+        }
 
     def _build_layout(self) -> Layout:
         settings = self.settings
@@ -123,6 +139,21 @@ class GatewayParts:
     def report(self, event: Event) -> None:
         """Publish an event of the gateway itself."""
         self.pipeline.report(event)
+
+
+def _stages(settings: Settings, now_ns: int, observer: DataObserver) -> StageChain:
+    root = settings.root
+    return StageChain.build(
+        settings.table,
+        settings.policies,
+        root.window,
+        root.detection,
+        root.publish,
+        now_ns,
+        DETECTORS,
+        settings.formulas,
+        observer,
+    )
 
 
 def _trust_places(settings: Settings) -> list[Path]:

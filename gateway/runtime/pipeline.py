@@ -9,6 +9,7 @@ from gateway.core.events.device import DeviceStateChanged
 from gateway.core.events.event import Event
 from gateway.core.events.gateway import ClockJump, Stall
 from gateway.core.messages import DeviceState, Message
+from gateway.core.ports.observer import DataObserver, Unobserved
 from gateway.core.ports.outbox import MessageQueue
 from gateway.core.quality import Quality
 from gateway.core.tags import TagTable
@@ -87,15 +88,24 @@ class Pipeline:
     """
 
     def __init__(
-        self, stages: Stages, encoder: Encoding, outbox: MessageQueue, board: StatusBoard, table: TagTable, clock: Clock
+        self,
+        stages: Stages,
+        encoder: Encoding,
+        outbox: MessageQueue,
+        board: StatusBoard,
+        table: TagTable,
+        clock: Clock,
+        observer: DataObserver | None = None,
     ) -> None:
+        """observer: is shown every event and every change of a device's state."""
         self._stages = stages
         self._encoder = encoder
         self._outbox = outbox
         self._board = board
         self._table = table
         self._clock = clock
-        self.event_log = EventLog(table)
+        self.event_log = EventLog(table, observer)
+        self._observer = observer or Unobserved()
         self._offset_ns = self._wall_minus_monotonic()
         self.beat = clock.monotonic()
 
@@ -126,6 +136,8 @@ class Pipeline:
         before = self._board.state_of(state.device)
         changed = self._board.update(state)
         now = self._clock.now_ns()
+        if changed:
+            self._observer.state(state, now)
         if state.state == "down":
             self._publish_objects(self._stages.mark(self._table.ids_of(state.device), Quality.BAD_NOT_CONNECTED, now))
         is_news = changed and (before.state != state.state or before.reason == "starting")
