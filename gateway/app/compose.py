@@ -9,6 +9,7 @@ from gateway.app.layout import build_layout
 from gateway.core.clock import Clock
 from gateway.core.config_types import existing_files, trust_files
 from gateway.core.events.event import Event
+from gateway.core.loop_watch import LoopWatch
 from gateway.core.messages import Loss, Message
 from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
 from gateway.core.ports.layout_plugin import LayoutServices
@@ -81,16 +82,16 @@ class GatewayParts:
         policy = plugin.policy(root.sink, clock.monotonic())
         self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
         self.changes = ChangeWatch(_trust_places(settings), self.outbox.watermarks, self.report, clock)
-        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
+        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts, self.pipeline.loop_watch))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
             for source in self.sources
         ]
 
     @property
-    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch]:
-        """Return what looks after certificates and changes beside the data, by the name of its task."""
-        return {"certificates": self.certificates, "changes": self.changes}
+    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | LoopWatch]:
+        """Return what looks after certificates, changes and the event loop beside the data, by the name of its task."""
+        return {"loop": self.pipeline.loop_watch, "certificates": self.certificates, "changes": self.changes}
 
     def _readings(self) -> PartReadings:
         """Return where the read model finds what other parts keep; called when all of them are there."""
@@ -166,7 +167,9 @@ def _certificates(sink: Sink) -> Sequence[Certificate]:
     return sink.certificates if isinstance(sink, Certified) else ()
 
 
-def _sources(settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule) -> Iterator[Source]:
-    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]))
+def _sources(
+    settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule, watch: LoopWatch
+) -> Iterator[Source]:
+    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]), watch)
     for plugin, entries in settings.by_plugin():
         yield from plugin.build(entries, services)
