@@ -41,6 +41,7 @@ class Stream:
         self._api = api
         self._viewers: set[Viewer] = set()
         self._someone = asyncio.Event()
+        self._begin = 0
         self.dropped = 0
 
     @property
@@ -53,6 +54,8 @@ class Stream:
 
     def add(self, viewer: Viewer) -> None:
         """Let a viewer in: it gets all that is true now, and then what changes."""
+        if not self._viewers:
+            self._begin = self._live.version
         self._give(viewer, self._snapshot())
         self._viewers.add(viewer)
         self._someone.set()
@@ -69,7 +72,7 @@ class Stream:
         while True:
             if not self._viewers:
                 await self._someone.wait()
-                devices = alarms = events = self._live.version
+                devices = alarms = events = self._begin
             await sleep(PERIOD_S)
             live, parts = self._live, [message("status", self._api.status_now())]
             if live.devices_version > devices:

@@ -14,9 +14,7 @@ def test_addresses_and_own_names_are_known(host: str) -> None:
     assert is_known_host(host, ("box.plant",))
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil", "a@b:c@d"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil", "a@b:c@d"])
 def test_any_other_name_is_a_rebound_one(host: str) -> None:
     assert not is_known_host(host, ("box.plant",))
 
