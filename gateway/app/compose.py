@@ -10,9 +10,11 @@ from gateway.app.layout import build_layout
 from gateway.core.clock import Clock
 from gateway.core.config_types import existing_files, trust_files
 from gateway.core.events.event import Event
+from gateway.core.loop_watch import LoopWatch
 from gateway.core.messages import DeviceState, Loss, Message
 from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
 from gateway.core.ports.layout_plugin import LayoutServices
+from gateway.core.ports.observer import DataObserver
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.sink import Certificate, Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
@@ -21,6 +23,7 @@ from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
+from gateway.live.model import LiveModel, PartReadings
 from gateway.outbox.outbox import Outbox
 from gateway.plugins import DETECTORS
 from gateway.runtime.certificates import CertificateWatch
@@ -55,22 +58,12 @@ class GatewayParts:
         self.text.refused = self.configuration.not_running
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
-        chain = StageChain.build(
-            table,
-            settings.policies,
-            root.window,
-            root.detection,
-            root.publish,
-            clock.now_ns(),
-            DETECTORS,
-            settings.formulas,
-        )
+        offline = self.text.offline
         self.board = StatusBoard(
-            len(table.devices),
-            topics.status,
-            self._online,
-            lambda reason: self.text.offline(clock.now_ns() // 1_000_000, reason),
+            len(table.devices), topics.status, self._online, lambda why: offline(clock.now_ns() // 1_000_000, why)
         )
+        self.live = LiveModel(table, self._readings(), clock.now_ns())
+        chain = _stages(settings, clock.now_ns(), self.live)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
@@ -82,7 +75,7 @@ class GatewayParts:
         )
         layout = self._build_layout()
         queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
-        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
+        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock, self.live)
         self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
         plugin = root.sink_plugin
         sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
@@ -90,16 +83,38 @@ class GatewayParts:
         policy = plugin.policy(root.sink, clock.monotonic())
         self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
         self.changes = ChangeWatch(_trust_places(settings), self.outbox.watermarks, self.report, clock)
-        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
+        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts, self.pipeline.loop_watch))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
             for source in self.sources
         ]
 
     @property
-    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch]:
-        """Return what looks after certificates and changes beside the data, by the name of its task."""
-        return {"certificates": self.certificates, "changes": self.changes}
+    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | LoopWatch]:
+        """Return what looks after certificates, changes and the event loop beside the data, by the name of its task."""
+        return {"loop": self.pipeline.loop_watch, "certificates": self.certificates, "changes": self.changes}
+
+    def _readings(self) -> PartReadings:
+        """Return where the read model finds what other parts keep; called when all of them are there."""
+        return PartReadings(
+            states=self.board.states,
+            sources=lambda: self.sources,
+            event_counts=lambda: self.pipeline.event_log.counts,
+            gateway_stats=self.stats,
+        )
+
+    def stats(self) -> dict[str, float | str]:
+        """Return counts since the start, what waits, days until certificates end."""
+        publisher = self.publisher
+        return {
+            "connects": publisher.connects,
+            "sent": publisher.sent,
+            "acked": publisher.acked,
+            "refused": publisher.refused,
+            "released": publisher.released,
+            "waiting": self.outbox.stats.messages,
+            **self.certificates.days_left(),
+        }
 
     def _build_layout(self) -> Layout:
         settings = self.settings
@@ -132,6 +147,21 @@ class GatewayParts:
         self.pipeline.report(event)
 
 
+def _stages(settings: Settings, now_ns: int, observer: DataObserver) -> StageChain:
+    root = settings.root
+    return StageChain.build(
+        settings.table,
+        settings.policies,
+        root.window,
+        root.detection,
+        root.publish,
+        now_ns,
+        DETECTORS,
+        settings.formulas,
+        observer,
+    )
+
+
 def _trust_places(settings: Settings) -> list[Path]:
     """Return the files and folders that say which peers are trusted, of all devices and the sink."""
     devices = [place for entry in settings.entries for place in entry.config.trust_places()]
@@ -142,7 +172,9 @@ def _certificates(sink: Sink) -> Sequence[Certificate]:
     return sink.certificates if isinstance(sink, Certified) else ()
 
 
-def _sources(settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule) -> Iterator[Source]:
-    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]))
+def _sources(
+    settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule, watch: LoopWatch
+) -> Iterator[Source]:
+    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]), watch)
     for plugin, entries in settings.by_plugin():
         yield from plugin.build(entries, services)

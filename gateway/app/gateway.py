@@ -9,7 +9,7 @@ import structlog
 from gateway import __version__
 from gateway.app.cancel import cancel
 from gateway.app.compose import GatewayParts
-from gateway.app.status_line import stats, status_line
+from gateway.app.status_line import status_line
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
 from gateway.core.events.gateway import ConfigurationLoaded, ConfigurationReloaded, UncleanStop
@@ -57,9 +57,7 @@ class Gateway:
                 pipeline = tasks.create_task(parts.pipeline.run(), name="pipeline")
                 collecting = [tasks.create_task(s.run(), name=f"source {n}") for n, s in enumerate(parts.supervisors)]
                 stats_s = self.settings.root.publish.stats / 1e9
-                telemetry = publish_stats(
-                    parts.sources, partial(stats, parts), parts.encoder, parts.outbox, self.clock, stats_s
-                )
+                telemetry = publish_stats(parts.sources, parts.stats, parts.encoder, parts.outbox, self.clock, stats_s)
                 collecting.append(tasks.create_task(telemetry, name="telemetry"))
                 collecting += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")

@@ -43,7 +43,7 @@ class ClockJump(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall(Event):
-    """A time in which machine or process stood still; nothing was read in it."""
+    """A time in which machine or process stood still: nothing was read in it, or a value waited."""
 
     kind: ClassVar[str] = "stall"
     severity: ClassVar[int] = 400
