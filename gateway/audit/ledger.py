@@ -91,7 +91,7 @@ class Ledger:
     """
 
     def __init__(self, *, from_start: bool = False, most_sequences: int = _MOST_SEQUENCES) -> None:
-        """Create an empty account. most_sequences: how many (topic, boot) are followed; those that come later are refused."""
+        """Create an empty account. most_sequences: how many (topic, boot) are followed; later ones are refused."""
         self._from_start = from_start
         self._most_sequences = most_sequences
         self._trackers: dict[tuple[str, str], SequenceTracker] = {}
