@@ -20,6 +20,7 @@ MOST_BROAD_HANDLERS = 10
 BROAD_HANDLERS: dict[str, str] = {
     "gateway/app/tag_discovery.py:discover": "a bug in one device's discovery must not keep the other devices from starting",
     "gateway/runtime/supervisor.py:_guarded": "a bug in a source costs that source its connection, not the process",
+    "gateway/live/history/historian.py:_work": "a bug in what is remembered must not cost what is on its way",
     "gateway/sources/opcua/client/errors.py:translate_errors": "asyncua raises anything while it decodes an answer",
     "gateway/sources/opcua/codec/errors.py:__exit__": "asyncua raises anything on bytes that are not as defined",
     "gateway/sinks/mqtt/connect_thread.py:_run": "the top of a thread: a bug belongs to whoever waits for it, not to nobody",

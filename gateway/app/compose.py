@@ -1,8 +1,11 @@
 """The parts of one gateway, built from its settings and connected with each other."""
 
+import asyncio
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import structlog
 
 from gateway import __version__
 from gateway.app.layout import build_layout
@@ -21,6 +24,7 @@ from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
+from gateway.live.history.historian import Historian
 from gateway.live.model import LiveModel, PartReadings
 from gateway.outbox.outbox import Outbox
 from gateway.plugins import DETECTORS
@@ -34,6 +38,8 @@ from gateway.runtime.status import StatusBoard
 from gateway.runtime.supervisor import Supervisor
 from gateway.settings import Settings
 from gateway.stages.stage_chain import StageChain
+
+log = structlog.get_logger("app")
 
 
 def new_boot(clock: Clock) -> str:
@@ -60,7 +66,8 @@ class GatewayParts:
             lambda states: self.text.online(self.started_ms, states, self.certificates.ends, self._memory_only()),
             lambda reason: self.text.offline(clock.now_ns() // 1_000_000, reason),
         )
-        self.live = LiveModel(table, self._readings(), clock.now_ns())
+        self.history = Historian(root.history, table, clock, self.report) if root.history.memory else None
+        self.live = LiveModel(table, self._readings(), clock.now_ns(), self.history)
         chain = _stages(settings, clock.now_ns(), self.live)
         self.outbox = Outbox(
             root.outbox,
@@ -88,9 +95,19 @@ class GatewayParts:
         ]
 
     @property
-    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch]:
-        """Return what looks after certificates and changes beside the data, by the name of its task."""
-        return {"certificates": self.certificates, "changes": self.changes}
+    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | Historian]:
+        """Return what works beside the data, by the name of its task."""
+        history = {"history": self.history} if self.history is not None else {}
+        return {"certificates": self.certificates, "changes": self.changes, **history}
+
+    async def close_history(self, most_s: float) -> None:
+        """Write what is left of the history, at a stop; a disk that does not answer is left to itself."""
+        if self.history is None:
+            return
+        try:
+            await asyncio.wait_for(self.history.close(), most_s)
+        except TimeoutError:
+            log.error("history is not written", reason="the disk does not answer")
 
     def _readings(self) -> PartReadings:
         """Return where the read model finds what other parts keep; called when all of them are there."""

@@ -54,6 +54,7 @@ class StageChain:
     published: Mask
     observer: DataObserver = field(default_factory=Unobserved)
     """Is shown every block, before anything is filtered."""
+    publishes_summaries: bool = True
     _young: Mask | None = None
     _young_before_ns: int = 0
 
@@ -82,11 +83,12 @@ class StageChain:
             Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns),
             Anomalies(table, build_detectors(choices, detectors, context), watched_tags(choices)),
             report,
-            Summary(len(table), SUMMARY_NS) if publish.summaries else None,
+            Summary(len(table), SUMMARY_NS) if publish.summaries or (observer and observer.wants_summaries) else None,
             ObjectValues(silence),
             Formulas(table, formulas),
             np.array([tag.published for tag in table.tags], np.bool_),
             observer or Unobserved(),
+            publish.summaries,
         )
 
     @property
@@ -136,7 +138,7 @@ class StageChain:
         """Close everything at once, open windows and summaries too: at a stop or when the clock jumped."""
         closed = self._after(self.windows.flush(now_ns))
         if self.summary is not None:
-            closed.summaries += [self._numbers(summary) for summary in self.summary.flush()]
+            closed.summaries += self._summarised(self.summary.flush())
         return closed
 
     def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> ClosedWindows:
@@ -146,7 +148,7 @@ class StageChain:
         """
         closed = ClosedWindows(windows=[self._numbers(window) for window in self.windows.retire(tags)])
         if self.summary is not None:
-            closed.summaries += [self._numbers(summary) for summary in self.summary.retire(tags)]
+            closed.summaries += self._summarised(self.summary.retire(tags))
         closed.events += self.limits.end(np.setdiff1d(tags, move.learnt_old.astype(np.uint32)), now_ns)
         return closed
 
@@ -187,10 +189,16 @@ class StageChain:
                 chosen.append(replace(window.take(young & (window.count > 0)), late=True))
             closed.windows += [numbers for one in chosen if len(numbers := self._numbers(one))]
             if self.summary is not None:
-                closed.summaries += [self._numbers(summary) for summary in self.summary.add(window)]
+                closed.summaries += self._summarised(self.summary.add(window))
         if self.summary is not None:
-            closed.summaries += [self._numbers(summary) for summary in self.summary.pop_supplement()]
+            closed.summaries += self._summarised(self.summary.pop_supplement())
         return closed
+
+    def _summarised(self, summaries: list[WindowBlock]) -> list[WindowBlock]:
+        """Show completed summaries to the observer, and return what is to be published of them."""
+        for summary in summaries:
+            self.observer.summary(summary)
+        return [self._numbers(summary) for summary in summaries] if self.publishes_summaries else []
 
     def _numbers(self, window: WindowBlock) -> WindowBlock:
         """Return the window without the rows of tags that are not published, or have shown objects and no number in it."""

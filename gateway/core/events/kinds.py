@@ -9,6 +9,7 @@ from gateway.core.events.gateway import (
     CertificateExpiry,
     ClockJump,
     ConfigurationLoaded,
+    HistorianStateChanged,
     RestartRefused,
     Stall,
     UncleanStop,
@@ -28,6 +29,7 @@ CORE_EVENTS: Final[tuple[type[Event], ...]] = (
     ConfigurationLoaded,
     RestartRefused,
     OutboxStateChanged,
+    HistorianStateChanged,
     CertificateExpiry,
     SecurityEvent,
 )
