@@ -25,6 +25,8 @@ def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> in
         settings = load(folder)
         for warning in settings.warnings:
             structlog.get_logger("settings").warning("configuration", warning=warning)
+        for problem in settings.missing_secrets():
+            structlog.get_logger("settings").error("secret_missing", problem=str(problem))
         from gateway.app.main_loop import run
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

@@ -10,12 +10,15 @@ from gateway.settings.device_files import Device
 from gateway.settings.formulas import interval_of_formulas, resolve_formulas
 from gateway.settings.model import Root, Settings
 from gateway.settings.problem_collector import ProblemCollector
+from gateway.settings.secrets import SecretReference
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
 _POLICY = tuple(TagPolicy.model_fields)
 
 
-def build_settings(collector: ProblemCollector, root: Root, devices: Sequence[Device]) -> Settings:
+def build_settings(
+    collector: ProblemCollector, root: Root, devices: Sequence[Device], secrets: Sequence[SecretReference] = ()
+) -> Settings:
     """Return the settings of a configuration without problems."""
     entries, policies, formulas = [], [], []
     tags: list[Tag] = []
@@ -44,6 +47,7 @@ def build_settings(collector: ProblemCollector, root: Root, devices: Sequence[De
         tuple(formulas),
         config_hash(collector),
         tuple(collector.warnings),
+        tuple(secrets),
     )
 
 

@@ -14,6 +14,7 @@ from gateway.settings.device_files import Device
 from gateway.settings.model import Settings
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.root_file import read_root
+from gateway.settings.secrets import references_in
 from gateway.settings.tag_files import TagReader
 from gateway.settings.warnings import ConfiguredDevice, find_warnings
 
@@ -68,7 +69,9 @@ def _load_all(collector: ProblemCollector) -> Settings:
         raise ConfigError(problems[: ceilings.PROBLEMS])
     configured = [ConfiguredDevice(d.file.name, d.plugin, d.config, [tag for tag, _, _ in d.tags]) for d in devices]
     collector.warnings += find_warnings(collector.folder, root, configured, collector.files_read)
-    return build_settings(collector, root, devices)
+    in_root = (value for key, value in file.value.items() if file.variable((key,)) is None) if file.value else ()
+    secrets = references_in([*in_root, *(device.value for device in devices)])
+    return build_settings(collector, root, devices, list(secrets))
 
 
 def _read_devices(collector: ProblemCollector) -> list[Device]:

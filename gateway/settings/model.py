@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.core.errors import Problem
 from gateway.core.formula.config import FormulaKeys
 from gateway.core.formula.tag import FormulaTag
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
@@ -18,6 +19,8 @@ from gateway.outbox.config import OutboxConfig
 from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.derived_model import derived_model
 from gateway.settings.publish_model import DevicePublish, Publish
+from gateway.settings.secrets import SecretReference
+from gateway.settings.secrets_config import SecretsConfig
 from gateway.settings.sink_sections import SinkSections
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
 
@@ -46,6 +49,8 @@ class Root(SinkSections):
     """What is sent, and how it looks."""
     defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
     """Values for tags that do not say otherwise."""
+    secrets: SecretsConfig = Field(default_factory=SecretsConfig)
+    """Where `!secret NAME` is looked for."""
 
     @classmethod
     def settings_customise_sources(
@@ -113,6 +118,8 @@ class Settings:
     """Twelve hex digits that change with any byte of the files, or of the variables that override them."""
     warnings: tuple[str, ...] = ()
     """Sentences that begin with their place."""
+    secrets: tuple[SecretReference, ...] = ()
+    """The secrets that gateway.yaml and the enabled devices name."""
 
     @property
     def layout_scope(self) -> LayoutScope:
@@ -124,6 +131,10 @@ class Settings:
         return self.root.layout_scope(
             [DeviceScope(name, names(number), self.publishing[number]) for number, name in enumerate(self.table.devices)]
         )
+
+    def missing_secrets(self) -> list[Problem]:
+        """Return a problem for each secret that is not there now."""
+        return [problem for secret in self.secrets if (problem := secret.problem()) is not None]
 
     def by_plugin(self) -> list[tuple[Plugin, list[DeviceEntry]]]:
         """Return each protocol in use with its devices, in the order of the first of them."""
