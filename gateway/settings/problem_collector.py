@@ -27,16 +27,18 @@ class ProblemCollector:
         files_read: Every file that was read, for the configuration's hash.
         environment: The variables that override the files.
         secrets: Where `!secret` is looked for.
+        of_lists: Faults of files with several devices that are of none of them, by the name of the file.
         valid_detectors: Detector settings that have passed their check, with the types of their values.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = Environment()
-        self.secrets = SecretStore(folder)
+        self.secrets = SecretStore()
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.files_read: list[Path] = []
+        self.of_lists: dict[str, list[Problem]] = {}
         self._is_read: set[Path] = set()
         self._templates: dict[Path, SourceFile] = {}
         self.valid_detectors: set[tuple[DetectorChoice, tuple[type, ...]]] = set()

@@ -42,9 +42,10 @@ def _configure_secrets(collector: ProblemCollector, file: SourceFile, value: dic
         name.removeprefix(prefix).lower(): text for name, text in collector.environment.values.items() if prefix in name
     }
     with suppress(ValidationError):
-        folder = {"folder": collector.secrets.config.folder}
-        collector.secrets.config = SecretsConfig.model_validate(folder | (section or {}) | given)
+        collector.secrets.config = SecretsConfig.model_validate((section or {}) | given)
     collector.check_literals(file, value)
+    named = references_in(value)
+    collector.secrets.used = [one for one in named if file.variable(one.key_path) is None]
 
 
 def _validate(collector: ProblemCollector, file: SourceFile, value: dict[str, Any]) -> Root | None:

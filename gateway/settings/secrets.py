@@ -18,6 +18,8 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MOST_BYTES: Final = 65_536
 ENV_SECRET: Final = "GATEWAY_SECRET_"  # noqa: S105 - how the variables begin
 _SHORTEST_HIDDEN: Final = 4
+_CREDENTIALS: Final = "CREDENTIALS_DIRECTORY"
+"""systemd sets it for a service with LoadCredential= (systemd.exec(5))."""
 
 
 class SecretMissingError(Exception):
@@ -29,10 +31,12 @@ class SecretStore:
 
     Attributes:
         config: The section `secrets` of gateway.yaml.
+        used: The secrets that the configuration names.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.config = SecretsConfig(folder=folder.absolute() / "secrets")
+    def __init__(self) -> None:
+        self.config = SecretsConfig()
+        self.used: list[SecretReference] = []
 
     def read(self, name: str) -> str:
         """Return a secret as it is now, without the end of its last line. Raises SecretMissingError."""
@@ -47,6 +51,8 @@ class SecretStore:
         encrypted = self.config.folder / f"{name}.age"
         if (content := _read(str(encrypted), encrypted)) is not None:
             return _text(str(encrypted), self._decrypt(encrypted, content))
+        if not os.environ.get(_CREDENTIALS):
+            places.insert(0, f"systemd credential (none: {_CREDENTIALS} is not set)")
         raise SecretMissingError(f"is in none of its places: {', '.join([*places, f'variable {variable}', str(encrypted)])}")
 
     def path(self, name: str) -> Path:
@@ -55,7 +61,7 @@ class SecretStore:
         return next((path for path in paths if path.exists()), paths[-1])
 
     def _files(self, name: str) -> list[tuple[str, Path]]:
-        given = os.environ.get("CREDENTIALS_DIRECTORY", "")
+        given = os.environ.get(_CREDENTIALS, "")
         credential = [(f"systemd credential {given}/{name}", Path(given) / name)] if given else []
         return [*credential, (str(self.config.folder / name), self.config.folder / name)]
 
@@ -96,6 +102,11 @@ class SecretReference(SecretStr):
             file, line, path = self._place
             return Problem(file, line, ".".join(map(str, path)), f"secret {self.name} {error}", "the secret in one of these")
         return None
+
+    @property
+    def key_path(self) -> KeyPath:
+        """Return where in its file it is named."""
+        return self._place[2]
 
     def path(self) -> Path:
         """Return the file of the secret."""

@@ -61,7 +61,7 @@ def read_yaml(path: Path, shown: str, secrets: SecretStore | None = None) -> Sou
         node = yaml.compose(text, Loader=_FAST_LOADER)
         file.lines[()] = 1
         if node is not None:
-            file.value = _plain_value(file, node, (), _Scalars(secrets or SecretStore(path.parent)))
+            file.value = _plain_value(file, node, (), _Scalars(secrets or SecretStore()))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         file.lines[()] = mark.line + 1 if mark else 0
