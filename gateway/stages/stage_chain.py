@@ -10,6 +10,7 @@ from gateway.core.events.event import Event
 from gateway.core.events.process import LimitAlarm
 from gateway.core.formula.tag import FormulaTag
 from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext
+from gateway.core.ports.observer import DataObserver, Unobserved
 from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.stages.anomalies import Anomalies, build_detectors, watched_tags
@@ -51,6 +52,8 @@ class StageChain:
     objects: ObjectValues
     formulas: Formulas
     published: Mask
+    observer: DataObserver = field(default_factory=Unobserved)
+    """Is shown every block, before anything is filtered."""
     _young: Mask | None = None
     _young_before_ns: int = 0
 
@@ -65,6 +68,7 @@ class StageChain:
         now_ns: int,
         detectors: Mapping[str, AnyDetectorPlugin],
         formulas: Sequence[FormulaTag] = (),
+        observer: DataObserver | None = None,
     ) -> "StageChain":
         """Return the stages for a configuration. policies: one per tag id; detectors: the known kinds, by name."""
         limits, hysteresis = _limits(policies)
@@ -82,6 +86,7 @@ class StageChain:
             ObjectValues(silence),
             Formulas(table, formulas),
             np.array([tag.published for tag in table.tags], np.bool_),
+            observer or Unobserved(),
         )
 
     @property
@@ -102,12 +107,14 @@ class StageChain:
     def _push(self, block: SampleBlock, now_ns: int) -> list[LimitAlarm]:
         self.windows.push(block, now_ns)
         self.objects.record_samples(block)
+        self.observer.samples(block)
         return [] if block.history or block.repeated else self.limits.evaluate(block)
 
     def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Add values that are no numbers; return those to publish at once."""
         for computed in self.formulas.push_objects(block):
             self._push(computed, now_ns)
+        self.observer.objects(block)
         if not self.published[block.tag].all():
             block = block.take(np.flatnonzero(self.published[block.tag]).tolist())
         return self.objects.changed(block, now_ns)
@@ -116,6 +123,7 @@ class StageChain:
         """Make the tags unknown until their next sample, for the reason in `quality`; return the objects that end."""
         self.windows.mark(tags, quality, now_ns)
         self.formulas.forget(tags)
+        self.observer.unknown(tags, quality, now_ns)
         return self.objects.mark(tags, quality, now_ns)
 
     def close(self, now_ns: int) -> ClosedWindows:
@@ -172,6 +180,7 @@ class StageChain:
         closed = ClosedWindows()
         for window in windows:
             closed.events += self.anomalies.evaluate(window)
+            self.observer.window(window)
             young = self._young_in(window)
             chosen = [self.report.select(window, young)]
             if young is not None:

@@ -1,6 +1,7 @@
 """What the rest of the gateway may know of Modbus."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.plural import counted
@@ -64,13 +65,15 @@ class ModbusPlugin:
 
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> list[Source]:
         """Return one source for each URL; units behind one URL share a connection."""
+        from gateway.sources.modbus.client import ModbusLink
         from gateway.sources.modbus.source import ModbusSource
 
+        link = partial(ModbusLink, watch=services.watch)
         connections: dict[str, list[DeviceEntry]] = {}
         for entry in entries:
             connections.setdefault(entry.config.url, []).append(entry)
         return [
-            ModbusSource(group, services.clock, phase=place * _GOLDEN_RATIO % 1)
+            ModbusSource(group, services.clock, link, phase=place * _GOLDEN_RATIO % 1)
             for place, group in enumerate(connections.values())
         ]
 
