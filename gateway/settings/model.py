@@ -21,6 +21,7 @@ from gateway.settings.derived_model import derived_model
 from gateway.settings.publish_model import DevicePublish, Publish
 from gateway.settings.sink_sections import SinkSections
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
+from gateway.web.config import WebConfig
 
 ENV_PREFIX = "GATEWAY__"
 
@@ -47,6 +48,8 @@ class Root(SinkSections):
     """What is sent, and how it looks."""
     defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
     """Values for tags that do not say otherwise."""
+    web: WebConfig = Field(default_factory=WebConfig)
+    """The page, the API and the metrics."""
 
     @classmethod
     def settings_customise_sources(
