@@ -23,6 +23,7 @@ from gateway.settings.secrets import SecretReference
 from gateway.settings.secrets_config import SecretsConfig
 from gateway.settings.sink_sections import SinkSections
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
+from gateway.web.config import WebConfig
 
 ENV_PREFIX = "GATEWAY__"
 
@@ -51,6 +52,8 @@ class Root(SinkSections):
     """Values for tags that do not say otherwise."""
     secrets: SecretsConfig = Field(default_factory=SecretsConfig)
     """Where `!secret NAME` is looked for."""
+    web: WebConfig = Field(default_factory=WebConfig)
+    """The page, the API and the metrics."""
 
     @classmethod
     def settings_customise_sources(

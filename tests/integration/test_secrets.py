@@ -9,7 +9,9 @@ from tests.support.mosquitto import Mosquitto, password_lines
 from tests.support.network import free_port, until
 
 FIRST, SECOND = "pa$$w0rd-one", "pa$$w0rd-two"
-LINE = "protocol: opcua\nurl: opc.tcp://127.0.0.1:{port}\nusername: me\npassword: !secret line\ntags: [{{name: a, node: i=1}}]"
+LINE = (
+    "protocol: opcua\nurl: opc.tcp://127.0.0.1:{port}\nusername: me\npassword: !secret line\ntags: [{{name: a, node: i=1}}]"
+)
 
 
 class Verbose(GatewayProcess):
