@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run against: mosquitto and node's packages. At home what cannot be installed is left out and the
+# Installs what the tests run against: mosquitto, a browser and node's packages. At home what cannot be installed is left out and the
 # tests that need it are skipped; in CI that is an error.
 set -u
 here=$(dirname "$0")
@@ -39,6 +39,10 @@ if ! { command -v tinyproxy && command -v microsocks; } >/dev/null; then
     else
         failed "tinyproxy or microsocks is missing (their tests are skipped)"
     fi
+fi
+if ! command -v chromium >/dev/null; then
+    say "installing chromium"
+    apt_install chromium || failed "chromium is missing: apt install chromium (the page's tests are skipped)"
 fi
 if [ -n "${CI:-}" ]; then
     command -v node >/dev/null && command -v npm >/dev/null || { say "installing node"; apt_install nodejs npm || failed "node is missing"; }

@@ -5,13 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gateway import __version__
+from gateway.app.configuration_state import ConfigurationState
 from gateway.app.layout import build_layout
 from gateway.core.clock import Clock
 from gateway.core.config_types import existing_files, trust_files
 from gateway.core.events.event import Event
-from gateway.core.messages import Loss, Message
+from gateway.core.loop_watch import LoopWatch
+from gateway.core.messages import DeviceState, Loss, Message
 from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
 from gateway.core.ports.layout_plugin import LayoutServices
+from gateway.core.ports.observer import DataObserver
 from gateway.core.ports.plugin import SourceServices
 from gateway.core.ports.sink import Certificate, Certified, Sink
 from gateway.core.ports.sink_plugin import SinkServices
@@ -20,6 +23,7 @@ from gateway.core.ports.watermarks import Watermarks
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
+from gateway.live.model import LiveModel, PartReadings
 from gateway.outbox.outbox import Outbox
 from gateway.plugins import DETECTORS
 from gateway.runtime.certificates import CertificateWatch
@@ -50,24 +54,16 @@ class GatewayParts:
         self.started_ms = clock.now_ns() // 1_000_000
         topics = Topics.of(root.topic_root, root.name, table.devices)
         self.text = StatusText(self.boot, __version__, settings.hash, table)
+        self.configuration = ConfigurationState(settings)
+        self.text.refused = self.configuration.not_running
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
-        chain = StageChain.build(
-            table,
-            settings.policies,
-            root.window,
-            root.detection,
-            root.publish,
-            clock.now_ns(),
-            DETECTORS,
-            settings.formulas,
-        )
+        offline = self.text.offline
         self.board = StatusBoard(
-            len(table.devices),
-            topics.status,
-            lambda states: self.text.online(self.started_ms, states, self.certificates.ends, self._memory_only()),
-            lambda reason: self.text.offline(clock.now_ns() // 1_000_000, reason),
+            len(table.devices), topics.status, self._online, lambda why: offline(clock.now_ns() // 1_000_000, why)
         )
+        self.live = LiveModel(table, self._readings(), clock.now_ns())
+        chain = _stages(settings, clock.now_ns(), self.live)
         self.outbox = Outbox(
             root.outbox,
             self.boot,
@@ -79,7 +75,7 @@ class GatewayParts:
         )
         layout = self._build_layout()
         queue = QueueTap(self.outbox, layout) if isinstance(layout, MessageObserver) else self.outbox
-        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock)
+        self.pipeline = Pipeline(chain, encoder, queue, self.board, table, clock, self.live)
         self.health = layout.health if isinstance(layout, HealthReporter) else lambda: ""
         plugin = root.sink_plugin
         sink = plugin.build(root.sink, SinkServices(root.name, layout, self.board, clock))
@@ -87,16 +83,38 @@ class GatewayParts:
         policy = plugin.policy(root.sink, clock.monotonic())
         self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
         self.changes = ChangeWatch(_trust_places(settings), self.outbox.watermarks, self.report, clock)
-        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
+        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts, self.pipeline.loop_watch))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
             for source in self.sources
         ]
 
     @property
-    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch]:
-        """Return what looks after certificates and changes beside the data, by the name of its task."""
-        return {"certificates": self.certificates, "changes": self.changes}
+    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | LoopWatch]:
+        """Return what looks after certificates, changes and the event loop beside the data, by the name of its task."""
+        return {"loop": self.pipeline.loop_watch, "certificates": self.certificates, "changes": self.changes}
+
+    def _readings(self) -> PartReadings:
+        """Return where the read model finds what other parts keep; called when all of them are there."""
+        return PartReadings(
+            states=self.board.states,
+            sources=lambda: self.sources,
+            event_counts=lambda: self.pipeline.event_log.counts,
+            gateway_stats=self.stats,
+        )
+
+    def stats(self) -> dict[str, float | str]:
+        """Return counts since the start, what waits, days until certificates end."""
+        publisher = self.publisher
+        return {
+            "connects": publisher.connects,
+            "sent": publisher.sent,
+            "acked": publisher.acked,
+            "refused": publisher.refused,
+            "released": publisher.released,
+            "waiting": self.outbox.stats.messages,
+            **self.certificates.days_left(),
+        }
 
     def _build_layout(self) -> Layout:
         settings = self.settings
@@ -110,6 +128,10 @@ class GatewayParts:
             state_file=settings.root.outbox.path,
         )
         return build_layout(settings.layout_scope, services)
+
+    def _online(self, states: Mapping[int, DeviceState]) -> bytes:
+        more = self.certificates.ends, self._memory_only(), self.configuration.fields
+        return self.text.online(self.started_ms, states, *more)
 
     def _memory_only(self) -> tuple[str, int] | None:
         stats = self.outbox.stats
@@ -125,6 +147,21 @@ class GatewayParts:
         self.pipeline.report(event)
 
 
+def _stages(settings: Settings, now_ns: int, observer: DataObserver) -> StageChain:
+    root = settings.root
+    return StageChain.build(
+        settings.table,
+        settings.policies,
+        root.window,
+        root.detection,
+        root.publish,
+        now_ns,
+        DETECTORS,
+        settings.formulas,
+        observer,
+    )
+
+
 def _trust_places(settings: Settings) -> list[Path]:
     """Return the files and folders that say which peers are trusted, of all devices and the sink."""
     devices = [place for entry in settings.entries for place in entry.config.trust_places()]
@@ -135,7 +172,9 @@ def _certificates(sink: Sink) -> Sequence[Certificate]:
     return sink.certificates if isinstance(sink, Certified) else ()
 
 
-def _sources(settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule) -> Iterator[Source]:
-    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]))
+def _sources(
+    settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule, watch: LoopWatch
+) -> Iterator[Source]:
+    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]), watch)
     for plugin, entries in settings.by_plugin():
         yield from plugin.build(entries, services)

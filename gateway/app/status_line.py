@@ -1,24 +1,10 @@
-"""Statistics of the gateway itself, and the status line that `systemctl status` shows."""
+"""The status line that `systemctl status` shows."""
 
 from collections import defaultdict
 
 from gateway.app.compose import GatewayParts
 
 _NAMED = 3
-
-
-def stats(parts: GatewayParts) -> dict[str, float | str]:
-    """Return counts since the start, what waits, days until certificates end."""
-    publisher = parts.publisher
-    return {
-        "connects": publisher.connects,
-        "sent": publisher.sent,
-        "acked": publisher.acked,
-        "refused": publisher.refused,
-        "released": publisher.released,
-        "waiting": parts.outbox.stats.messages,
-        **parts.certificates.days_left(),
-    }
 
 
 def status_line(parts: GatewayParts) -> str:
@@ -32,7 +18,7 @@ def status_line(parts: GatewayParts) -> str:
     health = f"; {fault}" if (fault := parts.health()) else ""
     disk = f", disk refuses: {outbox.refused}" if outbox.refused else ""
     waiting = f"{parts.publisher.acked} messages delivered, {outbox.messages} waiting"
-    return f"devices: {devices}; broker {broker}{health}; {waiting}{disk}"
+    return f"{parts.configuration.line}devices: {devices}; broker {broker}{health}; {waiting}{disk}"
 
 
 def _examples(state: str, names: list[str]) -> str:

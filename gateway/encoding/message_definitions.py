@@ -127,6 +127,34 @@ MESSAGES: Final[Schema] = {
                 "required": ["refused", "memory_since"],
                 "additionalProperties": False,
             },
+            "configuration": {
+                "type": "object",
+                "description": "while a part of the configuration cannot be used, and after a reload",
+                "properties": {
+                    "refused": {
+                        "type": "object",
+                        "description": "the first problem of each device, or of gateway.yaml, that cannot be used",
+                        "additionalProperties": {"type": "string"},
+                    },
+                    "kept": {
+                        "type": "array",
+                        "description": "those of them that run as the last configuration that ran says",
+                        "items": {"type": "string"},
+                    },
+                    "reload": {
+                        "type": "object",
+                        "description": "the last reload of this run",
+                        "properties": {
+                            "result": {"enum": ["applied", "refused", "rolled_back"]},
+                            "ts": integer("when, ms UTC"),
+                            "problem": {"type": "string"},
+                        },
+                        "required": ["result", "ts"],
+                        "additionalProperties": False,
+                    },
+                },
+                "additionalProperties": False,
+            },
         },
         "required": ["state", "boot", "version", "config", "since", "devices"],
         "if": {"properties": {"state": {"const": "offline"}}},

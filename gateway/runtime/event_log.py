@@ -5,6 +5,7 @@ from collections import Counter
 import structlog
 
 from gateway.core.events.event import Event
+from gateway.core.ports.observer import DataObserver, Unobserved
 from gateway.core.tags import TagTable
 
 
@@ -15,13 +16,16 @@ class EventLog:
         counts: how many events of each kind have been recorded since the start.
     """
 
-    def __init__(self, table: TagTable) -> None:
+    def __init__(self, table: TagTable, observer: DataObserver | None = None) -> None:
+        """observer: is shown every event that is recorded."""
         self.counts: Counter[str] = Counter()
         self._table = table
+        self._observer = observer or Unobserved()
 
     def record(self, event: Event) -> None:
         """Count the event, and log it at its level with its own fields."""
         self.counts[event.kind] += 1
+        self._observer.event(event)
         if event.log_level is None:
             return
         named = event.device is not None and event.concerns != "gateway"

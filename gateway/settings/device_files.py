@@ -103,7 +103,8 @@ def _devices_in(collector: ProblemCollector, path: Path) -> list[tuple[SourceFil
             file.value = _merge(common, item)
             file.origins = {key: whole for key in common if key not in item}
             devices.append((file, item["name"]))
-    collector.problems += whole.problems
+    if whole.problems:
+        collector.of_lists[whole.name] = list(whole.problems)
     return devices
 
 

@@ -23,6 +23,7 @@ class ProblemCollector:
         warnings: Sentences that begin with their place.
         files_read: Every file that was read, for the configuration's hash.
         environment: The variables that override the files.
+        of_lists: Faults of files with several devices that are of none of them, by the name of the file.
         valid_detectors: Detector settings that have passed their check, with the types of their values.
     """
 
@@ -32,6 +33,7 @@ class ProblemCollector:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.files_read: list[Path] = []
+        self.of_lists: dict[str, list[Problem]] = {}
         self._is_read: set[Path] = set()
         self._templates: dict[Path, SourceFile] = {}
         self.valid_detectors: set[tuple[DetectorChoice, tuple[type, ...]]] = set()

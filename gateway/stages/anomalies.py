@@ -1,12 +1,14 @@
 """Detectors over the tags that have chosen them, and the events of what they find."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
-from gateway.core.blocks import WindowBlock
+from gateway.core.blocks import Rows, TagIds, WindowBlock
 from gateway.core.events.process import Anomaly
-from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext, Detector, Transitions
+from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext, Detector, DetectorState, Transitions
+from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.stages.detector_choice import DetectorChoice
 
@@ -18,7 +20,7 @@ def build_detectors(
 
     Raises KeyError for a name that is not among the plug-ins, and ValidationError for settings that do not fit.
     """
-    detectors = {}
+    detectors: dict[str, Detector] = {}
     for name in dict.fromkeys(choice.name for of_tag in choices for choice in of_tag):
         chosen = [(tag, choice.settings) for tag, of_tag in enumerate(choices) for choice in of_tag if choice.name == name]
         plugin = plugins[name]
@@ -28,6 +30,15 @@ def build_detectors(
     return detectors
 
 
+def watched_tags(choices: Sequence[Sequence[DetectorChoice]]) -> dict[str, TagIds]:
+    """Return the tags of each detector that `build_detectors` makes of the same choices, ascending."""
+    tags: dict[str, list[int]] = {}
+    for tag, of_tag in enumerate(choices):
+        for choice in of_tag:
+            tags.setdefault(choice.name, []).append(tag)
+    return {name: np.array(own, np.uint32) for name, own in tags.items()}
+
+
 class Anomalies:
     """The detectors of a gateway.
 
@@ -35,9 +46,33 @@ class Anomalies:
         detectors: by name; one may be replaced between two windows.
     """
 
-    def __init__(self, table: TagTable, detectors: dict[str, Detector]) -> None:
+    def __init__(self, table: TagTable, detectors: dict[str, Detector], tags: Mapping[str, TagIds] | None = None) -> None:
+        """tags: those of each detector, ascending; without them nothing can be taken over."""
         self.detectors = detectors
+        self.tags = tags or {}
         self._table = table
+
+    def take_over(self, other: "Anomalies", move: TagMove) -> None:
+        """Go on with what the detectors of another one have learnt, for tags that mean the same."""
+        order = np.argsort(move.learnt_old)
+        old, new = move.learnt_old[order], move.learnt_new[order]
+        for name, tags in other.tags.items():
+            if name in self.tags:
+                state = other.detectors[name].state()
+                known = np.isin(tags, old)
+                self.restore(name, {key: column[known] for key, column in state.items()}, new[np.isin(old, tags)])
+
+    def restore(self, name: str, state: DetectorState, tags: Rows) -> None:
+        """Have a detector go on with what was learnt before. tags: the tag ids of the rows of `state`.
+
+        What it does not watch any more, or was learnt by another kind of detector, is left out.
+        """
+        own = self.tags.get(name, np.empty(0, np.uint32))
+        watched = np.isin(tags, own)
+        if watched.any():
+            with suppress(ValueError):
+                rows = np.searchsorted(own, tags[watched])
+                self.detectors[name].restore({key: column[watched] for key, column in state.items()}, rows)
 
     def evaluate(self, window: WindowBlock) -> list[Anomaly]:
         """Return the anomalies that begin or end with a closed window, one detector after the other."""

@@ -11,6 +11,7 @@ from gateway.core.blocks import Mask, ObjectBlock, Rows, SampleBlock, TagIds, Va
 from gateway.core.formula.tag import FormulaTag
 from gateway.core.formula.tree import Node, evaluate
 from gateway.core.quality import USABLE_FROM, Quality
+from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 
 _EXACT = 2.0**53
@@ -32,6 +33,12 @@ class Formulas:
             by_device[table.tags[formula.tag].device].append(formula)
         self._devices = {device: _DeviceFormulas(table.range_of(device), own) for device, own in by_device.items()}
         self._device_of = np.array([tag.device for tag in table.tags], np.intp)
+
+    def take_over(self, other: "Formulas", move: TagMove) -> None:
+        """Go on with the operands of another one, for devices that stay as they are."""
+        for before, now in move.devices.items():
+            if before in other._devices:
+                self._devices[now].take_over(other._devices[before])
 
     def push(self, block: SampleBlock) -> Sequence[SampleBlock]:
         """Take samples as a source delivers them; return the samples of the computed tags that they lead to."""
@@ -145,6 +152,12 @@ class _DeviceFormulas:
             )
             for (tree, is_polled), own in alike.items()
         ]
+
+    def take_over(self, other: "_DeviceFormulas") -> None:
+        """Go on with the state of the same formulas at another place of the tag table."""
+        self._operands, self._turn = other._operands, other._turn
+        for mine, theirs in zip(self._groups, other._groups, strict=True):
+            mine.computed, mine.cycle = theirs.computed, theirs.cycle
 
     def push(self, block: SampleBlock, rows: Rows) -> Iterator[SampleBlock]:
         """Take the rows of a block that are this device's; yield the samples that they lead to."""

@@ -1,12 +1,14 @@
 """HiHi, Hi, Lo and LoLo limits, evaluated on every sample at once."""
 
+import math
 from typing import Final
 
 import numpy as np
 
-from gateway.core.blocks import Mask, Rows, SampleBlock, Values
+from gateway.core.blocks import Mask, Rows, SampleBlock, TagIds, Values
 from gateway.core.events.process import LimitAlarm, LimitName
 from gateway.core.quality import USABLE_FROM
+from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 
 CONDITIONS: Final[tuple[tuple[LimitName, int, int], ...]] = (
@@ -65,6 +67,41 @@ class Limits:
         self._any_active[tags] = self._active[:, tags].any(axis=0)
         self._some_active = bool(self._any_active.any())
         return events
+
+    @property
+    def active(self) -> Mask:
+        """Return which alarms are active, bool[4, tags] in the order of `CONDITIONS`."""
+        return self._active
+
+    def restore(self, active: Mask, rows: Rows) -> None:
+        """Take over which alarms are active. active: bool[4, n]; rows: the tags that its columns are of.
+
+        An alarm without a limit does not become active.
+        """
+        self._active[:, rows] = active & np.isfinite(self._limit[:, rows])
+        self._any_active = np.asarray(self._active.any(axis=0))
+        self._some_active = bool(self._any_active.any())
+
+    def take_over(self, other: "Limits", move: TagMove) -> None:
+        """Take over which alarms of another one are active, for tags that mean the same."""
+        self.restore(other.active[:, move.learnt_old], move.learnt_new)
+
+    def end(self, tags: TagIds, now_ns: int) -> list[LimitAlarm]:
+        """Return the end of every active alarm of tags that are no more."""
+        return [
+            LimitAlarm(
+                time_ns=now_ns,
+                device=self._table.tags[tag].device,
+                tag=tag,
+                state="cleared",
+                condition=CONDITIONS[condition][0],
+                severity=CONDITIONS[condition][2],
+                value=math.nan,
+                limit=float(self._limit[condition, tag]),
+            )
+            for tag in tags[self._any_active[tags]].tolist()
+            for condition in np.flatnonzero(self._active[:, tag]).tolist()
+        ]
 
     def _evaluate_limit(self, condition: int, block: SampleBlock, rows: Rows) -> list[LimitAlarm]:
         """Return the alarms of one limit; `rows` are sorted by tag and, within a tag, by time."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from gateway.core.blocks import Mask, Times, Values, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
+from gateway.core.tag_move import TagMove
 
 CONNECT_GRACE_NS = 5_000_000_000
 """How long after the start a tag without a value is not published, because its device is being connected."""
@@ -27,19 +28,30 @@ class ReportByException:
         self._fraction = fraction
         self._max_silence = max_silence_ns
         self._every = every
-        self._connect_grace_end: int | None = None
         tags = absolute.size
+        self._is_new = np.ones(tags, np.bool_)
+        self._connect_grace_end = np.zeros(tags, np.int64)
+        self._last_grace_end = 0
         self._sent = np.full(tags, np.nan)
         self._sent_at = np.zeros(tags, np.int64)
         self._quality = np.zeros(tags, np.uint8)
         self._known = np.zeros(tags, np.bool_)
 
-    def select(self, window: WindowBlock) -> WindowBlock:
-        """Return the rows to send. `window` has a row for every tag, in order, unless it is late."""
+    def take_over(self, other: "ReportByException", move: TagMove) -> None:
+        """Go on with what another one has sent of the tags that stay."""
+        for name in ("_sent", "_sent_at", "_quality", "_known", "_is_new", "_connect_grace_end"):
+            getattr(self, name)[move.new] = getattr(other, name)[move.old]
+        self._last_grace_end = other._last_grace_end
+
+    def select(self, window: WindowBlock, withheld: Mask | None = None) -> WindowBlock:
+        """Return the rows to send. `window` has a row for every tag, in order, unless it is late.
+
+        withheld: bool[tags], which tags are not sent with this window.
+        """
         if window.late or len(window) < self._sent.size:
             return window
         with np.errstate(over="ignore"):  # a difference beyond float64 is a change like any other
-            rows = self._exceptions(window)
+            rows = self._exceptions(window) & (True if withheld is None else ~withheld)
         chosen = window.take(rows)
         usable = chosen.quality >= USABLE_FROM
         self._sent[rows] = np.where(usable, chosen.last, self._sent[rows])
@@ -60,8 +72,11 @@ class ReportByException:
         # A step back of the clock makes the silence negative: its length is unknown, so it counts as too long.
         too_long = (silence >= self._max_silence) | (silence < 0)
         selected: Mask = changed | too_long | ~self._known | (window.quality != self._quality)
-        if self._connect_grace_end is None:
-            self._connect_grace_end = window.start + CONNECT_GRACE_NS
-        if window.start < self._connect_grace_end:
-            selected &= self._known | (window.quality != Quality.BAD_WAITING)
+        if self._is_new.any():
+            self._last_grace_end = window.start + CONNECT_GRACE_NS
+            self._connect_grace_end[self._is_new] = self._last_grace_end
+            self._is_new[:] = False
+        if window.start < self._last_grace_end:
+            over = window.start >= self._connect_grace_end
+            selected &= self._known | over | (window.quality != Quality.BAD_WAITING)
         return selected

@@ -1,7 +1,7 @@
 """The stages in their order: what a block of samples and the end of a window lead to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,8 +10,10 @@ from gateway.core.events.event import Event
 from gateway.core.events.process import LimitAlarm
 from gateway.core.formula.tag import FormulaTag
 from gateway.core.ports.detector import AnyDetectorPlugin, DetectionContext
+from gateway.core.ports.observer import DataObserver, Unobserved
+from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
-from gateway.stages.anomalies import Anomalies, build_detectors
+from gateway.stages.anomalies import Anomalies, build_detectors, watched_tags
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.formulas import Formulas
 from gateway.stages.limits import CONDITIONS, Limits
@@ -50,6 +52,10 @@ class StageChain:
     objects: ObjectValues
     formulas: Formulas
     published: Mask
+    observer: DataObserver = field(default_factory=Unobserved)
+    """Is shown every block, before anything is filtered."""
+    _young: Mask | None = None
+    _young_before_ns: int = 0
 
     @classmethod
     def build(
@@ -62,22 +68,25 @@ class StageChain:
         now_ns: int,
         detectors: Mapping[str, AnyDetectorPlugin],
         formulas: Sequence[FormulaTag] = (),
+        observer: DataObserver | None = None,
     ) -> "StageChain":
         """Return the stages for a configuration. policies: one per tag id; detectors: the known kinds, by name."""
         limits, hysteresis = _limits(policies)
         deadband = np.array([p.deadband for p in policies]).reshape(-1, 2)
         silence = np.array([p.max_silence for p in policies], np.int64)
+        choices = [policy.anomaly for policy in policies]
         context = DetectionContext(window.length, detection.memory, detection.warmup)
         report = ReportByException(deadband[:, 0], deadband[:, 1], silence, every=publish.windows == "all")
         return cls(
             Limits(table, limits, hysteresis),
             Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns),
-            Anomalies(table, build_detectors([policy.anomaly for policy in policies], detectors, context)),
+            Anomalies(table, build_detectors(choices, detectors, context), watched_tags(choices)),
             report,
             Summary(len(table), SUMMARY_NS) if publish.summaries else None,
             ObjectValues(silence),
             Formulas(table, formulas),
             np.array([tag.published for tag in table.tags], np.bool_),
+            observer or Unobserved(),
         )
 
     @property
@@ -98,12 +107,14 @@ class StageChain:
     def _push(self, block: SampleBlock, now_ns: int) -> list[LimitAlarm]:
         self.windows.push(block, now_ns)
         self.objects.record_samples(block)
+        self.observer.samples(block)
         return [] if block.history or block.repeated else self.limits.evaluate(block)
 
     def push_objects(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Add values that are no numbers; return those to publish at once."""
         for computed in self.formulas.push_objects(block):
             self._push(computed, now_ns)
+        self.observer.objects(block)
         if not self.published[block.tag].all():
             block = block.take(np.flatnonzero(self.published[block.tag]).tolist())
         return self.objects.changed(block, now_ns)
@@ -112,6 +123,7 @@ class StageChain:
         """Make the tags unknown until their next sample, for the reason in `quality`; return the objects that end."""
         self.windows.mark(tags, quality, now_ns)
         self.formulas.forget(tags)
+        self.observer.unknown(tags, quality, now_ns)
         return self.objects.mark(tags, quality, now_ns)
 
     def close(self, now_ns: int) -> ClosedWindows:
@@ -127,13 +139,53 @@ class StageChain:
             closed.summaries += [self._numbers(summary) for summary in self.summary.flush()]
         return closed
 
+    def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> ClosedWindows:
+        """Return what is known of tags that end: open windows, summaries, the end of alarms.
+
+        Alarms of tags that mean the same afterwards (`move`) stay active.
+        """
+        closed = ClosedWindows(windows=[self._numbers(window) for window in self.windows.retire(tags)])
+        if self.summary is not None:
+            closed.summaries += [self._numbers(summary) for summary in self.summary.retire(tags)]
+        closed.events += self.limits.end(np.setdiff1d(tags, move.learnt_old.astype(np.uint32)), now_ns)
+        return closed
+
+    def take_over(self, other: "StageChain", move: TagMove, now_ns: int) -> None:
+        """Go on where another chain has stopped: tags that stay lose nothing, the others begin now.
+
+        Both have the same windows and summaries. The window in progress is a supplement for `move.young`, since what was
+        before is published.
+        """
+        self.limits.take_over(other.limits, move)
+        self.windows.take_over(other.windows, move)
+        self.anomalies.take_over(other.anomalies, move)
+        self.report.take_over(other.report, move)
+        if self.summary is not None and other.summary is not None:
+            self.summary.take_over(other.summary, move)
+        self.objects.take_over(other.objects, move)
+        self.formulas.take_over(other.formulas, move)
+        self._young, self._young_before_ns = move.young.copy(), now_ns
+        if other._young is not None:
+            self._young[move.new] |= other._young[move.old]
+
+    def _young_in(self, window: WindowBlock) -> Mask | None:
+        """Return the tags of which a window had been published before they began."""
+        if self._young is None or window.late:
+            return None
+        if window.start >= self._young_before_ns:
+            self._young = None
+        return self._young
+
     def _after(self, windows: list[WindowBlock]) -> ClosedWindows:
         closed = ClosedWindows()
         for window in windows:
             closed.events += self.anomalies.evaluate(window)
-            chosen = self._numbers(self.report.select(window))
-            if len(chosen):
-                closed.windows.append(chosen)
+            self.observer.window(window)
+            young = self._young_in(window)
+            chosen = [self.report.select(window, young)]
+            if young is not None:
+                chosen.append(replace(window.take(young & (window.count > 0)), late=True))
+            closed.windows += [numbers for one in chosen if len(numbers := self._numbers(one))]
             if self.summary is not None:
                 closed.summaries += [self._numbers(summary) for summary in self.summary.add(window)]
         if self.summary is not None:

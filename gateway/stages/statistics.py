@@ -6,6 +6,7 @@ import numpy as np
 
 from gateway.core.blocks import Counts, Qualities, Rows, SampleBlock, TagIds, Times, Values, WindowBlock
 from gateway.core.quality import GOOD_FROM, USABLE_FROM, Quality
+from gateway.core.tag_move import TagMove
 
 NO_FLAW = 255
 _LATEST = np.iinfo(np.int64).max
@@ -160,6 +161,13 @@ class Statistics:
         self.ending[rows] = np.where(ends, more.ending, self.ending[rows])
         self.ending_time[rows] = np.where(ends, more.ending_time, self.ending_time[rows])
 
+    def moved(self, move: TagMove) -> "Statistics":
+        """Return the statistics of another tag table: those of tags that stay, nothing for the others."""
+        moved = Statistics(move.size)
+        for name, column in vars(moved).items():
+            column[move.new] = getattr(self, name)[move.old]
+        return moved
+
     def mark(self, tags: TagIds, quality: int) -> None:
         """Make tags unknown from here on, for the reason in `quality`, until their next sample of whatever time."""
         self.gap[tags] = True
@@ -229,6 +237,13 @@ class LastValue:
     def unknown(cls, tags: int) -> "LastValue":
         """Return the values before anything was read."""
         return cls(np.full(tags, np.nan), np.zeros(tags, np.int64), np.full(tags, Quality.BAD_WAITING, np.uint8))
+
+    def moved(self, move: TagMove) -> "LastValue":
+        """Return the values of another tag table: those of tags that stay, unknown for the others."""
+        moved = LastValue.unknown(move.size)
+        moved.value[move.new], moved.time[move.new] = self.value[move.old], self.time[move.old]
+        moved.quality[move.new] = self.quality[move.old]
+        return moved
 
     def advance(self, span: Statistics) -> None:
         """Move to the end of a span that follows; where it was unmarked, what came before it is newer than its values."""

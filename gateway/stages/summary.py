@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
-from gateway.core.blocks import WindowBlock
+import numpy as np
+
+from gateway.core.blocks import Mask, TagIds, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
+from gateway.core.tag_move import TagMove
 from gateway.stages.statistics import LastValue, Statistics, of_window
 
 
@@ -23,6 +26,7 @@ class Summary:
         self._late_past = False
         self._late = self._statistics
         self._held = LastValue.unknown(tags)
+        self._young: Mask | None = None
 
     def add(self, window: WindowBlock) -> list[WindowBlock]:
         """Add a window, and return the summaries that it completes.
@@ -53,9 +57,32 @@ class Summary:
         late = self._start == self._begun
         block = self._statistics.window(self._start, self._length, late, self._held)
         self._begun, self._start, self._statistics = self._start, None, Statistics(self._tags)
+        young, self._young = self._young, None
         if late:
             block = block.take(block.count > 0)
+        elif young is not None:
+            supplement = replace(block.take(young & (block.count > 0)), late=True)
+            return [one for one in (block.take(~young), supplement) if len(one)]
         return [block] if len(block) else []
+
+    def retire(self, tags: TagIds) -> list[WindowBlock]:
+        """Return what has been gathered of tags that end, as far as there are samples."""
+        if self._start is None:
+            return []
+        block = self._statistics.window(self._start, self._length, self._start == self._begun, self._held)
+        ends = np.zeros(self._tags, np.bool_)
+        ends[tags] = True
+        block = block.take(ends & (block.count > 0))
+        return [block] if len(block) else []
+
+    def take_over(self, other: "Summary", move: TagMove) -> None:
+        """Go on with the tags of another one that stay. What `move.young` gather in the present span is a supplement."""
+        self._start, self._begun = other._start, other._begun
+        self._statistics, self._held = other._statistics.moved(move), other._held.moved(move)
+        if other._start is not None:
+            self._young = move.young.copy()
+            if other._young is not None:
+                self._young[move.new] |= other._young[move.old]
 
     def _merge(self, window: WindowBlock) -> None:
         _merge(self._statistics, window)

@@ -8,6 +8,7 @@ import numpy as np
 
 from gateway.core.blocks import Mask, ObjectBlock, SampleBlock, TagIds, Times
 from gateway.core.quality import USABLE_FROM
+from gateway.core.tag_move import TagMove
 
 
 @dataclass(slots=True)
@@ -39,6 +40,21 @@ class ObjectValues:
         self._turn = 0
         self._integers: set[int] = set()
         self.without_number: Mask = np.zeros(max_silence_ns.size, np.bool_)
+
+    def take_over(self, other: "ObjectValues", move: TagMove) -> None:
+        """Go on with what another one has published of the tags that stay."""
+        place = move.place.tolist()
+        self._published = {place[tag]: one for tag, one in other._published.items() if place[tag] >= 0}
+        self._integers = {place[tag] for tag in other._integers if place[tag] >= 0}
+        self._is_published[move.new] = other._is_published[move.old]
+        self.without_number[move.new] = other.without_number[move.old]
+        for mine, theirs in (
+            (self._object, other._object),
+            (self._sample, other._sample),
+            (self._previous_sample, other._previous_sample),
+        ):
+            mine.columns[move.new] = theirs.columns[move.old]
+        self._turn = other._turn
 
     def changed(self, block: ObjectBlock, now_ns: int) -> ObjectBlock:
         """Return the rows with a new value or quality, in order. 1, 1.0 and True differ.

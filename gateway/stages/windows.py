@@ -6,6 +6,7 @@ import numpy as np
 
 from gateway.core.blocks import Mask, Rows, SampleBlock, TagIds, Times, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
+from gateway.core.tag_move import TagMove
 from gateway.stages.sample_blocks import in_time_order, joined, rows_of, runs_of, slice_of
 from gateway.stages.statistics import LastValue, Statistics, of_samples
 
@@ -133,6 +134,34 @@ class Windows:
         self._in_force.time = np.minimum(self._in_force.time, now_ns)
         self._confirmed = np.minimum(self._confirmed, now_ns)
         return blocks
+
+    def retire(self, tags: TagIds) -> list[WindowBlock]:
+        """Return what is known of tags that end, their open windows and supplements, as far as there are samples."""
+        self._fold()
+        ends = np.zeros(self._tags, np.bool_)
+        ends[tags] = True
+        self._supplement_replaced((self._unpublished.time > 0) & ends)
+        blocks = []
+        for start, statistics in sorted(self._open.items()):
+            late = start in self._partly_published
+            window = statistics.window(start, self._length, late, LastValue.unknown(self._tags))
+            blocks.append(window.take(ends & (statistics.count > 0)))
+        for part, start, past in self._late_parts:
+            own = rows_of(part, ends[part.tag])
+            blocks += [self._supplement(own, start, past)] if len(own) else []
+        return [block for block in blocks if len(block)]
+
+    def take_over(self, other: "Windows", move: TagMove) -> None:
+        """Go on with the tags of other windows that stay; the others begin without any value. Both are of one length."""
+        other._fold()
+        self._start, self._newest, self._marked = other._start, other._newest, other._marked
+        self._started_ns = other._started_ns
+        self._partly_published = other._partly_published
+        self._in_force, self._unpublished = other._in_force.moved(move), other._unpublished.moved(move)
+        self._confirmed[move.new] = other._confirmed[move.old]
+        self._open = {start: statistics.moved(move) for start, statistics in other._open.items()}
+        moved = [(move.samples(part), start, past) for part, start, past in other._late_parts]
+        self._late_parts = deque(one for one in moved if len(one[0]))
 
     def _supplements(self, most: int | None = None) -> list[WindowBlock]:
         """Return the oldest supplements that wait, at most so many.

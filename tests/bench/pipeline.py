@@ -13,6 +13,7 @@ from gateway.core.quality import Quality
 from gateway.core.tags import Tag, TagTable
 from gateway.encoding.encoder import Encoder
 from gateway.encoding.topics import Topics
+from gateway.live.model import LiveModel, PartReadings
 from gateway.plugins import DETECTORS
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.formulas import Formulas
@@ -25,7 +26,7 @@ _S = 1_000_000_000
 class Plant:
     """Tags in devices of 100, each with limits that are not crossed and a detector."""
 
-    def __init__(self, tags: int, deadband: str = "0") -> None:
+    def __init__(self, tags: int, deadband: str = "0", *, observed: bool = False) -> None:
         devices = max(1, tags // 100)
         self.per = tags // devices
         self.table = TagTable(
@@ -33,8 +34,16 @@ class Plant:
             tuple(Tag(i, i // self.per, f"tag_{i}", single=True) for i in range(tags)),
         )
         policy = TagPolicy(hi=1e6, hihi=2e6, lo=-1e6, anomaly=8.0, deadband=deadband)
+        self.live = LiveModel(self.table, PartReadings(dict, list, dict, dict), 0) if observed else None
         self.chain = StageChain.build(
-            self.table, [policy] * tags, WindowConfig(), DetectionConfig(), PublishConfig(), 0, DETECTORS
+            self.table,
+            [policy] * tags,
+            WindowConfig(),
+            DetectionConfig(),
+            PublishConfig(),
+            0,
+            DETECTORS,
+            observer=self.live,
         )
         self.encoder = Encoder(Topics.of("plant", "bench", self.table.devices), self.table, "bench")
 
@@ -130,7 +139,29 @@ def _formulas() -> Iterator[Figure]:
     yield Figure("formula_us_per_sample", ns / 1e3, "us", on)
 
 
+def _live() -> Iterator[Figure]:
+    """The read model beside the pipeline: per sample with polls of 100 tags, and one answer of what has changed."""
+    plant = Plant(10_000, observed=True)
+    model = plant.live
+    assert model is not None
+    batches = plant.blocks(20, 10)
+    begin = time.process_time()
+    for blocks in batches:
+        for block in blocks:
+            model.samples(block)
+        model.version  # noqa: B018  # folds, as a window with stale tags does
+    ns = (time.process_time() - begin) / (20 * 10 * 10_000) * 1e9
+    on = "10,000 tags x 10 samples a window in blocks of 100 rows, written to the columns once a window"
+    yield Figure("live_model_ns_per_sample", ns, "ns", on, "near 0")
+    for block in batches[0]:
+        model.samples(block)
+    begin = time.perf_counter()
+    count = len(model.values_since(model.version - 1))
+    yield Figure("live_model_changes_ms", (time.perf_counter() - begin) * 1e3, "ms", f"what changed: {count:,} tags")
+
+
 BENCHES = (
+    Bench(("live_model_ns_per_sample", "live_model_changes_ms"), _live),
     Bench(("formula_us_per_sample",), _formulas),
     Bench(("pipeline_samples_per_s",), _throughput),
     Bench(("window_close_ms",), _close),

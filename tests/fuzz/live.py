@@ -21,7 +21,7 @@ from asyncua import Node, Server, ua
 
 from tests.fuzz.mutator import Mutator
 from tests.hostile.mqtt import COMMANDS, message, packet, rebirth
-from tests.hostile.plant import MOST_GROWTH_BYTES, MOST_STOP_S, MOST_WAIT_S, Plant
+from tests.hostile.plant import MOST_GROWTH_BYTES, MOST_ONCE_S, MOST_STOP_S, Plant
 from tests.support.listener import Listener
 from tests.support.modbus_server import ScriptedServer
 from tests.support.network import free_port
@@ -257,7 +257,7 @@ def _watched(plant: Plant, name: str, seconds: float) -> Iterator[str]:
     while time.monotonic() < end_s:
         report = plant.watched()
         log = plant.gateway.log()
-        if report.owed_s > MOST_WAIT_S:
+        if report.owed_s > MOST_ONCE_S:
             yield f"the neighbour waits {report.owed_s:.2f} s"
         elif plant.resident() - before > MOST_GROWTH_BYTES:
             yield f"the memory grows by {(plant.resident() - before) >> 20} MiB"

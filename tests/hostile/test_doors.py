@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from tests.hostile import modbus, mqtt, opcua
-from tests.hostile.plant import MOST_GROWTH_BYTES, MOST_STOP_S, MOST_WAIT_S, Peer, Plant
+from tests.hostile.plant import MOST_STOP_S, Peer, Plant
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,7 @@ def plant(request: pytest.FixtureRequest, mosquitto: str, tmp_path_factory: pyte
 @pytest.mark.parametrize(("plant", "peer"), ROWS, indirect=["plant"])
 def test_whatever_comes_in_no_neighbour_waits_and_the_memory_stays(plant: Plant, peer: str) -> None:
     toll = plant.endure(peer)
-    assert toll.report.owed_s <= MOST_WAIT_S, toll
-    assert toll.growth_bytes <= MOST_GROWTH_BYTES, toll
+    assert toll.is_borne, toll
 
 
 @pytest.mark.parametrize("plant", DOORS, indirect=True)

@@ -86,6 +86,14 @@ class Event:
         return None
 
     @property
+    def condition_state(self) -> tuple[str, bool] | None:
+        """Return the condition that begins, goes on or ends: its name within its tag or device, and whether it is active.
+
+        None for events that are no conditions.
+        """
+        return None
+
+    @property
     def log_text(self) -> str:
         """Return the text in the journal."""
         return self.kind

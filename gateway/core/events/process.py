@@ -28,6 +28,11 @@ class LimitAlarm(Event):
     limit: float
     """The configured limit, engineering units."""
 
+    @property
+    def condition_state(self) -> tuple[str, bool]:
+        """Return the limit, and whether it is passed."""
+        return self.condition, self.state == "active"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anomaly(Event):
@@ -48,3 +53,8 @@ class Anomaly(Event):
     """Distance from `expected`, in standard deviations (z-score)."""
     expected: Measured
     """What the detector expected instead of `value`, engineering units."""
+
+    @property
+    def condition_state(self) -> tuple[str, bool]:
+        """Return `anomaly` with the detector, and whether it lasts."""
+        return f"anomaly {self.detector}", self.state == "active"

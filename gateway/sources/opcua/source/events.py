@@ -39,6 +39,12 @@ class ConditionAlarm(Event):
     reason: str | None = None
     """Why it is cleared, where the server did not say so."""
 
+    @property
+    def condition_state(self) -> tuple[str, bool]:
+        """Return source and name of the condition, with its NodeId where that is known, and whether it is active."""
+        named = [str(part) for part in (self.source, self.condition, self.condition_id) if part and part is not UNSET]
+        return " ".join(named), self.state == "active"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerEvent(Event):

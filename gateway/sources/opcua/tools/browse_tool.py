@@ -41,7 +41,7 @@ class BrowsedNode:
 
     of_type: the name of its type. type, unit, range, value, status: of a variable, else ""; type is that of the data.
     status: "" while good. why: the status in words, where there are any. place: the node's among its siblings at each level,
-    because names may be equal.
+    because names may be equal. number: value and quality of a sample, None where it is none.
     """
 
     path: tuple[str, ...]
@@ -56,6 +56,7 @@ class BrowsedNode:
     why: str = ""
     description: str = ""
     place: tuple[int, ...] = ()
+    number: tuple[float, int] | None = None
 
 
 async def discover(config: OpcUaDevice) -> tuple[list[Endpoint], list[tuple[str, str]]]:
@@ -139,6 +140,7 @@ async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[O
         values = tagging.spread(answer)
         block, objects = decode(values, columns, device.clock_tolerance)
         shown = {int(row): f"{value:.15g}" for row, value in zip(block.tag, block.value, strict=True) if isfinite(value)}
+        samples = dict(zip(block.tag.tolist(), zip(block.value.tolist(), block.quality.tolist(), strict=True), strict=True))
         shown |= _infinite(values.columns)
         shown = {row: _labelled(text, labels.get(row, {})) for row, text in shown.items()}
         if objects is not None:
@@ -150,6 +152,7 @@ async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[O
             found[row] = BrowsedNode(
                 (tag.name,), tag.node, True, "", _kind(int(values.columns.kind[place])), tag.unit or unit.unit,
                 range_text(tag.range) or unit.range, shown.get(row, ""), status_name(status) if status else "", why,
+                number=samples.get(row),
             )  # fmt: skip
     return [found[row] for row in range(len(tags))]
 

@@ -11,6 +11,7 @@ from gateway.sources.opcua.tools.browse_tool import BrowsedNode
 
 _PLAIN_TYPES: Final = frozenset({"", "BaseObjectType", "FolderType"})
 """Types that say nothing more of an object."""
+_NOT_SHOWN: Final = frozenset({"place", "is_variable", "number"})
 _DESCRIPTION: Final = 50
 _TYPE: Final = 40
 """Characters."""
@@ -48,6 +49,6 @@ def json_lines(nodes: Sequence[BrowsedNode]) -> RawText:
     """Return a JSON object for each node, a line each, without the keys that are empty."""
     lines = []
     for node in nodes:
-        shown = {key: value for key, value in asdict(node).items() if value != "" and key not in ("place", "is_variable")}
+        shown = {key: value for key, value in asdict(node).items() if value != "" and key not in _NOT_SHOWN}
         lines.append(json.dumps({"class": "variable" if node.is_variable else "object"} | shown))
     return RawText("".join(f"{line}\n" for line in lines))
