@@ -13,6 +13,7 @@ from gateway.core.errors import NotConnected
 from gateway.sources.opcua.client.browser import Browser
 from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.handshake import get_endpoints, get_servers
+from gateway.sources.opcua.client.node_details import DetailReads
 from gateway.sources.opcua.client.session import AsyncuaSession, connect, quiet_library
 from gateway.sources.opcua.client.walk import Visited
 from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
@@ -29,7 +30,6 @@ from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.codes import status_name
 from gateway.sources.opcua.status.explanation import explained
 from gateway.sources.opcua.tools.folding import folded
-from gateway.sources.opcua.tools.node_details import DetailReads
 
 _FLOATING: Final = (10, 11)
 """Float and Double (Part 6, 5.1.2)."""
