@@ -24,11 +24,13 @@ def check_config(folder: Path) -> int:
     try:
         with waiting_for(f"reading {folder}"):
             settings = load(folder)
+        if missing := settings.missing_secrets():
+            raise ConfigError(missing)
     except ConfigError as error:
         print_problems(error, folder)
         if os.path.exists(folder / _ENVIRONMENT_FILE) and not any(name.startswith("GATEWAY__") for name in os.environ):
             path = folder / _ENVIRONMENT_FILE
-            Output(stderr=True).print(f"{path} is read by the service alone; here: set -a; . {path}; set +a (as root)")
+            Output(stderr=True).print(f"{path} is read by the service alone; here: --environment {path} (as root)")
         return EXIT_CONFIG
     console = Output()
     console.print_unfolded(_devices(settings))
