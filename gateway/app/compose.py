@@ -8,11 +8,13 @@ from pathlib import Path
 import structlog
 
 from gateway import __version__
+from gateway.app.configuration_state import ConfigurationState
 from gateway.app.layout import build_layout
 from gateway.core.clock import Clock
 from gateway.core.config_types import existing_files, trust_files
 from gateway.core.events.event import Event
-from gateway.core.messages import Loss, Message
+from gateway.core.loop_watch import LoopWatch
+from gateway.core.messages import DeviceState, Loss, Message
 from gateway.core.ports.layout import HealthReporter, Layout, MessageObserver
 from gateway.core.ports.layout_plugin import LayoutServices
 from gateway.core.ports.observer import DataObserver
@@ -58,13 +60,13 @@ class GatewayParts:
         self.started_ms = clock.now_ns() // 1_000_000
         topics = Topics.of(root.topic_root, root.name, table.devices)
         self.text = StatusText(self.boot, __version__, settings.hash, table)
+        self.configuration = ConfigurationState(settings)
+        self.text.refused = self.configuration.not_running
         self.status_topic = topics.status
         self.encoder = encoder = Encoder(topics, table, self.boot)
+        offline = self.text.offline
         self.board = StatusBoard(
-            len(table.devices),
-            topics.status,
-            lambda states: self.text.online(self.started_ms, states, self.certificates.ends, self._memory_only()),
-            lambda reason: self.text.offline(clock.now_ns() // 1_000_000, reason),
+            len(table.devices), topics.status, self._online, lambda why: offline(clock.now_ns() // 1_000_000, why)
         )
         self.history = Historian(root.history, table, clock, self.report) if root.history.memory else None
         self.live = LiveModel(table, self._readings(), clock.now_ns(), self.history)
@@ -75,7 +77,7 @@ class GatewayParts:
             clock,
             encode_loss=self._encode_loss,
             decode_loss=encoder.read_loss,
-            merge=merge_windows,
+            merge=merge_windows if root.window.late == "merge" else None,
             report=self.report,
         )
         layout = self._build_layout()
@@ -88,17 +90,18 @@ class GatewayParts:
         policy = plugin.policy(root.sink, clock.monotonic())
         self.publisher = Publisher(sink, self.outbox, clock, policy, report=self.report)
         self.changes = ChangeWatch(_trust_places(settings), self.outbox.watermarks, self.report, clock)
-        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts))
+        self.sources = list(_sources(settings, clock, self.outbox.watermarks, restarts, self.pipeline.loop_watch))
         self.supervisors = [
             Supervisor(source, ",".join(table.devices[d] for d in source.devices), self.pipeline, clock)
             for source in self.sources
         ]
 
     @property
-    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | Historian]:
+    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | LoopWatch | Historian]:
         """Return what works beside the data, by the name of its task."""
         history = {"history": self.history} if self.history is not None else {}
-        return {"certificates": self.certificates, "changes": self.changes, **history}
+        loop = self.pipeline.loop_watch
+        return {"loop": loop, "certificates": self.certificates, "changes": self.changes, **history}
 
     async def close_history(self, most_s: float) -> None:
         """Write what is left of the history, at a stop; a disk that does not answer is left to itself."""
@@ -144,6 +147,10 @@ class GatewayParts:
         )
         return build_layout(settings.layout_scope, services)
 
+    def _online(self, states: Mapping[int, DeviceState]) -> bytes:
+        more = self.certificates.ends, self._memory_only(), self.configuration.fields
+        return self.text.online(self.started_ms, states, *more)
+
     def _memory_only(self) -> tuple[str, int] | None:
         stats = self.outbox.stats
         return (stats.refused, stats.memory_since_ms) if stats.refused else None
@@ -183,7 +190,9 @@ def _certificates(sink: Sink) -> Sequence[Certificate]:
     return sink.certificates if isinstance(sink, Certified) else ()
 
 
-def _sources(settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule) -> Iterator[Source]:
-    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]))
+def _sources(
+    settings: Settings, clock: Clock, watermarks: Watermarks, restarts: RestartSchedule, watch: LoopWatch
+) -> Iterator[Source]:
+    services = SourceServices(clock, watermarks, lambda device: restarts.request(settings.table.devices[device]), watch)
     for plugin, entries in settings.by_plugin():
         yield from plugin.build(entries, services)

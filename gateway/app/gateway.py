@@ -10,9 +10,10 @@ from gateway import __version__
 from gateway.app.cancel import cancel
 from gateway.app.compose import GatewayParts
 from gateway.app.status_line import status_line
+from gateway.app.web_view import web_server
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
-from gateway.core.events.gateway import ConfigurationLoaded, RestartRefused, UncleanStop
+from gateway.core.events.gateway import ConfigurationLoaded, ConfigurationReloaded, UncleanStop
 from gateway.outbox.records import PreviousBoot
 from gateway.runtime.restart import RestartSchedule
 from gateway.runtime.telemetry import publish_stats
@@ -60,6 +61,7 @@ class Gateway:
                 telemetry = publish_stats(parts.sources, parts.stats, parts.encoder, parts.outbox, self.clock, stats_s)
                 collecting.append(tasks.create_task(telemetry, name="telemetry"))
                 collecting += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
+                collecting.append(tasks.create_task(web_server(parts).run(), name="web"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 gc.collect()
                 gc.freeze()  # the parts live as long as this run: no need to walk it again and again
@@ -109,7 +111,12 @@ class Gateway:
                 settings = await asyncio.to_thread(load, self.settings.folder)
             except ConfigError as error:
                 if reported != (reported := str(error.problems[0])):
-                    self.parts.report(RestartRefused(time_ns=self.clock.now_ns(), reason=reason, problem=reported))
+                    now_ns, running = self.clock.now_ns(), self.settings.hash
+                    self.parts.report(
+                        ConfigurationReloaded(
+                            time_ns=now_ns, result="refused", reason=reason, config=running, changes=[], problem=reported
+                        )
+                    )
                     self.parts.changes.report_refused(self.settings.folder, reported)
                 await self.clock.sleep(_CONFIG_RETRY_S)
                 continue
@@ -139,6 +146,8 @@ class Gateway:
                 reason=self.restarts.reason or None,
             )
         )
+        for event in parts.configuration.events(now):
+            parts.report(event)
         parts.changes.report_configuration(self.settings.hash, self.settings.folder)
 
     def _watchdog(self, notifier: Notifier) -> Watchdog:

@@ -18,7 +18,7 @@ def status_line(parts: GatewayParts) -> str:
     health = f"; {fault}" if (fault := parts.health()) else ""
     disk = f", disk refuses: {outbox.refused}" if outbox.refused else ""
     waiting = f"{parts.publisher.acked} messages delivered, {outbox.messages} waiting"
-    return f"devices: {devices}; broker {broker}{health}; {waiting}{disk}"
+    return f"{parts.configuration.line}devices: {devices}; broker {broker}{health}; {waiting}{disk}"
 
 
 def _examples(state: str, names: list[str]) -> str:

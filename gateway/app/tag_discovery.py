@@ -10,7 +10,8 @@ from gateway.core.clock import Clock
 from gateway.core.deadline import deadline
 from gateway.core.errors import NotConnected
 from gateway.core.ports.plugin import TagDiscoverable
-from gateway.settings import Settings, load
+from gateway.settings import Settings
+from gateway.settings.kept_configuration import load_for_run
 
 log = structlog.get_logger("app")
 
@@ -48,7 +49,7 @@ async def discover_tags(settings: Settings, clock: Clock) -> Settings:
             tasks.create_task(discover(plugin, entry.config, entry.tags), name=f"tag discovery of {entry.config.name}")
     if not changed:
         return settings
-    found = await asyncio.to_thread(load, settings.folder)
+    found = await asyncio.to_thread(load_for_run, settings.folder)
     for warning in found.warnings:
         if warning not in settings.warnings:
             log.warning("configuration", warning=warning)

@@ -90,8 +90,10 @@ class Ledger:
     parts counts once all of them are there.
     """
 
-    def __init__(self, *, from_start: bool = False) -> None:
+    def __init__(self, *, from_start: bool = False, most_sequences: int = _MOST_SEQUENCES) -> None:
+        """Create an empty account. most_sequences: how many (topic, boot) are followed; later ones are refused."""
         self._from_start = from_start
+        self._most_sequences = most_sequences
         self._trackers: dict[tuple[str, str], SequenceTracker] = {}
         self._last_ms: dict[str, int] = {}
         self._unclean: dict[str, float] = {}
@@ -180,7 +182,7 @@ class Ledger:
     def _tracker(self, topic: str, boot: str) -> SequenceTracker | None:
         """Return the tracker of a sequence; None where there are too many of them."""
         tracker = self._trackers.get((topic, boot))
-        if tracker is None and len(self._trackers) < _MOST_SEQUENCES:
+        if tracker is None and len(self._trackers) < self._most_sequences:
             tracker = self._trackers[topic, boot] = SequenceTracker()
         return tracker
 

@@ -11,7 +11,7 @@ import structlog
 from gateway.cli import logs
 from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError, Unsaved
-from gateway.settings import load
+from gateway.settings.kept_configuration import load_for_run
 
 EXIT_UNSAVED: Final = 3
 
@@ -22,9 +22,14 @@ def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> in
     for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):  # until the loop listens to them: they end no gateway
         signal.signal(number, signal.SIG_IGN)
     try:
-        settings = load(folder)
+        settings = load_for_run(folder)
         for warning in settings.warnings:
             structlog.get_logger("settings").warning("configuration", warning=warning)
+        for missing in settings.missing_secrets():
+            structlog.get_logger("settings").error("secret missing", problem=str(missing))
+        for problem in [str(problem) for one in settings.refused for problem in one.problems] + [settings.refused_root]:
+            if problem:
+                structlog.get_logger("settings").error("configuration refused", problem=problem)
         from gateway.app.main_loop import run
 
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

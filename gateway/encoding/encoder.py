@@ -19,6 +19,7 @@ from gateway.encoding.window_json import PIECES, RowText, quality_fields, shorte
 ROWS_PER_MESSAGE: Final = 800
 """About 128 KiB of JSON, which brokers accept by default."""
 
+_LATE: Final = (b"", b'"late":true,', b'"late":true,"replaces":true,')
 _LIVE: Final = b'"hist":false'
 _BACKLOG: Final = b'"hist":true'
 
@@ -133,7 +134,7 @@ class Encoder:
         pieces = self._rows.row_pieces(block)
         bounds = [*np.searchsorted(block.tag, self._first_ids).tolist(), len(block)]
         start_ms, length_ms = block.start // 1_000_000, block.length // 1_000_000
-        late = b'"late":true,' if block.late else b""
+        late = _LATE[block.late + block.replaces]
         messages = []
         for device, (first, end) in enumerate(pairwise(bounds)):
             for at in range(first, end, ROWS_PER_MESSAGE):
@@ -156,9 +157,14 @@ def _finite(detail: Mapping[str, object]) -> dict[str, object]:
 
 
 class StatusText:
-    """Payloads of the status topic, before and after the end of the gateway."""
+    """Payloads of the status topic, before and after the end of the gateway.
+
+    Attributes:
+        refused: devices that do not run because of their configuration, and why.
+    """
 
     def __init__(self, boot: str, version: str, config: str, table: TagTable) -> None:
+        self.refused: Mapping[str, str] = {}
         self._head = {"boot": boot, "version": version, "config": config}
         self._table = table
 
@@ -168,11 +174,12 @@ class StatusText:
         devices: Mapping[int, DeviceState],
         certificates: Mapping[str, int] | None = None,
         memory_only: tuple[str, int] | None = None,
+        configuration: Mapping[str, object] | None = None,
     ) -> bytes:
         """Return every device's state, and since when the gateway runs.
 
         certificates: when they end, ms, by owner. memory_only: why the disk takes nothing, and since when messages are in
-        memory only, ms UTC.
+        memory only, ms UTC. configuration: what cannot be used of it, and the last reload, as the message schema says.
         """
         states = {
             self._table.devices[number]: {"state": state.state, "reason": state.reason} for number, state in devices.items()
@@ -180,6 +187,9 @@ class StatusText:
         more: dict[str, object] = {"certificates": certificates} if certificates else {}
         if memory_only:
             more["outbox"] = dict(zip(("refused", "memory_since"), memory_only, strict=True))
+        if configuration:
+            more["configuration"] = configuration
+        states |= {name: {"state": "down", "reason": reason} for name, reason in self.refused.items()}
         return orjson.dumps({"state": "online"} | self._head | {"since": since_ms, "devices": states} | more)
 
     def offline(self, since_ms: int, reason: str) -> bytes:

@@ -26,6 +26,15 @@ def _limited(schema: Schema, minimum: int | None, description: str) -> Schema:
     return schema | limit | ({"description": description} if description else {})
 
 
+LATE: Final[Schema] = {
+    "const": True,
+    "description": "samples came after the window had been sent: a supplement with only these, but for `replaces`",
+}
+REPLACES: Final[Schema] = {
+    "const": True,
+    "description": "over all samples of the window: each row takes the place of its tag's before, of this ts and dur",
+}
+
 PARTS: Final[Schema] = {
     "boot": {"type": "string", "pattern": "^[0-9a-f]{15}$", "description": "one run of the gateway; sorts by time of start"},
     "quality": {
@@ -127,6 +136,34 @@ MESSAGES: Final[Schema] = {
                 "required": ["refused", "memory_since"],
                 "additionalProperties": False,
             },
+            "configuration": {
+                "type": "object",
+                "description": "while a part of the configuration cannot be used, and after a reload",
+                "properties": {
+                    "refused": {
+                        "type": "object",
+                        "description": "the first problem of each device, or of gateway.yaml, that cannot be used",
+                        "additionalProperties": {"type": "string"},
+                    },
+                    "kept": {
+                        "type": "array",
+                        "description": "those of them that run as the last configuration that ran says",
+                        "items": {"type": "string"},
+                    },
+                    "reload": {
+                        "type": "object",
+                        "description": "the last reload of this run",
+                        "properties": {
+                            "result": {"enum": ["applied", "refused", "rolled_back"]},
+                            "ts": integer("when, ms UTC"),
+                            "problem": {"type": "string"},
+                        },
+                        "required": ["result", "ts"],
+                        "additionalProperties": False,
+                    },
+                },
+                "additionalProperties": False,
+            },
         },
         "required": ["state", "boot", "version", "config", "since", "devices"],
         "if": {"properties": {"state": {"const": "offline"}}},
@@ -137,14 +174,15 @@ MESSAGES: Final[Schema] = {
         "$ref": "#/$defs/head",
         "properties": {
             "dur": integer("length of the window, milliseconds", minimum=1),
-            "late": {"const": True, "description": "a supplement: only samples that came after the window had been sent"},
+            "late": LATE,
+            "replaces": REPLACES,
             "windows": integer("merged by the outbox to save room: how many messages it stands for", minimum=1),
             "first_seq": integer("the seq of the first of them; its own is that of the last", minimum=1),
             "part": ref("part"),
             "tags": {"type": "object", "additionalProperties": ref("row")},
         },
         "required": ["dur", "tags"],
-        "dependentRequired": {"windows": ["first_seq"], "first_seq": ["windows"]},
+        "dependentRequired": {"windows": ["first_seq"], "first_seq": ["windows"], "replaces": ["late"]},
     },
     "value": {
         "description": "topic {device}/value",
@@ -208,7 +246,8 @@ TAG_LAYOUT: Final[Schema] = {
         "properties": {
             "value": number_or_null(),
             "dur": integer("length of the window, milliseconds", minimum=1),
-            "late": {"const": True, "description": "a supplement: only samples that came after the window had been sent"},
+            "late": LATE,
+            "replaces": REPLACES,
             "windows": integer("merged by the outbox to save room: how many messages it stands for", minimum=1),
             "first_seq": integer("the seq of the first of them; its own is that of the last", minimum=1),
         },

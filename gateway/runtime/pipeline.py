@@ -8,6 +8,7 @@ from gateway.core.clock import Clock
 from gateway.core.events.device import DeviceStateChanged
 from gateway.core.events.event import Event
 from gateway.core.events.gateway import ClockJump, Stall
+from gateway.core.loop_watch import LoopWatch
 from gateway.core.messages import DeviceState, Message
 from gateway.core.ports.observer import DataObserver, Unobserved
 from gateway.core.ports.outbox import MessageQueue
@@ -18,7 +19,6 @@ from gateway.runtime.status import StatusBoard
 
 _JUMP_NS = 500_000_000
 _LONGEST_SLEEP_S = 1.0
-_STALL_S = 3.0
 
 
 class ClosedWindows(Protocol):
@@ -84,6 +84,7 @@ class Pipeline:
 
     Attributes:
         beat: monotonic time of the last turn of its loop, seconds.
+        loop_watch: when the process stood still.
         event_log: the journal and the counters of events.
     """
 
@@ -106,6 +107,7 @@ class Pipeline:
         self._clock = clock
         self.event_log = EventLog(table, observer)
         self._observer = observer or Unobserved()
+        self.loop_watch = LoopWatch()
         self._offset_ns = self._wall_minus_monotonic()
         self.beat = clock.monotonic()
 
@@ -151,15 +153,11 @@ class Pipeline:
             due_s = (self._stages.next_close_ns - self._clock.now_ns()) / 1e9
             # After a stall a wait of 0 would never give way to other tasks.
             await self._clock.sleep(min(max(due_s, 0.001), _LONGEST_SLEEP_S))
-            stood_s, self.beat = self._clock.monotonic() - self.beat, self._clock.monotonic()
+            self.beat = self._clock.monotonic()
             self._watch_clock()
-            if stood_s > _STALL_S:
-                self._report_stall(stood_s)
+            if stood_ms := self.loop_watch.take_stall_ms():
+                self.report(Stall(time_ns=self._clock.now_ns(), for_ms=stood_ms))
             self._publish(self._stages.close(self._clock.now_ns()))
-
-    def _report_stall(self, stood_s: float) -> None:
-        """Publish that machine or process stood still: what lies in the gap was not read, and nothing else shows it."""
-        self.report(Stall(time_ns=self._clock.now_ns(), for_ms=round(stood_s * 1e3)))
 
     def flush(self) -> None:
         """Publish the window and the summary in progress: at a stop."""

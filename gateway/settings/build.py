@@ -8,15 +8,17 @@ from gateway.core.tags import Tag, TagTable
 from gateway.settings.config_hash import config_hash
 from gateway.settings.device_files import Device
 from gateway.settings.formulas import interval_of_formulas, resolve_formulas
-from gateway.settings.model import Root, Settings
+from gateway.settings.model import RefusedDevice, Root, Settings
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.stages.config import PolicyDefaults, TagPolicy
 
 _POLICY = tuple(TagPolicy.model_fields)
 
 
-def build_settings(collector: ProblemCollector, root: Root, devices: Sequence[Device]) -> Settings:
-    """Return the settings of a configuration without problems."""
+def build_settings(
+    collector: ProblemCollector, root: Root, devices: Sequence[Device], refused: Sequence[RefusedDevice] = ()
+) -> Settings:
+    """Return the settings of devices without problems. refused: those that are left out."""
     entries, policies, formulas = [], [], []
     tags: list[Tag] = []
     held_ns = root.window.length + root.window.grace + root.outbox.commit_interval
@@ -44,6 +46,9 @@ def build_settings(collector: ProblemCollector, root: Root, devices: Sequence[De
         tuple(formulas),
         config_hash(collector),
         tuple(collector.warnings),
+        tuple(refused),
+        files=tuple(collector.files_read),
+        secrets=tuple(collector.secrets.used),
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,17 +23,25 @@ def config_hash(collector: ProblemCollector) -> str:
 
     Of files that may hold one the values count, not the bytes: comments there change nothing.
     """
+    return hash_of_files(sorted(collector.files_read), collector.environment.values)
+
+
+def hash_of_files(files: Iterable[Path], variables: Mapping[str, str]) -> str:
+    """Return the hash of these files, in this order, and variables, see `config_hash`."""
     digest = hashlib.sha256()
-    for path in sorted(collector.files_read):
+    for path in files:
         digest.update(path.name.encode() + b"\0" + _content(path) + b"\0")
-    for name, text in sorted(collector.environment.values.items()):
+    for name, text in sorted(variables.items()):
         shown = "" if is_secret((name,)) else text
         digest.update(f"{name}={shown}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:_DIGITS]
 
 
 def _content(path: Path) -> bytes:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError:  # of a device that is left out
+        return b""
     if path.suffix == ".csv" or not _MAY_HOLD_SECRET.search(content):
         return content
     return orjson.dumps(_without_secrets(read_yaml(path, str(path)).value), default=str, option=orjson.OPT_NON_STR_KEYS)

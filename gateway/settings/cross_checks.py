@@ -12,27 +12,30 @@ from gateway.settings.model import Root
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.source_files import SourceFile
 
+Blamed = tuple[Device | None, Problem]
+"""A fault, and the device whose it is: the later one where it is between two; None for `gateway.yaml`."""
 
-def check_names(devices: Sequence[Device]) -> Iterator[Problem]:
+
+def check_names(devices: Sequence[Device]) -> Iterator[Blamed]:
     """Yield devices of one name, and the faults that a protocol finds between tags or devices."""
     seen: dict[str, SourceFile] = {}
     for device in devices:
         first = seen.setdefault(device.config.name, device.file)
         if first is not device.file:
             message = f"{device.config.name!r} is already the name in {first.name}"
-            yield device.file.problem(("name",), message, "another name")
+            yield device, device.file.problem(("name",), message, "another name")
         if isinstance(device.plugin, CrossChecked):
             for row, key, message, expected in device.plugin.check_tags(device.config, [tag for tag, _, _ in device.tags]):
                 _, file, path = device.tags[row]
-                yield file.problem((*path, key), message, expected)
+                yield device, file.problem((*path, key), message, expected)
     for plugin in SOURCES.values():
         if isinstance(plugin, CrossChecked):
             own = [device for device in devices if device.plugin is plugin]
             for row, key, message, expected in plugin.check_devices([device.config for device in own]):
-                yield own[row].file.problem((key,), message, expected)
+                yield own[row], own[row].file.problem((key,), message, expected)
 
 
-def check_layouts(root: Root, file: SourceFile, devices: Sequence[Device]) -> Iterator[Problem]:
+def check_layouts(root: Root, file: SourceFile, devices: Sequence[Device]) -> Iterator[Blamed]:
     """Yield what layouts find wrong: topics that do not exist or are used twice, keys that have no effect.
 
     file: gateway.yaml.
@@ -40,7 +43,7 @@ def check_layouts(root: Root, file: SourceFile, devices: Sequence[Device]) -> It
     scope = root.layout_scope([_scope_of(device) for device in devices])
     for plugin in LAYOUTS.values():
         for fault in plugin.check(scope):
-            yield _problem(fault, file, devices)
+            yield None if fault.device is None else devices[fault.device], _problem(fault, file, devices)
 
 
 def _scope_of(device: Device) -> DeviceScope:

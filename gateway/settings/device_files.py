@@ -103,7 +103,8 @@ def _devices_in(collector: ProblemCollector, path: Path) -> list[tuple[SourceFil
             file.value = _merge(common, item)
             file.origins = {key: whole for key in common if key not in item}
             devices.append((file, item["name"]))
-    collector.problems += whole.problems
+    if whole.problems:
+        collector.of_lists[whole.name] = list(whole.problems)
     return devices
 
 
@@ -132,6 +133,7 @@ def parse_device(collector: ProblemCollector, file: SourceFile, name: str) -> De
     prefix = device_prefix(name)
     file.variable = lambda path: collector.environment.variable(file, path, prefix)
     in_file = value
+    collector.check_literals(file, value)
     value = collector.environment.override(file, name, value)
     protocol = value.get("protocol")
     plugin = SOURCES.get(protocol) if isinstance(protocol, str) else None

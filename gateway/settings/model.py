@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from gateway.core.errors import Problem
 from gateway.core.formula.config import FormulaKeys
 from gateway.core.formula.tag import FormulaTag
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
@@ -19,8 +20,11 @@ from gateway.outbox.config import OutboxConfig
 from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.derived_model import derived_model
 from gateway.settings.publish_model import DevicePublish, Publish
+from gateway.settings.secrets import SecretReference
+from gateway.settings.secrets_config import SecretsConfig
 from gateway.settings.sink_sections import SinkSections
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
+from gateway.web.config import WebConfig
 
 ENV_PREFIX = "GATEWAY__"
 
@@ -49,6 +53,10 @@ class Root(SinkSections):
     """What is sent, and how it looks."""
     defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
     """Values for tags that do not say otherwise."""
+    secrets: SecretsConfig = Field(default_factory=SecretsConfig)
+    """Where `!secret NAME` is looked for."""
+    web: WebConfig = Field(default_factory=WebConfig)
+    """The page, the API and the metrics."""
 
     @classmethod
     def settings_customise_sources(
@@ -93,6 +101,24 @@ class FileRoot(Root):
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedDevice:
+    """A device whose files cannot be used."""
+
+    name: str
+    """Its name, or its file where that is not known or is the name of another device, too."""
+    problems: tuple[Problem, ...]
+    """The first of them, at least one."""
+    is_kept: bool = False
+    """It runs all the same, as the last configuration that ran says."""
+
+    @property
+    def reason(self) -> str:
+        """Return why, as a sentence for people."""
+        more = f" and {len(self.problems) - 1} more" if len(self.problems) > 1 else ""
+        return f"its configuration cannot be used: {self.problems[0]}{more}"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A configuration that has been checked as a whole."""
 
@@ -116,6 +142,14 @@ class Settings:
     """Twelve hex digits that change with any byte of the files, or of the variables that override them."""
     warnings: tuple[str, ...] = ()
     """Sentences that begin with their place."""
+    refused: tuple[RefusedDevice, ...] = ()
+    """Devices that are left out because their files cannot be used; none where all have to be right."""
+    refused_root: str = ""
+    """Why `gateway.yaml` cannot be used, and this is the last configuration that ran; empty for what the folder says."""
+    files: tuple[Path, ...] = ()
+    """The files that were read."""
+    secrets: tuple[SecretReference, ...] = ()
+    """The secrets that gateway.yaml and the enabled devices name."""
 
     @property
     def layout_scope(self) -> LayoutScope:
@@ -127,6 +161,10 @@ class Settings:
         return self.root.layout_scope(
             [DeviceScope(name, names(number), self.publishing[number]) for number, name in enumerate(self.table.devices)]
         )
+
+    def missing_secrets(self) -> list[Problem]:
+        """Return a problem for each secret that is not there now."""
+        return [problem for secret in self.secrets if (problem := secret.problem()) is not None]
 
     def by_plugin(self) -> list[tuple[Plugin, list[DeviceEntry]]]:
         """Return each protocol in use with its devices, in the order of the first of them."""

@@ -122,7 +122,7 @@ async def test_a_configuration_that_is_bad_by_then_does_not_replace_the_good_one
         await add(server, "v2")
 
         def refused():
-            return [m for m in line.subscriber.of("/test/event") if m.payload["kind"] == "renewal_refused"]
+            return [m for m in line.subscriber.of("/test/event") if m.payload["kind"] == "reload"]
 
         await eventually(line, lambda: bool(refused()), 60)
         assert "nonsense" in refused()[0].payload["problem"]

@@ -12,6 +12,7 @@ from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
 
 from gateway.core.errors import GatewayError
+from gateway.core.loop_watch import LoopWatch
 from gateway.layouts.sparkplug import wire as sparkplug
 from gateway.layouts.sparkplug.host import PrimaryHost
 from gateway.sinks.mqtt import packet_reader
@@ -48,7 +49,7 @@ def _modbus(framing: Callable[[], Framing], frames: list[bytes], *, datagrams: b
 
     async def receive(data: bytes) -> None:
         made = framing()
-        receiver = Receiver(made, Strays(has_transactions=isinstance(made, Mbap)), "device")
+        receiver = Receiver(made, Strays(has_transactions=isinstance(made, Mbap)), "device", LoopWatch())
         future = receiver.expect(Wanted(1, 1, 3, 4), b"\x03\0\0\0\2", b"")
         size = (1, 7, 260, 65_536)[data[0] & 3] if data else 1
         rest = data[1:]

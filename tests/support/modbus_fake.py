@@ -4,6 +4,7 @@ import struct
 from dataclasses import dataclass, field
 
 from gateway.core.errors import NotConnected
+from gateway.core.loop_watch import Arrival
 from gateway.core.ports.plugin import DeviceEntry
 from gateway.sources.modbus.config import ModbusDevice
 from gateway.sources.modbus.link import ExceptionReply, NoReply
@@ -28,7 +29,9 @@ class FakeUnit:
 
 @dataclass
 class FakeLink:
-    """A connection to fake units. Every request is kept in `requests`; a reply takes `latency_s` of the clock."""
+    """A connection to fake units. Every request is kept in `requests`; a reply takes `latency_s` of the clock.
+
+    late_ns: at most so long before its receipt a reply came, ns; 0 where that is known."""
 
     clock: SkippingClock
     units: dict[int, FakeUnit]
@@ -38,7 +41,12 @@ class FakeLink:
     unasked: int = 0
     advice: str = ""
     bad_frames: int = 0
+    late_ns: int = 0
     requests: list[tuple[int, Table, int, int]] = field(default_factory=list)
+
+    @property
+    def arrival(self) -> Arrival:
+        return Arrival(self.clock.now_ns() - self.late_ns, is_known=not self.late_ns)
 
     async def open(self, timeout_s: float) -> None:
         if self.refuse:

@@ -1,11 +1,13 @@
 """Events of the gateway itself: its start, its clock, its configuration, its certificates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from gateway.core.events.event import Boot, Count, Event, LogLevel
 
 CertificateOwner = Literal["broker", "gateway"]
+ReloadResult = Literal["applied", "refused", "rolled_back"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class ClockJump(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall(Event):
-    """A time in which machine or process stood still; nothing was read in it."""
+    """A time in which machine or process stood still: nothing was read in it, or a value waited."""
 
     kind: ClassVar[str] = "stall"
     severity: ClassVar[int] = 400
@@ -74,17 +76,49 @@ class ConfigurationLoaded(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RestartRefused(Event):
-    """A restart that is due but not made, because the configuration has become bad."""
+class ConfigurationReloaded(Event):
+    """The result of a reload: what was changed while the gateway runs, or why nothing was."""
 
-    kind: ClassVar[str] = "renewal_refused"
-    severity: ClassVar[int] = 600
-    log_level: ClassVar[LogLevel] = "warning"
+    kind: ClassVar[str] = "reload"
+    log_text: ClassVar[str] = "reload"
 
+    result: ReloadResult
+    """applied; refused: nothing was changed; rolled_back: a device did not come up, and is as before."""
     reason: str
-    """Why it would start anew."""
+    """What asked for it."""
+    config: str
+    """Hash of the configuration that runs now."""
+    changes: Sequence[str]
+    """What differs, one sentence each; at most 20."""
+    problem: str | None = None
+    """Why it was refused or rolled back: the first problem with its file and line, or the device and its reason."""
+
+    @property
+    def severity(self) -> int:
+        """Return 100 for what was applied, 600 for the rest."""
+        return 100 if self.result == "applied" else 600
+
+    @property
+    def log_level(self) -> LogLevel:
+        """Return the level: what was not applied needs somebody."""
+        return "info" if self.result == "applied" else "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationRefused(Event):
+    """A part of the configuration that cannot be used at a start; the gateway runs without it, or as it ran last."""
+
+    kind: ClassVar[str] = "configuration_refused"
+    severity: ClassVar[int] = 700
+    log_level: ClassVar[LogLevel] = "error"
+    log_text: ClassVar[str] = "configuration refused"
+
+    name: str
+    """The device, or `gateway.yaml`."""
     problem: str
-    """The first problem of the configuration, with its file and line."""
+    """The first problem with its file and line."""
+    runs: Literal["nothing", "last"]
+    """nothing: the device does not run; last: it runs as the last configuration that ran says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,13 +5,14 @@ it has the methods of a capability too, and whoever needs one asks, for instance
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from gateway.core.clock import Clock
 from gateway.core.config_types import DeviceModel, TagModel
 from gateway.core.events.event import Event
+from gateway.core.loop_watch import LoopWatch
 from gateway.core.ports.source import Source
 from gateway.core.ports.watermarks import Watermarks
 
@@ -54,6 +55,8 @@ class SourceServices:
     request_restart: Callable[[int], float] = _no_restart
     """Ask for a restart of the gateway, because the tags of this device (its row) are others than those that run. Returns
     the seconds that the restart has to wait."""
+    watch: LoopWatch = field(default_factory=LoopWatch)
+    """What came may have waited while the process stood still: it says for how long."""
 
 
 class Fault(NamedTuple):
@@ -189,6 +192,10 @@ class TagFiles(Protocol[Device_contra, Tag]):
 
     def complete(self, tag: Tag, row: Mapping[str, str]) -> Tag:
         """Return a tag completed by a row of the metadata file; keys of the configuration win."""
+        ...
+
+    def left_out(self, device: Device_contra) -> Sequence[str]:
+        """Return from a file what of the device became no tag when it was last asked, a line for each reason."""
         ...
 
 

@@ -5,6 +5,7 @@ import struct
 from typing import Any, Final
 
 from gateway.core.errors import NotConnected
+from gateway.core.loop_watch import Arrival, LoopWatch
 from gateway.sources.modbus.endpoint import Endpoint
 from gateway.sources.modbus.framing import Framing, Wanted
 from gateway.sources.modbus.framing_ascii import Ascii
@@ -36,9 +37,15 @@ class ModbusLink:
     On a bus requests keep a distance from each other, a longer one when the unit changes; after a reply that did not come,
     came damaged or is no longer wanted, the line is listened to until it is silent. With transaction ids (tcp, tls, udp)
     several requests may wait at the same time.
+
+    Attributes:
+        arrival: When the reply came that was returned last.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, watch: LoopWatch | None = None) -> None:
+        """Begin without a connection. watch: of the loop that it runs on; without one all times are believed."""
+        self._watch = watch or LoopWatch()
+        self.arrival = Arrival(0, is_known=False)
         self._endpoint = endpoint
         self._keeps_distance = endpoint.keeps_distance
         self._is_serial, self._is_udp, self._has_echo = endpoint.is_serial, endpoint.scheme == "udp", endpoint.echo
@@ -75,7 +82,9 @@ class ModbusLink:
     async def open(self, timeout_s: float) -> None:
         """Connect afresh. Raises NotConnected with the reason."""
         self.close()
-        self._transport, self._receiver = await open_transport(self._endpoint, self._framing, self._strays, timeout_s)
+        self._transport, self._receiver = await open_transport(
+            self._endpoint, self._framing, self._strays, self._watch, timeout_s
+        )
         self._last_unit, self._needs_silence = -1, False
         await asyncio.sleep(max(self._endpoint.connect_pause_s, self._strays.pacing.connect_pause_s()))
 
@@ -123,7 +132,7 @@ class ModbusLink:
                 self._transport.sendto(frame)
             else:
                 self._transport.write(frame)
-            pdu_of_reply = await future
+            pdu_of_reply, self.arrival = await future
             self._round_trip_s = max(loop.time() - receiver.last_sent_s, 0.9 * self._round_trip_s)
             return pdu_of_reply
         except (NoReply, BadReply, asyncio.CancelledError):

@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Any
 
 from gateway.core.errors import NotConnected
+from gateway.core.loop_watch import Arrival
 from gateway.core.undo import undone_on_error
 from gateway.sources.modbus.counters import ConnectionCounters
 from gateway.sources.modbus.link import BadReply, ExceptionReply, HungUp, Link, NoReply, Refusal
@@ -36,6 +37,9 @@ class FailoverLink:
 
     A request that was lost with its connection is sent once more, alone. If that ends the connection as well, the request
     is to blame: some devices close the connection instead of answering with an exception.
+
+    Attributes:
+        arrival: When the reply came that was returned last.
     """
 
     def __init__(self, links: Sequence[Link], counters: ConnectionCounters) -> None:
@@ -43,6 +47,7 @@ class FailoverLink:
         self._links = links
         self._counters = counters
         self._active = 0
+        self.arrival = Arrival(0, is_known=False)
         self._timeout_s = 0.0
         self._state = _State.CLOSED
         self._opening = asyncio.Lock()
@@ -162,7 +167,7 @@ class FailoverLink:
         except (ExceptionReply, BadReply):
             self._state = _State.SERVING
             raise
-        self._state, self._last_answered = _State.SERVING, wanted
+        self._state, self._last_answered, self.arrival = _State.SERVING, wanted, link.arrival
         return payload
 
     async def _reopen(self) -> None:

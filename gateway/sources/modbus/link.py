@@ -3,6 +3,7 @@
 from typing import Final, Protocol
 
 from gateway.core.errors import NotConnected, Retryable
+from gateway.core.loop_watch import Arrival
 from gateway.sources.modbus.types import Table
 
 EXCEPTIONS: Final = {
@@ -46,6 +47,11 @@ class Link(Protocol):
     @property
     def connected(self) -> bool:
         """Return False before `open`, after `close`, and once the peer is known to be gone."""
+        ...
+
+    @property
+    def arrival(self) -> Arrival:
+        """Return when the reply came that `read` has returned; it holds until something is awaited."""
         ...
 
     @property

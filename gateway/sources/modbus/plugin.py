@@ -1,6 +1,7 @@
 """What the rest of the gateway may know of Modbus."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from gateway.core.plural import counted
@@ -64,13 +65,15 @@ class ModbusPlugin:
 
     def build(self, entries: Sequence[DeviceEntry], services: SourceServices) -> list[Source]:
         """Return one source for each URL; units behind one URL share a connection."""
+        from gateway.sources.modbus.client import ModbusLink
         from gateway.sources.modbus.source import ModbusSource
 
+        link = partial(ModbusLink, watch=services.watch)
         connections: dict[str, list[DeviceEntry]] = {}
         for entry in entries:
             connections.setdefault(entry.config.url, []).append(entry)
         return [
-            ModbusSource(group, services.clock, phase=place * _GOLDEN_RATIO % 1)
+            ModbusSource(group, services.clock, link, phase=place * _GOLDEN_RATIO % 1)
             for place, group in enumerate(connections.values())
         ]
 
@@ -89,6 +92,12 @@ class ModbusPlugin:
         from gateway.sources.modbus.tools.read import read_url
 
         return await read_url(url, options)
+
+    async def identify(self, where: str | ModbusDevice, options: Options) -> Report:
+        """Ask a unit for vendor, product and revision (function 43/14)."""
+        from gateway.sources.modbus.tools.identification import identify_unit
+
+        return await identify_unit(where, options)
 
     def scan(self, where: str | ModbusDevice, options: Options) -> "ModbusScan":
         """Return a scan for units that answer and addresses that can be read."""

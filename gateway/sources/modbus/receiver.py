@@ -1,12 +1,16 @@
 """The receiving side of one connection: an asyncio protocol, without I/O of its own."""
 
 import asyncio
+import time
+from functools import partial
 from typing import Any, Final
 
 from serial import SerialException
 
 from gateway.core.errors import GatewayError, NotConnected
+from gateway.core.loop_watch import Arrival, LoopWatch, elapsed_ns
 from gateway.core.os_errors import os_reason
+from gateway.core.tcp_info import received_ago_ns
 from gateway.sources.modbus.allowance import Allowance
 from gateway.sources.modbus.framing import Frame, Framing, OutOfStepError, Wanted
 from gateway.sources.modbus.framing_mbap import Mbap
@@ -14,6 +18,8 @@ from gateway.sources.modbus.link import BadReply, NoReply
 from gateway.sources.modbus.strays import Strays
 
 _SHOWN: Final = 16
+_AFTER_STALL_S: Final = 0.05
+"""Within it the loop turns, and a reply that came in a stand-still is received."""
 _RTU_FRAME: Final = "an RTU frame instead of Modbus TCP (rtu+tcp:// in url, or ignore_transaction_id: true if both come)"
 
 
@@ -29,15 +35,18 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         strays: What came that answers nothing.
     """
 
-    def __init__(self, framing: Framing, strays: Strays, name: str, *, is_shared: bool = False) -> None:
+    def __init__(self, framing: Framing, strays: Strays, name: str, watch: LoopWatch, *, is_shared: bool = False) -> None:
         """Begin with a connection. is_shared: others may ask through it, so the reply may follow a wrong one."""
+        self._watch = watch
         self._framing = framing
         framing.clear()
         self._is_shared = is_shared or isinstance(framing, Mbap)
         self._name = name
         self._buffer = bytearray()
         self._waiting: dict[int, Wanted] = {}
-        self._futures: dict[int, asyncio.Future[bytes]] = {}
+        self._futures: dict[int, asyncio.Future[tuple[bytes, Arrival]]] = {}
+        self._asked_ns: dict[int, int] = {}
+        self._wall_ns = self._came_ns = 0
         self._echo = b""
         self._came, self._sample = 0, b""
         self._loop = asyncio.get_running_loop()
@@ -54,10 +63,14 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         if self.lost:  # the first byte of a serial line may come before this
             transport.abort()
 
-    def expect(self, wanted: Wanted, pdu: bytes, echo: bytes) -> "asyncio.Future[bytes]":
-        """Return a future for the PDU of the reply. pdu: of the request; echo: what the line will give back first."""
+    def expect(self, wanted: Wanted, pdu: bytes, echo: bytes) -> "asyncio.Future[tuple[bytes, Arrival]]":
+        """Return a future for the PDU of the reply and when it came.
+
+        pdu: of the request; echo: what the line will give back first.
+        """
         future = self._loop.create_future()
         self._waiting[wanted.transaction], self._futures[wanted.transaction] = wanted, future
+        self._asked_ns[wanted.transaction] = elapsed_ns()
         self._echo = echo
         self._came, self._sample = 0, b""
         self.last_activity_s = self.last_sent_s = self._loop.time()
@@ -68,6 +81,9 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         """End the wait for a reply that did not come, with what came instead."""
         future = self._futures.get(wanted.transaction)
         if future is None or future.done():
+            return
+        if self._watch.stands_still:  # the reply may be there, and was not looked for since
+            self._loop.call_later(_AFTER_STALL_S, self.expire, wanted, timeout_s)
             return
         if misfit := self.strays.take_misfit(wanted):
             future.set_exception(BadReply(misfit))
@@ -93,6 +109,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         self.strays.on_given_up(wanted)
         self._waiting.pop(wanted.transaction, None)
         self._futures.pop(wanted.transaction, None)
+        self._asked_ns.pop(wanted.transaction, None)
 
     def drop_input(self) -> None:
         """Drop what came without a request."""
@@ -111,6 +128,7 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Find replies in what came, and hand them to the requests that wait."""
+        self._wall_ns, self._came_ns = time.time_ns(), elapsed_ns()  # before anything else is done with it
         if self.lost:
             return
         self.last_activity_s = self._loop.time()
@@ -141,8 +159,14 @@ class Receiver(asyncio.Protocol, asyncio.DatagramProtocol):
         self.strays.on_reply(frame.wanted, frame.pdu, self._loop.time())
         future = self._futures.get(frame.wanted.transaction)
         if future is not None and not future.done():
-            future.set_result(frame.pdu)
+            future.set_result((frame.pdu, self._arrival(frame.wanted)))
         self.forget(frame.wanted)
+
+    def _arrival(self, wanted: Wanted) -> Arrival:
+        """Return when the reply came whose last bytes were received just now."""
+        is_last = len(self._futures) == 1 and not self._buffer  # else what came last may be something else
+        age_ns = partial(received_ago_ns, self._transport if is_last else None)
+        return self._watch.arrival(self._wall_ns, self._came_ns, self._asked_ns[wanted.transaction], age_ns)
 
     def _give_up(self, reason: str) -> None:
         """End the connection and read no more from it."""

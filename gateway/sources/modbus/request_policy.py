@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gateway.core.backoff import full_jitter
 from gateway.core.clock import Clock
+from gateway.core.loop_watch import Arrival
 from gateway.core.ports.source import Reading
 from gateway.core.quality import Quality
 from gateway.sources.modbus.link import EXCEPTIONS, BadReply, ExceptionReply, Refusal
@@ -19,8 +20,7 @@ _TIMEOUTS_TO_DOWN = 2
 _TIMEOUTS_IN_SEARCH = 4  # while the silent part of a request is searched, so many in a row are likely
 _UNITS_TO_LOST = 5  # so many that used to answer time out, nobody answering in between: it is the connection
 _BUSY = (5, 6)
-_BUSY_RETRIES = 3
-_BUSY_WAIT_NS = 100_000_000
+_BUSY_RETRIES, _BUSY_WAIT_NS = 3, 100_000_000
 _HANG_UPS = 3  # this many connections in a row ended at the same request: it may be the request
 _PASSING_TURNS = 3  # busy, or a wrong reply, for so many turns in a row is not reported
 _ADDRESS = (1, 2, 3)
@@ -99,13 +99,13 @@ class RequestPolicy:
             self._fail_turn(poll, poll.fault.quality)
         return True
 
-    def on_reply(self, poll: Poll, payload: bytes, time_ns: int) -> None:
-        """Hand on the values of a reply. time_ns: wall time of its arrival."""
+    def on_reply(self, poll: Poll, payload: bytes, arrival: Arrival) -> None:
+        """Hand on the values of a reply."""
         self._record_alive(poll.unit)
         is_news = poll.record_success()
         poll.unit.examine(poll, payload, self._now_ns())
         self.report_state(poll.unit, is_answered=True)
-        for block in samples(poll, payload, time_ns):
+        for block in samples(poll, payload, arrival):
             self._add(block)
         self._advance(poll)
         if is_news:

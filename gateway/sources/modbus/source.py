@@ -184,7 +184,7 @@ class ModbusSource:
             self._policy.on_exception(poll, error)
         else:
             counters.record_reply(self._clock.monotonic() - began_s)
-            self._policy.on_reply(poll, payload, self._clock.now_ns())
+            self._policy.on_reply(poll, payload, self._link.arrival)
         finally:
             counters.bad_replies += self._link.bad_frames - bad_frames
             if unit.breaker is Breaker.HALF_OPEN:

@@ -5,6 +5,7 @@ import errno
 import socket
 import ssl
 import termios
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from serial import SerialException
 
 from gateway.core.bounded_file import read_bounded
 from gateway.core.errors import NotConnected
+from gateway.core.loop_watch import LoopWatch
 from gateway.core.os_errors import os_reason
 from gateway.core.revocation_lists import is_pem_of_lists
 from gateway.sources.modbus.endpoint import Endpoint
@@ -26,14 +28,16 @@ _UNACKNOWLEDGED_MS: Final = 10_000
 _KEEPALIVE_S: Final = 10
 
 
-async def open_transport(to: Endpoint, framing: Framing, strays: Strays, timeout_s: float) -> tuple[Any, Receiver]:
+async def open_transport(
+    to: Endpoint, framing: Framing, strays: Strays, watch: LoopWatch, timeout_s: float
+) -> tuple[Any, Receiver]:
     """Connect within `timeout_s`. Returns the transport and the receiver of what comes over it.
 
     Raises NotConnected with the reason.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            transport, receiver = await _connected(to, framing, strays, timeout_s)
+            transport, receiver = await _connected(to, partial(Receiver, framing, strays, to.place, watch), timeout_s)
     except TimeoutError:
         raise NotConnected(f"{to.place} did not accept a connection within {timeout_s:g} s") from None
     except OSError as error:
@@ -46,9 +50,9 @@ async def open_transport(to: Endpoint, framing: Framing, strays: Strays, timeout
     return transport, receiver
 
 
-async def _connected(to: Endpoint, framing: Framing, strays: Strays, timeout_s: float) -> tuple[Any, Receiver]:
+async def _connected(to: Endpoint, receiver: Callable[..., Receiver], timeout_s: float) -> tuple[Any, Receiver]:
     loop = asyncio.get_running_loop()
-    converse = partial(Receiver, framing, strays, to.place, is_shared=to.scheme == "rtu+tcp")
+    converse = partial(receiver, is_shared=to.scheme == "rtu+tcp")
     if to.is_serial:
         pair = await create_serial_connection(loop, converse, to.path, to.baudrate, to.bytesize, to.parity, to.stopbits, 0)
         await asyncio.sleep(0)  # the transport sets itself up in a callback, which a close before it would break

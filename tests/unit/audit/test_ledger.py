@@ -231,10 +231,10 @@ def test_an_absence_explains_what_lies_between_the_numbers_around_it_and_nothing
 
 def test_more_sequences_than_anybody_publishes_are_not_followed() -> None:
     """Anybody may publish where a subscriber listens; those that were there first are followed as before."""
-    ledger = Ledger()
-    for n in range(20_000):
+    ledger = Ledger(most_sequences=200)
+    for n in range(200):
         ledger.add(f"plant/v1/gw{n}/press/window", {"boot": "b", "seq": 1})
     with pytest.raises(Malformed, match="too many"):
         ledger.add("plant/v1/another/press/window", {"boot": "b", "seq": 1})
     ledger.add("plant/v1/gw7/press/window", {"boot": "b", "seq": 2})
-    assert len(ledger.report().rows) == 20_000
+    assert len(ledger.report().rows) == 200

@@ -73,7 +73,9 @@ def test_lines_that_are_said_are_harmless(capsys: pytest.CaptureFixture[str]) ->
 
 @given(
     st.recursive(
-        st.text() | st.integers(-(2**63), 2**63 - 1) | st.none(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+        st.text() | st.integers(-(2**63), 2**63 - 1) | st.none(),
+        lambda x: st.lists(x, max_size=4) | st.dictionaries(st.text(max_size=9), x, max_size=4),
+        max_leaves=12,
     )
 )
 def test_json_means_the_same_and_is_printable(value: object) -> None:

@@ -91,7 +91,7 @@ def test_a_payload_that_would_fill_memory_or_break_whoever_prints_it_is_refused(
 
 
 @pytest.mark.parametrize("dumps", [orjson.dumps, cbor2.dumps])
-def test_a_window_of_fifty_thousand_tags_is_read(dumps: Callable[[object], bytes]) -> None:
+def test_a_window_of_five_thousand_tags_is_read(dumps: Callable[[object], bytes]) -> None:
     row = {"n": 5, "min": 1.1, "max": 1.2, "mean": 1.15, "std": 0.1, "first": 1.5, "last": 2.5, "q": "good"}
-    body = {"tags": {f"t{i}": row | {"min": i * 1.1} for i in range(50_000)}}
+    body = {"tags": {f"t{i}": row | {"min": i * 1.1} for i in range(5_000)}}
     assert read_document(dumps(body)) == body

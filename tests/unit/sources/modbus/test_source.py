@@ -88,6 +88,19 @@ async def test_ok_is_told_with_the_first_answer_and_samples_carry_the_time_of_th
     assert (block.tag.dtype, block.time.dtype, block.value.dtype, block.quality.dtype) == ("u4", "i8", "f8", "u1")
 
 
+async def test_samples_of_a_reply_whose_time_is_not_known_are_uncertain_at_the_earliest_possible_time() -> None:
+    tags = [*holding(0), *holding(1, type="string", length=2)]
+    bench = Bench(entry(tags), u1=FakeUnit(registers={1: 0x4142}))
+    bench.link.late_ns = 1_500_000_000
+    await bench.source.open()
+    news = [await bench.source.read() for _ in range(3)]
+    assert {type(item) for item in news} == {DeviceState, SampleBlock, ObjectBlock}
+    for block in news:
+        if not isinstance(block, DeviceState):
+            assert block.time.tolist() == [bench.clock.now_ns() - 1_500_000_000]
+            assert block.quality.tolist() == [Quality.UNCERTAIN_TIME]
+
+
 async def test_every_tag_has_its_own_interval_and_no_drift() -> None:
     tags = holding(0, interval="100ms") + holding(1) + holding(2, interval="10s")
     bench = Bench(entry(tags), u1=FakeUnit(), latency_s=0.03)

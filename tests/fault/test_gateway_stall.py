@@ -1,0 +1,124 @@
+"""A gateway that is stopped while answers of its devices are on their way: no value gets a later time than its answer."""
+
+import asyncio
+import os
+import signal
+import struct
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import GatewayProcess, Subscriber, write_config
+from tests.support.modbus_server import Ask, ScriptedServer
+from tests.support.mosquitto import Mosquitto
+from tests.support.network import free_port, until
+
+STOOD_S = 1.5
+BOUND_MS = 100
+"""What docs/modbus.md promises, and core/loop_watch keeps."""
+
+
+class Device:
+    """Answers each read with a text that it never gives again, and knows when it had sent each."""
+
+    def __init__(self) -> None:
+        self.sent_ms: dict[str, float] = {}
+        self.freezes = 0
+        self.frozen: list[str] = []
+        self.stopped: Callable[[], int] = lambda: 0
+
+    async def answer(self, ask: Ask, send: Callable[[bytes], object]) -> None:
+        text = f"{len(self.sent_ms):06d}"
+        pid = 0
+        if self.freezes:
+            self.freezes -= 1
+            pid = self.stopped()
+            os.kill(pid, signal.SIGSTOP)
+            await until(lambda: _state(pid) == "T", 10, "the gateway is stopped")
+            self.frozen.append(text)
+        begin = time.monotonic()
+        send(ask.frame(bytes((ask.function, 6)) + text.encode()))
+        self.sent_ms[text] = time.time() * 1e3
+        if pid:
+            try:
+                await until(lambda: time.monotonic() > begin + STOOD_S, 10, "a stand-still")
+            finally:
+                os.kill(pid, signal.SIGCONT)
+
+    async def over_tcp(self, ask: Ask, writer: asyncio.StreamWriter) -> None:
+        await self.answer(ask, writer.write)
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._answers: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        transaction, _, _, unit, function, start, count = struct.unpack(">HHHBBHH", data)
+        ask = Ask(transaction, unit, function, start, count)
+        task = asyncio.create_task(self._device.answer(ask, lambda frame: self._transport.sendto(frame, addr)))
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@asynccontextmanager
+async def serving(device: Device, scheme: str) -> AsyncIterator[str]:
+    port = free_port()
+    if scheme == "tcp":
+        async with ScriptedServer(port, device.over_tcp):
+            yield f"tcp://127.0.0.1:{port}"
+        return
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(device), local_addr=("127.0.0.1", port))
+    try:
+        yield f"udp://127.0.0.1:{port}"
+    finally:
+        transport.close()
+
+
+@pytest.mark.parametrize(("scheme", "quality"), [("tcp", {"good"}), ("udp", {"uncertain"})])
+async def test_a_stopped_process_gives_no_value_a_later_time_than_its_answer(tmp_path, mosquitto, scheme, quality):
+    """Of a TCP connection the system knows when the answer came; else the value is uncertain, at the time of the request."""
+    (tmp_path / "broker").mkdir()
+    broker = Mosquitto(mosquitto, tmp_path / "broker")
+    await broker.start()
+    device = Device()
+    async with serving(device, scheme) as url:
+        tag = "{name: n, address: 'holding:0', type: string, length: 6}"
+        text = f"protocol: modbus\nurl: {url}\ninterval: 200ms\ntags:\n  - {tag}\n"
+        config = write_config(tmp_path, broker.url, [], files={"press.yaml": text})
+        with Subscriber(broker.port) as subscriber, GatewayProcess(config) as gateway:
+
+            def values() -> dict[str, tuple[float, str, str | None]]:
+                found = [m.payload["tags"]["n"] for m in subscriber.of("/press/value")]
+                return {v["value"]: (v["ts"], v["q"], v.get("reason")) for v in found if v["value"] is not None}
+
+            def stalls() -> list[int]:
+                return [m.payload["for_ms"] for m in subscriber.of("/event") if m.payload["kind"] == "stall"]
+
+            await until(lambda: len(values()) > 3, 30, lambda: f"values; log: {gateway.log()[-1500:]}")
+            assert gateway.process is not None
+            pid = gateway.process.pid
+            device.stopped = lambda: pid
+            device.freezes = 1
+            await until(lambda: set(device.frozen) & set(values()), 30, lambda: f"its value; log: {gateway.log()[-1500:]}")
+            count = len(values())
+            await until(lambda: len(values()) > count + 3, 30, "further values")
+            await until(lambda: any(length >= STOOD_S * 1e3 for length in stalls()), 30, "the stand-still is reported")
+            got = values()
+    broker.stop()
+    assert {got[text][1] for text in device.frozen} == quality
+    assert quality == {"good"} or {got[text][2] for text in device.frozen} == {"time"}
+    too_late = {text: (ts, device.sent_ms[text]) for text, (ts, _, _) in got.items() if ts > device.sent_ms[text] + BOUND_MS}
+    assert not too_late
