@@ -22,6 +22,7 @@ BROAD_HANDLERS: dict[str, str] = {
     "gateway/runtime/supervisor.py:_guarded": "a bug in a source costs that source its connection, not the process",
     "gateway/sources/opcua/client/errors.py:translate_errors": "asyncua raises anything while it decodes an answer",
     "gateway/sources/opcua/codec/errors.py:__exit__": "asyncua raises anything on bytes that are not as defined",
+    "gateway/web/server.py:run": "whoever only looks must not end what is looked at",
     "gateway/sinks/mqtt/connect_thread.py:_run": "the top of a thread: a bug belongs to whoever waits for it, not to nobody",
 }
 """Every handler that catches everything, as `file:function`, with its reason."""

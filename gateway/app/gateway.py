@@ -10,6 +10,7 @@ from gateway import __version__
 from gateway.app.cancel import cancel
 from gateway.app.compose import GatewayParts
 from gateway.app.status_line import status_line
+from gateway.app.web_view import web_server
 from gateway.core.clock import Clock
 from gateway.core.errors import ConfigError, Unsaved
 from gateway.core.events.gateway import ConfigurationLoaded, ConfigurationReloaded, UncleanStop
@@ -60,6 +61,7 @@ class Gateway:
                 telemetry = publish_stats(parts.sources, parts.stats, parts.encoder, parts.outbox, self.clock, stats_s)
                 collecting.append(tasks.create_task(telemetry, name="telemetry"))
                 collecting += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
+                collecting.append(tasks.create_task(web_server(parts).run(), name="web"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
                 gc.collect()
                 gc.freeze()  # the parts live as long as this run: no need to walk it again and again
