@@ -70,7 +70,7 @@ class GatewayParts:
             clock,
             encode_loss=self._encode_loss,
             decode_loss=encoder.read_loss,
-            merge=merge_windows,
+            merge=merge_windows if root.window.late == "merge" else None,
             report=self.report,
         )
         layout = self._build_layout()

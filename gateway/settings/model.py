@@ -19,6 +19,8 @@ from gateway.outbox.config import OutboxConfig
 from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.derived_model import derived_model
 from gateway.settings.publish_model import DevicePublish, Publish
+from gateway.settings.secrets import SecretReference
+from gateway.settings.secrets_config import SecretsConfig
 from gateway.settings.sink_sections import SinkSections
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
 from gateway.web.config import WebConfig
@@ -48,6 +50,8 @@ class Root(SinkSections):
     """What is sent, and how it looks."""
     defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
     """Values for tags that do not say otherwise."""
+    secrets: SecretsConfig = Field(default_factory=SecretsConfig)
+    """Where `!secret NAME` is looked for."""
     web: WebConfig = Field(default_factory=WebConfig)
     """The page, the API and the metrics."""
 
@@ -141,6 +145,8 @@ class Settings:
     """Why `gateway.yaml` cannot be used, and this is the last configuration that ran; empty for what the folder says."""
     files: tuple[Path, ...] = ()
     """The files that were read."""
+    secrets: tuple[SecretReference, ...] = ()
+    """The secrets that gateway.yaml and the enabled devices name."""
 
     @property
     def layout_scope(self) -> LayoutScope:
@@ -152,6 +158,10 @@ class Settings:
         return self.root.layout_scope(
             [DeviceScope(name, names(number), self.publishing[number]) for number, name in enumerate(self.table.devices)]
         )
+
+    def missing_secrets(self) -> list[Problem]:
+        """Return a problem for each secret that is not there now."""
+        return [problem for secret in self.secrets if (problem := secret.problem()) is not None]
 
     def by_plugin(self) -> list[tuple[Plugin, list[DeviceEntry]]]:
         """Return each protocol in use with its devices, in the order of the first of them."""
