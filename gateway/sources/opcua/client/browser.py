@@ -9,6 +9,7 @@ from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
+from gateway.core.turns import turn_after
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.definitions import UNITS, Definitions
 from gateway.sources.opcua.client.node_paths import address_text, is_numbered, path_from_root, shared_names, step_of
@@ -147,7 +148,8 @@ class Browser:
         for browse in wanted:
             chosen = await self._choose(browse, result)
             above = await self._path_above(browse.root, chosen)
-            for one in chosen:
+            for at, one in enumerate(chosen):
+                await self._breathe(at)
                 path = None if above is None or one.steps is None else (*above, *one.steps)
                 found.setdefault(one.node, (one, path))
         properties = await self._definitions.properties(list(found), UNITS)
@@ -178,6 +180,7 @@ class Browser:
                 result.unopened.append(_name(one))
         if browse.values == "numbers":
             numeric = await self.are_numbers([one.node for one in chosen])
+            await turn_after(len(chosen))
             pairs = list(zip(chosen, numeric, strict=True))
             chosen = [one for one, is_number in pairs if is_number]
             result.no_numbers += [_name(one) for one, is_number in pairs if not is_number]
@@ -193,9 +196,11 @@ class Browser:
         types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
         ranks = await self._services.attributes((node, AttributeIds.ValueRank) for node in nodes)
         known = await self._definitions.kinds(types)
+        await turn_after(len(nodes))
         scalar = [rank in _SCALAR for rank in ranks]
         open_ = [at for at, kind in enumerate(known) if scalar[at] and _is_open(kind)]
         values = await self._services.read((nodes[at], AttributeIds.Value) for at in open_)
+        await turn_after(len(nodes))
         found = {at for at, data in zip(open_, values, strict=True) if _is_number(data.Value)}
         return [
             is_scalar and (isinstance(kind, Enumeration | OptionSet) or kind in _NUMBERS or at in found)
