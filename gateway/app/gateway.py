@@ -73,6 +73,7 @@ class Gateway:
                 await cancel(collecting, close_s)
                 await cancel([pipeline], close_s)
                 parts.pipeline.flush()
+                await parts.close_history(close_s)
                 await parts.publisher.stop(offline_s, why)
                 await cancel([publisher, watchdog, outbox], close_s)
                 await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block

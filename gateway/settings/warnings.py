@@ -13,7 +13,7 @@ from gateway.core.ports.sink_plugin import WithWarnings
 from gateway.outbox.disk_room import disk_usage, shortage_text
 from gateway.settings.model import ENV_PREFIX, Root
 
-_SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
+_SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*(?!!secret\b)[^\s#]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.bench import modbus, opcua, opcua_start, outbox, pipeline, process, start
+from tests.bench import history, modbus, opcua, opcua_start, outbox, pipeline, process, start
 from tests.bench.figures import Figure, publish
 
 BENCHES = (
@@ -12,6 +12,7 @@ BENCHES = (
     *opcua.BENCHES,
     *opcua_start.BENCHES,
     *outbox.BENCHES,
+    *history.BENCHES,
     *process.BENCHES,
     *start.BENCHES,
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from asyncua import ua
@@ -184,22 +185,36 @@ class Definitions:
         unread = [not isinstance(one, ua.NodeId) or (self._unread and plain_id(one) in self._unread) for one in types]
         return [some or (None if failed else some) for some, failed in zip(labels, unread, strict=True)]
 
-    async def properties(self, nodes: Sequence[ua.NodeId], names: Collection[str]) -> list[dict[str, Any]]:
+    async def properties(
+        self,
+        nodes: Sequence[ua.NodeId],
+        names: Collection[str],
+        found: Mapping[ua.NodeId, Mapping[str, ua.NodeId]] = MappingProxyType({}),
+    ) -> list[dict[str, Any]]:
         """Return each node's properties of these names, by name (Part 8, 5.3 and 5.6).
 
-        Texts, (number, text) of EnumValues, the unit's symbol of EngineeringUnits, (low, high) of EURange.
+        Texts, (number, text) of EnumValues, the unit's symbol of EngineeringUnits, (low, high) of EURange. found: the nodes
+        of the properties, by node and name, where they are known; the others are browsed.
         """
-        return [some or {} for some in await self._properties(nodes, names)]
+        return [some or {} for some in await self._properties(nodes, names, found)]
 
-    async def _properties(self, nodes: Sequence[ua.NodeId], names: Collection[str]) -> list[dict[str, Any] | None]:
+    async def _properties(
+        self,
+        nodes: Sequence[ua.NodeId],
+        names: Collection[str],
+        known: Mapping[ua.NodeId, Mapping[str, ua.NodeId]] = MappingProxyType({}),
+    ) -> list[dict[str, Any] | None]:
         """Return properties as `properties`, None for a node where the server did not answer."""
-        references = await self._services.browse(nodes, ObjectIds.HasProperty)
+        browsed = [node for node in nodes if node not in known]
+        answers = dict(zip(browsed, await self._services.browse(browsed, ObjectIds.HasProperty), strict=True))
+        references = [answers.get(node, []) for node in nodes]
         found = [
             (at, one.BrowseName.Name, target)
             for at, some in enumerate(references)
             for one in (() if isinstance(some, int) else some)
             if one.BrowseName.Name in names and (target := local(one.NodeId)) is not None
         ]
+        found += [(at, name, target) for at, node in enumerate(nodes) for name, target in known.get(node, {}).items()]
         values = await self._services.read((target, AttributeIds.Value) for _, _, target in found)
         properties: list[dict[str, Any] | None] = [None if isinstance(some, int) else {} for some in references]
         for (at, name, _), value in zip(found, values, strict=True):

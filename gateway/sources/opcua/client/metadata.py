@@ -10,7 +10,7 @@ from gateway.sources.opcua.client.definitions import UNITS, VERSION, Definitions
 from gateway.sources.opcua.client.services import Services
 from gateway.sources.opcua.client.values import ValueReads
 from gateway.sources.opcua.config.browse import Browse
-from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.findings import Findings
 from gateway.sources.opcua.port.units import EngineeringUnit, unit_of
 from gateway.sources.opcua.port.values import Item
 
@@ -38,10 +38,9 @@ class SessionMetadata:
         by_row = dict(zip((item.row for item in there), labels, strict=True))
         return [by_row.get(item.row) for item in items]
 
-    async def browse(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+    async def browse(self, wanted: Sequence[Browse]) -> Findings:
         """Return the variables that entries of `browse` ask for; see `Metadata.browse`."""
-        findings = await Browser(self._services, self._addresses, self._definitions).find(wanted)
-        return findings.tags, findings.is_cut
+        return await Browser(self._services, self._addresses, self._definitions).find(wanted)
 
     async def units(self, nodes: Sequence[str]) -> list[EngineeringUnit]:
         """Return units and ranges of nodes; empty for those without."""
