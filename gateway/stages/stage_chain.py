@@ -55,6 +55,7 @@ class StageChain:
     published: Mask
     observer: DataObserver = field(default_factory=Unobserved)
     """Is shown every block, before anything is filtered."""
+    publishes_summaries: bool = True
     kept_windows: KeptSpans | None = None
     """With `window.late: replace`: what windows were made of; so for summaries."""
     kept_summaries: KeptSpans | None = None
@@ -82,16 +83,18 @@ class StageChain:
         context = DetectionContext(window.length, detection.memory, detection.warmup)
         report = ReportByException(deadband[:, 0], deadband[:, 1], silence, every=publish.windows == "all")
         kept, kept_minutes = [KeptSpans(table, window.late_keep) if window.late == "replace" else None for _ in range(2)]
+        wants_summaries = publish.summaries or (observer is not None and observer.wants_summaries)
         return cls(
             Limits(table, limits, hysteresis),
             Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns, kept=kept),
             Anomalies(table, build_detectors(choices, detectors, context), watched_tags(choices)),
             report,
-            Summary(len(table), SUMMARY_NS, kept_minutes) if publish.summaries else None,
+            Summary(len(table), SUMMARY_NS, kept_minutes) if wants_summaries else None,
             ObjectValues(silence),
             Formulas(table, formulas),
             np.array([tag.published for tag in table.tags], np.bool_),
             observer or Unobserved(),
+            publish.summaries,
             kept,
             kept_minutes,
         )
@@ -143,7 +146,7 @@ class StageChain:
         """Close everything at once, open windows and summaries too: at a stop or when the clock jumped."""
         closed = self._after(self.windows.flush(now_ns))
         if self.summary is not None:
-            closed.summaries += [self._summary(summary) for summary in self.summary.flush()]
+            closed.summaries += self._summarised(self.summary.flush())
         return closed
 
     def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> ClosedWindows:
@@ -153,7 +156,7 @@ class StageChain:
         """
         closed = ClosedWindows(windows=[self._numbers(window) for window in self.windows.retire(tags)])
         if self.summary is not None:
-            closed.summaries += [self._numbers(summary) for summary in self.summary.retire(tags)]
+            closed.summaries += self._summarised(self.summary.retire(tags))
         closed.events += self.limits.end(np.setdiff1d(tags, move.learnt_old.astype(np.uint32)), now_ns)
         return closed
 
@@ -204,10 +207,16 @@ class StageChain:
             numbers = [numbers for one in chosen if len(numbers := self._numbers(one))]
             closed.windows += numbers if kept is None else [kept.published(one) for one in numbers]
             if self.summary is not None:
-                closed.summaries += [self._summary(summary) for summary in self.summary.add(window)]
+                closed.summaries += self._summarised(self.summary.add(window))
         if self.summary is not None:
-            closed.summaries += [self._summary(summary) for summary in self.summary.pop_supplement()]
+            closed.summaries += self._summarised(self.summary.pop_supplement())
         return closed
+
+    def _summarised(self, summaries: list[WindowBlock]) -> list[WindowBlock]:
+        """Show completed summaries to the observer, and return what is to be published of them."""
+        for summary in summaries:
+            self.observer.summary(summary)
+        return [self._summary(summary) for summary in summaries] if self.publishes_summaries else []
 
     def _summary(self, summary: WindowBlock) -> WindowBlock:
         numbers = self._numbers(summary)

@@ -29,6 +29,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "gateway tail --broker mqtts://broker.example --username reader --seconds 60",
         'gateway tail --template "acme/berlin/{line}/{device}/{tag}"',
     ),
+    "export": (
+        "gateway export hour.csv --from=-1h --config myplant",
+        'gateway export may.parquet --from 2026-05-01 --to 2026-06-01 --tags "press/*" --kind minutes --format parquet',
+    ),
     "outbox stats": ("gateway outbox stats myplant",),
     "outbox peek": ("gateway outbox peek myplant --count 3",),
     "outbox verify": ("gateway outbox verify /var/lib/gateway/outbox.db",),
