@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from tests.hostile import modbus, mqtt, opcua
+from tests.hostile import http, modbus, mqtt, opcua
 from tests.hostile.plant import MOST_STOP_S, Peer, Plant
 
 
@@ -31,6 +31,7 @@ DOORS: Final = {
     "opcua": Door(opcua.PEERS),
     "mqtt": Door(mqtt.TCP, _SPARKPLUG),
     "websocket": Door(mqtt.WEBSOCKET, _SPARKPLUG),
+    "http": Door(http.PEERS, http.ROOT),
 }
 ROWS: Final = [
     pytest.param(name, peer, id=f"{name}-{peer}".replace(" ", "_")) for name, door in DOORS.items() for peer in door.peers
