@@ -11,6 +11,7 @@ from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.foreign_text import LONGEST_TEXT, clean
 from gateway.core.plural import counted
+from gateway.core.ports.plugin import TagFiles
 from gateway.plugins import LAYOUTS
 from gateway.settings import Settings, load
 
@@ -59,6 +60,10 @@ def _print_reads(console: Output, settings: Settings) -> None:
     for plugin, entries in settings.by_plugin():
         for line in plugin.describe(entries):
             console.print(f"  {line}")
+        if isinstance(plugin, TagFiles):
+            for entry in entries:
+                for reason in plugin.left_out(entry.config):
+                    console.print(f"  {entry.config.name}: left out: {clean(reason, LONGEST_TEXT)}", markup=False)
 
 
 def _print_publishes(console: Output, settings: Settings) -> None:

@@ -33,7 +33,9 @@ def show_template(folder: Path, name: str) -> int:
         if path is None:
             known = dict(own_templates(folder)) | dict(shipped_templates())
             close = nearest(name, known)
-            raise UsageError(f"{name!r} is no template{f'; expected {close}?' if close else ''}: gateway templates lists them")
+            raise UsageError(
+                f"{name!r} is no template{f'; expected {close}?' if close else ''}: gateway templates lists them"
+            )
         return Report([RawText(path.read_text("utf-8", errors="replace"))])
 
     return run_command(show, SHIPPED)

@@ -15,6 +15,7 @@ from gateway.core.formula.tag import FormulaTag
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
+from gateway.live.history.config import HistoryConfig
 from gateway.outbox.config import OutboxConfig
 from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.derived_model import derived_model
@@ -46,6 +47,8 @@ class Root(SinkSections):
     """Length and grace of the windows."""
     detection: DetectionConfig = Field(default_factory=DetectionConfig)
     """The adaptive detector; tags choose it with their key `anomaly`."""
+    history: HistoryConfig = Field(default_factory=HistoryConfig)
+    """What the gateway remembers of the values that it has read."""
     publish: Publish = Field(default_factory=Publish)
     """What is sent, and how it looks."""
     defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
