@@ -1,7 +1,6 @@
 """One run of a gateway: its parts start in order, and stop in order."""
 
 import asyncio
-import gc
 from functools import partial
 
 import structlog
@@ -37,6 +36,7 @@ class Gateway:
         self.clock = clock
         self.restarts = restarts
         self.parts = GatewayParts(settings, clock, restarts)
+        self.web = web_server(self.parts)
 
     async def run(
         self, stop: asyncio.Event, notifier: Notifier, *, offline_s: float = OFFLINE_S, close_s: float = 5.0
@@ -61,10 +61,8 @@ class Gateway:
                 telemetry = publish_stats(parts.sources, parts.stats, parts.encoder, parts.outbox, self.clock, stats_s)
                 collecting.append(tasks.create_task(telemetry, name="telemetry"))
                 collecting += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
-                collecting.append(tasks.create_task(web_server(parts).run(), name="web"))
+                collecting.append(tasks.create_task(self.web.run(), name="web"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
-                gc.collect()
-                gc.freeze()  # the parts live as long as this run: no need to walk it again and again
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
                 log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
@@ -83,7 +81,6 @@ class Gateway:
         finally:
             if not orderly:
                 await parts.outbox.close(clean=False)
-            gc.unfreeze()
         if parts.outbox.unsaved:
             raise Unsaved(f"{parts.outbox.unsaved} messages are lost")
         log.info("stopped")

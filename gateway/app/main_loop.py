@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from gateway.app.cancel import cancel
+from gateway.app.garbage import ShortCollections
 from gateway.app.gateway import Gateway
 from gateway.app.loop_faults import quiet_peers
 from gateway.app.tag_discovery import discover_tags
@@ -41,7 +42,13 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, stop.set)
     for number in IGNORED_SIGNALS:
         loop.add_signal_handler(number, partial(_log_ignored, number))
+    with ShortCollections() as collections:
+        await _run(settings, stop, collections)
+
+
+async def _run(settings: Settings, stop: asyncio.Event, collections: ShortCollections) -> None:
     clock = SystemClock()
+    collections.settle()
     discovery = asyncio.create_task(discover_tags(settings, clock), name="tag discovery")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait([discovery, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -50,6 +57,10 @@ async def run(settings: Settings) -> None:
         restarts = RestartSchedule(clock)
         following: Settings | None = discovery.result()
         while following is not None:
-            following = await Gateway(following, clock, restarts).run(stop, Notifier())
+            gateway = await asyncio.to_thread(Gateway, following, clock, restarts)
+            following = await gateway.run(stop, Notifier())
+            if following is not None:
+                del gateway
+                collections.settle()
     else:
         await cancel([discovery], _DISCOVERY_CLOSE_S)

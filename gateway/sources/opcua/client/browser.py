@@ -8,6 +8,7 @@ from typing import Final
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 
+from gateway.core.turns import turn_after
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.definitions import UNITS, Definitions
 from gateway.sources.opcua.client.node_paths import address_text, is_numbered, path_from_root
@@ -54,7 +55,8 @@ class Browser:
             walk = Walk(self._services, self._addresses, browse)
             chosen = await self._choose(browse, walk, findings)
             above = await self._path_above(browse.root, chosen)
-            for one in chosen:
+            for at, one in enumerate(chosen):
+                await _breathe(at)
                 path = None if above is None or one.steps is None else (*above, *one.steps)
                 found.setdefault(one.node, (one, path))
             units |= walk.units
@@ -113,9 +115,11 @@ class Browser:
         types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
         ranks = await self._services.attributes((node, AttributeIds.ValueRank) for node in nodes)
         known = await self._definitions.kinds(types)
+        await turn_after(len(nodes))
         scalar = [rank in _SCALAR for rank in ranks]
         open_ = [at for at, kind in enumerate(known) if scalar[at] and _is_open(kind)]
         values = await self._services.read((nodes[at], AttributeIds.Value) for at in open_)
+        await turn_after(len(nodes))
         numbers = {at for at, data in zip(open_, values, strict=True) if _is_number(data.Value)}
         return [
             _Kind(kind, is_scalar, is_scalar and (_is_number_type(kind) or at in numbers))

@@ -12,6 +12,7 @@ import structlog
 
 from gateway.core.os_errors import os_reason
 from gateway.core.private_files import write_private
+from gateway.core.turns import turn_after
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
 from gateway.sources.opcua.port.findings import Findings, FoundTag
@@ -165,7 +166,11 @@ async def refresh(metadata: Metadata, device: OpcUaDevice, tags: Sequence[OpcUaT
         found = findings.tags
         change = await asyncio.to_thread(store_found, device, findings)
     found_nodes = {tag.node for tag in found}
-    asked = [tag for tag in lacking(tags) if tag.node not in found_nodes]
+    await turn_after(len(tags))
+    unstated = lacking(tags)
+    await turn_after(len(tags))
+    asked = [tag for tag in unstated if tag.node not in found_nodes]
+    await turn_after(len(tags))
     measures = await metadata.units([tag.node for tag in asked]) if asked else []
     try:
         units = await asyncio.to_thread(keep_measures, device, asked, measures) if asked else None
