@@ -7,6 +7,8 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "check": ("gateway check --config myplant",),
     "run": ("gateway run --config myplant",),
     "purge": ("gateway purge --config myplant",),
+    "status": ("gateway status --config myplant",),
+    "top": ("gateway top --config myplant", "gateway top --tags oil"),
     "schema": ("gateway schema > gateway.schema.json",),
     "plan": ("gateway plan --config myplant",),
     "read": (
