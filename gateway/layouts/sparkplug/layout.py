@@ -1,6 +1,6 @@
 """A Sparkplug Edge Node (3.0.0): births, deaths, data, aliases, sequence numbers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 from typing import Final
 
@@ -42,6 +42,7 @@ class SparkplugLayout:
         self._services = services
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
+        self._has_summaries = scope.config.summaries
         self._aliases = count(1)
         self._packets = NodePackets(
             group_of(scope), scope.gateway, services.facts, self._aliases, self._now_ms, is_confirmed=own.qos == 1
@@ -49,6 +50,8 @@ class SparkplugLayout:
         self._devices: dict[str, DeviceMetrics] = {}
         for number, name in enumerate(table.devices):
             self._prefill(self._device(name), table, number, summaries=scope.config.summaries)
+        self._ended = set[str]()
+        """Devices that hosts know as they were before they were changed."""
         self._numbers = {name: number for number, name in enumerate(table.devices)}
         self._host = PrimaryHost(own.host or "", services.clock, takes_legacy=own.legacy_state)
         self._requests = RebirthRequests(services.clock, services.wake)
@@ -68,6 +71,15 @@ class SparkplugLayout:
         for tag in tags if summaries else ():
             for what in SUMMARY_FIELDS:
                 device.metric(f"Summary/{tag.name}/{what}", DataType.INT64 if what == "n" else DataType.DOUBLE, tag.unit)
+
+    def take_table(self, table: TagTable, changed: Collection[str]) -> None:
+        """Describe the devices of another table: those that changed are born anew, those that are gone die."""
+        self._numbers = {name: number for number, name in enumerate(table.devices)}
+        for name in changed:
+            if (before := self._devices.pop(name, None)) is not None and before.born:
+                self._ended.add(name)
+            self.refused_births.forget(name)
+            self._prefill(self._device(name), table, self._numbers[name], summaries=self._has_summaries)
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
@@ -140,6 +152,7 @@ class SparkplugLayout:
             raise Permanent(f"the birth of the node has {len(node.payload)} bytes, the broker takes at most {most_bytes}")
         self._rebirth, self._born, self.is_announced = False, True, True
         self._requests.sent()
+        self._ended.clear()
         for device in self._devices.values():
             device.born = False
         alive = [device for device in self._devices.values() if self._is_alive(device)]
@@ -171,7 +184,8 @@ class SparkplugLayout:
             return self.death()
         if self._must_be_born_again:
             return self.births(most_bytes)
-        packets: list[Packet] = []
+        packets = [self._packets.device_death(name) for name in sorted(self._ended)]
+        self._ended.clear()
         for device in self._devices.values():
             alive = self._is_alive(device)
             if alive and not device.born:
@@ -252,6 +266,7 @@ class SparkplugLayout:
         if device.name in self.refused_births or self.refused_births.awaits_trial(device.name):
             return []
         device.born = True
+        self._ended.discard(device.name)
         birth = self._packets.device_birth(device)
         if len(birth.payload) + SEQ_BYTES > most_bytes:
             reason = f"its birth has {len(birth.payload)} bytes, the broker takes at most {most_bytes}"
