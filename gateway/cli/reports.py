@@ -18,7 +18,7 @@ from gateway.core.foreign_text import clean
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.report import Item, Line, Note, Part, RawText, Report, Styled, Table, Tree
 from gateway.plugins import SOURCES
-from gateway.settings import load
+from gateway.settings import Settings, load
 from gateway.settings.error_text import error_lines
 
 EXIT_INCOMPLETE = 1
@@ -149,7 +149,11 @@ def plugin_for_url(url: str, capability: type[T], participle: str) -> T:
 
 def plugin_for_device(folder: Path, name: str, capability: type[T], participle: str) -> tuple[T, DeviceEntry]:
     """Return a configured device that is enabled, and its protocol. Raises ConfigError, UsageError."""
-    settings = load(folder)
+    return plugin_of(load(folder), name, capability, participle)
+
+
+def plugin_of(settings: Settings, name: str, capability: type[T], participle: str) -> tuple[T, DeviceEntry]:
+    """Return a device of a configuration that is enabled, and its protocol. Raises UsageError."""
     devices = {entry.config.name: (one, entry) for one, entry in zip(settings.plugins, settings.entries, strict=True)}
     able = [one for one in SOURCES.values() if isinstance(one, capability)]
     if name not in devices:

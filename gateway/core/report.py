@@ -1,6 +1,6 @@
 """The output of a command as plain data: protocols make it, the command line prints it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -74,3 +74,5 @@ class Report:
     """In the order of printing."""
     is_complete: bool = True
     """Whether everything that was asked for is there: exit code 0, otherwise 1."""
+    numbers: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    """Of a read of tags: value and `Quality` code of each that is a number, for what is computed from them."""

@@ -2,6 +2,8 @@
 
 import asyncio
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -91,6 +93,26 @@ async def test_an_exponent_that_changes_while_it_runs_never_shows(tmp_path: Path
         alarms = [m for m in subscriber.of("/inverter/event") if m.payload["kind"] == "alarm"]
         assert not alarms or inverter.torn > 1, alarms
     broker.stop()
+
+
+async def test_read_shows_what_is_computed_from_the_same_poll(tmp_path: Path, port: int) -> None:
+    config = write_config(tmp_path, "mqtt://127.0.0.1:1", [], files={"inverter.yaml": INVERTER.format(port=port)})
+
+    async def read(*names: str) -> tuple[int, list[str]]:
+        command = [sys.executable, "-m", "gateway", "read", "inverter", *names, "--config", str(config)]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+        return done.returncode, [" ".join(line.split()) for line in done.stdout.splitlines()]
+
+    async with ScriptedServer(port, Inverter()):
+        code, lines = await read()
+        assert code == 1, "a tag is refused"
+        assert {"Power 245.6 W good", "Energy -5 good", "Broken without refused"} <= set(lines)
+        code, lines = await read("Power")
+        assert code == 0
+        assert {"tag address type raw value quality", "Power 245.6 W good"} <= set(lines)
+        assert [line.split()[0] for line in lines if "int16" in line] == ["W", "W_SF"], "its operands alone"
+        code, lines = await read("Powr")
+        assert (code, lines) == (2, [])
 
 
 async def test_subscribed_operands_are_what_they_are_until_they_change(tmp_path: Path, mosquitto: str, port: int) -> None:

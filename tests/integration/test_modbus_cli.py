@@ -171,7 +171,7 @@ async def test_a_scan_says_what_came_where_no_unit_answered(port: int) -> None:
     assert "unit 1: no reply within 0.05 s, but 7 bytes that are no reply to it: 48 45 4c 4c 4f 0d 0a" in text
 
 
-async def test_a_scan_shows_what_a_unit_says_of_itself(port: int) -> None:
+async def test_a_scan_shows_what_a_unit_says_of_itself(tmp_path: Path, port: int) -> None:
     """In two replies, as some devices split it; an escape sequence in a name does not reach the terminal."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -191,7 +191,11 @@ async def test_a_scan_shows_what_a_unit_says_of_itself(port: int) -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", port)
     words = ["--last", "1", "--until", "0", "--per-second", "1000", "--timeout", "0.2"]
     code, text = await gateway("scan", f"tcp://127.0.0.1:{port}", *words)
+    shown = await gateway("read", f"tcp://127.0.0.1:{port}", "--identify")
+    config = write_config(tmp_path, "mqtt://127.0.0.1:1", [Modbus("press", f"tcp://127.0.0.1:{port}", 3)])
+    of_device = await gateway("read", "press", "--identify", "--config", str(config))
     server.close()
+    assert shown == of_device == (0, "unit 1 is vendor 'Acme\\x1b[31m', product 'PM-5'\n")
     assert code == 0, text
     assert "unit 1 answers: vendor 'Acme\\x1b[31m', product 'PM-5'" in text
     assert "\x1b" not in text

@@ -40,6 +40,9 @@ def read(
     timeout: Annotated[
         float | None, typer.Option(min=0.01, max=3600, metavar="SECONDS", show_default="1, 10 for OPC UA, or the device's")
     ] = None,
+    identified: Annotated[
+        bool, typer.Option("--identify", help="Ask for vendor, product and revision instead (Modbus function 43/14).")
+    ] = False,
     security: Security = "auto",
     security_mode: SecurityMode = "SignAndEncrypt",
     username: OpcUaUser = "",
@@ -54,9 +57,11 @@ def read(
 
     Exit codes: 0, 1 when something could not be read, 2 when the question or the configuration cannot be used.
     """
-    from gateway.cli.read import read_tags, read_url
+    from gateway.cli.read import identify, read_tags, read_url
     from gateway.cli.reports import is_url
 
+    if identified:
+        exit_with(lambda: identify(config, what, {"unit": unit, "timeout": timeout}))
     if is_url(what):
         options: dict[str, Any] = {"unit": unit, "address": address, "count": count, "timeout": timeout}
         options |= _login(security, security_mode, username, check_host, pki) | {"accept": accept or []}

@@ -43,6 +43,15 @@ class Readable(Protocol[Device_contra, Tag_contra]):
         ...
 
 
+@runtime_checkable
+class Identifiable(Protocol[Device_contra]):
+    """Capability of `gateway read --identify`."""
+
+    async def identify(self, where: str | Device_contra, options: Options) -> Report:
+        """Return what a device at a URL, or a configured one, says of itself: maker, product, version."""
+        ...
+
+
 class Scan(Protocol):
     """A scan that can be interrupted: `report` returns what was found so far."""
 

@@ -97,6 +97,12 @@ class ModbusPlugin:
 
         return await read_url(url, options)
 
+    async def identify(self, where: str | ModbusDevice, options: Options) -> Report:
+        """Ask a unit for vendor, product and revision (function 43/14)."""
+        from gateway.sources.modbus.tools.identification import identify_unit
+
+        return await identify_unit(where, options)
+
     def scan(self, where: str | ModbusDevice, options: Options) -> "ModbusScan":
         """Return a scan for units that answer and addresses that can be read."""
         from gateway.sources.modbus.tools.scan import ModbusScan

@@ -3,7 +3,11 @@
 from typing import Final
 
 from gateway.core.errors import GatewayError
+from gateway.core.ports.device_tools import Options
+from gateway.core.report import Note, Report, Styled
 from gateway.sources.modbus.client import ModbusLink
+from gateway.sources.modbus.config import ModbusDevice
+from gateway.sources.modbus.tools.request import connect_timeout_s
 
 _FUNCTION: Final = 43
 _MEI_TYPE: Final = 14
@@ -11,6 +15,23 @@ _BASIC: Final = 1
 _NAMES: Final = {0: "vendor", 1: "product", 2: "revision"}
 _MOST_REQUESTS: Final = 4
 _HEAD: Final = 7  # function, MEI type, code, conformity, more follows, next object, number of objects
+
+
+async def identify_unit(where: str | ModbusDevice, options: Options) -> Report:
+    """Return what the unit of a URL or of a device says of itself, asked at its first address. Raises NotConnected."""
+    device = where
+    if isinstance(device, str):
+        device = ModbusDevice.model_validate({"name": "read", "url": device, "unit": options["unit"]})
+    timeout_s = options["timeout"] or device.timeout / 1e9
+    link = ModbusLink(device.endpoints[0])
+    await link.open(connect_timeout_s(timeout_s))
+    try:
+        name = await identify(link, device.unit, timeout_s)
+    finally:
+        link.close()
+    if not name:
+        return Report([Note(Styled(f"unit {device.unit} does not say what it is", "warning"))], is_complete=False)
+    return Report([("unit ", str(device.unit), " is ", Styled(name, "strong"))])
 
 
 async def identify(link: ModbusLink, unit: int, timeout_s: float) -> str:

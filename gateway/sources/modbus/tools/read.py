@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.core.errors import GatewayError, Permanent, UsageError
 from gateway.core.ports.device_tools import Options
@@ -62,7 +62,7 @@ async def read_tags(device: ModbusDevice, tags: Sequence[ModbusTag], timeout_s: 
     answers = await request_places(device.endpoints, [_place(device, one, seconds) for one in requests], keep_going=True)
     backup = f"; asking the backup {answers.endpoint.address}"
     notes = [Note((Styled(reason, "warning"), backup)) for reason in answers.unused]
-    rows: dict[int, Sequence[Part]] = {}
+    rows: dict[int, _Row] = {}
     failed: list[Request] = []
     for request, payload in zip(requests, answers.payloads, strict=True):
         if isinstance(payload, GatewayError) and len(request.spans) > 1 and not device.requests:
@@ -73,13 +73,16 @@ async def read_tags(device: ModbusDevice, tags: Sequence[ModbusTag], timeout_s: 
     rows |= await _read_apart(device, tags, failed, (answers.endpoint, seconds))
     headings = ("tag", "address", "type", "raw", "value", "quality")
     title = f"{device.name}: unit {device.unit} at {answers.endpoint.url}"
-    is_complete = all(isinstance(row[-1], str) or row[-1].style != "bad" for row in rows.values())
-    return Report([*notes, Table(headings, [rows[row] for row in sorted(rows)], title=title)], is_complete=is_complete)
+    ends = [row.cells[-1] for row in rows.values()]
+    is_complete = all(isinstance(end, str) or end.style != "bad" for end in ends)
+    table = Table(headings, [rows[row].cells for row in sorted(rows)], title=title)
+    numbers = {tags[place].name: row.number for place, row in rows.items() if row.number is not None}
+    return Report([*notes, table], is_complete, numbers)
 
 
 async def _read_apart(
     device: ModbusDevice, tags: Sequence[ModbusTag], requests: Sequence[Request], where: tuple[Endpoint, float]
-) -> dict[int, Sequence[Part]]:
+) -> dict[int, "_Row"]:
     """Return the rows of the tags of requests that failed, each read by itself."""
     singles = [Request.of(one.table, (span,), one.octets) for one in requests for span in one.spans]
     if not singles:
@@ -87,7 +90,7 @@ async def _read_apart(
     endpoint, seconds = where
     places = [_place(device, single, seconds) for single in singles]
     answers = await request_places([endpoint], places, keep_going=True, most_silent=_MOST_SILENT)
-    rows: dict[int, Sequence[Part]] = {}
+    rows: dict[int, _Row] = {}
     for single, payload in zip(singles, answers.payloads, strict=True):
         rows |= _tag_rows(device, tags, single, payload)
     return rows
@@ -103,14 +106,21 @@ def _failed_note(request: Request, error: GatewayError) -> Note:
     return Note((what, Styled(str(error), "warning"), f"; its {len(request.spans)} tags one by one:"))
 
 
+class _Row(NamedTuple):
+    """A line of the table, and the sample that it shows where that is a number."""
+
+    cells: Sequence[Part]
+    number: tuple[float, int] | None
+
+
 def _tag_rows(
     device: ModbusDevice, tags: Sequence[ModbusTag], request: Request, payload: bytes | GatewayError
-) -> dict[int, Sequence[Part]]:
+) -> dict[int, _Row]:
     """Return the line of each tag of a request, by its place among the device's tags."""
     if isinstance(payload, GatewayError):
         bad = Styled(str(payload), "bad")
         return {
-            row: (tags[row].name, f"{tags[row].table}:{tags[row].start}", tags[row].value_type, "", "", bad)
+            row: _Row((tags[row].name, f"{tags[row].table}:{tags[row].start}", tags[row].value_type, "", "", bad), None)
             for row in request.rows
         }
     decode = Decoder(request, tags, device.byte_order)
@@ -119,7 +129,7 @@ def _tag_rows(
         int(row): (found.value[at], int(found.quality[at])) for at, row in enumerate(decode.numeric)
     }  # by place in the request
     objects = {row: (value, code) for row, value, code in found.objects}
-    rows: dict[int, Sequence[Part]] = {}
+    rows: dict[int, _Row] = {}
     for at, span in enumerate(request.spans):
         tag = tags[span.row]
         values = [f"{_number(tag, numbers[at][0])} {tag.unit}".strip()] if at in numbers else []
@@ -127,7 +137,8 @@ def _tag_rows(
         code = numbers[at][1] if at in numbers else objects[at][1]
         quality: Part = "good" if code >= _GOOD else Styled(REASONS[code], "warning")
         raw = "" if is_bits(request.table) else _raw(payload, request, span)
-        rows[span.row] = tag.name, f"{tag.table}:{tag.start}", tag.value_type, raw, "  ".join(values), quality
+        cells = tag.name, f"{tag.table}:{tag.start}", tag.value_type, raw, "  ".join(values), quality
+        rows[span.row] = _Row(cells, numbers.get(at))
     return rows
 
 

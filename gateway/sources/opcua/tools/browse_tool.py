@@ -37,7 +37,8 @@ class BrowsedNode:
     """One node, or one tag. path: browse names from below the root, the last one its own, or the tag's name.
 
     type, unit, range, value, status: of a variable, else "". status: "" while good. why: the status in words, where there
-    are any. place: the node's among its siblings at each level, because names may be equal.
+    are any. place: the node's among its siblings at each level, because names may be equal. number: value and quality of
+    a sample, None where it is none.
     """
 
     path: tuple[str, ...]
@@ -50,6 +51,7 @@ class BrowsedNode:
     status: str = ""
     why: str = ""
     place: tuple[int, ...] = ()
+    number: tuple[float, int] | None = None
 
 
 async def discover(config: OpcUaDevice) -> tuple[list[Endpoint], list[tuple[str, str]]]:
@@ -127,6 +129,7 @@ async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[O
         values = tagging.spread(answer)
         block, objects = decode(values, columns, device.clock_tolerance)
         shown = {int(row): f"{value:.15g}" for row, value in zip(block.tag, block.value, strict=True) if isfinite(value)}
+        samples = dict(zip(block.tag.tolist(), zip(block.value.tolist(), block.quality.tolist(), strict=True), strict=True))
         shown |= _infinite(values.columns)
         shown = {row: _labelled(text, labels.get(row, {})) for row, text in shown.items()}
         shown |= {} if objects is None else {int(row): str(one) for row, one in zip(objects.tag, objects.value, strict=True)}
@@ -137,6 +140,7 @@ async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[O
             found[row] = BrowsedNode(
                 (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or unit.unit,
                 range_text(tag.range) or unit.range, shown.get(row, ""), status_name(status) if status else "", why,
+                number=samples.get(row),
             )  # fmt: skip
     return [found[row] for row in range(len(tags))]
 

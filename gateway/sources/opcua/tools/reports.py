@@ -179,7 +179,8 @@ async def tag_values(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Report:
     notes = [Note(f"{_first(names)}: {reason}") for reason, names in reasons.items()]
     notes += [Note(f"history of {_first(names)}: {reason}") for reason, names in unkept.items()]
     headings = ("tag", "type", "value", "unit", "range", "status", "node")  # the longest word at the end
-    return Report([Table(headings, rows), *notes], is_complete=not any(one.status for one in found))
+    numbers = {one.path[-1]: one.number for one in found if one.number is not None}
+    return Report([Table(headings, rows), *notes], not any(one.status for one in found), numbers)
 
 
 def _first(names: Sequence[str]) -> str:
