@@ -20,7 +20,10 @@ def build_layout(scope: LayoutScope, services: LayoutServices) -> Layout:
 
 
 def change_layout(layout: Layout, scope: LayoutScope, services: LayoutServices, changed: Collection[str]) -> None:
-    """Have a layout go over to other devices. changed: those that are new, or not as they were; others keep what they know."""
+    """Have a layout go over to other devices.
+
+    changed: those that are new, or not as they were; others keep what they know.
+    """
     if isinstance(layout, PerDevice):
         topics = Topics.of(scope.root, scope.gateway, [device.name for device in scope.devices])
         stay = [topics.of_device(row) for row, name in enumerate(topics.devices) if name not in changed]

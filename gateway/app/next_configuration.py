@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from gateway.core.ports.layout_plugin import LayoutScope
 from gateway.core.ports.plugin import DeviceEntry, SharesConnections, SourceServices
 from gateway.core.ports.source import Source
 from gateway.core.tag_move import TagMove
 from gateway.encoding.encoder import Encoder
 from gateway.encoding.topics import Topics
 from gateway.settings import Settings
-from gateway.settings.difference import Difference
+from gateway.settings.difference import Difference, difference
 from gateway.stages.stage_chain import StageChain
 
 
@@ -23,6 +24,8 @@ class NextConfiguration:
     """What differs from before."""
     move: TagMove
     """The way of its tags and devices."""
+    scope: LayoutScope
+    """What layouts see of it."""
     stages: StageChain
     """New stages, without any value."""
     encoder: Encoder
@@ -34,22 +37,25 @@ class NextConfiguration:
 
 
 def prepare(
-    before: Settings, after: Settings, found: Difference, boot: str, build: Callable[[Settings], StageChain]
-) -> Callable[[SourceServices], NextConfiguration]:
-    """Build what is needed to go from one configuration to another; the sources follow once their services are known.
+    before: Settings, after: Settings, boot: str, build: Callable[[Settings], StageChain], services: SourceServices
+) -> NextConfiguration:
+    """Build what is needed to go from one configuration to another. Blocks for a microsecond or two for each tag.
 
     build: returns stages for a configuration.
     """
-    move = TagMove.between(before.table, after.table, found.same, found.alike)
-    topics = Topics.of(after.root.topic_root, after.root.name, after.table.devices)
-    stages, encoder = build(after), Encoder(topics, after.table, boot)
+    found = difference(before, after)
     names = reconnected(before, after, found)
-
-    def complete(services: SourceServices) -> NextConfiguration:
-        sources = tuple(build_sources(after, names, services))
-        return NextConfiguration(after, found, move, stages, encoder, sources, names)
-
-    return complete
+    topics = Topics.of(after.root.topic_root, after.root.name, after.table.devices)
+    return NextConfiguration(
+        after,
+        found,
+        TagMove.between(before.table, after.table, found.same, found.alike),
+        after.layout_scope,
+        build(after),
+        Encoder(topics, after.table, boot),
+        tuple(build_sources(after, names, services)),
+        names,
+    )
 
 
 def build_sources(settings: Settings, names: frozenset[str] | None, services: SourceServices) -> Iterator[Source]:
@@ -65,13 +71,15 @@ def reconnected(before: Settings, after: Settings, found: Difference) -> frozens
 
     These are the ones that differ, and those that share a connection, before or after, with one that differs or is gone.
     """
-    old, new = _connections(before), _connections(after)
+    old, new = connections(before), connections(after)
     dirty = {*found.added, *found.changed, *found.removed}
     touched = {old[name] for name in dirty if name in old} | {new[name] for name in dirty if name in new}
     return frozenset(name for name in new if name in dirty or new[name] in touched)
 
 
-def _connections(settings: Settings) -> dict[str, tuple[str, str]]:
+def connections(settings: Settings) -> dict[str, tuple[str, str]]:
+    """Return protocol and connection of each device; equal for those that share one."""
+
     def connection(place: int, entry: DeviceEntry) -> str:
         plugin = settings.plugins[place]
         return plugin.connection(entry.config) if isinstance(plugin, SharesConnections) else f"device {entry.config.name}"

@@ -26,7 +26,7 @@ class MovedSink:
         self._first = min((first for first, _ in ranges), default=0)
         self._place: Rows = np.arange(self._first, max((end for _, end in ranges), default=0))
         self._devices = {device: device for device in devices}
-        self._is_moved = False
+        self._is_moved = self._is_ended = False
 
     @property
     def devices(self) -> Mapping[int, int]:
@@ -42,20 +42,32 @@ class MovedSink:
             or any(own != now for own, now in self._devices.items())
         )
 
+    def end(self) -> None:
+        """Take nothing any more: the rows mean nothing from now on."""
+        self._is_ended = self._is_moved = True
+
     def push(self, block: SampleBlock) -> None:
         """Take over samples."""
+        if self._is_ended:
+            return
         self._sink.push(replace(block, tag=self._tags(block)) if self._is_moved else block)
 
     def push_objects(self, block: ObjectBlock) -> None:
         """Take over values that are no numbers."""
+        if self._is_ended:
+            return
         self._sink.push_objects(replace(block, tag=self._tags(block)) if self._is_moved else block)
 
     def report_state(self, state: DeviceState) -> bool:
         """Record a device's state."""
+        if self._is_ended:
+            return True
         return self._sink.report_state(replace(state, device=self._devices[state.device]) if self._is_moved else state)
 
     def report(self, event: Event) -> None:
         """Publish an event at once."""
+        if self._is_ended:
+            return
         if self._is_moved and event.device is not None:
             tag = None if event.tag is None else int(self._place[event.tag - self._first])
             event = replace(event, device=self._devices[event.device], tag=tag)
@@ -70,13 +82,12 @@ class RunningSource:
 
     Attributes:
         names: its devices, in the order of its rows.
-        is_ended: it runs no more, and its rows mean nothing.
     """
 
     def __init__(self, source: Source, table: TagTable, sink: SampleSink, clock: Clock) -> None:
         """table: the one that the source was built for."""
         self.names = [table.devices[device] for device in source.devices]
-        self.is_ended = False
+        self._is_ended = False
         self._source = source
         self._sink = MovedSink(sink, source.devices, table)
         self._supervisor = Supervisor(source, ",".join(self.names), self._sink, clock)
@@ -89,7 +100,7 @@ class RunningSource:
 
     def stats(self) -> Mapping[int, Mapping[str, float | str]]:
         """Return what was counted and measured, by the present row of the device; nothing once it has ended."""
-        if self.is_ended:
+        if self._is_ended:
             return {}
         return {self._sink.devices[device]: stats for device, stats in self._source.stats().items()}
 
@@ -101,8 +112,12 @@ class RunningSource:
         """Connect and read, until `stop`."""
         self._task = tasks.create_task(self._supervisor.run(), name=f"source {','.join(self.names)}")
 
-    def cancel(self) -> "asyncio.Task[None] | None":
-        """Begin to stop: nothing is pushed after the returned task has ended."""
-        if self._task is not None:
-            self._task.cancel()
+    @property
+    def task(self) -> "asyncio.Task[None] | None":
+        """Return what is to be cancelled, None before `start`."""
         return self._task
+
+    def end(self) -> None:
+        """Hand nothing on any more, even if the task should not have ended: its rows mean nothing from now on."""
+        self._is_ended = True
+        self._sink.end()

@@ -27,7 +27,8 @@ async def publish_stats(
 ) -> None:
     """Publish one message per device and interval, and one of the gateway's own at the end of each. Never returns.
 
-    sources: returns those that run. The messages are spread evenly over the interval, so that they do not come in bursts. own: the gateway's own counters.
+    The messages are spread evenly over the interval, so that they do not come in bursts. sources: returns those that run.
+    own: the gateway's own counters.
     """
     while True:
         present = sources()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-from gateway.core.events.event import UNSET, Concern, Count, Event, Unset
+from gateway.core.events.event import UNSET, Concern, Count, Event, Positive, Unset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
