@@ -1,8 +1,11 @@
 """The parts of one gateway, built from its settings and connected with each other."""
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import structlog
 
 from gateway import __version__
 from gateway.app.configuration_state import ConfigurationState
@@ -23,6 +26,7 @@ from gateway.core.ports.source import Source
 from gateway.encoding.encoder import Encoder, StatusText
 from gateway.encoding.merge_windows import merge_windows
 from gateway.encoding.topics import Topics
+from gateway.live.history.historian import Historian
 from gateway.live.model import LiveModel, PartReadings
 from gateway.outbox.outbox import Outbox
 from gateway.plugins import DETECTORS
@@ -36,6 +40,8 @@ from gateway.runtime.running_source import RunningSource
 from gateway.runtime.status import StatusBoard
 from gateway.settings import Settings
 from gateway.stages.stage_chain import StageChain
+
+log = structlog.get_logger("app")
 
 
 def new_boot(clock: Clock) -> str:
@@ -63,7 +69,8 @@ class GatewayParts:
         self.board = StatusBoard(
             len(table.devices), topics.status, self._online, lambda why: offline(clock.now_ns() // 1_000_000, why)
         )
-        self.live = LiveModel(table, self._readings(), clock.now_ns())
+        self.history = Historian(root.history, table, clock, self.report) if root.history.memory else None
+        self.live = LiveModel(table, self._readings(), clock.now_ns(), self.history)
         chain = _stages(settings, clock.now_ns(), self.live)
         self.outbox = Outbox(
             root.outbox,
@@ -71,7 +78,7 @@ class GatewayParts:
             clock,
             encode_loss=self._encode_loss,
             decode_loss=encoder.read_loss,
-            merge=merge_windows,
+            merge=merge_windows if root.window.late == "merge" else None,
             report=self.report,
         )
         self.layout = layout = build_layout(settings.layout_scope, self._layout_services(settings))
@@ -87,9 +94,20 @@ class GatewayParts:
         self.sources = [self.running(source) for source in build_sources(settings, None, self.source_services(settings))]
 
     @property
-    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | LoopWatch]:
-        """Return what looks after certificates, changes and the event loop beside the data, by the name of its task."""
-        return {"loop": self.pipeline.loop_watch, "certificates": self.certificates, "changes": self.changes}
+    def watches(self) -> Mapping[str, CertificateWatch | ChangeWatch | LoopWatch | Historian]:
+        """Return what works beside the data, by the name of its task."""
+        history = {"history": self.history} if self.history is not None else {}
+        loop = self.pipeline.loop_watch
+        return {"loop": loop, "certificates": self.certificates, "changes": self.changes, **history}
+
+    async def close_history(self, most_s: float) -> None:
+        """Write what is left of the history, at a stop; a disk that does not answer is left to itself."""
+        if self.history is None:
+            return
+        try:
+            await asyncio.wait_for(self.history.close(), most_s)
+        except TimeoutError:
+            log.error("history is not written", reason="the disk does not answer")
 
     def _readings(self) -> PartReadings:
         """Return where the read model finds what other parts keep; called when all of them are there."""

@@ -1,7 +1,6 @@
 """One run of a gateway: its parts start in order, and stop in order."""
 
 import asyncio
-import gc
 from collections.abc import Coroutine
 from functools import partial
 from typing import Any
@@ -16,6 +15,7 @@ from gateway.app.keeper import keep_what_runs
 from gateway.app.reload_record import ReloadRecord
 from gateway.app.reloader import Reloader
 from gateway.app.status_line import status_line
+from gateway.app.web_view import web_server
 from gateway.core.clock import Clock
 from gateway.core.errors import Unsaved
 from gateway.core.events.gateway import ConfigurationLoaded, UncleanStop
@@ -41,6 +41,7 @@ class Gateway:
         self.clock = clock
         self.parts = GatewayParts(settings, clock, requests)
         self.reloader = Reloader(self.parts, requests, clock, ReloadRecord(settings.root.outbox.path))
+        self.web = web_server(self.parts)
 
     async def run(
         self, stop: asyncio.Event, notifier: Notifier, *, offline_s: float = OFFLINE_S, close_s: float = 5.0
@@ -67,9 +68,8 @@ class Gateway:
                 )
                 beside = [tasks.create_task(telemetry, name="telemetry")]
                 beside += [tasks.create_task(one.run(), name=name) for name, one in parts.watches.items()]
+                beside.append(tasks.create_task(self.web.run(), name="web"))
                 watchdog = tasks.create_task(self._watchdog(notifier).run(partial(status_line, parts)), name="watchdog")
-                gc.collect()
-                gc.freeze()  # the parts live as long as this run: no need to walk it again and again
                 notifier.send("READY=1")
                 log.info("running", boot=parts.boot, config=self.settings.hash, version=__version__)
                 log.info("outbox", file=str(self.settings.root.outbox.path), waiting=parts.outbox.stats.messages)
@@ -80,6 +80,7 @@ class Gateway:
                 await cancel([*beside, *(source.task for source in parts.sources if source.task)], close_s)
                 await cancel([pipeline], close_s)
                 parts.pipeline.flush()
+                await parts.close_history(close_s)
                 await parts.publisher.stop(offline_s, "stopped")
                 await cancel([publisher, watchdog, outbox], close_s)
                 await parts.outbox.close()  # here, since a task that does not stop would never let us leave this block
@@ -87,7 +88,6 @@ class Gateway:
         finally:
             if not orderly:
                 await parts.outbox.close(clean=False)
-            gc.unfreeze()
         if parts.outbox.unsaved:
             raise Unsaved(f"{parts.outbox.unsaved} messages are lost")
         log.info("stopped")

@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from gateway.app.cancel import cancel
+from gateway.app.garbage import ShortCollections
 from gateway.app.gateway import Gateway
 from gateway.app.loop_faults import quiet_peers
 from gateway.app.tag_discovery import discover_tags
@@ -42,12 +43,21 @@ async def run(settings: Settings) -> None:
         loop.add_signal_handler(number, partial(_log_ignored, number))
     requests = ReloadRequests()
     loop.add_signal_handler(signal.SIGHUP, requests.request, "SIGHUP")
+    with ShortCollections() as collections:
+        await _run(settings, stop, requests, collections)
+
+
+async def _run(
+    settings: Settings, stop: asyncio.Event, requests: ReloadRequests, collections: ShortCollections
+) -> None:
     clock = SystemClock()
+    collections.settle()
     discovery = asyncio.create_task(discover_tags(settings, clock), name="tag discovery")
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait([discovery, stopping], return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if discovery.done():
-        await Gateway(discovery.result(), clock, requests).run(stop, Notifier())
+        gateway = await asyncio.to_thread(Gateway, discovery.result(), clock, requests)
+        await gateway.run(stop, Notifier())
     else:
         await cancel([discovery], _DISCOVERY_CLOSE_S)

@@ -7,7 +7,7 @@ from gateway.cli.reports import plugin_for_device, plugin_for_url, progress, run
 from gateway.core.clock import SystemClock
 from gateway.core.ports.device_tools import Browsable, Discoverable, Options
 from gateway.core.ports.plugin import TagDiscoverable
-from gateway.core.report import Report
+from gateway.core.report import Note, Report
 
 
 def discover(url: str) -> int:
@@ -32,11 +32,12 @@ def discover_tags(folder: Path, name: str) -> int:
     def discover_configured() -> Report:
         plugin, entry = plugin_for_device(folder, name, TagDiscoverable, "browsed")
         change = run_async(plugin.discover_tags(entry.config, entry.tags, SystemClock()))
+        left_out = [Note(f"{name}: left out: {reason}") for reason in plugin.left_out(entry.config)]
         if change is None:
-            return Report([f"{name}: nothing has changed"])
+            return Report([f"{name}: nothing has changed", *left_out])
         counts = f"{len(change.added)} new, {len(change.removed)} gone, {len(change.altered)} altered"
         more = "; there are more than most: allows" if change.cut else ""
         place = plugin.found_tags_path(entry.config) or plugin.metadata_path(entry.config)
-        return Report([f"{name}: {counts}{more}; in {place}, taken at the next start of the gateway"])
+        return Report([f"{name}: {counts}{more}; in {place}, taken at the next start of the gateway", *left_out])
 
     return run_command(discover_configured, folder)

@@ -11,6 +11,7 @@ from gateway.cli.problems import EXIT_CONFIG, print_problems
 from gateway.core.errors import ConfigError
 from gateway.core.foreign_text import LONGEST_TEXT, clean
 from gateway.core.plural import counted
+from gateway.core.ports.plugin import TagFiles
 from gateway.plugins import LAYOUTS
 from gateway.settings import Settings, load
 
@@ -23,11 +24,13 @@ def check_config(folder: Path) -> int:
     try:
         with waiting_for(f"reading {folder}"):
             settings = load(folder)
+        if missing := settings.missing_secrets():
+            raise ConfigError(missing)
     except ConfigError as error:
         print_problems(error, folder)
         if os.path.exists(folder / _ENVIRONMENT_FILE) and not any(name.startswith("GATEWAY__") for name in os.environ):
             path = folder / _ENVIRONMENT_FILE
-            Output(stderr=True).print(f"{path} is read by the service alone; here: set -a; . {path}; set +a (as root)")
+            Output(stderr=True).print(f"{path} is read by the service alone; here: --environment {path} (as root)")
         return EXIT_CONFIG
     console = Output()
     console.print_unfolded(_devices(settings))
@@ -57,6 +60,10 @@ def _print_reads(console: Output, settings: Settings) -> None:
     for plugin, entries in settings.by_plugin():
         for line in plugin.describe(entries):
             console.print(f"  {line}")
+        if isinstance(plugin, TagFiles):
+            for entry in entries:
+                for reason in plugin.left_out(entry.config):
+                    console.print(f"  {entry.config.name}: left out: {clean(reason, LONGEST_TEXT)}", markup=False)
 
 
 def _print_publishes(console: Output, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from gateway.cli import cert
 from gateway.cli.commands import broker, configuration, devices, stored
 from gateway.cli.commands.examples import epilog
+from gateway.cli.environment_option import with_environment
 
 
 class _Commands(TyperGroup):
@@ -77,3 +78,5 @@ for _prefix, _group in _groups.items():
         assert _one.callback is not None
         _one.help = _flowing(_one.callback.__doc__ or "")
         _one.epilog = epilog(_prefix + (_one.name or _one.callback.__name__))
+        _one.name = _one.name or _one.callback.__name__
+        _one.callback = with_environment(_one.callback)

@@ -25,6 +25,8 @@ def run_gateway(folder: Path, level: logs.LogLevel, style: logs.LogFormat) -> in
         settings = load_for_run(folder)
         for warning in settings.warnings:
             structlog.get_logger("settings").warning("configuration", warning=warning)
+        for missing in settings.missing_secrets():
+            structlog.get_logger("settings").error("secret missing", problem=str(missing))
         for problem in [str(problem) for one in settings.refused for problem in one.problems] + [settings.refused_root]:
             if problem:
                 structlog.get_logger("settings").error("configuration refused", problem=problem)

@@ -106,7 +106,7 @@ class Screen:
         if mark:
             line.append(f" {mark}", style=style)
         if message.body.get("late") is True:
-            line.append(" late", style="magenta")
+            line.append(" replaces" if message.body.get("replaces") is True else " late", style="magenta")
         bad = [name for name, tag in islice(tags.items(), 10_000) if tag.get("q") == "bad"]
         if bad:
             line.append(f"  {len(bad)} bad ({clean(tags[bad[0]].get('reason', 'no reason'))})", style="red")

@@ -142,6 +142,8 @@ class WindowBlock:
     """uint8[n], `Quality` codes; where `count` is 0 that of the value in force."""
     past: bool = False
     """All of it was read back from the devices' own history."""
+    replaces: bool = False
+    """It is late, and its rows are over all samples: they take the place of what was published of this window before."""
 
     def __post_init__(self) -> None:
         _freeze(self)

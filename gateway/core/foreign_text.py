@@ -14,12 +14,27 @@ LONGEST_TEXT: Final = 1000
 """Of a reason or a message of a peer, characters."""
 
 
+_hidden: dict[str, str] = {}
+
+
+def hide(text: str, shown: str) -> None:
+    """Show something else wherever `clean` meets a text from now on: a secret at a place that is shown."""
+    _hidden[text] = shown
+
+
+def without_hidden(text: str) -> str:
+    """Return a text without what is hidden."""
+    for hidden, shown in _hidden.items():
+        text = text.replace(hidden, shown)
+    return text
+
+
 def clean(value: object, longest: int = LONGEST_NAME) -> str:
     """Return the text of a value on one line: what is not printable is escaped as in Python, what is too long is cut.
 
     longest: characters of the result.
     """
-    text = str(value)[: longest + 1]
+    text = (without_hidden(str(value)) if _hidden else str(value))[: longest + 1]
     if not text.isprintable():
         text = "".join(map(_escaped, text))
     return text if len(text) <= longest else text[: longest - 1] + "…"
@@ -27,6 +42,7 @@ def clean(value: object, longest: int = LONGEST_NAME) -> str:
 
 def clean_lines(text: str) -> str:
     """Return a text of several lines, each of them as `clean` leaves it, but of any length."""
+    text = without_hidden(text)
     if text.replace("\n", "").isprintable():
         return text
     return "".join(c if c == "\n" else _escaped(c) for c in text)

@@ -9,7 +9,7 @@ from gateway.encoding.topics import CONTRACT_VERSION
 
 _KINDS: Final = tuple(kind for kind in get_args(MessageKind) if kind not in ("birth", "death"))
 _DEVICE_LEVELS, _GATEWAY_LEVELS = 2, 1
-_HEAD: Final = ("boot", "seq", "ts", "dur", "hist", "late", "windows", "first_seq", "part")
+_HEAD: Final = ("boot", "seq", "ts", "dur", "hist", "late", "replaces", "windows", "first_seq", "part")
 _NO_ROW: Final = (*_HEAD, "stream", "tag")
 """Keys of a payload about one tag that are not its tag's."""
 

@@ -19,6 +19,7 @@ from gateway.encoding.window_json import PIECES, RowText, quality_fields, shorte
 ROWS_PER_MESSAGE: Final = 800
 """About 128 KiB of JSON, which brokers accept by default."""
 
+_LATE: Final = (b"", b'"late":true,', b'"late":true,"replaces":true,')
 _LIVE: Final = b'"hist":false'
 _BACKLOG: Final = b'"hist":true'
 
@@ -139,7 +140,7 @@ class Encoder:
         pieces = self._rows.row_pieces(block)
         bounds = [*np.searchsorted(block.tag, self._first_ids).tolist(), len(block)]
         start_ms, length_ms = block.start // 1_000_000, block.length // 1_000_000
-        late = b'"late":true,' if block.late else b""
+        late = _LATE[block.late + block.replaces]
         messages = []
         for device, (first, end) in enumerate(pairwise(bounds)):
             for at in range(first, end, ROWS_PER_MESSAGE):

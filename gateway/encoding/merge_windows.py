@@ -35,8 +35,8 @@ def merge_windows(messages: Sequence[Message]) -> list[Message]:
     """
     numbered = sorted(messages, key=lambda m: m.seq)
     bodies = [body for m in numbered if (body := _window(m.payload)) is not None]
-    if len(bodies) < len(messages) or not bodies:
-        return []
+    if len(bodies) < len(messages) or not bodies or any("replaces" in body for body in bodies):
+        return []  # of what replaces another, that one may have been sent
     tags = list(_merged_tags(bodies).items())
     parts = max(1, math.ceil(len(tags) / ROWS_PER_MESSAGE))
     if parts >= len(messages):

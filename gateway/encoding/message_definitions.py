@@ -26,6 +26,15 @@ def _limited(schema: Schema, minimum: int | None, description: str) -> Schema:
     return schema | limit | ({"description": description} if description else {})
 
 
+LATE: Final[Schema] = {
+    "const": True,
+    "description": "samples came after the window had been sent: a supplement with only these, but for `replaces`",
+}
+REPLACES: Final[Schema] = {
+    "const": True,
+    "description": "over all samples of the window: each row takes the place of its tag's before, of this ts and dur",
+}
+
 PARTS: Final[Schema] = {
     "boot": {"type": "string", "pattern": "^[0-9a-f]{15}$", "description": "one run of the gateway; sorts by time of start"},
     "quality": {
@@ -165,14 +174,15 @@ MESSAGES: Final[Schema] = {
         "$ref": "#/$defs/head",
         "properties": {
             "dur": integer("length of the window, milliseconds", minimum=1),
-            "late": {"const": True, "description": "a supplement: only samples that came after the window had been sent"},
+            "late": LATE,
+            "replaces": REPLACES,
             "windows": integer("merged by the outbox to save room: how many messages it stands for", minimum=1),
             "first_seq": integer("the seq of the first of them; its own is that of the last", minimum=1),
             "part": ref("part"),
             "tags": {"type": "object", "additionalProperties": ref("row")},
         },
         "required": ["dur", "tags"],
-        "dependentRequired": {"windows": ["first_seq"], "first_seq": ["windows"]},
+        "dependentRequired": {"windows": ["first_seq"], "first_seq": ["windows"], "replaces": ["late"]},
     },
     "value": {
         "description": "topic {device}/value",
@@ -236,7 +246,8 @@ TAG_LAYOUT: Final[Schema] = {
         "properties": {
             "value": number_or_null(),
             "dur": integer("length of the window, milliseconds", minimum=1),
-            "late": {"const": True, "description": "a supplement: only samples that came after the window had been sent"},
+            "late": LATE,
+            "replaces": REPLACES,
             "windows": integer("merged by the outbox to save room: how many messages it stands for", minimum=1),
             "first_seq": integer("the seq of the first of them; its own is that of the last", minimum=1),
         },

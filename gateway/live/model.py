@@ -13,6 +13,7 @@ from gateway.core.ports.source import Served
 from gateway.core.tag_move import TagMove
 from gateway.core.tags import TagTable
 from gateway.live.events import ActiveAlarm, RecentEvents, RecordedEvent
+from gateway.live.history.historian import Historian
 from gateway.live.values import LiveValues, TagValues
 
 Stats = Mapping[str, float | str]
@@ -82,6 +83,8 @@ class Counters:
     """The counters of publisher and outbox."""
     dropped_alarms: int
     """Active alarms that are not listed, because there were too many."""
+    history: Stats
+    """How much history there is (`Historian.stats`), empty without a historian."""
 
 
 class LiveModel:
@@ -92,8 +95,12 @@ class LiveModel:
     caller's.
     """
 
-    def __init__(self, table: TagTable, parts: PartReadings, now_ns: int) -> None:
-        """Begin at `now_ns` with every tag waiting and every device as `parts` says."""
+    def __init__(self, table: TagTable, parts: PartReadings, now_ns: int, history: Historian | None = None) -> None:
+        """Begin at `now_ns` with every tag waiting and every device as `parts` says.
+
+        history: is fed and asked through this model; None where nothing is remembered.
+        """
+        self.history = history
         self.table = table
         self._parts = parts
         self._version = 0
@@ -117,6 +124,8 @@ class LiveModel:
     def samples(self, block: SampleBlock) -> None:
         """See samples."""
         self._values.push(block)
+        if self.history is not None:
+            self.history.samples(block)
 
     def objects(self, block: ObjectBlock) -> None:
         """See values that are no numbers."""
@@ -125,11 +134,23 @@ class LiveModel:
     def unknown(self, tags: TagIds, quality: int, now_ns: int) -> None:
         """See that tags are unknown from now on."""
         self._values.mark(tags, quality)
+        if self.history is not None:
+            self.history.unknown(tags, quality, now_ns)
 
     def window(self, block: WindowBlock) -> None:
         """See a closed window: tags without samples may have become stale."""
         self._windows += 1
         self._values.window(block)
+
+    @property
+    def wants_summaries(self) -> bool:
+        """Return whether minutes are remembered."""
+        return self.history is not None
+
+    def summary(self, block: WindowBlock) -> None:
+        """See the summary of a minute."""
+        if self.history is not None:
+            self.history.summary(block)
 
     def event(self, event: Event) -> None:
         """See an event."""
@@ -210,6 +231,7 @@ class LiveModel:
             dict(self._parts.event_counts()),
             dict(self._parts.gateway_stats()),
             self._events.dropped_alarms,
+            self.history.stats() if self.history is not None else {},
         )
 
     def take_table(self, table: TagTable, move: TagMove, now_ns: int) -> None:
@@ -224,6 +246,8 @@ class LiveModel:
         tags = [table.tags[tag] for tag in move.learnt_new.tolist()]
         known = {(table.devices[tag.device], tag.name) for tag in tags} | {(name, "") for name in same}
         self._events.take_table(table, known)
+        if self.history is not None:
+            self.history.take_table(table)
         self._since = {name: self._since[name] if name in same else now_ns for name in table.devices}
         self._state = {name: self._state[name] if name in same else "" for name in table.devices}
         self.table = table

@@ -191,9 +191,10 @@ class LiveValues:
         self.fold()
         known = np.flatnonzero(old >= 0)
         rows = old[known]
-        before, objects = (self._value, self._time, self._quality, self._is_object), self._objects
+        value, time, quality, is_object = self._value, self._time, self._quality, self._is_object
+        objects = self._objects
         self._begin(old.size)
-        for column, kept in zip((self._value, self._time, self._quality, self._is_object), before, strict=True):
-            column[known] = kept[rows]
+        self._value[known], self._time[known] = value[rows], time[rows]
+        self._quality[known], self._is_object[known] = quality[rows], is_object[rows]
         self._objects = {int(tag): objects[int(old[tag])] for tag in np.flatnonzero(self._is_object)}
         self._changed = np.full(old.size, self._next(), np.int64)

@@ -55,6 +55,10 @@ class OutboxConfig(ConfigModel):
     """Encrypt payloads at rest (AES-256-GCM) with the key in this file: 32 bytes, 64 hex digits, or base64.
     `credential:NAME` is the systemd credential NAME, which can be sealed to a TPM. Topics, times and sizes stay readable.
     Empty: not encrypted."""
+    accept_plain: bool = False
+    """With `key_file`: take what is in a file that has no seal, as it was written before `key_file` was set. For one start;
+    left there, it lets whoever can write the file remove its seal and forge messages. Without it such a file is set aside,
+    and what it had is declared lost."""
     max_bytes: Annotated[int, size_bytes("16MiB", "1TiB"), SIZE_SCHEMA] = default("1GiB")
     """Most disk space of the database and its write-ahead log together. Above it the oldest messages of least worth go.
     Lowered, it counts from the next message that has to be written; the file gives its space back when it is empty."""

@@ -22,7 +22,7 @@ class OutboxContext:
     """Make the message that announces a loss, in lane EVENT."""
     decode_loss: Callable[[Message], Loss]
     """Read such a message back, when it was refused or there was no room for it."""
-    merge: Merge
-    """Merge old windows into longer ones; called in a thread."""
+    merge: Merge | None
+    """Merge old windows into longer ones; called in a thread. None: they are not merged."""
     report: Callable[[Event], None]
     """Take an event about the disk."""

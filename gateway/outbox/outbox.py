@@ -38,7 +38,7 @@ class Outbox:
 
     boot: name of this boot, as in `Message.boot`. encode_loss: makes the message that announces a loss (lane EVENT);
     decode_loss: reads it back, for announcements that were refused or had no room.
-    merge: see `Merge`; called in a thread, for old windows when a ceiling is near.
+    merge: see `Merge`; called in a thread, for old windows when a ceiling is near; None: they are not merged.
     report: takes events of kind `outbox`: detail `state` (`refused`, `recovered`, `damaged`, `rescued`: the end of what a
     `damaged` could not say yet; `moved`: the file was deleted or moved and has been written again, whole), `severity`,
     `reason`, for the last three `kept` (the file that was set aside), for `damaged` and `rescued` how many messages are
@@ -53,7 +53,7 @@ class Outbox:
         clock: Clock,
         encode_loss: Callable[[Loss], Message],
         decode_loss: Callable[[Message], Loss],
-        merge: Merge,
+        merge: Merge | None,
         report: Callable[[Event], None],
     ) -> None:
         self.beat = clock.monotonic()

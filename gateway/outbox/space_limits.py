@@ -33,7 +33,7 @@ class SpaceLimits:
     """Keeper of the ceilings of the store, called under the writer's lock. Every method raises as `Store` does."""
 
     def __init__(
-        self, config: OutboxConfig, clock: Clock, store: Store, memory: Memory, ledger: LossLedger, merge: Merge
+        self, config: OutboxConfig, clock: Clock, store: Store, memory: Memory, ledger: LossLedger, merge: Merge | None
     ) -> None:
         self._config, self._clock = config, clock
         self._store, self._memory, self._ledger = store, memory, ledger

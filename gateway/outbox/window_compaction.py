@@ -124,8 +124,13 @@ def _standing(made: Sequence[Message], group: Sequence[Row]) -> Iterator[Entry]:
 class WindowCompaction:
     """Merging of windows, the oldest first, a bounded step at a time."""
 
-    def __init__(self, store: Store, merge: Merge, held: Callable[[int], bool], *, scan_rows: int = SCAN_ROWS) -> None:
-        """held: rows that memory knows are left alone. scan_rows: how many are looked through in a step."""
+    def __init__(
+        self, store: Store, merge: Merge | None, held: Callable[[int], bool], *, scan_rows: int = SCAN_ROWS
+    ) -> None:
+        """merge: None for windows that are never merged. held: rows that memory knows are left alone.
+
+        scan_rows: how many are looked through in a step.
+        """
         self._store, self._merge, self._held, self._scan_rows = store, merge, held, scan_rows
         self._passes: dict[tuple[int, int], _Pass] = {}
 
@@ -138,6 +143,8 @@ class WindowCompaction:
 
         An empty result means that there may be more to come, None that there is not. Raises as `Store` does.
         """
+        if (merge := self._merge) is None:
+            return None
         for span_ms in SPANS_MS[:levels]:
             for run in self._store.runs:
                 one = self._passes.setdefault((span_ms, run.after), _Pass(span_ms, run.after, run.after))
@@ -146,10 +153,10 @@ class WindowCompaction:
                         continue
                     rows = await self._store.after(Lane.WINDOW, one.after, self._scan_rows, run.last)
                     one.add(plan_merges(rows, span_ms, before_ms, len(rows) < self._scan_rows, run.until_ms), before_ms)
-                return await self._merged(one)
+                return await self._merged(one, merge)
         return None
 
-    async def _merged(self, one: _Pass) -> Merged:
+    async def _merged(self, one: _Pass, merge: Merge) -> Merged:
         gone: list[Row] = []
         instead: list[Entry] = []
         size = 0
@@ -158,7 +165,7 @@ class WindowCompaction:
             messages = await self._store.messages(row.id for row in group)
             if len(group) < 2 or not len(group) == len({row.seq for row in group}) == len(messages):
                 continue  # gone, broken, or there twice: others find that
-            made = await asyncio.to_thread(self._merge, messages)
+            made = await asyncio.to_thread(merge, messages)
             if made:
                 one.merged = True
                 gone += group

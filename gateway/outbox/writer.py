@@ -85,7 +85,7 @@ class Writer:
         """
         self._recovery.rescue_s, self._recovery.salvage_s = rescue_s, salvage_s
         encryption = self.losses.dead_letters.encryption = encryption_of(self._config.key_file)
-        self.store.compression = Compression(self._config.compress, encryption)
+        self.store.compression = Compression(self._config.compress, encryption, takes_plain=self._config.accept_plain)
         try:
             await run_to_completion(self._recovery.open())
         except Retryable as error:

@@ -48,6 +48,7 @@ def build_settings(
         tuple(collector.warnings),
         tuple(refused),
         files=tuple(collector.files_read),
+        secrets=tuple(collector.secrets.used),
     )
 
 

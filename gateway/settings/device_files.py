@@ -133,6 +133,7 @@ def parse_device(collector: ProblemCollector, file: SourceFile, name: str) -> De
     prefix = device_prefix(name)
     file.variable = lambda path: collector.environment.variable(file, path, prefix)
     in_file = value
+    collector.check_literals(file, value)
     value = collector.environment.override(file, name, value)
     protocol = value.get("protocol")
     plugin = SOURCES.get(protocol) if isinstance(protocol, str) else None

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.core.errors import Problem
 from gateway.core.nearest import nearest
 from gateway.settings import ceilings
+from gateway.settings.secrets import SecretReference
 from gateway.settings.source_files import KeyPath, SourceFile, is_secret
 
 _LONGEST_VALUE, _LONGEST_TEXT = 60, 1000
@@ -45,6 +46,10 @@ def add_validation_errors(
         where = _where(one)
         if (*path, *where) in file.unreadable and one["input"] is None:
             continue  # a problem says already why it could not be read
+        missing = one["input"].problem() if isinstance(one["input"], SecretReference) else None
+        if missing is not None:
+            file.add((*path, *where), missing.message, missing.expected)
+            continue
         message, expected = _message(one, model, where, extra_keys)
         names = below((*path, *where)) if one["type"] == "value_error" and file.variable((*path, *where)) is None else ""
         if names and alone is not None:

@@ -15,6 +15,7 @@ from gateway.settings.device_files import Device
 from gateway.settings.model import RefusedDevice, Root, Settings
 from gateway.settings.problem_collector import ProblemCollector
 from gateway.settings.root_file import read_root
+from gateway.settings.secrets import references_in
 from gateway.settings.source_files import SourceFile
 from gateway.settings.tag_files import TagReader
 from gateway.settings.warnings import ConfiguredDevice, find_warnings
@@ -163,6 +164,7 @@ def _settings_of(
         raise ConfigError(problems[: ceilings.PROBLEMS])
     configured = [ConfiguredDevice(d.file.name, d.plugin, d.config, [tag for tag, _, _ in d.tags]) for d in devices]
     collector.warnings += find_warnings(collector.folder, root, configured, collector.files_read)
+    collector.secrets.used += references_in([device.value for device in devices])
     return build_settings(collector, root, devices, refused)
 
 

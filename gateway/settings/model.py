@@ -15,13 +15,17 @@ from gateway.core.formula.tag import FormulaTag
 from gateway.core.ports.layout_plugin import DeviceScope, LayoutScope
 from gateway.core.ports.plugin import DeviceEntry, Plugin
 from gateway.core.tags import TagTable
+from gateway.live.history.config import HistoryConfig
 from gateway.outbox.config import OutboxConfig
 from gateway.plugins import LAYOUTS, SOURCES
 from gateway.settings.derived_model import derived_model
 from gateway.settings.publish_model import DevicePublish, Publish
 from gateway.settings.reload_config import ReloadConfig
+from gateway.settings.secrets import SecretReference
+from gateway.settings.secrets_config import SecretsConfig
 from gateway.settings.sink_sections import SinkSections
 from gateway.stages.config import DetectionConfig, PolicyDefaults, TagPolicy, WindowConfig
+from gateway.web.config import WebConfig
 
 ENV_PREFIX = "GATEWAY__"
 
@@ -44,12 +48,18 @@ class Root(SinkSections):
     """Length and grace of the windows."""
     detection: DetectionConfig = Field(default_factory=DetectionConfig)
     """The adaptive detector; tags choose it with their key `anomaly`."""
+    history: HistoryConfig = Field(default_factory=HistoryConfig)
+    """What the gateway remembers of the values that it has read."""
     publish: Publish = Field(default_factory=Publish)
     """What is sent, and how it looks."""
     defaults: PolicyDefaults = Field(default_factory=PolicyDefaults)
     """Values for tags that do not say otherwise."""
     reload: ReloadConfig = Field(default_factory=ReloadConfig)
     """How a running gateway takes a changed configuration."""
+    secrets: SecretsConfig = Field(default_factory=SecretsConfig)
+    """Where `!secret NAME` is looked for."""
+    web: WebConfig = Field(default_factory=WebConfig)
+    """The page, the API and the metrics."""
 
     @classmethod
     def settings_customise_sources(
@@ -141,6 +151,8 @@ class Settings:
     """Why `gateway.yaml` cannot be used, and this is the last configuration that ran; empty for what the folder says."""
     files: tuple[Path, ...] = ()
     """The files that were read."""
+    secrets: tuple[SecretReference, ...] = ()
+    """The secrets that gateway.yaml and the enabled devices name."""
 
     @property
     def layout_scope(self) -> LayoutScope:
@@ -152,6 +164,10 @@ class Settings:
         return self.root.layout_scope(
             [DeviceScope(name, names(number), self.publishing[number]) for number, name in enumerate(self.table.devices)]
         )
+
+    def missing_secrets(self) -> list[Problem]:
+        """Return a problem for each secret that is not there now."""
+        return [problem for secret in self.secrets if (problem := secret.problem()) is not None]
 
     def by_plugin(self) -> list[tuple[Plugin, list[DeviceEntry]]]:
         """Return each protocol in use with its devices, in the order of the first of them."""

@@ -10,9 +10,12 @@ from gateway.core.errors import Problem
 from gateway.settings import ceilings
 from gateway.settings.environment import Environment
 from gateway.settings.error_text import add_validation_errors
+from gateway.settings.secrets import SecretStore, literal_passwords, references_in, with_secrets
 from gateway.settings.source_files import KeyPath, SourceFile
 from gateway.settings.yaml_files import read_yaml
 from gateway.stages.detector_choice import DetectorChoice
+
+_CLEAR_TEXT = "is a password in clear text: write !secret and a name, or permit it with secrets: {literal: allow}"
 
 
 class ProblemCollector:
@@ -23,6 +26,7 @@ class ProblemCollector:
         warnings: Sentences that begin with their place.
         files_read: Every file that was read, for the configuration's hash.
         environment: The variables that override the files.
+        secrets: Where `!secret` is looked for.
         of_lists: Faults of files with several devices that are of none of them, by the name of the file.
         valid_detectors: Detector settings that have passed their check, with the types of their values.
     """
@@ -30,6 +34,7 @@ class ProblemCollector:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = Environment()
+        self.secrets = SecretStore()
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
         self.files_read: list[Path] = []
@@ -41,7 +46,7 @@ class ProblemCollector:
     def yaml(self, path: Path) -> SourceFile:
         """Read a YAML file of the configuration. Its problems are in the file that is returned, not in `problems`."""
         self.add_file(path)
-        return read_yaml(path, str(path))
+        return read_yaml(path, str(path), self.secrets)
 
     def template(self, path: Path) -> SourceFile:
         """Return a template, read once for all devices that use it. Its problems are those of one device."""
@@ -85,6 +90,8 @@ class ProblemCollector:
         extra_keys: keys that are known beside the model's. prefix: how the variables begin that may have set the value.
         file_value: the value in the file, without these variables.
         """
+        if any(references_in(value)):
+            value = with_secrets(model.model_validate, value)
         try:
             return model.model_validate(value)
         except ValidationError as error:
@@ -96,3 +103,15 @@ class ProblemCollector:
         except OverflowError:
             file.add(path, "holds a number beyond all measure")
         return None
+
+    def check_literals(self, file: SourceFile, value: Any) -> None:
+        """Add a warning or problem for each password in clear text, as `secrets.literal` says. value: without variables."""
+        if self.secrets.config.literal == "allow":
+            return
+        for path in literal_passwords(value):
+            if file.variable(path) is not None:
+                continue
+            if self.secrets.config.literal == "refuse":
+                file.add(path, "is a password in clear text, and secrets.literal refuses it", "!secret and a name")
+            else:
+                self.warnings.append(f"{file.problem(path, _CLEAR_TEXT)}")

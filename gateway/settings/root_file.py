@@ -1,5 +1,6 @@
 """`gateway.yaml`."""
 
+from contextlib import suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,6 +11,8 @@ from gateway.settings.detectors import check_detectors
 from gateway.settings.error_text import add_validation_errors, unknown_key
 from gateway.settings.model import ENV_PREFIX, FileRoot, Root
 from gateway.settings.problem_collector import ProblemCollector
+from gateway.settings.secrets import references_in, with_secrets
+from gateway.settings.secrets_config import SecretsConfig
 from gateway.settings.source_files import SourceFile
 
 
@@ -23,11 +26,26 @@ def read_root(collector: ProblemCollector) -> tuple[SourceFile, Root | None]:
     root = None
     value = {} if file.value is None and not file.problems else file.value
     if isinstance(value, dict):
+        _configure_secrets(collector, file, value)
         root = _validate(collector, file, value)
     elif not file.problems:
         file.add((), "is not a mapping", "keys such as name:, mqtt:, outbox:")
     collector.problems += file.problems
     return file, root if not file.problems else None
+
+
+def _configure_secrets(collector: ProblemCollector, file: SourceFile, value: dict[str, Any]) -> None:
+    """Let secrets be looked for as the section says, before anything else is read; its faults are found with all others."""
+    section = value.get("secrets") if isinstance(value.get("secrets"), dict) else {}
+    prefix = f"{ENV_PREFIX}SECRETS__"
+    given = {
+        name.removeprefix(prefix).lower(): text for name, text in collector.environment.values.items() if prefix in name
+    }
+    with suppress(ValidationError):
+        collector.secrets.config = SecretsConfig.model_validate((section or {}) | given)
+    collector.check_literals(file, value)
+    named = references_in(value)
+    collector.secrets.used = [one for one in named if file.variable(one.key_path) is None]
 
 
 def _validate(collector: ProblemCollector, file: SourceFile, value: dict[str, Any]) -> Root | None:
@@ -45,6 +63,8 @@ def _validate(collector: ProblemCollector, file: SourceFile, value: dict[str, An
             file.add((key,), "is not a mapping", "keys below it, each as key: value")
         else:
             fields[key] = one
+    if any(references_in(fields)):
+        fields = with_secrets(lambda given: Root(**given), fields)
     try:
         root = Root(**fields)
     except ValidationError as error:

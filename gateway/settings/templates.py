@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.settings import ceilings
 from gateway.settings.error_text import quote_value
+from gateway.settings.secrets import SecretReference
 from gateway.settings.source_files import KeyPath, SourceFile
 
 _PARAMETER = re.compile(r"\$\{(\w+)\}")
@@ -68,7 +69,7 @@ def _parameters(file: SourceFile, value: dict[str, Any]) -> dict[str, Any]:
         file.add(("parameters",), "is not a mapping", "name: value")
         return {}
     for name, item in found.items():
-        if not isinstance(item, str | int | float) and item is not None:
+        if not isinstance(item, str | int | float | SecretReference) and item is not None:
             file.add(("parameters", name), "is not a plain value", "text or a number")
     return found
 
@@ -98,6 +99,9 @@ def _fill_text(template: SourceFile, item: str, path: KeyPath, values: dict[str,
         return item
     if _PARAMETER.fullmatch(item):
         return values[names[0]]
+    if secret := next((name for name in names if isinstance(values[name], SecretReference)), None):
+        template.add(path, f"puts the secret {secret} into a longer text", f"the parameter alone: ${{{secret}}}")
+        return item
     length = len(item) + sum(len(str(values[name])) for name in names)
     if length > ceilings.TEXT_CHARACTERS:
         template.add(path, f"becomes a text of {length} characters", f"at most {ceilings.TEXT_CHARACTERS}")

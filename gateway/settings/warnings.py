@@ -11,9 +11,10 @@ from gateway.core.config_types import existing_files
 from gateway.core.ports.plugin import Plugin
 from gateway.core.ports.sink_plugin import WithWarnings
 from gateway.outbox.disk_room import disk_usage, shortage_text
+from gateway.outbox.unsealed import plain_text
 from gateway.settings.model import ENV_PREFIX, Root
 
-_SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*[^\s#]", re.MULTILINE)
+_SECRET: Final = re.compile(r"^[^#\n]*\bpassword:[ \t]*(?!!secret\b)[^\s#]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ def find_warnings(folder: Path, root: Root, devices: Sequence[ConfiguredDevice],
     if (usage := disk_usage(root.outbox.path)) is not None:
         text = shortage_text(root.outbox, usage, [len(device.tags) for device in devices], root.window.length)
         yield from [f"{root_file}: outbox.path: the disk of {root.outbox.path} {text}"] if text else []
+    if text := plain_text(root.outbox):
+        yield f"{root_file}: {text}"
     for device in devices:
         yield from _delay(device, root.window.grace)
 

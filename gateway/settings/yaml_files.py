@@ -8,10 +8,12 @@ from typing import Any
 import yaml
 
 from gateway.settings import ceilings
+from gateway.settings.secrets import SecretReference, SecretStore, is_secret_name
 from gateway.settings.source_files import KeyPath, SourceFile, is_secret, read_text
 
 _LONGEST_VALUE = 60
 _NUMBER_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp", "bool"))
+_SECRET = "!secret"  # noqa: S105 - a tag of YAML
 _FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _IN_TABLES = "many tags in files of tags/"
 _DIRECTIVE = re.compile(r"^%TAG", re.MULTILINE)
@@ -28,6 +30,14 @@ class _TooLargeError(Exception):
         super().__init__(message)
 
 
+class _Scalars(yaml.SafeLoader):
+    """Makes values of scalars."""
+
+    def __init__(self, secrets: SecretStore) -> None:
+        super().__init__("")
+        self.secrets = secrets
+
+
 def _yaml_hint(error: yaml.MarkedYAMLError) -> str:
     context = error.context or ""
     if "flow" in context:
@@ -37,8 +47,11 @@ def _yaml_hint(error: yaml.MarkedYAMLError) -> str:
     return "keys of one level to begin in the same column" if "block mapping" in context else ""
 
 
-def read_yaml(path: Path, shown: str) -> SourceFile:
-    """Read a YAML file. shown: its name in problems. A key that stands twice is a problem, not a silent choice."""
+def read_yaml(path: Path, shown: str, secrets: SecretStore | None = None) -> SourceFile:
+    """Read a YAML file. A key that stands twice is a problem, not a silent choice.
+
+    shown: its name in problems. secrets: where `!secret` is looked for.
+    """
     file = SourceFile(shown)
     text = read_text(file, path, ceilings.YAML_BYTES)
     if text is None:
@@ -48,7 +61,7 @@ def read_yaml(path: Path, shown: str) -> SourceFile:
         node = yaml.compose(text, Loader=_FAST_LOADER)
         file.lines[()] = 1
         if node is not None:
-            file.value = _plain_value(file, node, (), yaml.SafeLoader(""))
+            file.value = _plain_value(file, node, (), _Scalars(secrets or SecretStore()))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         file.lines[()] = mark.line + 1 if mark else 0
@@ -93,11 +106,13 @@ def _check_size(text: str) -> None:
             depth -= 1
 
 
-def _plain_value(file: SourceFile, node: yaml.Node, path: KeyPath, scalars: yaml.SafeLoader) -> Any:
+def _plain_value(file: SourceFile, node: yaml.Node, path: KeyPath, scalars: _Scalars) -> Any:
     file.lines.setdefault(path, node.start_mark.line + 1)
     if len(path) > ceilings.DEPTH or len(file.lines) > ceilings.VALUES:
         message = "repeats itself through aliases or is far too large"
         raise _TooLargeError(message, node.start_mark.line, f"at most {ceilings.VALUES} values; {_IN_TABLES}")
+    if node.tag == _SECRET:
+        return _secret(file, node, path, scalars.secrets)
     if isinstance(node, yaml.MappingNode):
         return _mapping(file, node, path, scalars)
     if isinstance(node, yaml.SequenceNode):
@@ -117,7 +132,16 @@ def _plain_value(file: SourceFile, node: yaml.Node, path: KeyPath, scalars: yaml
         return None
 
 
-def _mapping(file: SourceFile, node: yaml.MappingNode, path: KeyPath, scalars: yaml.SafeLoader) -> dict[str, Any]:
+def _secret(file: SourceFile, node: yaml.Node, path: KeyPath, secrets: SecretStore) -> SecretReference | None:
+    name = node.value if isinstance(node, yaml.ScalarNode) else ""
+    if is_secret_name(name):
+        return SecretReference(name, secrets, (file.name, node.start_mark.line + 1, path))
+    file.unreadable.add(path)
+    file.add(path, "has no name of a secret behind !secret", "letters, digits, . - _: !secret broker-password")
+    return None
+
+
+def _mapping(file: SourceFile, node: yaml.MappingNode, path: KeyPath, scalars: _Scalars) -> dict[str, Any]:
     value: dict[str, Any] = {}
     if len(node.value) > ceilings.KEYS:
         file.unreadable.add(path)

@@ -99,7 +99,14 @@ class WindowConfig(ConfigModel):
     length: Annotated[int, duration_ns("1s", "60s"), DURATION_SCHEMA] = default("1s")
     """Length of a window: whole seconds that divide a minute."""
     grace: Annotated[int, duration_ns("0s", "60s"), DURATION_SCHEMA] = default("500ms")
-    """How long a window waits for samples that are on their way. Later ones are published as a supplement."""
+    """How long a window waits for samples that are on their way. Later ones are published as `late` says."""
+    late: Literal["merge", "replace"] = "merge"
+    """What becomes of samples that come later. `merge`: a supplement, which consumers merge with the window. `replace`: the
+    whole window again over all its samples, which takes the place of the one before; so do summaries. Then the outbox does
+    not merge old windows near its ceilings, since what is merged cannot be replaced."""
+    late_keep: Annotated[int, duration_ns("1s", "1d"), DURATION_SCHEMA] = default("5min")
+    """With `late: replace`: how long after its end a window can be replaced, as far as 250,000 rows reach (windows times
+    tags, 120 bytes each; as many for summaries). What comes later still is a supplement."""
 
     @model_validator(mode="after")
     def _divides_a_minute(self) -> Self:

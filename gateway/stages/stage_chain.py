@@ -16,6 +16,7 @@ from gateway.core.tags import TagTable
 from gateway.stages.anomalies import Anomalies, build_detectors, watched_tags
 from gateway.stages.config import DetectionConfig, PublishConfig, TagPolicy, WindowConfig
 from gateway.stages.formulas import Formulas
+from gateway.stages.kept_spans import KeptSpans
 from gateway.stages.limits import CONDITIONS, Limits
 from gateway.stages.report_by_exception import ReportByException
 from gateway.stages.summary import Summary
@@ -54,6 +55,10 @@ class StageChain:
     published: Mask
     observer: DataObserver = field(default_factory=Unobserved)
     """Is shown every block, before anything is filtered."""
+    publishes_summaries: bool = True
+    kept_windows: KeptSpans | None = None
+    """With `window.late: replace`: what windows were made of; so for summaries."""
+    kept_summaries: KeptSpans | None = None
     _young: Mask | None = None
     _young_before_ns: int = 0
 
@@ -77,16 +82,21 @@ class StageChain:
         choices = [policy.anomaly for policy in policies]
         context = DetectionContext(window.length, detection.memory, detection.warmup)
         report = ReportByException(deadband[:, 0], deadband[:, 1], silence, every=publish.windows == "all")
+        kept, kept_minutes = [KeptSpans(table, window.late_keep) if window.late == "replace" else None for _ in range(2)]
+        wants_summaries = publish.summaries or (observer is not None and observer.wants_summaries)
         return cls(
             Limits(table, limits, hysteresis),
-            Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns),
+            Windows(len(table), window.length, window.grace, _stale_after(table, window), now_ns, kept=kept),
             Anomalies(table, build_detectors(choices, detectors, context), watched_tags(choices)),
             report,
-            Summary(len(table), SUMMARY_NS) if publish.summaries else None,
+            Summary(len(table), SUMMARY_NS, kept_minutes) if wants_summaries else None,
             ObjectValues(silence),
             Formulas(table, formulas),
             np.array([tag.published for tag in table.tags], np.bool_),
             observer or Unobserved(),
+            publish.summaries,
+            kept,
+            kept_minutes,
         )
 
     @property
@@ -136,7 +146,7 @@ class StageChain:
         """Close everything at once, open windows and summaries too: at a stop or when the clock jumped."""
         closed = self._after(self.windows.flush(now_ns))
         if self.summary is not None:
-            closed.summaries += [self._numbers(summary) for summary in self.summary.flush()]
+            closed.summaries += self._summarised(self.summary.flush())
         return closed
 
     def retire(self, tags: TagIds, move: TagMove, now_ns: int) -> ClosedWindows:
@@ -146,7 +156,7 @@ class StageChain:
         """
         closed = ClosedWindows(windows=[self._numbers(window) for window in self.windows.retire(tags)])
         if self.summary is not None:
-            closed.summaries += [self._numbers(summary) for summary in self.summary.retire(tags)]
+            closed.summaries += self._summarised(self.summary.retire(tags))
         closed.events += self.limits.end(np.setdiff1d(tags, move.learnt_old.astype(np.uint32)), now_ns)
         return closed
 
@@ -158,6 +168,12 @@ class StageChain:
         """
         self.limits.take_over(other.limits, move)
         self.windows.take_over(other.windows, move)
+        for mine, theirs in (
+            (self.kept_windows, other.kept_windows),
+            (self.kept_summaries, other.kept_summaries),
+        ):
+            if mine is not None and theirs is not None:
+                mine.take_over(theirs, move)
         self.anomalies.take_over(other.anomalies, move)
         self.report.take_over(other.report, move)
         if self.summary is not None and other.summary is not None:
@@ -184,13 +200,27 @@ class StageChain:
             young = self._young_in(window)
             chosen = [self.report.select(window, young)]
             if young is not None:
+                if self.kept_windows is not None:
+                    self.kept_windows.forget(window.start)
                 chosen.append(replace(window.take(young & (window.count > 0)), late=True))
-            closed.windows += [numbers for one in chosen if len(numbers := self._numbers(one))]
+            kept = self.kept_windows
+            numbers = [numbers for one in chosen if len(numbers := self._numbers(one))]
+            closed.windows += numbers if kept is None else [kept.published(one) for one in numbers]
             if self.summary is not None:
-                closed.summaries += [self._numbers(summary) for summary in self.summary.add(window)]
+                closed.summaries += self._summarised(self.summary.add(window))
         if self.summary is not None:
-            closed.summaries += [self._numbers(summary) for summary in self.summary.pop_supplement()]
+            closed.summaries += self._summarised(self.summary.pop_supplement())
         return closed
+
+    def _summarised(self, summaries: list[WindowBlock]) -> list[WindowBlock]:
+        """Show completed summaries to the observer, and return what is to be published of them."""
+        for summary in summaries:
+            self.observer.summary(summary)
+        return [self._summary(summary) for summary in summaries] if self.publishes_summaries else []
+
+    def _summary(self, summary: WindowBlock) -> WindowBlock:
+        numbers = self._numbers(summary)
+        return numbers if self.kept_summaries is None else self.kept_summaries.published(numbers)
 
     def _numbers(self, window: WindowBlock) -> WindowBlock:
         """Return the window without the rows of tags that are not published, or have shown objects and no number in it."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway.core.blocks import Counts, Qualities, Rows, SampleBlock, TagIds, Times, Values, WindowBlock
+from gateway.core.blocks import Counts, Mask, Qualities, Rows, SampleBlock, TagIds, Times, Values, WindowBlock
 from gateway.core.quality import GOOD_FROM, USABLE_FROM, Quality
 from gateway.core.tag_move import TagMove
 
@@ -134,7 +134,7 @@ class Statistics:
         self.ending_time = np.zeros(tags, np.int64)
         self.gap = np.zeros(tags, np.bool_)
 
-    def merge(self, more: Partial, rows: Rows | slice = slice(None)) -> None:
+    def merge(self, more: "Partial | Statistics", rows: Rows | slice = slice(None)) -> None:
         """Merge more statistics. rows: the distinct tag ids of its rows (all tags by default)."""
         had, adds = self.used[rows], more.used
         total = np.maximum(had + adds, 1)
@@ -160,6 +160,13 @@ class Statistics:
         ends = (more.count > 0) & (more.ending_time >= self.ending_time[rows])
         self.ending[rows] = np.where(ends, more.ending, self.ending[rows])
         self.ending_time[rows] = np.where(ends, more.ending_time, self.ending_time[rows])
+
+    def of_rows(self, rows: Rows) -> "Statistics":
+        """Return a copy of the statistics of these tag ids, in their order."""
+        chosen = Statistics(0)
+        for name in vars(chosen):
+            setattr(chosen, name, getattr(self, name)[rows])
+        return chosen
 
     def moved(self, move: TagMove) -> "Statistics":
         """Return the statistics of another tag table: those of tags that stay, nothing for the others."""
@@ -237,6 +244,11 @@ class LastValue:
     def unknown(cls, tags: int) -> "LastValue":
         """Return the values before anything was read."""
         return cls(np.full(tags, np.nan), np.zeros(tags, np.int64), np.full(tags, Quality.BAD_WAITING, np.uint8))
+
+    def is_repeated_by(self, block: SampleBlock) -> Mask:
+        """Return which samples are the value in force once more: the same value with the same time."""
+        same: Mask = (block.time == self.time[block.tag]) & (block.value == self.value[block.tag])
+        return same
 
     def moved(self, move: TagMove) -> "LastValue":
         """Return the values of another tag table: those of tags that stay, unknown for the others."""

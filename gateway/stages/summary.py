@@ -7,6 +7,7 @@ import numpy as np
 from gateway.core.blocks import Mask, TagIds, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
 from gateway.core.tag_move import TagMove
+from gateway.stages.kept_spans import KeptSpans
 from gateway.stages.statistics import LastValue, Statistics, of_window
 
 
@@ -16,7 +17,9 @@ class Summary:
     As with windows, only the first block of a span is not late: after a flush the rest of the span is a supplement.
     """
 
-    def __init__(self, tags: int, length_ns: int) -> None:
+    def __init__(self, tags: int, length_ns: int, kept: KeptSpans | None = None) -> None:
+        """Begin without any. kept: is given every summary that ends, and all that comes late."""
+        self._kept = kept
         self._tags = tags
         self._length = length_ns
         self._start: int | None = None
@@ -48,6 +51,8 @@ class Summary:
         if start is None:
             return []
         block = self._late.window(start, self._length, True, LastValue.unknown(self._tags))
+        if self._kept is not None:
+            self._kept.close(self._late, block)
         return [replace(block.take(block.count > 0), past=self._late_past)]
 
     def flush(self) -> list[WindowBlock]:
@@ -56,11 +61,15 @@ class Summary:
             return []
         late = self._start == self._begun
         block = self._statistics.window(self._start, self._length, late, self._held)
+        if self._kept is not None:
+            self._kept.close(self._statistics, block)
         self._begun, self._start, self._statistics = self._start, None, Statistics(self._tags)
         young, self._young = self._young, None
         if late:
             block = block.take(block.count > 0)
         elif young is not None:
+            if self._kept is not None:
+                self._kept.forget(block.start)
             supplement = replace(block.take(young & (block.count > 0)), late=True)
             return [one for one in (block.take(~young), supplement) if len(one)]
         return [block] if len(block) else []

@@ -1,12 +1,14 @@
 """Tumbling windows on whole multiples of their length in wall time."""
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 
 from gateway.core.blocks import Mask, Rows, SampleBlock, TagIds, Times, WindowBlock
 from gateway.core.quality import USABLE_FROM, Quality
 from gateway.core.tag_move import TagMove
+from gateway.stages.kept_spans import KeptSpans
 from gateway.stages.sample_blocks import in_time_order, joined, rows_of, runs_of, slice_of
 from gateway.stages.statistics import LastValue, Statistics, of_samples
 
@@ -25,18 +27,28 @@ class Windows:
     """
 
     def __init__(
-        self, tags: int, length_ns: int, grace_ns: int, stale_ns: Times, now_ns: int, *, fold_at: int = FOLD_AT
+        self,
+        tags: int,
+        length_ns: int,
+        grace_ns: int,
+        stale_ns: Times,
+        now_ns: int,
+        *,
+        fold_at: int = FOLD_AT,
+        kept: KeptSpans | None = None,
     ) -> None:
         """Begin at `now_ns` without any value.
 
         stale_ns: int64[tags], the age from which a value in force is stale; 0 for never (the device decides when it sends).
-        fold_at: samples that may wait.
+        fold_at: samples that may wait. kept: is given every window that closes, and all that comes late.
         """
         self._tags = tags
         self._length = length_ns
         self._grace = grace_ns
         self._stale = stale_ns
         self._fold_at = fold_at
+        self._kept = kept
+        self._at_once = min(_SUPPLEMENTS_AT_ONCE, kept.at_once) if kept else _SUPPLEMENTS_AT_ONCE
         self._in_force = LastValue.unknown(tags)
         self._confirmed = np.zeros(tags, np.int64)
         self._open: dict[int, Statistics] = {}
@@ -117,7 +129,7 @@ class Windows:
         while self.next_close_ns <= now_ns:
             blocks += self._emit(self._start)
             self._start += self._length
-        return blocks + self._supplements(_SUPPLEMENTS_AT_ONCE)
+        return blocks + self._supplements(self._at_once)
 
     def flush(self, now_ns: int) -> list[WindowBlock]:
         """Close everything at once, the window in progress too, and go on at `now_ns`: at a stop or a step of the clock."""
@@ -182,6 +194,8 @@ class Windows:
         late = start in self._partly_published
         self._partly_published.discard(start)
         block = statistics.window(start, self._length, late, LastValue(held.value, held.time, quality))
+        if self._kept is not None:
+            self._kept.close(statistics, block)
         if not late:
             self._supplement_replaced(
                 (self._unpublished.time > 0) & ((block.count > 0) | (block.last_time != self._unpublished.time))
@@ -248,12 +262,12 @@ class Windows:
         _, first_from_end = np.unique(tag[::-1], return_index=True)
         is_newest[len(block) - 1 - first_from_end] = True
         unknown = held.quality_after(*(self._open[start] for start in sorted(self._open)))[tag] < USABLE_FROM
-        repeated = _is_value(held, block)
+        repeated = held.is_repeated_by(block)
         never_seen = block.time > np.maximum(held.time[tag], self._started_ns - 1)
         newer = is_newest & (unknown | (block.time >= held.time[tag]))
         held.set(tag[newer], block.value[newer], block.time[newer], block.quality[newer])
         usable = block.quality >= USABLE_FROM
-        in_force = _is_value(held, block) & usable
+        in_force = held.is_repeated_by(block) & usable
         has_changed = np.isin(tag, tag[usable & ~in_force])
         in_force[_firsts(tag, in_force & has_changed)] = False
         only_confirms = (repeated | (unknown & (in_force | ~usable))) & (block.time < self._start)
@@ -273,15 +287,10 @@ class Windows:
         statistics = Statistics(tags.size)
         small = SampleBlock(compact.astype(np.uint32), part.time, part.value, part.quality)
         statistics.merge(of_samples(small, tags.size))
+        if self._kept is not None:
+            self._kept.add(start, tags, statistics)
         window = statistics.window(start, self._length, True, LastValue.unknown(tags.size))
-        columns = {name: getattr(window, name) for name in WindowBlock.__slots__}
-        return WindowBlock(**columns | {"tag": tags, "past": past})
-
-
-def _is_value(held: LastValue, block: SampleBlock) -> Mask:
-    """Return which samples repeat the value in force: the same value with the same time."""
-    same: Mask = (block.time == held.time[block.tag]) & (block.value == held.value[block.tag])
-    return same
+        return replace(window, tag=tags, past=past)
 
 
 def _firsts(tag: TagIds, among: Mask) -> Rows:

@@ -3,10 +3,19 @@
 import sys
 from pathlib import Path
 
-from tests.bench import modbus, opcua, opcua_start, outbox, pipeline, process
+from tests.bench import history, modbus, opcua, opcua_start, outbox, pipeline, process, start
 from tests.bench.figures import Figure, publish
 
-BENCHES = (*pipeline.BENCHES, *modbus.BENCHES, *opcua.BENCHES, *opcua_start.BENCHES, *outbox.BENCHES, *process.BENCHES)
+BENCHES = (
+    *pipeline.BENCHES,
+    *modbus.BENCHES,
+    *opcua.BENCHES,
+    *opcua_start.BENCHES,
+    *outbox.BENCHES,
+    *history.BENCHES,
+    *process.BENCHES,
+    *start.BENCHES,
+)
 
 
 def main(only: str = "") -> int:

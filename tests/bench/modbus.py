@@ -26,7 +26,7 @@ _GOOD = int(Quality.GOOD)  # an enumeration's member costs a call each time, whi
 
 
 @contextmanager
-def _server() -> Iterator[int]:
+def serving() -> Iterator[int]:
     port = free_port()
     with subprocess.Popen([sys.executable, "-m", "tests.bench.modbus_server", str(port)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -133,14 +133,14 @@ def _plain_pymodbus(port: int) -> tuple[float, float, float]:
 
 
 def _hundred_thousand() -> Iterator[Figure]:
-    with _server() as port:
+    with serving() as port:
         rate, share, us = _run(port, devices=1, tags=10_000, interval="100ms")
         on = f"10,000 float32 tags at 100 ms on one connection: {rate:,.0f} samples/s, {us:.3f} us a sample"
         yield Figure("modbus_100k_cpu_share", share * 100, "% of one core", on, "<= 15")
 
 
 def _flat_out() -> Iterator[Figure]:
-    with _server() as port:
+    with serving() as port:
         rate, share, us = _run(port, devices=8, tags=6200, interval="10ms")
         on = f"8 connections, 6,200 float32 tags each, as fast as it goes; {share:.0%} of a core, {us:.3f} us a sample"
         yield Figure("modbus_flat_out_samples_per_s", rate / share, "samples/s on one core", on, ">= 1,000,000")
@@ -153,7 +153,7 @@ def _flat_out() -> Iterator[Figure]:
 
 
 def _many_devices() -> Iterator[Figure]:
-    with _server() as port:
+    with serving() as port:
         rate, share, us = _run(port, devices=500, tags=20, interval="1s")
         on = f"500 devices x 20 float32 tags at 1 s, a connection each: {rate:,.0f} samples/s, {us:.2f} us a sample"
         yield Figure("modbus_500_devices_cpu_share", share * 100, "% of one core", on, "<= 10")

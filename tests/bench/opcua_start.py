@@ -1,7 +1,6 @@
 """OPC UA: how long the event loop stands still while 50,000 nodes are found, watched and first read."""
 
 import asyncio
-import gc
 import tempfile
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import uvloop
 
+from gateway.app.garbage import ShortCollections
 from gateway.core.blocks import SampleBlock
 from gateway.core.clock import SystemClock
 from gateway.core.ports.plugin import SourceServices
@@ -26,7 +26,7 @@ _NODES = 50_000
 _NODE = Path(__file__).resolve().parents[1] / "node"
 
 
-class _Turns:
+class Turns:
     """Longest CPU time of this thread between two turns of its loop: what other processes take does not count."""
 
     def __init__(self) -> None:
@@ -39,13 +39,14 @@ class _Turns:
             self.longest_s = max(self.longest_s, time.thread_time() - begin)
 
 
-async def _start() -> tuple[float, float]:
+async def _start(collections: ShortCollections) -> tuple[float, float]:
     """Longest stand-stills in seconds: finding the nodes, and from opening the source to the last first value."""
     with tempfile.TemporaryDirectory() as folder:
+        collections.settle()
         async with NodeServer(_NODE, free_port(), Path(folder), count=_NODES, period=5000) as server:
             browse = {"root": "/Objects/1:Line", "include": "v*", "most": 2 * _NODES}
             device = entry(nodes=[], url=server.url, browse=browse, found=folder, timeout="30s").config
-            turns = [_Turns(), _Turns()]
+            turns = [Turns(), Turns()]
             ticking = asyncio.create_task(turns[0].run())
             await OpcUaPlugin().discover_tags(device, [], SystemClock())
             ticking.cancel()
@@ -53,8 +54,7 @@ async def _start() -> tuple[float, float]:
             assert path is not None
             nodes = [row.split(",")[1] for row in path.read_text().splitlines()[1:]]
             services = SourceServices(SystemClock(), FakeWatermarks())
-            gc.collect()
-            gc.freeze()  # as the gateway does once its parts are made
+            collections.settle()  # as the gateway does before it makes its parts
             source = OpcUaSource(entry(nodes=nodes, url=server.url, timeout="30s"), services, connect)
             ticking = asyncio.create_task(turns[1].run())
             await source.open()
@@ -69,8 +69,8 @@ async def _start() -> tuple[float, float]:
 
 
 def _stalls() -> Iterator[Figure]:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        finding_s, opening_s = runner.run(_start())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, ShortCollections() as collections:
+        finding_s, opening_s = runner.run(_start(collections))
     on = f"{_NODES:,} nodes of node-opcua's server, CPU time between two turns of the loop"
     yield Figure("opcua_longest_stall_finding_ms_50k", finding_s * 1e3, "ms", f"{on}, while they are found", "<= 100")
     yield Figure(

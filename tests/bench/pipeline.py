@@ -26,7 +26,7 @@ _S = 1_000_000_000
 class Plant:
     """Tags in devices of 100, each with limits that are not crossed and a detector."""
 
-    def __init__(self, tags: int, deadband: str = "0", *, observed: bool = False) -> None:
+    def __init__(self, tags: int, deadband: str = "0", *, observed: bool = False, late: str = "merge") -> None:
         devices = max(1, tags // 100)
         self.per = tags // devices
         self.table = TagTable(
@@ -38,7 +38,7 @@ class Plant:
         self.chain = StageChain.build(
             self.table,
             [policy] * tags,
-            WindowConfig(),
+            WindowConfig(late=late),
             DetectionConfig(),
             PublishConfig(),
             0,
@@ -71,9 +71,9 @@ class Plant:
         return messages + [m for block in closed.summaries for m in self.encoder.summaries(block)]
 
 
-def _cost(tags: int, per_window: int, windows: int, deadband: str = "0") -> tuple[float, float, float]:
+def _cost(tags: int, per_window: int, windows: int, deadband: str = "0", late: str = "merge") -> tuple[float, float, float]:
     """(CPU ns per sample, median ms to close a window, bytes per sample), everything included."""
-    plant = Plant(tags, deadband)
+    plant = Plant(tags, deadband, late=late)
     batches = plant.blocks(windows + 1, per_window)
     closes: list[float] = []
     sent, begin = 0, 0.0
@@ -113,6 +113,28 @@ def _scaling() -> Iterator[Figure]:
     large = min(_cost(100_000, 10, 3, "50")[0] for _ in range(2))
     on = f"the same within the deadband, nothing sent: {large:.0f} ns against {small:.0f} ns"
     yield Figure("pipeline_scaling_ratio", large / small, "ratio", on, "about 1")
+
+
+def _late() -> Iterator[Figure]:
+    """What it costs to keep windows so that they can be replaced, and to replace one of a device with 100 tags."""
+    merge = min(_cost(10_000, 10, 12)[0] for _ in range(3))
+    keep = min(_cost(10_000, 10, 12, late="replace")[0] for _ in range(3))
+    on = f"10,000 tags x 10 samples a window: {keep:.0f} ns a sample with `late: replace`, {merge:.0f} ns without"
+    yield Figure("late_replace_ratio", keep / merge, "ratio", on, "about 1")
+    plant = Plant(10_000, late="replace")
+    for window, blocks in enumerate(plant.blocks(12, 1)):
+        for block in blocks:
+            plant.chain.push(block, window * _S + _S - 1)
+        plant.close(window)
+    one = np.array([5], np.uint32), np.array([9.0]), np.full(1, Quality.GOOD, np.uint8)
+    times = []
+    for at in range(20):
+        plant.chain.push(SampleBlock(one[0], np.full(1, 3 * _S + at), one[1], one[2]), 12 * _S)
+        begin = time.perf_counter()
+        assert sum(len(message.payload) for message in plant.close(11)) > 10_000
+        times.append((time.perf_counter() - begin) * 1e3)
+    on = "10,000 tags, one late sample, its device of 100 tags: add, close, encode"
+    yield Figure("late_replace_ms", float(np.median(times)), "ms", on, "<= 5")
 
 
 def _formulas() -> Iterator[Figure]:
@@ -165,5 +187,6 @@ BENCHES = (
     Bench(("formula_us_per_sample",), _formulas),
     Bench(("pipeline_samples_per_s",), _throughput),
     Bench(("window_close_ms",), _close),
+    Bench(("late_replace_ratio", "late_replace_ms"), _late),
     Bench(("pipeline_scaling_ratio",), _scaling),
 )

@@ -18,6 +18,13 @@ from tests.support.process_cost import growth_bytes, mark_memory, stop_s
 
 SPARKPLUG = "publish:\n  windows: all\n  layout: sparkplug\n  sparkplug: {group: hall, qos: 1}\n"
 ATTACK_S = 3.0
+CARRY_NOTHING = {
+    "acknowledgements of nothing",
+    "answers to no question",
+    "empty frames",
+    "pings, answers not read",
+    "long pings, answers not read",
+}
 PROGRAM = """
 from gateway.core import backoff
 backoff.full_jitter.__defaults__ = (0.2, 0.2, lambda low, high: low)
@@ -74,3 +81,4 @@ async def test_a_broker_that_attacks_costs_no_device_a_poll_and_no_memory(tmp_pa
     assert gateway.process.returncode == 0
     assert stopped_s <= MOST_STOP_S
     assert "Traceback" not in gateway.log()
+    assert ("the broker sends what carries nothing" in gateway.log()) == (attack in CARRY_NOTHING)

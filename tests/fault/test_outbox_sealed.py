@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -239,7 +239,7 @@ async def test_rows_from_before_the_file_was_sealed_are_taken_and_cannot_be_chan
     async with Rig(path) as rig:
         for seq in range(1, 4):
             rig.outbox.put(message(seq))
-    async with Rig(path, "b2", key_file=key) as rig:
+    async with Rig(path, "b2", key_file=key, accept_plain=True) as rig:
         assert [(getattr(e, "state", ""), getattr(e, "reason", "")) for e in rig.events] == [
             ("sealed", "3 messages from before are taken as they are")
         ]
@@ -295,10 +295,7 @@ async def test_what_would_run_inside_the_gateway_is_refused(file: Path, key: str
 
 
 async def test_what_a_file_cannot_show(file: Path, key: str, tmp_path: Path) -> None:
-    """An older copy of the whole file fits its own seal; a file without any seal counts as one that is sealed from now on.
-
-    The first needs a witness elsewhere; the second is published (`sealed`).
-    """
+    """An older copy of the whole file fits its own seal: that needs a witness elsewhere."""
     shutil.copy(file, tmp_path / "copy")
     async with Rig(file, "b2", key_file=key) as rig:
         await rig.drain()
@@ -306,10 +303,45 @@ async def test_what_a_file_cannot_show(file: Path, key: str, tmp_path: Path) -> 
     async with Rig(file, "b3", key_file=key) as rig:
         assert not [e for e in rig.events if hasattr(e, "what")]
         assert len(await rig.drain()) == 12
-    sql("DELETE FROM seal", "DELETE FROM seal_state")(file)
+
+
+BOTH_GONE = ("DELETE FROM seal", "DELETE FROM seal_state")
+OF_SCHEMA_4 = (
+    "DROP TABLE seal_state",
+    "ALTER TABLE seal DROP COLUMN file",
+    "ALTER TABLE total DROP COLUMN commits",
+    "PRAGMA user_version = 4",
+)
+
+
+@pytest.mark.parametrize(
+    "statements", [BOTH_GONE, OF_SCHEMA_4, (BOTH_GONE[0], *OF_SCHEMA_4), (*BOTH_GONE, "DROP TABLE total")]
+)
+async def test_a_seal_that_is_removed_whole_lets_no_plain_row_in(
+    file: Path, key: str, statements: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Nor by making the file one of an earlier schema, or damaging it as well. The forged watermark is no certain one."""
     forged(file)
-    async with Rig(file, "b4", key_file=key) as rig:
-        assert "sealed" in [getattr(e, "state", "") for e in rig.events]
+    watermark(file)
+    sql(*statements)(file)
+    if "user_version" not in statements[-1] and "DROP" not in statements[-1]:
+        assert "THE SEAL IS BROKEN" in verified(file, key)
+    async with Rig(file, "b2", key_file=key) as rig:
+        got: list[int] = []
+        for _ in range(10):
+            await rig.commit()
+            with suppress(TimeoutError):
+                for delivery in await asyncio.wait_for(rig.outbox.fetch(100), 0.2):
+                    got.append(delivery.message.seq)
+                    rig.outbox.ack(delivery)
+        assert 99 not in got
+        stored = rig.outbox.watermarks.load("press")
+        assert stored is not None
+        assert not stored.is_certain
+        assert {"seal_broken", "damaged"} & {getattr(e, "what", "") or getattr(e, "state", "") for e in rig.events}
+        assert [p for p in file.parent.glob("o.db.damaged-*") if not p.name.endswith(("-wal", "-shm"))]
+    async with Rig(file, "b3", key_file=key) as rig:
+        assert [e for e in rig.events if getattr(e, "what", "") == "seal_broken"] == []
 
 
 async def test_the_gateway_publishes_no_forged_alarm(tmp_path: Path, mosquitto: str, key: str) -> None:

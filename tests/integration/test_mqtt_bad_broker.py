@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent, Retryable
 from gateway.core.ports.layout import Properties
+from gateway.sinks.mqtt import read_pace
 from gateway.sinks.mqtt.client import MqttClient
 from gateway.sinks.mqtt.config import MqttConfig
 from gateway.sinks.mqtt.types import Will
@@ -119,14 +120,52 @@ async def test_what_comes_before_the_connack_is_no_acceptance(early: bytes) -> N
             await asyncio.wait_for(client.open(), 3)
 
 
-async def test_a_second_connack_changes_nothing() -> None:
-    """A protocol error (3.2): to go on is as good as to hang up, but to break is not."""
+async def test_a_second_connack_ends_the_connection() -> None:
+    """A protocol error (3.2)."""
     broker = BadBroker()
     async with connected(broker) as client:
         broker.say(accept(bytes([0x21, 0, 1])))
+        assert "accepts again" in await asyncio.wait_for(client.lost(), 5)
+
+
+@pytest.mark.parametrize("nothing", [b"\xd0\x00", b"\x40\x02\x12\x34", b"\x90\x04\x12\x34\x00\x01"])
+async def test_a_flood_of_answers_to_no_question_ends_the_connection_with_the_reason(nothing: bytes) -> None:
+    broker = BadBroker()
+    async with connected(broker) as client:
+        broker.say(nothing * 900)
         await works(client)
-        broker.say(bytes([0x20, 3, 0, 0x87, 0]))
-        assert await asyncio.wait_for(client.lost(), 5)
+        broker.say(nothing * 900)
+        assert "the broker sends what carries nothing" in await asyncio.wait_for(client.lost(), 5)
+
+
+async def test_a_flood_of_retained_messages_at_the_connect_is_read_whole() -> None:
+    """Also by a paced client, and no answer waits behind it for long."""
+    broker = BadBroker()
+    async with broker:
+        client = MqttClient(MqttConfig(url=broker.url), is_paced=True)
+        await client.open()
+        await client.subscribe("a")
+        broker.say(b"\x31\x07\x00\x01a\x00abc" * 10_000)
+        for _ in range(10_000):
+            await asyncio.wait_for(client.receive(), 5)
+        await works(client)
+        await client.close()
+
+
+async def test_a_paced_client_reads_a_flood_of_messages_slowly_and_then_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_pace, "_MOST", 100)
+    monkeypatch.setattr(read_pace, "_PER_S", 2_000)
+    async with BadBroker() as broker:
+        client = MqttClient(MqttConfig(url=broker.url), is_paced=True)
+        await client.open()
+        await client.subscribe("a")
+        began_s = asyncio.get_running_loop().time()
+        broker.say(b"\x31\x07\x00\x01a\x00abc" * 1_000)
+        for _ in range(1_000):
+            await asyncio.wait_for(client.receive(), 5)
+        assert asyncio.get_running_loop().time() - began_s >= 0.4, "900 of them at 2,000 a second"
+        await works(client)
+        await client.close()
 
 
 async def test_every_limit_of_a_connack_together() -> None:

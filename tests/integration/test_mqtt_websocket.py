@@ -145,12 +145,13 @@ async def byte_by_byte(client: ServerConnection, broker: asyncio.StreamReader) -
 
 
 async def in_fragments(client: ServerConnection, broker: asyncio.StreamReader) -> None:
-    """One message of many frames, with pings between them."""
+    """One message of many frames, with a few pings between them."""
     while data := await broker.read(65_536):
 
         async def parts(data: bytes = data) -> AsyncIterator[bytes]:
             for at in range(0, len(data), 3):
-                await client.ping()
+                if at % 150 == 0:
+                    await client.ping()
                 yield data[at : at + 3]
 
         await client.send(parts())

@@ -65,7 +65,7 @@ async def test_a_root_that_comes_and_comes_anew_is_found_at_once_in_the_same_ses
                     await connection.metadata.browse(device.browse)
                 cell = await line.add_object(f"ns=2;s=cell {name}", "2:Cell")
                 await cell.add_variable(f"ns=2;s={name}", f"2:{name}", 7.0)
-                found, _ = await connection.metadata.browse(device.browse)
+                found = (await connection.metadata.browse(device.browse)).tags
                 assert [tag.path for tag in found] == [(name,)]
                 await server.server.delete_nodes([cell], recursive=True)
         finally:

@@ -76,7 +76,7 @@ class GatewayProcess:
                 stdout=log, stderr=log, env=self._environ, cwd=ROOT,
             )  # fmt: skip
 
-    def terminate(self, deadline_s: float = 20.0) -> int:
+    def terminate(self, deadline_s: float = 60.0) -> int:
         """SIGTERM and wait; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)

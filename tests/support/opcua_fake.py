@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaEvents, OpcUaTag
 from gateway.sources.opcua.port.adaptive_timeout import AdaptiveTimeout
 from gateway.sources.opcua.port.errors import ServiceFault
+from gateway.sources.opcua.port.findings import Findings, FoundTag
 from gateway.sources.opcua.port.history import HistoryPage
-from gateway.sources.opcua.port.metadata import FoundTag
 from gateway.sources.opcua.port.session import ServerHealth
 from gateway.sources.opcua.port.traffic import Traffic
 from gateway.sources.opcua.port.units import EngineeringUnit
@@ -47,6 +48,7 @@ class FakeSession:
         self.refused: dict[str, int] = {}
         self.numbers: dict[str, float] = {}
         self.found: list[FoundTag] | Exception = []
+        self.findings = Findings()
         self.model_watched = self.hangs_up_on_model = False
         self.marked: Sequence[str] = ("namespaces", "start")
         self.measures_of: dict[str, EngineeringUnit] = {}
@@ -192,10 +194,10 @@ class FakeMetadata:
         refused = session.refused.keys() | session.unlabelled
         return [None if item.node in refused else session.labels_of.get(item.node, {}) for item in items]
 
-    async def browse(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+    async def browse(self, wanted: Sequence[Browse]) -> Findings:
         if isinstance(self._session.found, Exception):
             raise self._session.found
-        return self._session.found, False
+        return replace(self._session.findings, tags=self._session.found)
 
     async def units(self, nodes: Sequence[str]) -> list[EngineeringUnit]:
         return [self._session.measures_of.get(node, EngineeringUnit()) for node in nodes]

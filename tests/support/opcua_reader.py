@@ -47,7 +47,7 @@ class Reader:
         else:
             self.events.append(news)
 
-    async def until(self, condition: Callable[[], bool], deadline_s: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], bool], deadline_s: float = 45.0) -> None:
         """Read until the condition holds; TimeoutError after the deadline."""
         async with asyncio.timeout(deadline_s):
             while not condition():

@@ -25,6 +25,16 @@ OpcUaUser = Annotated[
     str, typer.Option("--username", show_default=False, help="OPC UA; the password comes from GATEWAY_OPCUA_PASSWORD.")
 ]
 
+Root = Annotated[str, typer.Option(metavar="NODE", help="Where to begin: a NodeId or a browse path (/Objects/2:Line).")]
+Include = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Only variables of these names: Motor*.Speed.")]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="None of these.")]
+OfType = Annotated[
+    str, typer.Option("--type", metavar="TYPE", help="Only in objects of this type: MachineToolType, 4:Name, a NodeId.")
+]
+Members = Annotated[
+    str, typer.Option(metavar="WHERE", help="Variables below structures and arrays: instead of these, also, none.")
+]
+
 
 def read(
     what: Annotated[
@@ -113,16 +123,15 @@ def browse(
     what: Annotated[
         str, typer.Argument(metavar="URL|DEVICE", help="opc.tcp://host:4840, or a configured device with browse:.")
     ],
-    root: Annotated[
-        str, typer.Option(metavar="NODE", help="Where to begin: a NodeId, or a browse path such as /Objects/2:Line.")
-    ] = "i=85",
-    include: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Only variables of these names: Motor*.Speed.")
-    ] = None,
-    exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="None of these.")] = None,
+    root: Root = "i=85",
+    include: Include = None,
+    exclude: Exclude = None,
     depth: Annotated[int, typer.Option(min=1, max=32, metavar="N", help="Levels below the root.")] = 32,
-    of_type: Annotated[str, typer.Option("--type", metavar="NODE", help="Only in objects of this type.")] = "",
+    of_type: OfType = "",
+    members: Members = "instead",
+    properties: Annotated[bool, typer.Option("--properties", help="Properties of variables, too.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="A tag file of all numeric variables, for config/tags/.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The tree as one JSON object per node.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="With --csv also texts, dates, arrays and structures.")] = False,
     most: Annotated[int, typer.Option(min=1, metavar="N", help="Nodes at most.")] = 10_000,
     security: Security = "auto",
@@ -133,7 +142,7 @@ def browse(
     pki: cert.Folder = None,
     config: ConfigDir = DEFAULT_CONFIG,
 ) -> None:
-    """Show what an OPC UA server has: a tree with types, values and units, or with --csv a tag file.
+    """Show what an OPC UA server has: a tree with types, values, units and descriptions, or with --csv a tag file.
 
     What the tag file leaves out is counted and named beside it.
 
@@ -149,7 +158,10 @@ def browse(
     if not is_url(what):
         exit_with(lambda: discover_tags(config, what))
     options: dict[str, Any] = {"root": root, "include": include, "exclude": exclude, "depth": depth, "type": of_type}
-    options |= {"csv": csv, "everything": everything, "most": most}
+    if csv and json:
+        raise typer.BadParameter("writes a tag file, and --json nodes: choose one", param_hint="--csv")
+    options |= {"csv": csv, "json": json, "everything": everything, "most": most}
+    options |= {"members": members, "properties": properties}
     options |= _login(security, security_mode, username, check_host, pki) | {"accept": accept or []}
     exit_with(lambda: run_browse(what, options))
 

@@ -120,6 +120,30 @@ class ConfigurationRefused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistorianStateChanged(Event):
+    """A fault of the history files, or the end of one. The outbox has no part in it."""
+
+    kind: ClassVar[str] = "historian"
+    log_text: ClassVar[str] = "history files"
+
+    state: Literal["refused", "recovered", "damaged"]
+    """refused: nothing is written, and history is in memory only; recovered: it is written again; damaged: something of a
+    file cannot be read, the rest is."""
+    reason: str
+    """Why, for people; empty when recovered."""
+
+    @property
+    def severity(self) -> int:
+        """Return 1 for files that are written again, else 400."""
+        return 1 if self.state == "recovered" else 400
+
+    @property
+    def log_level(self) -> LogLevel:
+        """Return `info` for files that are written again, else `warning`."""
+        return "info" if self.state == "recovered" else "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificateExpiry(Event):
     """A certificate that ends within 30, 7 or 1 days, or has ended; published once at each."""
 

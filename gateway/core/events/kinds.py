@@ -11,6 +11,7 @@ from gateway.core.events.gateway import (
     ConfigurationLoaded,
     ConfigurationRefused,
     ConfigurationReloaded,
+    HistorianStateChanged,
     Stall,
     UncleanStop,
 )
@@ -30,6 +31,7 @@ CORE_EVENTS: Final[tuple[type[Event], ...]] = (
     ConfigurationReloaded,
     ConfigurationRefused,
     OutboxStateChanged,
+    HistorianStateChanged,
     CertificateExpiry,
     SecurityEvent,
 )

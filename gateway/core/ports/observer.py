@@ -13,6 +13,11 @@ class DataObserver(Protocol):
     Blocks are read-only and may be kept. A call has to return within microseconds: it stands in the way of alarms.
     """
 
+    @property
+    def wants_summaries(self) -> bool:
+        """Return whether summaries are to be made even where none are published."""
+        ...
+
     def samples(self, block: SampleBlock) -> None:
         """See samples as they come, those of formulas too."""
         ...
@@ -29,6 +34,10 @@ class DataObserver(Protocol):
         """See a closed window, before report by exception: a row for every tag, or the late ones alone."""
         ...
 
+    def summary(self, block: WindowBlock) -> None:
+        """See the summary of a minute, before anything is filtered, or its late part."""
+        ...
+
     def event(self, event: Event) -> None:
         """See an event that is published."""
         ...
@@ -41,6 +50,8 @@ class DataObserver(Protocol):
 class Unobserved:
     """Nobody looks."""
 
+    wants_summaries = False
+
     def samples(self, block: SampleBlock) -> None:
         """Do nothing."""
 
@@ -51,6 +62,9 @@ class Unobserved:
         """Do nothing."""
 
     def window(self, block: WindowBlock) -> None:
+        """Do nothing."""
+
+    def summary(self, block: WindowBlock) -> None:
         """Do nothing."""
 
     def event(self, event: Event) -> None:

@@ -201,6 +201,10 @@ class TagFiles(Protocol[Device_contra, Tag]):
         """Return a tag completed by a row of the metadata file; keys of the configuration win."""
         ...
 
+    def left_out(self, device: Device_contra) -> Sequence[str]:
+        """Return from a file what of the device became no tag when it was last asked, a line for each reason."""
+        ...
+
 
 @runtime_checkable
 class KeepsFiles(Protocol[Device_contra]):

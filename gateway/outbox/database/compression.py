@@ -54,18 +54,31 @@ class Binding(NamedTuple):
     file_id: bytes
     plain_to: int
     """Rows up to this id may be from before the file was sealed, or sealed before schema 5."""
+    takes_plain: bool
+    """Those rows may be plain."""
 
 
 class Compression:
     """The form in which payloads are kept. Not for two threads at once."""
 
-    def __init__(self, compress: bool = True, encryption: Encryption | None = None, binding: Binding | None = None) -> None:
-        """compress: new rows. encryption: for new rows, and to read those that are encrypted. binding: of a sealed file."""
+    def __init__(
+        self,
+        compress: bool = True,
+        encryption: Encryption | None = None,
+        binding: Binding | None = None,
+        *,
+        takes_plain: bool = False,
+    ) -> None:
+        """compress: new rows. encryption: for new rows, and to read those that are encrypted. binding: of a sealed file.
+
+        takes_plain: with a key, rows of a file without a seal may be plain.
+        """
         words = zstandard.ZstdCompressionDict(_WORDS, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
         self._pack = zstandard.ZstdCompressor(level=_LEVEL, dict_data=words) if compress else None
         self._unpack = zstandard.ZstdDecompressor(dict_data=words)
         self.encryption = encryption
         self.binding = binding
+        self.takes_plain = takes_plain
 
     def encode(self, place: Place, payload: bytes) -> tuple[bytes, int]:
         """Return what to keep of a payload, and the column `coded`."""
@@ -86,8 +99,8 @@ class Compression:
         form, content = (kept[:1] or b"\0")[0] if coded else 0, kept[1:] if coded else kept
         if coded and form not in _FORMS:
             raise ValueError("kept in an unknown form")
-        if self.binding is not None and place.row and not form & BOUND and place.row[0] > self.binding.plain_to:
-            raise UnsealedError("not sealed, in a sealed file")
+        if place.row and self.encryption is not None and not self._is_taken(form, place.row[0]):
+            raise UnsealedError("not sealed, and there is a key")
         if form & (ENCRYPTED | BOUND):
             content = self._decrypted(place, form, content)
         if not form & COMPRESSED:
@@ -98,6 +111,13 @@ class Compression:
             return self._unpack.decompress(content)
         except zstandard.ZstdError as error:
             raise ValueError(str(error)) from error
+
+    def _is_taken(self, form: int, id: int) -> bool:
+        """Return whether a row may be in this form, where there is a key."""
+        if self.binding is None:
+            return bool(form & (ENCRYPTED | BOUND)) or self.takes_plain
+        is_old = id <= self.binding.plain_to
+        return bool(form & BOUND) or (is_old and (bool(form & ENCRYPTED) or self.binding.takes_plain))
 
     def _decrypted(self, place: Place, form: int, content: bytes) -> bytes:
         if self.encryption is None:

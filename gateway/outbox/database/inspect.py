@@ -22,6 +22,7 @@ _ROWS: Final = select(f"{_NAMED} ORDER BY m.id", more=", t.name, b.name")
 _ROW: Final = select(f"{_NAMED} WHERE m.id = ?", more=", t.name, b.name")
 
 
+_NONE: Final = "there is none, and with a key the gateway takes no messages in clear (see outbox.accept_plain)"
 _LOSS_TYPES: Final = [str, str, int, int, int, int, int, str, str, int, int]
 _MOST_BYTES: Final = MOST_KEPT_BYTES + 2**16
 
@@ -105,8 +106,10 @@ class Inspection:
     def seal_flaw(self) -> str:
         """Return what is wrong with the seal over all rows, or an empty text. Reads all of them. Needs the key."""
         key, state = self._compression.encryption, self._state
-        if key is None or self._is_new:
+        if key is None:
             return ""
+        if self._is_new:
+            return _NONE if any(count for count, _ in self.totals().values()) else ""
         if state is None:
             return "it is missing, or was made by somebody else"
         seal, check = Seal(key, state.file_id), CheckPass()

@@ -60,6 +60,8 @@ class SealState:
     """Random: rows of another file do not fit."""
     plain_to: int = 0
     """Rows up to this id may be from before the file was sealed."""
+    takes_plain: bool = True
+    """They may be plain; false where only those were taken that are encrypted (schema 4)."""
     is_bound: bool = True
     """All rows are in the sum; false until those from before the file was sealed have been gone through."""
     generation: int = 0
@@ -73,7 +75,7 @@ class SealState:
     @property
     def binding(self) -> Binding:
         """Return what the payloads are bound to."""
-        return Binding(self.file_id, self.plain_to)
+        return Binding(self.file_id, self.plain_to, self.takes_plain)
 
     def after(self, gone: Iterable[bytes], come: Iterable[bytes]) -> "SealState":
         """Return the state once rows with these digests have gone and come."""
@@ -99,15 +101,15 @@ def binding_of(encryption: Encryption, found: Sequence[Sequence[Any]]) -> Bindin
     """Return what payloads are bound to, from ids as `closed_id` returns them; no row counts as older."""
     for row in found:
         try:
-            return Binding(encryption.decrypt(row[0], _FILE), 0)
+            return Binding(encryption.decrypt(row[0], _FILE), 0, takes_plain=False)
         except (ValueError, TypeError):
             continue
     return None
 
 
-def new_state(plain_to: int) -> SealState:
+def new_state(plain_to: int, *, takes_plain: bool) -> SealState:
     """Return the state of a file that is sealed from now on."""
-    return SealState(os.urandom(_DIGEST_BYTES), plain_to, is_bound=not plain_to)
+    return SealState(os.urandom(_DIGEST_BYTES), plain_to, takes_plain, is_bound=not plain_to)
 
 
 def opened(encryption: Encryption, found: Sequence[Sequence[Any]]) -> SealState | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.errors import ConfigError
+from gateway.core.plural import counted
 from gateway.outbox.database.counted_rows import CountedRows
 from gateway.outbox.database.schema import SEALED
 from gateway.outbox.database.seal import FACTS, CheckPass, Seal, SealState, closed_id, new_state, opened, row_digests
@@ -17,6 +18,10 @@ from gateway.outbox.records import Row
 CHECK_S: Final = 3600.0
 """How often all rows are gone through again while the gateway runs, seconds."""
 
+PLAIN: Final = (
+    "The file has no seal: it is from before outbox.key_file was set, or the seal was removed: nothing in it is believed; "
+    "if it is yours as it is, stop the gateway, put the file back and set outbox.accept_plain: true for one start"
+)
 _CHECK_ROWS: Final = 2_000
 _ARGUMENTS: Final = 12
 
@@ -30,6 +35,8 @@ class SealedRows(CountedRows):
         self.seal_state: SealState | None = None
         self.unsealed_before = 0
         """Messages that were there when the file was sealed, just now."""
+        self.is_unproven = False
+        """The file was sealed just now and only payloads that were encrypted before are believed, no watermark."""
         self._check: CheckPass | None = None
         self._checked_at = 0.0
         self._next_state: SealState | None = None
@@ -52,12 +59,15 @@ class SealedRows(CountedRows):
     async def _open_seal(self, version: int) -> None:
         """Take over the seal, or make one. version: what the file was before it was opened. Raises SealBrokenError."""
         self.seal = self.seal_state = self._check = self.compression.binding = None
-        self.unsealed_before = 0
+        self.unsealed_before, self.is_unproven = 0, False
         key = self.compression.encryption
         if key is None:
             return
         states, proofs = await self._rows("SELECT state FROM seal_state"), await self._rows("SELECT proof FROM seal")
         is_new = not states and (version < SEALED or not proofs)
+        self.is_unproven = is_new and not self.compression.takes_plain
+        if self.is_unproven and not proofs:
+            await self._check_empty()
         state = await self._new_seal(bool(proofs)) if is_new else opened(key, states)
         if state is None:
             raise SealBrokenError("the seal is missing, or was made by somebody else")
@@ -70,11 +80,19 @@ class SealedRows(CountedRows):
         while self._is_small and self._check is not None:
             await self._go_on(self._check)
 
+    async def _check_empty(self) -> None:
+        """Check that a file without a seal has nothing that could be forged. Raises SealBrokenError."""
+        found: dict[str, int] = {}
+        for what in ("message", "loss", "watermark"):
+            found[what] = (await self._rows(f"SELECT count(*) FROM {what}"))[0][0]  # noqa: S608
+        if any(found.values()):
+            raise SealBrokenError(f"{', '.join(counted(n, what) for what, n in found.items() if n)} in clear. {PLAIN}")
+
     async def _new_seal(self, has_proof: bool) -> SealState:
         key = self.compression.encryption
         assert key is not None, "asked before"
         self.unsealed_before, last_id = (await self._rows("SELECT count(*), coalesce(max(id), 0) FROM message"))[0]
-        state = new_state(last_id)
+        state = new_state(last_id, takes_plain=self.compression.takes_plain)
         if not has_proof:
             await self._rows("INSERT INTO seal (proof) VALUES (?)", (key.key_check(),))
         await self._rows("UPDATE seal SET file = ?", (closed_id(key, state.file_id),))

@@ -5,7 +5,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Final
 
@@ -128,6 +128,9 @@ class Store(SealedRows):
         self._turns = [(id, wall_ms) for id, wall_ms in await self._rows("SELECT id, wall_ms FROM turn ORDER BY id")]
         self.losses = [Loss(*row) for row in await self._rows(LOSSES)]
         self.watermarks = dict(watermarks.sound(await self._rows(watermarks.QUERY)))
+        if self.is_unproven:
+            self.watermarks = {key: replace(found, is_certain=False) for key, found in self.watermarks.items()}
+            await self._many(watermarks.WRITE, watermarks.rows(self.watermarks))
         await self._read_topic_counts(sum(found.messages.values()))
         self.totals = found
         self._pages = await self._measured()

@@ -122,16 +122,18 @@ def _or(number: int | None, default: int) -> int:
 
 
 def readable(
-    path: Path, encryption: Encryption | None, sealed: SealState | None, held: Callable[[int], bool]
+    path: Path, like: Compression, sealed: SealState | None, held: Callable[[int], bool]
 ) -> Generator[list[Entry], None, None]:
     """Yield batches of messages in id order whose checksum is right, none that is `held`; damaged pages are skipped.
 
     The tree is entered again behind each damaged place, so its other pages are reached; what hung on a damaged inner page
     is not. Never raises on a damaged file.
-    May be read from any thread, one at a time. sealed: the state of its seal where that is known from before.
+    May be read from any thread, one at a time. like: has the key, and whether plain rows are taken; sealed: the state of its
+    seal where that is known from before.
     """
     with suppress(sqlite3.Error), closing(_opened(path)) as db:
-        compression = Compression(encryption=encryption, binding=_binding_in(db, encryption, sealed))
+        key = like.encryption
+        compression = Compression(encryption=key, binding=_binding_in(db, key, sealed), takes_plain=like.takes_plain)
         known = {column for _, column, *_ in db.execute("PRAGMA table_info(message)")}
         query = _NEXT if "windows" in known else _NEXT_OF_VERSION_2 if "coded" in known else _NEXT_OF_VERSION_1
         topics = dict(db.execute("SELECT id, name FROM topic"))

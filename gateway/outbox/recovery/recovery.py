@@ -96,7 +96,10 @@ class Recovery:
         await self._adopt_watermarks(rescued, self._salvage is None)
         if self._store.unsealed_before:
             count, self._store.unsealed_before = self._store.unsealed_before, 0
-            self._health.report("sealed", reason=f"{counted(count, 'message')} from before are taken as they are")
+            what = "from before are taken as they are"
+            if self._store.is_unproven:
+                what = "from before schema 5 are taken if each was encrypted with this key; watermarks count as uncertain"
+            self._health.report("sealed", reason=f"{counted(count, 'message')} {what}")
 
     async def replace(self, error: DamagedError) -> bool:
         """Return whether there is a file again, with all or what was left of the old one."""

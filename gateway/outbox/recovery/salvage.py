@@ -101,7 +101,7 @@ class Salvage:
             self._last_id = self._accounts.last_id
         store.last_id = max(store.last_id, self._last_id)
         self._missing = MissingRows(self._accounts.topic_counts, self.reason)
-        self._batches = readable(self.kept, store.compression.encryption, self._sealed, self._held.__contains__)
+        self._batches = readable(self.kept, store.compression, self._sealed, self._held.__contains__)
 
     async def step(self, store: Store, ledger: LossLedger, config: OutboxConfig) -> Sequence[Entry] | None:
         """Copy a batch and return it; empty when there is no room for it at present, None when all is copied.

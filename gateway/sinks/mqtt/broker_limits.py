@@ -1,10 +1,13 @@
 """What a broker cannot do, as far as the configuration says so or connections have shown."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
 log = structlog.get_logger("publisher")
+
+_LARGEST_WINDOW: Final = 65_535
 
 
 @dataclass(slots=True)
@@ -15,6 +18,18 @@ class BrokerLimits:
     """Largest packet, by the configuration; a broker of MQTT 5 may announce a smaller one."""
     retains: bool = True
     """It keeps retained messages."""
+
+    def granted(self, properties: object) -> tuple[int, int, int, bool]:
+        """Return what a CONNACK grants: receive maximum, largest packet, topic alias maximum, whether it retains.
+
+        Absent means the largest value, no alias, and retain available (MQTT 5.0, 3.2.2.3).
+        """
+        return (
+            getattr(properties, "ReceiveMaximum", _LARGEST_WINDOW),
+            min(getattr(properties, "MaximumPacketSize", self.most_packet_bytes), self.most_packet_bytes),
+            getattr(properties, "TopicAliasMaximum", 0),
+            self.retains and bool(getattr(properties, "RetainAvailable", True)),
+        )
 
     def cannot_retain(self) -> None:
         """Record that a broker has refused to retain (0x9A; MQTT 5.0, 3.2.2.3.5): nothing is retained from now on."""

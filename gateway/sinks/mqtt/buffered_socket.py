@@ -28,6 +28,7 @@ class BufferedSocket:
         self._outgoing = bytearray()
         self.answer_bytes = 0
         """Answers to what has come that were put since everything was out; whoever makes them pile up has to wait."""
+        self._frames = self._empty_frames = 0
 
     @property
     def unsent(self) -> bool:
@@ -56,6 +57,12 @@ class BufferedSocket:
     def skip(self, length: int) -> None:
         """Take the first `length` bytes of `incoming`."""
         del self._incoming[:length]
+
+    def take_frames(self) -> tuple[int, int]:
+        """Return how many frames have come since the last call, and how many of them carry nothing. A stream has none."""
+        counts = self._frames, self._empty_frames
+        self._frames = self._empty_frames = 0
+        return counts
 
     def send(self, data: bytes) -> int:
         """Take a packet whole, or raises BlockingIOError; a connection's last one only when all before it is out."""

@@ -17,6 +17,7 @@ from gateway.sinks.mqtt.connection import Connection
 from gateway.sinks.mqtt.login import read_password
 from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, PahoEngine
 from gateway.sinks.mqtt.properties import pack
+from gateway.sinks.mqtt.read_pace import ReadPace
 from gateway.sinks.mqtt.reason_codes import unreachable
 from gateway.sinks.mqtt.transport import OpenStream, connect_stream, probe
 from gateway.sinks.mqtt.types import Outgoing, QoS, ReceivedMessage, Will
@@ -49,12 +50,14 @@ class MqttClient:
         will: Will | Callable[[], Will | None] | None = None,
         most_received: int = LARGEST_RECEIVED_BYTES,
         resume: bool = False,
+        is_paced: bool = False,
     ) -> None:
         """client_id: used where the configuration has none; empty lets the broker choose.
 
         will: one, or a new one for each CONNECT: called on the event loop when the stream stands. most_received: bytes of
         the largest packet that is taken, and of what may wait to be received; a larger packet ends the connection at its
         header. resume: take what a kept session brings (else: only what was subscribed on this connection).
+        is_paced: a flood of messages is read slowly, as `ReadPace` says.
         """
         self._config = config
         self._client_id = config.client_id or client_id
@@ -68,6 +71,7 @@ class MqttClient:
         self._prober: ConnectThread[None] = ConnectThread(lambda _: None)
         self._probing: asyncio.Task[None] | None = None
         self._limits = BrokerLimits(config.max_packet or LARGEST_PACKET_BYTES, config.retain)
+        self._pace = ReadPace(is_paced=is_paced)
         self._brokers = BrokerList(len(config.addresses), config.return_after / 1e9)
 
     async def open(self) -> None:
@@ -118,6 +122,7 @@ class MqttClient:
                     topic_aliases=self._config.topic_aliases,
                     most_waiting_bytes=self._most_received,
                     limits=self._limits,
+                    pace=self._pace,
                     resume=self._resume,
                 )
                 await connection.start()

@@ -11,17 +11,16 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.errors import NotConnected, Permanent
+from gateway.sinks.mqtt import reason_codes as reasons
 from gateway.sinks.mqtt.broker_limits import BrokerLimits
 from gateway.sinks.mqtt.packet_reader import ProtocolViolation
-from gateway.sinks.mqtt.paho_engine import LARGEST_PACKET_BYTES, ErrorCapture, PahoEngine, hang_up
-from gateway.sinks.mqtt.reason_codes import RETAIN_NOT_SUPPORTED, not_accepted, spell, words_of
+from gateway.sinks.mqtt.paho_engine import ErrorCapture, PahoEngine, hang_up
+from gateway.sinks.mqtt.read_pace import ReadPace
 from gateway.sinks.mqtt.receive_queue import ReceiveQueue
 from gateway.sinks.mqtt.send_window import SendWindow
 from gateway.sinks.mqtt.types import Outgoing, ReceivedMessage, end
 
 _MOST_ANSWER_BYTES = 1 << 18
-_LARGEST_WINDOW = 65_535
-_UNSPECIFIED, _PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x80, 0x82, 0x8D
 
 
 class Connection:
@@ -37,9 +36,10 @@ class Connection:
         topic_aliases: bool,
         most_waiting_bytes: int,
         limits: BrokerLimits,
+        pace: ReadPace,
         resume: bool = False,
     ) -> None:
-        """most_waiting_bytes: with so much received and not taken, nothing more is read. limits: learned over connections.
+        """most_waiting_bytes: with so much received and not taken, nothing more is read. limits, pace: of all connections.
 
         resume: take what a kept session brings before anything is subscribed here.
         """
@@ -48,7 +48,7 @@ class Connection:
         self._stream = client.stream
         self.certificate = client.certificate
         self._may_alias = topic_aliases
-        self._limits = limits
+        self._limits, self._pace = limits, pace
         self._subscribed = resume
         self.resumed = False
         self._accepted: asyncio.Future[None] = self._loop.create_future()
@@ -60,7 +60,7 @@ class Connection:
         self._arrival = asyncio.Event()
         self._fd = -1
         self.ended_at = 0.0
-        self._reading = self._writing = self._flushing = False
+        self._reading = self._writing = self._flushing = self._pausing = False
         self._timer: asyncio.TimerHandle | None = None
         self._last_error = ErrorCapture()
 
@@ -77,7 +77,7 @@ class Connection:
     async def start(self) -> None:
         """Send CONNECT and return when it is accepted. Raises NotConnected."""
         self._fd = self._stream.fileno()
-        client = self._client
+        client, pace = self._client, self._pace
         client.enable_logger(self._last_error.logger)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -85,7 +85,7 @@ class Connection:
         client.on_subscribe = self._on_subscribe
         client.on_received = self._on_received
         client.on_ping = lambda: self._qos0.ping_sent(self._loop.time())
-        client.on_pong = lambda: self._qos0.answered(self._loop.time())
+        client.on_pong = lambda: pace.answer(was_asked=self._qos0.answered(self._loop.time()))
         client.on_socket_close = lambda *_: self._unwatch()
         client.on_socket_register_write = self._on_want_write
         self._watch_reads(True)
@@ -158,14 +158,25 @@ class Connection:
             return
         if self._fd >= 0 and self._stream.unsent:
             self._write()  # acknowledgements, and answers to a WebSocket's pings
-        if self._received.is_full or self._stream.answer_bytes >= _MOST_ANSWER_BYTES:  # the broker has to wait
+        self._pace.frames(*self._stream.take_frames(), self._loop.time())
+        if self._pace.is_flooded:
+            self.drop(reasons.FLOODED)
+        elif pause_s := self._pace.pause_s:
+            self._pausing = True
+            self._watch_reads(False)
+            self._loop.call_later(pause_s, self._end_pause)
+        elif self._received.is_full or self._stream.answer_bytes >= _MOST_ANSWER_BYTES:  # the broker has to wait
             self._watch_reads(False)  # `receive` or `_write` goes on
         elif has_more:
             self._loop.call_soon(self._read)
 
+    def _end_pause(self) -> None:
+        self._pausing = False
+        self._read_on()
+
     def _read_on(self) -> None:
         """Read again where the broker had to wait, once half of the room is free."""
-        if self._fd < 0 or self._reading or not self._received.is_half_empty:
+        if self._fd < 0 or self._reading or self._pausing or not self._received.is_half_empty:
             return
         if self._stream.answer_bytes < _MOST_ANSWER_BYTES:
             self._watch_reads(True)
@@ -241,16 +252,11 @@ class Connection:
     ) -> None:
         if code.is_failure:
             self._note(code.value)
-            self._finish(not_accepted(code.value, code.getName(), words_of(properties)))
+            self._finish(reasons.not_accepted(code.value, code.getName(), reasons.words_of(properties)))
             return
         self.resumed = flags.session_present
-        # MQTT 5.0, 3.2.2.3: absent means the largest value, and retain available.
-        self._window.allow(
-            getattr(properties, "ReceiveMaximum", _LARGEST_WINDOW),
-            min(getattr(properties, "MaximumPacketSize", LARGEST_PACKET_BYTES), self._limits.most_packet_bytes),
-            getattr(properties, "TopicAliasMaximum", 0) if self._may_alias else 0,
-            retain=self._limits.retains and bool(getattr(properties, "RetainAvailable", True)),
-        )
+        window, most_bytes, aliases, retain = self._limits.granted(properties)
+        self._window.allow(window, most_bytes, aliases if self._may_alias else 0, retain=retain)
         if getattr(properties, "MaximumQoS", 1) < 1:
             self._finish("the broker does not take QoS 1")
         elif not self._accepted.done():
@@ -261,38 +267,33 @@ class Connection:
     ) -> None:
         if flags.is_disconnect_packet_from_server:
             self._note(code.value)
-            reason = f"the broker disconnects: {spell(code.value, code.getName())}{words_of(properties)}"
-        elif code.value == _KEEPALIVE_TIMEOUT:
-            reason = "no sign of life from the broker within the keep alive"
-        elif code.value == _PROTOCOL_ERROR:
-            reason = "what came is not MQTT as paho knows it"
-        elif code.value < _UNSPECIFIED:
-            reason = "closed"
+            reason = f"the broker disconnects: {reasons.spell(code.value, code.getName())}{reasons.words_of(properties)}"
         else:
-            reason = self._last_error.text or "the broker closed the connection"
+            reason = reasons.disconnected(code.value, self._last_error.text)
         if not self._accepted.done():
-            doubt = ", and does it want a client certificate (mqtt.tls.cert)?" if self.certificate else "?"
-            reason += f" before it accepted: does it speak this MQTT version (mqtt.version){doubt}"
+            reason += reasons.before_it_accepted(with_tls=self.certificate is not None)
         self._finish(reason)
 
     def _on_acknowledged(self, packet_id: int, code: int) -> None:
         self._note(code)
-        self._window.acknowledged(packet_id, code)
+        self._pace.answer(was_asked=self._window.acknowledged(packet_id, code))
         if self._window.waits:
             self._loop.call_soon(self._window.send_waiting)
 
     def _note(self, code: int) -> None:
-        if code == RETAIN_NOT_SUPPORTED:
+        if code == reasons.RETAIN_NOT_SUPPORTED:
             self._limits.cannot_retain()
             self._window.retain_nothing()
 
     def _on_subscribe(self, _c: object, _u: object, packet_id: int, codes: list[ReasonCode], _p: object) -> None:
         future = self._subscribing.pop(packet_id, None)
+        self._pace.answer(was_asked=future is not None)
         if future is not None:
             refused = next((code for code in codes if code.is_failure), None)
             end(future, Permanent(f"the broker refuses the subscription: {refused}") if refused else None)
 
     def _on_received(self, message: ReceivedMessage) -> None:
+        self._pace.message(message.memory_bytes)
         if not self._subscribed:
             return  # of a session that the broker has kept, and nobody here asks for it
         self._received.push(message)

@@ -132,6 +132,7 @@ class HostSession:
             except NotConnected as error:
                 return Ending(str(error))
             self._session.received(message.topic, message.payload)
+            await asyncio.sleep(0)  # thousands may be waiting, and `receive` does not wait for any of them
 
     async def until_host_offline(self) -> None:
         """Return once messages may no longer be sent."""

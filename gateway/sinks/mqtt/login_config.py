@@ -59,7 +59,7 @@ class MqttProxy(ConfigModel):
             raise ValueError(
                 "username and password of a proxy need its url: expected for instance http://proxy.example:3128"
             )
-        if self.password.get_secret_value() and not self.username:
+        if self.password and not self.username:
             raise ValueError("password is set without username")
         return self
 

@@ -84,6 +84,8 @@ def received_message(first: int, body: bytes, *, v5: bool) -> tuple[ReceivedMess
 def _must_be_expected(kind: int, *, accepted: bool) -> None:
     if not accepted and kind not in (CONNACK, _DISCONNECT):
         raise ProtocolViolation("what came is not MQTT as a broker speaks it before it has accepted")
+    if accepted and kind == CONNACK:
+        raise ProtocolViolation("the broker accepts again what it has accepted (MQTT 5.0, 3.2)")
     if kind not in (CONNACK, PUBLISH, PUBACK, _SUBACK, _PINGRESP, _DISCONNECT):
         raise ProtocolViolation(f"what came is not MQTT as a broker speaks it (packet type {kind >> 4})")
 

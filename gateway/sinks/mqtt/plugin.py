@@ -52,6 +52,7 @@ class MqttPlugin:
             client_id=f"gateway-{services.gateway}",
             will=_will(services),
             most_received=_MOST_RECEIVED_BYTES,
+            is_paced=True,
         )
         expiry_s = config.expiry // 1_000_000_000
         expiry = MessageExpiry(expiry_s, expiry_s if config.expiry_backlog else 0)

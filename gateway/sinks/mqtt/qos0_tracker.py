@@ -47,14 +47,15 @@ class Qos0Tracker:
         self._questions.append((self._new, now))
         self._new = 0
 
-    def answered(self, now: float) -> None:
-        """Record an answer to the oldest question. One that nobody asked for proves nothing."""
+    def answered(self, now: float) -> bool:
+        """Record an answer to the oldest question. Returns False for one that nobody asked for, which proves nothing."""
         if not self._questions:
-            return
+            return False
         count, asked_at = self._questions.popleft()
         self.quick = now - asked_at < _QUICK_S
         for _ in range(count):
             end(self._sent.popleft().future, None)
+        return True
 
     def fail(self, error: GatewayError) -> None:
         """End all futures with an error, since the connection is over."""

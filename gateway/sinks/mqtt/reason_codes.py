@@ -5,6 +5,7 @@ import ssl
 
 from gateway.core.errors import GatewayError, NotConnected, Permanent, Retryable
 from gateway.core.foreign_text import LONGEST_TEXT, clean
+from gateway.sinks.mqtt.read_pace import EMPTY_PER_S, MOST_EMPTY
 from gateway.sinks.mqtt.types import PacketTooLarge
 
 _ADVICE = {
@@ -21,6 +22,12 @@ _ADVICE = {
 _LOGIN = frozenset({0x86, 0x87, 0x8A, 0x8C})  # user or password, not authorised, banned, authentication method
 RETAIN_NOT_SUPPORTED = 0x9A
 _TOO_LARGE = 0x95
+_PROTOCOL_ERROR, _KEEPALIVE_TIMEOUT = 0x82, 0x8D
+_UNSPECIFIED = 0x80
+FLOODED = (
+    f"the broker sends what carries nothing (empty frames, pings, answers to no question) more than {MOST_EMPTY} times at "
+    f"once and {EMPTY_PER_S} times a second: it is faulty or hostile"
+)
 _NEVER = frozenset({0x87, 0x90, 0x95, 0x99, 0x9B})
 _NO_LIST = (
     "there is no revocation list of the authority in mqtt.tls.crl: add those of all authorities in the chain (crl_check: "
@@ -48,6 +55,21 @@ def not_accepted(code: int, name: str, whither: str) -> NotConnected:
     return NotConnected(
         f"the broker refuses: {spell(code, name)}{whither}", security="login_refused" if code in _LOGIN else None
     )
+
+
+def disconnected(code: int, socket_error: str) -> str:
+    """Return why a connection ended without a DISCONNECT of the broker. code: paho's; socket_error: "" for none."""
+    if code == _KEEPALIVE_TIMEOUT:
+        return "no sign of life from the broker within the keep alive"
+    if code == _PROTOCOL_ERROR:
+        return "what came is not MQTT as paho knows it"
+    return "closed" if code < _UNSPECIFIED else socket_error or "the broker closed the connection"
+
+
+def before_it_accepted(*, with_tls: bool) -> str:
+    """Return what is to be checked where a connection ended without CONNACK, as the end of a sentence."""
+    doubt = ", and does it want a client certificate (mqtt.tls.cert)?" if with_tls else "?"
+    return f" before it accepted: does it speak this MQTT version (mqtt.version){doubt}"
 
 
 def referral(server: str) -> str:

@@ -71,15 +71,16 @@ class SendWindow:
             if not outgoing.future.done():
                 self._send(outgoing)
 
-    def acknowledged(self, packet_id: int, code: int) -> None:
-        """Take a PUBACK. One that nobody waits for means nothing."""
+    def acknowledged(self, packet_id: int, code: int) -> bool:
+        """Take a PUBACK. Returns False for one that nobody waits for, which means nothing."""
         outgoing = self._sent.pop(packet_id, None)
         if outgoing is None:
-            return
+            return False
         failed = code >= _UNSPECIFIED
         if outgoing.alias and self._aliases is not None and not failed:
             self._aliases.acknowledged(outgoing.topic, outgoing.alias)
         end(outgoing.future, refusal(code, name_of(code), outgoing.topic) if failed else None)
+        return True
 
     def fail(self, error: GatewayError) -> None:
         """End all that was sent or waits with `error`: the connection is over."""

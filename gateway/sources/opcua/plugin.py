@@ -16,7 +16,7 @@ from gateway.sources.opcua.config.pki_folder import PKI_PARTS
 from gateway.sources.opcua.port.node_names import NodeNames
 from gateway.sources.opcua.port.units import completed, units_path
 from gateway.sources.opcua.source.events import OPCUA_EVENTS
-from gateway.sources.opcua.source.tag_discovery import Change, found_path, is_refreshed
+from gateway.sources.opcua.source.tag_discovery import Change, found_path, is_refreshed, left_out, left_out_path
 from gateway.sources.opcua.tools.plan import plan
 
 if TYPE_CHECKING:
@@ -77,12 +77,16 @@ class OpcUaPlugin:
         """Return keys, trust lists, what was found, and what earlier versions kept of history."""
         own = [device.pki / part for part in PKI_PARTS]
         legacy = [device.history_kept / f"{device.name}.{kind}" for kind in ("json", "note")]
-        kept = [*own, units_path(device), *legacy, device.user_key, found_path(device)]
+        kept = [*own, units_path(device), left_out_path(device), *legacy, device.user_key, found_path(device)]
         return [path for path in kept if path is not None]
 
     def complete(self, tag: OpcUaTag, row: Mapping[str, str]) -> OpcUaTag:
         """Return the tag with the server's unit and range where the configuration has none."""
         return completed(tag, row)
+
+    def left_out(self, device: OpcUaDevice) -> Sequence[str]:
+        """Return what `browse:` made no tag when the server was last asked."""
+        return left_out(device)
 
     def needs_discovery(self, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> bool:
         """Return whether the server is asked at a start: always with `browse:`, for units alone until it gave them once."""
@@ -118,12 +122,14 @@ class OpcUaPlugin:
         return await discover(device_of(url))
 
     async def browse(self, url: str, options: Options, progress: Progress) -> Report:
-        """Walk through the nodes of a server: a tree, or with the option `csv` a tag file."""
+        """Walk through the nodes of a server: a tree, with the option `json` lines of JSON, with `csv` a tag file."""
         from gateway.sources.opcua.tools.options import browse_of, device_with_login
         from gateway.sources.opcua.tools.reports import node_tree, tag_file
 
         wanted, device = browse_of(options), device_with_login(url, options)
-        return await (tag_file if options["csv"] else node_tree)(device, wanted, options["most"], progress)
+        if options["csv"]:
+            return await tag_file(device, wanted, options["most"], progress)
+        return await node_tree(device, wanted, options["most"], progress, as_json=options["json"])
 
     def certificate_store(self, folder: Path | None) -> "PkiStore":
         """Return the certificates that `pki:` of the devices names."""

@@ -1,5 +1,6 @@
 """What `gateway check` says of a configuration that cannot be used here."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,12 @@ def test_secrets_that_only_the_service_reads_are_named(tmp_path: Path, monkeypat
     (folder / "environment").write_text("GATEWAY__DEVICES__LINE__PASSWORD=secret\n")
     result = check(folder)
     assert result.exit_code == 2
-    assert f"set -a; . {folder}/environment; set +a" in result.stderr
+    assert f"here: --environment {folder}/environment" in result.stderr
+    given = ["--config", str(folder), "--environment", f"{folder}/environment"]
+    with monkeypatch.context() as patched:  # puts the variable back that the command sets
+        patched.setenv("GATEWAY__DEVICES__LINE__PASSWORD", "x")
+        assert CliRunner().invoke(app, ["check", *given]).exit_code == 0
+        assert os.environ["GATEWAY__DEVICES__LINE__PASSWORD"] == "secret"
     monkeypatch.setenv("GATEWAY__DEVICES__LINE__PASSWORD", "secret")
     assert check(folder).exit_code == 0
 

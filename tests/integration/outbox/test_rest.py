@@ -9,7 +9,9 @@ import pytest
 
 from gateway.core.errors import ConfigError
 from gateway.core.messages import Lane
+from gateway.outbox.config import OutboxConfig
 from gateway.outbox.database.schema import APPLICATION_ID
+from gateway.outbox.unsealed import plain_text
 from tests.support.outbox_parts import Rig, message, window
 
 TS = 1_764_000_000_000
@@ -59,7 +61,7 @@ def key(tmp_path: Path) -> str:
 
 async def test_a_file_of_the_first_version_goes_on_with_all_it_had(tmp_path: Path, key: str) -> None:
     version_1(tmp_path / "o.db")
-    async with Rig(tmp_path / "o.db", compress=True, key_file=key) as rig:
+    async with Rig(tmp_path / "o.db", compress=True, key_file=key, accept_plain=True) as rig:
         assert [(e.state, e.reason) for e in rig.events] == [("sealed", "50 messages from before are taken as they are")]
         assert rig.outbox.unclean
         rig.outbox.put(window(1, TS))
@@ -136,10 +138,48 @@ async def test_without_the_right_key_nothing_starts_and_nothing_changes(tmp_path
 async def test_a_plain_file_may_be_encrypted_from_now_on_and_what_it_holds_stays_readable(tmp_path: Path, key: str) -> None:
     async with Rig(tmp_path / "o.db") as rig:
         rig.outbox.put(message(1))
-    async with Rig(tmp_path / "o.db", "b2", key_file=key) as rig:
+    async with Rig(tmp_path / "o.db", "b2", key_file=key, accept_plain=True) as rig:
         rig.outbox.put(message(2, boot="b2"))
         await rig.commit()
         assert [m.seq for m in await rig.drain()] == [1, 2]
+
+
+async def test_a_plain_file_is_set_aside_with_what_to_do_where_nobody_allows_it(tmp_path: Path, key: str) -> None:
+    """Its messages are declared lost by topic and number, the file stays; put back and allowed, it is taken."""
+    path = tmp_path / "o.db"
+    async with Rig(path) as rig:
+        for seq in (1, 2, 3):
+            rig.outbox.put(message(seq))
+        rig.outbox.watermarks.put("press", b"far ahead")
+    assert "holds 3 messages in clear" in plain_text(OutboxConfig(path=path, key_file=key))
+    async with Rig(path, "b2", key_file=key) as rig:
+        broken = next(e for e in rig.events if getattr(e, "what", "") == "seal_broken")
+        assert "3 messages, 1 watermark in clear" in broken.reason
+        assert "set outbox.accept_plain: true for one start" in broken.reason
+        stored = rig.outbox.watermarks.load("press")
+        assert stored is not None
+        assert not stored.is_certain
+        rig.outbox.set_live(True)
+        await rig.commit()
+        assert [(x.first_seq, x.last_seq, x.count, x.cause) for x in rig.losses.encoded] == [(1, 3, 3, "damaged")]
+        await rig.drain()
+    kept = next(p for p in tmp_path.glob("o.db.damaged-*") if not p.name.endswith(("-wal", "-shm")))
+    kept.replace(path)
+    assert "take the line out" in plain_text(OutboxConfig(path=path, key_file=key, accept_plain=True))
+    async with Rig(path, "b3", key_file=key, accept_plain=True) as rig:
+        assert "sealed" in [getattr(e, "state", "") for e in rig.events]
+        assert [m.seq for m in await rig.drain() if m.boot == "b1"] == [1, 2, 3]
+    assert plain_text(OutboxConfig(path=path, key_file=key)) == ""
+    async with Rig(path, "b4", key_file=key) as rig:
+        assert [e for e in rig.events if getattr(e, "what", "")] == []
+
+
+async def test_an_empty_plain_file_needs_no_allowance(tmp_path: Path, key: str) -> None:
+    async with Rig(tmp_path / "o.db") as rig:
+        rig.outbox.put(message(1))
+        await rig.drain()
+    async with Rig(tmp_path / "o.db", "b2", key_file=key) as rig:
+        assert rig.events == []
 
 
 async def test_a_damaged_encrypted_file_is_rescued_with_the_key_alone(tmp_path: Path, key: str) -> None:

@@ -101,6 +101,14 @@ async def test_looking_again_waits_for_the_next_minute_and_a_restart_looks_at_on
         assert await thinned(store, work, M0 + MINUTE) == 1
 
 
+async def test_windows_that_can_be_replaced_are_never_merged(tmp_path: Path) -> None:
+    """`window.late: replace`: without a function to merge, nothing is looked through."""
+    async with opened(tmp_path / "o.db") as store:
+        await store.commit(Change([Entry(id, message(id, end_ms=M0 + 1000 * id), False, Lane.WINDOW, 0.0) for id in (1, 2)]))
+        assert await WindowCompaction(store, None, lambda id: False).step(M0 + MINUTE) is None
+        assert await WindowCompaction(store, joined, lambda id: False).step(M0 + MINUTE) is not None
+
+
 async def offline(rig: Rig, count: int, devices: int = 4, tags: int = 8) -> None:
     """`count` seconds of windows of each device, in commits of 100 seconds."""
     for seq in range(1, count + 1):

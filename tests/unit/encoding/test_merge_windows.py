@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -190,6 +191,15 @@ def test_very_many_tags_make_several_messages_that_share_the_numbers() -> None:
 def test_what_is_no_window_is_left_alone(payload: bytes) -> None:
     other = Message("t", "b", 9, Lane.WINDOW, 0, 0, payload)
     assert merge_windows([window(1, {"x": row(1)}), other]) == []
+
+
+def test_what_replaces_another_window_is_left_alone() -> None:
+    """That one may have been sent, and its samples would count twice."""
+    first, second = window(1, {"x": row(1)}), window(2, {"x": row(2)})
+    again = replace(second, payload=second.payload.replace(b'"hist":false,', b'"hist":false,"late":true,"replaces":true,'))
+    assert b"replaces" in again.payload
+    assert len(merge_windows([first, second])) == 1
+    assert merge_windows([first, again]) == []
 
 
 @given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.integers(1, 50)), min_size=2, max_size=70))

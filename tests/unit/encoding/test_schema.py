@@ -16,6 +16,7 @@ from gateway.core.events.gateway import (
     ConfigurationLoaded,
     ConfigurationRefused,
     ConfigurationReloaded,
+    HistorianStateChanged,
     Stall,
     UncleanStop,
 )
@@ -73,6 +74,7 @@ EVENTS = [
     model(),
     model(taken=True, cut=True),
     CertificateExpiry(time_ns=T0, certificate="broker", subject="CN=b", end=5, days_left=7, severity=500),
+    HistorianStateChanged(time_ns=T0, state="refused", reason="disk full"),
     CertificateExpiry(time_ns=T0, certificate="broker", subject="CN=b", end=1, days_left=-1, severity=900),
     MessagesLost.of(Loss("plant/v1/g/event", OLD, 1, 2, 2, 5, 6, "max_age", "", 2, 1), T0, None),
     SecurityEvent(time_ns=T0, what="trust_changed", source="root: gateway cert trust", result="accepted", reason="x"),

@@ -9,6 +9,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
 from gateway.core.clock import Clock
+from gateway.core.turns import turn_after
 from gateway.sources.opcua.client.node_paths import is_numbered, step_of
 from gateway.sources.opcua.client.services import NO_MATCH, Services, element
 from gateway.sources.opcua.config.browse_path import PathStep, is_browse_path, parse_browse_path
@@ -68,7 +69,9 @@ class Addresses:
         """Find the nodes of these addresses; `status_of` tells of those that are not there. Raises NotConnected."""
         asked = list(dict.fromkeys(texts))
         now_s = self._clock.monotonic()
+        await turn_after(len(asked))
         new = [text for text in asked if text not in self._nodes and self._failed.get(text, (0, 0.0))[1] <= now_s]
+        await turn_after(len(asked))
         paths = [text for text in new if is_browse_path(text)]
         if paths:
             await self._walk(paths)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 from asyncua import ua
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 
+from gateway.core.turns import turn_after
 from gateway.sources.opcua.client.encodings import owners_by_definition
 from gateway.sources.opcua.client.legacy_dictionaries import LegacyDictionaries
 from gateway.sources.opcua.client.services import Services, local
@@ -153,11 +155,15 @@ class Definitions:
             chains = rising
         return kinds
 
-    async def kinds(self, types: Iterable[Any]) -> list[DataType]:
+    async def kinds(self, types: Sequence[Any]) -> list[DataType]:
         """Return what these data types are, None for what is no data type."""
-        asked = [plain_id(one) if isinstance(one, ua.NodeId) else None for one in types]
-        await self.learn(one for one in asked if one is not None)
-        return [self._types.known.get(one) if one is not None else None for one in asked]
+        asked = [(one.Identifier, one.NamespaceIndex) if isinstance(one, ua.NodeId) else None for one in types]
+        await turn_after(len(asked))
+        each = {key: plain_id(one) for key, one in dict(zip(asked, types, strict=True)).items() if key is not None}
+        await self.learn(each.values())
+        known = {key: self._types.known.get(node) for key, node in each.items()}
+        await turn_after(len(asked))
+        return [None if key is None else known[key] for key in asked]
 
     async def labels(self, nodes: Sequence[ua.NodeId]) -> list[Mapping[int, object] | None]:
         """Return the labels of variables, by number: from their data types, else from properties of their own.
@@ -169,30 +175,46 @@ class Definitions:
         self._unread.clear()
         types = await self._services.attributes((node, AttributeIds.DataType) for node in nodes)
         known = await self.kinds(types)
+        await turn_after(len(nodes))
         labels: list[Mapping[int, object] | None] = [_labels_of(one) for one in known]
         asked = [at for at, one in enumerate(known) if not labels[at] and _may_have_labels(one)]
         own = await self._properties([nodes[at] for at in asked], LABELS)
         for at, properties in zip(asked, own, strict=True):
             labels[at] = None if properties is None else labels_in(properties)
-        unread = [not isinstance(one, ua.NodeId) or plain_id(one) in self._unread for one in types]
+        await turn_after(len(nodes))
+        unread = [not isinstance(one, ua.NodeId) or (self._unread and plain_id(one) in self._unread) for one in types]
         return [some or (None if failed else some) for some, failed in zip(labels, unread, strict=True)]
 
-    async def properties(self, nodes: Sequence[ua.NodeId], names: Collection[str]) -> list[dict[str, Any]]:
+    async def properties(
+        self,
+        nodes: Sequence[ua.NodeId],
+        names: Collection[str],
+        found: Mapping[ua.NodeId, Mapping[str, ua.NodeId]] = MappingProxyType({}),
+    ) -> list[dict[str, Any]]:
         """Return each node's properties of these names, by name (Part 8, 5.3 and 5.6).
 
-        Texts, (number, text) of EnumValues, the unit's symbol of EngineeringUnits, (low, high) of EURange.
+        Texts, (number, text) of EnumValues, the unit's symbol of EngineeringUnits, (low, high) of EURange. found: the nodes
+        of the properties, by node and name, where they are known; the others are browsed.
         """
-        return [some or {} for some in await self._properties(nodes, names)]
+        return [some or {} for some in await self._properties(nodes, names, found)]
 
-    async def _properties(self, nodes: Sequence[ua.NodeId], names: Collection[str]) -> list[dict[str, Any] | None]:
+    async def _properties(
+        self,
+        nodes: Sequence[ua.NodeId],
+        names: Collection[str],
+        known: Mapping[ua.NodeId, Mapping[str, ua.NodeId]] = MappingProxyType({}),
+    ) -> list[dict[str, Any] | None]:
         """Return properties as `properties`, None for a node where the server did not answer."""
-        references = await self._services.browse(nodes, ObjectIds.HasProperty)
+        browsed = [node for node in nodes if node not in known]
+        answers = dict(zip(browsed, await self._services.browse(browsed, ObjectIds.HasProperty), strict=True))
+        references = [answers.get(node, []) for node in nodes]
         found = [
             (at, one.BrowseName.Name, target)
             for at, some in enumerate(references)
             for one in (() if isinstance(some, int) else some)
             if one.BrowseName.Name in names and (target := local(one.NodeId)) is not None
         ]
+        found += [(at, name, target) for at, node in enumerate(nodes) for name, target in known.get(node, {}).items()]
         values = await self._services.read((target, AttributeIds.Value) for _, _, target in found)
         properties: list[dict[str, Any] | None] = [None if isinstance(some, int) else {} for some in references]
         for (at, name, _), value in zip(found, values, strict=True):

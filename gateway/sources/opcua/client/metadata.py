@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from gateway.core.turns import turn_after
 from gateway.sources.opcua.client.addresses import Addresses
 from gateway.sources.opcua.client.browser import Browser
 from gateway.sources.opcua.client.definitions import UNITS, VERSION, Definitions
 from gateway.sources.opcua.client.services import Services
 from gateway.sources.opcua.client.values import ValueReads
 from gateway.sources.opcua.config.browse import Browse
-from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.findings import Findings
 from gateway.sources.opcua.port.units import EngineeringUnit, unit_of
 from gateway.sources.opcua.port.values import Item
 
@@ -29,21 +30,26 @@ class SessionMetadata:
     async def labels(self, items: Sequence[Item]) -> list[Mapping[int, object] | None]:
         """Return what the numbers of nodes mean; see `Metadata.labels`."""
         await self._addresses.resolve(item.node for item in items)
+        await turn_after(len(items))
         there = [item for item in items if not self._addresses.status_of(item.node)]
+        await turn_after(len(items))
         labels = await self._definitions.labels([self._addresses.node(item.node) for item in there])
+        await turn_after(len(items))
         by_row = dict(zip((item.row for item in there), labels, strict=True))
         return [by_row.get(item.row) for item in items]
 
-    async def browse(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
+    async def browse(self, wanted: Sequence[Browse]) -> Findings:
         """Return the variables that entries of `browse` ask for; see `Metadata.browse`."""
-        findings = await Browser(self._services, self._addresses, self._definitions).find(wanted)
-        return findings.tags, findings.is_cut
+        return await Browser(self._services, self._addresses, self._definitions).find(wanted)
 
     async def units(self, nodes: Sequence[str]) -> list[EngineeringUnit]:
         """Return units and ranges of nodes; empty for those without."""
         await self._addresses.resolve(nodes)
+        await turn_after(len(nodes))
         there = [node for node in dict.fromkeys(nodes) if not self._addresses.status_of(node)]
+        await turn_after(len(nodes))
         properties = await self._definitions.properties([self._addresses.node(node) for node in there], UNITS)
+        await turn_after(len(nodes))
         by_row = {node: unit_of(some) for node, some in zip(there, properties, strict=True)}
         return [by_row.get(node, EngineeringUnit()) for node in nodes]
 

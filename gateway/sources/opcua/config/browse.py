@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from gateway.core.config_types import ConfigModel
 from gateway.sources.opcua.config.node_text import NodeText
+from gateway.sources.opcua.config.type_text import TypeText
 
 MOST_DEPTH = 32
 
@@ -32,14 +33,20 @@ class Browse(ConfigModel):
 
     root: NodeText = "i=85"
     """NodeId or browse path of the folder or object to begin at; not part of the names. Default: the Objects folder."""
-    type: NodeText | None = None
-    """NodeId or browse path of an object type: only variables of objects of this type or its subtypes."""
+    type: TypeText | None = None
+    """Only variables of objects of this type or its subtypes: its name (MachineToolType, 4:MachineToolType,
+    {URI}MachineToolType), NodeId or browse path. Of a type of variables: these, and what is below them."""
     include: Patterns = ("*",)
     """Names to take, * for any characters: Motor*.Speed. Names are matched whole, in capitals as they are."""
     exclude: Patterns = ()
     """Names to leave out of these."""
-    depth: Annotated[int, Field(ge=1, le=MOST_DEPTH)] = 8
+    depth: Annotated[int, Field(ge=1, le=MOST_DEPTH)] = 16
     """How many levels below root are looked at."""
+    members: Literal["instead", "also", "none"] = "instead"
+    """Variables below variables, such as members of structures and elements of arrays. `instead`: they become tags in the
+    place of a structure or array that they tell all of; `also`: beside it; `none`: variables are not looked into."""
+    properties: bool = False
+    """True takes properties of variables, too, but for those that only say what a value means (EURange, EnumStrings ...)."""
     values: Literal["numbers", "all"] = "numbers"
     """`numbers`: single numbers, Booleans and enumerations. `all`: also texts, dates, arrays and structures."""
     most: Annotated[int, Field(ge=1, le=1_000_000)] = 5000
@@ -51,6 +58,9 @@ class Browse(ConfigModel):
 
     def wants(self, name: str) -> bool:
         """Whether a variable of this name becomes a tag."""
-        return any(fnmatchcase(name, one) for one in self.include) and not any(
-            fnmatchcase(name, one) for one in self.exclude
-        )
+        return any(_matches(name, one) for one in self.include) and not any(_matches(name, one) for one in self.exclude)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Brackets are a choice of characters, or stand for themselves: elements of arrays are often called [0]."""
+    return fnmatchcase(name, pattern) or ("[" in pattern and fnmatchcase(name, pattern.replace("[", "[[]")))

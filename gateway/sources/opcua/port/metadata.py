@@ -1,24 +1,12 @@
 """The role `Metadata` of a session: what a server says of its nodes beside their values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.sources.opcua.config.browse import Browse
+from gateway.sources.opcua.port.findings import Findings
 from gateway.sources.opcua.port.units import EngineeringUnit
 from gateway.sources.opcua.port.values import Item
-
-
-@dataclass(frozen=True, slots=True)
-class FoundTag:
-    """A variable that `browse` of the configuration makes a tag."""
-
-    path: tuple[str, ...]
-    """Browse names from below the root; the last one is the variable's own."""
-    node: str
-    """NodeId by namespace URI, which stays true when the server reorders its namespaces."""
-    measure: EngineeringUnit = EngineeringUnit()  # noqa: RUF009 - immutable
-    """Unit and range."""
 
 
 class Metadata(Protocol):
@@ -31,8 +19,8 @@ class Metadata(Protocol):
         """
         ...
 
-    async def browse(self, wanted: Sequence[Browse]) -> tuple[list[FoundTag], bool]:
-        """Return the variables that entries of `browse` ask for, and whether their ceilings cut the list.
+    async def browse(self, wanted: Sequence[Browse]) -> Findings:
+        """Return the variables that entries of `browse` ask for, and what they leave out.
 
         Raises NotFound where a root is not there.
         """

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gateway.core.turns import turn_after
 from gateway.sources.opcua.codec.enum_labels import LabelRetries
 from gateway.sources.opcua.port.metadata import Metadata
 from gateway.sources.opcua.port.values import Item, Values
@@ -54,9 +55,11 @@ class LabelRequests:
 
     async def _ask(self, items: Sequence[Item], retries: LabelRetries) -> None:
         found = await self._metadata.labels(items) if items else []
+        await turn_after(len(items))
         pairs = list(zip(items, found, strict=True))
         retries.clear(item.row for item, labels in pairs if labels is not None)
         retries.refused((item.row for item, labels in pairs if labels is None), self._device.clock.monotonic())
+        await turn_after(len(items))
         known = [(item, labels) for item, labels in pairs if labels is not None]
         labelled = self._ingest.learn_labels([item for item, _ in known], [labels for _, labels in known])
         readable = [item for item in labelled if item.row not in self._poison.untrusted]

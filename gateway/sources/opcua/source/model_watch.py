@@ -12,12 +12,14 @@ from gateway.sources.opcua.port.units import lacking
 from gateway.sources.opcua.source.comparison_schedule import ComparisonSchedule
 from gateway.sources.opcua.source.events import ModelChanged
 from gateway.sources.opcua.source.source_device import SourceDevice
-from gateway.sources.opcua.source.tag_discovery import Change, NotKept, has_stored, refresh
+from gateway.sources.opcua.source.tag_discovery import Change, NotKept, has_stored, left_out, refresh
 
 log = structlog.get_logger("opcua")
 
 _NONE: Final = "browse has found no tags"
 _SHOWS: Final = "gateway browse shows what is there"
+_MOST_REASONS: Final = 500
+"""Characters of what was left out, in the device state."""
 _AT_START: Final = "at the next start"
 _AT_ONCE: Final = "at once"
 
@@ -110,7 +112,9 @@ class ModelWatch:
         if not missing and has_stored(self._device.config):
             return f"browse has found tags, which do not run yet: they are taken {self._taken}"
         roots = ", ".join(dict.fromkeys(one.root for one in self._device.config.browse))
+        reasons = "; ".join(left_out(self._device.config))[:_MOST_REASONS]
         unwanted = f"below {roots} is nothing that include, exclude, type, values and depth let through; {_SHOWS}"
+        unwanted = f"{reasons}; {_SHOWS}" if reasons else unwanted
         return f"{_NONE}: {missing or unwanted}"
 
     @property

@@ -12,9 +12,11 @@ import structlog
 
 from gateway.core.os_errors import os_reason
 from gateway.core.private_files import write_private
+from gateway.core.turns import turn_after
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.metadata import FoundTag, Metadata
+from gateway.sources.opcua.port.findings import Findings, FoundTag
+from gateway.sources.opcua.port.metadata import Metadata
 from gateway.sources.opcua.port.units import EngineeringUnit, lacking, units_path
 from gateway.sources.opcua.source.tag_file import is_writable, tag_file, tag_names
 
@@ -22,6 +24,10 @@ log = structlog.get_logger("opcua")
 
 _NAMED: Final = 5
 """Tags that an event about a change names."""
+
+
+_MOST_LEFT_OUT: Final = 10_000
+"""Characters of the file with what was left out."""
 
 
 class NotKept(NotFound):
@@ -53,6 +59,22 @@ def found_path(device: OpcUaDevice) -> Path | None:
     return Path(device.found) / f"{device.name}.csv" if device.browse else None
 
 
+def left_out_path(device: OpcUaDevice) -> Path:
+    """Return where it is kept what of the server became no tag."""
+    return Path(device.found) / "left_out" / f"{device.name}.txt"
+
+
+def left_out(device: OpcUaDevice) -> Sequence[str]:
+    """Return what of the server became no tag when it was last asked, a line for each reason; none where nothing is kept."""
+    if not device.browse:
+        return ()
+    try:
+        with left_out_path(device).open(encoding="utf-8", errors="replace") as file:
+            return file.read(_MOST_LEFT_OUT).splitlines()
+    except OSError:
+        return ()
+
+
 def is_refreshed(device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> bool:
     """Return whether a start asks the server: always for `browse`, for units alone until they are known."""
     return bool(device.browse) or (bool(lacking(tags)) and not units_path(device).is_file())
@@ -79,14 +101,17 @@ def has_stored(device: OpcUaDevice) -> bool:
         return False
 
 
-def store_found(device: OpcUaDevice, tags: Sequence[FoundTag], *, cut: bool) -> Change | None:
-    """Write what was found; return what is new in it, None for nothing. Raises NotKept."""
+def store_found(device: OpcUaDevice, findings: Findings) -> Change | None:
+    """Write what was found, and what was left out; return what is new among the tags, None for nothing. Raises NotKept."""
     path = found_path(device)
     assert path is not None
-    if left_out := unwritable(tags):
-        log.warning("variables are left out, their node ids cannot stand in a file", device=device.name, count=len(left_out))
-    change = _kept(path, found_file(tags))
-    return None if change is None else replace(change, cut=cut)
+    if names := unwritable(findings.tags):
+        log.warning("variables are left out, their node ids cannot stand in a file", device=device.name, count=len(names))
+    change = _kept(path, found_file(findings.tags))
+    reasons, place = list(findings.reasons()), left_out_path(device)
+    if (reasons or place.is_file()) and _write_news(place, "".join(f"{line}\n" for line in reasons)) is not None:
+        log.info("not everything that was found becomes a tag", device=device.name, left_out=reasons or "nothing")
+    return None if change is None else replace(change, cut=findings.is_cut)
 
 
 def keep_measures(device: OpcUaDevice, tags: Sequence[OpcUaTag], measures: Sequence[EngineeringUnit]) -> Change | None:
@@ -97,6 +122,12 @@ def keep_measures(device: OpcUaDevice, tags: Sequence[OpcUaTag], measures: Seque
 
 
 def _kept(path: Path, text: str) -> Change | None:
+    before = _write_news(path, text)
+    return None if before is None else compare(before, text)
+
+
+def _write_news(path: Path, text: str) -> str | None:
+    """Write a file where it is another one; return its text before, None where it is the same. Raises NotKept."""
     try:
         before = path.read_text(encoding="utf-8") if path.is_file() else None
         if before == text:
@@ -106,7 +137,7 @@ def _kept(path: Path, text: str) -> Change | None:
     except (OSError, ValueError) as error:
         why = os_reason(error) if isinstance(error, OSError) else "it cannot be compared or written"
         raise NotKept(f"{path} cannot be kept: {why}; found: names its folder") from None
-    return compare(before or "", text)
+    return before or ""
 
 
 def compare(before: str, now: str) -> Change:
@@ -131,10 +162,15 @@ async def refresh(metadata: Metadata, device: OpcUaDevice, tags: Sequence[OpcUaT
     """
     change, found = None, list[FoundTag]()
     if device.browse:
-        found, cut = await metadata.browse(device.browse)
-        change = await asyncio.to_thread(store_found, device, found, cut=cut)
+        findings = await metadata.browse(device.browse)
+        found = findings.tags
+        change = await asyncio.to_thread(store_found, device, findings)
     found_nodes = {tag.node for tag in found}
-    asked = [tag for tag in lacking(tags) if tag.node not in found_nodes]
+    await turn_after(len(tags))
+    unstated = lacking(tags)
+    await turn_after(len(tags))
+    asked = [tag for tag in unstated if tag.node not in found_nodes]
+    await turn_after(len(tags))
     measures = await metadata.units([tag.node for tag in asked]) if asked else []
     try:
         units = await asyncio.to_thread(keep_measures, device, asked, measures) if asked else None

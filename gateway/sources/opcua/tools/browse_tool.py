@@ -10,10 +10,12 @@ import numpy as np
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import NotConnected
-from gateway.sources.opcua.client.browser import Browser, Visited
+from gateway.sources.opcua.client.browser import Browser
 from gateway.sources.opcua.client.errors import translate_errors
 from gateway.sources.opcua.client.handshake import get_endpoints, get_servers
+from gateway.sources.opcua.client.node_details import DetailReads
 from gateway.sources.opcua.client.session import AsyncuaSession, connect, quiet_library
+from gateway.sources.opcua.client.walk import Visited
 from gateway.sources.opcua.codec.columns import KIND_NOT_SCALAR, KIND_NULL, ValueColumns
 from gateway.sources.opcua.codec.types.data_types import builtin_name
 from gateway.sources.opcua.config.browse import Browse
@@ -27,6 +29,7 @@ from gateway.sources.opcua.source.decode import TagColumns, decode
 from gateway.sources.opcua.source.item_map import ItemMap
 from gateway.sources.opcua.status.codes import status_name
 from gateway.sources.opcua.status.explanation import explained
+from gateway.sources.opcua.tools.folding import folded
 
 _FLOATING: Final = (10, 11)
 """Float and Double (Part 6, 5.1.2)."""
@@ -36,20 +39,22 @@ _FLOATING: Final = (10, 11)
 class BrowsedNode:
     """One node, or one tag. path: browse names from below the root, the last one its own, or the tag's name.
 
-    type, unit, range, value, status: of a variable, else "". status: "" while good. why: the status in words, where there
-    are any. place: the node's among its siblings at each level, because names may be equal. number: value and quality of
-    a sample, None where it is none.
+    of_type: the name of its type. type, unit, range, value, status: of a variable, else ""; type is that of the data.
+    status: "" while good. why: the status in words, where there are any. place: the node's among its siblings at each level,
+    because names may be equal. number: value and quality of a sample, None where it is none.
     """
 
     path: tuple[str, ...]
     node: str
     is_variable: bool
+    of_type: str = ""
     type: str = ""
     unit: str = ""
     range: str = ""
     value: str = ""
     status: str = ""
     why: str = ""
+    description: str = ""
     place: tuple[int, ...] = ()
     number: tuple[float, int] | None = None
 
@@ -88,27 +93,33 @@ async def browse(
 
     Raises NotConnected.
     """
-    count = 0
-    async for level in walker(connection).walk(wanted.root, wanted.depth, wanted.type):
-        shown = [one for one in level if not one.is_variable or (one.inside and wanted.wants(".".join(one.path)))]
+    count, details = 0, DetailReads(connection.services)
+    async for level in walker(connection).walk(wanted):
+        shown = [one for one in level if not one.is_variable or (one.inside and wanted.wants(one.name))]
         shown = shown[: most - count]
         count += len(shown)
-        yield await _described(connection, device, shown)
+        yield await _described(connection, device, shown, details)
         if count >= most:
             return
 
 
-async def _described(connection: AsyncuaSession, device: OpcUaDevice, visited: Sequence[Visited]) -> list[BrowsedNode]:
+async def _described(
+    connection: AsyncuaSession, device: OpcUaDevice, visited: Sequence[Visited], details: DetailReads
+) -> list[BrowsedNode]:
     nodes = [one.node for one in visited if one.is_variable]
     types = iter(await connection.services.value_types(nodes))
     tags = [OpcUaTag.model_construct(name=node.to_string(), node=node.to_string()) for node in nodes]
     values = iter(await read(connection, device, tags))
-    return [
-        replace(tag := next(values), path=one.path, type=next(types) or tag.type, place=one.order)
-        if one.is_variable
-        else BrowsedNode(one.path, one.node.to_string(), False, place=one.order)
-        for one in visited
-    ]
+    described = []
+    for one, known in zip(visited, await details.read(visited), strict=True):
+        node = BrowsedNode(one.path, one.node.to_string(), False)
+        if one.is_variable:
+            tag, built_in = next(values), next(types)
+            array = "[]" if built_in.endswith("[]") else ""
+            kind = f"{known.data_type}{array}" if known.data_type else built_in or tag.type
+            node = replace(tag, path=one.path, type=kind)
+        described.append(replace(node, place=one.order, of_type=known.type, description=known.description))
+    return described
 
 
 async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[OpcUaTag]) -> list[BrowsedNode]:
@@ -132,13 +143,14 @@ async def read(connection: AsyncuaSession, device: OpcUaDevice, tags: Sequence[O
         samples = dict(zip(block.tag.tolist(), zip(block.value.tolist(), block.quality.tolist(), strict=True), strict=True))
         shown |= _infinite(values.columns)
         shown = {row: _labelled(text, labels.get(row, {})) for row, text in shown.items()}
-        shown |= {} if objects is None else {int(row): str(one) for row, one in zip(objects.tag, objects.value, strict=True)}
+        if objects is not None:
+            shown |= {int(row): folded(one) for row, one in zip(objects.tag, objects.value, strict=True)}
         for place, row in enumerate(values.columns.row.tolist()):
             tag, status = tags[row], int(values.columns.status[place])
             unit = measures[row] if has_unit_of_node(tag) else EngineeringUnit()
             why = _why(tag.node, status, connection.addresses.namespaces) if status else ""
             found[row] = BrowsedNode(
-                (tag.name,), tag.node, True, _kind(int(values.columns.kind[place])), tag.unit or unit.unit,
+                (tag.name,), tag.node, True, "", _kind(int(values.columns.kind[place])), tag.unit or unit.unit,
                 range_text(tag.range) or unit.range, shown.get(row, ""), status_name(status) if status else "", why,
                 number=samples.get(row),
             )  # fmt: skip

@@ -54,7 +54,7 @@ def _accept(text: str) -> dict[str, object]:
 
 def browse_of(options: Options) -> Browse:
     """Return what to browse. Raises UsageError."""
-    keys = {key: options[key] for key in ("root", "include", "exclude", "depth", "type")}
+    keys = {key: options[key] for key in ("root", "include", "exclude", "depth", "type", "members", "properties")}
     values = "all" if options["everything"] else "numbers"
     try:
         return Browse.model_validate({key: value for key, value in keys.items() if value} | {"values": values})

@@ -8,11 +8,10 @@ import yaml
 
 from gateway.core.clock import SystemClock
 from gateway.core.errors import Permanent
-from gateway.core.foreign_text import clean
 from gateway.core.plural import counted
 from gateway.core.ports.device_tools import Progress
-from gateway.core.report import Item, Note, Part, RawText, Report, Styled, Table, Tree
-from gateway.sources.opcua.client.browser import MOST_VISITED
+from gateway.core.report import Item, Note, RawText, Report, Table
+from gateway.sources.opcua.client.walk import MOST_VISITED
 from gateway.sources.opcua.config.browse import MOST_DEPTH, Browse
 from gateway.sources.opcua.config.device import OpcUaDevice, OpcUaTag
 from gateway.sources.opcua.config.pki_folder import DEFAULT_FOLDER
@@ -22,6 +21,7 @@ from gateway.sources.opcua.source.tag_discovery import found_file, unwritable
 from gateway.sources.opcua.tools import browse_tool
 from gateway.sources.opcua.tools.browse_tool import BrowsedNode, session, walker
 from gateway.sources.opcua.tools.history_check import unreadable
+from gateway.sources.opcua.tools.node_tree import json_lines, tree_of
 
 _NAMED: Final = 8
 
@@ -78,20 +78,26 @@ async def tag_file(config: OpcUaDevice, wanted: Browse, most: int, progress: Pro
             progress.update("browsing")
             findings = await walker(connection).find([wanted.model_copy(update={"most": most})])
     items: list[Item] = [RawText(found_file(findings.tags)), Note(counted(len(findings.tags), "tag"))]
-    left = (
-        (findings.beyond, f"beyond --most {most} (--most {most + len(findings.beyond)} takes them)"),
-        (findings.no_numbers, "not a single number (--all takes them)"),
-        (unwritable(findings.tags), "whose node ids have characters that do not survive a CSV file"),
-        (findings.unwanted, "not wanted by --include, --exclude or --type"),
-        (findings.unopened, f"objects at --depth {wanted.depth}, not looked into ({_deeper(wanted)})"),
-    )
-    items += [Note(f"left out: {len(names)} {why}: {_first(names)}") for names, why in left if names]
+    left = [
+        (one.count, why, str(one))
+        for one, why in (
+            (findings.beyond, f"beyond --most {most} (--most {most + findings.beyond.count} takes them)"),
+            (findings.no_numbers, "not a single number (--all takes them)"),
+            (findings.by_members, "told by the variables below them (--members also takes them beside these)"),
+            (findings.properties, "properties of variables (--properties takes them)"),
+            (findings.unwanted, "not wanted by --include, --exclude or --type"),
+            (findings.unopened, f"objects at --depth {wanted.depth}, not looked into ({_deeper(wanted)})"),
+        )
+    ]
+    if names := unwritable(findings.tags):
+        left.append((len(names), "whose node ids have characters that do not survive a CSV file", _first(names)))
+    items += [Note(f"left out: {count} {why}: {names}") for count, why, names in left if count]
     if findings.ended:
         items.append(Note(f"the server has more than {MOST_VISITED} nodes: the walk has ended; --root NODE chooses"))
     if findings.tags:
         items.append(Note("next: this as tags/NAME.csv of the configuration, and as devices/NAME.yaml:"))
         items.append(RawText(_device_file(config), is_note=True))
-    elif not findings.no_numbers:
+    elif not (findings.no_numbers or findings.properties):
         items.append(Note(_nothing(wanted)))
     return Report(items, is_complete=not findings.is_cut)
 
@@ -112,8 +118,8 @@ def _device_file(config: OpcUaDevice) -> str:
     return f"{text}{note}"
 
 
-async def node_tree(config: OpcUaDevice, wanted: Browse, most: int, progress: Progress) -> Report:
-    """Return objects and variables with their values as a tree, at most `most`. Raises NotConnected, Permanent."""
+async def node_tree(config: OpcUaDevice, wanted: Browse, most: int, progress: Progress, *, as_json: bool = False) -> Report:
+    """Return objects and variables with their values, a tree or JSON, at most `most`. Raises NotConnected, Permanent."""
     found: list[BrowsedNode] = []
     with _answerable():
         async with session(config) as connection:
@@ -121,12 +127,8 @@ async def node_tree(config: OpcUaDevice, wanted: Browse, most: int, progress: Pr
             async for level in browse_tool.browse(connection, config, wanted, most + 1):
                 found += level
                 progress.update(f"browsing: {counted(len(found), 'node')}")
-    tree = Tree(f"{config.url} {wanted.root}")
-    branches: dict[tuple[int, ...], Tree] = {(): tree}
-    for node in found[:most]:
-        branches[node.place] = Tree(_line(node))
-        branches[node.place[:-1]].children.append(branches[node.place])
-    items: list[Item] = [tree]
+    shown = found[:most]
+    items: list[Item] = [json_lines(shown) if as_json else tree_of(f"{config.url} {wanted.root}", shown)]
     if len(found) > most:
         items.append(Note(f"more than {counted(most, 'node')}: the rest is not shown; --most N or --root NODE chooses"))
     unopened = sum(not one.is_variable and len(one.path) == wanted.depth for one in found)
@@ -150,16 +152,6 @@ def _nothing(wanted: Browse) -> str:
         "no variable is wanted by --include, --exclude and --type: a pattern is compared with the whole name, the names "
         "below the root joined by dots (Line.Motor.Speed): *Speed finds it, Speed does not"
     )
-
-
-def _line(node: BrowsedNode) -> tuple[Part, ...]:
-    head: tuple[Part, ...] = (Styled(node.path[-1], "strong"), " ", Styled(node.node, "faint"))
-    if not node.is_variable:
-        return head
-    measure: tuple[Part, ...] = (f" {node.unit}",) if node.unit else ()
-    measure += (" ", Styled(node.range, "faint")) if node.range else ()
-    status: tuple[Part, ...] = (" ", Styled(node.status, "bad")) if node.status else ()
-    return (*head, f" {node.type} ", Styled(clean(node.value), "value"), *measure, *status)
 
 
 async def tag_values(config: OpcUaDevice, tags: Sequence[OpcUaTag]) -> Report:

@@ -8,7 +8,7 @@ import pytest
 from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.findings import FoundTag
 from gateway.sources.opcua.port.units import EngineeringUnit
 from tests.support.clock import ManualClock, settle
 from tests.support.opcua_fake import FakeSession, entry, source, values
@@ -217,6 +217,19 @@ async def test_a_browse_that_finds_nothing_names_where_it_has_looked_and_is_no_c
     state, events = await told(made)
     assert (state.state, events) == ("degraded", [])
     assert "below /Objects/2:A, /Objects/2:B is nothing that include, exclude, type, values and depth let" in state.reason
+    keep.cancel()
+    await made.close()
+
+
+async def test_a_device_without_tags_says_what_was_left_out_and_by_which_key(clock, server, tmp_path):
+    server.findings.no_numbers.add("DB.motor")
+    server.findings.properties.add("DB.speed.Scan")
+    made = await opened(clock, server, tags=0, browse={}, found=str(tmp_path))
+    keep = asyncio.create_task(keep_alive(server, clock))
+    await clock.advance(2)
+    state, _ = await told(made)
+    why = "1 variable not a single number (values): DB.motor; 1 property of a variable (properties): DB.speed.Scan"
+    assert state.reason == f"browse has found no tags: {why}; gateway browse shows what is there"
     keep.cancel()
     await made.close()
 

@@ -12,7 +12,7 @@ from gateway.core.errors import NotConnected
 from gateway.core.messages import DeviceState
 from gateway.core.quality import Quality
 from gateway.sources.opcua.port.errors import HungUp, NotFound, Poisoned, Unanswered
-from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.findings import FoundTag
 from gateway.sources.opcua.port.units import EngineeringUnit
 from gateway.sources.opcua.source import diagnostics
 from tests.support.clock import ManualClock, settle

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from gateway.sources.opcua.config.browse import Browse
 from gateway.sources.opcua.port.errors import NotFound
-from gateway.sources.opcua.port.metadata import FoundTag
+from gateway.sources.opcua.port.findings import Findings, FoundTag
 from gateway.sources.opcua.port.units import EngineeringUnit
-from gateway.sources.opcua.source.tag_discovery import compare, found_path, store_found
+from gateway.sources.opcua.source.tag_discovery import compare, found_path, left_out, store_found
 from tests.support.opcua_fake import entry
 
 SPEED = FoundTag(("Motor", "Speed"), "nsu=urn:x;s=speed", EngineeringUnit("mm/s", "0 to 5"))
@@ -27,13 +27,14 @@ def test_only_devices_with_browse_have_found_tags(tmp_path):
 
 def test_what_is_found_is_kept_and_only_news_are_told(tmp_path):
     config = device(tmp_path / "new" / "folder")
-    first = store_found(config, [SPEED], cut=False)
+    first = store_found(config, Findings([SPEED]))
     assert (first.added, first.removed, first.altered) == (["Motor.Speed"], [], [])
-    assert store_found(config, [SPEED], cut=False) is None
-    second = store_found(config, [LOAD], cut=True)
+    assert store_found(config, Findings([SPEED])) is None
+    second = store_found(config, Findings([LOAD], ended=True))
     assert (second.added, second.removed, second.cut) == (["Motor.Load"], ["Motor.Speed"], True)
     assert found_path(config).read_text() == "name,node,unit,range\nMotor.Load,nsu=urn:x;s=load,,\n"
-    assert os.listdir(found_path(config).parent) == ["plc.csv"]
+    assert sorted(os.listdir(found_path(config).parent)) == ["left_out", "plc.csv"]
+    assert list(left_out(config)) == ["everything beyond the nodes that one walk visits"]
 
 
 def test_another_unit_is_an_altered_tag():
@@ -43,7 +44,7 @@ def test_another_unit_is_an_altered_tag():
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotFound, match="cannot be kept"):
-        store_found(device(tmp_path / "file" / "below"), [SPEED], cut=False)
+        store_found(device(tmp_path / "file" / "below"), Findings([SPEED]))
 
 
 def test_names_are_chosen_by_patterns():
@@ -51,6 +52,14 @@ def test_names_are_chosen_by_patterns():
     names = ["Motor1.Speed", "Motor1.speed", "Pump.Load", "Motor9.Load", "Motor1.Speed.Max"]
     assert [name for name in names if browse.wants(name)] == ["Motor1.Speed", "Pump.Load"]
     assert Browse().wants("anything")
+    elements = Browse.model_validate({"include": ["motors.[0].*", "level[12]"]})
+    assert [
+        name
+        for name in ("motors.[0].speed", "motors.0.speed", "motors.[1].speed", "level1", "level3")
+        if elements.wants(name)
+    ] == [
+        *("motors.[0].speed", "motors.0.speed", "level1"),
+    ]
 
 
 def test_one_entry_may_stand_without_a_list():

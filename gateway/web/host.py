@@ -1,0 +1,81 @@
+"""What an edge box dies of: heat, a full disk, memory, descriptors. Read from Linux's files, cheap, without a library."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_THERMAL: Final = Path("/sys/class/thermal")
+_THROTTLED: Final = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+
+
+class HostReadings:
+    """Readings of the machine and of this process. What a machine does not tell is left out."""
+
+    def __init__(self, disk: Path) -> None:
+        """disk: a path on the file system that matters, which need not exist yet."""
+        self._disk = disk
+
+    def gauges(self) -> Mapping[str, tuple[str, float]]:
+        """Return for each name its meaning and its value."""
+        found: dict[str, tuple[str, float]] = {}
+        own = Path("/proc/self")
+        if (pages := _number(own / "statm", 1)) is not None:
+            found["process_resident_bytes"] = "Memory of this process.", pages * _PAGE
+        with suppress(OSError):
+            found["process_descriptors"] = "Open descriptors of this process.", len(os.listdir(own / "fd"))
+        found["process_cpu_seconds"] = "Processor time of this process.", sum(os.times()[:2])
+        if (celsius := _hottest()) is not None:
+            found["host_temperature_celsius"] = "The hottest thermal zone.", celsius
+        if (throttled := _throttled()) is not None:
+            found["host_throttled"] = "1 while the processor is slowed by heat or by too little voltage.", throttled
+        if (usage := _usage(self._disk)) is not None:
+            found["host_disk_free_bytes"] = "Free space where the outbox is.", usage[0]
+            found["host_disk_bytes"] = "Size of the file system where the outbox is.", usage[1]
+        found["host_load1"] = "Load average of a minute.", os.getloadavg()[0]
+        return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _number(path: Path, place: int = 0) -> float | None:
+    words = _text(path).split()
+    try:
+        return float(words[place])
+    except (IndexError, ValueError):
+        return None
+
+
+def _hottest() -> float | None:
+    try:
+        zones = sorted(_THERMAL.glob("thermal_zone*/temp"))[:32]
+    except OSError:
+        return None
+    found = [value / 1e3 for zone in zones if (value := _number(zone)) is not None]
+    return max(found, default=None)
+
+
+def _throttled() -> float | None:
+    """Return 1 while a Raspberry Pi slows down: bits 0 to 3 of its firmware's word are the present."""
+    try:
+        return float(bool(int(_text(_THROTTLED).strip(), 16) & 0xF))
+    except ValueError:
+        return None
+
+
+def _usage(path: Path) -> tuple[float, float] | None:
+    for place in (path, *path.parents):
+        try:
+            usage = shutil.disk_usage(place)
+        except OSError:
+            continue
+        return usage.free, usage.total
+    return None

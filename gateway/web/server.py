@@ -1,0 +1,224 @@
+"""The HTTP server within the gateway: a TCP port where one is configured, and a socket file for commands.
+
+Whatever clients do, they hold the event loop only for what one request of a bounded size takes, and a bounded number of
+connections for a bounded time.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from math import inf
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+
+from gateway.core.bounded_file import read_bounded
+from gateway.core.clock import Clock
+from gateway.core.log_throttle import LogThrottle
+from gateway.web.config import WebConfig, split_listen
+from gateway.web.guard import LEAST_TOKEN_CHARACTERS, brings_token, is_foreign, is_known_host
+from gateway.web.site import Site, error_answer
+from gateway.web.unix_socket import listen_private, remove
+
+log = structlog.get_logger("web")
+
+MOST_CONNECTIONS: Final = 64
+HEADERS_S: Final = 10.0
+"""So long may a client take for its first request, and an idle connection stay."""
+ANSWER_S: Final = 30.0
+"""So long may a client take to receive an answer, counted from its request; the next request counts anew."""
+_PER_S: Final = 200.0
+_BURST: Final = 400.0
+_RETRY_S: Final = 10.0
+_REFUSED_S: Final = 1.0
+_MOST_TOKEN_BYTES: Final = 4_096
+_LIMITS: Final[dict[str, Any]] = {
+    "keepalive_timeout": HEADERS_S,
+    "max_line_size": 8_190,
+    "max_field_size": 4_096,
+    "max_headers": 64,
+    "lingering_time": 0.0,
+    "access_log": None,
+    "handler_cancellation": True,
+}
+
+
+class Door:
+    """One way in: its connections, how long each may stay, how many requests it takes a second."""
+
+    def __init__(self, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], clock: Clock) -> None:
+        self._answer = answer
+        self._clock = clock
+        self._server: Any = web.Server(self._serve, **_LIMITS)
+        self._until: dict[Any, float] = {}
+        self._free_at = 0.0
+        self.refused = 0
+
+    def connect(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection; one too many is closed at once."""
+        if len(self._server.connections) >= MOST_CONNECTIONS:
+            self.refused += 1
+            return _Refused()
+        protocol: asyncio.Protocol = self._server()
+        return protocol
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._until[request.protocol] = inf if request.path.endswith("/stream") else self._clock.monotonic() + ANSWER_S
+        await self._wait_turn()
+        if request.method not in ("GET", "HEAD"):
+            response: web.StreamResponse = error_answer(405, "nothing can be changed here", "GET or HEAD")
+            response.headers["Allow"] = "GET, HEAD"
+        elif request.body_exists:
+            response = error_answer(400, "a question has no body", "a GET without one")
+        else:
+            response = await self._answer(request)
+        if response.status >= 400 and not response.prepared:
+            response.force_close()
+        return response
+
+    async def _wait_turn(self) -> None:
+        """Let a flood of requests wait, so that whoever asks without pause leaves the event loop to others."""
+        now = self._clock.monotonic()
+        self._free_at = max(self._free_at, now - _BURST / _PER_S) + 1 / _PER_S
+        if self._free_at > now:
+            await self._clock.sleep(self._free_at - now)
+
+    def sweep(self) -> None:
+        """Close connections whose time is over: clients that send or receive too slowly."""
+        now, connections = self._clock.monotonic(), self._server.connections
+        until = {one: self._until.get(one, now + HEADERS_S) for one in connections}
+        for connection, end in until.items():
+            if now > end and connection.transport is not None:
+                connection.transport.abort()
+        self._until = until
+
+    async def close(self) -> None:
+        """Close all connections at once."""
+        for connection in self._server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+        await self._server.shutdown(0.1)
+
+
+class _Refused(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+class WebServer:
+    """Serves a site until cancelled. What goes wrong with a port or file is logged and tried again; the gateway goes on."""
+
+    def __init__(self, config: WebConfig, site: Site, path: Path, clock: Clock) -> None:
+        """path: of the socket file."""
+        self._config = config
+        self._site = site
+        self._path = path
+        self._clock = clock
+        self._throttle = LogThrottle(clock)
+
+    async def run(self) -> None:
+        """Serve for ever. A bug costs the viewers their view, and begins anew after a while; it ends nothing else."""
+        while True:
+            try:
+                await self._serve()
+            except Exception:  # whoever only looks must not end what is looked at
+                log.exception("a bug in the web server: please report it", again_s=_RETRY_S)
+            await self._clock.sleep(_RETRY_S)
+
+    async def _serve(self) -> None:
+        local, remote = Door(self._site.answer, self._clock), Door(self._guarded, self._clock)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._site.stream.run(self._clock.sleep), name="web stream")
+            tasks.create_task(self._sweep(local, remote), name="web sweep")
+            tasks.create_task(self._keep_open(self._open_file, local, str(self._path)), name="web socket file")
+            if self._config.listen:
+                tasks.create_task(self._keep_open(self._open_port, remote, self._config.listen), name="web port")
+
+    async def _sweep(self, *doors: Door) -> None:
+        while True:
+            await self._clock.sleep(1.0)
+            for door in doors:
+                door.sweep()
+
+    async def _keep_open(self, listen: Callable[[Door], Awaitable[asyncio.Server]], door: Door, where: str) -> None:
+        """Listen, as soon as that is possible, until cancelled."""
+        server = None
+        try:
+            while server is None:
+                try:
+                    server = await listen(door)
+                except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+                    reason = getattr(error, "strerror", None) or str(error)
+                    if self._throttle.is_due(f"{where} {reason}"):
+                        log.warning("the web server cannot listen", where=where, reason=reason, again_s=_RETRY_S)
+                    await self._clock.sleep(_RETRY_S)
+            log.info("web", listens=where)
+            await asyncio.Future()
+        finally:
+            if server is not None:
+                server.close()
+            await door.close()
+            if where == str(self._path) and server is not None:
+                remove(self._path)
+
+    async def _open_file(self, door: Door) -> asyncio.Server:
+        sock = listen_private(self._path)
+        return await asyncio.get_running_loop().create_unix_server(door.connect, sock=sock)
+
+    async def _open_port(self, door: Door) -> asyncio.Server:
+        host, port = split_listen(self._config.listen)
+        context = await asyncio.to_thread(tls_context, self._config)
+        timeout = None if context is None else HEADERS_S
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            door.connect, host, int(port), ssl=context, backlog=64, ssl_handshake_timeout=timeout
+        )
+
+    async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer those who may ask."""
+        host = request.headers.get("Host", "")
+        if not is_known_host(host, self._config.hosts):
+            return error_answer(403, "this name is not known here", "an IP address, localhost, or a name of web.hosts")
+        if is_foreign(request.headers, host):
+            return error_answer(403, "another site's page may not ask", "a request of this page itself")
+        if self._config.token_file is not None:
+            token = await asyncio.to_thread(read_token, self._config.token_file)
+            if not token:
+                return error_answer(503, "web.token_file cannot be used: the gateway's log says why")
+            if not brings_token(request.headers.get("Authorization", ""), token):
+                if request.headers.get("Authorization") and self._throttle.is_due("token"):
+                    log.warning("a wrong token was shown", peer=request.remote)
+                await self._clock.sleep(_REFUSED_S)
+                response = error_answer(401, "a token is needed", "Authorization: Bearer TOKEN, or it as a password")
+                response.headers["WWW-Authenticate"] = 'Basic realm="gateway", charset="UTF-8"'
+                return response
+        return await self._site.answer(request)
+
+
+def read_token(path: Path) -> str:
+    """Return the token of a file, empty when there is none that can be used. Blocks: for a thread."""
+    try:
+        token = read_bounded(path, _MOST_TOKEN_BYTES).decode().strip()
+    except (OSError, ValueError) as error:
+        log.warning("web.token_file cannot be read", file=str(path), reason=getattr(error, "strerror", None) or "no text")
+        return ""
+    if len(token) < LEAST_TOKEN_CHARACTERS:
+        log.warning("web.token_file holds no token", file=str(path), expected=f"{LEAST_TOKEN_CHARACTERS} characters or more")
+        return ""
+    return token
+
+
+def tls_context(config: WebConfig) -> ssl.SSLContext | None:
+    """Return the server's TLS context, None without TLS. Reads files. Raises OSError."""
+    tls = config.tls
+    if tls.cert is None or tls.key is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tls.client_ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(tls.cert, tls.key, password=lambda: "")
+    if tls.client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

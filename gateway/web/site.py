@@ -1,0 +1,133 @@
+"""From a request to an answer: health, metrics, API, stream, page. Whoever may ask has been decided before."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiohttp import web
+
+from gateway.web import metrics
+from gateway.web.answers import ErrorAnswer
+from gateway.web.api import Api
+from gateway.web.guard import HEADERS
+from gateway.web.health import health_of
+from gateway.web.host import HostReadings
+from gateway.web.openapi import OPERATIONS, document
+from gateway.web.page_files import PageFile, read_page
+from gateway.web.query import BadQuery, Query
+from gateway.web.stream import MOST_TAGS, Stream, Viewer, encode
+from gateway.web.view import GatewayView
+
+_JSON: Final = "application/json"
+_NO_STORE: Final = {**HEADERS, "Cache-Control": "no-store"}
+_ANSWER_S: Final = 20.0
+_AT_ONCE: Final = 2
+_PREFIX: Final = "/api/v1/"
+_SLICE_S: Final = 0.001
+
+
+class Site:
+    """All that can be asked for."""
+
+    def __init__(self, view: GatewayView, host: HostReadings) -> None:
+        self._view = view
+        self._host = host
+        self._api = Api(view, host)
+        self.stream = Stream(view.live, self._api)
+        self._answers = {f"{_PREFIX}{one.name}": getattr(self._api, one.name) for one in OPERATIONS}
+        self._special: dict[str, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {
+            "/healthz": self._health,
+            "/readyz": self._health,
+            "/metrics": self._metrics,
+            f"{_PREFIX}stream": self._watch,
+            f"{_PREFIX}openapi.json": self._openapi,
+        }
+        self._slow = asyncio.Semaphore(_AT_ONCE)
+        self._page: dict[str, PageFile] = {}
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Return the answer to a GET or HEAD."""
+        path = request.path
+        try:
+            if path in self._answers:
+                async with asyncio.timeout(_ANSWER_S):
+                    return json_answer(await self._ask(path, Query(request.query)))
+            special = self._special.get(path)
+            return await (self._file if special is None else special)(request)
+        except BadQuery as bad:
+            return error_answer(bad.status, str(bad), bad.expected)
+        except TimeoutError:
+            return error_answer(503, f"there is no answer within {_ANSWER_S:g} s", "a smaller question, or a try later")
+
+    async def _ask(self, path: str, query: Query) -> Any:
+        if path.endswith(("/plan", "/configuration", "/history")):
+            async with self._slow:
+                return await self._answers[path](query)
+        return await self._answers[path](query)
+
+    async def _health(self, request: web.BaseRequest) -> web.Response:
+        health = health_of(self._view)
+        good = health.is_alive if request.path == "/healthz" else health.is_ready
+        body = {"healthy": good, "level": health.level, "reasons": health.reasons}
+        return json_answer(body, status=200 if good else 503)
+
+    async def _openapi(self, _: web.BaseRequest) -> web.Response:
+        return json_answer(document(self._view.identity.version))
+
+    async def _metrics(self, _: web.BaseRequest) -> web.Response:
+        """Return the metrics. The event loop has its turn after each millisecond of them."""
+        parts = []
+        begun = time.monotonic()
+        for part in metrics.slices(self._view, self._host):
+            parts.append(part)
+            if time.monotonic() - begun > _SLICE_S:
+                await asyncio.sleep(0)
+                begun = time.monotonic()
+        return web.Response(text="".join(parts), headers={**_NO_STORE, "Content-Type": metrics.CONTENT_TYPE})
+
+    async def _watch(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Send events until the viewer goes."""
+        query = Query(request.query)
+        tags = query.ids("tags", len(self._view.live.table), MOST_TAGS)
+        query.end()
+        if request.method != "GET":
+            raise BadQuery("a stream can only be asked for with GET", status=405)
+        if self.stream.is_full:
+            return error_answer(503, f"{len(self.stream)} viewers look already", "one of them to leave")
+        response = web.StreamResponse(headers={**_NO_STORE, "Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        transport = request.transport
+        if transport is None:
+            return response
+        viewer = Viewer(tags, transport.abort)
+        self.stream.add(viewer)
+        try:
+            while not viewer.is_dropped:
+                await response.write(await viewer.waiting.get())
+        except ConnectionResetError:
+            pass  # the viewer has left
+        finally:
+            self.stream.remove(viewer)
+        return response
+
+    async def _file(self, request: web.BaseRequest) -> web.Response:
+        if not self._page:
+            self._page = await asyncio.to_thread(read_page)
+        file = self._page.get(request.path)
+        if file is None:
+            return error_answer(404, "there is nothing here", f"/, /metrics, /healthz, /readyz or {_PREFIX}openapi.json")
+        headers = {**HEADERS, "Cache-Control": "no-cache", "ETag": file.etag}
+        if request.headers.get("If-None-Match") == file.etag:
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=file.content, headers={**headers, "Content-Type": file.content_type})
+
+
+def json_answer(content: Any, status: int = 200) -> web.Response:
+    """Return an answer in JSON."""
+    return web.Response(body=encode(content), status=status, headers={**_NO_STORE, "Content-Type": _JSON})
+
+
+def error_answer(status: int, text: str, expected: str = "") -> web.Response:
+    """Return why there is no answer."""
+    return json_answer(ErrorAnswer(text, expected), status)

@@ -1,0 +1,65 @@
+"""Secrets of a whole gateway: renewed while it runs, missing for one device only, and shown nowhere."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.gateway import ROOT, GatewayProcess, Modbus, write_config
+from tests.support.mosquitto import Mosquitto, password_lines
+from tests.support.network import free_port, until
+
+FIRST, SECOND = "pa$$w0rd-one", "pa$$w0rd-two"
+LINE = (
+    "protocol: opcua\nurl: opc.tcp://127.0.0.1:{port}\nusername: me\npassword: !secret line\ntags: [{{name: a, node: i=1}}]"
+)
+
+
+class Verbose(GatewayProcess):
+    """A gateway that logs all it can."""
+
+    def start(self) -> None:
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self.program, "run", "--config", str(self.config), "--log-level", "debug"],
+                stdout=log, stderr=log, env=self._environ, cwd=ROOT,
+            )  # fmt: skip
+
+
+def command(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    words = (sys.executable, "-m", "gateway", *words, "--config", str(config))
+    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+
+
+async def test_a_password_is_renewed_without_a_restart_and_shown_nowhere(mosquitto: str, tmp_path: Path) -> None:
+    (tmp_path / "broker").mkdir()
+    broker = Mosquitto(mosquitto, tmp_path / "broker")
+    await broker.start("max_queued_messages 100000", *password_lines(mosquitto, tmp_path, "gw", FIRST))
+    device = Modbus("press", f"tcp://127.0.0.1:{free_port()}", 1)
+    root = "publish:\n  stats: 1s\n"
+    config = write_config(tmp_path, broker.url, [device], root=root, files={"line.yaml": LINE.format(port=free_port())})
+    text = (config / "gateway.yaml").read_text()
+    login = "mqtt:\n  username: gw\n  password: !secret broker\n"
+    (config / "gateway.yaml").write_text(text.replace("mqtt:\n", login))
+    (config / "secrets").mkdir()
+    (config / "secrets" / "broker").write_text(FIRST + "\n")
+    with Verbose(config) as gateway:
+        await until(lambda: gateway.log().count("sink connected") == 1, 30, "the first connection")
+        broker.stop()
+        (config / "secrets" / "broker").write_text(SECOND + "\n")
+        await broker.start("max_queued_messages 100000", *password_lines(mosquitto, tmp_path, "gw", SECOND))
+        await until(lambda: gateway.log().count("sink connected") == 2, 60, "the connection with the new password")
+        assert "secret line is in none of its places" in gateway.log()
+        assert gateway.terminate() == 0
+    checked = command(config, "check")
+    assert checked.returncode == 2
+    assert "devices/line.yaml:4: password: secret line is in none of its places" in checked.stderr
+    planned = command(config, "plan")
+    assert planned.returncode == 0, planned.stderr
+    (config / "secrets" / "line").write_text(FIRST)
+    (config / "secrets" / "broker").write_text(SECOND)
+    checked = command(config, "check")
+    assert checked.returncode == 0, checked.stderr
+    shown = [gateway.log(), planned.stdout, checked.stdout, checked.stderr]
+    shown += [path.read_bytes().decode("latin-1") for path in tmp_path.glob("outbox.db*") if path.is_file()]
+    assert not [part for part in shown if FIRST in part or SECOND in part or "pa$$" in part]
+    broker.stop()
