@@ -47,9 +47,7 @@ async def run(settings: Settings) -> None:
         await _run(settings, stop, requests, collections)
 
 
-async def _run(
-    settings: Settings, stop: asyncio.Event, requests: ReloadRequests, collections: ShortCollections
-) -> None:
+async def _run(settings: Settings, stop: asyncio.Event, requests: ReloadRequests, collections: ShortCollections) -> None:
     clock = SystemClock()
     collections.settle()
     discovery = asyncio.create_task(discover_tags(settings, clock), name="tag discovery")
