@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from gateway.cli import cert
-from gateway.cli.commands import broker, configuration, devices, stored
+from gateway.cli.commands import broker, configuration, devices, stored, watch
 from gateway.cli.commands.examples import epilog
 from gateway.cli.environment_option import with_environment
 
@@ -39,8 +39,9 @@ app = typer.Typer(
 
 _PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Run it": (configuration.demo, configuration.check, configuration.run, configuration.schema, configuration.purge),
+    "Look at the running gateway": (watch.status, watch.top),
     "Look at devices": (configuration.plan, devices.read, devices.scan, devices.discover, devices.browse),
-    "Look at what is sent": (broker.tail,),
+    "Look at what is sent": (broker.tail, stored.export_history),
 }
 """By heading, in the order of `gateway --help`."""
 
@@ -76,6 +77,7 @@ _groups: dict[str, typer.Typer] = {"": app, "cert ": cert.app, "outbox ": stored
 for _prefix, _group in _groups.items():
     for _one in _group.registered_commands:
         assert _one.callback is not None
+        _one.name = {"export_history": "export"}.get(_one.callback.__name__, _one.name)
         _one.help = _flowing(_one.callback.__doc__ or "")
         _one.epilog = epilog(_prefix + (_one.name or _one.callback.__name__))
         _one.name = _one.name or _one.callback.__name__

@@ -13,6 +13,7 @@ from gateway.core.plural import counted
 from gateway.core.ports.plugin import KeepsFiles
 from gateway.core.ports.sink_plugin import HasSecretFiles
 from gateway.core.wiping import wipe
+from gateway.live.history.segments import SUFFIX
 from gateway.outbox.files import lock_file, own_files
 from gateway.outbox.lock import PathLock
 from gateway.settings import Settings, load
@@ -80,6 +81,8 @@ def _files(settings: Settings) -> Iterator[Path]:
         if isinstance(plugin, KeepsFiles):
             for path in plugin.kept_files(entry.config):
                 yield from _there(path)
+    history = settings.root.history.files.path
+    yield from (path for path in _there(history) if path.suffix == SUFFIX)
     lock = lock_file(outbox.path)
     yield from (path for path in own_files(outbox.path) if path != lock)
     yield from _there(lock)

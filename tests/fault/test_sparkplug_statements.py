@@ -2,7 +2,8 @@
 
 The names are those of the specification (`tck-id-...`). One run for each version of MQTT: a primary host that comes, goes
 and lies about its age, a rebirth, a device that goes and comes, a cut with a backlog, a stop and a start. Payloads are read
-with Eclipse Tahu's own library. Not here because it does not apply: templates, data sets, DCMD and writing, hosts, brokers.
+with Eclipse Tahu's own library. Templates and data sets: `tests/integration/test_sparkplug_structures.py`.
+Not here because it does not apply: DCMD and writing, hosts, brokers.
 One statement is not kept on purpose: `payloads-metric-datatype-not-req` (data SHOULD NOT repeat the datatype), because
 Tahu's library for JavaScript, and so Node-RED, reads no value without it.
 """

@@ -7,6 +7,8 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "check": ("gateway check --config myplant",),
     "run": ("gateway run --config myplant",),
     "purge": ("gateway purge --config myplant",),
+    "status": ("gateway status --config myplant",),
+    "top": ("gateway top --config myplant", "gateway top --tags oil"),
     "schema": ("gateway schema > gateway.schema.json",),
     "plan": ("gateway plan --config myplant",),
     "read": (
@@ -28,6 +30,10 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
         "gateway tail --config myplant",
         "gateway tail --broker mqtts://broker.example --username reader --seconds 60",
         'gateway tail --template "acme/berlin/{line}/{device}/{tag}"',
+    ),
+    "export": (
+        "gateway export hour.csv --from=-1h --config myplant",
+        'gateway export may.parquet --from 2026-05-01 --to 2026-06-01 --tags "press/*" --kind minutes --format parquet',
     ),
     "outbox stats": ("gateway outbox stats myplant",),
     "outbox peek": ("gateway outbox peek myplant --count 3",),

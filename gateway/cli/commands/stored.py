@@ -1,11 +1,11 @@
-"""`gateway outbox`: commands that look into an outbox."""
+"""`gateway outbox` and `gateway export`: commands that look into what a gateway has stored."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from gateway.cli.commands.options import exit_with
+from gateway.cli.commands.options import DEFAULT_CONFIG, ConfigDir, exit_with
 
 app = typer.Typer(help="Look into an outbox, whether its gateway runs or not. Nothing is changed.", no_args_is_help=True)
 OutboxKey = Annotated[
@@ -60,3 +60,27 @@ def peek(
     from gateway.cli import outbox
 
     exit_with(lambda: outbox.peek(file, count, whole, key_file))
+
+
+def export_history(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A new file; - is standard output.")],
+    begin: Annotated[str, typer.Option("--from", metavar="TIME", help="ISO 8601, UTC without offset; -2h: two hours ago.")],
+    end: Annotated[str, typer.Option("--to", metavar="TIME", show_default="now", help="As --from.")] = "",
+    tags: Annotated[
+        list[str] | None, typer.Option("--tags", metavar="PATTERN", show_default="all", help="device/tag; * is any text.")
+    ] = None,
+    kind: Annotated[Literal["samples", "minutes", "ten_minutes"], typer.Option(help="Which rows.")] = "samples",
+    format_: Annotated[Literal["csv", "parquet"], typer.Option("--format", help="Of the target.")] = "csv",
+    config: ConfigDir = DEFAULT_CONFIG,
+    files: Annotated[
+        Path | None,
+        typer.Option("--files", metavar="DIR", show_default="as configured", help="Folder of history files."),
+    ] = None,
+) -> None:
+    """Write history files as CSV or Parquet, whether the gateway runs or not; blocks in their order, each by tag.
+
+    Exit codes: 0, 1 when something is damaged and left out, 2 when nothing can be exported.
+    """
+    from gateway.cli.export import ExportRequest, export
+
+    exit_with(lambda: export(config, files, target, ExportRequest(begin, end, tags or [], kind, format_)))

@@ -18,6 +18,9 @@ class SparkplugConfig(ConfigModel):
     """Quality of service of births, data and device deaths: 0 as the standard says, or 1, which it forbids and most hosts
     take. At 0 a message counts as delivered when the broker has answered a PINGREQ that was sent after it: it has read the
     message, but cannot say that it refused it. At 1 the broker acknowledges, or refuses, each."""
+    structures: Literal["json", "templates"] = "json"
+    """json: structures and arrays are text. templates: a structure is an instance of a template whose definition is in the
+    node's birth, an array of structures a data set; arrays of anything else stay text."""
     statistics: bool = False
     """True adds n, min, max, mean and std of each window to its metrics, as properties."""
 

@@ -15,14 +15,17 @@ from gateway.core.tags import Tag, TagTable
 from gateway.core.wait_first import first
 from gateway.encoding.topics import Topics
 from gateway.layouts.sparkplug.host import PrimaryHost
-from gateway.layouts.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics
+from gateway.layouts.sparkplug.metrics import SUMMARY_FIELDS, DeviceMetrics, MetricValue
 from gateway.layouts.sparkplug.packets import REBIRTH, SEQ_BYTES, NodePackets
 from gateway.layouts.sparkplug.rebirths import RebirthRequests
 from gateway.layouts.sparkplug.refused_births import RefusedBirths
+from gateway.layouts.sparkplug.templates import Templates
 from gateway.layouts.sparkplug.topics import group_of
 from gateway.layouts.sparkplug.wire import DataType, is_commanded, numbered
 
 _SEQ_MODULUS: Final = 256
+_Read = tuple[list[MetricValue], bool]
+"""Values of a message, and whether it is late."""
 _DEVICE_KINDS: Final = ("window", "summary", "value")
 
 
@@ -43,6 +46,7 @@ class SparkplugLayout:
         self._next_bd_seq = next_bd_seq
         self._statistics = own.statistics
         self._has_summaries = scope.config.summaries
+        self._templates = Templates(is_on=own.structures == "templates")
         self._aliases = count(1)
         self._packets = NodePackets(
             group_of(scope), scope.gateway, services.facts, self._aliases, self._now_ms, is_confirmed=own.qos == 1
@@ -88,6 +92,7 @@ class SparkplugLayout:
         name, kind = self._place(message)
         if name and kind in _DEVICE_KINDS:
             self._device(name).observe(kind, orjson.loads(message.payload))
+            self._templates.look(self._device(name))
 
     def packets(self, message: Message, *, hist: bool, most_bytes: int) -> Sequence[Packet]:
         """DDATA or NDATA, in several packets where it is too large.
@@ -96,27 +101,37 @@ class SparkplugLayout:
         from before. That all tags of a device that is away are bad is known from its DDEATH: then an NDATA without metrics
         stands for the message.
         """
+        read = self._read(message)  # may show a structure that has no definition yet
         is_due = self._must_be_born_again and self._born
         births = self.births(most_bytes) if is_due else []  # no data before what was asked for (5.17)
         try:
-            return [*births, *self._data(message, hist, most_bytes)]
+            return [*births, *self._data(message, hist, most_bytes, read)]
         except (Permanent, Postponed):
             self._rebirth = self._rebirth or bool(births)  # which go with another message
             raise
 
-    def _data(self, message: Message, hist: bool, most_bytes: int) -> Sequence[Packet]:
+    def _read(self, message: Message) -> _Read | None:
+        """Return what a message of a device says, and whether that is late; None for all other messages."""
         name, kind = self._place(message)
         if not name or kind not in _DEVICE_KINDS:
+            return None
+        body = orjson.loads(message.payload)
+        values = self._device(name).read(kind, body)
+        self._templates.look(self._device(name))
+        return values, "late" in body
+
+    def _data(self, message: Message, hist: bool, most_bytes: int, read: _Read | None) -> Sequence[Packet]:
+        name, kind = self._place(message)
+        if read is None:
             return [self._packets.node_data(kind, message, hist=hist)]
-        device, body = self._device(name), orjson.loads(message.payload)
-        values = device.read(kind, body)
+        device, (values, is_late) = self._device(name), read
         self._must_be_taken(device)
         alive = self._is_alive(device)
         if not alive and not hist and not any(one.value is not None for one in values):
             return [self._death_of(device) if device.born else self._packets.empty_data()]
         births = [] if device.born else self._birth_of(device, most_bytes)
         self._must_be_taken(device)
-        historical = hist or not alive or "late" in body
+        historical = hist or not alive or is_late
         return [*births, *self._packets.device_data(device.name, values, historical=historical, most_bytes=most_bytes)]
 
     def numbered(self, packet: Packet) -> Packet:
@@ -147,7 +162,10 @@ class SparkplugLayout:
         A device whose birth is larger than the broker takes is set aside, and its data are refused, until a connection takes
         it. Raises Permanent when it is the node's own.
         """
-        node = self._packets.node_birth(self._bd_seq)
+        node = self._packets.node_birth(self._bd_seq, self._templates.define(self._devices.values()))
+        if self._templates.defined and len(node.payload) + SEQ_BYTES > most_bytes:
+            self._templates.give_up(self._devices.values(), len(node.payload), most_bytes)
+            node = self._packets.node_birth(self._bd_seq)
         if len(node.payload) + SEQ_BYTES > most_bytes:
             raise Permanent(f"the birth of the node has {len(node.payload)} bytes, the broker takes at most {most_bytes}")
         self._rebirth, self._born, self.is_announced = False, True, True
@@ -233,7 +251,7 @@ class SparkplugLayout:
 
     @property
     def _must_be_born_again(self) -> bool:
-        return self._rebirth or self._requests.is_due
+        return self._rebirth or self._requests.is_due or self._templates.is_new
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
@@ -244,7 +262,9 @@ class SparkplugLayout:
 
     def _device(self, name: str) -> DeviceMetrics:
         if name not in self._devices:
-            self._devices[name] = DeviceMetrics(name, self._aliases, statistics=self._statistics)
+            self._devices[name] = DeviceMetrics(
+                name, self._aliases, statistics=self._statistics, structures=self._templates.is_on
+            )
         return self._devices[name]
 
     def _is_alive(self, device: DeviceMetrics) -> bool:

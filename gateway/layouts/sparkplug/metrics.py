@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.layouts.sparkplug.structures import TEXT, Shape, grown, write_structure
 from gateway.layouts.sparkplug.wire import DataType, new_payload, set_property, set_value
 
 QUALITY: Final = {"good": 192, "uncertain": 500, "bad": 0}
@@ -23,6 +24,9 @@ _LIMITS: Final = {
 }
 """The numbers of each type that float64 has."""
 
+MOST_CHANGES: Final = 8
+"""How often the shape of a metric may change, each time with births of everything; then it is text."""
+_STRUCTURES: Final = (DataType.TEMPLATE, DataType.DATASET)
 _INTEGERS: Final = (DataType.INT64, DataType.UINT64)
 _FIRST_UINT64_ONLY: Final = 2**63
 
@@ -39,6 +43,10 @@ class Metric:
     time_ms: int = 0
     quality: int = 0
     range: tuple[float, float] | None = None
+    shape: Shape | None = None
+    """Of structures and arrays, where these are not sent as text."""
+    changes: int = 0
+    """How often its shape has become another one."""
 
     def _is_plain(self, value: Any) -> bool:
         """Return whether it is a float that its type carries: nearly all values are, so this is asked first."""
@@ -55,9 +63,36 @@ class Metric:
         changed, self.kind = kind is not self.kind, kind
         return changed
 
+    def fit_structure(self, value: Any) -> bool:
+        """Do the same for a metric that carries structures as templates and arrays of them as data sets."""
+        if self.shape is None and (self.kind is DataType.STRING or not isinstance(value, dict | list)):
+            return self.fit(value)
+        shape = grown(self.shape, value)
+        if shape is self.shape:
+            return False
+        before, self.shape = self.shape, shape
+        if (
+            before is not None
+            and before.kind is shape.kind
+            and (shape.kind is not DataType.TEMPLATE or before.name == shape.name)
+        ):
+            return False
+        self.changes += 1
+        if self.changes > MOST_CHANGES:
+            self.shape = TEXT
+        self.kind = self.shape.kind
+        return True
+
+    def make_text(self) -> None:
+        """Carry structures as text from now on."""
+        if self.shape is not None:
+            self.shape, self.kind = TEXT, DataType.STRING
+
     def carried(self, value: Any) -> Any:
         """Return the value as this type carries it."""
         if value is None or self._is_plain(value):
+            return value
+        if self.kind in _STRUCTURES:
             return value
         if self.kind is DataType.STRING:
             return value if isinstance(value, str) else orjson.dumps(value).decode()
@@ -103,8 +138,10 @@ class MetricValue:
 class DeviceMetrics:
     """The metrics of one device. `born`: the host knows them as they are now."""
 
-    def __init__(self, name: str, aliases: "count[int]", *, statistics: bool) -> None:
+    def __init__(self, name: str, aliases: "count[int]", *, statistics: bool, structures: bool = False) -> None:
+        """structures: they are sent as templates and data sets."""
         self.name = name
+        self._structures = structures
         self.born = False
         self._aliases = aliases
         self._statistics = statistics
@@ -121,6 +158,18 @@ class DeviceMetrics:
             self.born = False
         return known
 
+    def templates(self) -> Iterator[Shape]:
+        """Yield the templates that its metrics are instances of, inner ones first."""
+        for metric in self._metrics.values():
+            if metric.shape is not None:
+                yield from metric.shape.templates()
+
+    def make_text(self) -> None:
+        """Send structures as text from now on."""
+        self._structures = False
+        for metric in self._metrics.values():
+            metric.make_text()
+
     def observe(self, kind: str, body: Mapping[str, Any]) -> None:
         """Learn the newest values from a message of the contract that was just made. A supplement is not the newest."""
         if "late" not in body:
@@ -136,7 +185,7 @@ class DeviceMetrics:
         values = []
         for name, value, time_ms, quality, extra in rows:
             metric = self.metric(name)
-            if metric.fit(value):
+            if metric.fit_structure(value) if self._structures else metric.fit(value):
                 self.born = False
             values.append(MetricValue(metric, metric.carried(value), time_ms, quality, extra))
         return sorted(values, key=lambda one: one.time_ms)
@@ -178,7 +227,10 @@ def write_birth(payload: Any, metric: Metric, now_ms: int) -> None:
     entry = payload.metrics.add(
         name=metric.name, alias=metric.alias, timestamp=metric.time_ms or now_ms, datatype=metric.kind
     )
-    set_value(entry, metric.kind, metric.carried(metric.value))
+    if metric.kind in _STRUCTURES and metric.shape is not None:
+        write_structure(entry, metric.shape, metric.value, entry.timestamp)
+    else:
+        set_value(entry, metric.kind, metric.carried(metric.value))
     set_property(entry, "Quality", DataType.INT32, metric.quality)
     if metric.unit:
         set_property(entry, "engUnit", DataType.STRING, metric.unit)
@@ -193,7 +245,10 @@ def write_value(payload: Any, new: MetricValue, *, historical: bool) -> None:
     entry = payload.metrics.add(alias=metric.alias, timestamp=new.time_ms, datatype=metric.kind)
     if historical:
         entry.is_historical = True
-    set_value(entry, metric.kind, new.value)
+    if metric.kind in _STRUCTURES and metric.shape is not None:
+        write_structure(entry, metric.shape, new.value, new.time_ms)
+    else:
+        set_value(entry, metric.kind, metric.carried(new.value))
     entry.properties.CopyFrom(_QUALITY_ALONE[new.quality])
     for key, value in new.extra.items():
         set_property(entry, key, DataType.INT64 if key == "n" else DataType.DOUBLE, value)

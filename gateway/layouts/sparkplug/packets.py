@@ -1,6 +1,6 @@
 """The packets of a Sparkplug Edge Node (3.0.0, 6.4): what each kind of message says. Pure but for their times."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -9,6 +9,7 @@ from gateway.core.messages import Message
 from gateway.core.ports.layout import Packet
 from gateway.encoding.encoder import mark_hist
 from gateway.layouts.sparkplug.metrics import DeviceMetrics, MetricValue, write_birth, write_value
+from gateway.layouts.sparkplug.structures import Shape, write_definition
 from gateway.layouts.sparkplug.topics import NAMESPACE
 from gateway.layouts.sparkplug.wire import DataType, new_payload, set_value
 
@@ -45,14 +46,17 @@ class NodePackets:
         """Of a message of the node, or of one of its devices (4.1)."""
         return f"{self._base}/{kind}/{self._node}" + (f"/{device}" if device else "")
 
-    def node_birth(self, bd_seq: int) -> Packet:
-        """NBIRTH (6.4.19)."""
+    def node_birth(self, bd_seq: int, templates: Iterable[Shape] = ()) -> Packet:
+        """NBIRTH (6.4.19), with the definitions of templates, each after those that it consists of."""
         now = self._now_ms()
         payload = new_payload(timestamp=now)
         payload.metrics.add(name="bdSeq", timestamp=now, datatype=DataType.INT64, long_value=bd_seq)
         payload.metrics.add(name=REBIRTH, timestamp=now, datatype=DataType.BOOLEAN, boolean_value=False)
         for name, text in self._facts.items():
             payload.metrics.add(name=f"Properties/{name}", timestamp=now, datatype=DataType.STRING, string_value=text)
+        for shape in templates:
+            entry = payload.metrics.add(name=shape.name, timestamp=now, datatype=DataType.TEMPLATE)
+            write_definition(entry, shape, now)
         for name, alias in self._aliases.items():
             payload.metrics.add(name=name, alias=alias, timestamp=now, datatype=DataType.STRING, is_null=True)
         return self._packet("NBIRTH", payload)

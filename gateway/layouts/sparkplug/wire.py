@@ -1,7 +1,7 @@
 """Sparkplug B payloads as bytes: the field tables of the specification (3.0.0, 6.4), and protobuf's own encoding of them.
 
-The messages are built at run time from these tables. What the gateway never sends (data sets, templates, metadata) is left
-out: protobuf skips unknown fields when it reads.
+The messages are built at run time from these tables. What the gateway never sends (metadata, parameters of templates) is
+left out: protobuf skips unknown fields when it reads.
 """
 
 from enum import IntEnum
@@ -55,6 +55,29 @@ _TABLES: Final[dict[str, tuple[tuple[int, str, str], ...]]] = {
         (14, "boolean_value", "bool"),
         (15, "string_value", "string"),
         (16, "bytes_value", "bytes"),
+        (17, "dataset_value", "DataSet"),
+        (18, "template_value", "Template"),
+    ),
+    "DataSetValue": (
+        (1, "int_value", "uint32"),
+        (2, "long_value", "uint64"),
+        (3, "float_value", "float"),
+        (4, "double_value", "double"),
+        (5, "boolean_value", "bool"),
+        (6, "string_value", "string"),
+    ),
+    "Row": ((1, "elements", "DataSetValue*"),),
+    "DataSet": (
+        (1, "num_of_columns", "uint64"),
+        (2, "columns", "string*"),
+        (3, "types", "uint32*"),
+        (4, "rows", "Row*"),
+    ),
+    "Template": (
+        (1, "version", "string"),
+        (2, "metrics", "Metric*"),
+        (4, "template_ref", "string"),
+        (5, "is_definition", "bool"),
     ),
     "Payload": (
         (1, "timestamp", "uint64"),
@@ -70,8 +93,11 @@ _LARGEST_COMMAND_BYTES: Final = 65_536
 _MOST_COMMANDS: Final = 100
 _METRIC_TAG: Final = b"\x12"  # field 2, with a length; other bytes of a payload may look the same
 _MOST_METRICS: Final = 300_000
+_CELL_TAG: Final = b"\x0a"  # field 1, with a length: an element of a row
+_MOST_CELLS: Final = 1_000_000
 _SEQ_TAG: Final = 3 << 3  # field 3, a variable-length integer (protobuf encoding)
 _VALUES: Final = ("int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value")
+_NO_FIELDS: Final = (*_VALUES, "properties", "dataset_value", "template_value")
 _WRAP: Final = 1 << 64
 
 
@@ -85,6 +111,8 @@ class DataType(IntEnum):
     DOUBLE = 10
     BOOLEAN = 11
     STRING = 12
+    DATASET = 16
+    TEMPLATE = 19
 
 
 _VALUE_FIELD: Final = {
@@ -154,6 +182,8 @@ def read_payload(payload: bytes) -> dict[str, Any]:
     """
     if (count := payload.count(_METRIC_TAG)) > _MOST_METRICS:
         raise ValueError(f"not a Sparkplug payload: as many as {count} metrics; expected {_MOST_METRICS} at most")
+    if (count := payload.count(_CELL_TAG)) > _MOST_CELLS:
+        raise ValueError(f"not a Sparkplug payload: as many as {count} cells of data sets; expected {_MOST_CELLS} at most")
     message = new_payload()
     try:
         message.ParseFromString(payload)
@@ -179,8 +209,8 @@ def is_commanded(payload: bytes, name: str) -> bool:
 
 
 def _metric(metric: Any) -> dict[str, Any]:
-    read = {f.name: value for f, value in metric.ListFields() if f.name not in _VALUES and f.name != "properties"}
-    read["value"] = _value(metric, metric.datatype)
+    read = {f.name: value for f, value in metric.ListFields() if f.name not in _NO_FIELDS}
+    read["value"] = _value(metric, metric.datatype) if metric.is_null else _structured(metric)
     if metric.HasField("properties"):
         pairs = zip(metric.properties.keys, metric.properties.values, strict=False)
         read["properties"] = {_text(key): _value(entry, entry.type) for key, entry in pairs}
@@ -189,9 +219,26 @@ def _metric(metric: Any) -> dict[str, Any]:
     return read
 
 
+def _structured(metric: Any) -> Any:
+    """Return a data set as a list of rows, a template as its members by name, anything else as it is."""
+    if metric.HasField("dataset_value"):
+        table = metric.dataset_value
+        columns = list(zip(map(_text, table.columns), table.types, strict=False))
+        return [
+            {name: _scalar(cell, kind) for (name, kind), cell in zip(columns, row.elements, strict=False)}
+            for row in table.rows
+        ]
+    if metric.HasField("template_value"):
+        members = map(_metric, metric.template_value.metrics)
+        return {member.get("name", ""): member["value"] for member in members}
+    return _value(metric, metric.datatype)
+
+
 def _value(source: Any, kind: int) -> Any:
-    if source.is_null:
-        return None
+    return None if source.is_null else _scalar(source, kind)
+
+
+def _scalar(source: Any, kind: int) -> Any:
     for name in _VALUES:
         if source.HasField(name):
             value = getattr(source, name)

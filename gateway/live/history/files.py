@@ -192,24 +192,38 @@ class HistoryFiles:
         with self._lock:
             return {name for tier in self._tiers.values() for one in tier.segments for name in one.names}
 
-    def find(self, kind: Kind, names: set[SeriesName], begin: int, end: int) -> Iterator[FoundFrame]:
-        """Yield the frames that may have rows of these tags from begin to before end, oldest file first.
+    def count(self, kind: Kind, names: set[SeriesName], begin: int, end: int) -> int:
+        """Return how many frames `find` yields."""
+        return sum(len(wanted) for _, _, _, wanted in self._wanted(kind, names, begin, end))
 
-        A file that cannot be read counts as damage.
-        """
+    def _wanted(
+        self, kind: Kind, names: set[SeriesName], begin: int, end: int
+    ) -> Iterator[tuple[Segment, Sequence[SeriesName], Series, list[tuple[StoredChunk, int, int]]]]:
+        """Yield each file with its names, the series that are wanted of it, and its frames that may have rows."""
         with self._lock:
             tier = self._tiers[kind]
             segments = [(one, list(one.chunks), list(one.names)) for one in tier.segments if one.end >= begin]
         for segment, chunks, own in segments:
             series = np.array([number for number, name in enumerate(own) if name in names], np.uint32)
-            if not series.size:
-                continue
-            wanted: list[tuple[StoredChunk, int, int]] = [
-                (chunk, place, size)
-                for chunk in chunks
-                if chunk.begin < end and chunk.end >= begin
-                for place, size in chosen_frames(chunk.frames, series, begin, end)
-            ]
+            if series.size:
+                yield (
+                    segment,
+                    own,
+                    series,
+                    [
+                        (chunk, place, size)
+                        for chunk in chunks
+                        if chunk.begin < end and chunk.end >= begin
+                        for place, size in chosen_frames(chunk.frames, series, begin, end)
+                    ],
+                )
+
+    def find(self, kind: Kind, names: set[SeriesName], begin: int, end: int) -> Iterator[FoundFrame]:
+        """Yield the frames that may have rows of these tags from begin to before end, oldest file first.
+
+        A file that cannot be read counts as damage.
+        """
+        for segment, own, series, wanted in self._wanted(kind, names, begin, end):
             try:
                 for data in read_frames(segment, wanted):
                     yield FoundFrame(data, own, series)

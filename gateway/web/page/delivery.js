@@ -1,0 +1,73 @@
+// What waits, what was lost, where it goes, which certificates end, and how the machine is.
+import { fill, h, pill } from "./dom.js";
+import * as f from "./format.js";
+import { levelsSeen, live, on } from "./live.js";
+import { colour, plot } from "./plot.js";
+
+const HOST = {
+  process_resident_bytes: ["Memory of the gateway", f.bytes], process_descriptors: ["Open descriptors", f.count], process_cpu_seconds: ["Processor time", (s) => f.span(s * 1000)],
+  host_temperature_celsius: ["Temperature", (c) => `${c.toFixed(0)} °C`], host_throttled: ["Processor slowed down", (v) => (v ? "yes" : "no")],
+  host_disk_free_bytes: ["Disk free", f.bytes], host_disk_bytes: ["Disk", f.bytes], host_load1: ["Load", (v) => v.toFixed(2)],
+};
+
+export function show(main) {
+  const outbox = h("div", { class: "card" }), sink = h("div", { class: "card" }), certificates = h("div", { class: "card" }), host = h("div", { class: "card" });
+  const waiting = h("div", { class: "chart low" }), rates = h("div", { class: "chart low" });
+  main.append(h("h1", {}, "Delivery"), h("div", { class: "two" }, outbox, sink),
+    h("div", { class: "two" }, h("div", { class: "card" }, h("h2", {}, "Waiting messages"), waiting), h("div", { class: "card" }, h("h2", {}, "Lost and merged since the start"), rates)),
+    h("div", { class: "two" }, certificates, host));
+  const line = (label, name) => ({ label, stroke: colour(name), width: 1.8, points: { show: false }, value: (_, v) => (v === null ? "–" : f.count(v)) });
+  const charts = [plot(waiting, 190, [line("waiting", "accent")], columns(["messages"])), plot(rates, 190, [line("lost", "bad"), line("merged", "warn")], columns(["lost", "thinned"]))];
+  const draw = () => {
+    const s = live.status;
+    if (!s) return;
+    drawOutbox(outbox, s.outbox);
+    drawSink(sink, s.outbox);
+    drawCertificates(certificates, s);
+    fill(host, h("h2", {}, "Machine"), facts(Object.entries(HOST).filter(([key]) => key in s.host).map(([key, [text, show]]) => [text, show(s.host[key])])));
+    charts[0].setData(columns(["messages"]));
+    charts[1].setData(columns(["lost", "thinned"]));
+  };
+  draw();
+  const off = on("status", draw);
+  return () => { off(); charts.forEach((chart) => chart.destroy()); };
+}
+
+function columns(names) {
+  const seen = levelsSeen();
+  return [seen.map((p) => p.t / 1000), ...names.map((name) => seen.map((p) => p[name]))];
+}
+
+const facts = (pairs) => h("dl", { class: "facts" }, pairs.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+
+function meter(share, label) {
+  const bar = h("span", { class: share > 0.9 ? "bad" : share > 0.7 ? "warn" : "" });
+  bar.style.width = `${Math.min(100, Math.max(share * 100, 0.5))}%`;
+  return h("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.round(share * 100)) }, bar);
+}
+
+function drawOutbox(card, o) {
+  const disk = o.disk_bytes / o.limits.max_bytes, memory = o.memory_bytes / o.limits.memory_bytes;
+  fill(card, h("div", { class: "row spread" }, h("h2", {}, "Outbox"), o.refused ? pill("bad", "disk refuses") : pill("ok", "on disk")),
+    o.refused && h("p", { class: "bad" }, `The disk takes nothing: ${o.refused}`),
+    h("div", { class: "big" }, f.count(o.messages), h("span", { class: "unit" }, o.messages === 1 ? "message waits" : "messages wait")),
+    meter(disk, "Outbox on disk"), h("p", { class: "small" }, `${f.bytes(o.disk_bytes)} of ${f.bytes(o.limits.max_bytes)} on disk`),
+    meter(memory, "Outbox in memory"), h("p", { class: "small" }, `${f.bytes(o.memory_bytes)} of ${f.bytes(o.limits.memory_bytes)} in memory; kept for ${f.span(o.limits.max_age_ms)} at most`),
+    facts([["Lost since the start", h("span", { class: o.lost ? "bad" : "" }, f.count(o.lost))], ["Merged into longer windows", f.count(o.thinned)]]));
+}
+
+const COUNTERS = { sent: "Sent", acked: "Acknowledged", refused: "Refused by the sink", released: "Sent again", connects: "Connected so often" };
+
+function drawSink(card, o) {
+  fill(card, h("div", { class: "row spread" }, h("h2", {}, `Sink ${o.sink}`), o.connected ? pill("ok", "connected") : pill("bad", "not connected")),
+    facts(Object.entries(COUNTERS).filter(([key]) => key in o.counters).map(([key, text]) => [text, f.count(o.counters[key])])));
+}
+
+function drawCertificates(card, s) {
+  const all = Object.entries(s.certificates);
+  fill(card, h("h2", {}, "Certificates"), all.length === 0 ? h("p", { class: "empty" }, "The connection to the sink uses none.") : all.map(([owner, end]) => {
+    const days = (end - s.now_ms) / 86400e3;
+    const level = days > 30 ? "ok" : days > 7 ? "degraded" : "down";
+    return h("div", { class: "row spread" }, h("span", {}, owner === "gateway" ? "of this gateway" : `of the ${owner}`), h("span", { class: "small" }, `ends ${f.time(end)}`), pill(level, days < 0 ? "has ended" : `${Math.floor(days)} days`));
+  }));
+}
